@@ -1,0 +1,41 @@
+# The two commands of the README are `make demo` and `make test`; each installs what it needs first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test lint types docs accuracy bench-step clean
+
+help:  ## Show this list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and compare with the built-in losses.
+	$(BIN)/selective-st demo --output demo --overwrite
+
+test: $(INSTALLED)  ## Run the tests.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet tests selective_st
+
+lint: $(INSTALLED)  ## Check style, formatting and docstrings.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)  ## Check types.
+	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## Draw the picture of the README.
+	$(BIN)/python docs/draw_links.py
+
+accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each.
+	$(BIN)/python -m pytest tests/test_link_accuracy.py --accuracy-cases 10000 --quiet --capture=no -k relative_error
+
+bench-step: $(INSTALLED)  ## Print what a training step costs, against CosineSimilarityLoss.
+	$(BIN)/python benchmarks/step_cost.py
+
+clean:  ## Remove the virtual environment and everything generated.
+	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,86 @@
+"""Checks of arguments, in one place so that every error reads alike.
+
+Each error names the argument, what it got, what is allowed, and what to write instead.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+# Parameters of links beyond this overflow every floating-point type at once; such a number is a typing mistake.
+LARGEST_PARAMETER = 1e6
+
+
+def finite_number(
+    owner: str,
+    name: str,
+    value: object,
+    *,
+    positive: bool = False,
+    nonnegative: bool = False,
+    largest: float = LARGEST_PARAMETER,
+) -> float:
+    """Return `value` as a float, or raise.
+
+    Args:
+        owner: The class or function whose argument it is, for the message.
+        name: The argument's name, for the message.
+        value: What was given. Booleans and strings are refused even where Python would convert them.
+        positive: Whether 0 and negative numbers are refused.
+        nonnegative: Whether negative numbers are refused.
+        largest: The largest absolute value allowed.
+
+    Returns:
+        The value as a built-in float.
+
+    Raises:
+        TypeError: If `value` is not a real number.
+        ValueError: If `value` is NaN, infinite, too large, or of the wrong sign.
+    """
+    allowed = "a finite number"
+    if positive:
+        allowed = "a finite number > 0"
+    elif nonnegative:
+        allowed = "a finite number >= 0"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{owner}: {name} must be {allowed}, got {value!r} of type {type(value).__name__}.")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or (positive and number <= 0) or (nonnegative and number < 0):
+        raise ValueError(f"{owner}: {name} must be {allowed}, got {number}.")
+    if abs(number) > largest:
+        raise ValueError(f"{owner}: {name} must be at most {largest:g} in absolute value, got {number:g}.")
+    return number
+
+
+def score_interval(
+    owner: str, low: object, high: object, *, names: tuple[str, str] = ("low", "high")
+) -> tuple[float, float]:
+    """Return `(low, high)` as floats with `low < high`, or raise.
+
+    Args:
+        owner: The class or function whose arguments they are, for the message.
+        low: The lower end.
+        high: The upper end.
+        names: The arguments' names, for the message.
+
+    Returns:
+        Both ends as built-in floats.
+
+    Raises:
+        TypeError: If an end is not a real number.
+        ValueError: If an end is not finite, or `low >= high`.
+    """
+    lower = finite_number(owner, names[0], low)
+    upper = finite_number(owner, names[1], high)
+    if not lower < upper:
+        raise ValueError(
+            f"{owner}: {names[0]} must be below {names[1]}, got {names[0]}={lower:g} and {names[1]}={upper:g}. "
+            f"Write the smaller number first: {names[0]}={upper:g}, {names[1]}={lower:g}."
+            if lower > upper
+            else f"{owner}: {names[0]} must be below {names[1]}, got {lower:g} for both; give a range of some width."
+        )
+    return lower, upper

@@ -1,0 +1,486 @@
+"""The command line: `selective-st train` and `selective-st demo`.
+
+Nothing heavy is imported before a command needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from selective_st.data import GradedPairs
+    from selective_st.focus import Focus
+    from selective_st.training import Report, Settings
+
+app = typer.Typer(
+    name="selective-st",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_METRICS_FILE = "metrics.json"
+_PICTURE_FILE = "error_by_score.png"
+_CARD_FILE = "README.md"
+_HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
+_MAXIMUM_SEEDS = 100
+
+_DATA_HELP = (
+    "Graded sentence pairs: a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from selective_st import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Selective losses for Sentence Transformers: for when some scores matter more than others."""
+
+
+@app.command(no_args_is_help=True)
+def train(
+    data: Annotated[str, typer.Argument(help=_DATA_HELP)],
+    output: Annotated[Path, typer.Option(help="Folder for the model, its card, the metrics and the picture.")] = Path(
+        "selective-model"
+    ),
+    focus: Annotated[
+        str,
+        typer.Option(help="Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."),
+    ] = "high",
+    score_range: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
+        typer.Option(metavar="LOW,HIGH", help="Ends of the labels' scale, mapped to 0 and 1. For example 0,5."),
+    ] = None,
+    columns: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="TEXT1,TEXT2,LABEL",
+            help="The columns to use: names, or numbers counted from 1. [default: if clear]",
+        ),
+    ] = None,
+    header: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--header/--no-header", help="Whether a CSV has a header row. [default: if its first row has no number]"
+        ),
+    ] = None,
+    eval_data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Pairs that choose learning rates and seeds. [default: 10 % of DATA, set aside]"),
+    ] = None,
+    test_data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Pairs that are reported and choose nothing. [default: 10 % of DATA, set aside]"),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(help="Path or hub name of a SentenceTransformer, or 'static': embeddings trained from nothing."),
+    ] = "static",
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train the built-in losses for graded pairs too, at equal work.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, max=_MAXIMUM_SEEDS, help="How many runs with each setting.")] = 1,
+    epochs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Passes over the training pairs. [default: 5 for static, else 1]"),
+    ] = None,
+    batch_size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=2, help="Pairs in a step. [default: 64 for static, else 32]"),
+    ] = None,
+    learning_rates: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="LR,...",
+            help="Learning rates to choose from, for every loss alike. [default: 0.01,0.03,0.1 for static, else "
+            "1e-5,2e-5,5e-5]",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")] = False,
+) -> None:
+    """Train an embedding model on graded sentence pairs, so that the scores that matter come out right.
+
+    Prints one table of metrics on the test split, and writes the best model with its card, metrics.json and a picture.
+    """
+    with _Errors():
+        _train(
+            _Job(
+                data=data,
+                output=output,
+                focus=focus,
+                score_range=_numbers("--score-range", score_range, count=2),
+                columns=None if columns is None else [name.strip() for name in columns.split(",")],
+                header=header,
+                eval_data=eval_data,
+                test_data=test_data,
+                model=model,
+                compare=compare,
+                seeds=seeds,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rates=_numbers("--learning-rates", learning_rates),
+                overwrite=overwrite,
+            )
+        )
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option(help="Folder for the data, and for the model in its subfolder 'model'.")
+    ] = Path("demo"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in that folder.")] = False,
+) -> None:
+    """Do the main job on graded pairs made on the spot: no download, about a minute."""
+    with _Errors():
+        from selective_st.output import check_output
+
+        check_output(output / "model", overwrite=overwrite)
+        from selective_st.demo import write_demo_data
+
+        paths = write_demo_data(output / "data", {"train": 1200, "eval": 400, "test": 800})
+        arguments = {
+            "--eval-data": str(paths["eval"]),
+            "--test-data": str(paths["test"]),
+            "--score-range": "0,5",
+            "--focus": "high",
+            "--seeds": "2",
+            "--learning-rates": "0.1,0.3",
+            "--output": str(output / "model"),
+        }
+        shown = " ".join(f"{option} {value}" for option, value in arguments.items())
+        console = _console()
+        console.print(f"Made graded sentence pairs in {escape(str(paths['train'].parent))}. The same as:")
+        console.print(
+            f"  selective-st train {paths['train']} --compare {shown}", style="bold", markup=False, soft_wrap=True
+        )
+        _train(
+            _Job(
+                data=str(paths["train"]),
+                output=output / "model",
+                focus="high",
+                score_range=(0.0, 5.0),
+                columns=None,
+                header=None,
+                eval_data=str(paths["eval"]),
+                test_data=str(paths["test"]),
+                model="static",
+                compare=True,
+                seeds=2,
+                epochs=None,
+                batch_size=None,
+                learning_rates=(0.1, 0.3),
+                overwrite=overwrite,
+            )
+        )
+
+
+class _Job(dict[str, Any]):
+    """The arguments of `train`, by name."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+
+class _Errors:
+    """Turn the user's mistakes into one readable message and exit status 1, and Ctrl-C into status 130."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if kind is None:
+            return
+        console = Console(stderr=True, soft_wrap=True)
+        if issubclass(kind, KeyboardInterrupt):
+            console.print("Interrupted: nothing was written to the output folder.", style="yellow")
+            raise typer.Exit(130)
+        if issubclass(kind, (ValueError, TypeError)) and _is_from_the_user(error):
+            console.print(f"[bold red]Error:[/] {escape(str(error))}")
+            raise typer.Exit(1)
+
+
+def _is_from_the_user(error: BaseException | None) -> bool:
+    """Whether this library raised the error for the user to read; others are bugs, and show where they arose."""
+    trace = error.__traceback__ if error else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("selective_st")
+
+
+def _console() -> Console:
+    # Tables must stay readable where the width is not known, as in a log file.
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, 110))
+
+
+def _numbers(option: str, text: str | None, count: int | None = None) -> tuple[float, ...] | None:
+    """The comma-separated numbers of an option."""
+    from selective_st._validation import finite_number, score_interval
+
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or (count is not None and len(values) != count):
+        example = "0,5" if count == 2 else "0.01,0.03"
+        wanted = "two numbers" if count == 2 else "numbers"
+        raise ValueError(f"{option} takes {wanted} with a comma between, for example {option} {example}; got {text!r}.")
+    if count == 2:
+        return score_interval(option, *values, names=("LOW", "HIGH"))
+    return tuple(sorted({finite_number(option, "a learning rate", value, positive=True) for value in values}))
+
+
+def _train(job: _Job) -> None:
+    """The main job. Cheap checks come first, heavy imports last."""
+    console = _console()
+    from selective_st.output import check_output, new_folder
+
+    check_output(job.output, overwrite=job.overwrite)
+    _be_quiet()
+    with console.status("Loading libraries ..."):
+        from selective_st.focus import parse_focus
+        from selective_st.training import (
+            BATCH_SIZES,
+            EPOCHS,
+            LEARNING_RATES,
+            STATIC,
+            Settings,
+            count_runs,
+            steps_of_run,
+            train_and_compare,
+        )
+    focus = parse_focus(job.focus)
+    train_split, eval_split, test_split = _read_splits(job)
+    for pairs in (train_split, eval_split, test_split):
+        for note in pairs.notes:
+            console.print(f"[dim]·[/] {escape(note)}")
+
+    kind = STATIC if job.model == STATIC else "pretrained"
+    rates = job.learning_rates or LEARNING_RATES[kind]
+    settings = Settings(
+        model=job.model,
+        epochs=job.epochs or EPOCHS[kind],
+        batch_size=job.batch_size or BATCH_SIZES[kind],
+        learning_rates=tuple(rates),
+        seeds=job.seeds,
+        compare=job.compare,
+    )
+    runs = count_runs(settings)
+    console.print(
+        f"[dim]·[/] {len(train_split):,} pairs to train, {len(eval_split):,} to choose, {len(test_split):,} to test; "
+        f"{runs} run{'s' if runs > 1 else ''} of {settings.epochs} epoch{'s' if settings.epochs > 1 else ''}, batch "
+        f"size {settings.batch_size}, learning rates {', '.join(f'{rate:g}' for rate in rates)}"
+    )
+    console.print(f"[dim]·[/] focus {escape(focus.name)}: {escape(repr(focus.link))}", soft_wrap=True)
+
+    with new_folder(job.output, overwrite=job.overwrite) as folder:
+        with _Progress(console, runs, runs * steps_of_run(len(train_split), settings)) as progress:
+            report = train_and_compare(
+                train_split, eval_split, test_split, focus, settings, folder, progress.on_run, progress.on_step
+            )
+        _write_results(folder, report, focus, settings, job)
+    _print_results(console, report, focus, settings, len(test_split))
+    console.print(f"model    {job.output}", soft_wrap=True, markup=False, highlight=False)
+    for label, name in (("card", _CARD_FILE), ("metrics", _METRICS_FILE), ("picture", _PICTURE_FILE)):
+        console.print(f"{label:8} {job.output / name}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _be_quiet() -> None:
+    """Silence the chatter of the libraries; this command prints its own progress and errors."""
+    import logging
+    import warnings
+
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    for name in ("sentence_transformers", "transformers", "datasets", "accelerate", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Without a GPU torch warns at every run that memory cannot be pinned for one.
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    import datasets
+
+    datasets.disable_progress_bars()
+
+
+def _read_splits(job: _Job) -> tuple[GradedPairs, GradedPairs, GradedPairs]:
+    """The training, eval and test pairs: as given, or splits of the hub dataset, or set aside from the data."""
+    from selective_st.data import hub_splits, read_pairs
+
+    options = {"columns": job.columns, "score_range": job.score_range, "header": job.header}
+    available = hub_splits(job.data)
+    if available and "train" not in available:
+        raise ValueError(f"{job.data} has no split named train; it has {', '.join(available)}.")
+    train_split = read_pairs(job.data, **options)
+    chosen: list[GradedPairs] = []
+    for seed, (name, given, split_names) in enumerate(
+        (("test", job.test_data, ("test",)), ("eval", job.eval_data, ("validation", "dev", "eval")))
+    ):
+        own = next((split for split in split_names if split in available), None)
+        if given is not None:
+            chosen.append(read_pairs(given, **options))
+        elif own is not None:
+            chosen.append(read_pairs(job.data, **options, split=own))
+        else:
+            train_split, part = train_split.split(name, _HELD_OUT, seed)
+            chosen.append(part)
+    return train_split, chosen[1], chosen[0]
+
+
+class _Progress:
+    """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere."""
+
+    def __init__(self, console: Console, runs: int, steps: int) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = console
+        self._runs = runs
+        self._started = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=steps)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
+        """Show which run begins."""
+        self._started += 1
+        text = f"run {self._started}/{self._runs}: {loss}, learning rate {learning_rate:g}, seed {seed}"
+        self._bar.update(self._task, description=text)
+        if not self._console.is_terminal:
+            self._console.print(text, highlight=False)
+
+    def on_step(self) -> None:
+        """Advance by one step."""
+        self._bar.advance(self._task)
+
+
+def _write_results(folder: Path, report: Report, focus: Focus, settings: Settings, job: _Job) -> None:
+    from dataclasses import asdict
+
+    import sentence_transformers
+    import torch
+
+    from selective_st import __version__
+    from selective_st.plotting import plot_error_by_score_bin
+
+    results = {
+        "focus": focus.name,
+        "link": focus.link.get_config_dict(),
+        "main_metric": focus.main_metric,
+        "data": {"train": job.data, "eval": job.eval_data, "test": job.test_data, "score_range": job.score_range},
+        "settings": asdict(settings),
+        "versions": {
+            "selective_st": __version__,
+            "sentence_transformers": sentence_transformers.__version__,
+            "torch": torch.__version__,
+        },
+        **report.as_dict(),
+    }
+    (folder / _METRICS_FILE).write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    plot_error_by_score_bin(report.error_by_bin(), folder / _PICTURE_FILE, regions=focus.regions)
+
+
+def _heading(metric: str) -> str:
+    """`ap_ge_0.95` as a person reads it."""
+    parts = metric.split("_")
+    if parts[0] == "ap":
+        return f"AP gold {'≥' if parts[1] == 'ge' else '≤'} {parts[2]} ↑"
+    if parts[0] == "rmse":
+        return f"RMSE gold {parts[1]}-{parts[2]} ↓"
+    return "Spearman ↑"
+
+
+def _cell(mean_and_half_width: tuple[float, float], *, signed: bool = False) -> str:
+    mean, half_width = mean_and_half_width
+    if mean != mean:
+        return "-"
+    text = f"{mean:+.3f}" if signed else f"{mean:.3f}"
+    return text if half_width != half_width else f"{text} ± {half_width:.3f}"
+
+
+def _print_results(console: Console, report: Report, focus: Focus, settings: Settings, test_rows: int) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from selective_st.training import SELECTIVE
+
+    seeds = f"mean of {settings.seeds} seeds ± 95 % interval" if settings.seeds > 1 else "1 seed"
+    metrics = focus.shown_metrics
+    table = Table(title=f"Test split, {test_rows:,} pairs: {seeds}", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("loss (learning rate)", no_wrap=True)
+    for metric in metrics:
+        table.add_column(_heading(metric), justify="right", no_wrap=True)
+    table.add_row("untrained", *(_cell((report.untrained[metric], float("nan"))) for metric in metrics), style="dim")
+    for loss, rate in report.chosen_rates.items():
+        style = "bold" if loss == SELECTIVE else ""
+        cells = (_cell(report.mean(loss, metric)) for metric in metrics)
+        table.add_row(f"{loss} ({rate:g})", *cells, style=style)
+    others = [loss for loss in report.chosen_rates if loss != SELECTIVE]
+    if others:
+        table.add_section()
+        for loss in others:
+            cells = (_cell(report.difference(loss, metric), signed=True) for metric in metrics)
+            table.add_row(f"selective - {loss}", *cells)
+    console.print(table)
+    ends = {min(settings.learning_rates), max(settings.learning_rates)}
+    at_end = [loss for loss, rate in report.chosen_rates.items() if rate in ends]
+    if at_end and len(settings.learning_rates) > 2:
+        console.print(
+            f"[yellow]Note:[/] the best learning rate of {', '.join(at_end)} lies at an end of the grid; a wider "
+            "--learning-rates may serve it better."
+        )
+    saved = report.saved
+    console.print(
+        f"Saved: {saved.loss}, learning rate {saved.learning_rate:g}, seed {saved.seed}; both chosen "
+        f"by {focus.main_metric} on the eval split.",
+        highlight=False,
+    )
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

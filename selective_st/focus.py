@@ -1,0 +1,126 @@
+"""What `--focus` means: the link that makes it matter, and the metrics that show it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import torch
+
+from selective_st.links import (
+    Link,
+    extreme_scores,
+    high_scores,
+    link_from_config,
+    low_scores,
+    middle_scores,
+    score_region,
+)
+
+_PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
+_NAMES = ", ".join(_PRESETS)
+
+
+@dataclass(frozen=True)
+class Focus:
+    """A choice of what matters, on scores from 0 to 1.
+
+    Attributes:
+        name: As it was written.
+        link: The link with its sensitivity there.
+        regions: The score regions that matter.
+        at_least: Thresholds t for the average precision of pairs with gold >= t.
+        at_most: Thresholds t for the average precision of pairs with gold <= t.
+        main_metric: The metric that chooses learning rates and seeds on the eval split.
+    """
+
+    name: str
+    link: Link
+    regions: tuple[tuple[float, float], ...]
+    at_least: tuple[float, ...]
+    at_most: tuple[float, ...]
+    main_metric: str
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Whether a larger main metric is better."""
+        return not self.main_metric.startswith("rmse")
+
+    @property
+    def shown_metrics(self) -> list[str]:
+        """The metrics to show, the main one first."""
+        names = [f"ap_ge_{t:g}" for t in sorted(self.at_least, reverse=True)]
+        names += [f"ap_le_{t:g}" for t in sorted(self.at_most)]
+        names += [f"rmse_{low:g}_{high:g}" for low, high in self.regions]
+        names.sort(key=lambda name: name != self.main_metric)
+        return [*names, "spearman"]
+
+
+def parse_focus(text: str) -> Focus:
+    """Read a focus.
+
+    Args:
+        text: `high`, `low`, `extremes`, `middle`, a score region `LOW:HIGH` within 0 and 1, or a link's config as JSON.
+
+    Returns:
+        The focus. For a link's JSON the region is where its sensitivity is at least half of its largest on [0, 1].
+
+    Raises:
+        ValueError: If the text is none of these, or the region or the config is not allowed.
+
+    Example:
+        >>> parse_focus("high").main_metric
+        'ap_ge_0.95'
+        >>> parse_focus("0.4:0.6").shown_metrics
+        ['rmse_0.4_0.6', 'ap_ge_0.4', 'spearman']
+    """
+    text = text.strip()
+    if text in _PRESETS:
+        link = _PRESETS[text]()
+        if text == "middle":
+            return _region_focus(text, link, 0.3, 0.7)
+        at_least = (0.8, 0.95) if text in ("high", "extremes") else ()
+        at_most = (0.05, 0.2) if text in ("low", "extremes") else ()
+        regions = [region for region, thresholds in (((0.8, 1.0), at_least), ((0.0, 0.2), at_most)) if thresholds]
+        return Focus(text, link, tuple(regions), at_least, at_most, "ap_ge_0.95" if at_least else "ap_le_0.05")
+    if text.startswith("{"):
+        try:
+            config = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"--focus: this is not valid JSON: {error}. Got {text[:80]!r}.") from None
+        try:
+            link = link_from_config(config)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        return _region_focus(text, link, *_sensitive_region(link))
+    low, separator, high = text.partition(":")
+    try:
+        ends = (float(low), float(high)) if separator else None
+    except ValueError:
+        ends = None
+    if ends is None:
+        raise ValueError(
+            f"--focus must be {_NAMES}, a score region such as 0.7:0.9, or a link's JSON such as "
+            f'\'{{"type": "SigmoidLink", "scale": 20, "shift": 0.8}}\'; got {text!r}.'
+        )
+    return _region_focus(text, score_region(*ends), *ends)
+
+
+def _region_focus(name: str, link: Link, low: float, high: float) -> Focus:
+    return Focus(
+        name, link, ((low, high),), (low,) if low > 0 else (), () if low > 0 else (high,), f"rmse_{low:g}_{high:g}"
+    )
+
+
+def _sensitive_region(link: Link) -> tuple[float, float]:
+    scores = torch.linspace(0, 1, 101, dtype=torch.float64)
+    with torch.no_grad():
+        sensitivity = link.sensitivity(scores)
+    largest = float(sensitivity.max())
+    if not largest > 0:
+        raise ValueError(
+            f"--focus: {link!r} has no sensitivity on [0, 1]: nothing would be learnt. Choose another link."
+        )
+    inside = scores[sensitivity >= largest / 2]
+    low, high = round(float(inside.min()), 2), round(float(inside.max()), 2)
+    return (low, high) if low < high else (max(0.0, low - 0.01), min(1.0, high + 0.01))

@@ -1,0 +1,114 @@
+"""What every loss on tensors shares: checks of its arguments, and the reduction."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from selective_st.links import Link
+
+Reduction = Literal["none", "mean", "sum"]
+_REDUCTIONS = ("none", "mean", "sum")
+
+
+def check_link(owner: str, link: object) -> Link:
+    """Return `link` if it is one, or raise a TypeError that says how to get one."""
+    if isinstance(link, Link):
+        return link
+    advice = "Use a preset such as high_scores() from selective_st.links, or a link such as SigmoidLink(20, 0.8)"
+    if isinstance(link, dict):
+        advice = "Use link_from_config(config)"
+    if isinstance(link, type) and issubclass(link, Link):
+        advice = f"Make one: {link.__name__}(...)"
+    raise TypeError(f"{owner}: link must be a Link, got {link!r}. {advice}.")
+
+
+def check_scores(owner: str, name: str, value: object, like: Tensor | None = None) -> Tensor:
+    """Return `value` if it is a real floating-point or integer tensor (of the shape of `like`), or raise."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{owner}: {name} must be a torch.Tensor, got {type(value).__name__}. Use torch.tensor({name})."
+        )
+    if value.dtype == torch.bool or value.dtype.is_complex:
+        raise TypeError(f"{owner}: {name} must hold real numbers, got dtype {value.dtype}. Use {name}.float().")
+    if like is not None and value.shape != like.shape:
+        raise ValueError(
+            f"{owner}: {name} must have the shape of predicted, {tuple(like.shape)}, got {tuple(value.shape)}. Shapes "
+            f"that merely broadcast would pair scores wrongly; use {name}.view_as(predicted) if the values correspond."
+        )
+    return value
+
+
+def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | None, reduction: Reduction) -> Tensor:
+    """Reduce elementwise losses, of which those under a mask have been computed from harmless scores.
+
+    Args:
+        owner: The calling function, for messages.
+        loss: Elementwise losses.
+        mask: Which elements count; None for all.
+        weight: A weight for each element, or for each row (the first dimension); None for 1.
+        reduction: `"mean"` divides by the sum of the weights (the number of elements where there are none), `"sum"`
+            adds up, `"none"` gives the weighted elements, 0 where masked.
+
+    Returns:
+        The reduced loss. Over no element (none there, all masked, all of weight 0) it is 0, with a graph; a NaN in an
+        element that counts stays visible.
+
+    Raises:
+        TypeError: If `weight` is not a tensor.
+        ValueError: If the weights have another shape, or one is negative or not finite, or `reduction` is unknown.
+    """
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"{owner}: reduction must be one of {', '.join(map(repr, _REDUCTIONS))}, got {reduction!r}.")
+    if mask is not None:
+        loss = torch.where(mask, loss, 0)
+    total_weight: Tensor | float = loss.numel() if mask is None else mask.sum()
+    if weight is not None:
+        weight = _check_weight(owner, weight, loss)
+        loss = loss * weight
+        total_weight = (weight if mask is None else torch.where(mask, weight, 0)).sum()
+    if reduction == "none":
+        return loss
+    if reduction == "mean" and mask is None and weight is None and loss.numel():
+        return loss.mean()
+    total = loss.sum()
+    if reduction == "sum":
+        return total
+    if isinstance(total_weight, Tensor):
+        return total / torch.where(total_weight > 0, total_weight, 1)
+    return total / max(total_weight, 1)
+
+
+def check_mask(owner: str, mask: object, like: Tensor) -> Tensor | None:
+    """Return `mask` if it is None or a boolean tensor of the shape of `like`, or raise."""
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(
+            f"{owner}: mask must be a boolean tensor (True where a score counts), got {got}. Use mask.bool()."
+        )
+    if mask.shape != like.shape:
+        raise ValueError(
+            f"{owner}: mask must have the shape of predicted, {tuple(like.shape)}, got {tuple(mask.shape)}."
+        )
+    return mask
+
+
+def _check_weight(owner: str, weight: object, loss: Tensor) -> Tensor:
+    if not isinstance(weight, Tensor):
+        raise TypeError(
+            f"{owner}: weight must be a torch.Tensor, got {type(weight).__name__}. Use torch.tensor(weight)."
+        )
+    if weight.shape != loss.shape and weight.shape != loss.shape[:1]:
+        raise ValueError(
+            f"{owner}: weight must have the shape of predicted, {tuple(loss.shape)}, or one number a row, "
+            f"{tuple(loss.shape[:1])}; got {tuple(weight.shape)}."
+        )
+    if not bool(((weight >= 0) & weight.isfinite()).all()):
+        bad = weight[~((weight >= 0) & weight.isfinite())][0]
+        raise ValueError(f"{owner}: weight must hold finite numbers >= 0, got {float(bad):g}. Use weight.clamp(min=0).")
+    weight = weight.to(loss.dtype).view(weight.shape + (1,) * (loss.dim() - weight.dim()))
+    return weight.expand_as(loss)

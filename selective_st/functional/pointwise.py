@@ -1,0 +1,131 @@
+"""Pointwise matching losses: each predicted score against its own target.
+
+>>> import torch
+>>> from selective_st.functional import matching_loss
+>>> from selective_st.links import IdentityLink, high_scores
+>>> predicted, target = torch.tensor([0.2, 0.7]), torch.tensor([0.0, 1.0])
+>>> matching_loss(predicted, target, IdentityLink())        # half the mean squared error
+tensor(0.0325)
+>>> matching_loss(predicted, target, high_scores())         # the missed high score dominates
+tensor(0.0733)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from selective_st.functional._common import Reduction, check_link, check_mask, check_scores, reduce_loss
+from selective_st.links import Link
+
+
+def matching_loss(
+    predicted: Tensor,
+    target: Tensor,
+    link: Link,
+    *,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """The matching loss `D(p, s) = H(p) - H(s) - (p - s) h(s)` of scores against target scores.
+
+    Args:
+        predicted: Predicted scores p, any shape.
+        target: Target scores s, in the shape of `predicted`.
+        link: The link h; its slope says which scores matter.
+        mask: Boolean, in the shape of `predicted`: True where a score counts. What is masked may be NaN.
+        weight: Weights >= 0, in the shape of `predicted` or one a row.
+        reduction: `"mean"` (weighted by `weight`), `"sum"` or `"none"`.
+
+    Returns:
+        The loss, at least float32: a scalar, or elementwise for `reduction="none"`. Where nothing counts it is 0, with
+        a graph.
+
+    Raises:
+        TypeError: If an argument has the wrong type or dtype.
+        ValueError: If shapes differ, a weight is negative or not finite, or `reduction` is unknown.
+
+    Source:
+        arXiv 2506.04446, section 2.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.functional import matching_loss
+        >>> from selective_st.links import high_scores
+        >>> target = torch.tensor([0.5, float("nan")])
+        >>> matching_loss(torch.tensor([0.6, 0.6]), target, high_scores(), mask=~target.isnan())
+        tensor(0.0025)
+    """
+    link = check_link("matching_loss", link)
+    targets = ("target", target)
+    return _pointwise("matching_loss", predicted, targets, link, link.divergence, lambda z: z, mask, weight, reduction)
+
+
+def fenchel_young_loss(
+    predicted: Tensor,
+    link_values: Tensor,
+    link: Link,
+    *,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """The matching loss `H(p) + H*(y) - p y` of scores against link values, such as 0/1 labels for a `SigmoidLink`.
+
+    Args:
+        predicted: Predicted scores p, any shape.
+        link_values: Targets y within `link.range`, in the shape of `predicted`.
+        link: The link h; its slope says which scores matter.
+        mask: Boolean, in the shape of `predicted`: True where a score counts. What is masked may be NaN.
+        weight: Weights >= 0, in the shape of `predicted` or one a row.
+        reduction: `"mean"` (weighted by `weight`), `"sum"` or `"none"`.
+
+    Returns:
+        The loss, at least float32: a scalar, or elementwise for `reduction="none"`. Where nothing counts it is 0, with
+        a graph.
+
+    Raises:
+        TypeError: If an argument has the wrong type or dtype.
+        ValueError: If shapes differ, a link value lies outside the range, a weight is negative or not finite, or
+            `reduction` is unknown.
+
+    Source:
+        Blondel, Martins & Niculae 2020, *Learning with Fenchel-Young losses*; arXiv 2506.04446 for the links.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.functional import fenchel_young_loss
+        >>> from selective_st.links import SigmoidLink
+        >>> fenchel_young_loss(torch.tensor([0.7, 0.2]), torch.tensor([1.0, 0.0]), SigmoidLink(scale=10, shift=0.5))
+        tensor(0.0088)
+    """
+    link = check_link("fenchel_young_loss", link)
+    targets = ("link_values", link_values)
+    return _pointwise("fenchel_young_loss", predicted, targets, link, link.fenchel_young, link, mask, weight, reduction)
+
+
+def _pointwise(
+    owner: str,
+    predicted: Tensor,
+    targets: tuple[str, Tensor],
+    link: Link,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    target_of_score: Callable[[Tensor], Tensor],
+    mask: Tensor | None,
+    weight: Tensor | None,
+    reduction: Reduction,
+) -> Tensor:
+    """Check, put harmless values where the mask says so, compute, reduce."""
+    name, target = targets
+    predicted = check_scores(owner, "predicted", predicted)
+    target = check_scores(owner, name, target, like=predicted)
+    mask = check_mask(owner, mask, predicted)
+    if mask is not None:
+        # A masked NaN must reach neither the loss nor, through 0 * NaN, the gradient.
+        some_score = torch.zeros((), device=predicted.device).clamp(*link.domain)
+        predicted = torch.where(mask, predicted, some_score.to(predicted.dtype))
+        target = torch.where(mask, target, target_of_score(some_score).to(target.dtype))
+    return reduce_loss(owner, loss_of(predicted, target), mask, weight, reduction)

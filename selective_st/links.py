@@ -1,0 +1,1544 @@
+r"""Links: what a selective loss cares about.
+
+A link `h` is a nondecreasing function of a score. Its slope is the **sensitivity**: how much an error costs where the
+score is `z`. Its primitive `H` (the **potential**, `H' = h`) is convex, and the **matching loss** is the Bregman
+divergence of `H`:
+
+    D_H(p, s) = H(p) - H(s) - (p - s) h(s)        p predicted, s target;  D >= 0;  dD/dp = h(p) - h(s)
+
+Start from what matters, and let a preset choose the function:
+
+    >>> import torch
+    >>> from selective_st.links import high_scores
+    >>> link = high_scores()
+    >>> predicted, target = torch.tensor([0.1, 0.9]), torch.tensor([0.2, 1.0])
+    >>> link.divergence(predicted, target)          # the same error of 0.1 costs more at the top
+    tensor([0.0004, 0.0215])
+
+Links add up and scale, because convex potentials do; a link is described by plain JSON, and rebuilt from it:
+
+    >>> from selective_st.links import IdentityLink, SigmoidLink, link_from_config
+    >>> link = 0.3 * IdentityLink() + SigmoidLink(scale=20, shift=0.8)
+    >>> link_from_config(link.get_config_dict()) == link
+    True
+
+Every method takes and returns tensors, elementwise, in at least float32. Source: arXiv 2506.04446 (Shamir & Warmuth
+2025) for matching losses and the selective links; the numerically stable forms are this project's own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Literal, NamedTuple, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from typing_extensions import override
+
+from selective_st._validation import finite_number, score_interval
+
+__all__ = [
+    "ConstantLink",
+    "ExponentialLink",
+    "IdentityLink",
+    "Interval",
+    "LinearOutsideLink",
+    "Link",
+    "PiecewiseLink",
+    "SigmoidLink",
+    "SinhLink",
+    "WeightedSumLink",
+    "extreme_scores",
+    "high_scores",
+    "link_from_config",
+    "low_scores",
+    "middle_scores",
+    "register_link",
+    "registered_links",
+    "score_region",
+]
+
+
+class Interval(NamedTuple):
+    """A closed interval of numbers, possibly unbounded: `(low, high)`."""
+
+    low: float
+    high: float
+
+    def includes(self, other: Interval) -> bool:
+        """Whether `other` lies within this interval, ends included."""
+        return self.low <= other.low and other.high <= self.high
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}]"
+
+
+# --- Numerics shared by the links --------------------------------------------------------------------------------
+
+# Gauss-Legendre nodes on [0, 1]. Eight are exact to double precision for e^x and the sigmoid over a length |x| <= 1.
+_NODES, _NODE_WEIGHTS = (array.tolist() for array in np.polynomial.legendre.leggauss(8))
+_NODES = [(1 + node) / 2 for node in _NODES]
+_NODE_WEIGHTS = [weight / 2 for weight in _NODE_WEIGHTS]
+# A link of which only h is known may bend anywhere, so its potential is integrated over this many panels of 8 nodes.
+_PANELS = 32
+_PANEL_NODES = [(panel + node) / _PANELS for panel in range(_PANELS) for node in _NODES]
+_PANEL_WEIGHTS = [weight / _PANELS for _ in range(_PANELS) for weight in _NODE_WEIGHTS]
+_PRECISE = (torch.float32, torch.float64)
+# Below this relative difference of h(p) and h(s), subtracting them loses too many digits.
+_CANCELLATION = 5e-3
+
+
+@lru_cache(maxsize=256)
+def _constants(values: float | tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`values` as a tensor; cached, because a copy to a GPU in every step would stall it."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+def _integrate(integrand: Callable[[Tensor], Tensor], like: Tensor, *, panels: bool = False) -> Tensor:
+    """Integrate `integrand(t)` over t in [0, 1] at fixed nodes; t carries an extra last dimension.
+
+    Sums products rather than multiplying matrices, which autocast would do in half precision.
+    """
+    nodes = tuple(_PANEL_NODES if panels else _NODES)
+    weights = tuple(_PANEL_WEIGHTS if panels else _NODE_WEIGHTS)
+    t = _constants(nodes, like.dtype, like.device)
+    return (_constants(weights, like.dtype, like.device) * integrand(t)).sum(-1)
+
+
+def _to_working_precision(scores: Tensor) -> Tensor:
+    """The scores in double precision, on the CPU where their device has none (Apple's GPUs).
+
+    In single precision e^(a s) alone loses |a s| units in the last place, more than the 1e-6 this library promises.
+    """
+    if scores.device.type in ("cpu", "cuda"):
+        return scores.to(torch.float64)
+    return scores.to("cpu").to(torch.float64)
+
+
+def _scores(owner: str, name: str, value: Any) -> Tensor:
+    """`value` as a floating-point tensor of at least single precision, or a TypeError that names the argument."""
+    if isinstance(value, Tensor) and value.dtype in _PRECISE:
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = torch.tensor(float(value))
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{owner}: {name} must be a torch.Tensor, got {type(value).__name__}. Use torch.tensor({name})."
+        )
+    if value.dtype == torch.bool or value.is_complex():
+        raise TypeError(
+            f"{owner}: {name} must hold real numbers, got dtype {value.dtype}. Use {name}.to(torch.float32)."
+        )
+    if not value.is_floating_point():
+        return value.to(torch.get_default_dtype())
+    return value.float()
+
+
+def _pair_of_scores(owner: str, names: tuple[str, str], first: Any, second: Any) -> tuple[Tensor, Tensor]:
+    """Both arguments, checked, in one shape and dtype."""
+    a, b = _scores(owner, names[0], first), _scores(owner, names[1], second)
+    if a.dtype != b.dtype:
+        dtype = torch.promote_types(a.dtype, b.dtype)
+        a, b = a.to(dtype), b.to(dtype)
+    if a.shape != b.shape:
+        try:
+            shape = torch.broadcast_shapes(a.shape, b.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"{owner}: {names[0]} and {names[1]} must have shapes that broadcast, got {tuple(a.shape)} and "
+                f"{tuple(b.shape)}. Give both the same shape."
+            ) from None
+        a, b = a.expand(shape), b.expand(shape)
+    return a, b
+
+
+_LARGEST_EXPONENT = 709.0  # e^709 is near the largest double; beyond, 0 * inf would be NaN
+
+
+def _exponential_matching(larger: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """`e^u - e^v - x e^v` and `e^u - e^v` for `x = u - v`, without cancellation, overflow of a factor, or NaN.
+
+    With the larger of e^u and e^v drawn out, what remains is bounded: for x > 0 it is `1 - (1 + x) e^-x`, which is the
+    incomplete gamma function P(2, x); for x < 0 it is `e^-|x| - 1 + |x|`, which is `|x| (1 - e^-|x|) - P(2, |x|)`.
+
+    Args:
+        larger: The larger of u and v.
+        x: Their difference.
+
+    Returns:
+        The two.
+    """
+    factor = larger.clamp(max=_LARGEST_EXPONENT).exp_()
+    distance = x.abs()
+    decay = distance.neg().expm1_()
+    above = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
+    below = torch.addcmul(above, distance, decay).neg_()
+    return torch.where(x < 0, below, above).mul_(factor), decay.copysign_(x).mul_(factor)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """`log(1 + e^x)`. Unlike `torch.nn.functional.softplus`, exact for large x."""
+    return torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
+# Each derivative is the next function, so that gradients are as exact as values: H -> h, D -> difference -> h'.
+
+
+class _Potential(Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, link: Link) -> Tensor:
+        ctx.save_for_backward(z)
+        ctx.link = link
+        return link._potential(z)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (z,) = ctx.saved_tensors
+        return gradients[0] * ctx.link(z), None
+
+
+class _Inverse(Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, link: Link) -> Tensor:
+        z = link._inverse(y)
+        ctx.save_for_backward(z)
+        ctx.link = link
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (z,) = ctx.saved_tensors
+        return gradients[0] / ctx.link.sensitivity(z), None
+
+
+class _Difference(Function):
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, s: Tensor, link: Link) -> Tensor:
+        ctx.save_for_backward(p, s)
+        ctx.link = link
+        _, difference = link._matching(_to_working_precision(p), _to_working_precision(s))
+        return difference.to(p)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        p, s = ctx.saved_tensors
+        to_p = gradients[0] * ctx.link.sensitivity(p) if ctx.needs_input_grad[0] else None
+        to_s = -gradients[0] * ctx.link.sensitivity(s) if ctx.needs_input_grad[1] else None
+        return to_p, to_s, None
+
+
+class _Divergence(Function):
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, s: Tensor, link: Link) -> Tensor:
+        divergence, difference = link._matching(_to_working_precision(p), _to_working_precision(s))
+        ctx.save_for_backward(p, s, difference.to(p))
+        ctx.link = link
+        return divergence.to(p)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        p, s, difference = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            difference = _apply(_Difference, p, s, ctx.link)
+        to_p = gradients[0] * difference if ctx.needs_input_grad[0] else None
+        to_s = gradients[0] * (s - p) * ctx.link.sensitivity(s) if ctx.needs_input_grad[1] else None
+        return to_p, to_s, None
+
+
+def _apply(function: type[Function], *arguments: object) -> Tensor:
+    return cast(Tensor, function.apply(*arguments))
+
+
+# --- The base class ----------------------------------------------------------------------------------------------
+
+
+class Link:
+    r"""A nondecreasing function of a score, whose slope says how much each score region matters.
+
+    A link of your own needs only `h`. Everything else is derived: the sensitivity by automatic differentiation, the
+    potential and the divergence by Gauss-Legendre quadrature in double precision (32 panels of 8 nodes between the two
+    scores, so `h` should not change much over less than a thirtieth of that distance), the inverse by bisection.
+    Override `potential`, `sensitivity` and so on where you know better.
+
+    Attributes:
+        domain: The scores for which the link is defined, as `Interval(low, high)`. All real numbers unless overridden.
+        range: The values `h` takes, as `Interval(low, high)`; link-value targets must lie in it.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import Link
+        >>> class CubicLink(Link):
+        ...     def h(self, z):
+        ...         return z**3
+        >>> CubicLink().divergence(torch.tensor(0.9), torch.tensor(0.5))    # (p - s)^2 (p^2 + 2 p s + 3 s^2) / 4
+        tensor(0.0984)
+    """
+
+    domain: Interval = Interval(-math.inf, math.inf)
+
+    # -- what a subclass says
+
+    def h(self, z: Tensor) -> Tensor:
+        """The link itself, elementwise on a tensor of scores."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define h(self, z): the link's value for each score in the tensor z."
+        )
+
+    @property
+    def range(self) -> Interval:
+        """The values the link takes, ends included: `Interval(low, high)`."""
+        ends = torch.tensor(self.domain, dtype=torch.float64)
+        low, high = self(ends).tolist()
+        return Interval(-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)
+
+    # -- what a user calls
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """The link's values `h(z)`.
+
+        Args:
+            z: Scores, any shape.
+
+        Returns:
+            The values, in the shape of `z` and at least float32.
+
+        Raises:
+            TypeError: If `z` is not a tensor of real numbers.
+        """
+        return self.h(_scores(type(self).__name__, "z", z))
+
+    def potential(self, z: Tensor) -> Tensor:
+        """The potential `H(z)`, a primitive of the link: convex, with derivative `h(z)`.
+
+        Args:
+            z: Scores, any shape.
+
+        Returns:
+            The potential, in the shape of `z` and at least float32.
+
+        Raises:
+            TypeError: If `z` is not a tensor of real numbers.
+        """
+        return _apply(_Potential, _scores(type(self).__name__, "z", z), self)
+
+    def sensitivity(self, z: Tensor) -> Tensor:
+        """The sensitivity `h'(z)`: an error of e near the score z costs `h'(z) e^2 / 2`.
+
+        Args:
+            z: Scores, any shape.
+
+        Returns:
+            The sensitivity, >= 0, in the shape of `z` and at least float32.
+
+        Raises:
+            TypeError: If `z` is not a tensor of real numbers.
+        """
+        return self._sensitivity(_scores(type(self).__name__, "z", z))
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """A score `z` with `h(z) = y`; infinite where the link only approaches `y`.
+
+        Args:
+            y: Link values, any shape, within `range`.
+
+        Returns:
+            The scores, in the shape of `y` and at least float32.
+
+        Raises:
+            TypeError: If `y` is not a tensor of real numbers.
+            ValueError: If a value lies outside `range`.
+        """
+        values = _scores(type(self).__name__, "y", y)
+        self._check_link_values("y", values)
+        return _apply(_Inverse, _to_working_precision(values), self).to(values)
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        """The convex conjugate `H*(y) = sup_z (z y - H(z))`.
+
+        Args:
+            y: Link values, any shape.
+
+        Returns:
+            The conjugate, in the shape of `y` and at least float32; `inf` outside `range`.
+
+        Raises:
+            TypeError: If `y` is not a tensor of real numbers.
+        """
+        values = _scores(type(self).__name__, "y", y)
+        working = _to_working_precision(values)
+        inside = (working >= self.range.low) & (working <= self.range.high)
+        some_value = self(torch.zeros_like(working).clamp(*self.domain))
+        y_inside = torch.where(inside, working, some_value)
+        z = _apply(_Inverse, y_inside, self)
+        finite = z.isfinite()
+        z_finite = torch.where(finite, z, 0)
+        # At an end that the link only approaches, H* follows from F(0, y) = H(0) + H*(y).
+        result = z_finite * y_inside - self.potential(z_finite) + self._tails(torch.zeros_like(z), z)
+        return torch.where(inside, result, math.inf).to(values)
+
+    def difference(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """`h(predicted) - h(target)`, the gradient of the divergence, without cancellation.
+
+        Args:
+            predicted: Predicted scores, any shape.
+            target: Target scores, of a shape that broadcasts with it.
+
+        Returns:
+            The differences, in the broadcast shape and at least float32.
+
+        Raises:
+            TypeError: If an argument is not a tensor of real numbers.
+            ValueError: If the shapes do not broadcast.
+        """
+        p, s = _pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target)
+        return _apply(_Difference, p, s, self)
+
+    def divergence(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """The matching loss `D(p, s) = H(p) - H(s) - (p - s) h(s)`, elementwise.
+
+        Computed as sums of nonnegative terms: never negative, and exact to the last digits however close p and s are.
+
+        Args:
+            predicted: Predicted scores p, any shape.
+            target: Target scores s, of a shape that broadcasts with it.
+
+        Returns:
+            The divergence, >= 0 and 0 where the link values agree, in the broadcast shape and at least float32.
+
+        Raises:
+            TypeError: If an argument is not a tensor of real numbers.
+            ValueError: If the shapes do not broadcast, or a link of your own turns out to decrease.
+        """
+        p, s = _pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target)
+        return _apply(_Divergence, p, s, self)
+
+    def fenchel_young(self, predicted: Tensor, link_values: Tensor) -> Tensor:
+        """The matching loss for targets given as link values y: `H(p) + H*(y) - p y`, with gradient `h(p) - y`.
+
+        For the target `y = h(s)` it equals `divergence(p, s)`. Link values at the ends of `range` are allowed: with a
+        `SigmoidLink`, y = 0 and y = 1 give the binary cross entropy.
+
+        Args:
+            predicted: Predicted scores p, any shape.
+            link_values: Link values y within `range`, of a shape that broadcasts with it.
+
+        Returns:
+            The loss, >= 0, in the broadcast shape and at least float32.
+
+        Raises:
+            TypeError: If an argument is not a tensor of real numbers.
+            ValueError: If the shapes do not broadcast, or a link value lies outside `range`.
+        """
+        p, y = _pair_of_scores(type(self).__name__, ("predicted", "link_values"), predicted, link_values)
+        self._check_link_values("link_values", y)
+        given, p = p, _to_working_precision(p)
+        z = _apply(_Inverse, _to_working_precision(y), self)
+        # Where the target lies at infinity, the divergence from it is the area under the link's tail.
+        nearby = torch.where(z.isinf(), p.detach(), z)
+        return (_apply(_Divergence, p, nearby, self) + self._tails(p, z)).to(given)
+
+    def normalized(self, low: float, high: float, of: Literal["sensitivity", "value"] = "sensitivity") -> Link:
+        """This link, multiplied so that the average over `[low, high]` of its sensitivity (or value) is 1.
+
+        A link whose average sensitivity is 1 costs about as much as half the squared error there, so that changing the
+        link does not ask for a new learning rate. For lists and batches normalise the value instead: then the
+        potential rises as the score does, and `temperature` and `scale` keep their meaning.
+
+        Args:
+            low: Lower end of the scores' range.
+            high: Upper end of the scores' range.
+            of: What shall average 1: `"sensitivity"` or `"value"`.
+
+        Returns:
+            The multiple of this link.
+
+        Raises:
+            ValueError: If the range is empty or `of` unknown, or if the average is not positive.
+        """
+        owner = f"{type(self).__name__}.normalized"
+        low, high = score_interval(owner, low, high)
+        top, bottom = torch.tensor(high, dtype=torch.float64), torch.tensor(low, dtype=torch.float64)
+        if of == "sensitivity":
+            average = float(self.difference(top, bottom)) / (high - low)
+            remedy = "A link without slope there has no sensitivity; choose another range or link."
+        elif of == "value":
+            average = float(self.divergence(top, bottom)) / (high - low) + float(self(bottom))
+            remedy = "Choose a link that is positive on the range, for example ExponentialLink."
+        else:
+            raise ValueError(f'{owner}: of must be "sensitivity" or "value", got {of!r}.')
+        if not 0 < average < math.inf:
+            raise ValueError(
+                f"{owner}: the average {of} over [{low:g}, {high:g}] must be positive and finite, got {average:g}. "
+                f"{remedy}"
+            )
+        return (1 / average) * self
+
+    def linear_outside(self, low: float, high: float) -> Link:
+        """This link within `[low, high]`, going on outside with its slope at the end.
+
+        Outside, the loss grows as a square: no overflow for unbounded scores, however steep the link is inside.
+
+        Args:
+            low: Lower end of the range that keeps the link's shape.
+            high: Upper end of that range.
+
+        Returns:
+            The link.
+
+        Raises:
+            ValueError: If the range is empty or leaves the link's domain.
+        """
+        return LinearOutsideLink(self, low, high)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The link as JSON-serialisable data: its type and parameters. See `link_from_config`."""
+        config: dict[str, Any] = {"type": type(self).__name__}
+        for name in _parameters_of(type(self)):
+            try:
+                config[name] = _to_config(getattr(self, name))
+            except AttributeError:
+                raise TypeError(
+                    f"{type(self).__name__}.get_config_dict: the constructor's parameter {name!r} must be kept as the "
+                    f"attribute of that name. Add self.{name} = {name} to __init__, or make the class a dataclass."
+                ) from None
+        return config
+
+    def validate(self) -> None:
+        """Check on a grid over the domain that the link is defined, keeps the shape of its input, and never decreases.
+
+        Raises:
+            TypeError: If `h` does not return a tensor of the shape of its input.
+            ValueError: If `h` gives NaN or decreases, with the scores where it does.
+        """
+        if self.__dict__.get("_validated"):
+            return
+        name = type(self).__name__
+        low, high = max(self.domain.low, -100.0), min(self.domain.high, 100.0)
+        even = torch.linspace(low, high, 2001, dtype=torch.float64)
+        near_zero = torch.linspace(-1.5, 1.5, 3001, dtype=torch.float64)
+        grid = torch.cat([even, near_zero[(near_zero >= low) & (near_zero <= high)]]).unique()
+        with torch.no_grad():
+            values = self(grid)
+        if not isinstance(values, Tensor) or values.shape != grid.shape:
+            got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+            raise TypeError(
+                f"{name}: h must return one value for each score: for input of shape {tuple(grid.shape)} it gave {got}."
+            )
+        if values.isnan().any():
+            z = float(grid[values.isnan()][0])
+            raise ValueError(
+                f"{name}: h({z:g}) is NaN. Say where the link is defined: domain = Interval(low, high) in the class."
+            )
+        falls = (values[1:] < values[:-1] - 1e-9 * (values[1:].abs() + values[:-1].abs())).nonzero()
+        if len(falls):
+            i = int(falls[0])
+            raise ValueError(
+                f"{name}: a link must be nondecreasing, but h({float(grid[i]):g}) = {float(values[i]):g} > "
+                f"h({float(grid[i + 1]):g}) = {float(values[i + 1]):g}. Its matching loss would be negative there; "
+                "return -h, or restrict the domain to where it rises."
+            )
+        object.__setattr__(self, "_validated", True)
+
+    # -- algebra
+
+    def __add__(self, other: object) -> Link:
+        if isinstance(other, Link):
+            return WeightedSumLink((1.0, 1.0), (self, other))
+        if isinstance(other, (int, float)) and other == 0:  # the start of sum(links)
+            return self
+        return NotImplemented
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: object) -> Link:
+        if isinstance(factor, (Link, Tensor)):
+            return NotImplemented
+        return WeightedSumLink((cast(float, factor),), (self,))
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Link) and type(self) is type(other) and self.get_config_dict() == other.get_config_dict()
+        )
+
+    def __hash__(self) -> int:
+        return hash(repr(self.get_config_dict()))
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(f"{name}={getattr(self, name)!r}" for name in _parameters_of(type(self)))
+        return f"{type(self).__name__}({parameters})"
+
+    # -- the mathematics, on tensors of one shape and dtype, without regard to gradients; the defaults need only h
+
+    def _potential(self, z: Tensor) -> Tensor:
+        origin = torch.zeros_like(z).clamp(*self.domain)
+        return self._matching(z, origin)[0] + (z - origin) * self(origin)
+
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        differentiable = torch.is_grad_enabled() and z.requires_grad
+        with torch.enable_grad():
+            scores = z if differentiable else z.detach().requires_grad_()
+            values = self(scores)
+            if not values.requires_grad:  # a constant function
+                return torch.zeros_like(z)
+            (slope,) = torch.autograd.grad(values.sum(), scores, create_graph=differentiable)
+        return slope
+
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """The divergence, and its gradient `h(p) - h(s)`, both without cancellation."""
+        self.validate()
+        with torch.no_grad():
+            d = p - s
+
+            def between(t: Tensor) -> Tensor:
+                return s.unsqueeze(-1) + t * d.unsqueeze(-1)
+
+            of_p, of_s = self(p), self(s)
+            # Where h(p) and h(s) agree in their first digits, integrate the slope; elsewhere h, which may even jump.
+            close = (of_p - of_s).abs() < _CANCELLATION * torch.maximum(of_p.abs(), of_s.abs())
+            rise = _integrate(lambda t: self(between(t)) - of_s.unsqueeze(-1), d, panels=True)
+            slope = _integrate(lambda t: self.sensitivity(between(t)), d)
+            weighted_slope = _integrate(lambda t: (1 - t) * self.sensitivity(between(t)), d)
+            return torch.where(close, d.square() * weighted_slope, d * rise), torch.where(close, d * slope, of_p - of_s)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        """Bisection on the link, for each distinct value once."""
+        values, where = y.unique(return_inverse=True)
+        low = torch.full_like(values, max(self.domain.low, -1.0))
+        high = torch.full_like(values, min(self.domain.high, 1.0))
+        with torch.no_grad():
+            for _ in range(40):
+                low = torch.where(self(low) > values, (2 * low).clamp(*self.domain), low)
+                high = torch.where(self(high) < values, (2 * high).clamp(*self.domain), high)
+            missed = (self(low) > values) | (self(high) < values)
+            for _ in range(1100):
+                middle = (low + high) / 2
+                if bool(((middle <= low) | (middle >= high)).all()):
+                    break
+                below = self(middle) < values
+                low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        ends = torch.where(values <= self.range.low, -math.inf, math.inf).to(values)
+        if bool((missed & (values > self.range.low) & (values < self.range.high)).any()):
+            value = float(values[missed][0])
+            raise ValueError(f"{type(self).__name__}: no score has the link value {value:g}; give values within range.")
+        return torch.where(missed, ends, high)[where].view_as(y)
+
+    def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
+        """The divergence of p from a target at +inf (`upper`) or -inf: the area between the link and its limit."""
+        end = self.range.high if upper else self.range.low
+        target = self._inverse(torch.full_like(p, end))
+        if bool(target.isinf().any()):
+            raise ValueError(
+                f"{type(self).__name__}: the loss is infinite for the link value {end:g}, which the link only "
+                "approaches. Give link values strictly inside the range, or override _tail."
+            )
+        return _apply(_Divergence, p, target, self)
+
+    def _tails(self, p: Tensor, z: Tensor) -> Tensor:
+        """`_tail` where the target z is infinite, 0 elsewhere."""
+        total = torch.zeros_like(p)
+        for end, upper in ((-math.inf, False), (math.inf, True)):
+            at_end = z == end
+            if bool(at_end.any()):
+                safe = torch.where(at_end, p, torch.zeros_like(p).clamp(*self.domain))
+                total = total + torch.where(at_end, self._tail(safe, upper=upper), 0)
+        return total
+
+    def _check_link_values(self, name: str, y: Tensor) -> None:
+        if not y.numel():
+            return
+        low, high = (float(end) for end in y.detach().aminmax())
+        if math.isnan(low):
+            raise ValueError(f"{type(self).__name__}: {name} must not be NaN; leave such rows out or mask them.")
+        if not self.range.includes(Interval(low, high)):
+            raise ValueError(
+                f"{type(self).__name__}: {name} must lie within the link's range {self.range}, got values from {low:g} "
+                f"to {high:g}. If they are scores rather than link values, use divergence (in a loss: "
+                'targets="scores"); if they are link values of another scale, map them to the range first.'
+            )
+
+
+# --- Configs -----------------------------------------------------------------------------------------------------
+
+_LINKS: dict[str, type[Link]] = {}
+_LinkType = TypeVar("_LinkType", bound=type[Link])
+_DEEPEST_CONFIG = 16
+
+
+def register_link(link_class: _LinkType) -> _LinkType:
+    """Make a link class of your own known to `link_from_config`, by its class name; use it as a decorator.
+
+    Its constructor's parameters must be kept as attributes of the same names (a dataclass does so by itself).
+
+    Args:
+        link_class: A subclass of `Link`.
+
+    Returns:
+        The class, unchanged.
+
+    Raises:
+        TypeError: If it is not a subclass of `Link`.
+        ValueError: If another class is registered under that name.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from selective_st.links import Link, link_from_config, register_link
+        >>> @register_link
+        ... @dataclass(frozen=True, eq=False, repr=False)
+        ... class SoftsignLink(Link):
+        ...     scale: float = 1.0
+        ...     def h(self, z):
+        ...         return self.scale * z / (1 + (self.scale * z).abs())
+        >>> link_from_config({"type": "SoftsignLink", "scale": 3.0})
+        SoftsignLink(scale=3.0)
+    """
+    if not (isinstance(link_class, type) and issubclass(link_class, Link)):
+        raise TypeError(f"register_link: link_class must be a subclass of Link, got {link_class!r}.")
+    known = _LINKS.get(link_class.__name__)
+    if known is not None and (known.__module__, known.__qualname__) != (link_class.__module__, link_class.__qualname__):
+        raise ValueError(
+            f"register_link: the name {link_class.__name__!r} is taken by {known.__module__}.{known.__qualname__}; "
+            "rename your class."
+        )
+    _LINKS[link_class.__name__] = link_class
+    return link_class
+
+
+def registered_links() -> dict[str, type[Link]]:
+    """The link classes that `link_from_config` knows, by name."""
+    return dict(_LINKS)
+
+
+def link_from_config(config: Mapping[str, Any]) -> Link:
+    """Rebuild a link from `Link.get_config_dict()`, exactly.
+
+    A config is data: its type must be registered and its fields must be the type's parameters. Nothing in it is ever
+    evaluated, imported or unpickled.
+
+    Args:
+        config: For example `{"type": "SigmoidLink", "scale": 20.0, "shift": 0.8}`.
+
+    Returns:
+        The link.
+
+    Raises:
+        TypeError: If the config is not a mapping, or a field has a value of the wrong type.
+        ValueError: If the type is unknown, a field is missing or unknown, or a value is not allowed.
+
+    Example:
+        >>> from selective_st.links import link_from_config
+        >>> link_from_config({"type": "SigmoidLink", "scale": 20, "shift": 0.8})
+        SigmoidLink(scale=20.0, shift=0.8)
+    """
+    return _link_from_config(config, depth=0)
+
+
+def _link_from_config(config: object, depth: int) -> Link:
+    if not isinstance(config, Mapping):
+        raise TypeError(
+            "link_from_config: config must be a dict such as {'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}, "
+            f"got {type(config).__name__}."
+        )
+    if depth > _DEEPEST_CONFIG:
+        raise ValueError(f"link_from_config: config is nested more than {_DEEPEST_CONFIG} links deep.")
+    fields = dict(config)
+    link_type = fields.pop("type", None)
+    link_class = _LINKS.get(link_type) if isinstance(link_type, str) else None
+    if link_class is None:
+        raise ValueError(
+            f"link_from_config: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. A link "
+            "class of your own is made known with @register_link."
+        )
+    expected = _parameters_of(link_class)
+    unknown = [name for name in fields if name not in expected]
+    missing = [name for name in expected if name not in fields]
+    if unknown or missing:
+        problems = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
+        problems += [f"has unknown {', '.join(map(repr, unknown))}"] if unknown else []
+        raise ValueError(
+            f"link_from_config: the config of a {link_type} {' and '.join(problems)}; its fields are: "
+            f"{', '.join(['type', *expected])}."
+        )
+    return link_class(**{name: _from_config(value, depth) for name, value in fields.items()})
+
+
+def _from_config(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        return _link_from_config(value, depth + 1)
+    if isinstance(value, (list, tuple)):
+        if depth > _DEEPEST_CONFIG:
+            raise ValueError(f"link_from_config: config is nested more than {_DEEPEST_CONFIG} levels deep.")
+        return tuple(_from_config(item, depth + 1) for item in value)
+    return value
+
+
+def _to_config(value: Any) -> Any:
+    if isinstance(value, Link):
+        return value.get_config_dict()
+    if isinstance(value, (list, tuple)):
+        return [_to_config(item) for item in value]
+    return value
+
+
+def _parameters_of(link_class: type[Link]) -> tuple[str, ...]:
+    if link_class.__init__ is object.__init__:
+        return ()
+    return tuple(inspect.signature(link_class).parameters)
+
+
+# --- The links ---------------------------------------------------------------------------------------------------
+
+
+def _set(link: Link, **values: object) -> None:
+    """Store checked values in a frozen dataclass."""
+    for name, value in values.items():
+        object.__setattr__(link, name, value)
+
+
+@register_link
+@dataclass(frozen=True, eq=False, repr=False)
+class ConstantLink(Link):
+    """The link `h(z) = 1` with potential `H(z) = z`: no sensitivity anywhere.
+
+    Only of use inside a composite Softmax, where it gives the plain Softmax. Domain: all scores. Range: {1}.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import ConstantLink
+        >>> ConstantLink().potential(torch.tensor([0.2, 0.8]))
+        tensor([0.2000, 0.8000])
+    """
+
+    @property
+    @override
+    def range(self) -> Interval:
+        return Interval(1.0, 1.0)
+
+    @override
+    def h(self, z: Tensor) -> Tensor:
+        return torch.ones_like(z)
+
+    @override
+    def _potential(self, z: Tensor) -> Tensor:
+        return z.clone()
+
+    @override
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        return torch.zeros_like(z)
+
+    @override
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        zeros = 0 * (p - s)  # rather than zeros_like: a NaN stays visible
+        return zeros, zeros
+
+    @override
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.zeros_like(y)
+
+
+@register_link
+@dataclass(frozen=True, eq=False, repr=False)
+class IdentityLink(Link):
+    """The link `h(z) = z` with potential `H(z) = z^2 / 2`: every score matters alike.
+
+    Its matching loss is half the squared error. Domain: all scores. Range: all real numbers.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import IdentityLink
+        >>> IdentityLink().divergence(torch.tensor(0.9), torch.tensor(0.5))
+        tensor(0.0800)
+    """
+
+    @property
+    @override
+    def range(self) -> Interval:
+        return Interval(-math.inf, math.inf)
+
+    @override
+    def h(self, z: Tensor) -> Tensor:
+        return z
+
+    @override
+    def _potential(self, z: Tensor) -> Tensor:
+        return z.square() / 2
+
+    @override
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        return torch.ones_like(z)
+
+    @override
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        d = p - s
+        return d.square() / 2, d
+
+    @override
+    def _inverse(self, y: Tensor) -> Tensor:
+        return y.clone()
+
+
+@register_link
+@dataclass(frozen=True, eq=False, repr=False)
+class SigmoidLink(Link):
+    """The link `h(z) = sigmoid(a (z - c))` with potential `H(z) = log(1 + e^(a (z - c))) / a`: scores around c matter.
+
+    With 0/1 link values its loss is the binary cross entropy of the logit `a (z - c)`, divided by a.
+    Domain: all scores. Range: [0, 1], the ends only approached.
+
+    Args:
+        scale: The steepness a > 0, in 1/score: about half of the sensitivity lies within 1.1 / a of c.
+        shift: The score c that matters most.
+
+    Raises:
+        TypeError: If an argument is not a number.
+        ValueError: If `scale` is not positive, or an argument is not finite.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import SigmoidLink
+        >>> SigmoidLink(scale=20, shift=0.8).sensitivity(torch.tensor([0.5, 0.8, 1.0]))
+        tensor([0.0493, 5.0000, 0.3533])
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            scale=finite_number("SigmoidLink", "scale", self.scale, positive=True),
+            shift=finite_number("SigmoidLink", "shift", self.shift),
+        )
+
+    @property
+    @override
+    def range(self) -> Interval:
+        return Interval(0.0, 1.0)
+
+    def _logit(self, z: Tensor) -> Tensor:
+        return self.scale * (z - self.shift)
+
+    @override
+    def h(self, z: Tensor) -> Tensor:
+        return torch.sigmoid(self._logit(z))
+
+    @override
+    def _potential(self, z: Tensor) -> Tensor:
+        return _softplus(self._logit(z)) / self.scale
+
+    @override
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        w = self._logit(z)
+        return self.scale * torch.sigmoid(w) * torch.sigmoid(-w)
+
+    @override
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        # D is symmetric about c, so reflect the target to below c, where nothing but softplus(u) can be large.
+        v = self._logit(s)
+        flip = torch.where(v > 0, -1.0, 1.0).to(v)
+        u, v, x = flip * self._logit(p), flip * v, flip * self.scale * (p - s)
+
+        def slope(t: Tensor) -> Tensor:
+            h = torch.sigmoid(v.unsqueeze(-1) + t * x.clamp(-1, 1).unsqueeze(-1))
+            return (1 - t) * (h - h.square())
+
+        near = x.square() * _integrate(slope, x)
+        far = _softplus(u) - _softplus(v) - torch.sigmoid(v) * x
+        divergence = torch.where(x.abs() < 1, near, far) / self.scale
+        decay = torch.expm1(-x.abs()).copysign(flip * x)
+        return divergence, torch.sigmoid(torch.maximum(u, v)) * torch.sigmoid(-torch.minimum(u, v)) * decay
+
+    @override
+    def _inverse(self, y: Tensor) -> Tensor:
+        return (torch.log(y) - torch.log1p(-y)) / self.scale + self.shift
+
+    @override
+    def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
+        w = self._logit(p)
+        return _softplus(-w if upper else w) / self.scale
+
+
+@register_link
+@dataclass(frozen=True, eq=False, repr=False)
+class SinhLink(Link):
+    """The link `h(z) = sinh(a (z - c))` with potential `H(z) = cosh(a (z - c)) / a`: scores far from c matter.
+
+    Domain: all scores. Range: all real numbers.
+
+    Args:
+        scale: The steepness a > 0, in 1/score: the sensitivity is `a cosh(a (z - c))`.
+        shift: The score c that matters least.
+
+    Raises:
+        TypeError: If an argument is not a number.
+        ValueError: If `scale` is not positive, or an argument is not finite.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import SinhLink
+        >>> SinhLink(scale=5, shift=0.5).sensitivity(torch.tensor([0.0, 0.5, 1.0]))
+        tensor([30.6614,  5.0000, 30.6614])
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            scale=finite_number("SinhLink", "scale", self.scale, positive=True),
+            shift=finite_number("SinhLink", "shift", self.shift),
+        )
+
+    @property
+    @override
+    def range(self) -> Interval:
+        return Interval(-math.inf, math.inf)
+
+    def _angle(self, z: Tensor) -> Tensor:
+        return self.scale * (z - self.shift)
+
+    @override
+    def h(self, z: Tensor) -> Tensor:
+        return torch.sinh(self._angle(z))
+
+    @override
+    def _potential(self, z: Tensor) -> Tensor:
+        return torch.cosh(self._angle(z)) / self.scale
+
+    @override
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        return self.scale * torch.cosh(self._angle(z))
+
+    @override
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.scale * (p - s)
+        rising, rise = _exponential_matching(self._angle(torch.maximum(p, s)), x)
+        falling, fall = _exponential_matching(-self._angle(torch.minimum(p, s)), -x)
+        return (rising + falling) / (2 * self.scale), (rise - fall) / 2
+
+    @override
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.asinh(y) / self.scale + self.shift
+
+
+@register_link
+@dataclass(frozen=True, eq=False, repr=False)
+class ExponentialLink(Link):
+    """The link `h(z) = sign(a) e^(a z)` with potential `H(z) = e^(a z) / |a|`: one end of the scores matters.
+
+    High scores matter for a > 0, low scores for a < 0. Domain: all scores. Range: [0, inf] for a > 0, [-inf, 0] for
+    a < 0, the ends only approached.
+
+    Args:
+        scale: The rate a, not 0, in 1/score: the sensitivity `|a| e^(a z)` grows e-fold every 1 / |a|.
+
+    Raises:
+        TypeError: If the argument is not a number.
+        ValueError: If `scale` is 0 or not finite.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import ExponentialLink
+        >>> ExponentialLink(scale=5).sensitivity(torch.tensor([0.0, 0.5, 1.0]))
+        tensor([  5.0000,  60.9125, 742.0658])
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        scale = finite_number("ExponentialLink", "scale", self.scale)
+        if scale == 0:
+            raise ValueError(
+                "ExponentialLink: scale must not be 0, got 0.0. Use a positive scale where high scores matter, a "
+                "negative one where low scores do, or IdentityLink() where all matter alike."
+            )
+        _set(self, scale=scale)
+
+    @property
+    @override
+    def range(self) -> Interval:
+        return Interval(0.0, math.inf) if self.scale > 0 else Interval(-math.inf, 0.0)
+
+    @property
+    def _sign(self) -> float:
+        return math.copysign(1.0, self.scale)
+
+    @override
+    def h(self, z: Tensor) -> Tensor:
+        return self._sign * torch.exp(self.scale * z)
+
+    @override
+    def _potential(self, z: Tensor) -> Tensor:
+        return torch.exp(self.scale * z) / abs(self.scale)
+
+    @override
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        return abs(self.scale) * torch.exp(self.scale * z)
+
+    @override
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        larger = (torch.maximum(p, s) if self.scale > 0 else torch.minimum(p, s)).mul_(self.scale)
+        divergence, difference = _exponential_matching(larger, (p - s).mul_(self.scale))
+        return divergence.div_(abs(self.scale)), difference if self.scale > 0 else difference.neg_()
+
+    @override
+    def _inverse(self, y: Tensor) -> Tensor:
+        return torch.log(y.abs()) / self.scale
+
+    @override
+    def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
+        return self._potential(p)
+
+
+@register_link
+@dataclass(frozen=True, eq=False, repr=False)
+class PiecewiseLink(Link):
+    """A link by its sensitivity: given at knots, linear between them, constant outside.
+
+    `h` is the integral of the sensitivity from the first knot, so `h >= 0` above it, and the potential consists of
+    cubic pieces. Domain: all scores. Range: unbounded on a side where the sensitivity does not end at 0.
+
+    Args:
+        knots: Scores, strictly increasing, at least one.
+        sensitivities: The sensitivity at each knot, >= 0 and not all 0.
+
+    Raises:
+        TypeError: If an argument is not a sequence of numbers.
+        ValueError: If the knots do not increase, the lengths differ, or a sensitivity is negative.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import PiecewiseLink
+        >>> PiecewiseLink(knots=[0.7, 0.8], sensitivities=[1, 10]).sensitivity(torch.tensor([0.0, 0.75, 1.0]))
+        tensor([ 1.0000,  5.5000, 10.0000])
+    """
+
+    knots: tuple[float, ...]
+    sensitivities: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("knots", "sensitivities"):
+            value = getattr(self, name)
+            if isinstance(value, (Tensor, np.ndarray)):
+                value = value.tolist()
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                raise TypeError(
+                    f"PiecewiseLink: {name} must be a list of numbers, got {value!r} of type {type(value).__name__}."
+                )
+            if not value:
+                raise ValueError(f"PiecewiseLink: {name} must not be empty; give at least one number.")
+            checked = tuple(
+                finite_number("PiecewiseLink", f"{name}[{i}]", item, nonnegative=name == "sensitivities")
+                for i, item in enumerate(value)
+            )
+            _set(self, **{name: checked})
+        if len(self.knots) != len(self.sensitivities):
+            raise ValueError(
+                "PiecewiseLink: give one sensitivity for each knot, got "
+                f"{len(self.knots)} knots and {len(self.sensitivities)} sensitivities."
+            )
+        for i, (left, right) in enumerate(pairwise(self.knots)):
+            if not left < right:
+                raise ValueError(
+                    f"PiecewiseLink: knots must increase strictly, got knots[{i}]={left:g} and "
+                    f"knots[{i + 1}]={right:g}."
+                )
+        if not any(self.sensitivities):
+            raise ValueError("PiecewiseLink: sensitivities must not all be 0: nothing would matter.")
+
+    @property
+    @override
+    def range(self) -> Interval:
+        first, last = torch.tensor([self.knots[0], self.knots[-1]], dtype=torch.float64)
+        top = float(self._matching(last, first)[1])
+        return Interval(
+            -math.inf if self.sensitivities[0] > 0 else 0.0, math.inf if self.sensitivities[-1] > 0 else top
+        )
+
+    def _tensors(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        return (
+            _constants(self.knots, like.dtype, like.device),
+            _constants(self.sensitivities, like.dtype, like.device),
+        )
+
+    @override
+    def h(self, z: Tensor) -> Tensor:
+        origin = torch.full_like(z, self.knots[0])
+        return _apply(_Difference, z, origin, self)
+
+    @override
+    def _potential(self, z: Tensor) -> Tensor:
+        return self._matching(z, torch.full_like(z, self.knots[0]))[0]
+
+    @override
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        knots, values = self._tensors(z)
+        if len(knots) == 1:
+            return values[0].expand_as(z).clone()
+        inside = z.clamp(knots[0], knots[-1])
+        right = torch.searchsorted(knots, inside.detach().contiguous()).clamp(1, len(knots) - 1)  # also of a NaN
+        slopes = values.diff() / knots.diff()
+        return values[right - 1] + slopes[right - 1] * (inside - knots[right - 1])
+
+    @override
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        # Cut the way between s and p at the knots. D is the integral of |p - z| h'(z): on each segment a product of two
+        # linear functions >= 0.
+        knots, _ = self._tensors(p)
+        low, high = torch.minimum(p, s).unsqueeze(-1), torch.maximum(p, s).unsqueeze(-1)
+        inner = torch.minimum(torch.maximum(knots, low), high)
+        ends = torch.cat([low, inner, high], -1)
+        width, slope, distance = ends.diff(dim=-1), self._sensitivity(ends), (p.unsqueeze(-1) - ends).abs()
+        at_left, at_right, from_left, from_right = (
+            slope[..., :-1],
+            slope[..., 1:],
+            distance[..., :-1],
+            distance[..., 1:],
+        )
+        terms = at_left * (2 * from_left + from_right) + at_right * (from_left + 2 * from_right)
+        return (width * terms).sum(-1) / 6, (width * (at_left + at_right)).sum(-1) / 2 * (p - s).sign()
+
+
+@register_link
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightedSumLink(Link):
+    """The sum of links with positive weights: their sensitivities, potentials and losses add up likewise.
+
+    Written with operators: `0.3 * IdentityLink() + SigmoidLink(20, 0.8)`. Domain: where all links are defined.
+
+    Args:
+        weights: One positive number for each link.
+        links: The links.
+
+    Raises:
+        TypeError: If a link is not a `Link` or a weight not a number.
+        ValueError: If a weight is not positive, the lengths differ, the domains do not meet, or a link decreases.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import IdentityLink, SigmoidLink
+        >>> (0.3 * IdentityLink() + SigmoidLink(20, 0.8)).sensitivity(torch.tensor([0.5, 0.8]))
+        tensor([0.3493, 5.3000])
+    """
+
+    weights: tuple[float, ...]
+    links: tuple[Link, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "links"):
+            if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Sequence):
+                raise TypeError(f"WeightedSumLink: {name} must be a list, got {type(getattr(self, name)).__name__}.")
+        if len(self.weights) != len(self.links) or not self.links:
+            raise ValueError(
+                "WeightedSumLink: give one weight for each link, and at least one of each, got "
+                f"{len(self.weights)} weights and {len(self.links)} links."
+            )
+        weights: list[float] = []
+        links: list[Link] = []
+        for given_weight, link in zip(self.weights, self.links, strict=True):
+            if not isinstance(link, Link):
+                raise TypeError(f"WeightedSumLink: links must hold links, got {link!r} of type {type(link).__name__}.")
+            weight = finite_number("WeightedSumLink", "weight", given_weight, positive=True, largest=1e100)
+            link.validate()
+            # A sum of sums is one sum.
+            inner = link if isinstance(link, WeightedSumLink) else None
+            weights += [weight * factor for factor in inner.weights] if inner else [weight]
+            links += inner.links if inner else (link,)
+        _set(self, weights=tuple(weights), links=tuple(links))
+        if not self.domain.low < self.domain.high:
+            raise ValueError("WeightedSumLink: the links' domains do not meet; add links defined for the same scores.")
+
+    @property
+    @override
+    def domain(self) -> Interval:  # type: ignore[override]  # computed here, declared as a constant by other links
+        return Interval(max(link.domain.low for link in self.links), min(link.domain.high for link in self.links))
+
+    @property
+    @override
+    def range(self) -> Interval:
+        return Interval(
+            sum(weight * link.range.low for weight, link in zip(self.weights, self.links, strict=True)),
+            sum(weight * link.range.high for weight, link in zip(self.weights, self.links, strict=True)),
+        )
+
+    @override
+    def __repr__(self) -> str:
+        return " + ".join(f"{weight!r} * {link!r}" for weight, link in zip(self.weights, self.links, strict=True))
+
+    def _weighted_sum(self, parts: Iterable[Tensor]) -> Tensor:
+        first, *others = (part * weight for part, weight in zip(parts, self.weights, strict=True))
+        return sum(others, first) if others else first
+
+    @override
+    def h(self, z: Tensor) -> Tensor:
+        return self._weighted_sum(link(z) for link in self.links)
+
+    @override
+    def _potential(self, z: Tensor) -> Tensor:
+        return self._weighted_sum(link.potential(z) for link in self.links)
+
+    @override
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        return self._weighted_sum(link.sensitivity(z) for link in self.links)
+
+    @override
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        divergences, differences = zip(*(link._matching(p, s) for link in self.links), strict=True)
+        return self._weighted_sum(divergences), self._weighted_sum(differences)
+
+    @override
+    def _inverse(self, y: Tensor) -> Tensor:
+        if len(self.links) == 1:
+            return self.links[0]._inverse(y / self.weights[0])
+        return super()._inverse(y)
+
+    @override
+    def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
+        return self._weighted_sum(link._tail(p, upper=upper) for link in self.links)
+
+
+@register_link
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearOutsideLink(Link):
+    """A link within `[low, high]`, going on outside with its slope at the end. See `Link.linear_outside`.
+
+    Domain: all scores. Range: unbounded on a side where the slope at the end is not 0.
+
+    Args:
+        link: The link inside.
+        low: Lower end, a score.
+        high: Upper end, a score.
+
+    Raises:
+        TypeError: If `link` is not a `Link` or an end not a number.
+        ValueError: If the range is empty, leaves the link's domain, or the link overflows within it.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import ExponentialLink
+        >>> ExponentialLink(5).linear_outside(0, 1).divergence(torch.tensor(1e4), torch.tensor(0.5)).isfinite()
+        tensor(True)
+    """
+
+    link: Link
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.link, Link):
+            raise TypeError(f"LinearOutsideLink: link must be a Link, got {type(self.link).__name__}.")
+        low, high = score_interval("LinearOutsideLink", self.low, self.high)
+        if not self.link.domain.includes(Interval(low, high)):
+            raise ValueError(
+                f"LinearOutsideLink: [{low:g}, {high:g}] must lie within the domain {self.link.domain} of "
+                f"{self.link!r}."
+            )
+        self.link.validate()
+        ends = torch.tensor([low, high], dtype=torch.float64)
+        if not bool(self.link(ends).isfinite().all() and self.link.sensitivity(ends).isfinite().all()):
+            raise ValueError(
+                f"LinearOutsideLink: {self.link!r} overflows at an end of [{low:g}, {high:g}]; narrow the range."
+            )
+        _set(self, low=low, high=high)
+
+    def _slopes(self) -> tuple[float, float]:
+        low, high = self.link.sensitivity(torch.tensor([self.low, self.high], dtype=torch.float64)).tolist()
+        return low, high
+
+    @property
+    @override
+    def range(self) -> Interval:
+        low, high = self.link(torch.tensor([self.low, self.high], dtype=torch.float64)).tolist()
+        at_low, at_high = self._slopes()
+        return Interval(-math.inf if at_low > 0 else low, math.inf if at_high > 0 else high)
+
+    @override
+    def h(self, z: Tensor) -> Tensor:
+        inner = self.link(z.clamp(self.low, self.high))
+        at_low, at_high = self._slopes()
+        return inner + at_low * (z - self.low).clamp(max=0) + at_high * (z - self.high).clamp(min=0)
+
+    @override
+    def _potential(self, z: Tensor) -> Tensor:
+        below, above = (z - self.low).clamp(max=0), (z - self.high).clamp(min=0)
+        at_low, at_high = self._slopes()
+        inner = z.clamp(self.low, self.high)
+        squares = (at_low * below.square() + at_high * above.square()) / 2
+        return self.link.potential(inner) + (z - inner) * self.link(inner) + squares
+
+    @override
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        return self.link.sensitivity(z.clamp(self.low, self.high))
+
+    @override
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        # D is the integral of (p - z) h'(z) from s to p, cut at both ends; every part is >= 0.
+        inner_p, inner_s = p.clamp(self.low, self.high), s.clamp(self.low, self.high)
+        divergence, difference = self.link._matching(inner_p, inner_s)
+        divergence = divergence + (p - inner_p) * difference
+        at_low, at_high = self._slopes()
+        for slope, start, end in (
+            (at_low, s.clamp(max=self.low), p.clamp(max=self.low)),
+            (at_high, s.clamp(min=self.high), p.clamp(min=self.high)),
+        ):
+            divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2
+            difference = difference + slope * (end - start)
+        return divergence, difference
+
+
+# --- Presets: what matters, not which function --------------------------------------------------------------------
+
+_UNIT = (0.0, 1.0)
+
+
+def _preset_arguments(owner: str, strength: object, score_range: object) -> tuple[float, float, float]:
+    checked = finite_number(owner, "strength", strength, positive=True, largest=500)
+    if isinstance(score_range, str) or not isinstance(score_range, Sequence) or len(score_range) != 2:
+        raise TypeError(f"{owner}: score_range must be a pair of numbers such as (0.0, 1.0), got {score_range!r}.")
+    low, high = score_interval(owner, *score_range, names=("score_range[0]", "score_range[1]"))
+    return checked, low, high
+
+
+def high_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
+    """High scores matter: near-duplicates, the top of a ranking. An `ExponentialLink`, normalised on `score_range`.
+
+    Args:
+        strength: The logarithm of how much more the top of the range matters than its bottom: at 5.0, 148 times.
+        score_range: The range of the target scores, over which the average sensitivity is 1.
+
+    Returns:
+        The link.
+
+    Raises:
+        TypeError: If an argument is not a number (a pair of numbers).
+        ValueError: If `strength` is not in (0, 500] or the range is empty.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import high_scores
+        >>> high_scores().sensitivity(torch.tensor([0.0, 0.5, 0.8, 1.0]))
+        tensor([0.0339, 0.4132, 1.8519, 5.0339])
+    """
+    strength, low, high = _preset_arguments("high_scores", strength, score_range)
+    return ExponentialLink(strength / (high - low)).normalized(low, high)
+
+
+def low_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
+    """Low scores matter: telling the unrelated from the slightly related. An `ExponentialLink` of negative scale.
+
+    Args:
+        strength: The logarithm of how much more the bottom of the range matters than its top: at 5.0, 148 times.
+        score_range: The range of the target scores, over which the average sensitivity is 1.
+
+    Returns:
+        The link.
+
+    Raises:
+        TypeError: If an argument is not a number (a pair of numbers).
+        ValueError: If `strength` is not in (0, 500] or the range is empty.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import low_scores
+        >>> low_scores().sensitivity(torch.tensor([0.0, 0.5, 1.0]))
+        tensor([5.0339, 0.4132, 0.0339])
+    """
+    strength, low, high = _preset_arguments("low_scores", strength, score_range)
+    return ExponentialLink(-strength / (high - low)).normalized(low, high)
+
+
+def extreme_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
+    """Both ends of the range matter, its middle little. A `SinhLink` around the middle, normalised on `score_range`.
+
+    Args:
+        strength: `scale` times half the width of the range: at 5.0 the ends matter `cosh(5) = 74` times as much as
+            the middle.
+        score_range: The range of the target scores, over which the average sensitivity is 1.
+
+    Returns:
+        The link.
+
+    Raises:
+        TypeError: If an argument is not a number (a pair of numbers).
+        ValueError: If `strength` is not in (0, 500] or the range is empty.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import extreme_scores
+        >>> extreme_scores().sensitivity(torch.tensor([0.0, 0.5, 1.0]))
+        tensor([5.0005, 0.0674, 5.0005])
+    """
+    strength, low, high = _preset_arguments("extreme_scores", strength, score_range)
+    return SinhLink(2 * strength / (high - low), (low + high) / 2).normalized(low, high)
+
+
+def middle_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
+    """The middle of the range matters, its ends little. A `SigmoidLink` at the middle, normalised on `score_range`.
+
+    Args:
+        strength: `scale` times half the width of the range: at 5.0 the middle matters 38 times as much as the ends.
+        score_range: The range of the target scores, over which the average sensitivity is 1.
+
+    Returns:
+        The link.
+
+    Raises:
+        TypeError: If an argument is not a number (a pair of numbers).
+        ValueError: If `strength` is not in (0, 500] or the range is empty.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import middle_scores
+        >>> middle_scores().sensitivity(torch.tensor([0.0, 0.5, 1.0]))
+        tensor([0.0674, 2.5339, 0.0674])
+    """
+    strength, low, high = _preset_arguments("middle_scores", strength, score_range)
+    return SigmoidLink(2 * strength / (high - low), (low + high) / 2).normalized(low, high)
+
+
+def score_region(low: float, high: float, strength: float = 10.0, score_range: tuple[float, float] = _UNIT) -> Link:
+    """The scores from `low` to `high` matter: around a threshold, say. A `PiecewiseLink`, normalised on `score_range`.
+
+    Within the region the sensitivity is `strength` times that outside; it rises and falls linearly over a tenth of the
+    width of `score_range` on either side.
+
+    Args:
+        low: Lower end of the region, a score.
+        high: Upper end of the region, a score.
+        strength: How much more the region matters than the rest.
+        score_range: The range of the target scores, over which the average sensitivity is 1.
+
+    Returns:
+        The link.
+
+    Raises:
+        TypeError: If an argument is not a number (a pair of numbers).
+        ValueError: If `strength` is not in (0, 500], a range is empty, or the region leaves `score_range`.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import score_region
+        >>> score_region(0.7, 0.9).sensitivity(torch.tensor([0.2, 0.65, 0.8, 0.99]))
+        tensor([0.2703, 1.4865, 2.7027, 0.5135])
+    """
+    strength, bottom, top = _preset_arguments("score_region", strength, score_range)
+    low, high = score_interval("score_region", low, high)
+    if not (bottom <= low and high <= top):
+        raise ValueError(
+            f"score_region: the region [{low:g}, {high:g}] must lie within score_range ({bottom:g}, {top:g}). Give the "
+            f"range your scores have: score_region({low:g}, {high:g}, score_range=({min(low, bottom):g}, "
+            f"{max(high, top):g}))."
+        )
+    ramp = (top - bottom) / 10
+    link = PiecewiseLink((low - ramp, low, high, high + ramp), (1.0, strength, strength, 1.0))
+    return link.normalized(bottom, top)

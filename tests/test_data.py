@@ -1,0 +1,176 @@
+"""Reading the user's files: what is accepted, what is said, and what is refused with the row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from selective_st.data import DataError, GradedPairs, read_pairs
+
+ROWS = [("a cat", "a tiger", 3.5), ("a dog", 'a "big" dog, running', 5.0), ("a car", "the moon", 0.0)]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def values(pairs: GradedPairs) -> list[tuple[str, str, float]]:
+    return list(zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True))
+
+
+EXPECTED = [(a, b, score / 5) for a, b, score in ROWS]
+CSV_BODY = 'a cat,a tiger,3.5\na dog,"a ""big"" dog, running",5.0\na car,the moon,0\n'
+TSV_BODY = 'a cat\ta tiger\t3.5\na dog\t"a ""big"" dog, running"\t5.0\na car\tthe moon\t0\n'
+JSON_BODY = "".join(json.dumps({"text": a, "other": b, "label": score}) + "\n" for a, b, score in ROWS)
+
+
+class TestFormats:
+    @pytest.mark.parametrize(
+        ("name", "text", "note"),
+        [
+            ("pairs.csv", "sentence1,sentence2,score\n" + CSV_BODY, "the first row is a header"),
+            ("pairs.csv", CSV_BODY, "no header row (its first row holds the number 3.5)"),
+            ("pairs.tsv", "a\tb\tlabel\n" + TSV_BODY, "the first row is a header"),
+            ("pairs.tsv", TSV_BODY, "no header row"),
+            ("pairs.jsonl", JSON_BODY, "texts 'text' and 'other', label 'label'"),
+            ("pairs.json", JSON_BODY, "3 rows"),
+            ("bom.csv", "\ufeffa,b,score\n" + CSV_BODY, "the first row is a header"),
+        ],
+    )
+    def test_text_files(self, tmp_path: Path, name: str, text: str, note: str) -> None:
+        pairs = read_pairs(write(tmp_path / name, text), score_range=(0, 5))
+        assert values(pairs) == EXPECTED
+        assert any(note in line for line in pairs.notes)
+        assert any("labels mapped from [0, 5] to [0, 1]" in line for line in pairs.notes)
+
+    def test_parquet(self, tmp_path: Path) -> None:
+        path = tmp_path / "pairs.parquet"
+        datasets.Dataset.from_list([{"x": a, "y": b, "scores": s} for a, b, s in ROWS]).to_parquet(str(path))
+        assert values(read_pairs(str(path), score_range=(0, 5))) == EXPECTED
+
+    def test_labels_in_range_need_no_map(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "pairs.csv", "a,b,score\nx,y,-0.5\nx,z,1\n")
+        assert read_pairs(path).scores == [-0.5, 1.0]
+
+    def test_a_changed_file_is_read_again(self, tmp_path: Path) -> None:
+        path = tmp_path / "pairs.csv"
+        assert len(read_pairs(write(path, "a,b,score\nx,y,1\n"))) == 1
+        assert len(read_pairs(write(path, "a,b,score\nx,y,1\nx,z,0\n"))) == 2
+
+
+class TestColumns:
+    def test_by_name_in_any_order(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "p.csv", "id,rating,one,two\n1,5,x,y\n")
+        pairs = read_pairs(path, columns=["one", "two", "rating"], score_range=(0, 5), header=True)
+        assert values(pairs) == [("x", "y", 1.0)]
+
+    def test_by_number(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "p.csv", "7,x,y,5\n")
+        assert values(read_pairs(path, columns=["2", "3", "4"], score_range=(0, 5))) == [("x", "y", 1.0)]
+
+    def test_the_trainers_label_column_wherever_it_stands(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "p.csv", "score,one,two\n0.5,x,y\n")
+        assert values(read_pairs(path)) == [("x", "y", 0.5)]
+
+    @pytest.mark.parametrize(
+        ("text", "columns", "message"),
+        [
+            ("a,b,score\nx,y,1\n", ["a", "b", "label"], "has no column 'label'; it has a, b, score"),
+            ("a,b,score\nx,y,1\n", ["a", "score"], "takes two text columns and the label column, got 2"),
+            ("a,b,score\nx,y,1\n", ["a", "a", "score"], "names a column twice"),
+            ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* Say .* --columns a,b,c"),
+            ("a,b,rating\nx,y,1\n", None, "not clear which columns"),
+            ("a,score\nx,1\n", None, r"has 2 column\(s\) \(a, score\)"),
+            ("a,a,score\nx,y,1\n", None, "names a column twice: a. If it is no header row, say --no-header"),
+        ],
+    )
+    def test_refused(self, tmp_path: Path, text: str, columns: Any, message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            read_pairs(write(tmp_path / "p.csv", text), columns=columns)
+
+
+class TestBadFiles:
+    def test_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"nowhere.csv does not exist. Check the path"):
+            read_pairs(str(tmp_path / "nowhere.csv"))
+
+    @pytest.mark.parametrize("text", ["", "\n\n"])
+    def test_empty(self, tmp_path: Path, text: str) -> None:
+        with pytest.raises(DataError, match="is empty"):
+            read_pairs(write(tmp_path / "p.csv", text))
+
+    def test_only_a_header(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="has no rows of data"):
+            read_pairs(write(tmp_path / "p.csv", "a,b,score\n"))
+
+    def test_a_folder_and_an_unknown_ending(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="is a folder"):
+            read_pairs(str(tmp_path))
+        with pytest.raises(DataError, match=r"unknown ending '.xlsx'; known are .csv"):
+            read_pairs(write(tmp_path / "p.xlsx", "x"))
+
+    def test_not_what_it_says(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="could not be read as JSON"):
+            read_pairs(write(tmp_path / "p.jsonl", '{"a": 1\n'))
+        with pytest.raises(DataError, match=r"could not be read as CSV.*line 3"):
+            read_pairs(write(tmp_path / "p.csv", "a,b,score\nx,y,1\nx,y,1,2\n"))
+        (tmp_path / "latin.csv").write_bytes(b"a,b,score\ncaf\xe9,y,1\n")
+        with pytest.raises(DataError, match="UTF-8"):
+            read_pairs(str(tmp_path / "latin.csv"))
+
+    def test_neither_a_file_nor_on_the_hub(self) -> None:
+        with pytest.raises(DataError, match="is not a file here, and could not be loaded from the Hugging Face hub"):
+            read_pairs("nobody/nothing")
+
+
+class TestBadRows:
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ("x,y,1\nx,z,high\n", r"label in column 'score' is not a number in row 2: 'high'"),
+            ("x,y,1\nx,z,\nx,z,\n", r"not a number in rows 2, 3: ''"),
+            ("x,y,nan\nx,z,1\n", r"not a number in row 1: 'nan'"),
+            ("x,y,inf\n", r"not a number in row 1"),
+            ("x,y\nx,z,1\n", r"not a number in row 1"),
+            ("x,,1\n", r"text in column 'b' is empty in row 1"),
+            ("x,y,1\n  ,z,1\n", r"text in column 'a' is empty in row 2"),
+            ("x,y,0\nx,z,4.5\n", r"labels in column 'score' go from 0 to 4.5, .*: --score-range 0,5"),
+        ],
+    )
+    def test_refused_with_the_row(self, tmp_path: Path, rows: str, message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            read_pairs(write(tmp_path / "p.csv", "a,b,score\n" + rows), header=True)
+
+    def test_outside_the_score_range(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "p.csv", "a,b,score\n" + "x,y,1\n" * 3 + "x,y,6\n" * 9)
+        with pytest.raises(DataError, match=r"outside --score-range 0,5 in rows 4, 5, 6, 7, 8 and 4 more: 6"):
+            read_pairs(path, score_range=(0, 5))
+
+    def test_texts_that_are_none(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "p.jsonl", '{"a": "x", "b": "y", "score": 1}\n{"a": "x", "b": null, "score": 1}\n')
+        with pytest.raises(DataError, match=r"column 'b' must hold texts, but row 2 hold\(s\) None"):
+            read_pairs(path)
+
+
+class TestSplit:
+    def test_sets_rows_aside(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "p.csv", "a,b,score\n" + "".join(f"x{i},y,0.5\n" for i in range(20)))
+        rest, part = read_pairs(path).split("test", 0.1)
+        assert (len(rest), len(part)) == (18, 2)
+        assert not set(rest.sentences1) & set(part.sentences1)
+        assert "2 of 20 rows of p.csv set aside at random as the test split (seed 0)" in rest.notes[-1]
+
+    def test_too_few(self, tmp_path: Path) -> None:
+        pairs = read_pairs(write(tmp_path / "p.csv", "a,b,score\nx,y,1\n"))
+        with pytest.raises(DataError, match="too few to set some aside as the test split"):
+            pairs.split("test", 0.1)

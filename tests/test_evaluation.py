@@ -1,0 +1,120 @@
+"""Region metrics against written-out arithmetic and a naive loop, and the evaluator."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer
+
+from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, region_metrics
+
+GOLD = [0.0, 0.2, 0.8, 0.95, 1.0]
+PREDICTED = [0.1, 0.6, 0.5, 0.9, 0.7]
+
+
+def test_average_precision_by_hand() -> None:
+    metrics = region_metrics(GOLD, PREDICTED, at_least=[0.8, 0.95], at_most=[0.2])
+    # By falling score: 0.95, 1.0, 0.2, 0.8, 0.0. Of gold >= 0.8 found at ranks 1, 2, 4; of gold >= 0.95 at 1, 2.
+    assert metrics["ap_ge_0.8"] == pytest.approx((1 / 1 + 2 / 2 + 3 / 4) / 3)
+    assert metrics["ap_ge_0.95"] == 1
+    # By rising score: 0.0, 0.8, 0.2: found at ranks 1 and 3.
+    assert metrics["ap_le_0.2"] == pytest.approx((1 / 1 + 2 / 3) / 2)
+
+
+def test_errors_by_hand() -> None:
+    metrics = region_metrics(GOLD, PREDICTED, regions=[(0.8, 1.0)])
+    assert metrics["bias"] == pytest.approx((0.1 + 0.4 - 0.3 - 0.05 - 0.3) / 5)
+    assert metrics["rmse"] == pytest.approx(math.sqrt((0.01 + 0.16 + 0.09 + 0.0025 + 0.09) / 5))
+    assert metrics["rmse_0.8_1"] == pytest.approx(math.sqrt((0.09 + 0.0025 + 0.09) / 3))
+    assert metrics["bias_0.8_1"] == pytest.approx(-0.65 / 3)
+    assert metrics["count_0.8_1"] == 3
+    assert metrics["spearman_0.8_1"] == pytest.approx(0.5)
+
+
+def test_ties_do_not_depend_on_the_order() -> None:
+    gold, predicted = [1.0, 0.0, 1.0, 0.0], [0.5, 0.5, 0.5, 0.5]
+    assert region_metrics(gold, predicted)["ap_ge_0.8"] == pytest.approx(0.5)
+    assert region_metrics(gold[::-1], predicted)["ap_ge_0.8"] == pytest.approx(0.5)
+
+
+def test_a_threshold_reached_up_to_rounding() -> None:
+    assert region_metrics([4.75 / 5 - 1e-16, 0.0], [0.9, 0.1])["ap_ge_0.95"] == 1
+
+
+def test_what_is_not_defined_is_nan() -> None:
+    metrics = region_metrics([0.1, 0.2], [0.3, 0.4])
+    assert math.isnan(metrics["ap_ge_0.95"])
+    assert math.isnan(metrics["rmse_0.8_1"])
+    assert metrics["count_0.8_1"] == 0
+    assert math.isnan(region_metrics([0.5] * 4, [0.1, 0.2, 0.3, 0.4])["spearman"])
+
+
+def test_bins_are_a_partition() -> None:
+    generator = np.random.default_rng(0)
+    gold = np.concatenate([generator.integers(0, 26, 200) / 25, [0.0, 1.0, 0.1, 0.3]])
+    predicted = generator.random(len(gold))
+    rows = error_by_score_bin(gold, predicted, bins=5)  # type: ignore[arg-type]
+    assert [row["low"] for row in rows] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    assert sum(row["count"] for row in rows) == len(gold)
+    inside = [i for i, score in enumerate(gold) if round(score * 25) in range(5, 10)]  # gold in [0.2, 0.4)
+    assert rows[1]["count"] == len([score for score in gold if 0.2 - 1e-9 <= score < 0.4 - 1e-9])
+    assert set(inside) <= {i for i, score in enumerate(gold) if 0.2 - 1e-9 <= score < 0.4}
+    total = sum(row["count"] * row["rmse"] ** 2 for row in rows)
+    assert total == pytest.approx(float(((predicted - gold) ** 2).sum()))
+    assert math.isnan(error_by_score_bin([0.1], [0.2], bins=2)[1]["rmse"])
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "message"),
+    [
+        ([], [], "gold must be a non-empty list"),
+        ([0.5], [0.5, 0.6], "same length, got 1 and 2"),
+        ([0.5, math.nan], [0.5, 0.6], "gold must hold finite numbers, got nan in row 1"),
+        ([0.5], [math.inf], "predicted must hold finite numbers, got inf in row 0"),
+        ([[0.5]], [[0.5]], r"got shape \(1, 1\)"),
+    ],
+)
+def test_bad_input(gold: Any, predicted: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        region_metrics(gold, predicted)
+
+
+class TestEvaluator:
+    @pytest.fixture
+    def data(self, pair_dataset: Dataset) -> tuple[list[str], list[str], list[float]]:
+        return tuple(list(pair_dataset[name]) for name in ("sentence1", "sentence2", "score"))  # type: ignore[return-value]
+
+    def test_reports_what_region_metrics_reports(
+        self, data: tuple[list[str], list[str], list[float]], static_model: SentenceTransformer, tmp_path: Path
+    ) -> None:
+        evaluator = ScoreRegionEvaluator(*data, name="dev")
+        metrics = evaluator(static_model, str(tmp_path), epoch=1, steps=10)
+        first, second = (static_model.encode(texts, convert_to_tensor=True) for texts in data[:2])
+        cosine = static_model.similarity_pairwise(first, second).tolist()
+        expected = {f"dev_{name}": value for name, value in region_metrics(data[2], cosine).items()}
+        assert metrics == pytest.approx(expected, nan_ok=True)
+        assert evaluator.primary_metric == "dev_ap_ge_0.95"
+        assert evaluator.primary_metric in metrics
+        assert evaluator.greater_is_better
+        with (tmp_path / "score_region_evaluation_dev_results.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert float(rows[0]["spearman"]) == pytest.approx(metrics["dev_spearman"])
+
+    def test_main_metric(self, data: tuple[list[str], list[str], list[float]]) -> None:
+        assert not ScoreRegionEvaluator(*data, main_metric="rmse_0.8_1").greater_is_better
+        assert ScoreRegionEvaluator(*data, at_least=(), at_most=(0.1, 0.2)).primary_metric == "ap_le_0.1"
+        assert ScoreRegionEvaluator(*data, at_least=(), regions=()).primary_metric == "spearman"
+        with pytest.raises(ValueError, match=r"main_metric must be one of spearman, .* got 'f1'"):
+            ScoreRegionEvaluator(*data, main_metric="f1")
+
+    def test_bad_input(self) -> None:
+        with pytest.raises(ValueError, match="must have the same length, got 1, 2 and 1"):
+            ScoreRegionEvaluator(["a"], ["b", "c"], [1.0])
+        with pytest.raises(ValueError, match="non-empty"):
+            ScoreRegionEvaluator([], [], [])

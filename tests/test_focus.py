@@ -1,0 +1,66 @@
+"""What --focus means."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from selective_st.focus import parse_focus
+from selective_st.links import (
+    SigmoidLink,
+    extreme_scores,
+    high_scores,
+    low_scores,
+    middle_scores,
+    score_region,
+)
+
+
+def test_names() -> None:
+    assert parse_focus("high").link == high_scores()
+    assert parse_focus("high").shown_metrics == ["ap_ge_0.95", "ap_ge_0.8", "rmse_0.8_1", "spearman"]
+    assert parse_focus("low").link == low_scores()
+    assert parse_focus("low").shown_metrics == ["ap_le_0.05", "ap_le_0.2", "rmse_0_0.2", "spearman"]
+    assert parse_focus("extremes").link == extreme_scores()
+    assert parse_focus("extremes").regions == ((0.8, 1.0), (0.0, 0.2))
+    assert parse_focus(" middle ").link == middle_scores()
+    assert parse_focus("high").greater_is_better
+    assert not parse_focus("middle").greater_is_better
+
+
+def test_a_region() -> None:
+    focus = parse_focus("0.6:0.8")
+    assert focus.link == score_region(0.6, 0.8)
+    assert focus.regions == ((0.6, 0.8),)
+    assert focus.main_metric == "rmse_0.6_0.8"
+    assert parse_focus("0:0.3").at_most == (0.3,)
+
+
+def test_a_links_json() -> None:
+    focus = parse_focus(json.dumps(SigmoidLink(20, 0.7).get_config_dict()))
+    assert focus.link == SigmoidLink(20, 0.7)
+    # Where the sensitivity is half its largest: 0.7 +- 1.76 / 20.
+    assert focus.regions == ((0.62, 0.78),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("top", "must be high, low, extremes, middle, a score region .* got 'top'"),
+        ("", "got ''"),
+        ("0.5", "got '0.5'"),
+        ("a:b", "got 'a:b'"),
+        ("0.8:0.6", "low must be below high"),
+        ("0.5:1.5", r"region \[0.5, 1.5\] must lie within score_range"),
+        ('{"type": "SigmoidLink"', "not valid JSON"),
+        ('{"type": "SigmoidLink"}', "lacks 'scale', 'shift'"),
+        ('{"type": "ExponentialLink", "scale": NaN}', "scale must be a finite number, got nan"),
+        ('{"type": "ExponentialLink", "scale": "5"}', "scale must be a finite number, got '5'"),
+        ('{"type": "ConstantLink"}', "no sensitivity"),
+        ('{"type": "__import__"}', "unknown link type"),
+    ],
+)
+def test_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_focus(text)

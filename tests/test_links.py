@@ -1,0 +1,435 @@
+"""Links: presets, algebra, configs, and the errors for bad input."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from selective_st.links import (
+    ConstantLink,
+    ExponentialLink,
+    IdentityLink,
+    Interval,
+    LinearOutsideLink,
+    Link,
+    PiecewiseLink,
+    SigmoidLink,
+    SinhLink,
+    WeightedSumLink,
+    extreme_scores,
+    high_scores,
+    link_from_config,
+    low_scores,
+    middle_scores,
+    register_link,
+    score_region,
+)
+
+PRESETS = [high_scores(), low_scores(), extreme_scores(), middle_scores(), score_region(0.6, 0.8)]
+
+
+def tensor(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+class TestPresets:
+    @pytest.mark.parametrize("link", PRESETS, ids=repr)
+    def test_costs_like_half_the_squared_error_on_average(self, link: Link) -> None:
+        scores = torch.linspace(0, 1, 10001, dtype=torch.float64)
+        assert_close(float(torch.trapezoid(link.sensitivity(scores), scores)), 1.0, rtol=1e-6, atol=0)
+
+    def test_where_the_sensitivity_lies(self) -> None:
+        ends_and_middle = tensor(0, 0.5, 1)
+        low, middle, high = high_scores().sensitivity(ends_and_middle).tolist()
+        assert low < middle < high
+        assert high / low == pytest.approx(math.exp(5))
+        low, middle, high = low_scores().sensitivity(ends_and_middle).tolist()
+        assert low > middle > high
+        low, middle, high = extreme_scores().sensitivity(ends_and_middle).tolist()
+        assert low == pytest.approx(high)
+        assert high / middle == pytest.approx(math.cosh(5))
+        low, middle, high = middle_scores().sensitivity(ends_and_middle).tolist()
+        assert low == pytest.approx(high)
+        assert middle > 30 * high
+        outside, inside = score_region(0.6, 0.8, strength=7).sensitivity(tensor(0.2, 0.7)).tolist()
+        assert inside == pytest.approx(7 * outside)
+
+    def test_other_score_ranges(self) -> None:
+        link = high_scores(score_range=(-1, 1))
+        assert_close(link.difference(tensor(1), tensor(-1)), tensor(2))
+        bottom, top = link.sensitivity(tensor(-1, 1)).tolist()
+        assert top / bottom == pytest.approx(math.exp(5))
+
+    @pytest.mark.parametrize("preset", [high_scores, low_scores, extreme_scores, middle_scores])
+    def test_bad_arguments(self, preset: Any) -> None:
+        with pytest.raises(ValueError, match=r"strength must be a finite number > 0, got 0"):
+            preset(strength=0)
+        with pytest.raises(ValueError, match=r"score_range\[0\] must be below score_range\[1\]"):
+            preset(score_range=(1, 0))
+        with pytest.raises(TypeError, match=r"score_range must be a pair of numbers such as \(0.0, 1.0\), got '0,5'"):
+            preset(score_range="0,5")
+        with pytest.raises(TypeError, match="strength must be a finite number > 0, got 'big' of type str"):
+            preset(strength="big")
+
+    def test_a_region_outside_the_score_range(self) -> None:
+        with pytest.raises(ValueError, match=r"score_region\(0.5, 4, score_range=\(0, 4\)\)"):
+            score_region(0.5, 4)
+
+
+class TestAlgebra:
+    def test_operators(self) -> None:
+        link = 0.3 * IdentityLink() + SigmoidLink(20, 0.8) * 2
+        assert link == WeightedSumLink([0.3, 2], [IdentityLink(), SigmoidLink(20, 0.8)])
+        assert sum([IdentityLink(), IdentityLink()]) == WeightedSumLink([1, 1], [IdentityLink(), IdentityLink()])
+        assert repr(link) == "0.3 * IdentityLink() + 2.0 * SigmoidLink(scale=20.0, shift=0.8)"
+
+    def test_a_sum_of_sums_is_one_sum(self) -> None:
+        link = 2 * (0.5 * IdentityLink() + SigmoidLink())
+        assert isinstance(link, WeightedSumLink)
+        assert link.weights == (1.0, 2.0)
+
+    @pytest.mark.parametrize("factor", [0, -1, math.nan, math.inf])
+    def test_only_positive_multiples(self, factor: float) -> None:
+        with pytest.raises(ValueError, match="weight must be a finite number > 0"):
+            factor * IdentityLink()
+
+    def test_wrong_operands(self) -> None:
+        with pytest.raises(TypeError):
+            IdentityLink() + 1  # type: ignore[operator]
+        with pytest.raises(TypeError):
+            IdentityLink() * IdentityLink()  # type: ignore[operator]
+        with pytest.raises(TypeError, match="weight must be a finite number > 0, got '2'"):
+            "2" * IdentityLink()  # type: ignore[operator]
+
+    def test_links_are_values(self) -> None:
+        link = 0.3 * IdentityLink() + PiecewiseLink([0.0, 1.0], [1.0, 2.0])
+        assert copy.deepcopy(link) == link
+        assert pickle.loads(pickle.dumps(link)) == link
+        assert len({link, copy.deepcopy(link), IdentityLink()}) == 2
+        assert SigmoidLink(2) != SigmoidLink(3)
+        assert SigmoidLink() != SinhLink()
+        with pytest.raises(AttributeError):
+            SigmoidLink().scale = 2.0  # type: ignore[misc]
+
+
+class TestRangesAndConjugates:
+    def test_ranges(self) -> None:
+        assert ConstantLink().range == (1, 1)
+        assert SigmoidLink().range == (0, 1)
+        assert ExponentialLink(2).range == (0, math.inf)
+        assert ExponentialLink(-2).range == (-math.inf, 0)
+        assert (SigmoidLink() + 2 * SigmoidLink(3, 1)).range == (0, 3)
+        assert (SigmoidLink() + IdentityLink()).range == (-math.inf, math.inf)
+        assert PiecewiseLink([0, 1], [0, 2]).range == (0, math.inf)
+        assert PiecewiseLink([0, 1, 2], [0, 2, 0]).range == (0, 2)
+        assert SigmoidLink().linear_outside(-1, 1).range == (-math.inf, math.inf)
+
+    def test_conjugates_in_closed_form(self) -> None:
+        y = tensor(0.1, 0.5, 0.9)
+        entropy = y * y.log() + (1 - y) * (1 - y).log()
+        assert_close(SigmoidLink(4, 0.5).conjugate(y), 0.5 * y + entropy / 4)
+        assert_close(IdentityLink().conjugate(y), y**2 / 2)
+        assert_close(ExponentialLink(3).conjugate(y), (y * y.log() - y) / 3)
+        assert_close(SinhLink(2, 0.3).conjugate(y), 0.3 * y + (y * y.asinh() - (1 + y**2).sqrt()) / 2)
+        assert_close(SigmoidLink(4, 0.5).conjugate(tensor(0, 1)), tensor(0, 0.5))
+        assert SigmoidLink().conjugate(tensor(-0.1, 1.1)).isposinf().all()
+
+    def test_ends_of_the_range_give_the_area_under_the_tail(self) -> None:
+        p = tensor(-1, 0.3, 2)
+        link = SigmoidLink(4, 0.5)
+        assert_close(link.fenchel_young(p, torch.zeros(3)), torch.nn.functional.softplus(4 * (p - 0.5)) / 4)
+        assert_close(link.fenchel_young(p, torch.ones(3)), torch.nn.functional.softplus(-4 * (p - 0.5)) / 4)
+        assert_close(ExponentialLink(3).fenchel_young(p, torch.zeros(3)), torch.exp(3 * p) / 3)
+        assert_close(
+            (2 * link + ExponentialLink(3)).fenchel_young(p, torch.zeros(3)),
+            2 * link.fenchel_young(p, torch.zeros(3)) + torch.exp(3 * p) / 3,
+        )
+        p.requires_grad_()
+        (gradient,) = torch.autograd.grad(link.fenchel_young(p, torch.ones(3)).sum(), p)
+        assert_close(gradient, link(p.detach()) - 1)
+
+    def test_values_outside_the_range(self) -> None:
+        with pytest.raises(ValueError, match=r"link_values must lie within the link's range \[0, 1\], got values from"):
+            SigmoidLink().fenchel_young(tensor(0.5, 0.5), tensor(0, 5))
+        with pytest.raises(ValueError, match=r"y must lie within the link's range \[0, inf\]"):
+            ExponentialLink(1).inverse(tensor(-1))
+        with pytest.raises(ValueError, match="must not be NaN"):
+            SigmoidLink().fenchel_young(tensor(0.5), tensor(math.nan))
+
+
+class TestNormalized:
+    def test_of_value(self) -> None:
+        link = ExponentialLink(1).normalized(-1, 1, of="value")
+        scores = torch.linspace(-1, 1, 10001, dtype=torch.float64)
+        assert_close(float(torch.trapezoid(link(scores), scores)) / 2, 1.0, rtol=1e-6, atol=0)
+
+    def test_nothing_to_normalise(self) -> None:
+        with pytest.raises(ValueError, match=r"average sensitivity over .* must be positive"):
+            ConstantLink().normalized(0, 1)
+        with pytest.raises(ValueError, match="Choose a link that is positive on the range"):
+            SinhLink().normalized(-1, 0, of="value")
+
+    def test_bad_arguments(self) -> None:
+        with pytest.raises(ValueError, match='of must be "sensitivity" or "value", got \'slope\''):
+            IdentityLink().normalized(0, 1, of="slope")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="low must be below high, got low=1 and high=0"):
+            IdentityLink().normalized(1, 0)
+        with pytest.raises(ValueError, match="give a range of some width"):
+            IdentityLink().normalized(1, 1)
+
+
+class TestLinearOutside:
+    def test_continues_with_the_slope_at_the_end(self) -> None:
+        link = ExponentialLink(5).linear_outside(0, 1)
+        assert_close(link(tensor(2)), torch.exp(tensor(5)) * 6)
+        assert_close(link.divergence(tensor(3), tensor(2)), 5 * torch.exp(tensor(5)) / 2)
+        assert link.divergence(torch.tensor(1e4), torch.tensor(-1e4)).isfinite()
+
+    def test_bad_arguments(self) -> None:
+        with pytest.raises(ValueError, match="narrow the range"):
+            ExponentialLink(5).linear_outside(0, 1000)
+        with pytest.raises(ValueError, match="low must be below high"):
+            ExponentialLink(5).linear_outside(1, 0)
+        with pytest.raises(TypeError, match="link must be a Link, got str"):
+            LinearOutsideLink("exp", 0, 1)  # type: ignore[arg-type]
+
+
+class TestParameters:
+    @pytest.mark.parametrize("scale", [0, -1, math.nan, math.inf, 1e300])
+    @pytest.mark.parametrize("link_class", [SigmoidLink, SinhLink])
+    def test_scale_must_be_positive(self, link_class: type[Link], scale: float) -> None:
+        with pytest.raises(ValueError, match=rf"{link_class.__name__}: scale must be"):
+            link_class(scale=scale)  # type: ignore[call-arg]
+
+    @pytest.mark.parametrize("scale", [0, math.nan, math.inf, -math.inf, 10**400])
+    def test_exponential_scale(self, scale: float) -> None:
+        with pytest.raises(ValueError, match="ExponentialLink: scale must"):
+            ExponentialLink(scale)
+
+    @pytest.mark.parametrize("scale", ["5", True, None, [1.0], 1j])
+    def test_scale_must_be_a_number(self, scale: Any) -> None:
+        with pytest.raises(TypeError, match="scale must be a finite number"):
+            ExponentialLink(scale)
+
+    def test_numpy_numbers_are_numbers(self) -> None:
+        assert SigmoidLink(np.float32(2), np.int64(1)) == SigmoidLink(2.0, 1.0)
+
+    @pytest.mark.parametrize(
+        ("knots", "sensitivities", "message"),
+        [
+            ([0, 1], [1], "2 knots and 1 sensitivities"),
+            ([], [], "knots must not be empty"),
+            ([1, 0], [1, 1], r"knots must increase strictly, got knots\[0\]=1 and knots\[1\]=0"),
+            ([0, 0], [1, 1], "knots must increase strictly"),
+            ([0, 1], [1, -1], r"sensitivities\[1\] must be a finite number >= 0, got -1"),
+            ([0, 1], [0, 0], "must not all be 0"),
+            ([0, math.nan], [0, 1], r"knots\[1\] must be a finite number"),
+        ],
+    )
+    def test_piecewise(self, knots: list[float], sensitivities: list[float], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            PiecewiseLink(knots, sensitivities)  # type: ignore[arg-type]
+
+    def test_piecewise_types(self) -> None:
+        with pytest.raises(TypeError, match="knots must be a list of numbers, got '01'"):
+            PiecewiseLink("01", [1, 1])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"sensitivities\[0\] must be a finite number >= 0, got 'a'"):
+            PiecewiseLink([0, 1], ["a", 1])  # type: ignore[arg-type]
+        assert PiecewiseLink(np.array([0.0, 1.0]), torch.tensor([1.0, 2.0])).knots == (0.0, 1.0)  # type: ignore[arg-type]
+
+    def test_sums(self) -> None:
+        with pytest.raises(ValueError, match="1 weights and 2 links"):
+            WeightedSumLink([1.0], [IdentityLink(), IdentityLink()])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="links must hold links, got 'identity'"):
+            WeightedSumLink([1.0], ["identity"])  # type: ignore[arg-type, list-item]
+
+
+class TestOwnLinks:
+    def test_h_is_enough(self) -> None:
+        class CubicLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return z**3
+
+        link, p, s = CubicLink(), tensor(0.9, -1, 2), tensor(0.5, 1, 2)
+        assert_close(link.potential(p), p**4 / 4)
+        assert_close(link.sensitivity(p), 3 * p**2)
+        assert_close(link.divergence(p, s), (p - s) ** 2 * (p**2 + 2 * p * s + 3 * s**2) / 4)
+        assert_close(link.inverse(p**3), p)
+        assert link.range == (-math.inf, math.inf)
+
+    def test_defining_call_works_too(self) -> None:
+        class CubicLink(Link):
+            def __call__(self, z: Tensor) -> Tensor:
+                return z**3
+
+        assert_close(CubicLink().divergence(tensor(2), tensor(1)), tensor(2.75))
+
+    def test_a_jump(self) -> None:
+        class StepLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return (z > 0.5).to(z.dtype)
+
+        # The area of the step between the scores: a hinge.
+        assert_close(StepLink().divergence(tensor(1), tensor(0)), tensor(0.5), rtol=0.05, atol=0)
+        assert_close(StepLink().divergence(tensor(0), tensor(1)), tensor(0.5), rtol=0.05, atol=0)
+
+    def test_decreasing_is_refused(self) -> None:
+        class FallingLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return -z
+
+        with pytest.raises(ValueError, match=r"FallingLink: a link must be nondecreasing, but h\("):
+            FallingLink().divergence(tensor(1), tensor(0))
+        with pytest.raises(ValueError, match="nondecreasing"):
+            FallingLink() + IdentityLink()
+
+    def test_a_bump_is_refused(self) -> None:
+        class BumpLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return z + torch.sin(20 * z)
+
+        with pytest.raises(ValueError, match="nondecreasing"):
+            BumpLink().validate()
+
+    def test_nan_asks_for_a_domain(self) -> None:
+        class LogarithmLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return torch.log(z)
+
+        class PositiveLogarithmLink(LogarithmLink):
+            domain = Interval(1e-6, math.inf)
+
+        with pytest.raises(ValueError, match=r"domain = Interval\(low, high\)"):
+            LogarithmLink().validate()
+        p, s = tensor(2), tensor(1)
+        assert_close(PositiveLogarithmLink().divergence(p, s), p * p.log() - p + s)
+
+    def test_a_wrong_shape(self) -> None:
+        class SummingLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return z.sum()
+
+        with pytest.raises(TypeError, match="h must return one value for each score"):
+            SummingLink().validate()
+
+    def test_no_h(self) -> None:
+        with pytest.raises(NotImplementedError, match=r"must define h\(self, z\)"):
+            Link()(tensor(1))
+
+    def test_parameters_must_be_kept(self) -> None:
+        class LosingLink(Link):
+            def __init__(self, scale: float) -> None:
+                self._scale = scale
+
+            def h(self, z: Tensor) -> Tensor:
+                return z
+
+        with pytest.raises(TypeError, match=r"Add self.scale = scale"):
+            LosingLink(1.0).get_config_dict()
+
+    def test_registering(self) -> None:
+        with pytest.raises(TypeError, match="must be a subclass of Link"):
+            register_link(int)  # type: ignore[type-var]
+
+        class SigmoidLink(Link):
+            pass
+
+        with pytest.raises(ValueError, match=r"the name 'SigmoidLink' is taken by selective_st.links.SigmoidLink"):
+            register_link(SigmoidLink)
+
+
+class TestConfigs:
+    @pytest.mark.parametrize("link", PRESETS, ids=repr)
+    def test_presets_round_trip(self, link: Link) -> None:
+        assert link_from_config(json.loads(json.dumps(link.get_config_dict()))) == link
+
+    @pytest.mark.parametrize(
+        ("config", "error", "message"),
+        [
+            ({"type": "CubicLink"}, ValueError, "unknown link type 'CubicLink'; known types: .*SigmoidLink"),
+            ({"type": "os.system"}, ValueError, "unknown link type 'os.system'"),
+            ({"type": ["SigmoidLink"]}, ValueError, "unknown link type"),
+            ({"scale": 1}, ValueError, "unknown link type None"),
+            ({}, ValueError, "unknown link type None"),
+            ("SigmoidLink", TypeError, "config must be a dict"),
+            (None, TypeError, "config must be a dict"),
+            ({"type": "SigmoidLink", "scale": 1}, ValueError, "lacks 'shift'; its fields are: type, scale, shift"),
+            ({"type": "IdentityLink", "scale": 1}, ValueError, "has unknown 'scale'"),
+            (
+                {"type": "SigmoidLink", "scale": "1", "shift": 0},
+                TypeError,
+                "scale must be a finite number > 0, got '1'",
+            ),
+            (
+                {"type": "SigmoidLink", "scale": 10**400, "shift": 0},
+                ValueError,
+                "scale must be a finite number > 0, got inf",
+            ),
+            ({"type": "SigmoidLink", "scale": 1e30, "shift": 0}, ValueError, "scale must be at most 1e\\+06"),
+            ({"type": "SigmoidLink", "scale": math.nan, "shift": 0}, ValueError, "scale must be"),
+            ({"type": "ExponentialLink", "scale": {"type": "IdentityLink"}}, TypeError, "scale must be"),
+            ({"type": "PiecewiseLink", "knots": "abc", "sensitivities": [1]}, TypeError, "knots must be a list"),
+            ({"type": "PiecewiseLink", "knots": [0, [1]], "sensitivities": [1, 1]}, TypeError, r"knots\[1\] must be"),
+            ({"type": "WeightedSumLink", "weights": [1], "links": [3]}, TypeError, "links must hold links, got 3"),
+            (
+                {"type": "WeightedSumLink", "weights": [-1], "links": [{"type": "IdentityLink"}]},
+                ValueError,
+                "weight must",
+            ),
+            ({"type": "LinearOutsideLink", "link": None, "low": 0, "high": 1}, TypeError, "link must be a Link"),
+        ],
+    )
+    def test_bad_configs(self, config: Any, error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            link_from_config(config)
+
+    def test_a_bottomless_config(self) -> None:
+        config: dict[str, Any] = {"type": "IdentityLink"}
+        for _ in range(500):
+            config = {"type": "WeightedSumLink", "weights": [1.0], "links": [config]}
+        with pytest.raises(ValueError, match="nested more than"):
+            link_from_config(config)
+
+
+class TestArguments:
+    def test_numbers_and_integers_are_scores(self) -> None:
+        assert_close(IdentityLink().divergence(0.9, 0.5), torch.tensor(0.08))  # type: ignore[arg-type]
+        assert_close(IdentityLink().divergence(torch.tensor([3]), torch.tensor([1])), torch.tensor([2.0]))
+
+    @pytest.mark.parametrize("method", ["__call__", "potential", "sensitivity", "inverse", "conjugate"])
+    def test_types(self, method: str) -> None:
+        with pytest.raises(TypeError, match=r"must be a torch.Tensor, got list"):
+            getattr(SigmoidLink(), method)([0.5])
+        with pytest.raises(TypeError, match=r"must hold real numbers, got dtype torch.bool"):
+            getattr(SigmoidLink(), method)(torch.tensor([True]))
+        with pytest.raises(TypeError, match=r"must hold real numbers, got dtype torch.complex64"):
+            getattr(SigmoidLink(), method)(torch.tensor([1j]))
+
+    def test_shapes(self) -> None:
+        with pytest.raises(
+            ValueError, match=r"predicted and target must have shapes that broadcast, got \(2,\) and \(3,\)"
+        ):
+            SigmoidLink().divergence(torch.zeros(2), torch.zeros(3))
+
+    def test_nan_stays_visible(self) -> None:
+        for link in [*PRESETS, ConstantLink(), IdentityLink(), SigmoidLink().linear_outside(0, 1)]:
+            assert link.divergence(tensor(math.nan, 0.5), tensor(0.5, math.nan)).isnan().all()
+
+    def test_autocast_does_not_lower_the_precision(self) -> None:
+        p, s = torch.tensor([0.9001]), torch.tensor([0.9])
+        for link in PRESETS:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                inside = link.divergence(p, s)
+            assert_close(inside, link.divergence(p, s), rtol=0, atol=0)
+
+    def test_mixed_precision_gives_the_wider(self) -> None:
+        assert SigmoidLink().divergence(torch.zeros(1), torch.ones(1, dtype=torch.float64)).dtype == torch.float64

@@ -1,0 +1,218 @@
+"""The loss within SentenceTransformerTrainer: alone, wrapped, with several datasets, resumed, in bf16, compiled."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss, CoSENTLoss, MatryoshkaLoss
+from torch import nn
+from torch.testing import assert_close
+
+from selective_st.evaluation import ScoreRegionEvaluator
+from selective_st.links import IdentityLink, SigmoidLink, high_scores, link_from_config
+from selective_st.losses import SelectivePointwiseLoss
+
+
+def arguments(folder: Path, **changes: Any) -> SentenceTransformerTrainingArguments:
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 16,
+        "learning_rate": 1e-3,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "logging_steps": 1,
+    }
+    return SentenceTransformerTrainingArguments(**{**settings, **changes})
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def train(
+    model: SentenceTransformer,
+    data: Dataset | DatasetDict,
+    loss: nn.Module | dict[str, nn.Module],
+    folder: Path,
+    **changes: Any,
+) -> SentenceTransformerTrainer:
+    """Train, and assert that the loss fell and that weights moved."""
+    before = weights(model)
+    evaluator = changes.pop("evaluator", None)
+    trainer = SentenceTransformerTrainer(model, arguments(folder, **changes), data, loss=loss, evaluator=evaluator)
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert all(torch.tensor(losses).isfinite())
+    moved = [name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])]
+    assert moved
+    return trainer
+
+
+WRAPPERS: dict[str, Callable[[SentenceTransformer], nn.Module]] = {
+    "alone": lambda model: SelectivePointwiseLoss(model, high_scores()),
+    "matryoshka": lambda model: MatryoshkaLoss(model, SelectivePointwiseLoss(model, high_scores()), [32, 16, 8]),
+    "adaptive layers": lambda model: AdaptiveLayerLoss(model, SelectivePointwiseLoss(model, high_scores())),
+    "matryoshka in adaptive layers": lambda model: AdaptiveLayerLoss(
+        model, MatryoshkaLoss(model, SelectivePointwiseLoss(model, high_scores()), [32, 8])
+    ),
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_trains_a_transformer(
+    wrapper: str, transformer_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path
+) -> None:
+    loss = WRAPPERS[wrapper](transformer_model)
+    features = [transformer_model.preprocess(list(pair_dataset[name])) for name in ("sentence1", "sentence2")]
+    labels = torch.tensor(pair_dataset["score"])
+    before = float(loss([dict(column) for column in features], labels))
+    train(transformer_model, pair_dataset, loss, tmp_path, num_train_epochs=4)
+    assert float(loss([dict(column) for column in features], labels)) < before
+
+
+def test_matryoshka_is_the_sum_over_dimensions(static_model: SentenceTransformer, pair_dataset: Dataset) -> None:
+    inner = SelectivePointwiseLoss(static_model, high_scores())
+    wrapped = MatryoshkaLoss(static_model, inner, [32, 8], [1.0, 0.5])
+    labels = torch.tensor(pair_dataset["score"])
+
+    def features() -> list[dict[str, torch.Tensor]]:
+        return [static_model.preprocess(list(pair_dataset[name])) for name in ("sentence1", "sentence2")]
+
+    columns = [static_model(column)["sentence_embedding"] for column in features()]
+    expected = inner.compute_loss_from_embeddings(columns, labels) + 0.5 * inner.compute_loss_from_embeddings(
+        [column[:, :8] for column in columns], labels
+    )
+    ours = wrapped(features(), labels)
+    assert_close(ours, expected)
+    weight = static_model[0].embedding.weight
+    assert_close(torch.autograd.grad(ours, weight), torch.autograd.grad(expected, weight))
+
+
+def test_n_scores_and_class_labels_train(static_model: SentenceTransformer, pairs: Any, tmp_path: Path) -> None:
+    """Two datasets, each with its own loss and format."""
+    lists = Dataset.from_list(
+        [
+            {"query": a, "doc_1": b, "doc_2": pairs[i - 1][1], "scores": [score / 5, 0.1]}
+            for i, (a, b, score) in enumerate(pairs)
+        ]
+    )
+    classes = Dataset.from_list([{"anchor": a, "other": b, "label": int(score > 2.5)} for a, b, score in pairs])
+    losses: dict[str, nn.Module] = {
+        "lists": SelectivePointwiseLoss(static_model, high_scores()),
+        "classes": SelectivePointwiseLoss(static_model, SigmoidLink(10, 0.5), targets="link_values"),
+    }
+    trainer = train(static_model, DatasetDict(lists=lists, classes=classes), losses, tmp_path)
+    assert trainer.state.global_step == 2 * (4 + 4)
+
+
+def test_resumes_from_a_checkpoint(transformer_folder: Path, pair_dataset: Dataset, tmp_path: Path) -> None:
+    def trainer_for(model: SentenceTransformer) -> SentenceTransformerTrainer:
+        changes = {"save_strategy": "steps", "save_steps": 4, "seed": 3}
+        loss = SelectivePointwiseLoss(model, high_scores())
+        return SentenceTransformerTrainer(model, arguments(tmp_path, **changes), pair_dataset, loss=loss)
+
+    whole = SentenceTransformer(str(transformer_folder), device="cpu")
+    trainer_for(whole).train()
+    assert (tmp_path / "checkpoint-4").is_dir()
+    resumed = SentenceTransformer(str(transformer_folder), device="cpu")
+    trainer_for(resumed).train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    for name, parameter in resumed.named_parameters():
+        assert_close(parameter, dict(whole.named_parameters())[name], rtol=1e-4, atol=1e-6)
+
+
+def test_bf16_autocast(transformer_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path) -> None:
+    trainer = train(transformer_model, pair_dataset, SelectivePointwiseLoss(transformer_model), tmp_path, bf16=True)
+    assert trainer.state.global_step == 8
+
+
+def test_a_compiled_model(transformer_model: SentenceTransformer, pair_dataset: Dataset) -> None:
+    """The trainer puts the compiled model in the loss's place; values and gradients stay."""
+    loss = SelectivePointwiseLoss(transformer_model, high_scores())
+    features = [transformer_model.preprocess(list(pair_dataset[name])[:8]) for name in ("sentence1", "sentence2")]
+    labels = torch.tensor(pair_dataset["score"][:8])
+    plain = loss([dict(column) for column in features], labels)
+    parameters = [p for p in transformer_model.parameters() if p.requires_grad]
+    expected = torch.autograd.grad(plain, parameters, allow_unused=True)
+    loss.model = torch.compile(transformer_model, backend="aot_eager")
+    compiled = loss([dict(column) for column in features], labels)
+    assert_close(compiled, plain)
+    for one, other in zip(torch.autograd.grad(compiled, parameters, allow_unused=True), expected, strict=True):
+        if other is not None:
+            assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_loss_itself_compiles() -> None:
+    p, s = torch.rand(8, requires_grad=True), torch.rand(8)
+    for link in (high_scores(), SigmoidLink(5, 0.5), IdentityLink()):
+        compiled = torch.compile(link.divergence, backend="aot_eager")
+        assert_close(compiled(p, s), link.divergence(p, s))
+
+
+class TestModelCard:
+    @pytest.fixture
+    def card(self, static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path) -> str:
+        evaluator = ScoreRegionEvaluator(
+            list(pair_dataset["sentence1"]), list(pair_dataset["sentence2"]), list(pair_dataset["score"]), name="dev"
+        )
+        loss = SelectivePointwiseLoss(static_model, 0.3 * IdentityLink() + SigmoidLink(20, 0.8))
+        train(static_model, pair_dataset, loss, tmp_path / "work", evaluator=evaluator)
+        evaluator(static_model)
+        static_model.save_pretrained(str(tmp_path / "model"))
+        return (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+    def test_names_the_loss_and_its_link(self, card: str) -> None:
+        assert "selective_st.losses.pointwise.SelectivePointwiseLoss" in card
+        assert "loss:SelectivePointwiseLoss" in card
+        block = re.search(r"SelectivePointwiseLoss</code> with these parameters:\s*```json\n(.*?)```", card, re.DOTALL)
+        assert block is not None
+        config = json.loads(block.group(1))
+        assert link_from_config(config["link"]) == 0.3 * IdentityLink() + SigmoidLink(20, 0.8)
+        assert config["targets"] == "scores"
+
+    def test_cites_the_paper_in_bibtex(self, card: str) -> None:
+        entry = re.search(r"#### SelectivePointwiseLoss\s*```bibtex\n(.*?)```", card, re.DOTALL)
+        assert entry is not None
+        assert "eprint={2506.04446}" in entry.group(1)
+        assert entry.group(1).count("{") == entry.group(1).count("}")
+
+    def test_shows_the_region_metrics(self, card: str) -> None:
+        assert "Score Regions" in card
+        assert "ap_ge_0.95" in card
+
+    def test_inside_a_wrapper_it_is_still_cited(
+        self, static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        loss = MatryoshkaLoss(static_model, SelectivePointwiseLoss(static_model), [32, 16])
+        train(static_model, pair_dataset, loss, tmp_path / "work")
+        static_model.save_pretrained(str(tmp_path / "model"))
+        card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+        assert "2506.04446" in card
+        assert "2205.13147" in card
+
+    def test_beside_a_built_in_loss(
+        self, static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path
+    ) -> None:
+        losses: dict[str, nn.Module] = {
+            "ours": SelectivePointwiseLoss(static_model),
+            "theirs": CoSENTLoss(static_model),
+        }
+        train(static_model, DatasetDict(ours=pair_dataset, theirs=pair_dataset), losses, tmp_path / "work")
+        static_model.save_pretrained(str(tmp_path / "model"))
+        card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+        assert "2506.04446" in card
+        assert "CoSENT" in card
