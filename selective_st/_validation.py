@@ -53,7 +53,7 @@ def finite_number(
         raise ValueError(f"{owner}: {name} must be {allowed}, got {number}.")
     if abs(number) > largest:
         raise ValueError(f"{owner}: {name} must be at most {largest:g} in absolute value, got {number:g}.")
-    return number
+    return number + 0.0  # of two zeros keep one
 
 
 def score_interval(
@@ -78,9 +78,7 @@ def score_interval(
     upper = finite_number(owner, names[1], high)
     if not lower < upper:
         raise ValueError(
-            f"{owner}: {names[0]} must be below {names[1]}, got {names[0]}={lower:g} and {names[1]}={upper:g}. "
-            f"Write the smaller number first: {names[0]}={upper:g}, {names[1]}={lower:g}."
-            if lower > upper
-            else f"{owner}: {names[0]} must be below {names[1]}, got {lower:g} for both; give a range of some width."
+            f"{owner}: {names[0]} must be below {names[1]}, got {lower:g} and {upper:g}. Give a range of some width, "
+            "the smaller number first."
         )
     return lower, upper

@@ -5,8 +5,10 @@ Nothing heavy is imported before a command needs it, so that `--help` answers at
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -110,7 +112,7 @@ def train(
         Optional[str],  # noqa: UP045
         typer.Option(
             metavar="LR,...",
-            help="Learning rates to choose from, for every loss alike. [default: 0.01,0.03,0.1 for static, else "
+            help="Learning rates to choose from, for every loss alike. [default: 0.003,0.01,0.03,0.1 for static, else "
             "1e-5,2e-5,5e-5]",
         ),
     ] = None,
@@ -151,27 +153,29 @@ def demo(
 ) -> None:
     """Do the main job on graded pairs made on the spot: no download, about a minute."""
     with _Errors():
-        from selective_st.output import check_output
+        from selective_st.output import check_output, new_folder
 
-        check_output(output / "model", overwrite=overwrite)
+        for part in ("data", "model"):
+            check_output(output / part, overwrite=overwrite)
         from selective_st.demo import write_demo_data
 
-        paths = write_demo_data(output / "data", {"train": 1200, "eval": 400, "test": 800})
+        with new_folder(output / "data", overwrite=overwrite) as folder:
+            paths = write_demo_data(folder, {"train": 1200, "eval": 400, "test": 800})
+        paths = {name: output / "data" / path.name for name, path in paths.items()}
         arguments = {
             "--eval-data": str(paths["eval"]),
             "--test-data": str(paths["test"]),
             "--score-range": "0,5",
             "--focus": "high",
-            "--seeds": "2",
-            "--learning-rates": "0.1,0.3",
+            "--seeds": "1",
+            "--learning-rates": "0.03,0.1,0.3,1",
             "--output": str(output / "model"),
         }
-        shown = " ".join(f"{option} {value}" for option, value in arguments.items())
+        words = ["selective-st", "train", str(paths["train"]), "--compare", *(["--overwrite"] if overwrite else [])]
+        shown = shlex.join([*words, *(word for pair in arguments.items() for word in pair)])
         console = _console()
         console.print(f"Made graded sentence pairs in {escape(str(paths['train'].parent))}. The same as:")
-        console.print(
-            f"  selective-st train {paths['train']} --compare {shown}", style="bold", markup=False, soft_wrap=True
-        )
+        console.print(f"  {shown}", style="bold", markup=False, soft_wrap=True)
         _train(
             _Job(
                 data=str(paths["train"]),
@@ -184,10 +188,10 @@ def demo(
                 test_data=str(paths["test"]),
                 model="static",
                 compare=True,
-                seeds=2,
+                seeds=1,
                 epochs=None,
                 batch_size=None,
-                learning_rates=(0.1, 0.3),
+                learning_rates=(0.03, 0.1, 0.3, 1.0),
                 overwrite=overwrite,
             )
         )
@@ -204,12 +208,19 @@ class _Errors:
     """Turn the user's mistakes into one readable message and exit status 1, and Ctrl-C into status 130."""
 
     def __enter__(self) -> None:
-        return None
+        import signal
+
+        # Whoever ends this process politely gets the same clean end as with Ctrl-C.
+        with contextlib.suppress(ValueError):  # only the main thread may
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if kind is None:
             return
         console = Console(stderr=True, soft_wrap=True)
+        if issubclass(kind, OSError) and isinstance(error, OSError) and error.filename is not None:
+            console.print(f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there.")
+            raise typer.Exit(1)
         if issubclass(kind, KeyboardInterrupt):
             console.print("Interrupted: nothing was written to the output folder.", style="yellow")
             raise typer.Exit(130)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import datasets
 from datasets import Dataset
 
+from selective_st._validation import score_interval
 from selective_st.links import Interval
 
 # The trainer takes the first of these for the label, in this order, and tokenises every other column.
@@ -113,6 +115,12 @@ def read_pairs(
         DataError: If the source is missing, empty or unreadable; a column is missing or unclear; or a row has an empty
             text or a label that is not a number in range. The message names the rows, counted from 1 after a header.
     """
+    if not isinstance(source, str) or not source.strip():
+        raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
+    if score_range is not None:
+        if isinstance(score_range, str) or len(score_range) != 2:
+            raise DataError(f"score_range must be a pair of numbers such as (0, 5), got {score_range!r}.")
+        score_range = score_interval("read_pairs", *score_range, names=("score_range[0]", "score_range[1]"))
     table, names_are_given, notes = _read_table(source, header, split)
     label = Path(source).name or source
     if not len(table):
@@ -164,44 +172,73 @@ def _read_table(source: str, header: bool | None, split: str) -> tuple[Dataset, 
         raise DataError(f"{source} has the unknown ending {path.suffix!r}; known are {', '.join(_FORMATS)}.")
     if not path.stat().st_size:
         raise DataError(f"{source} is empty.")
-    options: dict[str, Any] = {}
-    notes: list[str] = []
     if kind == "csv":
-        names, has_header, note = _csv_columns(path, header)
-        notes.append(note)
-        options = {
-            "sep": "\t" if path.suffix.lower() == ".tsv" else ",",
-            "header": 0 if has_header else None,
-            "names": names,
-            "features": datasets.Features({name: datasets.Value("string") for name in names}),
-            "keep_default_na": False,
-        }
-    else:
-        has_header = True
+        return _read_csv(path, header)
     try:
-        table = datasets.load_dataset(kind, data_files=str(path.resolve()), split="train", **options)
-    except datasets.exceptions.DatasetGenerationError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()
-        raise DataError(f"{source} could not be read as {kind.upper()}: {reason[-1] if reason else error}.") from error
-    except ValueError as error:  # of a file with nothing but a header, datasets makes no split at all
-        if "corresponds to no data" not in str(error):
-            raise
-        raise DataError(f"{path.name} has no rows of data.") from None
-    return table, has_header, notes
+        return datasets.load_dataset(kind, data_files=str(path.resolve()), split="train"), True, []
+    except Exception as error:  # readers raise errors of many libraries; all mean that the file cannot be read
+        if "corresponds to no data" in str(error) or "BatchSize must be greater than 0" in str(error):
+            raise DataError(f"{path.name} has no rows of data.") from None
+        reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{source} could not be read as {kind.upper()}: {reason[-1]}") from error
 
 
-def _csv_columns(path: Path, header: bool | None) -> tuple[list[str], bool, str]:
-    """The column names, whether a header row gives them, and a note on it."""
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    try:
+def _read_csv(path: Path, header: bool | None) -> tuple[Dataset, bool, list[str]]:
+    """The table of a CSV or TSV file as texts, whether a header row names its columns, and notes.
+
+    Read with Python's own csv module: pandas takes the surplus cells of a long row for an index, in silence.
+    """
+    rows, quote_note = _csv_rows(path)
+    names, has_header, note = _csv_columns(path, rows[0][1], header)
+    body = rows[1:] if has_header else rows
+    wrong = [(line, len(cells)) for line, cells in body if len(cells) != len(names)]
+    if wrong:
+        line, count = wrong[0]
+        raise DataError(
+            f"{path.name} has {len(names)} columns, but {count} cells in line {line}"
+            + (f" (and {len(wrong) - 1:,} more such lines)" if len(wrong) > 1 else "")
+            + '. Mend the line; a cell that holds the delimiter must stand in quotes: "like, this".'
+        )
+    columns = {name: [cells[i] for _, cells in body] for i, name in enumerate(names)}
+    return Dataset.from_dict(columns), has_header, [note, *quote_note]
+
+
+def _csv_rows(path: Path) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """The rows of the file with the line each ends on, blank lines left out; and a note on quotes."""
+    is_tsv = path.suffix.lower() == ".tsv"
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+    def parse(quoting: Any) -> list[tuple[int, list[str]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            first = next((row for row in csv.reader(file, delimiter=delimiter) if row), None)
+            reader = csv.reader(file, delimiter="\t" if is_tsv else ",", quoting=quoting, strict=True)
+            return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+
+    notes: list[str] = []
+    try:
+        rows = []
+        if is_tsv:
+            # Many TSV files do not quote: there a quote is a character like any other.
+            rows = parse(csv.QUOTE_NONE)
+            quoted = [cell for _, cells in rows for cell in cells if cell.startswith('"')]
+            if quoted and all(len(cell) > 1 and cell.endswith('"') for cell in quoted):
+                notes.append(f"{path.name}: cells in double quotes are taken without them")
+                rows = []
+            elif quoted:
+                notes.append(f"{path.name}: double quotes are taken as part of the text")
+        rows = rows or parse(csv.QUOTE_MINIMAL)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}); convert it first."
         ) from error
-    if first is None:
+    except csv.Error as error:
+        raise DataError(f"{path.name} could not be read as CSV: {error}. Check the quotes in that line.") from error
+    if not rows:
         raise DataError(f"{path.name} is empty.")
+    return rows, notes
+
+
+def _csv_columns(path: Path, first: list[str], header: bool | None) -> tuple[list[str], bool, str]:
+    """The column names, whether a header row gives them, and a note on it."""
     numbers = [cell for cell in first if _as_number(cell) is not None]
     has_header = not numbers if header is None else header
     if has_header:
@@ -220,10 +257,14 @@ def _csv_columns(path: Path, header: bool | None) -> tuple[list[str], bool, str]
 
 
 def _as_number(cell: Any) -> float | None:
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
+    """The finite number that a cell holds; None where it holds none. Stricter than Python: no True, no 1_000."""
+    if isinstance(cell, bool) or (isinstance(cell, str) and ("_" in cell or not cell.isascii())):
         return None
+    try:
+        number = float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _choose_columns(
@@ -231,6 +272,7 @@ def _choose_columns(
 ) -> tuple[str, str, str]:
     shown = ", ".join(available)
     if columns is not None:
+        columns = [columns] if isinstance(columns, str) else [str(name) for name in columns]
         if len(columns) != 3:
             raise DataError(
                 f"--columns takes two text columns and the label column, got {len(columns)}: {', '.join(columns)}. "
@@ -253,8 +295,8 @@ def _choose_columns(
             f"{label} has {len(available)} column(s) ({shown}), but graded pairs take three: two texts and a label."
         )
     labels = [name for name in LABEL_COLUMNS if name in available] if named else available[-1:]
-    texts = [name for name in available if name not in labels[:1]]
-    if not labels or len(texts) != 2:
+    texts = [name for name in available if name not in labels]
+    if len(labels) != 1 or len(texts) != 2:
         raise DataError(
             f"It is not clear which columns of {label} to use: it has {shown}. Say the two texts and the label, for "
             f"example --columns {','.join(available[:3])}."
@@ -285,11 +327,11 @@ def _checked_texts(label: str, name: str, values: Any) -> list[str]:
 def _checked_scores(label: str, name: str, values: Any, score_range: tuple[float, float] | None) -> list[float]:
     raw = list(values)
     numbers = [_as_number(value) for value in raw]
-    wrong = [i for i, number in enumerate(numbers, start=1) if number is None or not math.isfinite(number)]
+    wrong = [i for i, number in enumerate(numbers, start=1) if number is None]
     if wrong:
         raise DataError(
             f"{label}: the label in column {name!r} is not a number in {_rows(wrong)}: {raw[wrong[0] - 1]!r}. Mend or "
-            "remove such rows; if this is not the label column, say --columns."
+            "remove such rows; if this is not the label column, say --columns; if row 1 is a header, say --header."
         )
     scores = [number for number in numbers if number is not None]
     low, high = min(scores), max(scores)

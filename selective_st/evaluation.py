@@ -26,6 +26,8 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.util import SimilarityFunction
 from sklearn.metrics import average_precision_score
 
+from selective_st._validation import score_interval
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -84,6 +86,13 @@ def region_metrics(
     Raises:
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity.
     """
+    for name, thresholds in (("at_least", at_least), ("at_most", at_most)):
+        if isinstance(thresholds, (int, float)):
+            raise TypeError(
+                f"region_metrics: {name} must be a list of thresholds, got {thresholds!r}; use [{thresholds!r}]."
+            )
+    for low, high in regions:
+        score_interval("region_metrics", low, high, names=("a region's low end", "its high end"))
     gold_scores, scores = _pair(gold, predicted)
     error = scores - gold_scores
     metrics = {
@@ -127,7 +136,7 @@ def error_by_score_bin(
     gold_scores, scores = _pair(gold, predicted)
     if bins < 1:
         raise ValueError(f"error_by_score_bin: bins must be at least 1, got {bins}.")
-    edges = np.linspace(*score_range, bins + 1)
+    edges = np.linspace(*score_interval("error_by_score_bin", *score_range), bins + 1)
     rows = []
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         below = gold_scores <= high + _TIE if i == bins - 1 else gold_scores < high - _TIE
@@ -190,6 +199,11 @@ class ScoreRegionEvaluator(BaseEvaluator):
         show_progress_bar: bool = False,
         write_csv: bool = True,
     ) -> None:
+        for argument, value in (("sentences1", sentences1), ("sentences2", sentences2)):
+            if isinstance(value, str):
+                raise TypeError(
+                    f"ScoreRegionEvaluator: {argument} must be a list of texts, got one text: {value!r:.60}."
+                )
         super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
         if not len(sentences1) == len(sentences2) == len(scores):
             raise ValueError(
@@ -205,13 +219,15 @@ class ScoreRegionEvaluator(BaseEvaluator):
         self.write_csv = write_csv
         self.csv_file = f"score_region_evaluation{'_' + name if name else ''}_results.csv"
         # What the metrics will be called, without a model: compare the gold scores with themselves.
-        names = list(self._metrics(self.scores))
         if main_metric is None:
             main_metric = "spearman"
             if self.at_least:
                 main_metric = f"ap_ge_{max(self.at_least):g}"
             elif self.at_most:
                 main_metric = f"ap_le_{min(self.at_most):g}"
+        self.metric_names = list(self._metrics(self.scores))
+        # Bias and count have no better end.
+        names = [metric for metric in self.metric_names if not metric.startswith(("bias", "count"))]
         if main_metric not in names:
             raise ValueError(
                 f"ScoreRegionEvaluator: main_metric must be one of {', '.join(names)}, got {main_metric!r}."

@@ -86,7 +86,7 @@ def parse_focus(text: str) -> Focus:
     if text.startswith("{"):
         try:
             config = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"--focus: this is not valid JSON: {error}. Got {text[:80]!r}.") from None
         try:
             link = link_from_config(config)
@@ -102,6 +102,11 @@ def parse_focus(text: str) -> Focus:
         raise ValueError(
             f"--focus must be {_NAMES}, a score region such as 0.7:0.9, or a link's JSON such as "
             f'\'{{"type": "SigmoidLink", "scale": 20, "shift": 0.8}}\'; got {text!r}.'
+        )
+    if not 0 <= ends[0] < ends[1] <= 1:
+        raise ValueError(
+            f"--focus {text}: a region LOW:HIGH lies within 0 and 1, the scale of the mapped labels, with LOW below "
+            "HIGH; write for example --focus 0.7:0.9."
         )
     return _region_focus(text, score_region(*ends), *ends)
 

@@ -216,7 +216,21 @@ class _Inverse(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (z,) = ctx.saved_tensors
-        return gradients[0] / ctx.link.sensitivity(z), None
+        # Where nothing comes in, nothing goes out, however flat the link is there.
+        return torch.where(gradients[0] == 0, 0, gradients[0] / ctx.link.sensitivity(z)), None
+
+
+class _Conjugate(Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, link: Link) -> Tensor:
+        ctx.save_for_backward(y)
+        ctx.link = link
+        return link._conjugate(y)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return gradients[0] * ctx.link.inverse(y), None
 
 
 class _Difference(Function):
@@ -284,6 +298,15 @@ class Link:
 
     domain: Interval = Interval(-math.inf, math.inf)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        given = cls.__dict__.get("domain")
+        if given is None or isinstance(given, property):
+            return
+        if not isinstance(given, tuple) or len(given) != 2 or not given[0] < given[1]:
+            raise TypeError(f"{cls.__name__}: domain must be Interval(low, high) with low < high, got {given!r}.")
+        cls.domain = Interval(*given)
+
     # -- what a subclass says
 
     def h(self, z: Tensor) -> Tensor:
@@ -295,8 +318,10 @@ class Link:
     @property
     def range(self) -> Interval:
         """The values the link takes, ends included: `Interval(low, high)`."""
-        ends = torch.tensor(self.domain, dtype=torch.float64)
-        low, high = self(ends).tolist()
+        # Where h cannot be had at infinity (inf / inf), ask for it far out.
+        ends = torch.tensor([self.domain, (-1e150, 1e150)], dtype=torch.float64).clamp(*self.domain)
+        (low, high), (far_low, far_high) = self(ends).tolist()
+        low, high = (far if math.isnan(end) else end for end, far in ((low, far_low), (high, far_high)))
         return Interval(-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)
 
     # -- what a user calls
@@ -313,7 +338,8 @@ class Link:
         Raises:
             TypeError: If `z` is not a tensor of real numbers.
         """
-        return self.h(_scores(type(self).__name__, "z", z))
+        scores = _scores(type(self).__name__, "z", z)
+        return self.h(_to_working_precision(scores)).to(scores)
 
     def potential(self, z: Tensor) -> Tensor:
         """The potential `H(z)`, a primitive of the link: convex, with derivative `h(z)`.
@@ -327,7 +353,8 @@ class Link:
         Raises:
             TypeError: If `z` is not a tensor of real numbers.
         """
-        return _apply(_Potential, _scores(type(self).__name__, "z", z), self)
+        scores = _scores(type(self).__name__, "z", z)
+        return _apply(_Potential, _to_working_precision(scores), self).to(scores)
 
     def sensitivity(self, z: Tensor) -> Tensor:
         """The sensitivity `h'(z)`: an error of e near the score z costs `h'(z) e^2 / 2`.
@@ -341,7 +368,8 @@ class Link:
         Raises:
             TypeError: If `z` is not a tensor of real numbers.
         """
-        return self._sensitivity(_scores(type(self).__name__, "z", z))
+        scores = _scores(type(self).__name__, "z", z)
+        return self._sensitivity(_to_working_precision(scores)).to(scores)
 
     def inverse(self, y: Tensor) -> Tensor:
         """A score `z` with `h(z) = y`; infinite where the link only approaches `y`.
@@ -357,8 +385,7 @@ class Link:
             ValueError: If a value lies outside `range`.
         """
         values = _scores(type(self).__name__, "y", y)
-        self._check_link_values("y", values)
-        return _apply(_Inverse, _to_working_precision(values), self).to(values)
+        return _apply(_Inverse, self._checked_link_values("y", values), self).to(values)
 
     def conjugate(self, y: Tensor) -> Tensor:
         """The convex conjugate `H*(y) = sup_z (z y - H(z))`.
@@ -373,16 +400,7 @@ class Link:
             TypeError: If `y` is not a tensor of real numbers.
         """
         values = _scores(type(self).__name__, "y", y)
-        working = _to_working_precision(values)
-        inside = (working >= self.range.low) & (working <= self.range.high)
-        some_value = self(torch.zeros_like(working).clamp(*self.domain))
-        y_inside = torch.where(inside, working, some_value)
-        z = _apply(_Inverse, y_inside, self)
-        finite = z.isfinite()
-        z_finite = torch.where(finite, z, 0)
-        # At an end that the link only approaches, H* follows from F(0, y) = H(0) + H*(y).
-        result = z_finite * y_inside - self.potential(z_finite) + self._tails(torch.zeros_like(z), z)
-        return torch.where(inside, result, math.inf).to(values)
+        return _apply(_Conjugate, _to_working_precision(values), self).to(values)
 
     def difference(self, predicted: Tensor, target: Tensor) -> Tensor:
         """`h(predicted) - h(target)`, the gradient of the divergence, without cancellation.
@@ -399,6 +417,7 @@ class Link:
             ValueError: If the shapes do not broadcast.
         """
         p, s = _pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target)
+        self._check_domain("difference", "predicted and target", p, s)
         return _apply(_Difference, p, s, self)
 
     def divergence(self, predicted: Tensor, target: Tensor) -> Tensor:
@@ -418,6 +437,7 @@ class Link:
             ValueError: If the shapes do not broadcast, or a link of your own turns out to decrease.
         """
         p, s = _pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target)
+        self._check_domain("divergence", "predicted and target", p, s)
         return _apply(_Divergence, p, s, self)
 
     def fenchel_young(self, predicted: Tensor, link_values: Tensor) -> Tensor:
@@ -438,9 +458,9 @@ class Link:
             ValueError: If the shapes do not broadcast, or a link value lies outside `range`.
         """
         p, y = _pair_of_scores(type(self).__name__, ("predicted", "link_values"), predicted, link_values)
-        self._check_link_values("link_values", y)
+        self._check_domain("fenchel_young", "predicted", p)
         given, p = p, _to_working_precision(p)
-        z = _apply(_Inverse, _to_working_precision(y), self)
+        z = _apply(_Inverse, self._checked_link_values("link_values", y), self)
         # Where the target lies at infinity, the divergence from it is the area under the link's tail.
         nearby = torch.where(z.isinf(), p.detach(), z)
         return (_apply(_Divergence, p, nearby, self) + self._tails(p, z)).to(given)
@@ -466,6 +486,7 @@ class Link:
         owner = f"{type(self).__name__}.normalized"
         low, high = score_interval(owner, low, high)
         top, bottom = torch.tensor(high, dtype=torch.float64), torch.tensor(low, dtype=torch.float64)
+        self._check_domain("normalized", "low and high", top, bottom)
         if of == "sensitivity":
             average = float(self.difference(top, bottom)) / (high - low)
             remedy = "A link without slope there has no sensitivity; choose another range or link."
@@ -474,6 +495,8 @@ class Link:
             remedy = "Choose a link that is positive on the range, for example ExponentialLink."
         else:
             raise ValueError(f'{owner}: of must be "sensitivity" or "value", got {of!r}.')
+        if not bool(self.sensitivity(top).isfinite() and self.sensitivity(bottom).isfinite()):
+            average, remedy = math.inf, "The link overflows there; lower its scale, or choose a range nearer to 0."
         if not 0 < average < math.inf:
             raise ValueError(
                 f"{owner}: the average {of} over [{low:g}, {high:g}] must be positive and finite, got {average:g}. "
@@ -521,7 +544,9 @@ class Link:
         if self.__dict__.get("_validated"):
             return
         name = type(self).__name__
-        low, high = max(self.domain.low, -100.0), min(self.domain.high, 100.0)
+        # 200 wide where the domain is not bounded.
+        low = max(self.domain.low, min(-100.0, self.domain.high - 200.0))
+        high = min(self.domain.high, max(100.0, self.domain.low + 200.0))
         even = torch.linspace(low, high, 2001, dtype=torch.float64)
         near_zero = torch.linspace(-1.5, 1.5, 3001, dtype=torch.float64)
         grid = torch.cat([even, near_zero[(near_zero >= low) & (near_zero <= high)]]).unique()
@@ -580,14 +605,26 @@ class Link:
     # -- the mathematics, on tensors of one shape and dtype, without regard to gradients; the defaults need only h
 
     def _potential(self, z: Tensor) -> Tensor:
-        origin = torch.zeros_like(z).clamp(*self.domain)
+        candidates = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64).clamp(*self.domain)
+        finite = candidates[self(candidates).isfinite()]
+        origin = torch.full_like(z, float(finite[0]) if len(finite) else math.nan)
         return self._matching(z, origin)[0] + (z - origin) * self(origin)
+
+    def _conjugate(self, y: Tensor) -> Tensor:
+        inside = (y >= self.range.low) & (y <= self.range.high)
+        zeros = torch.zeros_like(y).clamp(*self.domain)
+        z = self._inverse(torch.where(inside, y, self(zeros)))
+        finite = z.isfinite()
+        z_finite = torch.where(finite, z, zeros)
+        # At an end that the link only approaches, H* follows from F(p, y) = H(p) + H*(y) - p y, for any p.
+        values = z_finite * y - self._potential(z_finite) + self._tails(zeros, z)
+        return torch.where(inside | y.isnan(), values, math.inf)
 
     def _sensitivity(self, z: Tensor) -> Tensor:
         differentiable = torch.is_grad_enabled() and z.requires_grad
-        with torch.enable_grad():
-            scores = z if differentiable else z.detach().requires_grad_()
-            values = self(scores)
+        with torch.inference_mode(False), torch.enable_grad():
+            scores = z if differentiable else z.detach().clone().requires_grad_()
+            values = self.h(scores) if type(self).__call__ is Link.__call__ else self(scores)
             if not values.requires_grad:  # a constant function
                 return torch.zeros_like(z)
             (slope,) = torch.autograd.grad(values.sum(), scores, create_graph=differentiable)
@@ -606,19 +643,20 @@ class Link:
             # Where h(p) and h(s) agree in their first digits, integrate the slope; elsewhere h, which may even jump.
             close = (of_p - of_s).abs() < _CANCELLATION * torch.maximum(of_p.abs(), of_s.abs())
             rise = _integrate(lambda t: self(between(t)) - of_s.unsqueeze(-1), d, panels=True)
-            slope = _integrate(lambda t: self.sensitivity(between(t)), d)
-            weighted_slope = _integrate(lambda t: (1 - t) * self.sensitivity(between(t)), d)
-            return torch.where(close, d.square() * weighted_slope, d * rise), torch.where(close, d * slope, of_p - of_s)
+            slope = _integrate(lambda t: self.sensitivity(between(t)), d, panels=True)
+            weighted_slope = _integrate(lambda t: (1 - t) * self.sensitivity(between(t)), d, panels=True)
+            divergence = torch.where(close, d.square() * weighted_slope, d * rise)
+            return torch.where(d == 0, d, divergence), torch.where(close, d * slope, of_p - of_s)
 
     def _inverse(self, y: Tensor) -> Tensor:
         """Bisection on the link, for each distinct value once."""
         values, where = y.unique(return_inverse=True)
-        low = torch.full_like(values, max(self.domain.low, -1.0))
-        high = torch.full_like(values, min(self.domain.high, 1.0))
+        bottom, top = (min(max(start, self.domain.low), self.domain.high) for start in (-1.0, 1.0))
+        low, high = torch.full_like(values, bottom), torch.full_like(values, top)
         with torch.no_grad():
-            for _ in range(40):
-                low = torch.where(self(low) > values, (2 * low).clamp(*self.domain), low)
-                high = torch.where(self(high) < values, (2 * high).clamp(*self.domain), high)
+            for step in (2.0**i for i in range(40)):
+                low = torch.where(self(low) > values, low - step, low).clamp(*self.domain)
+                high = torch.where(self(high) < values, high + step, high).clamp(*self.domain)
             missed = (self(low) > values) | (self(high) < values)
             for _ in range(1100):
                 middle = (low + high) / 2
@@ -653,25 +691,49 @@ class Link:
                 total = total + torch.where(at_end, self._tail(safe, upper=upper), 0)
         return total
 
-    def _check_link_values(self, name: str, y: Tensor) -> None:
+    def _checked_link_values(self, name: str, y: Tensor) -> Tensor:
+        """The link values in working precision, within the range; an error where they are not."""
+        y = _to_working_precision(y)
         if not y.numel():
-            return
+            return y
+        owner = type(self).__name__
         low, high = (float(end) for end in y.detach().aminmax())
-        if math.isnan(low):
-            raise ValueError(f"{type(self).__name__}: {name} must not be NaN; leave such rows out or mask them.")
-        if not self.range.includes(Interval(low, high)):
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError(
-                f"{type(self).__name__}: {name} must lie within the link's range {self.range}, got values from {low:g} "
-                f"to {high:g}. If they are scores rather than link values, use divergence (in a loss: "
-                'targets="scores"); if they are link values of another scale, map them to the range first.'
+                f"{owner}: {name} must hold finite numbers, got values from {low:g} to {high:g}. Leave such rows out, "
+                "or mask them."
             )
+        # The end of a range, rounded to single precision, may lie a little beyond it.
+        slack = 1e-6 * max([abs(end) for end in self.range if math.isfinite(end)], default=0.0)
+        if low < self.range.low - slack or high > self.range.high + slack:
+            raise ValueError(
+                f"{owner}: {name} must lie within the link's range {self.range}, got values from {low:g} to {high:g}. "
+                'If they are scores rather than link values, use divergence (in a loss: targets="scores"); if they are '
+                "link values of another scale, map them to the range first."
+            )
+        return y.clamp(*self.range)
+
+    def _check_domain(self, method: str, name: str, *scores: Tensor) -> None:
+        """Raise where scores leave a bounded domain: there the loss could be negative, or NaN."""
+        if self.domain == (-math.inf, math.inf):
+            return
+        for tensor in scores:
+            if tensor.numel():
+                low, high = (float(end) for end in tensor.detach().aminmax())
+                if low < self.domain.low or high > self.domain.high:
+                    raise ValueError(
+                        f"{type(self).__name__}.{method}: {name} must lie within the link's domain {self.domain}, got "
+                        f"values from {low:g} to {high:g}. For scores beyond it use link.linear_outside(low, high), "
+                        "with ends inside the domain."
+                    )
 
 
 # --- Configs -----------------------------------------------------------------------------------------------------
 
 _LINKS: dict[str, type[Link]] = {}
 _LinkType = TypeVar("_LinkType", bound=type[Link])
-_DEEPEST_CONFIG = 16
+_DEEPEST_NESTING = 50  # links within links
+_LARGEST_WEIGHT = 1e300
 
 
 def register_link(link_class: _LinkType) -> _LinkType:
@@ -748,8 +810,8 @@ def _link_from_config(config: object, depth: int) -> Link:
             "link_from_config: config must be a dict such as {'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}, "
             f"got {type(config).__name__}."
         )
-    if depth > _DEEPEST_CONFIG:
-        raise ValueError(f"link_from_config: config is nested more than {_DEEPEST_CONFIG} links deep.")
+    if depth > _DEEPEST_NESTING:
+        raise ValueError(f"link_from_config: config is nested more than {_DEEPEST_NESTING} links deep.")
     fields = dict(config)
     link_type = fields.pop("type", None)
     link_class = _LINKS.get(link_type) if isinstance(link_type, str) else None
@@ -768,17 +830,33 @@ def _link_from_config(config: object, depth: int) -> Link:
             f"link_from_config: the config of a {link_type} {' and '.join(problems)}; its fields are: "
             f"{', '.join(['type', *expected])}."
         )
-    return link_class(**{name: _from_config(value, depth) for name, value in fields.items()})
+    link = link_class(**{name: _from_config(value, depth) for name, value in fields.items()})
+    link.validate()
+    return link
 
 
 def _from_config(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         return _link_from_config(value, depth + 1)
     if isinstance(value, (list, tuple)):
-        if depth > _DEEPEST_CONFIG:
-            raise ValueError(f"link_from_config: config is nested more than {_DEEPEST_CONFIG} levels deep.")
-        return tuple(_from_config(item, depth + 1) for item in value)
+        return tuple(_list_item(item, depth) for item in value)
     return value
+
+
+def _list_item(value: Any, depth: int) -> Any:
+    if isinstance(value, (list, tuple)):
+        raise TypeError(f"link_from_config: a list must hold numbers or links, got a list in it: {value!r:.80}.")
+    return _from_config(value, depth)
+
+
+def _check_depth(link: Link) -> None:
+    depth, level = 0, [link]
+    while level:
+        depth += 1
+        inner = [(*getattr(outer, "links", ()), getattr(outer, "link", None)) for outer in level]
+        level = [link for links in inner for link in links if link is not None]
+    if depth > _DEEPEST_NESTING:
+        raise ValueError(f"{type(link).__name__}: links can be nested at most {_DEEPEST_NESTING} deep, got {depth}.")
 
 
 def _to_config(value: Any) -> Any:
@@ -1248,13 +1326,18 @@ class WeightedSumLink(Link):
         for given_weight, link in zip(self.weights, self.links, strict=True):
             if not isinstance(link, Link):
                 raise TypeError(f"WeightedSumLink: links must hold links, got {link!r} of type {type(link).__name__}.")
-            weight = finite_number("WeightedSumLink", "weight", given_weight, positive=True, largest=1e100)
+            weight = finite_number("WeightedSumLink", "weight", given_weight, positive=True, largest=_LARGEST_WEIGHT)
             link.validate()
             # A sum of sums is one sum.
             inner = link if isinstance(link, WeightedSumLink) else None
-            weights += [weight * factor for factor in inner.weights] if inner else [weight]
+            for factor in inner.weights if inner else (1.0,):
+                product = weight * factor
+                weights.append(
+                    finite_number("WeightedSumLink", "weight", product, positive=True, largest=_LARGEST_WEIGHT)
+                )
             links += inner.links if inner else (link,)
         _set(self, weights=tuple(weights), links=tuple(links))
+        _check_depth(self)
         if not self.domain.low < self.domain.high:
             raise ValueError("WeightedSumLink: the links' domains do not meet; add links defined for the same scores.")
 
@@ -1293,13 +1376,16 @@ class WeightedSumLink(Link):
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        divergences, differences = zip(*(link._matching(p, s) for link in self.links), strict=True)
-        return self._weighted_sum(divergences), self._weighted_sum(differences)
+        divergence, difference = (part * self.weights[0] for part in self.links[0]._matching(p, s))
+        for weight, link in zip(self.weights[1:], self.links[1:], strict=True):
+            more_divergence, more_difference = link._matching(p, s)
+            divergence, difference = divergence + weight * more_divergence, difference + weight * more_difference
+        return divergence, difference
 
     @override
     def _inverse(self, y: Tensor) -> Tensor:
         if len(self.links) == 1:
-            return self.links[0]._inverse(y / self.weights[0])
+            return self.links[0]._inverse((y / self.weights[0]).clamp(*self.links[0].range))
         return super()._inverse(y)
 
     @override
@@ -1350,6 +1436,7 @@ class LinearOutsideLink(Link):
                 f"LinearOutsideLink: {self.link!r} overflows at an end of [{low:g}, {high:g}]; narrow the range."
             )
         _set(self, low=low, high=high)
+        _check_depth(self)
 
     def _slopes(self) -> tuple[float, float]:
         low, high = self.link.sensitivity(torch.tensor([self.low, self.high], dtype=torch.float64)).tolist()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# A folder with one of these was written by this library or by Sentence Transformers.
-_MARKS = ("metrics.json", "modules.json")
+# Lists what this library wrote to a folder, so that nothing else is ever replaced with it.
+_RECORD = ".selective_st.json"
 
 
 class OutputError(ValueError):
@@ -26,17 +28,37 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: If something is in the way.
     """
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise OutputError(f"--output {path} exists and is no folder. Choose another name.")
+    path = _absolute(path)
+    for part in (path, *path.parents):
+        if part.exists():
+            if not part.is_dir() or (part == path and path.is_symlink()):
+                raise OutputError(f"--output {path}: {part} exists and is no folder. Choose another name.")
+            break
+    if path == Path.cwd() or path in Path.cwd().parents:
+        raise OutputError(
+            f"--output {path} is the folder you are in, or above it. Choose a folder below: --output model."
+        )
     if not path.exists() or not any(path.iterdir()):
         return
     if not overwrite:
         raise OutputError(f"--output {path} exists and is not empty. Choose another folder, or say --overwrite.")
-    if not any((path / mark).is_file() for mark in _MARKS):
+    try:
+        written = set(json.loads((path / _RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         raise OutputError(
-            f"--output {path} exists and does not look like a model's folder (no {' or '.join(_MARKS)}), so it is not "
+            f"--output {path} exists and was not written by this command (it has no {_RECORD}), so it is not "
             "overwritten. Choose another folder, or empty it yourself."
+        ) from None
+    others = sorted(entry.name for entry in path.iterdir() if entry.name not in written | {_RECORD})
+    if others:
+        raise OutputError(
+            f"--output {path} holds something that this command did not write: {', '.join(others[:5])}. It is not "
+            "overwritten; move that away, or choose another folder."
         )
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.abspath(path))  # unlike Path.absolute, without the .. in it
 
 
 @contextmanager
@@ -53,21 +75,22 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: If `path` cannot be written.
     """
-    path = path.absolute()
+    path = _absolute(path)
     check_output(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
     try:
         yield partial
+        (partial / _RECORD).write_text(json.dumps(sorted(entry.name for entry in partial.iterdir())), encoding="utf-8")
         partial.chmod(0o755)  # mkdtemp makes it private
         check_output(path, overwrite=overwrite)
         earlier = partial.with_name(f"{partial.name}-earlier")
-        if path.exists():
-            path.rename(earlier)
         try:
+            if path.exists():
+                path.rename(earlier)
             partial.rename(path)
         except BaseException:
-            if earlier.exists():
+            if earlier.exists() and not path.exists():
                 earlier.rename(path)
             raise
         shutil.rmtree(earlier, ignore_errors=True)

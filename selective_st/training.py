@@ -31,7 +31,7 @@ from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
 from selective_st.data import GradedPairs
-from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
+from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, region_metrics
 from selective_st.focus import Focus
 from selective_st.losses import SelectivePointwiseLoss
 
@@ -39,7 +39,7 @@ STATIC = "static"
 _STATIC_DIMENSION = 256
 _STATIC_VOCABULARY = 10_000
 # Learning rates for tables trained from nothing are a thousand times those for fine-tuning a transformer.
-LEARNING_RATES = {STATIC: (0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5e-5)}
+LEARNING_RATES = {STATIC: (0.003, 0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5e-5)}
 BATCH_SIZES = {STATIC: 64, "pretrained": 32}
 EPOCHS = {STATIC: 5, "pretrained": 1}
 SELECTIVE = "SelectivePointwiseLoss"
@@ -116,12 +116,17 @@ class Report:
         """For each loss the error in bins of the gold score, over all seeds at the chosen learning rate."""
         return {
             loss: error_by_score_bin(
-                [gold for _ in self.chosen(loss) for gold in self.test_gold],
-                [score for run in self.chosen(loss) for score in run.test_scores],
+                [gold for _ in self._sound(loss) for gold in self.test_gold],
+                [score for run in self._sound(loss) for score in run.test_scores],
                 bins=bins,
             )
             for loss in self.chosen_rates
+            if self._sound(loss)
         }
+
+    def _sound(self, loss: str) -> list[Run]:
+        """The chosen runs that have not diverged."""
+        return [run for run in self.chosen(loss) if np.isfinite(run.test_scores).all()]
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-serialisable data; NaN becomes None."""
@@ -179,19 +184,20 @@ def builtin_loss_factories() -> dict[str, LossFactory]:
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) -> Tokenizer:
-    """Train a lower-casing WordPiece tokenizer.
+    """Train a lower-casing byte-pair tokenizer; the same texts give the same tokenizer.
 
     Args:
         texts: What to train it on.
-        vocabulary: The most word pieces it may have.
+        vocabulary: The most tokens it may have.
 
     Returns:
         The tokenizer.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=["[UNK]"], show_progress=False)
+    # Training WordPiece, or byte pairs with a prefix for continuations, gives another vocabulary in each process.
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=["[UNK]"], show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
@@ -222,6 +228,8 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
 
         return make_static
     try:
+        if not spec.strip():
+            raise FileNotFoundError("an empty name")
         pretrained = SentenceTransformer(spec)
     except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
         first_line = (str(error).splitlines() or ["no details"])[0]
@@ -229,6 +237,12 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
             f"--model {spec} could not be loaded ({type(error).__name__}: {first_line}). Give the folder of a "
             f"SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
         ) from error
+    if pretrained.similarity_fn_name != "cosine":
+        raise ValueError(
+            f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "
+            'similarities. If that is what you want, set model.similarity_fn_name = "cosine", save the model, and give '
+            "the folder."
+        )
     pretrained.to("cpu")
 
     def make_copy(seed: int) -> SentenceTransformer:
@@ -344,6 +358,17 @@ def train_and_compare(
         )
         for name, pairs in (("eval", evaluation), ("test", test))
     }
+    for split, pairs in (("eval", evaluation), ("test", test)):
+        # What the gold scores say of themselves: a metric that is not defined for them cannot choose anything.
+        perfect = region_metrics(
+            pairs.scores, pairs.scores, at_least=focus.at_least, at_most=focus.at_most, regions=focus.regions
+        )
+        if math.isnan(perfect[focus.main_metric]):
+            raise ValueError(
+                f"{pairs.name} has no pair in the score region of the focus {focus.name!r}: {focus.main_metric} is not "
+                f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger "
+                f"file with --{split}-data, a --focus within these scores, or mend --score-range."
+            )
     make_model = model_maker(settings.model, train)
     factories: dict[str, LossFactory] = {SELECTIVE: lambda model: SelectivePointwiseLoss(model, link=focus.link)}
     if settings.compare:
@@ -359,13 +384,14 @@ def train_and_compare(
                 on_run(loss_name, learning_rate, seed)
                 model = make_model(seed)
                 train_once(model, make_loss(model), train, settings, learning_rate, seed, working_folder, on_step)
+                scores = evaluators["test"].predict(model)
                 run = Run(
                     loss_name,
                     learning_rate,
                     seed,
                     _metrics(evaluators["eval"], model),
                     _metrics(evaluators["test"], model),
-                    evaluators["test"].predict(model).tolist(),
+                    scores.tolist(),
                 )
                 runs.append(run)
                 best = kept.get(learning_rate)
@@ -385,6 +411,12 @@ def train_and_compare(
         for loss in factories
     }
     saved, place = kept[chosen_rates[SELECTIVE]]
+    if math.isnan(saved.eval[focus.main_metric]):
+        raise ValueError(
+            f"Training with {SELECTIVE} diverged with every learning rate ("
+            f"{', '.join(f'{rate:g}' for rate in settings.learning_rates)}): its scores are no numbers any more. "
+            "Lower --learning-rates, or the steepness of the link."
+        )
     for item in place.iterdir():
         shutil.move(str(item), str(folder / item.name))
     shutil.rmtree(working_folder)
@@ -392,6 +424,9 @@ def train_and_compare(
 
 
 def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer) -> dict[str, float]:
+    """The metrics without the evaluator's name; all NaN where training has diverged."""
+    if not np.isfinite(evaluator.predict(model)).all():
+        return dict.fromkeys(evaluator.metric_names, math.nan)
     prefix = f"{evaluator.name}_"
     return {name.removeprefix(prefix): value for name, value in evaluator(model).items()}
 

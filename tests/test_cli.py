@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -26,6 +27,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def text(result: Result) -> str:
@@ -117,7 +122,7 @@ class TestTrain:
             (["{train}"], "labels in column 'score' go from 0 to 5, but a cosine similarity only reaches [-1, 1]"),
             (["{train}"], "--score-range 0,5"),
             (["{train}", "--score-range", "5"], "--score-range takes two numbers with a comma between"),
-            (["{train}", "--score-range", "5,0"], "LOW must be below HIGH, got LOW=5 and HIGH=0"),
+            (["{train}", "--score-range", "5,0"], "LOW must be below HIGH, got 5 and 0"),
             (["{train}", "--score-range", "0,4"], "lies outside --score-range 0,4 in rows"),
             (["{train}", "--score-range", "0,5", "--focus", "top"], "--focus must be high, low, extremes, middle"),
             (
@@ -143,6 +148,36 @@ class TestTrain:
         assert "Traceback" not in result.output
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_focus_without_pairs(self, data: dict[str, Path], tmp_path: Path) -> None:
+        rows = (line for line in data["train"].read_text().splitlines() if not line.endswith((",4.8", ",5.0")))
+        low = tmp_path / "low.csv"
+        low.write_text("\n".join(rows))
+        result = run("train", low, *QUICK, "--output", tmp_path / "model")
+        assert result.exit_code == 1
+        assert "has no pair in the score region of the focus 'high': ap_ge_0.95 is not defined" in text(result)
+        assert names(tmp_path) == ["low.csv"]
+
+    def test_training_that_diverges(self, data: dict[str, Path], tmp_path: Path) -> None:
+        steep = json.dumps({"type": "ExponentialLink", "scale": 500.0})
+        result = run("train", data["train"], *QUICK, "--focus", steep, "--output", tmp_path / "model")
+        assert result.exit_code == 1
+        assert "diverged with every learning rate (0.1)" in text(result)
+        assert names(tmp_path) == []
+
+    def test_a_model_of_another_similarity(
+        self, data: dict[str, Path], transformer_folder: Path, tmp_path: Path
+    ) -> None:
+        model = SentenceTransformer(str(transformer_folder), similarity_fn_name="dot", device="cpu")
+        model.save_pretrained(str(tmp_path / "dot"))
+        result = run("train", data["train"], *QUICK, "--model", tmp_path / "dot", "--output", tmp_path / "model")
+        assert result.exit_code == 1
+        assert "compares embeddings by 'dot', but this command trains cosine similarities" in text(result)
+
+    def test_a_path_that_cannot_be(self, data: dict[str, Path]) -> None:
+        result = run("train", data["train"], *QUICK, "--output", data["eval"] / "below")
+        assert result.exit_code == 1
+        assert "exists and is no folder" in text(result)
+
     def test_usage_errors(self, data: dict[str, Path]) -> None:
         assert run("train", data["train"], "--seeds", 0).exit_code == 2
         assert run("train", data["train"], "--no-such-option").exit_code == 2
@@ -158,7 +193,8 @@ class TestTrain:
         assert isinstance(result.exception, json.JSONDecodeError)
 
 
-def test_ctrl_c_leaves_nothing(data: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_nothing(stop: signal.Signals, data: dict[str, Path], tmp_path: Path) -> None:
     output = tmp_path / "model"
     command = [sys.executable, "-m", "selective_st.cli", "train", str(data["train"]), "--score-range", "0,5"]
     command += ["--epochs", "500", "--output", str(output)]
@@ -172,7 +208,7 @@ def test_ctrl_c_leaves_nothing(data: dict[str, Path], tmp_path: Path) -> None:
                 break
         time.sleep(2)
         assert list(tmp_path.iterdir())  # it is at work
-        process.send_signal(signal.SIGINT)
+        process.send_signal(stop)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Interrupted: nothing was written" in errors
@@ -197,7 +233,9 @@ def test_demo_says_what_it_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     result = run("demo", "--output", tmp_path / "demo")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "demo" / "data" / "train.csv").is_file()
+    # An earlier output, or the user's own data, is never overwritten unasked.
+    assert run("demo", "--output", tmp_path / "demo").exit_code == 1
     # What it says is the same as what it does.
     shown = next(line for line in result.output.splitlines() if line.strip().startswith("selective-st train"))
-    run(*shown.split()[1:])
+    run(*shlex.split(shown)[1:])
     assert jobs[0] == jobs[1]

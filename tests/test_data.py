@@ -90,6 +90,7 @@ class TestColumns:
             ("a,b,score\nx,y,1\n", ["a", "a", "score"], "names a column twice"),
             ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* Say .* --columns a,b,c"),
             ("a,b,rating\nx,y,1\n", None, "not clear which columns"),
+            ("text,label,score\nx,y,1\n", None, "not clear which columns"),
             ("a,score\nx,1\n", None, r"has 2 column\(s\) \(a, score\)"),
             ("a,a,score\nx,y,1\n", None, "names a column twice: a. If it is no header row, say --no-header"),
         ],
@@ -122,8 +123,14 @@ class TestBadFiles:
     def test_not_what_it_says(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="could not be read as JSON"):
             read_pairs(write(tmp_path / "p.jsonl", '{"a": 1\n'))
-        with pytest.raises(DataError, match=r"could not be read as CSV.*line 3"):
+        with pytest.raises(DataError, match="has 3 columns, but 4 cells in line 3"):
             read_pairs(write(tmp_path / "p.csv", "a,b,score\nx,y,1\nx,y,1,2\n"))
+        with pytest.raises(DataError, match="has 3 columns, but 2 cells in line 2"):
+            read_pairs(write(tmp_path / "p.csv", "a,b,score\nx,1\n"))
+        with pytest.raises(DataError, match=r"could not be read as CSV: .*Check the quotes"):
+            read_pairs(write(tmp_path / "p.csv", 'a,b,score\nx,"y"z,1\n'))
+        with pytest.raises(DataError, match="could not be read as PARQUET"):
+            read_pairs(write(tmp_path / "p.parquet", "no parquet"))
         (tmp_path / "latin.csv").write_bytes(b"a,b,score\ncaf\xe9,y,1\n")
         with pytest.raises(DataError, match="UTF-8"):
             read_pairs(str(tmp_path / "latin.csv"))
@@ -131,6 +138,40 @@ class TestBadFiles:
     def test_neither_a_file_nor_on_the_hub(self) -> None:
         with pytest.raises(DataError, match="is not a file here, and could not be loaded from the Hugging Face hub"):
             read_pairs("nobody/nothing")
+
+
+class TestQuotes:
+    def test_a_tsv_that_does_not_quote(self, tmp_path: Path) -> None:
+        text = '"Hi there\tHello\t0.9\nA\tB\t0.1\n"Go" away\tLeave\t0.8\n'
+        pairs = read_pairs(write(tmp_path / "p.tsv", text))
+        assert pairs.sentences1 == ['"Hi there', "A", '"Go" away']
+        assert any("double quotes are taken as part of the text" in note for note in pairs.notes)
+
+    def test_a_tsv_that_quotes(self, tmp_path: Path) -> None:
+        pairs = read_pairs(write(tmp_path / "p.tsv", '"a ""b"""\tx\t0.5\n'))
+        assert pairs.sentences1 == ['a "b"']
+
+    def test_windows_lines_and_blank_lines(self, tmp_path: Path) -> None:
+        path = tmp_path / "p.csv"
+        path.write_bytes(b'a,b,score\r\n\r\n"x, and\r\nmore",y,1\r\n')
+        assert read_pairs(str(path)).sentences1 == ["x, and\r\nmore"]
+
+
+class TestArguments:
+    @pytest.mark.parametrize("source", ["", " ", None, 3])
+    def test_no_source(self, source: Any) -> None:
+        with pytest.raises(DataError, match="must be the path of a file or the name of a dataset"):
+            read_pairs(source)
+
+    def test_columns_and_score_range(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "p.csv", "x,y,3\n")
+        assert read_pairs(path, columns=[1, 2, 3], score_range=(0, 5)).scores == [0.6]  # type: ignore[list-item]
+        with pytest.raises(DataError, match="takes two text columns and the label column, got 1: a,b,c"):
+            read_pairs(path, columns="a,b,c")
+        with pytest.raises(DataError, match="score_range must be a pair of numbers"):
+            read_pairs(path, score_range="0,5")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"score_range\[0\] must be below score_range\[1\], got 5 and 0"):
+            read_pairs(path, score_range=(5, 0))
 
 
 class TestBadRows:
@@ -141,7 +182,7 @@ class TestBadRows:
             ("x,y,1\nx,z,\nx,z,\n", r"not a number in rows 2, 3: ''"),
             ("x,y,nan\nx,z,1\n", r"not a number in row 1: 'nan'"),
             ("x,y,inf\n", r"not a number in row 1"),
-            ("x,y\nx,z,1\n", r"not a number in row 1"),
+            ("x,y,1_000\n", r"not a number in row 1: '1_000'"),
             ("x,,1\n", r"text in column 'b' is empty in row 1"),
             ("x,y,1\n  ,z,1\n", r"text in column 'a' is empty in row 2"),
             ("x,y,0\nx,z,4.5\n", r"labels in column 'score' go from 0 to 4.5, .*: --score-range 0,5"),

@@ -102,6 +102,20 @@ class TestAlgebra:
         with pytest.raises(ValueError, match="weight must be a finite number > 0"):
             factor * IdentityLink()
 
+    def test_products_are_checked_like_factors(self) -> None:
+        for factor in (1e100, 1e-100):
+            link: Link = IdentityLink()
+            with pytest.raises(ValueError, match="weight must be"):  # noqa: PT012
+                for _ in range(5):
+                    link = factor * link
+
+    def test_what_is_built_can_be_rebuilt(self) -> None:
+        link: Link = SigmoidLink()
+        with pytest.raises(ValueError, match="nested at most 50 deep"):  # noqa: PT012
+            for _ in range(60):
+                link = 2 * link.linear_outside(0, 1) + IdentityLink()
+        assert link_from_config(json.loads(json.dumps(link.get_config_dict()))) == link
+
     def test_wrong_operands(self) -> None:
         with pytest.raises(TypeError):
             IdentityLink() + 1  # type: ignore[operator]
@@ -157,12 +171,27 @@ class TestRangesAndConjugates:
         (gradient,) = torch.autograd.grad(link.fenchel_young(p, torch.ones(3)).sum(), p)
         assert_close(gradient, link(p.detach()) - 1)
 
+    @pytest.mark.parametrize("link", [middle_scores(), 0.3 * SigmoidLink(20, 0.5), 0.3 * ConstantLink()], ids=repr)
+    def test_ends_rounded_to_single_precision(self, link: Link) -> None:
+        predicted = torch.tensor([0.3, 0.9])
+        loss = link.fenchel_young(predicted, link(torch.tensor([5.0, -5.0])))
+        assert loss.isfinite().all()
+        assert not link.inverse(link(torch.tensor([5.0, -5.0]))).isnan().any()
+
+    def test_nan_and_gradients_at_the_ends(self) -> None:
+        assert SigmoidLink().conjugate(tensor(math.nan)).isnan().all()
+        y = tensor(0, 0.5, 1).requires_grad_()
+        (gradient,) = torch.autograd.grad(SigmoidLink().conjugate(y).sum(), y)
+        assert gradient.tolist() == [-math.inf, 0.0, math.inf]
+        (gradient,) = torch.autograd.grad(SigmoidLink().fenchel_young(tensor(0.3, 0.3, 0.3), y).sum(), y)
+        assert not gradient.isnan().any()
+
     def test_values_outside_the_range(self) -> None:
         with pytest.raises(ValueError, match=r"link_values must lie within the link's range \[0, 1\], got values from"):
             SigmoidLink().fenchel_young(tensor(0.5, 0.5), tensor(0, 5))
         with pytest.raises(ValueError, match=r"y must lie within the link's range \[0, inf\]"):
             ExponentialLink(1).inverse(tensor(-1))
-        with pytest.raises(ValueError, match="must not be NaN"):
+        with pytest.raises(ValueError, match="must hold finite numbers, got values from nan"):
             SigmoidLink().fenchel_young(tensor(0.5), tensor(math.nan))
 
 
@@ -178,12 +207,17 @@ class TestNormalized:
         with pytest.raises(ValueError, match="Choose a link that is positive on the range"):
             SinhLink().normalized(-1, 0, of="value")
 
+    def test_an_overflow(self) -> None:
+        with pytest.raises(ValueError, match="overflows there; lower its scale"):
+            high_scores(5, (1000, 1001))
+        assert high_scores(500).sensitivity(torch.tensor([0.0, 0.5, 1.0])).isfinite().all()
+
     def test_bad_arguments(self) -> None:
         with pytest.raises(ValueError, match='of must be "sensitivity" or "value", got \'slope\''):
             IdentityLink().normalized(0, 1, of="slope")  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="low must be below high, got low=1 and high=0"):
+        with pytest.raises(ValueError, match="low must be below high, got 1 and 0"):
             IdentityLink().normalized(1, 0)
-        with pytest.raises(ValueError, match="give a range of some width"):
+        with pytest.raises(ValueError, match="Give a range of some width"):
             IdentityLink().normalized(1, 1)
 
 
@@ -282,6 +316,70 @@ class TestOwnLinks:
         assert_close(StepLink().divergence(tensor(1), tensor(0)), tensor(0.5), rtol=0.05, atol=0)
         assert_close(StepLink().divergence(tensor(0), tensor(1)), tensor(0.5), rtol=0.05, atol=0)
 
+    @pytest.mark.parametrize("steepness", [10.0, 20.0, 60.0])
+    def test_a_small_rise_upon_a_large_constant(self, steepness: float) -> None:
+        class OffsetLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return 1 + 0.004 * torch.sigmoid(steepness * (z - 0.5))
+
+        expected = 0.004 * SigmoidLink(steepness, 0.5).divergence(tensor(1, 0.9), tensor(0, 0.52))
+        assert_close(OffsetLink().divergence(tensor(1, 0.9), tensor(0, 0.52)), expected, rtol=1e-7, atol=0)
+        difference = 0.004 * SigmoidLink(steepness, 0.5).difference(tensor(1), tensor(0))
+        assert_close(OffsetLink().difference(tensor(1), tensor(0)), difference, rtol=1e-7, atol=0)
+
+    def test_inference_mode(self) -> None:
+        class CubicLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return z**3
+
+        p, s = tensor(0.9, 0.5001), tensor(0.5, 0.5)
+        expected = CubicLink().divergence(p, s), CubicLink().sensitivity(p)
+        with torch.inference_mode():
+            assert_close((CubicLink().divergence(p, s), CubicLink().sensitivity(p)), expected)
+
+    @pytest.mark.parametrize(("low", "high"), [(5.0, 10.0), (200.0, 300.0), (-300.0, -200.0)])
+    def test_a_domain_far_away(self, low: float, high: float) -> None:
+        class RootLink(Link):
+            domain = (low, high)  # type: ignore[assignment]  # becomes an Interval
+
+            def h(self, z: Tensor) -> Tensor:
+                return (z - (low - 1)).sqrt()
+
+        link, p, s = RootLink(), tensor(low + 1, low + 2), tensor(low + 3, low + 4)
+        assert link.domain == Interval(low, high)
+        assert_close(link.inverse(link(s)), s)
+        assert_close(link.fenchel_young(p, link(s)), link.divergence(p, s))
+        assert_close(link.potential(p) + link.conjugate(link(s)) - p * link(s), link.divergence(p, s))
+        for outside in (low - 1, high + 1):
+            with pytest.raises(ValueError, match=r"must lie within the link's domain .*linear_outside"):
+                link.divergence(tensor(outside), s[:1])
+        with pytest.raises(ValueError, match="must lie within the link's domain"):
+            link.normalized(low - 5, high)
+
+    def test_an_infinite_end(self) -> None:
+        class LogarithmLink(Link):
+            domain = Interval(0.0, math.inf)
+
+            def h(self, z: Tensor) -> Tensor:
+                return torch.log(z)
+
+        link, p = LogarithmLink(), tensor(0.5, 2)
+        assert_close(link.potential(p), p * p.log() - p + 1)
+        assert_close(link.conjugate(tensor(-0.5)), torch.exp(tensor(-0.5)) - 1)
+
+    @pytest.mark.parametrize("domain", [(1.0, 0.0), (1.0,), "all", Interval(1.0, 1.0)])
+    def test_a_wrong_domain(self, domain: Any) -> None:
+        with pytest.raises(TypeError, match=r"domain must be Interval\(low, high\) with low < high"):
+            type("WrongLink", (Link,), {"domain": domain})
+
+    def test_a_range_that_infinity_does_not_tell(self) -> None:
+        class SoftsignLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return z / (1 + z.abs())
+
+        assert SoftsignLink().range == (-1.0, 1.0)
+        assert SoftsignLink().conjugate(tensor(5)).isposinf().all()
+
     def test_decreasing_is_refused(self) -> None:
         class FallingLink(Link):
             def h(self, z: Tensor) -> Tensor:
@@ -378,7 +476,11 @@ class TestConfigs:
             ({"type": "SigmoidLink", "scale": math.nan, "shift": 0}, ValueError, "scale must be"),
             ({"type": "ExponentialLink", "scale": {"type": "IdentityLink"}}, TypeError, "scale must be"),
             ({"type": "PiecewiseLink", "knots": "abc", "sensitivities": [1]}, TypeError, "knots must be a list"),
-            ({"type": "PiecewiseLink", "knots": [0, [1]], "sensitivities": [1, 1]}, TypeError, r"knots\[1\] must be"),
+            (
+                {"type": "PiecewiseLink", "knots": [0, [1]], "sensitivities": [1, 1]},
+                TypeError,
+                "got a list in it",
+            ),
             ({"type": "WeightedSumLink", "weights": [1], "links": [3]}, TypeError, "links must hold links, got 3"),
             (
                 {"type": "WeightedSumLink", "weights": [-1], "links": [{"type": "IdentityLink"}]},

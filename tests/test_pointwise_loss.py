@@ -181,10 +181,10 @@ class TestErrors:
                 ValueError,
                 r"within \[-1, 1\], the range of cosine_similarity.*from 0 to 5",
             ),
-            (2, torch.tensor([0.0, 1, 5, 2, 3, 4, 0]), ValueError, r"--score-range LOW,HIGH"),
+            (2, torch.tensor([0.0, 1, 5, 2, 3, 4, 0]), ValueError, r"on the command line --score-range 0,5."),
             (2, torch.tensor([math.nan] * 7), ValueError, r"NaN in row\(s\) 0, 1, 2, 3, 4 of the batch"),
             (2, torch.tensor([0.1, math.nan, 0, 0, 0, 0, 0]), ValueError, r"NaN in row\(s\) 1 of the batch"),
-            (2, torch.tensor([0.1, math.inf, 0, 0, 0, 0, 0]), ValueError, "labels from 0 to inf"),
+            (2, torch.tensor([0.1, math.inf, 0, 0, 0, 0, 0]), ValueError, "labels must be finite"),
             (2, torch.ones(7, dtype=torch.int64), TypeError, "labels must be floats .* got torch.int64.*link_values"),
             (2, torch.ones(7, dtype=torch.bool), TypeError, "labels must be floats"),
             (2, torch.ones(7, dtype=torch.complex64), TypeError, "labels must be floats"),
@@ -224,12 +224,17 @@ class TestErrors:
             def h(self, z: Tensor) -> Tensor:
                 return z.sqrt()
 
+        def dot(link: Link) -> SelectivePointwiseLoss:
+            return SelectivePointwiseLoss(EchoModel(), link, similarity_fct=util.pairwise_dot_score)
+
         with pytest.raises(ValueError, match=r"within \[0, 1\], the domain of PositiveLink\(\), but .* from -0.5 to 1"):
-            run(
-                SelectivePointwiseLoss(EchoModel(), PositiveLink()),
-                embeddings(2),
-                torch.tensor([-0.5, 1, 1, 1, 1, 1, 1]),
-            )
+            run(dot(PositiveLink()), embeddings(2), torch.tensor([-0.5, 1, 1, 1, 1, 1, 1]))
+        with pytest.raises(ValueError, match=r"divergence: predicted and target must lie within the link's domain"):
+            run(dot(PositiveLink()), embeddings(2), torch.rand(7))
+        with pytest.raises(ValueError, match=r"of cosine_similarity lie in \[-1, 1\], beyond the domain \[0, 1\]"):
+            SelectivePointwiseLoss(EchoModel(), PositiveLink())
+        bounded = SelectivePointwiseLoss(EchoModel(), PositiveLink().linear_outside(0.1, 1))
+        assert run(bounded, embeddings(2), torch.rand(7)) > 0
 
     def test_an_empty_batch(self) -> None:
         with pytest.raises(ValueError, match="got an empty batch"):
@@ -257,6 +262,12 @@ class TestErrors:
 
         with pytest.raises(ValueError, match="FallingLink: a link must be nondecreasing"):
             SelectivePointwiseLoss(EchoModel(), FallingLink())
+
+
+def test_a_similarity_of_all_against_all_is_refused() -> None:
+    loss = SelectivePointwiseLoss(EchoModel(), similarity_fct=util.cos_sim)
+    with pytest.raises(ValueError, match=r"similarity_fct must give one score a row, .* cos_sim gave shape \(7, 7\)"):
+        run(loss, embeddings(2), torch.rand(7))
 
 
 def test_the_tests_can_fail() -> None:

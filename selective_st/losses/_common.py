@@ -27,12 +27,16 @@ PAPER_CITATION = """
 """
 
 # Where a similarity function cannot leave a range, labels outside it are a mistake.
-_SCORE_RANGES: dict[SimilarityFunction, Interval] = {
-    torch.cosine_similarity: Interval(-1.0, 1.0),
-    util.pairwise_cos_sim: Interval(-1.0, 1.0),
-}
+_COSINES: tuple[SimilarityFunction, ...] = (torch.cosine_similarity, util.pairwise_cos_sim)
 # A teacher's cosine of 1.0000001 is a rounding error, not a label of another scale.
 _RANGE_TOLERANCE = 1e-4
+
+
+MAP_SCORES = (
+    "If your label scale goes from {low} to {high}, map it to the score's range before training: "
+    'dataset.map(lambda row: {{"score": (row["score"] - {low}) / ({high} - {low})}}), or on the command line '
+    "--score-range {low},{high}."
+)
 
 
 def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction) -> Tensor:
@@ -50,21 +54,29 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
         anchors, *others = (column.float() if column.dtype.itemsize < 4 else column for column in embeddings)
         scores = [similarity_fct(anchors, other) for other in others]
-        return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
+    if scores[0].shape != anchors.shape[:1]:
+        name = getattr(similarity_fct, "__name__", repr(similarity_fct))
+        raise ValueError(
+            f"similarity_fct must give one score a row, of shape {tuple(anchors.shape[:1])}, but {name} gave shape "
+            f"{tuple(scores[0].shape)}. Use a pairwise function, such as sentence_transformers.util.pairwise_cos_sim."
+        )
+    return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
 
 
 def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
     """The range that the similarity function cannot leave; all real numbers where none is known."""
-    return _SCORE_RANGES.get(similarity_fct, Interval(-float("inf"), float("inf")))
+    is_cosine = any(similarity_fct is cosine for cosine in _COSINES)
+    return Interval(-1.0, 1.0) if is_cosine else Interval(-math.inf, math.inf)
 
 
-def check_label_range(owner: str, labels: Tensor, ranges: dict[str, Interval]) -> Tensor | None:
+def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interval], str]) -> Tensor | None:
     """Check that labels lie within ranges, and find the padded ones.
 
     Args:
         owner: The loss, for the message.
         labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
-        ranges: What each range is, for the message, and the range.
+        ranges: For each range, what it is and the range; and the advice for labels outside it, in which {low} and
+            {high} stand for the ends of a scale that would hold them.
 
     Returns:
         Which labels count; None for all.
@@ -85,12 +97,12 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[str, Interval]) -
             )
         values = labels[mask].tolist()
     low, high = min(values), max(values)
-    for what, allowed in ranges.items():
+    if math.isinf(low) or math.isinf(high):
+        raise ValueError(f"{owner}: labels must be finite, but this batch has labels from {low:g} to {high:g}.")
+    for (what, allowed), advice in ranges.items():
         if low < allowed.low - _RANGE_TOLERANCE or high > allowed.high + _RANGE_TOLERANCE:
             raise ValueError(
                 f"{owner}: labels must lie within {allowed}, {what}, but this batch has labels from {low:g} to "
-                f"{high:g}. Map them to the score's range before training, with the ends LOW and HIGH of your own "
-                'label scale: dataset.map(lambda row: {"score": (row["score"] - LOW) / (HIGH - LOW)}), or on the '
-                "command line --score-range LOW,HIGH."
+                f"{high:g}. " + advice.format(low=math.floor(low), high=math.ceil(high))
             )
     return mask

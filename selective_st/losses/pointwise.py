@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from selective_st.functional import fenchel_young_loss, matching_loss
 from selective_st.functional._common import check_link
 from selective_st.links import Interval, Link, SigmoidLink, high_scores
 from selective_st.losses._common import (
+    MAP_SCORES,
     PAPER_CITATION,
     SimilarityFunction,
     check_label_range,
@@ -126,15 +128,23 @@ class SelectivePointwiseLoss(nn.Module):
         self.cos_score_transformation = cos_score_transformation
         self.similarity_fct = similarity_fct
         self.targets = targets
-        # Where labels must lie, by what says so.
-        self._label_ranges: dict[str, Interval] = {}
+        # Where labels must lie: what says so, and what to do where they do not.
+        self._label_ranges: dict[tuple[str, Interval], str] = {}
         if targets == "link_values":
-            self._label_ranges[f'the range of {self.link!r} (targets="link_values")'] = self.link.range
+            what = f'the range of {self.link!r} (targets="link_values")'
+            advice = 'If the labels are scores to be reached, use targets="scores".'
+            self._label_ranges[what, self.link.range] = advice
         else:
-            self._label_ranges[f"the domain of {self.link!r}"] = self.link.domain
-            if isinstance(cos_score_transformation, nn.Identity):
-                name = similarity_fct_name(similarity_fct)
-                self._label_ranges[f"the range of {name}"] = score_range_of(similarity_fct)
+            self._label_ranges[f"the domain of {self.link!r}", self.link.domain] = MAP_SCORES
+        if isinstance(cos_score_transformation, nn.Identity):
+            scores, name = score_range_of(similarity_fct), similarity_fct_name(similarity_fct)
+            if not self.link.domain.includes(scores) and scores.low > -math.inf:
+                raise ValueError(
+                    f"{owner}: the scores of {name} lie in {scores}, beyond the domain {self.link.domain} of "
+                    f"{self.link!r}. Use link.linear_outside(low, high), with ends inside the domain."
+                )
+            if targets == "scores":
+                self._label_ranges[f"the range of {name}", scores] = MAP_SCORES
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """The loss of one batch.
@@ -196,8 +206,8 @@ class SelectivePointwiseLoss(nn.Module):
         if documents == 1:
             labels = labels.view(batch_size)
         mask = check_label_range(owner, labels, self._label_ranges)
-        if self.targets == "link_values":
-            labels = labels.clamp(*self.link.range)  # of the rounding error that the check allows
+        # Of the rounding error that the check allows.
+        labels = labels.clamp(*(self.link.range if self.targets == "link_values" else self.link.domain))
         return labels, mask
 
     def get_config_dict(self) -> dict[str, Any]:
