@@ -10,8 +10,10 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 from rich.console import Console
@@ -55,6 +57,27 @@ def _root(
     ] = False,
 ) -> None:
     """Selective losses for Sentence Transformers: for when some scores matter more than others."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What `train` was asked to do."""
+
+    data: str
+    output: Path
+    focus: str = "high"
+    score_range: tuple[float, float] | None = None
+    columns: list[str] | None = None
+    header: bool | None = None
+    eval_data: str | None = None
+    test_data: str | None = None
+    model: str = "static"
+    compare: bool = False
+    seeds: int = 1
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rates: tuple[float, ...] | None = None
+    overwrite: bool = False
 
 
 @app.command(no_args_is_help=True)
@@ -128,7 +151,7 @@ def train(
                 data=data,
                 output=output,
                 focus=focus,
-                score_range=_numbers("--score-range", score_range, count=2),
+                score_range=_two_numbers("--score-range", score_range),
                 columns=None if columns is None else [name.strip() for name in columns.split(",")],
                 header=header,
                 eval_data=eval_data,
@@ -138,7 +161,7 @@ def train(
                 seeds=seeds,
                 epochs=epochs,
                 batch_size=batch_size,
-                learning_rates=_numbers("--learning-rates", learning_rates),
+                learning_rates=_positive_numbers("--learning-rates", learning_rates),
                 overwrite=overwrite,
             )
         )
@@ -180,28 +203,14 @@ def demo(
             _Job(
                 data=str(paths["train"]),
                 output=output / "model",
-                focus="high",
                 score_range=(0.0, 5.0),
-                columns=None,
-                header=None,
                 eval_data=str(paths["eval"]),
                 test_data=str(paths["test"]),
-                model="static",
                 compare=True,
-                seeds=1,
-                epochs=None,
-                batch_size=None,
                 learning_rates=(0.03, 0.1, 0.3, 1.0),
                 overwrite=overwrite,
             )
         )
-
-
-class _Job(dict[str, Any]):
-    """The arguments of `train`, by name."""
-
-    def __getattr__(self, name: str) -> Any:
-        return self[name]
 
 
 class _Errors:
@@ -243,23 +252,38 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=max(console.width, 110))
 
 
-def _numbers(option: str, text: str | None, count: int | None = None) -> tuple[float, ...] | None:
-    """The comma-separated numbers of an option."""
-    from selective_st._validation import finite_number, score_interval
+def _two_numbers(option: str, text: str | None) -> tuple[float, float] | None:
+    """The two comma-separated numbers of an option, the smaller one first."""
+    from selective_st._validation import score_interval
 
+    values = _floats(text)
+    if values is None:
+        return None
+    if len(values) != 2:
+        raise ValueError(f"{option} takes two numbers with a comma between, for example {option} 0,5; got {text!r}.")
+    return score_interval(option, *values, names=("LOW", "HIGH"))
+
+
+def _positive_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """The comma-separated positive numbers of an option, each once, in order of size."""
+    from selective_st._validation import finite_number
+
+    values = _floats(text)
+    if values is None:
+        return None
+    if not values:
+        raise ValueError(f"{option} takes numbers with a comma between, for example {option} 0.01,0.03; got {text!r}.")
+    return tuple(sorted({finite_number(option, "a learning rate", value, positive=True) for value in values}))
+
+
+def _floats(text: str | None) -> list[float] | None:
+    """The comma-separated numbers of a text; an empty list if it does not hold just those."""
     if text is None:
         return None
     try:
-        values = tuple(float(part) for part in text.split(","))
+        return [float(part) for part in text.split(",")]
     except ValueError:
-        values = ()
-    if not values or (count is not None and len(values) != count):
-        example = "0,5" if count == 2 else "0.01,0.03"
-        wanted = "two numbers" if count == 2 else "numbers"
-        raise ValueError(f"{option} takes {wanted} with a comma between, for example {option} {example}; got {text!r}.")
-    if count == 2:
-        return score_interval(option, *values, names=("LOW", "HIGH"))
-    return tuple(sorted({finite_number(option, "a learning rate", value, positive=True) for value in values}))
+        return []
 
 
 def _train(job: _Job) -> None:
@@ -337,20 +361,20 @@ def _read_splits(job: _Job) -> tuple[GradedPairs, GradedPairs, GradedPairs]:
     """The training, eval and test pairs: as given, or splits of the hub dataset, or set aside from the data."""
     from selective_st.data import hub_splits, read_pairs
 
-    options = {"columns": job.columns, "score_range": job.score_range, "header": job.header}
+    read = partial(read_pairs, columns=job.columns, score_range=job.score_range, header=job.header)
     available = hub_splits(job.data)
     if available and "train" not in available:
         raise ValueError(f"{job.data} has no split named train; it has {', '.join(available)}.")
-    train_split = read_pairs(job.data, **options)
+    train_split = read(job.data)
     chosen: list[GradedPairs] = []
     for seed, (name, given, split_names) in enumerate(
         (("test", job.test_data, ("test",)), ("eval", job.eval_data, ("validation", "dev", "eval")))
     ):
         own = next((split for split in split_names if split in available), None)
         if given is not None:
-            chosen.append(read_pairs(given, **options))
+            chosen.append(read(given))
         elif own is not None:
-            chosen.append(read_pairs(job.data, **options, split=own))
+            chosen.append(read(job.data, split=own))
         else:
             train_split, part = train_split.split(name, _HELD_OUT, seed)
             chosen.append(part)
@@ -406,8 +430,6 @@ class _Progress:
 
 
 def _write_results(folder: Path, report: Report, focus: Focus, settings: Settings, job: _Job) -> None:
-    from dataclasses import asdict
-
     import sentence_transformers
     import torch
 

@@ -206,8 +206,9 @@ class SelectivePointwiseLoss(nn.Module):
         if documents == 1:
             labels = labels.view(batch_size)
         mask = check_label_range(owner, labels, self._label_ranges)
-        # Of the rounding error that the check allows.
-        labels = labels.clamp(*(self.link.range if self.targets == "link_values" else self.link.domain))
+        bounds = self.link.range if self.targets == "link_values" else self.link.domain
+        if bounds != (-math.inf, math.inf):
+            labels = labels.clamp(*bounds)  # of the rounding error that the check allows
         return labels, mask
 
     def get_config_dict(self) -> dict[str, Any]:
