@@ -24,6 +24,7 @@ test: $(INSTALLED)  ## Run the tests.
 lint: $(INSTALLED)  ## Check style, formatting and docstrings.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pydoclint selective_st
 
 types: $(INSTALLED)  ## Check types.
 	$(BIN)/mypy

@@ -964,9 +964,28 @@ class IdentityLink(Link):
         return y.clone()
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class _ShiftedLink(Link):
+    """A link of `a (z - c)`, with `scale` a > 0 and `shift` c."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        _set(
+            self,
+            scale=finite_number(owner, "scale", self.scale, positive=True),
+            shift=finite_number(owner, "shift", self.shift),
+        )
+
+    def _scaled(self, z: Tensor) -> Tensor:
+        return self.scale * (z - self.shift)
+
+
 @register_link
 @dataclass(frozen=True, eq=False, repr=False)
-class SigmoidLink(Link):
+class SigmoidLink(_ShiftedLink):
     """The link `h(z) = sigmoid(a (z - c))` with potential `H(z) = log(1 + e^(a (z - c))) / a`: scores around c matter.
 
     With 0/1 link values its loss is the binary cross entropy of the logit `a (z - c)`, divided by a.
@@ -987,43 +1006,30 @@ class SigmoidLink(Link):
         tensor([0.0493, 5.0000, 0.3533])
     """
 
-    scale: float = 1.0
-    shift: float = 0.0
-
-    def __post_init__(self) -> None:
-        _set(
-            self,
-            scale=finite_number("SigmoidLink", "scale", self.scale, positive=True),
-            shift=finite_number("SigmoidLink", "shift", self.shift),
-        )
-
     @property
     @override
     def range(self) -> Interval:
         return Interval(0.0, 1.0)
 
-    def _logit(self, z: Tensor) -> Tensor:
-        return self.scale * (z - self.shift)
-
     @override
     def h(self, z: Tensor) -> Tensor:
-        return torch.sigmoid(self._logit(z))
+        return torch.sigmoid(self._scaled(z))
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
-        return _softplus(self._logit(z)) / self.scale
+        return _softplus(self._scaled(z)) / self.scale
 
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
-        w = self._logit(z)
+        w = self._scaled(z)
         return self.scale * torch.sigmoid(w) * torch.sigmoid(-w)
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         # D is symmetric about c, so reflect the target to below c, where nothing but softplus(u) can be large.
-        v = self._logit(s)
+        v = self._scaled(s)
         flip = torch.where(v > 0, -1.0, 1.0).to(v)
-        u, v, x = flip * self._logit(p), flip * v, flip * self.scale * (p - s)
+        u, v, x = flip * self._scaled(p), flip * v, flip * self.scale * (p - s)
 
         def slope(t: Tensor) -> Tensor:
             h = torch.sigmoid(v.unsqueeze(-1) + t * x.clamp(-1, 1).unsqueeze(-1))
@@ -1041,13 +1047,13 @@ class SigmoidLink(Link):
 
     @override
     def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
-        w = self._logit(p)
+        w = self._scaled(p)
         return _softplus(-w if upper else w) / self.scale
 
 
 @register_link
 @dataclass(frozen=True, eq=False, repr=False)
-class SinhLink(Link):
+class SinhLink(_ShiftedLink):
     """The link `h(z) = sinh(a (z - c))` with potential `H(z) = cosh(a (z - c)) / a`: scores far from c matter.
 
     Domain: all scores. Range: all real numbers.
@@ -1067,41 +1073,28 @@ class SinhLink(Link):
         tensor([30.6614,  5.0000, 30.6614])
     """
 
-    scale: float = 1.0
-    shift: float = 0.0
-
-    def __post_init__(self) -> None:
-        _set(
-            self,
-            scale=finite_number("SinhLink", "scale", self.scale, positive=True),
-            shift=finite_number("SinhLink", "shift", self.shift),
-        )
-
     @property
     @override
     def range(self) -> Interval:
         return Interval(-math.inf, math.inf)
 
-    def _angle(self, z: Tensor) -> Tensor:
-        return self.scale * (z - self.shift)
-
     @override
     def h(self, z: Tensor) -> Tensor:
-        return torch.sinh(self._angle(z))
+        return torch.sinh(self._scaled(z))
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
-        return torch.cosh(self._angle(z)) / self.scale
+        return torch.cosh(self._scaled(z)) / self.scale
 
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
-        return self.scale * torch.cosh(self._angle(z))
+        return self.scale * torch.cosh(self._scaled(z))
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         x = self.scale * (p - s)
-        rising, rise = _exponential_matching(self._angle(torch.maximum(p, s)), x)
-        falling, fall = _exponential_matching(-self._angle(torch.minimum(p, s)), -x)
+        rising, rise = _exponential_matching(self._scaled(torch.maximum(p, s)), x)
+        falling, fall = _exponential_matching(-self._scaled(torch.minimum(p, s)), -x)
         return (rising + falling) / (2 * self.scale), (rise - fall) / 2
 
     @override
