@@ -274,6 +274,9 @@ def _apply(function: type[Function], *arguments: object) -> Tensor:
 # --- The base class ----------------------------------------------------------------------------------------------
 
 
+_ALL_SCORES = Interval(-math.inf, math.inf)
+
+
 class Link:
     r"""A nondecreasing function of a score, whose slope says how much each score region matters.
 
@@ -296,7 +299,7 @@ class Link:
         tensor(0.0984)
     """
 
-    domain: Interval = Interval(-math.inf, math.inf)
+    domain: Interval = _ALL_SCORES
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -715,7 +718,7 @@ class Link:
 
     def _check_domain(self, method: str, name: str, *scores: Tensor) -> None:
         """Raise where scores leave a bounded domain: there the loss could be negative, or NaN."""
-        if self.domain == (-math.inf, math.inf):
+        if self.domain == _ALL_SCORES:
             return
         for tensor in scores:
             if tensor.numel():
@@ -1329,15 +1332,11 @@ class WeightedSumLink(Link):
                     finite_number("WeightedSumLink", "weight", product, positive=True, largest=_LARGEST_WEIGHT)
                 )
             links += inner.links if inner else (link,)
-        _set(self, weights=tuple(weights), links=tuple(links))
+        domain = Interval(max(link.domain.low for link in links), min(link.domain.high for link in links))
+        _set(self, weights=tuple(weights), links=tuple(links), domain=domain)
         _check_depth(self)
         if not self.domain.low < self.domain.high:
             raise ValueError("WeightedSumLink: the links' domains do not meet; add links defined for the same scores.")
-
-    @property
-    @override
-    def domain(self) -> Interval:  # type: ignore[override]  # computed here, declared as a constant by other links
-        return Interval(max(link.domain.low for link in self.links), min(link.domain.high for link in self.links))
 
     @property
     @override
@@ -1369,7 +1368,8 @@ class WeightedSumLink(Link):
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        divergence, difference = (part * self.weights[0] for part in self.links[0]._matching(p, s))
+        divergence, difference = self.links[0]._matching(p, s)
+        divergence, difference = divergence * self.weights[0], difference * self.weights[0]
         for weight, link in zip(self.weights[1:], self.links[1:], strict=True):
             more_divergence, more_difference = link._matching(p, s)
             divergence, difference = divergence + weight * more_divergence, difference + weight * more_difference

@@ -128,6 +128,8 @@ class SelectivePointwiseLoss(nn.Module):
         self.cos_score_transformation = cos_score_transformation
         self.similarity_fct = similarity_fct
         self.targets = targets
+        bounds = self.link.range if targets == "link_values" else self.link.domain
+        self._label_bounds = bounds if bounds != (-math.inf, math.inf) else None
         # Where labels must lie: what says so, and what to do where they do not.
         self._label_ranges: dict[tuple[str, Interval], str] = {}
         if targets == "link_values":
@@ -206,9 +208,8 @@ class SelectivePointwiseLoss(nn.Module):
         if documents == 1:
             labels = labels.view(batch_size)
         mask = check_label_range(owner, labels, self._label_ranges)
-        bounds = self.link.range if self.targets == "link_values" else self.link.domain
-        if bounds != (-math.inf, math.inf):
-            labels = labels.clamp(*bounds)  # of the rounding error that the check allows
+        if self._label_bounds is not None:
+            labels = labels.clamp(*self._label_bounds)  # of the rounding error that the check allows
         return labels, mask
 
     def get_config_dict(self) -> dict[str, Any]:
