@@ -279,7 +279,29 @@ class ScoreRegionEvaluator(BaseEvaluator):
         Returns:
             The metrics of `region_metrics`, each name preceded by `name`.
         """
-        metrics = self._metrics(self.predict(model))
+        return self.report(model, self.predict(model), output_path, epoch, steps)
+
+    def report(
+        self,
+        model: SentenceTransformer,
+        predicted: _Floats,
+        output_path: str | None = None,
+        epoch: int = -1,
+        steps: int = -1,
+    ) -> dict[str, float]:
+        """Report scores that the model has already predicted: to the CSV file, and to the model's card.
+
+        Args:
+            model: The model that predicted them.
+            predicted: One score for each pair, from `predict`.
+            output_path: Where to append the CSV file, if anywhere.
+            epoch: The epoch, for the CSV file.
+            steps: The step, for the CSV file.
+
+        Returns:
+            The metrics of `region_metrics`, each name preceded by `name`.
+        """
+        metrics = self._metrics(predicted)
         if output_path is not None and self.write_csv:
             os.makedirs(output_path, exist_ok=True)
             path = os.path.join(output_path, self.csv_file)

@@ -373,7 +373,8 @@ def train_and_compare(
     factories: dict[str, LossFactory] = {SELECTIVE: lambda model: SelectivePointwiseLoss(model, link=focus.link)}
     if settings.compare:
         factories |= builtin_loss_factories()
-    untrained = _metrics(evaluators["test"], make_model(0))
+    model = make_model(0)
+    untrained = _metrics(evaluators["test"], model, evaluators["test"].predict(model))
 
     working_folder = folder / "working"
     kept: dict[float, tuple[Run, Path]] = {}  # the best selective model so far, for each learning rate
@@ -384,14 +385,14 @@ def train_and_compare(
                 on_run(loss_name, learning_rate, seed)
                 model = make_model(seed)
                 train_once(model, make_loss(model), train, settings, learning_rate, seed, working_folder, on_step)
-                scores = evaluators["test"].predict(model)
+                of_eval, of_test = (evaluators[split].predict(model) for split in ("eval", "test"))
                 run = Run(
                     loss_name,
                     learning_rate,
                     seed,
-                    _metrics(evaluators["eval"], model),
-                    _metrics(evaluators["test"], model),
-                    scores.tolist(),
+                    _metrics(evaluators["eval"], model, of_eval),
+                    _metrics(evaluators["test"], model, of_test),
+                    of_test.tolist(),
                 )
                 runs.append(run)
                 best = kept.get(learning_rate)
@@ -423,12 +424,12 @@ def train_and_compare(
     return Report(runs, untrained, chosen_rates, saved, test.scores)
 
 
-def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer) -> dict[str, float]:
-    """The metrics without the evaluator's name; all NaN where training has diverged."""
-    if not np.isfinite(evaluator.predict(model)).all():
+def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer, scores: Any) -> dict[str, float]:
+    """The metrics without the evaluator's name, noted for the card; all NaN where training has diverged."""
+    if not np.isfinite(scores).all():
         return dict.fromkeys(evaluator.metric_names, math.nan)
     prefix = f"{evaluator.name}_"
-    return {name.removeprefix(prefix): value for name, value in evaluator(model).items()}
+    return {name.removeprefix(prefix): value for name, value in evaluator.report(model, scores).items()}
 
 
 def _goodness(focus: Focus, values: Sequence[float]) -> float:
