@@ -96,7 +96,7 @@ _CANCELLATION = 5e-3
 
 
 @lru_cache(maxsize=256)
-def _constants(values: float | tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def _constants(values: float | tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """`values` as a tensor; cached, because a copy to a GPU in every step would stall it."""
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype, device=device)
@@ -507,14 +507,14 @@ class Link:
             )
         return (1 / average) * self
 
-    def linear_outside(self, low: float, high: float) -> Link:
+    def linear_outside(self, low: float | None, high: float | None) -> Link:
         """This link within `[low, high]`, going on outside with its slope at the end.
 
         Outside, the loss grows as a square: no overflow for unbounded scores, however steep the link is inside.
 
         Args:
-            low: Lower end of the range that keeps the link's shape.
-            high: Upper end of that range.
+            low: Lower end of the range that keeps the link's shape; None to keep it however low the score.
+            high: Upper end of that range; None to keep it however high the score.
 
         Returns:
             The link.
@@ -622,6 +622,11 @@ class Link:
         # At an end that the link only approaches, H* follows from F(p, y) = H(p) + H*(y) - p y, for any p.
         values = z_finite * y - self._potential(z_finite) + self._tails(zeros, z)
         return torch.where(inside | y.isnan(), values, math.inf)
+
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        """`scale * H(z)` and its slope `scale * h(z)`, in the dtype of z, for score matrices; z may be overwritten."""
+        precise = _to_working_precision(z)
+        return (scale * self._potential(precise)).to(z), (scale * self(precise)).to(z)
 
     def _sensitivity(self, z: Tensor) -> Tensor:
         differentiable = torch.is_grad_enabled() and z.requires_grad
@@ -917,6 +922,10 @@ class ConstantLink(Link):
         return torch.zeros_like(z)
 
     @override
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        return z.mul_(scale), scale
+
+    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         zeros = 0 * (p - s)  # rather than zeros_like: a NaN stays visible
         return zeros, zeros
@@ -956,6 +965,10 @@ class IdentityLink(Link):
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return torch.ones_like(z)
+
+    @override
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        return (z * z).mul_(scale / 2), z.mul_(scale)
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -1028,6 +1041,13 @@ class SigmoidLink(_ShiftedLink):
         return self.scale * torch.sigmoid(w) * torch.sigmoid(-w)
 
     @override
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        w = self._scaled(z)
+        # log(1 + e^w) = max(w, 0) + log1p(e^-|w|): faster than logaddexp, and as exact.
+        logits = w.abs().neg_().exp_().log1p_().add_(w.clamp(min=0)).mul_(scale / self.scale)
+        return logits, w.sigmoid_().mul_(scale)
+
+    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         # D is symmetric about c, so reflect the target to below c, where nothing but softplus(u) can be large.
         v = self._scaled(s)
@@ -1094,6 +1114,11 @@ class SinhLink(_ShiftedLink):
         return self.scale * torch.cosh(self._scaled(z))
 
     @override
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        w = self._scaled(z)
+        return torch.cosh(w).mul_(scale / self.scale), w.sinh_().mul_(scale)
+
+    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         x = self.scale * (p - s)
         rising, rise = _exponential_matching(self._scaled(torch.maximum(p, s)), x)
@@ -1158,6 +1183,11 @@ class ExponentialLink(Link):
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return abs(self.scale) * torch.exp(self.scale * z)
+
+    @override
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        slope = z.mul_(self.scale).add_(math.log(scale)).exp_()
+        return slope / abs(self.scale), slope if self.scale > 0 else slope.neg_()
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -1265,6 +1295,30 @@ class PiecewiseLink(Link):
         return values[right - 1] + slopes[right - 1] * (inside - knots[right - 1])
 
     @override
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        # Which polynomial holds for each score; then all scores at once, by Horner's rule.
+        starts, *coefficients = _constants(self._pieces(scale), z.dtype, z.device)
+        piece = torch.bucketize(z, starts[1:])
+        d = z.sub_(starts[piece])
+        constant, linear, square, cubic = (values[piece] for values in coefficients)
+        slope = (3 * cubic * d + 2 * square).mul_(d).add_(linear)
+        return cubic.mul_(d).add_(square).mul_(d).add_(linear).mul_(d).add_(constant), slope
+
+    def _pieces(self, scale: float) -> tuple[tuple[float, ...], ...]:
+        """Of each piece of `scale * H`: the score it counts from, and its coefficients from constant to cubic."""
+        first, value, h = self.knots[0], 0.0, 0.0
+        pieces = [(first, 0.0, 0.0, self.sensitivities[0] / 2, 0.0)]
+        ends = zip(pairwise(self.knots), pairwise(self.sensitivities), strict=True)
+        for (start, end), (at_start, at_end) in ends:
+            width, bend = end - start, (at_end - at_start) / (end - start)
+            pieces.append((start, value, h, at_start / 2, bend / 6))
+            value += width * (h + width * (at_start / 2 + width * bend / 6))
+            h += width * (at_start + at_end) / 2
+        pieces.append((self.knots[-1], value, h, self.sensitivities[-1] / 2, 0.0))
+        starts, *coefficients = zip(*pieces, strict=True)
+        return (starts, *(tuple(scale * number for number in column) for column in coefficients))
+
+    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         # Cut the way between s and p at the knots. D is the integral of |p - z| h'(z): on each segment a product of two
         # linear functions >= 0.
@@ -1367,6 +1421,16 @@ class WeightedSumLink(Link):
         return self._weighted_sum(link.sensitivity(z) for link in self.links)
 
     @override
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        *others, (last_weight, last) = zip(self.weights, self.links, strict=True)
+        parts = [link._logits(z.clone(), scale * weight) for weight, link in others]
+        parts.append(last._logits(z, scale * last_weight))
+        logits, slope = parts[0]
+        for more_logits, more_slope in parts[1:]:
+            logits, slope = logits + more_logits, slope + more_slope
+        return logits, slope
+
+    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         divergence, difference = self.links[0]._matching(p, s)
         divergence, difference = divergence * self.weights[0], difference * self.weights[0]
@@ -1391,74 +1455,105 @@ class WeightedSumLink(Link):
 class LinearOutsideLink(Link):
     """A link within `[low, high]`, going on outside with its slope at the end. See `Link.linear_outside`.
 
-    Domain: all scores. Range: unbounded on a side where the slope at the end is not 0.
+    Domain: all scores, except where an end is None: there the link's own. Range: unbounded on a side where the slope at
+    the end is not 0.
 
     Args:
         link: The link inside.
-        low: Lower end, a score.
-        high: Upper end, a score.
+        low: Lower end, a score; None to leave the link as it is below.
+        high: Upper end, a score; None to leave the link as it is above.
 
     Raises:
         TypeError: If `link` is not a `Link` or an end not a number.
-        ValueError: If the range is empty, leaves the link's domain, or the link overflows within it.
+        ValueError: If the range is empty, both ends are None, the range leaves the link's domain, or the link overflows
+            within it.
 
     Example:
         >>> import torch
         >>> from selective_st.links import ExponentialLink
         >>> ExponentialLink(5).linear_outside(0, 1).divergence(torch.tensor(1e4), torch.tensor(0.5)).isfinite()
         tensor(True)
+        >>> ExponentialLink(5).linear_outside(None, 1).range        # positive everywhere, as label forms need it
+        Interval(low=0.0, high=inf)
     """
 
     link: Link
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     def __post_init__(self) -> None:
+        owner = type(self).__name__
         if not isinstance(self.link, Link):
-            raise TypeError(f"LinearOutsideLink: link must be a Link, got {type(self.link).__name__}.")
-        low, high = score_interval("LinearOutsideLink", self.low, self.high)
-        if not self.link.domain.includes(Interval(low, high)):
-            raise ValueError(
-                f"LinearOutsideLink: [{low:g}, {high:g}] must lie within the domain {self.link.domain} of "
-                f"{self.link!r}."
-            )
+            raise TypeError(f"{owner}: link must be a Link, got {type(self.link).__name__}.")
+        low, high = self.low, self.high
+        if low is None and high is None:
+            raise ValueError(f"{owner}: give low or high, or both; with neither the link would stay as it is.")
+        if low is not None and high is not None:
+            low, high = score_interval(owner, low, high)
+        elif low is not None:
+            low = finite_number(owner, "low", low)
+        else:
+            high = finite_number(owner, "high", high)
+        inside = self.link.domain
+        bounds = Interval(inside.low if low is None else low, inside.high if high is None else high)
+        if not (inside.includes(bounds) and bounds.low < bounds.high):
+            raise ValueError(f"{owner}: {bounds} must lie within the domain {inside} of {self.link!r}.")
         self.link.validate()
-        ends = torch.tensor([low, high], dtype=torch.float64)
+        ends = torch.tensor([end for end in (low, high) if end is not None], dtype=torch.float64)
         if not bool(self.link(ends).isfinite().all() and self.link.sensitivity(ends).isfinite().all()):
-            raise ValueError(
-                f"LinearOutsideLink: {self.link!r} overflows at an end of [{low:g}, {high:g}]; narrow the range."
-            )
-        _set(self, low=low, high=high)
+            raise ValueError(f"{owner}: {self.link!r} overflows at an end of {bounds}; narrow the range.")
+        domain = Interval(inside.low if low is None else -math.inf, inside.high if high is None else math.inf)
+        _set(self, low=low, high=high, domain=domain)
         _check_depth(self)
 
-    def _slopes(self) -> tuple[float, float]:
-        low, high = self.link.sensitivity(torch.tensor([self.low, self.high], dtype=torch.float64)).tolist()
-        return low, high
+    def _sides(self) -> list[tuple[bool, float, float]]:
+        """Each end that is given: whether it is the upper one, the score, and the slope there."""
+        ends = [(upper, end) for upper, end in ((False, self.low), (True, self.high)) if end is not None]
+        slopes = self.link.sensitivity(torch.tensor([end for _, end in ends], dtype=torch.float64)).tolist()
+        return [(upper, end, slope) for (upper, end), slope in zip(ends, slopes, strict=True)]
+
+    def _beyond(self, z: Tensor) -> list[tuple[float, Tensor]]:
+        """For each end that is given, the slope there, and how far the scores lie beyond it: <= 0 below, >= 0 above."""
+        return [
+            (slope, (z - end).clamp(min=0) if upper else (z - end).clamp(max=0)) for upper, end, slope in self._sides()
+        ]
 
     @property
     @override
     def range(self) -> Interval:
-        low, high = self.link(torch.tensor([self.low, self.high], dtype=torch.float64)).tolist()
-        at_low, at_high = self._slopes()
-        return Interval(-math.inf if at_low > 0 else low, math.inf if at_high > 0 else high)
+        low, high = self.link.range
+        for upper, end, slope in self._sides():
+            value = float(self.link(torch.tensor(end, dtype=torch.float64)))
+            if upper:
+                high = math.inf if slope > 0 else value
+            else:
+                low = -math.inf if slope > 0 else value
+        return Interval(low, high)
 
     @override
     def h(self, z: Tensor) -> Tensor:
         inner = self.link(z.clamp(self.low, self.high))
-        at_low, at_high = self._slopes()
-        return inner + at_low * (z - self.low).clamp(max=0) + at_high * (z - self.high).clamp(min=0)
+        return sum((slope * beyond for slope, beyond in self._beyond(z)), inner)
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
-        below, above = (z - self.low).clamp(max=0), (z - self.high).clamp(min=0)
-        at_low, at_high = self._slopes()
         inner = z.clamp(self.low, self.high)
-        squares = (at_low * below.square() + at_high * above.square()) / 2
-        return self.link.potential(inner) + (z - inner) * self.link(inner) + squares
+        value = self.link.potential(inner) + (z - inner) * self.link(inner)
+        return sum((slope * beyond.square() / 2 for slope, beyond in self._beyond(z)), value)
 
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return self.link.sensitivity(z.clamp(self.low, self.high))
+
+    @override
+    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+        inner = z.clamp(self.low, self.high)
+        outside = z - inner
+        logits, slope = self.link._logits(inner, scale)
+        logits = logits + outside * slope
+        for bend, beyond in self._beyond(z):
+            logits, slope = logits + (scale * bend / 2) * beyond.square(), slope + (scale * bend) * beyond
+        return logits, slope
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -1466,11 +1561,8 @@ class LinearOutsideLink(Link):
         inner_p, inner_s = p.clamp(self.low, self.high), s.clamp(self.low, self.high)
         divergence, difference = self.link._matching(inner_p, inner_s)
         divergence = divergence + (p - inner_p) * difference
-        at_low, at_high = self._slopes()
-        for slope, start, end in (
-            (at_low, s.clamp(max=self.low), p.clamp(max=self.low)),
-            (at_high, s.clamp(min=self.high), p.clamp(min=self.high)),
-        ):
+        for upper, edge, slope in self._sides():
+            start, end = (s.clamp(min=edge), p.clamp(min=edge)) if upper else (s.clamp(max=edge), p.clamp(max=edge))
             divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2
             difference = difference + slope * (end - start)
         return divergence, difference

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from selective_st.functional.in_batch import in_batch_loss
+from selective_st.functional.listwise import listwise_label_loss, listwise_matching_loss
+from selective_st.functional.pairwise import margin_loss, pairwise_loss
 from selective_st.functional.pointwise import fenchel_young_loss, matching_loss
 
-__all__ = ["fenchel_young_loss", "matching_loss"]
+__all__ = [
+    "fenchel_young_loss",
+    "in_batch_loss",
+    "listwise_label_loss",
+    "listwise_matching_loss",
+    "margin_loss",
+    "matching_loss",
+    "pairwise_loss",
+]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from selective_st.links import Link
+from selective_st.links import Interval, Link
 
 Reduction = Literal["none", "mean", "sum"]
 _REDUCTIONS = ("none", "mean", "sum")
+_ALL_SCORES = Interval(-math.inf, math.inf)
 
 
-def check_link(owner: str, link: object) -> Link:
+def check_link(owner: str, link: object, name: str = "link") -> Link:
     """Return `link` if it is one, or raise a TypeError that says how to get one."""
     if isinstance(link, Link):
         return link
@@ -22,10 +25,12 @@ def check_link(owner: str, link: object) -> Link:
         advice = "Use link_from_config(config)"
     if isinstance(link, type) and issubclass(link, Link):
         advice = f"Make one: {link.__name__}(...)"
-    raise TypeError(f"{owner}: link must be a Link, got {link!r}. {advice}.")
+    raise TypeError(f"{owner}: {name} must be a Link, got {link!r}. {advice}.")
 
 
-def check_scores(owner: str, name: str, value: object, like: Tensor | None = None) -> Tensor:
+def check_scores(
+    owner: str, name: str, value: object, like: Tensor | None = None, name_of_like: str = "predicted"
+) -> Tensor:
     """Return `value` if it is a real floating-point or integer tensor (of the shape of `like`), or raise."""
     if not isinstance(value, Tensor):
         raise TypeError(
@@ -35,10 +40,19 @@ def check_scores(owner: str, name: str, value: object, like: Tensor | None = Non
         raise TypeError(f"{owner}: {name} must hold real numbers, got dtype {value.dtype}. Use {name}.float().")
     if like is not None and value.shape != like.shape:
         raise ValueError(
-            f"{owner}: {name} must have the shape of predicted, {tuple(like.shape)}, got {tuple(value.shape)}. Shapes "
-            f"that merely broadcast would pair scores wrongly; use {name}.view_as(predicted) if the values correspond."
+            f"{owner}: {name} must have the shape of {name_of_like}, {tuple(like.shape)}, got {tuple(value.shape)}. "
+            f"Shapes that merely broadcast would pair scores wrongly; use {name}.view_as({name_of_like}) if the values "
+            "correspond."
         )
     return value
+
+
+def single_or_double(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in one dtype, of at least single precision."""
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return tuple(tensor.to(dtype) for tensor in tensors)
 
 
 def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | None, reduction: Reduction) -> Tensor:
@@ -81,7 +95,7 @@ def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | 
     return total / max(total_weight, 1)
 
 
-def check_mask(owner: str, mask: object, like: Tensor) -> Tensor | None:
+def check_mask(owner: str, mask: object, like: Tensor, name_of_like: str = "predicted") -> Tensor | None:
     """Return `mask` if it is None or a boolean tensor of the shape of `like`, or raise."""
     if mask is None:
         return None
@@ -92,9 +106,45 @@ def check_mask(owner: str, mask: object, like: Tensor) -> Tensor | None:
         )
     if mask.shape != like.shape:
         raise ValueError(
-            f"{owner}: mask must have the shape of predicted, {tuple(like.shape)}, got {tuple(mask.shape)}."
+            f"{owner}: mask must have the shape of {name_of_like}, {tuple(like.shape)}, got {tuple(mask.shape)}."
         )
     return mask
+
+
+def check_domain(owner: str, link: Link, *scores: Tensor) -> None:
+    """Raise where scores leave a link's domain: there its potential means nothing."""
+    for tensor in scores:
+        if not tensor.numel() or link.domain.includes(_ALL_SCORES):
+            continue
+        low, high = (float(end) for end in tensor.detach().aminmax())
+        if low < link.domain.low or high > link.domain.high:
+            raise ValueError(
+                f"{owner}: scores must lie within the domain {link.domain} of {link!r}, got scores from {low:g} to "
+                f"{high:g}. Use link.linear_outside(low, high), with ends inside the domain."
+            )
+
+
+@lru_cache(maxsize=64)
+def _lowest_value(link: Link) -> float:
+    return link.range.low
+
+
+def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
+    """Raise if the link is negative at the lowest of the scores: there its potential falls as the score rises."""
+    if _lowest_value(link) >= 0:
+        return
+    lowest = torch.tensor(scores, dtype=torch.float64) if isinstance(scores, float) else scores.detach()
+    if not lowest.numel():
+        return
+    lowest = lowest.amin()
+    value = float(link(lowest))
+    if value < 0:
+        raise ValueError(
+            f"{owner}: link must not be negative on the scores, but {link!r} is {value:.4g} at the score "
+            f"{float(lowest):.4g}: there the loss would push the positive down. Use a link that is positive, such as "
+            'ExponentialLink(1.0).normalized(0, 1, of="value") or SigmoidLink(scale, shift), or add a constant: '
+            f"link + {math.ceil(-value):g} * ConstantLink()."
+        )
 
 
 def _check_weight(owner: str, weight: object, loss: Tensor) -> Tensor:

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from selective_st.losses.in_batch import (
+    CachedSelectiveMultipleNegativesRankingLoss,
+    SelectiveMultipleNegativesRankingLoss,
+)
+from selective_st.losses.listwise import SelectiveListwiseLoss
+from selective_st.losses.pairwise import SelectivePairwiseLoss
 from selective_st.losses.pointwise import SelectivePointwiseLoss
 
-__all__ = ["SelectivePointwiseLoss"]
+__all__ = [
+    "CachedSelectiveMultipleNegativesRankingLoss",
+    "SelectiveListwiseLoss",
+    "SelectiveMultipleNegativesRankingLoss",
+    "SelectivePairwiseLoss",
+    "SelectivePointwiseLoss",
+]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any, cast
 
 import torch
 from sentence_transformers import util
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
-from selective_st.links import Interval
+from selective_st.functional._common import check_link
+from selective_st.links import ConstantLink, ExponentialLink, Interval, Link
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -27,7 +31,9 @@ PAPER_CITATION = """
 """
 
 # Where a similarity function cannot leave a range, labels outside it are a mistake.
-_COSINES: tuple[SimilarityFunction, ...] = (torch.cosine_similarity, util.pairwise_cos_sim)
+_COSINES: tuple[SimilarityFunction, ...] = (torch.cosine_similarity, util.pairwise_cos_sim, util.cos_sim)
+_DOT_PRODUCTS: tuple[SimilarityFunction, ...] = (util.pairwise_dot_score, util.dot_score)
+_PAIRWISE_INSTEAD: dict[Any, str] = {util.cos_sim: "pairwise_cos_sim", util.dot_score: "pairwise_dot_score"}
 # A teacher's cosine of 1.0000001 is a rounding error, not a label of another scale.
 _RANGE_TOLERANCE = 1e-4
 
@@ -53,6 +59,12 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
         anchors, *others = (column.float() if column.dtype.itemsize < 4 else column for column in embeddings)
+        if len(others) > 1 and (is_cosine(similarity_fct) or is_dot_product(similarity_fct)):
+            # All documents in one product, rather than one after the other.
+            documents = torch.stack(others, dim=1)
+            if is_cosine(similarity_fct):
+                anchors, documents = normalize(anchors, dim=-1), normalize(documents, dim=-1)
+            return torch.bmm(documents, anchors.unsqueeze(-1)).squeeze(-1)
         scores = [similarity_fct(anchors, other) for other in others]
     if scores[0].shape != anchors.shape[:1]:
         name = getattr(similarity_fct, "__name__", repr(similarity_fct))
@@ -65,8 +77,94 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
 
 def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
     """The range that the similarity function cannot leave; all real numbers where none is known."""
-    is_cosine = any(similarity_fct is cosine for cosine in _COSINES)
-    return Interval(-1.0, 1.0) if is_cosine else Interval(-math.inf, math.inf)
+    return Interval(-1.0, 1.0) if is_cosine(similarity_fct) else Interval(-math.inf, math.inf)
+
+
+def is_cosine(similarity_fct: SimilarityFunction) -> bool:
+    """Whether it is known to be the cosine similarity."""
+    return any(similarity_fct is cosine for cosine in _COSINES)
+
+
+def is_dot_product(similarity_fct: SimilarityFunction) -> bool:
+    """Whether it is known to be the dot product."""
+    return any(similarity_fct is product for product in _DOT_PRODUCTS)
+
+
+def check_model(owner: str, model: object) -> None:
+    """Raise a TypeError unless `model` is a module."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"{owner}: model must be the SentenceTransformer to train, got {type(model).__name__}. "
+            f"Load it first: {owner}(SentenceTransformer(...), link=...)."
+        )
+
+
+def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> None:
+    """Raise unless `similarity_fct` is a function, and of the right kind where that is known.
+
+    Args:
+        owner: The loss, for messages.
+        similarity_fct: What was given.
+        pairwise: Whether it must give one score a row, rather than all against all.
+
+    Raises:
+        TypeError: If it is no function, or a link.
+        ValueError: If it is known to be of the other kind.
+    """
+    if isinstance(similarity_fct, Link):
+        raise TypeError(f"{owner}: similarity_fct must be a function of two tensors, got a link. Write link=....")
+    if not callable(similarity_fct):
+        example = "pairwise_dot_score" if pairwise else "dot_score"
+        raise TypeError(
+            f"{owner}: similarity_fct must be a function of two tensors, got {similarity_fct!r}. "
+            f"Use for example sentence_transformers.util.{example}."
+        )
+    for matrix, row_by_row in _PAIRWISE_INSTEAD.items():
+        if pairwise and similarity_fct is matrix:
+            raise ValueError(
+                f"{owner}: similarity_fct must give one score a row, but {matrix.__name__} compares all with "
+                f"all. Use sentence_transformers.util.{row_by_row}."
+            )
+        if not pairwise and getattr(similarity_fct, "__name__", None) == row_by_row:
+            raise ValueError(
+                f"{owner}: similarity_fct must compare all with all, but {row_by_row} gives one score a row. Use "
+                f"sentence_transformers.util.{matrix.__name__}."
+            )
+
+
+def list_link(owner: str, link: Link | None, similarity_fct: SimilarityFunction) -> Link:
+    """The link of a loss on lists: the one given, checked, or the default.
+
+    The default makes high scores matter gently, with the mean value 1 over the scores from 0 to 1, so that temperatures
+    and scales keep their meaning; unbounded scores find it linear above 1, so that it cannot overflow.
+
+    Args:
+        owner: The loss, for messages.
+        link: The link given, or None.
+        similarity_fct: Where the scores come from.
+
+    Returns:
+        The link.
+    """
+    if link is None:
+        default = ExponentialLink(1.0).normalized(0.0, 1.0, of="value")
+        return default if is_cosine(similarity_fct) else default.linear_outside(None, 1.0)
+    check_link(owner, link).validate()
+    scores = score_range_of(similarity_fct)
+    if scores.low > -math.inf and not link.domain.includes(scores):
+        raise ValueError(
+            f"{owner}: the cosine similarity lies in {scores}, beyond the domain {link.domain} of {link!r}. Use "
+            "link.linear_outside(low, high), with ends inside the domain."
+        )
+    return link
+
+
+def calibration_link_of(
+    owner: str, given: Link | None, link: Link, similarity_fct: SimilarityFunction
+) -> tuple[Link, bool]:
+    """The link of the calibration term, and whether it has any sensitivity."""
+    chosen = link if given is None else list_link(owner, check_link(owner, given, "calibration_link"), similarity_fct)
+    return chosen, not isinstance(chosen, ConstantLink)
 
 
 def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interval], str]) -> Tensor | None:
@@ -106,3 +204,50 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
                 f"{high:g}. " + advice.format(low=math.floor(low), high=math.ceil(high))
             )
     return mask
+
+
+def builtin_citation(builtin: type[nn.Module], loss: nn.Module) -> str:
+    """What the built-in loss that a loss generalises would cite, with that loss's settings."""
+    return str(cast(Any, builtin).citation.fget(loss))
+
+
+@lru_cache(maxsize=16)
+def _hash_factors(length: int, device: torch.device) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(-(2**62), 2**62, (length,), generator=generator).mul_(2).add_(1).to(device)
+
+
+def text_ids(features: dict[str, Tensor]) -> Tensor | None:
+    """One integer for each text, equal for equal tokens: the same on every device and in every process.
+
+    Args:
+        features: Tokenized texts: padded (`input_ids` of shape (texts, tokens), `attention_mask`), or in one sequence
+            with the `offsets` of a StaticEmbedding.
+
+    Returns:
+        A 64-bit hash for each text; different texts share one with the probability of about 1e-19. None for features of
+        another kind.
+    """
+    tokens = features.get("input_ids")
+    if not isinstance(tokens, Tensor) or tokens.is_floating_point():
+        return None
+    tokens = tokens.long() + 1
+    if tokens.dim() == 2:
+        mask = features.get("attention_mask")
+        mask = torch.ones_like(tokens) if mask is None else mask.long()
+        position = (mask.cumsum(1) - 1).clamp(min=0)  # so that padding on the left changes nothing
+        factors = _hash_factors(_power_of_two(tokens.shape[1]), tokens.device)
+        return (tokens * mask * factors[position]).sum(1)
+    offsets = features.get("offsets")
+    if tokens.dim() != 1 or not isinstance(offsets, Tensor):
+        return None
+    index = torch.arange(len(tokens), device=tokens.device)
+    text = torch.searchsorted(offsets, index, right=True) - 1
+    position = index - offsets[text]
+    factors = _hash_factors(_power_of_two(len(tokens)), tokens.device)
+    return torch.zeros_like(offsets).index_add_(0, text, tokens * factors[position])
+
+
+def _power_of_two(length: int) -> int:
+    """The next power of two, so that few lengths are kept."""
+    return 1 << max(length - 1, 1).bit_length()

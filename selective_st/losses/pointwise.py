@@ -20,6 +20,8 @@ from selective_st.losses._common import (
     PAPER_CITATION,
     SimilarityFunction,
     check_label_range,
+    check_model,
+    check_similarity,
     pairwise_scores,
     score_range_of,
 )
@@ -101,11 +103,7 @@ class SelectivePointwiseLoss(nn.Module):
     ) -> None:
         super().__init__()
         owner = type(self).__name__
-        if not isinstance(model, nn.Module):
-            raise TypeError(
-                f"{owner}: model must be the SentenceTransformer to train, got {type(model).__name__}. "
-                f"Load it first: {owner}(SentenceTransformer(...), link=...)."
-            )
+        check_model(owner, model)
         if targets not in _TARGETS:
             raise ValueError(f"{owner}: targets must be one of {', '.join(map(repr, _TARGETS))}, got {targets!r}.")
         if link is None:
@@ -117,11 +115,7 @@ class SelectivePointwiseLoss(nn.Module):
                 f"{owner}: cos_score_transformation must be a torch.nn.Module, got "
                 f"{type(cos_score_transformation).__name__}."
             )
-        if not callable(similarity_fct):
-            raise TypeError(
-                f"{owner}: similarity_fct must be a function of two tensors, got {similarity_fct!r}. "
-                "Use for example sentence_transformers.util.pairwise_dot_score."
-            )
+        check_similarity(owner, similarity_fct, pairwise=True)
         self.model = model
         self.link = check_link(owner, link)
         self.link.validate()

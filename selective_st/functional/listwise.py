@@ -1,0 +1,410 @@
+r"""Listwise losses: the candidates of one query against each other, through the composite Softmax.
+
+A link h of potential G and a temperature T turn a list of scores into probabilities, `softmax(G(z) / T)`. The matching
+loss of a list splits into two terms, both >= 0, which are computed as such:
+
+    D(p, s) = KL(q || softmax(G(p) / T))  +  (1 / T) sum_k q_k D_G(p_k, s_k)        q = softmax(G(s) / T)
+              ranking                        calibration
+
+>>> import torch
+>>> from selective_st.functional import listwise_matching_loss
+>>> from selective_st.links import ConstantLink, ExponentialLink
+>>> predicted, target = torch.tensor([[0.5, 0.4, 0.1]]), torch.tensor([[0.9, 0.3, 0.2]])
+>>> listwise_matching_loss(predicted, target, ConstantLink(), 0.1)      # ConstantLink: the KL of plain Softmaxes
+tensor(0.2935)
+>>> listwise_matching_loss(predicted, target, ExponentialLink(1.0).normalized(0, 1, of="value"), 0.1)
+tensor(1.2893)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from selective_st._validation import finite_number
+from selective_st.functional._common import (
+    Reduction,
+    check_domain,
+    check_link,
+    check_mask,
+    check_nonnegative,
+    check_scores,
+    reduce_loss,
+)
+from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
+
+_PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
+
+
+def listwise_matching_loss(
+    predicted: Tensor,
+    target: Tensor,
+    link: Link,
+    temperature: float = 1.0,
+    *,
+    calibration: float = 1.0,
+    calibration_link: Link | None = None,
+    target_temperature: float | None = None,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The matching loss of lists of scores against lists of target scores: a ranking and a calibration term.
+
+        KL(q || softmax(G(p) / T)) + (calibration / T) sum_k q_k D(p_k, s_k),    q = softmax(G(s) / target_temperature)
+
+    where G is the potential of `link` and D the matching loss of `calibration_link`.
+
+    Args:
+        predicted: Predicted scores p, of shape (..., candidates).
+        target: Target scores s, in that shape; NaN marks a padded candidate.
+        link: The link h of the composite Softmax; `ConstantLink()` gives the plain one.
+        temperature: The temperature T > 0, in units of the potential: small is sharp.
+        calibration: The weight >= 0 of the calibration term: 1 is the true matching loss, 0 ranks only.
+        calibration_link: The link of the calibration term. Default: `link`.
+        target_temperature: Another temperature for the target's probabilities q. Default: `temperature`.
+        mask: Boolean, in the shape of `predicted`: True where a candidate counts. What is masked may be NaN.
+        weight: Weights >= 0, one for each list.
+        reduction: `"mean"` over the lists that have a candidate (weighted by `weight`), `"sum"` or `"none"`.
+
+    Returns:
+        The loss, at least float32: a scalar, or one number for each list with `reduction="none"`. Where nothing counts
+        it is 0, with a graph.
+
+    Raises:
+        TypeError: If an argument has the wrong type or dtype.
+        ValueError: If shapes differ, a temperature is not positive, `calibration` or a weight is negative, or
+            `reduction` is unknown.
+
+    Source:
+        arXiv 2506.04446 for matching losses with a composite Softmax; the split is this project's own.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.functional import listwise_matching_loss
+        >>> from selective_st.links import ConstantLink, high_scores
+        >>> target = torch.tensor([[0.9, 0.3, float("nan")]])
+        >>> predicted = torch.tensor([[0.7, 0.3, 0.5]])
+        >>> listwise_matching_loss(predicted, target, ConstantLink(), 0.1, calibration_link=high_scores())
+        tensor(0.5190)
+    """
+    owner = "listwise_matching_loss"
+    link = check_link(owner, link)
+    of_target = temperature if target_temperature is None else target_temperature
+    setting = _Matching(
+        link=link,
+        calibration_link=link if calibration_link is None else check_link(owner, calibration_link, "calibration_link"),
+        temperature=finite_number(owner, "temperature", temperature, positive=True),
+        target_temperature=finite_number(owner, "target_temperature", of_target, positive=True),
+        calibration=finite_number(owner, "calibration", calibration, nonnegative=True),
+    )
+    predicted = _check_lists(owner, predicted)
+    target = check_scores(owner, "target", target, like=predicted)
+    mask = check_mask(owner, mask, predicted)
+    if target.is_floating_point():
+        padded = target.isnan()
+        if bool(padded.any()):
+            mask = ~padded if mask is None else mask & ~padded
+    predicted, mask, rows = _fill_masked(predicted, mask, link)
+    if mask is not None:
+        target = torch.where(mask, target, predicted.detach().to(target.dtype))
+    check_domain(owner, link, predicted, target)
+    if setting.calibrates:
+        check_domain(owner, setting.calibration_link, predicted, target)
+    if target.requires_grad:
+        loss = setting.plain(predicted, target, mask)
+    else:
+        loss = _apply(_MatchingLoss, predicted, target, mask, setting)
+    return reduce_loss(owner, loss, rows, weight, reduction)
+
+
+def listwise_label_loss(
+    predicted: Tensor,
+    labels: Tensor,
+    link: Link,
+    temperature: float = 1.0,
+    *,
+    label_smoothing: float = 0.0,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The cross entropy of lists of scores against labels, through the composite Softmax.
+
+        -sum_k y_k log softmax(G(p) / T)_k,       with gradient h(p_k) / T (softmax(G(p) / T)_k - y_k)
+
+    Args:
+        predicted: Predicted scores p, of shape (..., candidates).
+        labels: Which candidates are right. Integers of shape (...,): the index of the positive. In the shape of
+            `predicted`: probabilities y that sum to 1 in each list, or 0 and 1 (of any dtype) for one or several
+            positives, which share the probability equally.
+        link: The link h of the composite Softmax, with h >= 0 on the scores; `ConstantLink()` gives the plain one.
+        temperature: The temperature T > 0, in units of the potential: small is sharp.
+        label_smoothing: How much of the probability, 0 to 1, is spread evenly over the candidates that count.
+        mask: Boolean, in the shape of `predicted`: True where a candidate counts. What is masked may be NaN.
+        weight: Weights >= 0, one for each list.
+        reduction: `"mean"` over the lists that have a candidate (weighted by `weight`), `"sum"` or `"none"`.
+
+    Returns:
+        The loss, at least float32: a scalar, or one number for each list with `reduction="none"`. Where nothing counts
+        it is 0, with a graph.
+
+    Raises:
+        TypeError: If an argument has the wrong type or dtype.
+        ValueError: If the labels fit none of these forms, a list has no positive or a masked one, the link is negative
+            on the scores, the temperature is not positive, or another argument is out of range.
+
+    Source:
+        arXiv 2506.04446 for the composite Softmax.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.functional import listwise_label_loss
+        >>> from selective_st.links import ConstantLink
+        >>> predicted = torch.tensor([[0.9, 0.3, 0.5], [0.2, 0.1, 0.8]])
+        >>> listwise_label_loss(predicted, torch.tensor([0, 2]), ConstantLink(), 0.1)
+        tensor(0.0115)
+        >>> listwise_label_loss(predicted, torch.tensor([[1, 0, 1], [0, 0, 1]]), ConstantLink(), 0.1)   # two positives
+        tensor(1.0115)
+    """
+    owner = "listwise_label_loss"
+    link = check_link(owner, link)
+    temperature = finite_number(owner, "temperature", temperature, positive=True)
+    smoothing = check_smoothing(owner, label_smoothing)
+    predicted = _check_lists(owner, predicted)
+    mask = check_mask(owner, mask, predicted)
+    probabilities = _check_labels(owner, labels, predicted, mask)
+    predicted, mask, rows = _fill_masked(predicted, mask, link)
+    if smoothing:
+        count = predicted.shape[-1] if mask is None else mask.sum(-1, keepdim=True)
+        probabilities = (1 - smoothing) * probabilities + smoothing / count
+    if mask is not None:
+        probabilities = torch.where(mask, probabilities, 0)
+    check_domain(owner, link, predicted)
+    check_nonnegative(owner, link, predicted)
+    loss = _apply(_LabelLoss, predicted, probabilities, mask, link, temperature)
+    return reduce_loss(owner, loss, rows, weight, reduction)
+
+
+def check_smoothing(owner: str, label_smoothing: object) -> float:
+    """Return `label_smoothing` if it is a number from 0 to 1, or raise."""
+    smoothing = finite_number(owner, "label_smoothing", label_smoothing, nonnegative=True)
+    if smoothing > 1:
+        raise ValueError(f"{owner}: label_smoothing must be a number from 0 to 1, got {smoothing:g}.")
+    return smoothing
+
+
+def _check_lists(owner: str, predicted: object) -> Tensor:
+    scores = check_scores(owner, "predicted", predicted)
+    if scores.dim() == 0 or scores.shape[-1] == 0:
+        raise ValueError(
+            f"{owner}: predicted must hold lists of candidates, of shape (lists, candidates), got shape "
+            f"{tuple(scores.shape)}. Use predicted.unsqueeze(0) for a single list."
+        )
+    return scores.float() if scores.dtype.itemsize < 4 or not scores.is_floating_point() else scores
+
+
+def _fill_masked(predicted: Tensor, mask: Tensor | None, link: Link) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Harmless scores where the mask says so: a masked NaN must reach neither the loss nor the gradient.
+
+    Args:
+        predicted: Scores.
+        mask: Which candidates count.
+        link: The link, for a score in its domain.
+
+    Returns:
+        The scores, the mask (all True in a list of which nothing counts), and which lists count.
+    """
+    if mask is None:
+        return predicted, None, None
+    predicted = torch.where(mask, predicted, min(max(0.0, link.domain.low), link.domain.high))
+    rows = mask.any(-1)
+    return predicted, mask | ~rows.unsqueeze(-1), rows
+
+
+def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | None) -> Tensor:
+    """The labels as probabilities in working precision."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(
+            f"{owner}: labels must be a torch.Tensor, got {type(labels).__name__}. Use torch.tensor(labels)."
+        )
+    lists, candidates = tuple(predicted.shape[:-1]), predicted.shape[-1]
+    forms = (
+        f"the index of each list's positive, integers of shape {lists}, or probabilities or 0/1 of shape "
+        f"{tuple(predicted.shape)}"
+    )
+    is_index = not labels.is_floating_point() and labels.dtype != torch.bool
+    if labels.shape == lists and is_index:
+        low, high = (int(end) for end in labels.aminmax()) if labels.numel() else (0, 0)
+        if low < 0 or high >= candidates:
+            raise ValueError(
+                f"{owner}: labels must be indices from 0 to {candidates - 1} for {candidates} candidates, got indices "
+                f"from {low} to {high}."
+            )
+        labels = torch.nn.functional.one_hot(labels.long(), candidates)
+    elif labels.shape != predicted.shape:
+        raise ValueError(f"{owner}: labels must be {forms}; got {labels.dtype} of shape {tuple(labels.shape)}.")
+    values = _to_working_precision(labels.detach())
+    if mask is not None:
+        if bool(((values != 0) & ~mask & mask.any(-1, keepdim=True)).any()):
+            raise ValueError(f"{owner}: labels must be 0 where the mask leaves a candidate out, but some are not.")
+        values = torch.where(mask, values, 0)
+    total = values.sum(-1, keepdim=True)
+    counts = torch.ones_like(total, dtype=torch.bool) if mask is None else mask.any(-1, keepdim=True)
+    is_choice = ((values == 0) | (values == 1)).all(-1, keepdim=True) & (total >= 1)
+    is_probability = (values >= 0).all(-1, keepdim=True) & ((total - 1).abs() <= _PROBABILITY_TOLERANCE)
+    wrong = counts & ~is_choice & ~is_probability
+    if bool(wrong.any()):
+        row = int(wrong.flatten().nonzero()[0])
+        got = values.view(-1, candidates)[row].tolist()
+        hint = (
+            "A list needs a positive; leave such lists out."
+            if not any(got)
+            else "For target scores use listwise_matching_loss; for probabilities divide each list by its sum."
+        )
+        raise ValueError(
+            f"{owner}: labels must be {forms}; list {row} has {[round(value, 4) for value in got]}. {hint}"
+        )
+    return values / torch.where(total > 0, total, 1)
+
+
+# --- The mathematics, on lists whose masked scores are harmless ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Matching:
+    """What a matching loss of lists is made of."""
+
+    link: Link
+    calibration_link: Link
+    temperature: float
+    target_temperature: float
+    calibration: float
+
+    @property
+    def calibrates(self) -> bool:
+        return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
+
+    def value_and_gradient(self, p: Tensor, s: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The loss of each list, and its gradient with respect to p, both without cancellation.
+
+        Args:
+            p: Predicted scores in working precision.
+            s: Target scores likewise.
+            mask: Which candidates count.
+
+        Returns:
+            The two.
+        """
+        divergence, difference = self.link._matching(p, s)
+        of_target = self.link._potential(s)
+        # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
+        rise = (divergence + (p - s) * self.link(s)) / self.temperature
+        if self.target_temperature != self.temperature:
+            rise = rise + of_target * (1 / self.temperature - 1 / self.target_temperature)
+        logits = of_target / self.target_temperature
+        if mask is not None:
+            logits = logits.masked_fill(~mask, -math.inf)
+            rise = rise.masked_fill(~mask, 0)
+        log_q = torch.log_softmax(logits, -1)
+        q = log_q.exp()
+        # With x = rise less its q-mean: KL = log(sum q e^x) = log1p(sum q (e^x - 1 - x)), a sum of terms >= 0, and
+        # r - q = q (e^(x - KL) - 1).
+        x = rise - (q * rise).sum(-1, keepdim=True)
+        near = x.abs().amax(-1, keepdim=True) <= 1
+        log_r = log_q + x
+        far_kl = torch.logsumexp(log_r, -1, keepdim=True)
+        kl = torch.where(
+            near, torch.log1p((q * _exponential_less_linear(x.clamp(-1, 1))).sum(-1, keepdim=True)), far_kl
+        )
+        tilt = torch.where(near, q * torch.expm1((x - kl).clamp(max=2)), (log_r - far_kl).exp() - q)
+        value = kl.squeeze(-1)
+        gradient = tilt * (self.link(p) / self.temperature)
+        if self.calibrates:
+            if self.calibration_link != self.link:
+                divergence, difference = self.calibration_link._matching(p, s)
+            factor = q * (self.calibration / self.temperature)
+            value = value + (factor * divergence).sum(-1)
+            gradient = gradient + factor * difference
+        return value, gradient
+
+    def plain(self, p: Tensor, s: Tensor, mask: Tensor | None) -> Tensor:
+        """The same loss, written for automatic differentiation to any order."""
+        given, p, s = p, _to_working_precision(p), _to_working_precision(s)
+        of_predicted = self.link.potential(p) / self.temperature
+        of_target = self.link.potential(s) / self.target_temperature
+        if mask is not None:
+            of_predicted, of_target = (logits.masked_fill(~mask, -1e300) for logits in (of_predicted, of_target))
+        log_q, log_r = torch.log_softmax(of_target, -1), torch.log_softmax(of_predicted, -1)
+        q = log_q.exp()
+        terms = log_q - log_r
+        if self.calibrates:
+            terms = terms + (self.calibration / self.temperature) * self.calibration_link.divergence(p, s)
+        return (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
+
+
+# e^x - 1 - x = x^2 (1/2! + x/3! + ...); twenty terms reach double precision for |x| <= 1.
+_TAYLOR = [1 / math.factorial(k) for k in range(19, 1, -1)]
+
+
+def _exponential_less_linear(x: Tensor) -> Tensor:
+    """`e^x - 1 - x` for |x| <= 1, without cancellation."""
+    total = torch.full_like(x, _TAYLOR[0])
+    for coefficient in _TAYLOR[1:]:
+        total.mul_(x).add_(coefficient)
+    return total.mul_(x).mul_(x)
+
+
+class _MatchingLoss(Function):
+    """Value and gradient in one pass; the gradient of the gradient through the plain form."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, s: Tensor, mask: Tensor | None, setting: _Matching) -> Tensor:
+        value, gradient = setting.value_and_gradient(_to_working_precision(p), _to_working_precision(s), mask)
+        ctx.save_for_backward(p, s, mask, gradient.to(p))
+        ctx.setting = setting
+        return value.to(p)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        p, s, mask, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            value = ctx.setting.plain(p, s, mask)
+            (gradient,) = torch.autograd.grad(value, p, gradients[0], create_graph=True)
+            return gradient, None, None, None
+        return gradients[0].unsqueeze(-1) * gradient, None, None, None
+
+
+class _LabelLoss(Function):
+    """As `_MatchingLoss`, for labels."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, y: Tensor, mask: Tensor | None, link: Link, temperature: float) -> Tensor:
+        given, p = p, _to_working_precision(p)
+        logits = link._potential(p) / temperature
+        if mask is not None:
+            logits = logits.masked_fill(~mask, -math.inf)
+        # Relative to the mean under y, so that a small loss is not the difference of two large numbers.
+        logits = logits - (y * torch.where(y > 0, logits, 0)).sum(-1, keepdim=True)
+        value = torch.logsumexp(logits, -1, keepdim=True)
+        gradient = ((logits - value).exp() - y) * (link(p) / temperature)
+        ctx.save_for_backward(given, y, mask, gradient.to(given))
+        ctx.link, ctx.temperature = link, temperature
+        return value.squeeze(-1).to(given)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        p, y, mask, gradient = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return gradients[0].unsqueeze(-1) * gradient, None, None, None, None
+        logits = ctx.link.potential(_to_working_precision(p)) / ctx.temperature
+        if mask is not None:
+            logits = logits.masked_fill(~mask, -1e300)
+        value = -(y * torch.where(y > 0, torch.log_softmax(logits, -1), 0)).sum(-1)
+        (gradient,) = torch.autograd.grad(value.to(p), p, gradients[0], create_graph=True)
+        return gradient, None, None, None, None

@@ -1,0 +1,144 @@
+r"""Contrastive pairwise losses: a positive against a negative.
+
+>>> import torch
+>>> from selective_st.functional import margin_loss, pairwise_loss
+>>> from selective_st.links import ConstantLink, IdentityLink
+>>> positive, negative = torch.tensor([0.8, 0.4]), torch.tensor([0.3, 0.5])
+>>> pairwise_loss(positive, negative, ConstantLink(), 0.1)                  # logistic loss of the difference / 0.1
+tensor(0.6600)
+>>> margin_loss(positive, negative, torch.tensor([0.6, 0.2]), IdentityLink())     # half the squared error of the margin
+tensor(0.0250)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from selective_st.functional._common import Reduction, check_link, check_mask, check_scores
+from selective_st.functional.listwise import listwise_label_loss
+from selective_st.functional.pointwise import matching_loss
+from selective_st.links import Link
+
+
+def pairwise_loss(
+    positive: Tensor,
+    negative: Tensor,
+    link: Link,
+    temperature: float = 1.0,
+    *,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The logistic loss `log(1 + e^((G(n) - G(p)) / T))` of each positive against each of its negatives.
+
+    It is the composite Softmax of a list of two with the positive as the label.
+
+    Args:
+        positive: Scores p of the positives, of shape (rows,).
+        negative: Scores n of the negatives, of shape (rows,) or (rows, negatives).
+        link: The link h of potential G, with h >= 0 on the scores; `ConstantLink()` gives the plain logistic loss.
+        temperature: The temperature T > 0, in units of the potential.
+        mask: Boolean, in the shape of `negative`: True where a pair counts. What is masked may be NaN.
+        weight: Weights >= 0, in the shape of `negative` or one a row.
+        reduction: `"mean"` over the pairs (weighted by `weight`), `"sum"` or `"none"`.
+
+    Returns:
+        The loss, at least float32: a scalar, or in the shape of `negative` for `reduction="none"`. Where nothing counts
+        it is 0, with a graph.
+
+    Raises:
+        TypeError: If an argument has the wrong type or dtype.
+        ValueError: If the shapes do not fit, the link is negative on the scores, the temperature is not positive, or
+            another argument is out of range.
+
+    Source:
+        arXiv 2506.04446 for contrastive selective losses; RankNet (Burges et al. 2005) for the logistic form.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.functional import pairwise_loss
+        >>> from selective_st.links import ExponentialLink
+        >>> positive, negatives = torch.tensor([0.8]), torch.tensor([[0.3, 0.7]])
+        >>> pairwise_loss(positive, negatives, ExponentialLink(3.0), 0.1, reduction="none")
+        tensor([[2.9802e-11, 4.9925e-05]])
+    """
+    owner = "pairwise_loss"
+    link = check_link(owner, link)
+    positive, negative = _check_pairs(owner, positive, negative)
+    mask = check_mask(owner, mask, negative, "negative")
+    pairs = torch.stack([positive, negative], -1)
+    return listwise_label_loss(
+        pairs,
+        torch.zeros_like(negative, dtype=torch.int64),
+        link,
+        temperature,
+        mask=None if mask is None else mask.unsqueeze(-1).expand_as(pairs),
+        weight=weight,
+        reduction=reduction,
+    )
+
+
+def margin_loss(
+    positive: Tensor,
+    negative: Tensor,
+    margin: Tensor,
+    link: Link,
+    *,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    r"""The matching loss `D(p - n, m)` of each margin, positive less negative, against its target margin.
+
+    Args:
+        positive: Scores p of the positives, of shape (rows,).
+        negative: Scores n of the negatives, of shape (rows,) or (rows, negatives).
+        margin: Target margins m, in the shape of `negative`.
+        link: The link; its slope says which margins matter. `IdentityLink()` gives half the squared error.
+        mask: Boolean, in the shape of `negative`: True where a pair counts. What is masked may be NaN.
+        weight: Weights >= 0, in the shape of `negative` or one a row.
+        reduction: `"mean"` over the pairs (weighted by `weight`), `"sum"` or `"none"`.
+
+    Returns:
+        The loss, at least float32: a scalar, or in the shape of `negative` for `reduction="none"`. Where nothing counts
+        it is 0, with a graph.
+
+    Raises:
+        TypeError: If an argument has the wrong type or dtype.
+        ValueError: If the shapes do not fit, or another argument is out of range.
+
+    Source:
+        arXiv 2506.04446 for matching losses; Hofstätter et al. 2020, arXiv 2010.02666, for margins as targets.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.functional import margin_loss
+        >>> from selective_st.links import high_scores
+        >>> positive, negatives = torch.tensor([0.8]), torch.tensor([[0.3, 0.7]])
+        >>> margin_loss(positive, negatives, torch.tensor([[0.6, 0.0]]), high_scores())
+        tensor(0.0014)
+    """
+    owner = "margin_loss"
+    link = check_link(owner, link)
+    positive, negative = _check_pairs(owner, positive, negative)
+    check_scores(owner, "margin", margin, like=negative, name_of_like="negative")
+    mask = check_mask(owner, mask, negative, "negative")
+    if mask is not None:
+        # Before the subtraction: the gradient of a masked NaN would be NaN.
+        positive, negative = torch.where(mask, positive, 0), torch.where(mask, negative, 0)
+    return matching_loss(positive - negative, margin, link, mask=mask, weight=weight, reduction=reduction)
+
+
+def _check_pairs(owner: str, positive: object, negative: object) -> tuple[Tensor, Tensor]:
+    """Both scores, in the shape of the negatives."""
+    p, n = check_scores(owner, "positive", positive), check_scores(owner, "negative", negative)
+    if n.dim() == p.dim() + 1 and n.shape[:-1] == p.shape:
+        p = p.unsqueeze(-1).expand_as(n)
+    if p.shape != n.shape:
+        raise ValueError(
+            f"{owner}: negative must have the shape of positive, {tuple(p.shape)}, or one more dimension for several "
+            f"negatives, got {tuple(n.shape)}."
+        )
+    return p, n

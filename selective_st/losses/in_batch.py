@@ -1,0 +1,517 @@
+"""The in-batch negatives loss modules, as they are and with cached gradients."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
+from sentence_transformers.base.losses.merged_forward import embed_columns
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
+from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
+from sentence_transformers.util.environment import is_dist_initialized
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from selective_st._validation import finite_number
+from selective_st.functional import in_batch_loss
+from selective_st.functional._common import check_nonnegative
+from selective_st.functional.in_batch import (
+    Direction,
+    HardnessMode,
+    InBatchOptions,
+    PartitionMode,
+    SimilarityMatrix,
+)
+from selective_st.links import Link
+from selective_st.losses._common import (
+    MAP_SCORES,
+    PAPER_CITATION,
+    builtin_citation,
+    calibration_link_of,
+    check_label_range,
+    check_model,
+    check_similarity,
+    is_cosine,
+    is_dot_product,
+    list_link,
+    score_range_of,
+    text_ids,
+)
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = "(anchor, positive), (anchor, positive, negative) or (anchor, positive, negative_1, ..., negative_n)"
+
+
+class SelectiveMultipleNegativesRankingLoss(nn.Module):
+    r"""Rank each anchor's positive above all other documents of the batch, where the scores matter.
+
+    With the similarity S of anchors and documents, and a link h of potential `G`, the loss of anchor i is the cross
+    entropy of the composite Softmax with its positive as the label:
+
+        log sum_j e^(scale G(S_ij)) - scale G(S_ii)
+
+    It is computed block by block, with the gradient, in one pass: about as fast as three matrix products, and without
+    the score matrix in memory.
+
+    Args:
+        model: The SentenceTransformer model to train.
+        scale: The factor of the potential, 1 / temperature.
+        similarity_fct: Compares all anchors with all documents: takes (a, dim) and (b, dim), gives (a, b). `cos_sim`
+            and `dot_score` are computed block by block.
+        gather_across_devices: Whether the other devices' documents are negatives too.
+        directions: What is compared: `"query_to_doc"` (always), `"query_to_query"`, `"doc_to_query"`, `"doc_to_doc"`.
+            With `("query_to_doc", "doc_to_query")` and `partition_mode="per_direction"` it is the symmetric loss.
+        partition_mode: `"joint"` for one Softmax over all directions, `"per_direction"` for the mean of one each.
+        hardness_mode: Which negatives' logits are raised by `hardness_strength` times their similarity:
+            `"in_batch_negatives"`, `"hard_negatives"`, `"all_negatives"`, or None.
+        hardness_strength: How much, >= 0.
+        link: What matters, positive on the scores. Default: `ExponentialLink(1.0)` with the mean value 1 on the scores
+            from 0 to 1, going on linearly above 1 where the similarity is not bounded.
+        label_smoothing: How much of the label, 0 to 1, is spread evenly over all candidates.
+        mask_same_text: Whether an in-batch document with the same tokens as the anchor's positive is left out, rather
+            than taken for a negative.
+        calibration: For teacher scores: the weight >= 0 of the calibration term.
+        calibration_link: For teacher scores: the link of the calibration term. Default: `link`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or excludes another, the link is negative on the scores, or (when a
+            batch comes) the columns or labels do not fit.
+
+    Inputs:
+        +-------------------------------------------------+------------------------------------------------------+
+        | Inputs                                          | Labels                                               |
+        +=================================================+======================================================+
+        | (anchor, positive) pairs                        | none                                                 |
+        +-------------------------------------------------+------------------------------------------------------+
+        | (anchor, positive, negative) triplets           | none                                                 |
+        +-------------------------------------------------+------------------------------------------------------+
+        | (anchor, positive, negative_1, ..., negative_n) | none                                                 |
+        +-------------------------------------------------+------------------------------------------------------+
+        | any of these                                    | a teacher's score of each document; NaN if unknown   |
+        +-------------------------------------------------+------------------------------------------------------+
+
+    Relations:
+        - With `ConstantLink()` it is `MultipleNegativesRankingLoss`, with all of its options.
+        - `CachedSelectiveMultipleNegativesRankingLoss` is the same loss for batches too large to embed at once.
+        - With a teacher's scores, the anchor's own documents are ranked and calibrated as in `SelectiveListwiseLoss`,
+          and the documents of the other anchors are negatives.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+        >>> from selective_st.losses import SelectiveMultipleNegativesRankingLoss
+        >>> model = SentenceTransformer("microsoft/mpnet-base")                                   # doctest: +SKIP
+        >>> train_dataset = Dataset.from_dict({
+        ...     "anchor": ["It's nice weather outside today.", "He drove to work."],
+        ...     "positive": ["It's so sunny.", "He took the car to the office."],
+        ... })
+        >>> loss = SelectiveMultipleNegativesRankingLoss(model)                                   # doctest: +SKIP
+        >>> trainer = SentenceTransformerTrainer(model=model, train_dataset=train_dataset, loss=loss)  # doctest: +SKIP
+        >>> trainer.train()                                                                       # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float = 20.0,
+        similarity_fct: SimilarityMatrix = cos_sim,
+        gather_across_devices: bool = False,
+        directions: tuple[Direction, ...] = ("query_to_doc",),
+        partition_mode: PartitionMode = "joint",
+        hardness_mode: HardnessMode | None = None,
+        hardness_strength: float = 0.0,
+        *,
+        link: Link | None = None,
+        label_smoothing: float = 0.0,
+        mask_same_text: bool = False,
+        calibration: float = 1.0,
+        calibration_link: Link | None = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        check_model(owner, model)
+        if isinstance(scale, Link):
+            raise TypeError(f"{owner}: scale must be a finite number > 0, got a link. Write link=....")
+        check_similarity(owner, similarity_fct, pairwise=False)
+        self.model = model
+        self.scale = finite_number(owner, "scale", scale, positive=True)
+        self.similarity_fct = similarity_fct
+        self.gather_across_devices = gather_across_devices
+        self.options = InBatchOptions(
+            directions, partition_mode, hardness_mode, hardness_strength, label_smoothing, owner=owner
+        )
+        self.link = list_link(owner, link, similarity_fct)
+        lowest = score_range_of(similarity_fct).low
+        if lowest > -math.inf:
+            check_nonnegative(owner, self.link, lowest)
+        self.mask_same_text = mask_same_text
+        self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
+        self.calibration_link, _ = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
+        self._warned_of: set[str] = set()
+        if hardness_mode is not None and hardness_strength == 0:
+            self._warn_once(
+                f"hardness_mode={hardness_mode!r} has no effect with hardness_strength=0; give it a number > 0."
+            )
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """What is compared."""
+        return self.options.directions
+
+    @property
+    def partition_mode(self) -> PartitionMode:
+        """One Softmax over all directions, or one each."""
+        return self.options.partition_mode
+
+    @property
+    def hardness_mode(self) -> HardnessMode | None:
+        """Which negatives' logits are raised."""
+        return self.options.hardness_mode
+
+    @property
+    def hardness_strength(self) -> float:
+        """By how much times their similarity."""
+        return self.options.hardness_strength
+
+    @property
+    def label_smoothing(self) -> float:
+        """How much of the label is spread evenly over all candidates."""
+        return self.options.label_smoothing
+
+    @property
+    def temperature(self) -> float:
+        """1 / scale."""
+        return 1 / self.scale
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            sentence_features: Tokenized features, one dict for each column.
+            labels: None, or a teacher's scores.
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        features = list(sentence_features)
+        document_ids = self._document_ids(features)
+        return self.compute_loss_from_embeddings(embed_columns(self.model, features), labels, document_ids)
+
+    def compute_loss_from_embeddings(
+        self, embeddings: list[Tensor], labels: Tensor | None, document_ids: list[Tensor] | None = None
+    ) -> Tensor:
+        """The loss from embeddings.
+
+        Args:
+            embeddings: One tensor of shape (batch_size, dim) a column: anchors, positives, then any hard negatives.
+            labels: None; or a teacher's scores of each row's documents, of shape (batch_size, documents).
+            document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
+                document with the text of the positive is left out. None: nothing is.
+
+        Returns:
+            The mean loss, a scalar.
+
+        Raises:
+            ValueError: If there are fewer than two columns, or the batch is empty.
+        """
+        owner = type(self).__name__
+        if len(embeddings) < 2:
+            raise ValueError(
+                f"{owner} takes the text columns {_COLUMNS}, but the dataset has {len(embeddings)} text column(s)."
+            )
+        rows = len(embeddings[0])
+        if not rows:
+            raise ValueError(f"{owner}: got an empty batch; sentence_features must hold at least one row.")
+        target_scores = self._target_scores(labels, rows, len(embeddings) - 1)
+        columns, similarity_fct = embeddings, None
+        if is_cosine(self.similarity_fct):
+            with torch.autocast(embeddings[0].device.type, enabled=False):
+                columns = [
+                    normalize(column.float() if column.dtype.itemsize < 4 else column, dim=-1) for column in embeddings
+                ]
+        elif not is_dot_product(self.similarity_fct):
+            similarity_fct = self.similarity_fct
+        begin = 0
+        if self.gather_across_devices:
+            if not is_dist_initialized():
+                self._warn_once(
+                    "gather_across_devices=True, but no process group is initialised, so this process trains on its "
+                    "own batch alone. Start the script with torchrun or accelerate, or set gather_across_devices=False."
+                )
+            else:
+                columns = [all_gather_with_grad(column) for column in columns]
+                begin = get_rank() * rows
+                if target_scores is not None:
+                    target_scores = all_gather(target_scores)
+                if document_ids is not None:
+                    document_ids = [all_gather(ids) for ids in document_ids]
+        queries, *documents = columns
+        return self._in_batch_loss(
+            queries,
+            documents,
+            rows=(begin, begin + rows),
+            target_scores=target_scores,
+            document_ids=None if document_ids is None else torch.cat(document_ids),
+            similarity_fct=similarity_fct,
+        )
+
+    def _in_batch_loss(self, queries: Tensor, documents: list[Tensor], **batch: Any) -> Tensor:
+        return in_batch_loss(
+            queries,
+            documents,
+            self.link,
+            self.scale,
+            directions=self.directions,
+            partition_mode=self.partition_mode,
+            hardness_mode=self.hardness_mode,
+            hardness_strength=self.hardness_strength,
+            label_smoothing=self.label_smoothing,
+            calibration=self.calibration,
+            calibration_link=self.calibration_link,
+            **batch,
+        )
+
+    def _target_scores(self, labels: object, rows: int, documents: int) -> Tensor | None:
+        """A teacher's scores, checked; None where there are none."""
+        owner = type(self).__name__
+        if labels is None:
+            return None
+        if not isinstance(labels, Tensor):
+            raise TypeError(f"{owner}: labels must be None or a tensor, got {type(labels).__name__}.")
+        if not labels.is_floating_point():
+            self._warn_once(
+                f"the dataset has a column of {labels.dtype} labels, which this loss does not use: each row's second "
+                "text "
+                'counts as a positive. Remove the column with dataset.remove_columns("label"), keep only the rows that '
+                "are positives, or give a teacher's scores as floats."
+            )
+            return None
+        if labels.shape == (rows,) and documents == 1:
+            labels = labels.unsqueeze(1)
+        if labels.shape != (rows, documents):
+            raise ValueError(
+                f"{owner}: labels must have shape ({rows}, {documents}), a teacher's score for each document, got "
+                f'{tuple(labels.shape)}. Without a teacher remove the label column: dataset.remove_columns("label").'
+            )
+        what = f"the range of {similarity_fct_name(self.similarity_fct)}"
+        check_label_range(owner, labels, {(what, score_range_of(self.similarity_fct)): MAP_SCORES})
+        return labels
+
+    def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
+        """For each column an integer a document, the same for the same text; None if texts are not told apart."""
+        if not self.mask_same_text and "duplicates looked for" in self._warned_of:
+            return None
+        ids = [text_ids(column) for column in features[1:]]
+        known = [column for column in ids if column is not None]
+        if not self.mask_same_text:
+            self._warned_of.add("duplicates looked for")
+            if known and len(known[0].unique()) < len(known[0]):
+                self._warn_once(
+                    f"{len(known[0]) - len(known[0].unique())} of the {len(known[0])} positives of the first batch "
+                    "have the text of another, and are taken for its negatives. Use "
+                    "batch_sampler=BatchSamplers.NO_DUPLICATES in the training arguments, or mask_same_text=True."
+                )
+            return None
+        if len(known) < len(ids):
+            self._warn_once(
+                "mask_same_text=True has no effect: this model's features hold no input_ids to tell texts apart by."
+            )
+            return None
+        return known
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned_of:
+            self._warned_of.add(message)
+            logger.warning(f"{type(self).__name__}: {message}")
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The loss's settings, JSON-serialisable; the model card shows them."""
+        return {
+            "scale": self.scale,
+            "similarity_fct": similarity_fct_name(self.similarity_fct),
+            "gather_across_devices": self.gather_across_devices,
+            "directions": self.directions,
+            "partition_mode": self.partition_mode,
+            "hardness_mode": self.hardness_mode,
+            "hardness_strength": self.hardness_strength,
+            "link": self.link.get_config_dict(),
+            "label_smoothing": self.label_smoothing,
+            "mask_same_text": self.mask_same_text,
+            "calibration": self.calibration,
+            "calibration_link": self.calibration_link.get_config_dict(),
+        }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the papers on selective matching losses, and on the in-batch negatives loss with these options."""
+        return PAPER_CITATION + builtin_citation(MultipleNegativesRankingLoss, self)
+
+
+class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMultipleNegativesRankingLoss):
+    r"""`SelectiveMultipleNegativesRankingLoss` for large batches: embedded in mini-batches, with cached gradients.
+
+    The batch is embedded twice, mini-batch by mini-batch: once without gradients, for the loss over the whole batch and
+    its gradient with respect to the embeddings (the cache); then with gradients, to carry that cache on to the
+    parameters. Value and gradients are those of `SelectiveMultipleNegativesRankingLoss`.
+
+    Args:
+        model: The SentenceTransformer model to train, not one of a StaticEmbedding.
+        scale: The factor of the potential, 1 / temperature.
+        similarity_fct: Compares all anchors with all documents: takes (a, dim) and (b, dim), gives (a, b). `cos_sim`
+            and `dot_score` are computed block by block.
+        mini_batch_size: How many texts are embedded at once; as large as memory allows is fastest.
+        mini_batch_num_tokens: If given, mini-batches are packed up to this many tokens instead.
+        gather_across_devices: Whether the other devices' documents are negatives too.
+        directions: As in `SelectiveMultipleNegativesRankingLoss`.
+        partition_mode: As in `SelectiveMultipleNegativesRankingLoss`.
+        show_progress_bar: Whether to show the progress of embedding.
+        hardness_mode: As in `SelectiveMultipleNegativesRankingLoss`.
+        hardness_strength: As in `SelectiveMultipleNegativesRankingLoss`.
+        link: As in `SelectiveMultipleNegativesRankingLoss`.
+        label_smoothing: As in `SelectiveMultipleNegativesRankingLoss`.
+        mask_same_text: As in `SelectiveMultipleNegativesRankingLoss`.
+        calibration: As in `SelectiveMultipleNegativesRankingLoss`.
+        calibration_link: As in `SelectiveMultipleNegativesRankingLoss`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or excludes another, or the model embeds with a StaticEmbedding.
+
+    Inputs:
+        As `SelectiveMultipleNegativesRankingLoss`.
+
+    Relations:
+        - With `ConstantLink()` it is `CachedMultipleNegativesRankingLoss`.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
+        - Gao et al. 2021, *Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup*, arXiv 2101.06983.
+
+    Example:
+        >>> from sentence_transformers import SentenceTransformer
+        >>> from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss
+        >>> model = SentenceTransformer("microsoft/mpnet-base")                                   # doctest: +SKIP
+        >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=64)         # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float = 20.0,
+        similarity_fct: SimilarityMatrix = cos_sim,
+        mini_batch_size: int = 32,
+        mini_batch_num_tokens: int | None = None,
+        gather_across_devices: bool = False,
+        directions: tuple[Direction, ...] = ("query_to_doc",),
+        partition_mode: PartitionMode = "joint",
+        show_progress_bar: bool = False,
+        hardness_mode: HardnessMode | None = None,
+        hardness_strength: float = 0.0,
+        *,
+        link: Link | None = None,
+        label_smoothing: float = 0.0,
+        mask_same_text: bool = False,
+        calibration: float = 1.0,
+        calibration_link: Link | None = None,
+    ) -> None:
+        super().__init__(
+            model,
+            scale,
+            similarity_fct,
+            gather_across_devices,
+            directions,
+            partition_mode,
+            hardness_mode,
+            hardness_strength,
+            link=link,
+            label_smoothing=label_smoothing,
+            mask_same_text=mask_same_text,
+            calibration=calibration,
+            calibration_link=calibration_link,
+        )
+        owner = type(self).__name__
+        if isinstance(model, SentenceTransformer) and has_static_embedding_input(model):
+            raise ValueError(
+                f"{owner}: model must not be one of a StaticEmbedding, whose inputs cannot be split into "
+                "mini-batches. Use SelectiveMultipleNegativesRankingLoss, which embeds even very large batches of "
+                "such a model at once."
+            )
+        for name, value in (("mini_batch_size", mini_batch_size), ("mini_batch_num_tokens", mini_batch_num_tokens)):
+            whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
+            if not whole and not (value is None and name == "mini_batch_num_tokens"):
+                raise ValueError(f"{owner}: {name} must be a whole number > 0, got {value!r}.")
+        self.mini_batch_size = mini_batch_size
+        self.mini_batch_num_tokens = mini_batch_num_tokens
+        self.show_progress_bar = show_progress_bar
+        self._ids_of_batch: list[Tensor] | None = None
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            sentence_features: Tokenized features, one dict for each column.
+            labels: None, or a teacher's scores.
+
+        Returns:
+            The mean loss, a scalar; its backward embeds the batch again.
+
+        Raises:
+            ValueError: If there are fewer than two columns.
+        """
+        features = list(sentence_features)
+        if len(features) < 2:
+            raise ValueError(
+                f"{type(self).__name__} takes the text columns {_COLUMNS}, but the dataset has {len(features)} text "
+                "column(s)."
+            )
+        self._ids_of_batch = self._document_ids(features)
+        try:
+            return self.forward_cached(features, labels)
+        finally:
+            self._ids_of_batch = None
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
+    ) -> Tensor:
+        """The loss over the whole batch, from its embedded mini-batches.
+
+        Args:
+            reps: For each column the embeddings of its mini-batches.
+            labels: None, or a teacher's scores.
+            with_backward: Whether to carry the gradient back to `reps`.
+
+        Returns:
+            The mean loss, a scalar; detached if it was carried back.
+        """
+        embeddings = [torch.cat(column) for column in reps]
+        loss = self.compute_loss_from_embeddings(embeddings, labels, self._ids_of_batch)
+        if not with_backward:
+            return loss
+        loss.backward()
+        return loss.detach()
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The loss's settings, JSON-serialisable; the model card shows them."""
+        return {
+            **super().get_config_dict(),
+            "mini_batch_size": self.mini_batch_size,
+            "mini_batch_num_tokens": self.mini_batch_num_tokens,
+        }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the papers on selective matching losses, in-batch negatives, and cached gradients."""
+        return super().citation + builtin_citation(CachedMultipleNegativesRankingLoss, self)
