@@ -575,6 +575,15 @@ class Link:
             )
         object.__setattr__(self, "_validated", True)
 
+    @property
+    def _lowest_value(self) -> float:
+        """`range.low`, worked out once."""
+        lowest = self.__dict__.get("_known_lowest_value")
+        if lowest is None:
+            lowest = self.range.low
+            object.__setattr__(self, "_known_lowest_value", lowest)
+        return cast(float, lowest)
+
     # -- algebra
 
     def __add__(self, other: object) -> Link:
@@ -875,10 +884,14 @@ def _to_config(value: Any) -> Any:
     return value
 
 
+_PARAMETERS: dict[type[Link], tuple[str, ...]] = {}  # reading a signature takes longer than a small loss
+
+
 def _parameters_of(link_class: type[Link]) -> tuple[str, ...]:
-    if link_class.__init__ is object.__init__:
-        return ()
-    return tuple(inspect.signature(link_class).parameters)
+    if link_class not in _PARAMETERS:
+        has_none = link_class.__init__ is object.__init__
+        _PARAMETERS[link_class] = () if has_none else tuple(inspect.signature(link_class).parameters)
+    return _PARAMETERS[link_class]
 
 
 # --- The links ---------------------------------------------------------------------------------------------------

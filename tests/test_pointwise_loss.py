@@ -265,8 +265,14 @@ class TestErrors:
 
 
 def test_a_similarity_of_all_against_all_is_refused() -> None:
-    loss = SelectivePointwiseLoss(EchoModel(), similarity_fct=util.cos_sim)
-    with pytest.raises(ValueError, match=r"similarity_fct must give one score a row, .* cos_sim gave shape \(7, 7\)"):
+    with pytest.raises(ValueError, match=r"similarity_fct must give one score a row, but cos_sim .*pairwise_cos_sim"):
+        SelectivePointwiseLoss(EchoModel(), similarity_fct=util.cos_sim)
+
+    def all_with_all(a: Tensor, b: Tensor) -> Tensor:
+        return a @ b.mT
+
+    loss = SelectivePointwiseLoss(EchoModel(), similarity_fct=all_with_all)
+    with pytest.raises(ValueError, match=r"similarity_fct must give one score a row, .* gave shape \(7, 7\)"):
         run(loss, embeddings(2), torch.rand(7))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -124,14 +123,9 @@ def check_domain(owner: str, link: Link, *scores: Tensor) -> None:
             )
 
 
-@lru_cache(maxsize=64)
-def _lowest_value(link: Link) -> float:
-    return link.range.low
-
-
 def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
     """Raise if the link is negative at the lowest of the scores: there its potential falls as the score rises."""
-    if _lowest_value(link) >= 0:
+    if link._lowest_value >= 0:
         return
     lowest = torch.tensor(scores, dtype=torch.float64) if isinstance(scores, float) else scores.detach()
     if not lowest.numel():

@@ -10,9 +10,9 @@ with its positive i is the cross entropy
 >>> from selective_st.links import ConstantLink, ExponentialLink
 >>> queries, documents = torch.eye(3), torch.tensor([[0.9, 0.1, 0.0], [0.3, 0.8, 0.1], [0.0, 0.2, 0.7]])
 >>> in_batch_loss(queries, documents, ConstantLink(), scale=20.0)       # as MultipleNegativesRankingLoss
-tensor(2.6593e-05)
+tensor(6.7036e-06)
 >>> in_batch_loss(queries, documents, ExponentialLink(1.0).normalized(0, 1, of="value"), scale=20.0)
-tensor(7.1943e-05)
+tensor(1.5369e-05)
 
 The fused form goes through the scores in blocks of rows. The gradient of a block is known as soon as its Softmax is, so
 one pass gives the loss and both gradients with three matrix products and the memory of one block; backward only
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -51,11 +52,13 @@ _DIRECTIONS: dict[str, tuple[bool, bool]] = {
 _PARTITION_MODES = ("joint", "per_direction")
 _HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 _FORMS = ("fused", "plain")
-# Scores in a block, and the fewest and most rows. Larger blocks spare the accumulation of the documents' gradient, which
-# is read and written once a block; smaller ones memory. Measured on a CPU; a GPU wants more to be kept busy.
+# Scores in a block, and its fewest and most rows. Larger blocks save time (the documents' gradient is read and written
+# once a block), smaller ones memory. Measured on a CPU; a GPU wants more to be kept busy.
 _BLOCK_SCORES = {"cpu": 2**21}
 _BLOCK_SCORES_ELSEWHERE = 2**26
 _BLOCK_ROWS = (512, 1024)
+_SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
+_SMALL_POSITIVE = 1e-6  # relative to the largest; a smaller one might vanish
 
 
 def in_batch_loss(
@@ -74,6 +77,7 @@ def in_batch_loss(
     calibration: float = 1.0,
     calibration_link: Link | None = None,
     rows: tuple[int, int] | None = None,
+    normalize: bool = False,
     similarity_fct: SimilarityMatrix | None = None,
     form: Literal["fused", "plain"] = "fused",
     block_size: int | None = None,
@@ -81,7 +85,7 @@ def in_batch_loss(
     r"""The in-batch negatives loss through the composite Softmax; with `ConstantLink()` the plain InfoNCE loss.
 
     Args:
-        queries: Query embeddings, of shape (queries, dim). Normalise them, and the documents, for cosine scores.
+        queries: Query embeddings, of shape (queries, dim).
         documents: Document embeddings, of shape (documents, dim): the positives in the order of the queries, then each
             column of hard negatives in that order. Or a list of these columns, each of shape (queries, dim).
         link: The link h of potential G, with h >= 0 on the scores.
@@ -100,6 +104,7 @@ def in_batch_loss(
         calibration: The weight >= 0 of the calibration term, `scale sum_k q_k D(p_k, s_k)`, with `target_scores`.
         calibration_link: The link of D. Default: `link`.
         rows: `(begin, end)`, if only these queries are to be anchors; all still are candidates. The loss is their mean.
+        normalize: Whether to normalise all embeddings first, so that the scores are cosines.
         similarity_fct: Another similarity than the dot product: takes (a, dim) and (b, dim), gives (a, b). It is
             differentiated automatically, in the plain form.
         form: `"fused"`, or `"plain"`: whole score matrices, differentiated automatically.
@@ -125,17 +130,62 @@ def in_batch_loss(
         tensor(2.4849)
     """
     owner = "in_batch_loss"
-    setting = _Setting(
+    setting = InBatchSetting(
         link=check_link(owner, link),
         scale=finite_number(owner, "scale", scale, positive=True),
         options=InBatchOptions(directions, partition_mode, hardness_mode, hardness_strength, label_smoothing),
         calibration=finite_number(owner, "calibration", calibration, nonnegative=True),
         calibration_link=link if calibration_link is None else check_link(owner, calibration_link, "calibration_link"),
+        normalize=normalize,
     )
     if form not in _FORMS:
         raise ValueError(f"{owner}: form must be one of {', '.join(map(repr, _FORMS))}, got {form!r}.")
     if block_size is not None and (isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1):
         raise ValueError(f"{owner}: block_size must be a whole number > 0, got {block_size!r}.")
+    if similarity_fct is None and form == "plain":
+        similarity_fct = _dot
+    return in_batch_loss_of_setting(
+        setting,
+        queries,
+        documents,
+        document_ids=document_ids,
+        target_scores=target_scores,
+        rows=rows,
+        similarity_fct=similarity_fct,
+        block_size=block_size,
+    )
+
+
+def in_batch_loss_of_setting(
+    setting: InBatchSetting,
+    queries: Tensor,
+    documents: Tensor | Sequence[Tensor],
+    *,
+    document_ids: Tensor | None = None,
+    target_scores: Tensor | None = None,
+    rows: tuple[int, int] | None = None,
+    similarity_fct: SimilarityMatrix | None = None,
+    block_size: int | None = None,
+) -> Tensor:
+    """`in_batch_loss` with settings that have been checked.
+
+    Args:
+        setting: What is the same for every batch.
+        queries: Query embeddings.
+        documents: Document embeddings.
+        document_ids: Integers that tell texts apart.
+        target_scores: A teacher's scores.
+        rows: Which queries are anchors.
+        similarity_fct: A similarity to be differentiated automatically, in the plain form; None for the fused form.
+        block_size: Rows of a block of the fused form.
+
+    Returns:
+        The mean loss.
+
+    Raises:
+        ValueError: If what is given does not fit together.
+    """
+    owner = setting.options.owner
     queries, documents = _check_embeddings(owner, queries, documents)
     batch = _check_batch(owner, queries, documents, rows, document_ids, target_scores)
     if batch.target_scores is not None and setting.options.label_smoothing:
@@ -146,9 +196,9 @@ def in_batch_loss(
     if batch.end == batch.begin:
         return 0 * (queries.sum() + documents.sum())
     device = queries.device.type
-    with torch.autocast(device, enabled=False):
-        if similarity_fct is not None or form == "plain":
-            return _plain(queries, documents, batch, setting, similarity_fct or _dot)
+    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+        if similarity_fct is not None:
+            return _plain(queries, documents, batch, setting, similarity_fct)
         if block_size is None:
             fewest, most = _BLOCK_ROWS
             scores = _BLOCK_SCORES.get(device, _BLOCK_SCORES_ELSEWHERE)
@@ -228,17 +278,28 @@ class InBatchOptions:
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """What is the same for every batch."""
+class InBatchSetting:
+    """What is the same for every batch.
+
+    Attributes:
+        link: The link of the composite Softmax.
+        scale: 1 / temperature.
+        options: Which comparisons are made.
+        calibration: The weight of the calibration term.
+        calibration_link: Its link.
+        normalize: Whether embeddings are normalised first.
+    """
 
     link: Link
     scale: float
     options: InBatchOptions
     calibration: float
     calibration_link: Link
+    normalize: bool
 
     @property
     def calibrates(self) -> bool:
+        """Whether the calibration term is more than 0."""
         return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
 
 
@@ -386,7 +447,7 @@ class _Targets:
     scores: Tensor | None
 
 
-def _targets(batch: _Batch, setting: _Setting, begin: int, end: int, like: Tensor) -> _Targets:
+def _targets(batch: _Batch, setting: InBatchSetting, begin: int, end: int, like: Tensor) -> _Targets:
     if batch.target_scores is None:
         return _Targets(torch.ones(end - begin, 1, dtype=like.dtype, device=like.device), 0.0, None)
     scores = batch.target_scores[begin:end]
@@ -419,15 +480,25 @@ class _FusedLoss(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, documents: Tensor, batch: _Batch, setting: _Setting, block_size: int
+        ctx: Any, queries: Tensor, documents: Tensor, batch: _Batch, setting: InBatchSetting, block_size: int
     ) -> Tensor:
         wants_gradients = any(ctx.needs_input_grad[:2])
-        pass_over = _Pass(queries, documents, batch, setting, wants_gradients)
+        given = (queries, documents)
+        norms: tuple[Tensor, ...] = ()
+        if setting.normalize:
+            norms = tuple(matrix.norm(dim=1, keepdim=True).clamp_min_(_SMALLEST_NORM) for matrix in given)
+            queries, documents = (matrix / norm for matrix, norm in zip(given, norms, strict=True))
+        one_block = block_size >= batch.anchors
+        pass_over = _Pass(queries, documents, batch, setting, wants_gradients=wants_gradients, one_block=one_block)
         for begin in range(batch.begin, batch.end, block_size):
             pass_over.block(begin, min(begin + block_size, batch.end))
         ctx.batch, ctx.setting = batch, setting
         if wants_gradients:
-            ctx.save_for_backward(queries, documents, pass_over.to_queries, pass_over.to_documents)
+            gradients = [pass_over.gradients[False], pass_over.gradients[True]]
+            for gradient, unit, norm in zip(gradients, (queries, documents), norms, strict=False):
+                # What points along the embedding only changes its length.
+                gradient.addcmul_(unit, (gradient * unit).sum(1, keepdim=True), value=-1).div_(norm)
+            ctx.save_for_backward(*given, *gradients)
         return torch.cat(pass_over.losses).mean()
 
     @staticmethod
@@ -445,7 +516,14 @@ class _Pass:
     """One pass of the fused form over the score matrices."""
 
     def __init__(
-        self, queries: Tensor, documents: Tensor, batch: _Batch, setting: _Setting, wants_gradients: bool
+        self,
+        queries: Tensor,
+        documents: Tensor,
+        batch: _Batch,
+        setting: InBatchSetting,
+        *,
+        wants_gradients: bool,
+        one_block: bool,
     ) -> None:
         self.embeddings = {False: queries.detach(), True: documents.detach()}
         self.batch, self.setting = batch, setting
@@ -453,20 +531,23 @@ class _Pass:
         self.gradients = {}
         if wants_gradients:
             self.gradients = {side: torch.zeros_like(matrix) for side, matrix in self.embeddings.items()}
-
-    @property
-    def to_queries(self) -> Tensor:
-        return self.gradients[False]
-
-    @property
-    def to_documents(self) -> Tensor:
-        return self.gradients[True]
+        self._one_block = one_block
+        self._slabs: dict[str, Tensor] = {}
 
     def block(self, begin: int, end: int) -> None:
         """Add the losses and gradients of the anchors from `begin` to `end`."""
         groups = self.setting.options.groups
         losses = [self._softmax(group, begin, end, 1 / len(groups)) for group in groups]
         self.losses.append(losses[0] if len(losses) == 1 else torch.stack(losses).mean(0))
+
+    def _product(self, direction: Direction, left: Tensor, right: Tensor) -> Tensor:
+        """`left @ right.mT`, in memory that is used again for the next block."""
+        if self._one_block:
+            return left @ right.mT
+        slab = self._slabs.get(direction)
+        if slab is None or len(slab) < len(left):
+            slab = self._slabs[direction] = left.new_empty(len(left), len(right))
+        return torch.mm(left, right.mT, out=slab[: len(left)])
 
     def _softmax(self, group: tuple[Direction, ...], begin: int, end: int, share: float) -> Tensor:
         """The anchors' losses in one Softmax, whose gradients are added with the weight `share`."""
@@ -476,32 +557,40 @@ class _Pass:
         top = parts[0].logits.amax(1, keepdim=True)
         for part in parts[1:]:
             top = torch.maximum(top, part.logits.amax(1, keepdim=True))
-        loss = -parts[0].expected_logit
+        first = parts[0]
         count = torch.zeros_like(top)
+        sums = torch.zeros_like(top)
         if smoothing:
-            sums = torch.zeros_like(top)
             for part in parts:
                 finite = part.logits > -math.inf
                 sums += torch.where(finite, part.logits, 0).sum(1, keepdim=True)
                 count += finite.sum(1, keepdim=True)
-            loss = (1 - smoothing) * loss - smoothing * (sums / count).squeeze(1)
-        total = torch.zeros_like(top)
         for part in parts:
             part.logits.sub_(top).exp_()
-            total += part.logits.sum(1, keepdim=True)
-        loss = loss + (top + total.log_()).squeeze(1) + parts[0].extra
+        positive = first.take_positive()
+        rest = first.logits.sum(1, keepdim=True)
+        for part in parts[1:]:
+            rest += part.logits.sum(1, keepdim=True)
+        total = rest if positive is None else rest + positive
+        log_normaliser = top + total.log()
+        loss = log_normaliser - first.expected_logit
+        if positive is not None:
+            # Where the positive has most of the probability, what is left of it keeps its digits.
+            loss = torch.where(positive > _SMALL_POSITIVE, torch.log1p(rest / positive), loss)
+        if smoothing:
+            loss = (1 - smoothing) * loss + smoothing * (log_normaliser - sums / count)
         if self.gradients:
             factor = share / self.batch.anchors
-            total.exp_()
+            pull = 1.0 if positive is None else rest / total - smoothing
             for part in parts:
-                self._add_gradients(part, begin, end, factor, factor / total, smoothing * factor / count)
-        return loss
+                self._add_gradients(part, begin, end, factor, factor / total, smoothing * factor / count, pull)
+        return loss.squeeze(1) + first.extra
 
     def _part(self, direction: Direction, begin: int, end: int, *, is_labelled: bool) -> _Part:
         """The logits of one direction, and its labels if it has them."""
         setting, batch = self.setting, self.batch
         from_documents, to_documents = _DIRECTIONS[direction]
-        scores = self.embeddings[from_documents][begin:end] @ self.embeddings[to_documents].mT
+        scores = self._product(direction, self.embeddings[from_documents][begin:end], self.embeddings[to_documents])
         check_domain("in_batch_loss", setting.link, scores)
         if not batch.teaches_all:
             check_nonnegative("in_batch_loss", setting.link, scores)
@@ -531,7 +620,14 @@ class _Pass:
         return part
 
     def _add_gradients(
-        self, part: _Part, begin: int, end: int, factor: float, row_factor: Tensor, smoothed: Tensor
+        self,
+        part: _Part,
+        begin: int,
+        end: int,
+        factor: float,
+        row_factor: Tensor,
+        smoothed: Tensor,
+        pull: Tensor | float,
     ) -> None:
         """Add the gradients of the embeddings that a part's scores come from.
 
@@ -542,6 +638,7 @@ class _Pass:
             factor: The weight of an anchor's loss.
             row_factor: What makes weighted probabilities of the part's weights, one number an anchor.
             smoothed: The label that smoothing gives every candidate, weighted.
+            pull: How much of the own labels the weights lack.
         """
         weights = part.logits
         smoothing = self.setting.options.label_smoothing
@@ -562,10 +659,10 @@ class _Pass:
         to_left, to_right = self.gradients[part.from_documents][begin:end], self.gradients[part.to_documents]
         to_left.addcmul_(weights @ right, row_factor)
         to_right.addmm_(weights.mT, left * row_factor)
-        for column, pull in part.own_pulls(1 - smoothing):
-            pull = (factor * pull).unsqueeze(1)
-            to_left.addcmul_(pull, right[column : column + end - begin])
-            to_right[column : column + end - begin].addcmul_(pull, left)
+        for column, gradient in part.own_gradients(pull):
+            gradient = (factor * gradient).unsqueeze(1)
+            to_left.addcmul_(gradient, right[column : column + end - begin])
+            to_right[column : column + end - begin].addcmul_(gradient, left)
 
 
 @dataclass
@@ -577,19 +674,21 @@ class _Part:
         slope: `scale h` of every candidate, or one number for all.
         own: The column of the first anchor's own document of each kind (or own query); the others' lie diagonally.
         left_out: Candidates left out; None if none is.
+        teaches: Whether a teacher gave the labels.
         expected_logit: The mean logit under the label.
         extra: How much the loss is more than the cross entropy.
         dense_labels: The label of every candidate, where a teacher gave one.
         dense_calibration: The gradient of the calibration term, likewise.
     """
 
-    setting: _Setting
+    setting: InBatchSetting
     from_documents: bool
     to_documents: bool
     own: list[int]
     logits: Tensor
     slope: Tensor | float
     left_out: Tensor | None = None
+    teaches: bool = False
     expected_logit: Tensor | float = 0.0
     extra: Tensor | float = 0.0
     dense_labels: Tensor | None = None
@@ -623,7 +722,8 @@ class _Part:
         """Take labels, of all candidates or of the first own ones, whose scores are given."""
         y = targets.probabilities
         logits = self.logits if all_candidates else _own_entries(self.logits, self.own[: y.shape[1]])
-        self.expected_logit = (y * torch.where(y > 0, logits, 0)).sum(1)
+        self.teaches = targets.scores is not None
+        self.expected_logit = (y * torch.where(y > 0, logits, 0)).sum(1, keepdim=True)
         self.extra = targets.constant
         calibration = None
         if targets.scores is not None and self.setting.calibrates:
@@ -638,11 +738,20 @@ class _Part:
         else:
             self._own_labels, self._own_calibration = y, calibration
 
-    def own_pulls(self, share: float) -> list[tuple[int, Tensor]]:
-        """For each own candidate with a label its column, and the gradient of its score that the Softmax lacks."""
+    def take_positive(self) -> Tensor | None:
+        """Take the positive's weight out of the matrix, if the label is one positive; None if a teacher labels."""
+        if self.teaches or self._own_labels is None:
+            return None
+        weights = _diagonal(self.logits, self.own[0])
+        positive = weights.unsqueeze(1).clone()
+        weights.zero_()
+        return positive
+
+    def own_gradients(self, pull: Tensor | float) -> list[tuple[int, Tensor]]:
+        """For each own candidate with a label its column, and the gradient of its score that the weights lack."""
         if self._own_labels is None:
             return []
-        pulls = -share * self._own_labels
+        pulls = -pull * self._own_labels
         labelled = self.own[: pulls.shape[1]]
         pulls = pulls * (_own_entries(self.slope, labelled) if isinstance(self.slope, Tensor) else self.slope)
         if self._own_calibration is not None:
@@ -654,8 +763,10 @@ class _Part:
 
 
 def _plain(
-    queries: Tensor, documents: Tensor, batch: _Batch, setting: _Setting, similarity: SimilarityMatrix
+    queries: Tensor, documents: Tensor, batch: _Batch, setting: InBatchSetting, similarity: SimilarityMatrix
 ) -> Tensor:
+    if setting.normalize:
+        queries, documents = (torch.nn.functional.normalize(matrix, dim=1) for matrix in (queries, documents))
     begin, end = batch.begin, batch.end
     anchors = torch.arange(begin, end, device=queries.device)
     positives = documents[begin:end]

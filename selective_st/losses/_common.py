@@ -11,10 +11,10 @@ from typing import Any, cast
 import torch
 from sentence_transformers import util
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.autograd import Function
 
 from selective_st.functional._common import check_link
-from selective_st.links import ConstantLink, ExponentialLink, Interval, Link
+from selective_st.links import ConstantLink, ExponentialLink, Interval, Link, _apply
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,9 +33,9 @@ PAPER_CITATION = """
 # Where a similarity function cannot leave a range, labels outside it are a mistake.
 _COSINES: tuple[SimilarityFunction, ...] = (torch.cosine_similarity, util.pairwise_cos_sim, util.cos_sim)
 _DOT_PRODUCTS: tuple[SimilarityFunction, ...] = (util.pairwise_dot_score, util.dot_score)
-_PAIRWISE_INSTEAD: dict[Any, str] = {util.cos_sim: "pairwise_cos_sim", util.dot_score: "pairwise_dot_score"}
 # A teacher's cosine of 1.0000001 is a rounding error, not a label of another scale.
 _RANGE_TOLERANCE = 1e-4
+_SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 
 
 MAP_SCORES = (
@@ -59,12 +59,10 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
     with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
         anchors, *others = (column.float() if column.dtype.itemsize < 4 else column for column in embeddings)
-        if len(others) > 1 and (is_cosine(similarity_fct) or is_dot_product(similarity_fct)):
-            # All documents in one product, rather than one after the other.
-            documents = torch.stack(others, dim=1)
-            if is_cosine(similarity_fct):
-                anchors, documents = normalize(anchors, dim=-1), normalize(documents, dim=-1)
-            return torch.bmm(documents, anchors.unsqueeze(-1)).squeeze(-1)
+        if len(others) > 1 and is_cosine(similarity_fct):
+            return _apply(_ListOfCosines, anchors, *others)
+        if len(others) > 1 and is_dot_product(similarity_fct):
+            return _apply(_ListOfDotProducts, anchors, *others)
         scores = [similarity_fct(anchors, other) for other in others]
     if scores[0].shape != anchors.shape[:1]:
         name = getattr(similarity_fct, "__name__", repr(similarity_fct))
@@ -73,6 +71,51 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
             f"{tuple(scores[0].shape)}. Use a pairwise function, such as sentence_transformers.util.pairwise_cos_sim."
         )
     return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
+
+
+class _ListOfDotProducts(Function):
+    """The dot products of each anchor with its documents: one node of the graph, instead of one for each document."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, *documents: Tensor) -> Tensor:
+        ctx.save_for_backward(anchors, *documents)
+        return torch.stack([(anchors * document).sum(-1) for document in documents], dim=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        anchors, *documents = ctx.saved_tensors
+        return _gradients_of_dot_products(gradients[0], anchors, documents)
+
+
+def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: list[Tensor]) -> tuple[Tensor, ...]:
+    factors = gradient.unsqueeze(-1).unbind(1)
+    to_anchors = factors[0] * documents[0]
+    for factor, document in zip(factors[1:], documents[1:], strict=True):
+        to_anchors = torch.addcmul(to_anchors, factor, document)
+    return to_anchors, *(factor * anchors for factor in factors)
+
+
+class _ListOfCosines(Function):
+    """As `_ListOfDotProducts`, for cosines."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, *documents: Tensor) -> Tensor:
+        ctx.save_for_backward(anchors, *documents)
+        norms = [column.norm(dim=-1).clamp_min_(_SMALLEST_NORM) for column in (anchors, *documents)]
+        products = torch.stack([(anchors * document).sum(-1) for document in documents], dim=1)
+        return products.div_(torch.stack(norms[1:], dim=1)).div_(norms[0].unsqueeze(1))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        columns = ctx.saved_tensors
+        norms = [column.norm(dim=-1, keepdim=True).clamp_min(_SMALLEST_NORM) for column in columns]
+        units = [column / norm for column, norm in zip(columns, norms, strict=True)]
+        to_units = _gradients_of_dot_products(gradients[0], units[0], units[1:])
+        # What points along an embedding only changes its length.
+        return tuple(
+            (to_unit - (to_unit * unit).sum(-1, keepdim=True) * unit) / norm
+            for to_unit, unit, norm in zip(to_units, units, norms, strict=True)
+        )
 
 
 def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
@@ -119,16 +162,14 @@ def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> N
             f"{owner}: similarity_fct must be a function of two tensors, got {similarity_fct!r}. "
             f"Use for example sentence_transformers.util.{example}."
         )
-    for matrix, row_by_row in _PAIRWISE_INSTEAD.items():
-        if pairwise and similarity_fct is matrix:
+    for matrix, row_by_row in (("cos_sim", "pairwise_cos_sim"), ("dot_score", "pairwise_dot_score")):
+        wrong, right = (matrix, row_by_row) if pairwise else (row_by_row, matrix)
+        if similarity_fct is getattr(util, wrong):
+            does, must = "compares all with all", "give one score a row"
+            if not pairwise:
+                does, must = "gives one score a row", "compare all with all"
             raise ValueError(
-                f"{owner}: similarity_fct must give one score a row, but {matrix.__name__} compares all with "
-                f"all. Use sentence_transformers.util.{row_by_row}."
-            )
-        if not pairwise and getattr(similarity_fct, "__name__", None) == row_by_row:
-            raise ValueError(
-                f"{owner}: similarity_fct must compare all with all, but {row_by_row} gives one score a row. Use "
-                f"sentence_transformers.util.{matrix.__name__}."
+                f"{owner}: similarity_fct must {must}, but {wrong} {does}. Use sentence_transformers.util.{right}."
             )
 
 

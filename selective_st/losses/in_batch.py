@@ -18,17 +18,17 @@ from sentence_transformers.sentence_transformer.losses import (
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
 from sentence_transformers.util.environment import is_dist_initialized
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from selective_st._validation import finite_number
-from selective_st.functional import in_batch_loss
 from selective_st.functional._common import check_nonnegative
 from selective_st.functional.in_batch import (
     Direction,
     HardnessMode,
     InBatchOptions,
+    InBatchSetting,
     PartitionMode,
     SimilarityMatrix,
+    in_batch_loss_of_setting,
 )
 from selective_st.links import Link
 from selective_st.losses._common import (
@@ -236,14 +236,9 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
         if not rows:
             raise ValueError(f"{owner}: got an empty batch; sentence_features must hold at least one row.")
         target_scores = self._target_scores(labels, rows, len(embeddings) - 1)
-        columns, similarity_fct = embeddings, None
-        if is_cosine(self.similarity_fct):
-            with torch.autocast(embeddings[0].device.type, enabled=False):
-                columns = [
-                    normalize(column.float() if column.dtype.itemsize < 4 else column, dim=-1) for column in embeddings
-                ]
-        elif not is_dot_product(self.similarity_fct):
-            similarity_fct = self.similarity_fct
+        columns = embeddings
+        cosine = is_cosine(self.similarity_fct)
+        similarity_fct = None if cosine or is_dot_product(self.similarity_fct) else self.similarity_fct
         begin = 0
         if self.gather_across_devices:
             if not is_dist_initialized():
@@ -259,29 +254,17 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
                 if document_ids is not None:
                     document_ids = [all_gather(ids) for ids in document_ids]
         queries, *documents = columns
-        return self._in_batch_loss(
+        setting = InBatchSetting(
+            self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=cosine
+        )
+        return in_batch_loss_of_setting(
+            setting,
             queries,
             documents,
             rows=(begin, begin + rows),
             target_scores=target_scores,
             document_ids=None if document_ids is None else torch.cat(document_ids),
             similarity_fct=similarity_fct,
-        )
-
-    def _in_batch_loss(self, queries: Tensor, documents: list[Tensor], **batch: Any) -> Tensor:
-        return in_batch_loss(
-            queries,
-            documents,
-            self.link,
-            self.scale,
-            directions=self.directions,
-            partition_mode=self.partition_mode,
-            hardness_mode=self.hardness_mode,
-            hardness_strength=self.hardness_strength,
-            label_smoothing=self.label_smoothing,
-            calibration=self.calibration,
-            calibration_link=self.calibration_link,
-            **batch,
         )
 
     def _target_scores(self, labels: object, rows: int, documents: int) -> Tensor | None:
@@ -500,7 +483,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         loss = self.compute_loss_from_embeddings(embeddings, labels, self._ids_of_batch)
         if not with_backward:
             return loss
-        loss.backward()
+        # Outside autocast, where the trainer calls backward too: otherwise it would multiply in half precision.
+        with torch.autocast(loss.device.type, enabled=False):
+            loss.backward()
         return loss.detach()
 
     def get_config_dict(self) -> dict[str, Any]:
