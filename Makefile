@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint types docs accuracy bench-step clean
+.PHONY: help demo test lint types docs accuracy bench-step bench-losses clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -37,6 +37,9 @@ accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 dig
 
 bench-step: $(INSTALLED)  ## Print what a training step costs, against CosineSimilarityLoss.
 	$(BIN)/python benchmarks/step_cost.py
+
+bench-losses: $(INSTALLED)  ## Print what the losses on pairs, lists and batches cost, in time and memory.
+	$(BIN)/python benchmarks/loss_cost.py
 
 clean:  ## Remove the virtual environment and everything generated.
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
-    from selective_st.data import GradedPairs
+    from selective_st.data import By, GradedPairs
     from selective_st.focus import Focus
-    from selective_st.training import Report, Settings
+    from selective_st.training import LossKind, Report, Settings
 
 app = typer.Typer(
     name="selective-st",
@@ -37,8 +37,18 @@ _CARD_FILE = "README.md"
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _MAXIMUM_SEEDS = 100
 
+_RANKING_HEADINGS = {"map": "MAP ↑", "mrr@10": "MRR@10 ↑", "ndcg@10": "nDCG@10 ↑"}
+_LIST_SIZE = 16
+_POSITIVE_FROM = 0.8
+
 _DATA_HELP = (
-    "Graded sentence pairs: a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
+    "Sentence pairs with a label (graded, or 0/1): a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on "
+    "the Hugging Face hub."
+)
+# The names stand in the table of losses, which takes a while to load.
+_LOSS_HELP = (
+    "pointwise: each pair; pairwise: a better against a worse candidate of a text; listwise: all candidates of a text; "
+    "in-batch: positives against the rest of the batch; cached-in-batch: the same for large batches. Or a class's name."
 )
 
 
@@ -65,6 +75,7 @@ class _Job:
 
     data: str
     output: Path
+    loss: str = "pointwise"
     focus: str = "high"
     score_range: tuple[float, float] | None = None
     columns: list[str] | None = None
@@ -77,6 +88,9 @@ class _Job:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rates: tuple[float, ...] | None = None
+    temperature: float | None = None
+    list_size: int | None = None
+    positive_from: float = _POSITIVE_FROM
     overwrite: bool = False
 
 
@@ -86,6 +100,7 @@ def train(
     output: Annotated[Path, typer.Option(help="Folder for the model, its card, the metrics and the picture.")] = Path(
         "selective-model"
     ),
+    loss: Annotated[str, typer.Option(help=_LOSS_HELP)] = "pointwise",
     focus: Annotated[
         str,
         typer.Option(help="Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."),
@@ -98,50 +113,72 @@ def train(
         Optional[str],  # noqa: UP045
         typer.Option(
             metavar="TEXT1,TEXT2,LABEL",
-            help="The columns to use: names, or numbers counted from 1. [default: if clear]",
+            help="The columns to use: names, or numbers counted from 1. Default: the only choice, if there is one.",
         ),
     ] = None,
     header: Annotated[
         Optional[bool],  # noqa: UP045
         typer.Option(
-            "--header/--no-header", help="Whether a CSV has a header row. [default: if its first row has no number]"
+            "--header/--no-header", help="Whether a CSV has a header row. Default: if its first row holds no number."
         ),
     ] = None,
     eval_data: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Pairs that choose learning rates and seeds. [default: 10 % of DATA, set aside]"),
+        typer.Option(help="Pairs that choose learning rates and seeds. Default: 10 % of DATA, set aside."),
     ] = None,
     test_data: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Pairs that are reported and choose nothing. [default: 10 % of DATA, set aside]"),
+        typer.Option(help="Pairs that are reported and choose nothing. Default: 10 % of DATA, set aside."),
     ] = None,
     model: Annotated[
         str,
         typer.Option(help="Path or hub name of a SentenceTransformer, or 'static': embeddings trained from nothing."),
     ] = "static",
     compare: Annotated[
-        bool, typer.Option("--compare", help="Train the built-in losses for graded pairs too, at equal work.")
+        bool, typer.Option("--compare", help="Train the built-in losses for the same data too, at equal work.")
     ] = False,
     seeds: Annotated[int, typer.Option(min=1, max=_MAXIMUM_SEEDS, help="How many runs with each setting.")] = 1,
     epochs: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Passes over the training pairs. [default: 5 for static, else 1]"),
+        typer.Option(min=1, help="Passes over the training pairs. Default: 5 for static, else 1."),
     ] = None,
     batch_size: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=2, help="Pairs in a step. [default: 64 for static, else 32]"),
+        typer.Option(
+            min=2,
+            help="Rows in a step. Default: 64 for static, else 32; lists 16 and 8; cached-in-batch 128.",
+        ),
     ] = None,
     learning_rates: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
             metavar="LR,...",
-            help="Learning rates to choose from, for every loss alike. [default: 0.003,0.01,0.03,0.1 for static, else "
-            "1e-5,2e-5,5e-5]",
+            help="Learning rates to choose from, for every loss alike. Default: 0.003,0.01,0.03,0.1 for static, else "
+            "1e-5,2e-5,5e-5.",
         ),
     ] = None,
+    temperature: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            help="By which score differences are divided; smaller looks only at the top. Not for pointwise. "
+            "Default: 0.1; in-batch 0.05."
+        ),
+    ] = None,
+    list_size: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=2, help=f"Most candidates in a list (listwise), triplets of a text (pairwise). Default: {_LIST_SIZE}."
+        ),
+    ] = None,
+    positive_from: Annotated[
+        float, typer.Option(help="From which label, after --score-range, a candidate counts as positive.")
+    ] = _POSITIVE_FROM,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")] = False,
 ) -> None:
-    """Train an embedding model on graded sentence pairs, so that the scores that matter come out right.
+    """Train an embedding model on labelled sentence pairs, so that the scores that matter come out right.
+
+    Where a text stands in several pairs (a question and its answers), these are its candidates: losses for lists and
+    triplets learn from them, and rankings are evaluated.
 
     Prints one table of metrics on the test split, and writes the best model with its card, metrics.json and a picture.
     """
@@ -150,6 +187,7 @@ def train(
             _Job(
                 data=data,
                 output=output,
+                loss=loss,
                 focus=focus,
                 score_range=_two_numbers("--score-range", score_range),
                 columns=None if columns is None else [name.strip() for name in columns.split(",")],
@@ -162,6 +200,9 @@ def train(
                 epochs=epochs,
                 batch_size=batch_size,
                 learning_rates=_positive_numbers("--learning-rates", learning_rates),
+                temperature=temperature,
+                list_size=list_size,
+                positive_from=positive_from,
                 overwrite=overwrite,
             )
         )
@@ -249,7 +290,7 @@ def _is_from_the_user(error: BaseException | None) -> bool:
 def _console() -> Console:
     # Tables must stay readable where the width is not known, as in a log file.
     console = Console()
-    return console if console.is_terminal else Console(width=max(console.width, 110))
+    return console if console.is_terminal else Console(width=max(console.width, 140))
 
 
 def _two_numbers(option: str, text: str | None) -> tuple[float, float] | None:
@@ -296,49 +337,97 @@ def _train(job: _Job) -> None:
     with console.status("Loading libraries ..."):
         from selective_st.focus import parse_focus
         from selective_st.training import (
-            BATCH_SIZES,
             EPOCHS,
             LEARNING_RATES,
             STATIC,
             Settings,
             count_runs,
+            loss_kind,
+            no_static_message,
+            prepare,
             steps_of_run,
             train_and_compare,
         )
+    kind = loss_kind(job.loss)
+    _check_options(job, kind)
     focus = parse_focus(job.focus)
-    train_split, eval_split, test_split = _read_splits(job)
-    for pairs in (train_split, eval_split, test_split):
-        for note in pairs.notes:
-            console.print(f"[dim]·[/] {escape(note)}")
+    is_static = job.model == STATIC
+    if is_static and not kind.takes_static:
+        raise ValueError(no_static_message(kind, job.model))
+    link = kind.link(focus)
+    train_split, eval_split, test_split, by = _read_splits(job, kind)
 
-    kind = STATIC if job.model == STATIC else "pretrained"
-    rates = job.learning_rates or LEARNING_RATES[kind]
+    model = STATIC if is_static else "pretrained"
+    rates = job.learning_rates or LEARNING_RATES[model]
     settings = Settings(
         model=job.model,
-        epochs=job.epochs or EPOCHS[kind],
-        batch_size=job.batch_size or BATCH_SIZES[kind],
+        epochs=job.epochs or EPOCHS[model],
+        batch_size=job.batch_size or kind.batch_sizes[model],
         learning_rates=tuple(rates),
         seeds=job.seeds,
         compare=job.compare,
+        loss=kind.name,
+        temperature=job.temperature or kind.temperature,
+        list_size=job.list_size or _LIST_SIZE,
+        positive_from=job.positive_from,
     )
+    task = prepare(train_split, eval_split, test_split, by, focus, settings)
+    focus, examples = task.focus, task.examples
+    notes = [note for pairs in (train_split, eval_split, test_split) for note in pairs.notes] + task.notes
+    if examples.distinct_anchors is not None:
+        # No text may stand twice in a batch, and each batch is to be another choice of the texts.
+        largest = max(2, min(examples.distinct_anchors // 2, len(examples)))
+        if settings.batch_size > largest:
+            settings = replace(settings, batch_size=largest)
+            notes.append(
+                f"batch size {largest}: there are only {examples.distinct_anchors:,} different texts to put in a batch"
+            )
+    for note in notes:
+        console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
     runs = count_runs(settings)
+    steps = steps_of_run(examples, settings)
     console.print(
-        f"[dim]·[/] {len(train_split):,} pairs to train, {len(eval_split):,} to choose, {len(test_split):,} to test; "
-        f"{runs} run{'s' if runs > 1 else ''} of {settings.epochs} epoch{'s' if settings.epochs > 1 else ''}, batch "
-        f"size {settings.batch_size}, learning rates {', '.join(f'{rate:g}' for rate in rates)}"
+        f"[dim]·[/] {len(examples):,} {examples.noun} to train, {len(eval_split):,} pairs to choose, "
+        f"{len(test_split):,} to test; {runs} run{'s' if runs > 1 else ''} of {settings.epochs} "
+        f"epoch{'s' if settings.epochs > 1 else ''}, batch size {settings.batch_size}, learning rates "
+        f"{', '.join(f'{rate:g}' for rate in rates)}"
     )
-    console.print(f"[dim]·[/] focus {escape(focus.name)}: {escape(repr(focus.link))}", soft_wrap=True)
+    console.print(
+        f"[dim]·[/] focus {escape(focus.name)}: "
+        + (f"the default link of {kind.selective}" if link is None else escape(repr(link))),
+        soft_wrap=True,
+    )
+    if settings.temperature is not None:
+        console.print(f"[dim]·[/] temperature {settings.temperature:g} (scale {1 / settings.temperature:g})")
+    if settings.compare and kind.builtins_note:
+        console.print(f"[dim]·[/] compared with {', '.join(kind.builtins)} ({kind.builtins_note})")
 
     with new_folder(job.output, overwrite=job.overwrite) as folder:
-        with _Progress(console, runs, runs * steps_of_run(len(train_split), settings)) as progress:
-            report = train_and_compare(
-                train_split, eval_split, test_split, focus, settings, folder, progress.on_run, progress.on_step
-            )
+        with _Progress(console, runs, runs * steps) as progress:
+            report = train_and_compare(task, settings, folder, progress.on_run, progress.on_step)
         _write_results(folder, report, focus, settings, job)
     _print_results(console, report, focus, settings, len(test_split))
     console.print(f"model    {job.output}", soft_wrap=True, markup=False, highlight=False)
     for label, name in (("card", _CARD_FILE), ("metrics", _METRICS_FILE), ("picture", _PICTURE_FILE)):
         console.print(f"{label:8} {job.output / name}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _check_options(job: _Job, kind: LossKind) -> None:
+    """Refuse options that are out of range, or mean nothing for the loss."""
+    from selective_st._validation import finite_number
+
+    if job.temperature is not None:
+        if kind.temperature is None:
+            raise ValueError(
+                f"--temperature means nothing for --loss {kind.name}; leave it out, or choose another loss."
+            )
+        finite_number("train", "--temperature", job.temperature, positive=True)
+    if job.list_size is not None and not kind.takes_list_size:
+        raise ValueError(f"--list-size means nothing for --loss {kind.name}; leave it out, or choose listwise.")
+    if not 0 < job.positive_from <= 1:
+        raise ValueError(
+            f"--positive-from must lie above 0, up to 1, the scale of the mapped labels; got {job.positive_from:g}."
+        )
 
 
 def _be_quiet() -> None:
@@ -357,8 +446,11 @@ def _be_quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def _read_splits(job: _Job) -> tuple[GradedPairs, GradedPairs, GradedPairs]:
-    """The training, eval and test pairs: as given, or splits of the hub dataset, or set aside from the data."""
+def _read_splits(job: _Job, kind: LossKind) -> tuple[GradedPairs, GradedPairs, GradedPairs, By | None]:
+    """The training, eval and test pairs: as given, or splits of the hub dataset, or set aside from the data.
+
+    And how they make groups of candidates of one text; what is set aside keeps these together.
+    """
     from selective_st.data import hub_splits, read_pairs
 
     read = partial(read_pairs, columns=job.columns, score_range=job.score_range, header=job.header)
@@ -366,6 +458,9 @@ def _read_splits(job: _Job) -> tuple[GradedPairs, GradedPairs, GradedPairs]:
     if available and "train" not in available:
         raise ValueError(f"{job.data} has no split named train; it has {', '.join(available)}.")
     train_split = read(job.data)
+    by = train_split.grouping()
+    if by == "either" and not kind.groups:
+        by = None  # a few texts that occur again do not make graded pairs a set of questions
     chosen: list[GradedPairs] = []
     for seed, (name, given, split_names) in enumerate(
         (("test", job.test_data, ("test",)), ("eval", job.eval_data, ("validation", "dev", "eval")))
@@ -376,9 +471,9 @@ def _read_splits(job: _Job) -> tuple[GradedPairs, GradedPairs, GradedPairs]:
         elif own is not None:
             chosen.append(read(job.data, split=own))
         else:
-            train_split, part = train_split.split(name, _HELD_OUT, seed)
+            train_split, part = train_split.split(name, _HELD_OUT, seed, by)
             chosen.append(part)
-    return train_split, chosen[1], chosen[0]
+    return train_split, chosen[1], chosen[0], by
 
 
 class _Progress:
@@ -437,8 +532,9 @@ def _write_results(folder: Path, report: Report, focus: Focus, settings: Setting
     from selective_st.plotting import plot_error_by_score_bin
 
     results = {
+        "loss": report.selective,
         "focus": focus.name,
-        "link": focus.link.get_config_dict(),
+        "link": report.link,
         "main_metric": focus.main_metric,
         "data": {"train": job.data, "eval": job.eval_data, "test": job.test_data, "score_range": job.score_range},
         "settings": asdict(settings),
@@ -455,6 +551,8 @@ def _write_results(folder: Path, report: Report, focus: Focus, settings: Setting
 
 def _heading(metric: str) -> str:
     """`ap_ge_0.95` as a person reads it."""
+    if metric in _RANKING_HEADINGS:
+        return _RANKING_HEADINGS[metric]
     parts = metric.split("_")
     if parts[0] == "ap":
         return f"AP gold {'≥' if parts[1] == 'ge' else '≤'} {parts[2]} ↑"
@@ -475,20 +573,22 @@ def _print_results(console: Console, report: Report, focus: Focus, settings: Set
     from rich import box
     from rich.table import Table
 
-    from selective_st.training import SELECTIVE
-
     seeds = f"mean of {settings.seeds} seeds ± 95 % interval" if settings.seeds > 1 else "1 seed"
     metrics = focus.shown_metrics
-    table = Table(title=f"Test split, {test_rows:,} pairs: {seeds}", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("loss (learning rate)", no_wrap=True)
+    ranked = report.untrained.get("questions")
+    questions = f", {ranked:,.0f} questions" if ranked else ""
+    table = Table(
+        title=f"Test split, {test_rows:,} pairs{questions}: {seeds}", box=box.SIMPLE_HEAD, title_justify="left"
+    )
+    table.add_column("loss (learning rate)", overflow="fold")
     for metric in metrics:
         table.add_column(_heading(metric), justify="right", no_wrap=True)
     table.add_row("untrained", *(_cell((report.untrained[metric], float("nan"))) for metric in metrics), style="dim")
     for loss, rate in report.chosen_rates.items():
-        style = "bold" if loss == SELECTIVE else ""
+        style = "bold" if loss == report.selective else ""
         cells = (_cell(report.mean(loss, metric)) for metric in metrics)
         table.add_row(f"{loss} ({rate:g})", *cells, style=style)
-    others = [loss for loss in report.chosen_rates if loss != SELECTIVE]
+    others = [loss for loss in report.chosen_rates if loss != report.selective]
     if others:
         table.add_section()
         for loss in others:

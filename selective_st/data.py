@@ -1,20 +1,27 @@
-"""Graded sentence pairs from the user's files: read, checked, and mapped to the score's range.
+"""Graded sentence pairs from the user's files: read, checked, mapped to the score's range, and laid out for a loss.
 
-Nothing is guessed in silence: what was decided about a header row, the columns and the labels is in the notes.
+Nothing is guessed in silence: what was decided about a header row, the columns, the labels and the layout is in the
+notes.
 """
 
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datasets
+import numpy as np
 from datasets import Dataset
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import GroupShuffleSplit
 
 from selective_st._validation import score_interval
 from selective_st.links import Interval
@@ -25,10 +32,53 @@ PAIR_COLUMNS = ("sentence1", "sentence2", "score")
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 _COSINE_RANGE = Interval(-1.0, 1.0)
 _SHOWN = 5  # bad rows shown in an error
+_MOSTLY = 0.5  # of the rows that share their first text with another make it questions with their answers
+_TIE = 1e-9  # labels such as 4 / 5 shall reach the threshold 0.8 whatever their last bit
+
+_ENOUGH_NEGATIVES = 0.9  # of the positives must have a hard negative, for the rest to be left out
+
+By = Literal["first", "either"]
 
 
 class DataError(ValueError):
     """Something is wrong with the user's data; the message says what, where, and what mends it."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A text with the texts that it is paired with.
+
+    Attributes:
+        anchor: The text.
+        others: Its candidates.
+        labels: The label of each candidate.
+        rows: The row that each candidate comes from.
+    """
+
+    anchor: str
+    others: list[str] = field(default_factory=list)
+    labels: list[float] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training data in the layout that a loss takes.
+
+    Attributes:
+        dataset: The columns of the layout, in the order that the loss takes them.
+        noun: What a row is called, in the plural.
+        notes: What was decided, with counts.
+        distinct_anchors: How many rows a batch can hold where it may hold no text twice; None where it may.
+    """
+
+    dataset: Dataset
+    noun: str
+    notes: list[str] = field(default_factory=list)
+    distinct_anchors: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
 
 
 @dataclass(frozen=True)
@@ -63,13 +113,47 @@ class GradedPairs:
         """The scores."""
         return list(self.dataset["score"])
 
-    def split(self, name: str, fraction: float, seed: int = 0) -> tuple[GradedPairs, GradedPairs]:
+    def grouping(self) -> By | None:
+        """How the pairs make groups of candidates for one text.
+
+        Returns:
+            `"first"` where most rows share their first text with another row (questions with their answers); else
+            `"either"` where some text occurs in several pairs, on whichever side; else None.
+        """
+        count = Counter(self.sentences1)
+        if sum(number for number in count.values() if number > 1) >= _MOSTLY * len(self):
+            return "first"
+        return "either" if any(len(group.rows) > 1 for group in self.groups("either")) else None
+
+    def groups(self, by: By) -> list[Group]:
+        """The groups of the pairs, in the order of their first rows; also those of a single pair.
+
+        Args:
+            by: `"first"`: a group for each first text, with the second texts as candidates. `"either"`: a group for
+                each text, with the texts it is paired with as candidates, so that a pair counts in two groups.
+
+        Returns:
+            The groups.
+        """
+        groups: dict[str, Group] = {}
+        for row, (first, second, label) in enumerate(zip(self.sentences1, self.sentences2, self.scores, strict=True)):
+            sides = [(first, second), (second, first)] if by == "either" and first != second else [(first, second)]
+            for anchor, other in sides:
+                group = groups.setdefault(anchor, Group(anchor))
+                group.others.append(other)
+                group.labels.append(label)
+                group.rows.append(row)
+        return list(groups.values())
+
+    def split(self, name: str, fraction: float, seed: int = 0, by: By | None = None) -> tuple[GradedPairs, GradedPairs]:
         """Set a random fraction of the rows aside.
 
         Args:
             name: What the part set aside is called.
-            fraction: How much of the rows it gets.
+            fraction: How much it gets: of the rows, or of their groups.
             seed: Which random part.
+            by: Keep rows together that share their first text (`"first"`), or any text, also by way of other rows
+                (`"either"`). Default: each row for itself.
 
         Returns:
             The rest, and the part set aside.
@@ -77,16 +161,42 @@ class GradedPairs:
         Raises:
             DataError: If there are too few rows for it.
         """
-        count = max(1, round(len(self) * fraction))
-        if len(self) - count < 1:
+        if by is None:
+            members, what = np.arange(len(self)), "row(s)"
+        else:
+            members, what = self._clusters(by), "group(s) of rows that share a text"
+        clusters = len(np.unique(members))
+        count = max(1, round(clusters * fraction))
+        if clusters - count < 1:
             raise DataError(
-                f"{self.name} has {len(self)} row(s), too few to set some aside as the {name} split. Give the splits "
+                f"{self.name} has {clusters} {what}, too few to set some aside as the {name} split. Give the splits "
                 "as files: --eval-data FILE --test-data FILE."
             )
-        parts = self.dataset.train_test_split(test_size=count, seed=seed)
-        note = f"{count:,} of {len(self):,} rows of {self.name} set aside at random as the {name} split (seed {seed})"
-        rest = GradedPairs(parts["train"], self.name, [*self.notes, note])
-        return rest, GradedPairs(parts["test"], f"{name} split of {self.name}")
+        if by is None:
+            parts = self.dataset.train_test_split(test_size=count, seed=seed)
+            rest, part, kept = parts["train"], parts["test"], ""
+        else:
+            rows = next(GroupShuffleSplit(1, test_size=count, random_state=seed).split(members, groups=members))
+            rest, part = (self.dataset.select(index) for index in rows)
+            shared = "the first text" if by == "first" else "a text"
+            kept = f", rows that share {shared} together"
+        note = (
+            f"{len(part):,} of {len(self):,} rows of {self.name} set aside at random as the {name} split (seed "
+            f"{seed}{kept})"
+        )
+        return GradedPairs(rest, self.name, [*self.notes, note]), GradedPairs(part, f"{name} split of {self.name}")
+
+    def _clusters(self, by: By) -> np.ndarray[Any, np.dtype[Any]]:
+        """For each row the number of its cluster."""
+        first = np.unique(self.sentences1, return_inverse=True)[1]
+        if by == "first":
+            return first
+        both = np.unique([*self.sentences1, *self.sentences2], return_inverse=True)[1]
+        first, second = both[: len(self)], both[len(self) :]
+        texts = int(both.max()) + 1
+        graph = coo_array((np.ones(len(self)), (first, second)), shape=(texts, texts))
+        labels: np.ndarray[Any, np.dtype[Any]] = connected_components(graph, directed=False)[1]
+        return labels[first]
 
 
 def read_pairs(
@@ -351,3 +461,208 @@ def _checked_scores(label: str, name: str, values: Any, score_range: tuple[float
             f"{scores[outside[0] - 1]:g}. The labels go from {low:g} to {high:g}."
         )
     return [(score - bottom) / (top - bottom) for score in scores]
+
+
+def as_pairs(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
+    """The pairs as they are: sentence1, sentence2, score.
+
+    Args:
+        pairs: What was read.
+        by: Not used.
+        list_size: Not used.
+        positive_from: Not used.
+
+    Returns:
+        The pairs.
+    """
+    return Examples(pairs.dataset, "pairs")
+
+
+def as_lists(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
+    """One list a text: anchor, doc_1, ..., doc_n and the n labels; shorter lists are filled up with "" and NaN.
+
+    The candidates with a label from `positive_from` come first (where that parts a list in two; else those with the
+    highest label), as many as leave room for another; then the others in the order of the file.
+
+    Args:
+        pairs: What was read.
+        by: How the pairs make groups: `GradedPairs.grouping`.
+        list_size: The most candidates in a list.
+        positive_from: From which label a candidate counts as positive.
+
+    Returns:
+        The lists.
+
+    Raises:
+        DataError: If there is no text with candidates of different labels.
+    """
+    groups, notes = _comparable_groups(pairs, by, "lists")
+    lists = []
+    for group in groups:
+        positives, others = _parted(group, positive_from)
+        positives = positives[: list_size - 1]
+        lists.append((group, [*positives, *others[: list_size - len(positives)]]))
+    width = max(len(chosen) for _, chosen in lists)
+    documents = [[*(group.others[i] for i in chosen), *[""] * (width - len(chosen))] for group, chosen in lists]
+    labels = [[*(group.labels[i] for i in chosen), *[math.nan] * (width - len(chosen))] for group, chosen in lists]
+    columns: dict[str, Any] = {"anchor": [group.anchor for group, _ in lists]}
+    columns |= {f"doc_{k + 1}": [texts[k] for texts in documents] for k in range(width)}
+    sizes = [len(chosen) for _, chosen in lists]
+    left_out = sum(len(group.others) for group in groups) - sum(sizes)
+    long = sum(len(group.others) > list_size for group in groups)
+    notes.append(
+        f"{pairs.name}: {_count(len(lists), 'list')} of {min(sizes)} to {max(sizes)} candidates, {sum(sizes):,} in all"
+        + (f"; {left_out:,} more of {_count(long, 'long list')} left out (--list-size {list_size})" if left_out else "")
+    )
+    return Examples(Dataset.from_dict({**columns, "label": labels}), "lists", notes)
+
+
+def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
+    """Triplets of a text, a candidate with a higher and one with a lower label: anchor, positive, negative.
+
+    The pairs of candidates with the largest differences of labels come first; where these are equal, the positives take
+    turns, each with another negative.
+
+    Args:
+        pairs: What was read.
+        by: How the pairs make groups: `GradedPairs.grouping`.
+        list_size: The most triplets of a text.
+        positive_from: From which label a candidate counts as positive, where there are more than `list_size`.
+
+    Returns:
+        The triplets.
+
+    Raises:
+        DataError: If there is no text with candidates of different labels.
+    """
+    groups, notes = _comparable_groups(pairs, by, "triplets")
+    rows = []
+    possible = 0
+    for group in groups:
+        labels = group.labels
+        possible += _ordered_pairs(labels)
+        parts = [part[:list_size] for part in _parted(group, positive_from)]
+        chosen = [(i, place) for part in parts for place, i in enumerate(part)]
+        found = [
+            (labels[low] - labels[high], (b - a) % len(parts[1]), high, low)
+            for (high, a), (low, b) in itertools.permutations(chosen, 2)
+            if labels[high] > labels[low] + _TIE
+        ]
+        found.sort(key=lambda entry: entry[:2])
+        rows += [(group.anchor, group.others[high], group.others[low]) for _, _, high, low in found[:list_size]]
+    notes.append(
+        f"{pairs.name}: {_count(len(rows), 'triplet')} of {_count(len(groups), 'text')}"
+        + (f"; {possible - len(rows):,} more left out (--list-size {list_size})" if possible > len(rows) else "")
+    )
+    columns = dict(zip(("anchor", "positive", "negative"), map(list, zip(*rows, strict=True)), strict=True))
+    return Examples(Dataset.from_dict(columns), "triplets", notes, len({anchor for anchor, _, _ in rows}))
+
+
+def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
+    """Pairs with a high label: anchor, positive, and a hard negative where there are enough.
+
+    Args:
+        pairs: What was read.
+        by: How the pairs make groups, in which hard negatives are looked for: `GradedPairs.grouping`.
+        list_size: Not used.
+        positive_from: The smallest label of a positive; what is below may be a hard negative.
+
+    Returns:
+        The pairs of a first text and its positive. If at least 90 % have a hard negative (a candidate of the same text
+        with a label below), the others are left out, and it is the third column.
+
+    Raises:
+        DataError: If no label is high enough.
+    """
+    candidates = {group.anchor: group for group in pairs.groups(by)} if by else {}
+    used: Counter[str] = Counter()
+    rows: list[tuple[str, str, str | None]] = []
+    for first, second, label in zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True):
+        if label >= positive_from - _TIE:
+            group = candidates.get(first, Group(first))
+            negatives = [
+                text for text, other in zip(group.others, group.labels, strict=True) if other < positive_from - _TIE
+            ]
+            # Another one for each positive of the same text.
+            rows.append((first, second, negatives[used[first] % len(negatives)] if negatives else None))
+            used[first] += 1
+    if not rows:
+        raise DataError(
+            f"{pairs.name}: no pair has a label of at least {positive_from:g} (they go from {min(pairs.scores):g} to "
+            f"{max(pairs.scores):g}), so there is no positive. Lower --positive-from, or mend --score-range."
+        )
+    count = f"{pairs.name}: {_count(len(rows), 'pair')} with a label of at least {positive_from:g} are positives"
+    complete = [(first, second, negative) for first, second, negative in rows if negative is not None]
+    names = ["anchor", "positive"]
+    if len(complete) >= _ENOUGH_NEGATIVES * len(rows):
+        left_out = len(rows) - len(complete)
+        notes = [
+            f"{count}; each with a hard negative, a candidate of the same text with a lower label"
+            + (f" ({left_out:,} without one left out)" if left_out else "")
+        ]
+        names.append("negative")
+        texts = [list(column) for column in zip(*complete, strict=True)]
+    else:
+        some = f"only {len(complete):,} of them have" if complete else "none of them has"
+        notes = [f"{count}, without hard negatives: {some} a candidate of the same text with a lower label"]
+        texts = [[row[0] for row in rows], [row[1] for row in rows]]
+    dataset = Dataset.from_dict(dict(zip(names, texts, strict=True)))
+    return Examples(dataset, "positives", notes, len(set(texts[0])))
+
+
+def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[list[Group], list[str]]:
+    """The groups with candidates of different labels, each candidate once; and notes."""
+    mend = (
+        "Give data in which a text has several others with different labels (such as a question and its answers), or "
+        "train with --loss pointwise."
+    )
+    if by is None:
+        raise DataError(f"{pairs.name}: no text occurs in several pairs, so there are no {noun} to make. {mend}")
+    merged = [_without_repeats(group) for group in pairs.groups(by)]
+    several = [group for group in merged if len(group.others) > 1]
+    groups = [group for group in several if max(group.labels) > min(group.labels) + _TIE]
+    single, equal = len(merged) - len(several), len(several) - len(groups)
+    side = "first text" if by == "first" else "text on either side, as first texts hardly repeat"
+    left_out = [f"{single:,} with a single candidate"] if single else []
+    left_out += [f"{equal:,} whose labels are all equal"] if equal else []
+    note = f"{pairs.name}: {_count(len(merged), 'group')} by {side}"
+    if left_out:
+        note += f"; left out: {', '.join(left_out)}"
+    repeats = sum(len(group.others) for group in pairs.groups(by)) - sum(len(group.others) for group in merged)
+    if repeats:
+        note += f"; {_count(repeats, 'repeated candidate')} taken once, with the highest label"
+    if not groups:
+        raise DataError(
+            f"{note}. So there are no {noun} to make: no text has two candidates with different labels. {mend}"
+        )
+    return groups, [note]
+
+
+def _without_repeats(group: Group) -> Group:
+    """The group with each candidate once, with its highest label."""
+    best: dict[str, tuple[float, int]] = {}
+    for text, label, row in zip(group.others, group.labels, group.rows, strict=True):
+        if text not in best or label > best[text][0]:
+            best[text] = (label, row)
+    if len(best) == len(group.others):
+        return group
+    return Group(group.anchor, list(best), [label for label, _ in best.values()], [row for _, row in best.values()])
+
+
+def _parted(group: Group, positive_from: float) -> tuple[list[int], list[int]]:
+    """The positives by falling label, and the others in order; both of a group with different labels have some."""
+    low, high = min(group.labels), max(group.labels)
+    threshold = positive_from if low < positive_from - _TIE and high >= positive_from - _TIE else high
+    positives = [i for i, label in enumerate(group.labels) if label >= threshold - _TIE]
+    others = [i for i, label in enumerate(group.labels) if label < threshold - _TIE]
+    return sorted(positives, key=lambda i: -group.labels[i]), others
+
+
+def _ordered_pairs(labels: list[float]) -> int:
+    """How many pairs of labels differ."""
+    alike = Counter(labels).values()
+    return (len(labels) ** 2 - sum(number**2 for number in alike)) // 2
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

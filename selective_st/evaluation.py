@@ -2,7 +2,7 @@
 
 The usual single number (Spearman over all pairs) hides just what a selective loss changes, so these look at the regions
 that matter: average precision of the pairs whose gold score reaches a threshold, error and bias within a region, rank
-correlation inside it.
+correlation inside it. For questions with candidates: how high the positives stand in each question's ranking.
 
     >>> from selective_st.evaluation import region_metrics
     >>> metrics = region_metrics(gold=[0.0, 0.5, 0.9, 1.0], predicted=[0.1, 0.4, 0.8, 0.9], at_least=(0.9,))
@@ -24,14 +24,17 @@ import numpy.typing as npt
 from scipy.stats import pearsonr, spearmanr
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.util import SimilarityFunction
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, ndcg_score
 
-from selective_st._validation import score_interval
+from selective_st._validation import finite_number, score_interval
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["ScoreRegionEvaluator", "error_by_score_bin", "region_metrics"]
+__all__ = ["RANKING_METRICS", "ScoreRegionEvaluator", "error_by_score_bin", "ranking_metrics", "region_metrics"]
+
+RANKING_METRICS = ("map", "mrr@10", "ndcg@10")
+_CUTOFF = 10
 
 _Floats = npt.NDArray[np.float64]
 # Gold scores such as 4.75 / 5 shall reach the threshold 0.95 whatever their last bit.
@@ -116,6 +119,72 @@ def region_metrics(
     return metrics
 
 
+def ranking_metrics(
+    groups: Sequence[Sequence[int]],
+    labels: Sequence[float],
+    scores: Sequence[float],
+    *,
+    positive_from: float = 0.8,
+) -> dict[str, float]:
+    """How high the positives stand in each question's ranking, averaged over the questions.
+
+    Questions without a positive or without another candidate are left out: every ranking of theirs is as good. Ties
+    never favour the model: average precision takes tied candidates together, as scikit-learn does; the reciprocal rank
+    puts a positive behind everything that is tied with it; nDCG is the mean over all orders of the tied.
+
+    Args:
+        groups: For each question the rows of its candidates.
+        labels: The gold label of each row. nDCG takes them as gains (0 where negative); the other metrics ask only
+            which are positive.
+        scores: The predicted score of each row.
+        positive_from: From which label a candidate counts as positive.
+
+    Returns:
+        `map` (mean average precision), `mrr@10`, `ndcg@10`, and `questions`, how many were averaged over; with none,
+        the metrics are NaN.
+
+    Raises:
+        ValueError: If labels and scores are empty, differ in length, or hold NaN or infinity; if a row is out of range.
+
+    Example:
+        >>> metrics = ranking_metrics([[0, 1, 2]], labels=[1, 0, 0], scores=[0.5, 0.7, 0.2])
+        >>> metrics["map"], metrics["mrr@10"], round(metrics["ndcg@10"], 3), metrics["questions"]
+        (0.5, 0.5, 0.631, 1)
+    """
+    gold, predicted = _scores("labels", labels), _scores("scores", scores)
+    if gold.shape != predicted.shape:
+        raise ValueError(f"labels and scores must have the same length, got {len(gold)} and {len(predicted)}.")
+    finite_number("ranking_metrics", "positive_from", positive_from)
+    found: list[tuple[float, float, float]] = []
+    for rows in _questions(groups, gold, positive_from):
+        label, score = gold[rows], predicted[rows]
+        relevant = label >= positive_from - _TIE
+        # The rank of the best positive, behind all others that score as high.
+        rank = 1 + int((score[~relevant] >= score[relevant].max()).sum())
+        found.append(
+            (
+                float(average_precision_score(relevant, score)),
+                1 / rank if rank <= _CUTOFF else 0.0,
+                float(ndcg_score(np.maximum(label, 0)[None], score[None], k=_CUTOFF)),
+            )
+        )
+    means = np.mean(found, axis=0).tolist() if found else [math.nan] * len(RANKING_METRICS)
+    return {**dict(zip(RANKING_METRICS, means, strict=True)), "questions": len(found)}
+
+
+def _questions(groups: Sequence[Sequence[int]], gold: _Floats, positive_from: float) -> list[npt.NDArray[np.intp]]:
+    """The rows of each question that has a positive and another candidate."""
+    questions = []
+    for group in groups:
+        rows = np.asarray(group, dtype=np.intp)
+        if rows.size and not (rows.min() >= 0 and rows.max() < len(gold)):
+            raise ValueError(f"groups must hold rows from 0 to {len(gold) - 1}, got {rows.min()} to {rows.max()}.")
+        relevant = gold[rows] >= positive_from - _TIE
+        if relevant.any() and not relevant.all():
+            questions.append(rows)
+    return questions
+
+
 def error_by_score_bin(
     gold: Sequence[float], predicted: Sequence[float], *, bins: int = 10, score_range: tuple[float, float] = (0.0, 1.0)
 ) -> list[dict[str, float]]:
@@ -173,6 +242,8 @@ class ScoreRegionEvaluator(BaseEvaluator):
         name: A name for the data set, put before each metric's name.
         show_progress_bar: Whether encoding shows a progress bar.
         write_csv: Whether to append the metrics to a CSV file where the trainer gives an output path.
+        groups: For each question the rows of its candidates; then the metrics of `ranking_metrics` are reported too.
+        positive_from: From which gold score a candidate of a question counts as positive.
 
     Raises:
         ValueError: If the lists differ in length, are empty, or the scores are not finite; or if `main_metric` is not
@@ -198,6 +269,8 @@ class ScoreRegionEvaluator(BaseEvaluator):
         name: str = "",
         show_progress_bar: bool = False,
         write_csv: bool = True,
+        groups: Sequence[Sequence[int]] = (),
+        positive_from: float = 0.8,
     ) -> None:
         for argument, value in (("sentences1", sentences1), ("sentences2", sentences2)):
             if isinstance(value, str):
@@ -213,6 +286,7 @@ class ScoreRegionEvaluator(BaseEvaluator):
         self.sentences1, self.sentences2 = list(sentences1), list(sentences2)
         self.scores = _scores("scores", scores)
         self.at_least, self.at_most, self.regions = tuple(at_least), tuple(at_most), tuple(regions)
+        self.groups, self.positive_from = [list(rows) for rows in groups], positive_from
         self.batch_size = batch_size
         self.name = name
         self.show_progress_bar = show_progress_bar
@@ -225,9 +299,9 @@ class ScoreRegionEvaluator(BaseEvaluator):
                 main_metric = f"ap_ge_{max(self.at_least):g}"
             elif self.at_most:
                 main_metric = f"ap_le_{min(self.at_most):g}"
-        self.metric_names = list(self._metrics(self.scores))
-        # Bias and count have no better end.
-        names = [metric for metric in self.metric_names if not metric.startswith(("bias", "count"))]
+        self.metric_names = list(self.metrics(self.scores))
+        # Bias and counts have no better end.
+        names = [metric for metric in self.metric_names if not metric.startswith(("bias", "count", "questions"))]
         if main_metric not in names:
             raise ValueError(
                 f"ScoreRegionEvaluator: main_metric must be one of {', '.join(names)}, got {main_metric!r}."
@@ -235,14 +309,20 @@ class ScoreRegionEvaluator(BaseEvaluator):
         self.primary_metric = f"{name}_{main_metric}" if name else main_metric
         self.greater_is_better = not main_metric.startswith("rmse")
 
-    def _metrics(self, predicted: Any) -> dict[str, float]:
-        return region_metrics(
-            self.scores,  # type: ignore[arg-type]  # an array serves as a sequence
-            predicted,
-            at_least=self.at_least,
-            at_most=self.at_most,
-            regions=self.regions,
-        )
+    def metrics(self, predicted: Any) -> dict[str, float]:
+        """The metrics of scores that someone predicted.
+
+        Args:
+            predicted: One score for each pair.
+
+        Returns:
+            The metrics of `region_metrics`, and with `groups` those of `ranking_metrics`.
+        """
+        gold: Any = self.scores  # an array serves as a sequence
+        metrics = region_metrics(gold, predicted, at_least=self.at_least, at_most=self.at_most, regions=self.regions)
+        if self.groups:
+            metrics |= ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
+        return metrics
 
     def predict(self, model: SentenceTransformer) -> _Floats:
         """The model's similarity for each pair.
@@ -277,7 +357,7 @@ class ScoreRegionEvaluator(BaseEvaluator):
             steps: The step, for the CSV file.
 
         Returns:
-            The metrics of `region_metrics`, each name preceded by `name`.
+            The metrics, each name preceded by `name`.
         """
         return self.report(model, self.predict(model), output_path, epoch, steps)
 
@@ -299,9 +379,9 @@ class ScoreRegionEvaluator(BaseEvaluator):
             steps: The step, for the CSV file.
 
         Returns:
-            The metrics of `region_metrics`, each name preceded by `name`.
+            The metrics, each name preceded by `name`.
         """
-        metrics = self._metrics(predicted)
+        metrics = self.metrics(predicted)
         if output_path is not None and self.write_csv:
             os.makedirs(output_path, exist_ok=True)
             path = os.path.join(output_path, self.csv_file)
@@ -322,8 +402,9 @@ class ScoreRegionEvaluator(BaseEvaluator):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The settings that the model card shows."""
-        return {
+        config: dict[str, Any] = {
             "at_least": list(self.at_least),
             "at_most": list(self.at_most),
             "regions": [list(region) for region in self.regions],
         }
+        return {**config, "positive_from": self.positive_from} if self.groups else config

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
+from selective_st.evaluation import RANKING_METRICS
 from selective_st.links import (
     Link,
     extreme_scores,
@@ -19,6 +21,8 @@ from selective_st.links import (
 
 _PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
 _NAMES = ", ".join(_PRESETS)
+_RANKING = RANKING_METRICS[0]  # of these it chooses
+_DEFAULT = "high"
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class Focus:
         regions: The score regions that matter.
         at_least: Thresholds t for the average precision of pairs with gold >= t.
         at_most: Thresholds t for the average precision of pairs with gold <= t.
-        main_metric: The metric that chooses learning rates and seeds on the eval split.
+        score_metric: The metric of the scores that matters most.
+        ranking: Whether the rankings of questions are evaluated: shown, or also used to choose.
     """
 
     name: str
@@ -39,7 +44,42 @@ class Focus:
     regions: tuple[tuple[float, float], ...]
     at_least: tuple[float, ...]
     at_most: tuple[float, ...]
-    main_metric: str
+    score_metric: str
+    ranking: Literal["no", "shown", "chooses"] = "no"
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that chooses learning rates and seeds on the eval split."""
+        return _RANKING if self.ranking == "chooses" else self.score_metric
+
+    @property
+    def value_link(self) -> Link | None:
+        """The link for lists and batches, of mean value 1; None for `high`, which their losses have by default.
+
+        Raises:
+            ValueError: If the link has no positive mean on the scores from 0 to 1.
+        """
+        if self.name == _DEFAULT:
+            return None
+        try:
+            return self.link.normalized(0.0, 1.0, of="value")
+        except ValueError as error:
+            raise ValueError(
+                f"--focus {self.name}: the losses for lists, triplets and batches need a link that is positive on the "
+                f"scores from 0 to 1, so that a higher score counts for more. {error} Use --focus high or middle, or a "
+                'link\'s JSON such as \'{"type": "ExponentialLink", "scale": 3}\'; or train with --loss pointwise.'
+            ) from None
+
+    def with_ranking(self, *, chooses: bool) -> Focus:
+        """This focus where the data are questions with candidates.
+
+        Args:
+            chooses: Whether the mean average precision over the questions chooses learning rates and seeds.
+
+        Returns:
+            The focus, which shows the ranking's metrics too.
+        """
+        return replace(self, ranking="chooses" if chooses else "shown")
 
     @property
     def greater_is_better(self) -> bool:
@@ -52,8 +92,10 @@ class Focus:
         names = [f"ap_ge_{t:g}" for t in sorted(self.at_least, reverse=True)]
         names += [f"ap_le_{t:g}" for t in sorted(self.at_most)]
         names += [f"rmse_{low:g}_{high:g}" for low, high in self.regions]
-        names.sort(key=lambda name: name != self.main_metric)
-        return [*names, "spearman"]
+        names.sort(key=lambda name: name != self.score_metric)
+        if self.ranking == "chooses":
+            return [*RANKING_METRICS, names[0]]
+        return [*names, "spearman", _RANKING] if self.ranking == "shown" else [*names, "spearman"]
 
 
 def parse_focus(text: str) -> Focus:

@@ -32,7 +32,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
@@ -90,6 +90,9 @@ _NODE_WEIGHTS = [weight / 2 for weight in _NODE_WEIGHTS]
 _PANELS = 32
 _PANEL_NODES = [(panel + node) / _PANELS for panel in range(_PANELS) for node in _NODES]
 _PANEL_WEIGHTS = [weight / _PANELS for _ in range(_PANELS) for weight in _NODE_WEIGHTS]
+# Over many scores it is integrated once, over the panels of a table.
+_TABLE_PANELS = 512
+_FEW_SCORES = 2**15
 _PRECISE = (torch.float32, torch.float64)
 # Below this relative difference of h(p) and h(s), subtracting them loses too many digits.
 _CANCELLATION = 5e-3
@@ -635,7 +638,27 @@ class Link:
     def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
         """`scale * H(z)` and its slope `scale * h(z)`, in the dtype of z, for score matrices; z may be overwritten."""
         precise = _to_working_precision(z)
-        return (scale * self._potential(precise)).to(z), (scale * self(precise)).to(z)
+        potential = self._potential if z.numel() <= _FEW_SCORES else self._potential_of_many
+        return (scale * potential(precise)).to(z), (scale * self(precise)).to(z)
+
+    def _potential_of_many(self, z: Tensor) -> Tensor:
+        """The potential by a table: integrated once from panel to panel of the scores' range, then within a panel."""
+        low, high = (float(end) for end in z.aminmax())
+        edges = torch.linspace(low, high, _TABLE_PANELS + 1, dtype=z.dtype, device=z.device)
+        width = (high - low) / _TABLE_PANELS
+        rises = width * _integrate(lambda t: self(edges[:-1, None] + t * width), edges)
+        table = self._potential(edges[:1]) + torch.cat([torch.zeros_like(edges[:1]), rises.cumsum(0)])
+        potential = torch.empty_like(z)
+        for scores, place in zip(z.view(-1).split(_FEW_SCORES), potential.view(-1).split(_FEW_SCORES), strict=True):
+            panel = ((scores - low) / width).nan_to_num().long().clamp(0, _TABLE_PANELS - 1) if width else 0
+            start = edges[panel].expand_as(scores).unsqueeze(-1)
+            step = scores.unsqueeze(-1) - start
+            inside = _integrate(partial(self._between, start, step), scores)
+            place.copy_(table[panel] + step.squeeze(-1) * inside)
+        return potential
+
+    def _between(self, start: Tensor, step: Tensor, t: Tensor) -> Tensor:
+        return self(start + t * step)
 
     def _sensitivity(self, z: Tensor) -> Tensor:
         differentiable = torch.is_grad_enabled() and z.requires_grad
@@ -1519,23 +1542,28 @@ class LinearOutsideLink(Link):
         _set(self, low=low, high=high, domain=domain)
         _check_depth(self)
 
+    @property
     def _sides(self) -> list[tuple[bool, float, float]]:
         """Each end that is given: whether it is the upper one, the score, and the slope there."""
-        ends = [(upper, end) for upper, end in ((False, self.low), (True, self.high)) if end is not None]
-        slopes = self.link.sensitivity(torch.tensor([end for _, end in ends], dtype=torch.float64)).tolist()
-        return [(upper, end, slope) for (upper, end), slope in zip(ends, slopes, strict=True)]
+        sides: list[tuple[bool, float, float]] | None = self.__dict__.get("_known_sides")
+        if sides is None:
+            ends = [(upper, end) for upper, end in ((False, self.low), (True, self.high)) if end is not None]
+            slopes = self.link.sensitivity(torch.tensor([end for _, end in ends], dtype=torch.float64)).tolist()
+            sides = [(upper, end, slope) for (upper, end), slope in zip(ends, slopes, strict=True)]
+            _set(self, _known_sides=sides)
+        return sides
 
     def _beyond(self, z: Tensor) -> list[tuple[float, Tensor]]:
         """For each end that is given, the slope there, and how far the scores lie beyond it: <= 0 below, >= 0 above."""
         return [
-            (slope, (z - end).clamp(min=0) if upper else (z - end).clamp(max=0)) for upper, end, slope in self._sides()
+            (slope, (z - end).clamp(min=0) if upper else (z - end).clamp(max=0)) for upper, end, slope in self._sides
         ]
 
     @property
     @override
     def range(self) -> Interval:
         low, high = self.link.range
-        for upper, end, slope in self._sides():
+        for upper, end, slope in self._sides:
             value = float(self.link(torch.tensor(end, dtype=torch.float64)))
             if upper:
                 high = math.inf if slope > 0 else value
@@ -1574,7 +1602,7 @@ class LinearOutsideLink(Link):
         inner_p, inner_s = p.clamp(self.low, self.high), s.clamp(self.low, self.high)
         divergence, difference = self.link._matching(inner_p, inner_s)
         divergence = divergence + (p - inner_p) * difference
-        for upper, edge, slope in self._sides():
+        for upper, edge, slope in self._sides:
             start, end = (s.clamp(min=edge), p.clamp(min=edge)) if upper else (s.clamp(max=edge), p.clamp(max=edge))
             divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2
             difference = difference + slope * (end - start)

@@ -1,8 +1,8 @@
 """The main job: train on graded pairs with a selective loss, and compare it with the built-in losses.
 
-One run trains one model with one loss, learning rate and seed. `train_and_compare` does all runs at equal work (same
-model, data, order of batches, steps), chooses each loss's learning rate on the eval split, and reports on the test
-split.
+What differs from loss to loss is one row of a table, `LOSSES`. One run trains one model with one loss, learning rate
+and seed. `train_and_compare` does all runs at equal work (same model, data, order of batches, steps), chooses each
+loss's learning rate on the eval split, and reports on the test split.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 import math
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,27 +25,250 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
+from sentence_transformers.base.losses import has_static_embedding_input
+from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer import losses as builtin_losses
+from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from sentence_transformers.sentence_transformer.training_args import BatchSamplers
+from sentence_transformers.util import pairwise_cos_sim
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from torch import nn
+from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 
-from selective_st.data import GradedPairs
-from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, region_metrics
+from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
+from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.focus import Focus
-from selective_st.losses import SelectivePointwiseLoss
+from selective_st.links import Link
+from selective_st.losses import (
+    CachedSelectiveMultipleNegativesRankingLoss,
+    SelectiveListwiseLoss,
+    SelectiveMultipleNegativesRankingLoss,
+    SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
+)
 
 STATIC = "static"
 _STATIC_DIMENSION = 256
 _STATIC_VOCABULARY = 10_000
 # Learning rates for tables trained from nothing are a thousand times those for fine-tuning a transformer.
 LEARNING_RATES = {STATIC: (0.003, 0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5e-5)}
-BATCH_SIZES = {STATIC: 64, "pretrained": 32}
 EPOCHS = {STATIC: 5, "pretrained": 1}
-SELECTIVE = "SelectivePointwiseLoss"
+_FEW_QUESTIONS = 20
+_TRIPLET_MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
 
 LossFactory = Callable[[SentenceTransformer], nn.Module]
+Layout = Callable[[GradedPairs, "By | None", int, float], Examples]
+
+
+class PaddedLists(nn.Module):
+    """A built-in loss for lists of one length, on lists that are filled up with NaN: each at its own length.
+
+    Args:
+        loss: The loss; it must have `compute_loss_from_embeddings`.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss: Any = loss
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        """The mean over the lists.
+
+        Args:
+            sentence_features: Tokenized features, one dict for each column.
+            labels: Labels of shape (batch_size, n); NaN, after the others, where a list has ended.
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        embeddings = embed_columns(self.loss.model, sentence_features)
+        lengths = (~labels.isnan()).sum(dim=1)
+        losses = []
+        for length in lengths.unique().tolist():
+            rows = lengths == length
+            columns = [column[rows] for column in embeddings[: length + 1]]
+            losses.append(self.loss.compute_loss_from_embeddings(columns, labels[rows, :length]) * rows.sum())
+        return torch.stack(losses).sum() / len(labels)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The settings of the loss within."""
+        config: dict[str, Any] = self.loss.get_config_dict()
+        return config
+
+
+def _ranking_loss(name: str) -> Callable[[SentenceTransformer, float], nn.Module]:
+    return lambda model, temperature: getattr(builtin_losses, name)(model, scale=1 / temperature)
+
+
+def _distill(model: SentenceTransformer, temperature: float) -> nn.Module:
+    return PaddedLists(builtin_losses.DistillKLDivLoss(model, pairwise_cos_sim, temperature=temperature))
+
+
+def _triplet(model: SentenceTransformer, temperature: float) -> nn.Module:
+    return builtin_losses.TripletLoss(model, TripletDistanceMetric.COSINE, _TRIPLET_MARGIN)
+
+
+def _build_builtin(
+    build: Callable[[SentenceTransformer, float], nn.Module], temperature: float, model: SentenceTransformer
+) -> nn.Module:
+    return build(model, temperature)
+
+
+@dataclass(frozen=True)
+class LossKind:
+    """What `--loss` means: a row of the table of losses.
+
+    Attributes:
+        name: Its name on the command line.
+        loss_class: The selective loss.
+        build: Makes it, from the model, the link and the temperature.
+        layout: What it takes, made from graded pairs.
+        builtins: The built-in losses of that layout, each made from the model and the temperature.
+        builtins_note: Their settings, where these are not the defaults.
+        chosen_by: What chooses learning rates and seeds: the focus's metric, or the ranking where there are questions.
+        temperature: The default; None if it has none.
+        takes_list_size: Whether `--list-size` means anything.
+        batch_sizes: The default number of rows in a step.
+        takes_static: Whether it trains static embeddings.
+        groups: Whether the layout asks for other candidates of the same text.
+        link: The link that a focus means for it; None for the loss's default.
+    """
+
+    name: str
+    loss_class: type[nn.Module]
+    build: Callable[[SentenceTransformer, Link | None, float], nn.Module]
+    layout: Layout
+    builtins: dict[str, Callable[[SentenceTransformer, float], nn.Module]]
+    builtins_note: str = ""
+    chosen_by: Literal["focus", "ranking"] = "ranking"
+    temperature: float | None = 0.1
+    takes_list_size: bool = True
+    batch_sizes: dict[str, int] = field(default_factory=lambda: {STATIC: 64, "pretrained": 32})
+    takes_static: bool = True
+    groups: bool = True
+    link: Callable[[Focus], Link | None] = lambda focus: focus.value_link
+
+    @property
+    def selective(self) -> str:
+        """The name of the loss's class."""
+        return self.loss_class.__name__
+
+    def factories(self, focus: Focus, settings: Settings) -> dict[str, LossFactory]:
+        """For each loss to train, by name, how to make it for a model; the selective one first.
+
+        Args:
+            focus: What matters.
+            settings: Whether the built-in losses are among them, and the temperature.
+
+        Returns:
+            The factories.
+        """
+        temperature = 1.0 if settings.temperature is None else settings.temperature  # not used if it has none
+        link = self.link(focus)
+        found: dict[str, LossFactory] = {self.selective: lambda model: self.build(model, link, temperature)}
+        if settings.compare:
+            found |= {name: partial(_build_builtin, build, temperature) for name, build in self.builtins.items()}
+        return found
+
+
+LOSSES = (
+    LossKind(
+        name="pointwise",
+        loss_class=SelectivePointwiseLoss,
+        build=lambda model, link, temperature: SelectivePointwiseLoss(model, link=link),
+        layout=as_pairs,
+        builtins={
+            "CosineSimilarityLoss": lambda model, temperature: builtin_losses.CosineSimilarityLoss(model),
+            "CoSENTLoss": lambda model, temperature: builtin_losses.CoSENTLoss(model),
+            "AnglELoss": lambda model, temperature: builtin_losses.AnglELoss(model),
+        },
+        chosen_by="focus",
+        temperature=None,
+        takes_list_size=False,
+        groups=False,
+        link=lambda focus: focus.link,
+    ),
+    LossKind(
+        name="pairwise",
+        loss_class=SelectivePairwiseLoss,
+        build=lambda model, link, temperature: SelectivePairwiseLoss(
+            model, pairwise_cos_sim, link=link, temperature=temperature
+        ),
+        layout=as_triplets,
+        builtins={
+            "TripletLoss": _triplet,
+            "MultipleNegativesRankingLoss": lambda model, temperature: builtin_losses.MultipleNegativesRankingLoss(
+                model
+            ),
+        },
+        builtins_note=f"TripletLoss with cosine distances and margin {_TRIPLET_MARGIN:g}",
+    ),
+    LossKind(
+        name="listwise",
+        loss_class=SelectiveListwiseLoss,
+        build=lambda model, link, temperature: SelectiveListwiseLoss(model, pairwise_cos_sim, temperature, link=link),
+        layout=as_lists,
+        builtins={
+            "DistillKLDivLoss": _distill,
+            "MarginMSELoss": lambda model, temperature: PaddedLists(
+                builtin_losses.MarginMSELoss(model, pairwise_cos_sim)
+            ),
+        },
+        builtins_note="with cosine similarities and the same temperature, each list at its own length",
+        batch_sizes={STATIC: 16, "pretrained": 8},
+    ),
+    LossKind(
+        name="in-batch",
+        loss_class=SelectiveMultipleNegativesRankingLoss,
+        build=lambda model, link, temperature: SelectiveMultipleNegativesRankingLoss(model, 1 / temperature, link=link),
+        layout=as_positives,
+        builtins={"MultipleNegativesRankingLoss": _ranking_loss("MultipleNegativesRankingLoss")},
+        builtins_note="with the same scale",
+        temperature=0.05,
+        takes_list_size=False,
+    ),
+    LossKind(
+        name="cached-in-batch",
+        loss_class=CachedSelectiveMultipleNegativesRankingLoss,
+        build=lambda model, link, temperature: CachedSelectiveMultipleNegativesRankingLoss(
+            model, 1 / temperature, link=link
+        ),
+        layout=as_positives,
+        builtins={"CachedMultipleNegativesRankingLoss": _ranking_loss("CachedMultipleNegativesRankingLoss")},
+        builtins_note="with the same scale",
+        temperature=0.05,
+        takes_list_size=False,
+        batch_sizes={STATIC: 128, "pretrained": 128},
+        takes_static=False,
+    ),
+)
+
+
+def loss_kind(name: str) -> LossKind:
+    """The row of the table of losses.
+
+    Args:
+        name: As on the command line, or the name of the class.
+
+    Returns:
+        The row.
+
+    Raises:
+        ValueError: If there is no such loss.
+
+    Example:
+        >>> loss_kind("listwise").loss_class.__name__
+        'SelectiveListwiseLoss'
+    """
+    for kind in LOSSES:
+        if name.strip() in (kind.name, kind.selective):
+            return kind
+    known = ", ".join(kind.name for kind in LOSSES)
+    raise ValueError(
+        f"--loss must be {known}, or the name of one of these classes: "
+        f"{', '.join(kind.selective for kind in LOSSES)}; got {name!r}."
+    )
 
 
 @dataclass(frozen=True)
@@ -54,10 +278,14 @@ class Settings:
     Attributes:
         model: `static`, or a path or hub name of a SentenceTransformer.
         epochs: Passes over the training pairs.
-        batch_size: Pairs in a step.
+        batch_size: Rows in a step.
         learning_rates: The grid, the same for every loss.
         seeds: How many seeds, counted from 0: of the initial weights (`static`) and of the order of the pairs.
         compare: Whether the built-in losses are trained too.
+        loss: The name of the selective loss on the command line.
+        temperature: Of the loss; None if it has none.
+        list_size: The most candidates in a list, and triplets of a text.
+        positive_from: From which label a candidate counts as positive.
     """
 
     model: str
@@ -66,6 +294,10 @@ class Settings:
     learning_rates: tuple[float, ...]
     seeds: int
     compare: bool
+    loss: str = "pointwise"
+    temperature: float | None = None
+    list_size: int = 16
+    positive_from: float = 0.8
 
 
 @dataclass
@@ -90,6 +322,8 @@ class Report:
         chosen_rates: For each loss, the learning rate that is best on the eval split.
         saved: The run whose model was saved.
         test_gold: The gold scores of the test split.
+        selective: The name of the selective loss.
+        link: The config of its link.
     """
 
     runs: list[Run]
@@ -97,6 +331,8 @@ class Report:
     chosen_rates: dict[str, float]
     saved: Run
     test_gold: list[float]
+    selective: str
+    link: dict[str, Any]
 
     def chosen(self, loss: str) -> list[Run]:
         """The runs of a loss at its chosen learning rate, by seed."""
@@ -109,7 +345,7 @@ class Report:
 
     def difference(self, loss: str, metric: str) -> tuple[float, float]:
         """The selective loss less another, seed by seed: mean, and half the width of its 95 % interval."""
-        pairs = zip(self.chosen(SELECTIVE), self.chosen(loss), strict=True)
+        pairs = zip(self.chosen(self.selective), self.chosen(loss), strict=True)
         return mean_and_interval([ours.test[metric] - other.test[metric] for ours, other in pairs])
 
     def error_by_bin(self, bins: int = 10) -> dict[str, list[dict[str, float]]]:
@@ -131,7 +367,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-serialisable data; NaN becomes None."""
         metrics = list(self.runs[0].test)
-        others = [loss for loss in self.chosen_rates if loss != SELECTIVE]
+        others = [loss for loss in self.chosen_rates if loss != self.selective]
 
         def entry(values: tuple[float, float]) -> dict[str, float]:
             return {"mean": values[0], "half_width_95": values[1]}
@@ -175,12 +411,6 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
         return float(array.mean()), math.nan
     quantile = float(stats.t.ppf(0.975, len(array) - 1))
     return float(array.mean()), quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
-
-
-def builtin_loss_factories() -> dict[str, LossFactory]:
-    """The built-in losses of Sentence Transformers for pairs with float scores, with their defaults."""
-    classes = (builtin_losses.CosineSimilarityLoss, builtin_losses.CoSENTLoss, builtin_losses.AnglELoss)
-    return {loss_class.__name__: loss_class for loss_class in classes}
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) -> Tokenizer:
@@ -263,7 +493,7 @@ class _StepCallback(TrainerCallback):
 def train_once(
     model: SentenceTransformer,
     loss: nn.Module,
-    train: GradedPairs,
+    examples: Examples,
     settings: Settings,
     learning_rate: float,
     seed: int,
@@ -275,20 +505,23 @@ def train_once(
     Args:
         model: The model.
         loss: The loss, made for this model.
-        train: The training pairs.
+        examples: The training data in the loss's layout.
         settings: Epochs and batch size.
         learning_rate: The peak learning rate, after 10 % of the steps; it then falls linearly to 0.
-        seed: The seed of the order of the pairs.
+        seed: The seed of the order of the rows.
         working_folder: Where the trainer may write.
         on_step: Called after each step.
     """
+    no_duplicates = examples.distinct_anchors is not None
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=learning_rate,
-        warmup_steps=math.ceil(0.1 * steps_of_run(len(train), settings)),
+        warmup_steps=math.ceil(0.1 * steps_of_run(examples, settings)),
         seed=seed,
+        batch_sampler=BatchSamplers.NO_DUPLICATES if no_duplicates else BatchSamplers.BATCH_SAMPLER,
+        dataloader_drop_last=no_duplicates,  # a last batch of a single row would have nothing to compare
         save_strategy="no",
         eval_strategy="no",
         logging_strategy="epoch",
@@ -298,7 +531,7 @@ def train_once(
     trainer = SentenceTransformerTrainer(
         model=model,
         args=arguments,
-        train_dataset=train.dataset,
+        train_dataset=examples.dataset,
         loss=loss,
         callbacks=[_StepCallback(on_step)],
     )
@@ -306,22 +539,113 @@ def train_once(
     trainer.train()
 
 
-def steps_of_run(rows: int, settings: Settings) -> int:
-    """How many steps a run takes on one device."""
-    return settings.epochs * math.ceil(rows / settings.batch_size)
+def steps_of_run(examples: Examples, settings: Settings) -> int:
+    """How many steps a run takes on one device.
+
+    Args:
+        examples: The training data.
+        settings: Epochs and batch size.
+
+    Returns:
+        The number.
+    """
+    if examples.distinct_anchors is not None:
+        return settings.epochs * (len(examples) // settings.batch_size)
+    return settings.epochs * math.ceil(len(examples) / settings.batch_size)
 
 
 def count_runs(settings: Settings) -> int:
     """How many runs the settings ask for."""
-    losses = 1 + (len(builtin_loss_factories()) if settings.compare else 0)
+    losses = 1 + (len(loss_kind(settings.loss).builtins) if settings.compare else 0)
     return losses * len(settings.learning_rates) * settings.seeds
 
 
+@dataclass(frozen=True)
+class Task:
+    """What is trained and evaluated.
+
+    Attributes:
+        train: The training pairs.
+        examples: The same, in the layout of the loss.
+        evaluators: For the `eval` and the `test` split.
+        focus: What matters, and which metrics show it.
+        notes: What was decided.
+    """
+
+    train: GradedPairs
+    examples: Examples
+    evaluators: dict[str, ScoreRegionEvaluator]
+    focus: Focus
+    notes: list[str]
+
+
+def prepare(
+    train: GradedPairs, evaluation: GradedPairs, test: GradedPairs, by: By | None, focus: Focus, settings: Settings
+) -> Task:
+    """Lay the training pairs out for the loss, and decide how the other splits are evaluated.
+
+    Args:
+        train: The training pairs.
+        evaluation: The pairs that choose learning rates and the saved seed.
+        test: The pairs that are reported, and choose nothing.
+        by: How the pairs make groups of candidates, if they do.
+        focus: The link, and the metrics of scores.
+        settings: The loss and its layout's sizes.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: If the layout cannot be had, or the metric that chooses is not defined on a split.
+    """
+    kind = loss_kind(settings.loss)
+    examples = kind.layout(train, by, settings.list_size, settings.positive_from)
+    splits = {"eval": evaluation, "test": test}
+    evaluators = {
+        name: ScoreRegionEvaluator(
+            pairs.sentences1,
+            pairs.sentences2,
+            pairs.scores,
+            at_least=focus.at_least,
+            at_most=focus.at_most,
+            regions=focus.regions,
+            main_metric=focus.score_metric,
+            name=name,
+            groups=[group.rows for group in pairs.groups(by)] if by else (),
+            positive_from=settings.positive_from,
+        )
+        for name, pairs in splits.items()
+    }
+    # What the gold scores say of themselves: a metric that is not defined for them cannot choose anything.
+    perfect = {name: evaluator.metrics(evaluator.scores) for name, evaluator in evaluators.items()}
+    questions = {name: int(metrics.get("questions", 0)) for name, metrics in perfect.items()}
+    notes = []
+    if all(questions.values()):
+        focus = focus.with_ranking(chooses=kind.chosen_by == "ranking")
+        counts = " and ".join(f"{number:,} in {splits[name].name}" for name, number in questions.items())
+        few = questions["eval"] < _FEW_QUESTIONS and kind.chosen_by == "ranking"
+        notes.append(
+            f"ranked as questions: {'first texts' if by == 'first' else 'texts on either side'} with a positive (label "
+            f"at least {settings.positive_from:g}) and another candidate, {counts}"
+            + ("; few to choose a learning rate by, a larger file with --eval-data would serve better" if few else "")
+        )
+    elif kind.chosen_by == "ranking":
+        notes.append(
+            "the eval and test splits do not both have texts with a positive and another candidate, so no ranking is "
+            f"evaluated; {focus.main_metric} chooses the learning rate"
+        )
+    for split, pairs in splits.items():
+        if math.isnan(perfect[split][focus.main_metric]):
+            raise ValueError(
+                f"{pairs.name} has no pair in the score region of the focus {focus.name!r}: {focus.main_metric} is not "
+                f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger "
+                f"file with --{split}-data, a --focus within these scores, or mend --score-range."
+            )
+    return Task(train, examples, evaluators, focus, [*examples.notes, *notes])
+
+
 def train_and_compare(
-    train: GradedPairs,
-    evaluation: GradedPairs,
-    test: GradedPairs,
-    focus: Focus,
+    task: Task,
     settings: Settings,
     folder: Path,
     on_run: Callable[[str, float, int], None] = lambda loss, learning_rate, seed: None,
@@ -333,10 +657,7 @@ def train_and_compare(
     runs with the selective loss, the model of the seed that is best on the eval split is saved.
 
     Args:
-        train: The training pairs.
-        evaluation: The pairs that choose learning rates and the saved seed.
-        test: The pairs that are reported, and choose nothing.
-        focus: The link, and the metrics.
+        task: The data, the evaluators and the focus.
         settings: What is the same for every run.
         folder: Where the model goes.
         on_run: Called before each run, with the loss's name, the learning rate and the seed.
@@ -344,36 +665,18 @@ def train_and_compare(
 
     Returns:
         The report.
+
+    Raises:
+        ValueError: If the model cannot be loaded or does not suit the loss, or every run has diverged.
     """
-    evaluators = {
-        name: ScoreRegionEvaluator(
-            pairs.sentences1,
-            pairs.sentences2,
-            pairs.scores,
-            at_least=focus.at_least,
-            at_most=focus.at_most,
-            regions=focus.regions,
-            main_metric=focus.main_metric,
-            name=name,
-        )
-        for name, pairs in (("eval", evaluation), ("test", test))
-    }
-    for split, pairs in (("eval", evaluation), ("test", test)):
-        # What the gold scores say of themselves: a metric that is not defined for them cannot choose anything.
-        perfect = region_metrics(
-            pairs.scores, pairs.scores, at_least=focus.at_least, at_most=focus.at_most, regions=focus.regions
-        )
-        if math.isnan(perfect[focus.main_metric]):
-            raise ValueError(
-                f"{pairs.name} has no pair in the score region of the focus {focus.name!r}: {focus.main_metric} is not "
-                f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger "
-                f"file with --{split}-data, a --focus within these scores, or mend --score-range."
-            )
-    make_model = model_maker(settings.model, train)
-    factories: dict[str, LossFactory] = {SELECTIVE: lambda model: SelectivePointwiseLoss(model, link=focus.link)}
-    if settings.compare:
-        factories |= builtin_loss_factories()
+    kind, focus, evaluators = loss_kind(settings.loss), task.focus, task.evaluators
+    make_model = model_maker(settings.model, task.train)
+    factories = kind.factories(focus, settings)
     model = make_model(0)
+    if not kind.takes_static and has_static_embedding_input(model):
+        raise ValueError(no_static_message(kind, settings.model))
+    own_loss: Any = factories[kind.selective](model)
+    link = own_loss.link.get_config_dict()
     untrained = _metrics(evaluators["test"], model, evaluators["test"].predict(model))
 
     working_folder = folder / "working"
@@ -384,7 +687,9 @@ def train_and_compare(
             for seed in range(settings.seeds):
                 on_run(loss_name, learning_rate, seed)
                 model = make_model(seed)
-                train_once(model, make_loss(model), train, settings, learning_rate, seed, working_folder, on_step)
+                train_once(
+                    model, make_loss(model), task.examples, settings, learning_rate, seed, working_folder, on_step
+                )
                 of_eval, of_test = (evaluators[split].predict(model) for split in ("eval", "test"))
                 run = Run(
                     loss_name,
@@ -396,7 +701,7 @@ def train_and_compare(
                 )
                 runs.append(run)
                 best = kept.get(learning_rate)
-                if loss_name == SELECTIVE and (best is None or _better(focus, run, best[0])):
+                if loss_name == kind.selective and (best is None or _better(focus, run, best[0])):
                     place = working_folder / f"best-{learning_rate}"
                     shutil.rmtree(place, ignore_errors=True)
                     model.save_pretrained(str(place))
@@ -411,17 +716,35 @@ def train_and_compare(
         )
         for loss in factories
     }
-    saved, place = kept[chosen_rates[SELECTIVE]]
+    saved, place = kept[chosen_rates[kind.selective]]
     if math.isnan(saved.eval[focus.main_metric]):
         raise ValueError(
-            f"Training with {SELECTIVE} diverged with every learning rate ("
+            f"Training with {kind.selective} diverged with every learning rate ("
             f"{', '.join(f'{rate:g}' for rate in settings.learning_rates)}): its scores are no numbers any more. "
             "Lower --learning-rates, or the steepness of the link."
         )
     for item in place.iterdir():
         shutil.move(str(item), str(folder / item.name))
     shutil.rmtree(working_folder)
-    return Report(runs, untrained, chosen_rates, saved, test.scores)
+    gold = evaluators["test"].scores.tolist()
+    return Report(runs, untrained, chosen_rates, saved, gold, kind.selective, link)
+
+
+def no_static_message(kind: LossKind, model: str) -> str:
+    """Why a loss does not train static embeddings, and what to do.
+
+    Args:
+        kind: The loss.
+        model: What `--model` says.
+
+    Returns:
+        The message.
+    """
+    return (
+        f"--loss {kind.name} embeds a batch in parts, which static embeddings (--model {model}) do not allow. Give a "
+        "transformer with --model, the path or hub name of a SentenceTransformer, or use --loss in-batch, which "
+        "computes the same."
+    )
 
 
 def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer, scores: Any) -> dict[str, float]:

@@ -17,7 +17,8 @@ from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
 
 from selective_st.cli import app
-from selective_st.demo import write_demo_data
+from selective_st.demo import graded_pairs, write_demo_data
+from selective_st.training import LOSSES
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +194,173 @@ class TestTrain:
         assert isinstance(result.exception, json.JSONDecodeError)
 
 
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Questions with 0/1 labelled answers, as question, label, answer; also one with a single answer."""
+    folder = tmp_path_factory.mktemp("questions")
+    paths = {}
+    for seed, (name, count) in enumerate({"train": 40, "eval": 24, "test": 24}.items()):
+        pairs = graded_pairs(400, seed)
+        close = [(first, second) for first, second, score in pairs if score >= 4][:count]
+        others = [second for _, second, score in pairs if score < 3]
+        rows = ["question,label,answer"]
+        for i, (question, answer) in enumerate(close):
+            wrong = others[4 * i : 4 * i + 2 + i % 3]
+            rows += [
+                f"{question},{label},{text}"
+                for label, text in [(0, wrong[0]), (1, answer), *((0, w) for w in wrong[1:])]
+            ]
+        paths[name] = folder / f"{name}.csv"
+        paths[name].write_text("\n".join([*rows, "Who?,1,Nobody."]) + "\n", encoding="utf-8")
+    return paths
+
+
+QUICK_LISTS = ("--epochs", 1, "--learning-rates", "0.03", "--batch-size", 8)
+
+
+class TestLosses:
+    @pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.name)
+    def test_each_trains_on_questions(
+        self, kind: Any, questions: dict[str, Path], transformer_folder: Path, tmp_path: Path
+    ) -> None:
+        output = tmp_path / "model"
+        model = ("--model", "static" if kind.takes_static else transformer_folder)
+        splits = ("--eval-data", questions["eval"], "--test-data", questions["test"])
+        result = run(
+            "train",
+            questions["train"],
+            *splits,
+            *QUICK_LISTS,
+            *model,
+            "--loss",
+            kind.name,
+            "--compare",
+            "--output",
+            output,
+        )
+        assert result.exit_code == 0, result.output
+        assert "texts 'question' and 'answer', label 'label'" in text(result)
+        assert "first texts with a positive (label at least 0.8) and another candidate, 24 in eval.csv" in text(result)
+        assert "24 questions: 1 seed" in text(result)
+        assert "MAP ↑" in result.output
+        metrics = json.loads((output / "metrics.json").read_text())
+        assert [entry["loss"] for entry in metrics["runs"]] == [kind.selective, *kind.builtins]
+        assert metrics["main_metric"] == ("ap_ge_0.95" if kind.name == "pointwise" else "map")
+        assert metrics["settings"]["temperature"] == kind.temperature
+        card = (output / "README.md").read_text(encoding="utf-8")
+        assert f"loss:{kind.selective}" in card
+        assert "eprint={2506.04446}" in card
+        SentenceTransformer(str(output), device="cpu").encode(["a question"])
+
+    @pytest.mark.parametrize(
+        ("loss", "noun"), [("listwise", "lists"), ("pairwise", "triplets"), ("in-batch", "positives")]
+    )
+    def test_a_single_file_of_graded_pairs(self, loss: str, noun: str, tmp_path: Path) -> None:
+        pairs = graded_pairs(120, seed=3)
+        rows = [f"{first}\t{second}\t{score}" for first, second, score in pairs]
+        rows += [f"{pairs[(i + 1) % 120][1]}\t{first}\t0.4" for i, (first, _, _) in enumerate(pairs)]
+        path = tmp_path / "graded.tsv"
+        path.write_text("\n".join(rows), encoding="utf-8")
+        output = tmp_path / "model"
+        result = run(
+            "train",
+            path,
+            *QUICK_LISTS,
+            "--score-range",
+            "0,5",
+            "--loss",
+            loss,
+            "--positive-from",
+            0.6,
+            "--output",
+            output,
+        )
+        # Every text is joined to every other by way of other pairs, so nothing can be set aside.
+        assert result.exit_code == 1
+        assert "has 1 group(s) of rows that share a text, too few to set some aside as the test split" in text(result)
+        splits = ("--eval-data", path, "--test-data", path)
+        result = run(
+            "train", path, *splits, *QUICK_LISTS, "--score-range", "0,5", "--loss", loss, "--positive-from", 0.6,
+            "--output", output,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert f"{noun} to train, 240 pairs to choose" in text(result)
+        assert "texts on either side with a positive (label at least 0.6)" in text(result)
+
+    def test_what_is_set_aside_keeps_questions_whole(self, questions: dict[str, Path], tmp_path: Path) -> None:
+        result = run(
+            "train", questions["train"], *QUICK_LISTS, "--loss", "SelectiveListwiseLoss", "--output", tmp_path / "model"
+        )
+        assert result.exit_code == 0, result.output
+        assert "(seed 0, rows that share the first text together)" in text(result)
+        assert "few to choose a learning rate by" in text(result)
+        assert "SelectiveListwiseLoss (0.03)" in text(result)
+
+    def test_another_focus_and_temperature(self, questions: dict[str, Path], tmp_path: Path) -> None:
+        output = tmp_path / "model"
+        splits = ("--eval-data", questions["eval"], "--test-data", questions["test"])
+        result = run(
+            "train", questions["train"], *splits, *QUICK_LISTS, "--loss", "in-batch", "--focus", "middle",
+            "--temperature", 0.2, "--output", output,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert "temperature 0.2 (scale 5)" in text(result)
+        metrics = json.loads((output / "metrics.json").read_text())
+        assert "SigmoidLink" in json.dumps(metrics["link"])
+        assert '"scale": 5.0' in (output / "README.md").read_text(encoding="utf-8")
+
+    def test_without_questions_to_evaluate_the_focus_chooses(
+        self, data: dict[str, Path], questions: dict[str, Path], tmp_path: Path
+    ) -> None:
+        pairs = tmp_path / "pairs.csv"
+        rows = [line.rsplit(",", 1) for line in data["eval"].read_text().splitlines()[1:]]
+        pairs.write_text("\n".join(f"{texts.replace(',', f',{float(score) / 5},')}" for texts, score in rows))
+        splits = ("--columns", "1,3,2", "--header", "--eval-data", pairs, "--test-data", pairs)
+        result = run(
+            "train", questions["train"], *splits, *QUICK_LISTS, "--loss", "listwise", "--output", tmp_path / "model"
+        )
+        assert result.exit_code == 0, result.output
+        assert "no ranking is evaluated; ap_ge_0.95 chooses the learning rate" in text(result)
+        assert "MAP" not in result.output
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--loss", "hinge"], "--loss must be pointwise, pairwise, listwise, in-batch, cached-in-batch, or"),
+            (["--temperature", "0.1"], "--temperature means nothing for --loss pointwise"),
+            (["--loss", "listwise", "--temperature", "0"], "--temperature must be a finite number > 0"),
+            (["--loss", "in-batch", "--list-size", "4"], "--list-size means nothing for --loss in-batch"),
+            (["--positive-from", "0"], "--positive-from must lie above 0, up to 1"),
+            (["--loss", "listwise", "--focus", "low"], "--focus low: the losses for lists, triplets and batches need"),
+            (["--loss", "in-batch", "--focus", '{"type": "SinhLink", "scale": 3, "shift": 0.2}'], "SinhLink"),
+            (["--loss", "cached-in-batch"], "static embeddings (--model static) do not allow. Give a transformer"),
+            (["--loss", "cached-in-batch", "--model", "{static}"], "do not allow. Give a transformer"),
+            (["--loss", "listwise", "--score-range", "0,0.5"], "lies outside --score-range 0,0.5 in rows"),
+        ],
+    )  # fmt: skip
+    def test_bad_input(
+        self, arguments: list[str], message: str, questions: dict[str, Path], static_model: SentenceTransformer,
+        tmp_path: Path,
+    ) -> None:  # fmt: skip
+        static_model.save_pretrained(str(tmp_path / "static"))
+        arguments = [
+            argument.format(static=tmp_path / "static") if argument == "{static}" else argument
+            for argument in arguments
+        ]
+        result = run("train", questions["train"], *arguments, "--output", tmp_path / "model")
+        assert result.exit_code == 1, result.output
+        assert message in text(result)
+        assert "Traceback" not in result.output
+        assert names(tmp_path) == ["static"]
+
+    def test_no_text_twice(self, tmp_path: Path) -> None:
+        path = tmp_path / "unique.csv"
+        path.write_text("\n".join(f"first {i},second {i},{i / 40}" for i in range(40)))
+        result = run("train", path, "--loss", "listwise", "--output", tmp_path / "model")
+        assert result.exit_code == 1
+        assert "no text occurs in several pairs, so there are no lists to make" in text(result)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_leaves_nothing(stop: signal.Signals, data: dict[str, Path], tmp_path: Path) -> None:
     output = tmp_path / "model"
@@ -225,6 +393,12 @@ def test_help_and_version_import_nothing_heavy() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_the_help_names_every_loss() -> None:
+    result = CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "300"})
+    for kind in LOSSES:
+        assert f"{kind.name}:" in text(result)
 
 
 def test_demo_says_what_it_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

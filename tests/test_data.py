@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 
-from selective_st.data import DataError, GradedPairs, read_pairs
+from selective_st.data import (
+    DataError,
+    Examples,
+    GradedPairs,
+    as_lists,
+    as_pairs,
+    as_positives,
+    as_triplets,
+    read_pairs,
+)
 
 ROWS = [("a cat", "a tiger", 3.5), ("a dog", 'a "big" dog, running', 5.0), ("a car", "the moon", 0.0)]
 
@@ -215,3 +226,179 @@ class TestSplit:
         pairs = read_pairs(write(tmp_path / "p.csv", "a,b,score\nx,y,1\n"))
         with pytest.raises(DataError, match="too few to set some aside as the test split"):
             pairs.split("test", 0.1)
+
+
+def graded(rows: Sequence[tuple[str, str, float]]) -> GradedPairs:
+    columns = dict(zip(("sentence1", "sentence2", "score"), map(list, zip(*rows, strict=True)), strict=True))
+    return GradedPairs(datasets.Dataset.from_dict(columns), "pairs.csv")
+
+
+def rows_of(examples: Examples) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in examples.dataset]
+
+
+QUESTIONS = graded(
+    [
+        ("q1", "a", 0), ("q1", "b", 1), ("q1", "c", 0), ("q1", "d", 1), ("q1", "e", 0),
+        ("q2", "f", 0), ("q2", "g", 1),
+        ("q3", "all", 1), ("q3", "right", 1),
+        ("q4", "alone", 1),
+    ]
+)  # fmt: skip
+GRADED = graded([("x", "y", 0.9), ("z", "x", 0.2), ("x", "w", 0.5), ("u", "v", 1.0), ("s", "s", 0.4)])
+UNIQUE = graded([(f"x{i}", f"y{i}", i / 10) for i in range(10)])
+
+
+class TestGroups:
+    def test_how_pairs_make_groups(self) -> None:
+        assert QUESTIONS.grouping() == "first"
+        assert GRADED.grouping() == "either"
+        assert UNIQUE.grouping() is None
+
+    def test_by_first_text(self) -> None:
+        first, *_, last = QUESTIONS.groups("first")
+        assert (first.anchor, first.others, first.labels) == ("q1", list("abcde"), [0, 1, 0, 1, 0])
+        assert (last.anchor, last.rows) == ("q4", [9])
+
+    def test_by_either_side(self) -> None:
+        groups = {group.anchor: group for group in GRADED.groups("either")}
+        assert (groups["x"].others, groups["x"].rows) == (["y", "z", "w"], [0, 1, 2])
+        assert groups["z"].others == ["x"]
+        assert groups["s"].others == ["s"]  # once, though it stands on both sides
+
+
+class TestLists:
+    def test_positives_first_then_the_others_in_order(self) -> None:
+        examples = as_lists(QUESTIONS, "first", 4, 0.8)
+        assert examples.dataset.column_names == ["anchor", "doc_1", "doc_2", "doc_3", "doc_4", "label"]
+        first, second = rows_of(examples)
+        assert first == ("q1", "b", "d", "a", "c", [1, 1, 0, 0])
+        assert second[:5] == ("q2", "g", "f", "", "")
+        assert second[5][:2] == [1, 0]
+        assert all(math.isnan(label) for label in second[5][2:])
+        assert examples.noun == "lists"
+        assert examples.distinct_anchors is None
+        assert examples.notes == [
+            "pairs.csv: 4 groups by first text; left out: 1 with a single candidate, 1 whose labels are all equal",
+            "pairs.csv: 2 lists of 2 to 4 candidates, 6 in all; 1 more of 1 long list left out (--list-size 4)",
+        ]
+
+    def test_a_list_always_keeps_room_for_a_negative(self) -> None:
+        assert rows_of(as_lists(QUESTIONS, "first", 2, 0.8))[0] == ("q1", "b", "a", [1, 0])
+
+    def test_graded_labels_on_either_side(self) -> None:
+        examples = as_lists(GRADED, "either", 16, 0.8)
+        assert rows_of(examples) == [("x", "y", "z", "w", [0.9, 0.2, 0.5])]
+        assert "groups by text on either side, as first texts hardly repeat" in examples.notes[0]
+        # Where the threshold does not part a list, its highest label does.
+        assert rows_of(as_lists(GRADED, "either", 2, 0.95))[0] == ("x", "y", "z", [0.9, 0.2])
+        assert rows_of(as_lists(GRADED, "either", 2, 0.1))[0] == ("x", "y", "z", [0.9, 0.2])
+
+    def test_a_repeated_candidate_counts_once(self) -> None:
+        pairs = graded([("q", "a", 0), ("q", "b", 0), ("q", "a", 1)])
+        examples = as_lists(pairs, "first", 16, 0.8)
+        assert rows_of(examples) == [("q", "a", "b", [1, 0])]
+        assert "1 repeated candidate taken once, with the highest label" in examples.notes[0]
+
+
+class TestTriplets:
+    def test_positives_take_turns(self) -> None:
+        examples = as_triplets(QUESTIONS, "first", 4, 0.8)
+        assert rows_of(examples) == [
+            ("q1", "b", "a"), ("q1", "d", "c"), ("q1", "b", "c"), ("q1", "d", "e"), ("q2", "g", "f"),
+        ]  # fmt: skip
+        assert examples.dataset.column_names == ["anchor", "positive", "negative"]
+        assert examples.distinct_anchors == 2
+        assert examples.notes[1] == "pairs.csv: 5 triplets of 2 texts; 2 more left out (--list-size 4)"
+
+    def test_the_largest_differences_first(self) -> None:
+        assert rows_of(as_triplets(GRADED, "either", 2, 0.8)) == [("x", "y", "z"), ("x", "y", "w")]
+        assert set(rows_of(as_triplets(GRADED, "either", 9, 0.8))) == {
+            ("x", "y", "z"),
+            ("x", "y", "w"),
+            ("x", "w", "z"),
+        }
+
+    def test_every_triplet_where_there_is_room(self) -> None:
+        labels = {"a": 0.0, "b": 1.0, "c": 0.5, "d": 0.5, "e": 0.9}
+        pairs = graded([("q", text, label) for text, label in labels.items()])
+        found = rows_of(as_triplets(pairs, "first", 100, 0.8))
+        expected = {("q", p, n) for p in labels for n in labels if labels[p] > labels[n]}
+        assert len(found) == len(expected)
+        assert set(found) == expected
+
+
+class TestPositives:
+    def test_without_hard_negatives(self) -> None:
+        examples = as_positives(QUESTIONS, "first", 16, 0.8)  # q3 and q4 have none
+        assert examples.dataset.column_names == ["anchor", "positive"]
+        assert len(examples) == 6
+        assert "only 3 of them have a candidate of the same text with a lower label" in examples.notes[0]
+        assert as_positives(UNIQUE, None, 16, 0.8).notes == [
+            "pairs.csv: 2 pairs with a label of at least 0.8 are positives, without hard negatives: none of them has a "
+            "candidate of the same text with a lower label"
+        ]
+
+    def test_with_hard_negatives(self) -> None:
+        pairs = graded(
+            list(zip(*(QUESTIONS.dataset[:7][name] for name in QUESTIONS.dataset.column_names), strict=True))
+        )
+        examples = as_positives(pairs, "first", 16, 0.8)
+        assert rows_of(examples) == [("q1", "b", "a"), ("q1", "d", "c"), ("q2", "g", "f")]
+        assert examples.distinct_anchors == 2
+
+    def test_the_few_without_one_are_left_out(self) -> None:
+        rows = [(f"q{i}", f"{kind}{i}", label) for i in range(10) for kind, label in (("good", 1.0), ("bad", 0.0))]
+        examples = as_positives(graded([*rows, ("q", "good", 1.0)]), "first", 16, 0.8)
+        assert len(examples) == 10
+        assert (
+            "each with a hard negative, a candidate of the same text with a lower label (1 without one left out)"
+            in (examples.notes[0])
+        )
+
+    def test_a_label_on_the_threshold_counts(self) -> None:
+        assert len(as_positives(graded([("a", "b", 4 / 5 - 1e-16), ("c", "d", 0.79)]), None, 16, 0.8)) == 1
+
+
+def test_pairs_stay_as_they_are() -> None:
+    assert as_pairs(QUESTIONS, None, 16, 0.8).dataset is QUESTIONS.dataset
+
+
+@pytest.mark.parametrize(
+    ("layout", "pairs", "message"),
+    [
+        (as_lists, UNIQUE, r"no text occurs in several pairs, so there are no lists to make\. Give data"),
+        (as_triplets, UNIQUE, r"no triplets to make. .* or train with --loss pointwise"),
+        (
+            as_lists,
+            graded([("q", "a", 1), ("q", "b", 1)]),
+            "1 whose labels are all equal. So there are no lists to make",
+        ),
+        (as_positives, graded([("q", "a", 0), ("r", "b", 0.5)]), r"at least 0.8 \(they go from 0 to 0.5\).* Lower"),
+    ],
+)
+def test_a_layout_that_cannot_be_had(layout: Callable[..., Examples], pairs: GradedPairs, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        layout(pairs, pairs.grouping(), 16, 0.8)
+
+
+class TestSplitOfGroups:
+    def test_a_question_stays_whole(self) -> None:
+        pairs = graded([(f"q{i % 20}", f"a{i}", i % 2) for i in range(100)])
+        rest, part = pairs.split("test", 0.1, by="first")
+        assert len(set(part.sentences1)) == 2
+        assert (len(rest), len(part)) == (90, 10)
+        assert not set(rest.sentences1) & set(part.sentences1)
+        assert rest.notes[-1].endswith("as the test split (seed 0, rows that share the first text together)")
+
+    def test_no_text_on_both_sides(self) -> None:
+        pairs = graded([(f"t{i}", f"t{(i * i) % 97 + 100 * (i % 3)}", 0.5) for i in range(60)])
+        rest, part = pairs.split("test", 0.3, by="either")
+        assert len(rest) + len(part) == 60
+        assert len(part) > 0
+        texts = [set(side.sentences1) | set(side.sentences2) for side in (rest, part)]
+        assert not texts[0] & texts[1]
+
+    def test_too_few(self) -> None:
+        with pytest.raises(DataError, match=r"has 1 group\(s\) of rows that share a text, too few"):
+            graded([("q", "a", 1), ("q", "b", 0)]).split("test", 0.1, by="first")

@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 
-from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, region_metrics
+from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, ranking_metrics, region_metrics
 
 GOLD = [0.0, 0.2, 0.8, 0.95, 1.0]
 PREDICTED = [0.1, 0.6, 0.5, 0.9, 0.7]
@@ -85,6 +85,70 @@ def test_bad_input(gold: Any, predicted: Any, message: str) -> None:
         region_metrics(gold, predicted)
 
 
+class TestRanking:
+    def test_by_hand(self) -> None:
+        # Positives at ranks 2 and 3 of four; and at rank 1 of two.
+        metrics = ranking_metrics([[0, 1, 2, 3], [4, 5]], [0, 1, 1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1, 0.3, 0.2])
+        assert metrics["map"] == pytest.approx(((1 / 2 + 2 / 3) / 2 + 1) / 2)
+        assert metrics["mrr@10"] == pytest.approx((1 / 2 + 1) / 2)
+        gain = (1 / math.log2(3) + 1 / math.log2(4)) / (1 / math.log2(2) + 1 / math.log2(3))
+        assert metrics["ndcg@10"] == pytest.approx((gain + 1) / 2)
+        assert metrics["questions"] == 2
+
+    def test_only_questions_that_can_be_ranked_count(self) -> None:
+        metrics = ranking_metrics([[0, 1], [2], [3, 4], []], [1, 1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4, 0.5])
+        assert metrics["questions"] == 0
+        assert math.isnan(metrics["map"])
+
+    def test_beyond_the_tenth_place(self) -> None:
+        labels, scores = [0] * 10 + [1], list(range(11, 0, -1))
+        metrics = ranking_metrics([range(11)], labels, scores)
+        assert (metrics["mrr@10"], metrics["ndcg@10"]) == (0, 0)
+        assert metrics["map"] == pytest.approx(1 / 11)
+
+    @pytest.mark.parametrize("labels", [[1, 0, 0, 0], [0, 0, 0, 1]])
+    def test_ties_do_not_favour_the_model(self, labels: list[float]) -> None:
+        metrics = ranking_metrics([range(4)], labels, [0.5] * 4)
+        assert metrics["map"] == pytest.approx(1 / 4)
+        assert metrics["mrr@10"] == pytest.approx(1 / 4)
+        assert metrics["ndcg@10"] == pytest.approx(sum(1 / math.log2(rank + 1) for rank in range(1, 5)) / 4)
+
+    def test_graded_labels_and_negative_ones(self) -> None:
+        labels = [1.0, 0.5, -0.5]
+        best = ranking_metrics([range(3)], labels, labels)
+        swapped = ranking_metrics([range(3)], labels, [1.0, -0.5, 0.5])
+        assert best["ndcg@10"] == 1
+        assert swapped["ndcg@10"] < 1
+        assert swapped["map"] == 1
+        assert ranking_metrics([range(3)], labels, [0.5, 1.0, 0.0], positive_from=0.5)["map"] == 1
+
+    def test_against_random_scores_and_a_naive_loop(self) -> None:
+        generator = np.random.default_rng(0)
+        labels, scores = np.tile([0.0, 1.0, 1.0, 0.0, 0.0], 40), generator.random(200)
+        groups = np.split(np.arange(200), 20)
+        expected = []
+        for rows in groups:
+            order = rows[np.argsort(-scores[rows])]
+            hits = np.flatnonzero(labels[order] == 1) + 1
+            expected.append(((np.arange(len(hits)) + 1) / hits).mean())
+        metrics = ranking_metrics(groups, labels, scores)  # type: ignore[arg-type]  # arrays serve as sequences
+        assert metrics["questions"] == 20
+        assert metrics["map"] == pytest.approx(np.mean(expected))
+
+    @pytest.mark.parametrize(
+        ("groups", "labels", "scores", "message"),
+        [
+            ([[0, 2]], [1, 0], [0.1, 0.2], "groups must hold rows from 0 to 1, got 0 to 2"),
+            ([[-1, 0]], [1, 0], [0.1, 0.2], "got -1 to 0"),
+            ([[0, 1]], [1, 0], [0.1], "same length, got 2 and 1"),
+            ([[0, 1]], [1, 0], [0.1, math.nan], "scores must hold finite numbers"),
+        ],
+    )
+    def test_bad_input(self, groups: Any, labels: Any, scores: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            ranking_metrics(groups, labels, scores)
+
+
 class TestEvaluator:
     @pytest.fixture
     def data(self, pair_dataset: Dataset) -> tuple[list[str], list[str], list[float]]:
@@ -105,6 +169,23 @@ class TestEvaluator:
         with (tmp_path / "score_region_evaluation_dev_results.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert float(rows[0]["spearman"]) == pytest.approx(metrics["dev_spearman"])
+
+    def test_reports_rankings_of_groups(
+        self, data: tuple[list[str], list[str], list[float]], static_model: SentenceTransformer
+    ) -> None:
+        groups = [list(range(begin, begin + 8)) for begin in range(0, 64, 8)]
+        evaluator = ScoreRegionEvaluator(*data, main_metric="map", name="dev", groups=groups, positive_from=0.7)
+        metrics = evaluator(static_model)
+        expected = ranking_metrics(groups, data[2], evaluator.predict(static_model), positive_from=0.7)  # type: ignore[arg-type]
+        assert {name: metrics[f"dev_{name}"] for name in expected} == pytest.approx(expected)
+        assert expected["questions"] > 0
+        assert evaluator.primary_metric == "dev_map"
+        assert evaluator.greater_is_better
+        assert evaluator.get_config_dict()["positive_from"] == 0.7
+        with pytest.raises(ValueError, match="main_metric must be one of"):
+            ScoreRegionEvaluator(*data, main_metric="map")
+        with pytest.raises(ValueError, match="main_metric must be one of"):
+            ScoreRegionEvaluator(*data, main_metric="questions", groups=groups)
 
     def test_main_metric(self, data: tuple[list[str], list[str], list[float]]) -> None:
         assert not ScoreRegionEvaluator(*data, main_metric="rmse_0.8_1").greater_is_better

@@ -8,6 +8,7 @@ import pytest
 
 from selective_st.focus import parse_focus
 from selective_st.links import (
+    ExponentialLink,
     SigmoidLink,
     extreme_scores,
     high_scores,
@@ -42,6 +43,33 @@ def test_a_links_json() -> None:
     assert focus.link == SigmoidLink(20, 0.7)
     # Where the sensitivity is half its largest: 0.7 +- 1.76 / 20.
     assert focus.regions == ((0.62, 0.78),)
+
+
+class TestLists:
+    def test_the_default_focus_is_the_losses_default_link(self) -> None:
+        assert parse_focus("high").value_link is None
+
+    @pytest.mark.parametrize("text", ["middle", json.dumps(ExponentialLink(3.0).get_config_dict())])
+    def test_others_are_normalised_by_value(self, text: str) -> None:
+        focus = parse_focus(text)
+        assert focus.value_link == focus.link.normalized(0, 1, of="value")
+
+    @pytest.mark.parametrize("text", ["low", "extremes"])
+    def test_a_link_of_no_positive_value(self, text: str) -> None:
+        focus = parse_focus(text)
+        with pytest.raises(ValueError, match=rf"--focus {text}: .* a link that is positive .* Use --focus high"):
+            _ = focus.value_link
+
+    def test_what_is_shown_and_what_chooses(self) -> None:
+        focus = parse_focus("high").with_ranking(chooses=True)
+        assert focus.shown_metrics == ["map", "mrr@10", "ndcg@10", "ap_ge_0.95"]
+        assert (focus.main_metric, focus.greater_is_better) == ("map", True)
+        focus = parse_focus("middle").with_ranking(chooses=True)
+        assert focus.shown_metrics == ["map", "mrr@10", "ndcg@10", "rmse_0.3_0.7"]
+        assert focus.greater_is_better
+        focus = parse_focus("high").with_ranking(chooses=False)
+        assert focus.shown_metrics == ["ap_ge_0.95", "ap_ge_0.8", "rmse_0.8_1", "spearman", "map"]
+        assert focus.main_metric == "ap_ge_0.95"
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,23 @@ from sentence_transformers import (
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss, CoSENTLoss, MatryoshkaLoss
+from sentence_transformers.sentence_transformer.losses import (
+    AdaptiveLayerLoss,
+    CoSENTLoss,
+    DistillKLDivLoss,
+    MarginMSELoss,
+    MatryoshkaLoss,
+)
+from sentence_transformers.util import pairwise_cos_sim
 from torch import nn
 from torch.testing import assert_close
 
+from selective_st.data import GradedPairs
 from selective_st.evaluation import ScoreRegionEvaluator
+from selective_st.focus import parse_focus
 from selective_st.links import IdentityLink, SigmoidLink, high_scores, link_from_config
 from selective_st.losses import SelectivePointwiseLoss
+from selective_st.training import LOSSES, LossKind, PaddedLists, loss_kind
 
 
 def arguments(folder: Path, **changes: Any) -> SentenceTransformerTrainingArguments:
@@ -216,3 +226,56 @@ class TestModelCard:
         card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
         assert "2506.04446" in card
         assert "CoSENT" in card
+
+
+@pytest.fixture(scope="module")
+def questions(pairs: list[tuple[str, str, float]]) -> GradedPairs:
+    """Each first text with two to four of the second ones."""
+    rows = [
+        {"sentence1": first, "sentence2": pairs[(i + k) % len(pairs)][1], "score": score / 5 if k == 0 else 0.1}
+        for i, (first, _, score) in enumerate(pairs)
+        for k in range(2 + i % 3)
+    ]
+    return GradedPairs(Dataset.from_list(rows), "questions")
+
+
+@pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("wrapped", [False, True], ids=["alone", "matryoshka"])
+def test_each_loss_on_its_layout(
+    kind: LossKind, wrapped: bool, transformer_model: SentenceTransformer, questions: GradedPairs, tmp_path: Path
+) -> None:
+    examples = kind.layout(questions, "first", 4, 0.6)
+    loss = kind.build(transformer_model, kind.link(parse_focus("high")), kind.temperature or 1.0)
+    wrapper = MatryoshkaLoss(transformer_model, loss, [32, 8]) if wrapped else loss
+    trainer = train(transformer_model, examples.dataset, wrapper, tmp_path, num_train_epochs=6, learning_rate=5e-3)
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert sum(losses[-3:]) < sum(losses[:3])
+
+
+def test_loss_names() -> None:
+    assert [loss_kind(kind.name) for kind in LOSSES] == [loss_kind(kind.selective) for kind in LOSSES] == list(LOSSES)
+    with pytest.raises(ValueError, match=r"--loss must be pointwise, .* got 'mse'"):
+        loss_kind("mse")
+
+
+@pytest.mark.parametrize("loss_class", [DistillKLDivLoss, MarginMSELoss])
+def test_built_in_losses_see_each_list_at_its_own_length(
+    loss_class: type[nn.Module], static_model: SentenceTransformer, questions: GradedPairs
+) -> None:
+    dataset = loss_kind("listwise").layout(questions, "first", 3, 0.6).dataset.select(range(12))
+    *columns, _ = dataset.column_names
+    loss = loss_class(static_model, pairwise_cos_sim)
+
+    def value(module: nn.Module, rows: list[int], width: int) -> torch.Tensor:
+        labels = torch.tensor([labels[:width] for labels in dataset[rows]["label"]])
+        features = [static_model.preprocess(dataset[rows][column]) for column in columns[: width + 1]]
+        return module(features, labels)  # type: ignore[no-any-return]
+
+    lengths = [sum(label == label for label in labels) for labels in dataset["label"]]
+    assert set(lengths) == {2, 3}
+    each = [value(loss, [row], length) for row, length in enumerate(lengths)]
+    ours = value(PaddedLists(loss), list(range(12)), 3)
+    assert_close(ours, torch.stack(each).mean())
+    full = [row for row, length in enumerate(lengths) if length == 3]
+    assert_close(value(PaddedLists(loss), full, 3), value(loss, full, 3))
+    assert PaddedLists(loss).get_config_dict() == loss.get_config_dict()

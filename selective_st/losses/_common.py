@@ -91,7 +91,10 @@ def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: lis
     factors = gradient.unsqueeze(-1).unbind(1)
     to_anchors = factors[0] * documents[0]
     for factor, document in zip(factors[1:], documents[1:], strict=True):
-        to_anchors = torch.addcmul(to_anchors, factor, document)
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            to_anchors = torch.addcmul(to_anchors, factor, document)
+        else:
+            to_anchors.addcmul_(factor, document)
     return to_anchors, *(factor * anchors for factor in factors)
 
 

@@ -21,15 +21,15 @@ from torch import Tensor, nn
 
 from selective_st._validation import finite_number
 from selective_st.functional._common import check_nonnegative
-from selective_st.functional.in_batch import (
+from selective_st.functional._in_batch_common import (
     Direction,
     HardnessMode,
     InBatchOptions,
     InBatchSetting,
     PartitionMode,
     SimilarityMatrix,
-    in_batch_loss_of_setting,
 )
+from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
 from selective_st.losses._common import (
     MAP_SCORES,

@@ -1,0 +1,202 @@
+"""What both forms of the in-batch loss share: its options, what is known of a batch, and the labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from selective_st._validation import finite_number
+from selective_st.functional._common import check_domain
+from selective_st.functional.listwise import check_smoothing
+from selective_st.links import ConstantLink, Link, _to_working_precision
+
+Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
+PartitionMode = Literal["joint", "per_direction"]
+HardnessMode = Literal["in_batch_negatives", "hard_negatives", "all_negatives"]
+SimilarityMatrix = Callable[[Tensor, Tensor], Tensor]
+
+# From whom to whom each direction compares: True for documents, False for queries.
+DIRECTIONS: dict[str, tuple[bool, bool]] = {
+    "query_to_doc": (False, True),
+    "query_to_query": (False, False),
+    "doc_to_query": (True, False),
+    "doc_to_doc": (True, True),
+}
+_PARTITION_MODES = ("joint", "per_direction")
+_HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
+
+
+@dataclass(frozen=True)
+class InBatchOptions:
+    """Which comparisons an in-batch loss makes; checked.
+
+    Attributes:
+        directions: What is compared with what.
+        partition_mode: One Softmax, or one for each direction.
+        hardness_mode: Which negatives count more the harder they are.
+        hardness_strength: How much.
+        label_smoothing: How much of the label is spread.
+        owner: Whose options they are, for messages.
+    """
+
+    directions: tuple[Direction, ...] = ("query_to_doc",)
+    partition_mode: PartitionMode = "joint"
+    hardness_mode: HardnessMode | None = None
+    hardness_strength: float = 0.0
+    label_smoothing: float = 0.0
+    owner: str = "in_batch_loss"
+
+    def __post_init__(self) -> None:
+        owner = self.owner
+        directions = self.directions
+        if isinstance(directions, str) or not isinstance(directions, Sequence) or not directions:
+            raise ValueError(
+                f'{owner}: directions must be a tuple such as ("query_to_doc", "doc_to_query"), got {directions!r}.'
+            )
+        unknown = [direction for direction in directions if direction not in DIRECTIONS]
+        if unknown:
+            raise ValueError(
+                f"{owner}: directions must be among {', '.join(map(repr, DIRECTIONS))}, got {unknown[0]!r}."
+            )
+        if "query_to_doc" not in directions:
+            raise ValueError(
+                f'{owner}: directions must include "query_to_doc", which holds the positives; got {directions!r}.'
+            )
+        # Each once, in one order, whatever order they were given in.
+        object.__setattr__(self, "directions", tuple(name for name in DIRECTIONS if name in directions))
+        if self.partition_mode not in _PARTITION_MODES:
+            raise ValueError(
+                f"{owner}: partition_mode must be one of {', '.join(map(repr, _PARTITION_MODES))}, got "
+                f"{self.partition_mode!r}."
+            )
+        without_positive = [name for name in ("query_to_query", "doc_to_doc") if name in directions]
+        if self.partition_mode == "per_direction" and without_positive:
+            raise ValueError(
+                f'{owner}: partition_mode="per_direction" gives each direction a Softmax of its own, but '
+                f'{without_positive[0]!r} in directions holds no positive. Use partition_mode="joint".'
+            )
+        if self.hardness_mode is not None and self.hardness_mode not in _HARDNESS_MODES:
+            raise ValueError(
+                f"{owner}: hardness_mode must be None or one of {', '.join(map(repr, _HARDNESS_MODES))}, got "
+                f"{self.hardness_mode!r}."
+            )
+        strength = finite_number(owner, "hardness_strength", self.hardness_strength, nonnegative=True)
+        object.__setattr__(self, "hardness_strength", strength)
+        object.__setattr__(self, "label_smoothing", check_smoothing(owner, self.label_smoothing))
+
+    @property
+    def groups(self) -> tuple[tuple[Direction, ...], ...]:
+        """The directions of each Softmax."""
+        return (self.directions,) if self.partition_mode == "joint" else tuple((name,) for name in self.directions)
+
+    def penalised(self, columns: int) -> tuple[bool, list[int]]:
+        """Whether in-batch negatives are raised, and which of the query's own columns are."""
+        if self.hardness_mode is None or not self.hardness_strength:
+            return False, []
+        in_batch = self.hardness_mode != "hard_negatives"
+        return in_batch, [] if self.hardness_mode == "in_batch_negatives" else list(range(1, columns))
+
+
+@dataclass(frozen=True)
+class InBatchSetting:
+    """What is the same for every batch.
+
+    Attributes:
+        link: The link of the composite Softmax.
+        scale: 1 / temperature.
+        options: Which comparisons are made.
+        calibration: The weight of the calibration term.
+        calibration_link: Its link.
+        normalize: Whether embeddings are normalised first.
+    """
+
+    link: Link
+    scale: float
+    options: InBatchOptions
+    calibration: float
+    calibration_link: Link
+    normalize: bool
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether the calibration term is more than 0."""
+        return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is known of a batch besides its embeddings.
+
+    Attributes:
+        queries: How many queries.
+        columns: How many documents each has: the positive and its hard negatives.
+        begin: The first anchor.
+        end: One past the last anchor.
+        document_ids: The same for the same text; None if all differ.
+        target_scores: The teacher's, for the own documents or all.
+    """
+
+    queries: int
+    columns: int
+    begin: int
+    end: int
+    document_ids: Tensor | None
+    target_scores: Tensor | None
+
+    @property
+    def anchors(self) -> int:
+        """How many anchors."""
+        return self.end - self.begin
+
+    @property
+    def teaches_all(self) -> bool:
+        """Whether a teacher scored all documents, not only each query's own."""
+        return self.target_scores is not None and self.target_scores.shape[1] > self.columns
+
+    def own_columns(self, begin: int, to_documents: bool) -> list[int]:
+        """Where, for an anchor `begin`, its own documents (or its own query) stand among the candidates."""
+        return [begin + column * self.queries for column in range(self.columns)] if to_documents else [begin]
+
+    def same_text(self, begin: int, end: int, to_documents: bool) -> Tensor | None:
+        """Which candidates have, or belong to, the text of the anchors' positives; None if no text occurs twice."""
+        if self.document_ids is None:
+            return None
+        candidates = self.document_ids if to_documents else self.document_ids[: self.queries]
+        return self.document_ids[begin:end, None] == candidates[None, :]
+
+
+@dataclass
+class Targets:
+    """The labels of a block of anchors.
+
+    Attributes:
+        probabilities: Of the first own documents (of the positive alone, if there is no teacher), or of all documents.
+        constant: How much an anchor's loss is more than the cross entropy, leaving calibration aside.
+        scores: The teacher's scores where known, the others replaced by a harmless number; None for labels.
+    """
+
+    probabilities: Tensor
+    constant: Tensor | float
+    scores: Tensor | None
+
+
+def targets_of(batch: Batch, setting: InBatchSetting, begin: int, end: int, like: Tensor) -> Targets:
+    """The labels of the anchors from `begin` to `end` in the direction query_to_doc, in the dtype of `like`."""
+    if batch.target_scores is None:
+        return Targets(torch.ones(end - begin, 1, dtype=like.dtype, device=like.device), 0.0, None)
+    scores = batch.target_scores[begin:end]
+    known = ~scores.isnan()
+    # A fill that is a score of the row stays within the link's domain.
+    scores = torch.where(known, scores, scores.nan_to_num(math.inf).amin(-1, keepdim=True))
+    check_domain("in_batch_loss", setting.link, scores)
+    precise = _to_working_precision(scores)
+    logits = (setting.scale * setting.link._potential(precise)).masked_fill(~known, -math.inf)
+    log_q = torch.log_softmax(logits, -1)
+    q = log_q.exp()
+    negative_entropy = (q * torch.where(q > 0, log_q, 0)).sum(-1)
+    return Targets(q.to(like), negative_entropy.to(like), precise)

@@ -1,0 +1,514 @@
+"""The in-batch loss on tensors: a naive loop, the fused against the plain form, and what neither may depend on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from selective_st.functional import in_batch_loss, listwise_label_loss, listwise_matching_loss
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink
+from tests.loss_references import CONSTANT, POSITIVE_LINKS, PositiveLink, in_batch
+
+Options = dict[str, Any]
+SCALE = 6.0
+ALL_DIRECTIONS = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")
+BY_NAME = {link.name: link for link in POSITIVE_LINKS}
+EXPONENTIAL = BY_NAME["exponential(3)"]
+
+# The options that make one loss; documents are `columns` of `rows`, and doubled texts have one id.
+PARTITIONS: dict[str, Options] = {
+    **{
+        "+".join(directions): {"directions": directions}
+        for size in range(4)
+        for others in itertools.combinations(ALL_DIRECTIONS[1:], size)
+        for directions in [("query_to_doc", *others)]
+    },
+    "per direction, one": {"partition_mode": "per_direction"},
+    "per direction, two": {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"},
+}
+EXTRAS: dict[str, Options] = {
+    "nothing": {},
+    "in-batch hardness": {"hardness_mode": "in_batch_negatives", "hardness_strength": 3.0},
+    "hard hardness": {"hardness_mode": "hard_negatives", "hardness_strength": 3.0},
+    "all hardness": {"hardness_mode": "all_negatives", "hardness_strength": 3.0},
+    "smoothing": {"label_smoothing": 0.2},
+    "ids": {"document_ids": True},
+    "ids, smoothing, hardness": {
+        "document_ids": True,
+        "label_smoothing": 0.2,
+        "hardness_mode": "all_negatives",
+        "hardness_strength": 2.0,
+    },
+    "teacher of own": {"target_scores": "own"},
+    "teacher of own, some unknown": {"target_scores": "own, unknown"},
+    "teacher of all": {"target_scores": "all"},
+    "teacher of all, some unknown": {"target_scores": "all, unknown"},
+    "teacher of all, another calibration, ids, hardness": {
+        "target_scores": "all, unknown",
+        "calibration": 0.3,
+        "calibration_link": BY_NAME["exponential(1) of mean value 1"],
+        "document_ids": True,
+        "hardness_mode": "all_negatives",
+        "hardness_strength": 2.0,
+    },
+    "teacher of own, ranking only, ids": {
+        "target_scores": "own, unknown",
+        "calibration": 0.0,
+        "document_ids": True,
+    },
+    "some rows": {"rows": (1, 3)},
+    "some rows, teacher, ids": {"rows": (2, 4), "target_scores": "all, unknown", "document_ids": True},
+}
+
+
+def options_for(names: Options, rows: int, columns: int, seed: int = 0) -> Options:
+    """The options, with tensors made for this size."""
+    generator = torch.Generator().manual_seed(100 + seed)
+    options = dict(names)
+    if options.get("document_ids"):
+        ids = torch.arange(rows * columns)
+        if rows > 2:
+            ids[2] = ids[0]  # two positives of one text
+        if columns > 1:
+            ids[rows] = ids[0]  # a hard negative of the text of its own positive
+            ids[-1] = ids[1 % rows]  # and one of the text of another's
+        options["document_ids"] = ids
+    if which := options.get("target_scores"):
+        width = columns if "own" in which else rows * columns
+        scores = 2 * torch.rand(rows, width, generator=generator, dtype=torch.float64) - 1
+        if "unknown" in which:
+            unknown = torch.rand(rows, width, generator=generator) < 0.4
+            unknown[torch.arange(rows), torch.arange(rows) % width] = False
+            scores = scores.masked_fill(unknown, float("nan"))
+        options["target_scores"] = scores
+    if "rows" in options:
+        options["rows"] = tuple(min(end, rows) for end in options["rows"])
+        if options["rows"][0] == options["rows"][1]:
+            options["rows"] = (0, 1)
+    return options
+
+
+def for_us(options: Options) -> Options:
+    link = options.get("calibration_link")
+    return options if link is None else {**options, "calibration_link": link.link}
+
+
+def embeddings(rows: int, columns: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[Tensor]:
+    """Queries, positives, hard negatives: normalised leaves."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.nn.functional.normalize(torch.randn(rows, 5, generator=generator, dtype=torch.float64), dim=1)
+        .to(dtype)
+        .requires_grad_()
+        for _ in range(1 + columns)
+    ]
+
+
+def of_columns(queries: Tensor, documents: list[Tensor], **arguments: Any) -> Tensor:
+    return in_batch_loss(queries, documents, arguments.pop("link"), **arguments)
+
+
+def value_and_gradients(loss: Callable[[Tensor, list[Tensor]], Tensor], columns: list[Tensor]) -> list[Tensor]:
+    value = loss(columns[0], columns[1:])
+    return [value.detach(), *torch.autograd.grad(value, columns, materialize_grads=True)]
+
+
+def assert_alike(ours: list[Tensor], theirs: list[Tensor], rtol: float) -> None:
+    """The value relative to itself, the gradients relative to their largest entry; or to 0.1, where they vanish."""
+    assert ours[0].dtype == theirs[0].dtype
+    assert abs(ours[0] - theirs[0]) <= rtol * (abs(theirs[0]) + 0.1), (ours[0], theirs[0])
+    largest = max(float(gradient.abs().max()) for gradient in theirs[1:])
+    for one, other in zip(ours[1:], theirs[1:], strict=True):
+        assert one.isfinite().all()
+        assert (one - other).abs().max() <= rtol * (largest + 0.1), (one, other)
+
+
+class TestReference:
+    """The plain form and the fused one against a loop over single scores."""
+
+    @pytest.mark.parametrize("partition", PARTITIONS)
+    @pytest.mark.parametrize("extra", EXTRAS)
+    def test_options(self, partition: str, extra: str) -> None:
+        rows, columns = 4, 2
+        options = options_for({**PARTITIONS[partition], **EXTRAS[extra]}, rows, columns)
+        inputs = embeddings(rows, columns)
+        naive = value_and_gradients(lambda q, d: in_batch(q, d, EXPONENTIAL, SCALE, **options), inputs)
+        for form in ("plain", "fused"):
+            ours = value_and_gradients(
+                lambda q, d, form=form: in_batch_loss(q, d, EXPONENTIAL.link, SCALE, form=form, **for_us(options)),
+                inputs,
+            )
+            assert_alike(ours, naive, 1e-11)
+
+    @pytest.mark.parametrize("link", POSITIVE_LINKS, ids=lambda link: link.name)
+    @pytest.mark.parametrize("columns", [1, 3])
+    def test_links(self, link: PositiveLink, columns: int) -> None:
+        inputs = embeddings(3, columns, seed=1)
+        for names in (
+            {},
+            {"directions": ALL_DIRECTIONS, "label_smoothing": 0.1},
+            {"target_scores": "all, unknown", "directions": ("query_to_doc", "doc_to_query")},
+        ):
+            options = options_for(names, 3, columns)
+            naive = value_and_gradients(lambda q, d: in_batch(q, d, link, SCALE, **options), inputs)  # noqa: B023
+            for form in ("plain", "fused"):
+                ours = value_and_gradients(
+                    partial(of_columns, link=link.link, scale=SCALE, form=form, **options), inputs
+                )
+                assert_alike(ours, naive, 1e-10)
+
+    @pytest.mark.parametrize("rows", [1, 2])
+    @pytest.mark.parametrize("columns", [1, 2])
+    @pytest.mark.parametrize("partition", PARTITIONS)
+    def test_small_batches(self, rows: int, columns: int, partition: str) -> None:
+        inputs = embeddings(rows, columns, seed=2)
+        for extra in ("nothing", "smoothing", "all hardness", "teacher of all", "ids"):
+            options = options_for({**PARTITIONS[partition], **EXTRAS[extra]}, rows, columns)
+            naive = value_and_gradients(lambda q, d: in_batch(q, d, EXPONENTIAL, SCALE, **options), inputs)  # noqa: B023
+            for form in ("plain", "fused"):
+                ours = value_and_gradients(
+                    partial(of_columns, link=EXPONENTIAL.link, scale=SCALE, form=form, **options),
+                    inputs,
+                )
+                assert_alike(ours, naive, 1e-11)
+
+
+class TestFused:
+    """The fused form against the plain one."""
+
+    @pytest.mark.parametrize("extra", EXTRAS)
+    @pytest.mark.parametrize("link", POSITIVE_LINKS, ids=lambda link: link.name)
+    def test_every_option(self, link: PositiveLink, extra: str) -> None:
+        everything = link is EXPONENTIAL
+        sizes: list[Any] = [(PARTITIONS["+".join(ALL_DIRECTIONS)], 3), (PARTITIONS["per direction, two"], 2)]
+        if everything:
+            sizes = list(zip(PARTITIONS.values(), itertools.cycle((3, 1, 2))))
+        for partition, columns in sizes:
+            options = for_us(options_for({**partition, **EXTRAS[extra]}, 7, columns, seed=columns))
+            precisions: list[Any] = [(torch.float64, 1e-12, (1, 3, 100) if everything else (3,))]
+            if everything or columns == 2:
+                precisions.append((torch.float32, 1e-5, (3,)))
+            for dtype, rtol, block_sizes in precisions:
+                inputs = embeddings(7, columns, dtype, seed=3)
+                if "target_scores" in options:
+                    options["target_scores"] = options["target_scores"].to(dtype)
+                loss = partial(of_columns, link=link.link, scale=SCALE, **options)
+                plain = value_and_gradients(partial(loss, form="plain"), inputs)
+                for block_size in block_sizes:
+                    fused = value_and_gradients(partial(loss, block_size=block_size), inputs)
+                    assert_alike(fused, plain, rtol)
+
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+    @given(
+        rows=st.integers(1, 9),
+        columns=st.integers(1, 4),
+        partition=st.sampled_from(sorted(PARTITIONS)),
+        extra=st.sampled_from(sorted(EXTRAS)),
+        link=st.sampled_from(POSITIVE_LINKS),
+        block_size=st.integers(1, 10),
+        scale=st.sampled_from([0.5, 20.0, 100.0]),
+        seed=st.integers(0, 1000),
+    )
+    def test_anything(
+        self,
+        rows: int,
+        columns: int,
+        partition: str,
+        extra: str,
+        link: PositiveLink,
+        block_size: int,
+        scale: float,
+        seed: int,
+    ) -> None:
+        options = for_us(options_for({**PARTITIONS[partition], **EXTRAS[extra]}, rows, columns, seed))
+        inputs = embeddings(rows, columns, seed=seed)
+        plain = value_and_gradients(lambda q, d: in_batch_loss(q, d, link.link, scale, form="plain", **options), inputs)
+        fused = value_and_gradients(
+            lambda q, d: in_batch_loss(q, d, link.link, scale, block_size=block_size, **options), inputs
+        )
+        assert_alike(fused, plain, 1e-12 * max(1.0, scale / 10))
+
+    def test_a_larger_batch_in_more_blocks_than_one(self) -> None:
+        for dtype, rtol in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+            inputs = embeddings(130, 2, dtype, seed=4)
+            for names in ({}, {"directions": ALL_DIRECTIONS, "document_ids": True, "label_smoothing": 0.1}):
+                options = options_for(names, 130, 2)
+                plain, whole, blocks = (
+                    value_and_gradients(
+                        lambda q, d, a=arguments: in_batch_loss(q, d, EXPONENTIAL.link, 20.0, **options, **a),  # noqa: B023
+                        inputs,
+                    )
+                    for arguments in ({"form": "plain"}, {}, {"block_size": 33})
+                )
+                assert_alike(whole, plain, rtol)
+                assert_alike(blocks, plain, rtol)
+
+    @pytest.mark.parametrize("partition", PARTITIONS)
+    def test_half_precision_is_single_precision_of_the_rounded(self, partition: str) -> None:
+        for dtype in (torch.bfloat16, torch.float16):
+            inputs = embeddings(5, 2, dtype)
+            single = [column.detach().float().requires_grad_() for column in inputs]
+            for form in ("plain", "fused"):
+
+                def loss(q: Tensor, d: list[Tensor], form: Any = form) -> Tensor:
+                    return in_batch_loss(q, d, EXPONENTIAL.link, SCALE, form=form, **PARTITIONS[partition])
+
+                half, whole = value_and_gradients(loss, inputs), value_and_gradients(loss, single)
+                assert half[0].dtype == torch.float32
+                assert_close(half[0], whole[0], rtol=1e-6, atol=0)
+                for one, other in zip(half[1:], whole[1:], strict=True):
+                    assert one.dtype == dtype
+                    assert_close(one, other.to(dtype))
+                with torch.autocast("cpu", dtype=torch.bfloat16):
+                    value = loss(single[0], single[1:])
+                assert_close(value, whole[0], rtol=0, atol=0)
+                for one, other in zip(torch.autograd.grad(value, single), whole[1:], strict=True):
+                    assert_close(one, other, rtol=0, atol=0)
+
+    @pytest.mark.parametrize("form", ["plain", "fused"])
+    def test_only_what_asks_for_a_gradient_gets_one(self, form: Any) -> None:
+        queries, positives, negatives = embeddings(5, 2)
+        whole = value_and_gradients(
+            lambda q, d: in_batch_loss(q, d, EXPONENTIAL.link, SCALE, form=form), [queries, positives, negatives]
+        )
+        frozen = [positives.detach(), negatives.detach()]
+        loss = in_batch_loss(queries, frozen, EXPONENTIAL.link, SCALE, form=form)
+        assert_close(torch.autograd.grad(loss, queries)[0], whole[1])
+        loss = in_batch_loss(queries.detach(), [positives, frozen[1]], EXPONENTIAL.link, SCALE, form=form)
+        assert_close(torch.autograd.grad(loss, positives)[0], whole[2])
+        loss = in_batch_loss(queries.detach(), frozen, EXPONENTIAL.link, SCALE, form=form)
+        assert not loss.requires_grad
+        assert_close(loss, whole[0])
+        with torch.no_grad():
+            assert_close(in_batch_loss(queries, [positives, negatives], EXPONENTIAL.link, SCALE, form=form), whole[0])
+
+    def test_the_incoming_gradient_multiplies(self) -> None:
+        inputs = embeddings(5, 2)
+        once = value_and_gradients(lambda q, d: in_batch_loss(q, d, EXPONENTIAL.link, SCALE), inputs)
+        thrice = value_and_gradients(lambda q, d: 3 * in_batch_loss(q, d, EXPONENTIAL.link, SCALE), inputs)
+        for one, three in zip(once, thrice, strict=True):
+            assert_close(3 * one, three)
+        loss = in_batch_loss(inputs[0], inputs[1:], EXPONENTIAL.link, SCALE)
+        loss.backward(retain_graph=True)
+        loss.backward()
+        assert_close(inputs[0].grad, 2 * once[1])
+
+    def test_inputs_are_left_alone(self) -> None:
+        for extra in EXTRAS.values():
+            options = for_us(options_for({**extra, "directions": ALL_DIRECTIONS}, 5, 2))
+            inputs = embeddings(5, 2)
+            before = [column.detach().clone() for column in inputs]
+            tensors = {name: value.clone() for name, value in options.items() if isinstance(value, Tensor)}
+            value_and_gradients(lambda q, d: in_batch_loss(q, d, EXPONENTIAL.link, SCALE, **options), inputs)  # noqa: B023
+            for column, copy in zip(inputs, before, strict=True):
+                assert torch.equal(column, copy)
+            for name, copy in tensors.items():
+                assert_close(options[name], copy, rtol=0, atol=0, equal_nan=True)
+
+    def test_strided_embeddings(self) -> None:
+        wide = torch.randn(5, 12, dtype=torch.float64, requires_grad=True)
+        queries, documents = wide[:, ::2], wide.flip(0)[:, 1::2]
+        fused = in_batch_loss(queries, documents, CONSTANT.link, SCALE)
+        plain = in_batch_loss(queries, documents, CONSTANT.link, SCALE, form="plain")
+        assert_close(fused, plain)
+        assert_close(torch.autograd.grad(fused, wide), torch.autograd.grad(plain, wide))
+
+
+GRADCHECKS: list[tuple[str, PositiveLink, Options]] = [
+    ("constant", CONSTANT, {}),
+    ("exponential", EXPONENTIAL, {}),
+    ("all directions", EXPONENTIAL, {"directions": ALL_DIRECTIONS}),
+    ("symmetric", EXPONENTIAL, PARTITIONS["per direction, two"]),
+    ("smoothing and ids", EXPONENTIAL, {"label_smoothing": 0.2, "document_ids": True}),
+    ("teacher", EXPONENTIAL, {"target_scores": "all, unknown"}),
+    ("teacher of own", EXPONENTIAL, {"target_scores": "own", "calibration": 0.5}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "link", "names"), GRADCHECKS, ids=lambda value: value if isinstance(value, str) else ""
+)
+@pytest.mark.parametrize("form", ["plain", "fused"])
+def test_gradients_of_both_orders(name: str, link: PositiveLink, names: Options, form: Any) -> None:
+    options = options_for(names, 3, 2)
+    inputs = tuple(column.detach()[:, :3].clone().requires_grad_() for column in embeddings(3, 2))
+
+    def loss(queries: Tensor, *documents: Tensor) -> Tensor:
+        return in_batch_loss(queries, list(documents), link.link, 3.0, form=form, block_size=2, **options)
+
+    assert torch.autograd.gradcheck(loss, inputs)
+    assert torch.autograd.gradgradcheck(loss, inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize("form", ["plain", "fused"])
+def test_hardness_is_no_part_of_the_gradient(form: Any) -> None:
+    # So finite differences do not apply: the gradient is that with the penalty of this very batch held fixed.
+    queries, positives, negatives = embeddings(4, 2)
+    options: Options = {"hardness_mode": "all_negatives", "hardness_strength": 5.0}
+    loss = in_batch_loss(queries, [positives, negatives], CONSTANT.link, SCALE, form=form, **options)
+    scores = queries @ torch.cat([positives, negatives]).T
+    penalty = 5.0 * scores.detach()
+    penalty[torch.arange(4), torch.arange(4)] = 0
+    expected = torch.nn.functional.cross_entropy(SCALE * scores + penalty, torch.arange(4))
+    assert_close(loss, expected)
+    inputs = [queries, positives, negatives]
+    assert_close(torch.autograd.grad(loss, inputs), torch.autograd.grad(expected, inputs))
+
+
+class TestMeaning:
+    """What the loss is, in terms of the others."""
+
+    @pytest.mark.parametrize("form", ["plain", "fused"])
+    def test_it_is_the_label_loss_of_each_row(self, form: Any) -> None:
+        queries, positives, negatives = embeddings(6, 2)
+        documents = torch.cat([positives, negatives])
+        for smoothing in (0.0, 0.3):
+            ours = in_batch_loss(queries, documents, EXPONENTIAL.link, SCALE, form=form, label_smoothing=smoothing)
+            theirs = listwise_label_loss(
+                queries @ documents.T,
+                torch.arange(6),
+                EXPONENTIAL.link,
+                1 / SCALE,
+                label_smoothing=smoothing,
+            )
+            assert_close(ours, theirs)
+
+    @pytest.mark.parametrize("form", ["plain", "fused"])
+    @pytest.mark.parametrize("calibration", [0.0, 1.0, 0.2])
+    def test_a_teacher_of_all_makes_it_the_matching_loss_of_each_row(self, form: Any, calibration: float) -> None:
+        queries, positives, negatives = embeddings(6, 2)
+        documents = torch.cat([positives, negatives])
+        teacher = options_for({"target_scores": "all"}, 6, 2)["target_scores"]
+        arguments: Options = {"calibration": calibration, "calibration_link": ExponentialLink(1.0)}
+        ours = in_batch_loss(queries, documents, EXPONENTIAL.link, SCALE, form=form, target_scores=teacher, **arguments)
+        theirs = listwise_matching_loss(queries @ documents.T, teacher, EXPONENTIAL.link, 1 / SCALE, **arguments)
+        assert_close(ours, theirs)
+        inputs = [queries, positives, negatives]
+        assert_close(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs))
+
+    @pytest.mark.parametrize("form", ["plain", "fused"])
+    def test_a_teacher_of_the_positive_alone_leaves_the_labels_and_places_the_positive(self, form: Any) -> None:
+        queries, positives, negatives = embeddings(6, 2)
+        teacher = torch.full((6, 2), float("nan"), dtype=torch.float64)
+        teacher[:, 0] = 0.7
+        ours = in_batch_loss(queries, [positives, negatives], EXPONENTIAL.link, SCALE, form=form, target_scores=teacher)
+        labels = in_batch_loss(queries, [positives, negatives], EXPONENTIAL.link, SCALE, form=form)
+        own = (queries * positives).sum(1)
+        assert_close(ours, labels + SCALE * EXPONENTIAL.link.divergence(own, teacher[:, 0]).mean())
+
+    @pytest.mark.parametrize("form", ["plain", "fused"])
+    def test_matching_texts_are_left_out(self, form: Any) -> None:
+        queries, positives = embeddings(3, 1)
+        positives = positives[[0, 1, 0]].detach()
+        ids = torch.tensor([5, 9, 5])
+        ours = in_batch_loss(queries, positives, CONSTANT.link, SCALE, form=form, document_ids=ids)
+        scores = SCALE * queries @ positives.T
+        scores[0, 2] = scores[2, 0] = -torch.inf  # the second query keeps both: neither has its own positive's text
+        assert_close(ours, torch.nn.functional.cross_entropy(scores, torch.arange(3)))
+        # All of one text: nothing is left to tell apart.
+        loss = in_batch_loss(
+            queries, positives[[0, 0, 0]], CONSTANT.link, SCALE, form=form, document_ids=torch.ones(3, dtype=torch.long)
+        )
+        assert_close(loss, torch.zeros((), dtype=torch.float64), atol=1e-14, rtol=0)
+
+    @pytest.mark.parametrize("form", ["plain", "fused"])
+    def test_rows_add_up(self, form: Any) -> None:
+        inputs = embeddings(7, 2)
+        for extra in ("nothing", "ids, smoothing, hardness", "teacher of all, some unknown"):
+            options = options_for({**EXTRAS[extra], "directions": ALL_DIRECTIONS}, 7, 2)
+            loss = partial(of_columns, link=EXPONENTIAL.link, scale=SCALE, form=form, **options)
+            whole = value_and_gradients(loss, inputs)
+            parts = [
+                [(end - begin) / 7 * x for x in value_and_gradients(partial(loss, rows=(begin, end)), inputs)]
+                for begin, end in ((0, 3), (3, 4), (4, 7))
+            ]
+            assert_alike([sum(part[i] for part in parts) for i in range(4)], whole, 1e-12)  # type: ignore[misc]
+
+    @pytest.mark.parametrize("form", ["plain", "fused"])
+    def test_the_order_of_the_batch_does_not_matter(self, form: Any) -> None:
+        inputs = embeddings(6, 3)
+        order = torch.tensor([3, 0, 5, 1, 4, 2])
+        turned = [column.detach()[order].requires_grad_() for column in inputs]
+        turned = [turned[0], turned[1], turned[3], turned[2]]  # the hard negatives too
+        for partition in PARTITIONS.values():
+            for extra in (EXTRAS["nothing"], EXTRAS["all hardness"], EXTRAS["smoothing"]):
+                loss = partial(of_columns, link=EXPONENTIAL.link, scale=SCALE, form=form, **partition, **extra)
+                whole, ours = value_and_gradients(loss, inputs), value_and_gradients(loss, turned)
+                expected = [whole[0], *(gradient[order] for gradient in (whole[1], whole[2], whole[4], whole[3]))]
+                assert_alike(ours, expected, 1e-12)
+
+    def test_one_tensor_or_a_list_of_columns(self) -> None:
+        queries, *documents = embeddings(5, 3)
+        assert_close(
+            in_batch_loss(queries, torch.cat(documents), EXPONENTIAL.link, SCALE),
+            in_batch_loss(queries, documents, EXPONENTIAL.link, SCALE),
+            rtol=0,
+            atol=0,
+        )
+
+    @pytest.mark.parametrize("form", ["plain", "fused"])
+    def test_a_teacher_may_use_a_link_that_is_negative(self, form: Any) -> None:
+        queries, positives = embeddings(5, 1)
+        teacher = options_for({"target_scores": "all"}, 5, 1)["target_scores"]
+        ours = in_batch_loss(queries, positives, IdentityLink(), SCALE, target_scores=teacher, form=form)
+        theirs = listwise_matching_loss(queries @ positives.T, teacher, IdentityLink(), 1 / SCALE)
+        assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("form", ["plain", "fused"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+class TestExtremes:
+    def test_identical_and_opposite(self, form: Any, dtype: torch.dtype) -> None:
+        for sign in (1, -1):
+            queries = torch.nn.functional.normalize(torch.ones(4, 3, dtype=dtype), dim=1).requires_grad_()
+            documents = (sign * queries.detach()).repeat(2, 1).requires_grad_()
+            for partition, link in itertools.product(PARTITIONS.values(), (CONSTANT, EXPONENTIAL)):
+                loss = in_batch_loss(queries, documents, link.link, 20.0, form=form, **partition)
+                assert loss.isfinite()
+                for gradient in torch.autograd.grad(loss, [queries, documents]):
+                    assert gradient.isfinite().all()
+
+    def test_huge_scores(self, form: Any, dtype: torch.dtype) -> None:
+        link = ExponentialLink(1.0).normalized(0, 1, of="value").linear_outside(None, 1.0)
+        for used, rows in itertools.product((ConstantLink(), link), (2, 5)):
+            queries, documents = (100 * column.detach() for column in embeddings(rows, 1, dtype))
+            documents[0] = queries[0]
+            queries[1] = -documents[1]
+            queries.requires_grad_()
+            documents.requires_grad_()
+            for partition in PARTITIONS.values():
+                loss = in_batch_loss(queries, documents, used, 20.0, form=form, **partition)
+                assert loss.isfinite()
+                assert loss >= 0
+                for gradient in torch.autograd.grad(loss, [queries, documents]):
+                    assert gradient.isfinite().all()
+
+    def test_a_nan_stays_visible(self, form: Any, dtype: torch.dtype) -> None:
+        queries, documents = (column.detach() for column in embeddings(4, 1, dtype))
+        queries[2, 0] = float("nan")
+        assert in_batch_loss(queries, documents, CONSTANT.link, 20.0, form=form).isnan()
+        assert in_batch_loss(queries, documents, CONSTANT.link, 20.0, form=form, rows=(0, 2)).isfinite()
+
+
+def test_a_wrong_gradient_is_told_apart() -> None:
+    """The comparison can fail."""
+    inputs = embeddings(4, 2)
+    right = value_and_gradients(lambda q, d: in_batch_loss(q, d, EXPONENTIAL.link, SCALE), inputs)
+    for i in range(4):
+        wrong = list(right)
+        wrong[i] = wrong[i] * (1 + 1e-9)
+        with pytest.raises(AssertionError):
+            assert_alike(wrong, right, 1e-12)
+    for wrong_link in (ExponentialLink(3.0 + 1e-8), ConstantLink()):
+        wrong = value_and_gradients(lambda q, d: in_batch_loss(q, d, wrong_link, SCALE), inputs)  # noqa: B023
+        with pytest.raises(AssertionError):
+            assert_alike(wrong, right, 1e-10)

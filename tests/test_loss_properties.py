@@ -1,0 +1,365 @@
+"""Every loss module has every property; works inside the wrappers; trains. And wrong losses are caught."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss, MatryoshkaLoss
+from sentence_transformers.util import dot_score, pairwise_cos_sim, pairwise_dot_score
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+import selective_st.losses
+from selective_st.links import ExponentialLink
+from selective_st.losses import SelectiveListwiseLoss, SelectiveMultipleNegativesRankingLoss, SelectivePointwiseLoss
+from tests.loss_cases import LOSS_CASES, EchoModel, LossCase
+from tests.loss_properties import PROPERTIES, Property, columns_for, labels_for, value_and_gradients
+
+BY_NAME = {case.name: case for case in LOSS_CASES}
+ids = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
+TEXT_ROWS = 4
+
+
+def test_every_loss_has_a_case() -> None:
+    modules = {
+        name
+        for name in selective_st.losses.__all__
+        if isinstance(getattr(selective_st.losses, name), type) and name.startswith(("Selective", "CachedSelective"))
+    }
+    assert modules == {type(case.make(EchoModel())).__name__ for case in LOSS_CASES}
+
+
+@pytest.mark.parametrize("check", PROPERTIES, ids=lambda check: check.__name__)
+@ids
+def test_property(case: LossCase, check: Property) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("case", [case for case in LOSS_CASES if case.uncached], ids=lambda case: case.name)
+def test_a_cached_loss_is_the_uncached(case: LossCase) -> None:
+    assert case.uncached is not None
+    for dtype, rtol in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        columns, labels = columns_for(case, rows=7, dtype=dtype), labels_for(case, rows=7, dtype=dtype)
+        theirs = value_and_gradients(case.uncached(EchoModel()), columns, labels)
+        for mini_batch_size in (1, 2, 7, 100):
+            loss = case.make(EchoModel())
+            loss.mini_batch_size = mini_batch_size  # type: ignore[assignment]
+            ours = value_and_gradients(loss, columns, labels)
+            for one, other in zip(ours, theirs, strict=True):
+                assert_close(one, other, rtol=rtol, atol=rtol * float(other.abs().max()))
+
+
+# --- With a model
+
+
+@pytest.fixture(scope="module")
+def loaded(transformer_folder: Path) -> SentenceTransformer:
+    return SentenceTransformer(str(transformer_folder), device="cpu")
+
+
+@pytest.fixture
+def model(loaded: SentenceTransformer) -> SentenceTransformer:
+    """A copy, which takes less time than to load another."""
+    return copy.deepcopy(loaded)
+
+
+def features_for(case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]) -> list[Any]:
+    texts = [text for pair in pairs for text in pair[:2]]
+    columns = [texts[i * TEXT_ROWS : (i + 1) * TEXT_ROWS] for i in range(case.columns)]
+    return [model.preprocess(column) for column in columns]
+
+
+def copies(features: list[Any]) -> list[Any]:
+    """Because a wrapper may write into them."""
+    return [dict(column) for column in features]
+
+
+def gradients_of(model: SentenceTransformer) -> list[Tensor]:
+    gradients = []
+    for parameter in model.parameters():
+        gradients.append(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad.clone())
+        parameter.grad = None
+    return gradients
+
+
+@ids
+def test_inside_matryoshka(case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]) -> None:
+    features = features_for(case, model, pairs)
+    labels = labels_for(case, TEXT_ROWS, torch.float32)
+    dims, weights = [32, 16, 6], [1.0, 0.5, 0.25]
+    wrapped = MatryoshkaLoss(model, case.make(model), dims, weights)
+    ours = wrapped(copies(features), labels)
+    ours.backward()
+    our_gradients = gradients_of(model)
+
+    loss = (case.uncached or case.make)(model)
+    embeddings = [model(column)["sentence_embedding"] for column in copies(features)]
+    theirs = torch.zeros(())
+    for dim, weight in zip(dims, weights, strict=True):
+        truncated = [nn.functional.normalize(column[:, :dim], dim=-1) for column in embeddings]
+        theirs = theirs + weight * loss.compute_loss_from_embeddings(truncated, labels)  # type: ignore[operator]
+    theirs.backward()
+    assert_close(ours.detach(), theirs.detach(), rtol=1e-5, atol=1e-6)
+    their_gradients = gradients_of(model)
+    largest = max(float(gradient.abs().max()) for gradient in their_gradients)
+    assert largest > 0
+    for one, other in zip(our_gradients, their_gradients, strict=True):
+        assert one.isfinite().all()
+        assert_close(one, other, rtol=0, atol=1e-4 * largest)
+
+
+@ids
+def test_inside_adaptive_layers(
+    case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]
+) -> None:
+    features = features_for(case, model, pairs)
+    labels = labels_for(case, TEXT_ROWS, torch.float32)
+    if case.uncached is not None:
+        with pytest.warns(UserWarning, match="AdaptiveLayerLoss is not compatible with CachedSelective"):
+            AdaptiveLayerLoss(model, case.make(model))
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        wrapped = AdaptiveLayerLoss(model, case.make(model), n_layers_per_step=-1)
+    ours = wrapped(copies(features), labels)
+    assert ours.isfinite()
+    ours.backward()
+    gradients = gradients_of(model)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert max(float(gradient.abs().max()) for gradient in gradients) > 0
+
+
+# Of the cached losses, whose gradients are those of the uncached, two.
+TRAINED = [case for case in LOSS_CASES if not case.uncached or case.name in ("cached, negatives", "cached, teacher")]
+
+
+@pytest.mark.parametrize("case", TRAINED, ids=lambda case: case.name)
+def test_a_few_steps_lower_the_loss(
+    case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]
+) -> None:
+    features = features_for(case, model, pairs)
+    labels = labels_for(case, TEXT_ROWS, torch.float32)
+    loss = case.make(model)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(4):
+        optimiser.zero_grad()
+        result = loss(copies(features), labels)
+        result.backward()
+        optimiser.step()
+        losses.append(float(result.detach()))
+    assert all(math.isfinite(number) for number in losses)
+    assert losses[-1] < 0.995 * losses[0]
+
+
+# --- The suite can fail
+
+
+class Wrong(nn.Module):
+    """A right loss, with something done to it."""
+
+    def __init__(self, model: nn.Module, make: Callable[[nn.Module], nn.Module]) -> None:
+        super().__init__()
+        self.model = model
+        object.__setattr__(self, "right", make(model))
+
+    def forward(self, sentence_features: Any, labels: Tensor | None) -> Tensor:
+        return self.compute_loss_from_embeddings([column["sentence_embedding"] for column in sentence_features], labels)
+
+    def of(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        result = self.right.compute_loss_from_embeddings(embeddings, labels)
+        assert isinstance(result, Tensor)
+        return result
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return self.of(embeddings, labels)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        return dict(self.right.get_config_dict())
+
+    @property
+    def citation(self) -> str:
+        return str(self.right.citation)
+
+
+class FlippedGradient(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        loss = self.of(embeddings, labels)
+        return 2 * loss.detach() - loss
+
+
+class ForgottenFactor(Wrong):
+    """Its gradient does not depend on what comes in."""
+
+    class _Unit(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, loss: Tensor) -> Tensor:
+            return loss.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            return torch.ones_like(gradients[0])
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return self._Unit.apply(self.of(embeddings, labels))  # type: ignore[no-any-return, no-untyped-call]
+
+
+class IgnoredColumn(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return self.of(embeddings[:-1], labels)
+
+
+class CountedPadding(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return self.of(embeddings, None if labels is None else labels.nan_to_num(0.0))
+
+
+class PaddingInTheMean(Wrong):
+    """Leaves the padded out of the sum, but not out of the count."""
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        assert labels is not None
+        return self.of(embeddings, labels) * (~labels.isnan()).double().mean()
+
+
+class LayoutDependent(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return self.of([embeddings[0].roll(1, 0) * 0.01 + embeddings[0], *embeddings[1:]], labels)
+
+
+class OrderDependent(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return self.of([*embeddings[:-1], embeddings[-1] + 0.01 * embeddings[0]], labels)
+
+
+class BatchDependent(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return self.of(embeddings, labels) * len(embeddings[0])
+
+
+class InHalfPrecision(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        anchors, others = embeddings[0], embeddings[1]
+        return (torch.cosine_similarity(anchors, others) - (0 if labels is None else labels)).square().mean()
+
+
+class UnderAutocast(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        scores = 5 * nn.functional.normalize(embeddings[0], dim=1) @ nn.functional.normalize(embeddings[1], dim=1).T
+        return nn.functional.cross_entropy(scores, torch.arange(len(scores)))
+
+
+class SteepAtTheEnds(Wrong):
+    """The angle's derivative is infinite at a cosine of 1."""
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return torch.acos(torch.cosine_similarity(embeddings[0], embeddings[1])).mean()
+
+
+class WritesIntoItsInputs(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        result = self.of(embeddings, labels)
+        embeddings[0].data.mul_(0.5)
+        return result
+
+
+class HidesNaN(Wrong):
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        return self.of([column.nan_to_num(0.0) for column in embeddings], labels)
+
+
+class BadConfig(Wrong):
+    def get_config_dict(self) -> dict[str, Any]:
+        return {**super().get_config_dict(), "largest": math.inf}
+
+    @property
+    def citation(self) -> str:
+        return "Shamir & Warmuth 2025"
+
+
+class NamesALoss(Wrong):
+    def __init__(self, model: nn.Module, make: Callable[[nn.Module], nn.Module]) -> None:
+        super().__init__(model, make)
+        self.loss = 0.0
+
+
+def wrong(name: str, wrapper: type[Wrong]) -> LossCase:
+    case = BY_NAME[name]
+    return replace(case, name=wrapper.__name__, make=partial(wrapper, make=case.make), uncached=None)
+
+
+WRONG_LOSSES: list[tuple[LossCase, set[str]]] = [
+    (wrong("pairwise, no labels", FlippedGradient), {"gradient_is_the_derivative"}),
+    (wrong("in-batch, negatives", FlippedGradient), {"gradient_is_the_derivative"}),
+    (wrong("in-batch, pairs", ForgottenFactor), {"incoming_gradient_multiplies"}),
+    (wrong("in-batch, negatives", IgnoredColumn), {"gradients_reach_every_column", "a_nan_stays_visible"}),
+    (wrong("listwise, scores", CountedPadding), {"padding_is_removed"}),
+    (wrong("pairwise, margins", CountedPadding), {"padding_is_removed"}),
+    (wrong("pointwise, documents", PaddingInTheMean), {"padding_is_removed"}),
+    (wrong("listwise, scores", PaddingInTheMean), {"padding_is_removed"}),
+    (wrong("listwise, scores", LayoutDependent), {"rows_in_any_order", "batch_is_the_mean_of_its_rows"}),
+    (wrong("in-batch, negatives", LayoutDependent), {"rows_in_any_order"}),
+    (wrong("listwise, scores", OrderDependent), {"candidates_in_any_order"}),
+    (wrong("in-batch, negatives", OrderDependent), {"candidates_in_any_order"}),
+    (wrong("pairwise, no labels", BatchDependent), {"batch_is_the_mean_of_its_rows"}),
+    (wrong("pointwise, pairs", InHalfPrecision), {"half_precision"}),
+    (wrong("in-batch, pairs", UnderAutocast), {"autocast", "half_precision"}),
+    (wrong("pointwise, pairs", SteepAtTheEnds), {"identical_and_opposite_embeddings"}),
+    (wrong("pointwise, pairs", WritesIntoItsInputs), {"inputs_are_left_alone"}),
+    (wrong("pairwise, no labels", HidesNaN), {"a_nan_stays_visible"}),
+    (wrong("in-batch, pairs", BadConfig), {"config_is_json", "citation_names_the_paper"}),
+    (wrong("pointwise, pairs", NamesALoss), {"keeps_the_model_and_no_loss"}),
+    (
+        replace(
+            BY_NAME["in-batch, negatives"],
+            name="forgotten normalisation, in-batch",
+            make=partial(SelectiveMultipleNegativesRankingLoss, scale=5.0, similarity_fct=dot_score),
+        ),
+        {"lengths_of_embeddings_do_not_matter"},
+    ),
+    (
+        replace(
+            BY_NAME["listwise, scores"],
+            name="forgotten normalisation, listwise",
+            make=partial(SelectiveListwiseLoss, temperature=0.2, similarity_fct=pairwise_dot_score),
+        ),
+        {"lengths_of_embeddings_do_not_matter"},
+    ),
+    (
+        replace(
+            BY_NAME["pointwise, dot products"],
+            name="overflow",
+            make=partial(SelectivePointwiseLoss, link=ExponentialLink(5.0), similarity_fct=pairwise_dot_score),
+        ),
+        {"huge_embeddings"},
+    ),
+    (
+        replace(
+            BY_NAME["listwise, scores"],
+            name="a mean over pairs taken for one over rows",
+            make=partial(
+                SelectivePointwiseLoss,
+                similarity_fct=pairwise_cos_sim,
+            ),
+        ),
+        {"padding_is_removed"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "expected"), WRONG_LOSSES, ids=lambda value: getattr(value, "name", ""))
+def test_a_wrong_loss_is_caught(case: LossCase, expected: set[str]) -> None:
+    names = {check.__name__: check for check in PROPERTIES}
+    for name in expected:
+        with pytest.raises((AssertionError, ValueError, RuntimeError)):
+            names[name](case)
