@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -49,7 +49,7 @@ class InBatchOptions:
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = 0.0
     label_smoothing: float = 0.0
-    owner: str = "in_batch_loss"
+    owner: str = field(default="in_batch_loss", compare=False)
 
     def __post_init__(self) -> None:
         owner = self.owner

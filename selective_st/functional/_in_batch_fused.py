@@ -16,14 +16,18 @@ from selective_st.functional._in_batch_common import (
     DIRECTIONS,
     Batch,
     Direction,
+    InBatchOptions,
     InBatchSetting,
     Targets,
     targets_of,
 )
-from selective_st.links import _to_working_precision
+from selective_st.links import ConstantLink, _to_working_precision
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 _SMALL_POSITIVE = 1e-6  # relative to the largest; a smaller one might vanish
+_VANISHING = 1e-36  # a probability whose logarithm single precision can still tell
+_SIMPLE = InBatchOptions()
+_SYMMETRIC = InBatchOptions(directions=("query_to_doc", "doc_to_query"))
 
 
 class FusedLoss(Function):
@@ -67,8 +71,7 @@ def _run(
 ) -> tuple[Tensor, list[Tensor]]:
     """The mean loss, and its gradients with respect to the queries and to all documents."""
     one_pass = _Pass(setting, batch, block_size, embeddings, wants_gradients=wants_gradients)
-    for begin in range(batch.begin, batch.end, block_size):
-        one_pass.block(begin, min(begin + block_size, batch.end))
+    one_pass.run()
     return torch.cat(one_pass.losses).mean(), one_pass.finished_gradients()
 
 
@@ -105,11 +108,17 @@ class _Pass:
             documents = torch.cat(columns) if len(columns) > 1 else columns[0]
         self._right[True] = documents
         self._queries = queries
-        if any(not DIRECTIONS[direction][1] for direction in setting.options.directions):
+        if len(queries) <= block_size or any(not DIRECTIONS[name][1] for name in setting.options.directions):
             self._right[False] = queries / self._norms[False] if setting.normalize else queries
+        has_all = batch.anchors == batch.queries and batch.document_ids is None and batch.target_scores is None
+        self._is_symmetric = has_all and replace(setting.options, partition_mode="joint") == _SYMMETRIC
+        self._is_simple = setting.options == _SIMPLE and batch.document_ids is None and batch.target_scores is None
+        self._is_one_block = block_size >= batch.queries == batch.anchors
         self.gradients: dict[bool, Tensor] = {}
         if wants_gradients:
-            self.gradients = {False: torch.zeros_like(queries), True: torch.zeros_like(documents)}
+            # A simple single block sets the gradients; others add to them.
+            start = torch.empty_like if self._is_simple and self._is_one_block else torch.zeros_like
+            self.gradients = {False: start(queries), True: start(documents)}
 
     def _rows(self, of_documents: bool, begin: int, end: int) -> Tensor:
         """Some rows of the queries or documents, normalised if they are to be."""
@@ -130,11 +139,120 @@ class _Pass:
                 part.addcmul_(unit, (part * unit).sum(1, keepdim=True), value=-1).div_(norms[rows])
         return list(self.gradients.values())
 
+    def run(self) -> None:
+        """Go through all anchors."""
+        if self._is_symmetric:
+            self.losses.append(self._symmetric())
+            return
+        for begin, end in self._blocks():
+            self.block(begin, end)
+
+    def _blocks(self) -> list[tuple[int, int]]:
+        first, last = self.batch.begin, self.batch.end
+        return [(begin, min(begin + self._block_size, last)) for begin in range(first, last, self._block_size)]
+
     def block(self, begin: int, end: int) -> None:
         """Add the losses and gradients of the anchors from `begin` to `end`."""
+        if self._is_simple:
+            loss = self._simple(begin, end)
+            if loss is not None:
+                self.losses.append(loss)
+                return
+            if self._is_one_block:
+                for gradient in self.gradients.values():
+                    gradient.zero_()
         groups = self.setting.options.groups
         losses = [self._softmax(group, begin, end, 1 / len(groups)) for group in groups]
         self.losses.append(losses[0] if len(losses) == 1 else torch.stack(losses).mean(0))
+
+    def _logits(self, begin: int, end: int) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Some queries' embeddings, and their logits and slopes against the documents."""
+        link, scale, owner = self.setting.link, self.setting.scale, self.setting.options.owner
+        left, right = self._rows(False, begin, end), self._right[True]
+        if isinstance(link, ConstantLink):
+            return left, self._product("query_to_doc", left * scale, right), scale
+        scores = self._product("query_to_doc", left, right)
+        check_domain(owner, link, scores)
+        check_nonnegative(owner, link, scores)
+        return left, *link._logits(scores, scale)
+
+    def _simple(self, begin: int, end: int) -> Tensor | None:
+        """`block` for queries against documents without options, in few operations; None if it cannot tell the loss."""
+        left, logits, slope = self._logits(begin, end)
+        right = self._right[True]
+        weights = torch.softmax(logits, 1, out=logits)
+        diagonal = _diagonal(weights, begin)
+        positive = diagonal.clone()
+        if bool((positive < _VANISHING).any()):
+            return None
+        diagonal.zero_()
+        rest = weights.sum(1)
+        if self.gradients:
+            factor = 1 / self.batch.anchors
+            if isinstance(slope, Tensor):
+                pull = rest * _diagonal(slope, begin) * -factor
+                weights.mul_(slope)
+            else:
+                factor *= slope
+                pull = rest * -factor
+            own = slice(begin, end)
+            to_left, to_right = self.gradients[False][own], self.gradients[True]
+            torch.mm(weights, right, out=to_left).mul_(factor).addcmul_(pull.unsqueeze(1), right[own])
+            if self._is_one_block:
+                torch.mm(weights.mT, left * factor, out=to_right)
+            else:
+                to_right.addmm_(weights.mT, left * factor)
+            to_right[own].addcmul_(pull.unsqueeze(1), left)
+        return rest.div_(positive).log1p_()
+
+    def _symmetric(self) -> Tensor:
+        """All losses for queries against documents and back without other options, over one score matrix.
+
+        It is gone through twice, because the Softmax of a column is known only after all rows: four matrix products
+        instead of the six of two directions.
+        """
+        count, blocks = self.batch.queries, self._blocks()
+        top = self._queries.new_full((count,), -math.inf)
+        total = torch.zeros_like(top)
+        of_rows, of_positives = [], []
+        for begin, end in blocks:
+            _, logits, _ = self._logits(begin, end)
+            of_positives.append(_diagonal(logits, begin).clone())
+            of_rows.append(torch.logsumexp(logits, 1))
+            back = logits[:, :count]
+            new_top = torch.maximum(top, back.amax(0))
+            total.mul_((top - new_top).exp_()).add_(back.sub_(new_top).exp_().sum(0))
+            top = new_top
+        rows, positives, columns = torch.cat(of_rows), torch.cat(of_positives), top + total.log()
+        if self.setting.options.partition_mode == "joint":
+            share = 1.0
+            rows = columns = loss = torch.logaddexp(rows, columns)
+        else:
+            share = 0.5
+            loss = (rows + columns) / 2
+        if not self.gradients:
+            return loss - positives
+        for begin, end in blocks:
+            left, logits, slope = self._logits(begin, end)
+            right, own = self._right[True], slice(begin, end)
+            back = (logits[:, :count] - columns).exp_()
+            weights = logits.sub_(rows[own, None]).exp_()
+            weights[:, :count] += back
+            diagonal = _diagonal(weights, begin)
+            pull = diagonal - 1 / share
+            diagonal.zero_()
+            factor = share / self.batch.anchors
+            if isinstance(slope, Tensor):
+                pull *= _diagonal(slope, begin)
+                weights.mul_(slope)
+            else:
+                factor *= slope
+            pull = pull.mul_(factor).unsqueeze(1)
+            to_left, to_right = self.gradients[False][own], self.gradients[True]
+            torch.mm(weights, right, out=to_left).mul_(factor).addcmul_(pull, right[own])
+            to_right.addmm_(weights.mT, left * factor)
+            to_right[own].addcmul_(pull, left)
+        return loss - positives
 
     def _product(self, direction: Direction, left: Tensor, right: Tensor) -> Tensor:
         """`left @ right.mT`, in memory that is used again for the next block."""

@@ -190,7 +190,7 @@ class SelectiveListwiseLoss(nn.Module):
         self._label_ranges: dict[tuple[str, Interval], str] = {}
         if label_range is not None:
             self._label_ranges["label_range", Interval(*label_range)] = (
-                "Mend the labels, or give label_range={low, high}."
+                "Mend the labels, or give label_range=({low}, {high})."
             )
         elif teacher_space is not None:
             what = f'teacher_space="{teacher_space}"'
