@@ -1601,6 +1601,8 @@ class LinearOutsideLink(Link):
         # D is the integral of (p - z) h'(z) from s to p, cut at both ends; every part is >= 0.
         inner_p, inner_s = p.clamp(self.low, self.high), s.clamp(self.low, self.high)
         divergence, difference = self.link._matching(inner_p, inner_s)
+        if torch.equal(inner_p, p) and torch.equal(inner_s, s):
+            return divergence, difference
         divergence = divergence + (p - inner_p) * difference
         for upper, edge, slope in self._sides:
             start, end = (s.clamp(min=edge), p.clamp(min=edge)) if upper else (s.clamp(max=edge), p.clamp(max=edge))

@@ -302,29 +302,31 @@ class _Matching:
             The two.
         """
         divergence, difference = self.link._matching(p, s)
-        of_target = self.link._potential(s)
+        of_target, at_target = self.link._logits(s.clone(), 1.0)
         # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
-        rise = (divergence + (p - s) * self.link(s)) / self.temperature
+        rise = (divergence + (p - s) * at_target).div_(self.temperature)
         if self.target_temperature != self.temperature:
-            rise = rise + of_target * (1 / self.temperature - 1 / self.target_temperature)
-        logits = of_target / self.target_temperature
+            rise += of_target * (1 / self.temperature - 1 / self.target_temperature)
+        logits = of_target.div_(self.target_temperature)
         if mask is not None:
             logits = logits.masked_fill(~mask, -math.inf)
             rise = rise.masked_fill(~mask, 0)
-        log_q = torch.log_softmax(logits, -1)
-        q = log_q.exp()
-        # With x = rise less its q-mean: KL = log(sum q e^x) = log1p(sum q (e^x - 1 - x)), a sum of terms >= 0, and
+        q = torch.softmax(logits, -1)
+        # With x = rise less its q-mean: KL = log sum q e^x = log(1 + sum q (e^x - 1 - x)), a sum of terms >= 0, and
         # r - q = q (e^(x - KL) - 1).
-        x = rise - (q * rise).sum(-1, keepdim=True)
-        near = x.abs().amax(-1, keepdim=True) <= 1
-        log_r = log_q + x
-        far_kl = torch.logsumexp(log_r, -1, keepdim=True)
-        kl = torch.where(
-            near, torch.log1p((q * _exponential_less_linear(x.clamp(-1, 1))).sum(-1, keepdim=True)), far_kl
-        )
-        tilt = torch.where(near, q * torch.expm1((x - kl).clamp(max=2)), (log_r - far_kl).exp() - q)
+        x = rise.sub_((q * rise).sum(-1, keepdim=True))
+        small_x = x.clamp(max=_LARGEST_RISE)
+        growth = torch.expm1(small_x)
+        kl = torch.log1p((q * _exponential_less_linear(small_x, growth)).sum(-1, keepdim=True))
+        tilt = growth.mul_((-kl).exp()).add_(torch.expm1(-kl)).mul_(q)
+        overflows = x.amax(-1, keepdim=True) >= _LARGEST_RISE
+        if bool(overflows.any()):
+            log_r = torch.log_softmax(logits, -1).add_(x)
+            far_kl = torch.logsumexp(log_r, -1, keepdim=True)
+            kl = torch.where(overflows, far_kl, kl)
+            tilt = torch.where(overflows, log_r.sub_(far_kl).exp_().sub_(q), tilt)
         value = kl.squeeze(-1)
-        gradient = tilt * (self.link(p) / self.temperature)
+        gradient = tilt.mul_(self.link(p)).div_(self.temperature)
         if self.calibrates:
             if self.calibration_link is not self.link:
                 divergence, difference = self.calibration_link._matching(p, s)
@@ -348,16 +350,18 @@ class _Matching:
         return (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
 
 
-# e^x - 1 - x = x^2 (1/2! + x/3! + ...); twenty terms reach double precision for |x| <= 1.
-_TAYLOR = [1 / math.factorial(k) for k in range(19, 1, -1)]
+# e^x - 1 - x = x^2 (1/2! + x/3! + ...); nine terms reach double precision for |x| <= 0.1.
+_TAYLOR = [1 / math.factorial(k) for k in range(10, 1, -1)]
+_LARGEST_RISE = 300.0  # beyond, e^x might overflow
 
 
-def _exponential_less_linear(x: Tensor) -> Tensor:
-    """`e^x - 1 - x` for |x| <= 1, without cancellation."""
-    total = torch.full_like(x, _TAYLOR[0])
-    for coefficient in _TAYLOR[1:]:
-        total.mul_(x).add_(coefficient)
-    return total.mul_(x).mul_(x)
+def _exponential_less_linear(x: Tensor, growth: Tensor) -> Tensor:
+    """`e^x - 1 - x`, without cancellation, given `e^x - 1`."""
+    series = x * _TAYLOR[0]
+    for coefficient in _TAYLOR[1:-1]:
+        series.add_(coefficient).mul_(x)
+    series.add_(_TAYLOR[-1]).mul_(x).mul_(x)
+    return torch.where(x.abs() <= 0.1, series, growth - x)
 
 
 class _MatchingLoss(Function):

@@ -226,10 +226,9 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     Raises:
         ValueError: If a row has no label at all, or a label lies outside a range; with the line that maps it.
     """
-    # A batch has few labels, and a list of floats costs less to look through than tensor operations do to start.
-    values = labels.flatten().tolist()
+    low, high, total = _ends_and_sum(labels)
     mask = None
-    if math.isnan(sum(values)):
+    if math.isnan(total):
         mask = ~labels.isnan()
         rows = (~mask.view(len(mask), -1).any(dim=1)).nonzero().flatten().tolist()
         if rows:
@@ -237,8 +236,7 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
                 f"{owner}: labels must be numbers, but are NaN in row(s) {', '.join(map(str, rows[:5]))} of the batch. "
                 "Leave such rows out: dataset.filter(lambda row: row['score'] == row['score'])."
             )
-        values = labels[mask].tolist()
-    low, high = min(values), max(values)
+        low, high, _ = _ends_and_sum(labels[mask])
     if math.isinf(low) or math.isinf(high):
         raise ValueError(f"{owner}: labels must be finite, but this batch has labels from {low:g} to {high:g}.")
     for (what, allowed), advice in ranges.items():
@@ -295,3 +293,16 @@ def text_ids(features: dict[str, Tensor]) -> Tensor | None:
 def _power_of_two(length: int) -> int:
     """The next power of two, so that few lengths are kept."""
     return 1 << max(length - 1, 1).bit_length()
+
+
+_FEW_LABELS = 256
+
+
+def _ends_and_sum(labels: Tensor) -> tuple[float, float, float]:
+    """The lowest and the highest label, and their sum, which is NaN where one is."""
+    if labels.numel() > _FEW_LABELS:
+        low, high = labels.aminmax()
+        return float(low), float(high), float(labels.sum())
+    # A list of a few floats costs less to look through than tensor operations do to start.
+    values = labels.flatten().tolist()
+    return min(values), max(values), sum(values)
