@@ -10,6 +10,7 @@ import torch
 
 from selective_st.evaluation import RANKING_METRICS
 from selective_st.links import (
+    ConstantLink,
     Link,
     extreme_scores,
     high_scores,
@@ -23,6 +24,7 @@ _PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, 
 _NAMES = ", ".join(_PRESETS)
 _RANKING = RANKING_METRICS[0]  # of these it chooses
 _DEFAULT = "high"
+_LOWEST_COSINE = -1.0
 
 
 @dataclass(frozen=True)
@@ -56,19 +58,14 @@ class Focus:
     def value_link(self) -> Link | None:
         """The link for lists and batches, of mean value 1; None for `high`, which their losses have by default.
 
-        Raises:
-            ValueError: If the link has no positive mean on the scores from 0 to 1.
+        A link that is negative on a cosine's scores is raised by a constant: its sensitivity, which says what matters,
+        stays as it is, and a higher score counts for more everywhere, as those losses need it.
         """
         if self.name == _DEFAULT:
             return None
-        try:
-            return self.link.normalized(0.0, 1.0, of="value")
-        except ValueError as error:
-            raise ValueError(
-                f"--focus {self.name}: the losses for lists, triplets and batches need a link that is positive on the "
-                f"scores from 0 to 1, so that a higher score counts for more. {error} Use --focus high or middle, or a "
-                'link\'s JSON such as \'{"type": "ExponentialLink", "scale": 3}\'; or train with --loss pointwise.'
-            ) from None
+        lowest = float(self.link(torch.tensor(max(_LOWEST_COSINE, self.link.domain.low), dtype=torch.float64)))
+        link = self.link if lowest >= 0 else self.link + -lowest * ConstantLink()
+        return link.normalized(0.0, 1.0, of="value")
 
     def with_ranking(self, *, chooses: bool) -> Focus:
         """This focus where the data are questions with candidates.

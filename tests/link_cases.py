@@ -109,10 +109,10 @@ def _weighted(parts: list[tuple[float, LinkCase]]) -> tuple[Callable[[mp.mpf], m
 
 
 def _linear_outside(
-    case: LinkCase, low: float, high: float
+    case: LinkCase, low: float | None, high: float | None
 ) -> tuple[Callable[[mp.mpf], mp.mpf], Callable[[mp.mpf], mp.mpf]]:
-    ends = (mp.mpf(low), mp.mpf(high))
-    slopes = [mp.diff(case.h, end) for end in ends]
+    ends = (-mp.inf if low is None else mp.mpf(low), mp.inf if high is None else mp.mpf(high))
+    slopes = [mp.diff(case.h, end) if mp.isfinite(end) else mp.mpf(0) for end in ends]
 
     def h(z: mp.mpf) -> mp.mpf:
         inside = min(max(z, ends[0]), ends[1])
@@ -160,6 +160,20 @@ LINK_CASES = [
         -10,
         10,
         *_linear_outside(_EXPONENTIAL, 0.0, 1.0),
+    ),
+    LinkCase(
+        "exponential(5), linear above",
+        LinearOutsideLink(ExponentialLink(5), None, 1.0),
+        -1,
+        10,
+        *_linear_outside(_EXPONENTIAL, None, 1.0),
+    ),
+    LinkCase(
+        "exponential(5), linear below",
+        LinearOutsideLink(ExponentialLink(5), 0.0, None),
+        -10,
+        1,
+        *_linear_outside(_EXPONENTIAL, 0.0, None),
     ),
     LinkCase(
         "own link: arctan",

@@ -194,7 +194,23 @@ def shapes(link: Link, p: Tensor, s: Tensor) -> None:
     assert math.prod(link.potential(p.reshape(1, -1)).shape) == len(p)
 
 
+def logits_are_the_scaled_potential(link: Link, p: Tensor, s: Tensor) -> None:
+    scores = torch.cat([p, s])
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 3e-6)):
+        for scale in (1.0, 20.0):
+            given = scores.to(dtype)
+            logits, slope = link._logits(given.clone(), scale)
+            assert logits.dtype == dtype
+            slope = slope if isinstance(slope, Tensor) else torch.full_like(logits, slope)
+            # Single precision rounds the link's argument too.
+            size = link.potential(scores).abs() + (scores.abs() + 1) * (link(scores).abs() + link.sensitivity(scores))
+            assert ((logits - scale * link.potential(given.double())).abs() <= tolerance * scale * (size + 1)).all()
+            size = link(scores).abs() + (scores.abs() + 1) * link.sensitivity(scores)
+            assert ((slope - scale * link(given.double())).abs() <= tolerance * scale * (size + 1)).all()
+
+
 PROPERTIES: list[Property] = [
+    logits_are_the_scaled_potential,
     monotone,
     potential_has_the_link_as_derivative,
     sensitivity_is_the_slope,

@@ -331,8 +331,6 @@ class TestLosses:
             (["--loss", "listwise", "--temperature", "0"], "--temperature must be a finite number > 0"),
             (["--loss", "in-batch", "--list-size", "4"], "--list-size means nothing for --loss in-batch"),
             (["--positive-from", "0"], "--positive-from must lie above 0, up to 1"),
-            (["--loss", "listwise", "--focus", "low"], "--focus low: the losses for lists, triplets and batches need"),
-            (["--loss", "in-batch", "--focus", '{"type": "SinhLink", "scale": 3, "shift": 0.2}'], "SinhLink"),
             (["--loss", "cached-in-batch"], "static embeddings (--model static) do not allow. Give a transformer"),
             (["--loss", "cached-in-batch", "--model", "{static}"], "do not allow. Give a transformer"),
             (["--loss", "listwise", "--score-range", "0,0.5"], "lies outside --score-range 0,0.5 in rows"),

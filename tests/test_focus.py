@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from torch.testing import assert_close
 
 from selective_st.focus import parse_focus
+from selective_st.functional import listwise_label_loss
 from selective_st.links import (
     ExponentialLink,
     SigmoidLink,
@@ -54,11 +57,18 @@ class TestLists:
         focus = parse_focus(text)
         assert focus.value_link == focus.link.normalized(0, 1, of="value")
 
-    @pytest.mark.parametrize("text", ["low", "extremes"])
-    def test_a_link_of_no_positive_value(self, text: str) -> None:
+    @pytest.mark.parametrize("text", ["low", "extremes", "0.8:1", "0.2:0.4"])
+    def test_a_link_that_is_negative_somewhere_is_raised(self, text: str) -> None:
         focus = parse_focus(text)
-        with pytest.raises(ValueError, match=rf"--focus {text}: .* a link that is positive .* Use --focus high"):
-            _ = focus.value_link
+        link = focus.value_link
+        assert link is not None
+        scores = torch.linspace(-1, 1, 201, dtype=torch.float64)
+        assert (link(scores) >= -1e-12).all()
+        assert (link.potential(torch.tensor(1.0)) - link.potential(torch.tensor(0.0))) == pytest.approx(1)
+        ratio = link.sensitivity(scores) / focus.link.sensitivity(scores)  # what matters stays what it was
+        assert_close(ratio, ratio[:1].expand_as(ratio))
+        # A loss on lists takes it, also where a cosine is rounded to a little below -1.
+        assert listwise_label_loss(torch.tensor([[1.0, -1.0000001]]), torch.tensor([0]), link).isfinite()
 
     def test_what_is_shown_and_what_chooses(self) -> None:
         focus = parse_focus("high").with_ranking(chooses=True)

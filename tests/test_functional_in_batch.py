@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from selective_st.functional import in_batch_loss, listwise_label_loss, listwise_matching_loss
-from selective_st.links import ConstantLink, ExponentialLink, IdentityLink
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink
 from tests.loss_references import CONSTANT, POSITIVE_LINKS, PositiveLink, in_batch
 
 Options = dict[str, Any]
@@ -512,3 +512,47 @@ def test_a_wrong_gradient_is_told_apart() -> None:
         wrong = value_and_gradients(lambda q, d: in_batch_loss(q, d, wrong_link, SCALE), inputs)  # noqa: B023
         with pytest.raises(AssertionError):
             assert_alike(wrong, right, 1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("block_size", [None, 3])
+@pytest.mark.parametrize("link", [ConstantLink(), ExponentialLink(1.0)], ids=repr)
+def test_a_positive_whose_probability_vanishes(dtype: torch.dtype, block_size: int | None, link: Link) -> None:
+    """Its logit lies hundreds below the largest, where e^x is 0 in single precision."""
+    queries = torch.nn.functional.normalize(torch.randn(7, 8, dtype=dtype), dim=1).requires_grad_()
+    documents = torch.cat([-queries.detach()[:1], queries.detach()[:1].expand(6, 8)]).requires_grad_()
+    values, found = [], []
+    for form in ("fused", "plain"):
+        loss = in_batch_loss(queries, documents, link, 500.0, form=form, block_size=block_size)
+        values.append(loss)
+        found.append(torch.autograd.grad(loss, (queries, documents)))
+    assert values[0] > 100
+    assert_close(values[0], values[1])
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-12
+    for fused, plain in zip(*found, strict=True):
+        assert (fused - plain).abs().max() <= tolerance * plain.abs().max()
+
+
+def test_a_second_backward_through_the_same_graph() -> None:
+    queries, documents = torch.randn(2, 5, 8, dtype=torch.float64).unbind()
+    queries.requires_grad_()
+    loss = in_batch_loss(queries, documents, ConstantLink(), 3.0, normalize=True, block_size=2)
+    first = torch.autograd.grad(loss, queries, torch.tensor(2.0, dtype=torch.float64), retain_graph=True)
+    second = torch.autograd.grad(loss, queries)
+    assert_close(first[0], 2 * second[0])
+
+
+def test_a_link_of_the_users_own_on_many_scores() -> None:
+    """Its potential is integrated by a table; a link whose potential is known shows that this changes nothing."""
+
+    class OwnSigmoid(Link):
+        def h(self, z: Tensor) -> Tensor:
+            return torch.sigmoid(6 * (z - 0.3))
+
+    queries, documents = (torch.randn(2, 200, 8, dtype=torch.float64)).requires_grad_().unbind()
+    results = []
+    for link in (OwnSigmoid(), SigmoidLink(6, 0.3)):
+        loss = in_batch_loss(queries, documents, link, 20.0, normalize=True)
+        results.append((loss, *torch.autograd.grad(loss, (queries, documents))))
+    for own, known in zip(*results, strict=True):
+        assert_close(own, known, rtol=1e-9, atol=1e-12)

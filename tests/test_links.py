@@ -235,6 +235,28 @@ class TestLinearOutside:
             ExponentialLink(5).linear_outside(1, 0)
         with pytest.raises(TypeError, match="link must be a Link, got str"):
             LinearOutsideLink("exp", 0, 1)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="give low or high, or both"):
+            ExponentialLink(5).linear_outside(None, None)
+        with pytest.raises(ValueError, match=r"\[1000, inf\].*overflows|overflows at an end of \[1000, inf\]"):
+            ExponentialLink(5).linear_outside(1000, None)
+
+    def test_one_side_only(self) -> None:
+        link = ExponentialLink(5).linear_outside(None, 1)
+        assert link.range == (0, math.inf)
+        assert_close(link(tensor(-2)), torch.exp(tensor(-10)))
+        assert_close(link(tensor(2)), torch.exp(tensor(5)) * 6)
+        below = ExponentialLink(5).linear_outside(0, None)
+        assert below.range == (-math.inf, math.inf)
+        assert_close(below(tensor(-1)), tensor(-4))
+        assert json.loads(json.dumps(below.get_config_dict(), allow_nan=False))["high"] is None
+
+        class Positive(Link):
+            domain = Interval(0, 1)
+
+            def h(self, z: Tensor) -> Tensor:
+                return z**3
+
+        assert Positive().linear_outside(None, 0.5).domain == (0, math.inf)
 
 
 class TestParameters:

@@ -12,6 +12,7 @@ from selective_st.links import Interval, Link
 
 Reduction = Literal["none", "mean", "sum"]
 _REDUCTIONS = ("none", "mean", "sum")
+_ROUNDING = 1e-4
 _ALL_SCORES = Interval(-math.inf, math.inf)
 
 
@@ -130,8 +131,9 @@ def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
     lowest = torch.tensor(scores, dtype=torch.float64) if isinstance(scores, float) else scores.detach()
     if not lowest.numel():
         return
-    lowest = lowest.amin()
-    value = float(link(lowest))
+    lowest = lowest.amin().double()
+    # A cosine of -1.0000001 is a rounding error, not a score where the link is negative.
+    value = float(link(lowest + _ROUNDING * lowest.abs().clamp(min=1)))
     if value < 0:
         raise ValueError(
             f"{owner}: link must not be negative on the scores, but {link!r} is {value:.4g} at the score "
