@@ -635,8 +635,11 @@ class Link:
         values = z_finite * y - self._potential(z_finite) + self._tails(zeros, z)
         return torch.where(inside | y.isnan(), values, math.inf)
 
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
-        """`scale * H(z)` and its slope `scale * h(z)`, in the dtype of z, for score matrices; z may be overwritten."""
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
+        """`scale * H(z)` and its slope `scale * h(z)`, in the dtype of z, for score matrices.
+
+        z may be overwritten; `out` is memory for the first, which need not be used.
+        """
         precise = _to_working_precision(z)
         potential = self._potential if z.numel() <= _FEW_SCORES else self._potential_of_many
         return (scale * potential(precise)).to(z), (scale * self(precise)).to(z)
@@ -958,7 +961,7 @@ class ConstantLink(Link):
         return torch.zeros_like(z)
 
     @override
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         return z.mul_(scale), scale
 
     @override
@@ -1003,8 +1006,8 @@ class IdentityLink(Link):
         return torch.ones_like(z)
 
     @override
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
-        return (z * z).mul_(scale / 2), z.mul_(scale)
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
+        return torch.mul(z, z, out=out).mul_(scale / 2), z.mul_(scale)
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -1077,10 +1080,10 @@ class SigmoidLink(_ShiftedLink):
         return self.scale * torch.sigmoid(w) * torch.sigmoid(-w)
 
     @override
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         w = self._scaled(z)
         # log(1 + e^w) = max(w, 0) + log1p(e^-|w|): faster than logaddexp, and as exact.
-        logits = w.abs().neg_().exp_().log1p_().add_(w.clamp(min=0)).mul_(scale / self.scale)
+        logits = torch.abs(w, out=out).neg_().exp_().log1p_().add_(w.clamp(min=0)).mul_(scale / self.scale)
         return logits, w.sigmoid_().mul_(scale)
 
     @override
@@ -1150,9 +1153,9 @@ class SinhLink(_ShiftedLink):
         return self.scale * torch.cosh(self._scaled(z))
 
     @override
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         w = self._scaled(z)
-        return torch.cosh(w).mul_(scale / self.scale), w.sinh_().mul_(scale)
+        return torch.cosh(w, out=out).mul_(scale / self.scale), w.sinh_().mul_(scale)
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -1221,9 +1224,9 @@ class ExponentialLink(Link):
         return abs(self.scale) * torch.exp(self.scale * z)
 
     @override
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         slope = z.mul_(self.scale).add_(math.log(scale)).exp_()
-        return slope / abs(self.scale), slope if self.scale > 0 else slope.neg_()
+        return torch.div(slope, abs(self.scale), out=out), slope if self.scale > 0 else slope.neg_()
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -1331,7 +1334,7 @@ class PiecewiseLink(Link):
         return values[right - 1] + slopes[right - 1] * (inside - knots[right - 1])
 
     @override
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         # Which polynomial holds for each score; then all scores at once, by Horner's rule.
         starts, *coefficients = _constants(self._pieces(scale), z.dtype, z.device)
         piece = torch.bucketize(z, starts[1:])
@@ -1457,7 +1460,9 @@ class WeightedSumLink(Link):
         return self._weighted_sum(link.sensitivity(z) for link in self.links)
 
     @override
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
+        if len(self.links) == 1:
+            return self.links[0]._logits(z, scale * self.weights[0], out)
         *others, (last_weight, last) = zip(self.weights, self.links, strict=True)
         parts = [link._logits(z.clone(), scale * weight) for weight, link in others]
         parts.append(last._logits(z, scale * last_weight))
@@ -1587,7 +1592,7 @@ class LinearOutsideLink(Link):
         return self.link.sensitivity(z.clamp(self.low, self.high))
 
     @override
-    def _logits(self, z: Tensor, scale: float) -> tuple[Tensor, Tensor | float]:
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         inner = z.clamp(self.low, self.high)
         outside = z - inner
         logits, slope = self.link._logits(inner, scale)

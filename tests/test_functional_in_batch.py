@@ -556,3 +556,19 @@ def test_a_link_of_the_users_own_on_many_scores() -> None:
         results.append((loss, *torch.autograd.grad(loss, (queries, documents))))
     for own, known in zip(*results, strict=True):
         assert_close(own, known, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("targets", ["own", "all"])
+@pytest.mark.parametrize("link", [ConstantLink(), ExponentialLink(1.0)], ids=repr)
+def test_a_calibration_link_of_its_own(targets: str, link: Link) -> None:
+    queries, documents = torch.randn(2, 6, 8, dtype=torch.float64).requires_grad_().unbind()
+    target_scores = torch.rand(6, 6 if targets == "all" else 1, dtype=torch.float64)
+    results = []
+    for form in ("fused", "plain"):
+        loss = in_batch_loss(
+            queries, documents, link, 3.0, target_scores=target_scores, calibration=0.3,
+            calibration_link=ExponentialLink(2.0), normalize=True, form=form, block_size=4,
+        )  # fmt: skip
+        results.append((loss, *torch.autograd.grad(loss, (queries, documents))))
+    for fused, plain in zip(*results, strict=True):
+        assert_close(fused, plain, rtol=1e-12, atol=1e-13)

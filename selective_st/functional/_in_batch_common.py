@@ -153,6 +153,12 @@ class Batch:
         """How many anchors."""
         return self.end - self.begin
 
+    def needs_positive_link(self, setting: InBatchSetting) -> bool:
+        """Whether the link must not be negative: always, but where a teacher labels every candidate."""
+        if not self.teaches_all or setting.options.directions != ("query_to_doc",) or self.target_scores is None:
+            return True
+        return bool(self.target_scores.isnan().any())
+
     @property
     def teaches_all(self) -> bool:
         """Whether a teacher scored all documents, not only each query's own."""
@@ -178,25 +184,30 @@ class Targets:
         probabilities: Of the first own documents (of the positive alone, if there is no teacher), or of all documents.
         constant: How much an anchor's loss is more than the cross entropy, leaving calibration aside.
         scores: The teacher's scores where known, the others replaced by a harmless number; None for labels.
+        known: Where they are known; None for labels.
     """
 
     probabilities: Tensor
     constant: Tensor | float
     scores: Tensor | None
+    known: Tensor | None
 
 
 def targets_of(batch: Batch, setting: InBatchSetting, begin: int, end: int, like: Tensor) -> Targets:
     """The labels of the anchors from `begin` to `end` in the direction query_to_doc, in the dtype of `like`."""
     if batch.target_scores is None:
-        return Targets(torch.ones(end - begin, 1, dtype=like.dtype, device=like.device), 0.0, None)
+        return Targets(torch.ones(end - begin, 1, dtype=like.dtype, device=like.device), 0.0, None, None)
     scores = batch.target_scores[begin:end]
     known = ~scores.isnan()
     # A fill that is a score of the row stays within the link's domain.
     scores = torch.where(known, scores, scores.nan_to_num(math.inf).amin(-1, keepdim=True))
-    check_domain("in_batch_loss", setting.link, scores)
+    owner = setting.options.owner
+    check_domain(owner, setting.link, scores)
+    if setting.calibrates:
+        check_domain(owner, setting.calibration_link, scores)
     precise = _to_working_precision(scores)
     logits = (setting.scale * setting.link._potential(precise)).masked_fill(~known, -math.inf)
     log_q = torch.log_softmax(logits, -1)
     q = log_q.exp()
     negative_entropy = (q * torch.where(q > 0, log_q, 0)).sum(-1)
-    return Targets(q.to(like), negative_entropy.to(like), precise)
+    return Targets(q.to(like), negative_entropy.to(like), precise, known)

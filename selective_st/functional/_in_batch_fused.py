@@ -174,7 +174,7 @@ class _Pass:
         scores = self._product("query_to_doc", left, right)
         check_domain(owner, link, scores)
         check_nonnegative(owner, link, scores)
-        return left, *link._logits(scores, scale)
+        return left, *link._logits(scores, scale, self._slab("logits", *scores.shape))
 
     def _simple(self, begin: int, end: int) -> Tensor | None:
         """`block` for queries against documents without options, in few operations; None if it cannot tell the loss."""
@@ -256,12 +256,16 @@ class _Pass:
 
     def _product(self, direction: Direction, left: Tensor, right: Tensor) -> Tensor:
         """`left @ right.mT`, in memory that is used again for the next block."""
+        return torch.mm(left, right.mT, out=self._slab(direction, len(left), len(right)))
+
+    def _slab(self, name: str, rows: int, columns: int) -> Tensor | None:
+        """Memory for a block of scores; None where there is only one."""
         if self._block_size >= self.batch.anchors:
-            return left @ right.mT
-        slab = self._slabs.get(direction)
-        if slab is None or len(slab) < len(left):
-            slab = self._slabs[direction] = left.new_empty(len(left), len(right))
-        return torch.mm(left, right.mT, out=slab[: len(left)])
+            return None
+        slab = self._slabs.get(name)
+        if slab is None:
+            slab = self._slabs[name] = self._queries.new_empty(min(self._block_size, self.batch.anchors), columns)
+        return slab[:rows]
 
     def _softmax(self, group: tuple[Direction, ...], begin: int, end: int, share: float) -> Tensor:
         """The anchors' losses in one Softmax, whose gradients are added with the weight `share`."""
@@ -307,9 +311,9 @@ class _Pass:
         from_documents, to_documents = DIRECTIONS[direction]
         left = self._rows(from_documents, begin, end)
         scores = self._product(direction, left, self._right[to_documents])
-        check_domain("in_batch_loss", setting.link, scores)
-        if not batch.teaches_all:
-            check_nonnegative("in_batch_loss", setting.link, scores)
+        check_domain(setting.options.owner, setting.link, scores)
+        if batch.needs_positive_link(setting):
+            check_nonnegative(setting.options.owner, setting.link, scores)
         own = batch.own_columns(begin, to_documents)
         own_scores = _own_entries(scores, own)
         to_own = direction == "query_to_doc"
@@ -365,7 +369,7 @@ class _Pass:
                 weights.sub_(smoothed if part.left_out is None else torch.where(part.left_out, 0, smoothed))
             if part.dense_labels is not None:
                 weights.sub_(part.dense_labels, alpha=factor)
-        if isinstance(part.slope, Tensor):
+        if isinstance(part.slope, Tensor) or part.dense_calibration is not None:
             weights.mul_(part.slope)
         else:
             row_factor = row_factor * part.slope
@@ -430,12 +434,12 @@ class _Part:
                 _diagonal(left_out, column).fill_(True)
         else:
             _diagonal(left_out, self.own[0]).fill_(False)
-            if targets is not None and targets.scores is not None:  # what the teacher gave a chance is a candidate
-                if targets.probabilities.shape == left_out.shape:
-                    left_out &= targets.probabilities == 0
+            if targets is not None and targets.known is not None:  # what the teacher has scored is a candidate
+                if targets.known.shape == left_out.shape:
+                    left_out &= ~targets.known
                 else:
                     for i, column in enumerate(self.own):
-                        _diagonal(left_out, column).logical_and_(targets.probabilities[:, i] == 0)
+                        _diagonal(left_out, column).logical_and_(~targets.known[:, i])
         self.left_out = left_out
         self.logits.masked_fill_(left_out, -math.inf)
 
@@ -448,6 +452,7 @@ class _Part:
         self.extra = targets.constant
         calibration = None
         if targets.scores is not None and self.setting.calibrates:
+            check_domain(self.setting.options.owner, self.setting.calibration_link, scores)
             divergence, difference = self.setting.calibration_link._matching(
                 _to_working_precision(scores), targets.scores
             )

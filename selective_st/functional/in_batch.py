@@ -44,13 +44,13 @@ from selective_st.functional._in_batch_common import (
     targets_of,
 )
 from selective_st.functional._in_batch_fused import FusedLoss
-from selective_st.links import Link, _apply, _to_working_precision
+from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
 
 _FORMS = ("fused", "plain")
-# A block of the fused form on a CPU: about N / 11 rows, between these bounds (fewer save memory, more save time, since
-# the documents' gradient is read and written once a block), but always as many as fit this number of scores.
-_BLOCK_ROWS = (256, 1024)
-_BLOCK_SCORES = 2**20
+# Rows of a block of the fused form, on a CPU: a fraction of the scores that saves nearly all memory, between bounds.
+# More rows save time, since the documents' gradient is read and written once a block.
+_FEWEST_ROWS, _MOST_ROWS = 256, 1024
+_FEWEST_SCORES, _MOST_SCORES = 2**20, 2**23
 _BLOCK_SCORES_ON_GPU = 2**26
 
 
@@ -194,12 +194,16 @@ def in_batch_loss_of_setting(
         if similarity_fct is not None:
             return _plain(embeddings, batch, setting, similarity_fct)
         if block_size is None:
-            count = batch.queries * batch.columns
-            fewest, most = _BLOCK_ROWS
-            block_size = max(_BLOCK_SCORES // count, min(max(count // 11, fewest), most))
-            if device != "cpu":
-                block_size = max(_BLOCK_SCORES_ON_GPU // count, most)
+            block_size = _default_block_size(device, batch.queries * batch.columns, setting.link)
         return _apply(FusedLoss, _plain, setting, batch, block_size, *embeddings)
+
+
+def _default_block_size(device: str, documents: int, link: Link) -> int:
+    if device != "cpu":
+        return max(_BLOCK_SCORES_ON_GPU // documents, 1)
+    # The slope of any but a constant link takes a block of its own.
+    rows = min(documents // (11 if isinstance(link, ConstantLink) else 16), _MOST_SCORES // documents, _MOST_ROWS)
+    return max(rows, _FEWEST_ROWS, _FEWEST_SCORES // documents)
 
 
 def _dot(left: Tensor, right: Tensor) -> Tensor:
@@ -287,7 +291,7 @@ def _plain(
     embeddings: Sequence[Tensor], batch: Batch, setting: InBatchSetting, similarity: SimilarityMatrix = _dot
 ) -> Tensor:
     """The plain form: whole matrices, differentiated automatically."""
-    if setting.normalize and similarity is _dot:
+    if setting.normalize:
         embeddings = [torch.nn.functional.normalize(matrix, dim=1) for matrix in embeddings]
     queries, documents = embeddings[0], torch.cat(list(embeddings[1:]))
     begin, end = batch.begin, batch.end
@@ -307,24 +311,32 @@ def _plain(
     for direction in options.directions:
         from_documents, to_documents = DIRECTIONS[direction]
         scores = matrices[direction]()
-        check_domain("in_batch_loss", setting.link, scores)
-        if not batch.teaches_all:
-            check_nonnegative("in_batch_loss", setting.link, scores)
+        owner, shape = setting.options.owner, (end - begin, len(documents) if to_documents else len(queries))
+        if tuple(scores.shape) != shape:
+            raise ValueError(
+                f"{owner}: similarity_fct must compare all with all, giving shape {shape} here, but gave "
+                f"{tuple(scores.shape)}. Use a function such as sentence_transformers.util.euclidean_sim."
+            )
+        check_domain(owner, setting.link, scores)
+        if batch.needs_positive_link(setting):
+            check_nonnegative(owner, setting.link, scores)
         position = torch.arange(scores.shape[1], device=scores.device)
         own = (position % batch.queries) == anchors[:, None]
         positive = position == anchors[:, None]
         candidates = torch.ones_like(own) if from_documents != to_documents else ~own
-        label = positive.to(scores)
+        label, scored = positive.to(scores), positive
         logit = setting.scale * setting.link.potential(scores)
         if direction == "query_to_doc":
-            teacher = targets.scores
-            if batch.target_scores is not None and teacher is not None:
+            teacher, known = targets.scores, targets.known
+            if teacher is not None and known is not None:
                 label = targets.probabilities
                 if not batch.teaches_all:
                     label = torch.zeros_like(scores).masked_scatter(own, label)
                     teacher = torch.zeros_like(_to_working_precision(scores)).masked_scatter(own, teacher)
+                    known = torch.zeros_like(own).masked_scatter(own, known)
+                scored = known
                 if setting.calibrates:
-                    teacher = torch.where(label > 0, teacher.to(scores), scores.detach())
+                    teacher = torch.where(known, teacher.to(scores), scores.detach())
                     divergence = setting.calibration_link.divergence(scores, teacher)
                     extra = extra + setting.calibration * setting.scale * (label * divergence).sum(1)
             penalised = {
@@ -337,7 +349,7 @@ def _plain(
         same = batch.same_text(begin, end, to_documents)
         if same is not None:
             if from_documents != to_documents:
-                same = same & ~positive & (label == 0)
+                same = same & ~positive & ~scored
             candidates = candidates & ~same
         logits[direction] = logit.masked_fill(~candidates, -math.inf)
         labels[direction] = label

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from selective_st.functional._common import check_link
-from selective_st.links import ConstantLink, ExponentialLink, Interval, Link, _apply
+from selective_st.links import ExponentialLink, Interval, Link, _apply
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,6 +33,14 @@ PAPER_CITATION = """
 # Where a similarity function cannot leave a range, labels outside it are a mistake.
 _COSINES: tuple[SimilarityFunction, ...] = (torch.cosine_similarity, util.pairwise_cos_sim, util.cos_sim)
 _DOT_PRODUCTS: tuple[SimilarityFunction, ...] = (util.pairwise_dot_score, util.dot_score)
+_ROW_BY_ROW = {
+    "pairwise_cos_sim": "cos_sim",
+    "pairwise_dot_score": "dot_score",
+    "pairwise_euclidean_sim": "euclidean_sim",
+    "pairwise_manhattan_sim": "manhattan_sim",
+}
+# What a model of more than texts adds to their tokens, which then do not tell its inputs apart.
+_OTHER_MODALITIES = ("pixel_", "image_", "video_", "audio_", "input_features", "input_values")
 # A teacher's cosine of 1.0000001 is a rounding error, not a label of another scale.
 _RANGE_TOLERANCE = 1e-4
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
@@ -165,15 +173,21 @@ def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> N
             f"{owner}: similarity_fct must be a function of two tensors, got {similarity_fct!r}. "
             f"Use for example sentence_transformers.util.{example}."
         )
-    for matrix, row_by_row in (("cos_sim", "pairwise_cos_sim"), ("dot_score", "pairwise_dot_score")):
-        wrong, right = (matrix, row_by_row) if pairwise else (row_by_row, matrix)
-        if similarity_fct is getattr(util, wrong):
-            does, must = "compares all with all", "give one score a row"
-            if not pairwise:
-                does, must = "gives one score a row", "compare all with all"
-            raise ValueError(
-                f"{owner}: similarity_fct must {must}, but {wrong} {does}. Use sentence_transformers.util.{right}."
-            )
+    name = getattr(similarity_fct, "__name__", "")
+    is_row_by_row = similarity_fct is torch.cosine_similarity or (name.startswith("pairwise_") and hasattr(util, name))
+    is_matrix = name in _ROW_BY_ROW.values() and hasattr(util, name)
+    if pairwise and is_matrix and not is_row_by_row:
+        right = next(row for row, matrix in _ROW_BY_ROW.items() if matrix == name)
+        raise ValueError(
+            f"{owner}: similarity_fct must give one score a row, but {name} compares all with all. Use "
+            f"sentence_transformers.util.{right}."
+        )
+    if not pairwise and is_row_by_row:
+        right = _ROW_BY_ROW.get(name, "cos_sim")
+        raise ValueError(
+            f"{owner}: similarity_fct must compare all with all, but {name} gives one score a row. Use "
+            f"sentence_transformers.util.{right}."
+        )
 
 
 def list_link(owner: str, link: Link | None, similarity_fct: SimilarityFunction) -> Link:
@@ -203,12 +217,9 @@ def list_link(owner: str, link: Link | None, similarity_fct: SimilarityFunction)
     return link
 
 
-def calibration_link_of(
-    owner: str, given: Link | None, link: Link, similarity_fct: SimilarityFunction
-) -> tuple[Link, bool]:
-    """The link of the calibration term, and whether it has any sensitivity."""
-    chosen = link if given is None else list_link(owner, check_link(owner, given, "calibration_link"), similarity_fct)
-    return chosen, not isinstance(chosen, ConstantLink)
+def calibration_link_of(owner: str, given: Link | None, link: Link, similarity_fct: SimilarityFunction) -> Link | None:
+    """The link of the calibration term as given, checked; None where it is that of the loss."""
+    return None if given is None else list_link(owner, check_link(owner, given, "calibration_link"), similarity_fct)
 
 
 def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interval], str]) -> Tensor | None:
@@ -264,7 +275,7 @@ def text_ids(features: dict[str, Tensor]) -> Tensor | None:
 
     Args:
         features: Tokenized texts: padded (`input_ids` of shape (texts, tokens), `attention_mask`), or in one sequence
-            with the `offsets` of a StaticEmbedding.
+            with the `offsets` of a StaticEmbedding, or with the `cu_seq_lens_q` of unpadded inputs.
 
     Returns:
         A 64-bit hash for each text; different texts share one with the probability of about 1e-19. None for features of
@@ -273,14 +284,18 @@ def text_ids(features: dict[str, Tensor]) -> Tensor | None:
     tokens = features.get("input_ids")
     if not isinstance(tokens, Tensor) or tokens.is_floating_point():
         return None
+    if any(name.startswith(_OTHER_MODALITIES) for name in features):
+        return None
     tokens = tokens.long() + 1
+    offsets = features.get("offsets")
+    if "cu_seq_lens_q" in features:  # texts one after the other, without padding
+        tokens, offsets = tokens.flatten(), features["cu_seq_lens_q"][:-1].long()
     if tokens.dim() == 2:
         mask = features.get("attention_mask")
         mask = torch.ones_like(tokens) if mask is None else mask.long()
         position = (mask.cumsum(1) - 1).clamp(min=0)  # so that padding on the left changes nothing
         factors = _hash_factors(_power_of_two(tokens.shape[1]), tokens.device)
         return (tokens * mask * factors[position]).sum(1)
-    offsets = features.get("offsets")
     if tokens.dim() != 1 or not isinstance(offsets, Tensor):
         return None
     index = torch.arange(len(tokens), device=tokens.device)

@@ -147,7 +147,7 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
             raise TypeError(f"{owner}: scale must be a finite number > 0, got a link. Write link=....")
         check_similarity(owner, similarity_fct, pairwise=False)
         self.model = model
-        self.scale = finite_number(owner, "scale", scale, positive=True)
+        self.scale = scale
         self.similarity_fct = similarity_fct
         self.gather_across_devices = gather_across_devices
         self.options = InBatchOptions(
@@ -159,12 +159,26 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
             check_nonnegative(owner, self.link, lowest)
         self.mask_same_text = mask_same_text
         self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-        self.calibration_link, _ = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
+        self._calibration_link = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
         self._warned_of: set[str] = set()
         if hardness_mode is not None and hardness_strength == 0:
             self._warn_once(
                 f"hardness_mode={hardness_mode!r} has no effect with hardness_strength=0; give it a number > 0."
             )
+
+    @property
+    def calibration_link(self) -> Link:
+        """The link of the calibration term."""
+        return self.link if self._calibration_link is None else self._calibration_link
+
+    @property
+    def scale(self) -> float:
+        """The factor of the potential, > 0."""
+        return self._scale
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        self._scale = finite_number(type(self).__name__, "scale", value, positive=True)
 
     @property
     def directions(self) -> tuple[Direction, ...]:

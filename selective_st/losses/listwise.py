@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -148,7 +148,7 @@ class SelectiveListwiseLoss(nn.Module):
                 f"{teacher_space!r}."
             )
         if label_range is not None:
-            if isinstance(label_range, str) or len(label_range) != 2:
+            if isinstance(label_range, str) or not isinstance(label_range, Sequence) or len(label_range) != 2:
                 raise ValueError(f"{owner}: label_range must be two numbers such as (0, 5), got {label_range!r}.")
             label_range = score_interval(owner, *label_range, names=("label_range[0]", "label_range[1]"))
             if teacher_space is not None:
@@ -180,7 +180,7 @@ class SelectiveListwiseLoss(nn.Module):
         self.link = list_link(owner, link, similarity_fct)
         self.targets = targets
         self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-        self.calibration_link, calibrates = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
+        self._calibration_link = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
         self.teacher_space = teacher_space
         self.label_range = label_range
         scores = score_range_of(similarity_fct)
@@ -197,7 +197,10 @@ class SelectiveListwiseLoss(nn.Module):
             self._label_ranges[what, _TEACHER_SPACES[teacher_space]] = (
                 'Declare the space of the labels: "logit" if they are unbounded, or label_range=({low}, {high}).'
             )
-        elif not isinstance(self.link, ConstantLink) or (calibrates and self.calibration):
+        elif not (
+            isinstance(self.link, ConstantLink)
+            and (not self.calibration or isinstance(self.calibration_link, ConstantLink))
+        ):
             # A plain Softmax does not care where the scores lie; a link does.
             what = f"the range of {similarity_fct_name(similarity_fct)}"
             self._label_ranges[what, scores] = (
@@ -205,6 +208,11 @@ class SelectiveListwiseLoss(nn.Module):
                 "{high}) for graded relevance. " + MAP_SCORES
             )
         self._targets_checked = False
+
+    @property
+    def calibration_link(self) -> Link:
+        """The link of the calibration term."""
+        return self.link if self._calibration_link is None else self._calibration_link
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """The loss of one batch.

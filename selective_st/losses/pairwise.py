@@ -124,7 +124,12 @@ class SelectivePairwiseLoss(nn.Module):
         self.temperature = finite_number(owner, "temperature", temperature, positive=True)
         self.targets = targets
         self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-        self.calibration_link, _ = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
+        self._calibration_link = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
+
+    @property
+    def calibration_link(self) -> Link:
+        """The link of the calibration term."""
+        return self.link if self._calibration_link is None else self._calibration_link
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
         """The loss of one batch.
