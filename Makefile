@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint types docs accuracy bench-step bench-losses clean
+.PHONY: help demo test lint types docs docs-frontier accuracy bench-step bench-losses clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -31,6 +31,9 @@ types: $(INSTALLED)  ## Check types.
 
 docs: $(INSTALLED)  ## Draw the picture of the README.
 	$(BIN)/python docs/draw_links.py
+
+docs-frontier: $(INSTALLED)  ## Train, measure and draw the picture of docs/losses.md, on the CSV files in DATA=PATH.
+	OMP_NUM_THREADS=1 $(BIN)/python docs/draw_frontier.py --data '$(DATA)'
 
 accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each.
 	$(BIN)/python -m pytest tests/test_link_accuracy.py --accuracy-cases 10000 --quiet --capture=no -k relative_error

@@ -166,6 +166,11 @@ def _pair_of_scores(owner: str, names: tuple[str, str], first: Any, second: Any)
 _LARGEST_EXPONENT = 709.0  # e^709 is near the largest double; beyond, 0 * inf would be NaN
 
 
+# e^-x - 1 + x = x^2 (1/2! - x/3! + ...); nine terms reach double precision for x <= 0.1.
+_DECAY_SERIES = [(-1) ** k / math.factorial(k) for k in range(10, 1, -1)]
+_FEW_FOR_SERIES = 256
+
+
 def _exponential_matching(larger: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """`e^u - e^v - x e^v` and `e^u - e^v` for `x = u - v`, without cancellation, overflow of a factor, or NaN.
 
@@ -182,8 +187,17 @@ def _exponential_matching(larger: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     factor = larger.clamp(max=_LARGEST_EXPONENT).exp_()
     distance = x.abs()
     decay = distance.neg().expm1_()
-    above = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
-    below = torch.addcmul(above, distance, decay).neg_()
+    if x.numel() <= _FEW_FOR_SERIES:  # one slow operation takes less time than many fast ones
+        above = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
+        below = torch.addcmul(above, distance, decay).neg_()
+    else:
+        series = distance * _DECAY_SERIES[0]
+        for coefficient in _DECAY_SERIES[1:-1]:
+            series.add_(coefficient).mul_(distance)
+        series.add_(_DECAY_SERIES[-1]).mul_(distance).mul_(distance)
+        near = distance <= 0.1
+        below = torch.where(near, series, distance + decay)
+        above = torch.where(near, torch.addcmul(series, distance, decay), decay + distance * (1 + decay)).neg_()
     return torch.where(x < 0, below, above).mul_(factor), decay.copysign_(x).mul_(factor)
 
 
@@ -641,7 +655,8 @@ class Link:
         z may be overwritten; `out` is memory for the first, which need not be used.
         """
         precise = _to_working_precision(z)
-        potential = self._potential if z.numel() <= _FEW_SCORES else self._potential_of_many
+        by_quadrature = type(self)._potential is Link._potential and z.numel() > _FEW_SCORES
+        potential = self._potential_of_many if by_quadrature else self._potential
         return (scale * potential(precise)).to(z), (scale * self(precise)).to(z)
 
     def _potential_of_many(self, z: Tensor) -> Tensor:

@@ -133,8 +133,8 @@ def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
         return
     lowest = lowest.amin().double()
     # A cosine of -1.0000001 is a rounding error, not a score where the link is negative.
-    value = float(link(lowest + _ROUNDING * lowest.abs().clamp(min=1)))
-    if value < 0:
+    if float(link(lowest + _ROUNDING * lowest.abs().clamp(min=1))) < 0:
+        value = float(link(lowest))
         raise ValueError(
             f"{owner}: link must not be negative on the scores, but {link!r} is {value:.4g} at the score "
             f"{float(lowest):.4g}: there the loss would push the positive down. Use a link that is positive, such as "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, cast
@@ -87,12 +87,19 @@ class _ListOfDotProducts(Function):
     @staticmethod
     def forward(ctx: Any, anchors: Tensor, *documents: Tensor) -> Tensor:
         ctx.save_for_backward(anchors, *documents)
-        return torch.stack([(anchors * document).sum(-1) for document in documents], dim=1)
+        return _dot_products(anchors, documents)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         anchors, *documents = ctx.saved_tensors
         return _gradients_of_dot_products(gradients[0], anchors, documents)
+
+
+def _dot_products(anchors: Tensor, documents: Sequence[Tensor]) -> Tensor:
+    products, scores = torch.empty_like(anchors), anchors.new_empty(len(anchors), len(documents))
+    for document, place in zip(documents, scores.unbind(1), strict=True):
+        torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
+    return scores
 
 
 def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: list[Tensor]) -> tuple[Tensor, ...]:
@@ -113,8 +120,7 @@ class _ListOfCosines(Function):
     def forward(ctx: Any, anchors: Tensor, *documents: Tensor) -> Tensor:
         ctx.save_for_backward(anchors, *documents)
         norms = [column.norm(dim=-1).clamp_min_(_SMALLEST_NORM) for column in (anchors, *documents)]
-        products = torch.stack([(anchors * document).sum(-1) for document in documents], dim=1)
-        return products.div_(torch.stack(norms[1:], dim=1)).div_(norms[0].unsqueeze(1))
+        return _dot_products(anchors, documents).div_(torch.stack(norms[1:], dim=1)).div_(norms[0].unsqueeze(1))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
