@@ -166,8 +166,10 @@ def _pair_of_scores(owner: str, names: tuple[str, str], first: Any, second: Any)
 _LARGEST_EXPONENT = 709.0  # e^709 is near the largest double; beyond, 0 * inf would be NaN
 
 
-# e^-x - 1 + x = x^2 (1/2! - x/3! + ...); nine terms reach double precision for x <= 0.1.
-_DECAY_SERIES = [(-1) ** k / math.factorial(k) for k in range(10, 1, -1)]
+# e^-x - 1 + x = x^2 (1/2! - x/3! + ...); six terms reach double precision for x <= 0.02, and beyond it the left side
+# loses less than two digits.
+_DECAY_SERIES = [(-1) ** k / math.factorial(k) for k in range(7, 1, -1)]
+_DECAY_SERIES_END = 0.02
 _FEW_FOR_SERIES = 256
 
 
@@ -195,7 +197,7 @@ def _exponential_matching(larger: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         for coefficient in _DECAY_SERIES[1:-1]:
             series.add_(coefficient).mul_(distance)
         series.add_(_DECAY_SERIES[-1]).mul_(distance).mul_(distance)
-        near = distance <= 0.1
+        near = distance <= _DECAY_SERIES_END
         below = torch.where(near, series, distance + decay)
         above = torch.where(near, torch.addcmul(series, distance, decay), decay + distance * (1 + decay)).neg_()
     return torch.where(x < 0, below, above).mul_(factor), decay.copysign_(x).mul_(factor)
@@ -1593,8 +1595,10 @@ class LinearOutsideLink(Link):
 
     @override
     def h(self, z: Tensor) -> Tensor:
-        inner = self.link(z.clamp(self.low, self.high))
-        return sum((slope * beyond for slope, beyond in self._beyond(z)), inner)
+        inner = z.clamp(self.low, self.high)
+        if torch.equal(inner.detach(), z.detach()):
+            return self.link(z)
+        return sum((slope * beyond for slope, beyond in self._beyond(z)), self.link(inner))
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
@@ -1609,6 +1613,8 @@ class LinearOutsideLink(Link):
     @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         inner = z.clamp(self.low, self.high)
+        if torch.equal(inner, z):
+            return self.link._logits(inner, scale, out)
         outside = z - inner
         logits, slope = self.link._logits(inner, scale)
         logits = logits + outside * slope

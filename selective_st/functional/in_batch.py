@@ -201,8 +201,10 @@ def in_batch_loss_of_setting(
 def _default_block_size(device: str, documents: int, link: Link) -> int:
     if device != "cpu":
         return max(_BLOCK_SCORES_ON_GPU // documents, 1)
-    # The slope of any but a constant link takes a block of its own.
-    rows = min(documents // (11 if isinstance(link, ConstantLink) else 16), _MOST_SCORES // documents, _MOST_ROWS)
+    rows = documents // 11
+    if not isinstance(link, ConstantLink):  # whose slopes take a block of their own
+        rows = min(rows, documents**2 >> 16)
+    rows = min(rows, _MOST_SCORES // documents, _MOST_ROWS)
     return max(rows, _FEWEST_ROWS, _FEWEST_SCORES // documents)
 
 

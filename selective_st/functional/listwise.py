@@ -350,8 +350,10 @@ class _Matching:
         return (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
 
 
-# e^x - 1 - x = x^2 (1/2! + x/3! + ...); nine terms reach double precision for |x| <= 0.1.
-_TAYLOR = [1 / math.factorial(k) for k in range(10, 1, -1)]
+# e^x - 1 - x = x^2 (1/2! + x/3! + ...); six terms reach double precision for |x| <= 0.02, and beyond it the left side
+# loses less than two digits.
+_TAYLOR = [1 / math.factorial(k) for k in range(7, 1, -1)]
+_TAYLOR_END = 0.02
 _LARGEST_RISE = 300.0  # beyond, e^x might overflow
 
 
@@ -361,7 +363,7 @@ def _exponential_less_linear(x: Tensor, growth: Tensor) -> Tensor:
     for coefficient in _TAYLOR[1:-1]:
         series.add_(coefficient).mul_(x)
     series.add_(_TAYLOR[-1]).mul_(x).mul_(x)
-    return torch.where(x.abs() <= 0.1, series, growth - x)
+    return torch.where(x.abs() <= _TAYLOR_END, series, growth - x)
 
 
 class _MatchingLoss(Function):

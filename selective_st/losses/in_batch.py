@@ -18,6 +18,7 @@ from sentence_transformers.sentence_transformer.losses import (
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
 from sentence_transformers.util.environment import is_dist_initialized
 from torch import Tensor, nn
+from typing_extensions import override
 
 from selective_st._validation import finite_number
 from selective_st.functional._common import check_nonnegative
@@ -48,6 +49,7 @@ from selective_st.losses._common import (
 
 logger = logging.getLogger(__name__)
 
+_CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
 _COLUMNS = "(anchor, positive), (anchor, positive, negative) or (anchor, positive, negative_1, ..., negative_n)"
 
 
@@ -279,7 +281,13 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
             target_scores=target_scores,
             document_ids=None if document_ids is None else torch.cat(document_ids),
             similarity_fct=similarity_fct,
+            block_size=self._block_size,
         )
+
+    @property
+    def _block_size(self) -> int | None:
+        """How many anchors' scores are in memory at once; None for the default."""
+        return None
 
     def _target_scores(self, labels: object, rows: int, documents: int) -> Tensor | None:
         """A teacher's scores, checked; None where there are none."""
@@ -454,6 +462,11 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         self.mini_batch_num_tokens = mini_batch_num_tokens
         self.show_progress_bar = show_progress_bar
         self._ids_of_batch: list[Tensor] | None = None
+
+    @property
+    @override
+    def _block_size(self) -> int | None:
+        return max(self.mini_batch_size, _CACHED_BLOCK_SIZE)
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
         """The loss of one batch.
