@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 import torch
+from sentence_transformers.base.losses import gradcache
 from sentence_transformers.util import cos_sim, dot_score, pairwise_cos_sim, pairwise_dot_score
 from torch import Tensor, nn
 
@@ -22,6 +24,10 @@ from selective_st.losses import (
 
 MakeLoss = Callable[[nn.Module], nn.Module]
 MakeLabels = Callable[[int, torch.Generator], Tensor]
+
+
+# Before 6.2 Sentence Transformers carries cached gradients back in single precision, whatever the model's.
+CACHE_KEEPS_DOUBLE = "promote_types" in inspect.getsource(gradcache)
 
 
 class EchoModel(nn.Module):
