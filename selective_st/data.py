@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupShuffleSplit
 
 from selective_st._validation import score_interval
+from selective_st.errors import DataError
 from selective_st.links import Interval
 
 # The trainer takes the first of these for the label, in this order, and tokenises every other column.
@@ -33,15 +35,13 @@ _FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".p
 _COSINE_RANGE = Interval(-1.0, 1.0)
 _SHOWN = 5  # bad rows shown in an error
 _MOSTLY = 0.5  # of the rows that share their first text with another make it questions with their answers
+_INTEGER = re.compile(r"\s*[+-]?\d{1,18}\s*$")
+_NAME_OF_DIGITS = re.compile(r"\s*[+-]?0\d")
 _TIE = 1e-9  # labels such as 4 / 5 shall reach the threshold 0.8 whatever their last bit
 
 _ENOUGH_NEGATIVES = 0.9  # of the positives must have a hard negative, for the rest to be left out
 
 By = Literal["first", "either"]
-
-
-class DataError(ValueError):
-    """Something is wrong with the user's data; the message says what, where, and what mends it."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,60 @@ def read_pairs(
         notes.append(f"{label}: labels mapped from [{score_range[0]:g}, {score_range[1]:g}] to [0, 1]")
     dataset = Dataset.from_dict(dict(zip(PAIR_COLUMNS, (*texts, scores), strict=True)))
     return GradedPairs(dataset, label, notes)
+
+
+def read_table(source: str, *, header: bool | None = None, split: str = "train") -> Dataset:
+    """Read a file or a hub dataset as it is, with all its columns.
+
+    Args:
+        source: A .csv, .tsv, .jsonl (or .json) or .parquet file, or the name of a dataset on the Hugging Face hub.
+        header: Whether a CSV or TSV file has a header row; without one, columns are named "1", "2" and so on. Default:
+            it has one if no cell of the first row is a number.
+        split: Which split of a hub dataset.
+
+    Returns:
+        The table. Columns of a CSV or TSV file whose cells are all numbers hold numbers, with None for empty cells.
+
+    Raises:
+        DataError: If the source is missing, empty or unreadable.
+    """
+    return read_table_with_notes(source, header=header, split=split)[0]
+
+
+def read_table_with_notes(
+    source: str, *, header: bool | None = None, split: str = "train"
+) -> tuple[Dataset, list[str]]:
+    """Read a table, and say what was decided.
+
+    Args:
+        source: As for `read_table`.
+        header: As for `read_table`.
+        split: As for `read_table`.
+
+    Returns:
+        The table, and what was decided while reading.
+
+    Raises:
+        DataError: If the source is missing, empty or unreadable.
+    """
+    if not isinstance(source, str) or not source.strip():
+        raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
+    table, _, notes = _read_table(source, header, split)
+    if not len(table):
+        raise DataError(f"{Path(source).name or source} has no rows of data.")
+    if Path(source).suffix.lower() in (".csv", ".tsv") and _is_local(source):
+        table = Dataset.from_dict({name: _typed(list(table[name])) for name in table.column_names})
+    return table, notes
+
+
+def _typed(cells: list[str]) -> list[Any]:
+    """The cells of a CSV column as numbers, where all that are not empty are numbers."""
+    filled = [cell for cell in cells if cell.strip()]
+    # "007" is a name, not the number 7.
+    if not filled or any(_as_number(cell) is None or _NAME_OF_DIGITS.match(cell) for cell in filled):
+        return cells
+    convert: Any = int if all(_INTEGER.match(cell) for cell in filled) else float
+    return [convert(cell) if cell.strip() else None for cell in cells]
 
 
 def hub_splits(source: str) -> list[str]:

@@ -1,0 +1,1021 @@
+"""Converters: from the format that a dataset has to the one that a loss takes.
+
+Each takes a `datasets.Dataset` and gives another; the one given stays as it is. Rows are counted from 0. Where columns
+are not named, the label is the column that the trainer takes for it (`label`, `labels`, `score` or `scores`), and all
+others are inputs, in their order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+from datasets import ClassLabel, Dataset, Value
+
+from selective_st.data import LABEL_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets
+from selective_st.errors import DataError
+
+__all__ = [
+    "class_to_triplets",
+    "damage_texts",
+    "join_columns",
+    "labels_to_float",
+    "labels_to_int",
+    "pairs_to_lists",
+    "pairs_to_positives",
+    "pairs_to_triplets",
+    "remove_duplicate_rows",
+    "remove_empty_rows",
+    "scale_labels",
+    "scale_margins",
+    "split_lists",
+    "texts_to_pairs",
+]
+
+_SHOWN = 5  # rows in an error
+_BATCH = 1_000
+_TRIES = 20  # to draw a text of another class that is not of this one too
+
+
+# --- Labels -----------------------------------------------------------------------------------------------------------
+
+
+def scale_labels(dataset: Dataset, column: str, low: float, high: float) -> Dataset:
+    """Map labels to the scale from 0 to 1.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: numbers, or lists of numbers.
+        low: The lowest score of the labels' scale; it becomes 0.
+        high: The highest; it becomes 1.
+
+    Returns:
+        The dataset with `(label - low) / (high - low)`. Missing labels (None, NaN) stay missing.
+
+    Raises:
+        DataError: If there is no such column, it holds other than numbers, or a label lies outside the scale.
+        ValueError: If `low` is not below `high`.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [2, 5]})
+        >>> scale_labels(pairs, "score", 0, 5)["score"][:]
+        [0.4, 1.0]
+    """
+    owner = "scale_labels"
+    _check_column(owner, dataset, column)
+    low, high = _number(owner, "low", low), _number(owner, "high", high)
+    if not low < high:
+        raise ValueError(f"{owner}: low must be below high, got low={low:g} and high={high:g}. Swap them.")
+
+    def change(label: Any) -> float:
+        number = _checked_number(label)
+        if not low <= number <= high:
+            raise _BadCellError(f"outside the scale from {low:g} to {high:g}")
+        return (number - low) / (high - low)
+
+    return _change_labels(
+        owner, dataset, column, change, "float64",
+        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {_quoted(column)}, low, high).",
+    )  # fmt: skip
+
+
+def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
+    """Map the margins between a teacher's scores to those on the scale from 0 to 1.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: margins, or lists of margins.
+        width: The width of the scale of the teacher's scores: its highest less its lowest.
+
+    Returns:
+        The dataset with `margin / width`. Missing margins (None, NaN) stay missing.
+
+    Raises:
+        DataError: If there is no such column, it holds other than numbers, or a margin is wider than the scale.
+        ValueError: If `width` is not above 0.
+
+    Example:
+        >>> triplets = Dataset.from_dict({"q": ["x"], "a": ["y"], "b": ["z"], "label": [-5.0]})
+        >>> scale_margins(triplets, "label", 20)["label"][:]
+        [-0.25]
+    """
+    owner = "scale_margins"
+    _check_column(owner, dataset, column)
+    width = _number(owner, "width", width)
+    if not width > 0:
+        raise ValueError(f"{owner}: width must be above 0, got {width:g}. Give the highest score less the lowest.")
+
+    def change(margin: Any) -> float:
+        number = _checked_number(margin)
+        if not -width <= number <= width:
+            raise _BadCellError(f"wider than the scale, {width:g}")
+        return number / width
+
+    return _change_labels(
+        owner, dataset, column, change, "float64",
+        f"Give the width of the teacher's scale: dataset = {owner}(dataset, {_quoted(column)}, width).",
+    )  # fmt: skip
+
+
+def labels_to_float(dataset: Dataset, column: str) -> Dataset:
+    """Make labels floats: of integers, booleans, classes, or numbers stored as text.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: such labels, or lists of them; also lists stored as text, such as `"[0.5, 1]"`.
+
+    Returns:
+        The dataset. Missing labels (None, NaN, empty text) are None.
+
+    Raises:
+        DataError: If there is no such column, or it holds something that is no number.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": ["0.5", "1"]})
+        >>> labels_to_float(pairs, "score")["score"][:]
+        [0.5, 1.0]
+    """
+    return _change_labels(
+        "labels_to_float", dataset, column, _read_number, "float64", "Mend such rows, or choose another column."
+    )
+
+
+def labels_to_int(dataset: Dataset, column: str) -> Dataset:
+    """Make labels integers: of floats that are whole, booleans, classes, or integers stored as text.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: such labels, or lists of them.
+
+    Returns:
+        The dataset. Missing labels (None, NaN, empty text) are None.
+
+    Raises:
+        DataError: If there is no such column, or it holds something that is no whole number.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "label": [0.0, 2.0]})
+        >>> labels_to_int(pairs, "label")["label"][:]
+        [0, 2]
+    """
+
+    def change(label: Any) -> int | None:
+        number = _read_number(label)
+        if number is None:
+            return None
+        if not number.is_integer():
+            raise _BadCellError("not a whole number")
+        return int(number)
+
+    return _change_labels(
+        "labels_to_int", dataset, column, change, "int64",
+        f"If it is a score rather than a class: dataset = labels_to_float(dataset, {_quoted(column)}).",
+    )  # fmt: skip
+
+
+# --- Rows -------------------------------------------------------------------------------------------------------------
+
+
+def remove_empty_rows(dataset: Dataset, columns: Sequence[str] | None = None) -> Dataset:
+    """Leave out rows in which something is missing.
+
+    Missing is None, NaN, a text of nothing but white space, and a list that is empty or holds only such values. A list
+    of labels in which some are NaN, and a list of texts of which some are empty, is padded, not missing.
+
+    Args:
+        dataset: The dataset.
+        columns: Where to look. Default: in all columns.
+
+    Returns:
+        The dataset without these rows.
+
+    Raises:
+        DataError: If there is no such column, or no row is left.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", " ", "y"], "b": ["z", "w", None]})
+        >>> remove_empty_rows(pairs)[:]
+        {'a': ['x'], 'b': ['z']}
+    """
+    owner = "remove_empty_rows"
+    columns = _check_columns(owner, dataset, columns)
+    kept = []
+    row = 0
+    for batch in dataset.with_format(None).select_columns(columns).iter(_BATCH):
+        cells = zip(*(batch[column] for column in columns), strict=True)
+        for row, values in enumerate(cells, start=row):  # noqa: B020 - it goes on where the last batch ended
+            if not any(map(_is_missing, values)):
+                kept.append(row)
+        row += 1
+    if not kept:
+        raise DataError(
+            f"{owner}: every row has something missing in one of the columns {', '.join(columns)}. Name the columns "
+            f"that must be full: dataset = {owner}(dataset, [{', '.join(map(_quoted, columns[:2]))}])."
+        )
+    return dataset if len(kept) == len(dataset) else dataset.select(kept)
+
+
+def remove_duplicate_rows(dataset: Dataset, columns: Sequence[str] | None = None) -> Dataset:
+    """Leave out rows that repeat an earlier one.
+
+    Args:
+        dataset: The dataset.
+        columns: The columns in which rows are compared. Default: all columns.
+
+    Returns:
+        The dataset with the first of equal rows.
+
+    Raises:
+        DataError: If there is no such column.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "x", "x"], "b": ["z", "z", "w"]})
+        >>> remove_duplicate_rows(pairs)[:]
+        {'a': ['x', 'x'], 'b': ['z', 'w']}
+        >>> remove_duplicate_rows(pairs, ["a"])[:]
+        {'a': ['x'], 'b': ['z']}
+    """
+    columns = _check_columns("remove_duplicate_rows", dataset, columns)
+    seen: set[Any] = set()
+    kept = []
+    rows = itertools.chain.from_iterable(
+        zip(*(batch[column] for column in columns), strict=True)
+        for batch in dataset.with_format(None).select_columns(columns).iter(_BATCH)
+    )
+    for row, values in enumerate(rows):
+        key = tuple(_hashable(value) for value in values)
+        if key not in seen:
+            seen.add(key)
+            kept.append(row)
+    return dataset if len(kept) == len(dataset) else dataset.select(kept)
+
+
+# --- Lists and columns ------------------------------------------------------------------------------------------------
+
+
+def split_lists(dataset: Dataset, column: str | None = None, size: int | None = None) -> Dataset:
+    """Make one column for each text of a list column: (query, documents, scores) becomes (query, document_1, ...).
+
+    Where there are lists of labels, shorter lists are filled up with empty texts and the label NaN, which
+    `SelectiveListwiseLoss` leaves out. Without them each text counts, so shorter lists repeat their own texts in turn.
+
+    Args:
+        dataset: The dataset.
+        column: The column with lists of texts. Default: the only one.
+        size: How many texts of each list are taken, the first ones. Default: as many as the longest list has.
+
+    Returns:
+        The dataset, with the new columns in the place of the old one, numbered from 1, and its name in the singular.
+
+    Raises:
+        DataError: If there is no such column, or it is not clear which; a list is empty; or a list of labels does not
+            go with its list of texts.
+        ValueError: If `size` is not a whole number of at least 1.
+
+    Example:
+        >>> lists = Dataset.from_dict(
+        ...     {"query": ["x", "y"], "documents": [["a", "b"], ["c"]], "scores": [[0.9, 0.1], [0.5]]}
+        ... )
+        >>> split_lists(lists)[1]
+        {'query': 'y', 'document_1': 'c', 'document_2': '', 'scores': [0.5, nan]}
+    """
+    owner = "split_lists"
+    _check_dataset(owner, dataset)
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise ValueError(f"{owner}: size must be a whole number of at least 1, or None for the longest; got {size!r}.")
+    label = _label_column(dataset)
+    column = _list_column(owner, dataset, column, label)
+    labelled = label is not None and _is_list(dataset.features[label])
+    names = [column, label] if labelled and label is not None else [column]
+    longest, extra = 0, 0
+    bad: dict[str, list[int]] = {"empty": [], "labels": []}
+    for row, cells in enumerate(_rows(dataset, names)):
+        texts = cells[0] or []
+        longest = max(longest, len(texts))
+        if not texts:
+            bad["empty"].append(row)
+        elif labelled:
+            # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
+            more = len(cells[1] or []) - len(texts)
+            extra = more if row == 0 else extra
+            if more != extra or not 0 <= more <= len(dataset.column_names) - 3:
+                bad["labels"].append(row)
+    if bad["empty"]:
+        raise DataError(
+            f"{owner}: column {column!r} has an empty list in {_shown(bad['empty'])}. Leave such rows out: dataset = "
+            f"remove_empty_rows(dataset, [{_quoted(column)}])."
+        )
+    if bad["labels"]:
+        raise DataError(
+            f"{owner}: in {_shown(bad['labels'])} column {label!r} has not as many labels as column {column!r} has "
+            "texts. Each text needs its label: mend or remove such rows."
+        )
+    size = longest if size is None else min(size, longest)
+    number = size
+    singular = _singular(column)
+    fresh = [f"{singular}_{k + 1}" for k in range(number)]
+    taken = sorted(set(fresh) & (set(dataset.column_names) - {column}))
+    if taken:
+        raise DataError(
+            f"{owner}: there is a column {taken[0]!r} already. Rename it: "
+            f'dataset = dataset.rename_column({_quoted(taken[0])}, "{taken[0]}_old").'
+        )
+    fill: str | None = "" if labelled else None
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        changed: dict[str, list[Any]] = {}
+        for name, values in batch.items():
+            if name == column:
+                for k, place in enumerate(fresh):
+                    changed[place] = [
+                        texts[k] if k < len(texts) else (texts[k % len(texts)] if fill is None else fill)
+                        for texts in values
+                    ]
+            elif labelled and name == label:
+                width = number + extra
+                changed[name] = [[*given[:width], *[math.nan] * (width - len(given))] for given in values]
+            else:
+                changed[name] = values
+        return changed
+
+    features: dict[str, Any] = {}
+    for name, feature in dataset.features.items():
+        if name == column:
+            features |= dict.fromkeys(fresh, Value("string"))
+        elif labelled and name == label:
+            features[name] = datasets.Sequence(Value("float64"))
+        else:
+            features[name] = feature
+    return (
+        dataset.with_format(None)
+        .map(change, batched=True, features=datasets.Features(features), remove_columns=dataset.column_names)
+        .select_columns(list(features))
+    )
+
+
+def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
+    """Make one list column of all documents: (query, positive, negative_1, ...) becomes (query, documents, labels).
+
+    It is what the list losses of cross encoders take. Texts without a label (NaN, from padding) are left out, and so
+    are empty ones.
+
+    Args:
+        dataset: Three or more columns of texts, with a list of scores for the documents, or without labels.
+        name: What the list column is called.
+
+    Returns:
+        The dataset, with the scores given, or 1 for the second column (the positive) and 0 for the others.
+
+    Raises:
+        DataError: If there are fewer than three text columns, or the labels are not one for each document.
+
+    Example:
+        >>> triplets = Dataset.from_dict({"query": ["x"], "positive": ["a"], "negative": ["b"]})
+        >>> join_columns(triplets)[0]
+        {'query': 'x', 'documents': ['a', 'b'], 'labels': [1.0, 0.0]}
+    """
+    owner = "join_columns"
+    _check_dataset(owner, dataset)
+    label = _label_column(dataset)
+    query, *documents = _text_columns(owner, dataset, label)
+    if len(documents) < 2:
+        raise DataError(
+            f"{owner}: the dataset must have three or more columns of texts, got {', '.join([query, *documents])}. For "
+            "pairs without labels draw negatives first: sentence_transformers.util.mine_hard_negatives."
+        )
+    if label is not None and not _is_list(dataset.features[label]):
+        raise DataError(
+            f"{owner}: column {label!r} must hold a list with a label for each of the {len(documents)} documents, but "
+            f"holds single values. Leave it out: dataset = dataset.remove_columns({_quoted(label)})."
+        )
+    label_name = label or "labels"
+    if name in (query, label_name):
+        raise DataError(f"{owner}: name={name!r} is the name of another column. Choose another, such as 'documents'.")
+    bad = [
+        row
+        for row, (values,) in enumerate(_rows(dataset, [label] if label else []))
+        if len(values or []) != len(documents)
+    ]
+    if bad:
+        raise DataError(
+            f"{owner}: column {label!r} must hold {len(documents)} labels, one for each of {', '.join(documents)}, but "
+            f"does not in {_shown(bad)}. Mend or remove such rows."
+        )
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        lists: list[list[str]] = []
+        labels: list[list[float]] = []
+        for row, texts in enumerate(zip(*(batch[column] for column in documents), strict=True)):
+            given = batch[label][row] if label else [1.0, *[0.0] * (len(documents) - 1)]
+            kept = [pair for pair in zip(texts, given, strict=True) if not any(map(_is_missing, pair))]
+            lists.append([text for text, _ in kept])
+            labels.append([score for _, score in kept])
+        return {query: batch[query], name: lists, label_name: labels}
+
+    features = datasets.Features(
+        {
+            query: dataset.features[query],
+            name: datasets.Sequence(Value("string")),
+            label_name: datasets.Sequence(Value("float64")),
+        }
+    )
+    return (
+        dataset.with_format(None)
+        .map(change, batched=True, features=features, remove_columns=dataset.column_names)
+        .select_columns(list(features))
+    )
+
+
+# --- Single texts -----------------------------------------------------------------------------------------------------
+
+
+def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
+    """Make triplets of single texts with classes: a text, another of its class, and one of another class.
+
+    Args:
+        dataset: A column of texts and a label column with classes.
+        seed: Which of the texts are drawn.
+
+    Returns:
+        Columns anchor, positive and negative: a row for each distinct text of a class that has at least two.
+
+    Raises:
+        DataError: If there is not one text column and a label column, or the classes make no triplets.
+
+    Example:
+        >>> texts = Dataset.from_dict({"text": ["cat", "dog", "oak", "elm"], "label": [0, 0, 1, 1]})
+        >>> class_to_triplets(texts)["positive"][:]
+        ['dog', 'cat', 'elm', 'oak']
+    """
+    owner = "class_to_triplets"
+    _check_dataset(owner, dataset)
+    label = _needed_label(owner, dataset)
+    column = _single_text_column(owner, dataset, label, None)
+    classes: dict[Any, dict[str, None]] = {}  # of each class its texts, each once, in order
+    for text, kind in _rows(dataset, [column, label]):
+        if not _is_missing(text) and not _is_missing(kind):
+            classes.setdefault(kind, {})[text] = None
+    usable = {kind: list(texts) for kind, texts in classes.items() if len(texts) > 1}
+    if len(classes) < 2 or not usable:
+        raise DataError(
+            f"{owner}: column {label!r} has {len(classes)} class(es), {len(usable)} of them with two or more texts. "
+            "Triplets need two classes, one of which has two texts: choose the right label column with "
+            'dataset = dataset.rename_column("...", "label").'
+        )
+    random = np.random.default_rng(seed)
+    everything = [text for texts in classes.values() for text in texts]
+    rows: list[tuple[str, str, str]] = []
+    for kind, texts in usable.items():
+        order = [texts[i] for i in random.permutation(len(texts))]
+        positives = dict(zip(order, [*order[1:], order[0]], strict=True))
+        for text in texts:
+            for _ in range(_TRIES):
+                negative = everything[random.integers(len(everything))]
+                if negative not in classes[kind]:
+                    rows.append((text, positives[text], negative))
+                    break
+            else:  # nearly all texts are of this class
+                others = [other for other in everything if other not in classes[kind]]
+                if others:
+                    rows.append((text, positives[text], others[random.integers(len(others))]))
+    if not rows:
+        raise DataError(
+            f"{owner}: every text is in the same class, or in all of them. Choose the right label column with "
+            'dataset = dataset.rename_column("...", "label").'
+        )
+    return _from_rows(("anchor", "positive", "negative"), rows)
+
+
+def damage_texts(dataset: Dataset, column: str | None = None, ratio: float = 0.6, seed: int = 0) -> Dataset:
+    """Make (damaged, original) pairs of single texts, by deleting words at random, as `DenoisingAutoEncoderLoss` needs.
+
+    At least one word is left. Of a text without white space characters are deleted.
+
+    Args:
+        dataset: The dataset.
+        column: The column of texts. Default: the only one.
+        ratio: The share of words that is deleted, on average.
+        seed: Which words.
+
+    Returns:
+        Columns damaged and original; other columns are left out, since the loss would read them.
+
+    Raises:
+        DataError: If it is not clear which column to take.
+        ValueError: If `ratio` is not between 0 and 1.
+
+    Example:
+        >>> damage_texts(Dataset.from_dict({"text": ["one two three four"]}), seed=1)[0]
+        {'damaged': 'two four', 'original': 'one two three four'}
+    """
+    owner = "damage_texts"
+    _check_dataset(owner, dataset)
+    ratio = _number(owner, "ratio", ratio)
+    if not 0 < ratio < 1:
+        raise ValueError(f"{owner}: ratio must lie between 0 and 1, such as 0.6; got {ratio:g}.")
+    column = _single_text_column(owner, dataset, _label_column(dataset), column)
+
+    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        texts = [text or "" for text in batch[column]]
+        return {
+            "damaged": [_damaged(text, ratio, seed, row) for text, row in zip(texts, rows, strict=True)],
+            "original": texts,
+        }
+
+    features = datasets.Features({"damaged": Value("string"), "original": Value("string")})
+    return (
+        dataset.with_format(None)
+        .map(change, batched=True, with_indices=True, features=features, remove_columns=dataset.column_names)
+        .select_columns(list(features))
+    )
+
+
+def texts_to_pairs(dataset: Dataset, column: str | None = None, different: int = 0, seed: int = 0) -> Dataset:
+    """Make pairs of single texts for the Contrastive Tension losses.
+
+    Args:
+        dataset: The dataset.
+        column: The column of texts. Default: the only one.
+        different: For each text, how many pairs with another text there are beside the pair of the text with itself:
+            0 for `ContrastiveTensionLossInBatchNegatives`, 7 for `ContrastiveTensionLoss`.
+        seed: Which other texts.
+
+    Returns:
+        Columns text_1 and text_2.
+
+    Raises:
+        DataError: If it is not clear which column to take, or there are not two different texts to pair.
+        ValueError: If `different` is not a whole number of at least 0.
+
+    Example:
+        >>> texts = Dataset.from_dict({"text": ["cat", "oak"]})
+        >>> texts_to_pairs(texts)[:]
+        {'text_1': ['cat', 'oak'], 'text_2': ['cat', 'oak']}
+        >>> texts_to_pairs(texts, different=1)["text_2"][:]
+        ['cat', 'oak', 'oak', 'cat']
+    """
+    owner = "texts_to_pairs"
+    _check_dataset(owner, dataset)
+    if isinstance(different, bool) or not isinstance(different, int) or different < 0:
+        raise ValueError(f"{owner}: different must be a whole number such as 0 or 7; got {different!r}.")
+    column = _single_text_column(owner, dataset, _label_column(dataset), column)
+    texts = list(dict.fromkeys(text for (text,) in _rows(dataset, [column]) if not _is_missing(text)))
+    if len(texts) < (2 if different else 1):
+        raise DataError(
+            f"{owner}: column {column!r} has {len(texts)} distinct text(s), so there is nothing to pair. Give more "
+            "texts, or another column: texts_to_pairs(dataset, column=...)."
+        )
+    random = np.random.default_rng(seed)
+    rows: list[tuple[str, str]] = []
+    for place, text in enumerate(texts):
+        rows.append((text, text))
+        if different:
+            # A step of 1 to n - 1 never leads back to the text itself.
+            steps = random.integers(1, len(texts), size=different)
+            rows += [(text, texts[(place + int(step)) % len(texts)]) for step in steps]
+    return _from_rows(("text_1", "text_2"), rows)
+
+
+# --- Labelled pairs ---------------------------------------------------------------------------------------------------
+
+
+def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = None, list_size: int = 16) -> Dataset:
+    """Make triplets of labelled pairs that share their first text.
+
+    Args:
+        dataset: Two columns of texts and a label column.
+        positive: The label of a positive, such as 0 or "entailment" for natural language inference. Default: labels are
+            grades, and a pair with a higher one is better than a pair with a lower one.
+        negative: The label of a negative; to be given with `positive`.
+        list_size: The most triplets of a text, where labels are grades.
+
+    Returns:
+        Columns anchor, positive and negative. With `positive` and `negative` each positive and each negative of a text
+        is used once, and those of which there are fewer take turns.
+
+    Raises:
+        DataError: If the dataset does not hold labelled pairs, there is no such label, or no text has a positive and a
+            negative.
+        TypeError: If only one of `positive` and `negative` is given.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "x"], "b": ["good", "bad"], "label": [1, 0]})
+        >>> pairs_to_triplets(pairs, positive=1, negative=0)[0]
+        {'anchor': 'x', 'positive': 'good', 'negative': 'bad'}
+    """
+    owner = "pairs_to_triplets"
+    _check_dataset(owner, dataset)
+    if (positive is None) != (negative is None):
+        raise TypeError(f"{owner}: give positive and negative, or neither; got {positive=} and {negative=}.")
+    label = _needed_label(owner, dataset)
+    if positive is None:
+        _check_size(owner, list_size)
+        pairs = _graded_pairs(owner, dataset, label)
+        return as_triplets(pairs, pairs.grouping(), list_size, 0.8).dataset
+    first, second = _two_text_columns(owner, dataset, label)
+    feature = dataset.features[label]
+    if isinstance(feature, ClassLabel):
+        positive, negative = (_class_number(owner, feature, value) for value in (positive, negative))
+    groups: dict[str, tuple[list[str], list[str]]] = {}
+    seen: Counter[Any] = Counter()
+    for text, other, value in _rows(dataset, [first, second, label]):
+        seen[_hashable(value)] += 1
+        if value in (positive, negative) and not _is_missing(text) and not _is_missing(other):
+            groups.setdefault(text, ([], []))[value == negative].append(other)
+    for given, wanted in (("positive", positive), ("negative", negative)):
+        if wanted not in seen:
+            known = ", ".join(repr(value) for value, _ in seen.most_common(10))
+            raise DataError(
+                f"{owner}: no pair has the label {given}={wanted!r}; column {label!r} has {known}. Choose two of them."
+            )
+    rows = [
+        (text, positives[k % len(positives)], negatives[k % len(negatives)])
+        for text, (positives, negatives) in groups.items()
+        if positives and negatives
+        for k in range(max(len(positives), len(negatives)))
+    ]
+    if not rows:
+        raise DataError(
+            f"{owner}: no text of column {first!r} stands both in a pair with the label {positive!r} and in one with "
+            f"{negative!r}. Keep the positives and mine negatives: sentence_transformers.util.mine_hard_negatives."
+        )
+    return _from_rows(("anchor", "positive", "negative"), rows)
+
+
+def pairs_to_lists(dataset: Dataset, list_size: int = 16) -> Dataset:
+    """Make lists of graded pairs that share a text: the text, its candidates and their labels.
+
+    Args:
+        dataset: Two columns of texts and a label column with grades, the higher the better.
+        list_size: The most candidates of a text.
+
+    Returns:
+        Columns anchor, doc_1, ..., doc_n, label. Shorter lists are filled up with empty texts and the label NaN, which
+        `SelectiveListwiseLoss` leaves out; `join_columns` makes list columns of them.
+
+    Raises:
+        DataError: If the dataset does not hold graded pairs, or no text has two candidates with different labels.
+        ValueError: If `list_size` is not a whole number of at least 2.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "x"], "b": ["good", "bad"], "score": [1.0, 0.2]})
+        >>> pairs_to_lists(pairs)[0]
+        {'anchor': 'x', 'doc_1': 'good', 'doc_2': 'bad', 'label': [1.0, 0.2]}
+    """
+    owner = "pairs_to_lists"
+    _check_dataset(owner, dataset)
+    _check_size(owner, list_size)
+    pairs = _graded_pairs(owner, dataset, _needed_label(owner, dataset))
+    return as_lists(pairs, pairs.grouping(), list_size, 0.8).dataset
+
+
+def pairs_to_positives(dataset: Dataset, positive_from: float = 0.8) -> Dataset:
+    """Keep the pairs with a high label, as positives without labels.
+
+    Args:
+        dataset: Two columns of texts and a label column with grades, the higher the better.
+        positive_from: The lowest label of a positive.
+
+    Returns:
+        Columns anchor and positive; and negative, where at least 90 % of the positives have a candidate of the same
+        text with a lower label.
+
+    Raises:
+        DataError: If the dataset does not hold graded pairs, or no label is high enough.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["good", "bad"], "score": [1.0, 0.2]})
+        >>> pairs_to_positives(pairs)[:]
+        {'anchor': ['x'], 'positive': ['good']}
+    """
+    owner = "pairs_to_positives"
+    _check_dataset(owner, dataset)
+    positive_from = _number(owner, "positive_from", positive_from)
+    pairs = _graded_pairs(owner, dataset, _needed_label(owner, dataset))
+    if max(pairs.scores) < positive_from:
+        raise DataError(
+            f"{owner}: no pair has a label of at least positive_from={positive_from:g}; they go from "
+            f"{min(pairs.scores):g} to {max(pairs.scores):g}. Lower it: "
+            f"dataset = {owner}(dataset, positive_from={max(pairs.scores):g})."
+        )
+    return as_positives(pairs, pairs.grouping(), 0, positive_from).dataset
+
+
+# --- What they share --------------------------------------------------------------------------------------------------
+
+
+class _BadCellError(Exception):
+    """A label cannot be converted; the message says why."""
+
+
+def _change_labels(
+    owner: str, dataset: Dataset, column: str, change: Callable[[Any], Any], dtype: str, advice: str
+) -> Dataset:
+    _check_column(owner, dataset, column)
+    is_list = _is_list(dataset.features[column])
+    # Lists that are stored as text are found in the values.
+    as_text = not is_list and any(
+        isinstance(value, str) and value.lstrip().startswith("[") for (value,) in _rows(dataset, [column])
+    )
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, str) and as_text:
+            try:
+                value = json.loads(value.replace("NaN", "null").replace("nan", "null"))
+            except ValueError:
+                raise _BadCellError("not a list of numbers") from None
+        if isinstance(value, (list, tuple, np.ndarray)):
+            return [changed(part) for part in value]
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return math.nan if (is_list or as_text) and dtype == "float64" else value if dtype == "float64" else None
+        return change(value)
+
+    def change_batch(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        found = []
+        bad: list[int] = []
+        what = ""
+        for value, row in zip(batch[column], rows, strict=True):
+            try:
+                found.append(changed(value))
+            except _BadCellError as error:
+                what = what or f"{value!r}, {error}"
+                bad.append(row)
+        if bad:
+            raise DataError(f"{owner}: column {column!r} holds in {_shown(bad)} what cannot be: {what}. {advice}")
+        return {column: found}
+
+    features = dataset.features.copy()
+    features[column] = _with_dtype(dataset.features[column], dtype)
+    if as_text:
+        features[column] = datasets.Sequence(Value(dtype))
+    changed_dataset = dataset.with_format(None).map(change_batch, batched=True, with_indices=True, features=features)
+    return changed_dataset.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+
+
+def _with_dtype(feature: Any, dtype: str) -> Any:
+    if isinstance(feature, (Value, ClassLabel)):
+        return Value(dtype)
+    inner = getattr(feature, "feature", None)
+    if inner is None:  # a list written as [feature]
+        inner = feature[0]
+    return datasets.Sequence(_with_dtype(inner, dtype), length=getattr(feature, "length", -1))
+
+
+def _checked_number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _BadCellError("not a number; make it one with labels_to_float" if isinstance(value, str) else "no number")
+    return float(value)
+
+
+def _read_number(value: Any) -> float | None:
+    if isinstance(value, str) and not value.strip():
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise _BadCellError("not a number") from None
+    return None if math.isnan(number) else number
+
+
+def _number(owner: str, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{owner}: {name} must be a finite number, got {value!r}.")
+    return float(value)
+
+
+def _check_size(owner: str, list_size: Any) -> None:
+    if isinstance(list_size, bool) or not isinstance(list_size, int) or list_size < 2:
+        raise ValueError(f"{owner}: list_size must be a whole number of at least 2, got {list_size!r}.")
+
+
+def _check_dataset(owner: str, dataset: Any) -> None:
+    if isinstance(dataset, dict):
+        raise TypeError(
+            f"{owner}: dataset must be a datasets.Dataset, got a {type(dataset).__name__}. Convert each by itself: "
+            f'{owner}(dataset["{next(iter(dataset), "train")}"], ...).'
+        )
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"{owner}: dataset must be a datasets.Dataset, got {type(dataset).__name__}. Make one with "
+            "Dataset.from_dict, Dataset.from_list or Dataset.from_pandas; of a stream, with Dataset.from_generator."
+        )
+    if dataset.format["type"] == "custom":
+        raise DataError(
+            f"{owner}: the dataset has a transform, which a conversion would leave out. Do it first, for good: "
+            "dataset = dataset.with_format(None).map(transform, batched=True)."
+        )
+
+
+def _check_column(owner: str, dataset: Any, column: Any) -> None:
+    _check_dataset(owner, dataset)
+    if column not in dataset.column_names:
+        raise DataError(
+            f"{owner}: there is no column {column!r}; the dataset has {', '.join(dataset.column_names)}. Name one."
+        )
+
+
+def _check_columns(owner: str, dataset: Any, columns: Sequence[str] | None) -> list[str]:
+    _check_dataset(owner, dataset)
+    if isinstance(columns, str):
+        raise TypeError(f"{owner}: columns must be a list of names, got {columns!r}. Write [{_quoted(columns)}].")
+    chosen = list(dataset.column_names if columns is None else columns)
+    for column in chosen:
+        _check_column(owner, dataset, column)
+    if not chosen:
+        raise DataError(f"{owner}: columns is empty. Name one of {', '.join(dataset.column_names)}.")
+    return chosen
+
+
+def _label_column(dataset: Dataset) -> str | None:
+    return next((name for name in LABEL_COLUMNS if name in dataset.column_names), None)
+
+
+def _needed_label(owner: str, dataset: Dataset) -> str:
+    label = _label_column(dataset)
+    if label is None:
+        raise DataError(
+            f"{owner}: there is no label column; the dataset has {', '.join(dataset.column_names)}. Call it so: "
+            f'dataset = dataset.rename_column({_quoted(dataset.column_names[-1])}, "label").'
+        )
+    return label
+
+
+def _is_text(feature: Any) -> bool:
+    return isinstance(feature, Value) and feature.dtype in ("string", "large_string")
+
+
+def _is_list(feature: Any) -> bool:
+    return isinstance(feature, list) or hasattr(feature, "feature")
+
+
+def _text_columns(owner: str, dataset: Dataset, label: str | None) -> list[str]:
+    """All columns but the label; all must be texts."""
+    inputs = [name for name in dataset.column_names if name != label]
+    strays = [name for name in inputs if not _is_text(dataset.features[name])]
+    texts = [name for name in inputs if name not in strays]
+    if strays or not texts:
+        kept = [*texts, *([label] if label else [])]
+        raise DataError(
+            f"{owner}: column(s) {', '.join(map(repr, strays))} do not hold texts. Keep those that do, and the label: "
+            f"dataset = dataset.select_columns([{', '.join(map(_quoted, kept))}])."
+        )
+    return texts
+
+
+def _two_text_columns(owner: str, dataset: Dataset, label: str) -> tuple[str, str]:
+    texts = _text_columns(owner, dataset, label)
+    if len(texts) != 2:
+        kept = [*texts[:2], label] if len(texts) > 2 else ["text_1", "text_2", label]
+        raise DataError(
+            f"{owner}: there must be two columns of texts beside the label, got {', '.join(texts)}. Choose them: "
+            f"dataset = dataset.select_columns([{', '.join(map(_quoted, kept))}])."
+        )
+    return texts[0], texts[1]
+
+
+def _single_text_column(owner: str, dataset: Dataset, label: str | None, column: str | None) -> str:
+    if column is not None:
+        _check_column(owner, dataset, column)
+        if not _is_text(dataset.features[column]):
+            raise DataError(f"{owner}: column {column!r} does not hold texts. Name one of texts.")
+        return column
+    names: list[str] = dataset.column_names
+    texts = [name for name in names if name != label and _is_text(dataset.features[name])]
+    if len(texts) != 1:
+        kept = ", ".join(map(_quoted, [*(texts[:1] or ["text"]), *([label] if label else [])]))
+        raise DataError(
+            f"{owner}: there must be one column of texts, got {', '.join(texts) or 'none'} of "
+            f"{', '.join(dataset.column_names)}. Choose it: dataset = dataset.select_columns([{kept}])."
+        )
+    return texts[0]
+
+
+def _list_column(owner: str, dataset: Dataset, column: str | None, label: str | None) -> str:
+    lists: list[str] = [
+        name
+        for name, feature in dataset.features.items()
+        if name != label
+        and _is_list(feature)
+        and _is_text(feature[0] if isinstance(feature, list) else feature.feature)
+    ]
+    if column is None:
+        if len(lists) != 1:
+            raise DataError(
+                f"{owner}: there must be one column with lists of texts, got {', '.join(lists) or 'none'} of "
+                f"{', '.join(dataset.column_names)}. Name it: dataset = {owner}(dataset, "
+                f"{_quoted(lists[0] if lists else 'documents')})."
+            )
+        return lists[0]
+    _check_column(owner, dataset, column)
+    if column not in lists:
+        raise DataError(f"{owner}: column {column!r} does not hold lists of texts; {', '.join(lists) or 'none'} does.")
+    return column
+
+
+def _graded_pairs(owner: str, dataset: Dataset, label: str) -> GradedPairs:
+    first, second = _two_text_columns(owner, dataset, label)
+    feature = dataset.features[label]
+    if isinstance(feature, ClassLabel) and feature.num_classes > 2:
+        raise DataError(
+            f"{owner}: the labels in column {label!r} are classes ({', '.join(feature.names)}), not grades. Say which "
+            f"are the positives and the negatives: dataset = pairs_to_triplets(dataset, positive="
+            f"{_quoted(feature.names[0])}, negative={_quoted(feature.names[-1])})."
+        )
+    firsts, seconds, scores = [], [], []
+    bad = []
+    for row, (one, other, value) in enumerate(_rows(dataset, [first, second, label])):
+        if _is_missing(one) or _is_missing(other) or _is_missing(value):
+            bad.append(row)
+        elif not isinstance(value, (int, float)):
+            raise DataError(
+                f"{owner}: column {label!r} must hold numbers, but holds {value!r} in row {row}. Make it so: dataset = "
+                f"labels_to_float(dataset, {_quoted(label)})."
+            )
+        else:
+            firsts.append(one)
+            seconds.append(other)
+            scores.append(float(value))
+    if bad:
+        raise DataError(
+            f"{owner}: a text or label is missing in {_shown(bad)}. Leave such rows out: dataset = "
+            "remove_empty_rows(dataset)."
+        )
+    columns = {"sentence1": firsts, "sentence2": seconds, "score": scores}
+    return GradedPairs(Dataset.from_dict(columns), owner)
+
+
+def _class_number(owner: str, feature: ClassLabel, value: Any) -> int:
+    if isinstance(value, str):
+        if value not in feature.names:
+            raise DataError(f"{owner}: there is no class {value!r}; there are {', '.join(feature.names)}. Choose one.")
+        return int(feature.str2int(value))
+    return int(value)
+
+
+def _rows(dataset: Dataset, columns: list[str]) -> Any:
+    """The rows of some columns, as tuples, batch by batch."""
+    if not columns:
+        return iter(())
+    return itertools.chain.from_iterable(
+        zip(*(batch[column] for column in columns), strict=True)
+        for batch in dataset.with_format(None).select_columns(columns).iter(_BATCH)
+    )
+
+
+def _from_rows(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Dataset:
+    return Dataset.from_dict(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None:
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, float):
+        return math.isnan(value)
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_missing, value))
+    return False
+
+
+def _hashable(value: Any) -> Any:
+    """The value, or a text that stands for it."""
+    if isinstance(value, float) and math.isnan(value):
+        return "nan", None  # equal to itself
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_hashable, value))
+    return repr(value) if isinstance(value, (dict, set)) else value
+
+
+def _damaged(text: str, ratio: float, seed: int, row: int) -> str:
+    words, glue = text.split(), " "
+    if len(words) == 1:
+        words, glue = list(words[0]), ""
+    if len(words) < 2:
+        return text
+    random = np.random.default_rng([seed, row])
+    kept = random.random(len(words)) >= ratio
+    if not kept.any():
+        kept[random.integers(len(words))] = True
+    return glue.join(word for word, keep in zip(words, kept, strict=True) if keep)
+
+
+def _singular(name: str) -> str:
+    if name.endswith("ies"):
+        return f"{name[:-3]}y"
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") and len(name) > 1 else name
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _shown(rows: Sequence[int]) -> str:
+    more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
+    return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more} (counted from 0)"

@@ -1,0 +1,108 @@
+"""What a check of a dataset reports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from selective_st.errors import DataError
+from selective_st.registry.detection import DataFormat
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with the data for a loss, or likely to be.
+
+    Attributes:
+        severity: `error` if training would stop, teach nothing, or teach something else; `warning` if it may.
+        code: A name for what was found, which stays the same.
+        message: What was found, with what it would lead to.
+        column: The column it is about.
+        rows: The numbers of the first rows that are concerned, counted from 0.
+        count: How many rows are concerned.
+        mend: Code that mends it; the data are called `dataset`.
+        dataset: The dataset's name in a dict of datasets.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    column: str | None = None
+    rows: tuple[int, ...] = ()
+    count: int | None = None
+    mend: str = ""
+    dataset: str | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.dataset is None else f" in {self.dataset}"
+        mend = "".join(f"\n    {line}" for line in self.mend.splitlines())
+        return f"{self.severity} {self.code}{where}: {self.message}{mend}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What the checks of a dataset found.
+
+    Attributes:
+        findings: The findings, errors first.
+        not_checked: What could not be checked, and why.
+        read: What was read of the data.
+        loss: The loss, with those that wrap it.
+        formats: The format of each dataset.
+    """
+
+    findings: tuple[Finding, ...]
+    not_checked: tuple[str, ...]
+    read: str
+    loss: str
+    formats: tuple[DataFormat, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What stops the training, or makes it learn something else."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What may be wrong."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no errors."""
+        return not self.errors
+
+    def raise_for_errors(self) -> None:
+        """Raise if there are errors.
+
+        Raises:
+            DataError: With all errors, and the code that mends them.
+        """
+        if self.errors:
+            raise DataError(f"The data do not suit {self.loss}.\n" + "\n".join(map(str, self.errors)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain values, for JSON.
+
+        Returns:
+            The findings, what was not checked, what was read, and the counts.
+        """
+        return {
+            "loss": self.loss,
+            "ok": self.ok,
+            "errors": len(self.errors),
+            "warnings": len(self.warnings),
+            "findings": [{**asdict(finding), "rows": list(finding.rows)} for finding in self.findings],
+            "not_checked": list(self.not_checked),
+            "read": self.read,
+        }
+
+    def __str__(self) -> str:
+        verdict = (
+            f"{len(self.errors)} error(s), {len(self.warnings)} warning(s)" if self.findings else "nothing to mend"
+        )
+        lines = [f"{self.loss}: {verdict}", *map(str, self.findings)]
+        lines += [f"not checked: {what}" for what in self.not_checked]
+        return "\n".join([*lines, f"read: {self.read}"])

@@ -1,0 +1,478 @@
+"""One pass over the columns that a loss reads, in Arrow batches: what must be counted over all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selective_st.registry.table import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FIRST_ROWS = 5  # of those with something wrong are named
+_LONG_LIST = 64  # longer label lists are vectors: their values are not looked at one by one
+_HASHED_BYTES = 2**18  # of texts at a time
+
+Mask = NDArray[np.bool_]
+Unsigned = NDArray[np.uint64]
+Numbers = NDArray[np.float64]
+Integers = NDArray[np.int64]
+LabelType = Literal["integer", "boolean", "float", "text", "list", "lists", "other"]
+
+
+@dataclass
+class Tally:
+    """Rows with something: how many, and the first few."""
+
+    count: int = 0
+    rows: tuple[int, ...] = ()
+
+    def add(self, mask: Mask, rows: Integers) -> None:
+        """Count more rows.
+
+        Args:
+            mask: Which of the rows.
+            rows: Their numbers.
+        """
+        if mask.any():
+            found = rows[mask]
+            self.count += len(found)
+            first = np.sort(found)[:_FIRST_ROWS].tolist()
+            self.rows = tuple(sorted([*self.rows, *first])[:_FIRST_ROWS])
+
+
+@dataclass
+class Texts:
+    """A column of texts, or of lists of texts.
+
+    Attributes:
+        missing: Rows with None.
+        empty: Rows with an empty text or white space only; texts whose label is NaN are padding and do not count.
+        lengths: For lists, how long they are.
+        codes: For each row a number that stands for its text, where it was asked for.
+    """
+
+    missing: Tally = field(default_factory=Tally)
+    empty: Tally = field(default_factory=Tally)
+    lengths: Integers | None = None
+    codes: Integers | None = None
+
+
+@dataclass
+class Labels:
+    """The label column.
+
+    Attributes:
+        type: What is stored.
+        missing: Rows without a label: None, or a list of None or NaN only.
+        nan: Rows with NaN: for lists, of which a part is NaN.
+        infinite: Rows with an infinite label.
+        numbers: For numbers, the labels; NaN where there is none.
+        lengths: For lists, how long they are.
+        inner_lengths: For lists of lists, the lowest and the highest length of the inner ones.
+        lows: For lists that are not long, the lowest label of each row.
+        highs: The highest.
+        firsts: The first.
+        rest_lows: The lowest but for the first.
+        rest_highs: The highest but for the first.
+    """
+
+    type: LabelType = "other"
+    missing: Tally = field(default_factory=Tally)
+    nan: Tally = field(default_factory=Tally)
+    infinite: Tally = field(default_factory=Tally)
+    numbers: Numbers | None = None
+    lengths: Integers | None = None
+    inner_lengths: tuple[int, int] | None = None
+    lows: Numbers | None = None
+    highs: Numbers | None = None
+    firsts: Numbers | None = None
+    rest_lows: Numbers | None = None
+    rest_highs: Numbers | None = None
+
+    @property
+    def values(self) -> Numbers:
+        """The known labels, or the ends of the known ones of each row."""
+        parts = [part for part in (self.numbers, self.lows, self.highs) if part is not None]
+        values = np.concatenate(parts) if parts else np.empty(0)
+        return values[np.isfinite(values)]
+
+
+@dataclass
+class Scan:
+    """What the pass found.
+
+    Attributes:
+        rows: The numbers of the rows, counted from 0, in the order in which they came.
+        texts: The text columns.
+        labels: The label column; None if there is none.
+        copies: Rows whose first two texts are the same.
+        positive_is_negative: For each column after the second, the rows in which it holds the second's text.
+    """
+
+    rows: Integers
+    texts: dict[str, Texts]
+    labels: Labels | None
+    copies: Tally
+    positive_is_negative: dict[str, Tally]
+
+    def tally(self, mask: Mask) -> Tally:
+        """Count rows.
+
+        Args:
+            mask: Which of the scanned rows.
+
+        Returns:
+            Their tally.
+        """
+        tally = Tally()
+        tally.add(mask, self.rows)
+        return tally
+
+
+def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[str] = ()) -> Scan:
+    """Go through a table once.
+
+    Args:
+        table: The table.
+        texts: The columns with texts or lists of texts.
+        label: The label column.
+        coded: Those of the text columns for which rows with the same text are wanted.
+
+    Returns:
+        What was found.
+    """
+    found = {column: Texts() for column in texts}
+    labels = None if label is None else _LabelScan()
+    copies = Tally()
+    same: dict[str, Tally] = {column: Tally() for column in texts[2:]}
+    hashes: dict[str, list[Unsigned]] = {column: [] for column in coded}
+    hash_texts = _Hashes()
+    lengths: dict[str, list[Integers]] = {column: [] for column in texts}
+    numbers: list[Integers] = []
+    wanted = [*texts, *([] if label is None else [label])]
+    if not wanted:
+        return Scan(np.arange(table.scanned), found, None, copies, same)
+    for rows, batch in table.scan(*wanted):
+        numbers.append(rows)
+        padded: NDArray[np.bool_] | None = None
+        if labels is not None and label is not None:
+            padded = labels.add(_array(batch[label]), rows)
+        arrays = {column: _array(batch[column]) for column in texts}
+        for place, (column, array) in enumerate(arrays.items()):
+            is_padding = None
+            if padded is not None and place > 0 and padded.shape[1] == len(texts) - 1:
+                is_padding = padded[:, place - 1]
+            list_lengths = _count_empty(array, rows, found[column], is_padding)
+            if list_lengths is not None:
+                lengths[column].append(list_lengths)
+            if column in hashes:
+                hashes[column].append(hash_texts(array))
+        _count_same(list(arrays.values()), rows, copies, list(same.values()))
+    for column, parts in hashes.items():
+        found[column].codes = np.unique(np.concatenate(parts), return_inverse=True)[1].reshape(-1)
+    for column, sizes in lengths.items():
+        if sizes:
+            found[column].lengths = np.concatenate(sizes)
+    return Scan(np.concatenate(numbers), found, None if labels is None else labels.done(), copies, same)
+
+
+def _array(column: pa.ChunkedArray) -> pa.Array:
+    """A column of a batch as one array, extension types as they are stored."""
+    import pyarrow as pa
+
+    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    array = array.storage if isinstance(array, pa.ExtensionArray) else array
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _large(array: pa.Array) -> pa.Array:
+    """The same texts, with offsets that do not overflow beyond 2 GB."""
+    import pyarrow as pa
+
+    return array.cast(pa.large_string()) if _is_text(array.type) else array
+
+
+def _mask(array: pa.Array) -> Mask:
+    import pyarrow.compute as pc
+
+    mask: Mask = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _blank(array: pa.Array) -> Mask:
+    """Which texts are empty, or white space only."""
+    import pyarrow.compute as pc
+
+    return _mask(pc.or_(pc.equal(pc.binary_length(array), 0), pc.utf8_is_space(array)))
+
+
+def _list_lengths(array: pa.Array) -> Integers:
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    return np.asarray(lengths, dtype=np.int64)
+
+
+def _any_of(flags: Mask, lengths: Integers) -> Mask:
+    """For each list whether any of its flags is set."""
+    found = np.zeros(len(lengths), dtype=bool)
+    if flags.any():
+        found[np.repeat(np.arange(len(lengths)), lengths)[flags]] = True
+    return found
+
+
+def _count_empty(array: pa.Array, rows: Integers, texts: Texts, is_padding: Mask | None) -> Integers | None:
+    """Count missing and empty texts; the lengths of lists."""
+    missing = _mask(array.is_null()) if array.null_count else np.zeros(len(array), dtype=bool)
+    lengths = None
+    empty = np.zeros(len(array), dtype=bool)
+    if _is_list(array.type):
+        lengths = _list_lengths(array)
+        inner = array.flatten()
+        empty = (lengths == 0) & ~missing
+        if inner.null_count:
+            missing = missing | _any_of(_mask(inner.is_null()), lengths)
+        if _is_text(inner.type):
+            empty |= _any_of(_blank(inner), lengths)
+    elif _is_text(array.type):
+        empty = _blank(array)
+    if is_padding is not None:
+        missing, empty = missing & ~is_padding, empty & ~is_padding
+    texts.missing.add(missing, rows)
+    texts.empty.add(empty, rows)
+    return lengths
+
+
+def _count_same(arrays: list[Any], rows: Integers, copies: Tally, same: list[Tally]) -> None:
+    """Count rows whose texts are equal: the first two, and the second and a later one."""
+    import pyarrow.compute as pc
+
+    if len(arrays) < 2 or not _is_text(arrays[1].type):
+        return
+    if _is_text(arrays[0].type):
+        copies.add(_mask(pc.equal(_large(arrays[0]), _large(arrays[1]))), rows)
+    for array, tally in zip(arrays[2:], same, strict=True):
+        if _is_text(array.type):
+            tally.add(_mask(pc.equal(_large(array), _large(arrays[1]))), rows)
+
+
+class _Hashes:
+    """A number of 64 bits for each text, so that texts need not be kept to see which are the same.
+
+    Of bytes b_1, ..., b_n it is the sum of T[b_i] r^i modulo 2^64, with random T and r. The sums of a block of texts
+    are differences of one running sum, divided by a power of r, which as an odd number has an inverse. That two of a
+    million different texts have the same number is as unlikely as 1 in 10^7.
+    """
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(0)
+        self._table = random.integers(0, 2**64, 256, dtype=np.uint64)
+        self._base = int(random.integers(0, 2**62)) * 2 + 1
+        self._powers = np.ones(1, dtype=np.uint64)
+        self._inverses = np.ones(1, dtype=np.uint64)
+
+    def __call__(self, array: pa.Array) -> Unsigned:
+        """The numbers of the texts of an array."""
+        import pyarrow as pa
+
+        array = array.cast(pa.large_string())
+        _, offsets_buffer, data_buffer = array.buffers()
+        offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+        if data_buffer is None or not len(array):
+            return np.zeros(len(array), dtype=np.uint64)
+        data = np.frombuffer(data_buffer, dtype=np.uint8)
+        found = np.empty(len(array), dtype=np.uint64)
+        start = 0
+        while start < len(array):
+            # Blocks of texts that fit into the cache; a longer text is a block of its own.
+            stop = int(np.searchsorted(offsets, offsets[start] + _HASHED_BYTES, side="right")) - 1
+            stop = min(max(stop, start + 1), len(array))
+            found[start:stop] = self._block(data, offsets[start : stop + 1])
+            start = stop
+        return found
+
+    def _block(self, data: NDArray[np.uint8], offsets: Integers) -> Unsigned:
+        size = int(offsets[-1] - offsets[0])
+        self._grow(size + 1)
+        terms = self._table[data[offsets[0] : offsets[-1]]]
+        terms *= self._powers[:size]
+        sums = np.zeros(size + 1, dtype=np.uint64)
+        np.cumsum(terms, out=sums[1:])
+        ends = offsets - offsets[0]
+        lengths = np.diff(ends).astype(np.uint64)
+        found: Unsigned = (sums[ends[1:]] - sums[ends[:-1]]) * self._inverses[ends[:-1]] + lengths * self._table[0]
+        return found
+
+    def _grow(self, size: int) -> None:
+        if len(self._powers) < size:
+            size = max(size, _HASHED_BYTES + 1)
+            self._powers = _powers(self._base, size)
+            self._inverses = _powers(pow(self._base, -1, 2**64), size)
+
+
+def _powers(base: int, size: int) -> Unsigned:
+    """1, base, base^2, ... modulo 2^64."""
+    factors = np.full(size, base, dtype=np.uint64)
+    factors[0] = 1
+    powers: Unsigned = np.cumprod(factors, dtype=np.uint64)
+    return powers
+
+
+class _LabelScan:
+    """The label column, batch by batch."""
+
+    _PARTS = ("numbers", "lengths", "lows", "highs", "firsts", "rest_lows", "rest_highs")
+
+    def __init__(self) -> None:
+        self.labels = Labels()
+        self.parts: dict[str, list[Any]] = {part: [] for part in self._PARTS}
+        self.is_long = False
+
+    def done(self) -> Labels:
+        """What was found."""
+        for part, arrays in self.parts.items():
+            is_value_of_long_list = self.is_long and part not in ("lengths", "numbers")
+            if arrays and not is_value_of_long_list:
+                setattr(self.labels, part, np.concatenate(arrays))
+        return self.labels
+
+    def add(self, array: pa.Array, rows: Integers) -> NDArray[np.bool_] | None:
+        """Count a batch.
+
+        Args:
+            array: Its labels.
+            rows: Its rows' numbers.
+
+        Returns:
+            Where the lists of a batch are NaN, if they all have one length.
+        """
+        import pyarrow as pa
+
+        kind = array.type
+        labels = self.labels
+        if _is_list(kind):
+            return self._add_lists(array, rows)
+        missing = _mask(array.is_null())
+        if pa.types.is_boolean(kind):
+            labels.type, array = "boolean", array.cast(pa.int8())
+        elif pa.types.is_integer(kind):
+            labels.type = "integer"
+        elif pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            labels.type = "float"
+        else:
+            labels.type = "text" if _is_text(kind) else "other"
+            labels.missing.add(missing, rows)
+            return None
+        values = _numbers(array)
+        labels.missing.add(missing, rows)
+        labels.nan.add(np.isnan(values) & ~missing, rows)
+        labels.infinite.add(np.isinf(values), rows)
+        self.parts["numbers"].append(values)
+        return None
+
+    def _add_lists(self, array: pa.Array, rows: Integers) -> NDArray[np.bool_] | None:
+        import pyarrow as pa
+
+        labels = self.labels
+        lengths = _list_lengths(array)
+        self.parts["lengths"].append(lengths)
+        inner = array.flatten()
+        labels.type = "lists" if _is_list(inner.type) else "list"
+        missing = _mask(array.is_null()) | (lengths == 0)
+        if _is_list(inner.type):
+            inner_lengths = _list_lengths(inner)
+            if len(inner_lengths):
+                ends = labels.inner_lengths or (int(inner_lengths[0]), int(inner_lengths[0]))
+                labels.inner_lengths = (
+                    min(ends[0], int(inner_lengths.min())),
+                    max(ends[1], int(inner_lengths.max())),
+                )
+            missing |= _any_of(inner_lengths == 0, lengths)
+            self._add_vectors(_numbers(inner.flatten()), _sums(inner_lengths, lengths), rows, missing)
+            return None
+        if not (pa.types.is_integer(inner.type) or pa.types.is_floating(inner.type) or pa.types.is_decimal(inner.type)):
+            if not pa.types.is_boolean(inner.type):
+                labels.type = "other"
+                return None
+            inner = inner.cast(pa.int8())
+        values = _numbers(inner)
+        self.is_long |= bool(len(lengths)) and int(lengths.max()) > _LONG_LIST
+        if self.is_long:
+            self._add_vectors(values, lengths, rows, missing)
+            return None
+        self._add_short(values, lengths, rows, missing)
+        if len(lengths) and lengths.min() == lengths.max() > 0 and len(values) == len(rows) * lengths[0]:
+            return np.isnan(values.reshape(len(rows), -1))
+        return None
+
+    def _add_vectors(self, values: Numbers, lengths: Integers, rows: Integers, missing: Mask) -> None:
+        """Long lists: whether a value is NaN or infinite shows in their sums."""
+        sums = np.zeros(len(lengths))
+        sums[lengths > 0] = np.add.reduceat(values, _starts(lengths)) if len(values) else 0.0
+        self.labels.missing.add(missing, rows)
+        self.labels.nan.add(np.isnan(sums) & ~missing, rows)
+        self.labels.infinite.add(np.isinf(sums), rows)
+
+    def _add_short(self, values: Numbers, lengths: Integers, rows: Integers, missing: Mask) -> None:
+        labels, filled = self.labels, lengths > 0
+        unknown = np.isnan(values)
+        unknowns = _sums(unknown.astype(np.int64), lengths)
+        all_unknown = filled & (unknowns == lengths)
+        labels.missing.add(missing | all_unknown, rows)
+        labels.nan.add((unknowns > 0) & ~all_unknown, rows)
+        labels.infinite.add(_any_of(np.isinf(values), lengths), rows)
+        starts = _starts(lengths)
+        rest = values.copy()
+        rest[starts] = np.nan
+        for part, of, reduce in (
+            ("lows", values, np.fmin),
+            ("highs", values, np.fmax),
+            ("rest_lows", rest, np.fmin),
+            ("rest_highs", rest, np.fmax),
+        ):
+            found = np.full(len(lengths), np.nan)
+            if len(starts):
+                found[filled] = reduce.reduceat(of, starts)
+            self.parts[part].append(found)
+        firsts = np.full(len(lengths), np.nan)
+        firsts[filled] = values[starts]
+        self.parts["firsts"].append(firsts)
+
+
+def _numbers(array: pa.Array) -> Numbers:
+    """Numbers with NaN for None."""
+    import pyarrow as pa
+
+    return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _starts(lengths: Integers) -> Integers:
+    """Where the lists that are not empty begin."""
+    starts: Integers = (np.cumsum(lengths) - lengths)[lengths > 0]
+    return starts
+
+
+def _sums(values: Integers, lengths: Integers) -> Integers:
+    """The sum of each list."""
+    sums = np.zeros(len(lengths), dtype=np.int64)
+    if len(values):
+        sums[lengths > 0] = np.add.reduceat(values, _starts(lengths))
+    return sums

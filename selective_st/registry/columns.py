@@ -1,0 +1,232 @@
+"""What the columns of a dataset hold, by their types and values."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from selective_st.registry.names import (
+    MEDIA_WORDS,
+    METADATA_NAMES,
+    METADATA_WORDS,
+    NEGATIVE_VALUES,
+    NLI_VALUES,
+    POSITIVE_VALUES,
+    TRAINER_LABELS,
+    hint_of,
+    is_id_name,
+    key_of,
+    role_of,
+    words_of,
+)
+from selective_st.registry.table import Table
+
+ColumnKind = Literal[
+    "text", "texts", "id", "ids", "integer", "float", "boolean", "class label", "numbers", "number lists", "media",
+    "empty", "other",
+]  # fmt: skip
+
+_COUNTED_ROWS = 10  # so many numbers that count up are no labels; 3 in the first column
+_CLASS_VALUE_WORDS = 5  # longer texts are no names of classes
+# Numbers that Python does not read: 0,5 or 80 % or 4/5. A date has more than one separator.
+_WRITTEN_NUMBER = re.compile(r"\s*[+-]?\d+([.,/]\d+)?\s*%?\s*")
+_LOOKED_AT = 1_000  # lists whose items are looked at
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the data.
+
+    Attributes:
+        name: Its name.
+        kind: What it holds, by its type and its values.
+        stored_as_text: Whether it holds numbers that are written as text, as read from a CSV file.
+    """
+
+    name: str
+    kind: ColumnKind
+    stored_as_text: bool = False
+
+
+def columns_of(table: Table) -> tuple[Column, ...]:
+    """The columns of a table.
+
+    Args:
+        table: The table.
+
+    Returns:
+        A description of each column, in their order.
+    """
+    found = tuple(_column(table, place, name) for place, name in enumerate(table.columns))
+    texts = {column.name: values_of(table, column.name) for column in found if column.kind == "text"}
+    # One-word texts with digits are names of something only beside texts that are more than one word.
+    if not any(_are_sentences(values) for values in texts.values()):
+        return found
+    codes = [name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))]
+    return tuple(replace(column, kind="id") if column.name in codes else column for column in found)
+
+
+def values_of(table: Table, name: str) -> list[Any]:
+    """The sampled values of a column that are there: no None, no NaN, no empty text."""
+    return [value for value in table.values[name] if not is_missing(value)]
+
+
+def _column(table: Table, place: int, name: str) -> Column:
+    values = values_of(table, name)
+    feature = table.features.get(name)
+    feature_name = type(feature).__name__
+    if feature_name in ("Image", "Audio", "Video", "Pdf") or (values and all(map(_is_message, values))):
+        return Column(name, "media")
+    if not values:
+        return Column(name, "empty")
+    if feature_name == "ClassLabel":
+        return Column(name, "class label")
+    if all(isinstance(value, str) for value in values):
+        return _text_column(name, values, place, table)
+    if all(isinstance(value, bool) for value in values):
+        return Column(name, "boolean")
+    if all(_is_number(value) for value in values):
+        return Column(name, _number_kind(name, values, place, table))
+    if all(isinstance(value, list) for value in values):
+        return Column(name, _list_kind(name, values))
+    return Column(name, "other")
+
+
+def _text_column(name: str, values: list[str], place: int, table: Table) -> Column:
+    if is_id_name(name) and not _are_sentences(values):
+        return Column(name, "id")
+    if role_of(name) is None:
+        numbers = [_as_number(value) for value in values]
+        if None not in numbers:
+            whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", value) for value in values)
+            if not whole:
+                return Column(name, "float", stored_as_text=True)
+            kind = _number_kind(name, [int(value) for value in values], place, table)
+            return Column(name, kind, stored_as_text=kind == "integer")
+        if all(map(_WRITTEN_NUMBER.fullmatch, values)):
+            return Column(name, "other")
+    if MEDIA_WORDS & set(words_of(name)) and all(map(_is_code, values)):
+        return Column(name, "media")
+    return Column(name, "other" if all(map(_is_written_list, values)) else "text")
+
+
+def _number_kind(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
+    whole = all(isinstance(value, int) for value in values)
+    if is_id_name(name) or (whole and not hint_of(name) and _counts_up(values, table, place == 0)):
+        return "id"
+    return "integer" if whole else "float"
+
+
+def _counts_up(values: Sequence[float], table: Table, is_first: bool) -> bool:
+    """Whether numbers count the rows, or are so many different ones that they name them."""
+    if len(values) != len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
+        return False
+    steps = {value - row for value, row in zip(values, table.sampled, strict=True)}
+    return len(steps) == 1 or (len(values) > 100 and len(set(values)) == len(values))
+
+
+def _list_kind(name: str, values: list[list[Any]]) -> ColumnKind:
+    items = [item for value in values[:_LOOKED_AT] for item in value if item is not None]
+    if not items:
+        return "empty" if not any(values) else "other"
+    if is_id_name(name) and all(isinstance(item, (str, int)) for item in items):
+        return "ids"
+    if all(isinstance(item, str) for item in items):
+        return "texts"
+    if all(isinstance(item, (bool, int, float)) for item in items):
+        return "numbers"
+    nested = all(isinstance(item, list) for item in items)
+    return "number lists" if nested and all(_is_number(x) for item in items for x in item) else "other"
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, or a text without a character to read."""
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or (value.__class__ is str and not value.strip())
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_message(value: Any) -> bool:
+    """Whether it is a conversation, or inputs by modality, as multimodal models take them."""
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in value)
+    return isinstance(value, dict) and bool(value.keys() & MEDIA_WORDS) and value.keys() <= {"text", *MEDIA_WORDS}
+
+
+def _is_written_list(text: str) -> bool:
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        return False
+    try:
+        return isinstance(json.loads(text), list)
+    except ValueError:
+        return False
+
+
+def holds_codes(table: Table, name: str) -> bool:
+    """Whether a column of texts holds names of something, such as `doc-17`; a few rows do not show that."""
+    values = values_of(table, name)
+    return len(values) >= _COUNTED_ROWS and all(map(_is_code, values))
+
+
+def _may_be_codes(name: str) -> bool:
+    return role_of(name) is None and name not in TRAINER_LABELS
+
+
+def _is_code(text: str) -> bool:
+    """Whether a text names something instead of saying it: `doc-17`, a link, a path, a date."""
+    return not re.search(r"\s", text) and bool(re.search(r"\d|://", text)) and text.isascii()
+
+
+def _are_sentences(values: list[str]) -> bool:
+    return sum(" " in value.strip() for value in values) > len(values) / 2
+
+
+def _as_number(text: str) -> float | None:
+    if "_" in text or not text.isascii():
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def is_metadata(column: Column) -> bool:
+    """Whether a column is neither input nor label, by its name."""
+    key = key_of(column.name)
+    if column.kind in ("text", "texts", "class label") and not column.stored_as_text:
+        return key in METADATA_NAMES
+    return bool(set(words_of(column.name)) & METADATA_WORDS) or key in METADATA_NAMES
+
+
+def numbers_of(table: Table, column: Column) -> list[Any]:
+    """The numbers of a column without the missing ones, also those that are written as text."""
+    values = values_of(table, column.name)
+    return values if column.kind in ("numbers", "number lists") else [float(value) for value in values]
+
+
+def are_class_names(values: Iterable[Any]) -> bool:
+    """Whether texts are short, and come again."""
+    found = [value for value in values if not is_missing(value)]
+    if not found or any(len(value.split()) > _CLASS_VALUE_WORDS for value in found):
+        return False
+    if sum(not re.search(r"[^\W\d_]", value) for value in found) > len(found) / 2:
+        return False  # numbers in some way of writing: 0,5 or 80 % or 4/5
+    known = {key_of(value) for value in found}
+    return len(known) < len(found) or known <= (NLI_VALUES | POSITIVE_VALUES | NEGATIVE_VALUES)
+
+
+def are_whole(numbers: Iterable[float]) -> bool:
+    """Whether all numbers are whole."""
+    return all(float(number).is_integer() for number in numbers)

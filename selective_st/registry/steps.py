@@ -1,0 +1,97 @@
+"""Steps that mend or convert a dataset: each is one call, which can be shown as code and done as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Methods of datasets.Dataset that a step may be; every other step is a function of selective_st.conversion.
+_METHODS = ("rename_column", "remove_columns", "select_columns", "class_encode_column", "with_format")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call that takes a dataset and gives a dataset.
+
+    Attributes:
+        call: The name of a method of `datasets.Dataset`, or of a function of `selective_st.conversion`.
+        arguments: Its arguments after the dataset.
+        options: Its keyword arguments.
+        why: What it is for, in a few words.
+
+    Example:
+        >>> Step("rename_column", ("3", "score")).code()
+        'dataset = dataset.rename_column("3", "score")'
+        >>> Step("scale_labels", ("score", 0, 5)).code("train")
+        'train = scale_labels(train, "score", 0, 5)'
+    """
+
+    call: str
+    arguments: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+    why: str = ""
+
+    @property
+    def import_line(self) -> str:
+        """The import that the code needs; empty for a method."""
+        return "" if self.call in _METHODS else f"from selective_st.conversion import {self.call}"
+
+    def code(self, name: str = "dataset") -> str:
+        """The line of code.
+
+        Args:
+            name: The name of the variable that holds the dataset.
+
+        Returns:
+            The line.
+        """
+        parts = [*(_literal(value) for value in self.arguments), *(f"{k}={_literal(v)}" for k, v in self.options)]
+        if self.call in _METHODS:
+            return f"{name} = {name}.{self.call}({', '.join(parts)})"
+        return f"{name} = {self.call}({', '.join([name, *parts])})"
+
+    def apply(self, dataset: Any) -> Any:
+        """Do it.
+
+        Args:
+            dataset: A `datasets.Dataset`.
+
+        Returns:
+            Another dataset; the one given stays as it is.
+        """
+        from selective_st import conversion
+
+        options = dict(self.options)
+        arguments = [list(value) if isinstance(value, tuple) else value for value in self.arguments]
+        if self.call in _METHODS:
+            return getattr(dataset, self.call)(*arguments, **options)
+        return getattr(conversion, self.call)(dataset, *arguments, **options)
+
+
+def code_of(steps: Sequence[Step], name: str = "dataset") -> str:
+    """The code of several steps.
+
+    Args:
+        steps: The steps.
+        name: The name of the variable that holds the dataset.
+
+    Returns:
+        Their imports, each once, then their lines.
+
+    Example:
+        >>> print(code_of([Step("select_columns", (("anchor", "positive"),))]))
+        dataset = dataset.select_columns(["anchor", "positive"])
+    """
+    imports = dict.fromkeys(step.import_line for step in steps if step.import_line)
+    return "\n".join([*imports, *(step.code(name) for step in steps)])
+
+
+def _literal(value: Any) -> str:
+    """A value as code, in double quotes."""
+    if isinstance(value, str):
+        text = repr(value)
+        return f'"{text[1:-1]}"' if text[0] == "'" and '"' not in text else text
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(_literal, value))}]"
+    return repr(value)

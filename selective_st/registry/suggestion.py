@@ -1,0 +1,1132 @@
+"""Which loss for this data: suggestions with code ready to paste, conversions that open more, and the loss built."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from selective_st.errors import DataError
+from selective_st.registry.catalog import (
+    OURS,
+    UPSTREAM,
+    LabelKind,
+    LossEntry,
+    ModelType,
+    Row,
+    Selective,
+    Shape,
+    check_model_type,
+    loss_entry,
+    losses,
+    rows,
+    rows_of,
+)
+from selective_st.registry.steps import Step, code_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from selective_st.focus import Focus
+    from selective_st.links import Link
+    from selective_st.registry.detection import DataFormat
+
+_WIDTH = 100  # a line of code that is longer is broken
+_TINY = "sentence-transformers/all-MiniLM-L6-v2"
+
+# Where the names come from that stand in the code of arguments.
+_MODULES = {
+    **dict.fromkeys(("cos_sim", "dot_score", "pairwise_cos_sim", "pairwise_dot_score"), "sentence_transformers.util"),
+    **dict.fromkeys(
+        (
+            "ConstantLink", "ExponentialLink", "IdentityLink", "Interval", "LinearOutsideLink", "PiecewiseLink",
+            "SigmoidLink", "SinhLink", "WeightedSumLink", "extreme_scores", "high_scores", "link_from_config",
+            "low_scores", "middle_scores", "score_region",
+        ),
+        "selective_st.links",
+    ),
+    "SentenceTransformer": "sentence_transformers",
+    "inf": "math",
+}  # fmt: skip
+_BUILTINS: dict[str, Any] = {"len": len, "max": max, "int": int, "set": set}
+_METHODS = ("normalized", "linear_outside", "get_embedding_dimension")
+_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
+
+_FOCUSES = {"high": "high_scores()", "low": "low_scores()", "extremes": "extreme_scores()", "middle": "middle_scores()"}
+_ANCHOR_POSITIVE = "(anchor, positive) pairs"
+_UNBOUNDED = ".linear_outside(None, 1)"  # what the links for dot products end with
+
+# How many classes there are, where a loss needs it: classes count from 0.
+_NUMBER_OF_CLASSES: dict[LabelKind, str] = {
+    "class": 'int(max(dataset["{label}"])) + 1',
+    "class probabilities": 'len(dataset["{label}"][0])',
+}
+_SPARSE_ALONE = ("SparseMSELoss",)
+_DUPLICATES = (
+    "In-batch negatives: a text twice in a batch is a false negative, so train with "
+    "batch_sampler=BatchSamplers.NO_DUPLICATES."
+)
+_CLASS_BATCHES = "A batch needs several rows of a class: train with batch_sampler=BatchSamplers.GROUP_BY_LABEL."
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A loss for the data.
+
+    Attributes:
+        loss: The name of its class.
+        model_type: Which models it trains.
+        entry: Its entry in the registry.
+        row: The row of the tables that it was found in.
+        link: The code of its link; empty for losses without one.
+        selective: Whether it is one of ours.
+        recommended: Whether Sentence Transformers commonly recommends it for such data.
+        why: What it is good for, in a line.
+        caveats: What else to know, a sentence each.
+        steps: What is to be done with the dataset before.
+        arguments: Its arguments after the model, as code.
+        code: Code ready to paste; `model` and `dataset` are yours.
+        setup: The lines of it that make what the arguments need.
+        expression: The expression of it that makes the loss.
+        known: What a setup line would find in the dataset, by its name.
+    """
+
+    loss: str
+    model_type: ModelType
+    entry: LossEntry
+    row: Row
+    link: str
+    selective: bool
+    recommended: bool
+    why: str
+    caveats: tuple[str, ...]
+    steps: tuple[Step, ...]
+    arguments: tuple[tuple[str, str], ...]
+    code: str = field(repr=False)
+    setup: tuple[str, ...] = field(default=(), repr=False)
+    expression: str = field(default="", repr=False)
+    known: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def sampler(self) -> str:
+        """The name of the batch sampler that the loss needs; empty for the usual one."""
+        if self.entry.class_batches:
+            return "GROUP_BY_LABEL"
+        return "NO_DUPLICATES" if self.entry.in_batch_negatives else ""
+
+    def script(self, data: str | None, model: str, header: bool | None = None) -> str:
+        """A complete program that trains with this loss.
+
+        Args:
+            data: The path of the file with the data, which the program reads with `selective_st.data.read_table`;
+                None for `train.csv`, to be filled in.
+            model: The name or the folder of the model to train.
+            header: Whether a CSV file has a header row. Default: see `read_table`.
+
+        Returns:
+            The program.
+        """
+        trainer, arguments = f"{self.model_type}Trainer", f"{self.model_type}TrainingArguments"
+        imports = {
+            f"from sentence_transformers import {self.model_type}, {trainer}, {arguments}": None,
+            "from selective_st.data import read_table": None,
+        }
+        options = ['output_dir="output"', "num_train_epochs=1", "per_device_train_batch_size=16"]
+        if self.sampler:
+            imports["from sentence_transformers.base.training_args import BatchSamplers"] = None
+            options.append(f"batch_sampler=BatchSamplers.{self.sampler}")
+        options += ['save_strategy="no"', "logging_steps=50", 'report_to="none"']
+        imports |= dict.fromkeys(self._imports())
+        model_options = ""
+        if self.model_type == "CrossEncoder":
+            label = _NUMBER_OF_CLASSES["class"].format(label=self._label) if self.row.outputs == "num_classes" else "1"
+            model_options = f", num_labels={label}"
+        lines = [
+            f'"""Train {_one_line(model)} with {self.loss}."""',
+            "",
+            *_sorted_imports(imports),
+            "",
+            f"dataset = read_table({_quoted(data or 'train.csv')}{'' if header is None else f', header={header}'})",
+            *_step_lines(self.steps),
+            "",
+            f"model = {self.model_type}({_quoted(model)}{model_options})",
+            *self.setup,
+            *_broken(f"loss = {self.expression}"),
+            "",
+            f"args = {arguments}(",
+            *(f"    {option}," for option in options),
+            ")",
+            f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss)",
+            "trainer.train()",
+            'model.save_pretrained("output/model")',
+            'print("The trained model is in output/model.")',
+        ]
+        return "\n".join(lines) + "\n"
+
+    def build(self, model: Any, dataset: Any = None, **given: Any) -> nn.Module:
+        """Make the loss.
+
+        Args:
+            model: The model to train.
+            dataset: The dataset, with the steps done; for losses that must count its classes.
+            **given: Arguments to be passed instead of those in `arguments`, such as `guide=my_model`.
+
+        Returns:
+            The loss.
+
+        Raises:
+            DataError: If an argument cannot be made, such as the number of classes without the dataset.
+            ImportError: If the installed version does not have the loss.
+        """
+        names = {"model": model, **({} if dataset is None else {"dataset": dataset}), **dict(self.known)}
+        for line in self.setup:
+            name, _, code = line.partition(" = ")
+            if name not in given and name not in names:
+                names[name] = self._value(code, names)
+        built: nn.Module = self._made(self.expression, names, given)
+        return built
+
+    @property
+    def _label(self) -> str:
+        """The name of the label column after the steps, where code needs it."""
+        return str(dict(self.known).get("label", "label"))
+
+    def _imports(self) -> list[str]:
+        """The imports of the code."""
+        found = [step.import_line for step in self.steps if step.import_line]
+        trees = [ast.parse(line) for line in (*self.setup, self.expression)]
+        names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        for name in sorted(names):
+            module = _module_of(name, self.model_type, self.entry)
+            if module:
+                found.append(f"from {module} import {name}")
+        return found
+
+    def _value(self, code: str, names: Mapping[str, Any]) -> Any:
+        try:
+            return _evaluated(ast.parse(code, mode="eval").body, names, self.model_type, self.entry)
+        except _UnknownCodeError as error:
+            raise DataError(
+                f"{self.loss}: the value of {code!r} is not known here ({error}). Give it to build, such as "
+                f"build(model, dataset), or paste the code of the suggestion: print(suggestion.code)."
+            ) from None
+
+    def _made(self, expression: str, names: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        """The loss, with given arguments instead of its own, also within a wrapper."""
+        node = ast.parse(expression, mode="eval").body
+        if not isinstance(node, ast.Call):
+            raise DataError(f"{self.loss}: the code {expression!r} is no call. Paste the code of the suggestion.")
+        name = ast.unparse(node.func)
+        loss_class = self._value(name, names)
+        arguments = {}
+        for keyword in node.keywords:
+            code = ast.unparse(keyword.value)
+            if name == self.loss and keyword.arg in given:
+                continue
+            if keyword.arg == "loss" and name != self.loss:
+                arguments["loss"] = self._made(code, names, given)
+            else:
+                arguments[str(keyword.arg)] = self._value(code, names)
+        return loss_class(names["model"], **arguments, **(given if name == self.loss else {}))
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A change of the data that opens more losses.
+
+    Attributes:
+        to: The shape and the kind of labels that come out.
+        code: Code ready to paste; `dataset` is yours, and `model` where it stands.
+        why: What it is good for, in a line.
+        losses: The losses for what comes out, the best first.
+        steps: The steps, where all of it is steps.
+    """
+
+    to: tuple[Shape, LabelKind]
+    code: str
+    why: str
+    losses: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+
+
+class Suggestions(list[Suggestion]):
+    """The losses for the data, the best first, and what else can be done.
+
+    Args:
+        found: The losses.
+        data_format: The format of the data.
+        conversions: What opens more losses.
+        model_type: Which models.
+
+    Attributes:
+        format: The format of the data.
+        conversions: What opens more losses.
+        model_type: Which models.
+    """
+
+    def __init__(
+        self,
+        found: Sequence[Suggestion],
+        data_format: DataFormat,
+        conversions: Sequence[Conversion] = (),
+        model_type: ModelType = "SentenceTransformer",
+    ) -> None:
+        super().__init__(found)
+        self.format = data_format
+        self.conversions = tuple(conversions)
+        self.model_type = model_type
+
+    def of(self, loss: str | None = None) -> Suggestion:
+        """A suggestion by the name of its loss.
+
+        Args:
+            loss: The name. Default: the first.
+
+        Returns:
+            The suggestion.
+
+        Raises:
+            DataError: If there is none; the message says what is suggested instead.
+        """
+        found = [suggestion for suggestion in self if loss in (None, suggestion.loss)]
+        if found:
+            return found[0]
+        if not self:
+            raise DataError(f"There is no loss for these data as they are. {' '.join(self.format.doubts)}".strip())
+        known = ", ".join(dict.fromkeys(suggestion.loss for suggestion in self))
+        raise DataError(f"{loss} does not suit these data ({self.format.meaning}); these do: {known}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The suggestions as JSON-serialisable data."""
+        form = self.format
+        return {
+            "model_type": self.model_type,
+            "format": {
+                "shape": form.shape,
+                "label": form.label,
+                "meaning": form.meaning,
+                "certainty": form.certainty,
+                "inputs": list(form.inputs),
+                "label_column": form.label_column,
+                "label_values": form.label_values,
+                "label_scale": form.label_scale,
+                "trainer_inputs": list(form.trainer_inputs),
+                "trainer_label": form.trainer_label,
+                "reasons": list(form.reasons),
+                "doubts": list(form.doubts),
+                "rows": form.rows,
+                "read": form.read,
+            },
+            "suggestions": [
+                {
+                    "loss": found.loss,
+                    "link": found.link,
+                    "selective": found.selective,
+                    "recommended": found.recommended,
+                    "why": found.why,
+                    "caveats": list(found.caveats),
+                    "code": found.code,
+                }
+                for found in self
+            ],
+            "conversions": [
+                {"to": list(found.to), "why": found.why, "losses": list(found.losses), "code": found.code}
+                for found in self.conversions
+            ],
+        }
+
+    def __str__(self) -> str:
+        lines = [str(self.format), ""]
+        if not self:
+            lines.append("No loss to suggest as the data are.")
+        for number, suggestion in enumerate(self, start=1):
+            mark = " (selective)" if suggestion.selective else " (recommended)" if suggestion.recommended else ""
+            lines.append(f"{number}. {suggestion.loss}{mark}: {suggestion.why}")
+            lines += [f"   - {caveat}" for caveat in suggestion.caveats]
+        for conversion in self.conversions:
+            shape, label = conversion.to
+            lines += ["", f"More losses with a conversion to {shape}, labels {label}: {conversion.why}"]
+            lines += [f"   {', '.join(conversion.losses)}", *(f"   {line}" for line in conversion.code.splitlines())]
+        return "\n".join(lines)
+
+
+def suggest_losses(
+    data: Any, *, focus: str | Link | Focus | None = None, model_type: ModelType = "SentenceTransformer"
+) -> Suggestions | dict[str, Suggestions]:
+    """Find the losses that suit data.
+
+    With a focus the selective losses come first, with the link for it. Without one they come first for data with
+    scores, which is what they are for, and beside the commonly recommended losses for data without labels. Then come
+    the recommended losses, the others, and deprecated ones.
+
+    Args:
+        data: A Dataset, IterableDataset, DatasetDict, dict of columns, list of rows or pandas frame; or what
+            `detect_format` found in it.
+        focus: Which scores matter: `"high"`, `"low"`, `"extremes"`, `"middle"`, a region such as `"0.7:0.9"`, a link,
+            or a link's config as JSON. Default: each loss's own link.
+        model_type: Which models.
+
+    Returns:
+        The suggestions, the best first; a dict of them for several datasets.
+
+    Raises:
+        TypeError: If the data or the focus are of another kind.
+        ValueError: If there is no such model type or focus.
+
+    Example:
+        >>> pairs = {"sentence1": ["a cat", "a dog"], "sentence2": ["a kitten", "a tree"], "score": [0.9, 0.25]}
+        >>> best = suggest_losses(pairs, focus="high")[0]
+        >>> print(best.code)
+        from selective_st.links import high_scores
+        from selective_st.losses import SelectivePointwiseLoss
+        <BLANKLINE>
+        loss = SelectivePointwiseLoss(model, link=high_scores())
+    """
+    from selective_st.registry.detection import DataFormat, detect_format
+
+    model_type = check_model_type("suggest_losses", model_type)
+    chosen = None if focus is None else _focus_of(focus)
+    if isinstance(data, DataFormat):
+        return _suggestions(data, None, chosen, model_type)
+    if isinstance(data, Mapping) and data and all(isinstance(value, DataFormat) for value in data.values()):
+        return {str(name): _suggestions(value, None, chosen, model_type) for name, value in data.items()}
+    from selective_st.registry.table import tables
+
+    found = detect_format(data)
+    views = tables(data)
+    if isinstance(found, DataFormat):
+        return _suggestions(found, views[0], chosen, model_type)
+    return {str(view.name): _suggestions(found[str(view.name)], view, chosen, model_type) for view in views}
+
+
+def create_loss(
+    model: Any, dataset: Any, *, focus: str | Link | Focus | None = None, loss: str | None = None
+) -> Any:  # fmt: skip
+    """Build the best loss for data, or one by its name after a look at whether it suits.
+
+    Args:
+        model: The model to train: a SentenceTransformer, CrossEncoder, SparseEncoder or MultiVectorEncoder.
+        dataset: The training data, as for `suggest_losses`.
+        focus: Which scores matter, as for `suggest_losses`.
+        loss: The name of a loss. Default: the best.
+
+    Returns:
+        The loss; a dict of losses by name for several datasets.
+
+    Raises:
+        DataError: If it is not clear what the data mean, the data must be changed before (the message shows how), or
+            the loss does not suit them.
+        TypeError: If the model is of another kind.
+        ValueError: If there is no such loss or focus.
+
+    Example:
+        >>> from sentence_transformers import SentenceTransformer
+        >>> model = SentenceTransformer("microsoft/mpnet-base")  # doctest: +SKIP
+        >>> loss = create_loss(model, dataset, focus="high")  # doctest: +SKIP
+    """
+    model_type = _model_type_of(model)
+    if loss is not None:
+        _check_role(loss, model_type)
+    found = suggest_losses(dataset, focus=focus, model_type=model_type)
+    if isinstance(found, Suggestions):
+        return _created(model, dataset, found, loss, model_type)
+    return {name: _created(model, dataset[name], suggested, loss, model_type) for name, suggested in found.items()}
+
+
+# --- The focus --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """A focus, with the code of its links.
+
+    Attributes:
+        link: The link for single scores.
+        value_link: That for lists and batches; None for the default of their losses.
+        what: What matters, for people.
+    """
+
+    link: str
+    value_link: str | None
+    what: str
+
+
+def _focus_of(focus: Any) -> _Chosen:
+    from selective_st.focus import Focus, parse_focus
+    from selective_st.links import Link
+
+    if isinstance(focus, str):
+        focus = parse_focus(focus)
+    elif isinstance(focus, Link):
+        focus = Focus("link", focus, (), (), (), "")
+    elif not isinstance(focus, Focus):
+        raise TypeError(
+            f'focus must be {", ".join(map(_quoted, _FOCUSES))}, a region such as "0.7:0.9", or a link; got '
+            f'{type(focus).__name__}. Write for example focus="high".'
+        )
+    ends = focus.regions[0] if focus.regions else None
+    if focus.name in _FOCUSES:
+        code = _FOCUSES[focus.name]
+        what = {"extremes": "scores at both ends", "middle": "scores in the middle"}.get(
+            focus.name, f"{focus.name} scores"
+        )
+    elif ends is not None and _same(f"score_region({ends[0]!r}, {ends[1]!r})", focus.link):
+        code, what = f"score_region({ends[0]!r}, {ends[1]!r})", f"scores from {ends[0]:g} to {ends[1]:g}"
+    else:
+        code, what = _link_code(focus.link), "the scores at which your link is steep"
+    if focus.value_link is None:
+        return _Chosen(code, None, what)
+    operand = f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
+    raised = focus.value_link  # the link, raised by a constant if needed, and normalised
+    value_code = f'{operand}.normalized(0, 1, of="value")'
+    if not _same(value_code, raised):
+        value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
+    return _Chosen(code, value_code if _same(value_code, raised) else _link_code(raised), what)
+
+
+def _constant_of(focus: Focus) -> float:
+    """By how much `Focus.value_link` raises a link that is negative somewhere."""
+    import torch
+
+    return -float(focus.link(torch.tensor(max(-1.0, focus.link.domain.low), dtype=torch.float64)))
+
+
+def _link_code(link: Link) -> str:
+    code = repr(link)
+    return code if _same(code, link) else f"link_from_config({link.get_config_dict()!r})"
+
+
+def _same(code: str, link: Link) -> bool:
+    """Whether code makes this link."""
+    try:
+        return bool(_evaluated(ast.parse(code, mode="eval").body, {}) == link)
+    except (_UnknownCodeError, SyntaxError, TypeError, ValueError):
+        return False
+
+
+# --- Suggestions ------------------------------------------------------------------------------------------------------
+
+
+def _suggestions(data_format: DataFormat, view: Any, focus: _Chosen | None, model_type: ModelType) -> Suggestions:
+    found: dict[str, Suggestion] = {}
+    if _identifiers(data_format):  # no loss learns from IDs
+        return Suggestions([], data_format, _conversions(data_format, view, model_type), model_type)
+    readings: list[tuple[DataFormat, str]] = [(data_format, "")]
+    if data_format.certainty == "unclear":
+        readings = [(data_format, _reading(data_format.shape, data_format.label))]
+        readings += [
+            (_as_read(data_format, shape, label), _reading(shape, label)) for shape, label in data_format.alternatives
+        ]
+    for reading, condition in readings:
+        if reading.shape is None or reading.label is None:
+            continue
+        for suggestion in _ranked(reading, view, focus, model_type):
+            if condition:
+                suggestion = replace(suggestion, caveats=(condition, *suggestion.caveats))
+            found.setdefault(suggestion.loss, suggestion)
+    return Suggestions(list(found.values()), data_format, _conversions(data_format, view, model_type), model_type)
+
+
+def _reading(shape: Shape | None, label: LabelKind | None) -> str:
+    return f"It is not clear what the data mean: this is for {shape} inputs with labels: {label}."
+
+
+def _as_read(data_format: DataFormat, shape: Shape, label: LabelKind) -> DataFormat:
+    """The format in another reading."""
+    return replace(
+        data_format, shape=shape, label=label, meaning=_ANCHOR_POSITIVE if (shape, label) == ("pair", "none") else ""
+    )
+
+
+def _ranked(data_format: DataFormat, view: Any, focus: _Chosen | None, model_type: ModelType) -> Iterator[Suggestion]:
+    ranked: list[tuple[tuple[int, int, int], LossEntry, Row, Selective | None]] = []
+    for row in data_format.matching_rows(model_type):
+        beside = row.label == "none" and focus is None
+        for place, ours in enumerate(row.selective):
+            ranked.append(((0, place, 0), loss_entry(ours.loss, model_type), row, ours))
+        for place, name in enumerate(row.losses):
+            entry = loss_entry(name, model_type)
+            group = 3 if entry.deprecated else 2
+            if name in row.recommended and not entry.deprecated:
+                group = 0 if beside else 1
+                place = row.recommended.index(name)
+            ranked.append(((group, place, 1), entry, row, None))
+    for _, entry, row, selective in sorted(ranked, key=lambda candidate: candidate[0]):
+        yield _suggestion(data_format, view, focus, entry, row, selective)
+
+
+def _suggestion(
+    data_format: DataFormat, view: Any, focus: _Chosen | None, entry: LossEntry, row: Row, selective: Selective | None
+) -> Suggestion:
+    why = entry.why
+    link = selective.link if selective else ""
+    arguments = {**dict(entry.arguments), **(dict(selective.arguments) if selective else {})}
+    caveats: list[str] = []
+    if selective and not selective.is_default:
+        arguments["link"] = link
+    if selective and focus:
+        why = f"{why}; here {focus.what} matter"
+        if arguments.get("targets") == '"link_values"':
+            del arguments["targets"]  # the link is for scores: labels 0 and 1 are scores too
+            caveats.append("With a focus the labels 0 and 1 are taken for the scores to be reached.")
+        link = _focused(selective, focus)
+        if link != selective.link or focus.value_link is not None or entry.name == "SelectivePointwiseLoss":
+            arguments["link"] = link
+    label = _name_after(data_format.label_column, data_format.steps)
+    more, notes = _more_steps(data_format, view, entry, row, selective, label, arguments)
+    steps = (*data_format.steps, *more)
+    setup, known = _setup(entry, row, data_format, label)
+    caveats += [*notes, *entry.caveats]
+    if entry.in_batch_negatives:
+        caveats.append(_DUPLICATES)
+    if entry.class_batches:
+        caveats.append(_CLASS_BATCHES)
+    if entry.deprecated:
+        caveats.insert(0, f"Deprecated: use {entry.deprecated}.")
+    since = max(entry.since, row.since, key=lambda release: tuple(map(int, release.split("."))))
+    if since != "6.0":
+        caveats.append(f"It needs sentence-transformers {since} or newer.")
+    expression = f"{entry.name}({', '.join(['model', *(f'{name}={code}' for name, code in arguments.items())])})"
+    if row.model_type == "SparseEncoder" and entry.name not in _SPARSE_ALONE:
+        wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
+        wrapper["loss"] = expression
+        expression = f"SpladeLoss({', '.join(['model', *(f'{name}={code}' for name, code in wrapper.items())])})"
+    found = Suggestion(
+        loss=entry.name,
+        model_type=row.model_type,
+        entry=entry,
+        row=row,
+        link=link,
+        selective=selective is not None,
+        recommended=entry.name in row.recommended,
+        why=why,
+        caveats=tuple(caveats),
+        steps=steps,
+        arguments=tuple(arguments.items()),
+        code="",
+        setup=setup,
+        expression=expression,
+        known=known,
+    )
+    parts = [
+        "\n".join(_sorted_imports(dict.fromkeys(found._imports()))),
+        "\n".join([*_step_lines(steps), *setup, *_broken(f"loss = {expression}")]),
+    ]
+    return replace(found, code="\n\n".join(part for part in parts if part))
+
+
+def _focused(selective: Selective, focus: _Chosen) -> str:
+    """The code of the link for a focus."""
+    if selective.loss == "SelectivePointwiseLoss":
+        return focus.link
+    if focus.value_link is None:
+        return selective.link
+    return focus.value_link + (_UNBOUNDED if selective.link.endswith(_UNBOUNDED) else "")
+
+
+def _setup(
+    entry: LossEntry, row: Row, data_format: DataFormat, label: str | None
+) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
+    """The setup lines, and what they would find in the dataset."""
+    known: tuple[tuple[str, Any], ...] = (("label", label),) if label else ()
+    counts = entry.origin == UPSTREAM and "num_labels" in dict(entry.arguments)
+    if not counts or row.label not in _NUMBER_OF_CLASSES:
+        return tuple(line.format(label=label) if "{label" in line else line for line in entry.setup), known
+    if row.label == "class probabilities":
+        number = data_format.label_length
+    else:
+        number = None if data_format.label_values is None else int(data_format.label_values[1]) + 1
+    line = f"num_labels = {_NUMBER_OF_CLASSES[row.label].format(label=label)}"
+    return (line,), known if number is None else (*known, ("num_labels", number))
+
+
+def _more_steps(
+    data_format: DataFormat,
+    view: Any,
+    entry: LossEntry,
+    row: Row,
+    selective: Selective | None,
+    label: str | None,
+    arguments: Mapping[str, str],
+) -> tuple[list[Step], list[str]]:
+    """What this loss needs done to the data beyond making the trainer read them as they are meant."""
+    if row.shape == "single" and row.label == "none":
+        if entry.name == "ContrastiveTensionLoss":
+            options = (("different", 7),)
+            return [Step("texts_to_pairs", (), options, "each text with itself, and with 7 others")], []
+        if entry.name == "DenoisingAutoEncoderLoss":
+            return [Step("damage_texts", why="pairs of a damaged text and the text")], []
+    if label is None:
+        return [], []
+    if row.label in ("margin", "margins") and selective is not None and data_format.label_values:
+        widest = max(abs(value) for value in data_format.label_values)
+        bounded = arguments.get("similarity_fct") != "pairwise_dot_score"
+        if widest > 2 and bounded:
+            width = math.ceil(widest)
+            step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
+            return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
+    wanted = _wanted_scale(entry, row, selective, arguments)
+    scale, guessed = _scale_of(data_format)
+    if (
+        row.label in ("similarity", "scores")
+        and wanted
+        and scale
+        and not (wanted[0] <= scale[0] and scale[1] <= wanted[1])
+    ):
+        low, high = (int(end) if float(end).is_integer() else end for end in scale)
+        note = f"{low} and {high} hold the labels seen: give the ends of your scale instead, if they are others."
+        step = Step("scale_labels", (label, low, high), why="to scores from 0 to 1")
+        return [step], [note] if guessed else []
+    targets = arguments.get("targets")
+    if selective is None:
+        floats = row.label in ("margin", "margins", "scores") and not entry.order_only
+    elif row.label == "binary":
+        floats = targets is None
+    else:
+        floats = row.label in ("similarity", "margin", "margins", "scores") and targets != '"labels"'
+    if floats and _holds_integers(data_format, view):
+        return [Step("labels_to_float", (label,), why="scores are floats")], []
+    return [], []
+
+
+def _wanted_scale(
+    entry: LossEntry, row: Row, selective: Selective | None, arguments: Mapping[str, str]
+) -> tuple[float, float] | None:
+    """Where the labels must lie; None for anywhere."""
+    if entry.score == "probability":
+        return 0.0, 1.0
+    if entry.score == "cosine":
+        return -1.0, 1.0
+    bounded = "dot_score" not in arguments.get("similarity_fct", "")
+    # A link cares where scores lie.
+    return (-1.0, 1.0) if selective is not None and row.label == "scores" and bounded else None
+
+
+def _scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:
+    """The scale of the labels, and whether it is only what was seen."""
+    if data_format.label_scale is not None:
+        return data_format.label_scale, False
+    if data_format.label_values is None:
+        return None, False
+    low, high = data_format.label_values
+    return (float(math.floor(low)), float(math.ceil(high))), True
+
+
+def _holds_integers(data_format: DataFormat, view: Any) -> bool:
+    """Whether the labels are integers, and stay so in the steps."""
+    column = data_format.label_column
+    if any(step.call in ("labels_to_float", "scale_labels") for step in data_format.steps):
+        return False
+    if any(each.name == column and each.kind in ("integer", "boolean", "class label") for each in data_format.columns):
+        return True
+    feature = None if view is None or not view.features else view.features.get(column)
+    while feature is not None and not hasattr(feature, "dtype"):
+        feature = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
+    dtype = str(getattr(feature, "dtype", ""))
+    if dtype in ("list", ""):
+        dtype = str(getattr(getattr(feature, "feature", None), "dtype", ""))
+    return dtype.startswith(("int", "uint", "bool"))
+
+
+def _name_after(column: str | None, steps: Sequence[Step]) -> str | None:
+    """What a column is called after the steps."""
+    for step in steps:
+        if step.call == "rename_column" and step.arguments[0] == column:
+            column = step.arguments[1]
+    return column
+
+
+# --- Conversions ------------------------------------------------------------------------------------------------------
+
+
+def _conversions(data_format: DataFormat, view: Any, model_type: ModelType) -> list[Conversion]:
+    found: list[Conversion] = []
+
+    def add(shape: Shape, label: LabelKind, why: str, *steps: Step, inputs: str = "", code: str = "") -> None:
+        names = _losses_for(model_type, shape, label, inputs)
+        if names:
+            every = (*data_format.steps, *steps)
+            text = code_of(data_format.steps) + ("\n" if data_format.steps else "") + code if code else code_of(every)
+            found.append(Conversion((shape, label), text, why, names, () if code else every))
+
+    shape, label = data_format.shape, data_format.label
+    lists_only = model_type == "CrossEncoder"
+    column = _name_after(data_format.label_column, data_format.steps)
+    identifiers = _identifiers(data_format)
+    if identifiers:
+        _add_resolved(add, data_format, identifiers, lists_only)
+        return found
+    if shape == "single" and label == "class":
+        add("triplet", "none", "texts of a class as positives, of another as negatives", Step("class_to_triplets"))
+    if shape == "single" and label == "none":
+        add(
+            "pair", "none", "texts with words deleted, to be restored", Step("damage_texts"),
+            inputs="(damaged_input, original_input) pairs",
+        )  # fmt: skip
+        add(
+            "pair", "none", "each text with itself; the other texts of the batch are negatives",
+            Step("texts_to_pairs"), inputs="(anchor, anchor) pairs",
+        )  # fmt: skip
+        add(
+            "pair", "none", "each text with itself, and with 7 others",
+            Step("texts_to_pairs", (), (("different", 7),)), inputs="(input_A, input_B) pairs",
+        )  # fmt: skip
+    if shape == "pair" and label in ("class", "binary", "similarity"):
+        _add_from_labelled_pairs(add, data_format, view, column, lists_only)
+    if shape == "pair" and label == "none" and data_format.meaning in ("", _ANCHOR_POSITIVE):
+        _add_mined(add, data_format, lists_only)
+    if shape == "list" and not lists_only and label in ("scores", "binary list", "none"):
+        why = "a column for each document of the lists"
+        if data_format.label_length is None and label != "none":
+            why += "; shorter lists are padded, which of these losses only the selective ones take"
+        add("n-tuple", label, why, Step("split_lists"))
+    if shape in ("triplet", "n-tuple") and label in ("none", "scores", "binary list") and lists_only:
+        add("list", "scores", "lists of documents, for the losses that rank lists", Step("join_columns"))
+    return found
+
+
+def _identifiers(data_format: DataFormat) -> dict[str, str]:
+    """The columns of IDs and their kinds, where there is nothing else to train on."""
+    kinds = {each.name: each.kind for each in data_format.columns}
+    if any(kind in ("text", "texts", "media") for kind in kinds.values()):
+        return {}
+    return {name: kind for name, kind in kinds.items() if kind in ("id", "ids")}
+
+
+def _add_from_labelled_pairs(
+    add: Callable[..., None], data_format: DataFormat, view: Any, column: str | None, lists_only: bool
+) -> None:
+    label, values = data_format.label, data_format.label_values
+    scale, _ = _scale_of(data_format)
+    scaled: tuple[Step, ...] = ()
+    if label == "similarity" and scale and column and not (scale[0] >= 0 and scale[1] <= 1):
+        low, high = (int(end) if float(end).is_integer() else end for end in scale)
+        scaled = (Step("scale_labels", (column, low, high), why="to scores from 0 to 1"),)
+        add("pair", "similarity", "labels as scores from 0 to 1, as most losses take them", *scaled)
+    if label == "class":
+        shares = _shares_texts(data_format, view)
+        if shares is not False:
+            # Natural language inference: 0 entailment, 1 neutral, 2 contradiction.
+            positive, negative = _entailment(data_format, view) or (0, max(1, (data_format.classes or 3) - 1))
+            options = (("positive", positive), ("negative", negative))
+            why = "a text with one of the one class and one of the other; say which classes are right and wrong"
+            add("triplet", "none", why, Step("pairs_to_triplets", (), options))
+        return
+    if label == "binary":
+        high = 1 if values is None else int(values[1])
+        low = 0 if values is None else int(values[0])
+        options = (("positive", high), ("negative", low))
+        triplets = Step("pairs_to_triplets", (), options)
+    else:
+        triplets = Step("pairs_to_triplets")
+    if _shares_texts(data_format, view) is not False:
+        add("triplet", "none", "better and worse candidates of the same text", *scaled, triplets)
+        lists = Step("pairs_to_lists")
+        if lists_only:
+            add("list", "scores", "all candidates of a text together", *scaled, lists, Step("join_columns"))
+        else:
+            why = "all candidates of a text together; shorter lists are padded, which only selective losses take"
+            add("n-tuple", "scores", why, *scaled, lists)
+    why = "the pairs with a high label as positives, with hard negatives where a text has others"
+    add("pair", "none", why, *scaled, Step("pairs_to_positives"), inputs=_ANCHOR_POSITIVE)
+
+
+def _add_mined(add: Callable[..., None], data_format: DataFormat, lists_only: bool) -> None:
+    anchor, positive = data_format.inputs
+
+    def mined(model: str, output: str) -> str:
+        return "\n".join(
+            [
+                "dataset = mine_hard_negatives(",
+                f"    dataset, {model},",
+                f"    anchor_column_name={_quoted(anchor)}, positive_column_name={_quoted(positive)},",
+                f"    num_negatives=3, relative_margin=0.05, output_format={_quoted(output)},",
+                ")",
+            ]
+        )
+
+    imported = "from sentence_transformers.util import mine_hard_negatives"
+    embedder = (
+        f"from sentence_transformers import SentenceTransformer\n{imported}\n\n"
+        f"embedder = SentenceTransformer({_quoted(_TINY)})  # finds the negatives\n"
+    )
+    if lists_only:
+        why = "texts that an embedding model takes for near, as negatives"
+        add("pair", "binary", why, code=embedder + mined("embedder", "labeled-pair"))
+        add("list", "scores", f"{why}, in lists", code=embedder + mined("embedder", "labeled-list"))
+        return
+    why = "texts that the model takes for near, as negatives: they teach more than those of the batch"
+    add("n-tuple", "none", why, code=f"{imported}\n\n{mined('model', 'n-tuple')}")
+
+
+def _add_resolved(
+    add: Callable[..., None], data_format: DataFormat, identifiers: Mapping[str, str], lists_only: bool
+) -> None:
+    names = [name for name in (data_format.inputs or data_format.trainer_inputs) if name in identifiers]
+    names = names or list(identifiers)
+    listed = any(identifiers[name] == "ids" for name in names)
+    has_label = data_format.trainer_label is not None
+    shape: Shape = {1: "single", 2: "pair", 3: "triplet"}.get(len(names), "n-tuple")  # type: ignore[assignment]
+    if listed:
+        shape = "list" if lists_only else "n-tuple"
+    label: LabelKind = "scores" if has_label else "none"
+    if has_label and not listed:
+        label = {"single": "class", "pair": "similarity", "triplet": "margin"}.get(shape, "scores")  # type: ignore[assignment]
+    sources = ", ".join(f"{_quoted(name)}: {'queries' if k == 0 else 'documents'}" for k, name in enumerate(names))
+    options = ', output_format="lists"' if listed and lists_only else ""
+    code = "\n".join(
+        [
+            "from datasets import load_dataset",
+            "from sentence_transformers.util import resolve_ids",
+            "",
+            "# Two datasets with a column of IDs and a column of texts each: put yours here.",
+            'queries = load_dataset("...", "queries", split="train")',
+            'documents = load_dataset("...", "documents", split="train")',
+            f"dataset.set_transform(resolve_ids({{{sources}}}{options}))",
+        ]
+    )
+    add(shape, label, "the texts in the place of their IDs; as they are, IDs would be trained as if texts", code=code)
+
+
+def _losses_for(model_type: ModelType, shape: Shape, label: LabelKind, inputs: str = "") -> tuple[str, ...]:
+    """The losses for a format: selective ones, recommended ones, others; no deprecated ones."""
+    wanted = [row for row in rows(model_type) if (row.shape, row.label) == (shape, label)]
+    wanted = [row for row in wanted if row.section in ("main", "distillation")]
+    if shape == "pair" and label == "none":
+        wanted = [row for row in wanted if row.inputs == (inputs or _ANCHOR_POSITIVE)]
+    names = [selective.loss for row in wanted for selective in row.selective]
+    names += [name for row in wanted for name in row.recommended]
+    names += [name for row in wanted for name in row.losses]
+    return tuple(name for name in dict.fromkeys(names) if not loss_entry(name, model_type).deprecated)
+
+
+def _shares_texts(data_format: DataFormat, view: Any) -> bool | None:
+    """Whether a text stands in several pairs of the sample; None if that is not known."""
+    if view is None or len(data_format.inputs) != 2:
+        return None
+    texts = [view.values[name] for name in data_format.inputs if name in view.values]
+    return any(len(set(map(str, column))) < len(column) for column in texts)
+
+
+def _entailment(data_format: DataFormat, view: Any) -> tuple[str, str] | None:
+    """The names of the classes of natural language inference, where the labels have them."""
+    feature = None if view is None or not view.features else view.features.get(data_format.label_column)
+    names = {str(name).lower(): str(name) for name in getattr(feature, "names", None) or ()}
+    if "entailment" in names and "contradiction" in names:
+        return names["entailment"], names["contradiction"]
+    return None
+
+
+# --- Building ---------------------------------------------------------------------------------------------------------
+
+
+def _model_type_of(model: Any) -> ModelType:
+    names = {cls.__name__ for cls in type(model).__mro__}
+    # A sparse or a multi-vector encoder may derive from a SentenceTransformer, so that comes last.
+    known: tuple[ModelType, ...] = ("SparseEncoder", "MultiVectorEncoder", "CrossEncoder", "SentenceTransformer")
+    for model_type in known:
+        if model_type in names:
+            return model_type
+    raise TypeError(
+        f"create_loss: model must be a {', '.join(known[:-1])} or {known[-1]}, got {type(model).__name__}. Load it "
+        'with SentenceTransformer("...").'
+    )
+
+
+def _check_role(loss: Any, model_type: ModelType) -> None:
+    if not isinstance(loss, str):
+        raise TypeError(
+            f'create_loss: loss must be the name of a loss, such as "CoSENTLoss", or None for the best; got '
+            f"{type(loss).__name__}. If it is built already, use it as it is."
+        )
+    entry = loss_entry(loss, model_type)
+    if entry.role == "modifier":
+        options = ", ".join(["model", "create_loss(model, dataset)", *(f"{k}={v}" for k, v in entry.arguments[1:])])
+        raise DataError(f"create_loss: {loss} wraps another loss. Build that one, and wrap it: {loss}({options}).")
+    if entry.role == "regularizer":
+        raise DataError(
+            f"create_loss: {loss} is no loss by itself, but is added to one: it {entry.why}. Build a loss with "
+            "create_loss(model, dataset)."
+        )
+
+
+def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, model_type: ModelType) -> Any:
+    data_format = found.format
+    which = "The dataset" if data_format.name is None else f"The dataset {data_format.name!r}"
+    if data_format.certainty == "unclear" and name is None:
+        doubts = " ".join(data_format.doubts) or "It fits no known format."
+        raise DataError(f"create_loss: {which} is not clear: {doubts}{_ways_out(found)}")
+    suggestion = next((each for each in found if name in (None, each.loss)), None)
+    if suggestion is None:
+        raise DataError(_unsuited(which, found, name, model_type))
+    if suggestion.steps:
+        lines = "\n".join(f"    {line}" for line in _code_of_steps(suggestion.steps))
+        raise DataError(
+            f"create_loss: for {suggestion.loss} {which[0].lower()}{which[1:]} must be changed first. Do this, and "
+            f"call create_loss again:\n{lines}"
+        )
+    if _is_sparse_autoencoder(model) and suggestion.expression.startswith("SpladeLoss("):
+        inner = f"{suggestion.loss}({', '.join(['model', *(f'{k}={v}' for k, v in suggestion.arguments)])})"
+        suggestion = replace(suggestion, expression=f"CSRLoss(model, loss={inner})")
+    return suggestion.build(model, dataset if hasattr(dataset, "column_names") else None)
+
+
+def _is_sparse_autoencoder(model: Any) -> bool:
+    return any(type(module).__name__ == "SparseAutoEncoder" for module in model.modules())
+
+
+def _code_of_steps(steps: Sequence[Step]) -> list[str]:
+    imports = dict.fromkeys(step.import_line for step in steps if step.import_line)
+    return [*_sorted_imports(imports), *_step_lines(steps)]
+
+
+def _ways_out(found: Suggestions) -> str:
+    lines = []
+    if found:
+        names = ", ".join(suggestion.loss for suggestion in found)
+        lines.append(
+            f" If you know what it means, name the loss, one of {names}: create_loss(model, dataset, "
+            f"loss={_quoted(found[0].loss)})."
+        )
+    for conversion in found.conversions:
+        code = "\n".join(f"    {line}" for line in conversion.code.splitlines())
+        lines.append(f" Or convert it ({conversion.why}):\n{code}")
+    if not lines:
+        lines.append(
+            " Choose the columns in the order that the loss shall see them, and call the label so: dataset = "
+            'dataset.select_columns(["anchor", "positive"]) or dataset.rename_column("...", "label").'
+        )
+    return "".join(lines)
+
+
+def _unsuited(which: str, found: Suggestions, name: str | None, model_type: ModelType) -> str:
+    data_format = found.format
+    what = f"{which} is read as {data_format.meaning or data_format.shape}, labels: {data_format.label}"
+    suited = ", ".join(suggestion.loss for suggestion in found) or "none"
+    opened = next((each for each in found.conversions if name is None or name in each.losses), None)
+    mend = ""
+    if opened is not None:
+        code = "\n".join(f"    {line}" for line in opened.code.splitlines())
+        mend = f" Convert it ({opened.why}):\n{code}"
+    if name is None:
+        return f"create_loss: {what}, for which {model_type} has no loss.{mend or _ways_out(found)}"
+    wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in rows_of(name, model_type))
+    mend = mend or (
+        f" Build one that suits: create_loss(model, dataset, loss={_quoted(found[0].loss)})." if found else ""
+    )
+    return f"create_loss: {name} is for {wanted}. {what}; losses that suit: {suited}.{mend}"
+
+
+# --- Code -------------------------------------------------------------------------------------------------------------
+
+
+class _UnknownCodeError(Exception):
+    """Code of the registry that cannot be read here; the message says what of it."""
+
+
+def _evaluated(
+    node: ast.AST, names: Mapping[str, Any], model_type: ModelType | None = None, entry: LossEntry | None = None
+) -> Any:
+    """The value of code as the registry writes it: names of a table, literals, and few calls and operations."""
+
+    def value(part: ast.AST) -> Any:
+        if isinstance(part, ast.Constant):
+            return part.value
+        if isinstance(part, ast.Name):
+            return _named(part.id, names, model_type, entry)
+        if isinstance(part, ast.List):
+            return [value(each) for each in part.elts]
+        if isinstance(part, ast.Tuple):
+            return tuple(value(each) for each in part.elts)
+        if isinstance(part, ast.Dict):
+            return {value(key): value(each) for key, each in zip(part.keys, part.values, strict=True) if key}
+        if isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub):
+            return -value(part.operand)
+        if isinstance(part, ast.BinOp) and type(part.op) in _OPERATORS:
+            return _OPERATORS[type(part.op)](value(part.left), value(part.right))
+        if isinstance(part, ast.Subscript):
+            return value(part.value)[value(part.slice)]
+        if isinstance(part, ast.Call):
+            arguments = [value(each) for each in part.args]
+            options = {str(each.arg): value(each.value) for each in part.keywords}
+            if isinstance(part.func, ast.Attribute) and part.func.attr in _METHODS:
+                return getattr(value(part.func.value), part.func.attr)(*arguments, **options)
+            if isinstance(part.func, ast.Name):
+                return value(part.func)(*arguments, **options)
+        raise _UnknownCodeError(ast.unparse(part))
+
+    return value(node)
+
+
+def _named(name: str, names: Mapping[str, Any], model_type: ModelType | None, entry: LossEntry | None) -> Any:
+    if name in names:
+        return names[name]
+    if name in _BUILTINS:
+        return _BUILTINS[name]
+    if model_type is not None and entry is not None:
+        for known in (entry, *losses(model_type)):
+            if known.name == name:
+                return known.load()
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
+    raise _UnknownCodeError(name)
+
+
+def _module_of(name: str, model_type: ModelType, entry: LossEntry) -> str:
+    """Where a name in code is imported from; empty if it is not."""
+    for known in (entry, *losses(model_type)):
+        if known.name == name:
+            return known.module
+    return _MODULES.get(name, "")
+
+
+def _sorted_imports(imports: Mapping[str, None]) -> list[str]:
+    """The imports, of each module one line: other packages first, then ours."""
+    modules: dict[str, list[str]] = {}
+    for line in imports:
+        module, _, names = line.removeprefix("from ").partition(" import ")
+        modules.setdefault(module, []).extend(names.split(", "))
+    lines = []
+    for module in sorted(modules, key=lambda module: (module.startswith(OURS), module)):
+        found = sorted(set(modules[module]))
+        line = f"from {module} import {', '.join(found)}"
+        lines += (
+            [line] if len(line) <= _WIDTH else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
+        )
+    return lines
+
+
+def _step_lines(steps: Sequence[Step]) -> list[str]:
+    """The lines of steps, each with what it is for."""
+    return [line for step in steps for line in ([f"# {step.why}"] if step.why else []) + [step.code()]]
+
+
+def _broken(line: str) -> list[str]:
+    """A call, with an argument a line if it is long."""
+    if len(line) <= _WIDTH:
+        return [line]
+    name, _, code = line.partition(" = ")
+    node = ast.parse(code, mode="eval").body
+    if not isinstance(node, ast.Call):
+        return [line]
+    parts = [ast.get_source_segment(code, each) or "" for each in node.args]
+    parts += [f"{each.arg}={ast.get_source_segment(code, each.value)}" for each in node.keywords]
+    return [f"{name} = {ast.unparse(node.func)}(", *(f"    {part}," for part in parts), ")"]
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    """A text that is harmless in a docstring."""
+    return " ".join(text.replace("\\", "/").replace('"', "'").split())

@@ -1,0 +1,250 @@
+"""One view of whatever holds a user's data: a sample of rows to look at, and batches of columns to count in.
+
+What is read does not grow with the data. A *sample* of at most 10,000 rows is read as Python values: all of them, or
+the first and last 1,000 and the others at random with a fixed seed. A *scan* goes through at most 1,000,000 rows in
+Arrow batches, for what can be counted column by column: all rows, or a hundred blocks at random. Of a stream, and of a
+dataset with a transform (`set_transform`), fewer rows are read: the first 10,000, and a sample of 1,000.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from selective_st.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+    from numpy.typing import NDArray
+
+SAMPLE_ROWS = 10_000
+SCAN_ROWS = 1_000_000
+TRANSFORM_ROWS = 1_000
+_ENDS = 1_000  # of a sample lie at the beginning, and as many at the end
+_BATCH = 10_000
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """A dataset as far as it is looked at.
+
+    Attributes:
+        name: Its name in a dict of datasets; None for a single one.
+        columns: The columns, in the order in which the trainer sees them.
+        rows: How many rows it has; None for a stream.
+        sampled: The numbers of the sampled rows, counted from 0.
+        values: For each column the values of the sampled rows.
+        is_stream: Whether it is an IterableDataset.
+        has_transform: Whether rows pass a transform of the user's.
+    """
+
+    name: str | None
+    columns: tuple[str, ...]
+    rows: int | None
+    sampled: tuple[int, ...] = field(repr=False)
+    values: Mapping[str, list[Any]] = field(repr=False)
+    is_stream: bool = False
+    has_transform: bool = False
+    _dataset: Any = field(default=None, repr=False)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the sample holds every row."""
+        return self.rows is not None and len(self.sampled) == self.rows
+
+    @property
+    def scanned(self) -> int:
+        """How many rows `scan` goes through."""
+        return min(len(self._dataset), SCAN_ROWS)
+
+    @property
+    def features(self) -> Any:
+        """The `datasets.Features` of the columns: of the sampled rows, where there is a transform or a stream."""
+        return self._dataset.features
+
+    def scan(self, *columns: str) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
+        """Go through columns in Arrow batches, in the order in which the rows are stored.
+
+        A shuffled dataset has another order; to take its rows one by one would cost a hundred times as much.
+
+        Args:
+            *columns: Which columns, at least one.
+
+        Yields:
+            The numbers of a batch's rows, counted from 0 in the dataset's order, and the batch.
+        """
+        order = _storage_order(self._dataset)
+        if order is not None:
+            stored = self._dataset._data.table.select(list(columns))
+            for start in range(0, len(order), _BATCH):
+                numbers = order[start : start + _BATCH]
+                known = numbers >= 0
+                if known.any():
+                    batch = stored.slice(start, _BATCH)
+                    yield numbers[known], batch if known.all() else batch.filter(known)
+            return
+        of_sample = np.asarray(self.sampled) if self.is_stream or self.has_transform else None
+        dataset = self._dataset.select_columns(list(columns)).with_format("arrow")
+        for start, stop in _blocks(len(dataset)):
+            part = dataset if (start, stop) == (0, len(dataset)) else dataset.select(range(start, stop))
+            for batch in part.iter(batch_size=_BATCH):
+                numbers = np.arange(start, start + len(batch))
+                yield numbers if of_sample is None else of_sample[numbers], batch
+                start += len(batch)
+
+    def read(self) -> str:
+        """What was read, for people."""
+        if self.is_stream:
+            return f"the first {len(self.sampled):,} rows of a stream"
+        if self.has_transform:
+            return f"{len(self.sampled):,} of {self.rows:,} rows, through the dataset's transform"
+        if self.is_complete:
+            return f"all {self.rows:,} rows"
+        scanned = f"all {self.rows:,}" if self.scanned == self.rows else f"{self.scanned:,} of {self.rows:,}"
+        return f"a sample of {len(self.sampled):,} rows; {scanned} rows scanned for what can be counted"
+
+
+def tables(data: object) -> list[Table]:
+    """View data, whatever holds it.
+
+    Args:
+        data: A Dataset or IterableDataset, a DatasetDict or dict of these, a dict of columns, a list of rows (dicts),
+            or a pandas DataFrame.
+
+    Returns:
+        One table, or one for each dataset of a dict.
+
+    Raises:
+        TypeError: If the data are of another kind.
+        DataError: If there are no rows or no columns, or a column mixes kinds of values.
+
+    Example:
+        >>> tables({"anchor": ["a", "b"], "positive": ["c", "d"]})[0].columns
+        ('anchor', 'positive')
+    """
+    from datasets import Dataset, IterableDataset
+
+    if isinstance(data, Mapping):
+        if not data:
+            raise DataError("data is an empty dict. Give columns of values, or datasets by name.")
+        parts = [isinstance(value, (Dataset, IterableDataset)) for value in data.values()]
+        if all(parts):
+            return [_table(value, str(name)) for name, value in data.items()]
+        if any(parts):
+            raise TypeError("data is a dict of datasets and of other values. Give datasets only, or columns only.")
+    return [_table(_as_dataset(data), None)]
+
+
+def _as_dataset(data: Any) -> Any:
+    import pandas as pd
+    import pyarrow as pa
+    from datasets import Dataset, IterableDataset
+
+    if isinstance(data, (Dataset, IterableDataset)):
+        return data
+    try:
+        if isinstance(data, pd.DataFrame):
+            return Dataset.from_pandas(data, preserve_index=False)
+        if isinstance(data, Mapping):
+            return Dataset.from_dict(dict(data))
+        if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
+            return Dataset.from_list([dict(row) for row in data])
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(
+            f"The data could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
+            "values as the others."
+        ) from error
+    if isinstance(data, list):
+        what = f"a list of {type(data[0]).__name__}" if data else "an empty list"
+    else:
+        what = type(data).__name__
+    raise TypeError(
+        f"data must be a Dataset, IterableDataset, DatasetDict, dict of columns, list of dicts or pandas DataFrame; "
+        f"got {what}. Read a file with selective_st.data.read_table(path)."
+    )
+
+
+def _table(dataset: Any, name: str | None) -> Table:
+    from datasets import IterableDataset
+
+    label = "The dataset" if name is None else f"The dataset {name!r}"
+    if isinstance(dataset, IterableDataset):
+        found = list(itertools.islice(dataset, SAMPLE_ROWS))
+        columns = list(found[0]) if found else []
+        # Streams that know their features keep them: the names of classes, above all.
+        known = dataset.features if dataset.features and list(dataset.features) == columns else None
+        sample = _from_rows(label, found, known)
+        return _sampled(label, name, sample, columns, None, range(len(found)), is_stream=True)
+    rows = len(dataset)
+    # A transform decides which columns the trainer sees; other formats (torch, numpy) only wrap the same values.
+    has_transform = dataset.format["type"] == "custom"
+    if not has_transform:
+        dataset = dataset.with_format(None)
+        sampled = _sample(rows, SAMPLE_ROWS)
+        return _sampled(label, name, dataset, dataset.column_names, rows, sampled)
+    sampled = _sample(rows, TRANSFORM_ROWS)
+    found = [dataset[row] for row in sampled]
+    columns = list(found[0]) if found else []
+    return _sampled(label, name, _from_rows(label, found), columns, rows, sampled, has_transform=True)
+
+
+def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) -> Any:
+    import pyarrow as pa
+    from datasets import Dataset
+
+    try:
+        return Dataset.from_list(found, features=features)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(f"{label} mixes kinds of values in a column: {error}. Give each column one kind.") from error
+
+
+def _sampled(
+    label: str, name: str | None, dataset: Dataset, columns: list[str], rows: int | None, sampled: Any, **more: Any
+) -> Table:
+    if not len(dataset) or not columns:
+        raise DataError(f"{label} has no {'rows' if columns else 'columns'}. There is nothing to look at.")
+    plain = dataset if len(dataset) == len(sampled) else dataset.select(list(sampled))
+    for column, kind in dataset.features.items():
+        if getattr(kind, "decode", False) is True:
+            plain = plain.cast_column(column, type(kind)(decode=False))  # media would be decoded for nothing
+    values = plain[:]
+    return Table(name, tuple(columns), rows, tuple(sampled), values, _dataset=dataset, **more)
+
+
+def _storage_order(dataset: Dataset) -> NDArray[np.int64] | None:
+    """For each stored row its number in a shuffled or selected dataset, -1 if it is not in it; None if that is no gain.
+
+    It is none where rows are in order already, where only few of the stored rows are in the dataset, where one is in it
+    twice, and beyond the number of rows that a scan goes through.
+    """
+    indices = dataset._indices
+    stored = len(dataset._data.table)
+    if indices is None or len(indices) > SCAN_ROWS or stored > 4 * len(indices):
+        return None
+    places = indices.column(0).to_numpy()
+    order = np.full(stored, -1, dtype=np.int64)
+    order[places] = np.arange(len(places))
+    return order if np.count_nonzero(order >= 0) == len(places) else None
+
+
+def _sample(rows: int, size: int) -> list[int]:
+    if rows <= size:
+        return list(range(rows))
+    ends = min(_ENDS, size // 10)
+    middle = random.Random(_SEED).sample(range(ends, rows - ends), size - 2 * ends)
+    return [*range(ends), *sorted(middle), *range(rows - ends, rows)]
+
+
+def _blocks(rows: int) -> list[tuple[int, int]]:
+    """Where the scan goes: everything, or blocks of rows at random."""
+    if rows <= SCAN_ROWS:
+        return [(0, rows)]
+    chosen = random.Random(_SEED).sample(range(rows // _BATCH), SCAN_ROWS // _BATCH)
+    return [(block * _BATCH, (block + 1) * _BATCH) for block in sorted(chosen)]

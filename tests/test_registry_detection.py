@@ -1,0 +1,544 @@
+"""The rules by which a format is told, one by one: what names say, what columns hold, what inputs and labels mean."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import Any, get_args
+
+import pandas as pd
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset, Value
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from selective_st.registry.catalog import LABEL_KINDS, MODEL_TYPES, SHAPES
+from selective_st.registry.columns import Column, ColumnKind
+from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.meaning import Certainty
+from selective_st.registry.names import hint_of, is_headerless, is_id_name, role_of, roles_of, stem_of
+
+ROWS = 6
+CLASSES = [0, 1, 2, 1, 0, 2]
+REAL = [0.1, 0.9, 0.4, 0.25, 0.7, 0.6]
+
+
+def texts(word: str, rows: int = ROWS) -> list[str]:
+    return [f"the {word} number {row} of all" for row in range(rows)]
+
+
+def data(*names: str, **columns: list[Any]) -> dict[str, list[Any]]:
+    """Columns of texts, then further columns."""
+    return {**{name: texts(name) for name in names}, **columns}
+
+
+def found(columns: Any) -> DataFormat:
+    result = detect_format(columns)
+    assert isinstance(result, DataFormat)
+    return result
+
+
+def read(columns: Any) -> tuple[str | None, str | None, str]:
+    result = found(columns)
+    return result.shape, result.label, result.certainty
+
+
+def calls(columns: Any) -> list[tuple[Any, ...]]:
+    return [(step.call, *step.arguments) for step in found(columns).steps]
+
+
+# --- Names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "number"),
+    [
+        ("sentence1", "sentence", 1),
+        ("sentence_0", "sentence", 0),
+        ("sentenceB", "sentence", 2),
+        ("Sentence A", "sentence", 1),
+        ("textb", "text", 2),
+        ("document_two", "document", 2),
+        ("first_sentence", "sentence", 1),
+        ("hard_negative_12", "hard_negative", 12),
+        ("query", "query", None),
+    ],
+)
+def test_a_name_is_parted_into_stem_and_number(name: str, stem: str, number: int | None) -> None:
+    assert stem_of(name) == (stem, number)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("qtext", "anchor"),
+        ("user_query", "anchor"),
+        ("question1", "numbered"),
+        ("positive_passage", "positive"),
+        ("negative_passage", "negative"),
+        ("doc_3", "positive"),
+        ("text_a", "numbered"),
+        ("text", None),
+        ("3", None),
+    ],
+)
+def test_a_name_says_what_an_input_is_for(name: str, role: str | None) -> None:
+    assert role_of(name) == role
+
+
+def test_some_names_say_it_only_beside_others() -> None:
+    assert roles_of(["premise"]) == {}
+    assert roles_of(["hypothesis", "premise"]) == {"premise": "anchor", "hypothesis": "positive"}
+    contrasted = roles_of(["hypothesis", "entailment", "contradiction"])
+    assert contrasted == {"hypothesis": "anchor", "entailment": "positive", "contradiction": "negative"}
+
+
+def test_names_of_ids() -> None:
+    ids = ["id", "qid", "pairID", "query_id", "document_ids", "idx", "guid", "__index_level_0__", "Unnamed: 0", "qid2"]
+    assert [name for name in ids if not is_id_name(name)] == []
+    others = ["idea", "text", "video", "paid", "3", "Unnamed: 3", "label"]
+    assert [name for name in others if is_id_name(name)] == []
+
+
+def test_names_that_are_none() -> None:
+    assert all(map(is_headerless, ["1", "column_3", "Unnamed: 3", "c0"]))
+    assert not any(map(is_headerless, ["doc_3", "similarity", "1st"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("relatedness_score", "score"),
+        ("is_duplicate", "binary"),
+        ("gold_label", "label"),
+        ("class", "class"),
+        ("length", ""),
+    ],
+)
+def test_a_name_says_what_kind_of_label_there_is(name: str, hint: str) -> None:
+    assert hint_of(name) == hint
+
+
+# --- What columns hold ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "as_text"),
+    [
+        (["a b", None, "c"], "text", False),
+        (["1", " 2 ", "5"], "integer", True),
+        (["0.5", "1e-3", "-2"], "float", True),
+        (["0,5", "0,7", "1"], "other", False),
+        (["2020-01-01", "2020-01-02", "2020-01-03"], "id", False),
+        ([1, None, 5], "integer", False),
+        ([1.0, math.nan, 2.5], "float", False),
+        ([True, None, False], "boolean", False),
+        ([None, None, None], "empty", False),
+        (["", " ", None], "empty", False),
+        ([["a"], ["b", "c"], None], "texts", False),
+        ([[0.5], [], [1.0, None]], "numbers", False),
+        ([[[0.5], [1.0]], [[0.1], [0.2]], [[1.0], [2.0]]], "number lists", False),
+        ([{"image": "a.png", "text": "b"}] * 3, "media", False),
+        ([[{"role": "user", "content": "b"}]] * 3, "media", False),
+        ([{"page": 3}] * 3, "other", False),
+        ([datetime.date(2020, 1, 1)] * 3, "other", False),
+        (["[1, 2]", "[3]", "[]"], "other", False),
+    ],
+)
+def test_the_kind_of_a_column(values: list[Any], kind: ColumnKind, as_text: bool) -> None:
+    column = found({"anchor": ["x y", "y z", "z x"], "what": values}).columns[1]
+    assert column == Column("what", kind, as_text)
+
+
+def test_ids_are_told_by_name_by_counting_and_beside_sentences_by_their_look() -> None:
+    kinds = found(
+        data("text", query_id=["a", "b"] * 3, nr=list(range(7, 13)), url=[f"d-{i}" for i in range(6)])
+    ).columns
+    assert [column.kind for column in kinds] == ["text", "id", "integer", "id"]  # a number counts from 10 rows on
+    assert found({"nr": list(range(7, 13)), **data("text")}).columns[0].kind == "id"  # or in the first column
+    assert read({"a": ["x1", "x2"], "b": ["y1", "y2"]}) == ("pair", "none", "likely")  # short texts are texts
+    codes = [f"d{row}" for row in range(10)]
+    assert read({"query": codes, "answer": codes[::-1]})[2] == "unclear"  # but not where there are no others
+    assert found(data("query_id", "document_id")).columns[0].kind == "text"  # named so, but they are sentences
+    assert found({"text": texts("text", 12), "label": list(range(12))}).columns[1].kind == "integer"
+
+
+def test_numbers_in_a_column_of_answers_are_texts() -> None:
+    result = found(data("question", answer=["4", "8", "15", "16", "23", "42"]))
+    assert (result.shape, result.label, result.inputs) == ("pair", "none", ("question", "answer"))
+
+
+# --- Facts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ["label", "labels", "score", "scores"])
+def test_the_trainer_takes_the_first_of_four_names(first: str) -> None:
+    names = ["scores", "score", "labels", "label"]
+    present = names[: names.index(first) + 1]
+    result = found(data("a", "b", dataset_name=["x"] * ROWS, **dict.fromkeys(present, REAL)))
+    assert result.trainer_label == first
+    assert result.trainer_inputs == ("a", "b", *[name for name in present if name != first])
+
+
+# --- Which columns are meant ------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_input_is_left_out_in_the_order_of_the_names() -> None:
+    columns = {"id": [f"x{i}" for i in range(ROWS)], **data("positive", "anchor", length=[3, 1, 4, 1, 5, 9])}
+    result = found(columns)
+    assert (result.inputs, result.label, result.certainty) == (("anchor", "positive"), "none", "likely")
+    assert calls(columns) == [("select_columns", ("anchor", "positive"))]
+    assert any("length" in reason for reason in result.reasons)
+
+
+def test_steps_are_empty_where_the_trainer_reads_what_is_meant() -> None:
+    assert calls(data("anchor", "positive", "negative")) == []
+    assert calls({"score": REAL, **data("sentence1", "sentence2")}) == []
+
+
+def test_a_label_of_another_name_is_renamed() -> None:
+    assert calls(data("a", "b", closeness=REAL)) == [("rename_column", "closeness", "score")]
+    assert calls(data("a", "b", is_duplicate=[0, 1] * 3)) == [("rename_column", "is_duplicate", "label")]
+    assert calls(data("a", "b", Score=REAL, id=list("abcdef"))) == [
+        ("select_columns", ("a", "b", "Score")),
+        ("rename_column", "Score", "score"),
+    ]
+
+
+def test_numbers_that_are_no_labels_are_not_taken_for_them() -> None:
+    assert read(data("question", "answer", year=[2001, 2005] * 3)) == ("pair", "none", "likely")
+    assert read(data("question", "answer", views=[10, 20] * 3)) == ("pair", "none", "likely")
+    assert read(data("question", "answer", code=[70031, 2, 19, 4711, 815, 9]))[1:] == (None, "unclear")
+    assert read(data("question", "answer", height=[170.5, 1e4, 3.2, 4.5, 1.2, 9.9]))[2] == "unclear"
+
+
+def test_two_columns_that_may_be_the_label_are_told() -> None:
+    rivals = found(data("a", "b", label=[0, 1] * 3, score=REAL))
+    assert rivals.certainty == "unclear"
+    assert rivals.steps[0].arguments == (("a", "b", "label"),)
+    neither = found(data("a", "b", rating=REAL, similarity=REAL[::-1]))
+    assert (neither.shape, neither.label, neither.label_column, neither.certainty) == ("pair", None, None, "unclear")
+
+
+def test_a_second_column_that_says_the_same_raises_no_doubt() -> None:
+    names = [["no", "maybe", "yes"][label] for label in CLASSES]
+    assert read(data("text", label=CLASSES, label_text=names)) == ("single", "class", "likely")
+    assert read(data("a", "b", label=[0, 1] * 3, labels=[0, 1] * 3))[2] == "likely"
+    # As many different values on both sides do not make them the same.
+    assert read(data("a", "b", label=REAL, score=[0.3, 0.2, 0.9, 0.8, 0.7, 0.1]))[2] == "unclear"
+
+
+def test_an_empty_label_is_left_out() -> None:
+    result = found(data("anchor", "positive", label=[None] * ROWS))
+    assert (result.trainer_label, result.label_column, result.label) == ("label", None, "none")
+    assert calls(data("anchor", "positive", label=[None] * ROWS)) == [("select_columns", ("anchor", "positive"))]
+
+
+def test_texts_beside_named_inputs_are_not_trained_on_in_silence() -> None:
+    result = found(data("question", "answer", "remark"))
+    assert (result.inputs, result.certainty) == (("question", "answer"), "unclear")
+
+
+def test_ids_instead_of_texts_need_resolving() -> None:
+    result = found({"query_id": ["q1", "q2"], "document_ids": [["d1", "d2"], ["d3", "d1"]], "scores": [[0.5, 2.5]] * 2})
+    assert (result.certainty, result.inputs) == ("unclear", ("query_id", "document_ids"))
+    assert any("resolve_ids" in doubt for doubt in result.doubts)
+
+
+def test_reserved_names_are_left_out() -> None:
+    columns = data("anchor", "positive", dataset_name=["x"] * ROWS)
+    assert calls(columns) == [("select_columns", ("anchor", "positive"))]
+
+
+# --- Labels of one number ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (REAL, ("pair", "similarity", "certain")),
+        ([0, 1] * 3, ("pair", "binary", "likely")),
+        ([0.0, 1.0] * 3, ("pair", "binary", "likely")),
+        ([True, False] * 3, ("pair", "binary", "likely")),
+        (["0", "1"] * 3, ("pair", "binary", "likely")),
+        (CLASSES, ("pair", "class", "likely")),
+        (["entailment", "neutral", "contradiction"] * 2, ("pair", "class", "likely")),
+        (["yes", "no"] * 3, ("pair", "binary", "likely")),
+        (["same", "different"] * 3, ("pair", "binary", "likely")),  # sorted: different is 0, same is 1
+        (["match", "mismatch"] * 3, ("pair", "class", "likely")),  # match would be 0
+        ([0, 1, 2, 3, 4, 5], ("pair", None, "unclear")),
+        ([-1, 1] * 3, ("pair", None, "unclear")),
+        ([1] * ROWS, ("pair", "binary", "unclear")),
+        (texts("label"), ("pair", None, "unclear")),
+        (["0,5", "0,7", "0,5"] * 2, ("pair", None, "unclear")),
+    ],
+)
+def test_labels_of_pairs(labels: list[Any], expected: tuple[str, str | None, str]) -> None:
+    assert read(data("sentence1", "sentence2", label=labels)) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        (["not_duplicate", "duplicate"], "binary"),
+        (["irrelevant", "relevant"], "binary"),
+        (["0", "1"], "binary"),
+        (["entailment", "not_entailment"], "class"),
+        (["cause", "effect"], "class"),
+        (["a", "b", "c"], "class"),
+    ],
+)
+def test_the_names_of_a_class_label(names: list[str], label: str) -> None:
+    features = Features({**dict.fromkeys(("text1", "text2"), Value("string")), "label": ClassLabel(names=names)})
+    dataset = Dataset.from_dict(data("text1", "text2", label=[0, 1] * 3), features=features)
+    result = found(dataset)
+    assert result.label == label
+    assert result.certainty == ("certain" if len(names) == 3 else "likely")
+    assert result.classes == (None if label == "binary" else len(names))
+
+
+def test_whole_numbers_are_graded_by_the_name_of_their_column() -> None:
+    assert read(data("a", "b", score=[0, 3, 5, 1, 2, 4])) == ("pair", "similarity", "likely")
+    assert found(data("a", "b", score=[0, 3, 5, 1, 2, 4])).alternatives == (("pair", "class"),)
+    assert read(data("query", "document", label=CLASSES))[1:] == (None, "unclear")  # relevance, or classes
+
+
+def test_labels_of_single_texts() -> None:
+    assert read(data("text", label=CLASSES)) == ("single", "class", "likely")
+    assert read(data("text", label=REAL)) == ("single", None, "unclear")
+    assert read(data("text", category=["sport", "art"] * 3)) == ("single", "class", "likely")
+    assert calls(data("text", label=["sport", "art"] * 3)) == [("class_encode_column", "label")]
+    assert calls(data("text", label=[0.0, 1.0, 2.0] * 2)) == [("labels_to_int", "label")]
+
+
+def test_labels_of_triplets_and_more() -> None:
+    triplet = ("query", "positive", "negative")
+    assert read(data(*triplet, label=[-1.5, 2.25] * 3)) == ("triplet", "margin", "certain")
+    assert read(data(*triplet, score=REAL)) == ("triplet", "margin", "likely")
+    assert read(data(*triplet, label=[0, 1] * 3)) == ("triplet", None, "unclear")
+    assert read(data(*triplet, "negative_2", label=REAL)) == ("n-tuple", None, "unclear")
+
+
+@pytest.mark.parametrize(
+    ("labels", "scale"),
+    [
+        ([0.0, 0.5, 0.7], (0, 1)),
+        ([-0.2, 0.5, 0.7], (-1, 1)),
+        ([0.0, 4.8, 2.2], (0, 5)),
+        ([1.0, 5.0, 2.5], (1, 5)),
+        ([0.5, 7.5, 10.0], (0, 10)),
+        ([12.5, 80.0, 99.0], (0, 100)),
+        ([0.5, 1.5, 1.8], None),
+        ([-8.5, 7.5, 2.5], None),
+        ([0.5, 250.0, 3.5], None),
+    ],
+)
+def test_the_scale_of_labels(labels: list[float], scale: tuple[float, float] | None) -> None:
+    result = found(data("sentence1", "sentence2", score=labels * 2))
+    assert result.label_scale == scale
+    assert result.label_values == (min(labels), max(labels))
+    assert (scale is None) == any("scale" in doubt for doubt in result.doubts)
+
+
+def test_numbers_stored_as_text_are_converted() -> None:
+    assert calls(data("a", "b", score=list(map(str, REAL)))) == [("labels_to_float", "score")]
+    assert calls(data("text", label=list(map(str, CLASSES)))) == [("labels_to_int", "label")]
+    columns = data("1", "2", **{"3": ["5.0", "3.8", "0.0"] * 2})
+    assert calls(columns) == [("rename_column", "3", "score"), ("labels_to_float", "score")]
+
+
+# --- Labels that are lists, and lists of inputs -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "expected"),
+    [
+        (("query", "positive", "negative"), [2.5, 0.5], ("triplet", "scores", "certain")),
+        (("query", "positive", "negative"), [1, 0], ("triplet", "binary list", "likely")),
+        (("query", "positive", "negative"), [1.5], ("triplet", "margins", "certain")),
+        (("query", "positive", "negative_1", "negative_2"), [2.5, 0.5], ("n-tuple", "margins", "certain")),
+        (("query", "positive", "negative"), [0.5, 0.25, 0.125], ("triplet", None, "unclear")),
+        (("query", "positive", "negative"), [0.5, -0.25] * 8, ("triplet", "embedding", "likely")),
+        (("query", "positive", "negative"), [[0.5, 1.5]] * 3, ("triplet", "embeddings", "certain")),
+        (("query", "positive", "negative"), [[0.5, 1.5]] * 2, ("triplet", None, "unclear")),
+        (("premise", "hypothesis"), [0.2, 0.5, 0.3], ("pair", "class probabilities", "certain")),
+        (("premise", "hypothesis"), [0.2, 0.5, 0.9], ("pair", None, "unclear")),
+        (("text",), [0.5, -0.25] * 8, ("single", "embedding", "likely")),
+        (("text",), [0, 1, 1, 0], ("single", None, "unclear")),
+    ],
+)
+def test_lists_of_numbers(names: tuple[str, ...], label: list[Any], expected: tuple[str, str | None, str]) -> None:
+    assert read(data(*names, label=[label] * ROWS)) == expected
+
+
+def test_numbers_of_inputs_that_change_places_are_unclear() -> None:
+    scores = [[0.5, 1.5]] * ROWS
+    assert read(data("negative", "query", "positive", labels=scores)) == ("triplet", "scores", "unclear")
+    assert read(data("positive", "query", "negative", labels=scores)) == ("triplet", "scores", "certain")
+    assert read(data("query", "negative", "positive", label=REAL)) == ("triplet", "margin", "unclear")
+    assert read(data("positive", "anchor", label=[scores[0:2]] * ROWS)) == ("pair", "embeddings", "unclear")
+
+
+def test_an_embedding_that_was_kept_beside_pairs_is_unclear() -> None:
+    vectors = [[0.5, -0.25] * 8] * ROWS
+    assert read(data("anchor", "positive", embedding=vectors)) == ("pair", None, "unclear")
+    assert read(data("text", embedding=vectors)) == ("single", "embedding", "likely")
+
+
+def test_ragged_lists_are_told() -> None:
+    result = found(data("query", "doc_1", "doc_2", labels=[[0.5, 1.5], [0.25]] * 3))
+    assert (result.label, result.certainty, result.label_length) == (None, "unclear", None)
+    assert any("1 to 2 numbers" in doubt for doubt in result.doubts)
+
+
+def test_lists_of_documents() -> None:
+    documents, scores = [["a b", "c d"], ["e f"]] * 3, [[0.5, 2.5], [1.5]] * 3
+    ragged = found(data("query", docs=documents, labels=scores))
+    assert (ragged.shape, ragged.label, ragged.certainty, ragged.label_length) == ("list", "scores", "certain", None)
+    assert read(data("query", docs=documents, labels=[[1, 0], [1]] * 3)) == ("list", "binary list", "likely")
+    assert read(data("query", docs=documents, labels=[[1.5], [1.5]] * 3)) == ("list", None, "unclear")
+    assert read(data("query", docs=documents)) == ("list", "none", "unclear")
+    first = found({"docs": documents, **data("query"), "labels": scores})
+    assert first.inputs == ("query", "docs")
+    negatives = found(data("query", "positive", negatives=documents))
+    assert (negatives.shape, negatives.certainty, negatives.alternatives) == (None, "unclear", (("n-tuple", "none"),))
+    assert [step.code() for step in negatives.steps] == ['dataset = split_lists(dataset, "negatives")']
+
+
+# --- Inputs without labels --------------------------------------------------------------------------------------------
+
+
+def test_pairs_without_labels() -> None:
+    same, other = texts("same"), texts("other")
+    assert found({"a": same, "b": same}).meaning == "(anchor, anchor) pairs"
+    assert found({"query": same, "answer": other}).meaning == "(anchor, positive) pairs"
+    assert found({"query": same, "answer": other}).certainty == "certain"
+    assert found({"text1": same, "text2": other}).certainty == "likely"
+    mixed = found({"a": same, "b": same[:3] + other[3:]})
+    assert (mixed.certainty, mixed.meaning) == ("unclear", "")
+    assert "ContrastiveTension" in mixed.doubts[-1]
+    assert found({"premise": same, "hypothesis": other}).certainty == "unclear"
+    assert found({"anchor": same, "negative": other}).certainty == "unclear"
+
+
+def test_damaged_texts() -> None:
+    original = [f"a long text about the number {row} with many words" for row in range(ROWS)]
+    damaged = [f"long about number {row} many" for row in range(ROWS)]
+    result = found({"a": damaged, "b": original})
+    assert (result.meaning, result.certainty) == ("(damaged_input, original_input) pairs", "likely")
+    assert found({"original": original, "noisy": damaged}).inputs == ("noisy", "original")
+    # The beginning of a text is not a damaged text, and a name is not overruled.
+    assert found({"a": [text[:20] for text in original], "b": original}).meaning == "(anchor, positive) pairs"
+    assert found({"query": damaged, "document": original}).certainty == "unclear"
+
+
+def test_triplets_and_more_without_labels() -> None:
+    assert read(data("anchor", "positive", "negative")) == ("triplet", "none", "certain")
+    assert found(data("negative", "positive", "anchor")).inputs == ("anchor", "positive", "negative")
+    assert read(data("1", "2", "3")) == ("triplet", "none", "likely")
+    assert read(data("anchor", "positive", "negative_1", "negative_2")) == ("n-tuple", "none", "certain")
+    ordered = found(data("negative_10", "negative_2", "query", "positive"))
+    assert ordered.inputs == ("query", "positive", "negative_2", "negative_10")
+    assert read(data("question", "context", "answer")) == ("triplet", "none", "unclear")
+    assert read(data("title", "abstract", "venue", "remarks")) == ("n-tuple", "none", "unclear")
+    assert read(data("text")) == ("single", "none", "certain")
+
+
+# --- The format -------------------------------------------------------------------------------------------------------
+
+
+def test_several_datasets_have_a_format_each() -> None:
+    parts = {"pairs": Dataset.from_dict(data("anchor", "positive")), "single": Dataset.from_dict(data("text"))}
+    for held in (parts, DatasetDict(parts)):
+        result = detect_format(held)
+        assert isinstance(result, dict)
+        assert {name: (part.name, part.shape) for name, part in result.items()} == {
+            "pairs": ("pairs", "pair"),
+            "single": ("single", "single"),
+        }
+
+
+def test_whatever_holds_the_data_they_are_the_same() -> None:
+    columns = data("sentence1", "sentence2", score=REAL)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    dataset = Dataset.from_dict(columns)
+    transformed = Dataset.from_dict(columns)
+    transformed.set_transform(lambda batch: {name: batch[name] for name in columns})
+    expected = ("pair", "similarity", "certain")
+    held = [
+        columns,
+        rows,
+        pd.DataFrame(columns),
+        dataset,
+        dataset.with_format("numpy"),
+        dataset.with_format("torch"),
+        transformed,
+        dataset.to_iterable_dataset(),
+        IterableDataset.from_generator(lambda: iter(rows)),
+    ]
+    assert [read(given) for given in held] == [expected] * len(held)
+
+
+def test_rows_of_the_catalog() -> None:
+    def losses(columns: Any, model_type: Any = "SentenceTransformer") -> set[str]:
+        return {loss for row in found(columns).matching_rows(model_type) for loss in row.losses}
+
+    pairs = losses(data("query", "answer"))
+    assert "MultipleNegativesRankingLoss" in pairs
+    assert "DenoisingAutoEncoderLoss" not in pairs
+    assert "MarginMSELoss" in losses(data("query", "positive", "negative", label=[[1.5]] * ROWS))
+    lists = data("query", docs=[["a", "b"]] * ROWS, labels=[[1, 0]] * ROWS)
+    assert "LambdaLoss" in losses(lists, "CrossEncoder")
+    assert losses(lists) == set()
+    assert "MSELoss" in losses(data("a", "b", label=[[0.5, 0.25] * 16] * ROWS))
+    assert losses(data("a", "b", label=[0, 1, 2, 3, 4, 5])) == set()  # it is not clear what they are
+    with pytest.raises(ValueError, match="model_type must be one of"):
+        found(data("text")).matching_rows("Encoder")  # type: ignore[arg-type]
+
+
+def test_a_format_is_told_in_lines() -> None:
+    lines = str(found({"id": list("abcdef"), **data("text2", "text1", rating=[0.0, 5.0, 2.5] * 2)})).splitlines()
+    assert lines[0] == "inputs: (input_A, input_B) pairs from text1, text2"
+    assert lines[1] == "label: similarity in rating from 0 to 5 on a scale from 0 to 5"
+    assert lines[2:4] == ["certainty: likely", "the trainer reads: id, text2, text1, rating; label none"]
+    assert 'needs: dataset = dataset.rename_column("rating", "score")' in lines
+    assert lines[-1] == "read: all 6 rows"
+
+
+_VALUES = [
+    st.text(max_size=5),
+    st.sampled_from(["0", "1.5", "yes", "no", "[1]", "a b c d e f g"]),
+    st.booleans(),
+    st.integers(-(10**9), 10**9),
+    st.floats(),
+    st.lists(st.floats(), max_size=3),
+    st.lists(st.text(max_size=3)),
+    st.lists(st.lists(st.integers(0, 3), max_size=2), max_size=2),
+    st.dates(),
+    st.binary(max_size=3),
+]
+_KNOWN = "label labels score scores query_id document_ids text text1 text2 anchor negative docs 1 2 x_score image"
+_NAMES = st.sampled_from(_KNOWN.split()) | st.text(min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(st.data(), st.integers(1, 5), st.lists(_NAMES, min_size=1, max_size=5, unique=True))
+def test_odd_data_are_unclear_not_an_error(draw: st.DataObject, rows: int, names: list[str]) -> None:
+    columns = {}
+    for name in names:
+        values = st.none() | draw.draw(st.sampled_from(_VALUES))
+        columns[name] = draw.draw(st.lists(values, min_size=rows, max_size=rows))
+    try:
+        dataset = Dataset.from_dict(columns)
+    except Exception:  # no dataset at all
+        return
+    result = found(dataset)
+    assert result.certainty in get_args(Certainty)
+    assert result.shape is None or result.shape in SHAPES
+    assert result.label is None or result.label in LABEL_KINDS
+    assert set(result.inputs) <= set(names)
+    assert result.certainty != "unclear" or result.doubts
+    assert result.certainty == "unclear" or (result.shape and result.label and result.meaning)
+    assert str(result)
+    for model_type in MODEL_TYPES:
+        assert isinstance(result.matching_rows(model_type), list)

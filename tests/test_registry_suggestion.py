@@ -1,0 +1,685 @@
+"""Suggestions: every one of them is built, from its code and without it, and trains."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from torch import nn
+
+from selective_st import links
+from selective_st.errors import DataError
+from selective_st.focus import parse_focus
+from selective_st.registry import catalog
+from selective_st.registry.catalog import ModelType, Row, Selective, loss_entry, rows
+from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.suggestion import Suggestion, Suggestions, create_loss, suggest_losses
+
+N = 24
+DIMENSION = 32  # of the embeddings of the tiny models
+
+
+def texts(seed: int, words: int = 4) -> list[str]:
+    names = ["cat", "dog", "tree", "sea", "car", "house", "river", "stone", "bird", "fire", "moon"]
+    return [
+        " ".join([*(names[(seed * 7 + row * (k + 1) + k * k) % 11] for k in range(words)), str(row)])
+        for row in range(N)
+    ]
+
+
+def scores(*values: float) -> list[list[float]]:
+    return [[value - row / 1000 for value in values] for row in range(N)]
+
+
+QUERY, FIRST, SECOND, THIRD = (texts(seed) for seed in range(4))
+VECTOR = [[((row * 13 + k * 7) % 19) / 10 - 0.93 for k in range(DIMENSION)] for row in range(N)]
+LISTS: dict[str, Any] = {"query": QUERY, "documents": [list(each) for each in zip(FIRST, SECOND, THIRD, strict=True)]}
+PAIR: dict[str, Any] = {"sentence1": QUERY, "sentence2": FIRST}
+POSITIVES: dict[str, Any] = {"anchor": QUERY, "positive": FIRST}
+TRIPLET: dict[str, Any] = {**POSITIVES, "negative": SECOND}
+TUPLE: dict[str, Any] = {**POSITIVES, "negative_1": SECOND, "negative_2": THIRD}
+
+# A dataset for each row of the tables, by shape and label, and by the inputs where those do not tell.
+DATA: dict[tuple[str, str, str], dict[str, Any]] = {
+    ("single", "class", ""): {"text": QUERY, "label": [row % 3 for row in range(N)]},
+    ("single", "none", ""): {"text": QUERY},
+    ("pair", "none", "(input_A, input_B) pairs"): {"text1": QUERY, "text2": [*QUERY[:8], *FIRST[8:]]},
+    ("pair", "none", "(anchor, anchor) pairs"): {"text1": QUERY, "text2": QUERY},
+    ("pair", "none", "(damaged_input, original_input) pairs"): {
+        "damaged": [text.split(" ", 2)[2] for text in QUERY], "original": QUERY,
+    },
+    ("pair", "class", ""): {"premise": QUERY, "hypothesis": FIRST, "label": [row % 3 for row in range(N)]},
+    ("pair", "class probabilities", ""): {**PAIR, "label": [[0.25, 0.7, 0.05] for _ in range(N)]},
+    ("pair", "none", "(anchor, positive) pairs"): POSITIVES,
+    ("pair", "binary", ""): {**PAIR, "label": [row % 2 for row in range(N)]},
+    ("pair", "similarity", ""): {**PAIR, "score": [row / N for row in range(N)]},
+    ("triplet", "none", ""): TRIPLET,
+    ("n-tuple", "none", ""): TUPLE,
+    ("single", "embedding", ""): {"text": QUERY, "label": VECTOR},
+    ("n-tuple", "embedding", ""): {**PAIR, "label": VECTOR},
+    ("n-tuple", "embeddings", ""): {**PAIR, "label": [[vector, vector[::-1]] for vector in VECTOR]},
+    ("triplet", "margin", ""): {**TRIPLET, "label": [0.5 - row / 100 for row in range(N)]},
+    ("n-tuple", "margins", ""): {**TUPLE, "label": scores(0.4, 0.6)},
+    ("triplet", "scores", ""): {**TRIPLET, "label": scores(0.9, 0.3)},
+    ("n-tuple", "scores", ""): {**TUPLE, "label": scores(0.9, 0.3, 0.1)},
+    ("n-tuple", "binary list", ""): {
+        "query": QUERY, "doc_1": FIRST, "doc_2": SECOND, "doc_3": THIRD, "label": [[1.0, 0.0, 0.0] for _ in range(N)],
+    },
+    ("list", "scores", ""): {**LISTS, "scores": scores(0.9, 0.3, 0.1)},
+}  # fmt: skip
+
+
+def data_of(row: Row) -> Dataset:
+    named = DATA.get((row.shape, row.label, row.inputs))
+    return Dataset.from_dict(named if named is not None else DATA[row.shape, row.label, ""])
+
+
+def format_of(row: Row) -> DataFormat:
+    """What detection should find for the row, taken from what it finds, so that these tests do not hang on it."""
+    found = detect_format(data_of(row))
+    assert isinstance(found, DataFormat)
+    shape = found.shape if row.label in ("embedding", "embeddings") else row.shape
+    meaning = row.inputs if (row.shape, row.label) == ("pair", "none") else ""
+    return replace(found, shape=shape, label=row.label, meaning=meaning, certainty="likely")
+
+
+def suggested(row: Row, **options: Any) -> Suggestions:
+    found = suggest_losses(format_of(row), model_type=row.model_type, **options)
+    assert isinstance(found, Suggestions)
+    return found
+
+
+def data_rows(model_type: ModelType) -> list[Row]:
+    return [row for row in rows(model_type) if row.section in ("main", "distillation")]
+
+
+def row_name(row: Row) -> str:
+    return f"{row.shape}-{row.label}-{row.inputs[:12]}-{row.section}".replace(" ", "_")
+
+
+def run(code: str, **names: Any) -> dict[str, Any]:
+    exec(compile(code, "<suggestion>", "exec"), names)
+    return names
+
+
+def without_hub(code: str) -> str:
+    """The code, with the line that loads a model from the hub left to the test."""
+    return re.sub(r'SentenceTransformer\("sentence-transformers/[^"]+"\)', "local_guide", code)
+
+
+SENTENCE_ROWS = data_rows("SentenceTransformer")
+EVERY = [(row, suggestion) for row in SENTENCE_ROWS for suggestion in suggested(row)]
+
+
+def test_every_loss_of_every_row_is_suggested() -> None:
+    for model_type in catalog.MODEL_TYPES:
+        for row in data_rows(model_type):
+            names = {suggestion.loss for suggestion in suggested(row)}
+            assert names >= {*row.losses, *(selective.loss for selective in row.selective)}, row
+
+
+@pytest.mark.parametrize(
+    ("row", "suggestion"), EVERY, ids=[f"{row_name(row)}-{suggestion.loss}" for row, suggestion in EVERY]
+)
+def test_the_code_of_every_suggestion_runs_and_the_loss_trains(
+    row: Row, suggestion: Suggestion, transformer_model: SentenceTransformer, tmp_path: Path,
+) -> None:  # fmt: skip
+    code = without_hub(suggestion.code)
+    found = run(code, model=transformer_model, dataset=data_of(row), local_guide=copy.deepcopy(transformer_model))
+    loss = found["loss"]
+    assert type(loss) is suggestion.entry.load()
+    before = {name: value.clone() for name, value in transformer_model.state_dict().items()}
+    arguments = SentenceTransformerTrainingArguments(
+        str(tmp_path), max_steps=1, per_device_train_batch_size=8, learning_rate=1e-2, report_to="none",
+        save_strategy="no", disable_tqdm=True, use_cpu=True,
+        batch_sampler=(suggestion.sampler or "batch_sampler").lower(),
+    )  # fmt: skip
+    trainer = SentenceTransformerTrainer(
+        model=transformer_model, args=arguments, train_dataset=found["dataset"], loss=loss
+    )
+    result = trainer.train()
+    assert result.global_step == 1
+    assert torch.isfinite(torch.tensor(result.training_loss))
+    assert any(not torch.equal(value, before[name]) for name, value in transformer_model.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # some losses are deprecated
+@pytest.mark.parametrize("row", SENTENCE_ROWS, ids=row_name)
+def test_build_agrees_with_the_code(row: Row, transformer_model: SentenceTransformer) -> None:
+    for suggestion in suggested(row):
+        given = {"guide": transformer_model} if "guide" in dict(suggestion.arguments) else {}
+        ready = data_of(row)
+        for step in suggestion.steps:
+            ready = step.apply(ready)
+        built = suggestion.build(transformer_model, ready, **given)
+        code = without_hub(suggestion.code)
+        executed = run(code, model=transformer_model, dataset=data_of(row), local_guide=transformer_model)["loss"]
+        assert type(built) is type(executed)
+        if hasattr(built, "get_config_dict"):
+            assert built.get_config_dict() == executed.get_config_dict()
+
+
+SELECTIVES = [
+    (row, selective) for row in rows() if row.model_type in ("SentenceTransformer", "SparseEncoder")
+    for selective in row.selective
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "selective"), SELECTIVES, ids=[f"{row.model_type}-{row_name(row)}-{ours.loss}" for row, ours in SELECTIVES]
+)
+def test_every_selective_loss_is_built_as_written(
+    row: Row, selective: Selective, transformer_model: SentenceTransformer
+) -> None:
+    suggestion = next(each for each in suggested(row) if each.loss == selective.loss)
+    assert suggestion.selective
+    assert suggestion.link == selective.link
+    # The tiny model stands for a sparse encoder: the link and the arguments are what is compared.
+    bare = replace(suggestion, expression=bare_expression(suggestion))
+    built = bare.build(transformer_model)
+    executed = run("\n".join([*bare._imports(), f"loss = {bare.expression}"]), model=transformer_model)["loss"]
+    assert type(built) is type(executed) is loss_entry(selective.loss, row.model_type).load()
+    assert built.get_config_dict() == executed.get_config_dict()
+    assert built.link == executed.link == run_link(selective.link)
+    if selective.is_default:
+        options = {name: run_link(code) for name, code in selective.arguments}
+        assert type(built)(transformer_model, **options).link == built.link
+        assert "link" not in dict(suggestion.arguments)
+
+
+def bare_expression(suggestion: Suggestion) -> str:
+    """The call of the loss itself, without a wrapper."""
+    options = "".join(f", {name}={code}" for name, code in suggestion.arguments)
+    return f"{suggestion.loss}(model{options})"
+
+
+def run_link(code: str) -> Any:
+    from sentence_transformers import util
+
+    names = {**vars(links), **{name: getattr(util, name) for name in dir(util)}}
+    return run(f"value = {code}", **names)["value"]
+
+
+class TestFocus:
+    @pytest.mark.parametrize("text", ["high", "low", "extremes", "middle", "0.7:0.9", "0:0.25", "0.45:1"])
+    @pytest.mark.parametrize("row", [row for row in SENTENCE_ROWS if row.selective], ids=row_name)
+    def test_the_link_of_the_code_is_the_one_of_the_focus(
+        self, row: Row, text: str, transformer_model: SentenceTransformer
+    ) -> None:
+        focus = parse_focus(text)
+        found = suggested(row, focus=text)
+        selective = [suggestion for suggestion in found if suggestion.selective]
+        assert found[: len(selective)] == selective
+        for suggestion in selective:
+            loss: Any = run(suggestion.code, model=transformer_model, dataset=data_of(row))["loss"]
+            if suggestion.loss == "SelectivePointwiseLoss":
+                assert loss.link == focus.link
+            elif focus.value_link is not None:
+                assert loss.link == focus.value_link
+            else:
+                assert loss.link == run_link(next(s.link for s in row.selective if s.loss == suggestion.loss))
+            ready = data_of(row)
+            for step in suggestion.steps:
+                ready = step.apply(ready)
+            assert suggestion.build(transformer_model, ready).get_config_dict() == loss.get_config_dict()
+
+    @pytest.mark.parametrize(
+        "link",
+        [
+            links.SigmoidLink(20, 0.7),
+            links.high_scores(3.0),
+            links.low_scores(2.0) + links.high_scores(),
+            links.PiecewiseLink((0.0, 0.5, 1.0), (1.0, 2.0, 5.0)),
+            links.ExponentialLink(3.0).linear_outside(0.0, 0.9),
+            0.5 * (2 * links.SigmoidLink(4, 0.5) + links.IdentityLink()),
+        ],
+        ids=repr,
+    )
+    def test_links_and_their_json(self, link: links.Link, transformer_model: SentenceTransformer) -> None:
+        row = next(row for row in SENTENCE_ROWS if row.label == "similarity")
+        for focus in (link, json.dumps(link.get_config_dict()), parse_focus(json.dumps(link.get_config_dict()))):
+            best = suggested(row, focus=focus)[0]
+            assert run(best.code, model=transformer_model, dataset=None)["loss"].link == link
+            assert best.build(transformer_model).get_config_dict()["link"] == link.get_config_dict()
+
+    def test_presets_are_written_by_their_names(self) -> None:
+        row = next(row for row in SENTENCE_ROWS if row.label == "similarity")
+        assert suggested(row, focus="low")[0].link == "low_scores()"
+        assert suggested(row, focus="0.7:0.9")[0].link == "score_region(0.7, 0.9)"
+        assert "scores from 0.7 to 0.9 matter" in suggested(row, focus="0.7:0.9")[0].why
+
+    def test_lists_have_links_normalised_by_value(self) -> None:
+        row = next(row for row in SENTENCE_ROWS if (row.shape, row.label) == ("n-tuple", "scores"))
+        best = suggested(row, focus="middle")[0]
+        assert best.loss == "SelectiveListwiseLoss"
+        assert best.link.endswith('.normalized(0, 1, of="value")')
+
+    def test_links_of_dot_products_go_on_linearly(self) -> None:
+        row = next(row for row in rows("SparseEncoder") if row.label == "none" and row.shape == "pair")
+        assert suggested(row, focus="middle")[0].link.endswith(".linear_outside(None, 1)")
+
+    @pytest.mark.parametrize(("focus", "error"), [("hihg", ValueError), ("0.9:0.7", ValueError), (0.5, TypeError)])
+    def test_others_are_errors(self, focus: Any, error: type[Exception]) -> None:
+        with pytest.raises(error, match="focus"):
+            suggested(SENTENCE_ROWS[0], focus=focus)
+
+
+class TestRanking:
+    def names(self, shape: str, label: str, model_type: ModelType = "SentenceTransformer", **options: Any) -> list[str]:
+        # Of several rows for pairs without labels, the one of positives.
+        row = [row for row in data_rows(model_type) if (row.shape, row.label) == (shape, label)][-1]
+        return [suggestion.loss for suggestion in suggested(row, **options)]
+
+    def test_scores_have_the_selective_losses_first(self) -> None:
+        assert self.names("pair", "similarity") == [
+            "SelectivePointwiseLoss", "CoSENTLoss", "AnglELoss", "CosineSimilarityLoss",
+        ]  # fmt: skip
+        assert self.names("n-tuple", "scores")[:3] == [
+            "SelectiveListwiseLoss", "SelectivePairwiseLoss", "SelectivePointwiseLoss",
+        ]  # fmt: skip
+        assert self.names("pair", "binary")[0] == "SelectivePointwiseLoss"
+
+    def test_without_labels_they_stand_beside_the_recommended_ones_and_deprecated_ones_last(self) -> None:
+        found = self.names("pair", "none")
+        assert found[:4] == [
+            "SelectiveMultipleNegativesRankingLoss", "MultipleNegativesRankingLoss",
+            "CachedSelectiveMultipleNegativesRankingLoss", "CachedMultipleNegativesRankingLoss",
+        ]  # fmt: skip
+        assert found[-2:] == [
+            "MultipleNegativesSymmetricRankingLoss", "CachedMultipleNegativesSymmetricRankingLoss",
+        ]  # fmt: skip
+
+    def test_with_a_focus_all_selective_ones_are_first(self) -> None:
+        assert self.names("triplet", "none", focus="high")[:4] == [
+            "SelectiveMultipleNegativesRankingLoss", "CachedSelectiveMultipleNegativesRankingLoss",
+            "SelectivePairwiseLoss", "MultipleNegativesRankingLoss",
+        ]  # fmt: skip
+
+    def test_recommended_ones_come_before_others(self) -> None:
+        assert self.names("list", "scores", "CrossEncoder")[0] == "LambdaLoss"
+        assert self.names("n-tuple", "scores", "MultiVectorEncoder")[0] == "MultiVectorDistillKLDivLoss"
+
+    def test_each_loss_once_with_a_line_of_why(self) -> None:
+        for model_type in catalog.MODEL_TYPES:
+            for row in data_rows(model_type):
+                found = suggested(row)
+                assert len({suggestion.loss for suggestion in found}) == len(found)
+                assert all(suggestion.why and "\n" not in suggestion.why for suggestion in found)
+
+
+@pytest.mark.parametrize("model_type", ["CrossEncoder", "SparseEncoder", "MultiVectorEncoder"])
+def test_code_for_other_model_types_is_complete(model_type: ModelType) -> None:
+    for row in data_rows(model_type):
+        for suggestion in suggested(row):
+            for code in (suggestion.code, suggestion.script("a.csv", "m")):
+                tree = ast.parse(code)
+                lines = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+                imported = {name.name for line in lines for name in line.names}
+                known = {*imported, "model", "dataset", "loss", "args", "trainer", "print", "int", "max", "len"}
+                assert {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} <= known
+                assert suggestion.loss in imported
+            for node in ast.walk(ast.parse(suggestion.code)):
+                if isinstance(node, ast.ImportFrom):
+                    run(ast.unparse(node))
+            wrapped = model_type == "SparseEncoder" and suggestion.loss != "SparseMSELoss"
+            assert ("SpladeLoss(" in suggestion.code) == wrapped
+
+
+def test_sparse_losses_are_built_in_their_wrapper() -> None:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.losses import CSRLoss, SpladeLoss
+
+    class Encoder(SparseEncoder):
+        def __init__(self, *modules: nn.Module) -> None:
+            nn.Module.__init__(self)
+            self.parts = nn.ModuleList(modules)
+
+    class SparseAutoEncoder(nn.Module):
+        pass
+
+    pairs = Dataset.from_dict(POSITIVES)
+    splade = create_loss(Encoder(), pairs)
+    assert type(splade) is SpladeLoss
+    assert type(splade.loss).__name__ == "SelectiveMultipleNegativesRankingLoss"
+    assert type(splade.loss.model) is Encoder
+    assert type(create_loss(Encoder(SparseAutoEncoder()), pairs)) is CSRLoss
+    built = suggest_losses(pairs, model_type="SparseEncoder")
+    assert isinstance(built, Suggestions)
+    assert built[0].build(Encoder(), scale=3.0).get_submodule("loss").scale == 3.0
+
+
+class TestSteps:
+    def test_labels_on_another_scale_are_scaled(self, transformer_model: SentenceTransformer) -> None:
+        data = Dataset.from_dict({**PAIR, "score": [5 * row / (N - 1) for row in range(N)]})
+        found = {suggestion.loss: suggestion for suggestion in all_of(data)}
+        assert found["SelectivePointwiseLoss"].steps[-1].code() == 'dataset = scale_labels(dataset, "score", 0, 5)'
+        assert not found["CoSENTLoss"].steps, "only the order of the labels matters there"
+        ready = run(found["CosineSimilarityLoss"].code, model=transformer_model, dataset=data)["dataset"]
+        assert max(ready["score"]) == 1.0
+
+    def test_the_scale_is_followed_after_a_renaming(self, transformer_model: SentenceTransformer) -> None:
+        data = Dataset.from_dict({"1": QUERY, "2": FIRST, "3": [5 * row / (N - 1) for row in range(N)]})
+        best = all_of(data)[0]
+        ready = run(best.code, model=transformer_model, dataset=data)["dataset"]
+        assert max(ready["score"]) == 1.0
+        assert not detect(ready).steps
+
+    def test_cross_encoders_take_probabilities(self) -> None:
+        data = Dataset.from_dict({**PAIR, "score": [2 * row / (N - 1) - 1 for row in range(N)]})
+        found = {suggestion.loss: suggestion for suggestion in all_of(data, model_type="CrossEncoder")}
+        assert "scale_labels" in found["BinaryCrossEntropyLoss"].code
+        assert "scale_labels" not in found["MSELoss"].code
+
+    def test_integer_scores_become_floats(self, transformer_model: SentenceTransformer) -> None:
+        data = Dataset.from_dict({**PAIR, "score": [row % 5 for row in range(N)]})
+        best = next(each for each in all_of(data) if each.loss == "SelectivePointwiseLoss")
+        ready = run(best.code, model=transformer_model, dataset=data)["dataset"]
+        assert ready.features["score"] == Value("float64")
+
+    def test_wide_margins_are_scaled(self, transformer_model: SentenceTransformer) -> None:
+        data = Dataset.from_dict({**TRIPLET, "label": [row - 3.5 for row in range(N)]})
+        best = all_of(data)[0]
+        assert best.loss == "SelectivePairwiseLoss"
+        assert best.steps[-1].code() == 'dataset = scale_margins(dataset, "label", 20)'
+        assert any("20 is the widest" in caveat for caveat in best.caveats)
+
+    def test_teacher_scores_of_another_scale_are_scaled(self, transformer_model: SentenceTransformer) -> None:
+        data = Dataset.from_dict({**TUPLE, "label": scores(9.0, 2.0, 1.0)})
+        best = all_of(data)[0]
+        assert best.loss == "SelectiveListwiseLoss"
+        ready = run(best.code, model=transformer_model, dataset=data)["dataset"]
+        assert max(map(max, ready["label"])) <= 1.0
+
+
+def all_of(data: Any, **options: Any) -> Suggestions:
+    found = suggest_losses(data, **options)
+    assert isinstance(found, Suggestions)
+    return found
+
+
+def detect(data: Any) -> DataFormat:
+    found = detect_format(data)
+    assert isinstance(found, DataFormat)
+    return found
+
+
+class TestConversions:
+    def check(self, data: Dataset, number: int, **options: Any) -> Dataset:
+        """Do a conversion, and see that its losses are then suggested."""
+        conversion = all_of(data, **options).conversions[number]
+        converted = run(conversion.code, dataset=data)["dataset"]
+        for_steps = data
+        for step in conversion.steps:
+            for_steps = step.apply(for_steps)
+        assert repr(for_steps[:]) == repr(converted[:])
+        now = all_of(converted, **options)
+        assert set(conversion.losses) <= {suggestion.loss for suggestion in now}
+        return converted
+
+    def test_single_texts_with_classes(self) -> None:
+        converted = self.check(Dataset.from_dict(DATA["single", "class", ""]), 0)
+        assert converted.column_names == ["anchor", "positive", "negative"]
+
+    def test_single_texts(self) -> None:
+        data = Dataset.from_dict({"text": [text * 3 for text in texts(1, 8)]})
+        assert self.check(data, 0).column_names == ["damaged", "original"]
+        converted = self.check(data, 1)
+        assert converted["text_1"][:] == converted["text_2"][:]
+        assert all_of(data).conversions[2].losses == ("ContrastiveTensionLoss",)
+        mixed = run(all_of(data).conversions[2].code, dataset=data)["dataset"]
+        assert len(mixed) == 8 * N
+        assert sum(row["text_1"] == row["text_2"] for row in mixed) == N
+
+    @pytest.mark.parametrize("named", [False, True])
+    def test_entailment(self, named: bool) -> None:
+        data = {
+            "premise": [text for text in QUERY for _ in range(3)],
+            "hypothesis": [f"{text} {k}" for text in FIRST for k in range(3)],
+            "label": [0, 1, 2] * N,
+        }
+        given = Dataset.from_dict(data)
+        if named:
+            given = Dataset.from_dict({**data, "label": [2, 1, 0] * N}).cast(
+                Features({"premise": Value("string"), "hypothesis": Value("string"),
+                          "label": ClassLabel(names=["contradiction", "neutral", "entailment"])})
+            )  # fmt: skip
+        converted = self.check(given, 0)
+        assert converted[0] == {"anchor": QUERY[0], "positive": f"{FIRST[0]} 0", "negative": f"{FIRST[0]} 2"}
+
+    def test_grades_of_the_same_text(self) -> None:
+        data = Dataset.from_dict(
+            {
+                "question": [text for text in QUERY for _ in range(3)],
+                "answer": [f"{text} {k}" for text in FIRST for k in range(3)],
+                "score": [1.0, 0.3, 0.2] * N,
+            }
+        )
+        kinds = [conversion.to for conversion in all_of(data).conversions]
+        assert kinds == [("triplet", "none"), ("n-tuple", "scores"), ("pair", "none")]
+        assert self.check(data, 0)["negative"][0] == f"{FIRST[0]} 2"
+        assert self.check(data, 1)["label"][0] == [1.0, 0.3, 0.2]
+        assert len(all_of(data, model_type="CrossEncoder").conversions) == 3
+        lists = self.check(data, 1, model_type="CrossEncoder")
+        assert lists.column_names == ["anchor", "documents", "label"]
+
+    def test_grades_on_another_scale(self) -> None:
+        data = Dataset.from_dict({**PAIR, "score": [5 * row / (N - 1) for row in range(N)]})
+        assert max(self.check(data, 0)["score"]) == 1.0
+
+    def test_distinct_pairs_make_no_lists(self) -> None:
+        data = Dataset.from_dict({**PAIR, "score": [row / (N - 1) for row in range(N)]})
+        assert [conversion.to for conversion in all_of(data).conversions] == [("pair", "none")]
+
+    def test_lists_become_columns(self) -> None:
+        data = Dataset.from_dict({**LISTS, "scores": scores(0.9, 0.3, 0.1)})
+        assert not all_of(data)
+        converted = self.check(data, 0)
+        assert converted.column_names == ["query", "document_1", "document_2", "document_3", "scores"]
+        assert not any(step.call == "split_lists" for each in all_of(data, model_type="CrossEncoder").conversions
+                       for step in each.steps)  # fmt: skip
+
+    def test_columns_become_lists(self) -> None:
+        converted = self.check(Dataset.from_dict(TUPLE), 0, model_type="CrossEncoder")
+        assert converted[0]["documents"] == [FIRST[0], SECOND[0], THIRD[0]]
+        assert converted[0]["labels"] == [1.0, 0.0, 0.0]
+
+    def test_positives_become_mined_hard_negatives(self, static_model: SentenceTransformer) -> None:
+        data = Dataset.from_dict(POSITIVES)
+        (conversion,) = all_of(data).conversions
+        assert conversion.to == ("n-tuple", "none")
+        assert not conversion.steps
+        mined = run(conversion.code, dataset=data, model=static_model)["dataset"]
+        assert set(conversion.losses) <= {suggestion.loss for suggestion in all_of(mined)}
+        kinds = {}
+        for each in all_of(data, model_type="CrossEncoder").conversions:
+            kinds[each.to] = run(without_hub(each.code), dataset=data, local_guide=static_model)["dataset"]
+        assert kinds["pair", "binary"].column_names[-1] == "label"
+        assert detect(kinds["list", "scores"]).shape == "list"
+
+    @pytest.mark.parametrize("model_type", ["SentenceTransformer", "CrossEncoder"])
+    def test_ids_are_resolved(self, model_type: ModelType) -> None:
+        lookup = Dataset.from_dict({"id": [f"q{row}" for row in range(N)], "text": QUERY})
+        data = Dataset.from_dict(
+            {
+                "query_id": [f"q{row}" for row in range(N)],
+                "document_ids": [[f"q{(row + k) % N}" for k in range(3)] for row in range(N)],
+                "scores": scores(0.9, 0.3, 0.1),
+            }
+        )
+        found = all_of(data, model_type=model_type)
+        assert not found
+        (conversion,) = found.conversions
+        code = re.sub(r"load_dataset\(.*\)", "lookup", conversion.code)
+        resolved = run(code, dataset=data, lookup=lookup)["dataset"]
+        assert set(conversion.losses) <= {suggestion.loss for suggestion in all_of(resolved, model_type=model_type)}
+
+
+class TestScript:
+    @pytest.mark.parametrize(
+        ("content", "loss", "sampler"),
+        [
+            ("\n".join(f"{a},{b},{row % 5}.5" for row, (a, b) in enumerate(zip(QUERY, FIRST, strict=True))),
+             "SelectivePointwiseLoss", ""),
+            ("anchor,positive\n" + "\n".join(map(",".join, zip(QUERY, FIRST, strict=True))),
+             "SelectiveMultipleNegativesRankingLoss", "NO_DUPLICATES"),
+            ("text,label\n" + "\n".join(f"{text},{row % 3}" for row, text in enumerate(QUERY)),
+             "BatchAllTripletLoss", "GROUP_BY_LABEL"),
+        ],
+        ids=["graded pairs without a header", "positives", "classes"],
+    )  # fmt: skip
+    def test_it_runs_as_given(
+        self, content: str, loss: str, sampler: str, transformer_folder: Path, tmp_path: Path
+    ) -> None:
+        from selective_st.data import read_table
+
+        file = tmp_path / "data.csv"
+        file.write_text(content + "\n", encoding="utf-8")
+        best = all_of(read_table(str(file)))[0]
+        assert (best.loss, best.sampler) == (loss, sampler)
+        script = best.script(str(file), str(transformer_folder))
+        assert (f"BatchSamplers.{sampler}" if sampler else "report_to") in script
+        (tmp_path / "train.py").write_text(script, encoding="utf-8")
+        root = str(Path(__file__).parent.parent)
+        done = subprocess.run(
+            [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+            env={**os.environ, "PYTHONPATH": root, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        trained = SentenceTransformer(str(tmp_path / "output" / "model"), device="cpu")
+        assert trained.encode("a cat").shape == (DIMENSION,)
+
+    def test_names_cannot_break_out(self) -> None:
+        script = suggested(SENTENCE_ROWS[0])[0].script('a"\n"""b.csv', 'm"""\\\nimport os')
+        tree = ast.parse(script)
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+        assert 'a"\n"""b.csv' in [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+
+
+class TestCreateLoss:
+    def test_the_best(self, static_model: SentenceTransformer) -> None:
+        data = Dataset.from_dict(DATA["pair", "similarity", ""])
+        loss = create_loss(static_model, data, focus="0.7:0.9")
+        assert type(loss).__name__ == "SelectivePointwiseLoss"
+        assert loss.link == links.score_region(0.7, 0.9)
+        assert loss.model is static_model
+
+    def test_by_name(self, static_model: SentenceTransformer) -> None:
+        data = DATA["pair", "similarity", ""]
+        assert type(create_loss(static_model, data, loss="CoSENTLoss")).__name__ == "CoSENTLoss"
+
+    def test_classes_are_counted(self, static_model: SentenceTransformer) -> None:
+        data = {**PAIR, "label": [row % 3 + 1 for row in range(N)]}
+        found = create_loss(static_model, data, loss="SoftmaxLoss")
+        assert found.classifier.out_features == 4, "classes count from 0"
+        probabilities = DATA["pair", "class probabilities", ""]
+        assert create_loss(static_model, Dataset.from_dict(probabilities)).classifier.out_features == 3
+
+    def test_a_dict_for_several_datasets(self, static_model: SentenceTransformer) -> None:
+        data = DatasetDict(
+            {"sts": Dataset.from_dict(DATA["pair", "similarity", ""]), "nli": Dataset.from_dict(TRIPLET)}
+        )
+        found = create_loss(static_model, data)
+        assert {name: type(loss).__name__ for name, loss in found.items()} == {
+            "sts": "SelectivePointwiseLoss", "nli": "SelectiveMultipleNegativesRankingLoss",
+        }  # fmt: skip
+
+    def test_steps_that_are_needed_are_shown_and_mend_it(self, static_model: SentenceTransformer) -> None:
+        data = Dataset.from_dict({**PAIR, "score": [5 * row / (N - 1) for row in range(N)]})
+        with pytest.raises(DataError, match="must be changed first") as error:
+            create_loss(static_model, data)
+        lines = [line.strip() for line in str(error.value).splitlines()[1:]]
+        ready = run("\n".join(lines), dataset=data)["dataset"]
+        assert type(create_loss(static_model, ready)).__name__ == "SelectivePointwiseLoss"
+
+    def test_a_loss_that_does_not_suit(self, static_model: SentenceTransformer) -> None:
+        with pytest.raises(DataError, match=r"TripletLoss is for .*negative.*; losses that suit: SelectivePointwise"):
+            create_loss(static_model, DATA["pair", "similarity", ""], loss="TripletLoss")
+        with pytest.raises(DataError, match="class_to_triplets"):
+            create_loss(static_model, DATA["single", "class", ""], loss="TripletLoss")
+
+    def test_an_unknown_loss(self, static_model: SentenceTransformer) -> None:
+        with pytest.raises(ValueError, match=r"Did you mean .*CoSENTLoss"):
+            create_loss(static_model, DATA["pair", "similarity", ""], loss="CosentLos")
+        with pytest.raises(TypeError, match="name of a loss"):
+            create_loss(static_model, DATA["pair", "similarity", ""], loss=nn.Identity())  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("name", ["MatryoshkaLoss", "GlobalOrthogonalRegularizationLoss"])
+    def test_modifiers_and_regularizers(self, name: str, static_model: SentenceTransformer) -> None:
+        with pytest.raises(DataError, match=r"create_loss\(model, dataset\)"):
+            create_loss(static_model, DATA["pair", "similarity", ""], loss=name)
+
+    def test_what_is_not_clear(self, static_model: SentenceTransformer) -> None:
+        data = {**PAIR, "label": [row % 6 for row in range(N)]}
+        assert detect(data).certainty == "unclear"
+        with pytest.raises(DataError, match=r"not clear.*name the loss") as error:
+            create_loss(static_model, data)
+        assert "SoftmaxLoss" in str(error.value)
+        loss = create_loss(static_model, data, loss="SoftmaxLoss")
+        assert loss.classifier.out_features == 6
+        assert type(create_loss(static_model, data, loss="CoSENTLoss")).__name__ == "CoSENTLoss"
+
+    def test_another_model(self) -> None:
+        with pytest.raises(TypeError, match="model must be"):
+            create_loss(nn.Linear(2, 2), PAIR)
+
+    def test_a_guide_is_given_to_build(self, transformer_model: SentenceTransformer) -> None:
+        suggestion = next(each for each in all_of(POSITIVES) if each.loss == "GISTEmbedLoss")
+        loss = suggestion.build(transformer_model, guide=transformer_model)
+        assert loss.get_submodule("guide") is transformer_model
+
+
+class TestWords:
+    def test_a_report_can_be_read(self) -> None:
+        text = str(all_of(DATA["single", "class", ""]))
+        assert "1. BatchAllTripletLoss" in text
+        assert "dataset = class_to_triplets(dataset)" in text
+        assert "No loss to suggest" in str(all_of({**LISTS, "scores": scores(0.9, 0.3, 0.1)}))
+
+    def test_a_third_partys_loss_is_suggested_and_built(self, static_model: SentenceTransformer) -> None:
+        catalog.register_loss(
+            "tests.loss_of_another.ScaledLoss", formats=[("pair", "class")], why="stands for another's",
+            arguments=(("scale", "[2, 3]"),),
+        )  # fmt: skip
+        try:
+            found = {each.loss: each for each in all_of(DATA["pair", "class", ""])}
+            module = ModuleType("tests.loss_of_another")
+            module.ScaledLoss = type(  # type: ignore[attr-defined]
+                "ScaledLoss", (nn.Module,), {"__init__": lambda self, model, scale: setattr(self, "scale", scale)}
+            )
+            sys.modules[module.__name__] = module
+            assert found["ScaledLoss"].build(static_model).scale == [2, 3]
+            assert "from tests.loss_of_another import ScaledLoss" in found["ScaledLoss"].code
+            assert run(found["ScaledLoss"].code, model=static_model)["loss"].scale == [2, 3]
+        finally:
+            catalog.unregister_loss("ScaledLoss")
+            sys.modules.pop("tests.loss_of_another", None)
+
+    def test_only_known_code_is_evaluated(self, static_model: SentenceTransformer) -> None:
+        best = all_of(DATA["pair", "similarity", ""])[0]
+        for code in ('__import__("os")', "open", "(lambda: 1)()", "model.__class__", "high_scores.__globals__"):
+            bad = replace(best, expression=f"SelectivePointwiseLoss(model, link={code})")
+            with pytest.raises(DataError, match="not known here"):
+                bad.build(static_model)
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, selective_st.registry.suggestion\n"
+        "print([name for name in ('torch', 'datasets', 'pandas', 'sentence_transformers') if name in sys.modules])"
+    )
+    root = str(Path(__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout.strip() == "[]"
