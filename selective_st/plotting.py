@@ -1,29 +1,67 @@
-"""Pictures: a link with its sensitivity and its loss, and a model's error by score bin."""
+"""Pictures: links, a model's scores against gold, its error by score, and ranking against calibration.
+
+They need matplotlib: `pip install "selective-st[plot]"`. Lines are told apart by lightness and style as well as by
+colour, for grey print and for colour-blind readers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
+import numpy as np
 import torch
-from matplotlib.figure import Figure
 
+from selective_st.evaluation._checks import TIE, Floats, checked_pair
 from selective_st.links import Link
 
-__all__ = ["plot_error_by_score_bin", "plot_links"]
+try:
+    import matplotlib
+    from matplotlib.figure import Figure
+except ImportError as error:
+    raise ImportError(
+        f'Pictures need matplotlib, which could not be imported ({error}): pip install "selective-st[plot]"'
+    ) from error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "FrontierPoint",
+    "plot_error_by_score_bin",
+    "plot_frontier",
+    "plot_links",
+    "plot_scores_against_gold",
+]
 
 # Told apart in grey print and by colour-blind readers: the colours differ in lightness, and so do the line styles.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#7b3294", "#555555")
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_REGION = "#faf3d3"
+_MANY = 2000  # points, from which their density is drawn instead
+_FEWEST = 5  # pairs in a bin, for its quantiles to say anything
+_SMALL = 9
+_ERRORS = {"rmse": "root mean squared error", "bias": "bias: predicted - gold"}
 
 
-def _figure(columns: int, width: float, height: float) -> Figure:
+def _figure(panels: int, columns: int, width: float, height: float, *, share: bool = False) -> Figure:
+    """A figure of panels of that size in inches, in rows of so many columns."""
+    columns = min(panels, columns)
+    rows = -(-panels // columns)
     with matplotlib.rc_context({"font.size": 10}):
-        figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-        figure.subplots(1, columns, squeeze=False)
+        figure = Figure(figsize=(width * columns, height * rows), dpi=200, layout="constrained")
+        figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    for axes in figure.axes[panels:]:
+        axes.remove()
     return figure
+
+
+def _check_count(owner: str, name: str, count: int, what: str) -> None:
+    if not 0 < count <= len(_COLOURS):
+        raise ValueError(f"{owner}: {name} must hold 1 to {len(_COLOURS)} {what}, got {count}.")
 
 
 def plot_links(
@@ -32,6 +70,7 @@ def plot_links(
     *,
     score_range: tuple[float, float] = (0.0, 1.0),
     targets: Sequence[float] = (0.2, 0.9),
+    columns: int = 3,
 ) -> Path:
     """Draw links side by side: the values h, the sensitivities h', and the losses around target scores.
 
@@ -40,6 +79,7 @@ def plot_links(
         path: The picture to write; its ending chooses the format.
         score_range: The scores to show.
         targets: Target scores whose loss is drawn.
+        columns: How many of the three panels stand side by side.
 
     Returns:
         The path written.
@@ -47,25 +87,27 @@ def plot_links(
     Raises:
         ValueError: If there is no link, or more than can be told apart.
     """
-    if not 0 < len(links) <= len(_COLOURS):
-        raise ValueError(f"plot_links: links must hold 1 to {len(_COLOURS)} links, got {len(links)}.")
-    figure = _figure(3, 11, 3.4)
+    _check_count("plot_links", "links", len(links), "links")
+    figure = _figure(3, columns, 3.7, 3.4)
     scores = torch.linspace(*score_range, 401, dtype=torch.float64)
     value_axes, sensitivity_axes, loss_axes = figure.axes
+    height = 0.0
     with torch.no_grad():
         for (name, link), colour, style in zip(links.items(), _COLOURS, _STYLES, strict=False):
             line: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8}
             value_axes.plot(scores, link(scores), label=name, **line)
             sensitivity_axes.plot(scores, link.sensitivity(scores), **line)
             for target in targets:
-                loss_axes.plot(scores, link.divergence(scores, torch.tensor(target, dtype=torch.float64)), **line)
+                losses = link.divergence(scores, torch.tensor(target, dtype=torch.float64))
+                height = max(height, float(losses.quantile(0.75)))
+                loss_axes.plot(scores, losses, **line)
     for target in targets:
         loss_axes.axvline(target, color="#bbbbbb", linewidth=0.8, zorder=0)
     value_axes.set(title="link h: the gradient's scale", xlabel="score")
-    sensitivity_axes.set(title="sensitivity h': what matters", xlabel="score")
-    shown = " and ".join(f"{target:g}" for target in targets)
-    loss_axes.set(title=f"loss around the targets {shown}", xlabel="predicted score", ylim=(0, 0.25))
-    value_axes.legend(frameon=False, fontsize=9)
+    sensitivity_axes.set(title="sensitivity h': what matters", xlabel="score", ylim=(0, None))
+    shown = ", ".join(f"{target:g}" for target in targets)
+    loss_axes.set(title=f"loss around {shown}", xlabel="predicted score", ylim=(0, height or None))
+    value_axes.legend(frameon=False, fontsize=_SMALL)
     return _write(figure, path)
 
 
@@ -74,6 +116,8 @@ def plot_error_by_score_bin(
     path: str | Path,
     *,
     regions: Sequence[tuple[float, float]] = (),
+    metrics: Sequence[str] = ("rmse", "bias"),
+    columns: int = 2,
 ) -> Path:
     """Draw the error of one or more models in bins of the gold score.
 
@@ -81,39 +125,240 @@ def plot_error_by_score_bin(
         errors: For each model, the rows of `selective_st.evaluation.error_by_score_bin`.
         path: The picture to write; its ending chooses the format.
         regions: Score regions to shade: those that matter.
+        metrics: Which panels to draw: `rmse`, `bias`.
+        columns: How many panels stand side by side.
 
     Returns:
         The path written.
 
     Raises:
-        ValueError: If there is no model, or more than can be told apart.
+        ValueError: If there is no model, or more than can be told apart, or a metric is not known.
     """
-    if not 0 < len(errors) <= len(_COLOURS):
-        raise ValueError(f"plot_error_by_score_bin: errors must hold 1 to {len(_COLOURS)} models, got {len(errors)}.")
-    figure = _figure(2, 10, 3.8)
-    for axes, metric, title in zip(
-        figure.axes, ("rmse", "bias"), ("root mean squared error", "bias: predicted - gold"), strict=True
-    ):
-        for low, high in regions:
-            axes.axvspan(low, high, color="#f2e6b1", zorder=0, label="the scores that matter")
-        for (name, rows), colour, style in zip(errors.items(), _COLOURS, _STYLES, strict=False):
-            centres = [(row["low"] + row["high"]) / 2 for row in rows]
+    _check_count("plot_error_by_score_bin", "errors", len(errors), "models")
+    if not metrics or not set(metrics) <= set(_ERRORS):
+        raise ValueError(
+            f"plot_error_by_score_bin: metrics must be of {', '.join(_ERRORS)}, got {', '.join(metrics) or 'none'}."
+        )
+    figure = _figure(len(metrics), columns, 5, 3.8)
+    edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")] or [0.0, 1.0]
+    for axes, metric in zip(figure.axes, metrics, strict=True):
+        _shade(axes, regions)
+        for (name, rows), colour, style, marker in zip(errors.items(), _COLOURS, _STYLES, _MARKERS, strict=False):
             axes.plot(
-                centres,
+                [(row["low"] + row["high"]) / 2 for row in rows],
                 [row[metric] for row in rows],
                 label=name,
                 color=colour,
                 linestyle=style,
-                marker="o",
-                markersize=3,
+                marker=marker,
+                markersize=4,
             )
         if metric == "bias":
-            axes.axhline(0, color="#999999", linewidth=0.8)
-        axes.set(title=title, xlabel="gold score", xlim=(0, 1))
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+            axes.axhline(0, color="#777777", linewidth=0.8)
+        axes.set(title=_ERRORS[metric], xlabel="gold score", xlim=(min(edges), max(edges)))
+    _legend_below(figure)
     return _write(figure, path)
+
+
+def plot_scores_against_gold(
+    gold: Sequence[float],
+    predicted: Mapping[str, Sequence[float]],
+    path: str | Path,
+    *,
+    bins: int = 10,
+    score_range: tuple[float, float] = (0.0, 1.0),
+    predicted_range: tuple[float, float] | None = None,
+    regions: Sequence[tuple[float, float]] = (),
+    columns: int = 3,
+) -> Path:
+    """Draw the predicted scores of one or more models against the gold scores, a panel for each.
+
+    In bins of the gold score, the median of the predicted scores and the bands that hold their middle 50 % and 90 %;
+    behind these the pairs themselves, or where they are many, their density. On the diagonal predicted equals gold.
+
+    Args:
+        gold: Gold scores.
+        predicted: For each model its predicted scores, as many; for example before and after training.
+        path: The picture to write; its ending chooses the format.
+        bins: How many bins.
+        score_range: The range of gold scores to cut into bins. Pairs outside it are drawn, but in no bin.
+        predicted_range: The predicted scores to show. Default: all, and at least those of `score_range`.
+        regions: Score regions to shade: those that matter.
+        columns: How many panels stand side by side.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If there is no model, or more than five, or the scores differ in length or are not finite.
+    """
+    _check_count("plot_scores_against_gold", "predicted", len(predicted), "models")
+    panels = {name: checked_pair(gold, scores) for name, scores in predicted.items()}
+    figure = _figure(len(panels), columns, 5 if len(panels) == 1 else 4, 4.2, share=True)
+    for axes, (name, (gold_scores, scores)), colour in zip(figure.axes, panels.items(), _COLOURS, strict=False):
+        _shade(axes, regions)
+        if len(scores) > _MANY:
+            axes.hexbin(gold_scores, scores, gridsize=40, cmap="Greys", bins="log", linewidths=0, alpha=0.5, mincnt=1)
+        else:
+            # Gold scores mostly have few values: spread a little, the pairs are seen.
+            shaken = gold_scores + np.random.default_rng(0).normal(0, 0.006, len(scores)) * np.ptp(score_range)
+            axes.scatter(shaken, scores, s=4, color="#888888", alpha=0.35, linewidths=0, rasterized=True)
+        axes.axline((0, 0), slope=1, color="#333333", linewidth=0.9, linestyle=(0, (4, 3)), label="predicted = gold")
+        centres, quantiles = _binned_quantiles(gold_scores, scores, bins, score_range)
+        if centres.size:
+            band: dict[str, Any] = {"color": colour, "linewidth": 0}
+            axes.fill_between(centres, quantiles[0], quantiles[4], alpha=0.18, label="middle 90 %", **band)
+            axes.fill_between(centres, quantiles[1], quantiles[3], alpha=0.35, label="middle 50 %", **band)
+            axes.plot(centres, quantiles[2], color=colour, linewidth=2, marker="o", markersize=4, label="median")
+        axes.set(title=name, xlabel="gold score", ylabel="predicted score")
+        axes.label_outer()
+    # The scores' range is what a reader compares, so that the panels share it.
+    if predicted_range is None:
+        every = np.concatenate([scores for _, scores in panels.values()])
+        predicted_range = min(float(every.min()), score_range[0]), max(float(every.max()), score_range[1])
+    low, high = predicted_range
+    figure.axes[0].set(xlim=(score_range[0] - 0.02, score_range[1] + 0.02), ylim=(low - 0.02, high + 0.02))
+    _legend_below(figure, 2 if len(panels) == 1 else 5)
+    return _write(figure, path)
+
+
+def _binned_quantiles(
+    gold: Floats, scores: Floats, bins: int, score_range: tuple[float, float]
+) -> tuple[Floats, Floats]:
+    """The centres of the bins that hold enough pairs, and the five quantiles of the scores in each."""
+    edges = np.linspace(*score_range, bins + 1)
+    place = np.searchsorted(edges, gold + TIE, side="right") - 1
+    place[np.abs(gold - edges[-1]) <= TIE] = bins - 1  # the last bin has its upper end
+    centres, quantiles = [], []
+    for number in range(bins):
+        inside = scores[place == number]
+        if len(inside) >= _FEWEST:
+            centres.append((edges[number] + edges[number + 1]) / 2)
+            quantiles.append(np.quantile(inside, (0.05, 0.25, 0.5, 0.75, 0.95)))
+    return np.array(centres), np.array(quantiles).reshape(len(centres), 5).T
+
+
+@dataclass(frozen=True)
+class FrontierPoint:
+    """A model or a setting on the picture of ranking against calibration.
+
+    Attributes:
+        label: What to write beside it; empty for nothing.
+        ranking: A metric of the ranking, larger is better.
+        calibration: An error of the scores, smaller is better.
+        ranking_interval: Half the width of its 95 % interval; 0 for none.
+        calibration_interval: Half the width of its 95 % interval; 0 for none.
+        family: Points of one family share a colour and a marker, and a line joins them in the order given.
+    """
+
+    label: str
+    ranking: float
+    calibration: float
+    ranking_interval: float = 0.0
+    calibration_interval: float = 0.0
+    family: str = ""
+
+
+def plot_frontier(
+    points: Sequence[FrontierPoint],
+    path: str | Path,
+    *,
+    ranking: str = "recall@10",
+    calibration: str = "error of the top scores",
+    title: str = "",
+) -> Path:
+    """Draw ranking against calibration: where a model gains in one, what does it pay in the other?
+
+    Args:
+        points: The models or settings.
+        path: The picture to write; its ending chooses the format.
+        ranking: What the ranking is measured by.
+        calibration: What the calibration is measured by.
+        title: A title.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If there is no point, or there are more families than can be told apart.
+
+    Example:
+        >>> points = [FrontierPoint("MSE", 0.52, 0.07), FrontierPoint("KL", 0.58, 0.13, ranking_interval=0.01)]
+        >>> plot_frontier(points, "frontier.png")                                                 # doctest: +SKIP
+        PosixPath('frontier.png')
+    """
+    families = list(dict.fromkeys(point.family for point in points))
+    if not points or len(families) > len(_MARKERS):
+        raise ValueError(
+            f"plot_frontier: points must hold at least one point, of 1 to {len(_MARKERS)} families; got {len(points)} "
+            f"of {len(families)}."
+        )
+    figure = _figure(1, 1, 6.4, 4.6)
+    axes = figure.axes[0]
+    for number, family in enumerate(families):
+        members = [point for point in points if point.family == family]
+        colour = _COLOURS[number % len(_COLOURS)]
+        axes.errorbar(
+            [point.calibration for point in members],
+            [point.ranking for point in members],
+            xerr=[point.calibration_interval for point in members],
+            yerr=[point.ranking_interval for point in members],
+            label=family,
+            color=colour,
+            marker=_MARKERS[number],
+            linestyle=_STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none",
+            linewidth=1.2,
+            elinewidth=0.9,
+            capsize=2,
+            markersize=6,
+        )
+    axes.margins(x=0.16, y=0.12)
+    axes.invert_xaxis()  # better is right, and up
+    for point in points:
+        # A label stands on the inner side, where there is room for it.
+        right = point.calibration > float(np.mean(axes.get_xlim()))
+        axes.annotate(
+            point.label,
+            (point.calibration, point.ranking),
+            xytext=(7 if right else -7, 6),
+            textcoords="offset points",
+            fontsize=_SMALL,
+            ha="left" if right else "right",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+        )
+    axes.set(xlabel=f"{calibration} (smaller is better →)", ylabel=f"{ranking} (larger is better →)", title=title)
+    if any(families):
+        _legend_below(figure, 2)
+    return _write(figure, path)
+
+
+def _shade(axes: Axes, regions: Sequence[tuple[float, float]]) -> None:
+    for low, high in regions:
+        # Light, so that bands over it keep their shades in grey; the dotted ends are seen in any print.
+        axes.axvspan(
+            low, high, facecolor=_REGION, edgecolor="#8a7a2f", linestyle=":", zorder=0, label="the scores that matter"
+        )
+
+
+def _legend_below(figure: Figure, columns: int = 3) -> None:
+    """One legend for all panels, below them."""
+    unique: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        for label, handle in zip(labels, handles, strict=True):
+            if label:
+                unique.setdefault(label, handle)
+    # In points: what a handle takes, and a letter of that size.
+    widest = 45 + 0.6 * _SMALL * max(map(len, unique), default=0)
+    fitting = max(1, int(72 * figure.get_figwidth() / widest))
+    figure.legend(
+        unique.values(),
+        unique.keys(),
+        loc="outside lower center",
+        ncols=min(columns, fitting, max(1, len(unique))),
+        frameon=False,
+        fontsize=_SMALL,
+    )
 
 
 def _write(figure: Figure, path: str | Path) -> Path:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from datasets import Dataset
-from sentence_transformers import SentenceTransformer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sklearn.metrics import fbeta_score, precision_score, recall_score
 
-from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, ranking_metrics, region_metrics
+from selective_st.evaluation import (
+    ScoreRegionEvaluator,
+    ScoreThreshold,
+    choose_threshold,
+    error_by_score_bin,
+    load_threshold,
+    ranking_metrics,
+    region_metrics,
+    remember_threshold,
+    store_threshold,
+)
 
 GOLD = [0.0, 0.2, 0.8, 0.95, 1.0]
 PREDICTED = [0.1, 0.6, 0.5, 0.9, 0.7]
@@ -199,3 +215,160 @@ class TestEvaluator:
             ScoreRegionEvaluator(["a"], ["b", "c"], [1.0])
         with pytest.raises(ValueError, match="non-empty"):
             ScoreRegionEvaluator([], [], [])
+
+    def test_bins_quantiles_and_decisions(
+        self, data: tuple[list[str], list[str], list[float]], static_model: SentenceTransformer
+    ) -> None:
+        evaluator = ScoreRegionEvaluator(*data, bins=4, threshold=0.5)
+        metrics = evaluator(static_model)
+        predicted = evaluator.predict(static_model)
+        for row in error_by_score_bin(data[2], predicted, bins=4):  # type: ignore[arg-type]
+            for name in ("rmse", "bias", "count"):
+                assert metrics[f"{name}_bin_{row['low']:g}_{row['high']:g}"] == pytest.approx(row[name], nan_ok=True)
+        sought = np.array(data[2]) >= 0.95 - 1e-9
+        assert metrics["recall_ge_0.95"] == pytest.approx(recall_score(sought, predicted >= 0.5))
+        assert metrics["precision_ge_0.95"] == pytest.approx(precision_score(sought, predicted >= 0.5, zero_division=0))
+        assert metrics["threshold_ge_0.95"] == 0.5
+        assert metrics["q5"] <= metrics["q50"] <= metrics["q95"]
+        assert evaluator.get_config_dict()["threshold"] == 0.5
+        stored = static_model.model_card_data.eval_results_dict[evaluator]
+        assert "q50" in stored
+        assert not any("_bin_" in name for name in stored)
+
+    def test_threshold_from_a_validation_split(
+        self, data: tuple[list[str], list[str], list[float]], static_model: SentenceTransformer
+    ) -> None:
+        validation = ScoreRegionEvaluator(*(column[:32] for column in data), name="dev")
+        evaluator = ScoreRegionEvaluator(
+            *(column[32:] for column in data), threshold_from=validation, threshold_gold=0.8, threshold_metric="f0.5"
+        )
+        assert "f1_ge_0.8" in evaluator.metric_names
+        assert math.isnan(evaluator.metrics(evaluator.scores)["f1_ge_0.8"])
+        metrics = evaluator(static_model)
+        expected = choose_threshold(
+            data[2][:32], validation.predict(static_model), 0.8, "f0.5", chosen_on="dev"  # type: ignore[arg-type]
+        )  # fmt: skip
+        assert evaluator.threshold == expected
+        assert metrics["threshold_ge_0.8"] == expected.value
+        assert not math.isnan(metrics["f1_ge_0.8"])
+        low = ScoreRegionEvaluator(*data, at_least=(), at_most=(0.2,), threshold=0.4)
+        assert "recall_le_0.2" in low.metric_names
+
+    def test_cross_encoders_score_pairs_themselves(
+        self, data: tuple[list[str], list[str], list[float]], transformer_folder: Path
+    ) -> None:
+        model = CrossEncoder(str(transformer_folder), num_labels=1, device="cpu")
+        scores = ScoreRegionEvaluator(*data).predict(model)
+        assert scores == pytest.approx(model.predict(list(zip(*data[:2], strict=True))), abs=1e-5)
+
+    def test_thresholds_refused(self, data: tuple[list[str], list[str], list[float]]) -> None:
+        with pytest.raises(ValueError, match="either threshold or threshold_from"):
+            ScoreRegionEvaluator(*data, threshold=0.5, threshold_from=ScoreRegionEvaluator(*data))
+        with pytest.raises(ValueError, match=r"for example threshold_gold=0.9"):
+            ScoreRegionEvaluator(*data, at_least=(), threshold=0.5)
+        with pytest.raises(ValueError, match="threshold must be a finite number"):
+            ScoreRegionEvaluator(*data, threshold=math.nan)
+        with pytest.raises(ValueError, match="main_metric must be one of"):
+            ScoreRegionEvaluator(*data, main_metric="spread")
+
+
+class TestSqueeze:
+    def test_quantiles_and_spread(self) -> None:
+        gold = np.linspace(0, 1, 101)
+        metrics = region_metrics(gold, 0.4 + 0.3 * gold)  # type: ignore[arg-type]
+        assert metrics["spread"] == pytest.approx(0.3)
+        assert [metrics[f"q{level}"] for level in (5, 25, 50, 75, 95)] == pytest.approx(
+            [0.415, 0.475, 0.55, 0.625, 0.685]
+        )
+        assert math.isnan(region_metrics([0.5, 0.5], [0.1, 0.9])["spread"])
+
+
+class TestThreshold:
+    def test_by_hand(self) -> None:
+        gold, predicted = [1.0, 1.0, 0.5, 0.0], [0.9, 0.6, 0.7, 0.1]
+        threshold = choose_threshold(gold, predicted, 0.95, chosen_on="dev")
+        assert threshold.value == pytest.approx((0.6 + 0.1) / 2)  # finds three, two rightly
+        assert threshold.metric_value == pytest.approx(0.8)
+        assert (threshold.pairs, threshold.positives, threshold.suffix) == (4, 2, "ge_0.95")
+        assert "predicted >= 0.350 for gold >= 0.95: the highest F1 on dev, 0.800" in str(threshold)
+        precise = choose_threshold(gold, predicted, 0.95, "f0.5")
+        assert precise.value == pytest.approx(0.8)
+        low = choose_threshold(gold, predicted, gold_at_most=0.5)
+        assert low.value == pytest.approx((0.7 + 0.9) / 2)
+        assert low.is_found([0.8, 0.81]).tolist() == [True, False]
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 8)), min_size=2, max_size=30),
+        st.sampled_from(["f1", "f0.5", "f2"]),
+        st.booleans(),
+    )
+    def test_no_other_threshold_is_better(self, rows: list[tuple[float, int]], metric: str, low: bool) -> None:
+        gold, predicted = [row[0] for row in rows], [row[1] / 8 for row in rows]
+        limit = {"gold_at_most": 0.0} if low else {"gold_at_least": 1.0}
+        sought = np.array(gold) <= 0 if low else np.array(gold) >= 1
+        if sought.all() or not sought.any():
+            with pytest.raises(ValueError, match="there is nothing to choose"):
+                choose_threshold(gold, predicted, metric=metric, **limit)
+            return
+        found = choose_threshold(gold, predicted, metric=metric, **limit)
+        beta = float(metric[1:])
+        best = max(
+            fbeta_score(sought, np.array(predicted) <= cut if low else np.array(predicted) >= cut, beta=beta)
+            for cut in predicted
+        )
+        taken = found.is_found(predicted)
+        assert fbeta_score(sought, taken, beta=beta) == pytest.approx(best)
+        assert found.metric_value == pytest.approx(best)
+        # The tied go one way, and the order of the rows does not matter.
+        assert all(len({bool(taken[i]) for i, score in enumerate(predicted) if score == cut}) == 1 for cut in predicted)
+        assert choose_threshold(gold[::-1], predicted[::-1], metric=metric, **limit) == found
+        # Rounding moves no pair across, unless the threshold has no neighbour on that side.
+        if not taken.all():
+            assert (found.is_found(np.array(predicted) + 1e-7) == taken).all()
+            assert (found.is_found(np.array(predicted) - 1e-7) == taken).all()
+
+    def test_metrics_where_nothing_is_found_or_sought(self) -> None:
+        metrics = region_metrics([1.0, 0.0], [0.4, 0.3], thresholds=[ScoreThreshold(0.9, 0.95)])
+        assert [metrics[f"{name}_ge_0.95"] for name in ("precision", "recall", "f1")] == [0, 0, 0]
+        metrics = region_metrics([0.1, 0.0], [0.4, 0.3], thresholds=[ScoreThreshold(0.35, 0.95)])
+        assert math.isnan(metrics["f1_ge_0.95"])
+
+    def test_refused(self) -> None:
+        with pytest.raises(ValueError, match="either gold_at_least or gold_at_most"):
+            choose_threshold([1, 0], [0.1, 0.2])
+        with pytest.raises(ValueError, match=r"metric must be one of f1, f0\.5, f2, got 'accuracy'"):
+            choose_threshold([1, 0], [0.1, 0.2], 1.0, "accuracy")
+        with pytest.raises(ValueError, match=r"no pair of dev has gold at least 0\.9"):
+            choose_threshold([0.5, 0.1], [0.1, 0.2], 0.9, chosen_on="dev")
+        for config in ({"value": "high", "gold": 1}, {"value": 0.5}, [1], {"value": 0.5, "gold": 1, "side": "left"}):
+            with pytest.raises(ValueError, match="is not the config of a score threshold"):
+                ScoreThreshold.from_dict(config)
+
+    def test_is_saved_and_loaded_with_the_model(
+        self, pair_dataset: Dataset, static_model: SentenceTransformer, tmp_path: Path
+    ) -> None:
+        columns = [list(pair_dataset[name]) for name in ("sentence1", "sentence2", "score")]
+        threshold = store_threshold(static_model, ScoreRegionEvaluator(*columns, name="dev"), gold=0.8)
+        assert load_threshold(static_model) == threshold
+        for name, model in (
+            ("model", static_model),
+            ("copy", copy.deepcopy(static_model)),
+            ("pickled", pickle.loads(pickle.dumps(static_model))),
+        ):
+            model.save_pretrained(str(tmp_path / name))
+            assert load_threshold(tmp_path / name) == threshold
+        config = json.loads((tmp_path / "model" / "config_sentence_transformers.json").read_text(encoding="utf-8"))
+        assert config["model_type"] == "SentenceTransformer"
+        loaded = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+        assert np.allclose(loaded.encode("a man"), static_model.encode("a man"))
+        # What was loaded may be trained on: it does not carry the threshold of the old weights.
+        loaded.save_pretrained(str(tmp_path / "again"))
+        assert load_threshold(str(tmp_path / "again")) is None
+        remember_threshold(static_model, None)
+        static_model.save_pretrained(str(tmp_path / "forgotten"))
+        assert load_threshold(static_model) is None
+        assert load_threshold(tmp_path / "forgotten") is None
+
+    def test_a_folder_without_a_config(self, tmp_path: Path) -> None:
+        assert load_threshold(tmp_path) is None

@@ -1,0 +1,514 @@
+"""The evaluators: they ask a model, and report the metrics to the trainer, a CSV file and the model's card."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sentence_transformers.base.evaluation import BaseEvaluator
+
+from selective_st._validation import finite_number
+from selective_st.evaluation._checks import Floats, checked_scores
+from selective_st.evaluation.metrics import checked_cutoffs, list_metrics, ranking_metrics, region_metrics
+from selective_st.evaluation.scoring import predict_scores
+from selective_st.evaluation.thresholds import (
+    ScoreThreshold,
+    Side,
+    choose_threshold,
+    decision_metrics,
+    remember_threshold,
+)
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
+
+    PairModel = SentenceTransformer | SparseEncoder | CrossEncoder
+
+# What has no better end, and so cannot choose a checkpoint.
+_NO_BETTER_END = ("bias", "count", "questions", "lists", "threshold", "spread", "q5", "q25", "q50", "q75", "q95")
+
+
+def _check_main_metric(owner: str, main_metric: str, names: Sequence[str]) -> None:
+    allowed = [name for name in names if name.split("_")[0] not in _NO_BETTER_END]
+    if main_metric not in allowed:
+        raise ValueError(f"{owner}: main_metric must be one of {', '.join(allowed)}, got {main_metric!r}.")
+
+
+def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
+    """Append a row to a CSV file; its header is written with the first row."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, file_name)
+    is_new = not os.path.isfile(path)
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if is_new:
+            writer.writerow(row)
+        writer.writerow(row.values())
+
+
+class ScoreRegionEvaluator(BaseEvaluator):
+    """Evaluate a model on graded sentence pairs, by the score regions that matter.
+
+    Works like `EmbeddingSimilarityEvaluator`: pass it to a trainer, or call it with a model. The model's own similarity
+    function scores the pairs; a cross encoder scores them itself.
+
+    Args:
+        sentences1: The first sentence of each pair.
+        sentences2: The second sentence of each pair.
+        scores: The gold scores, on the scale of the similarity (for cosine usually [0, 1]).
+        at_least: Thresholds of the average precision of pairs with gold >= t. See `region_metrics`.
+        at_most: Thresholds of the average precision of pairs with gold <= t.
+        regions: Gold regions (low, high) whose error, bias and rank correlation are reported.
+        main_metric: The metric that selects the best checkpoint. Default: the average precision of the highest
+            `at_least`, or else of the lowest `at_most`, or else `spearman`.
+        batch_size: The batch size of encoding.
+        name: A name for the data set, put before each metric's name.
+        show_progress_bar: Whether encoding shows a progress bar.
+        write_csv: Whether to append the metrics to a CSV file where the trainer gives an output path.
+        groups: For each question the rows of its candidates; then the metrics of `ranking_metrics` are reported too.
+        positive_from: From which gold score a candidate of a question counts as positive.
+        bins: In how many equal bins of the gold score error, bias and count are reported; 0 for none. They go to the
+            log and the CSV file, not to the card.
+        bin_range: The range of gold scores to cut into bins.
+        threshold: A fixed threshold on predicted scores, chosen on a validation split (`choose_threshold`); then
+            precision, recall and F1 of its decisions are reported. A number decides for `threshold_gold`.
+        threshold_from: Instead of a threshold, the evaluator of a validation split, on which it is chosen anew for the
+            model each time.
+        threshold_metric: What is maximised there; see `choose_threshold`.
+        threshold_gold: The gold score that is decided for. Default: the highest `at_least`, or else the lowest
+            `at_most`; then pairs with gold <= t are to be found.
+
+    Raises:
+        ValueError: If the lists differ in length, are empty, or the scores are not finite; or if `main_metric` is not
+            one of the metrics.
+
+    Example:
+        >>> evaluator = ScoreRegionEvaluator(["a cat", "a dog"], ["a cat", "a car"], [1.0, 0.2], at_least=[0.95])
+        >>> evaluator.primary_metric
+        'ap_ge_0.95'
+        >>> results = evaluator(model)                                                            # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        sentences1: Sequence[str],
+        sentences2: Sequence[str],
+        scores: Sequence[float],
+        at_least: Sequence[float] = (0.8, 0.95),
+        at_most: Sequence[float] = (),
+        regions: Sequence[tuple[float, float]] = ((0.8, 1.0),),
+        main_metric: str | None = None,
+        batch_size: int = 64,
+        name: str = "",
+        show_progress_bar: bool = False,
+        write_csv: bool = True,
+        groups: Sequence[Sequence[int]] = (),
+        positive_from: float = 0.8,
+        bins: int = 0,
+        bin_range: tuple[float, float] = (0.0, 1.0),
+        threshold: float | ScoreThreshold | None = None,
+        threshold_from: ScoreRegionEvaluator | None = None,
+        threshold_metric: str = "f1",
+        threshold_gold: float | None = None,
+    ) -> None:
+        for argument, texts in (("sentences1", sentences1), ("sentences2", sentences2)):
+            if isinstance(texts, str):
+                raise TypeError(
+                    f"ScoreRegionEvaluator: {argument} must be a list of texts, got one text: {texts!r:.60}."
+                )
+        super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
+        if not len(sentences1) == len(sentences2) == len(scores):
+            raise ValueError(
+                "ScoreRegionEvaluator: sentences1, sentences2 and scores must have the same length, got "
+                f"{len(sentences1)}, {len(sentences2)} and {len(scores)}."
+            )
+        self.sentences1, self.sentences2 = list(sentences1), list(sentences2)
+        self.scores = checked_scores("scores", scores)
+        self.at_least, self.at_most, self.regions = tuple(at_least), tuple(at_most), tuple(regions)
+        self.groups, self.positive_from = [list(rows) for rows in groups], positive_from
+        self.bins, self.bin_range = bins, bin_range
+        if threshold is not None and threshold_from is not None:
+            raise ValueError("ScoreRegionEvaluator: give either threshold or threshold_from, not both.")
+        self.threshold_from, self.threshold_metric = threshold_from, threshold_metric
+        self._sought = threshold if isinstance(threshold, ScoreThreshold) else self._decision(threshold_gold)
+        if (threshold is not None or threshold_from is not None) and self._sought is None:
+            raise ValueError(
+                "ScoreRegionEvaluator: say which gold score the threshold decides for, for example threshold_gold=0.9."
+            )
+        self.threshold: ScoreThreshold | None = None
+        if isinstance(threshold, ScoreThreshold):
+            self.threshold = threshold
+        elif threshold is not None and self._sought is not None:
+            value = finite_number("ScoreRegionEvaluator", "threshold", threshold)
+            self.threshold = ScoreThreshold(value, self._sought.gold, self._sought.side)
+        self.batch_size = batch_size
+        self.name = name
+        self.show_progress_bar = show_progress_bar
+        self.write_csv = write_csv
+        self.csv_file = f"score_region_evaluation{'_' + name if name else ''}_results.csv"
+        # What the metrics will be called, without a model: compare the gold scores with themselves.
+        if main_metric is None:
+            main_metric = "spearman"
+            if self.at_least:
+                main_metric = f"ap_ge_{max(self.at_least):g}"
+            elif self.at_most:
+                main_metric = f"ap_le_{min(self.at_most):g}"
+        self.metric_names = list(self.metrics(self.scores))
+        _check_main_metric("ScoreRegionEvaluator", main_metric, self.metric_names)
+        self.primary_metric = f"{name}_{main_metric}" if name else main_metric
+        self.greater_is_better = not main_metric.startswith("rmse")
+
+    def _decision(self, gold: float | None) -> ScoreThreshold | None:
+        """Which gold scores a threshold decides for, as a threshold whose value says nothing."""
+        if gold is not None:
+            side: Side = "at_most" if gold in self.at_most and gold not in self.at_least else "at_least"
+            return ScoreThreshold(0.0, gold, side)
+        if self.at_least:
+            return ScoreThreshold(0.0, max(self.at_least), "at_least")
+        return ScoreThreshold(0.0, min(self.at_most), "at_most") if self.at_most else None
+
+    def metrics(self, predicted: Any) -> dict[str, float]:
+        """The metrics of scores that someone predicted.
+
+        Args:
+            predicted: One score for each pair.
+
+        Returns:
+            The metrics of `region_metrics`, and with `groups` those of `ranking_metrics`. With `threshold_from` the
+            decisions are those of the threshold chosen last, NaN before.
+        """
+        gold: Any = self.scores  # an array serves as a sequence
+        metrics = region_metrics(
+            gold,
+            predicted,
+            at_least=self.at_least,
+            at_most=self.at_most,
+            regions=self.regions,
+            bins=self.bins,
+            bin_range=self.bin_range,
+        )
+        if self._sought is not None and (self.threshold is not None or self.threshold_from is not None):
+            metrics |= decision_metrics(gold, predicted, self.threshold, self._sought.suffix)
+        if self.groups:
+            metrics |= ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
+        return metrics
+
+    def predict(self, model: PairModel) -> Floats:
+        """The model's score for each pair.
+
+        Args:
+            model: The model to ask.
+
+        Returns:
+            One score for each pair.
+        """
+        return predict_scores(
+            model,
+            self.sentences1,
+            self.sentences2,
+            batch_size=self.batch_size,
+            show_progress_bar=self.show_progress_bar,
+        )
+
+    def choose_threshold(self, model: PairModel, gold: float | None = None, metric: str = "f1") -> ScoreThreshold:
+        """Choose the threshold that is best for a model on these pairs: a validation split.
+
+        Args:
+            model: The model to ask.
+            gold: The gold score to decide for. Default: as `threshold_gold`.
+            metric: What to maximise; see `selective_st.evaluation.choose_threshold`.
+
+        Returns:
+            The threshold. `remember_threshold` has it saved with the model.
+
+        Raises:
+            ValueError: If there is no gold score to decide for, or all or none of the pairs are to be found.
+        """
+        sought = self._decision(gold)
+        if sought is None:
+            raise ValueError("ScoreRegionEvaluator: say which gold score to decide for, for example gold=0.9.")
+        return self._choose(model, sought, metric)
+
+    def _choose(self, model: PairModel, sought: ScoreThreshold, metric: str) -> ScoreThreshold:
+        limit = {f"gold_{sought.side}": sought.gold}
+        gold: Any = self.scores
+        predicted: Any = self.predict(model)
+        return choose_threshold(gold, predicted, metric=metric, chosen_on=self.name, **limit)
+
+    def __call__(  # type: ignore[override]  # narrower, as in the evaluators of Sentence Transformers
+        self, model: PairModel, output_path: str | None = None, epoch: int = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Evaluate the model; called by the trainer.
+
+        Args:
+            model: The model to evaluate.
+            output_path: Where to append the CSV file, if anywhere.
+            epoch: The epoch, for the CSV file.
+            steps: The step, for the CSV file.
+
+        Returns:
+            The metrics, each name preceded by `name`.
+        """
+        return self.report(model, self.predict(model), output_path, epoch, steps)
+
+    def report(
+        self,
+        model: PairModel,
+        predicted: Floats,
+        output_path: str | None = None,
+        epoch: int = -1,
+        steps: int = -1,
+    ) -> dict[str, float]:
+        """Report scores that the model has already predicted: to the CSV file, and to the model's card.
+
+        Args:
+            model: The model that predicted them.
+            predicted: One score for each pair, from `predict`.
+            output_path: Where to append the CSV file, if anywhere.
+            epoch: The epoch, for the CSV file.
+            steps: The step, for the CSV file.
+
+        Returns:
+            The metrics, each name preceded by `name`.
+        """
+        if self.threshold_from is not None and self._sought is not None:
+            self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric)
+        metrics = self.metrics(predicted)
+        if output_path is not None and self.write_csv:
+            _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
+        named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
+        # A card with a line for each bin would hide the rest.
+        shown = {name: value for name, value in named.items() if "_bin_" not in name}
+        self.store_metrics_in_model_card_data(model, shown, epoch, steps)
+        return named
+
+    @property
+    def description(self) -> str:
+        """What the model card calls this evaluation."""
+        return "Score Regions"
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The settings that the model card shows."""
+        config: dict[str, Any] = {
+            "at_least": list(self.at_least),
+            "at_most": list(self.at_most),
+            "regions": [list(region) for region in self.regions],
+        }
+        if self.groups:
+            config["positive_from"] = self.positive_from
+        if self.threshold is not None:
+            config["threshold"] = self.threshold.value
+            config["threshold_decides"] = str(self.threshold)
+        return config
+
+
+def store_threshold(
+    model: PairModel, validation: ScoreRegionEvaluator, gold: float | None = None, metric: str = "f1"
+) -> ScoreThreshold:
+    """Choose a threshold on a validation split, and have it saved with the model.
+
+    Args:
+        model: The trained model.
+        validation: The evaluator of the validation split.
+        gold: The gold score to decide for. Default: the highest `at_least` of the evaluator, or else the lowest
+            `at_most`.
+        metric: What to maximise; see `choose_threshold`.
+
+    Returns:
+        The threshold; `load_threshold` finds it again where the model was saved.
+
+    Raises:
+        ValueError: If there is no gold score to decide for, or all or none of the pairs are to be found.
+
+    Example:
+        >>> threshold = store_threshold(model, evaluator, gold=0.95)                              # doctest: +SKIP
+        >>> model.save_pretrained("model")                                                        # doctest: +SKIP
+        >>> load_threshold("model") == threshold                                                  # doctest: +SKIP
+        True
+    """
+    threshold = validation.choose_threshold(model, gold, metric)
+    remember_threshold(model, threshold)
+    return threshold
+
+
+class ScoreListEvaluator(BaseEvaluator):
+    """Evaluate a model on questions with candidates: how it ranks them, and how right the best ones' scores are.
+
+    Works like `CrossEncoderRerankingEvaluator` and `RerankingEvaluator`, and takes their samples: pass it to a trainer,
+    or call it with a model. A cross encoder scores query and candidate itself; other models embed the queries and the
+    candidates, with their prompts for each, and score with their own similarity function. Ties never favour the model.
+
+    Args:
+        samples: A dict for each query, with the key `query` and either `positive` and `negative` (a text or a list of
+            texts each), `positive` and `documents` (candidates, which may hold the positives; positives that they lack
+            are added), or `documents` and `labels` (a gold score for each).
+        at_k: The cutoff of the metrics, or several. A list with no more than k candidates has a recall@k of 1 whatever
+            the model does.
+        positive_from: From which label a candidate counts as positive, where `labels` are given.
+        top_error: Whether to report the error and bias of the scores of the k best candidates. The labels must then be
+            on the scale of the model's scores. Default: where the labels are graded (some are neither 0 nor 1).
+        main_metric: The metric that selects the best checkpoint. Default: `ndcg@k` with the largest k.
+        name: A name for the data set, put before each metric's name.
+        batch_size: The batch size of encoding or predicting.
+        show_progress_bar: Whether that shows a progress bar.
+        write_csv: Whether to append the metrics to a CSV file where the trainer gives an output path.
+
+    Raises:
+        ValueError: If a sample lacks a key, is empty or its labels do not fit, or if `main_metric` is not one of the
+            metrics.
+
+    Example:
+        >>> evaluator = ScoreListEvaluator(
+        ...     [{"query": "a pet", "positive": "a cat", "negative": ["a car", "a tax"]}], at_k=[1, 10], name="dev"
+        ... )
+        >>> evaluator.primary_metric
+        'dev_ndcg@10'
+        >>> results = evaluator(model)                                                            # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]],
+        at_k: int | Sequence[int] = 10,
+        positive_from: float = 0.8,
+        top_error: bool | None = None,
+        main_metric: str | None = None,
+        name: str = "",
+        batch_size: int = 64,
+        show_progress_bar: bool = False,
+        write_csv: bool = True,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
+        if isinstance(samples, Mapping):
+            samples = list(samples.values())
+        if not len(samples):
+            raise ValueError("ScoreListEvaluator: samples must hold at least one query, got none.")
+        self.at_k = checked_cutoffs("ScoreListEvaluator", [at_k] if isinstance(at_k, int) else at_k)
+        self.positive_from = finite_number("ScoreListEvaluator", "positive_from", positive_from)
+        self.queries: list[str] = []
+        self.documents: list[list[str]] = []
+        self.labels: list[Floats] = []
+        for row, sample in enumerate(samples):
+            query, documents, labels = _read_sample(row, sample)
+            self.queries.append(query)
+            self.documents.append(documents)
+            self.labels.append(labels)
+        graded = any(not np.isin(labels, (0.0, 1.0)).all() for labels in self.labels)
+        self.top_error = graded if top_error is None else top_error
+        self.name = name
+        self.batch_size = batch_size
+        self.show_progress_bar = show_progress_bar
+        self.write_csv = write_csv
+        self.csv_file = f"score_list_evaluation{'_' + name if name else ''}_results.csv"
+        if main_metric is None:
+            main_metric = f"ndcg@{self.at_k[-1]}"
+        # What the metrics will be called, without a model: compare the labels with themselves.
+        self.metric_names = list(self.metrics(self.labels))
+        _check_main_metric("ScoreListEvaluator", main_metric, self.metric_names)
+        self.primary_metric = f"{name}_{main_metric}" if name else main_metric
+        self.greater_is_better = not main_metric.startswith("rmse")
+
+    def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
+        """The metrics of scores that someone predicted.
+
+        Args:
+            predicted: For each query the scores of its candidates, in the order of `documents`.
+
+        Returns:
+            The metrics of `list_metrics`.
+        """
+        labels: Any = self.labels  # arrays serve as sequences
+        return list_metrics(
+            labels, predicted, at_k=self.at_k, positive_from=self.positive_from, top_error=self.top_error
+        )
+
+    def predict(self, model: PairModel) -> list[Floats]:
+        """The model's scores.
+
+        Args:
+            model: The model to ask.
+
+        Returns:
+            For each query the scores of its candidates.
+        """
+        sizes = [len(documents) for documents in self.documents]
+        queries = [query for query, size in zip(self.queries, sizes, strict=True) for _ in range(size)]
+        scores = predict_scores(
+            model,
+            queries,
+            [document for documents in self.documents for document in documents],
+            batch_size=self.batch_size,
+            show_progress_bar=self.show_progress_bar,
+            as_queries=True,
+        )
+        return np.split(scores, np.cumsum(sizes)[:-1])
+
+    def __call__(  # type: ignore[override]  # narrower, as in the evaluators of Sentence Transformers
+        self, model: PairModel, output_path: str | None = None, epoch: int = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Evaluate the model; called by the trainer.
+
+        Args:
+            model: The model to evaluate.
+            output_path: Where to append the CSV file, if anywhere.
+            epoch: The epoch, for the CSV file.
+            steps: The step, for the CSV file.
+
+        Returns:
+            The metrics, each name preceded by `name`.
+        """
+        metrics = self.metrics(self.predict(model))
+        if output_path is not None and self.write_csv:
+            _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
+        named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
+        self.store_metrics_in_model_card_data(model, named, epoch, steps)
+        return named
+
+    @property
+    def description(self) -> str:
+        """What the model card calls this evaluation."""
+        return "Score Lists"
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The settings that the model card shows."""
+        return {"at_k": list(self.at_k), "positive_from": self.positive_from}
+
+
+def _texts(row: int, key: str, value: Any) -> list[str]:
+    texts = [value] if isinstance(value, str) else list(value)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"ScoreListEvaluator: {key!r} of sample {row} must hold texts, got {texts!r:.80}.")
+    return texts
+
+
+def _read_sample(row: int, sample: Mapping[str, Any]) -> tuple[str, list[str], Floats]:
+    """The query of a sample, its candidates, and their labels."""
+    keys = set(sample)
+    if "query" not in keys or not (
+        {"positive", "negative"} <= keys or {"positive", "documents"} <= keys or {"documents", "labels"} <= keys
+    ):
+        raise ValueError(
+            "ScoreListEvaluator: a sample needs the key 'query' and either 'positive' and 'negative', 'positive' and "
+            f"'documents', or 'documents' and 'labels'; sample {row} has {', '.join(map(repr, sample))}."
+        )
+    if "labels" in keys:
+        documents = _texts(row, "documents", sample["documents"])
+        labels = checked_scores(f"ScoreListEvaluator: 'labels' of sample {row}", sample["labels"])
+        if len(labels) != len(documents):
+            raise ValueError(
+                f"ScoreListEvaluator: sample {row} has {len(documents)} documents and {len(labels)} labels; give one "
+                "label for each document."
+            )
+        return sample["query"], documents, labels
+    positives = _texts(row, "positive", sample["positive"])
+    key = "negative" if "negative" in keys else "documents"
+    others = _texts(row, key, sample[key])
+    if key == "documents":
+        others = [text for text in others if text not in positives]
+    if not positives and not others:
+        raise ValueError(f"ScoreListEvaluator: sample {row} has no candidate; leave it out.")
+    labels = np.array([1.0] * len(positives) + [0.0] * len(others))
+    return sample["query"], [*positives, *others], labels

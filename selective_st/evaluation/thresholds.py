@@ -1,0 +1,312 @@
+"""A fixed threshold on predicted scores: chosen on a validation split, saved and loaded with the model.
+
+>>> threshold = choose_threshold(gold=[0.0, 0.4, 0.9, 1.0], predicted=[0.2, 0.5, 0.6, 0.8], gold_at_least=0.9)
+>>> round(threshold.value, 2), threshold.metric_value
+(0.55, 1.0)
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from sentence_transformers.util import load_file_path
+from sklearn.metrics import precision_recall_curve
+
+from selective_st._validation import finite_number
+from selective_st.evaluation._checks import TIE, checked_pair
+
+if TYPE_CHECKING:
+    from sentence_transformers.base.model import BaseModel
+
+# How much recall counts against precision.
+_BETAS = {"f1": 1.0, "f0.5": 0.5, "f2": 2.0}
+_CONFIG_FILE = "config_sentence_transformers.json"
+_CONFIG_KEY = "score_threshold"
+
+Side = Literal["at_least", "at_most"]
+_Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ScoreThreshold:
+    """A decision by the predicted score, for what gold scores decide.
+
+    Attributes:
+        value: The threshold on predicted scores. A score equal to it is on the side of those found.
+        gold: The threshold on gold scores: what is to be found.
+        side: `at_least`: find gold >= `gold` by predicted >= `value`. `at_most`: find gold <= `gold` by predicted <=
+            `value`.
+        metric: What was maximised to choose it; None if it was given as a number.
+        metric_value: Its value on the split that it was chosen on.
+        chosen_on: The name of that split.
+        pairs: How many pairs the split has.
+        positives: How many of them were to be found.
+
+    Example:
+        >>> print(ScoreThreshold(0.74, 0.95, metric="f1", metric_value=0.61, chosen_on="dev", pairs=1500, positives=94))
+        predicted >= 0.740 for gold >= 0.95: the highest F1 on dev, 0.610 (1,500 pairs, 94 to be found)
+    """
+
+    value: float
+    gold: float
+    side: Side = "at_least"
+    metric: str | None = None
+    metric_value: float | None = None
+    chosen_on: str = ""
+    pairs: int | None = None
+    positives: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("value", "gold"):
+            object.__setattr__(self, name, finite_number("ScoreThreshold", name, getattr(self, name)))
+        if self.side not in ("at_least", "at_most"):
+            raise ValueError(f"ScoreThreshold: side must be 'at_least' or 'at_most', got {self.side!r}.")
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        sign = ">=" if self.side == "at_least" else "<="
+        text = f"predicted {sign} {self.value:.3f} for gold {sign} {self.gold:g}"
+        if self.metric is None:
+            return f"{text}: as given"
+        text += f": the highest {self.metric.upper()} on {self.chosen_on or 'a validation split'}"
+        if self.metric_value is not None:
+            text += f", {self.metric_value:.3f}"
+        return text if self.pairs is None else f"{text} ({self.pairs:,} pairs, {self.positives:,} to be found)"
+
+    @property
+    def suffix(self) -> str:
+        """What the names of its metrics end with, such as `ge_0.95`."""
+        return f"{'ge' if self.side == 'at_least' else 'le'}_{self.gold:g}"
+
+    def is_sought(self, gold: Any) -> _Bools:
+        """Which gold scores are to be found.
+
+        Args:
+            gold: Gold scores.
+
+        Returns:
+            True for each that is.
+        """
+        array = np.asarray(gold, dtype=np.float64)
+        found: _Bools = array >= self.gold - TIE if self.side == "at_least" else array <= self.gold + TIE
+        return found
+
+    def is_found(self, predicted: Any) -> _Bools:
+        """Which predicted scores are on the side of those found.
+
+        Args:
+            predicted: Predicted scores.
+
+        Returns:
+            True for each that is.
+        """
+        array = np.asarray(predicted, dtype=np.float64)
+        found: _Bools = array >= self.value if self.side == "at_least" else array <= self.value
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, config: Any) -> ScoreThreshold:
+        """The threshold of a config.
+
+        Args:
+            config: What `as_dict` gave.
+
+        Returns:
+            The threshold.
+
+        Raises:
+            ValueError: If the config is not of that kind.
+        """
+        try:
+            return cls(**config)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{config!r:.200} is not the config of a score threshold ({error}); it needs at least "
+                '{"value": 0.8, "gold": 0.95}.'
+            ) from None
+
+
+def choose_threshold(
+    gold: Sequence[float],
+    predicted: Sequence[float],
+    gold_at_least: float | None = None,
+    metric: str = "f1",
+    *,
+    gold_at_most: float | None = None,
+    chosen_on: str = "",
+) -> ScoreThreshold:
+    """Choose the threshold on predicted scores that finds the pairs with gold >= t best.
+
+    Choose it on a validation split, never on the pairs that are reported. The threshold lies half way between two
+    neighbouring predicted scores, so that rounding does not move a pair across. Pairs with tied scores are found
+    together; of thresholds that are as good the one that finds fewest pairs is taken.
+
+    Args:
+        gold: Gold scores of the validation split.
+        predicted: Predicted scores, as many.
+        gold_at_least: t: pairs with gold >= t are to be found, by high scores.
+        metric: What to maximise: `f1`, `f0.5` (precision counts more) or `f2` (recall counts more).
+        gold_at_most: Instead: pairs with gold <= t are to be found, by low scores.
+        chosen_on: A name for the split.
+
+    Returns:
+        The threshold, with the value of the metric on this split.
+
+    Raises:
+        ValueError: If not exactly one t is given, the metric is not known, or all or none of the pairs are to be found.
+
+    Example:
+        >>> choose_threshold([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1], gold_at_least=1).value  # the tied go together
+        0.3
+        >>> choose_threshold([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1], gold_at_least=1, metric="f0.5").value
+        0.7
+    """
+    if (gold_at_least is None) == (gold_at_most is None):
+        raise ValueError(
+            "choose_threshold: give either gold_at_least or gold_at_most, for example gold_at_least=0.95; got "
+            f"{gold_at_least!r} and {gold_at_most!r}."
+        )
+    if metric not in _BETAS:
+        raise ValueError(f"choose_threshold: metric must be one of {', '.join(_BETAS)}, got {metric!r}.")
+    side: Side = "at_most" if gold_at_least is None else "at_least"
+    limit = gold_at_most if gold_at_least is None else gold_at_least
+    sought = ScoreThreshold(0.0, limit, side)  # type: ignore[arg-type]  # it refuses what is no number
+    gold_scores, scores = checked_pair(gold, predicted)
+    relevant = sought.is_sought(gold_scores)
+    sign = 1.0 if side == "at_least" else -1.0
+    if relevant.all() or not relevant.any():
+        which = "every pair" if relevant.any() else "no pair"
+        raise ValueError(
+            f"choose_threshold: {which} of {chosen_on or 'the validation split'} has gold {side.replace('_', ' ')} "
+            f"{sought.gold:g} (its gold scores go from {gold_scores.min():g} to {gold_scores.max():g}), so there is "
+            "nothing to choose. Give a split with both kinds of pairs, or another threshold on gold scores."
+        )
+    order = sign * scores
+    precision, recall, thresholds = precision_recall_curve(relevant, order)
+    precision, recall = precision[:-1], recall[:-1]  # the last point belongs to no threshold
+    square = _BETAS[metric] ** 2
+    weighted = square * precision + recall
+    values = np.divide((1 + square) * precision * recall, weighted, out=np.zeros_like(weighted), where=weighted > 0)
+    best = int(np.flatnonzero(values >= values.max() - TIE)[-1])
+    # The thresholds of the curve may leave out scores that change nothing: the neighbour is sought among all.
+    below = order[order < thresholds[best]]
+    value = float(thresholds[best]) if not below.size else float((thresholds[best] + below.max()) / 2)
+    return ScoreThreshold(
+        value=sign * value,
+        gold=sought.gold,
+        side=side,
+        metric=metric,
+        metric_value=float(values[best]),
+        chosen_on=chosen_on,
+        pairs=len(scores),
+        positives=int(relevant.sum()),
+    )
+
+
+def remember_threshold(model: BaseModel, threshold: ScoreThreshold | None) -> None:
+    """Have a threshold saved with the model: by `save_pretrained`, `push_to_hub` and the trainer's checkpoints.
+
+    It stands in the model's `config_sentence_transformers.json`. Sentence Transformers leaves unknown entries of that
+    file alone, so whoever loads the model needs nothing of this library. A model that was loaded and is saved anew
+    does not carry the old threshold on: it may have been trained in between.
+
+    Args:
+        model: The model; of any type.
+        threshold: The threshold, from `choose_threshold`; None forgets it.
+    """
+    settings: Any = model
+    settings.__dict__.pop("_get_model_config", None)
+    settings.__dict__.pop(_CONFIG_KEY, None)
+    if threshold is not None:
+        setattr(settings, _CONFIG_KEY, threshold)
+        # An entry of the instance, found before the method of its class; copied and pickled along with the model.
+        settings._get_model_config = functools.partial(_config_with_threshold, model)
+
+
+def _config_with_threshold(model: Any) -> dict[str, Any]:
+    config: dict[str, Any] = type(model)._get_model_config(model)
+    return config | {_CONFIG_KEY: getattr(model, _CONFIG_KEY).as_dict()}
+
+
+def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold | None:
+    """The threshold that was saved with a model.
+
+    Args:
+        model: The folder of a model, its name on the Hugging Face hub, or a model itself.
+
+    Returns:
+        The threshold; None if there is none.
+
+    Raises:
+        ValueError: If what stands in the model's config is not a threshold.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     text = '{"score_threshold": {"value": 0.8, "gold": 0.95}}'
+        ...     _ = Path(folder, "config_sentence_transformers.json").write_text(text)
+        ...     load_threshold(folder).value
+        0.8
+    """
+    if not isinstance(model, (str, os.PathLike)):
+        found: ScoreThreshold | None = getattr(model, _CONFIG_KEY, None)
+        return found
+    config = model_config(os.fspath(model)).get(_CONFIG_KEY)
+    return None if config is None else ScoreThreshold.from_dict(config)
+
+
+def model_config(name: str) -> Mapping[str, Any]:
+    """What stands in a model's `config_sentence_transformers.json`.
+
+    Args:
+        name: The model's folder, or its name on the Hugging Face hub.
+
+    Returns:
+        The config; empty if there is no such file.
+    """
+    path = load_file_path(name, _CONFIG_FILE)
+    if path is None:
+        return {}
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    return config if isinstance(config, dict) else {}
+
+
+def decision_metrics(gold: Any, predicted: Any, threshold: ScoreThreshold | None, suffix: str) -> dict[str, float]:
+    """Precision, recall and F1 of a threshold's decisions.
+
+    Args:
+        gold: Gold scores.
+        predicted: Predicted scores, as many.
+        threshold: The threshold; with None the metrics are NaN.
+        suffix: What the names end with.
+
+    Returns:
+        `threshold_S`, `precision_S`, `recall_S` and `f1_S`; NaN where no pair is to be found. Where nothing is found,
+        precision is 0.
+    """
+    names = [f"{name}_{suffix}" for name in ("threshold", "precision", "recall", "f1")]
+    if threshold is None:
+        return dict.fromkeys(names, math.nan)
+    sought, found = threshold.is_sought(gold), threshold.is_found(predicted)
+    hits, precise = int((sought & found).sum()), int(found.sum())
+    if not sought.any():
+        return dict(zip(names, (threshold.value, math.nan, math.nan, math.nan), strict=True))
+    precision, recall = (hits / precise if precise else 0.0), hits / int(sought.sum())
+    f1 = 2 * hits / (precise + int(sought.sum()))
+    return dict(zip(names, (threshold.value, precision, recall, f1), strict=True))

@@ -1,0 +1,190 @@
+"""The report: self-contained, complete, and true to its numbers."""
+
+from __future__ import annotations
+
+import functools
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from selective_st.evaluation import ScoreThreshold, choose_threshold, region_metrics
+from selective_st.evaluation.comparison import Comparison, compare, metric_meaning
+from selective_st.plotting import plot_error_by_score_bin
+from selective_st.report import Measured, html_report, summary
+
+GENERATOR = np.random.default_rng(0)
+GOLD = GENERATOR.integers(0, 26, 400) / 25
+GOOD = np.clip(GOLD + GENERATOR.normal(0, 0.05, 400), 0, 1)
+POOR = np.clip(0.4 + 0.3 * GOLD + GENERATOR.normal(0, 0.1, 400), 0, 1)
+
+
+@functools.cache
+def plain() -> Comparison:
+    return made()
+
+
+def made(**changes: Any) -> Comparison:
+    return compare(GOLD, {"good": GOOD, "poor": POOR}, resamples=30, **changes)  # type: ignore[arg-type]
+
+
+def measured(**changes: Any) -> Measured:
+    settings: dict[str, Any] = {
+        "data": "pairs.csv",
+        "focus": "high",
+        "focus_meaning": "gold scores from 0.8 to 1",
+        "main_metric": "ap_ge_0.95",
+        "metrics": ["ap_ge_0.95", "rmse_0.8_1", "bias_0.8_1", "spearman", "spread"],
+        "sources": {"good": "models/good", "poor": "models/poor"},
+    }
+    return Measured(**settings | changes)
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, and whether its tags are balanced."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.links += [str(found[name]) for name in ("src", "href", "data", "srcset", "action") if name in found]
+        if tag == "img":
+            self.images.append(found)
+        if tag not in ("meta", "img", "wbr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+class TestCompare:
+    def test_metrics_are_those_of_region_metrics(self) -> None:
+        found = plain()
+        for model, predicted in zip(found.models, (GOOD, POOR), strict=True):
+            assert model.metrics == pytest.approx(region_metrics(GOLD, predicted))  # type: ignore[arg-type]
+        assert found.differences["spearman"].value == pytest.approx(
+            found.models[0].metrics["spearman"] - found.models[1].metrics["spearman"]
+        )
+
+    def test_which_is_better(self) -> None:
+        found = plain()
+        for name in ("ap_ge_0.95", "spearman", "rmse", "rmse_0.8_1", "bias_0.8_1", "spread"):
+            assert found.differences[name].better == 0, name
+        mirrored = compare(GOLD, {"poor": POOR, "good": GOOD}, resamples=30)  # type: ignore[arg-type]
+        assert mirrored.differences["rmse"].better == 1
+        assert mirrored.differences["spread"].better == 1
+
+    def test_a_model_is_not_better_than_one_that_differs_by_chance(self) -> None:
+        twin = GOLD + np.random.default_rng(2).normal(0, 0.05, 400)
+        other = GOLD + np.random.default_rng(3).normal(0, 0.05, 400)
+        found = compare(GOLD, {"one": twin, "two": other}, resamples=80)  # type: ignore[arg-type]
+        assert found.differences["ap_ge_0.95"].better is None
+
+    def test_intervals_against_the_standard_error(self) -> None:
+        low, high = made(regions=()).models[0].intervals["bias"]
+        half = 1.96 * np.std(GOOD - GOLD) / np.sqrt(len(GOLD))
+        assert (high - low) / 2 == pytest.approx(half, rel=0.45)
+
+    def test_clusters_widen_the_interval(self) -> None:
+        gold, predicted = np.repeat(GOLD[:40], 10), np.repeat(POOR[:40], 10)
+        widths = []
+        for clusters in (None, np.repeat(np.arange(40), 10)):
+            found = compare(gold, {"a": predicted}, clusters=clusters, resamples=80)  # type: ignore[arg-type]
+            low, high = found.models[0].intervals["bias"]
+            widths.append(high - low)
+        assert widths[1] / widths[0] == pytest.approx(np.sqrt(10), rel=0.4)
+
+    def test_squeezed(self) -> None:
+        found = plain()
+        assert [model.squeeze for model in found.models] == ["as wide as gold", "squeezed"]
+        assert compare(GOLD, {"a": 2 * GOLD}, resamples=2).models[0].squeeze == "stretched"  # type: ignore[dict-item, arg-type]
+        assert compare([0.5] * 5, {"a": [0.1, 0.2, 0.3, 0.4, 0.5]}, resamples=2).models[0].squeeze == "unknown"
+
+    def test_rankings_of_questions(self) -> None:
+        groups = np.split(np.arange(400), 40)
+        found = made(groups=groups)
+        assert found.differences["map"].better == 0
+        low, high = found.models[0].intervals["map"]
+        assert low <= found.models[0].metrics["map"] <= high
+
+    def test_refused(self) -> None:
+        with pytest.raises(ValueError, match="one or two models, got 3"):
+            compare(GOLD, dict.fromkeys("abc", GOLD))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="no metric named 'bleu'"):
+            metric_meaning("bleu")
+
+
+class TestReport:
+    def test_is_one_well_formed_file_without_anything_from_elsewhere(self, tmp_path: Path) -> None:
+        found = plain()
+        path = plot_error_by_score_bin({model.name: model.bins for model in found.models}, tmp_path / "error.png")
+        html = html_report(found, measured(), {"Error by gold score": path})
+        page = Page(html)
+        assert page.open == []
+        assert len(page.images) == 1
+        assert page.images[0]["alt"] == "Error by gold score"
+        assert all(link.startswith("data:image/png;base64,") for link in page.links)
+        assert not re.search(r"url\(|@import|<script|http", html)
+        assert "$" not in html.replace("$$", "")
+
+    def test_says_what_matters(self) -> None:
+        threshold = choose_threshold(GOLD, GOOD, 0.95, chosen_on="dev")  # type: ignore[arg-type]
+        found = made(thresholds={"good": threshold})
+        notes = {"good": "on dev", "poor": "none was saved with it."}
+        html = html_report(found, measured(threshold_notes=notes), {})
+        text = " ".join("".join(Page(html).text).split())
+        for shown in (
+            "good is better. Average precision, gold ≥ 0.95:",
+            "The scores of poor are squeezed together",
+            "poor scores too high for gold 0 to",
+            "and too low for gold",
+            "good is nowhere off by more than 0.1 on average.",
+            "Typical distance between predicted and gold score, for gold scores from 0.8 to 1.",
+            f"at least {threshold.value:.3f} gives precision",
+            "poor has no threshold: none was saved with it.",
+            "there are no pictures",
+            "95 % intervals come from 30 resamples",
+        ):
+            assert shown in text, shown
+        decisions = found.models[0].decisions
+        assert decisions is not None
+        assert sum(decisions.values()) == len(GOLD)
+        assert decisions["found"] + decisions["missed"] == int((GOLD >= 0.95 - 1e-9).sum())
+
+    def test_names_are_escaped(self) -> None:
+        name = "<b>&'\"$x"
+        found = compare(GOLD, {name: GOOD}, resamples=5)  # type: ignore[dict-item, arg-type]
+        html = html_report(found, measured(sources={name: name}, data="<i>", notes=["a < b"]), {})
+        assert name not in html
+        assert "<i>" not in html
+        page = Page(html)
+        assert page.open == []
+        assert name in "".join(page.text)
+
+    def test_one_model_few_pairs_and_what_is_not_defined(self) -> None:
+        found = compare([0.1, 0.2, 0.3, 0.9], {"a": [0.1, 0.2, 0.3, 0.4]}, resamples=5)
+        html = html_report(found, measured(sources={"a": "a"}), {})
+        text = " ".join("".join(Page(html).text).split())
+        assert "only 4 pairs: too few" in text
+        assert "not defined" in text
+        assert "nan" not in text.lower()
+        assert not any("against" in sentence for sentence in summary(found, measured()))
+
+    def test_low_scores_sought(self) -> None:
+        threshold = ScoreThreshold(0.2, 0.05, "at_most")
+        found = made(at_least=(), at_most=(0.05,), thresholds={"good": threshold})
+        settings = measured(main_metric="ap_le_0.05", metrics=["ap_le_0.05"])
+        text = "".join(Page(html_report(found, settings, {})).text)
+        assert "when good scores it at most 0.200 gives precision" in text
