@@ -47,6 +47,7 @@ from selective_st.losses import (
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
+from selective_st.registry import Suggestions, suggest_losses
 
 STATIC = "static"
 _STATIC_DIMENSION = 256
@@ -269,6 +270,34 @@ def loss_kind(name: str) -> LossKind:
         f"--loss must be {known}, or the name of one of these classes: "
         f"{', '.join(kind.selective for kind in LOSSES)}; got {name!r}."
     )
+
+
+def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
+    """The loss that suits pairs best: what `--loss auto` takes.
+
+    Args:
+        train: The training pairs.
+
+    Returns:
+        The row of the table of losses, and why.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> columns = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.2, 0.9]}
+        >>> suited_kind(GradedPairs(Dataset.from_dict(columns), "two pairs"))[0].name
+        'pointwise'
+    """
+    if len(set(train.scores)) == 1:
+        return loss_kind("in-batch"), "every pair has the same label: they are positives"
+    groups = [group for group in train.groups("first") if len(set(group.labels)) > 1]
+    rows = sum(len(group.rows) for group in groups)
+    if train.grouping() == "first" and rows >= len(train) / 2:
+        return loss_kind("listwise"), f"{rows:,} of {len(train):,} rows share their first text and differ in label"
+    selective = {kind.selective: kind for kind in LOSSES}
+    suggestions = suggest_losses(train.dataset)
+    assert isinstance(suggestions, Suggestions)  # one dataset has one format
+    suggestion = next(found for found in suggestions if found.loss in selective)
+    return selective[suggestion.loss], f"it {suggestion.why}"
 
 
 @dataclass(frozen=True)
@@ -570,6 +599,7 @@ class Task:
         evaluators: For the `eval` and the `test` split.
         focus: What matters, and which metrics show it.
         notes: What was decided.
+        make_model: Makes the untrained model, for a seed.
     """
 
     train: GradedPairs
@@ -577,6 +607,7 @@ class Task:
     evaluators: dict[str, ScoreRegionEvaluator]
     focus: Focus
     notes: list[str]
+    make_model: Callable[[int], SentenceTransformer]
 
 
 def prepare(
@@ -596,7 +627,7 @@ def prepare(
         The task.
 
     Raises:
-        ValueError: If the layout cannot be had, or the metric that chooses is not defined on a split.
+        ValueError: If the layout or the model cannot be had, or the metric that chooses is not defined on a split.
     """
     kind = loss_kind(settings.loss)
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
@@ -641,7 +672,8 @@ def prepare(
                 f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger "
                 f"file with --{split}-data, a --focus within these scores, or mend --score-range."
             )
-    return Task(train, examples, evaluators, focus, [*examples.notes, *notes])
+    make_model = model_maker(settings.model, train)
+    return Task(train, examples, evaluators, focus, [*examples.notes, *notes], make_model)
 
 
 def train_and_compare(
@@ -667,12 +699,11 @@ def train_and_compare(
         The report.
 
     Raises:
-        ValueError: If the model cannot be loaded or does not suit the loss, or every run has diverged.
+        ValueError: If the model does not suit the loss, or every run has diverged.
     """
     kind, focus, evaluators = loss_kind(settings.loss), task.focus, task.evaluators
-    make_model = model_maker(settings.model, task.train)
     factories = kind.factories(focus, settings)
-    model = make_model(0)
+    model = task.make_model(0)
     if not kind.takes_static and has_static_embedding_input(model):
         raise ValueError(no_static_message(kind, settings.model))
     own_loss: Any = factories[kind.selective](model)
@@ -686,7 +717,7 @@ def train_and_compare(
         for learning_rate in settings.learning_rates:
             for seed in range(settings.seeds):
                 on_run(loss_name, learning_rate, seed)
-                model = make_model(seed)
+                model = task.make_model(seed)
                 train_once(
                     model, make_loss(model), task.examples, settings, learning_rate, seed, working_folder, on_step
                 )

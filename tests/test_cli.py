@@ -387,7 +387,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
         "import sys\nfrom typer.testing import CliRunner\nfrom selective_st.cli import app\n"
         "for arguments in (['--help'], ['train', '--help'], ['--version']):\n"
         "    assert CliRunner().invoke(app, arguments).exit_code == 0\n"
-        "print(sorted({'torch', 'sentence_transformers', 'datasets', 'matplotlib', 'numpy'} & set(sys.modules)))"
+        "print(sorted({'torch', 'sentence_transformers', 'datasets', 'matplotlib', 'scipy'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
@@ -401,7 +401,7 @@ def test_the_help_names_every_loss() -> None:
 
 def test_demo_says_what_it_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     jobs: list[Any] = []
-    monkeypatch.setattr("selective_st.cli._train", jobs.append)
+    monkeypatch.setattr("selective_st.cli.training._train", jobs.append)
     result = run("demo", "--output", tmp_path / "demo")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "demo" / "data" / "train.csv").is_file()

@@ -1,15 +1,9 @@
-"""The command line: `selective-st train` and `selective-st demo`.
-
-Nothing heavy is imported before a command needs it, so that `--help` answers at once.
-"""
+"""`selective-st train` and `selective-st demo`."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shlex
-import sys
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,17 +13,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from selective_st.cli.common import Errors, be_quiet, make_console, positive_numbers, two_numbers
+from selective_st.cli.registry import print_report
+
 if TYPE_CHECKING:
     from selective_st.data import By, GradedPairs
     from selective_st.focus import Focus
-    from selective_st.training import LossKind, Report, Settings
-
-app = typer.Typer(
-    name="selective-st",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+    from selective_st.training import LossKind, Report, Settings, Task
 
 _METRICS_FILE = "metrics.json"
 _PICTURE_FILE = "error_by_score.png"
@@ -40,6 +30,7 @@ _MAXIMUM_SEEDS = 100
 _RANKING_HEADINGS = {"map": "MAP ↑", "mrr@10": "MRR@10 ↑", "ndcg@10": "nDCG@10 ↑"}
 _LIST_SIZE = 16
 _POSITIVE_FROM = 0.8
+_AUTO = "auto"
 
 _DATA_HELP = (
     "Sentence pairs with a label (graded, or 0/1): a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on "
@@ -48,25 +39,9 @@ _DATA_HELP = (
 # The names stand in the table of losses, which takes a while to load.
 _LOSS_HELP = (
     "pointwise: each pair; pairwise: a better against a worse candidate of a text; listwise: all candidates of a text; "
-    "in-batch: positives against the rest of the batch; cached-in-batch: the same for large batches. Or a class's name."
+    "in-batch: positives against the rest of the batch; cached-in-batch: the same for large batches; auto: what suits "
+    "the data. Or a class's name."
 )
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from selective_st import __version__
-
-        print(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Selective losses for Sentence Transformers: for when some scores matter more than others."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +66,10 @@ class _Job:
     temperature: float | None = None
     list_size: int | None = None
     positive_from: float = _POSITIVE_FROM
+    check: bool = True
     overwrite: bool = False
 
 
-@app.command(no_args_is_help=True)
 def train(
     data: Annotated[str, typer.Argument(help=_DATA_HELP)],
     output: Annotated[Path, typer.Option(help="Folder for the model, its card, the metrics and the picture.")] = Path(
@@ -173,6 +148,9 @@ def train(
     positive_from: Annotated[
         float, typer.Option(help="From which label, after --score-range, a candidate counts as positive.")
     ] = _POSITIVE_FROM,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Look for what is wrong with the data before training.")
+    ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")] = False,
 ) -> None:
     """Train an embedding model on labelled sentence pairs, so that the scores that matter come out right.
@@ -182,14 +160,14 @@ def train(
 
     Prints one table of metrics on the test split, and writes the best model with its card, metrics.json and a picture.
     """
-    with _Errors():
+    with Errors():
         _train(
             _Job(
                 data=data,
                 output=output,
                 loss=loss,
                 focus=focus,
-                score_range=_two_numbers("--score-range", score_range),
+                score_range=two_numbers("--score-range", score_range),
                 columns=None if columns is None else [name.strip() for name in columns.split(",")],
                 header=header,
                 eval_data=eval_data,
@@ -199,16 +177,16 @@ def train(
                 seeds=seeds,
                 epochs=epochs,
                 batch_size=batch_size,
-                learning_rates=_positive_numbers("--learning-rates", learning_rates),
+                learning_rates=positive_numbers("--learning-rates", learning_rates),
                 temperature=temperature,
                 list_size=list_size,
                 positive_from=positive_from,
+                check=check,
                 overwrite=overwrite,
             )
         )
 
 
-@app.command()
 def demo(
     output: Annotated[
         Path, typer.Option(help="Folder for the data, and for the model in its subfolder 'model'.")
@@ -216,7 +194,7 @@ def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in that folder.")] = False,
 ) -> None:
     """Do the main job on graded pairs made on the spot: no download, about a minute."""
-    with _Errors():
+    with Errors():
         from selective_st.output import check_output, new_folder
 
         for part in ("data", "model"):
@@ -237,7 +215,7 @@ def demo(
         }
         words = ["selective-st", "train", str(paths["train"]), "--compare", *(["--overwrite"] if overwrite else [])]
         shown = shlex.join([*words, *(word for pair in arguments.items() for word in pair)])
-        console = _console()
+        console = make_console()
         console.print(f"Made graded sentence pairs in {escape(str(paths['train'].parent))}. The same as:")
         console.print(f"  {shown}", style="bold", markup=False, soft_wrap=True)
         _train(
@@ -254,86 +232,13 @@ def demo(
         )
 
 
-class _Errors:
-    """Turn the user's mistakes into one readable message and exit status 1, and Ctrl-C into status 130."""
-
-    def __enter__(self) -> None:
-        import signal
-
-        # Whoever ends this process politely gets the same clean end as with Ctrl-C.
-        with contextlib.suppress(ValueError):  # only the main thread may
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if kind is None:
-            return
-        console = Console(stderr=True, soft_wrap=True)
-        if issubclass(kind, OSError) and isinstance(error, OSError) and error.filename is not None:
-            console.print(f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there.")
-            raise typer.Exit(1)
-        if issubclass(kind, KeyboardInterrupt):
-            console.print("Interrupted: nothing was written to the output folder.", style="yellow")
-            raise typer.Exit(130)
-        if issubclass(kind, (ValueError, TypeError)) and _is_from_the_user(error):
-            console.print(f"[bold red]Error:[/] {escape(str(error))}")
-            raise typer.Exit(1)
-
-
-def _is_from_the_user(error: BaseException | None) -> bool:
-    """Whether this library raised the error for the user to read; others are bugs, and show where they arose."""
-    trace = error.__traceback__ if error else None
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("selective_st")
-
-
-def _console() -> Console:
-    # Tables must stay readable where the width is not known, as in a log file.
-    console = Console()
-    return console if console.is_terminal else Console(width=max(console.width, 140))
-
-
-def _two_numbers(option: str, text: str | None) -> tuple[float, float] | None:
-    """The two comma-separated numbers of an option, the smaller one first."""
-    from selective_st._validation import score_interval
-
-    values = _floats(text)
-    if values is None:
-        return None
-    if len(values) != 2:
-        raise ValueError(f"{option} takes two numbers with a comma between, for example {option} 0,5; got {text!r}.")
-    return score_interval(option, *values, names=("LOW", "HIGH"))
-
-
-def _positive_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """The comma-separated positive numbers of an option, each once, in order of size."""
-    from selective_st._validation import finite_number
-
-    values = _floats(text)
-    if values is None:
-        return None
-    if not values:
-        raise ValueError(f"{option} takes numbers with a comma between, for example {option} 0.01,0.03; got {text!r}.")
-    return tuple(sorted({finite_number(option, "a learning rate", value, positive=True) for value in values}))
-
-
-def _floats(text: str | None) -> list[float] | None:
-    """The comma-separated numbers of a text; an empty list if it does not hold just those."""
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        return []
-
-
 def _train(job: _Job) -> None:
     """The main job. Cheap checks come first, heavy imports last."""
-    console = _console()
+    console = make_console()
     from selective_st.output import check_output, new_folder
 
     check_output(job.output, overwrite=job.overwrite)
-    _be_quiet()
+    be_quiet()
     with console.status("Loading libraries ..."):
         from selective_st.focus import parse_focus
         from selective_st.training import (
@@ -348,14 +253,17 @@ def _train(job: _Job) -> None:
             steps_of_run,
             train_and_compare,
         )
-    kind = loss_kind(job.loss)
-    _check_options(job, kind)
     focus = parse_focus(job.focus)
     is_static = job.model == STATIC
-    if is_static and not kind.takes_static:
-        raise ValueError(no_static_message(kind, job.model))
+    known = None if job.loss == _AUTO else loss_kind(job.loss)
+    if known is not None:
+        _check_options(job, known)
+        if is_static and not known.takes_static:
+            raise ValueError(no_static_message(known, job.model))
+    kind, train_split, eval_split, test_split, by = _read_splits(job, known)
+    if known is None:
+        _check_options(job, kind)
     link = kind.link(focus)
-    train_split, eval_split, test_split, by = _read_splits(job, kind)
 
     model = STATIC if is_static else "pretrained"
     rates = job.learning_rates or LEARNING_RATES[model]
@@ -384,6 +292,8 @@ def _train(job: _Job) -> None:
             )
     for note in notes:
         console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
+    if job.check:
+        _check_examples(console, task, kind, settings)
     runs = count_runs(settings)
     steps = steps_of_run(examples, settings)
     console.print(
@@ -409,7 +319,30 @@ def _train(job: _Job) -> None:
     _print_results(console, report, focus, settings, len(test_split))
     console.print(f"model    {job.output}", soft_wrap=True, markup=False, highlight=False)
     for label, name in (("card", _CARD_FILE), ("metrics", _METRICS_FILE), ("picture", _PICTURE_FILE)):
-        console.print(f"{label:8} {job.output / name}", soft_wrap=True, markup=False, highlight=False)
+        if (job.output / name).exists():
+            console.print(f"{label:8} {job.output / name}", soft_wrap=True, markup=False, highlight=False)
+    if not (job.output / _PICTURE_FILE).exists():
+        console.print(r'[yellow]Note:[/] no picture, as matplotlib is missing: pip install "selective-st\[plot]"')
+
+
+def _check_examples(console: Console, task: Task, kind: LossKind, settings: Settings) -> None:
+    """Say what is wrong with the training data; stop if it is more than a warning."""
+    from selective_st.registry import check_dataset
+
+    report = check_dataset(
+        task.examples.dataset,
+        kind.selective,
+        model=task.make_model(0),
+        batch_size=settings.batch_size,
+        sampler=None if task.examples.distinct_anchors is None else "no_duplicates",
+    )
+    if report.findings:
+        print_report(console, report)
+    if report.errors:
+        raise ValueError(
+            f"These data are not right for {kind.selective}: see above. Mend them, or train all the same with "
+            "--no-check."
+        )
 
 
 def _check_options(job: _Job, kind: LossKind) -> None:
@@ -430,34 +363,22 @@ def _check_options(job: _Job, kind: LossKind) -> None:
         )
 
 
-def _be_quiet() -> None:
-    """Silence the chatter of the libraries; this command prints its own progress and errors."""
-    import logging
-    import warnings
-
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    for name in ("sentence_transformers", "transformers", "datasets", "accelerate", "huggingface_hub"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # Without a GPU torch warns at every run that memory cannot be pinned for one.
-    warnings.filterwarnings("ignore", message=".*pin_memory.*")
-    import datasets
-
-    datasets.disable_progress_bars()
-
-
-def _read_splits(job: _Job, kind: LossKind) -> tuple[GradedPairs, GradedPairs, GradedPairs, By | None]:
-    """The training, eval and test pairs: as given, or splits of the hub dataset, or set aside from the data.
+def _read_splits(job: _Job, kind: LossKind | None) -> tuple[LossKind, GradedPairs, GradedPairs, GradedPairs, By | None]:
+    """The loss, and the training, eval and test pairs: as given, or of the hub dataset, or set aside from the data.
 
     And how they make groups of candidates of one text; what is set aside keeps these together.
     """
     from selective_st.data import hub_splits, read_pairs
+    from selective_st.training import suited_kind
 
     read = partial(read_pairs, columns=job.columns, score_range=job.score_range, header=job.header)
     available = hub_splits(job.data)
     if available and "train" not in available:
         raise ValueError(f"{job.data} has no split named train; it has {', '.join(available)}.")
     train_split = read(job.data)
+    if kind is None:
+        kind, why = suited_kind(train_split)
+        train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
     by = train_split.grouping()
     if by == "either" and not kind.groups:
         by = None  # a few texts that occur again do not make graded pairs a set of questions
@@ -473,7 +394,7 @@ def _read_splits(job: _Job, kind: LossKind) -> tuple[GradedPairs, GradedPairs, G
         else:
             train_split, part = train_split.split(name, _HELD_OUT, seed, by)
             chosen.append(part)
-    return train_split, chosen[1], chosen[0], by
+    return kind, train_split, chosen[1], chosen[0], by
 
 
 class _Progress:
@@ -529,7 +450,6 @@ def _write_results(folder: Path, report: Report, focus: Focus, settings: Setting
     import torch
 
     from selective_st import __version__
-    from selective_st.plotting import plot_error_by_score_bin
 
     results = {
         "loss": report.selective,
@@ -546,6 +466,10 @@ def _write_results(folder: Path, report: Report, focus: Focus, settings: Setting
         **report.as_dict(),
     }
     (folder / _METRICS_FILE).write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    try:
+        from selective_st.plotting import plot_error_by_score_bin
+    except ImportError:  # matplotlib is an optional extra
+        return
     plot_error_by_score_bin(report.error_by_bin(), folder / _PICTURE_FILE, regions=focus.regions)
 
 
@@ -608,12 +532,3 @@ def _print_results(console: Console, report: Report, focus: Focus, settings: Set
         f"by {focus.main_metric} on the eval split.",
         highlight=False,
     )
-
-
-def main() -> None:
-    """Run the command line."""
-    sys.exit(app())
-
-
-if __name__ == "__main__":
-    main()

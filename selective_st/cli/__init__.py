@@ -1,0 +1,46 @@
+"""The command line.
+
+Nothing heavy is imported before a command needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from selective_st.cli.evaluation import evaluate, plot
+from selective_st.cli.registry import check, formats, suggest
+from selective_st.cli.training import demo, train
+
+app = typer.Typer(
+    name="selective-st",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _command in (train, evaluate, plot, suggest, check, formats, demo):
+    app.command(no_args_is_help=_command in (train, evaluate, suggest, check))(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from selective_st import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Selective losses for Sentence Transformers: for when some scores matter more than others."""
+
+
+def main() -> None:
+    """Run the command line."""
+    sys.exit(app())

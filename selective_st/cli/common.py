@@ -1,0 +1,100 @@
+"""What the commands share: errors, the console, numbers in options, and quiet libraries."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+
+class Errors:
+    """Turn the user's mistakes into one readable message and exit status 1, and Ctrl-C into status 130."""
+
+    def __enter__(self) -> None:
+        import signal
+
+        # Whoever ends this process politely gets the same clean end as with Ctrl-C.
+        with contextlib.suppress(ValueError):  # only the main thread may
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if kind is None:
+            return
+        console = Console(stderr=True, soft_wrap=True)
+        if issubclass(kind, OSError) and isinstance(error, OSError) and error.filename is not None:
+            console.print(f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there.")
+            raise typer.Exit(1)
+        if issubclass(kind, KeyboardInterrupt):
+            console.print("Interrupted: nothing was written to the output folder.", style="yellow")
+            raise typer.Exit(130)
+        if issubclass(kind, (ValueError, TypeError)) and _is_from_the_user(error):
+            console.print(f"[bold red]Error:[/] {escape(str(error))}")
+            raise typer.Exit(1)
+
+
+def _is_from_the_user(error: BaseException | None) -> bool:
+    """Whether this library raised the error for the user to read; others are bugs, and show where they arose."""
+    trace = error.__traceback__ if error else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("selective_st")
+
+
+def make_console() -> Console:
+    """The console; where its width is not known, a wide one."""
+    # Tables must stay readable where the width is not known, as in a log file.
+    found = Console()
+    return found if found.is_terminal else Console(width=max(found.width, 140))
+
+
+def be_quiet() -> None:
+    """Silence the chatter of the libraries; this command prints its own progress and errors."""
+    import logging
+    import warnings
+
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is imported
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    for name in ("sentence_transformers", "transformers", "datasets", "accelerate", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Without a GPU torch warns at every run that memory cannot be pinned for one.
+    warnings.filterwarnings("ignore", message=".*pin_memory.*")
+    import datasets
+
+    datasets.disable_progress_bars()
+
+
+def two_numbers(option: str, text: str | None) -> tuple[float, float] | None:
+    """The two comma-separated numbers of an option, the smaller one first."""
+    from selective_st._validation import score_interval
+
+    values = floats(text)
+    if values is None:
+        return None
+    if len(values) != 2:
+        raise ValueError(f"{option} takes two numbers with a comma between, for example {option} 0,5; got {text!r}.")
+    return score_interval(option, *values, names=("LOW", "HIGH"))
+
+
+def positive_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """The comma-separated positive numbers of an option, each once, in order of size."""
+    from selective_st._validation import finite_number
+
+    values = floats(text)
+    if values is None:
+        return None
+    if not values:
+        raise ValueError(f"{option} takes numbers with a comma between, for example {option} 0.01,0.03; got {text!r}.")
+    return tuple(sorted({finite_number(option, "a learning rate", value, positive=True) for value in values}))
+
+
+def floats(text: str | None) -> list[float] | None:
+    """The comma-separated numbers of a text; an empty list if it does not hold just those."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return []
