@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint types docs docs-frontier accuracy bench-step bench-losses clean
+.PHONY: help demo test lint types docs docs-formats docs-frontier coverage accuracy bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -32,8 +32,14 @@ types: $(INSTALLED)  ## Check types.
 docs: $(INSTALLED)  ## Draw the picture of the README.
 	$(BIN)/python docs/draw_links.py
 
+docs-formats: $(INSTALLED)  ## Write docs/formats.md and the README's table of losses, from the registry.
+	$(BIN)/python docs/write_formats.py
+
 docs-frontier: $(INSTALLED)  ## Train, measure and draw the picture of docs/losses.md, on the CSV files in DATA=PATH.
 	OMP_NUM_THREADS=1 $(BIN)/python docs/draw_frontier.py --data '$(DATA)'
+
+coverage: $(INSTALLED)  ## Print how many losses the registry knows, and how many datasets of the corpus it tells.
+	$(BIN)/python -m pytest tests/test_registry_catalog.py tests/test_registry_corpus.py --quiet --capture=no -k 'every_exported_loss or never_wrong'
 
 accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each.
 	$(BIN)/python -m pytest tests/test_link_accuracy.py --accuracy-cases 10000 --quiet --capture=no -k relative_error
@@ -43,6 +49,9 @@ bench-step: $(INSTALLED)  ## Print what a training step costs, against CosineSim
 
 bench-losses: $(INSTALLED)  ## Print what the losses on pairs, lists and batches cost, in time and memory.
 	$(BIN)/python benchmarks/loss_cost.py
+
+bench-check: $(INSTALLED)  ## Print what checking a dataset of a million rows costs, in time and memory.
+	$(BIN)/python benchmarks/check_cost.py
 
 clean:  ## Remove the virtual environment and everything generated.
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -72,3 +72,13 @@ def test_the_figures_quoted_are_those_of_the_run() -> None:
     assert set(quoted) <= set(re.findall(r"\b0\.\d{3}\b", table))
     targets = re.findall(r"^([a-z-]+):", (DOCS.parent / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"`make ([a-z-]+)", PAGE + table)) <= set(targets)
+
+
+def test_the_tables_of_formats_are_those_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    import write_formats
+
+    assert write_formats.FORMATS.read_text(encoding="utf-8") == write_formats.formats_page()
+    readme = write_formats.README.read_text(encoding="utf-8")
+    assert write_formats.readme_table() in readme
+    assert write_formats.readme(readme) == readme

@@ -15,7 +15,7 @@ README = Path(__file__).parent.parent / "README.md"
 def test_the_code_runs_and_prints_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```(python|text)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert [kind for kind, _ in blocks] == ["python", "text", "python", "python", "text"]
+    assert [kind for kind, _ in blocks] == ["python", "text", "python", "python", "text", "python", "text"]
     namespace: dict[str, object] = {"__name__": "readme"}
     printed = ""
     for kind, block in blocks:
