@@ -6,6 +6,7 @@ notes.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import math
@@ -37,6 +38,9 @@ _SHOWN = 5  # bad rows shown in an error
 _MOSTLY = 0.5  # of the rows that share their first text with another make it questions with their answers
 _INTEGER = re.compile(r"\s*[+-]?\d{1,18}\s*$")
 _NAME_OF_DIGITS = re.compile(r"\s*[+-]?0\d")
+_OTHER_DELIMITERS = (";", "\t", "|")
+_LOOKED_AT = 20  # rows, for what parts their cells
+_COMMA_NUMBER = re.compile(r"\s*[+-]?\d+(,\d+)?\s*$")
 _TIE = 1e-9  # labels such as 4 / 5 shall reach the threshold 0.8 whatever their last bit
 
 _ENOUGH_NEGATIVES = 0.9  # of the positives must have a hard negative, for the rest to be left out
@@ -235,7 +239,7 @@ def read_pairs(
     label = Path(source).name or source
     if not len(table):
         raise DataError(f"{label} has no rows of data.")
-    first, second, score = _choose_columns(label, table.column_names, names_are_given, columns)
+    first, second, score = _choose_columns(label, table, names_are_given, columns)
     notes.append(f"{label}: {len(table):,} rows; texts {first!r} and {second!r}, label {score!r}")
     texts = [_checked_texts(label, name, table[name]) for name in (first, second)]
     scores = _checked_scores(label, score, table[score], score_range)
@@ -285,8 +289,16 @@ def read_table_with_notes(
     if not len(table):
         raise DataError(f"{Path(source).name or source} has no rows of data.")
     if Path(source).suffix.lower() in (".csv", ".tsv") and _is_local(source):
-        table = Dataset.from_dict({name: _typed(list(table[name])) for name in table.column_names})
+        table = _with_numbers(table)
     return table, notes
+
+
+def _with_numbers(table: Dataset) -> Dataset:
+    """A table of texts, as a CSV file holds, with numbers where a column holds only these."""
+    columns = {name: list(table[name]) for name in table.column_names}
+    return Dataset.from_dict(
+        {name: _typed(cells) if all(isinstance(c, str) for c in cells) else cells for name, cells in columns.items()}
+    )
 
 
 def _typed(cells: list[str]) -> list[Any]:
@@ -352,8 +364,9 @@ def _read_csv(path: Path, header: bool | None) -> tuple[Dataset, bool, list[str]
 
     Read with Python's own csv module: pandas takes the surplus cells of a long row for an index, in silence.
     """
-    rows, quote_note = _csv_rows(path)
-    names, has_header, note = _csv_columns(path, rows[0][1], header)
+    delimiter = _delimiter(path)
+    rows, quote_note = _csv_rows(path, delimiter)
+    names, has_header, note = _csv_columns(path, [_with_points([cell], delimiter)[0] for cell in rows[0][1]], header)
     body = rows[1:] if has_header else rows
     wrong = [(line, len(cells)) for line, cells in body if len(cells) != len(names)]
     if wrong:
@@ -363,21 +376,44 @@ def _read_csv(path: Path, header: bool | None) -> tuple[Dataset, bool, list[str]
             + (f" (and {len(wrong) - 1:,} more such lines)" if len(wrong) > 1 else "")
             + '. Mend the line; a cell that holds the delimiter must stand in quotes: "like, this".'
         )
-    columns = {name: [cells[i] for _, cells in body] for i, name in enumerate(names)}
+    columns = {name: _with_points([cells[i] for _, cells in body], delimiter) for i, name in enumerate(names)}
     return Dataset.from_dict(columns), has_header, [note, *quote_note]
 
 
-def _csv_rows(path: Path) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """The rows of the file with the line each ends on, blank lines left out; and a note on quotes."""
+def _delimiter(path: Path) -> str:
+    """What parts the cells: a tab in TSV files; else another mark that parts the first rows all alike; else a comma."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    for delimiter in _OTHER_DELIMITERS:
+        with contextlib.suppress(csv.Error, UnicodeDecodeError), path.open(newline="", encoding="utf-8-sig") as file:
+            first = itertools.islice((row for row in csv.reader(file, delimiter=delimiter) if row), _LOOKED_AT)
+            widths = {len(row) for row in first}
+            if len(widths) == 1 and max(widths) > 1:
+                return delimiter
+    return ","
+
+
+def _with_points(cells: list[str], delimiter: str) -> list[str]:
+    """Numbers with a decimal comma as numbers with a point; where cells are parted by commas there are none."""
+    filled = [cell for cell in cells if cell.strip()]
+    if delimiter == "," or not filled or not all(_COMMA_NUMBER.match(cell) for cell in filled):
+        return cells
+    return [cell.replace(",", ".") for cell in cells]
+
+
+def _csv_rows(path: Path, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """The rows of the file with the line each ends on, blank lines left out; and notes on delimiters and quotes."""
     is_tsv = path.suffix.lower() == ".tsv"
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
     def parse(quoting: Any) -> list[tuple[int, list[str]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter="\t" if is_tsv else ",", quoting=quoting, strict=True)
+            reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
             return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
 
-    notes: list[str] = []
+    usual = "\t" if is_tsv else ","
+    notes = [] if delimiter == usual else [f"{path.name}: cells are parted by {delimiter!r}"]
     try:
         rows = []
         if is_tsv:
@@ -392,7 +428,8 @@ def _csv_rows(path: Path) -> tuple[list[tuple[int, list[str]]], list[str]]:
         rows = rows or parse(csv.QUOTE_MINIMAL)
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}); convert it first."
+            f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}); convert it first, for example: "
+            f"iconv -f latin1 -t utf-8 {path.name} > utf8.csv"
         ) from error
     except csv.Error as error:
         raise DataError(f"{path.name} could not be read as CSV: {error}. Check the quotes in that line.") from error
@@ -431,9 +468,8 @@ def _as_number(cell: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _choose_columns(
-    label: str, available: list[str], named: bool, columns: Sequence[str] | None
-) -> tuple[str, str, str]:
+def _choose_columns(label: str, table: Dataset, named: bool, columns: Sequence[str] | None) -> tuple[str, str, str]:
+    available = table.column_names
     shown = ", ".join(available)
     if columns is not None:
         columns = [columns] if isinstance(columns, str) else [str(name) for name in columns]
@@ -461,11 +497,22 @@ def _choose_columns(
     labels = [name for name in LABEL_COLUMNS if name in available] if named else available[-1:]
     texts = [name for name in available if name not in labels]
     if len(labels) != 1 or len(texts) != 2:
+        example = _likely_columns(table)
         raise DataError(
             f"It is not clear which columns of {label} to use: it has {shown}. Say the two texts and the label, for "
-            f"example --columns {','.join(available[:3])}."
+            f"example --columns {','.join(example or available[:3])}."
         )
     return texts[0], texts[1], labels[0]
+
+
+def _likely_columns(table: Dataset) -> list[str]:
+    """The two texts and the label, as far as names and values tell."""
+    from selective_st.registry.detection import detect_format
+
+    found = detect_format(_with_numbers(table))
+    if isinstance(found, dict) or len(found.inputs) != 2 or found.label_column is None:
+        return []
+    return [*found.inputs, found.label_column]
 
 
 def _rows(numbers: list[int]) -> str:

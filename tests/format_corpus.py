@@ -1208,6 +1208,59 @@ _case(
     tell="cannot",
 )
 
+# Preferences, names that deny, and what is no text.
+_case(
+    "preferences",
+    _data({"prompt": QUESTIONS, "rejected": WRONG[0], "chosen": ANSWERS}),
+    "triplet",
+    "none",
+    "prompt chosen rejected",
+    trainer="prompt rejected chosen",
+)
+_case(
+    "preferences without a prompt",
+    _data({"chosen": ANSWERS, "rejected": WRONG[0]}),
+    None,
+    "none",
+    "chosen rejected",
+    tell="cannot",
+)
+_case(
+    "a label that says the opposite",
+    _data({**_PAIR, "not_duplicate": _of(0, 1)}),
+    "pair",
+    None,
+    "sentence1 sentence2",
+    "not_duplicate",
+    trainer="sentence1 sentence2 not_duplicate",
+    trainer_label=None,
+    tell="cannot",
+)
+_case(
+    "ids of a query, its passage and a wrong one",
+    _data({"qid": [f"q{i}" for i in _INDEX], "pid": [f"D{9 * i}" for i in _INDEX], "neg_pid": ["D4"] * ROWS}),
+    "triplet",
+    "none",
+    "qid pid neg_pid",
+    tell="cannot",
+)
+_case(
+    "links for documents",
+    _data({"query": QUESTIONS, "positive": [f"https://example.org/{i}" for i in _INDEX]}),
+    None,
+    "none",
+    "query positive",
+    tell="cannot",
+)
+_case(
+    "chat messages",
+    _data({"messages": [[{"role": "user", "content": text}] for text in QUESTIONS]}),
+    None,
+    "none",
+    "messages",
+    tell="cannot",
+)
+
 # Texts.
 _case("nameless pairs", _data({"text1": QUESTIONS, "text2": ANSWERS}), "pair", "none", "text1 text2", meaning=_PAIRS)
 _case(

@@ -20,6 +20,7 @@ from selective_st.data import (
     as_positives,
     as_triplets,
     read_pairs,
+    read_table,
 )
 
 ROWS = [("a cat", "a tiger", 3.5), ("a dog", 'a "big" dog, running', 5.0), ("a car", "the moon", 0.0)]
@@ -402,3 +403,43 @@ class TestSplitOfGroups:
     def test_too_few(self) -> None:
         with pytest.raises(DataError, match=r"has 1 group\(s\) of rows that share a text, too few"):
             graded([("q", "a", 1), ("q", "b", 0)]).split("test", 0.1, by="first")
+
+
+class TestTables:
+    def test_numbers_are_numbers_and_names_of_digits_are_not(self, tmp_path: Path) -> None:
+        path = tmp_path / "table.csv"
+        path.write_text("text,grade,share,code,gap\na,1,0.5,007,\nb,2,1,008,3\n", encoding="utf-8")
+        table = read_table(str(path))
+        assert table[:] == {
+            "text": ["a", "b"], "grade": [1, 2], "share": [0.5, 1.0], "code": ["007", "008"], "gap": [None, 3],
+        }  # fmt: skip
+
+    def test_without_a_header_columns_are_numbered(self, tmp_path: Path) -> None:
+        path = tmp_path / "table.csv"
+        path.write_text("a plane,a jet,4.5\na dog,a cat,1\n", encoding="utf-8")
+        assert read_table(str(path)).column_names == ["1", "2", "3"]
+        assert read_table(str(path), header=True).column_names == ["a plane", "a jet", "4.5"]
+
+    @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+    @pytest.mark.parametrize("header", ["satz1{0}satz2{0}score\n", ""])
+    def test_other_delimiters_and_decimal_commas(self, delimiter: str, header: str, tmp_path: Path) -> None:
+        path = tmp_path / "table.csv"
+        lines = [f"ein Satz, Nummer {i}{delimiter}noch, einer{delimiter}0,{i}" for i in range(9)]
+        path.write_text(header.format(delimiter) + "\n".join(lines), encoding="utf-8")
+        pairs = read_pairs(str(path))
+        assert pairs.scores == [i / 10 for i in range(9)]
+        assert pairs.sentences1[0] == "ein Satz, Nummer 0"
+        assert any("cells are parted by" in note for note in pairs.notes)
+        assert list(read_table(str(path))[:].values())[2] == [i / 10 for i in range(9)]
+
+    def test_a_text_with_a_semicolon_is_no_table(self, tmp_path: Path) -> None:
+        path = tmp_path / "table.csv"
+        path.write_text("text\na; b\nc; d\n", encoding="utf-8")
+        assert read_table(str(path))[:] == {"text": ["a; b", "c; d"]}
+
+    def test_the_example_of_columns_is_a_likely_one(self, tmp_path: Path) -> None:
+        path = tmp_path / "table.csv"
+        rows = [f"{i},{i + 100},what is it {i},what was it {i},{i % 2}" for i in range(20)]
+        path.write_text("id,qid,question1,question2,is_duplicate\n" + "\n".join(rows), encoding="utf-8")
+        with pytest.raises(DataError, match="--columns question1,question2,is_duplicate"):
+            read_pairs(str(path))

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, concatenate_datasets
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.data_collator import BaseDataCollator
 from sentence_transformers.sentence_transformer import losses as st_losses
+from sentence_transformers.util import pairwise_cos_sim
 from torch import nn
 
 from selective_st.errors import DataError
+from selective_st.losses import SelectiveMultipleNegativesRankingLoss, SelectivePairwiseLoss
 from selective_st.registry.catalog import MODEL_TYPES, Row, loss_entry, rows
 from selective_st.registry.checks import (
     CHECKS,
@@ -117,7 +120,7 @@ def first(values: list[Any], value: Any) -> list[Any]:
     return [value, *values[1:]]
 
 
-# (code, loss, data, options); the clean counterparts are the rows above, and what the mending leaves.
+# (code, loss, data, what the mending code needs); the clean counterparts are above, and what the mending leaves.
 TRAPS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("reserved-column", "CosineSimilarityLoss", {"a": A, "b": B, "score": SCORES, "return_loss": A}, {}),
     ("second-label", "CosineSimilarityLoss", {"a": A, "b": B, "score": SCORES, "label": BINARY}, {}),
@@ -192,7 +195,37 @@ TRAPS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("margin-range", "SelectivePairwiseLoss", {"q": A, "d1": B, "d2": C, "label": [9 * s - 3 for s in SCORES]}, {}),
     ("margin-range", "MarginMSELoss", {"q": A, "d1": B, "d2": C, "label": [9 * s - 3 for s in SCORES]}, {}),
     ("stray-column", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "source": ["web"] * N}, {}),
-]
+    ("column-order", "ListNetLoss", {"docs": DOCUMENTS, "query": A, "labels": TWO}, {}),
+    ("unnamed-negatives", "MultipleNegativesRankingLoss", {"query": A, "title": C, "passage": B}, {}),
+    ("unnamed-negatives", "TripletLoss", {"a": A, "b": B, "c": C}, {}),
+    ("anchor-is-negative", "MultipleNegativesRankingLoss", {"query": A, "positive": B, "negative": first(C, A[0])}, {}),
+    ("label-unused", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "label": [0] * N}, {}),
+    ("label-unused", "MultipleNegativesRankingLoss", {"a": A, "b": B, "label": first(BINARY, None)}, {}),
+    ("label-text", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "label": ["yes", "no"] * (N // 2)}, {}),
+    ("label-text", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "label": [["x"]] * N}, {}),
+    ("label-text", "CosineSimilarityLoss", {"a": A, "b": B, "label": [{"x": 1}] * N}, {"labels": SCORES}),
+    ("missing-label", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "label": first([1] * N, None)}, {}),
+    ("missing-label", "MultipleNegativesRankingLoss", {"a": A, "b": B, "label": first([[1.0]] * N, [None])}, {}),
+    ("missing-label", "SelectiveListwiseLoss", {"q": A, "d1": B, "d2": C, "scores": first(TWO, [0.5, None])}, {}),
+    ("missing-label", "LambdaLoss", {"query": A, "docs": DOCUMENTS, "labels": first(TWO, [1.0, None])}, {}),
+    ("missing-label", "MSELoss", {"text": A, "label": first([[0.1] * 99] * N, [0.1] * 98 + [None])}, {}),
+    ("list-lengths", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "scores": first(TWO, [0.5])}, {}),
+    (
+        "list-lengths",
+        "SelectiveMultipleNegativesRankingLoss",
+        {"anchor": A, "positive": B, "scores": TWO},
+        {},
+    ),
+    (
+        "label-range",
+        "SelectiveMultipleNegativesRankingLoss",
+        {"anchor": A, "positive": B, "score": [5 * s for s in SCORES]},
+        {},
+    ),
+    ("teacher-labels", "SelectiveMultipleNegativesRankingLoss", {"anchor": A, "positive": B, "score": SCORES}, {}),
+    ("short-lists", "LambdaLoss", {"query": A, "docs": [*([b] for b in B[:20]), *DOCUMENTS[20:]],
+                                   "labels": [*([s] for s in SCORES[:20]), *TWO[20:]]}, {}),
+]  # fmt: skip
 
 
 def codes(report: CheckReport) -> list[str]:
@@ -219,10 +252,10 @@ def test_a_trap_is_seen_and_its_mending_code_mends_it(
     code: str, loss: str, data: dict[str, Any], options: dict[str, Any]
 ) -> None:
     dataset = Dataset.from_dict(data)
-    report = check_dataset(dataset, loss, **options)
+    report = check_dataset(dataset, loss)
     finding = only(report, code)
     assert finding.message.endswith(".")
-    after = check_dataset(mended(finding, dataset)["dataset"], loss, **options)
+    after = check_dataset(mended(finding, dataset, **options)["dataset"], loss)
     assert code not in codes(after), f"{finding}\n--- after mending ---\n{after}"
 
 
@@ -458,6 +491,213 @@ def test_the_mending_of_one_dataset_of_several_leaves_column_names_alone() -> No
     condition = "all(text is not None for text in texts or [None])"
     line = f'.filter(lambda texts: {condition}, input_columns="dataset text")'
     assert found.mend == f'dataset["train"] = dataset["train"]{line}'
+
+
+# What resembles the traps above and is none.
+@pytest.mark.parametrize(
+    ("loss", "data"),
+    [
+        ("ListNetLoss", {"query": A, "docs": DOCUMENTS, "labels": [[i % 4, 0] for i in range(N)]}),
+        ("PListMLELoss", {"query": A, "docs": DOCUMENTS, "labels": [[i % 4 + 1, 0] for i in range(N)]}),
+        ("MultipleNegativesRankingLoss", {"query": A, "passage": B, "hard_negative": C}),
+        ("MultipleNegativesRankingLoss", {"premise": A, "entailment": B, "contradiction": C}),
+        ("CosineSimilarityLoss", {"sentence1": A, "sentence2": B, "score": SCORES}),
+        ("SelectivePairwiseLoss", {"query": A, "positive": B, "negative": C}),
+        ("SelectiveListwiseLoss", {"q": A, "d1": B, "d2": C, "scores": first(TWO, [0.5, math.nan])}),
+        ("SelectiveMultipleNegativesRankingLoss", {"query": A, "positive": B, "negative": C, "scores": TWO}),
+    ],
+)
+def test_data_that_only_resemble_a_trap_are_left_in_peace(loss: str, data: dict[str, Any]) -> None:
+    report = check_dataset(Dataset.from_dict(data), loss)
+    assert not report.findings, str(report)
+
+
+def collated(model: Any, data: dict[str, Any]) -> tuple[list[Any], Any]:
+    """What the trainer makes of the first rows."""
+    batch = BaseDataCollator(model.preprocess)(Dataset.from_dict(data).select(range(4)).to_list())
+    label = batch.pop("label", None)
+    names = list(dict.fromkeys(key.split("_")[0] for key in batch))
+    return [{key[len(n) + 1 :]: value for key, value in batch.items() if key.split("_")[0] == n} for n in names], label
+
+
+@pytest.mark.parametrize(
+    ("code", "label"),
+    [
+        ("label-text", ["yes", "no"] * (N // 2)),
+        ("missing-label", first([1] * N, None)),
+        ("missing-label", first([[1.0]] * N, [None])),
+        ("list-lengths", first(TWO, [0.5])),
+    ],
+)
+def test_the_trainer_makes_tensors_of_labels_that_the_loss_does_not_read(
+    static_model: SentenceTransformer, code: str, label: list[Any]
+) -> None:
+    data = {"anchor": A, "positive": B, "label": label}
+    finding = only(check_dataset(data, st_losses.MultipleNegativesRankingLoss(static_model)), code)
+    assert finding.severity == "error"
+    with pytest.raises((TypeError, ValueError, RuntimeError)):
+        collated(static_model, data)
+    ragged = check_dataset(data, "MultipleNegativesRankingLoss", model_type="CrossEncoder")
+    assert (code in codes(ragged)) == (code != "list-lengths")  # there labels are a list of tensors
+    nan = check_dataset({**data, "label": first([0.7] * N, math.nan)}, "MultipleNegativesRankingLoss")
+    assert nan.ok, str(nan)  # a tensor can be made of it, and it is not read
+
+
+def test_scores_of_pairs_are_a_teachers_to_our_in_batch_losses(static_model: SentenceTransformer) -> None:
+    loss = SelectiveMultipleNegativesRankingLoss(static_model)
+    data = {"anchor": A, "positive": B, "score": [5 * s for s in SCORES]}
+    report = check_dataset(data, loss)
+    assert only(report, "label-range").severity == "error"
+    with pytest.raises(ValueError, match="must lie within"):
+        loss(*collated(static_model, data))
+    fine = {**data, "score": SCORES}
+    assert [(found.code, found.severity) for found in check_dataset(fine, loss).findings] == [
+        ("teacher-labels", "warning")
+    ]
+    assert math.isfinite(loss(*collated(static_model, fine)).item())
+    assert not check_dataset({"anchor": A, "positive": B}, loss).findings
+
+
+def test_labels_that_could_be_margins_or_scores_need_targets(static_model: SentenceTransformer) -> None:
+    data = {"query": A, "positive": B, "negative": C, "scores": TWO}
+    loss = SelectivePairwiseLoss(static_model)
+    finding = only(check_dataset(data, loss), "loss-targets")
+    with pytest.raises(ValueError, match="targets must be given"):
+        loss(*collated(static_model, data))
+    names = {"SelectivePairwiseLoss": SelectivePairwiseLoss, "pairwise_cos_sim": pairwise_cos_sim}
+    told = mended(finding, data, model=static_model, **names)["loss"]
+    assert not check_dataset(data, told).findings
+    assert math.isfinite(told(*collated(static_model, data)).item())
+    margins = {**data, "scores": [pair[:1] for pair in TWO]}
+    assert not check_dataset(margins, loss).findings
+    finding = only(check_dataset(margins, told), "loss-targets")
+    with pytest.raises(ValueError, match="takes 2 labels a row"):
+        told(*collated(static_model, margins))
+    assert check_dataset(margins, mended(finding, data, model=static_model, **names)["loss"]).ok
+    del data["scores"]
+    assert "loss-targets" in codes(check_dataset(data, told))
+    assert not check_dataset(data, loss).findings
+
+
+@pytest.mark.parametrize(
+    ("loss", "model_type"),
+    [
+        ("MultipleNegativesRankingLoss", "SentenceTransformer"),
+        ("MultipleNegativesRankingLoss", "CrossEncoder"),
+        ("SelectiveMultipleNegativesRankingLoss", "SentenceTransformer"),
+    ],
+)
+def test_a_batch_of_one_row_teaches_nothing_without_negatives(loss: str, model_type: Any) -> None:
+    pairs = Dataset.from_dict({"anchor": A, "positive": B})
+    finding = only(check_dataset(pairs, loss, model_type=model_type, batch_size=1), "lone-row")
+    assert finding.severity == "error"
+
+    class Arguments:
+        per_device_train_batch_size = 1
+
+    size = mended(finding, pairs, args=Arguments())["args"].per_device_train_batch_size
+    assert not check_dataset(pairs, loss, model_type=model_type, batch_size=size).findings
+    one = only(check_dataset(pairs.select([0]), loss, model_type=model_type), "lone-row")
+    more = mended(one, pairs.select([0]), more=pairs.select([1, 2]), concatenate_datasets=concatenate_datasets)
+    assert not check_dataset(more["dataset"], loss, model_type=model_type).findings
+    triplets = pairs.add_column("negative", C)
+    assert not check_dataset(triplets, loss, model_type=model_type, batch_size=1).findings
+    graded = Dataset.from_dict({"a": A, "b": B, "score": SCORES})
+    assert "lone-row" in codes(check_dataset(graded, "CoSENTLoss", batch_size=1))
+    assert not check_dataset(graded, "CosineSimilarityLoss", batch_size=1).findings
+
+
+def test_lists_of_one_document_have_no_order() -> None:
+    data = {"query": A, "docs": [[b] for b in B], "labels": [[s] for s in SCORES]}
+    finding = only(check_dataset(data, "ListNetLoss"), "short-lists")
+    assert (finding.severity, finding.count) == ("error", N)
+    few = {"query": A, "docs": first(DOCUMENTS, B[:1]), "labels": first(TWO, [0.5])}
+    assert not check_dataset(few, "ListNetLoss").findings
+
+
+def test_an_empty_list_is_no_missing_label() -> None:
+    data = {"query": A, "docs": first(DOCUMENTS, []), "labels": first(TWO, [])}
+    assert codes(check_dataset(Dataset.from_dict(data), "ListNetLoss")) == ["empty-text"]
+    text = {"text": A, "label": first([[0.1, 0.2]] * N, [])}
+    assert "missing-label" in codes(check_dataset(text, "MSELoss"))
+
+
+def test_lists_before_the_query_are_an_error() -> None:
+    data = {"docs": DOCUMENTS, "query": A, "labels": TWO}
+    assert only(check_dataset(data, "ListNetLoss"), "column-order").severity == "error"
+    swapped = {"answer": B, "question": A}
+    assert only(check_dataset(swapped, "MultipleNegativesRankingLoss"), "column-order").severity == "warning"
+
+
+def test_an_anchor_among_the_negatives_is_an_error_where_it_is_the_rule() -> None:
+    data = {"query": A, "positive": B, "negative": A}
+    finding = only(check_dataset(data, "MultipleNegativesRankingLoss"), "anchor-is-negative")
+    assert (finding.severity, finding.count, finding.column) == ("error", N, "negative")
+    data["negative"] = first(C, A[0])
+    finding = only(check_dataset(data, "MultipleNegativesRankingLoss"), "anchor-is-negative")
+    assert (finding.severity, finding.rows) == ("warning", (0,))
+
+
+def test_labels_that_are_all_0_may_be_those_of_negatives() -> None:
+    data = {"anchor": A, "positive": B, "label": [0] * N}
+    assert only(check_dataset(data, "MultipleNegativesRankingLoss"), "label-unused").severity == "error"
+    data["label"] = [1] * N
+    assert only(check_dataset(data, "MultipleNegativesRankingLoss"), "label-unused").severity == "warning"
+    classes = Features({"premise": Value("string"), "hypothesis": Value("string"),
+                        "label": ClassLabel(names=["entailment", "neutral", "contradiction"])})  # fmt: skip
+    entailed = Dataset.from_dict({"premise": A, "hypothesis": B, "label": [0] * N}, features=classes)
+    report = check_dataset(entailed, "MultipleNegativesRankingLoss")
+    assert only(report, "label-unused").severity == "warning", str(report)
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_label_under_another_name_is_checked_as_it_would_be_read(as_text: bool) -> None:
+    grades = [round(5 * s, 2) for s in SCORES]
+    data = {"sentence1": A, "sentence2": B, "similarity": list(map(str, grades)) if as_text else grades}
+    dataset = Dataset.from_dict(data)
+    report = check_dataset(dataset, "CosineSimilarityLoss")
+    assert codes(report) == ["no-label", "label-range"], str(report)
+    assert report.findings[1].column == "similarity"
+    assert report.findings[1].rows == tuple(i for i, grade in enumerate(grades) if grade > 1)[:5]
+    for finding in report.findings:
+        dataset = mended(finding, dataset)["dataset"]
+    assert not check_dataset(dataset, "CosineSimilarityLoss").findings
+    assert max(dataset["score"]) <= 1
+    fine = {**data, "similarity": SCORES}
+    assert codes(check_dataset(fine, "CosineSimilarityLoss")) == ["no-label"]
+    assert "label-range" not in codes(check_dataset(data, "CoSENTLoss"))
+
+
+def test_a_csr_loss_needs_an_autoencoder() -> None:
+    class SparseAutoEncoder(nn.Module):
+        pass
+
+    class SpladePooling(nn.Module):
+        pass
+
+    class SparseEncoder(nn.Sequential):
+        pass
+
+    splade, csr = SparseEncoder(SpladePooling()), SparseEncoder(SpladePooling(), SparseAutoEncoder())
+    data = {"anchor": A, "positive": B}
+    finding = only(check_dataset(data, "CSRLoss", model=splade), "no-autoencoder")
+    assert "SpladeLoss(" in finding.mend
+    assert check_dataset(data, "CSRLoss", model=csr).ok
+    assert check_dataset(data, "SpladeLoss", model=splade).ok
+
+
+def test_the_classifier_of_softmax_suits_the_model(static_model: SentenceTransformer) -> None:
+    data = {"a": A, "b": B, "label": [i % 3 for i in range(N)]}
+    size = static_model.get_embedding_dimension()
+    assert size is not None
+    wrong = st_losses.SoftmaxLoss(static_model, size + 1, num_labels=3)
+    finding = only(check_dataset(data, wrong), "classifier-size")
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        wrong(*collated(static_model, data))
+    right = mended(finding, data, model=static_model, SoftmaxLoss=st_losses.SoftmaxLoss)["loss"]
+    assert not check_dataset(data, right).findings
+    all_parts = st_losses.SoftmaxLoss(static_model, size, num_labels=3, concatenation_sent_multiplication=True)
+    assert not check_dataset(data, all_parts).findings
 
 
 def test_every_check_has_a_trap_here() -> None:

@@ -16,7 +16,16 @@ from selective_st.registry.catalog import LABEL_KINDS, MODEL_TYPES, SHAPES
 from selective_st.registry.columns import Column, ColumnKind
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.meaning import Certainty
-from selective_st.registry.names import hint_of, is_headerless, is_id_name, role_of, roles_of, stem_of
+from selective_st.registry.names import (
+    hint_of,
+    is_headerless,
+    is_id_name,
+    is_negating,
+    role_of,
+    roles_of,
+    stem_of,
+    without_id,
+)
 
 ROWS = 6
 CLASSES = [0, 1, 2, 1, 0, 2]
@@ -78,6 +87,14 @@ def test_a_name_is_parted_into_stem_and_number(name: str, stem: str, number: int
         ("negative_passage", "negative"),
         ("doc_3", "positive"),
         ("text_a", "numbered"),
+        ("chosen_response", "positive"),
+        ("accepted", "positive"),
+        ("winner", "positive"),
+        ("rejected", "negative"),
+        ("dispreferred_answer", "negative"),
+        ("worse", "negative"),
+        ("non_relevant_passage", "negative"),
+        ("not_chosen", "negative"),
         ("text", None),
         ("3", None),
     ],
@@ -95,9 +112,36 @@ def test_some_names_say_it_only_beside_others() -> None:
 
 def test_names_of_ids() -> None:
     ids = ["id", "qid", "pairID", "query_id", "document_ids", "idx", "guid", "__index_level_0__", "Unnamed: 0", "qid2"]
+    ids += ["neg_pid", "positive_pids", "queryid", "docids"]
     assert [name for name in ids if not is_id_name(name)] == []
     others = ["idea", "text", "video", "paid", "3", "Unnamed: 3", "label"]
     assert [name for name in others if is_id_name(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("qid", "query"),
+        ("neg_pid", "neg_passage"),
+        ("positive_id", "positive"),
+        ("docid", "document"),
+        ("corpus-id", "document"),
+        ("queryIDs", "query"),
+        ("qid2", "query_2"),
+        ("id", ""),
+    ],
+)
+def test_names_of_ids_say_what_they_stand_for(name: str, text: str) -> None:
+    assert without_id(name) == text
+
+
+_NEGATING = "not_duplicate isNotParaphrase dissimilarity cosine_distance different irrelevant unrelated is_negative"
+_AFFIRMING = "is_duplicate similarity relevant label score not_different no note pos_neg gold correct nondescript"
+
+
+def test_names_of_labels_that_say_the_opposite() -> None:
+    assert [name for name in _NEGATING.split() if not is_negating(name)] == []
+    assert [name for name in _AFFIRMING.split() if is_negating(name)] == []
 
 
 def test_names_that_are_none() -> None:
@@ -250,6 +294,87 @@ def test_reserved_names_are_left_out() -> None:
     assert calls(columns) == [("select_columns", ("anchor", "positive"))]
 
 
+def test_preferences_are_positives_and_negatives() -> None:
+    triplet = found(data("prompt", "rejected", "chosen"))
+    assert (triplet.shape, triplet.label, triplet.inputs) == ("triplet", "none", ("prompt", "chosen", "rejected"))
+    assert calls(data("prompt", "rejected", "chosen")) == [("select_columns", ("prompt", "chosen", "rejected"))]
+    assert read(data("query", "winner", "loser")) == ("triplet", "none", "certain")
+    assert read(data("instruction", "prompt", "chosen", "rejected"))[2] == "unclear"  # two anchors
+
+
+@pytest.mark.parametrize("label", [{}, {"score": REAL}, {"label": [0, 1] * 3}])
+def test_preferences_without_an_anchor_are_unclear(label: dict[str, Any]) -> None:
+    result = found(data("chosen", "rejected", **label))
+    assert (result.certainty, result.meaning) == ("unclear", "")
+    assert any("no anchor" in doubt for doubt in result.doubts)
+
+
+def test_which_answer_is_better_is_no_label_of_pairs() -> None:
+    for winner in ([0, 1] * 3, ["a", "b"] * 3):
+        columns = data("response_a", "response_b", winner=winner)
+        assert read(columns) == ("pair", None, "unclear")
+        assert calls(columns) == []
+    assert read(data("question", "answer", accepted=["yes", "no"] * 3)) == ("pair", "binary", "likely")
+
+
+@pytest.mark.parametrize(
+    ("names", "inputs"),
+    [
+        ("qid pid neg_pid", "qid pid neg_pid"),
+        ("negative_id positive_id query_id", "query_id positive_id negative_id"),
+        ("docid qid", "qid docid"),
+    ],
+)
+@pytest.mark.parametrize("numbered", [True, False])
+def test_ids_stand_for_inputs_by_their_names(names: str, inputs: str, numbered: bool) -> None:
+    result = found({name: [7 * i if numbered else f"D{7 * i}" for i in range(ROWS)] for name in names.split()})
+    assert result.inputs == tuple(inputs.split())
+    assert (result.shape, result.certainty) == ("triplet" if len(result.inputs) == 3 else "pair", "unclear")
+    assert any("resolve_ids" in doubt for doubt in result.doubts)
+
+
+def test_ids_beside_texts() -> None:
+    ids = [f"D{7 * i}" for i in range(ROWS)]
+    assert found(data("query", pos_id=ids, neg_id=ids)).inputs == ("query", "pos_id", "neg_id")
+    assert read(data("query", "positive", qid=ids, pid=ids)) == ("pair", "none", "certain")
+    left_out = found(data("query", "positive", neg_id=ids))
+    assert (left_out.inputs, left_out.certainty) == (("query", "positive"), "likely")
+    assert any("neg_id" in doubt and "resolve_ids" in doubt for doubt in left_out.doubts)
+
+
+@pytest.mark.parametrize(
+    ("template", "certainty"),
+    [
+        ("{0:032x}", "unclear"),
+        ("12345678-abcd-4abc-8abc-{0:012d}", "unclear"),
+        ("https://example.org/{0}", "unclear"),
+        ("doc-{0}", "likely"),
+        ("number {0}", "certain"),
+    ],
+)
+def test_an_input_of_ids_is_not_certain(template: str, certainty: str) -> None:
+    codes = [template.format(row) for row in range(12)]
+    for columns in ({"query": texts("a", 12), "positive": codes}, {"query": codes, "positive": texts("a", 12)}):
+        result = found(columns)
+        assert (result.shape, result.certainty) == ("pair", certainty)
+        [name] = [name for name, values in columns.items() if values is codes]
+        assert any(repr(name) in doubt and "resolve_ids" in doubt for doubt in result.doubts) == (
+            certainty != "certain"
+        )
+    listed = {"query": texts("a", 12), "docs": [[code, code] for code in codes], "labels": [[0.5, 2.5]] * 12}
+    assert read(listed) == ("list", "scores", certainty)
+
+
+def test_chat_messages_must_be_made_texts() -> None:
+    turn = {"role": "user", "content": "b"}
+    for messages in ([[turn]] * ROWS, [turn] * ROWS, [[turn], []] * 3):
+        for columns in ({"messages": messages}, data("query", positive=messages)):
+            result = found(columns)
+            assert result.certainty == "unclear"
+            assert any("chat messages" in doubt and "made texts" in doubt for doubt in result.doubts)
+    assert read(data("text", image=[{"image": "a.png"}] * ROWS))[2] != "unclear"  # other media are inputs
+
+
 # --- Labels of one number ---------------------------------------------------------------------------------------------
 
 
@@ -295,6 +420,24 @@ def test_the_names_of_a_class_label(names: list[str], label: str) -> None:
     assert result.label == label
     assert result.certainty == ("certain" if len(names) == 3 else "likely")
     assert result.classes == (None if label == "binary" else len(names))
+
+
+@pytest.mark.parametrize("name", ["not_duplicate", "dissimilarity", "distance", "different", "irrelevant"])
+@pytest.mark.parametrize("labels", [[0, 1] * 3, [True, False] * 3, REAL])
+def test_labels_that_say_the_opposite_are_not_read(name: str, labels: list[Any]) -> None:
+    columns = data("a", "b", **{name: labels})
+    result = found(columns)
+    assert (result.shape, result.label, result.label_column, result.certainty) == ("pair", None, name, "unclear")
+    assert any("does not belong together" in doubt and repr(name) in doubt for doubt in result.doubts)
+    assert calls(columns) == []
+
+
+def test_words_and_lists_that_say_the_opposite_are_not_read() -> None:
+    assert read(data("query", "passage", irrelevant=["yes", "no"] * 3)) == ("pair", None, "unclear")
+    assert read(data("query", docs=[["a b", "c d"]] * ROWS, distances=[[0.25, 0.5]] * ROWS))[1:] == (None, "unclear")
+    assert read(data("query", "positive", "negative", distance=REAL))[1:] == (None, "unclear")
+    assert read(data("query", "positive", "negative", score_difference=REAL)) == ("triplet", "margin", "likely")
+    assert read(data("text", irrelevant=[0, 1] * 3)) == ("single", "class", "likely")  # nothing to belong to
 
 
 def test_whole_numbers_are_graded_by_the_name_of_their_column() -> None:

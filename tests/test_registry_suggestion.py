@@ -683,3 +683,51 @@ def test_nothing_heavy_is_imported() -> None:
     root = str(Path(__file__).parent.parent)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "[]"
+
+
+class TestRefusals:
+    """What a newcomer would otherwise train on without noticing."""
+
+    def test_no_script_where_it_is_not_clear_what_the_data_mean(self) -> None:
+        texts = {"one": ["a b", "c d", "e f"], "two": ["g h", "i j", "k l"]}
+        found = suggest_losses({**texts, "three": [1, 2, 3], "four": [3, 1, 2]})
+        assert isinstance(found, Suggestions)
+        assert found.format.certainty == "unclear"
+        with pytest.raises(DataError, match="It is not clear what the data mean"):
+            found.of()
+        if found:
+            assert found.of(found[0].loss) is found[0]  # who names the loss knows
+
+    def test_a_focus_without_a_selective_loss(self, static_model: SentenceTransformer) -> None:
+        data = {"text": ["a b", "c d", "e f", "g h"], "label": [0, 1, 0, 1]}
+        with pytest.raises(DataError, match="focus needs a selective loss"):
+            create_loss(static_model, data, focus="high")
+        assert type(create_loss(static_model, data)).__name__ == "BatchAllTripletLoss"
+
+    def test_a_cross_encoder_with_the_wrong_number_of_outputs(self) -> None:
+        class CrossEncoder(torch.nn.Module):
+            num_labels = 1
+
+        data = Dataset.from_dict(
+            {"premise": ["a b", "c d", "e f"], "hypothesis": ["g h", "i j", "k l"], "label": [0, 1, 2]},
+        ).cast_column("label", ClassLabel(names=["entailment", "neutral", "contradiction"]))
+        with pytest.raises(DataError, match=r"needs a model with 3 output labels.*num_labels=3"):
+            create_loss(CrossEncoder(), data)
+
+    def test_scripts_check_the_data_first(self) -> None:
+        found = suggest_losses({"anchor": ["a b", "c d"], "positive": ["e f", "g h"]})
+        assert isinstance(found, Suggestions)
+        script = found.of().script("pairs.csv", "a-model", header=False)
+        assert 'read_table("pairs.csv", header=False)' in script
+        assert script.index("raise_for_errors()") < script.index("trainer.train()")
+
+    def test_what_has_no_loss_says_how_to_go_on(self) -> None:
+        lists = {
+            "query": ["a b", "c d"],
+            "documents": [["e f", "g h"], ["i j", "k l"]],
+            "scores": [[1.0, 0.2], [0.4, 0.9]],
+        }
+        found = suggest_losses(lists)
+        assert isinstance(found, Suggestions)
+        with pytest.raises(DataError, match="split_lists"):
+            found.of()

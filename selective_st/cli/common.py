@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -98,3 +99,29 @@ def floats(text: str | None) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError:
         return []
+
+
+def load_model(what: str, name: str, model_type: str) -> Any:
+    """Load a model.
+
+    Args:
+        what: What named it, for the message: an option or an argument.
+        name: Its folder, or its name on the hub.
+        model_type: The name of its class in Sentence Transformers.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If it cannot be had.
+    """
+    import sentence_transformers
+
+    try:
+        return getattr(sentence_transformers, model_type)(name)
+    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
+        first_line = (str(error).splitlines() or ["no details"])[0]
+        raise ValueError(
+            f"{what} {name} could not be loaded as a {model_type} ({type(error).__name__}: {first_line}). Give its "
+            "folder, or a name on the hub (with a connection)."
+        ) from error

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from selective_st.cli.common import Errors, be_quiet, floats, make_console, two_numbers
+from selective_st.cli.common import Errors, be_quiet, floats, load_model, make_console, two_numbers
 
 if TYPE_CHECKING:
     from selective_st.data import GradedPairs
@@ -315,21 +315,11 @@ def _names(job: _Job) -> list[str]:
 
 
 def _load(name: str) -> Any:
-    import sentence_transformers
-
+    """A model of the class that its folder names; an embedding model where it names none."""
     from selective_st.evaluation.thresholds import model_config
 
-    try:
-        kind = model_config(name).get("model_type")
-        if kind not in ("CrossEncoder", "SparseEncoder"):
-            kind = "SentenceTransformer"
-        return getattr(sentence_transformers, kind)(name)
-    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        first_line = (str(error).splitlines() or ["no details"])[0]
-        raise ValueError(
-            f"The model {name} could not be loaded ({type(error).__name__}: {first_line}). Give its folder, or a name "
-            "on the hub (with a connection)."
-        ) from error
+    kind = model_config(name).get("model_type")
+    return load_model("The model", name, kind if kind in ("CrossEncoder", "SparseEncoder") else "SentenceTransformer")
 
 
 def _threshold(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -14,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from selective_st.cli.common import Errors, be_quiet, make_console
+from selective_st.cli.common import Errors, be_quiet, load_model, make_console
 from selective_st.registry.catalog import MODEL_TYPES, SECTION_TITLES, check_model_type, loss_entry, rows
 
 if TYPE_CHECKING:
@@ -125,7 +127,7 @@ def check(
         from selective_st.registry import check_dataset
 
         dataset, notes = read_table_with_notes(data, header=header)
-        loaded = None if model is None else _load_model(model, model_type)
+        loaded = None if model is None else load_model("--model", model, model_type)
         report = check_dataset(dataset, _class_name(loss), model=loaded, model_type=kind, batch_size=batch_size)
         if as_json:
             print(json.dumps(report.as_dict() | {"notes": notes}, indent=2))
@@ -173,19 +175,6 @@ def _class_name(loss: str) -> str:
     return loss_kind(loss).selective
 
 
-def _load_model(name: str, model_type: str) -> Any:
-    import sentence_transformers
-
-    try:
-        return getattr(sentence_transformers, model_type)(name)
-    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        first_line = (str(error).splitlines() or ["no details"])[0]
-        raise ValueError(
-            f"--model {name} could not be loaded as a {model_type} ({type(error).__name__}: {first_line}). Give its "
-            "folder, or a name on the hub (with a connection), or leave --model out."
-        ) from error
-
-
 def _row_as_dict(row: Row) -> dict[str, Any]:
     return {
         "section": row.section,
@@ -227,16 +216,22 @@ def _print_rows(console: Console, found: list[Row]) -> None:
 def _next_command(data: str, found: Suggestions, focus: str | None) -> str:
     """The command that trains on these data."""
     form = found.format
+    if form.certainty == "unclear" or not found:
+        return ""
     shown_focus = f" --focus {shlex.quote(focus)}" if focus else ""
-    if (form.shape, found.model_type) == ("pair", "SentenceTransformer") and form.label in ("binary", "similarity"):
+    kinds = {column.name: column.kind for column in form.columns}
+    is_number = kinds.get(str(form.label_column)) in ("integer", "float")
+    if (form.shape, found.model_type) == ("pair", "SentenceTransformer") and is_number and form.label != "class":
         words = ["selective-st", "train", shlex.quote(data), "--loss", "auto"]
-        if form.label_scale not in (None, (0, 1), (-1, 1)):
-            words += ["--score-range", "{:g},{:g}".format(*form.label_scale)]
+        scale = form.label_scale
+        if scale is None and form.label_values is not None:
+            low, high = form.label_values  # the best guess; whoever knows better says so
+            scale = (min(0, math.floor(low)), max(1, math.ceil(high)))
+        if scale not in (None, (0, 1), (-1, 1)):
+            words += ["--score-range", "{:g},{:g}".format(*scale)]
         if len(form.columns) != 3 or form.label_column != form.trainer_label:
             words += ["--columns", shlex.quote(",".join([*form.inputs, str(form.label_column)]))]
         return " ".join(words) + shown_focus
-    if not found:
-        return ""
     option = "" if found.model_type == "SentenceTransformer" else f" --model-type {found.model_type}"
     return f"selective-st suggest {shlex.quote(data)}{option}{shown_focus} --script > train.py && python train.py"
 
@@ -248,6 +243,12 @@ def _print_suggestions(data: str, found: Suggestions, notes: list[str], focus: s
     _print_format(console, found.format)
     if found:
         _print_losses(console, found, every=every)
+        if focus and not any(suggestion.selective for suggestion in found):
+            console.print(
+                f"[yellow]Note:[/] --focus needs a selective loss, and there is none for these data "
+                f"({escape(found[0].row.why_none)}).",
+                soft_wrap=True,
+            )
     shown = {suggestion.loss for suggestion in found}
     for conversion in found.conversions:
         opened = [loss for loss in conversion.losses if loss not in shown]
@@ -272,15 +273,22 @@ def _print_losses(console: Console, found: Suggestions, *, every: bool) -> None:
     for heading in ("loss", "link", "why"):
         table.add_column(heading, overflow="fold")
     shown = list(found) if every else list(found)[:_SHOWN]
+    shared = Counter(caveat for suggestion in shown for caveat in suggestion.caveats)
     for suggestion in shown:
         star = " ★" if suggestion.recommended else ""
         why = Text(suggestion.why)
         for caveat in suggestion.caveats:
-            why.append(f"\n{caveat}", style="dim")
+            if shared[caveat] == 1:
+                why.append(f"\n{caveat}", style="dim")
         table.add_row(
             Text(suggestion.loss + star, style="bold" if suggestion.selective else ""), Text(suggestion.link), why
         )
     console.print(table)
+    for caveat, number in shared.items():
+        if number > 1:
+            of = [suggestion.loss for suggestion in shown if caveat in suggestion.caveats]
+            names = "all" if number == len(shown) else ", ".join(of)
+            console.print(Text(f"For {names}: {caveat}", style="dim"), soft_wrap=True)
     if len(found) > len(shown):
         console.print(f"and {len(found) - len(shown)} more with --all", style="dim")
     console.print(f"[bold]Code[/] for {found[0].loss}:")

@@ -312,7 +312,7 @@ _SENTENCE_TRANSFORMER = _entries(
     },
     {
         "name": "CachedMultipleNegativesRankingLoss",
-        "why": "the same for batches larger than memory allows, about 20 % slower",
+        "why": "as MultipleNegativesRankingLoss, for batches larger than memory allows, about 20 % slower",
         "min_columns": 2,
         "in_batch_negatives": True,
         "caveats": (_NO_STATIC,),
@@ -336,7 +336,7 @@ _SENTENCE_TRANSFORMER = _entries(
     },
     {
         "name": "CachedGISTEmbedLoss",
-        "why": "the same for batches larger than memory allows",
+        "why": "as GISTEmbedLoss, for batches larger than memory allows",
         **_GUIDE,
     },
     {
@@ -349,7 +349,7 @@ _SENTENCE_TRANSFORMER = _entries(
     },
     {
         "name": "CachedMultipleNegativesSymmetricRankingLoss",
-        "why": "the same for batches larger than memory allows",
+        "why": "as MultipleNegativesSymmetricRankingLoss, for batches larger than memory allows",
         "min_columns": 2,
         "in_batch_negatives": True,
         "caveats": (_NO_STATIC,),
@@ -365,7 +365,7 @@ _SENTENCE_TRANSFORMER = _entries(
     },
     {
         "name": "OnlineContrastiveLoss",
-        "why": "the same, on the hard pairs of a batch only; mostly better",
+        "why": "as ContrastiveLoss, on the hard pairs of a batch only; mostly better",
         "min_columns": 2,
         "max_columns": 2,
         "extra_columns": "ignored",
@@ -487,7 +487,7 @@ _SELECTIVE = _entries(
     },
     {
         "name": "CachedSelectiveMultipleNegativesRankingLoss",
-        "why": "the same for batches larger than memory allows",
+        "why": "as SelectiveMultipleNegativesRankingLoss, for batches larger than memory allows",
         "score": "cosine",
         "min_columns": 2,
         "in_batch_negatives": True,
@@ -529,7 +529,7 @@ _CROSS_ENCODER = _entries(
     },
     {
         "name": "CachedMultipleNegativesRankingLoss",
-        "why": "the same for batches larger than memory allows",
+        "why": "as MultipleNegativesRankingLoss, for batches larger than memory allows",
         "min_columns": 2,
         "in_batch_negatives": True,
         "caveats": (_ONE_OUTPUT, "Negatives drawn at random are easy; mined ones teach a reranker more."),
@@ -591,7 +591,7 @@ _SPARSE_ENCODER = _entries(
     },
     {
         "name": "CachedSpladeLoss",
-        "why": "the same for batches larger than memory allows",
+        "why": "as SpladeLoss, for batches larger than memory allows",
         "role": "modifier",
         "arguments": (_SPARSE_INNER, *_SPLADE_WEIGHTS),
         "caveats": (_INNER_CAVEAT, "The regularizers' weights decide how sparse embeddings become; tune them."),
@@ -697,7 +697,7 @@ _MULTI_VECTOR_ENCODER = _entries(
     },
     {
         "name": "CachedMultiVectorMultipleNegativesRankingLoss",
-        "why": "the same for batches larger than memory allows",
+        "why": "as MultiVectorMultipleNegativesRankingLoss, for batches larger than memory allows",
         "min_columns": 2,
         "in_batch_negatives": True,
     },

@@ -35,6 +35,12 @@ _CLASS_VALUE_WORDS = 5  # longer texts are no names of classes
 # Numbers that Python does not read: 0,5 or 80 % or 4/5. A date has more than one separator.
 _WRITTEN_NUMBER = re.compile(r"\s*[+-]?\d+([.,/]\d+)?\s*%?\s*")
 _LOOKED_AT = 1_000  # lists whose items are looked at
+_NAME_ONLY = re.compile(
+    r"[{(]?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[})]?"  # a UUID
+    r"|(?=.*\d)[0-9a-f]{16,}"  # a hash
+    r"|[a-z][a-z0-9+.-]*://\S+|www\.\S+",  # a link
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ def _column(table: Table, place: int, name: str) -> Column:
     values = values_of(table, name)
     feature = table.features.get(name)
     feature_name = type(feature).__name__
-    if feature_name in ("Image", "Audio", "Video", "Pdf") or (values and all(map(_is_message, values))):
+    is_media = feature_name in ("Image", "Audio", "Video", "Pdf") or (values and all(map(_is_by_modality, values)))
+    if is_media or holds_messages(table, name):
         return Column(name, "media")
     if not values:
         return Column(name, "empty")
@@ -156,11 +163,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_message(value: Any) -> bool:
-    """Whether it is a conversation, or inputs by modality, as multimodal models take them."""
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in value)
+def _is_by_modality(value: Any) -> bool:
+    """Whether it is inputs by modality, as multimodal models take them."""
     return isinstance(value, dict) and bool(value.keys() & MEDIA_WORDS) and value.keys() <= {"text", *MEDIA_WORDS}
+
+
+def holds_messages(table: Table, name: str) -> bool:
+    """Whether a column holds chat messages: dicts with role and content, or lists of these."""
+    values = values_of(table, name)
+    turns = [turn for value in values for turn in (value if isinstance(value, list) else [value])]
+    return bool(turns) and all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns)
 
 
 def _is_written_list(text: str) -> bool:
@@ -176,7 +188,19 @@ def _is_written_list(text: str) -> bool:
 def holds_codes(table: Table, name: str) -> bool:
     """Whether a column of texts holds names of something, such as `doc-17`; a few rows do not show that."""
     values = values_of(table, name)
-    return len(values) >= _COUNTED_ROWS and all(map(_is_code, values))
+    return len(values) >= _COUNTED_ROWS and all(map(_is_code, _texts_in(values)))
+
+
+def holds_names_only(table: Table, name: str) -> bool:
+    """Whether a column of texts holds UUIDs, hashes or links, which say nothing in however few rows."""
+    texts = _texts_in(values_of(table, name))
+    return bool(texts) and all(_NAME_ONLY.fullmatch(text.strip()) for text in texts)
+
+
+def _texts_in(values: Iterable[Any]) -> list[str]:
+    """Texts, and those in lists of texts."""
+    found = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    return [text for text in found if not is_missing(text)]
 
 
 def _may_be_codes(name: str) -> bool:

@@ -7,7 +7,6 @@ and values; where they allow two readings, both are told, and nothing is certain
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,23 +17,29 @@ from selective_st.registry.columns import (
     are_class_names,
     columns_of,
     holds_codes,
+    holds_names_only,
     is_metadata,
     numbers_of,
+    values_of,
 )
 from selective_st.registry.meaning import Certainty, Reading, fitting_rows, read
 from selective_st.registry.names import (
+    CHOICE_WORDS,
     RESERVED,
     TOPIC_NAMES,
     TRAINER_LABELS,
     Role,
     hint_of,
     is_damaged_first,
+    is_flag,
     is_headerless,
     is_id_name,
     key_of,
     role_of,
     roles_of,
     stem_of,
+    without_id,
+    words_of,
 )
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, tables
@@ -253,6 +258,8 @@ def _is_stray_text(table: Table, column: Column, columns: Sequence[Column]) -> b
         return False
     if column.kind == "text" and role_of(column.name) is None and hint_of(column.name):
         return are_class_names(table.values[column.name])
+    if column.kind == "text" and _is_label_text(table, column):
+        return True
     return is_metadata(column) or key_of(column.name) in TRAINER_LABELS
 
 
@@ -306,8 +313,16 @@ def _may_be_label(table: Table, column: Column, texts: int) -> bool:
     if column.kind != "text":
         return False
     topic = key_of(column.name) in TOPIC_NAMES and texts == 1
-    named = bool(hint_of(column.name)) and role_of(column.name) is None
-    return (topic or named) and are_class_names(table.values[column.name])
+    return _is_label_text(table, column) or (topic and are_class_names(table.values[column.name]))
+
+
+def _is_label_text(table: Table, column: Column) -> bool:
+    """Whether texts are labels by the column's name: those that could be inputs by it must be marks, as yes and no."""
+    values = values_of(table, column.name)
+    is_choice = bool(CHOICE_WORDS & set(words_of(column.name)))
+    if role_of(column.name) is not None and not is_choice:
+        return is_flag(column.name, values)
+    return bool(hint_of(column.name)) and are_class_names(values)
 
 
 def _is_plausible(table: Table, column: Column) -> bool:
@@ -338,11 +353,15 @@ def _choose_inputs(table: Table, inputs: list[Column], left: Sequence[Column], r
                 "(sentence_transformers.util), which puts the texts in their place"
             )
             inputs = [column for column in left if column in inputs or column in ids]
-            roles = roles_of([re.sub(r"_?ids?$", "", column.name) for column in inputs])
-            roles = {c.name: roles[stem] for c in inputs if (stem := re.sub(r"_?ids?$", "", c.name)) in roles}
+            stands_for = {column.name: without_id(column.name) if column in ids else column.name for column in inputs}
+            by_text = roles_of(list(stands_for.values()))
+            roles = {name: by_text[text] for name, text in stands_for.items() if text in by_text}
+    elif "negative" not in kinds:
+        for column in left:
+            if column.kind in ("id", "ids") and role_of(without_id(column.name)) == "negative":
+                reading.doubt(f"{column.name!r} holds IDs of negatives: resolve_ids puts the texts in their place")
+    _doubt_codes(table, inputs, reading)
     texts = [column for column in inputs if column.kind == "text"]
-    if texts and len(texts) == len(inputs) and all(holds_codes(table, column.name) for column in texts):
-        reading.unclear("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
     for column in texts:
         if is_id_name(column.name):
             reading.doubt(f"{column.name!r} is named like IDs, but holds sentences")
@@ -352,10 +371,27 @@ def _choose_inputs(table: Table, inputs: list[Column], left: Sequence[Column], r
         reading.because(f"by their names the inputs come in the order {names}; the trainer goes by the columns' order")
 
 
+def _doubt_codes(table: Table, inputs: Sequence[Column], reading: Reading) -> None:
+    """Texts that name something instead of saying it."""
+    texts = [column for column in inputs if column.kind in ("text", "texts")]
+    codes = [column for column in texts if holds_codes(table, column.name)]
+    if codes and len(codes) == len(inputs):
+        reading.unclear("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
+    for column in texts:
+        if holds_names_only(table, column.name):
+            reading.unclear(
+                f"{column.name!r} holds UUIDs, hashes or links, which say nothing to a model: resolve_ids "
+                "(sentence_transformers.util) puts the texts in their place"
+            )
+        elif column in codes:
+            reading.doubt(
+                f"{column.name!r} looks like IDs: if it holds them, resolve_ids puts the texts in their place"
+            )
+
+
 def _is_input_id(column: Column, inputs: Sequence[Column]) -> bool:
     """Whether IDs stand for an input that is not there as text."""
-    stem = re.sub(r"_?ids?$", "", column.name)
-    role = role_of(stem) if stem else None
+    role = role_of(without_id(column.name))
     return role is not None and all(role_of(other.name) != role for other in inputs)
 
 
@@ -383,8 +419,8 @@ def _steps(
     """What turns the trainer's reading into the meant one."""
     label = reading.label_column.name if reading.label_column is not None else None
     inputs = tuple(column.name for column in reading.inputs)
-    if not inputs:
-        return ()
+    if not inputs or reading.no_label:
+        return ()  # a label that says something else is not given a name under which it would be read
     steps: list[Step] = []
     read = tuple(name for name in trainer_inputs if name != label)
     if read != inputs or trainer_label not in (label, None) or any(name in RESERVED for name in names):

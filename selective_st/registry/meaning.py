@@ -11,8 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, rows
-from selective_st.registry.columns import Column, are_class_names, are_whole, is_missing, numbers_of, values_of
+from selective_st.registry.columns import (
+    Column,
+    are_class_names,
+    are_whole,
+    holds_messages,
+    is_missing,
+    numbers_of,
+    values_of,
+)
 from selective_st.registry.names import (
+    CHOICE_WORDS,
     NEGATIONS,
     NEGATIVE_VALUES,
     NLI_NAMES,
@@ -23,6 +32,7 @@ from selective_st.registry.names import (
     hint_of,
     is_damaged_first,
     is_headerless,
+    is_negating,
     key_of,
     role_of,
     roles_of,
@@ -42,6 +52,8 @@ _IDENTICAL_SOME = 0.1  # of the rows hold the same text twice: not by chance
 _DAMAGED_MOST = 0.95  # of the rows hold a damaged text and its original
 _DAMAGED_WORDS_LEFT = (0.2, 3)  # a damaged text keeps at least this share of the words, and this many on average
 _PLAUSIBLE_CLASSES = 11
+_MARGIN_WORDS = {"margin", "margins", "difference", "differences", "diff", "diffs"}
+_GRANTED = "the labels are 0 and 1; that 1 says the texts belong together is taken for granted"
 
 
 @dataclass
@@ -62,6 +74,7 @@ class Reading:
     doubts: list[str] = field(default_factory=list)
     alternatives: list[tuple[Shape, LabelKind]] = field(default_factory=list)
     rivals: bool = False  # several columns may be the label
+    no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
     mends: list[Step] = field(default_factory=list)
     label_mends: list[tuple[str, str]] = field(default_factory=list)  # calls on the label column, and what for
 
@@ -115,11 +128,43 @@ def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_labe
     else:
         reading.shape = ("single", "pair", "triplet", "n-tuple")[min(count, 4) - 1]
         _read_columns(table, reading, trainer_label)
+    _read_names(table, reading)
     unresolved = any(column.kind in ("id", "ids") for column in reading.inputs)
     if reading.shape and reading.label and not reading.meaning and not (unresolved and reading.label == "none"):
         fitting = fitting_rows(reading.shape, reading.label)
         is_mixed = (reading.shape, reading.label) == ("pair", "none")
         reading.meaning = fitting[0].inputs if fitting and not is_mixed else ""
+
+
+def _read_names(table: Table, reading: Reading) -> None:
+    """What the names of labels and inputs say against the reading."""
+    for given in reading.inputs:
+        if holds_messages(table, given.name):
+            reading.unclear(f"{given.name!r} holds chat messages (role and content): they must be made texts first")
+    column, kind = reading.label_column, reading.label
+    if column is None or reading.shape == "single" or column.kind == "number lists" or kind == "embedding":
+        return
+    words = set(words_of(column.name))
+    roles = {role_of(other.name) for other in reading.inputs}
+    is_margin = kind in ("margin", "margins") and bool(words & _MARGIN_WORDS)  # a difference of two scores
+    is_graded = kind not in ("class", "class probabilities")
+    if words & CHOICE_WORDS:
+        reading.no_label = True
+        reading.unclear(f"{column.name!r} may say which of the inputs is better, not whether they belong together")
+    elif is_graded and is_negating(column.name) and not is_margin:
+        reading.no_label = True
+        reading.doubts = [doubt for doubt in reading.doubts if doubt != _GRANTED]
+        reading.unclear(
+            f"by its name, 1 (or more) in {column.name!r} seems to mean 'does not belong together', while losses read "
+            "1 as 'belongs together': turn the values round, into a column with a name that says so"
+        )
+    elif is_graded and reading.shape == "pair" and roles == {"positive", "negative"}:
+        reading.unclear("one text is named a positive and one a negative, but there is no anchor to which they are so")
+    else:
+        return
+    if kind is not None and reading.shape is not None:
+        reading.alternatives.append((reading.shape, kind))
+    reading.label, reading.scale, reading.classes, reading.meaning = None, None, None, ""
 
 
 def fitting_rows(shape: Shape, label: LabelKind, model_type: ModelType | None = None) -> list[Row]:
@@ -220,15 +265,13 @@ def _read_single_number(reading: Reading, column: Column, numbers: list[float], 
 
 def _read_pair_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
     distinct, says = set(numbers), hint_of(column.name)
-    if "distance" in words_of(column.name):
-        reading.unclear(f"{column.name!r} may grow with the distance; a similarity grows the other way", "similarity")
-    elif column.kind == "boolean" or distinct <= {0, 1}:
+    if column.kind == "boolean" or distinct <= {0, 1}:
         reading.label = "binary"
         other: LabelKind = "similarity" if column.kind == "float" or says == "score" else "class"
         if len(distinct) == 1 and says != "binary":
             reading.unclear(f"all labels are {numbers[0]:g}: they could be of any kind", "class", "similarity")
         else:
-            reading.doubt("the labels are 0 and 1; that 1 says the texts belong together is taken for granted", other)
+            reading.doubt(_GRANTED, other)
     elif distinct <= {-1, 0, 1}:
         reading.unclear(
             "the labels are -1 and 1: map them to 0 and 1 if they are negative and positive", "binary", "class"
@@ -501,6 +544,8 @@ def _read_unlabelled(table: Table, reading: Reading) -> None:
         known = kinds[0] in ("anchor", "numbered") and kinds[1:] == ["positive"] + ["negative"] * (len(names) - 2)
         if known:
             reading.because(f"the names {', '.join(names)} say so")
+        elif kinds.count("anchor") > 1:
+            reading.unclear("several columns are named as anchors: keep one, or make one text of them")
         elif kinds[0] == "anchor" and kinds.count("positive") > 1:
             reading.unclear("several columns are named as documents or positives, none of which is said to be wrong")
         elif not any(kinds) and not all(map(is_headerless, names)):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from selective_st.links import Link
     from selective_st.registry.detection import DataFormat
 
+_SCRIPT_BATCH = 16
 _WIDTH = 100  # a line of code that is longer is broken
 _TINY = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -139,8 +140,9 @@ class Suggestion:
         imports = {
             f"from sentence_transformers import {self.model_type}, {trainer}, {arguments}": None,
             "from selective_st.data import read_table": None,
+            "from selective_st.registry import check_dataset": None,
         }
-        options = ['output_dir="output"', "num_train_epochs=1", "per_device_train_batch_size=16"]
+        options = ['output_dir="output"', "num_train_epochs=1", f"per_device_train_batch_size={_SCRIPT_BATCH}"]
         if self.sampler:
             imports["from sentence_transformers.base.training_args import BatchSamplers"] = None
             options.append(f"batch_sampler=BatchSamplers.{self.sampler}")
@@ -162,6 +164,8 @@ class Suggestion:
             *self.setup,
             *_broken(f"loss = {self.expression}"),
             "",
+            "# Stops with the line that mends it, if the data are not right for this loss.",
+            f"check_dataset(dataset, loss, model=model, batch_size={_SCRIPT_BATCH}).raise_for_errors()",
             f"args = {arguments}(",
             *(f"    {option}," for option in options),
             ")",
@@ -297,11 +301,14 @@ class Suggestions(list[Suggestion]):
         Raises:
             DataError: If there is none; the message says what is suggested instead.
         """
+        if self.format.certainty == "unclear" and loss is None:
+            doubts = " ".join(f"{doubt}." for doubt in self.format.doubts) or "They fit no known format."
+            raise DataError(f"It is not clear what the data mean: {doubts}{_ways_out(self)}")
         found = [suggestion for suggestion in self if loss in (None, suggestion.loss)]
         if found:
             return found[0]
         if not self:
-            raise DataError(f"There is no loss for these data as they are. {' '.join(self.format.doubts)}".strip())
+            raise DataError(f"There is no {self.model_type} loss for these data as they are.{_ways_out(self)}")
         known = ", ".join(dict.fromkeys(suggestion.loss for suggestion in self))
         raise DataError(f"{loss} does not suit these data ({self.format.meaning}); these do: {known}.")
 
@@ -438,8 +445,8 @@ def create_loss(
         _check_role(loss, model_type)
     found = suggest_losses(dataset, focus=focus, model_type=model_type)
     if isinstance(found, Suggestions):
-        return _created(model, dataset, found, loss, model_type)
-    return {name: _created(model, dataset[name], suggested, loss, model_type) for name, suggested in found.items()}
+        return _created(model, dataset, found, loss, focus)
+    return {name: _created(model, dataset[name], suggested, loss, focus) for name, suggested in found.items()}
 
 
 # --- The focus --------------------------------------------------------------------------------------------------------
@@ -959,8 +966,8 @@ def _check_role(loss: Any, model_type: ModelType) -> None:
         )
 
 
-def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, model_type: ModelType) -> Any:
-    data_format = found.format
+def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, focus: Any) -> Any:
+    data_format, model_type = found.format, found.model_type
     which = "The dataset" if data_format.name is None else f"The dataset {data_format.name!r}"
     if data_format.certainty == "unclear" and name is None:
         doubts = " ".join(data_format.doubts) or "It fits no known format."
@@ -968,6 +975,13 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, mod
     suggestion = next((each for each in found if name in (None, each.loss)), None)
     if suggestion is None:
         raise DataError(_unsuited(which, found, name, model_type))
+    if focus is not None and not suggestion.selective:
+        raise DataError(
+            f"create_loss: focus needs a selective loss, but {suggestion.loss} has no link"
+            + (f" ({suggestion.row.why_none})" if suggestion.row.why_none else "")
+            + ". Leave focus out."
+        )
+    _check_outputs(model, suggestion, data_format)
     if suggestion.steps:
         lines = "\n".join(f"    {line}" for line in _code_of_steps(suggestion.steps))
         raise DataError(
@@ -978,6 +992,20 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, mod
         inner = f"{suggestion.loss}({', '.join(['model', *(f'{k}={v}' for k, v in suggestion.arguments)])})"
         suggestion = replace(suggestion, expression=f"CSRLoss(model, loss={inner})")
     return suggestion.build(model, dataset if hasattr(dataset, "column_names") else None)
+
+
+def _check_outputs(model: Any, suggestion: Suggestion, data_format: DataFormat) -> None:
+    """Refuse a cross encoder with the wrong number of output labels."""
+    outputs = getattr(model, "num_labels", None)
+    if suggestion.model_type != "CrossEncoder" or not isinstance(outputs, int):
+        return
+    needed = data_format.classes if suggestion.row.outputs == "num_classes" else 1
+    if needed is not None and (outputs != needed if needed == 1 else outputs < needed):
+        raise DataError(
+            f"create_loss: for these data {suggestion.loss} needs a model with {needed} output "
+            f"label{'' if needed == 1 else 's'}, but this one has {outputs}. Load it so: CrossEncoder(name, "
+            f"num_labels={needed})."
+        )
 
 
 def _is_sparse_autoencoder(model: Any) -> bool:

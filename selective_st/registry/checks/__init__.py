@@ -8,12 +8,14 @@ Arrow batches; the rest is looked up in the sample of `selective_st.registry.tab
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from selective_st.registry.catalog import ModelType, check_model_type
-from selective_st.registry.checks import classes, columns, label_values, labels, teachers, texts
+from selective_st.registry.checks import classes, columns, label_values, labels, setup, teachers, texts
 from selective_st.registry.checks.batches import false_negative_rate, matching_rows
 from selective_st.registry.checks.context import UNKNOWN, Checked, Context, Found, subjects_of
+from selective_st.registry.checks.renamed import renamed_context
 from selective_st.registry.checks.report import CheckReport, Finding
 from selective_st.registry.detection import format_of
 from selective_st.registry.table import SCAN_ROWS, tables
@@ -39,6 +41,7 @@ CHECKS: dict[str, Callable[[Context], Checked]] = {
     "empty-column": columns.empty_column,
     "stray-column": columns.stray_column,
     "column-order": columns.column_order,
+    "unnamed-negatives": columns.unnamed_negatives,
     "list-column": columns.list_column,
     "no-list-column": columns.no_list_column,
     "too-few-columns": columns.too_few_columns,
@@ -47,11 +50,13 @@ CHECKS: dict[str, Callable[[Context], Checked]] = {
     "missing-text": texts.missing_text,
     "empty-text": texts.empty_text,
     "positive-is-negative": texts.positive_is_negative,
+    "anchor-is-negative": texts.anchor_is_negative,
     "one-kind-of-pairs": texts.one_kind_of_pairs,
     "too-long": texts.too_long,
     "false-negatives": texts.false_negatives,
     "no-label": labels.no_label,
     "label-unused": labels.label_unused,
+    "teacher-labels": labels.teacher_labels,
     "label-text": labels.label_text,
     "label-classes": labels.label_classes,
     "label-is-list": labels.label_is_list,
@@ -79,6 +84,11 @@ CHECKS: dict[str, Callable[[Context], Checked]] = {
     "embedding-size": teachers.embedding_size,
     "matryoshka-labels": teachers.matryoshka_labels,
     "not-wrapped": teachers.not_wrapped,
+    "lone-row": setup.lone_row,
+    "short-lists": setup.short_lists,
+    "loss-targets": setup.loss_targets,
+    "no-autoencoder": setup.no_autoencoder,
+    "classifier-size": setup.classifier_size,
 }
 
 
@@ -141,6 +151,7 @@ def check_dataset(
         formats.append(context.format)
         for code, check in CHECKS.items():
             findings += [_finding(code, found, table.name) for found in check(context)]
+        findings += _of_renamed_label(context)
         prefix = "" if table.name is None else f"{table.name}: "
         not_checked += [prefix + what for what in (*context.not_checked, *_unchecked(context))]
     findings.sort(key=lambda finding: finding.severity != "error")
@@ -149,6 +160,24 @@ def check_dataset(
     return CheckReport(
         tuple(findings), tuple(dict.fromkeys(not_checked)), "; ".join(parts), ", ".join(names), tuple(formats)
     )
+
+
+def _of_renamed_label(context: Context) -> list[Finding]:
+    """What is to be said of a label under another name, once it is renamed: its mending comes after that."""
+    renamed = renamed_context(context)
+    if renamed is None:
+        return []
+    after, label = renamed
+    column = context.format.label_column
+    found = [(code, what) for code, check in CHECKS.items() for what in check(after) if what.column == label]
+    return [
+        _finding(
+            code,
+            replace(what, column=column, message=f"once {column!r} is the label: {what.message}"),
+            context.table.name,
+        )
+        for code, what in found
+    ]
 
 
 def _finding(code: str, found: Found, dataset: str | None) -> Finding:

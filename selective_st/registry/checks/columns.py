@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from selective_st.registry.catalog import LossEntry, rows_of
 from selective_st.registry.checks.context import Checked, Context, Found, quoted
-from selective_st.registry.names import RESERVED, TRAINER_LABELS
+from selective_st.registry.names import RESERVED, TRAINER_LABELS, roles_of
 from selective_st.registry.steps import Step, code_of
 
 
@@ -106,7 +106,7 @@ def column_order(context: Context) -> Checked:
         return
     label = (context.label,) if context.label is not None else ()
     yield Found(
-        "warning" if len(meant) == 2 else "error",
+        "warning" if len(meant) == 2 and not context.has_list else "error",  # a list for the query crashes
         f"the loss takes the columns by their order, {quoted(present)}, but their names mean {quoted(meant)}",
         context.step("select_columns", (*meant, *label)),
         present[0],
@@ -212,3 +212,30 @@ def ignored_columns(context: Context) -> Checked:
             _selected(context),
             extra[0],
         )
+
+
+def unnamed_negatives(context: Context) -> Checked:
+    """Three or more columns whose names do not say that the second is the positive and the others are negatives."""
+    inputs, meant = context.read_inputs, context.format.inputs
+    if len(inputs) < 3 or context.has_list or (context.read_label is not None):
+        return
+    triplets = ("triplet", "n-tuple")
+    of_loss = rows_of(context.entry.name, context.entry.model_type)
+    if not any(row.shape in triplets and row.label == "none" for row in of_loss):
+        return
+    if set(meant) == set(context.inputs) and meant != context.inputs:
+        return  # their names say another order, as another check tells
+    roles = roles_of(inputs)
+    if roles.get(inputs[1]) == "positive" or "negative" in [roles.get(column) for column in inputs[2:]]:
+        return
+    positive = next((column for column in inputs[2:] if roles.get(column) == "positive"), inputs[1])
+    names = {column: f"negative_{k}" for k, column in enumerate(inputs[2:], 1)}
+    rename = ", ".join(f"{json.dumps(old)}: {json.dumps(new)}" for old, new in {inputs[1]: "positive", **names}.items())
+    yield Found(
+        "warning",
+        f"{context.entry.name} takes {inputs[1]!r} for the positive of {inputs[0]!r}, and {quoted(inputs[2:])} for "
+        "negative(s), by their order alone: their names do not say so",
+        context.step("select_columns", (inputs[0], positive))
+        + f"\n# or, if they are positive and negative(s): {context.variable}.rename_columns({{{rename}}})",
+        inputs[2],
+    )

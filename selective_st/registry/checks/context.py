@@ -134,7 +134,24 @@ class Context:
         found = [row for row in of_loss if row.shape in (shape, "any")]
         # The rows of several inputs with a teacher's embeddings hold for any number of them.
         found += [row for row in of_loss if row.label in ("embedding", "embeddings") and count > 1]
-        return {str(row.label) for row in found or of_loss} or {"any"}
+        kinds = {str(row.label) for row in found or of_loss} or {"any"}
+        return kinds | {"scores"} if self.are_teacher_scores else kinds
+
+    @property
+    def are_teacher_scores(self) -> bool:
+        """Whether our in-batch losses take the labels for a teacher's scores, as they take floats."""
+        if self.entry.origin != OURS or not self.entry.in_batch_negatives or self.label is None:
+            return False
+        return self.labels.type == "float" or (self.labels.type == "list" and not self.holds_integers)
+
+    @property
+    def holds_integers(self) -> bool:
+        """Whether the label column is of integers or booleans, or of lists of these."""
+        assert self.label is not None
+        feature = self.table.features[self.label]
+        while hasattr(feature, "feature") or isinstance(feature, list):
+            feature = feature[0] if isinstance(feature, list) else feature.feature
+        return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "bool"))
 
     @property
     def takes_labels(self) -> bool:
@@ -169,6 +186,16 @@ class Context:
     def variable(self) -> str:
         """What the dataset is called in code."""
         return "dataset" if self.table.name is None else f"dataset[{json.dumps(self.table.name)}]"
+
+    @cached_property
+    def dimension(self) -> int | None:
+        """The size of the model's embeddings; None where that is not known."""
+        for name in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
+            size = getattr(self.model, name, None)
+            if callable(size):
+                found = size()
+                return found if isinstance(found, int) else None
+        return None
 
     @property
     def is_cosine(self) -> bool | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.batches import log_no_match
 from selective_st.registry.checks.context import Checked, Context, Found, row_numbers
-from selective_st.registry.checks.labels import label_classes
+from selective_st.registry.checks.labels import label_classes, label_unused
 from selective_st.registry.checks.scan import Labels, Tally
 
 ROUNDING = 1e-4  # labels may lie beyond their range by so much
@@ -22,14 +22,48 @@ _LIST_GAIN_LOSSES = ("LambdaLoss",)  # a label's gain is 2^label - 1, and negati
 
 def missing_label(context: Context) -> Checked:
     """None or NaN in place of a label."""
-    label = context.read_label
+    label = context.label
     if label is None:
         return
     labels = context.labels
-    for tally, what in ((labels.missing, "no label (None)"), (labels.nan, "the label NaN")):
+    if context.read_label is None:
+        # The trainer makes a tensor of them all the same; NaN does no harm there.
+        tally = labels.missing if labels.lengths is None else labels.nulls
+        if tally.count and not any(found.severity == "error" for found in label_unused(context)):
+            yield Found(
+                "error",
+                f"column {label!r} has no label (None) in {row_numbers(tally)}: no tensor can be made of it, which the "
+                f"trainer does though {context.entry.name} does not read it",
+                context.step("remove_columns", (label,)),
+                label,
+                tally,
+            )
+        return
+    if labels.nulls.count:
+        padded = context.entry.origin == OURS and labels.type == "list"
+        change = context.change(
+            "labels", "[float('nan') if label is None else label for label in labels or [None]]", label
+        )
+        yield Found(
+            "error",
+            f"the lists in {label!r} hold None in {row_numbers(labels.nulls)}, of which no tensor can be made"
+            + ("; a padded label is NaN" if padded else ""),
+            change if padded else context.keep("labels", "labels and None not in labels", label),
+            label,
+            labels.nulls,
+        )
+    for tally, what in (
+        (labels.missing, "no label (None)" if labels.lengths is None else "no label"),
+        (labels.empty, "an empty list"),
+        (labels.nan, "the label NaN"),
+    ):
+        if tally is labels.empty and context.has_list and context.entry.model_type == "CrossEncoder":
+            continue  # a query without documents teaches nothing, and does no harm
         if not tally.count:
             continue
         mend = context.step("remove_empty_rows", (label,))
+        if tally is labels.empty:
+            mend = context.keep("labels", "labels", label)
         if tally is labels.nan and labels.lengths is not None:
             if context.entry.origin == OURS:
                 continue  # padding
@@ -96,6 +130,9 @@ def _limits(context: Context) -> tuple[float, float, str] | None:
     entry, loss, kinds = context.entry, context.loss, context.label_kinds
     if kinds <= {"binary"}:
         return None  # another check looks at these
+    if entry.origin == OURS and entry.in_batch_negatives:
+        # A teacher's scores must lie where the student's do.
+        return (-1.0, 1.0, "the cosine similarity") if context.is_cosine else None
     if entry.score == "probability":
         return 0.0, 1.0, "a probability"
     if entry.score == "cosine":

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import Checked, Context, Found, quoted, row_numbers
 from selective_st.registry.checks.scan import Tally
-from selective_st.registry.names import TRAINER_LABELS
+from selective_st.registry.names import NLI_NAMES, NLI_VALUES, POSITIVE_VALUES, TRAINER_LABELS, key_of
 from selective_st.registry.steps import code_of
 
 _READS_ANY_LABELS = ("ContrastiveTensionLoss", "AnglELoss")  # labels that the tables do not list are used as well
@@ -43,32 +43,110 @@ def label_unused(context: Context) -> Checked:
     if label is None or context.takes_labels or name in _READS_ANY_LABELS:
         return
     labels = context.labels
-    if context.entry.origin == OURS and context.entry.in_batch_negatives and labels.type == "float":
-        return  # a teacher's score of each pair
     values = labels.values
     positives = len(context.inputs) == 2 and labels.numbers is not None and context.format.label != "class"
     if context.entry.in_batch_negatives and positives and len(values) and values.min() < values.max():
         highest = float(values.max())
         limit = highest if len(np.unique(values)) == 2 else float(values.min() + 0.8 * (highest - values.min()))
         tally = context.scan.tally(labels.numbers < limit) if labels.numbers is not None else Tally()
+        known = "label is not None and " if labels.missing.count else ""
         yield Found(
             "error",
             f"{name} ignores the labels in {label!r} and takes each row's second text for a positive, also where the "
             f"label is low: {row_numbers(tally)} have less than {limit:g}",
-            context.keep("label", f"label >= {limit:g}", label) + "\n" + context.step("remove_columns", (label,)),
+            context.keep("label", f"{known}label >= {limit:g}", label)
+            + "\n"
+            + context.step("remove_columns", (label,)),
             label,
             tally,
         )
         return
+    if (
+        context.entry.in_batch_negatives
+        and positives
+        and len(values)
+        and not values.any()
+        and _may_be_negative(context)
+    ):
+        yield Found(
+            "error",
+            f"{name} ignores the labels in {label!r} and takes each row's second text for a positive, but all labels "
+            "are 0, as those of negatives",
+            context.step("remove_columns", (label,)) + "  # only if 0 does not mean that the texts differ",
+            label,
+        )
+        return
+    if _is_no_tensor(context):
+        return  # an error, of which other checks tell
     yield Found(
         "warning", f"{name} does not read the labels in {label!r}", context.step("remove_columns", (label,)), label
     )
 
 
+def _may_be_negative(context: Context) -> bool:
+    """Whether the label 0 may mean that texts differ: not where class 0 is a positive one, such as entailment."""
+    assert context.label is not None
+    names = getattr(context.table.features[context.label], "names", None) or [""]
+    if names[0]:
+        return key_of(names[0]) not in POSITIVE_VALUES and not NLI_VALUES & {*map(key_of, names)}
+    return not NLI_NAMES & {*map(key_of, context.inputs)}
+
+
+def _is_no_tensor(context: Context) -> bool:
+    """Whether no tensor can be made of the labels, which the trainer does even where the loss does not read them."""
+    labels = context.labels
+    missing = labels.nulls if labels.lengths is not None else labels.missing
+    return labels.type in ("text", "other") or bool(missing.count) or _are_ragged(context)
+
+
+def _are_ragged(context: Context) -> bool:
+    """Whether labels are lists of different lengths, where the trainer makes one tensor of all."""
+    labels = context.labels
+    if context.entry.model_type == "CrossEncoder" or labels.lengths is None or not len(labels.lengths):
+        return False
+    inner = labels.inner_lengths or (0, 0)
+    return bool(labels.lengths.min() < labels.lengths.max()) or inner[0] < inner[1]
+
+
+def teacher_labels(context: Context) -> Checked:
+    """Numbers beside pairs, which our in-batch losses take for a teacher's scores."""
+    label = context.label
+    if label is None or not context.are_teacher_scores or len(context.inputs) != 2:
+        return
+    yield Found(
+        "warning",
+        f"{context.entry.name} takes the numbers in {label!r} for a teacher's scores of each row's second text, among "
+        "the other rows' as negatives; for graded pairs there is SelectivePointwiseLoss(model)",
+        context.step("remove_columns", (label,)) + "  # if each row is a positive and there is no teacher",
+        label,
+    )
+
+
 def label_text(context: Context) -> Checked:
-    """Labels stored as text."""
-    label = context.read_label
-    if label is None or context.labels.type != "text":
+    """Labels stored as text, or other things that are no numbers."""
+    label = context.label
+    if label is None or context.labels.type not in ("text", "other"):
+        return
+    if context.labels.missing.count == len(context.scan.rows):
+        return  # there are none at all
+    what = "stored as text" if context.labels.type == "text" else "no numbers"
+    if context.read_label is None:
+        yield Found(
+            "error",
+            f"the labels in {label!r} are {what}, of which no tensor can be made, which the trainer does though "
+            f"{context.entry.name} does not read them",
+            context.step("remove_columns", (label,)),
+            label,
+        )
+        return
+    if context.labels.type == "other":
+        name = context.variable
+        yield Found(
+            "error",
+            f"the labels in {label!r} are no numbers, of which no tensor can be made",
+            f"{name} = {name}.remove_columns({label!r}).add_column({label!r}, labels)  # `labels`: numbers",
+            label,
+        )
         return
     column = next(column for column in context.format.columns if column.name == label)
     classes = bool(context.label_kinds & {"class"})
@@ -134,6 +212,8 @@ def label_is_scalar(context: Context) -> Checked:
         return
     if context.labels.type not in ("integer", "float", "boolean") or context.targets == "labels":
         return
+    if context.are_teacher_scores and len(context.inputs) == 2:
+        return  # a score for the one document
     if context.entry.origin == OURS and context.entry.in_batch_negatives and context.labels.type != "float":
         return  # integers are ignored there
     name = context.variable
@@ -151,8 +231,18 @@ def label_is_scalar(context: Context) -> Checked:
 
 def list_lengths(context: Context) -> Checked:
     """Lists of labels of the wrong length."""
-    label = context.read_label
+    label = context.label
     if label is None or context.labels.lengths is None:
+        return
+    if context.read_label is None:
+        if _are_ragged(context):
+            yield Found(
+                "error",
+                f"the lists in {label!r} have different lengths: no tensor can be made of them, which the trainer does "
+                f"though {context.entry.name} does not read them",
+                context.step("remove_columns", (label,)),
+                label,
+            )
         return
     lengths, kinds = context.labels.lengths, context.label_kinds
     lists = [column for column in context.inputs if context.kinds[column] == "texts"]
@@ -223,9 +313,9 @@ def label_integer(context: Context) -> Checked:
         return
     if not context.label_kinds - {"none"} <= floats | {"binary"} or context.label_kinds <= {"binary"}:
         return
-    is_integer = context.labels.type != "list" or _holds_integers(context, label)
+    is_integer = context.labels.type != "list" or context.holds_integers
     ours = context.entry.origin == OURS and context.targets not in ("link_values", "labels")
-    if not is_integer or (ours and context.entry.in_batch_negatives):
+    if not is_integer or (ours and context.entry.in_batch_negatives) or (context.has_list and not ours):
         return
     values = context.labels.values
     binary = bool(len(values)) and bool(np.isin(values, (0, 1)).all())
@@ -239,13 +329,6 @@ def label_integer(context: Context) -> Checked:
         context.step("labels_to_float", label),
         label,
     )
-
-
-def _holds_integers(context: Context, label: str) -> bool:
-    feature = context.table.features[label]
-    while hasattr(feature, "feature") or isinstance(feature, list):
-        feature = feature[0] if isinstance(feature, list) else feature.feature
-    return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "bool"))
 
 
 def label_float(context: Context) -> Checked:

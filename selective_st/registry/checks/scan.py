@@ -69,7 +69,9 @@ class Labels:
 
     Attributes:
         type: What is stored.
-        missing: Rows without a label: None, or a list of None or NaN only.
+        missing: Rows without a label: None, or a list of NaN only.
+        empty: Rows with an empty list.
+        nulls: For lists, rows with None, in place of the list or within it.
         nan: Rows with NaN: for lists, of which a part is NaN.
         infinite: Rows with an infinite label.
         numbers: For numbers, the labels; NaN where there is none.
@@ -84,6 +86,8 @@ class Labels:
 
     type: LabelType = "other"
     missing: Tally = field(default_factory=Tally)
+    empty: Tally = field(default_factory=Tally)
+    nulls: Tally = field(default_factory=Tally)
     nan: Tally = field(default_factory=Tally)
     infinite: Tally = field(default_factory=Tally)
     numbers: Numbers | None = None
@@ -113,6 +117,7 @@ class Scan:
         labels: The label column; None if there is none.
         copies: Rows whose first two texts are the same.
         positive_is_negative: For each column after the second, the rows in which it holds the second's text.
+        anchor_is_negative: For each of these columns, the rows in which it holds the first's text.
     """
 
     rows: Integers
@@ -120,6 +125,7 @@ class Scan:
     labels: Labels | None
     copies: Tally
     positive_is_negative: dict[str, Tally]
+    anchor_is_negative: dict[str, Tally]
 
     def tally(self, mask: Mask) -> Tally:
         """Count rows.
@@ -151,13 +157,14 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
     labels = None if label is None else _LabelScan()
     copies = Tally()
     same: dict[str, Tally] = {column: Tally() for column in texts[2:]}
+    anchors: dict[str, Tally] = {column: Tally() for column in texts[2:]}
     hashes: dict[str, list[Unsigned]] = {column: [] for column in coded}
     hash_texts = _Hashes()
     lengths: dict[str, list[Integers]] = {column: [] for column in texts}
     numbers: list[Integers] = []
     wanted = [*texts, *([] if label is None else [label])]
     if not wanted:
-        return Scan(np.arange(table.scanned), found, None, copies, same)
+        return Scan(np.arange(table.scanned), found, None, copies, same, anchors)
     for rows, batch in table.scan(*wanted):
         numbers.append(rows)
         padded: NDArray[np.bool_] | None = None
@@ -173,13 +180,18 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
                 lengths[column].append(list_lengths)
             if column in hashes:
                 hashes[column].append(hash_texts(array))
-        _count_same(list(arrays.values()), rows, copies, list(same.values()))
+        first, *others = arrays.values() if arrays else [None]
+        if others:
+            _count_same(first, others[:1], rows, [copies])
+            _count_same(first, others[1:], rows, list(anchors.values()))
+            _count_same(others[0], others[1:], rows, list(same.values()))
     for column, parts in hashes.items():
         found[column].codes = np.unique(np.concatenate(parts), return_inverse=True)[1].reshape(-1)
     for column, sizes in lengths.items():
         if sizes:
             found[column].lengths = np.concatenate(sizes)
-    return Scan(np.concatenate(numbers), found, None if labels is None else labels.done(), copies, same)
+    done = None if labels is None else labels.done()
+    return Scan(np.concatenate(numbers), found, done, copies, same, anchors)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -261,17 +273,16 @@ def _count_empty(array: pa.Array, rows: Integers, texts: Texts, is_padding: Mask
     return lengths
 
 
-def _count_same(arrays: list[Any], rows: Integers, copies: Tally, same: list[Tally]) -> None:
-    """Count rows whose texts are equal: the first two, and the second and a later one."""
+def _count_same(array: Any, others: Sequence[Any], rows: Integers, tallies: Sequence[Tally]) -> None:
+    """Count rows in which another column holds the text of a column."""
     import pyarrow.compute as pc
 
-    if len(arrays) < 2 or not _is_text(arrays[1].type):
+    if not others or not _is_text(array.type):
         return
-    if _is_text(arrays[0].type):
-        copies.add(_mask(pc.equal(_large(arrays[0]), _large(arrays[1]))), rows)
-    for array, tally in zip(arrays[2:], same, strict=True):
-        if _is_text(array.type):
-            tally.add(_mask(pc.equal(_large(array), _large(arrays[1]))), rows)
+    array = _large(array)
+    for other, tally in zip(others, tallies, strict=True):
+        if _is_text(other.type):
+            tally.add(_mask(pc.equal(_large(other), array)), rows)
 
 
 class _Hashes:
@@ -396,7 +407,10 @@ class _LabelScan:
         self.parts["lengths"].append(lengths)
         inner = array.flatten()
         labels.type = "lists" if _is_list(inner.type) else "list"
-        missing = _mask(array.is_null()) | (lengths == 0)
+        nulls = _mask(array.is_null())
+        labels.empty.add((lengths == 0) & ~nulls, rows)
+        nulls = nulls | _any_of(_mask(inner.is_null()), lengths)
+        missing = np.zeros(len(array), dtype=bool)
         if _is_list(inner.type):
             inner_lengths = _list_lengths(inner)
             if len(inner_lengths):
@@ -405,9 +419,13 @@ class _LabelScan:
                     min(ends[0], int(inner_lengths.min())),
                     max(ends[1], int(inner_lengths.max())),
                 )
-            missing |= _any_of(inner_lengths == 0, lengths)
-            self._add_vectors(_numbers(inner.flatten()), _sums(inner_lengths, lengths), rows, missing)
+            deep = inner.flatten()
+            nulls |= _any_of(_any_of(_mask(deep.is_null()), inner_lengths), lengths)
+            missing = _any_of(inner_lengths == 0, lengths) & ~nulls
+            labels.nulls.add(nulls, rows)
+            self._add_vectors(_numbers(deep), _sums(inner_lengths, lengths), rows, missing, nulls)
             return None
+        labels.nulls.add(nulls, rows)
         if not (pa.types.is_integer(inner.type) or pa.types.is_floating(inner.type) or pa.types.is_decimal(inner.type)):
             if not pa.types.is_boolean(inner.type):
                 labels.type = "other"
@@ -416,28 +434,28 @@ class _LabelScan:
         values = _numbers(inner)
         self.is_long |= bool(len(lengths)) and int(lengths.max()) > _LONG_LIST
         if self.is_long:
-            self._add_vectors(values, lengths, rows, missing)
+            self._add_vectors(values, lengths, rows, missing, nulls)
             return None
-        self._add_short(values, lengths, rows, missing)
+        self._add_short(values, lengths, rows, nulls)
         if len(lengths) and lengths.min() == lengths.max() > 0 and len(values) == len(rows) * lengths[0]:
             return np.isnan(values.reshape(len(rows), -1))
         return None
 
-    def _add_vectors(self, values: Numbers, lengths: Integers, rows: Integers, missing: Mask) -> None:
+    def _add_vectors(self, values: Numbers, lengths: Integers, rows: Integers, missing: Mask, nulls: Mask) -> None:
         """Long lists: whether a value is NaN or infinite shows in their sums."""
         sums = np.zeros(len(lengths))
         sums[lengths > 0] = np.add.reduceat(values, _starts(lengths)) if len(values) else 0.0
         self.labels.missing.add(missing, rows)
-        self.labels.nan.add(np.isnan(sums) & ~missing, rows)
+        self.labels.nan.add(np.isnan(sums) & ~missing & ~nulls, rows)
         self.labels.infinite.add(np.isinf(sums), rows)
 
-    def _add_short(self, values: Numbers, lengths: Integers, rows: Integers, missing: Mask) -> None:
+    def _add_short(self, values: Numbers, lengths: Integers, rows: Integers, nulls: Mask) -> None:
         labels, filled = self.labels, lengths > 0
         unknown = np.isnan(values)
         unknowns = _sums(unknown.astype(np.int64), lengths)
         all_unknown = filled & (unknowns == lengths)
-        labels.missing.add(missing | all_unknown, rows)
-        labels.nan.add((unknowns > 0) & ~all_unknown, rows)
+        labels.missing.add(all_unknown & ~nulls, rows)
+        labels.nan.add((unknowns > 0) & ~all_unknown & ~nulls, rows)
         labels.infinite.add(_any_of(np.isinf(values), lengths), rows)
         starts = _starts(lengths)
         rest = values.copy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +122,7 @@ def embedding_size(context: Context) -> Checked:
     label = context.label
     if label is None or not context.label_kinds <= {"embedding", "embeddings"} or context.labels.lengths is None:
         return
-    size = _dimension(context.model)
+    size = context.dimension
     if size is None:
         context.not_checked.append("whether the teacher's embeddings have the model's size: give model=")
         return
@@ -142,16 +141,6 @@ def embedding_size(context: Context) -> Checked:
         )
 
 
-def _dimension(model: Any) -> int | None:
-    """The size of a model's embeddings; None where that is not known."""
-    for name in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
-        size = getattr(model, name, None)
-        if callable(size):
-            found = size()
-            return found if isinstance(found, int) else None
-    return None
-
-
 def matryoshka_labels(context: Context) -> Checked:
     """Lists of labels that MatryoshkaLoss would take for embeddings."""
     names = [base.__name__ for wrapper in context.subject.wrappers for base in type(wrapper).__mro__]
@@ -163,7 +152,7 @@ def matryoshka_labels(context: Context) -> Checked:
     if context.format.label in ("embedding", "embeddings") or context.labels.lengths is None:
         return
     cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in context.subject.wrappers)
-    size = _dimension(context.model)
+    size = context.dimension
     if size is None:
         context.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model=")
         return

@@ -64,6 +64,24 @@ def positive_is_negative(context: Context) -> Checked:
             )
 
 
+def anchor_is_negative(context: Context) -> Checked:
+    """The same text as anchor and as negative."""
+    if context.label is not None:
+        return
+    for column, tally in context.scan.anchor_is_negative.items():
+        if tally.count:
+            name, first = context.variable, context.inputs[0]
+            yield Found(
+                # Mined negatives now and then hold the query itself; in most rows, a column is the wrong one.
+                "error" if tally.count > 0.5 * len(context.scan.rows) else "warning",
+                f"columns {first!r} and {column!r}, anchor and negative, hold the same text in {row_numbers(tally)}, "
+                "which cannot be told apart",
+                f"{name} = {name}.filter(lambda row: row[{first!r}] != row[{column!r}])",
+                column,
+                tally,
+            )
+
+
 def one_kind_of_pairs(context: Context) -> Checked:
     """Only equal or only different texts, where the loss learns from both."""
     if context.entry.name != "ContrastiveTensionLoss" or len(context.inputs) != 2 or context.label is not None:
