@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -365,8 +366,10 @@ def test_ctrl_c_leaves_nothing(stop: signal.Signals, data: dict[str, Path], tmp_
     command = [sys.executable, "-m", "selective_st.cli", "train", str(data["train"]), "--score-range", "0,5"]
     command += ["--epochs", "500", "--output", str(output)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    # A shell starts background jobs with Ctrl-C ignored, and what it starts inherits that.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
