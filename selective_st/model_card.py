@@ -475,8 +475,11 @@ def _links_of(loss: Any, score_range: tuple[float, float]) -> Iterator[tuple[str
     sentences = [describe_link(link, score_range, of="value")]
     if margins is None:
         sentences.append(f"Where labels are margins: {_lower(by_sensitivity)}")
-    weight = getattr(loss, "calibration", 0.0)
+    # Labels that only say which candidate is right place no score.
+    weight = 0.0 if margins == "labels" else getattr(loss, "calibration", 0.0)
     term = f"The calibration term (weight {weight:g}), which places the scores: "
+    if not hasattr(loss, "targets"):  # the in-batch losses take a teacher's scores, or no labels
+        term = f"Where labels are a teacher's scores, {_lower(term)}"
     if weight and calibration_link == link:
         sentences.append(term + _lower(by_sensitivity))
     yield "", link, tuple(sentences)

@@ -52,7 +52,12 @@ from selective_st.links import (
     middle_scores,
     score_region,
 )
-from selective_st.losses import SelectiveListwiseLoss, SelectivePairwiseLoss, SelectivePointwiseLoss
+from selective_st.losses import (
+    SelectiveListwiseLoss,
+    SelectiveMultipleNegativesRankingLoss,
+    SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
+)
 from selective_st.model_card import SelectiveModelCardCallback, add_to_model_card, describe_link
 from tests.model_types import model_for, sentence, splade_model
 
@@ -625,6 +630,20 @@ def test_within_splade(tmp_path: Path) -> None:
     section = section_of(saved(model, tmp_path / "model"))
     assert "Trained with `SelectivePointwiseLoss` within `SpladeLoss`." in section
     assert links_of(section) == [high_scores().linear_outside(None, 1.0)]
+
+
+def test_a_calibration_term_is_told_only_where_there_may_be_one(
+    static_model: SentenceTransformer, tmp_path: Path
+) -> None:
+    def section(loss: nn.Module) -> str:
+        add_to_model_card(static_model, loss)
+        return section_of(saved(static_model, tmp_path / "model"))
+
+    scores, labels = (SelectiveListwiseLoss(static_model, link=high_scores(), targets=t) for t in ("scores", "labels"))
+    in_batch = SelectiveMultipleNegativesRankingLoss(static_model, link=high_scores())
+    assert "The calibration term (weight 1)" in section(scores)
+    assert "calibration term" not in section(labels)
+    assert "Where labels are a teacher's scores, the calibration term (weight 1)" in section(in_batch)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,117 @@
+"""What the study writes: a table for each task, in Markdown, and a picture."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+from tasks import Task
+
+from selective_st.training import mean_and_interval
+
+_NAMES = {
+    "ap_ge_0.95": "AP gold ≥ 0.95 ↑",
+    "ap_ge_0.8": "AP gold ≥ 0.8 ↑",
+    "rmse_0.8_1": "RMSE gold 0.8-1 ↓",
+    "spearman": "Spearman ↑",
+    "recall@10": "recall@10 ↑",
+    "rmse_top10": "RMSE of the top 10 ↓",
+    "map": "MAP ↑",
+    "mrr@10": "MRR@10 ↑",
+    "ndcg@10": "nDCG@10 ↑",
+}
+
+
+def chosen(folder: Path, task: Task) -> list[dict[str, Any]]:
+    """The chosen setting of each loss, with its runs; of the losses that are done."""
+    families = dict.fromkeys(contender.family for contender in task.contenders)
+    files = [folder / task.name / f"chosen {family}.json".replace(" ", "_") for family in families]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def _values(entry: dict[str, Any], metric: str) -> list[float]:
+    return [run[f"test_{metric}"] for run in entry["runs"]]
+
+
+def _cell(values: list[float], *, signed: bool = False) -> str:
+    mean, half = mean_and_interval(values)
+    text = f"{mean:+.3f}" if signed else f"{mean:.3f}"
+    return text if math.isnan(half) else f"{text} ± {half:.3f}"
+
+
+def table(folder: Path, task: Task) -> str:
+    """The results of a task, in Markdown.
+
+    Args:
+        folder: Where the runs are kept.
+        task: The task.
+
+    Returns:
+        A heading, a table of the losses, and a table of the paired differences to the best built-in loss.
+    """
+    found = chosen(folder, task)
+    if not found:
+        return ""
+    main = task.metrics[0]
+    names = [_NAMES[metric] for metric in task.metrics]
+    lines = [
+        f"## {task.title}",
+        "",
+        f"{len(found[0]['runs'])} seeds, learning rates {', '.join(f'{rate:g}' for rate in task.rates)}; settings and "
+        f"rates chosen by {_NAMES[main].split(' ↑')[0]} on the dev split.",
+        "",
+        f"| loss | setting | learning rate | {' | '.join(names)} |",
+        f"|---|---|---|{'---|' * len(names)}",
+    ]
+    for entry in found:
+        name = f"**{entry['family']}**" if entry["selective"] else entry["family"]
+        at_end = " (end)" if entry["rate"] in (min(task.rates), max(task.rates)) else ""
+        cells = [_cell(_values(entry, metric)) for metric in task.metrics]
+        lines.append(f"| {name} | {entry['setting'] or '-'} | {entry['rate']:g}{at_end} | {' | '.join(cells)} |")
+    best = max(
+        (entry for entry in found if not entry["selective"]),
+        key=lambda entry: mean_and_interval(_values(entry, main))[0],
+    )
+    for entry in found:
+        if entry["selective"]:
+            pairs = [
+                [ours - theirs for ours, theirs in zip(_values(entry, m), _values(best, m), strict=True)]
+                for m in task.metrics
+            ]
+            cells = [_cell(values, signed=True) for values in pairs]
+            lines.append(f"| {entry['family']} - {best['family']} | | | {' | '.join(cells)} |")
+    missing = len({contender.family for contender in task.contenders}) - len(found)
+    if missing:
+        lines += ["", f"{missing} of the losses of this task are not done yet."]
+    return "\n".join(lines) + "\n"
+
+
+def picture(folder: Path, tasks: list[Task], path: Path) -> None:
+    """Draw the main metric of every loss of every task, with its 95 % interval.
+
+    Args:
+        folder: Where the runs are kept.
+        tasks: The tasks.
+        path: The picture to write.
+    """
+    done = [task for task in tasks if chosen(folder, task)]
+    with matplotlib.rc_context({"font.size": 9}):
+        figure = Figure(figsize=(9, 0.6 + 1.5 * len(done)), dpi=130, layout="constrained")
+        for axes, task in zip(figure.subplots(len(done), 1, squeeze=False)[:, 0], done, strict=True):
+            found = chosen(folder, task)
+            for place, entry in enumerate(reversed(found)):
+                mean, half = mean_and_interval(_values(entry, task.metrics[0]))
+                colour, marker = ("#0072b2", "o") if entry["selective"] else ("#666666", "s")
+                axes.errorbar(
+                    mean, place, xerr=None if math.isnan(half) else half, color=colour, marker=marker, capsize=3
+                )
+            axes.set_yticks(range(len(found)), [entry["family"] for entry in reversed(found)])
+            axes.set_ylim(-0.6, len(found) - 0.4)
+            axes.set_title(f"{task.title}: {_NAMES[task.metrics[0]].split(' ↑')[0]}", fontsize=9, loc="left")
+            axes.grid(axis="x", linewidth=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(path)

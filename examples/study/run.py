@@ -1,0 +1,108 @@
+"""The study: every loss against every other of its data format, at equal work. One command, which can be resumed.
+
+    python examples/study/run.py --data DATA
+
+DATA is a folder with `stsb/` (train, dev and test.csv of the STS Benchmark) and `trecqa/` (the same of TrecQA). For
+each task, loss, setting and learning rate, two seeds are run; the setting and rate with the best mean of the main
+metric on the dev split is run with all seeds, and its metrics on the test split are reported. Each run is a file in the
+output folder, and is not repeated. At the end study.md and study.png are written there; `--report FOLDER` writes them
+of what is done so far, and runs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+from contenders import Contender
+from report import picture, table
+from tasks import TASKS, Task
+
+TUNING_SEEDS = 2
+_HEAD = """# The study: every loss against every other of its data format
+
+Made by `python examples/study/run.py --data DATA`. Every loss of a task has the same model, data, steps, batches and
+learning rates; each setting and rate is run with two seeds, and the best on the dev split with all seeds. Metrics are
+of the test split, mean ± 95 % interval over seeds; the last rows of a table are paired differences to the best other
+loss. Selective losses are in bold.
+
+![The main metric of every loss of every task](study.png)
+"""
+
+
+def _file(folder: Path, task: Task, contender: Contender, rate: float, seed: int) -> Path:
+    name = f"{contender.family} {contender.setting} lr{rate:g} seed{seed}".replace("/", "-").replace(" ", "_")
+    return folder / task.name / f"{name}.json"
+
+
+def _run(folder: Path, task: Task, contender: Contender, rate: float, seed: int) -> dict[str, float]:
+    path = _file(folder, task, contender, rate, seed)
+    if path.exists():
+        found: dict[str, float] = json.loads(path.read_text())
+        return found
+    begin = time.perf_counter()
+    metrics = task.run(contender, rate, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(metrics))
+    unfinished.replace(path)
+    shown = ", ".join(f"{m} {metrics[f'dev_{m}']:.4f} / {metrics[f'test_{m}']:.4f}" for m in task.metrics)
+    seconds = time.perf_counter() - begin
+    print(
+        f"{task.name}: {contender.family}, {contender.setting or 'as it is'}, rate {rate:g}, seed {seed} "
+        f"({seconds:.0f} s): {shown}",
+        flush=True,
+    )
+    return metrics
+
+
+def study(task: Task, folder: Path) -> None:
+    """Tune every loss of a task, and run the best setting of each with all seeds.
+
+    Args:
+        task: The task.
+        folder: Where runs are kept.
+    """
+    main = task.metrics[0]
+    for family in dict.fromkeys(contender.family for contender in task.contenders):
+        tuned = []
+        for contender in task.contenders:
+            if contender.family == family:
+                for rate in task.rates:
+                    values = [_run(folder, task, contender, rate, seed)[f"dev_{main}"] for seed in range(TUNING_SEEDS)]
+                    tuned.append((sum(values) / len(values), contender, rate))
+        _, best, rate = max(tuned, key=lambda entry: entry[0])
+        runs = [_run(folder, task, best, rate, seed) for seed in range(task.seeds)]
+        chosen = {"family": family, "setting": best.setting, "rate": rate, "selective": best.selective, "runs": runs}
+        (folder / task.name / f"chosen {family}.json".replace(" ", "_")).write_text(json.dumps(chosen, indent=1))
+
+
+def main() -> None:
+    """Run the tasks asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the data")
+    parser.add_argument("--output", type=Path, default=Path("study-results"), help="where runs are kept")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), help="which tasks")
+    parser.add_argument("--report", type=Path, help="a folder for study.md and study.png, of what is done so far")
+    arguments = parser.parse_args()
+    tasks = []
+    for name in arguments.tasks:
+        tasks.append(TASKS[name](arguments.data))
+        if arguments.report is None:
+            study(tasks[-1], arguments.output)
+    folder = arguments.report or arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(filter(None, (table(arguments.output, task) for task in tasks)))
+    (folder / "study.md").write_text(f"{_HEAD}\n{text}", encoding="utf-8")
+    picture(arguments.output, tasks, folder / "study.png")
+    print(folder / "study.md", folder / "study.png", sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,404 @@
+"""The tasks of the study: data, training and measuring for each data format."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from contenders import Contender, answers, distillation, graded, in_batch
+from sentence_transformers import SentenceTransformer
+from students import Student, load_encoder
+from torch import Tensor
+from torch.nn.functional import embedding
+
+from selective_st.data import GradedPairs, read_pairs
+from selective_st.evaluation import ranking_metrics, region_metrics
+
+TOP = 10
+_WARMUP = 0.1
+_STATIC_RATES = (0.01, 0.03, 0.1)
+_POSITIVE = 0.8
+
+
+class Task:
+    """What is trained and measured for one data format.
+
+    Attributes:
+        name: A short name, for files and the command line.
+        title: What the table says.
+        contenders: The losses.
+        rates: The learning rates, the same for every loss.
+        metrics: The metrics shown, the one that is tuned for on the dev split first; names with `rmse` are errors.
+        seeds: How many seeds are reported.
+        epochs: Passes over the data.
+        batch_size: Rows in a step.
+    """
+
+    name: str
+    title: str
+    contenders: list[Contender]
+    rates: tuple[float, ...] = _STATIC_RATES
+    metrics: tuple[str, ...] = ()
+    seeds: int = 5
+    epochs: int = 5
+    batch_size: int = 64
+    student: Student
+
+    def batches(self, rows: int) -> Iterator[Tensor]:
+        """The rows of each step, in an order that the seed of torch decides."""
+        for _ in range(self.epochs):
+            yield from torch.randperm(rows).split(self.batch_size)
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """The numbers of the texts of each column, and the labels, of some rows."""
+        raise NotImplementedError
+
+    def loss(self, loss: Any, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        """The loss of a batch from its embeddings."""
+        found: Tensor = loss.compute_loss_from_embeddings(embeddings, labels)
+        return found
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are to train on."""
+        raise NotImplementedError
+
+    def train(self, contender: Contender, rate: float, seed: int) -> SentenceTransformer:
+        """A model trained with one loss: Adam, a learning rate that rises for a tenth of the steps and then falls.
+
+        Args:
+            contender: The loss.
+            rate: The highest learning rate.
+            seed: Of the initial weights, the batches, the lists and dropout.
+
+        Returns:
+            The model.
+        """
+        model = self.student.make(seed)
+        loss = contender.make(model)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=True)
+        torch.manual_seed(seed)
+        batches = list(self.batches(self.rows))
+        warmup = max(1, round(_WARMUP * len(batches)))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min((step + 1) / warmup, (len(batches) - step) / max(1, len(batches) - warmup))
+        )
+        for rows in batches:
+            columns, labels = self.columns(rows)
+            # Each text of the batch is embedded once.
+            used, places = torch.stack(columns, 1).unique(return_inverse=True)
+            embeddings = self.student.embed(model, used)
+            optimizer.zero_grad()
+            self.loss(loss, [embedding(column, embeddings) for column in places.unbind(1)], labels).backward()
+            if self.student.kind == "encoder":
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+        return model
+
+    def measure(self, model: SentenceTransformer) -> dict[str, float]:
+        """The metrics, each preceded by `dev_` or `test_`."""
+        raise NotImplementedError
+
+    def run(self, contender: Contender, rate: float, seed: int) -> dict[str, float]:
+        """Train and measure."""
+        return self.measure(self.train(contender, rate, seed))
+
+
+def _numbered(*splits: GradedPairs) -> tuple[list[str], list[tuple[Tensor, Tensor, Tensor]]]:
+    """All different texts, and for each split the numbers of both texts and the scores."""
+    number: dict[str, int] = {}
+    found = []
+    for split in splits:
+        sides = [
+            torch.tensor([number.setdefault(text, len(number)) for text in side])
+            for side in (split.sentences1, split.sentences2)
+        ]
+        found.append((sides[0], sides[1], torch.tensor(split.scores, dtype=torch.float32)))
+    return list(number), found
+
+
+def _sts(data: Path) -> list[GradedPairs]:
+    folder = data / "stsb"
+    return [read_pairs(str(folder / f"{split}.csv"), score_range=(0, 5)) for split in ("train", "dev", "test")]
+
+
+def _trecqa(data: Path) -> list[GradedPairs]:
+    folder = data / "trecqa"
+    return [
+        read_pairs(str(folder / f"{split}.csv"), columns=["qtext", "atext", "label"])
+        for split in ("train", "dev", "test")
+    ]
+
+
+class Graded(Task):
+    """Graded pairs: the STS Benchmark."""
+
+    metrics = ("ap_ge_0.95", "ap_ge_0.8", "rmse_0.8_1", "spearman")
+
+    def __init__(self, data: Path, kind: str) -> None:
+        self.name, self.contenders = f"graded-{kind}", graded()
+        splits = _sts(data)
+        texts, self.splits = _numbered(*splits)
+        of_train = [*splits[0].sentences1, *splits[0].sentences2]
+        encoder = None if kind == "scratch" else load_encoder()
+        self.student = Student(kind, texts, 256, of_train, encoder)
+        what = {
+            "scratch": "static embeddings from nothing",
+            "table": "static embeddings from the token table of all-MiniLM-L6-v2",
+            "encoder": "all-MiniLM-L6-v2 itself",
+        }[kind]
+        self.title = f"Graded pairs, STS Benchmark: {what}"
+        if kind == "table":
+            self.rates = (0.001, 0.003, 0.01)
+        if kind == "encoder":
+            self.rates, self.seeds, self.epochs, self.batch_size = (2e-5, 5e-5), 3, 1, 32
+
+    @property
+    def rows(self) -> int:
+        """How many pairs there are to train on."""
+        return len(self.splits[0][2])
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Both texts, and the scores."""
+        first, second, scores = self.splits[0]
+        return [first[rows], second[rows]], scores[rows]
+
+    def measure(self, model: SentenceTransformer) -> dict[str, float]:
+        """Region metrics."""
+        units = self.student.embed_all(model)
+        found = {}
+        for name, (first, second, scores) in zip(("dev", "test"), self.splits[1:], strict=True):
+            cosines = (units[first] * units[second]).sum(-1)
+            metrics = region_metrics(scores.tolist(), cosines.tolist())
+            found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
+        return found
+
+
+def _recall(units: Tensor, queries: Tensor, documents: Tensor, right: list[set[int]]) -> float:
+    """How many of the right documents stand among the ten nearest (of at most ten right ones), on average."""
+    scores = units[queries] @ units[documents].T
+    scores[queries.unsqueeze(1) == documents] = -2  # not the query itself
+    nearest = documents[scores.topk(TOP).indices].tolist()
+    return sum(
+        len(set(row) & of_row) / min(TOP, len(of_row)) for row, of_row in zip(nearest, right, strict=True)
+    ) / len(right)
+
+
+class Distillation(Task):
+    """Lists of candidates with a teacher's scores: sentences of the STS Benchmark, teacher all-MiniLM-L6-v2."""
+
+    metrics = ("recall@10", "rmse_top10")
+    rates = (0.1, 0.3, 1.0)
+    batch_size = 128
+    held_out = 1500
+    near, of_nearest, candidates = 4, 32, 16
+
+    def __init__(self, data: Path, dimension: int) -> None:
+        self.name, self.contenders = f"distillation-{dimension}", distillation()
+        self.title = f"Distillation lists: all-MiniLM-L6-v2 into static embeddings of {dimension} dimensions"
+        texts, _ = _numbered(*_sts(data))
+        order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0)).tolist()
+        texts = [texts[i] for i in order]
+        self.teacher = load_encoder().encode(texts, convert_to_tensor=True, normalize_embeddings=True)
+        everyone = torch.arange(len(texts))
+        self.parts = {
+            "dev": everyone[: self.held_out],
+            "test": everyone[self.held_out : 2 * self.held_out],
+            "train": everyone[2 * self.held_out :],
+        }
+        self.student = Student("scratch", texts, dimension, texts[2 * self.held_out :])
+        self.nearest = {name: self._nearest(part) for name, part in self.parts.items()}
+
+    def _nearest(self, part: Tensor) -> Tensor:
+        units = self.teacher[part]
+        return part[(units @ units.T).fill_diagonal_(-2).topk(self.of_nearest).indices]
+
+    @property
+    def rows(self) -> int:
+        """How many anchors there are to train on."""
+        return len(self.parts["train"])
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Anchors with some of the teacher's nearest sentences and random others, and the teacher's cosines."""
+        part = self.parts["train"]
+        chosen = torch.rand(len(rows), self.of_nearest).argsort(1)[:, : self.near]
+        others = torch.randint(len(part) - 1, (len(rows), self.candidates - self.near))
+        others += others >= rows.unsqueeze(1)  # never the anchor itself
+        lists = torch.cat([self.nearest["train"][rows].gather(1, chosen), part[others]], 1)
+        anchors = part[rows]
+        labels = (self.teacher[anchors].unsqueeze(1) * self.teacher[lists]).sum(-1).clamp(-1, 1)
+        return [anchors, *lists.unbind(1)], labels
+
+    def measure(self, model: SentenceTransformer) -> dict[str, float]:
+        """Recall of the teacher's nearest sentences, and the error of their scores."""
+        units = self.student.embed_all(model)
+        found = {}
+        for name in ("dev", "test"):
+            part, top = self.parts[name], self.nearest[name][:, :TOP]
+            found[f"{name}_recall@10"] = _recall(units, part, part, [set(row) for row in top.tolist()])
+            predicted = (units[part].unsqueeze(1) * units[top]).sum(-1)
+            target = (self.teacher[part].unsqueeze(1) * self.teacher[top]).sum(-1)
+            found[f"{name}_rmse_top10"] = float((predicted - target).square().mean().sqrt())
+        return found
+
+
+class Neighbours(Distillation):
+    """In-batch negatives: a sentence and one of the teacher's nearest."""
+
+    metrics = ("recall@10",)
+    near, candidates = 1, 1
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data, 256)
+        self.name, self.contenders = "in-batch-neighbours", in_batch()
+        self.title = "In-batch negatives: a sentence and a near one, static embeddings from nothing"
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], None]:
+        """Anchors, and one of the teacher's four nearest."""
+        part = self.parts["train"]
+        chosen = torch.randint(4, (len(rows), 1))
+        return [part[rows], self.nearest["train"][rows].gather(1, chosen).squeeze(1)], None  # type: ignore[return-value]
+
+
+class Paraphrases(Task):
+    """In-batch negatives: the pairs of the STS Benchmark with a score of at least 4 of 5."""
+
+    name, title = (
+        "in-batch-paraphrases",
+        "In-batch negatives: paraphrases of STS-B, static embeddings from a token table",
+    )
+    metrics = ("recall@10",)
+    rates = (0.001, 0.003, 0.01)
+
+    def __init__(self, data: Path) -> None:
+        self.contenders = in_batch()
+        texts, splits = _numbered(*_sts(data))
+        self.pairs = [(first[s >= _POSITIVE], second[s >= _POSITIVE]) for first, second, s in splits]
+        self.documents = torch.arange(len(texts))
+        self.student = Student("table", texts, encoder=load_encoder())
+
+    @property
+    def rows(self) -> int:
+        """How many pairs there are to train on."""
+        return len(self.pairs[0][0])
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], None]:
+        """Both texts."""
+        return [side[rows] for side in self.pairs[0]], None  # type: ignore[return-value]
+
+    def measure(self, model: SentenceTransformer) -> dict[str, float]:
+        """Whether the paraphrase stands among the ten nearest of all texts."""
+        units = self.student.embed_all(model)
+        found = {}
+        for name, (first, second) in zip(("dev", "test"), self.pairs[1:], strict=True):
+            found[f"{name}_recall@10"] = _recall(units, first, self.documents, [{text} for text in second.tolist()])
+        return found
+
+
+@dataclass
+class _Question:
+    text: int
+    right: list[int] = field(default_factory=list)
+    wrong: list[int] = field(default_factory=list)
+
+
+def _questions(split: tuple[Tensor, Tensor, Tensor]) -> list[_Question]:
+    """The questions with a right and a wrong candidate."""
+    found: dict[int, _Question] = {}
+    for text, candidate, label in zip(*(column.tolist() for column in split), strict=True):
+        question = found.setdefault(text, _Question(text))
+        (question.right if label >= _POSITIVE else question.wrong).append(candidate)
+    return [question for question in found.values() if question.right and question.wrong]
+
+
+class Answers(Task):
+    """Questions with candidates, right or wrong: TrecQA."""
+
+    metrics = ("map", "mrr@10", "ndcg@10")
+    rates = (0.001, 0.003, 0.01)
+    batch_size, epochs = 8, 20
+    list_size = 16
+
+    def __init__(self, data: Path) -> None:
+        self.name, self.contenders = "answers", answers()
+        self.title = "Answer lists, TrecQA: static embeddings from the token table of all-MiniLM-L6-v2"
+        texts, self.splits = _numbered(*_trecqa(data))
+        self.questions = _questions(self.splits[0])
+        self.student = Student("table", texts, encoder=load_encoder())
+        self.groups = []
+        for first, _, _ in self.splits[1:]:
+            rows = defaultdict(list)
+            for row, text in enumerate(first.tolist()):
+                rows[text].append(row)
+            self.groups.append(list(rows.values()))
+
+    @property
+    def rows(self) -> int:
+        """How many questions there are to train on."""
+        return len(self.questions)
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Questions with lists of candidates drawn anew, at least one right and one wrong; repeated where few."""
+        lists, labels = [], []
+        for row in rows.tolist():
+            question = self.questions[row]
+            right = [question.right[i] for i in torch.randperm(len(question.right)).tolist()][: self.list_size // 2]
+            wrong = [question.wrong[i] for i in torch.randperm(len(question.wrong)).tolist()]
+            wrong = (wrong * self.list_size)[: self.list_size - len(right)]
+            lists.append([question.text, *right, *wrong])
+            labels.append([1.0] * len(right) + [0.0] * len(wrong))
+        return list(torch.tensor(lists).unbind(1)), torch.tensor(labels)
+
+    def measure(self, model: SentenceTransformer) -> dict[str, float]:
+        """Ranking metrics."""
+        units = self.student.embed_all(model)
+        found = {}
+        for name, (first, second, labels), groups in zip(("dev", "test"), self.splits[1:], self.groups, strict=True):
+            cosines = (units[first] * units[second]).sum(-1)
+            metrics = ranking_metrics(groups, labels.tolist(), cosines.tolist())
+            found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
+        return found
+
+
+class AnswersInBatch(Answers):
+    """In-batch negatives with a hard one: a question, a right answer, a wrong candidate of the same question."""
+
+    metrics = ("map", "mrr@10")
+    batch_size, epochs = 32, 10
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        self.name, self.contenders = "in-batch-answers", in_batch()
+        self.title = "In-batch negatives with a hard one: TrecQA, static embeddings from a token table"
+        self.triplets = [(q, right) for q in self.questions for right in q.right]
+
+    @property
+    def rows(self) -> int:
+        """How many right answers there are to train on."""
+        return len(self.triplets)
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], None]:  # type: ignore[override]
+        """The question, a right answer, and a wrong one drawn anew."""
+        found = []
+        for row in rows.tolist():
+            question, right = self.triplets[row]
+            found.append([question.text, right, question.wrong[int(torch.randint(len(question.wrong), ()))]])
+        return list(torch.tensor(found).unbind(1)), None
+
+
+TASKS = {
+    "graded-scratch": lambda data: Graded(data, "scratch"),
+    "graded-table": lambda data: Graded(data, "table"),
+    "distillation-64": lambda data: Distillation(data, 64),
+    "distillation-256": lambda data: Distillation(data, 256),
+    "in-batch-neighbours": Neighbours,
+    "in-batch-paraphrases": Paraphrases,
+    "in-batch-answers": AnswersInBatch,
+    "answers": Answers,
+    "graded-encoder": lambda data: Graded(data, "encoder"),
+}

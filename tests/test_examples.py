@@ -1,0 +1,173 @@
+"""The examples run as they are, and the cards of their real runs tell what a card should."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from selective_st import links
+from selective_st.evaluation import load_threshold
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES, CARDS = ROOT / "examples", ROOT / "model_cards"
+LOSSES = {
+    "graded_pairs": ["SelectivePointwiseLoss"],
+    "in_batch_negatives": ["SelectiveMultipleNegativesRankingLoss"],
+    "distillation": ["SelectiveListwiseLoss"],
+    "answer_selection": ["SelectiveListwiseLoss"],
+    "matryoshka": ["MatryoshkaLoss", "SelectivePointwiseLoss"],
+    "several_datasets": ["SelectivePointwiseLoss", "SelectiveMultipleNegativesRankingLoss"],
+    "own_link": ["SelectivePointwiseLoss"],
+}
+THRESHOLD = "graded_pairs"
+NUMBER = re.compile(r"(?<![\w.@-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")
+
+
+@pytest.fixture(autouse=True)
+def _links_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "_LINKS", dict(links._LINKS))  # own_link registers one
+
+
+def run(name: str, *options: str) -> str:
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(sys, "argv", [f"{name}.py", *options])
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    return printed.getvalue()
+
+
+def shape(printed: str) -> list[str]:
+    """The lines with their numbers and spaces made alike."""
+    return [" ".join(NUMBER.sub("#", line).split()) for line in printed.strip().splitlines()]
+
+
+def shown_output(name: str) -> str:
+    """What the docstring says that the example prints."""
+    docstring = ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text(encoding="utf-8")))
+    assert docstring is not None
+    return docstring.split("Output of the first:", 1)[1]
+
+
+def check_card(folder: Path, name: str) -> str:
+    """The card has the section with its losses, links, picture, metrics and one citation."""
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert card.count("## What the Loss Cares About") == 1
+    section = card[card.index("<!-- selective_st: begin") : card.index("<!-- selective_st: end -->")]
+    for loss in LOSSES[name]:
+        assert f"`{loss}`" in section
+    configs = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", section, re.DOTALL)]
+    assert len(configs) >= len(LOSSES[name]) - (name == "matryoshka")
+    if name == "own_link":
+        assert configs[0]["links"][0]["type"] == "ArctanLink"
+    else:
+        for config in configs:
+            assert links.link_from_config(config).get_config_dict() == config
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", section)
+    assert len(pictures) == len(configs)
+    for picture in pictures:
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    assert card.count("eprint={2506.04446}") == 1
+    rows = re.findall(r"^\| (.+?) \| (\S+) \| (\S+) \| (\S+) \|$", section, re.MULTILINE)
+    assert ("Metric", "Base", "Trained", "Change") in rows
+    numbers = [row[1:] for row in rows if row[0] != "Metric"]
+    assert numbers
+    for base, trained, change in numbers:
+        if "n/a" not in (base, trained):
+            assert float(trained) - float(base) == pytest.approx(float(change), abs=2e-4)
+    assert any(float(change) != 0 for *_, change in numbers if change != "n/a")
+    assert ("### Decision Threshold" in section) == (name == THRESHOLD)
+    return card
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_example_runs_and_prints_what_its_docstring_shows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = run(name, "--quick")
+    assert shape(printed) == shape(shown_output(name))
+    saved = tmp_path / "output" / name
+    assert {path.name for path in tmp_path.iterdir()} == {"output"}
+    check_card(saved, name)
+    model = SentenceTransformer(str(saved), local_files_only=True)
+    assert torch.isfinite(model.encode("a text", convert_to_tensor=True)).all()
+    threshold = load_threshold(saved)
+    assert (threshold is not None) == (name == THRESHOLD)
+    if threshold is not None:
+        assert f"threshold: {threshold}\n" in printed
+        assert threshold.chosen_on == "dev"
+
+
+def test_an_example_takes_a_file_and_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("graded_pairs", "--quick")
+    run("graded_pairs", "--quick", "--output", "again", "--seed", "1")
+    rows = [f"The {i} th text.,Another of {i} texts.,{i % 6}" for i in range(60)]
+    Path("pairs.csv").write_text("\n".join(["first,second,score", *rows]), encoding="utf-8")
+    options = ["--data", "pairs.csv", "--score-range", "0,5", "--model", "output/graded_pairs"]
+    printed = run("own_link", *options, "--output", "fine")
+    assert "pairs: 54 to train on, 6 to report on" in printed
+    fine, first, again = (
+        SentenceTransformer(folder, local_files_only=True)[0].embedding.weight
+        for folder in ("fine", "output/graded_pairs", "again")
+    )
+    assert fine.shape == first.shape  # it went on from the model
+    assert 0 < (fine - first).abs().max() < 0.1
+    assert not torch.equal(first, again)  # another seed
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_card_of_a_real_run(name: str) -> None:
+    card = check_card(CARDS / name, name)
+    assert not re.search(r"/(?:work|tmp|home|root|Users|var)/", card)
+    options = runpy.run_path(str(EXAMPLES / "make_cards.py"))["RUNS"][name][2]
+    # On data of others no row of it is copied into the card.
+    assert ("* Samples:" in card) == (not options)
+    assert ("widget:" in card) == (not options)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_card_has_the_numbers_that_its_run_printed(name: str) -> None:
+    printed = (CARDS / name / "output.txt").read_text(encoding="utf-8")
+    assert shape(printed)[-1] == shape(shown_output(name))[-1] == f"saved: output/{name}"
+    rows = re.findall(r"^(\S+) +(?:\d+ +)?(-?\d+\.\d+) +(-?\d+\.\d+)$", printed, re.MULTILINE)
+    assert len(rows) >= 3
+    card = (CARDS / name / "README.md").read_text(encoding="utf-8")
+    metrics = {row[0].strip("*"): row[1:] for row in re.findall(r"^\| (\S+) \| (\S+) \| (\S+) \| \S+ \|$", card, re.M)}
+    for metric, *values in rows if name != "matryoshka" else rows[:1]:  # its card has the cut sizes otherwise
+        in_card = metrics[metric.removeprefix("test_") if name == "several_datasets" else metric]
+        assert [float(value) for value in in_card] == pytest.approx([float(value) for value in values], abs=6e-4)
+
+
+def test_the_index_has_every_card_and_every_example_is_listed() -> None:
+    index = (CARDS / "README.md").read_text(encoding="utf-8")
+    assert index == runpy.run_path(str(EXAMPLES / "make_cards.py"))["index"]()
+    readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    scripts = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert scripts == {*LOSSES, "make_cards"}
+    for name in scripts:
+        assert f"]({name}.py)" in readme
+    for page, folder in ((index, CARDS), (readme, EXAMPLES)):
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page):
+            assert (folder / target).exists(), target
+
+
+def test_a_card_with_a_text_of_the_data_or_a_path_is_refused(tmp_path: Path) -> None:
+    check = runpy.run_path(str(EXAMPLES / "make_cards.py"))["check_card"]
+    (tmp_path / "stsb").mkdir()
+    (tmp_path / "stsb" / "train.csv").write_text("A sentence that nobody may copy.,short,1.0\n", encoding="utf-8")
+    check("# A card\nshort https://host/some/path <ul><li>min: 3</li></ul> and/or 1.0", tmp_path)
+    with pytest.raises(SystemExit, match=r"text of stsb/train\.csv"):
+        check("# A card\n| A sentence that nobody may copy. |", tmp_path)
+    with pytest.raises(SystemExit, match="holds a path: /some/where/model"):
+        check("# A card\nfinetuned from /some/where/model", tmp_path)
