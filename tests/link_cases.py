@@ -27,7 +27,7 @@ mp.mp.dps = 50
 
 
 @register_link
-class ArctanLink(Link):
+class ArctanCase(Link):
     """A user's own link: nothing but h."""
 
     def __init__(self, scale: float = 3.0) -> None:
@@ -177,7 +177,7 @@ LINK_CASES = [
     ),
     LinkCase(
         "own link: arctan",
-        ArctanLink(3.0),
+        ArctanCase(3.0),
         -2,
         2,
         lambda z: mp.atan(3 * z),
