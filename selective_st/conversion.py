@@ -18,8 +18,10 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, Value
 
-from selective_st.data import LABEL_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets
-from selective_st.errors import DataError
+from selective_st.data import GradedPairs, as_lists, as_positives, as_triplets
+from selective_st.errors import DataError, shown_rows
+from selective_st.registry.names import TRAINER_LABELS
+from selective_st.registry.steps import literal
 
 __all__ = [
     "class_to_triplets",
@@ -38,7 +40,6 @@ __all__ = [
     "texts_to_pairs",
 ]
 
-_SHOWN = 5  # rows in an error
 _BATCH = 1_000
 _TRIES = 20  # to draw a text of another class that is not of this one too
 
@@ -81,7 +82,7 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float) -> Data
 
     return _change_labels(
         owner, dataset, column, change, "float64",
-        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {_quoted(column)}, low, high).",
+        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, low, high).",
     )  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
 
     return _change_labels(
         owner, dataset, column, change, "float64",
-        f"Give the width of the teacher's scale: dataset = {owner}(dataset, {_quoted(column)}, width).",
+        f"Give the width of the teacher's scale: dataset = {owner}(dataset, {literal(column)}, width).",
     )  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def labels_to_int(dataset: Dataset, column: str) -> Dataset:
 
     return _change_labels(
         "labels_to_int", dataset, column, change, "int64",
-        f"If it is a score rather than a class: dataset = labels_to_float(dataset, {_quoted(column)}).",
+        f"If it is a score rather than a class: dataset = labels_to_float(dataset, {literal(column)}).",
     )  # fmt: skip
 
 
@@ -216,7 +217,7 @@ def remove_empty_rows(dataset: Dataset, columns: Sequence[str] | None = None) ->
     if not kept:
         raise DataError(
             f"{owner}: every row has something missing in one of the columns {', '.join(columns)}. Name the columns "
-            f"that must be full: dataset = {owner}(dataset, [{', '.join(map(_quoted, columns[:2]))}])."
+            f"that must be full: dataset = {owner}(dataset, [{', '.join(map(literal, columns[:2]))}])."
         )
     return dataset if len(kept) == len(dataset) else dataset.select(kept)
 
@@ -309,7 +310,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
     if bad["empty"]:
         raise DataError(
             f"{owner}: column {column!r} has an empty list in {_shown(bad['empty'])}. Leave such rows out: dataset = "
-            f"remove_empty_rows(dataset, [{_quoted(column)}])."
+            f"remove_empty_rows(dataset, [{literal(column)}])."
         )
     if bad["labels"]:
         raise DataError(
@@ -324,7 +325,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
     if taken:
         raise DataError(
             f"{owner}: there is a column {taken[0]!r} already. Rename it: "
-            f'dataset = dataset.rename_column({_quoted(taken[0])}, "{taken[0]}_old").'
+            f'dataset = dataset.rename_column({literal(taken[0])}, "{taken[0]}_old").'
         )
     fill: str | None = "" if labelled else None
 
@@ -392,7 +393,7 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
     if label is not None and not _is_list(dataset.features[label]):
         raise DataError(
             f"{owner}: column {label!r} must hold a list with a label for each of the {len(documents)} documents, but "
-            f"holds single values. Leave it out: dataset = dataset.remove_columns({_quoted(label)})."
+            f"holds single values. Leave it out: dataset = dataset.remove_columns({literal(label)})."
         )
     label_name = label or "labels"
     if name in (query, label_name):
@@ -823,7 +824,7 @@ def _check_column(owner: str, dataset: Any, column: Any) -> None:
 def _check_columns(owner: str, dataset: Any, columns: Sequence[str] | None) -> list[str]:
     _check_dataset(owner, dataset)
     if isinstance(columns, str):
-        raise TypeError(f"{owner}: columns must be a list of names, got {columns!r}. Write [{_quoted(columns)}].")
+        raise TypeError(f"{owner}: columns must be a list of names, got {columns!r}. Write [{literal(columns)}].")
     chosen = list(dataset.column_names if columns is None else columns)
     for column in chosen:
         _check_column(owner, dataset, column)
@@ -833,7 +834,7 @@ def _check_columns(owner: str, dataset: Any, columns: Sequence[str] | None) -> l
 
 
 def _label_column(dataset: Dataset) -> str | None:
-    return next((name for name in LABEL_COLUMNS if name in dataset.column_names), None)
+    return next((name for name in TRAINER_LABELS if name in dataset.column_names), None)
 
 
 def _needed_label(owner: str, dataset: Dataset) -> str:
@@ -841,7 +842,7 @@ def _needed_label(owner: str, dataset: Dataset) -> str:
     if label is None:
         raise DataError(
             f"{owner}: there is no label column; the dataset has {', '.join(dataset.column_names)}. Call it so: "
-            f'dataset = dataset.rename_column({_quoted(dataset.column_names[-1])}, "label").'
+            f'dataset = dataset.rename_column({literal(dataset.column_names[-1])}, "label").'
         )
     return label
 
@@ -863,7 +864,7 @@ def _text_columns(owner: str, dataset: Dataset, label: str | None) -> list[str]:
         kept = [*texts, *([label] if label else [])]
         raise DataError(
             f"{owner}: column(s) {', '.join(map(repr, strays))} do not hold texts. Keep those that do, and the label: "
-            f"dataset = dataset.select_columns([{', '.join(map(_quoted, kept))}])."
+            f"dataset = dataset.select_columns([{', '.join(map(literal, kept))}])."
         )
     return texts
 
@@ -874,7 +875,7 @@ def _two_text_columns(owner: str, dataset: Dataset, label: str) -> tuple[str, st
         kept = [*texts[:2], label] if len(texts) > 2 else ["text_1", "text_2", label]
         raise DataError(
             f"{owner}: there must be two columns of texts beside the label, got {', '.join(texts)}. Choose them: "
-            f"dataset = dataset.select_columns([{', '.join(map(_quoted, kept))}])."
+            f"dataset = dataset.select_columns([{', '.join(map(literal, kept))}])."
         )
     return texts[0], texts[1]
 
@@ -888,7 +889,7 @@ def _single_text_column(owner: str, dataset: Dataset, label: str | None, column:
     names: list[str] = dataset.column_names
     texts = [name for name in names if name != label and _is_text(dataset.features[name])]
     if len(texts) != 1:
-        kept = ", ".join(map(_quoted, [*(texts[:1] or ["text"]), *([label] if label else [])]))
+        kept = ", ".join(map(literal, [*(texts[:1] or ["text"]), *([label] if label else [])]))
         raise DataError(
             f"{owner}: there must be one column of texts, got {', '.join(texts) or 'none'} of "
             f"{', '.join(dataset.column_names)}. Choose it: dataset = dataset.select_columns([{kept}])."
@@ -909,7 +910,7 @@ def _list_column(owner: str, dataset: Dataset, column: str | None, label: str | 
             raise DataError(
                 f"{owner}: there must be one column with lists of texts, got {', '.join(lists) or 'none'} of "
                 f"{', '.join(dataset.column_names)}. Name it: dataset = {owner}(dataset, "
-                f"{_quoted(lists[0] if lists else 'documents')})."
+                f"{literal(lists[0] if lists else 'documents')})."
             )
         return lists[0]
     _check_column(owner, dataset, column)
@@ -925,7 +926,7 @@ def _graded_pairs(owner: str, dataset: Dataset, label: str) -> GradedPairs:
         raise DataError(
             f"{owner}: the labels in column {label!r} are classes ({', '.join(feature.names)}), not grades. Say which "
             f"are the positives and the negatives: dataset = pairs_to_triplets(dataset, positive="
-            f"{_quoted(feature.names[0])}, negative={_quoted(feature.names[-1])})."
+            f"{literal(feature.names[0])}, negative={literal(feature.names[-1])})."
         )
     firsts, seconds, scores = [], [], []
     bad = []
@@ -935,7 +936,7 @@ def _graded_pairs(owner: str, dataset: Dataset, label: str) -> GradedPairs:
         elif not isinstance(value, (int, float)):
             raise DataError(
                 f"{owner}: column {label!r} must hold numbers, but holds {value!r} in row {row}. Make it so: dataset = "
-                f"labels_to_float(dataset, {_quoted(label)})."
+                f"labels_to_float(dataset, {literal(label)})."
             )
         else:
             firsts.append(one)
@@ -1012,10 +1013,5 @@ def _singular(name: str) -> str:
     return name[:-1] if name.endswith("s") and not name.endswith("ss") and len(name) > 1 else name
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
 def _shown(rows: Sequence[int]) -> str:
-    more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more} (counted from 0)"
+    return f"{shown_rows(rows)} (counted from 0)"

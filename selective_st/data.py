@@ -26,15 +26,14 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupShuffleSplit
 
 from selective_st._validation import score_interval
-from selective_st.errors import DataError
+from selective_st.errors import DataError, shown_rows
 from selective_st.links import Interval
+from selective_st.registry.columns import as_number
+from selective_st.registry.names import TRAINER_LABELS
 
-# The trainer takes the first of these for the label, in this order, and tokenises every other column.
-LABEL_COLUMNS = ("label", "labels", "score", "scores")
 PAIR_COLUMNS = ("sentence1", "sentence2", "score")
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 _COSINE_RANGE = Interval(-1.0, 1.0)
-_SHOWN = 5  # bad rows shown in an error
 _MOSTLY = 0.5  # of the rows that share their first text with another make it questions with their answers
 _INTEGER = re.compile(r"\s*[+-]?\d{1,18}\s*$")
 _NAME_OF_DIGITS = re.compile(r"\s*[+-]?0\d")
@@ -305,7 +304,7 @@ def _typed(cells: list[str]) -> list[Any]:
     """The cells of a CSV column as numbers, where all that are not empty are numbers."""
     filled = [cell for cell in cells if cell.strip()]
     # "007" is a name, not the number 7.
-    if not filled or any(_as_number(cell) is None or _NAME_OF_DIGITS.match(cell) for cell in filled):
+    if not filled or any(as_number(cell) is None or _NAME_OF_DIGITS.match(cell) for cell in filled):
         return cells
     convert: Any = int if all(_INTEGER.match(cell) for cell in filled) else float
     return [convert(cell) if cell.strip() else None for cell in cells]
@@ -364,6 +363,7 @@ def _read_csv(path: Path, header: bool | None) -> tuple[Dataset, bool, list[str]
 
     Read with Python's own csv module: pandas takes the surplus cells of a long row for an index, in silence.
     """
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     delimiter = _delimiter(path)
     rows, quote_note = _csv_rows(path, delimiter)
     names, has_header, note = _csv_columns(path, [_with_points([cell], delimiter)[0] for cell in rows[0][1]], header)
@@ -384,7 +384,6 @@ def _delimiter(path: Path) -> str:
     """What parts the cells: a tab in TSV files; else another mark that parts the first rows all alike; else a comma."""
     if path.suffix.lower() == ".tsv":
         return "\t"
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     for delimiter in _OTHER_DELIMITERS:
         with contextlib.suppress(csv.Error, UnicodeDecodeError), path.open(newline="", encoding="utf-8-sig") as file:
             first = itertools.islice((row for row in csv.reader(file, delimiter=delimiter) if row), _LOOKED_AT)
@@ -405,7 +404,6 @@ def _with_points(cells: list[str], delimiter: str) -> list[str]:
 def _csv_rows(path: Path, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
     """The rows of the file with the line each ends on, blank lines left out; and notes on delimiters and quotes."""
     is_tsv = path.suffix.lower() == ".tsv"
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
     def parse(quoting: Any) -> list[tuple[int, list[str]]]:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -440,7 +438,7 @@ def _csv_rows(path: Path, delimiter: str) -> tuple[list[tuple[int, list[str]]], 
 
 def _csv_columns(path: Path, first: list[str], header: bool | None) -> tuple[list[str], bool, str]:
     """The column names, whether a header row gives them, and a note on it."""
-    numbers = [cell for cell in first if _as_number(cell) is not None]
+    numbers = [cell for cell in first if as_number(cell) is not None]
     has_header = not numbers if header is None else header
     if has_header:
         names = [name.strip() for name in first]
@@ -455,17 +453,6 @@ def _csv_columns(path: Path, first: list[str], header: bool | None) -> tuple[lis
     names = [str(i + 1) for i in range(len(first))]
     why = f"its first row holds the number {numbers[0]}" if header is None else "as told"
     return names, False, f"{path.name}: no header row ({why}); columns are numbered 1 to {len(first)}"
-
-
-def _as_number(cell: Any) -> float | None:
-    """The finite number that a cell holds; None where it holds none. Stricter than Python: no True, no 1_000."""
-    if isinstance(cell, bool) or (isinstance(cell, str) and ("_" in cell or not cell.isascii())):
-        return None
-    try:
-        number = float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _choose_columns(label: str, table: Dataset, named: bool, columns: Sequence[str] | None) -> tuple[str, str, str]:
@@ -494,7 +481,7 @@ def _choose_columns(label: str, table: Dataset, named: bool, columns: Sequence[s
         raise DataError(
             f"{label} has {len(available)} column(s) ({shown}), but graded pairs take three: two texts and a label."
         )
-    labels = [name for name in LABEL_COLUMNS if name in available] if named else available[-1:]
+    labels = [name for name in TRAINER_LABELS if name in available] if named else available[-1:]
     texts = [name for name in available if name not in labels]
     if len(labels) != 1 or len(texts) != 2:
         example = _likely_columns(table)
@@ -515,34 +502,30 @@ def _likely_columns(table: Dataset) -> list[str]:
     return [*found.inputs, found.label_column]
 
 
-def _rows(numbers: list[int]) -> str:
-    more = f" and {len(numbers) - _SHOWN:,} more" if len(numbers) > _SHOWN else ""
-    return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:_SHOWN]))}{more}"
-
-
 def _checked_texts(label: str, name: str, values: Any) -> list[str]:
     texts = list(values)
     wrong = [i for i, text in enumerate(texts, start=1) if not isinstance(text, str)]
     if wrong:
         value = texts[wrong[0] - 1]
         raise DataError(
-            f"{label}: column {name!r} must hold texts, but {_rows(wrong)} hold(s) {value!r}. Mend the rows, or choose "
-            "other columns with --columns."
+            f"{label}: column {name!r} must hold texts, but {shown_rows(wrong)} hold(s) {value!r}. Mend the rows, or "
+            "choose other columns with --columns."
         )
     empty = [i for i, text in enumerate(texts, start=1) if not text.strip()]
     if empty:
-        raise DataError(f"{label}: the text in column {name!r} is empty in {_rows(empty)}. Remove such rows.")
+        raise DataError(f"{label}: the text in column {name!r} is empty in {shown_rows(empty)}. Remove such rows.")
     return texts
 
 
 def _checked_scores(label: str, name: str, values: Any, score_range: tuple[float, float] | None) -> list[float]:
     raw = list(values)
-    numbers = [_as_number(value) for value in raw]
+    numbers = [as_number(value) for value in raw]
     wrong = [i for i, number in enumerate(numbers, start=1) if number is None]
     if wrong:
         raise DataError(
-            f"{label}: the label in column {name!r} is not a number in {_rows(wrong)}: {raw[wrong[0] - 1]!r}. Mend or "
-            "remove such rows; if this is not the label column, say --columns; if row 1 is a header, say --header."
+            f"{label}: the label in column {name!r} is not a number in {shown_rows(wrong)}: "
+            f"{raw[wrong[0] - 1]!r}. Mend or remove such rows; if this is not the label column, say --columns; if row "
+            "1 is a header, say --header."
         )
     scores = [number for number in numbers if number is not None]
     low, high = min(scores), max(scores)
@@ -558,8 +541,8 @@ def _checked_scores(label: str, name: str, values: Any, score_range: tuple[float
     outside = [i for i, score in enumerate(scores, start=1) if not bottom <= score <= top]
     if outside:
         raise DataError(
-            f"{label}: the label in column {name!r} lies outside --score-range {bottom:g},{top:g} in {_rows(outside)}: "
-            f"{scores[outside[0] - 1]:g}. The labels go from {low:g} to {high:g}."
+            f"{label}: the label in column {name!r} lies outside --score-range {bottom:g},{top:g} in "
+            f"{shown_rows(outside)}: {scores[outside[0] - 1]:g}. The labels go from {low:g} to {high:g}."
         )
     return [(score - bottom) / (top - bottom) for score in scores]
 

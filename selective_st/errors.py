@@ -1,5 +1,30 @@
 """The error of data that are not as they must be."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_SHOWN = 5  # rows named in a message
+
 
 class DataError(ValueError):
     """Something is wrong with the user's data; the message says what, where, and what mends it."""
+
+
+def shown_rows(rows: Sequence[int]) -> str:
+    """The numbers of rows for a message, the first few.
+
+    Args:
+        rows: The numbers.
+
+    Returns:
+        The numbers after the word row, or rows.
+
+    Example:
+        >>> shown_rows([3])
+        'row 3'
+        >>> shown_rows([1, 2, 3, 5, 8, 13, 21])
+        'rows 1, 2, 3, 5, 8 and 2 more'
+    """
+    more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
+    return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more}"

@@ -1,14 +1,16 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders that appear whole or not at all, and what goes into their JSON files."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Lists what this library wrote to a folder, so that nothing else is ever replaced with it.
 _RECORD = ".selective_st.json"
@@ -96,3 +98,23 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(earlier, ignore_errors=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def without_nan(value: Any) -> Any:
+    """Data with None for numbers that JSON does not have.
+
+    Args:
+        value: Dicts, lists and plain values.
+
+    Returns:
+        The same with None for NaN and infinity.
+
+    Example:
+        >>> without_nan({"rmse": [0.5, float("nan")]})
+        {'rmse': [0.5, None]}
+    """
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -47,6 +47,7 @@ from selective_st.losses import (
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
+from selective_st.output import without_nan
 from selective_st.registry import Suggestions, suggest_losses
 
 STATIC = "static"
@@ -410,16 +411,8 @@ class Report:
             "error_by_score_bin": self.error_by_bin(),
             "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
         }
-        without_nan: dict[str, Any] = _without_nan(report)
-        return without_nan
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        found: dict[str, Any] = without_nan(report)
+        return found
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selective_st.cli.common import Errors, be_quiet, load_model, make_console
-from selective_st.registry.catalog import MODEL_TYPES, SECTION_TITLES, check_model_type, loss_entry, rows
+from selective_st.registry.catalog import DEFAULT_MODEL, MODEL_TYPES, SECTION_TITLES, check_model_type, loss_entry, rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from selective_st.registry.detection import DataFormat
     from selective_st.registry.suggestion import Suggestions
 
-_DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _SHOWN = 8  # suggestions, unless all are asked for
 _NAMED = 3  # losses that a conversion opens, by name
 _STYLES = {"error": "bold red", "warning": "yellow"}
@@ -73,7 +72,7 @@ def suggest(
         typer.Option(help="Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."),
     ] = None,
     header: _Header = None,
-    model: Annotated[str, typer.Option(help="The model that --script trains: a path or a hub name.")] = _DEFAULT_MODEL,
+    model: Annotated[str, typer.Option(help="The model that --script trains: a path or a hub name.")] = DEFAULT_MODEL,
     every: Annotated[bool, typer.Option("--all", help="Show every suitable loss.")] = False,
     script: Annotated[
         bool, typer.Option("--script", help="Print only a complete training script for the best loss.")

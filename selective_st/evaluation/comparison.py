@@ -20,6 +20,7 @@ import numpy as np
 from selective_st.evaluation._checks import Floats, checked_pair
 from selective_st.evaluation.metrics import error_by_score_bin, question_metrics, ranking_metrics, region_metrics
 from selective_st.evaluation.thresholds import ScoreThreshold
+from selective_st.output import without_nan
 
 __all__ = ["Comparison", "MetricMeaning", "ModelScores", "compare", "metric_meaning"]
 
@@ -219,7 +220,7 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers for JSON; what is not defined is None."""
-        found: dict[str, Any] = _without_nan(
+        found: dict[str, Any] = without_nan(
             {
                 "pairs": len(self.gold),
                 "gold_quantiles": self.gold_quantiles,
@@ -248,14 +249,6 @@ class Comparison:
             }
         )
         return found
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def compare(

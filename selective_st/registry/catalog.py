@@ -30,6 +30,7 @@ SHAPES: tuple[Shape, ...] = get_args(Shape)
 LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 
 UPSTREAM = "sentence_transformers"
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"  # in code and scripts, where the user has named none
 OURS = "selective_st"
 
 _PACKAGES: dict[ModelType, str] = {
@@ -227,7 +228,7 @@ def _entries(
 
 _NO_STATIC = "It does not train static embeddings."
 _GUIDE = {
-    "setup": ('guide = SentenceTransformer("sentence-transformers/all-MiniLM-L6-v2")  # a model that knows better',),
+    "setup": (f'guide = SentenceTransformer("{DEFAULT_MODEL}")  # a model that knows better',),
     "arguments": (("guide", "guide"),),
     "in_batch_negatives": True,
     "min_columns": 2,
@@ -985,6 +986,23 @@ def check_model_type(owner: str, model_type: object) -> ModelType:
         if model_type == known:
             return known
     raise ValueError(f"{owner}: model_type must be one of {', '.join(MODEL_TYPES)}; got {model_type!r}.")
+
+
+def model_type_of(model: object) -> ModelType | None:
+    """Which of the model types a model is.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The model type, of the class nearest to the model's own; None if it is of none.
+
+    Example:
+        >>> model_type_of("no model") is None
+        True
+    """
+    names = [base.__name__ for base in type(model).__mro__]
+    return next((known for name in names for known in MODEL_TYPES if known == name), None)
 
 
 def losses(model_type: ModelType | None = None) -> list[LossEntry]:

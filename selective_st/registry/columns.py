@@ -107,7 +107,7 @@ def _text_column(name: str, values: list[str], place: int, table: Table) -> Colu
     if is_id_name(name) and not _are_sentences(values):
         return Column(name, "id")
     if role_of(name) is None:
-        numbers = [_as_number(value) for value in values]
+        numbers = [as_number(value) for value in values]
         if None not in numbers:
             whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", value) for value in values)
             if not whole:
@@ -216,12 +216,13 @@ def _are_sentences(values: list[str]) -> bool:
     return sum(" " in value.strip() for value in values) > len(values) / 2
 
 
-def _as_number(text: str) -> float | None:
-    if "_" in text or not text.isascii():
+def as_number(cell: Any) -> float | None:
+    """The finite number that a cell holds; None where it holds none. Stricter than Python: no True, no 1_000."""
+    if isinstance(cell, bool) or (isinstance(cell, str) and ("_" in cell or not cell.isascii())):
         return None
     try:
-        number = float(text)
-    except ValueError:
+        number = float(cell)
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

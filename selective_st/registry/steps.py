@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ class Step:
         Returns:
             The line.
         """
-        parts = [*(_literal(value) for value in self.arguments), *(f"{k}={_literal(v)}" for k, v in self.options)]
+        parts = [*(literal(value) for value in self.arguments), *(f"{k}={literal(v)}" for k, v in self.options)]
         if self.call in _METHODS:
             return f"{name} = {name}.{self.call}({', '.join(parts)})"
         return f"{name} = {self.call}({', '.join([name, *parts])})"
@@ -87,11 +88,21 @@ def code_of(steps: Sequence[Step], name: str = "dataset") -> str:
     return "\n".join([*imports, *(step.code(name) for step in steps)])
 
 
-def _literal(value: Any) -> str:
-    """A value as code, in double quotes."""
+def literal(value: Any) -> str:
+    """A value as code, texts in double quotes.
+
+    Args:
+        value: A text, a number, None, or a list of these.
+
+    Returns:
+        The code.
+
+    Example:
+        >>> literal(("a", 1, None))
+        '["a", 1, None]'
+    """
     if isinstance(value, str):
-        text = repr(value)
-        return f'"{text[1:-1]}"' if text[0] == "'" and '"' not in text else text
+        return json.dumps(value, ensure_ascii=False)  # such a text is a literal of Python too
     if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(_literal, value))}]"
+        return f"[{', '.join(map(literal, value))}]"
     return repr(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import json
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from selective_st.errors import DataError
 from selective_st.registry.catalog import (
+    DEFAULT_MODEL,
+    MODEL_TYPES,
     OURS,
     UPSTREAM,
     LabelKind,
@@ -24,10 +25,11 @@ from selective_st.registry.catalog import (
     check_model_type,
     loss_entry,
     losses,
+    model_type_of,
     rows,
     rows_of,
 )
-from selective_st.registry.steps import Step, code_of
+from selective_st.registry.steps import Step, code_of, literal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
 _SCRIPT_BATCH = 16
 _WIDTH = 100  # a line of code that is longer is broken
-_TINY = "sentence-transformers/all-MiniLM-L6-v2"
 
 # Where the names come from that stand in the code of arguments.
 _MODULES = {
@@ -157,10 +158,10 @@ class Suggestion:
             "",
             *_sorted_imports(imports),
             "",
-            f"dataset = read_table({_quoted(data or 'train.csv')}{'' if header is None else f', header={header}'})",
+            f"dataset = read_table({literal(data or 'train.csv')}{'' if header is None else f', header={header}'})",
             *_step_lines(self.steps),
             "",
-            f"model = {self.model_type}({_quoted(model)}{model_options})",
+            f"model = {self.model_type}({literal(model)}{model_options})",
             *self.setup,
             *_broken(f"loss = {self.expression}"),
             "",
@@ -398,7 +399,7 @@ def suggest_losses(
         <BLANKLINE>
         loss = SelectivePointwiseLoss(model, link=high_scores())
     """
-    from selective_st.registry.detection import DataFormat, detect_format
+    from selective_st.registry.detection import DataFormat, format_of
 
     model_type = check_model_type("suggest_losses", model_type)
     chosen = None if focus is None else _focus_of(focus)
@@ -408,11 +409,10 @@ def suggest_losses(
         return {str(name): _suggestions(value, None, chosen, model_type) for name, value in data.items()}
     from selective_st.registry.table import tables
 
-    found = detect_format(data)
-    views = tables(data)
-    if isinstance(found, DataFormat):
-        return _suggestions(found, views[0], chosen, model_type)
-    return {str(view.name): _suggestions(found[str(view.name)], view, chosen, model_type) for view in views}
+    found = {view.name: _suggestions(format_of(view), view, chosen, model_type) for view in tables(data)}
+    if None in found:  # a single dataset has no name
+        return found[None]
+    return {str(name): suggestions for name, suggestions in found.items()}
 
 
 def create_loss(
@@ -440,7 +440,7 @@ def create_loss(
         >>> model = SentenceTransformer("microsoft/mpnet-base")  # doctest: +SKIP
         >>> loss = create_loss(model, dataset, focus="high")  # doctest: +SKIP
     """
-    model_type = _model_type_of(model)
+    model_type = _needed_model_type(model)
     if loss is not None:
         _check_role(loss, model_type)
     found = suggest_losses(dataset, focus=focus, model_type=model_type)
@@ -477,7 +477,7 @@ def _focus_of(focus: Any) -> _Chosen:
         focus = Focus("link", focus, (), (), (), "")
     elif not isinstance(focus, Focus):
         raise TypeError(
-            f'focus must be {", ".join(map(_quoted, _FOCUSES))}, a region such as "0.7:0.9", or a link; got '
+            f'focus must be {", ".join(map(literal, _FOCUSES))}, a region such as "0.7:0.9", or a link; got '
             f'{type(focus).__name__}. Write for example focus="high".'
         )
     ends = focus.regions[0] if focus.regions else None
@@ -735,13 +735,7 @@ def _holds_integers(data_format: DataFormat, view: Any) -> bool:
         return False
     if any(each.name == column and each.kind in ("integer", "boolean", "class label") for each in data_format.columns):
         return True
-    feature = None if view is None or not view.features else view.features.get(column)
-    while feature is not None and not hasattr(feature, "dtype"):
-        feature = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
-    dtype = str(getattr(feature, "dtype", ""))
-    if dtype in ("list", ""):
-        dtype = str(getattr(getattr(feature, "feature", None), "dtype", ""))
-    return dtype.startswith(("int", "uint", "bool"))
+    return view is not None and column is not None and bool(view.holds_integers(column))
 
 
 def _name_after(column: str | None, steps: Sequence[Step]) -> str | None:
@@ -855,8 +849,8 @@ def _add_mined(add: Callable[..., None], data_format: DataFormat, lists_only: bo
             [
                 "dataset = mine_hard_negatives(",
                 f"    dataset, {model},",
-                f"    anchor_column_name={_quoted(anchor)}, positive_column_name={_quoted(positive)},",
-                f"    num_negatives=3, relative_margin=0.05, output_format={_quoted(output)},",
+                f"    anchor_column_name={literal(anchor)}, positive_column_name={literal(positive)},",
+                f"    num_negatives=3, relative_margin=0.05, output_format={literal(output)},",
                 ")",
             ]
         )
@@ -864,7 +858,7 @@ def _add_mined(add: Callable[..., None], data_format: DataFormat, lists_only: bo
     imported = "from sentence_transformers.util import mine_hard_negatives"
     embedder = (
         f"from sentence_transformers import SentenceTransformer\n{imported}\n\n"
-        f"embedder = SentenceTransformer({_quoted(_TINY)})  # finds the negatives\n"
+        f"embedder = SentenceTransformer({literal(DEFAULT_MODEL)})  # finds the negatives\n"
     )
     if lists_only:
         why = "texts that an embedding model takes for near, as negatives"
@@ -888,7 +882,7 @@ def _add_resolved(
     label: LabelKind = "scores" if has_label else "none"
     if has_label and not listed:
         label = {"single": "class", "pair": "similarity", "triplet": "margin"}.get(shape, "scores")  # type: ignore[assignment]
-    sources = ", ".join(f"{_quoted(name)}: {'queries' if k == 0 else 'documents'}" for k, name in enumerate(names))
+    sources = ", ".join(f"{literal(name)}: {'queries' if k == 0 else 'documents'}" for k, name in enumerate(names))
     options = ', output_format="lists"' if listed and lists_only else ""
     code = "\n".join(
         [
@@ -936,17 +930,14 @@ def _entailment(data_format: DataFormat, view: Any) -> tuple[str, str] | None:
 # --- Building ---------------------------------------------------------------------------------------------------------
 
 
-def _model_type_of(model: Any) -> ModelType:
-    names = {cls.__name__ for cls in type(model).__mro__}
-    # A sparse or a multi-vector encoder may derive from a SentenceTransformer, so that comes last.
-    known: tuple[ModelType, ...] = ("SparseEncoder", "MultiVectorEncoder", "CrossEncoder", "SentenceTransformer")
-    for model_type in known:
-        if model_type in names:
-            return model_type
-    raise TypeError(
-        f"create_loss: model must be a {', '.join(known[:-1])} or {known[-1]}, got {type(model).__name__}. Load it "
-        'with SentenceTransformer("...").'
-    )
+def _needed_model_type(model: Any) -> ModelType:
+    found = model_type_of(model)
+    if found is None:
+        raise TypeError(
+            f"create_loss: model must be a {', '.join(MODEL_TYPES[:-1])} or {MODEL_TYPES[-1]}, got "
+            f'{type(model).__name__}. Load it with SentenceTransformer("...").'
+        )
+    return found
 
 
 def _check_role(loss: Any, model_type: ModelType) -> None:
@@ -1023,7 +1014,7 @@ def _ways_out(found: Suggestions) -> str:
         names = ", ".join(suggestion.loss for suggestion in found)
         lines.append(
             f" If you know what it means, name the loss, one of {names}: create_loss(model, dataset, "
-            f"loss={_quoted(found[0].loss)})."
+            f"loss={literal(found[0].loss)})."
         )
     for conversion in found.conversions:
         code = "\n".join(f"    {line}" for line in conversion.code.splitlines())
@@ -1049,7 +1040,7 @@ def _unsuited(which: str, found: Suggestions, name: str | None, model_type: Mode
         return f"create_loss: {what}, for which {model_type} has no loss.{mend or _ways_out(found)}"
     wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in rows_of(name, model_type))
     mend = mend or (
-        f" Build one that suits: create_loss(model, dataset, loss={_quoted(found[0].loss)})." if found else ""
+        f" Build one that suits: create_loss(model, dataset, loss={literal(found[0].loss)})." if found else ""
     )
     return f"create_loss: {name} is for {wanted}. {what}; losses that suit: {suited}.{mend}"
 
@@ -1149,10 +1140,6 @@ def _broken(line: str) -> list[str]:
     parts = [ast.get_source_segment(code, each) or "" for each in node.args]
     parts += [f"{each.arg}={ast.get_source_segment(code, each.value)}" for each in node.keywords]
     return [f"{name} = {ast.unparse(node.func)}(", *(f"    {part}," for part in parts), ")"]
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _one_line(text: str) -> str:

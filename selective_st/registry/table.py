@@ -69,6 +69,20 @@ class Table:
         """The `datasets.Features` of the columns: of the sampled rows, where there is a transform or a stream."""
         return self._dataset.features
 
+    def holds_integers(self, column: str) -> bool:
+        """Whether a column is of integers or booleans, or of lists of these.
+
+        Args:
+            column: The column.
+
+        Returns:
+            Whether it is.
+        """
+        feature = self.features[column]
+        while hasattr(feature, "feature") or isinstance(feature, list):
+            feature = feature[0] if isinstance(feature, list) else feature.feature
+        return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "bool"))
+
     def scan(self, *columns: str) -> Iterator[tuple[NDArray[np.int64], pa.Table]]:
         """Go through columns in Arrow batches, in the order in which the rows are stored.
 

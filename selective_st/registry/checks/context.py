@@ -15,6 +15,7 @@ from selective_st.registry.catalog import (
     ModelType,
     loss_entry,
     losses,
+    model_type_of,
     rows_of,
 )
 from selective_st.registry.checks.report import Severity
@@ -148,10 +149,7 @@ class Context:
     def holds_integers(self) -> bool:
         """Whether the label column is of integers or booleans, or of lists of these."""
         assert self.label is not None
-        feature = self.table.features[self.label]
-        while hasattr(feature, "feature") or isinstance(feature, list):
-            feature = feature[0] if isinstance(feature, list) else feature.feature
-        return str(getattr(feature, "dtype", "")).startswith(("int", "uint", "bool"))
+        return self.table.holds_integers(self.label)
 
     @property
     def takes_labels(self) -> bool:
@@ -341,7 +339,7 @@ def subjects_of(
 
 def _subject(owner: str, loss: Any, model: Any, model_type: ModelType | None) -> Subject:
     if isinstance(loss, str):
-        wanted = model_type or _model_type_of(model)
+        wanted = model_type or model_type_of(model)
         if wanted is None:
             having = [kind for kind in MODEL_TYPES if any(entry.name == loss for entry in losses(kind))]
             wanted = having[0] if having else "SentenceTransformer"
@@ -352,7 +350,7 @@ def _subject(owner: str, loss: Any, model: Any, model_type: ModelType | None) ->
     wrappers: list[Any] = []
     while True:
         model = model if model is not None else _model_of(loss)
-        kind = model_type or _model_type_of(model) or "SentenceTransformer"
+        kind = model_type or model_type_of(model) or "SentenceTransformer"
         entry = _entry_of(loss, kind)
         inner = getattr(loss, "loss", None)
         if not hasattr(inner, "forward") or (entry is not None and entry.role != "modifier"):
@@ -368,11 +366,6 @@ def _subject(owner: str, loss: Any, model: Any, model_type: ModelType | None) ->
 
 def _model_of(loss: Any) -> Any:
     return next((found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None), None)
-
-
-def _model_type_of(model: Any) -> ModelType | None:
-    names = [base.__name__ for base in type(model).__mro__]
-    return next((kind for name in names for kind in MODEL_TYPES if kind == name), None)
 
 
 def _entry_of(loss: Any, model_type: ModelType) -> LossEntry | None:
