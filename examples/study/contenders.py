@@ -13,10 +13,11 @@ from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor, nn
 
 from selective_st import losses
-from selective_st.functional import listwise_matching_loss, matching_loss
+from selective_st.functional import listwise_matching_loss
 from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink, high_scores
 
 Make = Callable[[SentenceTransformer], nn.Module]
+CALIBRATIONS = (0.03, 0.1, 0.3)
 
 
 @dataclass(frozen=True)
@@ -55,26 +56,31 @@ class WeightedSquaredError(nn.Module):
         return (weight * (pairwise_cos_sim(*embeddings) - labels).square()).mean()
 
 
-class BatchAsList(nn.Module):
-    """The pairs of a batch as one list to be ranked, and a pointwise term that places the scores.
+class ListOverBatch(nn.Module):
+    """The pairs of a batch as one list: ranked against one another, and placed by a calibration term.
 
     The pointwise loss spends itself on the level of all scores; average precision asks for the order at the top only.
 
     Args:
         model: The model.
         temperature: Of the Softmax over the batch's scores.
-        weight: Of the pointwise term with `high_scores(5)`.
+        calibration: The weight of the calibration term with `high_scores(5)`.
     """
 
-    def __init__(self, model: SentenceTransformer, temperature: float, weight: float) -> None:
+    def __init__(self, model: SentenceTransformer, temperature: float, calibration: float) -> None:
         super().__init__()
-        self.model, self.temperature, self.weight = model, temperature, weight
+        self.model, self.temperature, self.calibration = model, temperature, calibration
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
-        """The sum of both, the ranking times the squared temperature."""
-        scores = pairwise_cos_sim(*embeddings)
-        ranking = listwise_matching_loss(scores[None], labels[None], ConstantLink(), self.temperature, calibration=0.0)
-        return ranking * self.temperature**2 + self.weight * matching_loss(scores, labels, high_scores(5.0))
+        """The loss of the one list."""
+        return listwise_matching_loss(
+            pairwise_cos_sim(*embeddings)[None],
+            labels[None],
+            ConstantLink(),
+            self.temperature,
+            calibration=self.calibration,
+            calibration_link=high_scores(5.0),
+        )
 
 
 def _many(family: str, settings: Iterable[tuple[str, Make]], *, selective: bool = False) -> list[Contender]:
@@ -88,16 +94,15 @@ def _pointwise(link: Link) -> Make:
 def _region_links() -> dict[str, Link]:
     """Links for high scores: exponentials, and everything a little with a threshold's region much."""
     found: dict[str, Link] = {f"high_scores({a:g})": high_scores(a) for a in (2.0, 3.0, 5.0, 8.0)}
-    for shift in (0.8, 0.9):
-        for scale in (10.0, 20.0):
-            link = (0.3 * IdentityLink() + SigmoidLink(scale, shift)).normalized(0, 1)
-            found[f"0.3 Identity + Sigmoid({scale:g}, {shift:g})"] = link
+    for scale in (10.0, 20.0):
+        link = (0.3 * IdentityLink() + SigmoidLink(scale, 0.9)).normalized(0, 1)
+        found[f"0.3 Identity + Sigmoid({scale:g}, 0.9)"] = link
     return found
 
 
 def graded() -> list[Contender]:
     """For pairs with a graded score."""
-    scales = (10.0, 20.0, 40.0)
+    scales = (5.0, 10.0, 20.0)
     return [
         *_many("CosineSimilarityLoss", [("", lambda model: builtin.CosineSimilarityLoss(model))]),
         *_many("CoSENTLoss", [(f"scale {s:g}", lambda model, s=s: builtin.CoSENTLoss(model, s)) for s in scales]),
@@ -110,15 +115,24 @@ def graded() -> list[Contender]:
             "SelectivePointwiseLoss", [(n, _pointwise(link)) for n, link in _region_links().items()], selective=True
         ),
         *_many(
-            "listwise over the batch + pointwise",
+            "SelectiveListwiseLoss over the batch",
             [
-                (f"T {t:g}, pointwise {w:g}", lambda model, t=t, w=w: BatchAsList(model, t, w))
-                for t in (0.1, 0.2, 0.4)
-                for w in (0.03, 0.3)
+                (f"T {t:g}, calibration {c:g}", lambda model, t=t, c=c: ListOverBatch(model, t, c))
+                for t in (0.2, 0.4)
+                for c in (0.1, 0.3)
             ],
             selective=True,
         ),
     ]
+
+
+def graded_of_encoder() -> list[Contender]:
+    """The same, a few settings of each: a run takes minutes."""
+    kept = (
+        "", "scale 10", "scale 20", "power 1", "power 2", "high_scores(2)", "high_scores(5)", "T 0.2, calibration 0.1",
+        "T 0.4, calibration 0.3",
+    )  # fmt: skip
+    return [contender for contender in graded() if contender.setting in kept]
 
 
 def _listwise(temperature: float, **options: Any) -> Make:
@@ -126,34 +140,25 @@ def _listwise(temperature: float, **options: Any) -> Make:
 
 
 def distillation() -> list[Contender]:
-    """For lists of candidates with a teacher's scores."""
-    temperatures = (0.1, 0.3, 1.0)
-    calibrated = [
-        (
-            f"T {t:g}, calibration {c:g} by high_scores({a:g})",
-            _listwise(t, link=ConstantLink(), calibration=c, calibration_link=high_scores(a)),
-        )
-        for t in (0.1, 0.3)
-        for c in (0.03, 0.1, 0.3, 1.0)
-        for a in (1.0, 3.0)
-    ]
-    return [
+    """For lists of candidates with a teacher's scores: one entry for each weight of calibration, a line of points."""
+    builtins = [
         *_many("CosineSimilarityLoss", [("", lambda model: losses.SelectivePointwiseLoss(model, IdentityLink()))]),
         *_many("MarginMSELoss", [("", lambda model: builtin.MarginMSELoss(model, pairwise_cos_sim))]),
         *_many(
             "DistillKLDivLoss",
             [
                 (f"T {t:g}", lambda model, t=t: builtin.DistillKLDivLoss(model, pairwise_cos_sim, temperature=t))
-                for t in temperatures
+                for t in (0.3, 1.0, 3.0)
             ],
         ),
-        *_many(
-            "SelectivePointwiseLoss",
-            [(f"high_scores({a:g})", _pointwise(high_scores(a))) for a in (1.0, 3.0, 5.0)],
-            selective=True,
-        ),
-        *_many("SelectiveListwiseLoss", calibrated, selective=True),
     ]
+    pointwise = [(f"high_scores({a:g})", _pointwise(high_scores(a))) for a in (1.0, 3.0)]
+    found = [*builtins, *_many("SelectivePointwiseLoss", pointwise, selective=True)]
+    for name, link in (("IdentityLink", IdentityLink()), ("high_scores(3)", high_scores(3.0))):
+        for c in CALIBRATIONS:
+            make = _listwise(1.0, link=ConstantLink(), calibration=c, calibration_link=link)
+            found += _many(f"SelectiveListwiseLoss, {name} {c:g}", [("T 1", make)], selective=True)
+    return found
 
 
 def _value_links() -> dict[str, Link]:
@@ -165,25 +170,37 @@ def _value_links() -> dict[str, Link]:
 
 def in_batch() -> list[Contender]:
     """For positives, with or without hard negatives."""
-    scales = (10.0, 20.0, 40.0)
-    ours = losses.SelectiveMultipleNegativesRankingLoss
+    scales = (5.0, 10.0, 20.0, 40.0)
+    both: dict[str, Any] = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
+    theirs, ours = builtin.MultipleNegativesRankingLoss, losses.SelectiveMultipleNegativesRankingLoss
+    links = {f"high_scores({a:g}) by value": high_scores(a).normalized(0, 1, of="value") for a in (0.5, 1.0, 2.0)}
+    middle = links["high_scores(1) by value"]
     return [
         *_many(
             "MultipleNegativesRankingLoss",
-            [(f"scale {s:g}", lambda model, s=s: builtin.MultipleNegativesRankingLoss(model, s)) for s in scales],
+            [(f"scale {s:g}", lambda model, s=s: theirs(model, s)) for s in scales]
+            + [(f"scale {s:g}, both directions", lambda model, s=s: theirs(model, s, **both)) for s in scales[1:3]],
         ),
         *_many(
             "SelectiveMultipleNegativesRankingLoss",
             [
                 (f"scale {s:g}, {name}", lambda model, s=s, link=link: ours(model, s, link=link))
-                for s in scales
-                for name, link in _value_links().items()
-                if name != "constant"
+                for s in scales[1:3]
+                for name, link in links.items()
             ]
             + [
-                (f"scale {s:g}, {name}, smoothing 0.1", lambda m, s=s, k=k: ours(m, s, link=k, label_smoothing=0.1))
-                for s in scales
-                for name, k in list(_value_links().items())[1:2]
+                (
+                    f"scale {s:g}, high_scores(1) by value, both directions",
+                    lambda m, s=s: ours(m, s, link=middle, **both),
+                )
+                for s in scales[1:3]
+            ]
+            + [
+                (
+                    f"scale {s:g}, high_scores(1) by value, smoothing 0.1",
+                    lambda m, s=s: ours(m, s, link=middle, label_smoothing=0.1),
+                )
+                for s in scales[1:3]
             ],
             selective=True,
         ),
@@ -214,11 +231,6 @@ def answers() -> list[Contender]:
                 (f"T {t:g}, {name}, labels", _listwise(t, link=link, targets="labels"))
                 for t in temperatures
                 for name, link in _value_links().items()
-            ]
-            + [
-                (f"T {t:g}, constant, calibration {c:g}", _listwise(t, link=ConstantLink(), calibration=c))
-                for t in temperatures
-                for c in (0.0, 0.1)
             ],
             selective=True,
         ),

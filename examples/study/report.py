@@ -58,18 +58,20 @@ def table(folder: Path, task: Task) -> str:
         return ""
     main = task.metrics[0]
     names = [_NAMES[metric] for metric in task.metrics]
+    tuned_for = " and ".join(_NAMES[metric].split(" ↑")[0] for metric in task.tuned_for or (main,))
+    tuned_for = f"the mean of {tuned_for}" if task.tuned_for else tuned_for
     lines = [
         f"## {task.title}",
         "",
         f"{len(found[0]['runs'])} seeds, learning rates {', '.join(f'{rate:g}' for rate in task.rates)}; settings and "
-        f"rates chosen by {_NAMES[main].split(' ↑')[0]} on the dev split.",
+        f"rates chosen by {tuned_for} on the dev split.",
         "",
         f"| loss | setting | learning rate | {' | '.join(names)} |",
         f"|---|---|---|{'---|' * len(names)}",
     ]
     for entry in found:
         name = f"**{entry['family']}**" if entry["selective"] else entry["family"]
-        at_end = " (end)" if entry["rate"] in (min(task.rates), max(task.rates)) else ""
+        at_end = " (end)" if entry["at_end"] else ""
         cells = [_cell(_values(entry, metric)) for metric in task.metrics]
         lines.append(f"| {name} | {entry['setting'] or '-'} | {entry['rate']:g}{at_end} | {' | '.join(cells)} |")
     best = max(

@@ -3,10 +3,11 @@
     python examples/study/run.py --data DATA
 
 DATA is a folder with `stsb/` (train, dev and test.csv of the STS Benchmark) and `trecqa/` (the same of TrecQA). For
-each task, loss, setting and learning rate, two seeds are run; the setting and rate with the best mean of the main
-metric on the dev split is run with all seeds, and its metrics on the test split are reported. Each run is a file in the
-output folder, and is not repeated. At the end study.md and study.png are written there; `--report FOLDER` writes them
-of what is done so far, and runs nothing.
+each task, loss, setting and learning rate, two seeds are run (one for the encoder); where the best rate lies at an end
+of the grid, the next one beyond is tried too. The setting and rate that are best on the dev split are run with all
+seeds, and their metrics on the test split are reported. Each run is a file in the output folder, and is not repeated.
+At the end study.md and study.png are written there; `--report FOLDER` writes them of what is done so far, and runs
+nothing.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from contenders import Contender
 from report import picture, table
 from tasks import TASKS, Task
 
-TUNING_SEEDS = 2
+BEYOND, STEP = 2, 3.0
 _HEAD = """# The study: every loss against every other of its data format
 
-Made by `python examples/study/run.py --data DATA`. Every loss of a task has the same model, data, steps, batches and
-learning rates; each setting and rate is run with two seeds, and the best on the dev split with all seeds. Metrics are
-of the test split, mean ± 95 % interval over seeds; the last rows of a table are paired differences to the best other
-loss. Selective losses are in bold.
+Made by `make study DATA=PATH`. Every loss of a task has the same model, data, steps, batches and learning rates; each
+setting and rate is run with two seeds (one for the encoder itself), where the best rate lies at an end of the grid the
+next one beyond is tried too (twice at most; "end" says that it is still there), and what is best on the dev split is
+run with all seeds. Metrics are of the test split, mean ± 95 % interval over seeds; the last rows of a table are paired
+differences to the best other loss. Selective losses are in bold.
 
 ![The main metric of every loss of every task](study.png)
 """
@@ -69,17 +71,35 @@ def study(task: Task, folder: Path) -> None:
         task: The task.
         folder: Where runs are kept.
     """
-    main = task.metrics[0]
+
+    def tried(contender: Contender, rate: float) -> tuple[float, Contender, float]:
+        runs = [_run(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
+        return sum(task.goodness(run) for run in runs) / len(runs), contender, rate
+
+    def best_of(tuned: list[tuple[float, Contender, float]]) -> tuple[float, Contender, float]:
+        return max(tuned, key=lambda entry: entry[0])
+
     for family in dict.fromkeys(contender.family for contender in task.contenders):
-        tuned = []
-        for contender in task.contenders:
-            if contender.family == family:
-                for rate in task.rates:
-                    values = [_run(folder, task, contender, rate, seed)[f"dev_{main}"] for seed in range(TUNING_SEEDS)]
-                    tuned.append((sum(values) / len(values), contender, rate))
-        _, best, rate = max(tuned, key=lambda entry: entry[0])
+        settings = [contender for contender in task.contenders if contender.family == family]
+        tuned = [tried(contender, rate) for contender in settings for rate in task.rates]
+        # Where the best rate is the lowest or the highest tried, the one beyond it is tried too.
+        for _ in range(BEYOND):
+            _, best, rate = best_of(tuned)
+            tried_rates = sorted(other for _, contender, other in tuned if contender is best)
+            if tried_rates[0] < rate < tried_rates[-1]:
+                break
+            tuned.append(tried(best, float(f"{rate / STEP if rate == tried_rates[0] else rate * STEP:.1g}")))
+        _, best, rate = best_of(tuned)
+        tried_rates = sorted(other for _, contender, other in tuned if contender is best)
         runs = [_run(folder, task, best, rate, seed) for seed in range(task.seeds)]
-        chosen = {"family": family, "setting": best.setting, "rate": rate, "selective": best.selective, "runs": runs}
+        chosen = {
+            "family": family,
+            "setting": best.setting,
+            "rate": rate,
+            "at_end": rate in (tried_rates[0], tried_rates[-1]),
+            "selective": best.selective,
+            "runs": runs,
+        }
         (folder / task.name / f"chosen {family}.json".replace(" ", "_")).write_text(json.dumps(chosen, indent=1))
 
 
