@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import Contender, answers, distillation, graded, graded_of_encoder, in_batch
+from contenders import Contender, answers, distillation, graded, graded_of_encoder, in_batch, in_batch_one_way
 from sentence_transformers import SentenceTransformer
 from students import Student, load_encoder
 from torch import Tensor
@@ -274,7 +274,7 @@ class Neighbours(Distillation):
 
     def __init__(self, data: Path) -> None:
         super().__init__(data, 256)
-        self.name, self.contenders = "in-batch-neighbours", in_batch()
+        self.name, self.contenders, self.rates = "in-batch-neighbours", in_batch_one_way(), (0.1, 0.3)
         self.title = "In-batch negatives: a sentence and a near one, static embeddings from nothing"
 
     def columns(self, rows: Tensor) -> tuple[list[Tensor], None]:
