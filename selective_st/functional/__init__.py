@@ -6,8 +6,16 @@ from selective_st.functional.in_batch import in_batch_loss
 from selective_st.functional.listwise import listwise_label_loss, listwise_matching_loss
 from selective_st.functional.pairwise import margin_loss, pairwise_loss
 from selective_st.functional.pointwise import fenchel_young_loss, matching_loss
+from selective_st.functional.vocabulary import (
+    TopTokens,
+    top_tokens,
+    vocabulary_log_probabilities,
+    vocabulary_loss,
+    vocabulary_matching_loss,
+)
 
 __all__ = [
+    "TopTokens",
     "fenchel_young_loss",
     "in_batch_loss",
     "listwise_label_loss",
@@ -15,4 +23,8 @@ __all__ = [
     "margin_loss",
     "matching_loss",
     "pairwise_loss",
+    "top_tokens",
+    "vocabulary_log_probabilities",
+    "vocabulary_loss",
+    "vocabulary_matching_loss",
 ]

@@ -1,0 +1,152 @@
+"""What the losses of language models cost, against cross entropy, `LabelSmoother` and the KL divergence.
+
+Time is that of forward and backward from logits to their gradient: the losses take turns, and the ratio is the median
+over the turns. Memory is the peak resident size meanwhile less that just before, gradient included, in a process of its
+own for each figure; the logits themselves, which all have, are not counted. Run it with
+
+    python benchmarks/language_cost.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import kl_div
+from transformers.loss.loss_utils import ForCausalLMLoss
+from transformers.trainer_pt_utils import LabelSmoother
+
+from selective_st.links import ConstantLink
+from selective_st.transformers import SelectiveCausalLMLoss, SelectiveDistillationLoss
+
+THREADS, VOCABULARY, TEXTS, LENGTH, EPSILON, TEMPERATURE = 2, 32_000, 4, 256, 0.1, 2.0
+MEGABYTE = 2**20
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def plain_distillation(logits: Tensor, labels: Tensor, teacher: Tensor) -> Tensor:
+    """The KL divergence from the teacher, as it is customarily written."""
+    counts = labels[:, 1:] != -100
+    student, target = (torch.log_softmax(part[:, :-1] / TEMPERATURE, -1) for part in (logits, teacher))
+    return kl_div(student, target, log_target=True, reduction="none").sum(-1)[counts].mean()
+
+
+def of_outputs(loss: SelectiveCausalLMLoss) -> Loss:
+    """A loss of the next token, as the others are called."""
+    return lambda logits, labels, teacher: loss({"logits": logits}, labels)
+
+
+def of_teacher(loss: SelectiveDistillationLoss) -> Loss:
+    """A distillation loss, as the others are called."""
+    return lambda logits, labels, teacher: loss({"logits": logits}, labels, reference=teacher)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross entropy": lambda logits, labels, teacher: ForCausalLMLoss(logits, labels, VOCABULARY),
+    "causal, constant": of_outputs(SelectiveCausalLMLoss(ConstantLink())),
+    "causal, default link": of_outputs(SelectiveCausalLMLoss()),
+    "LabelSmoother": lambda logits, labels, teacher: LabelSmoother(EPSILON)({"logits": logits}, labels, True),
+    "causal, constant, smoothed": of_outputs(SelectiveCausalLMLoss(ConstantLink(), label_smoothing=EPSILON)),
+    "KL divergence": plain_distillation,
+    "distillation, constant": of_teacher(SelectiveDistillationLoss(ConstantLink(), TEMPERATURE)),
+    "distillation, default link, no calibration": of_teacher(SelectiveDistillationLoss(None, TEMPERATURE, 0.0)),
+    "distillation, default link": of_teacher(SelectiveDistillationLoss(None, TEMPERATURE)),
+    "distillation, constant, top 64": of_teacher(SelectiveDistillationLoss(ConstantLink(), TEMPERATURE, top_k=64)),
+}
+GROUPS = (
+    ("cross entropy", "causal, constant", "causal, default link"),
+    ("LabelSmoother", "causal, constant, smoothed"),
+    (
+        "KL divergence",
+        "distillation, constant",
+        "distillation, default link, no calibration",
+        "distillation, default link",
+        "distillation, constant, top 64",
+    ),
+)
+
+
+def make_step(name: str, texts: int) -> Callable[[], None]:
+    """From logits to their gradient."""
+    torch.manual_seed(0)
+    logits = torch.randn(texts, LENGTH, VOCABULARY).requires_grad_()
+    teacher = torch.randn(texts, LENGTH, VOCABULARY) if name in GROUPS[2] else logits.detach()
+    labels = torch.randint(VOCABULARY, (texts, LENGTH))
+    loss = LOSSES[name]
+
+    def step() -> None:
+        logits.grad = None
+        loss(logits, labels, teacher).backward()
+
+    return step
+
+
+def status_bytes(field: str) -> int:
+    """A size from the process's status, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+def measure(name: str, texts: int) -> float:
+    """The extra peak memory of one step in this process, in megabytes."""
+    make_step(name, 1)()
+    step = make_step(name, texts)
+    gc.collect()
+    before = status_bytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    step()
+    return (status_bytes("VmHWM") - before) / MEGABYTE
+
+
+def extra_memory(name: str, texts: int) -> float:
+    """`measure` in a process of its own."""
+    command = [sys.executable, __file__, "--texts", str(texts), "--measure", name]
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=TEXTS, help=f"how many texts of {LENGTH} tokens")
+    parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--measure", choices=LOSSES, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    if arguments.measure:
+        print(json.dumps(measure(arguments.measure, arguments.texts)))
+        return
+    size = 4 * arguments.texts * LENGTH * VOCABULARY / MEGABYTE
+    print(f"{arguments.texts} x {LENGTH} tokens, vocabulary {VOCABULARY}, float32: the logits have {size:.0f} MB")
+    print(f"{'':44}{'ms':>9}{'ratio':>8}{'MB':>9}{'ratio':>8}")
+    for group in GROUPS:
+        steps = {name: make_step(name, arguments.texts) for name in group}
+        times: dict[str, list[float]] = {name: [] for name in group}
+        for turn in range(arguments.turns + 1):
+            for name, step in steps.items():
+                start = time.perf_counter()
+                step()
+                if turn:
+                    times[name].append(time.perf_counter() - start)
+        del steps, step
+        base = extra_memory(group[0], arguments.texts)
+        for name in group:
+            ratio = statistics.median(b / a for a, b in zip(times[group[0]], times[name], strict=True))
+            memory = extra_memory(name, arguments.texts)
+            milliseconds = 1e3 * statistics.median(times[name])
+            print(f"{name:44}{milliseconds:9.1f}{ratio:8.3f}{memory:9.1f}{memory / base:8.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Losses for language models, to pass to the `Trainer` of transformers as `compute_loss_func`.
+
+`SelectiveCausalLMLoss` goes to any `Trainer`. The other two compare with a second model that is not trained, a teacher
+or a reference, so they go to a `ReferenceTrainer`, which runs it.
+"""
+
+from __future__ import annotations
+
+from selective_st.transformers._common import probable_tokens
+from selective_st.transformers.causal import SelectiveCausalLMLoss
+from selective_st.transformers.distillation import SelectiveDistillationLoss
+from selective_st.transformers.preference import PreferenceCollator, SelectivePreferenceLoss
+from selective_st.transformers.trainer import ReferenceTrainer
+
+__all__ = [
+    "PreferenceCollator",
+    "ReferenceTrainer",
+    "SelectiveCausalLMLoss",
+    "SelectiveDistillationLoss",
+    "SelectivePreferenceLoss",
+    "probable_tokens",
+]

@@ -1,0 +1,244 @@
+"""What the losses of language models share: the Trainer's arguments, the default link, the composite Softmax."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
+from typing_extensions import override
+
+from selective_st._validation import finite_number
+from selective_st.functional import vocabulary_log_probabilities
+from selective_st.functional._common import check_link
+from selective_st.functional.vocabulary import Center, check_center
+from selective_st.links import ConstantLink, Link, SigmoidLink
+
+# Where probable tokens and all others part: over the log-probabilities from here to 0 the link has the mean 1.
+_LOWEST = math.log(1e-4)
+
+
+def probable_tokens(strength: float = 3.0, above: float = 0.05) -> Link:
+    """Tokens matter that the model holds more probable than `above`: a link for log-probabilities.
+
+    A `SigmoidLink` on a constant, with the mean value 1 over the log-probabilities from log(0.0001) to 0, so that
+    temperatures and learning rates keep their meaning. It is positive everywhere, its potential rises without bounds,
+    and nothing in it can overflow: not even logits as they are, without centring, ask for `linear_outside`. (An
+    `ExponentialLink` falls to 0 for improbable tokens: they would get no gradient, and keep a probability.)
+
+    Args:
+        strength: How many times as much the gradient of the most probable tokens' scores counts as that of the least
+            probable ones, > 1.
+        above: The probability, between 0 and 1, around which it rises.
+
+    Returns:
+        The link.
+
+    Raises:
+        TypeError: If an argument is not a number.
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.transformers import probable_tokens
+        >>> probable_tokens()(torch.tensor([0.9, 0.05, 0.001]).log())
+        tensor([1.7431, 1.2043, 0.6258])
+    """
+    owner = "probable_tokens"
+    strength = finite_number(owner, "strength", strength, positive=True, largest=500)
+    above = finite_number(owner, "above", above, positive=True)
+    if strength <= 1 or above >= 1:
+        raise ValueError(
+            f"{owner}: strength must be above 1 and above below 1, got {strength:g} and {above:g}. Where all tokens "
+            "matter alike, use ConstantLink()."
+        )
+    link = ConstantLink() + (strength - 1) * SigmoidLink(1.0, math.log(above))
+    return link.normalized(_LOWEST, 0.0, of="value")
+
+
+def logits_of(owner: str, outputs: object) -> Tensor:
+    """The logits among a model's outputs."""
+    logits = None
+    if isinstance(outputs, Mapping):
+        logits = outputs.get("logits")
+        got = f"a mapping with the keys {', '.join(map(str, outputs))}"
+    elif isinstance(outputs, (tuple, list)) and outputs:
+        logits = outputs[0]
+        got = f"a {type(outputs).__name__} that begins with {type(logits).__name__}"
+    else:
+        got = type(outputs).__name__
+    if not isinstance(logits, Tensor):
+        raise TypeError(
+            f"{owner}: outputs must be those of a language model, with logits, got {got}. Give the Trainer a model "
+            "such as AutoModelForCausalLM makes; with use_liger_kernel a model gives no logits."
+        )
+    if logits.dim() != 3 or not logits.numel():
+        raise ValueError(
+            f"{owner}: logits must have shape (texts, tokens, vocabulary) with at least one of each, got "
+            f"{tuple(logits.shape)}."
+        )
+    return logits
+
+
+def labels_of(owner: str, labels: object, logits: Tensor, ignore_index: int, shift_labels: bool) -> Tensor:
+    """The label of each place of the logits: of the next token, if they are to be shifted."""
+    if labels is None:
+        raise ValueError(
+            f'{owner}: got no labels. The batch needs "labels": the token ids, and {ignore_index} where a token does '
+            "not count; DataCollatorForLanguageModeling(tokenizer, mlm=False) makes them."
+        )
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
+        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"{owner}: labels must be a tensor of token ids, got {got}.")
+    if labels.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"{owner}: labels must have the shape (texts, tokens) of the logits, {tuple(logits.shape[:-1])}, got "
+            f"{tuple(labels.shape)}. The model must give logits for every token: leave logits_to_keep out."
+        )
+    labels = labels.to(logits.device)
+    if shift_labels:  # labels rather than logits, of which that would make a copy
+        labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=ignore_index)
+    return labels
+
+
+def all_ignored(ignore_index: int) -> str:
+    """What to do where all labels are ignored."""
+    return (
+        f"All labels are {ignore_index} (but for the first of a text, which is no token's next one). Leave such texts "
+        f"out, or keep more of each: dataset.filter(lambda row: any(label != {ignore_index} for label in "
+        'row["labels"][1:])).'
+    )
+
+
+def mean_of(owner: str, losses: Tensor, counts: Tensor, num_items_in_batch: object, advice: str) -> Tensor:
+    """The sum of the losses, over how many items the whole batch has, all accumulated steps and processes together.
+
+    Args:
+        owner: The loss, for messages.
+        losses: The losses of the items that this call has, 0 where one does not count.
+        counts: Which count.
+        num_items_in_batch: How many there are altogether; None for those that count here.
+        advice: What to do where nothing counts.
+
+    Returns:
+        The mean.
+
+    Raises:
+        TypeError: If the number is none.
+        ValueError: If nothing counts.
+    """
+    items = num_items_in_batch
+    if items is None:
+        items = counts.sum()
+    elif isinstance(items, bool) or not isinstance(items, (int, float, Tensor)):
+        raise TypeError(
+            f"{owner}: num_items_in_batch must be a number, or a tensor with one, got {type(items).__name__}."
+        )
+    number = torch.as_tensor(items, device=losses.device).flatten()[:1]  # for DataParallel it is given repeatedly
+    if not bool((number > 0).all()) or not len(number):
+        raise ValueError(f"{owner}: nothing in the batch counts. {advice}")
+    return losses.sum() / number.squeeze(0)
+
+
+class ReferenceLoss(ABC):
+    """A loss that compares with a second model; `ReferenceTrainer` runs it.
+
+    Attributes:
+        reference_column: The entry of a batch that holds what `of_reference` gives, where it has been computed before.
+    """
+
+    reference_column: str
+
+    @abstractmethod
+    def of_reference(self, outputs: Any, labels: Tensor | None) -> Any:
+        """What the loss needs of the second model's outputs, in as little memory as it can be had.
+
+        Args:
+            outputs: What the second model gave for the same inputs.
+            labels: Token ids of shape (texts, tokens).
+
+        Returns:
+            What `__call__` takes as `reference`.
+        """
+
+    def number_of_items(self, labels: Tensor) -> int | None:
+        """How many items of the loss a batch with these labels has; None for the tokens, which the Trainer counts."""
+        return None
+
+    @abstractmethod
+    def __call__(
+        self,
+        outputs: Any,
+        labels: Tensor | None,
+        num_items_in_batch: Tensor | int | float | None = None,
+        *,
+        reference: Any = None,
+    ) -> Tensor:
+        """The loss of one batch."""
+
+    def _no_reference(self) -> ValueError:
+        owner = type(self).__name__
+        return ValueError(
+            f"{owner}: got no reference to compare with, which a Trainer does not hand over. Use "
+            f"ReferenceTrainer(model, args, reference_model=..., compute_loss_func={owner}(...)) from "
+            "selective_st.transformers."
+        )
+
+
+class VocabularyLoss(ABC):
+    """A loss through the composite Softmax over the vocabulary: its settings, and the probabilities it stands for."""
+
+    def __init__(
+        self, link: Link | None, temperature: float, ignore_index: int, shift_labels: bool, center: Center
+    ) -> None:
+        owner = type(self).__name__
+        self.link = probable_tokens() if link is None else check_link(owner, link)
+        self.link.validate()
+        self.temperature = finite_number(owner, "temperature", temperature, positive=True)
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
+        if not isinstance(shift_labels, bool):
+            raise TypeError(f"{owner}: shift_labels must be True or False, got {shift_labels!r}.")
+        self.ignore_index = ignore_index
+        self.shift_labels = shift_labels
+        self.center: Center = check_center(owner, center)
+
+    @abstractmethod
+    def get_config_dict(self) -> dict[str, Any]:
+        """The loss's settings, JSON-serialisable."""
+
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """The logarithm of the probabilities that the model stands for when it is trained with this loss.
+
+        Args:
+            logits: The model's logits, of shape (..., vocabulary).
+
+        Returns:
+            `log softmax(G(s) / T)`, in that shape and at least float32.
+        """
+        return vocabulary_log_probabilities(logits, self.link, self.temperature, center=self.center)
+
+    def logits_processor(self) -> LogitsProcessorList:
+        """What `model.generate(logits_processor=...)` needs to sample from these probabilities.
+
+        Greedy decoding is the same without, where the link is positive.
+
+        Returns:
+            A list with one processor.
+        """
+        return LogitsProcessorList([_CompositeSoftmax(self)])
+
+
+class _CompositeSoftmax(LogitsProcessor):
+    """Turns logits into the log-probabilities of a loss."""
+
+    def __init__(self, loss: VocabularyLoss) -> None:
+        self.loss = loss
+
+    @override
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        return self.loss.log_probabilities(scores)  # type: ignore[return-value]

@@ -1,0 +1,207 @@
+"""Distillation of a language model, token by token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from typing_extensions import override
+
+from selective_st._validation import finite_number
+from selective_st.functional import TopTokens, top_tokens, vocabulary_matching_loss
+from selective_st.functional._common import check_link
+from selective_st.functional.vocabulary import Center
+from selective_st.links import Link
+from selective_st.losses._common import PAPER_CITATION
+from selective_st.transformers._common import (
+    ReferenceLoss,
+    VocabularyLoss,
+    all_ignored,
+    labels_of,
+    logits_of,
+    mean_of,
+)
+
+
+class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
+    r"""Match a student's logits to a teacher's at every token, with the vocabulary as the list.
+
+    A link h of potential G and the temperature T make probabilities of logits. With the student's scores p, the
+    teacher's s (both log-probabilities, `z - logsumexp(z)`) and q = softmax(G(s) / T), the loss of a token is the
+    matching loss of the composite Softmax, a ranking and a calibration term:
+
+        KL(q || softmax(G(p) / T)) + (calibration / T) sum_k q_k D(p_k, s_k)
+
+    Both are 0 where the student agrees with the teacher. The calibration term asks for the teacher's log-probabilities
+    themselves, most where the link is steep; the ranking term for its distribution.
+
+    Give it to a `ReferenceTrainer` with the teacher as `reference_model`. A model of your own may give `teacher_logits`
+    among its outputs instead, to any Trainer.
+
+    Args:
+        link: What matters. Default: `probable_tokens()`. `ConstantLink()` gives the KL divergence of plain Softmaxes.
+        temperature: The temperature T > 0, in units of the potential. There is no factor T^2 in the loss; where it is
+            customary (to keep the size of gradients, next to another loss), multiply by it.
+        calibration: The weight >= 0 of the calibration term: 1 is the matching loss, 0 ranks only.
+        calibration_link: The link of the calibration term. Default: `link`.
+        top_k: How many of the teacher's most probable tokens to keep at each place; all others then count as one. The
+            teacher's logits are cut before the student runs, which saves their memory. Default: all.
+        ignore_index: The label of tokens that do not count.
+        shift_labels: Whether each label is that of the place before, as for a causal model.
+        center: `"logsumexp"` for the scores above, None for the logits as they are.
+
+    Raises:
+        TypeError: If an argument has the wrong type, or (when a batch comes) the outputs or labels have.
+        ValueError: If an argument is out of range, or (when a batch comes) shapes or vocabularies do not fit, there is
+            no teacher, or no label counts.
+
+    Inputs:
+        +-------------------------------------+--------------------------------------------+-----------------------+
+        | Outputs                             | Labels, which only say what counts         | Teacher               |
+        +=====================================+============================================+=======================+
+        | logits (texts, tokens, vocabulary)  | token ids (texts, tokens), -100 = ignored  | `reference_model` of  |
+        |                                     |                                            | a ReferenceTrainer    |
+        +-------------------------------------+--------------------------------------------+-----------------------+
+        | logits                              | token ids                                  | `teacher_logits` in   |
+        |                                     |                                            | the batch, or outputs |
+        +-------------------------------------+--------------------------------------------+-----------------------+
+
+    Relations:
+        - With `ConstantLink()` it is the KL divergence from the teacher, whatever `calibration` is: the loss of
+          customary distillation, without its factor T^2.
+        - With `top_k` it is at most the loss without, and still 0 only where the kept probabilities agree.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
+        - Hinton et al. 2015, *Distilling the Knowledge in a Neural Network*, arXiv 1503.02531.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import ConstantLink
+        >>> from selective_st.transformers import SelectiveDistillationLoss
+        >>> loss = SelectiveDistillationLoss(ConstantLink())
+        >>> student, teacher = torch.zeros(1, 2, 4), torch.tensor([[[1.0, 2.0, 0.0, 0.0]] * 2])
+        >>> loss({"logits": student}, torch.tensor([[1, 3]]), reference=teacher)
+        tensor(0.3376)
+        >>> from selective_st.transformers import ReferenceTrainer
+        >>> trainer = ReferenceTrainer(                                                          # doctest: +SKIP
+        ...     student, args, train_dataset=dataset, compute_loss_func=loss, reference_model=teacher
+        ... )
+    """
+
+    reference_column = "teacher_logits"
+
+    def __init__(
+        self,
+        link: Link | None = None,
+        temperature: float = 1.0,
+        calibration: float = 1.0,
+        calibration_link: Link | None = None,
+        *,
+        top_k: int | None = None,
+        ignore_index: int = -100,
+        shift_labels: bool = True,
+        center: Center = "logsumexp",
+    ) -> None:
+        super().__init__(link, temperature, ignore_index, shift_labels, center)
+        owner = type(self).__name__
+        self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
+        self.calibration_link = (
+            self.link if calibration_link is None else check_link(owner, calibration_link, "calibration_link")
+        )
+        self.calibration_link.validate()
+        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
+            raise ValueError(f"{owner}: top_k must be None or an integer >= 1, got {top_k!r}.")
+        self.top_k = top_k
+
+    @override
+    def of_reference(self, outputs: Any, labels: Tensor | None) -> Tensor | TopTokens:
+        """The teacher's logits, cut to the `top_k`.
+
+        Args:
+            outputs: What the teacher gave.
+            labels: Not read.
+
+        Returns:
+            What `__call__` takes as `reference`.
+        """
+        logits = logits_of(type(self).__name__, outputs).detach()
+        if self.top_k is None or self.top_k >= logits.shape[-1]:
+            return logits
+        return top_tokens(logits, self.top_k, self.link, self.temperature, center=self.center)
+
+    @override
+    def __call__(
+        self,
+        outputs: Any,
+        labels: Tensor | None,
+        num_items_in_batch: Tensor | int | float | None = None,
+        *,
+        reference: Tensor | TopTokens | None = None,
+    ) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            outputs: What the student gave: a mapping with `logits`, or a tuple that begins with them.
+            labels: Token ids of shape (texts, tokens).
+            num_items_in_batch: How many labels count in the whole batch, all accumulated steps together. Default: in
+                this one.
+            reference: The teacher's logits, or what `of_reference` made of them. Default: `teacher_logits` in
+                `outputs`.
+
+        Returns:
+            The sum over the tokens that count, divided by that number; a scalar.
+        """
+        owner = type(self).__name__
+        logits = logits_of(owner, outputs)
+        if reference is None and isinstance(outputs, dict):
+            reference = outputs.get(self.reference_column)
+        if reference is None:
+            raise self._no_reference()
+        if isinstance(reference, Tensor):
+            reference = self.of_reference((reference.to(logits.device),), labels)
+        counts = labels_of(owner, labels, logits, self.ignore_index, self.shift_labels) != self.ignore_index
+        losses = vocabulary_matching_loss(
+            logits,
+            reference,
+            self.link,
+            self.temperature,
+            calibration=self.calibration,
+            calibration_link=self.calibration_link,
+            mask=counts,
+            center=self.center,
+            reduction="none",
+        )
+        return mean_of(owner, losses, counts, num_items_in_batch, all_ignored(self.ignore_index))
+
+    @override
+    def get_config_dict(self) -> dict[str, Any]:
+        """The loss's settings, JSON-serialisable."""
+        return {
+            "link": self.link.get_config_dict(),
+            "temperature": self.temperature,
+            "calibration": self.calibration,
+            "calibration_link": self.calibration_link.get_config_dict(),
+            "top_k": self.top_k,
+            "ignore_index": self.ignore_index,
+            "shift_labels": self.shift_labels,
+            "center": self.center,
+        }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the papers on selective matching losses and on distillation."""
+        return PAPER_CITATION + _DISTILLATION
+
+
+_DISTILLATION = """
+@misc{hinton2015distilling,
+    title={Distilling the Knowledge in a Neural Network},
+    author={Geoffrey Hinton and Oriol Vinyals and Jeff Dean},
+    year={2015},
+    eprint={1503.02531},
+    archivePrefix={arXiv},
+    primaryClass={stat.ML},
+    url={https://arxiv.org/abs/1503.02531},
+}
+"""
