@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint types docs docs-formats docs-frontier cards study coverage accuracy bench-step bench-losses bench-check clean
+.PHONY: help demo test test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -20,6 +20,11 @@ demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and comp
 
 test: $(INSTALLED)  ## Run the tests.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet tests selective_st
+
+test-oldest:  ## Run the tests with the oldest versions of what the library needs.
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable '.[dev]'
+	OMP_NUM_THREADS=1 $(VENV)-oldest/bin/python -m pytest --numprocesses 2 --quiet tests selective_st
 
 lint: $(INSTALLED)  ## Check style, formatting and docstrings.
 	$(BIN)/ruff check .
@@ -62,4 +67,4 @@ bench-check: $(INSTALLED)  ## Print what checking a dataset of a million rows co
 	$(BIN)/python benchmarks/check_cost.py
 
 clean:  ## Remove the virtual environment and everything generated.
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
