@@ -6,7 +6,9 @@ Each error names the argument, what it got, what is allowed, and what to write i
 from __future__ import annotations
 
 import math
-from numbers import Real
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
 
 # Parameters of links beyond this overflow every floating-point type at once; such a number is a typing mistake.
 LARGEST_PARAMETER = 1e6
@@ -82,3 +84,103 @@ def score_interval(
             "the smaller number first."
         )
     return lower, upper
+
+
+def instance_of(owner: str, name: str, value: Any, kinds: type[Any] | tuple[type[Any], ...], mend: str) -> Any:
+    """Return `value`, or raise unless it is of a kind.
+
+    Args:
+        owner: The class or function whose argument it is, for the message.
+        name: The argument's name, for the message.
+        value: What was given.
+        kinds: What is allowed.
+        mend: What to write instead, a sentence.
+
+    Returns:
+        The value.
+
+    Raises:
+        TypeError: If it is of no such kind.
+    """
+    if isinstance(value, kinds):
+        return value
+    allowed = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+    raise TypeError(f"{owner}: {name} must be of type {allowed}, got {_shown(value)}. {mend}")
+
+
+def whole_number(owner: str, name: str, value: Any, *, least: int = 0) -> int:
+    """Return `value` as an int, or raise.
+
+    Args:
+        owner: The class or function whose argument it is, for the message.
+        name: The argument's name, for the message.
+        value: What was given. Booleans and floats are refused.
+        least: The smallest number allowed.
+
+    Returns:
+        The value.
+
+    Raises:
+        TypeError: If it is not a whole number.
+        ValueError: If it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(
+            f"{owner}: {name} must be a whole number of at least {least}, got {_shown(value)}. Write {name}={least}, "
+            "or more."
+        )
+    if value < least:
+        raise ValueError(
+            f"{owner}: {name} must be a whole number of at least {least}, got {value}. Write {name}={least}, or more."
+        )
+    return int(value)
+
+
+def list_of(owner: str, name: str, value: Any, what: str, example: str) -> list[Any]:
+    """Return what `value` holds as a list, or raise; a text is no list.
+
+    Args:
+        owner: The class or function whose argument it is, for the message.
+        name: The argument's name, for the message.
+        value: What was given.
+        what: What it holds, in the plural.
+        example: What to write instead.
+
+    Returns:
+        The list.
+
+    Raises:
+        TypeError: If it is no list or the like.
+    """
+    if not isinstance(value, (str, bytes, Mapping)):
+        try:
+            return list(value)
+        except TypeError:
+            pass
+    raise TypeError(f"{owner}: {name} must be a list of {what}, got {_shown(value)}. Write {name}={example}.")
+
+
+def interval_of(owner: str, name: str, value: Any) -> tuple[float, float]:
+    """Return both ends of an argument that is a pair of numbers, or raise.
+
+    Args:
+        owner: The class or function whose argument it is, for the message.
+        name: The argument's name, for the message.
+        value: What was given.
+
+    Returns:
+        Both ends as built-in floats, the lower one first.
+
+    Raises:
+        TypeError: If it is no pair, or an end is not a real number.
+        ValueError: If an end is not finite, or the first is not below the second.
+    """
+    ends = list_of(owner, name, value, "two numbers", "(0, 1)")
+    if len(ends) != 2:
+        raise ValueError(f"{owner}: {name} must be two numbers, got {_shown(value)}. Write {name}=(0, 1).")
+    return score_interval(owner, *ends, names=(f"{name}[0]", f"{name}[1]"))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} of type {type(value).__name__}"

@@ -12,12 +12,15 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, Value
+from datasets.fingerprint import Hasher
 
+from selective_st._validation import list_of, whole_number
 from selective_st.data import GradedPairs, as_lists, as_positives, as_triplets
 from selective_st.errors import DataError, shown_rows
 from selective_st.registry.names import TRAINER_LABELS
@@ -82,7 +85,7 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float) -> Data
 
     return _change_labels(
         owner, dataset, column, change, "float64",
-        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, low, high).",
+        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, low, high).", (low, high),
     )  # fmt: skip
 
 
@@ -120,7 +123,7 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
 
     return _change_labels(
         owner, dataset, column, change, "float64",
-        f"Give the width of the teacher's scale: dataset = {owner}(dataset, {literal(column)}, width).",
+        f"Give the width of the teacher's scale: dataset = {owner}(dataset, {literal(column)}, width).", (width,),
     )  # fmt: skip
 
 
@@ -206,14 +209,7 @@ def remove_empty_rows(dataset: Dataset, columns: Sequence[str] | None = None) ->
     """
     owner = "remove_empty_rows"
     columns = _check_columns(owner, dataset, columns)
-    kept = []
-    row = 0
-    for batch in dataset.with_format(None).select_columns(columns).iter(_BATCH):
-        cells = zip(*(batch[column] for column in columns), strict=True)
-        for row, values in enumerate(cells, start=row):  # noqa: B020 - it goes on where the last batch ended
-            if not any(map(_is_missing, values)):
-                kept.append(row)
-        row += 1
+    kept = [row for row, values in enumerate(_rows(dataset, columns)) if not any(map(_is_missing, values))]
     if not kept:
         raise DataError(
             f"{owner}: every row has something missing in one of the columns {', '.join(columns)}. Name the columns "
@@ -245,11 +241,7 @@ def remove_duplicate_rows(dataset: Dataset, columns: Sequence[str] | None = None
     columns = _check_columns("remove_duplicate_rows", dataset, columns)
     seen: set[Any] = set()
     kept = []
-    rows = itertools.chain.from_iterable(
-        zip(*(batch[column] for column in columns), strict=True)
-        for batch in dataset.with_format(None).select_columns(columns).iter(_BATCH)
-    )
-    for row, values in enumerate(rows):
+    for row, values in enumerate(_rows(dataset, columns)):
         key = tuple(_hashable(value) for value in values)
         if key not in seen:
             seen.add(key)
@@ -289,7 +281,9 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
     owner = "split_lists"
     _check_dataset(owner, dataset)
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise ValueError(f"{owner}: size must be a whole number of at least 1, or None for the longest; got {size!r}.")
+        raise ValueError(
+            f"{owner}: size must be a whole number of at least 1, or None for the longest; got {size!r}. Write size=8."
+        )
     label = _label_column(dataset)
     column = _list_column(owner, dataset, column, label)
     labelled = label is not None and _is_list(dataset.features[label])
@@ -317,8 +311,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
             f"{owner}: in {_shown(bad['labels'])} column {label!r} has not as many labels as column {column!r} has "
             "texts. Each text needs its label: mend or remove such rows."
         )
-    size = longest if size is None else min(size, longest)
-    number = size
+    number = longest if size is None else min(size, longest)
     singular = _singular(column)
     fresh = [f"{singular}_{k + 1}" for k in range(number)]
     taken = sorted(set(fresh) & (set(dataset.column_names) - {column}))
@@ -353,11 +346,8 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
             features[name] = datasets.Sequence(Value("float64"))
         else:
             features[name] = feature
-    return (
-        dataset.with_format(None)
-        .map(change, batched=True, features=datasets.Features(features), remove_columns=dataset.column_names)
-        .select_columns(list(features))
-    )
+    made = _mapped(dataset, change, features, (owner, column, number), remove_columns=dataset.column_names)
+    return made.select_columns(list(features))
 
 
 def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
@@ -396,6 +386,8 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
             f"holds single values. Leave it out: dataset = dataset.remove_columns({literal(label)})."
         )
     label_name = label or "labels"
+    if not isinstance(name, str) or not name:
+        raise ValueError(f'{owner}: name must be the name of a column, got {name!r}. Write name="documents".')
     if name in (query, label_name):
         raise DataError(f"{owner}: name={name!r} is the name of another column. Choose another, such as 'documents'.")
     bad = [
@@ -419,18 +411,13 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
             labels.append([score for _, score in kept])
         return {query: batch[query], name: lists, label_name: labels}
 
-    features = datasets.Features(
-        {
-            query: dataset.features[query],
-            name: datasets.Sequence(Value("string")),
-            label_name: datasets.Sequence(Value("float64")),
-        }
-    )
-    return (
-        dataset.with_format(None)
-        .map(change, batched=True, features=features, remove_columns=dataset.column_names)
-        .select_columns(list(features))
-    )
+    features = {
+        query: dataset.features[query],
+        name: datasets.Sequence(Value("string")),
+        label_name: datasets.Sequence(Value("float64")),
+    }
+    made = _mapped(dataset, change, features, (owner, name), remove_columns=dataset.column_names)
+    return made.select_columns(list(features))
 
 
 # --- Single texts -----------------------------------------------------------------------------------------------------
@@ -469,7 +456,7 @@ def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
             "Triplets need two classes, one of which has two texts: choose the right label column with "
             'dataset = dataset.rename_column("...", "label").'
         )
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(whole_number(owner, "seed", seed))
     everything = [text for texts in classes.values() for text in texts]
     rows: list[tuple[str, str, str]] = []
     for kind, texts in usable.items():
@@ -520,6 +507,7 @@ def damage_texts(dataset: Dataset, column: str | None = None, ratio: float = 0.6
     ratio = _number(owner, "ratio", ratio)
     if not 0 < ratio < 1:
         raise ValueError(f"{owner}: ratio must lie between 0 and 1, such as 0.6; got {ratio:g}.")
+    whole_number(owner, "seed", seed)
     column = _single_text_column(owner, dataset, _label_column(dataset), column)
 
     def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
@@ -529,12 +517,10 @@ def damage_texts(dataset: Dataset, column: str | None = None, ratio: float = 0.6
             "original": texts,
         }
 
-    features = datasets.Features({"damaged": Value("string"), "original": Value("string")})
-    return (
-        dataset.with_format(None)
-        .map(change, batched=True, with_indices=True, features=features, remove_columns=dataset.column_names)
-        .select_columns(list(features))
-    )
+    features = {"damaged": Value("string"), "original": Value("string")}
+    settings = (owner, column, ratio, seed)
+    made = _mapped(dataset, change, features, settings, with_indices=True, remove_columns=dataset.column_names)
+    return made.select_columns(list(features))
 
 
 def texts_to_pairs(dataset: Dataset, column: str | None = None, different: int = 0, seed: int = 0) -> Dataset:
@@ -572,7 +558,7 @@ def texts_to_pairs(dataset: Dataset, column: str | None = None, different: int =
             f"{owner}: column {column!r} has {len(texts)} distinct text(s), so there is nothing to pair. Give more "
             "texts, or another column: texts_to_pairs(dataset, column=...)."
         )
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(whole_number(owner, "seed", seed))
     rows: list[tuple[str, str]] = []
     for place, text in enumerate(texts):
         rows.append((text, text))
@@ -613,12 +599,20 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
     owner = "pairs_to_triplets"
     _check_dataset(owner, dataset)
     if (positive is None) != (negative is None):
-        raise TypeError(f"{owner}: give positive and negative, or neither; got {positive=} and {negative=}.")
+        raise TypeError(
+            f"{owner}: give positive and negative, or neither; got {positive=} and {negative=}. Write positive=1, "
+            "negative=0."
+        )
     label = _needed_label(owner, dataset)
     if positive is None:
         _check_size(owner, list_size)
         pairs = _graded_pairs(owner, dataset, label)
         return as_triplets(pairs, pairs.grouping(), list_size, 0.8).dataset
+    if not all(isinstance(value, (str, int, float)) for value in (positive, negative)) or positive == negative:
+        raise TypeError(
+            f"{owner}: positive and negative must be two labels, got {positive=} and {negative=}. Write positive=1, "
+            "negative=0."
+        )
     first, second = _two_text_columns(owner, dataset, label)
     feature = dataset.features[label]
     if isinstance(feature, ClassLabel):
@@ -715,9 +709,37 @@ class _BadCellError(Exception):
     """A label cannot be converted; the message says why."""
 
 
+def _mapped(dataset: Dataset, change: Any, features: dict[str, Any], settings: tuple[Any, ...], **more: Any) -> Dataset:
+    """The dataset with batches changed.
+
+    The fingerprint, by which datasets finds a result on the disk again, is made here: for one of its own datasets would
+    look through all that the function leads to, which takes half a second, and fails where a function calls itself.
+
+    Args:
+        dataset: The dataset.
+        change: The function of a batch.
+        features: What comes out.
+        settings: What the function depends on besides the dataset and this module.
+        **more: Further arguments of `Dataset.map`.
+
+    Returns:
+        The changed dataset.
+    """
+    plain = dataset.with_format(None)
+    fingerprint = Hasher.hash((plain._fingerprint, Path(__file__).read_bytes(), settings))
+    return plain.map(change, batched=True, features=datasets.Features(features), new_fingerprint=fingerprint, **more)
+
+
 def _change_labels(
-    owner: str, dataset: Dataset, column: str, change: Callable[[Any], Any], dtype: str, advice: str
+    owner: str,
+    dataset: Dataset,
+    column: str,
+    change: Callable[[Any], Any],
+    dtype: str,
+    advice: str,
+    ends: tuple[float, ...] = (),
 ) -> Dataset:
+    """The dataset with the labels changed one by one, also within lists; `ends` are the numbers that `change` uses."""
     _check_column(owner, dataset, column)
     is_list = _is_list(dataset.features[column])
     # Lists that are stored as text are found in the values.
@@ -751,11 +773,11 @@ def _change_labels(
             raise DataError(f"{owner}: column {column!r} holds in {_shown(bad)} what cannot be: {what}. {advice}")
         return {column: found}
 
-    features = dataset.features.copy()
+    features = dict(dataset.features)
     features[column] = _with_dtype(dataset.features[column], dtype)
     if as_text:
         features[column] = datasets.Sequence(Value(dtype))
-    changed_dataset = dataset.with_format(None).map(change_batch, batched=True, with_indices=True, features=features)
+    changed_dataset = _mapped(dataset, change_batch, features, (owner, column, *ends), with_indices=True)
     return changed_dataset.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
 
 
@@ -786,13 +808,15 @@ def _read_number(value: Any) -> float | None:
 
 def _number(owner: str, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{owner}: {name} must be a finite number, got {value!r}.")
+        raise ValueError(f"{owner}: {name} must be a finite number, got {value!r}. Write for example {name}=0.8.")
     return float(value)
 
 
 def _check_size(owner: str, list_size: Any) -> None:
     if isinstance(list_size, bool) or not isinstance(list_size, int) or list_size < 2:
-        raise ValueError(f"{owner}: list_size must be a whole number of at least 2, got {list_size!r}.")
+        raise ValueError(
+            f"{owner}: list_size must be a whole number of at least 2, got {list_size!r}. Write list_size=16."
+        )
 
 
 def _check_dataset(owner: str, dataset: Any) -> None:
@@ -805,6 +829,10 @@ def _check_dataset(owner: str, dataset: Any) -> None:
         raise TypeError(
             f"{owner}: dataset must be a datasets.Dataset, got {type(dataset).__name__}. Make one with "
             "Dataset.from_dict, Dataset.from_list or Dataset.from_pandas; of a stream, with Dataset.from_generator."
+        )
+    if not len(dataset):
+        raise DataError(
+            f"{owner}: the dataset has no rows. Give one that has some: look at what it was read or filtered from."
         )
     if dataset.format["type"] == "custom":
         raise DataError(
@@ -825,7 +853,8 @@ def _check_columns(owner: str, dataset: Any, columns: Sequence[str] | None) -> l
     _check_dataset(owner, dataset)
     if isinstance(columns, str):
         raise TypeError(f"{owner}: columns must be a list of names, got {columns!r}. Write [{literal(columns)}].")
-    chosen = list(dataset.column_names if columns is None else columns)
+    example = f"[{literal(dataset.column_names[0])}]"
+    chosen = list_of(owner, "columns", dataset.column_names if columns is None else columns, "names", example)
     for column in chosen:
         _check_column(owner, dataset, column)
     if not chosen:

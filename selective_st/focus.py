@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from selective_st.evaluation import RANKING_METRICS
+from selective_st.evaluation import RANKING_METRICS, ScoreRegionEvaluator
 from selective_st.links import (
     ConstantLink,
     Link,
@@ -19,6 +21,9 @@ from selective_st.links import (
     middle_scores,
     score_region,
 )
+
+if TYPE_CHECKING:
+    from selective_st.data import GradedPairs
 
 _PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
 _NAMES = ", ".join(_PRESETS)
@@ -77,6 +82,48 @@ class Focus:
             The focus, which shows the ranking's metrics too.
         """
         return replace(self, ranking="chooses" if chooses else "shown")
+
+    def evaluator(self, pairs: GradedPairs, name: str, **settings: Any) -> ScoreRegionEvaluator:
+        """The evaluator that shows what matters on pairs.
+
+        Args:
+            pairs: The pairs.
+            name: What their metrics begin with.
+            **settings: Further arguments of `ScoreRegionEvaluator`.
+
+        Returns:
+            The evaluator.
+        """
+        return ScoreRegionEvaluator(
+            pairs.sentences1,
+            pairs.sentences2,
+            pairs.scores,
+            at_least=self.at_least,
+            at_most=self.at_most,
+            regions=self.regions,
+            main_metric=self.score_metric,
+            name=name,
+            **settings,
+        )
+
+    def check_on(self, pairs: GradedPairs, perfect: Mapping[str, float], option: str = "") -> None:
+        """Raise unless some of the pairs matter: a metric that is not defined for them can choose nothing.
+
+        Args:
+            pairs: The pairs.
+            perfect: The metrics of their gold scores, taken for predicted ones.
+            option: The option that other pairs are given with, if there is one.
+
+        Raises:
+            ValueError: If the main metric is not defined.
+        """
+        if not math.isnan(perfect[self.main_metric]):
+            return
+        raise ValueError(
+            f"{pairs.name} has no pair in the score region of the focus {self.name!r}: {self.main_metric} is not "
+            f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger file"
+            f"{f' with {option}' if option else ''}, a --focus within these scores, or mend --score-range."
+        )
 
     @property
     def greater_is_better(self) -> bool:

@@ -30,7 +30,7 @@ from sentence_transformers.base.model_card import get_losses
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from selective_st._validation import score_interval
+from selective_st._validation import instance_of, interval_of, list_of
 from selective_st.evaluation import ScoreThreshold, load_threshold
 from selective_st.links import (
     ExponentialLink,
@@ -46,7 +46,8 @@ from selective_st.links import (
     middle_scores,
     score_region,
 )
-from selective_st.losses._common import PAPER_CITATION
+from selective_st.losses._common import PAPER_CITATION, bibtex_entries
+from selective_st.losses.weighted import WeightedLoss
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -102,9 +103,10 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         >>> print(describe_link(0.3 * IdentityLink() + SigmoidLink(scale=20, shift=0.8)))
         The loss cares most about scores from 0.71 to 0.89: errors at scores near 0.8 cost 18 times as much as near 0.2.
     """
+    instance_of("describe_link", "link", link, Link, "Write describe_link(high_scores()).")
     if of not in ("sensitivity", "value"):
-        raise ValueError(f'describe_link: of must be "sensitivity" or "value", got {of!r}.')
-    low, high = score_interval("describe_link", *score_range)
+        raise ValueError(f'describe_link: of must be "sensitivity" or "value", got {of!r}. Write of="value".')
+    low, high = interval_of("describe_link", "score_range", score_range)
     low, high = max(low, link.domain.low), min(high, link.domain.high)
     if not low < high:
         raise ValueError(f"describe_link: score_range {score_range} lies outside the link's domain {link.domain}.")
@@ -263,11 +265,13 @@ class _LinkPart:
 
 @dataclass(frozen=True)
 class _LossPart:
-    """A loss: the dataset it is for, the names of the losses around it and its own, and its links."""
+    """A loss: the dataset it is for, the names of the losses around it and its own, its links; and what it adds up."""
 
     dataset: str
     names: tuple[str, ...]
     links: tuple[_LinkPart, ...]
+    summands: tuple[str, ...] = ()
+    balance: bool = False
 
 
 @dataclass
@@ -322,6 +326,10 @@ class _Section:
         *wrappers, name = (f"`{name}`" for name in part.names)
         lines = [f"### Dataset {_code(part.dataset)}", ""] if part.dataset else []
         title = f"Trained with {name}" + (f" within {' within '.join(reversed(wrappers))}" if wrappers else "")
+        if part.summands:
+            each = " Each is divided by the running mean of its magnitude." if part.balance else ""
+            lines += [f"{title}, which adds up these losses.{each}", ""]
+            return [*lines, *(f"- {summand}" for summand in part.summands), ""]
         if not part.links:
             return [*lines, f"{title}, which has no link.", ""]
         lines += [f"{title}.", ""]
@@ -435,6 +443,17 @@ def _selective_within(loss: nn.Module, around: tuple[str, ...] = ()) -> Iterator
         yield from _selective_within(child, around if isinstance(loss, (nn.ModuleList, nn.ModuleDict)) else names)
 
 
+def _weighted_within(loss: nn.Module, around: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], WeightedLoss]]:
+    """The losses that add up others, each with the names from the outermost loss to it."""
+    if isinstance(loss, BaseModel):
+        return
+    names = around if isinstance(loss, (nn.ModuleList, nn.ModuleDict)) else (*around, type(loss).__name__)
+    if isinstance(loss, WeightedLoss):
+        yield names, loss
+    for child in loss.children():
+        yield from _weighted_within(child, names)
+
+
 def _loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float]) -> list[_LossPart]:
     parts = []
     used: set[str] = set()
@@ -442,6 +461,10 @@ def _loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float
         found = list(_selective_within(module))
         if not found:
             parts.append(_LossPart(dataset, (type(module).__name__,), ()))
+        heading = dataset
+        for names, weighted in _weighted_within(module):
+            parts.append(_LossPart(heading, names, (), tuple(weighted.describe()), weighted.balance))
+            heading = ""
         for names, loss in found:
             links = tuple(
                 _LinkPart(
@@ -452,7 +475,7 @@ def _loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float
                 )
                 for kind, link, sentences in _links_of(loss, score_range)
             )
-            parts.append(_LossPart(dataset, names, links))
+            parts.append(_LossPart(heading, names, links))
     return parts
 
 
@@ -519,7 +542,9 @@ def _picture(link: Link, score_range: tuple[float, float]) -> bytes | None:
 
 def _check_evaluators(owner: str, evaluators: Any) -> list[BaseEvaluator]:
     found: list[BaseEvaluator] = []
-    for evaluator in [evaluators] if isinstance(evaluators, BaseEvaluator) else evaluators:
+    if isinstance(evaluators, BaseEvaluator):
+        evaluators = [evaluators]
+    for evaluator in list_of(owner, "evaluators", evaluators, "evaluators", "ScoreRegionEvaluator(...)"):
         if not isinstance(evaluator, BaseEvaluator):
             raise TypeError(
                 f"{owner}: evaluators must be evaluators such as ScoreRegionEvaluator, got {type(evaluator).__name__}."
@@ -642,7 +667,7 @@ def _each_entry_once(citations: Mapping[str, str]) -> dict[str, str]:
     """
     losses_of: dict[str, list[str]] = {}
     for name, citation in citations.items():
-        for entry in filter(None, (entry.strip() for entry in re.split(r"(?m)^(?=@)", citation))):
+        for entry in bibtex_entries(citation):
             losses_of.setdefault(entry, []).append(name)
     if all(len(names) == 1 for names in losses_of.values()):
         return dict(citations)
@@ -703,6 +728,8 @@ def add_to_model_card(
     model = _unwrapped(model)
     if not isinstance(model, BaseModel):
         raise TypeError(f"{owner}: model must be a model of Sentence Transformers, got {type(model).__name__}.")
+    mend = 'Load it: SentenceTransformer("..."), or leave it out.'
+    base_model = instance_of(owner, "base_model", _unwrapped(base_model), (BaseModel, type(None)), mend)
     writer.start()
     if base_model is not None:
         writer.measure(base_model, "base")
@@ -739,8 +766,12 @@ class _Writer:
             )
         if isinstance(metrics, str):
             raise TypeError(f"{owner}: metrics must be a list of names, got {metrics!r}; use [{metrics!r}].")
+        if metrics is not None:
+            metrics = list_of(owner, "metrics", metrics, "names", '["spearman"]')
+            for name in metrics:
+                instance_of(owner, "metrics", name, str, 'Write metrics=["spearman"].')
         self._threshold, self._names = threshold, metrics
-        self._score_range = score_interval(owner, *score_range, names=("score_range[0]", "score_range[1]"))
+        self._score_range = interval_of(owner, "score_range", score_range)
         self.section = _Section([], [])
 
     def start(self) -> None:
@@ -771,7 +802,9 @@ class _Writer:
     def finish(self, model: Any) -> None:
         """Choose the threshold for the trained model, where a function does."""
         if callable(self._threshold):
-            self.section.threshold = self._threshold(model)
+            mend = "Let the function give choose_threshold(...), or ScoreThreshold(value, gold)."
+            found = self._threshold(model)
+            self.section.threshold = instance_of(self._owner, "what threshold gives", found, ScoreThreshold, mend)
 
     def forget_trained(self) -> None:
         """The weights change: what was measured of the trained model does not hold any more."""

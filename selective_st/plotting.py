@@ -6,6 +6,7 @@ colour, for grey print and for colour-blind readers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from selective_st.evaluation._checks import TIE, Floats, checked_pair
+from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
+from selective_st.evaluation._checks import TIE, Floats, checked_pair, checked_regions
 from selective_st.links import Link
 
 try:
@@ -47,9 +49,9 @@ _SMALL = 9
 _ERRORS = {"rmse": "root mean squared error", "bias": "bias: predicted - gold"}
 
 
-def _figure(panels: int, columns: int, width: float, height: float, *, share: bool = False) -> Figure:
+def _figure(owner: str, panels: int, columns: int, width: float, height: float, *, share: bool = False) -> Figure:
     """A figure of panels of that size in inches, in rows of so many columns."""
-    columns = min(panels, columns)
+    columns = min(panels, whole_number(owner, "columns", columns, least=1))
     rows = -(-panels // columns)
     with matplotlib.rc_context({"font.size": 10}):
         figure = Figure(figsize=(width * columns, height * rows), dpi=200, layout="constrained")
@@ -59,9 +61,28 @@ def _figure(panels: int, columns: int, width: float, height: float, *, share: bo
     return figure
 
 
-def _check_count(owner: str, name: str, count: int, what: str) -> None:
-    if not 0 < count <= len(_COLOURS):
-        raise ValueError(f"{owner}: {name} must hold 1 to {len(_COLOURS)} {what}, got {count}.")
+def _check_named(owner: str, name: str, values: Any, what: str) -> None:
+    """Raise unless it is a dict of as many as can be told apart."""
+    mend = f'Write {name}={{"name": ...}}, with the name to show for each.'
+    instance_of(owner, name, values, Mapping, mend)
+    if not 0 < len(values) <= len(_COLOURS):
+        raise ValueError(f"{owner}: {name} must hold 1 to {len(_COLOURS)} {what}, got {len(values)}. {mend}")
+
+
+def _checked_path(owner: str, path: Any) -> Path:
+    """Where a picture can be written."""
+    found = Path(instance_of(owner, "path", path, (str, os.PathLike), 'Write path="picture.png".'))
+    kinds = Figure().canvas.get_supported_filetypes()
+    if found.suffix.lower().removeprefix(".") not in kinds or found.is_dir():
+        endings = ", ".join(f".{kind}" for kind in kinds)
+        raise ValueError(
+            f'{owner}: path must name a file that ends in one of {endings}, got {path!r}. Write path="picture.png".'
+        )
+    if not found.parent.is_dir():
+        raise ValueError(
+            f"{owner}: path {path!r} lies in a folder that does not exist. Make {str(found.parent)!r} first."
+        )
+    return found
 
 
 def plot_links(
@@ -87,9 +108,18 @@ def plot_links(
     Raises:
         ValueError: If there is no link, or more than can be told apart.
     """
-    _check_count("plot_links", "links", len(links), "links")
-    figure = _figure(3, columns, 3.7, 3.4)
-    scores = torch.linspace(*score_range, 401, dtype=torch.float64)
+    owner = "plot_links"
+    _check_named(owner, "links", links, "links")
+    for link in links.values():
+        instance_of(owner, "links", link, Link, 'Write links={"high": high_scores()}.')
+    picture = _checked_path(owner, path)
+    low, high = interval_of(owner, "score_range", score_range)
+    targets = list_of(owner, "targets", targets, "scores", "[0.2, 0.9]")
+    targets = [finite_number(owner, f"targets[{place}]", target) for place, target in enumerate(targets)]
+    if not targets:
+        raise ValueError(f"{owner}: targets must hold at least one score, got none. Write targets=[0.2, 0.9].")
+    figure = _figure(owner, 3, columns, 3.7, 3.4)
+    scores = torch.linspace(low, high, 401, dtype=torch.float64)
     value_axes, sensitivity_axes, loss_axes = figure.axes
     height = 0.0
     with torch.no_grad():
@@ -108,7 +138,7 @@ def plot_links(
     shown = ", ".join(f"{target:g}" for target in targets)
     loss_axes.set(title=f"loss around {shown}", xlabel="predicted score", ylim=(0, height or None))
     value_axes.legend(frameon=False, fontsize=_SMALL)
-    return _write(figure, path)
+    return _write(figure, picture)
 
 
 def plot_error_by_score_bin(
@@ -134,13 +164,26 @@ def plot_error_by_score_bin(
     Raises:
         ValueError: If there is no model, or more than can be told apart, or a metric is not known.
     """
-    _check_count("plot_error_by_score_bin", "errors", len(errors), "models")
-    if not metrics or not set(metrics) <= set(_ERRORS):
+    owner = "plot_error_by_score_bin"
+    _check_named(owner, "errors", errors, "models")
+    metrics = list_of(owner, "metrics", metrics, "names", '["rmse"]')
+    if not metrics or not all(metric in tuple(_ERRORS) for metric in metrics):
         raise ValueError(
-            f"plot_error_by_score_bin: metrics must be of {', '.join(_ERRORS)}, got {', '.join(metrics) or 'none'}."
+            f"{owner}: metrics must be of {', '.join(_ERRORS)}, got {', '.join(map(str, metrics)) or 'none'}. Write "
+            'metrics=["rmse"].'
         )
-    figure = _figure(len(metrics), columns, 5, 3.8)
-    edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")] or [0.0, 1.0]
+    needed = ("low", "high", *metrics)
+    for name, rows in errors.items():
+        bins = list_of(owner, f"errors[{name!r}]", rows, "bins", "error_by_score_bin(gold, predicted)")
+        if not bins or not all(isinstance(row, Mapping) and set(needed) <= set(row) for row in bins):
+            raise ValueError(
+                f"{owner}: errors[{name!r}] must hold bins, dicts with {', '.join(needed)}, got {bins!r:.60}. Give "
+                "what error_by_score_bin(gold, predicted) gives."
+            )
+    regions = checked_regions(owner, regions)
+    picture = _checked_path(owner, path)
+    figure = _figure(owner, len(metrics), columns, 5, 3.8)
+    edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")]
     for axes, metric in zip(figure.axes, metrics, strict=True):
         _shade(axes, regions)
         for (name, rows), colour, style, marker in zip(errors.items(), _COLOURS, _STYLES, _MARKERS, strict=False):
@@ -157,7 +200,7 @@ def plot_error_by_score_bin(
             axes.axhline(0, color="#777777", linewidth=0.8)
         axes.set(title=_ERRORS[metric], xlabel="gold score", xlim=(min(edges), max(edges)))
     _legend_below(figure)
-    return _write(figure, path)
+    return _write(figure, picture)
 
 
 def plot_scores_against_gold(
@@ -192,9 +235,14 @@ def plot_scores_against_gold(
     Raises:
         ValueError: If there is no model, or more than five, or the scores differ in length or are not finite.
     """
-    _check_count("plot_scores_against_gold", "predicted", len(predicted), "models")
+    owner = "plot_scores_against_gold"
+    _check_named(owner, "predicted", predicted, "models")
     panels = {name: checked_pair(gold, scores) for name, scores in predicted.items()}
-    figure = _figure(len(panels), columns, 5 if len(panels) == 1 else 4, 4.2, share=True)
+    whole_number(owner, "bins", bins, least=1)
+    score_range = interval_of(owner, "score_range", score_range)
+    regions = checked_regions(owner, regions)
+    picture = _checked_path(owner, path)
+    figure = _figure(owner, len(panels), columns, 5 if len(panels) == 1 else 4, 4.2, share=True)
     for axes, (name, (gold_scores, scores)), colour in zip(figure.axes, panels.items(), _COLOURS, strict=False):
         _shade(axes, regions)
         if len(scores) > _MANY:
@@ -213,13 +261,15 @@ def plot_scores_against_gold(
         axes.set(title=name, xlabel="gold score", ylabel="predicted score")
         axes.label_outer()
     # The scores' range is what a reader compares, so that the panels share it.
-    if predicted_range is None:
+    if predicted_range is not None:
+        predicted_range = interval_of(owner, "predicted_range", predicted_range)
+    else:
         every = np.concatenate([scores for _, scores in panels.values()])
         predicted_range = min(float(every.min()), score_range[0]), max(float(every.max()), score_range[1])
     low, high = predicted_range
     figure.axes[0].set(xlim=(score_range[0] - 0.02, score_range[1] + 0.02), ylim=(low - 0.02, high + 0.02))
     _legend_below(figure, 2 if len(panels) == 1 else 5)
-    return _write(figure, path)
+    return _write(figure, picture)
 
 
 def _binned_quantiles(
@@ -258,6 +308,13 @@ class FrontierPoint:
     calibration_interval: float = 0.0
     family: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("label", "family"):
+            instance_of("FrontierPoint", name, getattr(self, name), str, f'Write {name}="MSE", or "" for none.')
+        for name in ("ranking", "calibration"):
+            finite_number("FrontierPoint", name, getattr(self, name))
+            finite_number("FrontierPoint", f"{name}_interval", getattr(self, f"{name}_interval"), nonnegative=True)
+
 
 def plot_frontier(
     points: Sequence[FrontierPoint],
@@ -287,13 +344,20 @@ def plot_frontier(
         >>> plot_frontier(points, "frontier.png")                                                 # doctest: +SKIP
         PosixPath('frontier.png')
     """
+    owner, example = "plot_frontier", '[FrontierPoint("MSE", 0.52, 0.07)]'
+    points = list_of(owner, "points", points, "FrontierPoint", example)
+    for point in points:
+        instance_of(owner, "points", point, FrontierPoint, f"Write points={example}.")
+    for name, text in (("ranking", ranking), ("calibration", calibration), ("title", title)):
+        instance_of(owner, name, text, str, f'Write {name}="...".')
+    picture = _checked_path(owner, path)
     families = list(dict.fromkeys(point.family for point in points))
     if not points or len(families) > len(_MARKERS):
         raise ValueError(
-            f"plot_frontier: points must hold at least one point, of 1 to {len(_MARKERS)} families; got {len(points)} "
-            f"of {len(families)}."
+            f"{owner}: points must hold at least one point, of 1 to {len(_MARKERS)} families; got {len(points)} of "
+            f"{len(families)}. Write points={example}."
         )
-    figure = _figure(1, 1, 6.4, 4.6)
+    figure = _figure(owner, 1, 1, 6.4, 4.6)
     axes = figure.axes[0]
     for number, family in enumerate(families):
         members = [point for point in points if point.family == family]
@@ -329,7 +393,7 @@ def plot_frontier(
     axes.set(xlabel=f"{calibration} (smaller is better →)", ylabel=f"{ranking} (larger is better →)", title=title)
     if any(families):
         _legend_below(figure, 2)
-    return _write(figure, path)
+    return _write(figure, picture)
 
 
 def _shade(axes: Axes, regions: Sequence[tuple[float, float]]) -> None:
@@ -361,10 +425,9 @@ def _legend_below(figure: Figure, columns: int = 3) -> None:
     )
 
 
-def _write(figure: Figure, path: str | Path) -> Path:
+def _write(figure: Figure, path: Path) -> Path:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", linewidth=0.3)
-    path = Path(path)
     figure.savefig(path)
     return path

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import Any
 
+from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS
 from selective_st.evaluation.comparison import Comparison, Difference, ModelScores, metric_meaning
 from selective_st.evaluation.thresholds import ScoreThreshold
@@ -54,6 +56,26 @@ class Measured:
     notes: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("data", "focus", "focus_meaning"):
+            instance_of("Measured", name, getattr(self, name), str, f'Write {name}="...".')
+        metrics = list_of("Measured", "metrics", self.metrics, "names", '["spearman"]')
+        if not metrics:
+            raise ValueError('Measured: metrics must hold at least one name, got none. Write metrics=["spearman"].')
+        for name in (self.main_metric, *metrics):
+            metric_meaning(name)  # refuses what is no metric
+
+
+def _check(owner: str, comparison: Any, measured: Any) -> None:
+    instance_of(owner, "comparison", comparison, Comparison, "Give what compare(gold, predicted) gives.")
+    instance_of(owner, "measured", measured, Measured, "Write Measured(...).")
+    for model in comparison.models:
+        if measured.main_metric not in model.metrics:
+            raise ValueError(
+                f"{owner}: main_metric must be one of the metrics compared, got {measured.main_metric!r}. Choose one "
+                f"of {', '.join(model.metrics)}."
+            )
 
 
 _PAGE = Template("""<!DOCTYPE html>
@@ -248,6 +270,7 @@ def summary(comparison: Comparison, measured: Measured) -> list[str]:
     Returns:
         The sentences, the most important first.
     """
+    _check("summary", comparison, measured)
     sentences = [_main_sentence(comparison, measured)]
     if measured.main_metric != "spearman":
         sentences.append(_order_sentence(comparison, measured))
@@ -270,6 +293,12 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
     Returns:
         The HTML of one page that needs no other file.
     """
+    owner = "html_report"
+    _check(owner, comparison, measured)
+    mend = 'Write {"Error by gold score": Path("error.png")}, or {} for none.'
+    for caption, path in instance_of(owner, "pictures", pictures, Mapping, mend).items():
+        if not instance_of(owner, f"pictures[{caption!r}]", path, Path, mend).is_file():
+            raise ValueError(f"{owner}: pictures[{caption!r}] must be a PNG file, but {path} does not exist. {mend}")
     names = [model.name for model in comparison.models]
     title = f"How well {names[0]} scores text pairs" + (f", against {names[1]}" if len(names) == 2 else "")
     ranked = comparison.models[0].metrics.get("questions")

@@ -36,6 +36,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 
+from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.focus import Focus
@@ -72,6 +73,11 @@ class PaddedLists(nn.Module):
 
     def __init__(self, loss: nn.Module) -> None:
         super().__init__()
+        if not hasattr(loss, "compute_loss_from_embeddings"):
+            raise TypeError(
+                f"PaddedLists: loss must have compute_loss_from_embeddings, got {type(loss).__name__}. Write "
+                "PaddedLists(DistillKLDivLoss(model))."
+            )
         self.loss: Any = loss
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
@@ -263,6 +269,7 @@ def loss_kind(name: str) -> LossKind:
         >>> loss_kind("listwise").loss_class.__name__
         'SelectiveListwiseLoss'
     """
+    instance_of("loss_kind", "name", name, str, 'Write for example "pointwise".')
     for kind in LOSSES:
         if name.strip() in (kind.name, kind.selective):
             return kind
@@ -288,6 +295,7 @@ def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
         >>> suited_kind(GradedPairs(Dataset.from_dict(columns), "two pairs"))[0].name
         'pointwise'
     """
+    _check_pairs("suited_kind", "train", train)
     if len(set(train.scores)) == 1:
         return loss_kind("in-batch"), "every pair has the same label: they are positives"
     groups = [group for group in train.groups("first") if len(set(group.labels)) > 1]
@@ -299,6 +307,10 @@ def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
     assert isinstance(suggestions, Suggestions)  # one dataset has one format
     suggestion = next(found for found in suggestions if found.loss in selective)
     return selective[suggestion.loss], f"it {suggestion.why}"
+
+
+def _check_pairs(owner: str, name: str, pairs: Any) -> None:
+    instance_of(owner, name, pairs, GradedPairs, 'Read them with selective_st.data.read_pairs("pairs.csv").')
 
 
 @dataclass(frozen=True)
@@ -328,6 +340,22 @@ class Settings:
     temperature: float | None = None
     list_size: int = 16
     positive_from: float = 0.8
+
+    def __post_init__(self) -> None:
+        instance_of("Settings", "model", self.model, str, f'Write model="{STATIC}", or a path or hub name.')
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seeds", 1), ("list_size", 2)):
+            whole_number("Settings", name, getattr(self, name), least=least)
+        rates = list_of("Settings", "learning_rates", self.learning_rates, "learning rates", "(0.01, 0.1)")
+        for place, rate in enumerate(rates):
+            finite_number("Settings", f"learning_rates[{place}]", rate, positive=True)
+        if not rates:
+            raise ValueError(
+                "Settings: learning_rates must hold at least one, got none. Write learning_rates=(0.01, 0.1)."
+            )
+        loss_kind(self.loss)
+        if self.temperature is not None:
+            finite_number("Settings", "temperature", self.temperature, positive=True)
+        finite_number("Settings", "positive_from", self.positive_from)
 
 
 @dataclass
@@ -428,7 +456,12 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
         >>> mean_and_interval([1.0, 2.0, 3.0])
         (2.0, 2.484...)
     """
-    array = np.asarray(values, dtype=np.float64)
+    found = list_of("mean_and_interval", "values", values, "numbers", "[0.1, 0.2]")
+    if not found or not all(isinstance(value, (int, float, np.number)) for value in found):
+        raise ValueError(
+            f"mean_and_interval: values must hold numbers, at least one, got {values!r:.60}. Write [0.1, 0.2]."
+        )
+    array = np.asarray(found, dtype=np.float64)
     if len(array) < 2:
         return float(array.mean()), math.nan
     quantile = float(stats.t.ppf(0.975, len(array) - 1))
@@ -445,6 +478,11 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) 
     Returns:
         The tokenizer.
     """
+    owner = "train_tokenizer"
+    texts = list_of(owner, "texts", texts, "texts", '["a cat", "a dog"]')
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f'{owner}: texts must hold texts, at least one, got {texts!r:.60}. Write ["a cat", "a dog"].')
+    whole_number(owner, "vocabulary", vocabulary, least=1)
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -467,6 +505,8 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
     Raises:
         ValueError: If the model cannot be loaded.
     """
+    instance_of("model_maker", "spec", spec, str, f'Write "{STATIC}", or a path or hub name.')
+    _check_pairs("model_maker", "train", train)
     if spec == STATIC:
         tokenizer = train_tokenizer([*train.sentences1, *train.sentences2])
 
@@ -534,6 +574,10 @@ def train_once(
         working_folder: Where the trainer may write.
         on_step: Called after each step.
     """
+    owner = "train_once"
+    instance_of(owner, "model", model, SentenceTransformer, 'Load it: SentenceTransformer("...").')
+    instance_of(owner, "loss", loss, nn.Module, "Write SelectivePointwiseLoss(model).")
+    _check_run(owner, examples, settings)
     no_duplicates = examples.distinct_anchors is not None
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
@@ -561,6 +605,11 @@ def train_once(
     trainer.train()
 
 
+def _check_run(owner: str, examples: Any, settings: Any) -> None:
+    instance_of(owner, "examples", examples, Examples, "Lay pairs out: selective_st.data.as_pairs(...).")
+    instance_of(owner, "settings", settings, Settings, "Write Settings(...).")
+
+
 def steps_of_run(examples: Examples, settings: Settings) -> int:
     """How many steps a run takes on one device.
 
@@ -571,6 +620,7 @@ def steps_of_run(examples: Examples, settings: Settings) -> int:
     Returns:
         The number.
     """
+    _check_run("steps_of_run", examples, settings)
     if examples.distinct_anchors is not None:
         return settings.epochs * (len(examples) // settings.batch_size)
     return settings.epochs * math.ceil(len(examples) / settings.batch_size)
@@ -578,6 +628,7 @@ def steps_of_run(examples: Examples, settings: Settings) -> int:
 
 def count_runs(settings: Settings) -> int:
     """How many runs the settings ask for."""
+    instance_of("count_runs", "settings", settings, Settings, "Write Settings(...).")
     losses = 1 + (len(loss_kind(settings.loss).builtins) if settings.compare else 0)
     return losses * len(settings.learning_rates) * settings.seeds
 
@@ -622,25 +673,26 @@ def prepare(
     Raises:
         ValueError: If the layout or the model cannot be had, or the metric that chooses is not defined on a split.
     """
+    owner = "prepare"
+    for name, pairs in (("train", train), ("evaluation", evaluation), ("test", test)):
+        _check_pairs(owner, name, pairs)
+    instance_of(owner, "focus", focus, Focus, 'Write parse_focus("high").')
+    instance_of(owner, "settings", settings, Settings, "Write Settings(...).")
+    if by not in (None, "first", "either"):
+        raise ValueError(f'{owner}: by must be "first", "either" or None, got {by!r}. Write by=train.grouping().')
     kind = loss_kind(settings.loss)
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
     splits = {"eval": evaluation, "test": test}
     evaluators = {
-        name: ScoreRegionEvaluator(
-            pairs.sentences1,
-            pairs.sentences2,
-            pairs.scores,
-            at_least=focus.at_least,
-            at_most=focus.at_most,
-            regions=focus.regions,
-            main_metric=focus.score_metric,
-            name=name,
+        name: focus.evaluator(
+            pairs,
+            name,
             groups=[group.rows for group in pairs.groups(by)] if by else (),
             positive_from=settings.positive_from,
         )
         for name, pairs in splits.items()
     }
-    # What the gold scores say of themselves: a metric that is not defined for them cannot choose anything.
+    # What the gold scores say of themselves.
     perfect = {name: evaluator.metrics(evaluator.scores) for name, evaluator in evaluators.items()}
     questions = {name: int(metrics.get("questions", 0)) for name, metrics in perfect.items()}
     notes = []
@@ -659,12 +711,7 @@ def prepare(
             f"evaluated; {focus.main_metric} chooses the learning rate"
         )
     for split, pairs in splits.items():
-        if math.isnan(perfect[split][focus.main_metric]):
-            raise ValueError(
-                f"{pairs.name} has no pair in the score region of the focus {focus.name!r}: {focus.main_metric} is not "
-                f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger "
-                f"file with --{split}-data, a --focus within these scores, or mend --score-range."
-            )
+        focus.check_on(pairs, perfect[split], f"--{split}-data")
     make_model = model_maker(settings.model, train)
     return Task(train, examples, evaluators, focus, [*examples.notes, *notes], make_model)
 
@@ -694,6 +741,8 @@ def train_and_compare(
     Raises:
         ValueError: If the model does not suit the loss, or every run has diverged.
     """
+    instance_of("train_and_compare", "task", task, Task, "Make one with prepare(...).")
+    instance_of("train_and_compare", "settings", settings, Settings, "Write Settings(...).")
     kind, focus, evaluators = loss_kind(settings.loss), task.focus, task.evaluators
     factories = kind.factories(focus, settings)
     model = task.make_model(0)

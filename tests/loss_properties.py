@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,8 @@ def labels_for(case: LossCase, rows: int = ROWS, dtype: torch.dtype = torch.floa
 
 
 def value(loss: nn.Module, columns: list[Tensor], labels: Tensor | None) -> Tensor:
-    result = loss([{"sentence_embedding": column} for column in columns], labels)
+    given = getattr(loss.model, "given", EchoModel.given)
+    result = loss(*given(columns, labels))
     assert isinstance(result, Tensor)
     assert result.shape == ()
     return result
@@ -49,6 +51,13 @@ def value_and_gradients(loss: nn.Module, columns: list[Tensor], labels: Tensor |
     result.backward()
     gradients = [torch.zeros_like(column) if column.grad is None else column.grad for column in columns]
     return [result.detach(), *gradients]
+
+
+def pairs_in(case: LossCase, documents: int) -> int:
+    """How much a row of so many documents counts."""
+    if case.mean_over == "all pairs":
+        return documents * (documents - 1) // 2
+    return documents - case.fixed if case.mean_over == "pairs" else 1
 
 
 def leaves(columns: list[Tensor]) -> list[Tensor]:
@@ -65,7 +74,7 @@ def assert_alike(ours: list[Tensor], theirs: list[Tensor], rtol: float = 1e-10) 
 
 
 def gradients_reach_every_column(case: LossCase) -> None:
-    _, *gradients = value_and_gradients(case.make(EchoModel()), columns_for(case), labels_for(case))
+    _, *gradients = value_and_gradients(case.loss(), columns_for(case), labels_for(case))
     for gradient in gradients:
         assert gradient.isfinite().all()
         assert (gradient != 0).any()
@@ -74,7 +83,7 @@ def gradients_reach_every_column(case: LossCase) -> None:
 def gradient_is_the_derivative(case: LossCase) -> None:
     if not case.exact_gradient:
         return
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     _, *gradients = value_and_gradients(loss, columns, labels)
     generator = torch.Generator().manual_seed(2)
     step = 1e-5
@@ -90,11 +99,11 @@ def gradient_is_the_derivative(case: LossCase) -> None:
 def loss_is_not_negative(case: LossCase) -> None:
     for seed in range(3):
         for dtype in (torch.float32, torch.float64):
-            assert value(case.make(EchoModel()), columns_for(case, ROWS, dtype, seed), labels_for(case)) >= 0
+            assert value(case.loss(), columns_for(case, ROWS, dtype, seed), labels_for(case)) >= 0
 
 
 def rows_in_any_order(case: LossCase) -> None:
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     whole = value_and_gradients(loss, columns, labels)
     turned = value_and_gradients(
@@ -106,7 +115,7 @@ def rows_in_any_order(case: LossCase) -> None:
 def batch_is_the_mean_of_its_rows(case: LossCase) -> None:
     if not case.row_wise:
         return
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     rows = [
         value_and_gradients(
             loss, leaves([column[i : i + 1] for column in columns]), None if labels is None else labels[i : i + 1]
@@ -119,7 +128,7 @@ def batch_is_the_mean_of_its_rows(case: LossCase) -> None:
 
 
 def candidates_in_any_order(case: LossCase) -> None:
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     # Of the documents: what is fixed stays, the others move on by one.
     moving = list(range(case.fixed, case.documents))
     if len(moving) < 2:
@@ -140,7 +149,7 @@ def candidates_in_any_order(case: LossCase) -> None:
 def padding_is_removed(case: LossCase) -> None:
     if not case.pads:
         return
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     assert labels is not None
     # A column of nothing but padding changes nothing.
     whole = value_and_gradients(loss, columns, labels)
@@ -161,7 +170,7 @@ def padding_is_removed(case: LossCase) -> None:
         there = [k for k in range(case.columns) if k < first_labelled or not some[i, k - first_labelled].isnan()]
         row_labels = some[i : i + 1][~some[i : i + 1].isnan()].unsqueeze(0)
         row = value_and_gradients(loss, leaves([columns[k][i : i + 1] for k in there]), row_labels)
-        weight = len(there) - 1 - case.fixed if case.mean_over == "pairs" else 1
+        weight = pairs_in(case, len(there) - 1)
         total, weights = total + weight * row[0], weights + weight
         for k, gradient in zip(there, row[1:], strict=True):
             gradients[k][i] = weight * gradient[0]
@@ -171,7 +180,7 @@ def padding_is_removed(case: LossCase) -> None:
 def lengths_of_embeddings_do_not_matter(case: LossCase) -> None:
     if not case.bounded:
         return
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     whole = value_and_gradients(loss, columns, labels)
     factors = [3.0 + i for i in range(case.columns)]
     longer = value_and_gradients(
@@ -183,7 +192,7 @@ def lengths_of_embeddings_do_not_matter(case: LossCase) -> None:
 
 
 def identical_and_opposite_embeddings(case: LossCase) -> None:
-    loss = case.make(EchoModel())
+    loss = case.loss()
     for dtype in (torch.float32, torch.float64):
         labels = labels_for(case, dtype=dtype)
         anchors = columns_for(case, dtype=dtype)[0].detach()
@@ -198,7 +207,7 @@ def identical_and_opposite_embeddings(case: LossCase) -> None:
 
 def huge_embeddings(case: LossCase) -> None:
     """Dot products of 1e4, of either sign."""
-    loss = case.make(EchoModel())
+    loss = case.loss()
     for dtype in (torch.float32, torch.float64):
         labels = labels_for(case, dtype=dtype)
         columns = [100 * nn.functional.normalize(column.detach(), dim=1) for column in columns_for(case, dtype=dtype)]
@@ -210,7 +219,7 @@ def huge_embeddings(case: LossCase) -> None:
 
 
 def half_precision(case: LossCase) -> None:
-    loss = case.make(EchoModel())
+    loss = case.loss()
     labels = labels_for(case, dtype=torch.float32)
     for dtype in (torch.bfloat16, torch.float16):
         columns = columns_for(case, dtype=dtype)
@@ -224,7 +233,7 @@ def half_precision(case: LossCase) -> None:
 
 
 def autocast(case: LossCase) -> None:
-    loss = case.make(EchoModel())
+    loss = case.loss()
     labels = labels_for(case, dtype=torch.float32)
     columns = columns_for(case, dtype=torch.float32)
     whole = value_and_gradients(loss, columns, labels)
@@ -240,7 +249,7 @@ def autocast(case: LossCase) -> None:
 
 
 def without_gradients_it_is_the_same(case: LossCase) -> None:
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     result = value_and_gradients(loss, columns, labels)[0]
     with torch.no_grad():
         again = value(loss, columns, labels)
@@ -250,7 +259,7 @@ def without_gradients_it_is_the_same(case: LossCase) -> None:
 
 
 def incoming_gradient_multiplies(case: LossCase) -> None:
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     _, *gradients = value_and_gradients(loss, columns, labels)
     for column in columns:
         column.grad = None
@@ -260,7 +269,7 @@ def incoming_gradient_multiplies(case: LossCase) -> None:
 
 
 def inputs_are_left_alone(case: LossCase) -> None:
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     before = [column.detach().clone() for column in columns]
     labels_before = None if labels is None else labels.clone()
     first = value_and_gradients(loss, columns, labels)
@@ -278,19 +287,24 @@ def a_nan_stays_visible(case: LossCase) -> None:
         columns[i] = columns[i].clone()
         columns[i][1, 0] = math.nan
         with torch.no_grad():
-            assert value(case.make(EchoModel()), columns, labels_for(case)).isnan()
+            assert value(case.loss(), columns, labels_for(case)).isnan()
 
 
 def forward_is_the_loss_of_embeddings(case: LossCase) -> None:
-    loss, columns, labels = case.make(EchoModel()), columns_for(case), labels_for(case)
-    of_embeddings = loss.compute_loss_from_embeddings(columns, labels)  # type: ignore[operator]
+    if case.model_type == "CrossEncoder":  # which knows no embeddings
+        return
+    loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
+    embeddings: Any = columns
+    if case.model_type == "MultiVectorEncoder":  # whose embeddings are several tensors a column
+        embeddings = loss.embed(loss.model.given(columns, labels)[0])  # type: ignore[operator, union-attr]
+    of_embeddings = loss.compute_loss_from_embeddings(embeddings, labels)  # type: ignore[operator]
     assert_close(value(loss, columns, labels).detach(), of_embeddings.detach(), rtol=1e-12, atol=1e-14)
     of_embeddings.backward()
     assert all(column.grad is not None for column in columns)
 
 
 def keeps_the_model_and_no_loss(case: LossCase) -> None:
-    model = nn.Sequential(EchoModel(), nn.Linear(2, 2))
+    model = nn.Sequential(case.echo(), nn.Linear(2, 2))
     loss = case.make(model)
     assert loss.model is model
     assert not hasattr(loss, "loss")  # the model card would follow it
@@ -298,14 +312,14 @@ def keeps_the_model_and_no_loss(case: LossCase) -> None:
 
 
 def config_is_json(case: LossCase) -> None:
-    config = case.make(EchoModel()).get_config_dict()  # type: ignore[operator]
+    config = case.loss().get_config_dict()  # type: ignore[operator]
     again = json.loads(json.dumps(config, allow_nan=False))
     assert set(again) == set(config)
     assert set(again["link"]) >= {"type"}
 
 
 def citation_names_the_paper(case: LossCase) -> None:
-    citation = case.make(EchoModel()).citation
+    citation = case.loss().citation
     assert isinstance(citation, str)
     assert "eprint={2506.04446}" in citation
     # Each entry is whole.

@@ -110,7 +110,7 @@ class TestSuggest:
 
     def test_other_models(self, folder: Path) -> None:
         found = _names("suggest", folder / "mapped.csv", "--model-type", "CrossEncoder")
-        assert found["suggestions"][0]["loss"] == "BinaryCrossEntropyLoss"
+        assert "BinaryCrossEntropyLoss" in [suggestion["loss"] for suggestion in found["suggestions"]]
         assert "--model-type CrossEncoder" in found["next"]
 
     def test_what_cannot_be_told_is_said(self, folder: Path) -> None:
@@ -136,7 +136,7 @@ class TestSuggest:
         compile(result.stdout, "train.py", "exec")
         result = run("suggest", folder / "mapped.csv", "--script", "--loss", "TripletLoss")
         assert result.exit_code == 1
-        assert "TripletLoss does not suit these data" in text(result)
+        assert "TripletLoss is for (anchor, positive, negative) triplets" in text(result)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
@@ -416,3 +418,15 @@ def test_what_is_no_dataset(name: str) -> None:
         function(DatasetDict({"train": data}), *more)
     with pytest.raises(DataError, match="transform"):
         function(data.with_transform(lambda batch: batch), *more)
+
+
+def test_a_result_on_the_disk_is_found_again_by_its_settings(tmp_path: Path) -> None:
+    Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [2, 5]}).save_to_disk(str(tmp_path / "pairs"))
+    pairs = Dataset.load_from_disk(str(tmp_path / "pairs"))
+    datasets.fingerprint.fingerprint_warnings.clear()
+    first, other, again = (conversion.scale_labels(pairs, "score", 0, high) for high in (5, 10, 5))
+    assert first["score"][:] == [0.4, 1.0]
+    assert other["score"][:] == [0.2, 0.5]
+    assert again.cache_files == first.cache_files != other.cache_files
+    # datasets was not left to find out what the function depends on, which takes long and fails.
+    assert not datasets.fingerprint.fingerprint_warnings

@@ -234,6 +234,9 @@ class TestEvaluator:
         stored = static_model.model_card_data.eval_results_dict[evaluator]
         assert "q50" in stored
         assert not any("_bin_" in name for name in stored)
+        named = ScoreRegionEvaluator(*data, bins=4, name="a_bin_set")  # a name like that of a metric hides nothing
+        named(static_model)
+        assert "a_bin_set_rmse" in static_model.model_card_data.eval_results_dict[named]
 
     def test_threshold_from_a_validation_split(
         self, data: tuple[list[str], list[str], list[float]], static_model: SentenceTransformer

@@ -10,10 +10,11 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 
 from selective_st import links
 from selective_st.evaluation import load_threshold
@@ -23,11 +24,21 @@ EXAMPLES, CARDS = ROOT / "examples", ROOT / "model_cards"
 LOSSES = {
     "graded_pairs": ["SelectivePointwiseLoss"],
     "in_batch_negatives": ["SelectiveMultipleNegativesRankingLoss"],
+    "distributed_training": ["SelectiveMultipleNegativesRankingLoss"],
     "distillation": ["SelectiveListwiseLoss"],
     "answer_selection": ["SelectiveListwiseLoss"],
+    "cross_encoder_reranking": ["SelectiveListwiseLoss"],
     "matryoshka": ["MatryoshkaLoss", "SelectivePointwiseLoss"],
     "several_datasets": ["SelectivePointwiseLoss", "SelectiveMultipleNegativesRankingLoss"],
     "own_link": ["SelectivePointwiseLoss"],
+    "multi_vector_distillation": ["SelectiveListwiseLoss"],
+    "sparse_distillation": ["SpladeLoss", "SelectiveListwiseLoss"],
+    "weighted_losses": ["WeightedLoss", "SelectiveListwiseLoss", "SelectivePointwiseLoss"],
+}
+MODEL_TYPES: dict[str, Any] = {
+    "cross_encoder_reranking": CrossEncoder,
+    "multi_vector_distillation": MultiVectorEncoder,
+    "sparse_distillation": SparseEncoder,
 }
 THRESHOLD = "graded_pairs"
 NUMBER = re.compile(r"(?<![\w.@-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")
@@ -66,7 +77,7 @@ def check_card(folder: Path, name: str) -> str:
     for loss in LOSSES[name]:
         assert f"`{loss}`" in section
     configs = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", section, re.DOTALL)]
-    assert len(configs) >= len(LOSSES[name]) - (name == "matryoshka")
+    assert len(configs) >= len(LOSSES[name]) - (name in ("matryoshka", "weighted_losses"))
     if name == "own_link":
         assert configs[0]["links"][0]["type"] == "ArctanLink"
     else:
@@ -99,8 +110,10 @@ def test_an_example_runs_and_prints_what_its_docstring_shows(
     saved = tmp_path / "output" / name
     assert {path.name for path in tmp_path.iterdir()} == {"output"}
     check_card(saved, name)
-    model = SentenceTransformer(str(saved), local_files_only=True)
-    assert torch.isfinite(model.encode("a text", convert_to_tensor=True)).all()
+    model = MODEL_TYPES.get(name, SentenceTransformer)(str(saved), local_files_only=True)
+    is_pair = isinstance(model, CrossEncoder)
+    embedding = torch.as_tensor(model.predict([("a text", "another")]) if is_pair else model.encode("a text"))
+    assert torch.isfinite(embedding.to_dense() if embedding.is_sparse else embedding).all()
     threshold = load_threshold(saved)
     assert (threshold is not None) == (name == THRESHOLD)
     if threshold is not None:
@@ -133,7 +146,8 @@ def test_a_card_of_a_real_run(name: str) -> None:
     options = runpy.run_path(str(EXAMPLES / "make_cards.py"))["RUNS"][name][2]
     # On data of others no row of it is copied into the card.
     assert ("* Samples:" in card) == (not options)
-    assert ("widget:" in card) == (not options)
+    # The card of a cross encoder has no examples to try.
+    assert ("widget:" in card) == (not options and not name.startswith("cross_encoder"))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -154,7 +168,7 @@ def test_the_index_has_every_card_and_every_example_is_listed() -> None:
     assert index == runpy.run_path(str(EXAMPLES / "make_cards.py"))["index"]()
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     scripts = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert scripts == {*LOSSES, "make_cards"}
+    assert scripts == {*LOSSES, "make_cards", "language_model"}  # of which test_language_docs.py runs the last
     for name in scripts:
         assert f"]({name}.py)" in readme
     for page, folder in ((index, CARDS), (readme, EXAMPLES)):

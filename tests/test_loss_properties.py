@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import importlib.util
 import math
+import pkgutil
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,24 +22,48 @@ from sentence_transformers.util import dot_score, pairwise_cos_sim, pairwise_dot
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-import selective_st.losses
+import selective_st
 from selective_st.links import ExponentialLink
 from selective_st.losses import SelectiveListwiseLoss, SelectiveMultipleNegativesRankingLoss, SelectivePointwiseLoss
-from tests.loss_cases import CACHE_KEEPS_DOUBLE, LOSS_CASES, EchoModel, LossCase
+from tests.loss_cases import CACHE_KEEPS_DOUBLE, LOSS_CASES, LossCase
 from tests.loss_properties import PROPERTIES, Property, columns_for, labels_for, value_and_gradients
+from tests.model_types import model_for, sentence
 
 BY_NAME = {case.name: case for case in LOSS_CASES}
 ids = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
 TEXT_ROWS = 4
+# The wrappers are for models of one embedding a text.
+of_sentences = pytest.mark.parametrize(
+    "case", [case for case in LOSS_CASES if case.model_type == "SentenceTransformer"], ids=lambda case: case.name
+)
+
+
+def exported_losses() -> set[type[nn.Module]]:
+    """What the packages of losses export, those of all model types."""
+    names = [
+        f"selective_st.{found.name}.losses" for found in pkgutil.iter_modules(selective_st.__path__) if found.ispkg
+    ]
+    names = [name for name in names if importlib.util.find_spec(name) is not None]
+    assert len(names) >= 3
+    packages = [importlib.import_module(name) for name in ("selective_st.losses", *names)]
+    exported = [getattr(package, name) for package in packages for name in package.__all__]
+    return {each for each in exported if isinstance(each, type) and issubclass(each, nn.Module)}
+
+
+# They have no scores of their own, and tests of their own: tests/test_weighted_loss.py.
+COMBINATIONS = {"WeightedLoss"}
 
 
 def test_every_loss_has_a_case() -> None:
-    modules = {
-        name
-        for name in selective_st.losses.__all__
-        if isinstance(getattr(selective_st.losses, name), type) and name.startswith(("Selective", "CachedSelective"))
-    }
-    assert modules == {type(case.make(EchoModel())).__name__ for case in LOSS_CASES}
+    exported = {each for each in exported_losses() if each.__name__ not in COMBINATIONS}
+    tested = {type(case.loss()) for case in LOSS_CASES}
+    assert exported == tested, f"without a case: {exported - tested}; not exported: {tested - exported}"
+
+
+def test_cases_are_of_their_model_type() -> None:
+    assert len(BY_NAME) == len(LOSS_CASES)
+    for case in LOSS_CASES:
+        assert case.loss().model_type.__name__ == case.model_type  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("check", PROPERTIES, ids=lambda check: check.__name__)
@@ -50,9 +77,9 @@ def test_a_cached_loss_is_the_uncached(case: LossCase) -> None:
     assert case.uncached is not None
     for dtype, rtol in ((torch.float64, 1e-12 if CACHE_KEEPS_DOUBLE else 1e-6), (torch.float32, 1e-5)):
         columns, labels = columns_for(case, rows=7, dtype=dtype), labels_for(case, rows=7, dtype=dtype)
-        theirs = value_and_gradients(case.uncached(EchoModel()), columns, labels)
+        theirs = value_and_gradients(case.uncached(case.echo()), columns, labels)
         for mini_batch_size in (1, 2, 7, 100):
-            loss = case.make(EchoModel())
+            loss = case.loss()
             loss.mini_batch_size = mini_batch_size  # type: ignore[assignment]
             ours = value_and_gradients(loss, columns, labels)
             for one, other in zip(ours, theirs, strict=True):
@@ -92,7 +119,7 @@ def gradients_of(model: SentenceTransformer) -> list[Tensor]:
     return gradients
 
 
-@ids
+@of_sentences
 def test_inside_matryoshka(case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]) -> None:
     features = features_for(case, model, pairs)
     labels = labels_for(case, TEXT_ROWS, torch.float32)
@@ -118,7 +145,7 @@ def test_inside_matryoshka(case: LossCase, model: SentenceTransformer, pairs: li
         assert_close(one, other, rtol=0, atol=1e-4 * largest)
 
 
-@ids
+@of_sentences
 def test_inside_adaptive_layers(
     case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]
 ) -> None:
@@ -139,6 +166,24 @@ def test_inside_adaptive_layers(
     assert max(float(gradient.abs().max()) for gradient in gradients) > 0
 
 
+def given_texts(
+    case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]
+) -> tuple[nn.Module, Any]:
+    """A model of the case's type, and texts as its trainer would give them."""
+    if case.model_type == "SentenceTransformer":
+        return model, features_for(case, model, pairs)
+    numbers = range(case.columns * TEXT_ROWS)
+    texts = [sentence(number) for number in numbers]
+    columns = [texts[i * TEXT_ROWS : (i + 1) * TEXT_ROWS] for i in range(case.columns)]
+    echo = case.echo()
+    trained = model_for(case.model_type, getattr(echo, "num_labels", 1))
+    if case.model_type != "CrossEncoder":
+        return trained, [trained.preprocess(column) for column in columns]
+    if echo.in_lists:
+        return trained, [columns[0], [list(row) for row in zip(*columns[1:], strict=True)]]
+    return trained, columns
+
+
 # Of the cached losses, whose gradients are those of the uncached, two.
 TRAINED = [case for case in LOSS_CASES if not case.uncached or case.name in ("cached, negatives", "cached, teacher")]
 
@@ -147,14 +192,16 @@ TRAINED = [case for case in LOSS_CASES if not case.uncached or case.name in ("ca
 def test_a_few_steps_lower_the_loss(
     case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]
 ) -> None:
-    features = features_for(case, model, pairs)
-    labels = labels_for(case, TEXT_ROWS, torch.float32)
-    loss = case.make(model)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    trained, inputs = given_texts(case, model, pairs)
+    labels: Any = labels_for(case, TEXT_ROWS, torch.float32)
+    if case.model_type == "CrossEncoder" and labels is not None and labels.dim() == 2:
+        labels = list(labels)
+    loss = case.make(trained)
+    optimiser = torch.optim.AdamW(trained.parameters(), lr=2e-3)
     losses = []
     for _ in range(4):
         optimiser.zero_grad()
-        result = loss(copies(features), labels)
+        result = loss([dict(column) if isinstance(column, dict) else column for column in inputs], labels)
         result.backward()
         optimiser.step()
         losses.append(float(result.detach()))
@@ -293,6 +340,41 @@ class NamesALoss(Wrong):
         self.loss = 0.0
 
 
+class WrongInAllWays(Wrong):
+    """Of any model type."""
+
+    def forward(self, inputs: Any, labels: Any) -> Tensor:
+        return self.right(inputs, labels)  # type: ignore[no-any-return]
+
+
+class FlippedGradientOfTexts(WrongInAllWays):
+    def forward(self, inputs: Any, labels: Any) -> Tensor:
+        loss = super().forward(inputs, labels)
+        return 2 * loss.detach() - loss
+
+
+class CountedPaddingOfLists(WrongInAllWays):
+    def forward(self, inputs: Any, labels: Any) -> Tensor:
+        return super().forward(inputs, [row.nan_to_num(0.0) for row in labels])
+
+
+class ForgottenLastDocument(WrongInAllWays):
+    def forward(self, inputs: Any, labels: Any) -> Tensor:
+        return super().forward([inputs[0], [row[:-1] for row in inputs[1]]], [row[:-1] for row in labels])
+
+
+class ListsInOneList(WrongInAllWays):
+    """The documents of all queries against one another."""
+
+    def forward(self, inputs: Any, labels: Any) -> Tensor:
+        queries, lists = inputs
+        rows = len(queries)
+        return (
+            super().forward([queries[:1], [[document for row in lists for document in row]]], [torch.cat(labels)])
+            / rows
+        )
+
+
 def wrong(name: str, wrapper: type[Wrong]) -> LossCase:
     case = BY_NAME[name]
     return replace(case, name=wrapper.__name__, make=partial(wrapper, make=case.make), uncached=None)
@@ -319,6 +401,12 @@ WRONG_LOSSES: list[tuple[LossCase, set[str]]] = [
     (wrong("pairwise, no labels", HidesNaN), {"a_nan_stays_visible"}),
     (wrong("in-batch, pairs", BadConfig), {"config_is_json", "citation_names_the_paper"}),
     (wrong("pointwise, pairs", NamesALoss), {"keeps_the_model_and_no_loss"}),
+    (wrong("cross encoder, listwise, scores", FlippedGradientOfTexts), {"gradient_is_the_derivative"}),
+    (wrong("cross encoder, in-batch", FlippedGradientOfTexts), {"gradient_is_the_derivative"}),
+    (wrong("cross encoder, listwise, scores", CountedPaddingOfLists), {"padding_is_removed"}),
+    (wrong("cross encoder, pairwise, order of lists", CountedPaddingOfLists), {"padding_is_removed"}),
+    (wrong("cross encoder, pointwise, lists", ForgottenLastDocument), {"gradients_reach_every_column"}),
+    (wrong("cross encoder, listwise, scores", ListsInOneList), {"batch_is_the_mean_of_its_rows"}),
     (
         replace(
             BY_NAME["in-batch, negatives"],

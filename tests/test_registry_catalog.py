@@ -26,6 +26,7 @@ from sentence_transformers import util
 from sentence_transformers.base.data_collator import BaseDataCollator
 from sentence_transformers.base.trainer import BaseTrainer
 from sentence_transformers.cross_encoder.data_collator import CrossEncoderDataCollator
+from sentence_transformers.multi_vector_encoder import scoring
 from sentence_transformers.multi_vector_encoder.data_collator import MultiVectorEncoderDataCollator
 from torch import Tensor, nn
 
@@ -293,6 +294,7 @@ def names_for(entry: LossEntry, model: Any, dataset: Dataset) -> dict[str, Any]:
         **{name: getattr(package, name) for name in package.__all__},
         **{name: getattr(selective_st.losses, name) for name in selective_st.losses.__all__},
         **{name: getattr(util, name) for name in ("pairwise_cos_sim", "pairwise_dot_score", "dot_score")},
+        **vars(scoring),
         "SentenceTransformer": lambda name: model_types.bert_model(),  # in place of the guide, which is on the hub
         entry.name: entry.load(),
         "model": model,
@@ -303,8 +305,9 @@ def names_for(entry: LossEntry, model: Any, dataset: Dataset) -> dict[str, Any]:
 def build(entry: LossEntry, model: Any, dataset: Dataset, selective: Selective | None = None, **more: Any) -> nn.Module:
     """Run the catalog's code for a loss."""
     names = names_for(entry, model, dataset)
+    count_classes = 'len(label) if isinstance(label := dataset["label"][0], list) else max(dataset["label"]) + 1'
     for line in entry.setup:
-        exec(line.format(label="label"), names)
+        exec(line.replace(catalog.CLASSES, count_classes), names)
     arguments = dict(entry.arguments)
     if selective is not None:
         arguments |= dict(selective.arguments)
@@ -399,7 +402,7 @@ def _selective_rows() -> list[Any]:
 @pytest.mark.parametrize(("row", "name", "selective"), _selective_rows())
 def test_default_links_are_as_stated(row: Row, name: str, selective: Selective) -> None:
     entry = loss_entry(name, row.model_type)
-    model = model_of(entry)
+    model = model_of(entry, row)
     dataset = make_batch(row, name).dataset()
     loss: Any = build(entry, model, dataset, Selective(name, "", arguments=selective.arguments))
     stated = eval(selective.link, dict(vars(selective_st.links)))
@@ -743,7 +746,12 @@ def test_probability_losses_make_no_sense_of_other_labels(entry: LossEntry) -> N
         model = model_of(entry, row)
         with torch.no_grad():
             model[0].model.classifier.bias.fill_(30.0)  # as sure as can be
-        value = run(model, build(entry, model, batch.dataset(), selective), batch)
+        loss = build(entry, model, batch.dataset(), selective)
+        if entry.origin != UPSTREAM:
+            with pytest.raises(ValueError, match=r"\[0, 1\]"):
+                run(model, loss, batch)
+            return
+        value = run(model, loss, batch)
         assert value.item() < 0, "a right answer has a loss of 0 or more"
         return
     value, slope = attempt(entry, row, selective, batch)
@@ -907,7 +915,7 @@ def test_rows_of_a_loss_are_those_that_name_it() -> None:
         "SelectiveListwiseLoss" in {one.loss for one in row.selective} for row in rows_of("SelectiveListwiseLoss")
     )
     assert rows_of("SelectiveListwiseLoss")
-    assert rows_of("SelectiveListwiseLoss", "CrossEncoder") == []
+    assert rows_of("CachedSelectiveMultipleNegativesRankingLoss", "CrossEncoder") == []
 
 
 def test_selections_by_model_type_add_up() -> None:

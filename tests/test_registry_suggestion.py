@@ -27,6 +27,7 @@ from selective_st.registry import catalog
 from selective_st.registry.catalog import ModelType, Row, Selective, loss_entry, rows
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.suggestion import Suggestion, Suggestions, create_loss, suggest_losses
+from tests.model_types import model_for
 
 N = 24
 DIMENSION = 32  # of the embeddings of the tiny models
@@ -173,8 +174,7 @@ def test_build_agrees_with_the_code(row: Row, transformer_model: SentenceTransfo
 
 
 SELECTIVES = [
-    (row, selective) for row in rows() if row.model_type in ("SentenceTransformer", "SparseEncoder")
-    for selective in row.selective
+    (row, selective) for row in rows() if row.model_type != "CrossEncoder" for selective in row.selective
 ]  # fmt: skip
 
 
@@ -187,16 +187,16 @@ def test_every_selective_loss_is_built_as_written(
     suggestion = next(each for each in suggested(row) if each.loss == selective.loss)
     assert suggestion.selective
     assert suggestion.link == selective.link
-    # The tiny model stands for a sparse encoder: the link and the arguments are what is compared.
+    model = transformer_model if row.model_type == "SentenceTransformer" else model_for(row.model_type)
     bare = replace(suggestion, expression=bare_expression(suggestion))
-    built = bare.build(transformer_model)
-    executed = run("\n".join([*bare._imports(), f"loss = {bare.expression}"]), model=transformer_model)["loss"]
+    built = bare.build(model)
+    executed = run("\n".join([*bare._imports(), f"loss = {bare.expression}"]), model=model)["loss"]
     assert type(built) is type(executed) is loss_entry(selective.loss, row.model_type).load()
     assert built.get_config_dict() == executed.get_config_dict()
     assert built.link == executed.link == run_link(selective.link)
     if selective.is_default:
         options = {name: run_link(code) for name, code in selective.arguments}
-        assert type(built)(transformer_model, **options).link == built.link
+        assert type(built)(model, **options).link == built.link
         assert "link" not in dict(suggestion.arguments)
 
 
@@ -208,8 +208,9 @@ def bare_expression(suggestion: Suggestion) -> str:
 
 def run_link(code: str) -> Any:
     from sentence_transformers import util
+    from sentence_transformers.multi_vector_encoder import scoring
 
-    names = {**vars(links), **{name: getattr(util, name) for name in dir(util)}}
+    names = {**vars(links), **{name: getattr(util, name) for name in dir(util)}, **vars(scoring)}
     return run(f"value = {code}", **names)["value"]
 
 
@@ -285,7 +286,7 @@ class TestRanking:
 
     def test_scores_have_the_selective_losses_first(self) -> None:
         assert self.names("pair", "similarity") == [
-            "SelectivePointwiseLoss", "CoSENTLoss", "AnglELoss", "CosineSimilarityLoss",
+            "SelectivePointwiseLoss", "SelectiveListwiseLoss", "CoSENTLoss", "AnglELoss", "CosineSimilarityLoss",
         ]  # fmt: skip
         assert self.names("n-tuple", "scores")[:3] == [
             "SelectiveListwiseLoss", "SelectivePairwiseLoss", "SelectivePointwiseLoss",
@@ -309,8 +310,13 @@ class TestRanking:
         ]  # fmt: skip
 
     def test_recommended_ones_come_before_others(self) -> None:
-        assert self.names("list", "scores", "CrossEncoder")[0] == "LambdaLoss"
-        assert self.names("n-tuple", "scores", "MultiVectorEncoder")[0] == "MultiVectorDistillKLDivLoss"
+        assert self.names("list", "scores", "CrossEncoder")[:2] == ["SelectiveListwiseLoss", "LambdaLoss"]
+        names = self.names("n-tuple", "scores", "MultiVectorEncoder")
+        assert [name for name in names if not name.startswith("Selective")] == [
+            "MultiVectorDistillKLDivLoss",  # which is recommended
+            "MultiVectorMarginMSELoss",
+        ]
+        assert names[0] == "SelectiveListwiseLoss"
 
     def test_each_loss_once_with_a_line_of_why(self) -> None:
         for model_type in catalog.MODEL_TYPES:

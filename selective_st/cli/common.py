@@ -1,14 +1,45 @@
-"""What the commands share: errors, the console, numbers in options, and quiet libraries."""
+"""What the commands share: options, errors, the console, what they print and write, and quiet libraries."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+METRICS_FILE = "metrics.json"
+POSITIVE_FROM = 0.8
+
+FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
+
+FocusOption = Annotated[str, typer.Option(help=FOCUS_HELP)]
+ScoreRangeOption = Annotated[
+    Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
+    typer.Option(metavar="LOW,HIGH", help="Ends of the labels' scale, mapped to 0 and 1. For example 0,5."),
+]
+ColumnsOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        metavar="TEXT1,TEXT2,LABEL",
+        help="The columns to use: names, or numbers counted from 1. Default: the only choice, if there is one.",
+    ),
+]
+HeaderOption = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option(
+        "--header/--no-header", help="Whether a CSV has a header row. Default: if its first row holds no number."
+    ),
+]
+PositiveFromOption = Annotated[
+    float, typer.Option(help="From which label, after --score-range, a candidate of a text counts as positive.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")]
 
 
 class Errors:
@@ -91,6 +122,17 @@ def positive_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     return tuple(sorted({finite_number(option, "a learning rate", value, positive=True) for value in values}))
 
 
+def column_names(text: str | None) -> list[str] | None:
+    """The comma-separated names of `--columns`."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def check_positive_from(value: float) -> None:
+    """Raise unless `--positive-from` lies on the scale of the mapped labels."""
+    if not 0 < value <= 1:
+        raise ValueError(f"--positive-from must lie above 0, up to 1, the scale of the mapped labels; got {value:g}.")
+
+
 def floats(text: str | None) -> list[float] | None:
     """The comma-separated numbers of a text; an empty list if it does not hold just those."""
     if text is None:
@@ -125,3 +167,50 @@ def load_model(what: str, name: str, model_type: str) -> Any:
             f"{what} {name} could not be loaded as a {model_type} ({type(error).__name__}: {first_line}). Give its "
             "folder, or a name on the hub (with a connection)."
         ) from error
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that the numbers depend on."""
+    import sentence_transformers
+    import torch
+
+    from selective_st import __version__
+
+    return {
+        "selective_st": __version__,
+        "sentence_transformers": sentence_transformers.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def write_metrics(folder: Path, results: dict[str, Any]) -> None:
+    """Write the metrics file of an output folder.
+
+    Args:
+        folder: The folder.
+        results: Plain data without NaN, which JSON does not have.
+    """
+    text = json.dumps(results, indent=2, allow_nan=False)
+    (folder / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
+
+
+def print_notes(console: Console, notes: Iterable[str]) -> None:
+    """Print what was decided, a line each.
+
+    Args:
+        console: Where to.
+        notes: What was decided.
+    """
+    for note in notes:
+        console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
+
+
+def print_written(console: Console, what: str, path: object) -> None:
+    """Print where something was written.
+
+    Args:
+        console: Where to.
+        what: What it is, in a word.
+        path: Where it is.
+    """
+    console.print(f"{what:8} {path}", soft_wrap=True, markup=False, highlight=False)

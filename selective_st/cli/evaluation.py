@@ -16,24 +16,43 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from selective_st.cli.common import Errors, be_quiet, floats, load_model, make_console, two_numbers
+from selective_st.cli.common import (
+    FOCUS_HELP,
+    METRICS_FILE,
+    POSITIVE_FROM,
+    ColumnsOption,
+    Errors,
+    FocusOption,
+    HeaderOption,
+    OverwriteOption,
+    PositiveFromOption,
+    ScoreRangeOption,
+    be_quiet,
+    check_positive_from,
+    column_names,
+    floats,
+    load_model,
+    make_console,
+    print_notes,
+    print_written,
+    two_numbers,
+    versions,
+    write_metrics,
+)
 
 if TYPE_CHECKING:
     from selective_st.data import GradedPairs
-    from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold
+    from selective_st.evaluation import ScoreThreshold
     from selective_st.evaluation.comparison import Comparison
     from selective_st.focus import Focus
     from selective_st.report import Measured
 
-_METRICS_FILE = "metrics.json"
 _REPORT_FILE = "report.html"
 _PICTURES = (".png", ".svg", ".pdf")
 _SPLITS = {"data": ("test", "validation", "dev", "train"), "validation": ("validation", "dev", "eval")}
 _MOST_RESAMPLES = 300
 _FEWEST_RESAMPLES = 100
 _WORK = 3_000_000  # pairs in all resamples together
-
-_FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
 
 
 @dataclass(frozen=True)
@@ -68,24 +87,10 @@ def evaluate(
         Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
         typer.Option(help="Another model to compare with, such as the one before training."),
     ] = None,
-    focus: Annotated[str, typer.Option(help=_FOCUS_HELP)] = "high",
-    score_range: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="LOW,HIGH", help="Ends of the labels' scale, mapped to 0 and 1. For example 0,5."),
-    ] = None,
-    columns: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="TEXT1,TEXT2,LABEL",
-            help="The columns to use: names, or numbers counted from 1. Default: the only choice, if there is one.",
-        ),
-    ] = None,
-    header: Annotated[
-        Optional[bool],  # noqa: UP045
-        typer.Option(
-            "--header/--no-header", help="Whether a CSV has a header row. Default: if its first row holds no number."
-        ),
-    ] = None,
+    focus: FocusOption = "high",
+    score_range: ScoreRangeOption = None,
+    columns: ColumnsOption = None,
+    header: HeaderOption = None,
     validation_data: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -96,15 +101,12 @@ def evaluate(
     threshold_metric: Annotated[
         str, typer.Option(help="What the threshold maximises there: f1, f0.5 (precision counts more) or f2 (recall).")
     ] = "f1",
-    positive_from: Annotated[
-        float,
-        typer.Option(help="From which label, after --score-range, a candidate of a text counts as positive."),
-    ] = 0.8,
+    positive_from: PositiveFromOption = POSITIVE_FROM,
     output: Annotated[Path, typer.Option(help="Folder for the report, the metrics and the pictures.")] = Path(
         "evaluation"
     ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, for other programs.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Evaluate MODEL on the labelled pairs of DATA where it matters, and write a report that explains itself.
 
@@ -119,7 +121,7 @@ def evaluate(
                 against=against,
                 focus=focus,
                 score_range=two_numbers("--score-range", score_range),
-                columns=None if columns is None else [name.strip() for name in columns.split(",")],
+                columns=column_names(columns),
                 header=header,
                 validation_data=validation_data,
                 threshold_metric=threshold_metric,
@@ -133,7 +135,7 @@ def evaluate(
 def plot(
     focus: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help=f"{_FOCUS_HELP} Give it several times to compare. Default: high."),
+        typer.Option(help=f"{FOCUS_HELP} Give it several times to compare. Default: high."),
     ] = None,
     output: Annotated[Path, typer.Option(help=f"The picture to write: {', '.join(_PICTURES)}.")] = Path("links.png"),
     score_range: Annotated[str, typer.Option(metavar="LOW,HIGH", help="The scores to show.")] = "0,1",
@@ -167,7 +169,7 @@ def plot(
         with tempfile.TemporaryDirectory(prefix=f".{output.stem}.partial-", dir=output.parent) as folder:
             path = plot_links(links, Path(folder) / output.name, score_range=shown, targets=around)
             os.replace(path, output)
-        make_console().print(f"picture  {output}", soft_wrap=True, markup=False, highlight=False)
+        print_written(make_console(), "picture", output)
 
 
 def _need_pictures() -> None:
@@ -182,10 +184,7 @@ def _evaluate(job: _Job) -> None:
     from selective_st.output import check_output, new_folder
 
     check_output(job.output, overwrite=job.overwrite)
-    if not 0 < job.positive_from <= 1:
-        raise ValueError(
-            f"--positive-from must lie above 0, up to 1, the scale of the mapped labels; got {job.positive_from:g}."
-        )
+    check_positive_from(job.positive_from)
     be_quiet()
     # With --json, standard output holds the JSON and nothing else.
     console = Console(stderr=True) if job.as_json else make_console()
@@ -195,19 +194,17 @@ def _evaluate(job: _Job) -> None:
     focus = parse_focus(job.focus)
     pairs = _read(job, job.data, "data")
     validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")
-    evaluator = _evaluator(pairs, focus, "data")
-    _check_focus(evaluator, pairs, focus)
+    evaluator = focus.evaluator(pairs, "data")
+    focus.check_on(pairs, evaluator.metrics(evaluator.scores))
     by = pairs.grouping()
     groups = [group.rows for group in pairs.groups(by)] if by == "first" else []
-    for split in filter(None, (pairs, validation)):
-        for note in split.notes:
-            console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
+    notes = [note for split in filter(None, (pairs, validation)) for note in split.notes]
+    print_notes(console, notes)
 
     sources = dict(zip(_names(job), filter(None, (job.model, job.against)), strict=True))
     predicted: dict[str, Any] = {}
     thresholds: dict[str, ScoreThreshold] = {}
     reasons: dict[str, str] = {}
-    notes = [*pairs.notes, *(validation.notes if validation else [])]
     for name, source in sources.items():
         with console.status(f"Scoring the pairs with {escape(name)} ..."):
             loaded = _load(source)
@@ -254,10 +251,10 @@ def _evaluate(job: _Job) -> None:
         print(json.dumps(results, indent=2, allow_nan=False))
         return
     _print(console, comparison, measured)
-    console.print(f"report   {job.output / _REPORT_FILE}", soft_wrap=True, markup=False, highlight=False)
-    console.print(f"metrics  {job.output / _METRICS_FILE}", soft_wrap=True, markup=False, highlight=False)
+    print_written(console, "report", job.output / _REPORT_FILE)
+    print_written(console, "metrics", job.output / METRICS_FILE)
     if written:
-        console.print(f"pictures {', '.join(written)}", soft_wrap=True, markup=False, highlight=False)
+        print_written(console, "pictures", ", ".join(written))
     else:
         console.print('[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\\[plot]"')
 
@@ -273,30 +270,6 @@ def _read(job: _Job, source: str, role: str) -> GradedPairs:
     if available:
         pairs.notes.append(f"{source}: its split {split}")
     return pairs
-
-
-def _evaluator(pairs: GradedPairs, focus: Focus, name: str) -> ScoreRegionEvaluator:
-    from selective_st.evaluation import ScoreRegionEvaluator
-
-    return ScoreRegionEvaluator(
-        pairs.sentences1,
-        pairs.sentences2,
-        pairs.scores,
-        at_least=focus.at_least,
-        at_most=focus.at_most,
-        regions=focus.regions,
-        main_metric=focus.score_metric,
-        name=name,
-    )
-
-
-def _check_focus(evaluator: ScoreRegionEvaluator, pairs: GradedPairs, focus: Focus) -> None:
-    if math.isnan(evaluator.metrics(evaluator.scores)[focus.score_metric]):
-        raise ValueError(
-            f"{pairs.name} has no pair in the score region of the focus {focus.name!r}: {focus.score_metric} is not "
-            f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger file, a "
-            "--focus within these scores, or mend --score-range."
-        )
 
 
 def _names(job: _Job) -> list[str]:
@@ -332,7 +305,7 @@ def _threshold(
         # The threshold decides for the gold score that the main metric is about.
         side = focus.score_metric.split("_")
         gold = float(side[2]) if side[0] == "ap" else None
-        found = _evaluator(validation, focus, validation.name).choose_threshold(model, gold, job.threshold_metric)
+        found = focus.evaluator(validation, validation.name).choose_threshold(model, gold, job.threshold_metric)
         metric, value = str(found.metric).upper(), found.metric_value
         return found, (
             f"on {validation.name} ({found.pairs:,} pairs, {found.positives:,} of them to be found), where it gives "
@@ -367,10 +340,6 @@ def _measured(
     notes: list[str],
     comparison: Comparison,
 ) -> Measured:
-    import sentence_transformers
-    import torch
-
-    from selective_st import __version__
     from selective_st.report import Measured
 
     names = [name for name in focus.shown_metrics if name != "spearman"]
@@ -388,11 +357,7 @@ def _measured(
         sources=sources,
         threshold_notes=reasons,
         notes=notes,
-        versions={
-            "selective_st": __version__,
-            "sentence_transformers": sentence_transformers.__version__,
-            "torch": torch.__version__,
-        },
+        versions=versions(),
         command=shlex.join(["selective-st", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",
     )
 
@@ -428,7 +393,7 @@ def _write(
                 predicted_range=(min(every.min(), score_range[0]), max(every.max(), score_range[1])),
                 regions=focus.regions,
             )
-    (folder / _METRICS_FILE).write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_metrics(folder, results)
     (folder / _REPORT_FILE).write_text(html_report(comparison, measured, pictures), encoding="utf-8")
     return [path.name for path in pictures.values()]
 

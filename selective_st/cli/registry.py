@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from selective_st.cli.common import Errors, be_quiet, load_model, make_console
+from selective_st.cli.common import FOCUS_HELP, Errors, HeaderOption, be_quiet, load_model, make_console, print_notes
 from selective_st.registry.catalog import DEFAULT_MODEL, MODEL_TYPES, SECTION_TITLES, check_model_type, loss_entry, rows
 
 if TYPE_CHECKING:
@@ -38,12 +38,6 @@ _JSON_HELP = "Print JSON, for other programs."
 _Data = Annotated[str, typer.Argument(help=_DATA_HELP)]
 _ModelType = Annotated[str, typer.Option(help=_MODEL_TYPE_HELP)]
 _Json = Annotated[bool, typer.Option("--json", help=_JSON_HELP)]
-_Header = Annotated[
-    Optional[bool],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
-    typer.Option(
-        "--header/--no-header", help="Whether a CSV has a header row. Default: if its first row has no number."
-    ),
-]
 
 
 def formats(model_type: _ModelType = "SentenceTransformer", as_json: _Json = False) -> None:
@@ -68,10 +62,10 @@ def suggest(
     data: _Data,
     model_type: _ModelType = "SentenceTransformer",
     focus: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."),
+        Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
+        typer.Option(help=FOCUS_HELP),
     ] = None,
-    header: _Header = None,
+    header: HeaderOption = None,
     model: Annotated[str, typer.Option(help="The model that --script trains: a path or a hub name.")] = DEFAULT_MODEL,
     every: Annotated[bool, typer.Option("--all", help="Show every suitable loss.")] = False,
     script: Annotated[
@@ -115,7 +109,7 @@ def check(
         Optional[int],  # noqa: UP045
         typer.Option(min=1, help="Rows in a step, for the rate of false negatives in a batch. Default: 32."),
     ] = None,
-    header: _Header = None,
+    header: HeaderOption = None,
     as_json: _Json = False,
 ) -> None:
     """Check whether DATA is right for a loss, as it stands. Exit status 1 if there are errors."""
@@ -132,8 +126,7 @@ def check(
             print(json.dumps(report.as_dict() | {"notes": notes}, indent=2))
         else:
             console = make_console()
-            for note in notes:
-                console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
+            print_notes(console, notes)
             print_report(console, report)
         if report.errors:
             raise typer.Exit(1)
@@ -237,8 +230,7 @@ def _next_command(data: str, found: Suggestions, focus: str | None) -> str:
 
 def _print_suggestions(data: str, found: Suggestions, notes: list[str], focus: str | None, *, every: bool) -> None:
     console = make_console()
-    for note in notes:
-        console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
+    print_notes(console, notes)
     _print_format(console, found.format)
     if found:
         _print_losses(console, found, every=every)

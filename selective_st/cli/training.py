@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -13,7 +12,27 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from selective_st.cli.common import Errors, be_quiet, make_console, positive_numbers, two_numbers
+from selective_st.cli.common import (
+    METRICS_FILE,
+    POSITIVE_FROM,
+    ColumnsOption,
+    Errors,
+    FocusOption,
+    HeaderOption,
+    OverwriteOption,
+    PositiveFromOption,
+    ScoreRangeOption,
+    be_quiet,
+    check_positive_from,
+    column_names,
+    make_console,
+    positive_numbers,
+    print_notes,
+    print_written,
+    two_numbers,
+    versions,
+    write_metrics,
+)
 from selective_st.cli.registry import print_report
 
 if TYPE_CHECKING:
@@ -21,7 +40,6 @@ if TYPE_CHECKING:
     from selective_st.focus import Focus
     from selective_st.training import LossKind, Report, Settings, Task
 
-_METRICS_FILE = "metrics.json"
 _PICTURE_FILE = "error_by_score.png"
 _CARD_FILE = "README.md"
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
@@ -29,7 +47,6 @@ _MAXIMUM_SEEDS = 100
 
 _RANKING_HEADINGS = {"map": "MAP ↑", "mrr@10": "MRR@10 ↑", "ndcg@10": "nDCG@10 ↑"}
 _LIST_SIZE = 16
-_POSITIVE_FROM = 0.8
 _AUTO = "auto"
 
 _DATA_HELP = (
@@ -65,7 +82,7 @@ class _Job:
     learning_rates: tuple[float, ...] | None = None
     temperature: float | None = None
     list_size: int | None = None
-    positive_from: float = _POSITIVE_FROM
+    positive_from: float = POSITIVE_FROM
     check: bool = True
     overwrite: bool = False
 
@@ -76,29 +93,12 @@ def train(
         "selective-model"
     ),
     loss: Annotated[str, typer.Option(help=_LOSS_HELP)] = "pointwise",
-    focus: Annotated[
-        str,
-        typer.Option(help="Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."),
-    ] = "high",
-    score_range: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
-        typer.Option(metavar="LOW,HIGH", help="Ends of the labels' scale, mapped to 0 and 1. For example 0,5."),
-    ] = None,
-    columns: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="TEXT1,TEXT2,LABEL",
-            help="The columns to use: names, or numbers counted from 1. Default: the only choice, if there is one.",
-        ),
-    ] = None,
-    header: Annotated[
-        Optional[bool],  # noqa: UP045
-        typer.Option(
-            "--header/--no-header", help="Whether a CSV has a header row. Default: if its first row holds no number."
-        ),
-    ] = None,
+    focus: FocusOption = "high",
+    score_range: ScoreRangeOption = None,
+    columns: ColumnsOption = None,
+    header: HeaderOption = None,
     eval_data: Annotated[
-        Optional[str],  # noqa: UP045
+        Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
         typer.Option(help="Pairs that choose learning rates and seeds. Default: 10 % of DATA, set aside."),
     ] = None,
     test_data: Annotated[
@@ -145,13 +145,11 @@ def train(
             min=2, help=f"Most candidates in a list (listwise), triplets of a text (pairwise). Default: {_LIST_SIZE}."
         ),
     ] = None,
-    positive_from: Annotated[
-        float, typer.Option(help="From which label, after --score-range, a candidate counts as positive.")
-    ] = _POSITIVE_FROM,
+    positive_from: PositiveFromOption = POSITIVE_FROM,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Look for what is wrong with the data before training.")
     ] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")] = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Train an embedding model on labelled sentence pairs, so that the scores that matter come out right.
 
@@ -168,7 +166,7 @@ def train(
                 loss=loss,
                 focus=focus,
                 score_range=two_numbers("--score-range", score_range),
-                columns=None if columns is None else [name.strip() for name in columns.split(",")],
+                columns=column_names(columns),
                 header=header,
                 eval_data=eval_data,
                 test_data=test_data,
@@ -290,8 +288,7 @@ def _train(job: _Job) -> None:
             notes.append(
                 f"batch size {largest}: there are only {examples.distinct_anchors:,} different texts to put in a batch"
             )
-    for note in notes:
-        console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
+    print_notes(console, notes)
     if job.check:
         _check_examples(console, task, kind, settings)
     runs = count_runs(settings)
@@ -317,10 +314,10 @@ def _train(job: _Job) -> None:
             report = train_and_compare(task, settings, folder, progress.on_run, progress.on_step)
         _write_results(folder, report, focus, settings, job)
     _print_results(console, report, focus, settings, len(test_split))
-    console.print(f"model    {job.output}", soft_wrap=True, markup=False, highlight=False)
-    for label, name in (("card", _CARD_FILE), ("metrics", _METRICS_FILE), ("picture", _PICTURE_FILE)):
+    print_written(console, "model", job.output)
+    for label, name in (("card", _CARD_FILE), ("metrics", METRICS_FILE), ("picture", _PICTURE_FILE)):
         if (job.output / name).exists():
-            console.print(f"{label:8} {job.output / name}", soft_wrap=True, markup=False, highlight=False)
+            print_written(console, label, job.output / name)
     if not (job.output / _PICTURE_FILE).exists():
         console.print(r'[yellow]Note:[/] no picture, as matplotlib is missing: pip install "selective-st\[plot]"')
 
@@ -357,10 +354,7 @@ def _check_options(job: _Job, kind: LossKind) -> None:
         finite_number("train", "--temperature", job.temperature, positive=True)
     if job.list_size is not None and not kind.takes_list_size:
         raise ValueError(f"--list-size means nothing for --loss {kind.name}; leave it out, or choose listwise.")
-    if not 0 < job.positive_from <= 1:
-        raise ValueError(
-            f"--positive-from must lie above 0, up to 1, the scale of the mapped labels; got {job.positive_from:g}."
-        )
+    check_positive_from(job.positive_from)
 
 
 def _read_splits(job: _Job, kind: LossKind | None) -> tuple[LossKind, GradedPairs, GradedPairs, GradedPairs, By | None]:
@@ -446,11 +440,6 @@ class _Progress:
 
 
 def _write_results(folder: Path, report: Report, focus: Focus, settings: Settings, job: _Job) -> None:
-    import sentence_transformers
-    import torch
-
-    from selective_st import __version__
-
     results = {
         "loss": report.selective,
         "focus": focus.name,
@@ -458,14 +447,10 @@ def _write_results(folder: Path, report: Report, focus: Focus, settings: Setting
         "main_metric": focus.main_metric,
         "data": {"train": job.data, "eval": job.eval_data, "test": job.test_data, "score_range": job.score_range},
         "settings": asdict(settings),
-        "versions": {
-            "selective_st": __version__,
-            "sentence_transformers": sentence_transformers.__version__,
-            "torch": torch.__version__,
-        },
+        "versions": versions(),
         **report.as_dict(),
     }
-    (folder / _METRICS_FILE).write_text(json.dumps(results, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_metrics(folder, results)
     try:
         from selective_st.plotting import plot_error_by_score_bin
     except ImportError:  # matplotlib is an optional extra

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from selective_st._validation import instance_of, list_of, whole_number
 from selective_st.evaluation._checks import Floats, checked_pair
 from selective_st.evaluation.metrics import error_by_score_bin, question_metrics, ranking_metrics, region_metrics
 from selective_st.evaluation.thresholds import ScoreThreshold
@@ -61,6 +62,7 @@ def metric_meaning(name: str) -> MetricMeaning:
         >>> metric_meaning("ap_ge_0.95").better
         'higher'
     """
+    instance_of("metric_meaning", "name", name, str, 'Write for example "spearman".')
     cutoff = name.partition("@")[2]
     kind, *rest = name.split("_")
     sign = {"ge": "≥", "le": "≤"}.get(rest[0], "") if len(rest) == 2 else ""
@@ -295,9 +297,25 @@ def compare(
     Raises:
         ValueError: If there are no models or more than two, or the scores differ in length or are not finite.
     """
+    owner, mend = "compare", 'Give the scores by the name of the model: {"base": scores}.'
+    instance_of(owner, "predicted", predicted, Mapping, mend)
     if not 1 <= len(predicted) <= 2:
-        raise ValueError(f"compare: predicted must hold one or two models, got {len(predicted)}.")
-    thresholds = thresholds or {}
+        raise ValueError(f"{owner}: predicted must hold one or two models, got {len(predicted)}. {mend}")
+    mend = 'Give them by the name of the model: {"base": choose_threshold(...)}.'
+    thresholds = instance_of(owner, "thresholds", thresholds or {}, Mapping, mend)
+    for name, threshold in thresholds.items():
+        instance_of(owner, "thresholds", threshold, ScoreThreshold, mend)
+        if name not in predicted:
+            raise ValueError(f"{owner}: thresholds has {name!r}, which is none of the models {', '.join(predicted)}.")
+    whole_number(owner, "resamples", resamples, least=1)
+    whole_number(owner, "seed", seed)
+    if clusters is not None:
+        clusters = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
+        if len(clusters) != len(gold):
+            raise ValueError(
+                f"{owner}: clusters must have the length of gold, got {len(clusters)} and {len(gold)}. Give the "
+                "cluster of each pair, such as its first text."
+            )
     settings: dict[str, Any] = {"at_least": at_least, "at_most": at_most, "regions": regions}
     models = []
     measures: list[Callable[[Any, Any], dict[str, float]]] = []

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
 
-from selective_st._validation import finite_number
-from selective_st.evaluation._checks import Floats, checked_scores
+from selective_st._validation import finite_number, instance_of, list_of, whole_number
+from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
 from selective_st.evaluation.metrics import checked_cutoffs, list_metrics, ranking_metrics, region_metrics
 from selective_st.evaluation.scoring import predict_scores
 from selective_st.evaluation.thresholds import (
     ScoreThreshold,
     Side,
+    check_threshold_metric,
     choose_threshold,
     decision_metrics,
     remember_threshold,
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
 _NO_BETTER_END = ("bias", "count", "questions", "lists", "threshold", "spread", "q5", "q25", "q50", "q75", "q95")
 
 
-def _check_main_metric(owner: str, main_metric: str, names: Sequence[str]) -> None:
-    allowed = [name for name in names if name.split("_")[0] not in _NO_BETTER_END]
-    if main_metric not in allowed:
-        raise ValueError(f"{owner}: main_metric must be one of {', '.join(allowed)}, got {main_metric!r}.")
-
-
 def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
     """Append a row to a CSV file; its header is written with the first row."""
     os.makedirs(folder, exist_ok=True)
@@ -49,7 +44,99 @@ def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
         writer.writerow(row.values())
 
 
-class ScoreRegionEvaluator(BaseEvaluator):
+class _ScoreEvaluator(BaseEvaluator):
+    """An evaluator that asks a model for scores, and reports their metrics.
+
+    Args:
+        kind: What its CSV file is called after.
+        name: A name for the data set, put before each metric's name.
+        batch_size: The batch size of encoding or predicting.
+        show_progress_bar: Whether that shows a progress bar.
+        write_csv: Whether to append the metrics to a CSV file where the trainer gives an output path.
+    """
+
+    def __init__(self, kind: str, name: str, batch_size: int, show_progress_bar: bool, write_csv: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
+        owner = type(self).__name__
+        instance_of(owner, "name", name, str, 'Write the name of the data: name="dev".')
+        whole_number(owner, "batch_size", batch_size, least=1)
+        self.name = name
+        self.batch_size = batch_size
+        self.show_progress_bar = show_progress_bar
+        self.write_csv = write_csv
+        self.csv_file = f"{kind}_evaluation{'_' + name if name else ''}_results.csv"
+
+    def metrics(self, predicted: Any) -> dict[str, float]:
+        """The metrics of scores that someone predicted."""
+        raise NotImplementedError
+
+    def predict(self, model: PairModel) -> Any:
+        """The model's scores."""
+        raise NotImplementedError
+
+    def _set_main_metric(self, main_metric: str, gold: Any) -> None:
+        """Set the metric that selects the best checkpoint, once `metrics` has what it needs."""
+        # What the metrics will be called, without a model: compare the gold scores with themselves.
+        self.metric_names = list(self.metrics(gold))
+        allowed = [name for name in self.metric_names if name.split("_")[0] not in _NO_BETTER_END]
+        if main_metric not in allowed:
+            raise ValueError(
+                f"{type(self).__name__}: main_metric must be one of {', '.join(allowed)}, got {main_metric!r}."
+            )
+        self.primary_metric = f"{self.name}_{main_metric}" if self.name else main_metric
+        self.greater_is_better = not main_metric.startswith("rmse")
+
+    def _adapt_to(self, model: PairModel) -> None:
+        """Set what the metrics need to know of the model."""
+
+    def __call__(  # type: ignore[override]  # narrower, as in the evaluators of Sentence Transformers
+        self, model: PairModel, output_path: str | None = None, epoch: int = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Evaluate the model; called by the trainer.
+
+        Args:
+            model: The model to evaluate.
+            output_path: Where to append the CSV file, if anywhere.
+            epoch: The epoch, for the CSV file.
+            steps: The step, for the CSV file.
+
+        Returns:
+            The metrics, each name preceded by `name`.
+        """
+        return self.report(model, self.predict(model), output_path, epoch, steps)
+
+    def report(
+        self,
+        model: PairModel,
+        predicted: Any,
+        output_path: str | None = None,
+        epoch: int = -1,
+        steps: int = -1,
+    ) -> dict[str, float]:
+        """Report scores that the model has already predicted: to the CSV file, and to the model's card.
+
+        Args:
+            model: The model that predicted them.
+            predicted: What `predict` gave.
+            output_path: Where to append the CSV file, if anywhere.
+            epoch: The epoch, for the CSV file.
+            steps: The step, for the CSV file.
+
+        Returns:
+            The metrics, each name preceded by `name`.
+        """
+        self._adapt_to(model)
+        metrics = self.metrics(predicted)
+        if output_path is not None and self.write_csv:
+            _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
+        # A card with a line for each bin would hide the rest.
+        shown = {name: value for name, value in metrics.items() if "_bin_" not in name}
+        self.store_metrics_in_model_card_data(model, self.prefix_name_to_metrics(shown, self.name), epoch, steps)
+        named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
+        return named
+
+
+class ScoreRegionEvaluator(_ScoreEvaluator):
     """Evaluate a model on graded sentence pairs, by the score regions that matter.
 
     Works like `EmbeddingSimilarityEvaluator`: pass it to a trainer, or call it with a model. The model's own similarity
@@ -114,24 +201,29 @@ class ScoreRegionEvaluator(BaseEvaluator):
         threshold_metric: str = "f1",
         threshold_gold: float | None = None,
     ) -> None:
-        for argument, texts in (("sentences1", sentences1), ("sentences2", sentences2)):
-            if isinstance(texts, str):
-                raise TypeError(
-                    f"ScoreRegionEvaluator: {argument} must be a list of texts, got one text: {texts!r:.60}."
-                )
-        super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
-        if not len(sentences1) == len(sentences2) == len(scores):
-            raise ValueError(
-                "ScoreRegionEvaluator: sentences1, sentences2 and scores must have the same length, got "
-                f"{len(sentences1)}, {len(sentences2)} and {len(scores)}."
-            )
-        self.sentences1, self.sentences2 = list(sentences1), list(sentences2)
+        owner = "ScoreRegionEvaluator"
+        self.sentences1 = checked_texts(owner, "sentences1", sentences1)
+        self.sentences2 = checked_texts(owner, "sentences2", sentences2)
         self.scores = checked_scores("scores", scores)
-        self.at_least, self.at_most, self.regions = tuple(at_least), tuple(at_most), tuple(regions)
-        self.groups, self.positive_from = [list(rows) for rows in groups], positive_from
+        super().__init__("score_region", name, batch_size, show_progress_bar, write_csv)
+        if not len(self.sentences1) == len(self.sentences2) == len(self.scores):
+            raise ValueError(
+                f"{owner}: sentences1, sentences2 and scores must have the same length, got {len(self.sentences1)}, "
+                f"{len(self.sentences2)} and {len(self.scores)}. Give both texts and the gold score of each pair."
+            )
+        self.at_least = checked_thresholds(owner, "at_least", at_least)
+        self.at_most = checked_thresholds(owner, "at_most", at_most)
+        self.regions = checked_regions(owner, regions)
+        example = "[[0, 1], [2, 3]]"
+        found = list_of(owner, "groups", groups, "lists of rows", example)
+        self.groups = [list_of(owner, "groups", rows, "rows, one for each question", example) for rows in found]
+        self.positive_from = finite_number(owner, "positive_from", positive_from)
         self.bins, self.bin_range = bins, bin_range
         if threshold is not None and threshold_from is not None:
             raise ValueError("ScoreRegionEvaluator: give either threshold or threshold_from, not both.")
+        mend = "Write threshold_from=ScoreRegionEvaluator(...), of a validation split."
+        instance_of(owner, "threshold_from", threshold_from, (ScoreRegionEvaluator, type(None)), mend)
+        check_threshold_metric(owner, "threshold_metric", threshold_metric)
         self.threshold_from, self.threshold_metric = threshold_from, threshold_metric
         self._sought = threshold if isinstance(threshold, ScoreThreshold) else self._decision(threshold_gold)
         if (threshold is not None or threshold_from is not None) and self._sought is None:
@@ -144,22 +236,13 @@ class ScoreRegionEvaluator(BaseEvaluator):
         elif threshold is not None and self._sought is not None:
             value = finite_number("ScoreRegionEvaluator", "threshold", threshold)
             self.threshold = ScoreThreshold(value, self._sought.gold, self._sought.side)
-        self.batch_size = batch_size
-        self.name = name
-        self.show_progress_bar = show_progress_bar
-        self.write_csv = write_csv
-        self.csv_file = f"score_region_evaluation{'_' + name if name else ''}_results.csv"
-        # What the metrics will be called, without a model: compare the gold scores with themselves.
         if main_metric is None:
             main_metric = "spearman"
             if self.at_least:
                 main_metric = f"ap_ge_{max(self.at_least):g}"
             elif self.at_most:
                 main_metric = f"ap_le_{min(self.at_most):g}"
-        self.metric_names = list(self.metrics(self.scores))
-        _check_main_metric("ScoreRegionEvaluator", main_metric, self.metric_names)
-        self.primary_metric = f"{name}_{main_metric}" if name else main_metric
-        self.greater_is_better = not main_metric.startswith("rmse")
+        self._set_main_metric(main_metric, self.scores)
 
     def _decision(self, gold: float | None) -> ScoreThreshold | None:
         """Which gold scores a threshold decides for, as a threshold whose value says nothing."""
@@ -238,52 +321,9 @@ class ScoreRegionEvaluator(BaseEvaluator):
         predicted: Any = self.predict(model)
         return choose_threshold(gold, predicted, metric=metric, chosen_on=self.name, **limit)
 
-    def __call__(  # type: ignore[override]  # narrower, as in the evaluators of Sentence Transformers
-        self, model: PairModel, output_path: str | None = None, epoch: int = -1, steps: int = -1
-    ) -> dict[str, float]:
-        """Evaluate the model; called by the trainer.
-
-        Args:
-            model: The model to evaluate.
-            output_path: Where to append the CSV file, if anywhere.
-            epoch: The epoch, for the CSV file.
-            steps: The step, for the CSV file.
-
-        Returns:
-            The metrics, each name preceded by `name`.
-        """
-        return self.report(model, self.predict(model), output_path, epoch, steps)
-
-    def report(
-        self,
-        model: PairModel,
-        predicted: Floats,
-        output_path: str | None = None,
-        epoch: int = -1,
-        steps: int = -1,
-    ) -> dict[str, float]:
-        """Report scores that the model has already predicted: to the CSV file, and to the model's card.
-
-        Args:
-            model: The model that predicted them.
-            predicted: One score for each pair, from `predict`.
-            output_path: Where to append the CSV file, if anywhere.
-            epoch: The epoch, for the CSV file.
-            steps: The step, for the CSV file.
-
-        Returns:
-            The metrics, each name preceded by `name`.
-        """
+    def _adapt_to(self, model: PairModel) -> None:
         if self.threshold_from is not None and self._sought is not None:
             self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric)
-        metrics = self.metrics(predicted)
-        if output_path is not None and self.write_csv:
-            _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
-        named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
-        # A card with a line for each bin would hide the rest.
-        shown = {name: value for name, value in named.items() if "_bin_" not in name}
-        self.store_metrics_in_model_card_data(model, shown, epoch, steps)
-        return named
 
     @property
     def description(self) -> str:
@@ -329,12 +369,14 @@ def store_threshold(
         >>> load_threshold("model") == threshold                                                  # doctest: +SKIP
         True
     """
+    mend = "Write ScoreRegionEvaluator(sentences1, sentences2, scores)."
+    instance_of("store_threshold", "validation", validation, ScoreRegionEvaluator, mend)
     threshold = validation.choose_threshold(model, gold, metric)
     remember_threshold(model, threshold)
     return threshold
 
 
-class ScoreListEvaluator(BaseEvaluator):
+class ScoreListEvaluator(_ScoreEvaluator):
     """Evaluate a model on questions with candidates: how it ranks them, and how right the best ones' scores are.
 
     Works like `CrossEncoderRerankingEvaluator` and `RerankingEvaluator`, and takes their samples: pass it to a trainer,
@@ -381,12 +423,16 @@ class ScoreListEvaluator(BaseEvaluator):
         show_progress_bar: bool = False,
         write_csv: bool = True,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
-        if isinstance(samples, Mapping):
-            samples = list(samples.values())
+        super().__init__("score_list", name, batch_size, show_progress_bar, write_csv)
+        example = '[{"query": "a pet", "positive": "a cat", "negative": ["a car"]}]'
+        values = samples.values() if isinstance(samples, Mapping) else samples
+        samples = list_of("ScoreListEvaluator", "samples", values, "dicts", example)
+        instance_of(
+            "ScoreListEvaluator", "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out."
+        )
         if not len(samples):
             raise ValueError("ScoreListEvaluator: samples must hold at least one query, got none.")
-        self.at_k = checked_cutoffs("ScoreListEvaluator", [at_k] if isinstance(at_k, int) else at_k)
+        self.at_k = checked_cutoffs("ScoreListEvaluator", at_k)
         self.positive_from = finite_number("ScoreListEvaluator", "positive_from", positive_from)
         self.queries: list[str] = []
         self.documents: list[list[str]] = []
@@ -398,18 +444,7 @@ class ScoreListEvaluator(BaseEvaluator):
             self.labels.append(labels)
         graded = any(not np.isin(labels, (0.0, 1.0)).all() for labels in self.labels)
         self.top_error = graded if top_error is None else top_error
-        self.name = name
-        self.batch_size = batch_size
-        self.show_progress_bar = show_progress_bar
-        self.write_csv = write_csv
-        self.csv_file = f"score_list_evaluation{'_' + name if name else ''}_results.csv"
-        if main_metric is None:
-            main_metric = f"ndcg@{self.at_k[-1]}"
-        # What the metrics will be called, without a model: compare the labels with themselves.
-        self.metric_names = list(self.metrics(self.labels))
-        _check_main_metric("ScoreListEvaluator", main_metric, self.metric_names)
-        self.primary_metric = f"{name}_{main_metric}" if name else main_metric
-        self.greater_is_better = not main_metric.startswith("rmse")
+        self._set_main_metric(f"ndcg@{self.at_k[-1]}" if main_metric is None else main_metric, self.labels)
 
     def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -446,27 +481,6 @@ class ScoreListEvaluator(BaseEvaluator):
         )
         return np.split(scores, np.cumsum(sizes)[:-1])
 
-    def __call__(  # type: ignore[override]  # narrower, as in the evaluators of Sentence Transformers
-        self, model: PairModel, output_path: str | None = None, epoch: int = -1, steps: int = -1
-    ) -> dict[str, float]:
-        """Evaluate the model; called by the trainer.
-
-        Args:
-            model: The model to evaluate.
-            output_path: Where to append the CSV file, if anywhere.
-            epoch: The epoch, for the CSV file.
-            steps: The step, for the CSV file.
-
-        Returns:
-            The metrics, each name preceded by `name`.
-        """
-        metrics = self.metrics(self.predict(model))
-        if output_path is not None and self.write_csv:
-            _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
-        named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
-        self.store_metrics_in_model_card_data(model, named, epoch, steps)
-        return named
-
     @property
     def description(self) -> str:
         """What the model card calls this evaluation."""
@@ -478,7 +492,8 @@ class ScoreListEvaluator(BaseEvaluator):
 
 
 def _texts(row: int, key: str, value: Any) -> list[str]:
-    texts = [value] if isinstance(value, str) else list(value)
+    where = f"{key!r} of sample {row}"
+    texts = [value] if isinstance(value, str) else list_of("ScoreListEvaluator", where, value, "texts", '["a cat"]')
     if not all(isinstance(text, str) for text in texts):
         raise ValueError(f"ScoreListEvaluator: {key!r} of sample {row} must hold texts, got {texts!r:.80}.")
     return texts
@@ -486,7 +501,8 @@ def _texts(row: int, key: str, value: Any) -> list[str]:
 
 def _read_sample(row: int, sample: Mapping[str, Any]) -> tuple[str, list[str], Floats]:
     """The query of a sample, its candidates, and their labels."""
-    keys = set(sample)
+    mend = 'Write {"query": "a pet", "positive": "a cat", "negative": ["a car"]}.'
+    keys = set(instance_of("ScoreListEvaluator", f"sample {row}", sample, Mapping, mend))
     if "query" not in keys or not (
         {"positive", "negative"} <= keys or {"positive", "documents"} <= keys or {"documents", "labels"} <= keys
     ):
@@ -494,6 +510,7 @@ def _read_sample(row: int, sample: Mapping[str, Any]) -> tuple[str, list[str], F
             "ScoreListEvaluator: a sample needs the key 'query' and either 'positive' and 'negative', 'positive' and "
             f"'documents', or 'documents' and 'labels'; sample {row} has {', '.join(map(repr, sample))}."
         )
+    checked_texts("ScoreListEvaluator", f"'query' of sample {row}", [sample["query"]])
     if "labels" in keys:
         documents = _texts(row, "documents", sample["documents"])
         labels = checked_scores(f"ScoreListEvaluator: 'labels' of sample {row}", sample["labels"])

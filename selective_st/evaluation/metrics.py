@@ -15,8 +15,15 @@ import numpy.typing as npt
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score, ndcg_score
 
-from selective_st._validation import finite_number, score_interval
-from selective_st.evaluation._checks import TIE, Floats, checked_pair, checked_scores
+from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
+from selective_st.evaluation._checks import (
+    TIE,
+    Floats,
+    checked_pair,
+    checked_regions,
+    checked_scores,
+    checked_thresholds,
+)
 from selective_st.evaluation.thresholds import ScoreThreshold, decision_metrics
 
 RANKING_METRICS = ("map", "mrr@10", "ndcg@10")
@@ -66,11 +73,14 @@ def region_metrics(
     Raises:
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity.
     """
-    for name, limits in (("at_least", at_least), ("at_most", at_most)):
-        if isinstance(limits, (int, float)):
-            raise TypeError(f"region_metrics: {name} must be a list of thresholds, got {limits!r}; use [{limits!r}].")
-    for low, high in regions:
-        score_interval("region_metrics", low, high, names=("a region's low end", "its high end"))
+    owner = "region_metrics"
+    at_least = checked_thresholds(owner, "at_least", at_least)
+    at_most = checked_thresholds(owner, "at_most", at_most)
+    regions = checked_regions(owner, regions)
+    whole_number(owner, "bins", bins)
+    thresholds = list_of(owner, "thresholds", thresholds, "ScoreThreshold", "[choose_threshold(...)]")
+    for threshold in thresholds:
+        instance_of(owner, "thresholds", threshold, ScoreThreshold, "Write thresholds=[choose_threshold(...)].")
     gold_scores, scores = checked_pair(gold, predicted)
     error = scores - gold_scores
     metrics = {
@@ -225,8 +235,14 @@ def mean_ndcg(label: Floats, score: Floats, cutoff: int) -> float:
 def _questions(groups: Sequence[Sequence[int]], gold: Floats, positive_from: float) -> list[npt.NDArray[np.intp]]:
     """The rows of each question that has a positive and another candidate."""
     questions = []
-    for group in groups:
-        rows = np.asarray(group, dtype=np.intp)
+    for group in list_of("ranking_metrics", "groups", groups, "lists of rows", "[[0, 1], [2, 3]]"):
+        rows = np.asarray(list_of("ranking_metrics", "groups", group, "rows, one for each question", "[[0, 1]]"))
+        if rows.size and (rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer)):
+            raise ValueError(
+                f"groups must hold for each question the numbers of its rows, got {group!r:.60}. Write for example "
+                "groups=[[0, 1], [2, 3]]."
+            )
+        rows = rows.astype(np.intp)
         if rows.size and not (rows.min() >= 0 and rows.max() < len(gold)):
             raise ValueError(f"groups must hold rows from 0 to {len(gold) - 1}, got {rows.min()} to {rows.max()}.")
         relevant = gold[rows] >= positive_from - TIE
@@ -239,7 +255,7 @@ def list_metrics(
     labels: Sequence[Sequence[float]],
     scores: Sequence[Sequence[float]],
     *,
-    at_k: Sequence[int] = (10,),
+    at_k: int | Sequence[int] = (10,),
     positive_from: float = 0.8,
     top_error: bool | None = None,
 ) -> dict[str, float]:
@@ -252,7 +268,7 @@ def list_metrics(
     Args:
         labels: For each list the gold labels of its candidates. nDCG takes them as gains (0 where negative).
         scores: For each list the predicted scores, as many.
-        at_k: Cutoffs.
+        at_k: The cutoff, or several.
         positive_from: From which label a candidate counts as positive.
         top_error: Whether to compare the predicted scores with the labels, which must be on one scale for it. Default:
             where the labels are graded, that is some are neither 0 nor 1.
@@ -272,6 +288,9 @@ def list_metrics(
         >>> metrics["mrr@1"], metrics["recall@1"], metrics["map"], round(metrics["bias_top@1"], 3)
         (0.5, 0.5, 0.75, -0.15)
     """
+    instance_of("list_metrics", "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
+    labels = list_of("list_metrics", "labels", labels, "lists of labels", "[[1, 0]]")
+    scores = list_of("list_metrics", "scores", scores, "lists of scores", "[[0.7, 0.2]]")
     if len(labels) != len(scores) or not len(labels):
         raise ValueError(
             f"list_metrics: labels and scores must hold as many lists, at least one; got {len(labels)} and "
@@ -315,12 +334,12 @@ def list_metrics(
     return metrics
 
 
-def checked_cutoffs(owner: str, at_k: Sequence[int]) -> tuple[int, ...]:
+def checked_cutoffs(owner: str, at_k: int | Sequence[int]) -> tuple[int, ...]:
     """The cutoffs, each once, in order.
 
     Args:
         owner: The class or function whose argument it is, for the message.
-        at_k: The cutoffs.
+        at_k: The cutoff, or several.
 
     Returns:
         The cutoffs.
@@ -328,11 +347,11 @@ def checked_cutoffs(owner: str, at_k: Sequence[int]) -> tuple[int, ...]:
     Raises:
         ValueError: If there is none, or one is no whole number from 1.
     """
-    cutoffs = sorted(set(at_k))
+    cutoffs = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]")
     wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
     if wrong or not cutoffs:
         raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
-    return tuple(int(k) for k in cutoffs)
+    return tuple(sorted({int(k) for k in cutoffs}))
 
 
 def error_by_score_bin(
@@ -353,9 +372,8 @@ def error_by_score_bin(
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity, or `bins` < 1.
     """
     gold_scores, scores = checked_pair(gold, predicted)
-    if bins < 1:
-        raise ValueError(f"error_by_score_bin: bins must be at least 1, got {bins}.")
-    edges = np.linspace(*score_interval("error_by_score_bin", *score_range), bins + 1)
+    whole_number("error_by_score_bin", "bins", bins, least=1)
+    edges = np.linspace(*interval_of("error_by_score_bin", "score_range", score_range), bins + 1)
     rows = []
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         below = gold_scores <= high + TIE if i == bins - 1 else gold_scores < high - TIE

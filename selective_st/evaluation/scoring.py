@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from selective_st.evaluation._checks import Floats
+from selective_st._validation import whole_number
+from selective_st.evaluation._checks import Floats, checked_texts
 
 _PAIRS_AT_ONCE = 4096  # so that the embeddings of long lists are not all repeated at once
 
@@ -38,8 +39,23 @@ def predict_scores(
         One score for each pair.
 
     Raises:
-        ValueError: If the model is a cross encoder with several scores for a pair.
+        TypeError: If an argument is of another kind.
+        ValueError: If the model is a cross encoder with several scores for a pair, there are no texts, or the lists
+            differ in length.
     """
+    owner = "predict_scores"
+    if isinstance(model, (str, bytes)) or not any(hasattr(model, name) for name in ("predict", "encode")):
+        raise TypeError(
+            f"{owner}: model must be a SentenceTransformer, SparseEncoder or CrossEncoder, got {model!r:.60} of type "
+            f'{type(model).__name__}. Load it: SentenceTransformer("...").'
+        )
+    first, second = checked_texts(owner, "first", first), checked_texts(owner, "second", second)
+    if len(first) != len(second) or not first:
+        raise ValueError(
+            f"{owner}: first and second must hold as many texts, at least one, got {len(first)} and {len(second)}. "
+            "Give both texts of each pair."
+        )
+    whole_number(owner, "batch_size", batch_size, least=1)
     settings: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": show_progress_bar}
     if hasattr(model, "predict"):
         scores = np.asarray(model.predict(list(zip(first, second, strict=True)), **settings), dtype=np.float64)

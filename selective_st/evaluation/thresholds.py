@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers.util import load_file_path
 from sklearn.metrics import precision_recall_curve
+from torch import nn
 
-from selective_st._validation import finite_number
+from selective_st._validation import finite_number, instance_of
 from selective_st.evaluation._checks import TIE, checked_pair
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class ScoreThreshold:
             object.__setattr__(self, name, finite_number("ScoreThreshold", name, getattr(self, name)))
         if self.side not in ("at_least", "at_most"):
             raise ValueError(f"ScoreThreshold: side must be 'at_least' or 'at_most', got {self.side!r}.")
+        instance_of("ScoreThreshold", "metric", self.metric, (str, type(None)), 'Write metric="f1", or leave it out.')
+        instance_of("ScoreThreshold", "chosen_on", self.chosen_on, str, 'Write the split\'s name: chosen_on="dev".')
 
     def __float__(self) -> float:
         return self.value
@@ -140,6 +143,21 @@ class ScoreThreshold:
             ) from None
 
 
+def check_threshold_metric(owner: str, name: str, metric: Any) -> None:
+    """Raise unless a threshold can be chosen by a metric.
+
+    Args:
+        owner: The class or function whose argument it is, for the message.
+        name: The argument's name, for the message.
+        metric: What was given.
+
+    Raises:
+        ValueError: If it is none of these metrics.
+    """
+    if metric not in tuple(_BETAS):
+        raise ValueError(f'{owner}: {name} must be one of {", ".join(_BETAS)}, got {metric!r}. Write {name}="f1".')
+
+
 def choose_threshold(
     gold: Sequence[float],
     predicted: Sequence[float],
@@ -180,8 +198,7 @@ def choose_threshold(
             "choose_threshold: give either gold_at_least or gold_at_most, for example gold_at_least=0.95; got "
             f"{gold_at_least!r} and {gold_at_most!r}."
         )
-    if metric not in _BETAS:
-        raise ValueError(f"choose_threshold: metric must be one of {', '.join(_BETAS)}, got {metric!r}.")
+    check_threshold_metric("choose_threshold", "metric", metric)
     side: Side = "at_most" if gold_at_least is None else "at_least"
     limit = gold_at_most if gold_at_least is None else gold_at_least
     sought = ScoreThreshold(0.0, limit, side)  # type: ignore[arg-type]  # it refuses what is no number
@@ -227,7 +244,14 @@ def remember_threshold(model: BaseModel, threshold: ScoreThreshold | None) -> No
     Args:
         model: The model; of any type.
         threshold: The threshold, from `choose_threshold`; None forgets it.
+
+    Raises:
+        TypeError: If the model or the threshold is of another kind.
     """
+    owner = "remember_threshold"
+    instance_of(owner, "model", model, nn.Module, 'Load the model: SentenceTransformer("...").')
+    mend = "Write choose_threshold(...), or ScoreThreshold(value, gold)."
+    instance_of(owner, "threshold", threshold, (ScoreThreshold, type(None)), mend)
     settings: Any = model
     settings.__dict__.pop("_get_model_config", None)
     settings.__dict__.pop(_CONFIG_KEY, None)
@@ -252,7 +276,8 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
         The threshold; None if there is none.
 
     Raises:
-        ValueError: If what stands in the model's config is not a threshold.
+        TypeError: If `model` is neither a model nor its folder or name.
+        ValueError: If there is no such folder, or what stands in the model's config is not a threshold.
 
     Example:
         >>> from pathlib import Path
@@ -263,10 +288,15 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
         ...     load_threshold(folder).value
         0.8
     """
+    mend = 'Write load_threshold("model"), with its folder or name.'
+    instance_of("load_threshold", "model", model, (str, os.PathLike, nn.Module), mend)
     if not isinstance(model, (str, os.PathLike)):
         found: ScoreThreshold | None = getattr(model, _CONFIG_KEY, None)
         return found
-    config = model_config(os.fspath(model)).get(_CONFIG_KEY)
+    name = os.fspath(model)
+    if not name.strip() or (name.startswith((".", "/", "~")) and not os.path.exists(os.path.expanduser(name))):
+        raise ValueError(f"load_threshold: model must be the folder of a model, or its name, got {name!r}. {mend}")
+    config = model_config(name).get(_CONFIG_KEY)
     return None if config is None else ScoreThreshold.from_dict(config)
 
 

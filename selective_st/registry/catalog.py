@@ -8,6 +8,7 @@ imports nothing heavy.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import inspect
@@ -31,6 +32,7 @@ LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 
 UPSTREAM = "sentence_transformers"
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"  # in code and scripts, where the user has named none
+CLASSES = "{classes}"  # in a setup line: stands for the code that counts the classes
 OURS = "selective_st"
 
 _PACKAGES: dict[ModelType, str] = {
@@ -78,7 +80,8 @@ class LossEntry:
         in_batch_negatives: Whether the other rows of a batch are negatives, so that duplicates are false ones.
         order_only: Whether it only compares labels with one another: equal labels teach nothing.
         class_batches: Whether a batch must hold several rows of a class.
-        setup: Code lines that make what the required arguments need; they may use `model` and `dataset`.
+        setup: Code lines that make what the required arguments need; they may use `model` and `dataset`, and
+            `{classes}` stands for the code that counts the classes.
         arguments: The required arguments after the model, and those that suit the model type, as code.
         caveats: What else to know, a sentence each.
         deprecated: What replaces it; empty if it is not deprecated.
@@ -191,6 +194,7 @@ _COSINE = (("similarity_fct", "pairwise_cos_sim"),)
 _POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK)
 _BINARY = Selective("SelectivePointwiseLoss", _BINARY_LINK, arguments=(("targets", '"link_values"'),))
 _LISTWISE = Selective("SelectiveListwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("temperature", "0.1")))
+_LIST_OF_PAIRS = replace(_LISTWISE, arguments=(*_LISTWISE.arguments, ("lists", '"batch"')))
 _LIST_LABELS = replace(_LISTWISE, arguments=(*_LISTWISE.arguments, ("targets", '"labels"')))
 _PAIRWISE = Selective("SelectivePairwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("temperature", "0.1")))
 _PAIR_MARGINS = Selective("SelectivePairwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("targets", '"margins"')))
@@ -198,23 +202,48 @@ _PAIR_SCORES = replace(_PAIRWISE, arguments=(*_PAIRWISE.arguments, ("targets", '
 _IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _LIST_LINK)
 _CACHED = Selective("CachedSelectiveMultipleNegativesRankingLoss", _LIST_LINK)
 
-# A sparse encoder's scores are dot products, which have no upper end.
-_DOT = (("similarity_fct", "pairwise_dot_score"),)
-_SPARSE_IN_BATCH = Selective(
-    "SelectiveMultipleNegativesRankingLoss",
+# A sparse encoder's scores are dot products, which have no upper end; labels from 0 to 1 are for cosines.
+_SPARSE_POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK, arguments=_COSINE)
+_SPARSE_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _UNBOUNDED_LIST_LINK)
+_SPARSE_LISTWISE = Selective("SelectiveListwiseLoss", _UNBOUNDED_LIST_LINK)
+_SPARSE_PAIRWISE = Selective("SelectivePairwiseLoss", _UNBOUNDED_LIST_LINK)
+_SPARSE_MARGINS = replace(_SPARSE_PAIRWISE, arguments=(("targets", '"margins"'),))
+_SPARSE_SCORES = replace(_SPARSE_PAIRWISE, arguments=(("targets", '"scores"'),))
+
+# A multi-vector encoder's sums over tokens depend on the query's length; links and labels are for means, as of cosines.
+_MEAN_OF_PAIRS = (("similarity_fct", "mean_colbert_scores_pairwise"),)
+_MEAN_OF_ALL = (("scale", "20.0"), ("similarity_fct", "mean_colbert_scores"))
+_MULTI_POINTWISE = Selective("SelectivePointwiseLoss", f"{_POINTWISE_LINK}.linear_outside(None, 1)")
+_MULTI_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _UNBOUNDED_LIST_LINK, arguments=_MEAN_OF_ALL)
+_MULTI_CACHED = replace(_MULTI_IN_BATCH, loss="CachedSelectiveMultipleNegativesRankingLoss")
+_MULTI_LISTWISE = Selective(
+    "SelectiveListwiseLoss",
     _UNBOUNDED_LIST_LINK,
-    arguments=(("scale", "1.0"), ("similarity_fct", "dot_score")),
+    arguments=(("similarity_fct", "mean_colbert_kd_scores"), ("temperature", "0.1")),
 )
-_SPARSE_LISTWISE = Selective("SelectiveListwiseLoss", _UNBOUNDED_LIST_LINK, arguments=(*_DOT, ("temperature", "2.0")))
-_SPARSE_PAIRWISE = Selective("SelectivePairwiseLoss", _UNBOUNDED_LIST_LINK, arguments=_DOT)
-_SPARSE_MARGINS = replace(_SPARSE_PAIRWISE, arguments=(*_DOT, ("targets", '"margins"')))
-_SPARSE_SCORES = replace(_SPARSE_PAIRWISE, arguments=(*_DOT, ("targets", '"scores"')))
+_MULTI_PAIRWISE = Selective(
+    "SelectivePairwiseLoss", _UNBOUNDED_LIST_LINK, arguments=(*_MEAN_OF_PAIRS, ("temperature", "0.1"))
+)
+_MULTI_MARGINS = replace(_MULTI_PAIRWISE, arguments=(*_MEAN_OF_PAIRS, ("targets", '"margins"')))
+_MULTI_SCORES = replace(_MULTI_PAIRWISE, arguments=(*_MULTI_PAIRWISE.arguments, ("targets", '"scores"')))
+
+# A cross encoder's logits have no ends; a Sigmoid's scores, which the pointwise loss compares, lie from 0 to 1.
+LOGIT_LINK = "0.5 * ConstantLink() + SigmoidLink(scale=1, shift=0)"
+_CROSS_BINARY = Selective(
+    "SelectivePointwiseLoss", "SigmoidLink(scale=1, shift=0)", arguments=(("targets", '"link_values"'),)
+)
+_CROSS_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _LIST_LINK)
+_CROSS_CLASSES = Selective("SelectiveCrossEntropyLoss", LOGIT_LINK)
+_CROSS_LISTWISE = Selective("SelectiveListwiseLoss", LOGIT_LINK)
+_CROSS_RELEVANCES = replace(_CROSS_LISTWISE, arguments=(("calibration", "0.0"),))  # which are no logits to be reached
+_CROSS_PAIRWISE = Selective("SelectivePairwiseLoss", LOGIT_LINK)
+_CROSS_MARGINS = replace(_CROSS_PAIRWISE, arguments=(("targets", '"margins"'),))
+_CROSS_SCORES = replace(_CROSS_PAIRWISE, arguments=(("targets", '"scores"'),))
 
 _CLASSES = "a class says which texts belong together, not how similar they are; make triplets of them"
 _EMBEDDINGS = (
     "it matches embeddings, not scores; to match the teacher's scores, give a query, documents and their scores"
 )
-_NOT_YET = "no selective loss for this model type yet"
 
 # --- Losses -----------------------------------------------------------------------------------------------------------
 
@@ -298,10 +327,7 @@ _SENTENCE_TRANSFORMER = _entries(
         "why": "learns from classes of pairs, such as entailment, with a classifier on top",
         "min_columns": 2,
         "max_columns": 2,
-        "setup": (
-            "labels = dataset[{label!r}]",
-            "num_labels = len(labels[0]) if isinstance(labels[0], list) else int(max(labels)) + 1",
-        ),
+        "setup": (f"num_labels = {CLASSES}",),
         "arguments": (("embedding_dimension", "model.get_embedding_dimension()"), ("num_labels", "num_labels")),
         "caveats": ("Similarities come out better from triplets of these classes with a ranking loss.",),
     },
@@ -458,6 +484,14 @@ _SENTENCE_TRANSFORMER = _entries(
     },
 )
 
+_WEIGHTED: dict[str, Any] = {
+    "name": "WeightedLoss",
+    "why": "several losses on one batch with one pass of the model, their weights fixed or changing",
+    "role": "modifier",
+    "arguments": (("losses", "[MultipleNegativesRankingLoss(model)]"),),
+    "caveats": ("The losses within must suit the data and read it alike; this one stands for them.",),
+}
+
 _SELECTIVE = _entries(
     "SentenceTransformer",
     {
@@ -476,7 +510,7 @@ _SELECTIVE = _entries(
         "name": "SelectiveListwiseLoss",
         "why": "matches a teacher's ranking and, by calibration, its scores where the link says they matter",
         "score": "cosine",
-        "min_columns": 3,
+        "min_columns": 2,
     },
     {
         "name": "SelectiveMultipleNegativesRankingLoss",
@@ -494,6 +528,7 @@ _SELECTIVE = _entries(
         "in_batch_negatives": True,
         "caveats": (_NO_STATIC,),
     },
+    _WEIGHTED,
     module="selective_st.losses",
     origin=OURS,
 )
@@ -576,6 +611,44 @@ _CROSS_ENCODER = _entries(
         "min_columns": 3,
         "caveats": (_ONE_OUTPUT,),
     },
+)
+
+_SELECTIVE_CROSS = _entries(
+    "CrossEncoder",
+    {
+        "name": "SelectiveCrossEntropyLoss",
+        "why": "classifies pairs, where the logits matter",
+        **_PAIR,
+        "caveats": ("The model must have one output label for each class: CrossEncoder(name, num_labels=...).",),
+    },
+    {
+        "name": "SelectivePointwiseLoss",
+        "why": "matches each score to its label, with errors weighed by where the scores lie",
+        **_PAIR,
+        "score": "probability",
+        "caveats": (_ONE_OUTPUT,),
+    },
+    {
+        "name": "SelectivePairwiseLoss",
+        "why": "each positive above its own negatives, by as much as the labels say, where the scores matter",
+        "min_columns": 3,
+        "caveats": (_ONE_OUTPUT,),
+    },
+    {
+        "name": "SelectiveListwiseLoss",
+        "why": "all documents of a query against one another, where the scores matter",
+        "min_columns": 2,
+        "caveats": (_ONE_OUTPUT,),
+    },
+    {
+        "name": "SelectiveMultipleNegativesRankingLoss",
+        "why": "the positive above negatives drawn from the batch, where the scores matter",
+        "min_columns": 2,
+        "in_batch_negatives": True,
+        "caveats": (_ONE_OUTPUT, "Negatives drawn at random are easy; mined ones teach a reranker more."),
+    },
+    module="selective_st.cross_encoder.losses",
+    origin=OURS,
 )
 
 _SPLADE_WEIGHTS = (("document_regularizer_weight", "3e-5"), ("query_regularizer_weight", "5e-5"))
@@ -680,12 +753,14 @@ _SELECTIVE_SPARSE = [
     replace(
         entry,
         model_type="SparseEncoder",
+        module="selective_st.sparse_encoder.losses",
         caveats=(_WRAP, *entry.caveats),
         score=entry.score if entry.name == "SelectivePointwiseLoss" else "any",
+        min_columns=3 if entry.name == "SelectiveListwiseLoss" else entry.min_columns,  # it makes no lists of pairs
         max_columns=2 if entry.name == "SelectivePointwiseLoss" else None,
     )
     for entry in _SELECTIVE
-    if not entry.name.startswith("Cached")
+    if entry.role == "loss" and not entry.name.startswith("Cached")
 ]
 
 _MULTI_VECTOR_ENCODER = _entries(
@@ -715,6 +790,20 @@ _MULTI_VECTOR_ENCODER = _entries(
         "caveats": (_TEACHER_SCALE,),
     },
 )
+
+_MEAN_SCORES = 'Its scores are means over the query\'s tokens: set model.similarity_fn_name = "meanmaxsim".'
+_SELECTIVE_MULTI = [
+    replace(
+        entry,
+        model_type="MultiVectorEncoder",
+        module="selective_st.multi_vector_encoder.losses",
+        score="any",
+        min_columns=3 if entry.name == "SelectiveListwiseLoss" else entry.min_columns,
+        caveats=(_MEAN_SCORES,),
+    )
+    for entry in _SELECTIVE
+    if entry.role == "loss"
+]
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
 
@@ -783,7 +872,7 @@ _SENTENCE_TRANSFORMER_ROWS = _rows(
     ),
     _row(
         _INPUT_PAIRS, _SIMILARITY, "pair", "similarity", "CoSENTLoss", "AnglELoss", "CosineSimilarityLoss",
-        selective=(_POINTWISE,),
+        selective=(_POINTWISE, _LIST_OF_PAIRS),
     ),
     _row(
         _TRIPLETS, "none", "triplet", "none", *_MNRL, "TripletLoss", "CachedGISTEmbedLoss", "GISTEmbedLoss",
@@ -796,6 +885,10 @@ _SENTENCE_TRANSFORMER_ROWS = _rows(
     _row(
         "any", "any", "any", "any", "MatryoshkaLoss", "AdaptiveLayerLoss", "Matryoshka2dLoss", section="modifier",
         why_none="a modifier wraps a loss: also the selective one of the data's row",
+    ),
+    _row(
+        "any", "any", "any", "any", "WeightedLoss", section="modifier", origin=OURS,
+        why_none="it adds up losses: also the selective ones of the data's row",
     ),
     _row(
         "any", "none", "any", "none", "GlobalOrthogonalRegularizationLoss", section="regularization",
@@ -835,34 +928,46 @@ _SENTENCE_TRANSFORMER_ROWS = _rows(
 )  # fmt: skip
 
 _CROSS_ENCODER_ROWS = [
-    replace(row, outputs=row.outputs or "1", why_none=_NOT_YET)
+    replace(row, outputs=row.outputs or "1")
     for row in _rows(
         "CrossEncoder",
-        _row(_INPUT_PAIRS, "class", "pair", "class", "CrossEntropyLoss", outputs="num_classes"),
-        _row(_PAIRS, "none", "pair", "none", *_MNRL),
+        _row(
+            _INPUT_PAIRS, "class", "pair", "class", "CrossEntropyLoss", outputs="num_classes",
+            selective=(_CROSS_CLASSES,),
+        ),
+        _row(_PAIRS, "none", "pair", "none", *_MNRL, selective=(_CROSS_IN_BATCH,)),
         _row(
             _LABELLED_PAIRS, _BINARY_LABELS, "pair", "binary", "BinaryCrossEntropyLoss",
-            recommended=("BinaryCrossEntropyLoss",),
+            recommended=("BinaryCrossEntropyLoss",), selective=(_CROSS_BINARY,),
         ),
         _row(
             _INPUT_PAIRS, _SIMILARITY, "pair", "similarity", "BinaryCrossEntropyLoss",
-            recommended=("BinaryCrossEntropyLoss",),
+            recommended=("BinaryCrossEntropyLoss",), selective=(_POINTWISE,),
         ),
-        _row(_TRIPLETS, "none", "triplet", "none", *_MNRL),
-        _row(_TUPLES, "none", "n-tuple", "none", *_MNRL),
+        _row(_TRIPLETS, "none", "triplet", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_PAIRWISE)),
+        _row(_TUPLES, "none", "n-tuple", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_PAIRWISE)),
         _row(
             "(query, [doc1, doc2, ..., docN])", "[score1, score2, ..., scoreN]", "list", "scores",
             "LambdaLoss", "PListMLELoss", "ListNetLoss", "RankNetLoss", "ListMLELoss", "ADRMSELoss",
-            recommended=("LambdaLoss",),
+            recommended=("LambdaLoss",), selective=(_CROSS_RELEVANCES,),
         ),
         *(
             {**row, "section": "distillation"}
             for row in (
-                _row(_INPUT_PAIRS, "similarity score", "pair", "similarity", "MSELoss"),
-                _row(f"{_QUERY_PAIR} triplets", _MARGIN, "triplet", "margin", "MarginMSELoss"),
-                _row(_QUERY_TUPLE, _MARGINS, "n-tuple", "margins", "MarginMSELoss"),
-                _row(_QUERY_TRIPLET, _TWO_SCORES, "triplet", "scores", "MarginMSELoss"),
-                _row(_QUERY_TUPLE, _SCORES, "n-tuple", "scores", "MarginMSELoss"),
+                _row(_INPUT_PAIRS, "similarity score", "pair", "similarity", "MSELoss", selective=(_POINTWISE,)),
+                _row(
+                    f"{_QUERY_PAIR} triplets", _MARGIN, "triplet", "margin", "MarginMSELoss",
+                    selective=(_CROSS_MARGINS,),
+                ),
+                _row(_QUERY_TUPLE, _MARGINS, "n-tuple", "margins", "MarginMSELoss", selective=(_CROSS_MARGINS,)),
+                _row(
+                    _QUERY_TRIPLET, _TWO_SCORES, "triplet", "scores", "MarginMSELoss",
+                    selective=(_CROSS_LISTWISE, _CROSS_SCORES),
+                ),
+                _row(
+                    _QUERY_TUPLE, _SCORES, "n-tuple", "scores", "MarginMSELoss",
+                    selective=(_CROSS_LISTWISE, _CROSS_SCORES),
+                ),
             )
         ),
     )
@@ -874,7 +979,7 @@ _SPARSE_ENCODER_ROWS = _rows(
     _row(_PAIRS, "none", "pair", "none", _SPARSE_MNRL, recommended=(_SPARSE_MNRL,), selective=(_SPARSE_IN_BATCH,)),
     _row(
         _INPUT_PAIRS, _SIMILARITY, "pair", "similarity",
-        "SparseCoSENTLoss", "SparseAnglELoss", "SparseCosineSimilarityLoss", selective=(_POINTWISE,),
+        "SparseCoSENTLoss", "SparseAnglELoss", "SparseCosineSimilarityLoss", selective=(_SPARSE_POINTWISE,),
     ),
     _row(
         _TRIPLETS, "none", "triplet", "none", _SPARSE_MNRL, "SparseTripletLoss", recommended=(_SPARSE_MNRL,),
@@ -919,30 +1024,41 @@ _SPARSE_ENCODER_ROWS = _rows(
 _MULTI_MNRL = ("MultiVectorMultipleNegativesRankingLoss", "CachedMultiVectorMultipleNegativesRankingLoss")
 _MULTI_KL = "MultiVectorDistillKLDivLoss"
 _MULTI_MARGIN = "MultiVectorMarginMSELoss"
-_MULTI_VECTOR_ROWS = [
-    replace(row, why_none=_NOT_YET)
-    for row in _rows(
-        "MultiVectorEncoder",
-        _row(_PAIRS, "none", "pair", "none", *_MULTI_MNRL, recommended=_MULTI_MNRL),
-        _row(_TRIPLETS, "none", "triplet", "none", *_MULTI_MNRL, recommended=_MULTI_MNRL),
-        _row(_TUPLES, "none", "n-tuple", "none", *_MULTI_MNRL, recommended=_MULTI_MNRL),
-        *(
-            {**row, "section": "distillation"}
-            for row in (
-                _row(
-                    _QUERY_TRIPLET, "gold_sim(query, positive) - gold_sim(query, negative)", "triplet", "margin",
-                    _MULTI_MARGIN,
-                ),
-                _row(_QUERY_TUPLE, _MARGINS, "n-tuple", "margins", _MULTI_MARGIN),
-                _row(_QUERY_TRIPLET, _TWO_SCORES, "triplet", "scores", _MULTI_MARGIN, _MULTI_KL),
-                _row(
-                    "(query, doc_1, ..., doc_n)", "[gold_sim(query, doc_i) for i in 1..n]", "n-tuple", "scores",
-                    _MULTI_KL, _MULTI_MARGIN, recommended=(_MULTI_KL,),
-                ),
-            )
-        ),
-    )
-]  # fmt: skip
+_MULTI_VECTOR_ROWS = _rows(
+    "MultiVectorEncoder",
+    _row(
+        _PAIRS, "none", "pair", "none", *_MULTI_MNRL, recommended=_MULTI_MNRL,
+        selective=(_MULTI_IN_BATCH, _MULTI_CACHED),
+    ),
+    _row(
+        _TRIPLETS, "none", "triplet", "none", *_MULTI_MNRL, recommended=_MULTI_MNRL,
+        selective=(_MULTI_IN_BATCH, _MULTI_CACHED, _MULTI_PAIRWISE),
+    ),
+    _row(
+        _TUPLES, "none", "n-tuple", "none", *_MULTI_MNRL, recommended=_MULTI_MNRL,
+        selective=(_MULTI_IN_BATCH, _MULTI_CACHED, _MULTI_PAIRWISE),
+    ),
+    _row("(query, document) pairs", _SIMILARITY, "pair", "similarity", selective=(_MULTI_POINTWISE,), origin=OURS),
+    *(
+        {**row, "section": "distillation"}
+        for row in (
+            _row(
+                _QUERY_TRIPLET, "gold_sim(query, positive) - gold_sim(query, negative)", "triplet", "margin",
+                _MULTI_MARGIN, selective=(_MULTI_MARGINS,),
+            ),
+            _row(_QUERY_TUPLE, _MARGINS, "n-tuple", "margins", _MULTI_MARGIN, selective=(_MULTI_MARGINS,)),
+            _row(
+                _QUERY_TRIPLET, _TWO_SCORES, "triplet", "scores", _MULTI_MARGIN, _MULTI_KL,
+                selective=(_MULTI_LISTWISE, _MULTI_SCORES, _MULTI_POINTWISE, _MULTI_IN_BATCH),
+            ),
+            _row(
+                "(query, doc_1, ..., doc_n)", "[gold_sim(query, doc_i) for i in 1..n]", "n-tuple", "scores",
+                _MULTI_KL, _MULTI_MARGIN, recommended=(_MULTI_KL,),
+                selective=(_MULTI_LISTWISE, _MULTI_SCORES, _MULTI_POINTWISE, _MULTI_IN_BATCH),
+            ),
+        )
+    ),
+)  # fmt: skip
 
 # --- The registry -----------------------------------------------------------------------------------------------------
 
@@ -960,9 +1076,11 @@ _REGISTRY = _Registry(
             *_SENTENCE_TRANSFORMER,
             *_SELECTIVE,
             *_CROSS_ENCODER,
+            *_SELECTIVE_CROSS,
             *_SPARSE_ENCODER,
             *_SELECTIVE_SPARSE,
             *_MULTI_VECTOR_ENCODER,
+            *_SELECTIVE_MULTI,
         )
     },
     rows=[*_SENTENCE_TRANSFORMER_ROWS, *_CROSS_ENCODER_ROWS, *_SPARSE_ENCODER_ROWS, *_MULTI_VECTOR_ROWS],
@@ -1015,7 +1133,7 @@ def losses(model_type: ModelType | None = None) -> list[LossEntry]:
         Their entries, in the order of the tables.
 
     Example:
-        >>> [loss.name for loss in losses("MultiVectorEncoder")][-1]
+        >>> [loss.name for loss in losses("MultiVectorEncoder")][3]
         'MultiVectorMarginMSELoss'
     """
     return [entry for entry in _REGISTRY.losses.values() if model_type in (None, entry.model_type)]
@@ -1089,6 +1207,70 @@ def rows_of(name: str, model_type: ModelType = "SentenceTransformer") -> list[Ro
     ]
 
 
+def entry_of(loss: object, model_type: ModelType = "SentenceTransformer") -> LossEntry | None:
+    """The entry of a loss that is built.
+
+    Args:
+        loss: The loss.
+        model_type: Of which models.
+
+    Returns:
+        The entry of its class, or of the nearest class that it derives from; None if there is none.
+
+    Example:
+        >>> entry_of("no loss") is None
+        True
+    """
+    names = (base.__name__ for base in type(loss).__mro__)
+    return next((found for name in names if (found := _REGISTRY.losses.get((model_type, name))) is not None), None)
+
+
+def formats_of(loss: object, model_type: ModelType = "SentenceTransformer") -> list[tuple[str, str]]:
+    """The data that a loss that is built reads, with its settings.
+
+    Args:
+        loss: The loss.
+        model_type: Of which models.
+
+    Returns:
+        Pairs of a shape and a kind of labels, as `register_loss` takes them; none where nothing is known: of a loss
+        that is not registered, wraps another, or only regularizes.
+
+    Example:
+        >>> formats_of("no loss")
+        []
+    """
+    entry = entry_of(loss, model_type)
+    if entry is None or entry.role != "loss":  # a regularizer reads no labels, whatever they are
+        return []
+    formats: dict[tuple[str, str], None] = {}
+    for row in rows_of(entry.name, model_type):
+        settings = [dict(selective.arguments) for selective in row.selective if selective.loss == entry.name]
+        if not settings or any(_is_set_so(loss, arguments) for arguments in settings):
+            formats[row.shape, row.label] = None
+    # Our in-batch losses take floats for a teacher's scores, which the tables list for lists alone.
+    if entry.origin == OURS and entry.in_batch_negatives:
+        formats["pair", "similarity"] = None
+    return list(formats)
+
+
+# Arguments of our losses that say how they read the data.
+_READING = ("targets", "lists")
+
+
+def _is_set_so(loss: object, arguments: dict[str, str]) -> bool:
+    """Whether a loss reads the data as these arguments, in code, would have it."""
+    parameters = inspect.signature(type(loss)).parameters
+    for name in _READING:
+        setting = getattr(loss, name, None)
+        # None: the loss reads that off the labels.
+        if name in parameters and setting is not None:
+            default = parameters[name].default
+            if setting != (ast.literal_eval(arguments[name]) if name in arguments else default):
+                return False
+    return True
+
+
 def register_loss(
     loss: type[Any] | str,
     *,
@@ -1142,14 +1324,18 @@ def register_loss(
     unknown = sorted(set(traits) - known)
     if unknown:
         raise TypeError(f"{owner}: unknown {', '.join(unknown)}; a loss may have {', '.join(sorted(known))}.")
-    if not why.strip():
+    if not isinstance(why, str) or not why.strip():
         raise ValueError(f"{owner}: why must say in a line what {name} is good for; got {why!r}.")
     if (model_type, name) in _REGISTRY.losses and not exist_ok:
         raise ValueError(
             f"{owner}: {model_type} has a loss {name} already. Rename yours, or pass exist_ok=True to replace it."
         )
-    if not formats:
-        raise ValueError(f'{owner}: formats must hold at least one pair, such as [("pair", "similarity")].')
+    pairs = [] if isinstance(formats, str) or not isinstance(formats, Sequence) else list(formats)
+    if not pairs or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        raise ValueError(
+            f"{owner}: formats must hold at least one pair of a shape and a kind of labels, got {formats!r}. Write "
+            'formats=[("pair", "similarity")].'
+        )
     places = [_row_number(owner, model_type, *pair) for pair in formats]
     entry = LossEntry(
         name=name, model_type=model_type, module=module, why=why, origin=module.partition(".")[0], **traits

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from selective_st._validation import instance_of
+
+_EXAMPLE = 'Step("rename_column", ("3", "score"))'
 # Methods of datasets.Dataset that a step may be; every other step is a function of selective_st.conversion.
 _METHODS = ("rename_column", "remove_columns", "select_columns", "class_encode_column", "with_format")
 
@@ -32,6 +35,12 @@ class Step:
     arguments: tuple[Any, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()
     why: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.call, str) or not self.call.isidentifier():
+            raise TypeError(
+                f"Step: call must be the name of a method or function, got {self.call!r}. Write {_EXAMPLE}."
+            )
 
     @property
     def import_line(self) -> str:
@@ -60,9 +69,20 @@ class Step:
 
         Returns:
             Another dataset; the one given stays as it is.
+
+        Raises:
+            TypeError: If it is no dataset.
+            ValueError: If there is no such call.
         """
+        from datasets import Dataset
+
         from selective_st import conversion
 
+        mend = "Make one with Dataset.from_dict, or read a file with selective_st.data.read_table."
+        instance_of("Step.apply", "dataset", dataset, Dataset, mend)
+        if self.call not in (*_METHODS, *conversion.__all__):
+            known = ", ".join((*_METHODS, *conversion.__all__))
+            raise ValueError(f"Step: call must be one of {known}, got {self.call!r}. Write {_EXAMPLE}.")
         options = dict(self.options)
         arguments = [list(value) if isinstance(value, tuple) else value for value in self.arguments]
         if self.call in _METHODS:

@@ -6,16 +6,19 @@ import ast
 import importlib
 import math
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from selective_st._validation import instance_of
 from selective_st.errors import DataError
 from selective_st.registry.catalog import (
+    CLASSES,
     DEFAULT_MODEL,
+    LOGIT_LINK,
     MODEL_TYPES,
     OURS,
-    UPSTREAM,
     LabelKind,
     LossEntry,
     ModelType,
@@ -45,6 +48,10 @@ _WIDTH = 100  # a line of code that is longer is broken
 _MODULES = {
     **dict.fromkeys(("cos_sim", "dot_score", "pairwise_cos_sim", "pairwise_dot_score"), "sentence_transformers.util"),
     **dict.fromkeys(
+        ("mean_colbert_kd_scores", "mean_colbert_scores", "mean_colbert_scores_pairwise"),
+        "sentence_transformers.multi_vector_encoder.scoring",
+    ),
+    **dict.fromkeys(
         (
             "ConstantLink", "ExponentialLink", "IdentityLink", "Interval", "LinearOutsideLink", "PiecewiseLink",
             "SigmoidLink", "SinhLink", "WeightedSumLink", "extreme_scores", "high_scores", "link_from_config",
@@ -53,6 +60,7 @@ _MODULES = {
         "selective_st.links",
     ),
     "SentenceTransformer": "sentence_transformers",
+    "Sigmoid": "torch.nn",
     "inf": "math",
 }  # fmt: skip
 _BUILTINS: dict[str, Any] = {"len": len, "max": max, "int": int, "set": set}
@@ -65,9 +73,10 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 
 _FOCUSES = {"high": "high_scores()", "low": "low_scores()", "extremes": "extreme_scores()", "middle": "middle_scores()"}
 _ANCHOR_POSITIVE = "(anchor, positive) pairs"
-_UNBOUNDED = ".linear_outside(None, 1)"  # what the links for dot products end with
+_UNBOUNDED_MARGINS = ".linear_outside(-1, 1)"  # of logits
+_UNBOUNDED = ".linear_outside(None, 1)"  # what the links for unbounded scores end with
 
-# How many classes there are, where a loss needs it: classes count from 0.
+# How many classes there are, where a loss or a model needs it: classes count from 0.
 _NUMBER_OF_CLASSES: dict[LabelKind, str] = {
     "class": 'int(max(dataset["{label}"])) + 1',
     "class probabilities": 'len(dataset["{label}"][0])',
@@ -136,7 +145,12 @@ class Suggestion:
 
         Returns:
             The program.
+
+        Raises:
+            TypeError: If the path or the name is no text.
         """
+        instance_of("script", "data", data, (str, type(None)), 'Write the path of the file: "train.csv".')
+        instance_of("script", "model", model, str, f'Write its name or folder: "{DEFAULT_MODEL}".')
         trainer, arguments = f"{self.model_type}Trainer", f"{self.model_type}TrainingArguments"
         imports = {
             f"from sentence_transformers import {self.model_type}, {trainer}, {arguments}": None,
@@ -189,6 +203,7 @@ class Suggestion:
             The loss.
 
         Raises:
+            TypeError: If the model is of another kind.
             DataError: If an argument cannot be made, such as the number of classes without the dataset.
             ImportError: If the installed version does not have the loss.
         """
@@ -300,18 +315,19 @@ class Suggestions(list[Suggestion]):
             The suggestion.
 
         Raises:
-            DataError: If there is none; the message says what is suggested instead.
+            DataError: If there is none, or it is not clear what the data mean and no loss is named; the message says
+                what is suggested instead.
+            TypeError: If the name is no text.
+            ValueError: If there is no such loss.
         """
+        where = "" if self.format.name is None else f"Dataset {self.format.name!r}: "
         if self.format.certainty == "unclear" and loss is None:
             doubts = " ".join(f"{doubt}." for doubt in self.format.doubts) or "They fit no known format."
-            raise DataError(f"It is not clear what the data mean: {doubts}{_ways_out(self)}")
-        found = [suggestion for suggestion in self if loss in (None, suggestion.loss)]
-        if found:
-            return found[0]
-        if not self:
-            raise DataError(f"There is no {self.model_type} loss for these data as they are.{_ways_out(self)}")
-        known = ", ".join(dict.fromkeys(suggestion.loss for suggestion in self))
-        raise DataError(f"{loss} does not suit these data ({self.format.meaning}); these do: {known}.")
+            raise DataError(f"{where}It is not clear what the data mean: {doubts}{_ways_out(self)}")
+        found = next((suggestion for suggestion in self if loss in (None, suggestion.loss)), None)
+        if found is None:
+            raise DataError(f"{where}{_unsuited(self, loss)}")
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """The suggestions as JSON-serialisable data."""
@@ -440,10 +456,7 @@ def create_loss(
         >>> model = SentenceTransformer("microsoft/mpnet-base")  # doctest: +SKIP
         >>> loss = create_loss(model, dataset, focus="high")  # doctest: +SKIP
     """
-    model_type = _needed_model_type(model)
-    if loss is not None:
-        _check_role(loss, model_type)
-    found = suggest_losses(dataset, focus=focus, model_type=model_type)
+    found = suggest_losses(dataset, focus=focus, model_type=_needed_model_type(model))
     if isinstance(found, Suggestions):
         return _created(model, dataset, found, loss, focus)
     return {name: _created(model, dataset[name], suggested, loss, focus) for name, suggested in found.items()}
@@ -585,6 +598,10 @@ def _suggestion(
         if arguments.get("targets") == '"link_values"':
             del arguments["targets"]  # the link is for scores: labels 0 and 1 are scores too
             caveats.append("With a focus the labels 0 and 1 are taken for the scores to be reached.")
+        if selective.link == LOGIT_LINK and arguments.get("targets") != '"margins"':
+            # A focus is on scores from 0 to 1, as those of model.predict.
+            arguments["activation_fn"] = "Sigmoid()"
+            arguments["temperature"] = "0.1"
         link = _focused(selective, focus)
         if link != selective.link or focus.value_link is not None or entry.name == "SelectivePointwiseLoss":
             arguments["link"] = link
@@ -633,27 +650,39 @@ def _suggestion(
 
 def _focused(selective: Selective, focus: _Chosen) -> str:
     """The code of the link for a focus."""
+    unbounded = _UNBOUNDED if selective.link.endswith(_UNBOUNDED) else ""
     if selective.loss == "SelectivePointwiseLoss":
-        return focus.link
+        return _operand(focus.link, unbounded)
     if focus.value_link is None:
         return selective.link
-    return focus.value_link + (_UNBOUNDED if selective.link.endswith(_UNBOUNDED) else "")
+    if ("targets", '"margins"') in selective.arguments and selective.link == LOGIT_LINK:
+        return focus.value_link + _UNBOUNDED_MARGINS
+    return focus.value_link + unbounded
+
+
+def _operand(code: str, method: str) -> str:
+    """The code of a method's call, of which a sum or product must be in brackets."""
+    return f"({code}){method}" if method and any(sign in code for sign in (" + ", " * ")) else code + method
 
 
 def _setup(
     entry: LossEntry, row: Row, data_format: DataFormat, label: str | None
 ) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
     """The setup lines, and what they would find in the dataset."""
-    known: tuple[tuple[str, Any], ...] = (("label", label),) if label else ()
-    counts = entry.origin == UPSTREAM and "num_labels" in dict(entry.arguments)
-    if not counts or row.label not in _NUMBER_OF_CLASSES:
-        return tuple(line.format(label=label) if "{label" in line else line for line in entry.setup), known
-    if row.label == "class probabilities":
-        number = data_format.label_length
-    else:
-        number = None if data_format.label_values is None else int(data_format.label_values[1]) + 1
-    line = f"num_labels = {_NUMBER_OF_CLASSES[row.label].format(label=label)}"
-    return (line,), known if number is None else (*known, ("num_labels", number))
+    known: dict[str, Any] = {"label": label} if label else {}
+    lines = []
+    for line in entry.setup:
+        name, _, code = line.partition(" = ")
+        if CLASSES in line:
+            kind: LabelKind = "class probabilities" if row.label == "class probabilities" else "class"
+            line = line.replace(CLASSES, _NUMBER_OF_CLASSES[kind].format(label=label))
+            number = data_format.label_length
+            if kind == "class":
+                number = None if data_format.label_values is None else int(data_format.label_values[1]) + 1
+            if code == CLASSES and number is not None:
+                known[name] = number
+        lines.append(line)
+    return tuple(lines), tuple(known.items())
 
 
 def _more_steps(
@@ -676,7 +705,7 @@ def _more_steps(
         return [], []
     if row.label in ("margin", "margins") and selective is not None and data_format.label_values:
         widest = max(abs(value) for value in data_format.label_values)
-        bounded = arguments.get("similarity_fct") != "pairwise_dot_score"
+        bounded = arguments.get("similarity_fct") != "pairwise_dot_score" and row.model_type != "CrossEncoder"
         if widest > 2 and bounded:
             width = math.ceil(widest)
             step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
@@ -713,9 +742,11 @@ def _wanted_scale(
         return 0.0, 1.0
     if entry.score == "cosine":
         return -1.0, 1.0
+    if entry.model_type == "CrossEncoder":  # its logits are not bounded; a Sigmoid's scores are
+        return (0.0, 1.0) if "activation_fn" in arguments and row.label == "scores" else None
     bounded = "dot_score" not in arguments.get("similarity_fct", "")
     # A link cares where scores lie.
-    return (-1.0, 1.0) if selective is not None and row.label == "scores" and bounded else None
+    return (-1.0, 1.0) if selective is not None and row.label in ("scores", "similarity") and bounded else None
 
 
 def _scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:
@@ -943,41 +974,36 @@ def _needed_model_type(model: Any) -> ModelType:
 def _check_role(loss: Any, model_type: ModelType) -> None:
     if not isinstance(loss, str):
         raise TypeError(
-            f'create_loss: loss must be the name of a loss, such as "CoSENTLoss", or None for the best; got '
-            f"{type(loss).__name__}. If it is built already, use it as it is."
+            f'loss must be the name of a loss, such as "CoSENTLoss", or None for the best; got {type(loss).__name__}. '
+            "If it is built already, use it as it is."
         )
     entry = loss_entry(loss, model_type)
     if entry.role == "modifier":
-        options = ", ".join(["model", "create_loss(model, dataset)", *(f"{k}={v}" for k, v in entry.arguments[1:])])
-        raise DataError(f"create_loss: {loss} wraps another loss. Build that one, and wrap it: {loss}({options}).")
+        inner = re.sub(r"\w+\(model\)", "create_loss(model, dataset)", entry.arguments[0][1])
+        options = ", ".join(["model", inner, *(f"{k}={v}" for k, v in entry.arguments[1:])])
+        raise DataError(f"{loss} wraps another loss. Build that one, and wrap it: {loss}({options}).")
     if entry.role == "regularizer":
         raise DataError(
-            f"create_loss: {loss} is no loss by itself, but is added to one: it {entry.why}. Build a loss with "
+            f"{loss} is no loss by itself, but is added to one: it {entry.why}. Build a loss with "
             "create_loss(model, dataset)."
         )
 
 
 def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, focus: Any) -> Any:
-    data_format, model_type = found.format, found.model_type
-    which = "The dataset" if data_format.name is None else f"The dataset {data_format.name!r}"
-    if data_format.certainty == "unclear" and name is None:
-        doubts = " ".join(data_format.doubts) or "It fits no known format."
-        raise DataError(f"create_loss: {which} is not clear: {doubts}{_ways_out(found)}")
-    suggestion = next((each for each in found if name in (None, each.loss)), None)
-    if suggestion is None:
-        raise DataError(_unsuited(which, found, name, model_type))
+    suggestion = found.of(name)
     if focus is not None and not suggestion.selective:
         raise DataError(
             f"create_loss: focus needs a selective loss, but {suggestion.loss} has no link"
             + (f" ({suggestion.row.why_none})" if suggestion.row.why_none else "")
             + ". Leave focus out."
         )
-    _check_outputs(model, suggestion, data_format)
+    _check_outputs(model, suggestion, found.format)
     if suggestion.steps:
-        lines = "\n".join(f"    {line}" for line in _code_of_steps(suggestion.steps))
+        which = "" if found.format.name is None else f" {found.format.name!r}"
+        lines = _indented(_code_of_steps(suggestion.steps))
         raise DataError(
-            f"create_loss: for {suggestion.loss} {which[0].lower()}{which[1:]} must be changed first. Do this, and "
-            f"call create_loss again:\n{lines}"
+            f"create_loss: for {suggestion.loss} the dataset{which} must be changed first. Do this, and call "
+            f"create_loss again:\n{lines}"
         )
     if _is_sparse_autoencoder(model) and suggestion.expression.startswith("SpladeLoss("):
         inner = f"{suggestion.loss}({', '.join(['model', *(f'{k}={v}' for k, v in suggestion.arguments)])})"
@@ -1008,17 +1034,20 @@ def _code_of_steps(steps: Sequence[Step]) -> list[str]:
     return [*_sorted_imports(imports), *_step_lines(steps)]
 
 
+def _indented(lines: Sequence[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
+
+
 def _ways_out(found: Suggestions) -> str:
     lines = []
     if found:
         names = ", ".join(suggestion.loss for suggestion in found)
         lines.append(
-            f" If you know what it means, name the loss, one of {names}: create_loss(model, dataset, "
+            f" If you know what they mean, name the loss, one of {names}: create_loss(model, dataset, "
             f"loss={literal(found[0].loss)})."
         )
     for conversion in found.conversions:
-        code = "\n".join(f"    {line}" for line in conversion.code.splitlines())
-        lines.append(f" Or convert it ({conversion.why}):\n{code}")
+        lines.append(f" Or convert them ({conversion.why}):\n{_indented(conversion.code.splitlines())}")
     if not lines:
         lines.append(
             " Choose the columns in the order that the loss shall see them, and call the label so: dataset = "
@@ -1027,22 +1056,21 @@ def _ways_out(found: Suggestions) -> str:
     return "".join(lines)
 
 
-def _unsuited(which: str, found: Suggestions, name: str | None, model_type: ModelType) -> str:
-    data_format = found.format
-    what = f"{which} is read as {data_format.meaning or data_format.shape}, labels: {data_format.label}"
-    suited = ", ".join(suggestion.loss for suggestion in found) or "none"
-    opened = next((each for each in found.conversions if name is None or name in each.losses), None)
-    mend = ""
-    if opened is not None:
-        code = "\n".join(f"    {line}" for line in opened.code.splitlines())
-        mend = f" Convert it ({opened.why}):\n{code}"
+def _unsuited(found: Suggestions, name: Any) -> str:
+    """Why a loss does not suit, or none does, and what to do."""
+    form = found.format
+    read = f"read as {form.meaning or form.shape}, labels: {form.label}"
     if name is None:
-        return f"create_loss: {what}, for which {model_type} has no loss.{mend or _ways_out(found)}"
-    wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in rows_of(name, model_type))
-    mend = mend or (
-        f" Build one that suits: create_loss(model, dataset, loss={literal(found[0].loss)})." if found else ""
-    )
-    return f"create_loss: {name} is for {wanted}. {what}; losses that suit: {suited}.{mend}"
+        return f"There is no {found.model_type} loss for the data as they are, {read}.{_ways_out(found)}"
+    _check_role(name, found.model_type)
+    wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in rows_of(name, found.model_type))
+    text = f"{name} is for {wanted}. The data are {read}; losses that suit: "
+    text += f"{', '.join(suggestion.loss for suggestion in found) or 'none'}."
+    opened = next((each for each in found.conversions if name in each.losses), None)
+    if opened is not None:
+        return f"{text} Convert them ({opened.why}):\n{_indented(opened.code.splitlines())}"
+    mend = f" Build one that suits: create_loss(model, dataset, loss={literal(found[0].loss)})." if found else ""
+    return text + mend
 
 
 # --- Code -------------------------------------------------------------------------------------------------------------

@@ -163,6 +163,11 @@ def _as_dataset(data: Any) -> Any:
 
     if isinstance(data, (Dataset, IterableDataset)):
         return data
+    for name, values in data.items() if isinstance(data, Mapping) else ():
+        if isinstance(values, str):
+            raise TypeError(
+                f"data must hold a list in each column, got the text {values!r:.60} in {name!r}. Write a list."
+            )
     try:
         if isinstance(data, pd.DataFrame):
             return Dataset.from_pandas(data, preserve_index=False)

@@ -33,7 +33,7 @@ _BATCH_SIZE = 32  # where none is given
 _SAMPLERS = ("batch_sampler", "no_duplicates", "no_duplicates_hashed", "group_by_label")
 _SAMPLER_CLASSES = {"NoDuplicatesBatchSampler": "no_duplicates", "GroupByLabelBatchSampler": "group_by_label"}
 
-CHECKS: dict[str, Callable[[Context], Checked]] = {
+_INPUT_CHECKS: dict[str, Callable[[Context], Checked]] = {
     "reserved-column": columns.reserved_column,
     "second-label": columns.second_label,
     "id-column": columns.id_column,
@@ -54,6 +54,9 @@ CHECKS: dict[str, Callable[[Context], Checked]] = {
     "one-kind-of-pairs": texts.one_kind_of_pairs,
     "too-long": texts.too_long,
     "false-negatives": texts.false_negatives,
+}
+# What may speak of the label.
+_LABEL_CHECKS: dict[str, Callable[[Context], Checked]] = {
     "no-label": labels.no_label,
     "label-unused": labels.label_unused,
     "teacher-labels": labels.teacher_labels,
@@ -90,6 +93,7 @@ CHECKS: dict[str, Callable[[Context], Checked]] = {
     "no-autoencoder": setup.no_autoencoder,
     "classifier-size": setup.classifier_size,
 }
+CHECKS = _INPUT_CHECKS | _LABEL_CHECKS
 
 
 def check_dataset(
@@ -138,6 +142,8 @@ def check_dataset(
         raise TypeError(f"{owner}: batch_size must be a whole number > 0, got {batch_size!r}.")
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"{owner}: batch_size must be a whole number > 0, got {batch_size}.")
+    if isinstance(model, (str, int, float, bytes)):
+        raise TypeError(f'{owner}: model must be a model, got {model!r:.60}. Load it: SentenceTransformer("...").')
     if model_type is not None:
         model_type = check_model_type(owner, model_type)
     sampler_name = _sampler_name(owner, sampler)
@@ -146,17 +152,19 @@ def check_dataset(
     findings: list[Finding] = []
     not_checked: list[str] = []
     formats = []
-    for table, subject in zip(read, subjects, strict=True):
-        context = Context(table, format_of(table), subject, batch_size or _BATCH_SIZE, sampler_name)
-        formats.append(context.format)
-        for code, check in CHECKS.items():
-            findings += [_finding(code, found, table.name) for found in check(context)]
-        findings += _of_renamed_label(context)
+    for table, within in zip(read, subjects, strict=True):
+        formats.append(format_of(table))
         prefix = "" if table.name is None else f"{table.name}: "
-        not_checked += [prefix + what for what in (*context.not_checked, *_unchecked(context))]
+        for subject in within:
+            context = Context(table, formats[-1], subject, batch_size or _BATCH_SIZE, sampler_name)
+            for code, check in CHECKS.items():
+                findings += [_finding(code, found, table.name) for found in check(context)]
+            findings += _of_renamed_label(context)
+            not_checked += [prefix + what for what in (*context.not_checked, *_unchecked(context))]
+    findings = list(dict.fromkeys(findings))  # what is wrong with the data is so for all losses that are added up
     findings.sort(key=lambda finding: finding.severity != "error")
     parts = [table.read() if table.name is None else f"{table.name}: {table.read()}" for table in read]
-    names = dict.fromkeys(subject.name for subject in subjects)
+    names = dict.fromkeys(subject.name for within in subjects for subject in within)
     return CheckReport(
         tuple(findings), tuple(dict.fromkeys(not_checked)), "; ".join(parts), ", ".join(names), tuple(formats)
     )
@@ -169,7 +177,7 @@ def _of_renamed_label(context: Context) -> list[Finding]:
         return []
     after, label = renamed
     column = context.format.label_column
-    found = [(code, what) for code, check in CHECKS.items() for what in check(after) if what.column == label]
+    found = [(code, what) for code, check in _LABEL_CHECKS.items() for what in check(after) if what.column == label]
     return [
         _finding(
             code,
@@ -206,6 +214,11 @@ def _sampler_name(owner: str, sampler: Any) -> str | None:
     if sampler is None:
         return None
     value = getattr(sampler, "value", sampler)
+    if not isinstance(value, str) and not callable(value) and not hasattr(value, "__iter__"):
+        raise TypeError(
+            f"{owner}: sampler must be one of {', '.join(_SAMPLERS)}, or a sampler's class; got {sampler!r}. Write "
+            'sampler="no_duplicates".'
+        )
     if isinstance(value, str):
         if value not in _SAMPLERS:
             raise ValueError(f"{owner}: sampler must be one of {', '.join(_SAMPLERS)}; got {value!r}.")

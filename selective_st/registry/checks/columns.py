@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from selective_st.registry.catalog import LossEntry, rows_of
+from selective_st.registry.catalog import rows_of
 from selective_st.registry.checks.context import Checked, Context, Found, quoted
 from selective_st.registry.names import RESERVED, TRAINER_LABELS, roles_of
 from selective_st.registry.steps import Step, code_of
@@ -142,7 +142,7 @@ def no_list_column(context: Context) -> Checked:
 def too_few_columns(context: Context) -> Checked:
     """Fewer inputs than the loss takes."""
     count = len(context.inputs)
-    if count >= context.entry.min_columns or (not count and "id-column" in context.strays.values()):
+    if count >= context.min_columns or (not count and "id-column" in context.strays.values()):
         return
     if context.has_list and context.entry.model_type != "CrossEncoder":
         return  # a list of texts becomes as many columns, as another check says
@@ -164,19 +164,18 @@ def too_few_columns(context: Context) -> Checked:
         )
     yield Found(
         "error",
-        f"{context.entry.name} takes {_counted(context.entry)}, but there {'is' if count == 1 else 'are'} "
+        f"{context.entry.name} takes {_counted(context)}, but there {'is' if count == 1 else 'are'} "
         f"{count}: {quoted(context.inputs) or 'none'}",
         mend,
     )
 
 
-def _counted(entry: LossEntry) -> str:
+def _counted(context: Context) -> str:
     """How many columns a loss takes."""
-    if entry.max_columns is None:
-        return f"{entry.min_columns} or more text columns"
-    if entry.max_columns == entry.min_columns:
-        return f"{entry.min_columns} text column(s)"
-    return f"{entry.min_columns} to {entry.max_columns} text columns"
+    fewest, most = context.min_columns, context.entry.max_columns
+    if most is None:
+        return f"{fewest} or more text columns"
+    return f"{fewest} text column(s)" if most == fewest else f"{fewest} to {most} text columns"
 
 
 def _selected(context: Context) -> str:
@@ -191,7 +190,7 @@ def too_many_columns(context: Context) -> Checked:
     if extra and context.entry.extra_columns == "error":
         yield Found(
             "error",
-            f"{context.entry.name} takes {_counted(context.entry)}, but there are {len(context.inputs)}; "
+            f"{context.entry.name} takes {_counted(context)}, but there are {len(context.inputs)}; "
             f"{quoted(extra)} would be too many",
             _selected(context),
             extra[0],

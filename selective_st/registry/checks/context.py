@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,8 @@ from selective_st.registry.catalog import (
     OURS,
     LossEntry,
     ModelType,
+    entry_of,
+    formats_of,
     loss_entry,
     losses,
     model_type_of,
@@ -26,6 +28,7 @@ from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
 
 UNKNOWN = "nothing is known of it"
+_FEWEST = {"single": 1, "pair": 2, "triplet": 3, "n-tuple": 3}
 _MODEL_ATTRIBUTES = ("model", "sentence_embedder", "encoder", "model2")
 
 
@@ -118,6 +121,13 @@ class Context:
     def has_list(self) -> bool:
         """Whether an input is a list of texts."""
         return any(self.kinds[column] == "texts" for column in self.inputs)
+
+    @cached_property
+    def min_columns(self) -> int:
+        """The fewest text columns that the loss reads, with its settings."""
+        formats = [] if self.loss is None else formats_of(self.loss, self.entry.model_type)
+        fewest = min((_FEWEST[shape] for shape, _ in formats if shape in _FEWEST), default=1)
+        return max(fewest, self.entry.min_columns)
 
     @cached_property
     def shapes(self) -> set[str]:
@@ -308,7 +318,7 @@ def row_numbers(tally: Tally) -> str:
 
 def subjects_of(
     owner: str, loss: object, read: Sequence[Table], model: Any, model_type: ModelType | None
-) -> list[Subject]:
+) -> list[list[Subject]]:
     """Look up the losses of datasets.
 
     Args:
@@ -319,14 +329,14 @@ def subjects_of(
         model_type: Which models the loss trains, or None for that of the model.
 
     Returns:
-        One loss for each dataset.
+        For each dataset its loss, or the losses that its loss adds up.
 
     Raises:
         TypeError: If a loss is neither a loss nor a name.
         ValueError: If there is no such loss, or the dict lacks one of the datasets.
     """
     if not isinstance(loss, Mapping):
-        return [_subject(owner, loss, model, model_type)] * len(read)
+        return [_subjects(owner, loss, model, model_type)] * len(read)
     names = [table.name for table in read]
     lacking = [name for name in names if name not in loss]
     if lacking:
@@ -334,41 +344,43 @@ def subjects_of(
             f"{owner}: loss is a dict for {', '.join(map(str, loss))}, but lacks {', '.join(map(repr, lacking))}. Give "
             "one for each dataset, by its name; a single dataset takes a single loss."
         )
-    return [_subject(owner, loss[name], model, model_type) for name in names]
+    return [_subjects(owner, loss[name], model, model_type) for name in names]
 
 
-def _subject(owner: str, loss: Any, model: Any, model_type: ModelType | None) -> Subject:
+def _subjects(owner: str, loss: Any, model: Any, model_type: ModelType | None) -> list[Subject]:
     if isinstance(loss, str):
         wanted = model_type or model_type_of(model)
         if wanted is None:
             having = [kind for kind in MODEL_TYPES if any(entry.name == loss for entry in losses(kind))]
             wanted = having[0] if having else "SentenceTransformer"
-        return Subject(loss_entry(loss, wanted), True, model=model)
+        return [Subject(loss_entry(loss, wanted), True, model=model)]
     if isinstance(loss, type) or not callable(loss):
         what = f"the class {loss.__name__}" if isinstance(loss, type) else f"{loss!r}"
         raise TypeError(f"{owner}: loss must be a loss, such as CoSENTLoss(model), or its name; got {what}.")
-    wrappers: list[Any] = []
-    while True:
-        model = model if model is not None else _model_of(loss)
-        kind = model_type or model_type_of(model) or "SentenceTransformer"
-        entry = _entry_of(loss, kind)
-        inner = getattr(loss, "loss", None)
-        if not hasattr(inner, "forward") or (entry is not None and entry.role != "modifier"):
-            break
-        wrappers.append(loss)
-        loss = inner
+    return _subjects_within(loss, model, model_type)
+
+
+def _subjects_within(loss: Any, model: Any, model_type: ModelType | None) -> list[Subject]:
+    """The losses within a loss, or itself where it wraps none."""
+    model = model if model is not None else _model_of(loss)
+    kind = model_type or model_type_of(model) or "SentenceTransformer"
+    entry = entry_of(loss, kind)
+    inner = [one for one in _inner(loss) if hasattr(one, "forward")]
+    if inner and (entry is None or entry.role == "modifier"):
+        found = [subject for one in inner for subject in _subjects_within(one, model, model_type)]
+        return [replace(subject, wrappers=(loss, *subject.wrappers)) for subject in found]
     known = entry is not None
     if entry is None:
         name = type(loss).__name__
         entry = LossEntry(name=name, model_type=kind, module=type(loss).__module__, why=UNKNOWN, origin="")
-    return Subject(entry, known, loss, tuple(wrappers), model)
+    return [Subject(entry, known, loss, model=model)]
+
+
+def _inner(loss: Any) -> list[Any]:
+    """What a loss wraps: one loss or, by their names, several."""
+    several = getattr(loss, "losses", None)
+    return list(several.values()) if isinstance(several, Mapping) else [getattr(loss, "loss", None)]
 
 
 def _model_of(loss: Any) -> Any:
     return next((found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None), None)
-
-
-def _entry_of(loss: Any, model_type: ModelType) -> LossEntry | None:
-    """The entry of a loss's class, or of the class that it derives from."""
-    known = {entry.name: entry for entry in losses(model_type)}
-    return next((known[base.__name__] for base in type(loss).__mro__ if base.__name__ in known), None)

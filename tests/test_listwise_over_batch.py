@@ -1,0 +1,187 @@
+"""SelectiveListwiseLoss(lists="batch"): the graded pairs of a batch as one list."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.util import pairwise_cos_sim, pairwise_dot_score
+from torch import Tensor
+from torch.testing import assert_close
+
+from selective_st.functional import listwise_matching_loss, matching_loss
+from selective_st.links import ConstantLink, ExponentialLink, Link, SigmoidLink, high_scores
+from selective_st.losses import SelectiveListwiseLoss, SelectivePointwiseLoss, WeightedLoss
+from tests import model_types
+from tests.loss_cases import EchoModel
+
+ROWS = 7
+LINKS: list[Link | None] = [None, ConstantLink(), ExponentialLink(2.0), SigmoidLink(5.0, 0.5)]
+
+
+def pairs(dtype: torch.dtype = torch.float64, rows: int = ROWS) -> tuple[list[Tensor], Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    columns = [torch.randn(rows, 8, generator=generator, dtype=torch.float64).to(dtype) for _ in range(2)]
+    labels = torch.rand(rows, generator=generator, dtype=torch.float64).to(dtype)
+    return [column.requires_grad_() for column in columns], labels
+
+
+def loss_of(link: Link | None = None, **options: Any) -> SelectiveListwiseLoss:
+    return SelectiveListwiseLoss(EchoModel(), pairwise_cos_sim, 0.2, link=link, lists="batch", **options)  # type: ignore[arg-type]
+
+
+def value_of(loss: SelectiveListwiseLoss, columns: list[Tensor], labels: Any) -> Tensor:
+    return loss([{"sentence_embedding": column} for column in columns], labels)
+
+
+@pytest.mark.parametrize("link", LINKS, ids=repr)
+@pytest.mark.parametrize("calibration", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+def test_it_is_the_functional_loss_of_one_list(link: Link | None, calibration: float, dtype: torch.dtype) -> None:
+    columns, labels = pairs(dtype)
+    loss = loss_of(link, calibration=calibration, calibration_link=high_scores(), teacher_temperature=0.3)
+    value = value_of(loss, columns, labels)
+    scores = pairwise_cos_sim(*columns)
+    expected = listwise_matching_loss(
+        scores[None],
+        labels[None],
+        loss.link,
+        0.2,
+        calibration=calibration,
+        calibration_link=high_scores(),
+        target_temperature=0.3,
+    )
+    rtol = 1e-9 if dtype == torch.float64 else 1e-5
+    assert_close(value, expected, rtol=rtol, atol=rtol * 1e-2)
+    ours, theirs = (torch.autograd.grad(one, columns) for one in (value, expected))
+    for one, other in zip(ours, theirs, strict=True):
+        assert other.abs().sum() > 0
+        assert_close(one, other, rtol=rtol, atol=rtol * float(other.abs().max()))
+
+
+def test_it_is_that_of_the_parts_written_out() -> None:
+    """KL(q || p) + c / T sum_k q_k D(p_k, s_k), term by term."""
+    columns, labels = pairs()
+    link, temperature, calibration = ExponentialLink(2.0), 0.2, 0.4
+    scores = pairwise_cos_sim(*columns).detach()
+    total = torch.zeros((), dtype=torch.float64)
+    logits = [float(link.potential(score)) / temperature for score in scores]
+    targets = [float(link.potential(label)) / temperature for label in labels]
+    for k in range(ROWS):
+        q = torch.tensor(targets, dtype=torch.float64).softmax(0)[k]
+        p = torch.tensor(logits, dtype=torch.float64).softmax(0)[k]
+        bregman = link.potential(scores[k]) - link.potential(labels[k]) - (scores[k] - labels[k]) * link(labels[k])
+        total = total + q * (q.log() - p.log()) + calibration / temperature * q * bregman
+    assert_close(value_of(loss_of(link, calibration=calibration), columns, labels).detach(), total, rtol=1e-9, atol=0)
+
+
+def test_only_the_calibration_term_minds_a_shift_of_all_scores() -> None:
+    labels = torch.tensor([0.1, 0.3, 0.2, 0.4], dtype=torch.float64)
+    columns = [torch.ones(4, 1, dtype=torch.float64), (labels + 0.5)[:, None]]  # the scores are the labels, shifted
+    ranking, both = (
+        SelectiveListwiseLoss(EchoModel(), pairwise_dot_score, 0.2, link=ConstantLink(), lists="batch", **options)  # type: ignore[arg-type]
+        for options in ({"calibration": 0.0}, {"calibration_link": high_scores()})
+    )
+    assert float(value_of(ranking, columns, labels)) == pytest.approx(0, abs=1e-12)
+    assert float(value_of(both, columns, labels)) > 1e-3
+    assert float(value_of(ranking, columns, labels.flip(0))) > 1e-3
+
+
+@pytest.mark.parametrize("link", LINKS, ids=repr)
+def test_a_batch_of_one_pair_has_the_calibration_term_only(link: Link | None) -> None:
+    columns, labels = pairs(rows=1)
+    loss = loss_of(link, calibration=0.5, calibration_link=high_scores())
+    value = value_of(loss, columns, labels)
+    expected = 0.5 / 0.2 * matching_loss(pairwise_cos_sim(*columns), labels, high_scores())
+    assert float(expected.detach()) > 0
+    assert_close(value, expected, rtol=1e-9, atol=0)
+    value.backward()
+    assert columns[0].grad is not None
+    assert columns[0].grad.abs().sum() > 0
+    nothing = value_of(loss_of(link, calibration=0.0), columns, labels)
+    assert float(nothing.detach()) == pytest.approx(0, abs=1e-15)
+    nothing.backward()
+
+
+def test_labels_on_another_scale() -> None:
+    columns, labels = pairs()
+    assert_close(
+        value_of(loss_of(label_range=(0, 5)), columns, 5 * labels),
+        value_of(loss_of(), columns, labels),
+        rtol=1e-9,
+        atol=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda c, y: loss_of(targets="labels"), ValueError, 'lists="batch" is for targets="scores"'),
+        (lambda c, y: SelectiveListwiseLoss(EchoModel(), lists="row"), ValueError, "'rows', 'batch', got 'row'"),  # type: ignore[arg-type]
+        (lambda c, y: value_of(loss_of(), [*c, c[0]], y), ValueError, r"a pair of texts .* has 3 text column\(s\)"),
+        (lambda c, y: value_of(loss_of(), c[:1], y), ValueError, r"has 1 text column\(s\)"),
+        (lambda c, y: value_of(loss_of(), c, y[:-1]), ValueError, r"must have shape \(7,\), .* got \(6,\)"),
+        (lambda c, y: value_of(loss_of(), c, y[:, None]), ValueError, r"must have shape \(7,\), .* got \(7, 1\)"),
+        (lambda c, y: value_of(loss_of(), c, None), TypeError, "labels must be a tensor"),
+        (lambda c, y: value_of(loss_of(), c, (y > 0.5).long()), TypeError, "labels must be floats"),
+        (lambda c, y: value_of(loss_of(), c, y.masked_fill(y == y[2], torch.nan)), ValueError, r"NaN in row\(s\) 2 of"),
+        (lambda c, y: value_of(loss_of(), c, 5 * y), ValueError, "labels must lie within"),
+        (lambda c, y: value_of(loss_of(), [x[:0] for x in c], y[:0]), ValueError, "got an empty batch"),
+    ],
+)  # fmt: skip
+def test_bad_input(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(*pairs())
+
+
+def test_the_config() -> None:
+    config = loss_of().get_config_dict()
+    assert config["lists"] == "batch"
+    assert json.loads(json.dumps(config)) == config
+    rows = SelectiveListwiseLoss(EchoModel(), pairwise_cos_sim, 0.2)  # type: ignore[arg-type]
+    assert config == {**rows.get_config_dict(), "lists": "batch"}
+    assert "lists" not in rows.get_config_dict()
+
+
+@pytest.mark.parametrize("wrapped", ["alone", "matryoshka", "weighted"])
+def test_it_trains_with_a_last_batch_of_one_row(tmp_path: Path, wrapped: str) -> None:
+    model = model_types.static_model()
+    loss: Any = SelectiveListwiseLoss(model, pairwise_cos_sim, 0.2, lists="batch")
+    if wrapped == "matryoshka":
+        alone = loss
+        loss = MatryoshkaLoss(model, loss, [16, 8])
+        features = [model.preprocess([model_types.sentence(k + 10 * row) for row in range(4)]) for k in range(2)]
+        embeddings = [model(dict(column))["sentence_embedding"] for column in features]
+        labels = torch.tensor([0.1, 0.9, 0.4, 0.3])
+        cut = [alone.compute_loss_from_embeddings([each[:, :size] for each in embeddings], labels) for size in (16, 8)]
+        assert_close(loss(features, labels), sum(cut), rtol=1e-5, atol=1e-6)
+    if wrapped == "weighted":
+        loss = WeightedLoss(model, {"ranking": loss, "scores": SelectivePointwiseLoss(model)})
+    data = Dataset.from_dict(
+        {
+            "sentence1": [model_types.sentence(row) for row in range(9)],
+            "sentence2": [model_types.sentence(100 + row) for row in range(9)],
+            "score": [row / 8 for row in range(9)],
+        }
+    )
+    settings = SentenceTransformerTrainingArguments(
+        str(tmp_path),
+        num_train_epochs=8,
+        per_device_train_batch_size=4,
+        learning_rate=0.05,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+        use_cpu=True,
+        logging_strategy="epoch",
+    )
+    trainer = SentenceTransformerTrainer(model, settings, train_dataset=data, loss=loss)
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < 0.5 * losses[0]

@@ -1,0 +1,1016 @@
+"""WeightedLoss: several losses, one pass of the model; weights, balance, checkpoints, wrappers, cards, errors."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from datasets import Dataset
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+from sentence_transformers.multi_vector_encoder.losses import MultiVectorDistillKLDivLoss, MultiVectorMarginMSELoss
+from sentence_transformers.sentence_transformer.losses import (
+    AdaptiveLayerLoss,
+    CachedGISTEmbedLoss,
+    CachedMultipleNegativesRankingLoss,
+    ContrastiveLoss,
+    CoSENTLoss,
+    CosineSimilarityLoss,
+    DistillKLDivLoss,
+    GISTEmbedLoss,
+    GlobalOrthogonalRegularizationLoss,
+    MarginMSELoss,
+    Matryoshka2dLoss,
+    MatryoshkaLoss,
+    MegaBatchMarginLoss,
+    MSELoss,
+    MultipleNegativesRankingLoss,
+    SoftmaxLoss,
+)
+from sentence_transformers.sparse_encoder.losses import (
+    CachedSpladeLoss,
+    CSRLoss,
+    SparseDistillKLDivLoss,
+    SparseMarginMSELoss,
+    SparseMultipleNegativesRankingLoss,
+    SpladeLoss,
+)
+from sentence_transformers.util import pairwise_cos_sim
+from torch import Tensor, nn
+from torch.testing import assert_close
+from transformers import TrainerCallback
+
+from selective_st.losses import (
+    CachedSelectiveMultipleNegativesRankingLoss,
+    SelectiveListwiseLoss,
+    SelectiveMultipleNegativesRankingLoss,
+    SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
+    WeightedLoss,
+)
+from selective_st.losses.weighted import LossParts
+from selective_st.model_card import add_to_model_card
+from selective_st.registry import DataError, check_dataset, create_loss
+from selective_st.registry.catalog import loss_entry
+from selective_st.schedules import TrainingProgress, WeightSchedule, cosine_schedule, linear_schedule
+from tests import model_types
+from tests.loss_cases import EchoModel
+from tests.test_registry_catalog import CASES, available, build, gradient, is_wrapped, make_batch, model_of, run
+
+ROWS, DIMENSION = 6, model_types.DIMENSION
+PARTS: dict[str, Callable[[Any], nn.Module]] = {
+    "ranking": lambda model: SelectiveListwiseLoss(model, pairwise_cos_sim, 0.2),
+    "scores": lambda model: SelectivePointwiseLoss(model),
+    "kl": lambda model: DistillKLDivLoss(model, pairwise_cos_sim),
+    "margins": lambda model: MarginMSELoss(model, pairwise_cos_sim),
+    "in batch": lambda model: SelectiveMultipleNegativesRankingLoss(model),
+    "matryoshka": lambda model: MatryoshkaLoss(model, DistillKLDivLoss(model, pairwise_cos_sim), [DIMENSION, 8]),
+    "spread": lambda model: GlobalOrthogonalRegularizationLoss(model),
+}
+WEIGHTS = {"ranking": 0.5, "scores": 2.0, "kl": 1.0, "margins": 0.25, "in batch": 3.0, "matryoshka": 0.1, "spread": 0.0}
+
+
+class EchoOfSize(EchoModel):
+    """An echo that losses can ask for its size and its device."""
+
+    device = torch.device("cpu")
+
+    def get_embedding_dimension(self) -> int:
+        return DIMENSION
+
+
+def columns_of(count: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    made = [torch.randn(ROWS, DIMENSION, generator=generator, dtype=torch.float64).to(dtype) for _ in range(count)]
+    return [column.requires_grad_() for column in made]
+
+
+def scores_of(documents: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(ROWS, documents, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def features_of(columns: list[Tensor]) -> list[dict[str, Tensor]]:
+    return [{"sentence_embedding": column} for column in columns]
+
+
+def texts_of(model: Any, columns: int, rows: int = ROWS) -> list[dict[str, Any]]:
+    return [
+        model.preprocess([model_types.sentence(100 * column + row) for row in range(rows)]) for column in range(columns)
+    ]
+
+
+def total(value: Any) -> Tensor:
+    return sum(value.values()) if isinstance(value, dict) else value
+
+
+def gradients(value: Tensor, columns: list[Tensor]) -> list[Tensor]:
+    return list(torch.autograd.grad(value, columns))
+
+
+class Count:
+    """How often a model was asked."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.calls = 0
+        model.register_forward_hook(self.count)
+
+    def count(self, *_: Any) -> None:
+        self.calls += 1
+
+
+def scored(rows: int = 32) -> Dataset:
+    """A query, two documents and their scores."""
+    generator = torch.Generator().manual_seed(5)
+    names = {"query": 0, "document_1": 1, "document_2": 2}
+    texts = {name: [model_types.sentence(500 * k + row) for row in range(rows)] for name, k in names.items()}
+    return Dataset.from_dict({**texts, "scores": torch.rand(rows, 2, generator=generator).tolist()})
+
+
+def arguments(folder: Path, **changes: Any) -> SentenceTransformerTrainingArguments:
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-3,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "logging_steps": 1,
+    }
+    return SentenceTransformerTrainingArguments(**{**settings, **changes})
+
+
+def annealed(model: Any, **options: Any) -> WeightedLoss:
+    """The usual one: from a ranking to scores."""
+    losses = {"ranking": PARTS["ranking"](model), "scores": PARTS["scores"](model)}
+    return WeightedLoss(model, losses, **options)
+
+
+def train(model: Any, loss: nn.Module, folder: Path, *callbacks: Any, **changes: Any) -> SentenceTransformerTrainer:
+    resume = changes.pop("resume", None)
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments(folder, **changes),
+        train_dataset=scored(),
+        eval_dataset=scored(8) if "eval_strategy" in changes else None,
+        loss=loss,
+        callbacks=list(callbacks),
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+def logged(trainer: Any, key: str) -> list[float]:
+    return [entry[key] for entry in trainer.state.log_history if key in entry]
+
+
+@pytest.fixture(autouse=True)
+def _deterministic() -> None:
+    torch.manual_seed(0)
+
+
+# --- The sum ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("how", ["forward", "embeddings"])
+def test_it_is_the_weighted_sum_of_its_losses(dtype: torch.dtype, how: str) -> None:
+    rtol = 1e-9 if dtype == torch.float64 else 1e-5
+    model, columns, labels = EchoOfSize(), columns_of(3, dtype), scores_of(2, dtype)
+    names = [name for name in PARTS if how == "forward" or name != "matryoshka"]
+    losses = {name: PARTS[name](model) for name in names}
+    loss = WeightedLoss(model, losses, {name: WEIGHTS[name] for name in names})
+    if how == "forward":
+        parts = loss(features_of(columns), labels)
+    else:
+        parts = loss.compute_loss_from_embeddings(columns, labels)
+    expected = torch.zeros((), dtype=dtype)
+    assert list(parts) == names
+    for name in names:
+        alone = WEIGHTS[name] * total(PARTS[name](model)(features_of(columns), labels))
+        assert_close(parts[name], alone, rtol=rtol, atol=0)
+        expected = expected + alone
+    assert_close(parts.total, expected, rtol=rtol, atol=0)
+    assert all(part.requires_grad for part in parts.values())
+    for ours, theirs in zip(gradients(parts.total, columns), gradients(expected, columns), strict=True):
+        assert theirs.abs().sum() > 0
+        assert_close(ours, theirs, rtol=rtol, atol=rtol * float(theirs.abs().max()))
+
+
+# Those that cannot be a part, and what the message says of it.
+REFUSED = {
+    "AdaptiveLayerLoss": "needs the model's layers",
+    "Matryoshka2dLoss": "needs the model's layers",
+    "MegaBatchMarginLoss": "use_mini_batched_version=False",
+    "CSRLoss": "needs the codes",
+    "CSRReconstructionLoss": "needs the codes",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("row", "name", "selective"), [case for case in CASES if case.values[0].model_type != "CrossEncoder"]
+)
+def test_every_loss_of_the_registry_is_a_part_or_says_why_not(row: Any, name: str, selective: Any) -> None:
+    entry = loss_entry(name, row.model_type)
+    batch = make_batch(row, name)
+    if not (available(entry.since) and available(row.since)):
+        pytest.skip("not in this version")
+    values, slopes = [], []
+    for weighted in (False, True):
+        torch.manual_seed(0)
+        model = model_of(entry, row)
+        loss = build(entry, model, batch.dataset(), selective)
+        if weighted:
+            reason = "itself, in mini-batches" if name.startswith("Cached") else REFUSED.get(name)
+            if reason is not None:
+                with pytest.raises((TypeError, ValueError), match=reason):
+                    WeightedLoss(model, {"part": loss})
+                return
+            loss = WeightedLoss(model, {"part": loss}, [0.5])
+        if entry.origin != "selective_st" and is_wrapped(entry):
+            loss = SpladeLoss(model, loss, document_regularizer_weight=0.0, query_regularizer_weight=0.0)
+        value = run(model, loss, batch)
+        values.append(value.detach())
+        slopes.append(gradient(model, value))
+    assert_close(2 * values[1], values[0], rtol=1e-5, atol=1e-7)
+    assert slopes[0].abs().sum() > 0
+    assert_close(2 * slopes[1], slopes[0], rtol=1e-4, atol=1e-5 * float(slopes[0].abs().max()))
+
+
+def test_a_list_of_losses_is_called_by_their_classes() -> None:
+    model = EchoModel()
+    loss = WeightedLoss(
+        model, [CoSENTLoss(model), CosineSimilarityLoss(model), CoSENTLoss(model, scale=5.0)], [1, 2, 3]
+    )
+    assert loss.names == ("CoSENTLoss", "CosineSimilarityLoss", "CoSENTLoss_2")
+    assert loss.current_weights == {"CoSENTLoss": 1.0, "CosineSimilarityLoss": 2.0, "CoSENTLoss_2": 3.0}
+    assert list(loss.losses.values()) == list(loss.parts)
+
+
+def test_a_weighted_loss_in_another() -> None:
+    model, columns, labels = EchoOfSize(), columns_of(3), scores_of(2)
+    inner = annealed(model, weights={"ranking": 2.0})
+    outer = WeightedLoss(model, {"ours": inner, "kl": PARTS["kl"](model)}, {"ours": 0.5})
+    parts = outer(features_of(columns), labels)
+    assert list(parts) == ["ours", "kl"]
+    assert_close(parts["ours"], 0.5 * inner(features_of(columns), labels).total, rtol=1e-12, atol=0)
+    assert_close(outer.compute_loss_from_embeddings(columns, labels).total, parts.total, rtol=1e-12, atol=0)
+    with pytest.raises(ValueError, match="read the data differently"):
+        WeightedLoss(model, {"ours": inner, "classes": SoftmaxLoss(model, DIMENSION, 3)})
+
+
+# --- One pass ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [model_types.bert_model, model_types.static_model])
+def test_the_model_is_asked_once(make: Callable[[], SentenceTransformer]) -> None:
+    model = make()
+    features, labels = texts_of(model, 3), scores_of(2, torch.float32)
+    alone, count = PARTS["ranking"](model), Count(model)
+    alone([dict(column) for column in features], labels)
+    once = count.calls
+    assert once
+    losses = {name: PARTS[name](model) for name in ("ranking", "scores", "kl", "in batch", "matryoshka")}
+    loss = WeightedLoss(model, losses)
+    count.calls = 0
+    parts = loss([dict(column) for column in features], labels)
+    assert count.calls == once
+    parts.total.backward()
+    assert count.calls == once
+    assert all(part.model is model for part in loss.parts)
+    assert "forward" not in model.__dict__
+
+
+def test_the_model_is_asked_once_for_multi_vector_models() -> None:
+    model = model_types.multi_vector_model()
+    losses = {"kl": MultiVectorDistillKLDivLoss(model), "margins": MultiVectorMarginMSELoss(model)}
+    labels = scores_of(2, torch.float32)
+    alone = [loss(texts_of(model, 3), labels) for loss in losses.values()]
+    count = Count(model)
+    parts = WeightedLoss(model, losses)(texts_of(model, 3), labels)
+    assert count.calls == 3  # a column each
+    assert_close(list(parts.values()), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_loss_that_asks_about_other_texts_is_stopped_and_the_model_put_back() -> None:
+    class Curious(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+            half = {name: value[:2] for name, value in features[0].items()}
+            value: Tensor = self.model(half)["sentence_embedding"].sum()
+            return value
+
+    model = model_types.bert_model()
+    loss = WeightedLoss(model, [Curious(model)])
+    with pytest.raises(RuntimeError, match="asks the model about other inputs"):
+        loss(texts_of(model, 2), None)
+    assert cast_module(loss.parts[0]).model is model
+
+
+def cast_module(module: nn.Module) -> Any:
+    return module
+
+
+def test_a_loss_that_reads_more_than_embeddings_reads_it_here() -> None:
+    """In-batch negatives that have the positive's text are found by the tokens."""
+    model = model_types.bert_model()
+    features = texts_of(model, 2, rows=4)
+    features[1] = model.preprocess([model_types.sentence(row // 2) for row in range(4)])
+    alone = SelectiveMultipleNegativesRankingLoss(model, mask_same_text=True)
+    value = alone([dict(column) for column in features], None)
+    blind = alone.compute_loss_from_embeddings([model(dict(column))["sentence_embedding"] for column in features], None)
+    part = WeightedLoss(model, [alone])([dict(column) for column in features], None).total
+    assert_close(part, value)
+    assert (blind - value).abs() > 1e-3
+
+
+# --- Parts that are as good as their total ----------------------------------------------------------------------------
+
+
+def test_parts_add_and_multiply_like_their_total() -> None:
+    parts = LossParts(a=torch.tensor(2.0), b=torch.tensor(-1.0))
+    factor, other = torch.tensor(3.0), torch.tensor(0.25)
+    for ours, theirs in (
+        (2 * parts, 2.0),
+        (parts * factor, 3.0),
+        (factor * parts, 3.0),
+        (parts / 4, 0.25),
+        (0 + parts, 1.0),
+        (0.0 + parts * 2, 2.0),
+        (parts + parts, 2.0),
+        (parts + other + other, 1.5),
+        (other + parts, 1.25),
+        (parts + 1.5, 2.5),
+        (sum([parts, parts, parts]), 3.0),
+        (parts + {"b": torch.tensor(1.0), "c": torch.tensor(1.0)}, 3.0),
+    ):
+        assert isinstance(ours, LossParts)
+        assert_close(ours.total, torch.tensor(theirs))
+    assert parts == {"a": torch.tensor(2.0), "b": torch.tensor(-1.0)}
+    value: Any = 1.0
+    value += parts
+    assert set(value) == {"a", "b", "rest"}
+
+
+WRAPPERS: dict[str, Callable[[Any, nn.Module], nn.Module]] = {
+    "MatryoshkaLoss": lambda model, loss: MatryoshkaLoss(model, loss, [16, 8, 4], [1, 0.5, 0.25]),
+    "AdaptiveLayerLoss": lambda model, loss: AdaptiveLayerLoss(model, loss, n_layers_per_step=-1),
+    "Matryoshka2dLoss": lambda model, loss: Matryoshka2dLoss(
+        model, loss, [16, 8], n_layers_per_step=-1, n_dims_per_step=-1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_a_wrapper_around_the_sum_is_the_sum_of_wrappers(name: str) -> None:
+    """A wrapper is linear in the loss, save for the terms that it adds by itself."""
+    model, labels = model_types.bert_model(), scores_of(2, torch.float32)
+    wrap = WRAPPERS[name]
+    weights = {"ranking": 0.5, "scores": 2.0}
+    found, slopes = [], []
+    for parts in (("ranking", "scores"), ("ranking",), ("scores",)):
+        loss = WeightedLoss(
+            model, {part: PARTS[part](model) for part in parts}, {part: weights[part] for part in parts}
+        )
+        value = wrap(model, loss)(texts_of(model, 3), labels)
+        assert isinstance(value, dict)
+        assert set(value) == {*parts, *([] if name == "MatryoshkaLoss" else ["rest"])}
+        found.append(value)
+        slopes.append(gradient(model, total({part: value[part] for part in parts})))
+        for part in parts:  # the same, of the wrapper around the loss itself
+            alone = total(wrap(model, PARTS[part](model))(texts_of(model, 3), labels))
+            assert_close(value[part], weights[part] * (alone - value.get("rest", 0)), rtol=1e-4, atol=1e-6)
+    for part, value in (("ranking", found[1]), ("scores", found[2])):
+        assert_close(found[0][part], value[part], rtol=1e-5, atol=1e-7)
+    assert_close(slopes[0], slopes[1] + slopes[2], rtol=1e-4, atol=1e-5 * float(slopes[0].abs().max()))
+
+
+@pytest.mark.parametrize("wrapper", [SpladeLoss, CachedSpladeLoss])
+def test_in_the_losses_of_sparse_models(wrapper: Any) -> None:
+    labels = scores_of(2, torch.float32)
+    made = []
+    for parts in (("kl", "margins"), ("kl",), ("margins",)):
+        model = model_types.splade_model()
+        losses = {"kl": SparseDistillKLDivLoss(model), "margins": SparseMarginMSELoss(model)}
+        loss = WeightedLoss(model, {part: losses[part] for part in parts}, dict.fromkeys(parts, 0.5))
+        options = {"mini_batch_size": 2} if wrapper is CachedSpladeLoss else {}
+        outer = wrapper(model, loss, document_regularizer_weight=0.0, query_regularizer_weight=0.0, **options)
+        value = outer(texts_of(model, 3), labels)
+        assert set(value) == {*parts, "document_regularizer_loss", "query_regularizer_loss"}
+        slope = gradient(model, total(value))
+        alone = losses[parts[0]].compute_loss_from_embeddings(
+            [model(column)["sentence_embedding"] for column in texts_of(model, 3)], labels
+        )
+        assert_close(value[parts[0]].detach(), 0.5 * alone.detach(), rtol=1e-4, atol=1e-5)
+        made.append((total(value).detach(), slope))
+    assert_close(made[0][0], made[1][0] + made[2][0], rtol=1e-5, atol=1e-6)
+    assert_close(made[0][1], made[1][1] + made[2][1], rtol=1e-4, atol=1e-5 * float(made[0][1].abs().max()))
+
+
+def test_in_the_loss_of_sparse_autoencoders() -> None:
+    model = model_types.autoencoder_model()
+    losses = {"in batch": SparseMultipleNegativesRankingLoss(model), "kl": SparseDistillKLDivLoss(model)}
+    loss = WeightedLoss(model, losses, {"kl": 0.5})
+    value = CSRLoss(model, loss=loss, gamma=2.0)(texts_of(model, 3), scores_of(2, torch.float32))
+    assert {"in batch", "kl"} < set(value)
+    embeddings = [model(column)["sentence_embedding"] for column in texts_of(model, 3)]
+    alone = losses["kl"].compute_loss_from_embeddings(embeddings, scores_of(2, torch.float32))
+    assert_close(value["kl"], alone, rtol=1e-4, atol=1e-6)  # 2.0 * 0.5
+    total(value).backward()
+
+
+def test_a_part_that_needs_more_than_embeddings_says_so_in_such_a_loss() -> None:
+    model = EchoOfSize()
+    loss = WeightedLoss(model, {"classes": SoftmaxLoss(model, DIMENSION, 2)})
+    with pytest.raises(TypeError, match=r"'classes' \(SoftmaxLoss\) cannot be had from embeddings alone"):
+        loss.compute_loss_from_embeddings(columns_of(2), torch.zeros(ROWS).long())
+
+
+def test_a_part_must_return_a_scalar() -> None:
+    class Rows(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> Tensor:
+            return features[0]["sentence_embedding"].sum(1)
+
+    model = EchoModel()
+    with pytest.raises(TypeError, match=r"'Rows' \(Rows\) must return a scalar, or a dict of them, got shape \(6,\)"):
+        WeightedLoss(model, [Rows(model)])(features_of(columns_of(2)), None)
+
+
+# --- Weights ----------------------------------------------------------------------------------------------------------
+
+
+def naive(schedule: WeightSchedule, progress: TrainingProgress) -> float:
+    import math
+
+    done = min({"steps": progress.steps, "epochs": progress.epochs, "fraction": progress.fraction}[schedule.unit], 1e9)
+    share = 1.0 if done >= schedule.length else done / schedule.length
+    if schedule.shape == "cosine":
+        return schedule.end + (schedule.begin - schedule.end) * (1 + math.cos(math.pi * share)) / 2
+    return schedule.begin + (schedule.end - schedule.begin) * share
+
+
+@pytest.mark.parametrize("make", [linear_schedule, cosine_schedule])
+@pytest.mark.parametrize("length", [{"steps": 10}, {"epochs": 2.5}, {"fraction": 0.3}, {}], ids=str)
+@pytest.mark.parametrize(("begin", "end"), [(0, 1), (3.0, 0.5), (1, 1)])
+def test_schedules(make: Any, length: dict[str, float], begin: float, end: float) -> None:
+    schedule = make(begin, end, **length)
+    for done in (0.0, 0.001, 0.1, 0.3, 0.7, 1.0, 2.5, 7.0, 10.0, 1e6):
+        progress = TrainingProgress(steps=done, epochs=done, fraction=min(done, 1.0))
+        assert schedule(progress) == pytest.approx(naive(schedule, progress), rel=1e-12, abs=1e-15)
+        assert min(begin, end) <= schedule(progress) <= max(begin, end)
+    assert schedule(TrainingProgress()) == begin
+    assert schedule(TrainingProgress(1e9, 1e9, 1.0)) == end
+    assert json.loads(json.dumps(schedule.get_config_dict())) == schedule.get_config_dict()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: linear_schedule(0, 1, steps=5, epochs=1), ValueError, "give one of steps, epochs and fraction"),
+        (lambda: linear_schedule(0, -1), ValueError, "end must be a finite number >= 0, got -1"),
+        (lambda: cosine_schedule(float("nan"), 1), ValueError, "begin must be a finite number >= 0, got nan"),
+        (lambda: linear_schedule(0, 1, steps=0), ValueError, "steps must be a finite number > 0"),
+        (lambda: linear_schedule(0, 1, fraction=100), ValueError, "fraction must lie between 0 and 1"),
+        (lambda: linear_schedule(0, 1, epochs="2"), TypeError, "epochs must be a finite number > 0"),  # type: ignore[arg-type]
+    ],
+)
+def test_bad_schedules(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_schedule_without_anybody_to_tell_the_step() -> None:
+    model, columns, labels = EchoModel(), columns_of(3), scores_of(2)
+    loss = annealed(model, weights={"scores": linear_schedule(0, 1, steps=4)})
+    with pytest.raises(RuntimeError, match=r"callbacks=\[loss.callback\]"):
+        loss(features_of(columns), labels)
+    for step, weight in ((0, 0.0), (1, 0.25), (4, 1.0), (9, 1.0)):
+        loss.progress = TrainingProgress(steps=step)
+        parts = loss(features_of(columns), labels)
+        assert loss.current_weights == {"ranking": 1.0, "scores": weight}
+        assert_close(parts["scores"], weight * PARTS["scores"](model)(features_of(columns), labels))
+
+
+class Seen(TrainerCallback):
+    """Which weights were in use at each step, and at each evaluation."""
+
+    def __init__(self, loss: WeightedLoss) -> None:
+        self.loss, self.weights, self.evaluated = loss, [], []  # type: ignore[var-annotated]
+        self.batches = 0
+        loss.register_forward_hook(self.note)
+
+    def note(self, loss: nn.Module, *_: Any) -> None:
+        if cast_module(loss).model.training:
+            self.batches += 1
+            self.weights.append(self.loss.current_weights["scores"])
+        else:
+            self.evaluated.append(self.loss.current_weights["scores"])
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_neither_accumulation_nor_evaluation_nor_a_wrapper_disturbs_the_schedule(tmp_path: Path, wrapped: bool) -> None:
+    model = model_types.static_model()
+    loss = annealed(model, weights={"scores": linear_schedule(0, 1, steps=4)})
+    seen = Seen(loss)
+    outer = MatryoshkaLoss(model, loss, [16, 8]) if wrapped else loss
+    options = {"gradient_accumulation_steps": 2, "eval_strategy": "steps", "eval_steps": 1, "num_train_epochs": 2}
+    trainer = train(model, outer, tmp_path, loss.callback, **options)
+    times = 2 if wrapped else 1
+    assert trainer.state.global_step == 8  # of 16 batches
+    expected = [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
+    assert seen.weights == [weight for weight in expected for _ in range(2 * times)]
+    assert seen.evaluated == [weight for weight in (*expected[1:], 1) for _ in range(times)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (linear_schedule(0, 1), [step / 16 for step in range(16)]),
+        (linear_schedule(1, 0, fraction=0.5), [max(0.0, 1 - step / 8) for step in range(16)]),
+        (linear_schedule(0, 2, epochs=2), [step / 8 for step in range(16)]),
+        (
+            cosine_schedule(0, 1, epochs=1),
+            [naive(cosine_schedule(0, 1, epochs=1), TrainingProgress(epochs=e / 8)) for e in range(16)],
+        ),
+    ],
+    ids=str,
+)
+def test_schedules_in_the_trainer(tmp_path: Path, schedule: WeightSchedule, expected: list[float]) -> None:
+    model = model_types.static_model()
+    loss = annealed(model, weights={"scores": schedule})
+    seen = Seen(loss)
+    train(model, loss, tmp_path, loss.callback, num_train_epochs=2)
+    assert seen.weights == pytest.approx(expected, abs=1e-12)
+    assert loss.current_weights["scores"] == schedule(TrainingProgress(16, 2, 1))  # after the training: the end
+
+
+def test_an_evaluation_before_the_training_takes_the_first_weights(tmp_path: Path) -> None:
+    model = model_types.static_model()
+    loss = annealed(model, weights={"scores": linear_schedule(0.5, 1)})
+    trainer = SentenceTransformerTrainer(
+        model, arguments(tmp_path), eval_dataset=scored(8), loss=loss, callbacks=[loss.callback]
+    )
+    found = trainer.evaluate()
+    parts = {name: entry for entry in trainer.state.log_history for name in entry if name.startswith("eval_")}
+    assert {"eval_ranking", "eval_scores"} < set(parts)
+    last = trainer.state.log_history[-1]
+    assert last["eval_ranking"] + last["eval_scores"] == pytest.approx(found["eval_loss"], abs=2e-4)
+
+
+# --- The log ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrapper", [None, *WRAPPERS])
+def test_the_parts_stand_in_the_log_and_add_up(tmp_path: Path, wrapper: str | None) -> None:
+    model = model_types.bert_model()
+    loss: Any = annealed(model, weights={"scores": 0.5})
+    rest = ["rest"] if wrapper in ("AdaptiveLayerLoss", "Matryoshka2dLoss") else []
+    outer = WRAPPERS[wrapper](model, loss) if wrapper else loss
+    trainer = train(model, outer, tmp_path, eval_strategy="steps", eval_steps=4)
+    for prefix in ("", "eval_"):
+        whole, *parts = (logged(trainer, prefix + key) for key in ("loss", "ranking", "scores", *rest))
+        assert len(whole) == (2 if prefix else 8)
+        sums = [sum(values) for values in zip(*parts, strict=True)]
+        assert sums == pytest.approx([float(value) for value in whole], abs=3e-4)
+        assert all(value > 0 for part in parts for value in part)
+
+
+# --- Balance ----------------------------------------------------------------------------------------------------------
+
+
+def test_balance_divides_by_the_running_means() -> None:
+    model = EchoModel()
+    loss = annealed(model, weights={"ranking": 0.3, "scores": 0.7}, balance=True)
+    means: dict[str, float] = {}
+    for batch in range(130):
+        columns, labels = columns_of(3, seed=batch), scores_of(2)
+        parts = loss(features_of(columns), labels)
+        for name, weight in (("ranking", 0.3), ("scores", 0.7)):
+            value = float(PARTS[name](model)(features_of(columns), labels))
+            rate = 1 / min(batch + 1, 100)
+            means[name] = means.get(name, 0.0) + rate * (abs(value) - means.get(name, 0.0))
+            assert float(parts[name]) == pytest.approx(weight * value / means[name], rel=1e-4)
+            if not batch:
+                assert float(parts[name]) == pytest.approx(weight, rel=1e-6)
+    assert_close(loss.magnitudes, torch.tensor(list(means.values())), rtol=1e-4, atol=0)
+
+
+def test_the_mean_is_a_constant_of_the_gradient_and_scale_does_not_matter() -> None:
+    model, columns, labels = EchoModel(), columns_of(3), scores_of(2)
+    slopes = []
+    for scale in (1.0, 1000.0):
+
+        class Scaled(SelectivePointwiseLoss):
+            factor = scale
+
+            def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
+                return self.factor * super().compute_loss_from_embeddings(embeddings, labels)
+
+        loss = WeightedLoss(model, {"scores": Scaled(model)}, balance=True)
+        value = loss(features_of(columns), labels).total
+        assert float(value) == pytest.approx(1.0)
+        slopes.append(gradients(value, columns))
+        alone = Scaled(model)(features_of(columns), labels)
+        for ours, theirs in zip(slopes[-1], gradients(alone, columns), strict=True):
+            assert_close(ours, theirs / float(alone), rtol=1e-6, atol=1e-12)
+    assert_close(slopes[0], slopes[1], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", ["eval", "no_grad"])
+def test_evaluation_leaves_the_means_alone(how: str) -> None:
+    model = model_types.static_model()
+    loss = annealed(model, balance=True)
+    labels = scores_of(2, torch.float32)
+    before = loss(texts_of(model, 3), labels)
+    means = loss.magnitudes.clone()
+    model.train(how != "eval")
+    with torch.set_grad_enabled(how != "no_grad"):
+        after = loss([*texts_of(model, 3)], 1 - labels)
+    assert_close(loss.magnitudes, means, rtol=0, atol=0)
+    assert not torch.equal(after.total, before.total)
+
+
+def test_an_overflow_or_a_zero_does_not_spoil_the_means() -> None:
+    class Given(nn.Module):
+        value = 0.0
+
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, features: list[dict[str, Tensor]], labels: Any) -> Tensor:
+            return torch.tensor(self.value, requires_grad=True)
+
+    model = EchoModel()
+    given = Given(model)
+    loss = WeightedLoss(model, [given], balance=True)
+    results = []
+    for value in (0.0, float("inf"), 4.0, float("nan"), 0.0, -2.0):
+        given.value = value
+        results.append(float(loss(features_of(columns_of(2)), None).total))
+    assert results[0] == 0.0
+    assert results[1] == float("inf")  # not hidden
+    assert results[2] == 1.0
+    assert results[3] != results[3]
+    assert results[4] == 0.0
+    assert results[5] == pytest.approx(-2 / 3)
+    assert float(loss.magnitudes) == pytest.approx(3.0)
+
+
+def _balance_in_a_process(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    loss = annealed(EchoModel(), balance=True)
+    for batch in range(3):
+        loss(features_of(columns_of(3, seed=10 * batch + rank)), scores_of(2))
+    torch.save(loss.state_dict(), f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo")
+def test_all_processes_weigh_alike(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_balance_in_a_process, (str(tmp_path),), nprocs=2)
+    states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    assert_close(states[0], states[1], rtol=0, atol=0)
+    model = EchoModel()
+    for place, name in enumerate(("ranking", "scores")):
+        values = [
+            float(PARTS[name](model)(features_of(columns_of(3, seed=10 * batch + rank)), scores_of(2)))
+            for batch in range(3)
+            for rank in range(2)
+        ]
+        assert float(states[0]["magnitudes"][place]) == pytest.approx(sum(values) / 6, rel=1e-5)
+
+
+# --- Checkpoints ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("balance", [False, True])
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, balance: bool) -> None:
+    weights = {"ranking": linear_schedule(1, 0), "scores": cosine_schedule(0, 1, epochs=1.5)}
+    whole, resumed = model_types.static_model(), model_types.static_model()
+
+    def fresh(model: Any) -> WeightedLoss:
+        return annealed(model, weights=weights, balance=balance)
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop = state.global_step >= 5
+
+    options = {"num_train_epochs": 2, "save_strategy": "steps", "save_steps": 5}
+    loss = fresh(whole)
+    seen = Seen(loss)
+    uninterrupted = train(whole, loss, tmp_path / "whole", loss.callback, **options)
+    first = fresh(model := model_types.static_model())
+    train(model, first, tmp_path / "stopped", first.callback, Stop(), **options)
+    again = fresh(resumed)
+    seen_again = Seen(again)
+    checkpoint = str(tmp_path / "stopped" / "checkpoint-5")
+    trainer = train(resumed, again, tmp_path / "stopped", again.callback, resume=checkpoint, **options)
+    assert trainer.state.global_step == uninterrupted.state.global_step == 16
+    assert len(seen_again.weights) == 11
+    assert seen_again.weights == seen.weights[5:]
+    assert len(set(seen.weights)) > 8
+    assert_close(again.magnitudes, loss.magnitudes, rtol=1e-6, atol=0)
+    assert bool((loss.magnitudes != 1).all()) == balance
+    for key in ("ranking", "scores", "loss"):
+        assert logged(trainer, key)[-11:] == pytest.approx(logged(uninterrupted, key)[-11:], abs=2e-4)
+    for (_, ours), (_, theirs) in zip(resumed.named_parameters(), whole.named_parameters(), strict=True):
+        assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_another_training_of_the_same_loss_begins_anew(tmp_path: Path) -> None:
+    model = model_types.static_model()
+    loss = annealed(model, weights={"scores": linear_schedule(0, 1)})
+    for folder in ("first", "second"):
+        seen = Seen(loss)
+        train(model, loss, tmp_path / folder, loss.callback)
+        assert seen.weights == [step / 8 for step in range(8)]
+
+
+def test_the_state_of_the_loss_can_be_saved_by_hand() -> None:
+    model, columns, labels = EchoModel(), columns_of(3), scores_of(2)
+    loss, other = (annealed(model, balance=True) for _ in range(2))
+    loss(features_of(columns), labels)
+    other.load_state_dict(loss.state_dict())
+    assert_close(other.magnitudes, loss.magnitudes)
+    copied = copy.deepcopy(loss)
+    assert_close(copied(features_of(columns), labels).total, loss(features_of(columns), labels).total)
+    assert copied.model is not loss.model
+    assert all(part.model is copied.model for part in copied.parts)
+
+
+def test_the_parameters_of_a_part_are_trained(tmp_path: Path) -> None:
+    model = model_types.static_model()
+    torch.manual_seed(1)
+    classes = SoftmaxLoss(model, DIMENSION, 3)
+    before = classes.classifier.weight.detach().clone()
+    pairs = scored().remove_columns(["document_2", "scores"]).add_column("label", [row % 3 for row in range(32)])
+    loss = WeightedLoss(model, {"classes": classes})
+    SentenceTransformerTrainer(model, arguments(tmp_path), train_dataset=pairs, loss=loss).train()
+    assert not torch.equal(classes.classifier.weight, before)
+
+
+def test_with_a_compiled_or_wrapped_model() -> None:
+    """The trainer puts the wrapped model into the loss and all its parts."""
+
+    class Wrapped(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.module, self.calls = model, 0
+
+        def forward(self, features: dict[str, Tensor]) -> Any:
+            self.calls += 1
+            return self.module(features)
+
+    model = model_types.bert_model()
+    loss = annealed(model, balance=True)
+    nested = MatryoshkaLoss(model, loss, [16, 8])
+    expected = total(nested(texts_of(model, 3), scores_of(2, torch.float32)))
+    wrapped = Wrapped(model)
+    trainer = SentenceTransformerTrainer.__new__(SentenceTransformerTrainer)
+    trainer.override_model_in_loss(nested, wrapped)  # type: ignore[arg-type]
+    assert loss.model is wrapped
+    assert all(part.model is wrapped for part in loss.parts)
+    loss.magnitudes.fill_(1)
+    loss.observed.fill_(0)
+    assert_close(total(nested(texts_of(model, 3), scores_of(2, torch.float32))), expected)
+    assert wrapped.calls == 2
+    model.eval()  # what the trainer does; the wrapper keeps its mode
+    observed = loss.observed.clone()
+    nested(texts_of(model, 3), scores_of(2, torch.float32))
+    assert torch.equal(loss.observed, observed)
+
+
+# --- Config, citation, card, registry ---------------------------------------------------------------------------------
+
+
+def test_the_config_holds_that_of_every_part() -> None:
+    model = model_types.bert_model()
+    guided = GISTEmbedLoss(model, model_types.bert_model())
+    losses = {
+        "ranking": SelectiveListwiseLoss(model, pairwise_cos_sim),
+        "guided": guided,
+        "small": MatryoshkaLoss(model, MarginMSELoss(model), [16, 8]),
+        "inner": WeightedLoss(model, [DistillKLDivLoss(model)]),
+    }
+    loss = WeightedLoss(model, losses, {"ranking": cosine_schedule(1, 0, steps=10), "small": 0.5}, balance=True)
+    config = loss.get_config_dict()
+    assert json.loads(json.dumps(config)) == config
+    parts = config["losses"]
+    assert list(parts) == list(losses)
+    assert parts["ranking"]["loss"] == "SelectiveListwiseLoss"
+    assert parts["ranking"]["weight"] == {"schedule": "cosine", "begin": 1.0, "end": 0.0, "steps": 10.0}
+    listwise = json.loads(json.dumps(losses["ranking"].get_config_dict()))  # type: ignore[operator]
+    assert parts["ranking"]["config"] == listwise
+    assert parts["small"]["weight"] == 0.5
+    assert parts["small"]["config"]["matryoshka_dims"] == [16, 8]
+    assert parts["inner"]["config"]["losses"]["DistillKLDivLoss"]["weight"] == 1.0
+    assert config["balance"] is True
+
+
+def test_the_citation_is_that_of_every_part_and_each_entry_once() -> None:
+    model = model_types.bert_model()
+    parts = [
+        SelectiveListwiseLoss(model, pairwise_cos_sim),
+        SelectivePairwiseLoss(model, pairwise_cos_sim),
+        MatryoshkaLoss(model, DistillKLDivLoss(model), [16, 8]),
+    ]
+    citation = WeightedLoss(model, parts).citation
+    assert citation.count("eprint={2506.04446}") == 1
+    for loss in (*parts, DistillKLDivLoss(model)):
+        for line in str(loss.citation).strip().splitlines():
+            assert line in citation
+    entries = [line for line in citation.splitlines() if line.startswith("@")]
+    assert len(entries) == len(set(entries)) == 4
+
+
+def test_the_card_describes_and_cites_every_part(tmp_path: Path) -> None:
+    model = model_types.static_model()
+    losses = {"ranking": PARTS["ranking"](model), "scores": PARTS["scores"](model), "margins": PARTS["margins"](model)}
+    weights = {"ranking": linear_schedule(1, 0), "scores": linear_schedule(0, 1, steps=4)}
+    loss = WeightedLoss(model, losses, weights, balance=True)
+    train(model, MatryoshkaLoss(model, loss, [16, 8]), tmp_path / "run", loss.callback)
+    add_to_model_card(model, MatryoshkaLoss(model, loss, [16, 8]))
+    model.save_pretrained(str(tmp_path / "model"))
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "selective_st.losses.weighted.WeightedLoss" in card or "WeightedLoss" in card
+    section = card[card.index("## What the Loss Cares About") : card.index("## Training Details")]
+    assert section.count("```json") == 2
+    for text in (
+        "`ranking`: `SelectiveListwiseLoss`, weight from 1 to 0, linearly over the training",
+        "`scores`: `SelectivePointwiseLoss`, weight from 0 to 1, linearly over 4 steps",
+        "`margins`: `MarginMSELoss`, weight 1",
+        "Each is divided by the running mean of its magnitude",
+        "Trained with `SelectiveListwiseLoss` within `WeightedLoss` within `MatryoshkaLoss`.",
+        "Trained with `SelectivePointwiseLoss` within `WeightedLoss` within `MatryoshkaLoss`.",
+    ):
+        assert text in section, text
+    assert card.count("eprint={2506.04446}") == 1
+    assert card.count("@misc{hofstätter2021improving") == 1
+
+
+def test_the_card_of_the_trainer_alone_shows_the_parts(tmp_path: Path) -> None:
+    model = model_types.static_model()
+    loss = annealed(model)
+    train(model, loss, tmp_path / "run")
+    model.save_pretrained(str(tmp_path / "model"))
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    config = card[card.index("selective_st.losses.weighted.WeightedLoss") :]
+    shown = json.loads(config[config.index("```json") + 7 : config.index("```\n")])
+    assert shown == json.loads(json.dumps(loss.get_config_dict()))
+    assert card.count("eprint={2506.04446}") == 1
+
+
+def test_check_dataset_looks_at_every_part() -> None:
+    model = model_types.static_model()
+    data = {"query": ["a", "b"], "one": ["c", "d"], "two": ["e", "f"], "scores": [[0.0, 5.0], [2.0, 1.0]]}
+    report = check_dataset(data, MatryoshkaLoss(model, annealed(model), [16, 8]))
+    assert report.loss == (
+        "MatryoshkaLoss(WeightedLoss(SelectiveListwiseLoss)), MatryoshkaLoss(WeightedLoss(SelectivePointwiseLoss))"
+    )
+    assert [error.code for error in report.errors] == ["label-range"]  # once
+    fine = {**data, "scores": [[0.0, 1.0], [0.4, 0.2]]}
+    assert check_dataset(fine, annealed(model)).ok
+    # What only one of them minds is found wherever it stands.
+    ranges = {"kl": DistillKLDivLoss(model), "scores": SelectivePointwiseLoss(model)}
+    for names in (("kl", "scores"), ("scores", "kl")):
+        found = check_dataset(data, WeightedLoss(model, {name: ranges[name] for name in names}))
+        assert "label-range" in [error.code for error in found.errors]
+
+
+def test_create_loss_says_how_to_build_it() -> None:
+    data = {"a": ["x", "y"], "b": ["z", "w"], "score": [0.1, 0.9]}
+    with pytest.raises(DataError, match=r"WeightedLoss\(model, \[create_loss\(model, dataset\)\]\)"):
+        create_loss(model_types.static_model(), data, loss="WeightedLoss")
+
+
+# --- Bad input --------------------------------------------------------------------------------------------------------
+
+BERT = model_types.bert_model()
+
+
+def bert_parts(*names: str) -> dict[str, nn.Module]:
+    return {name: PARTS[name](BERT) for name in names}
+
+
+BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: WeightedLoss("model", {}), TypeError, "model must be the model to train, got str"),  # type: ignore[arg-type]
+    (lambda: WeightedLoss(BERT, {}), ValueError, "losses must hold at least one loss, got an empty dict"),
+    (lambda: WeightedLoss(BERT, []), ValueError, "losses must hold at least one loss, got an empty list"),
+    (lambda: WeightedLoss(BERT, PARTS["kl"](BERT)), TypeError, "must be a dict of losses, .* got DistillKLDivLoss"),  # type: ignore[arg-type]
+    (lambda: WeightedLoss(BERT, {"kl": DistillKLDivLoss}), TypeError, "built with the model, but 'kl' is"),  # type: ignore[dict-item]
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), {"lk": 1.0}), ValueError, "there is none called 'lk'"),
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), {"kl": -0.5}), ValueError, r"weights\['kl'\] .* >= 0, got -0.5"),
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), [float("nan")]), ValueError, r"weights\['kl'\] must be .* got nan"),
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), [True]), TypeError, r"weights\['kl'\] must be a finite number"),
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), [1.0, 2.0]), ValueError, "as many as losses, 1, got 2"),
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), [lambda step: step]), TypeError, "Use linear_schedule or"),  # type: ignore[list-item]
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), 0.5), TypeError, "weights must be a dict such as"),  # type: ignore[arg-type]
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), [0.0]), ValueError, "all weights are 0"),
+    (lambda: WeightedLoss(BERT, bert_parts("kl"), balance=0.9), TypeError, "balance must be True or False"),  # type: ignore[arg-type]
+    (lambda: WeightedLoss(BERT, {"steps": PARTS["kl"](BERT)}), ValueError, "'steps' means something else"),
+    (lambda: WeightedLoss(BERT, {"rest": PARTS["kl"](BERT)}), ValueError, "'rest' means something else"),
+    (lambda: WeightedLoss(BERT, {"": PARTS["kl"](BERT)}), TypeError, "names of losses must be texts"),
+    (lambda: WeightedLoss(model_types.bert_model(), bert_parts("kl")), ValueError, "made with another model object"),
+    (
+        lambda: WeightedLoss(BERT, {"kl": SparseDistillKLDivLoss(model_types.splade_model())}),
+        TypeError,
+        "is a loss for a SparseEncoder, but model is a SentenceTransformer",
+    ),
+    (
+        lambda: WeightedLoss(model_types.cross_encoder(), [BinaryCrossEntropyLoss(model_types.cross_encoder())]),
+        TypeError,
+        "a CrossEncoder scores pairs",
+    ),
+    (
+        lambda: WeightedLoss(BERT, [BinaryCrossEntropyLoss(model_types.cross_encoder())]),
+        TypeError,
+        "is a loss for a CrossEncoder, but model is a SentenceTransformer",
+    ),
+    (
+        lambda: WeightedLoss(BERT, {"large": CachedMultipleNegativesRankingLoss(BERT)}),
+        ValueError,
+        r"'large' .* embeds the batch by itself, in mini-batches, .* Use MultipleNegativesRankingLoss\(model\)",
+    ),
+    (
+        lambda: WeightedLoss(BERT, [CachedSelectiveMultipleNegativesRankingLoss(BERT)]),
+        ValueError,
+        r"Use SelectiveMultipleNegativesRankingLoss\(model\)",
+    ),
+    (
+        lambda: WeightedLoss(BERT, [MatryoshkaLoss(BERT, CachedGISTEmbedLoss(BERT, BERT), [16, 8])]),
+        ValueError,
+        "embeds the batch by itself",
+    ),
+    (lambda: WeightedLoss(BERT, [MegaBatchMarginLoss(BERT)]), ValueError, "use_mini_batched_version=False"),
+    (
+        lambda: WeightedLoss(BERT, [AdaptiveLayerLoss(BERT, PARTS["kl"](BERT))]),
+        ValueError,
+        r"put the WeightedLoss into it: AdaptiveLayerLoss\(model, WeightedLoss",
+    ),
+    (
+        lambda: WeightedLoss(BERT, {"cos": CosineSimilarityLoss(BERT), "pairs": MultipleNegativesRankingLoss(BERT)}),
+        ValueError,
+        r"'cos' \(CosineSimilarityLoss\) and 'pairs' \(MultipleNegativesRankingLoss\) read the data differently: "
+        "the first takes pair with labels: similarity, the second pair with no labels",
+    ),
+    (
+        lambda: WeightedLoss(BERT, [SelectiveListwiseLoss(BERT, targets="labels"), SelectivePointwiseLoss(BERT)]),
+        ValueError,
+        "binary list, the second pair with labels: similarity",
+    ),
+    (
+        lambda: WeightedLoss(BERT, [SoftmaxLoss(BERT, 16, 3), CosineSimilarityLoss(BERT)]),
+        ValueError,
+        "labels: class, .* the second pair with labels: similarity",
+    ),
+    (
+        lambda: WeightedLoss(BERT, [MatryoshkaLoss(BERT, MSELoss(BERT), [16]), DistillKLDivLoss(BERT)]),
+        ValueError,
+        "read the data differently",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", range(len(BAD)))
+def test_bad_input(place: int) -> None:
+    call, error, message = BAD[place]
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: [SelectiveMultipleNegativesRankingLoss(model), SelectivePointwiseLoss(model)],
+        lambda model: [MarginMSELoss(model), MultipleNegativesRankingLoss(model)],
+        lambda model: [CosineSimilarityLoss(model), ContrastiveLoss(model)],
+        lambda model: [CosineSimilarityLoss(model), GlobalOrthogonalRegularizationLoss(model)],
+        lambda model: [SelectivePairwiseLoss(model, targets="margins"), MarginMSELoss(model)],
+        lambda model: [SelectivePointwiseLoss(model, targets="link_values"), ContrastiveLoss(model)],
+        lambda model: [CoSENTLoss(model), type("Own", (CosineSimilarityLoss,), {})(model)],
+    ],
+)
+def test_losses_that_read_the_data_alike(make: Callable[[Any], list[nn.Module]]) -> None:
+    assert len(WeightedLoss(BERT, make(BERT)).parts) == 2
