@@ -39,6 +39,7 @@ RUNS = {
         "--learning-rate 0.03",
     ),
     "in_batch_negatives": ("Pairs that belong together, with in-batch negatives", "made on the spot", ""),
+    "distributed_training": ("The same on several devices", "made on the spot", ""),
     "distillation": (
         f"{ENCODER} distilled into 64 static dimensions",
         "sentences of the STS Benchmark (train.csv)",
@@ -49,9 +50,13 @@ RUNS = {
         "TrecQA",
         f"--data {TRECQA}train.csv --test-data {TRECQA}test.csv --columns qtext,atext,label --model {ENCODER}",
     ),
+    "cross_encoder_reranking": ("A reranker on lists of documents", "made on the spot", ""),
     "matryoshka": ("Embeddings that may be cut to fewer dimensions", "made on the spot", ""),
     "several_datasets": ("Graded pairs and partners, each with its loss", "made on the spot", ""),
     "own_link": ("A link of one's own", "made on the spot", ""),
+    "multi_vector_distillation": ("An encoder distilled into late interaction", "made on the spot", ""),
+    "sparse_distillation": ("An encoder distilled into sparse embeddings", "made on the spot", ""),
+    "weighted_losses": ("First a ranking, then scores: two losses at once", "made on the spot", ""),
 }
 _LONG = 25  # characters from which a text of the data found in a card is no coincidence
 _PATH = re.compile(r"(?<![\w.:/])/(?:[\w.-]+/)+[\w.-]+|\b[A-Z]:\\\w")

@@ -8,15 +8,17 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.cross_encoder import losses as cross_builtin
 from sentence_transformers.sentence_transformer import losses as builtin
 from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor, nn
 
 from selective_st import losses
+from selective_st.cross_encoder import losses as cross_losses
 from selective_st.functional import listwise_matching_loss
 from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink, high_scores
 
-Make = Callable[[SentenceTransformer], nn.Module]
+Make = Callable[[Any], nn.Module]
 CALIBRATIONS = (0.03, 0.1, 0.3)
 
 
@@ -64,21 +66,22 @@ class ListOverBatch(nn.Module):
     Args:
         model: The model.
         temperature: Of the Softmax over the batch's scores.
-        calibration: The weight of the calibration term with `high_scores(5)`.
+        steepness: Of the link `high_scores(steepness)` of mean value 1, whose potential the Softmax takes.
     """
 
-    def __init__(self, model: SentenceTransformer, temperature: float, calibration: float) -> None:
+    def __init__(self, model: SentenceTransformer, temperature: float, steepness: float) -> None:
         super().__init__()
-        self.model, self.temperature, self.calibration = model, temperature, calibration
+        self.model, self.temperature = model, temperature
+        self.link = high_scores(steepness).normalized(0, 1, of="value")
 
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
         """The loss of the one list."""
         return listwise_matching_loss(
             pairwise_cos_sim(*embeddings)[None],
             labels[None],
-            ConstantLink(),
+            self.link,
             self.temperature,
-            calibration=self.calibration,
+            calibration=0.3,
             calibration_link=high_scores(5.0),
         )
 
@@ -102,7 +105,7 @@ def _region_links() -> dict[str, Link]:
 
 def graded() -> list[Contender]:
     """For pairs with a graded score."""
-    scales = (5.0, 10.0, 20.0)
+    scales = (2.5, 5.0, 10.0, 20.0)
     return [
         *_many("CosineSimilarityLoss", [("", lambda model: builtin.CosineSimilarityLoss(model))]),
         *_many("CoSENTLoss", [(f"scale {s:g}", lambda model, s=s: builtin.CoSENTLoss(model, s)) for s in scales]),
@@ -117,9 +120,9 @@ def graded() -> list[Contender]:
         *_many(
             "SelectiveListwiseLoss over the batch",
             [
-                (f"T {t:g}, calibration {c:g}", lambda model, t=t, c=c: ListOverBatch(model, t, c))
-                for t in (0.2, 0.4)
-                for c in (0.1, 0.3)
+                (f"T {t:g}, high_scores({a:g}) by value", lambda model, t=t, a=a: ListOverBatch(model, t, a))
+                for t in (0.4, 0.8, 1.6)
+                for a in (1.0, 2.0, 3.0)
             ],
             selective=True,
         ),
@@ -129,8 +132,8 @@ def graded() -> list[Contender]:
 def graded_of_encoder() -> list[Contender]:
     """The same, a few settings of each: a run takes minutes."""
     kept = (
-        "", "scale 10", "scale 20", "power 1", "power 2", "high_scores(2)", "high_scores(5)", "T 0.2, calibration 0.1",
-        "T 0.4, calibration 0.3",
+        "", "scale 5", "scale 20", "power 1", "power 2", "high_scores(2)", "high_scores(5)",
+        "T 0.4, high_scores(2) by value", "T 0.8, high_scores(2) by value",
     )  # fmt: skip
     return [contender for contender in graded() if contender.setting in kept]
 
@@ -224,6 +227,32 @@ def answers() -> list[Contender]:
                 (f"T {t:g}, {name}, labels", _listwise(t, link=link, targets="labels"))
                 for t in temperatures
                 for name, link in _value_links().items()
+            ],
+            selective=True,
+        ),
+    ]
+
+
+def rerankers() -> list[Contender]:
+    """For cross encoders: questions with candidates, right or wrong."""
+
+    def listwise(temperature: float, steepness: float) -> Make:
+        link = high_scores(steepness).normalized(0, 1, of="value") if steepness else ConstantLink()
+        return lambda model: cross_losses.SelectiveListwiseLoss(
+            model, nn.Sigmoid() if steepness else None, temperature=temperature, link=link, targets="labels"
+        )
+
+    return [
+        *_many("BinaryCrossEntropyLoss", [("", lambda model: cross_builtin.BinaryCrossEntropyLoss(model))]),
+        *_many("ListNetLoss", [("", lambda model: cross_builtin.ListNetLoss(model))]),
+        *_many("RankNetLoss", [("", lambda model: cross_builtin.RankNetLoss(model))]),
+        *_many("LambdaLoss", [("", lambda model: cross_builtin.LambdaLoss(model))]),
+        *_many(
+            "SelectiveListwiseLoss",
+            [
+                ("constant", listwise(1.0, 0.0)),
+                ("Sigmoid, T 0.1, high_scores(1) by value", listwise(0.1, 1.0)),
+                ("Sigmoid, T 0.1, high_scores(2) by value", listwise(0.1, 2.0)),
             ],
             selective=True,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,8 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from contenders import Contender, answers, distillation, graded, graded_of_encoder, in_batch, in_batch_one_way
-from sentence_transformers import SentenceTransformer
+from contenders import (
+    Contender,
+    answers,
+    distillation,
+    graded,
+    graded_of_encoder,
+    in_batch,
+    in_batch_one_way,
+    rerankers,
+)
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from students import Student, load_encoder
 from torch import Tensor
 from torch.nn.functional import embedding
@@ -77,7 +87,15 @@ class Task:
         names = self.tuned_for or self.metrics[:1]
         return sum(metrics[f"dev_{name}"] for name in names) / len(names)
 
-    def train(self, contender: Contender, rate: float, seed: int) -> SentenceTransformer:
+    @staticmethod
+    def schedule(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+        """A learning rate that rises for a tenth of the steps and then falls to 0."""
+        warmup = max(1, round(_WARMUP * steps))
+        return torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
+        )
+
+    def train(self, contender: Contender, rate: float, seed: int) -> Any:
         """A model trained with one loss: Adam, a learning rate that rises for a tenth of the steps and then falls.
 
         Args:
@@ -93,10 +111,7 @@ class Task:
         optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=True)
         torch.manual_seed(seed)
         batches = list(self.batches(self.rows))
-        warmup = max(1, round(_WARMUP * len(batches)))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min((step + 1) / warmup, (len(batches) - step) / max(1, len(batches) - warmup))
-        )
+        schedule = self.schedule(optimizer, len(batches))
         for rows in batches:
             columns, labels = self.columns(rows)
             # Each text of the batch is embedded once.
@@ -110,7 +125,7 @@ class Task:
             schedule.step()
         return model
 
-    def measure(self, model: SentenceTransformer) -> dict[str, float]:
+    def measure(self, model: Any) -> dict[str, float]:
         """The metrics, each preceded by `dev_` or `test_`."""
         raise NotImplementedError
 
@@ -335,6 +350,14 @@ def _questions(split: tuple[Tensor, Tensor, Tensor]) -> list[_Question]:
     return [question for question in found.values() if question.right and question.wrong]
 
 
+def _rows_of_questions(first: Tensor) -> list[list[int]]:
+    """The rows of each question."""
+    rows = defaultdict(list)
+    for row, text in enumerate(first.tolist()):
+        rows[text].append(row)
+    return list(rows.values())
+
+
 class Answers(Task):
     """Questions with candidates, right or wrong: TrecQA."""
 
@@ -349,12 +372,7 @@ class Answers(Task):
         texts, self.splits = _numbered(*_trecqa(data))
         self.questions = _questions(self.splits[0])
         self.student = Student("table", texts, encoder=load_encoder())
-        self.groups = []
-        for first, _, _ in self.splits[1:]:
-            rows = defaultdict(list)
-            for row, text in enumerate(first.tolist()):
-                rows[text].append(row)
-            self.groups.append(list(rows.values()))
+        self.groups = [_rows_of_questions(first) for first, _, _ in self.splits[1:]]
 
     @property
     def rows(self) -> int:
@@ -410,6 +428,89 @@ class AnswersInBatch(Answers):
         return list(torch.tensor(found).unbind(1)), None
 
 
+class Reranker(Task):
+    """A cross encoder on questions with candidates: TrecQA, and the lower half of all-MiniLM-L6-v2 with a new head."""
+
+    name, title = "reranker", "Reranking, TrecQA: a cross encoder of three layers of all-MiniLM-L6-v2"
+    metrics = ("map", "mrr@10", "ndcg@10")
+    rates = (1e-4, 3e-4)
+    tuning_seeds, seeds, epochs, batch_size = 1, 3, 4, 4
+    list_size, layers, length = 8, 3, 64
+
+    def __init__(self, data: Path) -> None:
+        self.contenders = rerankers()
+        self.folder = tempfile.TemporaryDirectory()
+        transformer: Any = load_encoder()[0]
+        model, self.tokenizer = transformer.auto_model, transformer.tokenizer
+        model.encoder.layer = model.encoder.layer[: self.layers]
+        model.config.num_hidden_layers = self.layers
+        model.save_pretrained(self.folder.name)
+        self.tokenizer.save_pretrained(self.folder.name)
+        self.texts, self.splits = _numbered(*_trecqa(data))
+        self.questions = _questions(self.splits[0])
+
+    @property
+    def rows(self) -> int:
+        """How many questions there are to train on."""
+        return len(self.questions)
+
+    def _model(self, seed: int) -> CrossEncoder:
+        torch.manual_seed(seed)
+        return CrossEncoder(self.folder.name, num_labels=1, max_length=self.length, device="cpu")
+
+    def train(self, contender: Contender, rate: float, seed: int) -> CrossEncoder:
+        """A cross encoder trained with one loss, as in `Task.train`.
+
+        Args:
+            contender: The loss.
+            rate: The highest learning rate.
+            seed: Of the head, the batches and the lists.
+
+        Returns:
+            The model.
+        """
+        model = self._model(seed).train()
+        loss = contender.make(model)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+        batches = list(self.batches(self.rows))
+        schedule = self.schedule(optimizer, len(batches))
+        for rows in batches:
+            lists, labels = zip(*(self._list(self.questions[row]) for row in rows.tolist()), strict=True)
+            queries = [self.texts[self.questions[row].text] for row in rows.tolist()]
+            optimizer.zero_grad()
+            if contender.family == "BinaryCrossEntropyLoss":
+                repeated = [query for query, texts in zip(queries, lists, strict=True) for _ in texts]
+                value = loss(
+                    [repeated, [text for texts in lists for text in texts]],
+                    torch.tensor([label for row in labels for label in row]),
+                )
+            else:
+                value = loss([queries, list(lists)], [torch.tensor(row) for row in labels])
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+        return model
+
+    def _list(self, question: _Question) -> tuple[list[str], list[float]]:
+        """Candidates drawn anew, at least one right and one wrong."""
+        right = [question.right[i] for i in torch.randperm(len(question.right)).tolist()][: self.list_size // 2]
+        wrong = [question.wrong[i] for i in torch.randperm(len(question.wrong)).tolist()][: self.list_size - len(right)]
+        return [self.texts[i] for i in [*right, *wrong]], [1.0] * len(right) + [0.0] * len(wrong)
+
+    def measure(self, model: CrossEncoder) -> dict[str, float]:
+        """Ranking metrics."""
+        model.eval()
+        found = {}
+        for name, (first, second, labels) in zip(("dev", "test"), self.splits[1:], strict=True):
+            pairs = [(self.texts[i], self.texts[j]) for i, j in zip(first.tolist(), second.tolist(), strict=True)]
+            scores = model.predict(pairs, show_progress_bar=False, batch_size=64)
+            groups = _rows_of_questions(first)
+            metrics = ranking_metrics(groups, labels.tolist(), scores.tolist())
+            found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
+        return found
+
+
 TASKS = {
     "graded-scratch": lambda data: Graded(data, "scratch"),
     "graded-table": lambda data: Graded(data, "table"),
@@ -420,4 +521,5 @@ TASKS = {
     "in-batch-answers": AnswersInBatch,
     "answers": Answers,
     "graded-encoder": lambda data: Graded(data, "encoder"),
+    "reranker": Reranker,
 }
