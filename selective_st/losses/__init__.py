@@ -9,6 +9,7 @@ from selective_st.losses.in_batch import (
 from selective_st.losses.listwise import SelectiveListwiseLoss
 from selective_st.losses.pairwise import SelectivePairwiseLoss
 from selective_st.losses.pointwise import SelectivePointwiseLoss
+from selective_st.losses.weighted import WeightedLoss
 
 __all__ = [
     "CachedSelectiveMultipleNegativesRankingLoss",
@@ -16,4 +17,5 @@ __all__ = [
     "SelectiveMultipleNegativesRankingLoss",
     "SelectivePairwiseLoss",
     "SelectivePointwiseLoss",
+    "WeightedLoss",
 ]

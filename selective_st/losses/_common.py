@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any, cast
+from importlib import import_module
+from typing import Any, NamedTuple, cast
 
 import torch
-from sentence_transformers import util
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder, util
+from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 from torch.autograd import Function
 
@@ -45,6 +48,31 @@ _OTHER_MODALITIES = ("pixel_", "image_", "video_", "audio_", "input_features", "
 _RANGE_TOLERANCE = 1e-4
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 
+
+class ScoreSpace(NamedTuple):
+    """Where scores come from, for defaults, checks and messages.
+
+    Attributes:
+        name: What gives them, such as "pairwise_cos_sim" or "Sigmoid".
+        range: The range that the scores cannot leave; all real numbers where none is known.
+    """
+
+    name: str
+    range: Interval = Interval(-math.inf, math.inf)
+
+    @property
+    def is_bounded_below(self) -> bool:
+        """Whether a lowest score is known."""
+        return self.range.low > -math.inf
+
+
+# Which model each package of losses is for.
+_MODEL_TYPES: dict[type[nn.Module], str] = {
+    SentenceTransformer: "selective_st.losses",
+    CrossEncoder: "selective_st.cross_encoder.losses",
+    SparseEncoder: "selective_st.sparse_encoder.losses",
+    MultiVectorEncoder: "selective_st.multi_vector_encoder.losses",
+}
 
 MAP_SCORES = (
     "If your label scale goes from {low} to {high}, map it to the score's range before training: "
@@ -140,6 +168,11 @@ def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
     return Interval(-1.0, 1.0) if is_cosine(similarity_fct) else Interval(-math.inf, math.inf)
 
 
+def space_of(similarity_fct: SimilarityFunction) -> ScoreSpace:
+    """The space of the scores that a similarity function gives."""
+    return ScoreSpace(similarity_fct_name(similarity_fct), score_range_of(similarity_fct))
+
+
 def is_cosine(similarity_fct: SimilarityFunction) -> bool:
     """Whether it is known to be the cosine similarity."""
     return any(similarity_fct is cosine for cosine in _COSINES)
@@ -150,13 +183,33 @@ def is_dot_product(similarity_fct: SimilarityFunction) -> bool:
     return any(similarity_fct is product for product in _DOT_PRODUCTS)
 
 
-def check_model(owner: str, model: object) -> None:
-    """Raise a TypeError unless `model` is a module."""
+def check_model(owner: str, model: object, model_type: type[nn.Module] = SentenceTransformer) -> None:
+    """Raise a TypeError unless `model` is a module, and not a model of another type.
+
+    Args:
+        owner: The loss, for messages.
+        model: What was given. Modules that are no model of Sentence Transformers may wrap one, and are taken.
+        model_type: The type of model that the loss is for.
+
+    Raises:
+        TypeError: If it is no module, or a model of another type; with the package that has the right loss.
+    """
+    name = model_type.__name__
+    # The losses on embeddings train sparse ones too; those of the other package only have other defaults.
+    right_types = (model_type, SparseEncoder) if model_type is SentenceTransformer else model_type
     if not isinstance(model, nn.Module):
         raise TypeError(
-            f"{owner}: model must be the SentenceTransformer to train, got {type(model).__name__}. "
-            f"Load it first: {owner}(SentenceTransformer(...), link=...)."
+            f"{owner}: model must be the {name} to train, got {type(model).__name__}. "
+            f"Load it first: {owner}({name}(...), link=...)."
         )
+    for other, package in _MODEL_TYPES.items():
+        if isinstance(model, other) and not isinstance(model, right_types):
+            losses = import_module(package).__all__
+            right = f"from {package} import {owner}" if owner in losses else f"{package} has {', '.join(losses)}"
+            raise TypeError(
+                f"{owner}: model must be a {name}, got a {type(model).__name__}, whose losses are in another package: "
+                f"{right}."
+            )
 
 
 def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> None:
@@ -196,7 +249,16 @@ def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> N
         )
 
 
-def list_link(owner: str, link: Link | None, similarity_fct: SimilarityFunction) -> Link:
+def check_link_of_space(owner: str, link: Link, space: ScoreSpace) -> None:
+    """Raise a ValueError where the scores leave the link's domain, as far as is known before there are any."""
+    if space.is_bounded_below and not link.domain.includes(space.range):
+        raise ValueError(
+            f"{owner}: the scores of {space.name} lie in {space.range}, beyond the domain {link.domain} of {link!r}. "
+            "Use link.linear_outside(low, high), with ends inside the domain."
+        )
+
+
+def list_link(owner: str, link: Link | None, space: ScoreSpace) -> Link:
     """The link of a loss on lists: the one given, checked, or the default.
 
     The default makes high scores matter gently, with the mean value 1 over the scores from 0 to 1, so that temperatures
@@ -205,27 +267,22 @@ def list_link(owner: str, link: Link | None, similarity_fct: SimilarityFunction)
     Args:
         owner: The loss, for messages.
         link: The link given, or None.
-        similarity_fct: Where the scores come from.
+        space: Where the scores come from.
 
     Returns:
         The link.
     """
     if link is None:
         default = ExponentialLink(1.0).normalized(0.0, 1.0, of="value")
-        return default if is_cosine(similarity_fct) else default.linear_outside(None, 1.0)
+        return default if space.range.high <= 1 else default.linear_outside(None, 1.0)
     check_link(owner, link).validate()
-    scores = score_range_of(similarity_fct)
-    if scores.low > -math.inf and not link.domain.includes(scores):
-        raise ValueError(
-            f"{owner}: the cosine similarity lies in {scores}, beyond the domain {link.domain} of {link!r}. Use "
-            "link.linear_outside(low, high), with ends inside the domain."
-        )
+    check_link_of_space(owner, link, space)
     return link
 
 
-def calibration_link_of(owner: str, given: Link | None, link: Link, similarity_fct: SimilarityFunction) -> Link | None:
+def calibration_link_of(owner: str, given: Link | None, space: ScoreSpace) -> Link | None:
     """The link of the calibration term as given, checked; None where it is that of the loss."""
-    return None if given is None else list_link(owner, check_link(owner, given, "calibration_link"), similarity_fct)
+    return None if given is None else list_link(owner, check_link(owner, given, "calibration_link"), space)
 
 
 def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interval], str]) -> Tensor | None:
@@ -263,6 +320,18 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
                 f"{high:g}. " + advice.format(low=math.floor(low), high=math.ceil(high))
             )
     return mask
+
+
+def bibtex_entries(citation: str) -> list[str]:
+    """The entries of a BibTeX text.
+
+    Args:
+        citation: The text.
+
+    Returns:
+        Each entry, without the lines around it.
+    """
+    return [stripped for entry in re.split(r"(?m)^(?=@)", citation) if (stripped := entry.strip())]
 
 
 def builtin_citation(builtin: type[nn.Module], loss: nn.Module) -> str:

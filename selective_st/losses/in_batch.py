@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -18,11 +17,13 @@ from sentence_transformers.sentence_transformer.losses import (
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
 from sentence_transformers.util.environment import is_dist_initialized
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from typing_extensions import override
 
 from selective_st._validation import finite_number
 from selective_st.functional._common import check_nonnegative
 from selective_st.functional._in_batch_common import (
+    DIRECTIONS,
     Direction,
     HardnessMode,
     InBatchOptions,
@@ -34,26 +35,32 @@ from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
 from selective_st.losses._common import (
     MAP_SCORES,
-    PAPER_CITATION,
     builtin_citation,
-    calibration_link_of,
     check_label_range,
     check_model,
     check_similarity,
     is_cosine,
     is_dot_product,
-    list_link,
-    score_range_of,
+    space_of,
     text_ids,
 )
+from selective_st.losses._objectives import CalibratedObjective
 
 logger = logging.getLogger(__name__)
 
 _CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
 _COLUMNS = "(anchor, positive), (anchor, positive, negative) or (anchor, positive, negative_1, ..., negative_n)"
+_SAME_ROWS = (
+    "Leave out the last, smaller batch: dataloader_drop_last=True in the training arguments, drop_last=True in a "
+    "DataLoader of your own."
+)
+_SAME_COLUMNS = (
+    "The processes get batches of different datasets in one step: train on one dataset, or set "
+    "gather_across_devices=False."
+)
 
 
-class SelectiveMultipleNegativesRankingLoss(nn.Module):
+class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
     r"""Rank each anchor's positive above all other documents of the batch, where the scores matter.
 
     With the similarity S of anchors and documents, and a link h of potential `G`, the loss of anchor i is the cross
@@ -125,6 +132,8 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    builtin: ClassVar[type[nn.Module] | None] = MultipleNegativesRankingLoss
+
     def __init__(
         self,
         model: SentenceTransformer,
@@ -144,7 +153,7 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
     ) -> None:
         super().__init__()
         owner = type(self).__name__
-        check_model(owner, model)
+        check_model(owner, model, self.model_type)
         if isinstance(scale, Link):
             raise TypeError(f"{owner}: scale must be a finite number > 0, got a link. Write link=....")
         check_similarity(owner, similarity_fct, pairwise=False)
@@ -155,23 +164,15 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
         self.options = InBatchOptions(
             directions, partition_mode, hardness_mode, hardness_strength, label_smoothing, owner=owner
         )
-        self.link = list_link(owner, link, similarity_fct)
-        lowest = score_range_of(similarity_fct).low
-        if lowest > -math.inf:
-            check_nonnegative(owner, self.link, lowest)
+        self._set_links(owner, space_of(similarity_fct), link, calibration, calibration_link)
+        if self.space.is_bounded_below:
+            check_nonnegative(owner, self.link, self.space.range.low)
         self.mask_same_text = mask_same_text
-        self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-        self._calibration_link = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
         self._warned_of: set[str] = set()
         if hardness_mode is not None and hardness_strength == 0:
             self._warn_once(
                 f"hardness_mode={hardness_mode!r} has no effect with hardness_strength=0; give it a number > 0."
             )
-
-    @property
-    def calibration_link(self) -> Link:
-        """The link of the calibration term."""
-        return self.link if self._calibration_link is None else self._calibration_link
 
     @property
     def scale(self) -> float:
@@ -243,32 +244,25 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
         Raises:
             ValueError: If there are fewer than two columns, or the batch is empty.
         """
-        owner = type(self).__name__
-        if len(embeddings) < 2:
-            raise ValueError(
-                f"{owner} takes the text columns {_COLUMNS}, but the dataset has {len(embeddings)} text column(s)."
-            )
-        rows = len(embeddings[0])
-        if not rows:
-            raise ValueError(f"{owner}: got an empty batch; sentence_features must hold at least one row.")
+        rows = len(embeddings[0]) if embeddings else 0
+        self._check_columns(len(embeddings), rows)
         target_scores = self._target_scores(labels, rows, len(embeddings) - 1)
         columns = embeddings
         cosine = is_cosine(self.similarity_fct)
         similarity_fct = None if cosine or is_dot_product(self.similarity_fct) else self.similarity_fct
         begin = 0
-        if self.gather_across_devices:
-            if not is_dist_initialized():
-                self._warn_once(
-                    "gather_across_devices=True, but no process group is initialised, so this process trains on its "
-                    "own batch alone. Start the script with torchrun or accelerate, or set gather_across_devices=False."
-                )
-            else:
-                columns = [all_gather_with_grad(column) for column in columns]
-                begin = get_rank() * rows
-                if target_scores is not None:
-                    target_scores = all_gather(target_scores)
-                if document_ids is not None:
-                    document_ids = [all_gather(ids) for ids in document_ids]
+        if self._gathers():
+            self._check_same_everywhere(embeddings[0].device, rows, len(embeddings), target_scores, document_ids)
+            begin = get_rank() * rows
+            columns = [all_gather_with_grad(column) for column in embeddings[1:]]
+            if any(not DIRECTIONS[direction][1] for direction in self.directions):
+                columns.insert(0, all_gather_with_grad(embeddings[0]))
+            else:  # nothing is compared with the other processes' queries: they need not be sent
+                columns.insert(0, pad(embeddings[0], (0, 0, begin, len(columns[0]) - begin - rows)))
+            if target_scores is not None:
+                target_scores = all_gather(target_scores)
+            if document_ids is not None:
+                document_ids = [all_gather(ids) for ids in document_ids]
         queries, *documents = columns
         setting = InBatchSetting(
             self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=cosine
@@ -283,6 +277,52 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
             similarity_fct=similarity_fct,
             block_size=self._block_size,
         )
+
+    def _check_columns(self, columns: int, rows: int) -> None:
+        """Raise a ValueError if there are too few text columns, or no rows."""
+        if columns < 2:
+            raise ValueError(
+                f"{type(self).__name__} takes the text columns {_COLUMNS}, but the dataset has {columns} text "
+                "column(s)."
+            )
+        self._check_batch(rows)
+
+    def _gathers(self) -> bool:
+        """Whether what other devices have is to be gathered; warns where it cannot be."""
+        if self.gather_across_devices and not is_dist_initialized():
+            self._warn_once(
+                "gather_across_devices=True, but no process group is initialised, so this process trains on its own "
+                "batch alone. Start the script with torchrun or accelerate, or set gather_across_devices=False."
+            )
+            return False
+        return self.gather_across_devices
+
+    def _check_same_everywhere(
+        self,
+        device: torch.device,
+        rows: int,
+        columns: int,
+        target_scores: Tensor | None,
+        document_ids: list[Tensor] | None,
+    ) -> None:
+        """Raise a ValueError in every process if their batches do not fit together, on which a gather would hang."""
+        counts = {
+            "rows": rows,
+            "text columns": columns,
+            "teacher's scores a row": 0 if target_scores is None else target_scores.shape[1],
+            "columns of texts to tell apart": len(document_ids or ()),
+        }
+        everywhere = all_gather(torch.tensor([list(counts.values())], device=device)).tolist()
+        for i, name in enumerate(counts):
+            first = everywhere[0][i]
+            for process, of_process in enumerate(everywhere):
+                if of_process[i] != first:
+                    advice = _SAME_ROWS if name == "rows" else _SAME_COLUMNS
+                    raise ValueError(
+                        f"{type(self).__name__}: gather_across_devices=True needs batches of the same size in all "
+                        f"processes, got {first} {name} in process 0, but {of_process[i]} in process "
+                        f"{process}. {advice}"
+                    )
 
     @property
     def _block_size(self) -> int | None:
@@ -311,8 +351,7 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
                 f"{owner}: labels must have shape ({rows}, {documents}), a teacher's score for each document, got "
                 f'{tuple(labels.shape)}. Without a teacher remove the label column: dataset.remove_columns("label").'
             )
-        what = f"the range of {similarity_fct_name(self.similarity_fct)}"
-        check_label_range(owner, labels, {(what, score_range_of(self.similarity_fct)): MAP_SCORES})
+        check_label_range(owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
         return labels
 
     def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
@@ -340,6 +379,8 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
     def _warn_once(self, message: str) -> None:
         if message not in self._warned_of:
             self._warned_of.add(message)
+            if get_rank() > 0:  # the first process says it for all
+                return
             logger.warning(f"{type(self).__name__}: {message}")
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -355,14 +396,8 @@ class SelectiveMultipleNegativesRankingLoss(nn.Module):
             "link": self.link.get_config_dict(),
             "label_smoothing": self.label_smoothing,
             "mask_same_text": self.mask_same_text,
-            "calibration": self.calibration,
-            "calibration_link": self.calibration_link.get_config_dict(),
+            **self._calibration_config(),
         }
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, and on the in-batch negatives loss with these options."""
-        return PAPER_CITATION + builtin_citation(MultipleNegativesRankingLoss, self)
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMultipleNegativesRankingLoss):
@@ -482,11 +517,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
             ValueError: If there are fewer than two columns.
         """
         features = list(sentence_features)
-        if len(features) < 2:
-            raise ValueError(
-                f"{type(self).__name__} takes the text columns {_COLUMNS}, but the dataset has {len(features)} text "
-                "column(s)."
-            )
+        self._check_columns(len(features), rows=1)  # which are counted when they have been embedded
         self._ids_of_batch = self._document_ids(features)
         try:
             return self.forward_cached(features, labels)

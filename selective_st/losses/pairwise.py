@@ -5,34 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.sentence_transformer.losses import MarginMSELoss
 from sentence_transformers.util import pairwise_dot_score, similarity_fct_name
-from torch import Tensor, nn
+from torch import Tensor
 
-from selective_st._validation import finite_number
-from selective_st.functional import listwise_matching_loss, margin_loss, pairwise_loss
-from selective_st.links import Interval, Link
-from selective_st.losses._common import (
-    MAP_SCORES,
-    PAPER_CITATION,
-    SimilarityFunction,
-    builtin_citation,
-    calibration_link_of,
-    check_label_range,
-    check_model,
-    check_similarity,
-    list_link,
-    pairwise_scores,
-    score_range_of,
-)
-
-_TARGETS = ("margins", "scores")
+from selective_st.links import Link
+from selective_st.losses._common import SimilarityFunction, check_model, check_similarity, pairwise_scores, space_of
+from selective_st.losses._objectives import PairwiseObjective
 
 
-class SelectivePairwiseLoss(nn.Module):
+class SelectivePairwiseLoss(PairwiseObjective):
     r"""Rank each positive above its negatives, by as much as the labels say, where the scores matter.
 
     With the scores p of the positive and n of a negative, a link h of potential `G`, and what the labels are, the loss
@@ -112,24 +95,19 @@ class SelectivePairwiseLoss(nn.Module):
     ) -> None:
         super().__init__()
         owner = type(self).__name__
-        check_model(owner, model)
+        check_model(owner, model, self.model_type)
         check_similarity(owner, similarity_fct, pairwise=True)
-        if targets is not None and targets not in _TARGETS:
-            raise ValueError(
-                f"{owner}: targets must be None or one of {', '.join(map(repr, _TARGETS))}, got {targets!r}."
-            )
+        self._set_objective(
+            owner,
+            space_of(similarity_fct),
+            link=link,
+            temperature=temperature,
+            targets=targets,
+            calibration=calibration,
+            calibration_link=calibration_link,
+        )
         self.model = model
         self.similarity_fct = similarity_fct
-        self.link = list_link(owner, link, similarity_fct)
-        self.temperature = finite_number(owner, "temperature", temperature, positive=True)
-        self.targets = targets
-        self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-        self._calibration_link = calibration_link_of(owner, calibration_link, self.link, similarity_fct)
-
-    @property
-    def calibration_link(self) -> Link:
-        """The link of the calibration term."""
-        return self.link if self._calibration_link is None else self._calibration_link
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
         """The loss of one batch.
@@ -157,102 +135,9 @@ class SelectivePairwiseLoss(nn.Module):
         Raises:
             ValueError: If there are fewer than three columns, or `targets` is set but there are no labels.
         """
-        owner = type(self).__name__
-        negatives = len(embeddings) - 2
-        if negatives < 1:
-            raise ValueError(
-                f"{owner} compares a positive with negatives, so the dataset needs at least three text columns "
-                f"(anchor, positive, negative, ...), but has {len(embeddings)}. For pairs use "
-                "SelectiveMultipleNegativesRankingLoss or SelectivePointwiseLoss, or find negatives with "
-                "sentence_transformers.util.mine_hard_negatives."
-            )
-        if not len(embeddings[0]):
-            raise ValueError(f"{owner}: got an empty batch; sentence_features must hold at least one row.")
-        kind = "ranking" if labels is None else self._kind_of_labels(labels, len(embeddings[0]), negatives)
-        scores = pairwise_scores(embeddings, self.similarity_fct)
-        positive, negative = scores[:, 0], scores[:, 1:]
-        if labels is None:
-            if self.targets is not None:
-                raise ValueError(
-                    f'{owner}: targets="{self.targets}" needs labels, but there are none. The dataset needs a column '
-                    'named "label", "labels", "score" or "scores"; without labels leave targets out.'
-                )
-            return pairwise_loss(positive, negative, self.link, self.temperature)
-        if kind == "margins":
-            margins = self._margins(labels, negatives)
-            return margin_loss(positive, negative, margins.to(scores), self.link, mask=~margins.isnan())
-        what = f"the range of {similarity_fct_name(self.similarity_fct)}"
-        check_label_range(owner, labels, {(what, score_range_of(self.similarity_fct)): MAP_SCORES})
-        targets = labels.to(scores)
-        return listwise_matching_loss(
-            torch.stack([positive.unsqueeze(1).expand_as(negative), negative], -1),
-            torch.stack([targets[:, :1].expand_as(negative), targets[:, 1:]], -1),
-            self.link,
-            self.temperature,
-            calibration=self.calibration,
-            calibration_link=self.calibration_link,
-            mask=~(targets[:, :1] + targets[:, 1:]).isnan().unsqueeze(-1).expand(-1, -1, 2),
-        )
-
-    def _margins(self, labels: Tensor, negatives: int) -> Tensor:
-        """Target margins of shape (batch_size, negatives), checked."""
-        if labels.dim() == 1:
-            labels = labels.unsqueeze(1)
-        if labels.shape[1] == negatives + 1:
-            labels = labels[:, :1] - labels[:, 1:]
-        scores = score_range_of(self.similarity_fct)
-        what = f"the range of differences of {similarity_fct_name(self.similarity_fct)}"
-        check_label_range(
-            type(self).__name__,
-            labels,
-            {(what, Interval(scores.low - scores.high, scores.high - scores.low)): "Scale the margins to the scores."},
-        )
-        return labels
-
-    def _kind_of_labels(self, labels: Any, rows: int, negatives: int) -> str:
-        """Whether labels are margins or scores; an error where they are neither, or could be both."""
-        owner = type(self).__name__
-        if not isinstance(labels, Tensor) or not labels.is_floating_point():
-            got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-            raise TypeError(
-                f"{owner}: labels must be a tensor of floats, margins or scores, got {got}. Remove the label column "
-                "with "
-                'dataset.remove_columns("label") to rank without labels, or cast it to floats.'
-            )
-        shape = tuple(labels.shape)
-        if shape == (rows, negatives + 1):
-            if self.targets is None:
-                raise ValueError(
-                    f"{owner}: targets must be given, because the {negatives + 1} labels of each row could mean two "
-                    'things: with targets="margins" their differences are the margins (as in MarginMSELoss), with '
-                    'targets="scores" they are scores to be reached.'
-                )
-            return self.targets
-        if shape == (rows, negatives) or (negatives == 1 and shape == (rows,)):
-            if self.targets == "scores":
-                raise ValueError(
-                    f'{owner}: targets="scores" takes {negatives + 1} labels a row, one for each document, but the '
-                    f'labels have the shape {shape}, as margins have. Use targets="margins", or add the missing score.'
-                )
-            return "margins"
-        margins = f"({rows}, {negatives})" if negatives > 1 else f"({rows},)"
-        raise ValueError(
-            f"{owner}: labels must be margins of shape {margins} or scores of shape ({rows}, {negatives + 1}) for "
-            f"{negatives + 2} text columns, got shape {shape}."
-        )
+        self._check_columns(len(embeddings), len(embeddings[0]) if embeddings else 0)
+        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct), labels)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            "similarity_fct": similarity_fct_name(self.similarity_fct),
-            "link": self.link.get_config_dict(),
-            "temperature": self.temperature,
-            "targets": self.targets,
-            "calibration": self.calibration,
-            "calibration_link": self.calibration_link.get_config_dict(),
-        }
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, and on margins as targets."""
-        return PAPER_CITATION + builtin_citation(MarginMSELoss, self)
+        return {"similarity_fct": similarity_fct_name(self.similarity_fct), **self._objective_config()}

@@ -1,0 +1,17 @@
+"""Losses for a CrossEncoder, to pass to `CrossEncoderTrainer` like any built-in loss."""
+
+from __future__ import annotations
+
+from selective_st.cross_encoder.losses.cross_entropy import SelectiveCrossEntropyLoss
+from selective_st.cross_encoder.losses.in_batch import SelectiveMultipleNegativesRankingLoss
+from selective_st.cross_encoder.losses.listwise import SelectiveListwiseLoss
+from selective_st.cross_encoder.losses.pairwise import SelectivePairwiseLoss
+from selective_st.cross_encoder.losses.pointwise import SelectivePointwiseLoss
+
+__all__ = [
+    "SelectiveCrossEntropyLoss",
+    "SelectiveListwiseLoss",
+    "SelectiveMultipleNegativesRankingLoss",
+    "SelectivePairwiseLoss",
+    "SelectivePointwiseLoss",
+]

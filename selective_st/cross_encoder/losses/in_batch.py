@@ -1,0 +1,199 @@
+"""The in-batch negatives loss for a CrossEncoder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from sentence_transformers import CrossEncoder
+from sentence_transformers.cross_encoder.losses import MultipleNegativesRankingLoss
+from torch import Tensor, nn
+
+from selective_st._validation import finite_number
+from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, logit_list_link
+from selective_st.functional import listwise_label_loss
+from selective_st.functional._common import check_nonnegative
+from selective_st.functional.listwise import check_smoothing
+from selective_st.links import Link
+from selective_st.losses._common import check_model, list_link
+
+logger = logging.getLogger(__name__)
+
+_SIGMOID = nn.Sigmoid()
+
+
+class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
+    r"""Rank each anchor's positive above other documents of the batch, where the scores matter.
+
+    With the scores p of the anchor's positive (k = 0) and of its negatives, and a link h of potential `G`, the loss of
+    an anchor is the cross entropy of the composite Softmax with its positive as the label:
+
+        log sum_k e^(scale G(p_k)) - scale G(p_0)
+
+    The model reads each pair of texts, so that only some of the other rows' documents, drawn at random, are negatives.
+
+    Args:
+        model: The CrossEncoder to train, with one output label.
+        num_negatives: How many in-batch negatives are drawn for each anchor; None for all.
+        scale: The factor of the potential, 1 / temperature.
+        activation_fn: Applied to the logits; None for none.
+        link: What matters, positive on the scores. Default: `ExponentialLink(1.0)` with the mean value 1 on the scores
+            from 0 to 1; for scores without an upper end half a constant and `SigmoidLink(scale=1, shift=0)`.
+        label_smoothing: How much of the label, 0 to 1, is spread evenly over all documents.
+        mask_same_text: Whether an in-batch document with the text of the anchor's positive is left out, rather than
+            taken for a negative.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the model has several output labels, an argument is out of range, the link is negative on the
+            scores, or (when a batch comes) there are fewer than two columns.
+
+    Inputs:
+        +-------------------------------------------------+------------------------------------------------------+
+        | Inputs                                          | Labels                                               |
+        +=================================================+======================================================+
+        | (anchor, positive) pairs                        | none                                                 |
+        +-------------------------------------------------+------------------------------------------------------+
+        | (anchor, positive, negative) triplets           | none                                                 |
+        +-------------------------------------------------+------------------------------------------------------+
+        | (anchor, positive, negative_1, ..., negative_n) | none                                                 |
+        +-------------------------------------------------+------------------------------------------------------+
+
+    Relations:
+        - With `ConstantLink()` it is `MultipleNegativesRankingLoss`, with the same negatives from the same seed.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> from sentence_transformers import CrossEncoder, CrossEncoderTrainer
+        >>> from selective_st.cross_encoder.losses import SelectiveMultipleNegativesRankingLoss
+        >>> model = CrossEncoder("microsoft/mpnet-base", num_labels=1)                            # doctest: +SKIP
+        >>> train_dataset = Dataset.from_dict({
+        ...     "query": ["What are pandas?", "What is the capital of France?"],
+        ...     "answer": ["Pandas are a kind of bear.", "The capital of France is Paris."],
+        ... })
+        >>> loss = SelectiveMultipleNegativesRankingLoss(model)                                   # doctest: +SKIP
+        >>> trainer = CrossEncoderTrainer(model=model, train_dataset=train_dataset, loss=loss)    # doctest: +SKIP
+        >>> trainer.train()                                                                       # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: CrossEncoder,
+        num_negatives: int | None = 4,
+        scale: float = 10.0,
+        activation_fn: nn.Module | None = _SIGMOID,
+        *,
+        link: Link | None = None,
+        label_smoothing: float = 0.0,
+        mask_same_text: bool = False,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        check_model(owner, model, self.model_type)
+        for name, value in (("num_negatives", num_negatives), ("scale", scale)):
+            if isinstance(value, Link):
+                raise TypeError(f"{owner}: {name} must be a number, got a link. Write link=....")
+        if num_negatives is not None:
+            whole = isinstance(num_negatives, int) and not isinstance(num_negatives, bool)
+            if not whole or num_negatives < 1:
+                raise ValueError(
+                    f"{owner}: num_negatives must be a whole number > 0, or None for all, got {num_negatives!r}."
+                )
+        self.num_negatives = num_negatives
+        self.scale = finite_number(owner, "scale", scale, positive=True)
+        self.space = self._set_activation(owner, activation_fn)
+        self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
+        if self.space.is_bounded_below:
+            check_nonnegative(owner, self.link, self.space.range.low)
+        self.label_smoothing = check_smoothing(owner, label_smoothing)
+        self.mask_same_text = mask_same_text
+        self._warned_of_labels = False
+        self._set_model(owner, model)
+
+    @property
+    def temperature(self) -> float:
+        """1 / scale."""
+        return 1 / self.scale
+
+    def forward(
+        self,
+        inputs: Sequence[Sequence[Any]],
+        labels: Tensor | list[Tensor] | None = None,
+        prompt: str | None = None,
+        task: str | None = None,
+    ) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            inputs: The columns: anchors, positives, then any hard negatives.
+            labels: None; any others are not used.
+            prompt: Passed to the model's preprocessing.
+            task: Passed to the model's preprocessing.
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        self._check_columns(len(inputs), len(inputs[0]) if inputs else 0)
+        if labels is not None and not self._warned_of_labels:
+            self._warned_of_labels = True
+            logger.warning(
+                f"{type(self).__name__}: the dataset has a column of labels, which this loss does not use: each row's "
+                'second text counts as a positive. Remove the column with dataset.remove_columns("label"), keep only '
+                "the rows that are positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
+            )
+        queries, positives, *hard_negatives = inputs
+        # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
+        builtin = cast(Any, MultipleNegativesRankingLoss)
+        in_batch = list(builtin.get_in_batch_negatives(self, queries, inputs[1:]))
+        columns = [positives, *in_batch, *hard_negatives]
+        documents = Documents(
+            [pair for column in columns for pair in zip(queries, column, strict=True)], len(queries), None
+        )
+        scores = self._scores(documents, prompt, task).view(len(queries), len(columns))
+        return listwise_label_loss(
+            scores,
+            torch.zeros(len(queries), dtype=torch.long, device=scores.device),
+            self.link,
+            self.temperature,
+            label_smoothing=self.label_smoothing,
+            mask=self._mask(positives, in_batch, columns, scores.device) if self.mask_same_text else None,
+        )
+
+    def _mask(
+        self,
+        positives: Sequence[Any],
+        in_batch: Sequence[Sequence[Any]],
+        columns: Sequence[Sequence[Any]],
+        device: torch.device,
+    ) -> Tensor:
+        """Which documents count: all but the in-batch negatives with the text of the row's positive."""
+        mask = torch.ones(len(positives), len(columns), dtype=torch.bool)
+        for place, column in enumerate(in_batch, start=1):
+            mask[:, place] = torch.tensor(
+                [negative != positive for negative, positive in zip(column, positives, strict=True)]
+            )
+        return mask.to(device)
+
+    def _check_columns(self, columns: int, rows: int) -> None:
+        if columns < 2:
+            raise ValueError(
+                f"{type(self).__name__} takes the text columns (anchor, positive) or (anchor, positive, negative, "
+                f"...), but the dataset has {columns} text column(s)."
+            )
+        self._check_batch(rows)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The loss's settings, JSON-serialisable; the model card shows them."""
+        return {
+            "num_negatives": self.num_negatives,
+            "scale": self.scale,
+            **self._activation_config(),
+            "link": self.link.get_config_dict(),
+            "label_smoothing": self.label_smoothing,
+            "mask_same_text": self.mask_same_text,
+        }

@@ -1,0 +1,215 @@
+"""The pairwise loss for a CrossEncoder: a document against another that is less relevant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from sentence_transformers import CrossEncoder
+from sentence_transformers.cross_encoder.losses import MarginMSELoss, RankNetLoss
+from torch import Tensor, nn
+
+from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
+from selective_st.functional import listwise_matching_loss, margin_loss, pairwise_loss
+from selective_st.links import Link
+from selective_st.losses._common import MAP_SCORES, builtin_citation, check_label_range, check_model
+from selective_st.losses._objectives import PairwiseObjective
+
+
+class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
+    r"""Rank each document above those that are less relevant, by as much as the labels say, where the scores matter.
+
+    With the scores p of the better document and n of the other, a link h of potential `G`, and what the labels are, the
+    loss is the mean over all pairs of
+
+        log(1 + e^((G(n) - G(p)) / T))           without labels, or labels that only order: ranks p above n
+        D(p - n, m)                              for margins m: the matching loss of the margin
+        D((p, n), (s_p, s_n))                    for scores: the matching loss of the list of two, as
+        SelectiveListwiseLoss
+
+    In columns the first document is the better one of each pair. In lists, and with `targets="order"`, all pairs of a
+    row's documents with different labels are compared.
+
+    Args:
+        model: The CrossEncoder to train, with one output label.
+        activation_fn: Applied to the logits. Default: none.
+        link: What matters. Without labels, and for `targets="order"`, it must be positive on the scores. Default: half
+            a constant and `SigmoidLink(scale=1, shift=0)`, so that high logits count up to three times as much as low
+            ones; for scores of at most 1 (a Sigmoid's) `ExponentialLink(1.0)` with the mean value 1 on the scores from
+            0 to 1.
+        temperature: The temperature T > 0 of the forms that rank and of those with scores, in units of the potential.
+        targets: What labels are: `"margins"`, `"scores"`, or `"order"` if only their order counts. Default: `"order"`
+            for lists of documents; for columns by their shape, where n + 1 numbers for n negatives could be any of
+            them, so that the loss asks.
+        calibration: For scores: the weight >= 0 of the calibration term.
+        calibration_link: For scores: the link of the calibration term. Default: `link`.
+        mini_batch_size: How many pairs the model reads at once, as in `RankNetLoss`: None for as many as the batch has
+            rows, 0 and below for all.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the model has several output labels, an argument is out of range, or (when a batch comes) the
+            columns, or the shape, type or values of the labels do not fit.
+
+    Inputs:
+        +-------------------------------------------------+----------------------------------------+-------------------+
+        | Inputs                                          | Labels                                 | Setting           |
+        +=================================================+========================================+===================+
+        | (anchor, positive, negative) triplets,          | none                                   |                   |
+        | (anchor, positive, negative_1, ..., negative_n) |                                        |                   |
+        +-------------------------------------------------+----------------------------------------+-------------------+
+        | (query, document_one, document_two) triplets    | gold_sim(query, document_one) -        |                   |
+        |                                                 | gold_sim(query, document_two)          |                   |
+        +-------------------------------------------------+----------------------------------------+-------------------+
+        | (query, positive, negative_1, ..., negative_n)  | n margins; NaN marks a padded negative |                   |
+        +-------------------------------------------------+----------------------------------------+-------------------+
+        | (query, positive, negative_1, ..., negative_n)  | n + 1 scores; NaN marks a padded       | targets="margins" |
+        |                                                 | negative                               | or "scores"       |
+        +-------------------------------------------------+----------------------------------------+-------------------+
+        | (query, [doc_1, ..., doc_n])                    | [score_1, ..., score_n], also integers | targets="order",  |
+        |                                                 | for "order"                            | or any other      |
+        +-------------------------------------------------+----------------------------------------+-------------------+
+
+    Relations:
+        - With `IdentityLink()` and margins it is half of `MarginMSELoss`.
+        - With `ConstantLink()` on lists it is `RankNetLoss(reduction_log="natural")`, with sigma = 1 / T.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
+        - Hofstätter et al. 2020, arXiv 2010.02666, for margins as targets.
+        - Burges et al. 2005, *Learning to Rank using Gradient Descent*.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> from sentence_transformers import CrossEncoder, CrossEncoderTrainer
+        >>> from selective_st.cross_encoder.losses import SelectivePairwiseLoss
+        >>> model = CrossEncoder("microsoft/mpnet-base", num_labels=1)                            # doctest: +SKIP
+        >>> train_dataset = Dataset.from_dict({
+        ...     "query": ["What are pandas?", "What is the capital of France?"],
+        ...     "positive": ["Pandas are a kind of bear.", "The capital of France is Paris."],
+        ...     "negative": ["Pandas are a kind of fish.", "The capital of France is Berlin."],
+        ...     "label": [8.2, 3.1],
+        ... })
+        >>> loss = SelectivePairwiseLoss(model)                                                   # doctest: +SKIP
+        >>> trainer = CrossEncoderTrainer(model=model, train_dataset=train_dataset, loss=loss)    # doctest: +SKIP
+        >>> trainer.train()                                                                       # doctest: +SKIP
+    """
+
+    _TARGETS: ClassVar[tuple[str, ...]] = ("margins", "scores", "order")
+    builtin = MarginMSELoss
+
+    def __init__(
+        self,
+        model: CrossEncoder,
+        activation_fn: nn.Module | None = None,
+        *,
+        link: Link | None = None,
+        temperature: float = 1.0,
+        targets: Literal["margins", "scores", "order"] | None = None,
+        calibration: float = 1.0,
+        calibration_link: Link | None = None,
+        mini_batch_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        check_model(owner, model, self.model_type)
+        space = self._set_activation(owner, activation_fn)
+        self._set_mini_batches(owner, mini_batch_size)
+        self._set_objective(
+            owner,
+            space,
+            link=logit_list_link(space) if link is None else link,
+            temperature=temperature,
+            targets=targets,
+            calibration=calibration,
+            calibration_link=calibration_link,
+        )
+        self._set_model(owner, model)
+
+    @property
+    def _takes_integers(self) -> bool:
+        return self.targets in (None, "order")
+
+    def forward(
+        self,
+        inputs: Sequence[Sequence[Any]],
+        labels: Tensor | list[Tensor] | None,
+        prompt: str | None = None,
+        task: str | None = None,
+    ) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            inputs: The columns: queries, positives and one or more of negatives; or queries and lists of documents.
+            labels: None; margins or scores of shape (batch_size,) or (batch_size, n); or a tensor for each row.
+            prompt: Passed to the model's preprocessing.
+            task: Passed to the model's preprocessing.
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        documents = self._documents(inputs)
+        if labels is not None or documents.lengths is not None:
+            labels = self._labels(labels, documents)
+        scores = self._scores(documents, prompt, task)
+        if documents.lengths is None and self.targets != "order":
+            return self.loss_of_scores(scores, labels)
+        return self._loss_of_all_pairs(scores, labels)
+
+    def _loss_of_all_pairs(self, scores: Tensor, labels: Any) -> Tensor:
+        """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none.
+
+        Args:
+            scores: Predicted scores of shape (batch_size, n).
+            labels: A number for each; NaN marks a padded document.
+
+        Returns:
+            The mean over the pairs, a scalar.
+
+        Raises:
+            TypeError: If the labels are no tensor of floats.
+            ValueError: If there is not a label for each document.
+        """
+        owner = type(self).__name__
+        if not isinstance(labels, Tensor) or not labels.is_floating_point():
+            got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+            raise TypeError(
+                f"{owner}: labels must be floats, a number for each document, got {got}. Cast them to floats, or use "
+                'targets="order" if only their order counts.'
+            )
+        if labels.shape != scores.shape:
+            raise ValueError(
+                f"{owner}: labels must have shape {tuple(scores.shape)}, a number for each document, got "
+                f"{tuple(labels.shape)}."
+            )
+        ranges = {} if self.targets != "scores" else {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
+        check_label_range(owner, labels, ranges)
+        row, better, worse = (labels.unsqueeze(2) > labels.unsqueeze(1)).nonzero(as_tuple=True)
+        positive, negative = scores[row, better], scores[row, worse]
+        if self.targets in (None, "order"):
+            return pairwise_loss(positive, negative, self.link, self.temperature)
+        high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
+        if self.targets == "margins":
+            return margin_loss(positive, negative, high - low, self.link)
+        return listwise_matching_loss(
+            torch.stack([positive, negative], -1),
+            torch.stack([high, low], -1),
+            self.link,
+            self.temperature,
+            calibration=self.calibration,
+            calibration_link=self.calibration_link,
+        )
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The loss's settings, JSON-serialisable; the model card shows them."""
+        return {
+            **self._activation_config(),
+            **self._objective_config(),
+            "mini_batch_size": self.mini_batch_size,
+        }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the papers on selective matching losses, on margins as targets, and on ranking by pairs."""
+        return super().citation + builtin_citation(RankNetLoss, self)

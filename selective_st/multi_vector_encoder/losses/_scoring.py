@@ -1,0 +1,302 @@
+"""From texts to late-interaction scores: token embeddings, and the functions that compare them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from sentence_transformers.base.losses.merged_forward import embed_columns_padded
+from sentence_transformers.multi_vector_encoder import scoring
+from sentence_transformers.util import similarity_fct_name, stack_padded_token_embeddings
+from torch import Tensor, nn
+
+from selective_st.links import ExponentialLink, Link
+
+LateInteraction = Callable[..., Tensor]
+
+_MASKS = ("queries_mask", "documents_mask")
+_MODULE = "sentence_transformers.multi_vector_encoder.scoring"
+# How many tokens a query has in the usual late-interaction model; MaxSim sums a cosine of each.
+QUERY_TOKENS = 32
+_MAXSIM, _MEAN = 0, 1  # the places of families in a kind
+
+
+class ScoringKind(NamedTuple):
+    """A kind of late-interaction functions: what they compare, and those known, by family.
+
+    Attributes:
+        compares: What is compared with what.
+        shape: The shape of the scores, in words.
+        functions: For each family of functions (MaxSim, MeanMaxSim, XTR, XTR with settings) the one of this kind.
+    """
+
+    compares: str
+    shape: str
+    functions: tuple[Any, ...]
+
+    @property
+    def maxsim(self) -> Any:
+        """MaxSim, a sum over the query's tokens."""
+        return self.functions[_MAXSIM]
+
+    @property
+    def mean(self) -> Any:
+        """MeanMaxSim, a mean over the query's tokens."""
+        return self.functions[_MEAN]
+
+
+PAIRS = ScoringKind(
+    "each query with one document",
+    "(batch_size,)",
+    (
+        scoring.colbert_scores_pairwise,
+        scoring.mean_colbert_scores_pairwise,
+        scoring.xtr_scores_pairwise,
+        scoring.xtr_scores_pairwise,
+    ),
+)
+LISTS = ScoringKind(
+    "each query with its own documents",
+    "(batch_size, documents)",
+    (scoring.colbert_kd_scores, scoring.mean_colbert_kd_scores, scoring.xtr_kd_scores, scoring.XTRKDScores),
+)
+ALL = ScoringKind(
+    "each query with the documents of all",
+    "(queries, queries * documents)",
+    (scoring.colbert_scores, scoring.mean_colbert_scores, scoring.xtr_scores, scoring.XTRScores),
+)
+_KINDS = (PAIRS, LISTS, ALL)
+
+
+class TokenEmbeddings(NamedTuple):
+    """The embeddings of one column of texts, a vector for each token.
+
+    Attributes:
+        embeddings: Of shape (batch_size, tokens, dim).
+        mask: Which tokens count, of shape (batch_size, tokens); None for all.
+    """
+
+    embeddings: Tensor
+    mask: Tensor | None = None
+
+
+def embed(
+    model: nn.Module, sentence_features: Iterable[dict[str, Any]], mini_batch_size: int | None
+) -> list[TokenEmbeddings]:
+    """Embed each column: the first as queries, the others as documents, in one forward pass where that is possible.
+
+    Args:
+        model: A MultiVectorEncoder.
+        sentence_features: Tokenized features, one dict for each column; their `task` says otherwise.
+        mini_batch_size: The most documents of a forward pass; None for no limit.
+
+    Returns:
+        The embeddings of each column.
+    """
+    queries, *documents = [dict(features) for features in sentence_features]
+    output = model(queries, task=queries.get("task", "query"))
+    # The model's MultiVectorMask has put the tokens that count into the mask.
+    columns = [TokenEmbeddings(output["token_embeddings"], output["attention_mask"].bool())]
+    if documents:
+        embedded = embed_columns_padded(model, documents, mini_batch_size, task_default="document")
+        columns += map(TokenEmbeddings, *embedded)
+    return columns
+
+
+def check_scoring(owner: str, similarity_fct: object, kind: ScoringKind) -> LateInteraction:
+    """The late-interaction function to use: the one given, checked, or MaxSim.
+
+    Args:
+        owner: The loss, for messages.
+        similarity_fct: What was given, or None.
+        kind: What it must compare.
+
+    Returns:
+        The function.
+
+    Raises:
+        TypeError: If it is no function, or a link.
+        ValueError: If it is of another kind, or no late-interaction function.
+    """
+    if similarity_fct is None:
+        similarity_fct = kind.maxsim
+    right = f"{_MODULE}.{kind.maxsim.__name__}"
+    if isinstance(similarity_fct, Link):
+        raise TypeError(f"{owner}: similarity_fct must be a late-interaction function, got a link. Write link=....")
+    if not callable(similarity_fct) or isinstance(similarity_fct, type):
+        raise TypeError(
+            f"{owner}: similarity_fct must be a late-interaction function, got {similarity_fct!r}. Use for example "
+            f"{right}{', or an instance such as XTRScores(top_k=64)' if isinstance(similarity_fct, type) else ''}."
+        )
+    known = _known_as(similarity_fct)
+    for other in _KINDS:
+        if known in other.functions and known not in kind.functions:
+            same_family = kind.functions[other.functions.index(known)]
+            raise ValueError(
+                f"{owner}: similarity_fct must compare {kind.compares}, but {similarity_fct_name(similarity_fct)} "
+                f"compares {other.compares}. Use {_MODULE}.{same_family.__name__}."
+            )
+    if not _takes_masks(similarity_fct):
+        raise ValueError(
+            f"{owner}: similarity_fct must be a late-interaction function, called with token embeddings and the "
+            f"keywords {' and '.join(_MASKS)}, but {similarity_fct_name(similarity_fct)} does not take these. Use "
+            f"{right}."
+        )
+    return similarity_fct
+
+
+def _known_as(similarity_fct: object) -> Any:
+    """What stands in the table of functions for it: the function that it binds, or the class that it is of."""
+    while isinstance(similarity_fct, functools.partial):
+        similarity_fct = similarity_fct.func
+    return type(similarity_fct) if isinstance(similarity_fct, scoring.XTRScores) else similarity_fct
+
+
+def _takes_masks(similarity_fct: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(similarity_fct).bind(None, None, **dict.fromkeys(_MASKS))
+    except ValueError:  # without a signature to look at, as functions written in C, which do not take these
+        return not isinstance(similarity_fct, types.BuiltinFunctionType)
+    except TypeError:
+        return False
+    return True
+
+
+def is_maxsim(similarity_fct: LateInteraction) -> bool:
+    """Whether its scores are known to be sums over the query's tokens."""
+    known = _known_as(similarity_fct)
+    families = [kind.functions.index(known) for kind in _KINDS if known in kind.functions]
+    if not families or families[0] not in (_MAXSIM, _MEAN):
+        return False
+    normalized = families[0] == _MEAN
+    while isinstance(similarity_fct, functools.partial):
+        if "length_normalize" in similarity_fct.keywords:
+            normalized = bool(similarity_fct.keywords["length_normalize"])
+            break
+        similarity_fct = similarity_fct.func
+    return not normalized
+
+
+def is_mean(similarity_fct: LateInteraction) -> bool:
+    """Whether its scores are known to be means over the query's tokens."""
+    known = _known_as(similarity_fct)
+    return any(known in kind.functions for kind in _KINDS) and not is_maxsim(similarity_fct)
+
+
+def highest_score(similarity_fct: LateInteraction) -> float:
+    """The highest score that is to be expected: of means over tokens 1, as of cosines; of others a query's length."""
+    return 1.0 if is_mean(similarity_fct) else float(QUERY_TOKENS)
+
+
+def list_link_for(similarity_fct: LateInteraction) -> Link:
+    """The default link of a loss on lists: high scores matter gently, on the scale of the scores.
+
+    Its mean value is 1 from 0 to the highest score that is to be expected, so that temperatures and scales keep their
+    meaning. Above it is linear, so that it cannot overflow.
+
+    Args:
+        similarity_fct: Where the scores come from.
+
+    Returns:
+        The link.
+    """
+    highest = highest_score(similarity_fct)
+    return ExponentialLink(1.0 / highest).normalized(0.0, highest, of="value").linear_outside(None, highest)
+
+
+def pair_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction) -> Tensor:
+    """The score of the first column against each other column, in at least single precision.
+
+    Args:
+        columns: Queries, then one or more columns of documents.
+        similarity_fct: Compares each query with one document.
+
+    Returns:
+        Scores of shape (batch_size, documents).
+    """
+    queries, *documents = columns
+    shape = queries.embeddings.shape[:1]
+    return torch.stack([_score(queries, column, similarity_fct, shape, PAIRS) for column in documents], dim=1)
+
+
+def list_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction) -> Tensor:
+    """As `pair_scores`, by a function that compares each query with its own documents at once.
+
+    Args:
+        columns: Queries, then one or more columns of documents.
+        similarity_fct: Compares each query with its own documents.
+
+    Returns:
+        Scores of shape (batch_size, documents).
+    """
+    queries, *documents = columns
+    return _score(queries, stack(documents), similarity_fct, (len(queries.embeddings), len(documents)), LISTS)
+
+
+def all_scores(queries: TokenEmbeddings, documents: TokenEmbeddings, similarity_fct: LateInteraction) -> Tensor:
+    """The scores of queries against the documents of all.
+
+    Args:
+        queries: Some of the queries.
+        documents: Of shape (queries, documents, tokens, dim), as `stack` gives them.
+        similarity_fct: Compares each query with the documents of all.
+
+    Returns:
+        Scores of shape (queries, queries * documents): those against the first query's documents come first.
+    """
+    groups, width = documents.embeddings.shape[:2]
+    return _score(queries, documents, similarity_fct, (len(queries.embeddings), groups * width), ALL)
+
+
+def stack(documents: Sequence[TokenEmbeddings]) -> TokenEmbeddings:
+    """Columns of documents as one, of shape (batch_size, documents, tokens, dim)."""
+    embeddings, masks = zip(*map(with_mask, documents), strict=True)
+    return TokenEmbeddings(*stack_padded_token_embeddings(list(embeddings), list(masks)))
+
+
+def with_mask(column: TokenEmbeddings) -> TokenEmbeddings:
+    """The column with a mask, where it has none."""
+    if column.mask is not None:
+        return column
+    shape, device = column.embeddings.shape[:2], column.embeddings.device
+    return TokenEmbeddings(column.embeddings, torch.ones(shape, dtype=torch.bool, device=device))
+
+
+def rows_of(embeddings: TokenEmbeddings, begin: int, end: int) -> TokenEmbeddings:
+    """Some rows."""
+    mask = embeddings.mask
+    return TokenEmbeddings(embeddings.embeddings[begin:end], None if mask is None else mask[begin:end])
+
+
+def _score(
+    queries: TokenEmbeddings,
+    documents: TokenEmbeddings,
+    similarity_fct: LateInteraction,
+    shape: Sequence[int],
+    kind: ScoringKind,
+) -> Tensor:
+    device = queries.embeddings.device.type
+    # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004, and a score adds up many.
+    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+        scores = similarity_fct(
+            _in_single(queries.embeddings),
+            _in_single(documents.embeddings),
+            queries_mask=queries.mask,
+            documents_mask=documents.mask,
+        )
+    if scores.shape != tuple(shape):
+        raise ValueError(
+            f"similarity_fct must compare {kind.compares}, giving shape {tuple(shape)} here, but "
+            f"{similarity_fct_name(similarity_fct)} gave {tuple(scores.shape)}. Use a function such as "
+            f"{_MODULE}.{kind.maxsim.__name__}."
+        )
+    return scores
+
+
+def _in_single(embeddings: Tensor) -> Tensor:
+    return embeddings.float() if embeddings.dtype.itemsize < 4 else embeddings

@@ -1,0 +1,167 @@
+"""The listwise loss module for late interaction."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sentence_transformers import MultiVectorEncoder
+from sentence_transformers.multi_vector_encoder.losses import MultiVectorDistillKLDivLoss
+from sentence_transformers.util import similarity_fct_name
+from torch import Tensor
+
+from selective_st.links import ConstantLink, Link
+from selective_st.losses._objectives import ListwiseObjective
+from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, column_sizes
+from selective_st.multi_vector_encoder.losses._scoring import (
+    LISTS,
+    LateInteraction,
+    TokenEmbeddings,
+    list_link_for,
+    list_scores,
+)
+
+
+class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
+    r"""Match the late-interaction scores of a query's candidates to a teacher's, to graded relevances, or to labels.
+
+    A link h of potential `G` and the temperature T make probabilities of scores, softmax(G(z) / T). With target scores
+    s and q = softmax(G(s) / T), the loss of a list is the matching loss of the composite Softmax, a ranking term and a
+    calibration term:
+
+        KL(q || softmax(G(p) / T)) + (calibration / T) sum_k q_k D(p_k, s_k)
+
+    and for labels y (probabilities over the candidates) the cross entropy `-sum_k y_k log softmax(G(p) / T)_k`.
+
+    Args:
+        model: The MultiVectorEncoder to train (the student).
+        similarity_fct: Takes query tokens (batch_size, tokens, dim), document tokens (batch_size, n, tokens, dim) and
+            the keywords `queries_mask` and `documents_mask`, gives the (batch_size, n) scores. Default:
+            `colbert_kd_scores` (MaxSim). For target scores between 0 and 1 use `mean_colbert_kd_scores`.
+        temperature: The temperature T > 0, in units of the potential, which rises about as the score does. Small is
+            sharp.
+        student_temperature: Overrides `temperature` for the student's probabilities.
+        teacher_temperature: Overrides `temperature` for the target's probabilities q.
+        mini_batch_size: The most documents embedded in one forward pass; None for no limit.
+        link: What matters. For `targets="labels"` it must be positive on the scores. Default: an `ExponentialLink` with
+            the mean value 1 on the scores from 0 to 32 (from 0 to 1 where scores are means over tokens), linear above.
+        targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which candidates are right.
+        calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only. It pulls scores
+            towards the targets, so these must be on the scale of the scores; the loss warns where they are not.
+        calibration_link: The link of the calibration term. Default: `link`.
+        label_smoothing: For `targets="labels"`: how much of the label, 0 to 1, is spread over the candidates.
+        teacher_space: What target scores are: `"cosine"` (in [-1, 1]), `"probability"` (in [0, 1]), or `"logit"` (of a
+            cross encoder, say; mapped to the score 1 / (1 + e^-logit)). Default: scores in the student's own space.
+        label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or excludes another, `similarity_fct` is of another kind, or (when a
+            batch comes) the columns, or the shape, type or values of the labels do not fit.
+
+    Inputs:
+        +---------------------------------+--------------------------------------------------+------------------+
+        | Inputs                          | Labels                                           | Setting          |
+        +=================================+==================================================+==================+
+        | (query, document_1, ...,        | n scores of a teacher; NaN marks a padded        | targets="scores" |
+        | document_n)                     | document                                         |                  |
+        +---------------------------------+--------------------------------------------------+------------------+
+        | (query, document_1, ...,        | n graded relevances                              | targets="scores",|
+        | document_n)                     |                                                  | label_range=(0,5)|
+        +---------------------------------+--------------------------------------------------+------------------+
+        | (query, document_1, ...,        | index of the positive; or n numbers 0 or 1; or n | targets="labels" |
+        | document_n)                     | probabilities; NaN marks a padded document       |                  |
+        +---------------------------------+--------------------------------------------------+------------------+
+
+    Relations:
+        - With `ConstantLink()` and target scores it is `MultiVectorDistillKLDivLoss` with the same temperature T,
+          divided by T^2.
+        - With `ConstantLink()` and labels it is the cross entropy of the scores divided by T.
+        - For T to infinity, T times the loss is the mean of `SelectivePointwiseLoss` over the candidates.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
+        - Santhanam et al. 2022, *ColBERTv2*, for distillation into late interaction.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> from sentence_transformers import MultiVectorEncoder, MultiVectorEncoderTrainer
+        >>> from selective_st.multi_vector_encoder.losses import SelectiveListwiseLoss
+        >>> model = MultiVectorEncoder("answerdotai/ModernBERT-base")                             # doctest: +SKIP
+        >>> train_dataset = Dataset.from_dict({
+        ...     "query": ["Who painted the Mona Lisa?", "What is the capital of France?"],
+        ...     "document_1": ["Leonardo da Vinci painted it.", "Paris is the capital of France."],
+        ...     "document_2": ["Van Gogh painted The Starry Night.", "Berlin is the capital of Germany."],
+        ...     "label": [[29.5, 12.1], [28.8, 14.0]],
+        ... })
+        >>> loss = SelectiveListwiseLoss(model, temperature=2.0)                                  # doctest: +SKIP
+        >>> trainer = MultiVectorEncoderTrainer(model=model, train_dataset=train_dataset, loss=loss)   # doctest: +SKIP
+        >>> trainer.train()                                                                       # doctest: +SKIP
+    """
+
+    builtin = MultiVectorDistillKLDivLoss
+    scoring_kind = LISTS
+
+    def __init__(
+        self,
+        model: MultiVectorEncoder,
+        *,
+        similarity_fct: LateInteraction | None = None,
+        temperature: float = 1.0,
+        student_temperature: float | None = None,
+        teacher_temperature: float | None = None,
+        mini_batch_size: int | None = None,
+        link: Link | None = None,
+        targets: Literal["scores", "labels"] = "scores",
+        calibration: float = 1.0,
+        calibration_link: Link | None = None,
+        label_smoothing: float = 0.0,
+        teacher_space: Literal["cosine", "probability", "logit"] | None = None,
+        label_range: tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        space = self._set_scorer(owner, model, similarity_fct, mini_batch_size)
+        self._set_objective(
+            owner,
+            space,
+            link=list_link_for(self.similarity_fct) if link is None else link,
+            temperature=temperature,
+            student_temperature=student_temperature,
+            teacher_temperature=teacher_temperature,
+            targets=targets,
+            calibration=calibration,
+            calibration_link=calibration_link,
+            label_smoothing=label_smoothing,
+            teacher_space=teacher_space,
+            label_range=label_range,
+        )
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether it is a plain Softmax, which does not care where the scores lie."""
+        calibrates = self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
+        return isinstance(self.link, ConstantLink) and not calibrates
+
+    def compute_loss_from_embeddings(self, embeddings: list[TokenEmbeddings], labels: Tensor | None) -> Tensor:
+        """The loss from embeddings.
+
+        Args:
+            embeddings: For each column the embeddings of its tokens: queries, then two or more columns of documents.
+            labels: Target scores of shape (batch_size, documents); or labels of that shape, or of shape (batch_size,).
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        self._check_columns(*column_sizes(embeddings))
+        scores = list_scores(embeddings, self.similarity_fct)
+        if self.targets == "scores" and isinstance(labels, Tensor) and not self._is_plain:
+            self._check_scale(scores, self._to_scores(labels))
+        return self.loss_of_scores(scores, labels)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The loss's settings, JSON-serialisable; the model card shows them."""
+        return {
+            "similarity_fct": similarity_fct_name(self.similarity_fct),
+            **self._objective_config(),
+            "mini_batch_size": self.mini_batch_size,
+        }
