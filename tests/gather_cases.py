@@ -50,7 +50,6 @@ class Loss:
         without: Names of the options that it does not have.
         builtin: The built-in loss that it is with `ConstantLink()`.
         dtypes: Of the embeddings.
-        scored_at_once: How many queries, where each block of them has a backward pass of its own.
     """
 
     make: Callable[..., nn.Module]
@@ -59,7 +58,6 @@ class Loss:
     without: tuple[str, ...] = ()
     builtin: Callable[..., nn.Module] | None = None
     dtypes: tuple[str, ...] = ("float64", "float32")
-    scored_at_once: int = ROWS
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,6 @@ LOSSES = {
     ),
     "multi-vector, cached": Loss(
         partial(multi_vector.CachedSelectiveMultipleNegativesRankingLoss, mini_batch_size=2),
-        scored_at_once=2,
         **_MULTI_VECTOR,
     ),
 }

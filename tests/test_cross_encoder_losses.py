@@ -208,6 +208,14 @@ class TestScores:
             model, None, link=ConstantLink()
         )([queries, positives], None)
 
+    @pytest.mark.parametrize("activation", [None, nn.Sigmoid()], ids=str)
+    def test_logits_as_targets_are_reached(self, activation: nn.Module | None) -> None:
+        logits = [4.0 * torch.randn(3), 4.0 * torch.randn(2)]
+        inputs = [["q", "r"], [list(row) for row in logits]]
+        loss = ours.SelectiveListwiseLoss(ScoresGiven(), activation, teacher_space="logit")
+        assert_close(loss(inputs, logits), torch.tensor(0.0), rtol=0, atol=1e-6)
+        assert loss(inputs, [row.flip(0) for row in logits]) > 1e-3
+
     def test_integers_where_they_are_safe(self) -> None:
         model = ScoresGiven()
         inputs = [["q", "r"], [list(torch.rand(3)), list(torch.rand(2))]]
@@ -475,8 +483,20 @@ class TestBadInput:
             loss = make(ScoresGiven(), nn.Sigmoid(), targets="scores")
             with pytest.raises(ValueError, match=r"labels must lie within \[0, 1\], the range of Sigmoid"):
                 loss(lists, [torch.tensor([0.0, 3.0])] * 2)
+        loss = ours.SelectivePairwiseLoss(ScoresGiven(), nn.Sigmoid(), targets="margins")
+        for inputs in (lists, [queries, documents, documents]):
+            with pytest.raises(
+                ValueError, match=r"labels must lie within \[-1, 1\], the range of differences of Sigmoid"
+            ):
+                loss(inputs, [torch.tensor([9.0, 0.0])] * 2)
+        assert loss(lists, [torch.tensor([9.0, 9.0])] * 2) == 0  # no pair to compare
         with pytest.raises(ValueError, match="lie in"):
             ours.SelectivePointwiseLoss(ScoresGiven(), nn.Tanh(), link=OfProbabilities())
+
+    def test_an_order_without_labels(self) -> None:
+        documents = list(torch.rand(2))
+        with pytest.raises(TypeError, match=r"got NoneType.*leave targets out"):
+            ours.SelectivePairwiseLoss(ScoresGiven(), targets="order")([["a", "b"], documents, documents], None)
 
     def test_classes(self) -> None:
         loss = echo(ours.SelectiveCrossEntropyLoss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from selective_st.functional import in_batch_loss, listwise_label_loss, listwise_matching_loss
+from selective_st.functional._in_batch_common import InBatchOptions, InBatchSetting
+from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink
 from tests.loss_references import CONSTANT, POSITIVE_LINKS, PositiveLink, in_batch
 
@@ -432,6 +435,42 @@ class TestMeaning:
                 for begin, end in ((0, 3), (3, 4), (4, 7))
             ]
             assert_alike([sum(part[i] for part in parts) for i in range(4)], whole, 1e-12)  # type: ignore[misc]
+
+    @pytest.mark.parametrize("extra", EXTRAS)
+    def test_scores_that_are_known(self, extra: str) -> None:
+        """The same from the scores of some anchors; those in half precision are raised to single."""
+        queries, *documents = (column.detach() for column in embeddings(5, 3))
+        options = for_us(options_for(EXTRAS[extra], 5, 3))
+        begin, end = rows = options.pop("rows", (1, 4))
+        scores = (queries[begin:end] @ torch.cat(documents).T).requires_grad_()
+        plain = partial(in_batch_loss, queries, documents, EXPONENTIAL.link, SCALE, rows=rows, form="plain")
+        theirs = value_and_gradients(lambda *_: plain(similarity_fct=lambda *_: scores, **options), [scores])
+        of_batch = {name: options.pop(name) for name in ("document_ids", "target_scores") if name in options}
+        link, factor = options.pop("calibration_link", EXPONENTIAL.link), options.pop("calibration", 1.0)
+        setting = InBatchSetting(EXPONENTIAL.link, SCALE, InBatchOptions(**options), factor, link, normalize=False)
+        loss = partial(in_batch_loss_of_scores, setting, queries=5, rows=rows, **of_batch)
+        assert_alike(value_and_gradients(lambda scores, _: loss(scores), [scores]), theirs, 0)
+        half = scores.detach().half()
+        assert_close(loss(half), loss(half.float()), rtol=0, atol=0)
+
+    def test_scores_that_do_not_fit(self) -> None:
+        setting = InBatchSetting(CONSTANT.link, SCALE, InBatchOptions(), 1.0, CONSTANT.link, normalize=False)
+        for shape, rows, message in (
+            ((3, 7), None, "as many columns for each of the 3 queries"),
+            ((3, 0), None, "as many columns for each of the 3 queries"),
+            ((3,), None, "as many columns for each of the 3 queries"),
+            ((2, 6), None, "a row for each of the 3 anchors, got 2"),
+            ((3, 6), (0, 2), "a row for each of the 2 anchors, got 3"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                in_batch_loss_of_scores(setting, torch.zeros(shape), 3, rows=rows)
+        both = dataclasses.replace(setting, options=InBatchOptions(ALL_DIRECTIONS))
+        with pytest.raises(ValueError, match="scores are of directions"):
+            in_batch_loss_of_scores(both, torch.zeros(3, 6), 3)
+        nothing = torch.zeros(0, 6, requires_grad=True)
+        loss = in_batch_loss_of_scores(setting, nothing, 3, rows=(1, 1))
+        loss.backward()  # there is a graph
+        assert loss == 0
 
     @pytest.mark.parametrize("form", ["plain", "fused"])
     def test_the_order_of_the_batch_does_not_matter(self, form: Any) -> None:

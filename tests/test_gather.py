@@ -7,7 +7,6 @@ DistributedDataParallel, which averages the gradients over the processes, gives 
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import os
 import re
@@ -207,7 +206,7 @@ def received(case: tuple[str, str, str], world: int) -> dict[str, int]:
     sizes = 4 * 8 + (8 * documents if it.model_type == "MultiVectorEncoder" else 0)
     return {
         "forward": (world - 1) * (embeddings + rows * documents * per_document + sizes),
-        "backward": (world - 1) * embeddings * math.ceil(rows / it.scored_at_once),
+        "backward": (world - 1) * embeddings,
     }
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import UserDict
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -164,6 +165,30 @@ def test_distillation_is_the_kl_divergence(dtype: torch.dtype, count: int | None
     assert_same(loss({"logits": z, "teacher_logits": teacher}, labels, count), theirs, z, RTOL[dtype])
 
 
+def test_a_distilled_student_stands_for_its_plain_softmax() -> None:
+    """The teacher's logits themselves have the loss 0, so that no other probabilities may be offered for it."""
+    loss = SelectiveDistillationLoss(temperature=2.0)
+    z = make_logits(seed=3)
+    value = loss({"logits": z}, LABELS, reference=TEACHER)
+    assert_close(value, torch.zeros_like(value), rtol=0, atol=1e-12)
+    assert torch.autograd.grad(value, z)[0].abs().max() < 1e-12
+    assert not hasattr(loss, "log_probabilities")
+    assert not hasattr(loss, "logits_processor")
+
+
+def test_any_mapping_may_hold_the_teachers_logits() -> None:
+    z = make_logits()
+    outputs = UserDict(logits=z, teacher_logits=TEACHER)
+    assert_close(DISTIL(outputs, LABELS), DISTIL({"logits": z}, LABELS, reference=TEACHER))
+
+
+@pytest.mark.parametrize("above", [0.05, 0.5, 0.9])
+def test_the_strength_of_the_default_link(above: float) -> None:
+    link, ends = probable_tokens(3.0, above), torch.tensor([0.0, -200.0], dtype=torch.float64)
+    most, least = link(ends)
+    assert_close(most / least, torch.tensor(1 + 2 / (1 + above), dtype=torch.float64))
+
+
 def test_distillation_with_the_top_tokens() -> None:
     z, teacher, labels = make_logits(), make_logits(seed=3).detach(), make_labels()
     for link in (ConstantLink(), None):
@@ -299,6 +324,7 @@ NOTHING = torch.full_like(LABELS, -100)
 CAUSAL, DISTIL = SelectiveCausalLMLoss(ConstantLink()), SelectiveDistillationLoss(ConstantLink())
 PREFER = SelectivePreferenceLoss()
 PER_ROW = torch.zeros(ROWS)
+PAIR = {"prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [3]}
 ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (TypeError, r"link must be a Link.*Make one: ConstantLink", lambda: SelectiveCausalLMLoss(ConstantLink)),  # type: ignore[arg-type]
     (ValueError, "must be nondecreasing", lambda: SelectiveCausalLMLoss(Decreasing())),
@@ -310,6 +336,7 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (ValueError, "center must be one of", lambda: SelectiveCausalLMLoss(center="max")),  # type: ignore[arg-type]
     (TypeError, "ignore_index must be", lambda: SelectiveCausalLMLoss(ignore_index=1.0)),  # type: ignore[arg-type]
     (TypeError, "shift_labels must be", lambda: SelectiveCausalLMLoss(shift_labels=1)),  # type: ignore[arg-type]
+    (TypeError, "shift_labels must be", lambda: SelectivePreferenceLoss(shift_labels="no")),  # type: ignore[arg-type]
     (ValueError, "got no labels", lambda: CAUSAL(LOGITS, None)),
     (TypeError, "labels must be a tensor of token ids", lambda: CAUSAL(LOGITS, LABELS.float())),
     (ValueError, r"\(4, 7\), got \(4, 6\).*logits_to_keep", lambda: CAUSAL(LOGITS, LABELS[:, 1:])),
@@ -344,6 +371,7 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (TypeError, "tensor of log-probabilities", lambda: PREFER(LOGITS, LABELS, reference=[0.0])),  # type: ignore[arg-type]
     (TypeError, "pad_token_id must be an integer, got None", lambda: PreferenceCollator(None)),  # type: ignore[arg-type]
     (ValueError, "row 0 lacks rejected_ids", lambda: PreferenceCollator(0)([{"prompt_ids": [], "chosen_ids": []}])),
+    (ValueError, "row 1 lacks it", lambda: PreferenceCollator(0)([{**PAIR, "reference_log_probs": [0.0, 0.0]}, PAIR])),
     (ValueError, "strength must be above 1", lambda: probable_tokens(1.0)),
     (ValueError, "above must be", lambda: probable_tokens(above=0.0)),
 ]

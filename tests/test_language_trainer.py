@@ -269,8 +269,15 @@ def test_what_a_reference_trainer_refuses(tmp_path: Path) -> None:
         ReferenceTrainer(model, args, compute_loss_func=loss, reference_model="a name")
     with pytest.raises(ValueError, match=r"copy\.deepcopy"):
         ReferenceTrainer(model, args, compute_loss_func=loss, reference_model=model)
+    around = llama(seed=1)  # as an adapter's model is around its base
+    around.model = model.model
+    with pytest.raises(ValueError, match=r"such as model\..*copy\.deepcopy"):
+        ReferenceTrainer(around, args, compute_loss_func=loss, reference_model=model)
+    around.model.requires_grad_(False)
+    ReferenceTrainer(around, args, compute_loss_func=loss, reference_model=model)  # what is not trained may be shared
+    model.requires_grad_(True)
     trainer = ReferenceTrainer(model, args, train_dataset=texts(), compute_loss_func=loss)
-    with pytest.raises(ValueError, match="got no reference"):
+    with pytest.raises(ValueError, match=r"got no reference.*teacher_logits.*remove_unused_columns=False"):
         trainer.train()
     assert trainer.compute_loss_func is loss  # left as it was
     wide = make_trainer("distillation", tmp_path, model=llama())

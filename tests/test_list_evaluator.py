@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from sklearn.metrics import average_precision_score, ndcg_score
 
 from selective_st.evaluation import ScoreListEvaluator, ScoreRegionEvaluator, list_metrics, ranking_metrics
 from selective_st.losses import SelectivePointwiseLoss
+from tests.model_types import multi_vector_model, sentence, splade_model
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +193,56 @@ class TestEvaluator:
         scores = evaluator.predict(cross_encoder)[3]
         pairs = [(evaluator.queries[3], document) for document in evaluator.documents[3]]
         assert scores == pytest.approx(cross_encoder.predict(pairs), abs=1e-5)
+
+    @pytest.mark.parametrize("similarity", ["maxsim", "meanmaxsim"])
+    def test_late_interaction(self, similarity: str) -> None:
+        model = multi_vector_model()
+        model.similarity_fn_name = similarity
+        model.prompts = {"query": "red old ", "document": "the "}
+        # Some texts stand in several lists, and no two lists are of one size.
+        samples = [
+            {
+                "query": sentence(i // 2),
+                "documents": [f"{sentence(j)} {sentence(j + 1)}"[: 20 + 4 * j] for j in range(i, 2 * i + 2)],
+                "labels": [j / 8 for j in range(i + 2)],
+            }
+            for i in range(4)
+        ]
+        evaluator = ScoreListEvaluator(samples, name="dev")
+        predicted = evaluator.predict(model)
+        for sample, scores in zip(samples, predicted, strict=True):
+            queries, documents = model.encode_query([sample["query"]]), model.encode_document(sample["documents"])
+            by_hand = [(queries[0] @ document.T).amax(1) for document in documents]
+            total = torch.stack([best.sum() if similarity == "maxsim" else best.mean() for best in by_hand])
+            assert scores == pytest.approx(total.numpy(), abs=1e-5)
+            assert scores == pytest.approx(model.similarity(queries, documents)[0].numpy(), abs=1e-5)
+        assert np.ptp(predicted[3]) > 0.01
+        metrics = evaluator(model)
+        assert evaluator in model.model_card_data.eval_results_dict
+        assert metrics["dev_ndcg@10"] == list_metrics(evaluator.labels, predicted, at_k=[10])["ndcg@10"]  # type: ignore[arg-type]
+        regions = ScoreRegionEvaluator(
+            [sample["query"] for sample in samples],
+            [sample["documents"][0] for sample in samples],
+            [0.0, 0.3, 0.6, 1.0],
+        )
+        # Queries stay queries there too.
+        assert regions.predict(model) == pytest.approx([scores[0] for scores in predicted], abs=1e-5)
+        assert "rmse" in regions(model)
+
+    def test_sparse(self) -> None:
+        model = splade_model()
+        samples = [
+            {"query": sentence(i), "positive": [sentence(i + 1)], "negative": [sentence(i + 2), sentence(i + 3)]}
+            for i in range(4)
+        ]
+        evaluator = ScoreListEvaluator(samples)
+        predicted = evaluator.predict(model)
+        for row, scores in enumerate(predicted):
+            query = model.encode_query([evaluator.queries[row]])
+            expected = model.similarity(query, model.encode_document(evaluator.documents[row]))
+            assert scores == pytest.approx(expected[0].numpy(), rel=1e-5)
+            assert np.ptp(scores) > 0.01
+        assert evaluator(model)["questions"] == 4
 
     def test_prompts_are_used(self, graded: list[dict[str, Any]], transformer_model: SentenceTransformer) -> None:
         before = ScoreListEvaluator(graded).predict(transformer_model)

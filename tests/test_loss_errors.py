@@ -130,6 +130,16 @@ class TestLabels:
             with pytest.raises(ValueError, match=r"labels.*row\(s\) 2"):
                 run(make, columns, labels)
 
+    def test_a_positive_without_a_score(self) -> None:
+        labels = torch.rand(4, 3)
+        labels[2, 0] = math.nan
+        with pytest.raises(ValueError, match=r"labels.*row\(s\) 2"):
+            run(SelectivePairwiseLoss(EchoModel(), targets="scores"), 4, labels)
+
+    def test_an_index_that_is_no_number(self) -> None:
+        with pytest.raises(ValueError, match=r"labels must be the index of each list's positive, integers"):
+            run(SelectiveListwiseLoss(EchoModel(), targets="labels"), 4, torch.tensor([0.0, math.nan, 1.0, 1.0]))
+
     def test_infinite_labels(self) -> None:
         for make, columns, width in (
             (SelectiveListwiseLoss(EchoModel()), 4, 3),

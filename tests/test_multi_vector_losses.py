@@ -586,6 +586,7 @@ def test_it_warns_where_sums_shall_match_means(caplog: pytest.LogCaptureFixture)
         SelectivePairwiseLoss(echo(), targets="scores"),
         SelectiveListwiseLoss(echo()),
         SelectiveListwiseLoss(echo(), label_range=(0, 1)),
+        SelectiveMultipleNegativesRankingLoss(echo()),
     ]
     for loss in losses:
         caplog.clear()
@@ -596,11 +597,14 @@ def test_it_warns_where_sums_shall_match_means(caplog: pytest.LogCaptureFixture)
     caplog.clear()
     for loss in (
         SelectiveListwiseLoss(echo()),
+        SelectiveMultipleNegativesRankingLoss(echo()),
         SelectivePairwiseLoss(echo(), targets="scores"),
         SelectivePointwiseLoss(echo(), similarity_fct=scoring.colbert_scores_pairwise),
     ):
         loss.compute_loss_from_embeddings(columns, 30 * labels)
     SelectiveListwiseLoss(echo(), link=ConstantLink()).compute_loss_from_embeddings(columns, labels)
+    SelectiveMultipleNegativesRankingLoss(echo(), link=ConstantLink()).compute_loss_from_embeddings(columns, labels)
+    SelectiveMultipleNegativesRankingLoss(echo()).compute_loss_from_embeddings(columns, None)
     SelectiveListwiseLoss(echo(), similarity_fct=exact_lists).compute_loss_from_embeddings(columns, labels)
     assert not [text for text in caplog.messages if "are sums over the query's tokens" in text]
 

@@ -274,9 +274,13 @@ def test_they_score_by_dot_products(make: Any) -> None:
     loss = make(echo())
     assert loss.similarity_fct is (dot_score if make is SelectiveMultipleNegativesRankingLoss else pairwise_dot_score)
     assert isinstance(loss, getattr(dense, make.__name__))
-    # Linear above 1, so that the dot products of a SPLADE model do not overflow.
-    link, ends = loss.link, torch.tensor([1.5, 500.0])
+    # Linear above what is to be expected, so that the dot products of a SPLADE model do not overflow.
+    link, ends = loss.link, torch.tensor([33.0, 500.0])
     assert_close(link.sensitivity(ends)[0], link.sensitivity(ends)[1])
+    if make in (SelectiveListwiseLoss, SelectiveMultipleNegativesRankingLoss):
+        # Of the mean value 1 there: temperatures and scales mean what they mean in the built-in losses.
+        scores = torch.linspace(0, 32, 1001)
+        assert_close(link(scores).mean(), torch.tensor(1.0), rtol=1e-3, atol=0.0)
     cosine = cos_sim if make is SelectiveMultipleNegativesRankingLoss else pairwise_cos_sim
     assert make(echo(), similarity_fct=cosine).link.get_config_dict() == (
         getattr(dense, make.__name__)(echo(), similarity_fct=cosine).link.get_config_dict()

@@ -273,6 +273,39 @@ def test_a_weighted_loss_in_another() -> None:
         WeightedLoss(model, {"ours": inner, "classes": SoftmaxLoss(model, DIMENSION, 3)})
 
 
+@pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_callback_of_a_loss_is_that_of_the_losses_within(tmp_path: Path, wrapped: bool, balance: bool) -> None:
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop = state.global_step >= 5
+
+    def nested(model: Any) -> tuple[WeightedLoss, WeightedLoss]:
+        inner = annealed(model, weights={"scores": linear_schedule(0, 1)}, balance=balance)
+        part = MatryoshkaLoss(model, inner, [DIMENSION, 4], [1, 1]) if wrapped else inner
+        return WeightedLoss(model, {"inner": part, "kl": PARTS["kl"](model)}), inner
+
+    options = {"save_strategy": "steps", "save_steps": 5}
+    model = model_types.static_model()
+    outer, inner = nested(model)
+    seen = Seen(inner)
+    train(model, outer, tmp_path, outer.callback, Stop(), **options)
+    assert sorted(set(seen.weights)) == [step / 8 for step in range(5)]
+    again, inner_again = nested(model := model_types.static_model())
+    seen = Seen(inner_again)
+    checkpoint = str(tmp_path / "checkpoint-5")
+    begun: list[Any] = []
+
+    class Begun(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            begun.extend((inner_again.magnitudes.tolist(), inner_again.observed.tolist()))
+
+    train(model, again, tmp_path, again.callback, Begun(), resume=checkpoint, **options)
+    assert sorted(set(seen.weights)) == [step / 8 for step in range(5, 8)]
+    assert begun == [inner.magnitudes.tolist(), inner.observed.tolist()]
+    assert (begun[0] != [1.0, 1.0]) == balance
+
+
 # --- One pass ---------------------------------------------------------------------------------------------------------
 
 

@@ -24,9 +24,9 @@ from selective_st.evaluation.thresholds import (
 )
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
+    from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 
-    PairModel = SentenceTransformer | SparseEncoder | CrossEncoder
+    PairModel = SentenceTransformer | SparseEncoder | MultiVectorEncoder | CrossEncoder
 
 # What has no better end, and so cannot choose a checkpoint.
 _NO_BETTER_END = ("bias", "count", "questions", "lists", "threshold", "spread", "q5", "q25", "q50", "q75", "q95")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sentence_transformers import MultiVectorEncoder
 
 from selective_st._validation import whole_number
 from selective_st.evaluation._checks import Floats, checked_texts
@@ -27,13 +28,13 @@ def predict_scores(
 
     Args:
         model: A `CrossEncoder` with one score for a pair, or a model that embeds (`SentenceTransformer`,
-            `SparseEncoder`), whose own similarity function then scores the pairs.
+            `SparseEncoder`, `MultiVectorEncoder`), whose own similarity function then scores the pairs.
         first: The first text of each pair.
         second: The second text of each pair.
         batch_size: How many texts, or pairs, to put through the model at once.
         show_progress_bar: Whether to show a progress bar.
         as_queries: Whether to embed the first texts as queries and the second as documents, with the model's prompts
-            for these, and each different text once.
+            for these, and each different text once. A `MultiVectorEncoder` always does: it compares nothing else.
 
     Returns:
         One score for each pair.
@@ -46,8 +47,8 @@ def predict_scores(
     owner = "predict_scores"
     if isinstance(model, (str, bytes)) or not any(hasattr(model, name) for name in ("predict", "encode")):
         raise TypeError(
-            f"{owner}: model must be a SentenceTransformer, SparseEncoder or CrossEncoder, got {model!r:.60} of type "
-            f'{type(model).__name__}. Load it: SentenceTransformer("...").'
+            f"{owner}: model must be a SentenceTransformer, SparseEncoder, MultiVectorEncoder or CrossEncoder, got "
+            f'{model!r:.60} of type {type(model).__name__}. Load it: SentenceTransformer("...").'
         )
     first, second = checked_texts(owner, "first", first), checked_texts(owner, "second", second)
     if len(first) != len(second) or not first:
@@ -65,6 +66,10 @@ def predict_scores(
                 "gives one."
             )
         return scores
+    if isinstance(model, MultiVectorEncoder):
+        as_queries = True
+    else:
+        settings["convert_to_tensor"] = True  # a text of several vectors is a tensor anyway
     parts = []
     embedded = []
     for texts, name in ((first, "encode_query"), (second, "encode_document")):
@@ -72,7 +77,7 @@ def predict_scores(
         different = list(dict.fromkeys(texts)) if as_queries else list(texts)
         place = {text: row for row, text in enumerate(different)}
         rows = [place[text] for text in texts] if as_queries else list(range(len(texts)))
-        embedded.append((encode(different, convert_to_tensor=True, **settings), rows))
+        embedded.append((encode(different, **settings), rows))
     for begin in range(0, len(first), _PAIRS_AT_ONCE):
         pair = [_rows(vectors, rows[begin : begin + _PAIRS_AT_ONCE]) for vectors, rows in embedded]
         parts.append(np.asarray(torch.as_tensor(model.similarity_pairwise(*pair)).float().cpu(), dtype=np.float64))

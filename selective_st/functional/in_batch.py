@@ -23,8 +23,8 @@ form is differentiated automatically.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, cast
 
 import torch
@@ -178,24 +178,67 @@ def in_batch_loss_of_setting(
     Raises:
         ValueError: If what is given does not fit together.
     """
-    owner = setting.options.owner
-    queries, *columns = _check_embeddings(owner, queries, documents)
-    batch = _check_batch(owner, queries, sum(len(column) for column in columns), rows, document_ids, target_scores)
-    if batch.target_scores is not None and setting.options.label_smoothing:
-        raise ValueError(
-            f"{owner}: label_smoothing and target_scores exclude each other: smoothing is for labels. Use "
-            "label_smoothing=0; a lower scale makes the teacher's distribution smoother."
-        )
+    queries, *columns = _check_embeddings(setting.options.owner, queries, documents)
+    total = sum(len(column) for column in columns)
+    batch = _check_batch(setting, queries.device, len(queries), total, rows, document_ids, target_scores)
     embeddings = (queries, *columns)
-    if batch.end == batch.begin:
+    if not batch.anchors:
         return 0 * torch.stack([matrix.sum() for matrix in embeddings]).sum()
     device = queries.device.type
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+    with _without_autocast(device):
         if similarity_fct is not None:
             return _plain(embeddings, batch, setting, similarity_fct)
         if block_size is None:
             block_size = _default_block_size(device, batch.queries * batch.columns, setting.link)
         return _apply(FusedLoss, _plain, setting, batch, block_size, *embeddings)
+
+
+def in_batch_loss_of_scores(
+    setting: InBatchSetting,
+    scores: Tensor,
+    queries: int,
+    *,
+    document_ids: Tensor | None = None,
+    target_scores: Tensor | None = None,
+    rows: tuple[int, int] | None = None,
+) -> Tensor:
+    """`in_batch_loss` of scores that are known, in the one direction `"query_to_doc"`, with settings that are checked.
+
+    Args:
+        setting: What is the same for every batch.
+        scores: The anchors' scores against all documents, of shape (anchors, documents); documents in the order of
+            `in_batch_loss`.
+        queries: How many queries the documents belong to, anchors or not.
+        document_ids: Integers that tell texts apart.
+        target_scores: A teacher's scores.
+        rows: Which queries are anchors.
+
+    Returns:
+        The mean loss.
+
+    Raises:
+        ValueError: If what is given does not fit together.
+    """
+    owner = setting.options.owner
+    if setting.options.directions != ("query_to_doc",):
+        raise ValueError(f'{owner}: scores are of directions=("query_to_doc",), got {setting.options.directions!r}.')
+    if scores.dim() != 2 or not queries or not scores.shape[1] or scores.shape[1] % queries:
+        raise ValueError(
+            f"{owner}: scores must have a row for each anchor and as many columns for each of the {queries} queries, "
+            f"got the shape {tuple(scores.shape)}."
+        )
+    batch = _check_batch(setting, scores.device, queries, scores.shape[1], rows, document_ids, target_scores)
+    if len(scores) != batch.anchors:
+        raise ValueError(f"{owner}: scores must have a row for each of the {batch.anchors} anchors, got {len(scores)}.")
+    if not batch.anchors:
+        return 0 * scores.sum()
+    with _without_autocast(scores.device.type):
+        (scores,) = single_or_double(scores)
+        return _of_scores([("query_to_doc", scores)], batch, setting)
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _default_block_size(device: str, documents: int, link: Link) -> int:
@@ -240,14 +283,15 @@ def _check_embeddings(owner: str, queries: object, documents: object) -> tuple[T
 
 
 def _check_batch(
-    owner: str,
-    queries: Tensor,
+    setting: InBatchSetting,
+    device: torch.device,
+    count: int,
     documents: int,
     rows: object,
     document_ids: object,
     target_scores: object,
 ) -> Batch:
-    count = len(queries)
+    owner = setting.options.owner
     columns = documents // count if count else 1
     begin, end = 0, count
     if rows is not None:
@@ -267,7 +311,7 @@ def _check_batch(
                 f"{owner}: document_ids must have one number for each document, shape ({documents},), got "
                 f"{tuple(document_ids.shape)}."
             )
-        document_ids = document_ids.to(queries.device)
+        document_ids = document_ids.to(device)
         if len(document_ids.unique()) == len(document_ids):
             document_ids = None
     if target_scores is not None:
@@ -285,7 +329,12 @@ def _check_batch(
             raise ValueError(
                 f"{owner}: target_scores must have a number in each row, but row {row} is all NaN. Leave such rows out."
             )
-        target_scores = target_scores.detach().to(queries.device)
+        target_scores = target_scores.detach().to(device)
+        if setting.options.label_smoothing:
+            raise ValueError(
+                f"{owner}: label_smoothing and target_scores exclude each other: smoothing is for labels. Use "
+                "label_smoothing=0; a lower scale makes the teacher's distribution smoother."
+            )
     return Batch(count, columns, begin, end, document_ids, target_scores)
 
 
@@ -296,39 +345,51 @@ def _plain(
     if setting.normalize:
         embeddings = [torch.nn.functional.normalize(matrix, dim=1) for matrix in embeddings]
     queries, documents = embeddings[0], torch.cat(list(embeddings[1:]))
-    begin, end = batch.begin, batch.end
-    anchors = torch.arange(begin, end, device=queries.device)
-    positives = documents[begin:end]
+    rows = slice(batch.begin, batch.end)
+    positives = documents[rows]
     matrices = {
-        "query_to_doc": lambda: similarity(queries[begin:end], documents),
-        "query_to_query": lambda: similarity(queries[begin:end], queries),
+        "query_to_doc": lambda: similarity(queries[rows], documents),
+        "query_to_query": lambda: similarity(queries[rows], queries),
         "doc_to_query": lambda: similarity(queries, positives).mT,
         "doc_to_doc": lambda: similarity(documents, positives).mT,
     }
-    options = setting.options
-    targets = targets_of(batch, setting, begin, end, queries)
+
+    def scored() -> Iterator[tuple[Direction, Tensor]]:
+        for direction in setting.options.directions:
+            scores = matrices[direction]()
+            shape = (batch.anchors, len(documents) if DIRECTIONS[direction][1] else len(queries))
+            if tuple(scores.shape) != shape:
+                raise ValueError(
+                    f"{setting.options.owner}: similarity_fct must compare all with all, giving shape {shape} here, "
+                    f"but gave {tuple(scores.shape)}. Use a function such as sentence_transformers.util.euclidean_sim."
+                )
+            yield direction, scores
+
+    return _of_scores(scored(), batch, setting)
+
+
+def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setting: InBatchSetting) -> Tensor:
+    """The plain form from the score matrix of each direction, a row for each anchor."""
+    begin, end = batch.begin, batch.end
+    owner, options = setting.options.owner, setting.options
     logits: dict[str, Tensor] = {}
     labels: dict[str, Tensor] = {}
-    extra: Tensor | float = targets.constant
-    for direction in options.directions:
+    extra: Tensor | float = 0.0
+    for direction, scores in matrices:
         from_documents, to_documents = DIRECTIONS[direction]
-        scores = matrices[direction]()
-        owner, shape = setting.options.owner, (end - begin, len(documents) if to_documents else len(queries))
-        if tuple(scores.shape) != shape:
-            raise ValueError(
-                f"{owner}: similarity_fct must compare all with all, giving shape {shape} here, but gave "
-                f"{tuple(scores.shape)}. Use a function such as sentence_transformers.util.euclidean_sim."
-            )
         check_domain(owner, setting.link, scores)
         if batch.needs_positive_link(setting):
             check_nonnegative(owner, setting.link, scores)
         position = torch.arange(scores.shape[1], device=scores.device)
+        anchors = torch.arange(begin, end, device=scores.device)
         own = (position % batch.queries) == anchors[:, None]
         positive = position == anchors[:, None]
         candidates = torch.ones_like(own) if from_documents != to_documents else ~own
         label, scored = positive.to(scores), positive
         logit = setting.scale * setting.link.potential(scores)
         if direction == "query_to_doc":
+            targets = targets_of(batch, setting, begin, end, scores)
+            extra = targets.constant
             teacher, known = targets.scores, targets.known
             if teacher is not None and known is not None:
                 label = targets.probabilities

@@ -273,11 +273,24 @@ def list_link(owner: str, link: Link | None, space: ScoreSpace) -> Link:
         The link.
     """
     if link is None:
-        default = ExponentialLink(1.0).normalized(0.0, 1.0, of="value")
-        return default if space.range.high <= 1 else default.linear_outside(None, 1.0)
+        return gentle_link(1.0, bounded=space.range.high <= 1)
     check_link(owner, link).validate()
     check_link_of_space(owner, link, space)
     return link
+
+
+def gentle_link(highest: float, *, bounded: bool = False) -> Link:
+    """An exponential link that makes high scores matter gently: `e` times as much as the score 0.
+
+    Args:
+        highest: The highest score that is to be expected. The mean value is 1 from 0 to there.
+        bounded: Whether scores cannot be higher; else the link is linear above, so that it cannot overflow.
+
+    Returns:
+        The link.
+    """
+    link = ExponentialLink(1.0 / highest).normalized(0.0, highest, of="value")
+    return link if bounded else link.linear_outside(None, highest)
 
 
 def calibration_link_of(owner: str, given: Link | None, space: ScoreSpace) -> Link | None:

@@ -316,6 +316,7 @@ class PairwiseObjective(CalibratedObjective):
             margins = self._margins(labels, negative.shape[1])
             return margin_loss(positive, negative, margins.to(scores), self.link, mask=~margins.isnan())
         check_label_range(owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
+        check_label_range(owner, labels[:, 0], {})  # a positive without a score is no padding: it is in every pair
         targets = labels.to(scores)
         return listwise_matching_loss(
             torch.stack([positive.unsqueeze(1).expand_as(negative), negative], -1),
@@ -333,14 +334,18 @@ class PairwiseObjective(CalibratedObjective):
             labels = labels.unsqueeze(1)
         if labels.shape[1] == negatives + 1:
             labels = labels[:, :1] - labels[:, 1:]
+        self._check_margins(labels)
+        return labels
+
+    def _check_margins(self, margins: Tensor) -> None:
+        """Raise a ValueError for margins that no two scores have."""
         scores = self.space.range
         what = f"the range of differences of {self.space.name}"
         check_label_range(
             type(self).__name__,
-            labels,
+            margins,
             {(what, Interval(scores.low - scores.high, scores.high - scores.low)): "Scale the margins to the scores."},
         )
-        return labels
 
     def _kind_of_labels(self, labels: Any, rows: int, negatives: int) -> str:
         """Whether labels are margins or scores; an error where they are neither, or could be both."""
@@ -528,7 +533,7 @@ class ListwiseObjective(CalibratedObjective):
         self._check_labels(scores, labels)
         if self.targets == "labels":
             mask = None
-            if labels.is_floating_point() and bool(labels.isnan().any()):
+            if labels.shape == scores.shape and labels.is_floating_point() and bool(labels.isnan().any()):
                 mask = ~labels.isnan()
                 if not bool(mask.any(-1).all()):
                     check_label_range(type(self).__name__, labels, {})

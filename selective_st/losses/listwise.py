@@ -55,7 +55,7 @@ class SelectiveListwiseLoss(ListwiseObjective):
         label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
         lists: What a list is: `"rows"`, the documents of a row; or `"batch"`, for graded pairs: all pairs of the batch
             are one list, and their scores are ranked against one another, as `CoSENTLoss` does, and by the calibration
-            term placed.
+            term placed. For labels from 0 to 1 give `similarity_fct=pairwise_cos_sim`.
 
     Raises:
         TypeError: If an argument has the wrong type.

@@ -111,14 +111,15 @@ class WeightedLoss(nn.Module):
             `selective_st.schedules`. Default: 1.
         balance: Whether to divide each loss by the running mean of its own magnitude, so that the weights say which
             share of the loss each has, whatever its scale. The mean, over about the last 100 batches, counts as a
-            constant in the gradient.
+            constant in the gradient. Several processes average it in each step: not for one of a dict of losses there.
 
     Attributes:
         names: The names of the losses.
         weights: The weight of each, a number or a schedule.
-        progress: How far the training has come, for the schedules: set by `callback`, or by your own training loop.
+        progress: How far the training has come, for the schedules, also those of a `WeightedLoss` within: set by
+            `callback`, or by your own training loop.
         callback: Pass it to the trainer, `callbacks=[loss.callback]`: it tells the schedules how far the training is,
-            and has the state of `balance` saved with each checkpoint.
+            and has the state of `balance` saved with each checkpoint. For a `WeightedLoss` within this one, too.
 
     Raises:
         TypeError: If an argument has the wrong type, or a loss embeds with another kind of model.
@@ -195,7 +196,7 @@ class WeightedLoss(nn.Module):
         self.parts = nn.ModuleList(named.values())
         self.weights = _weights(owner, self.names, weights)
         self.balance = balance
-        self.progress: TrainingProgress | None = None
+        self._progress: TrainingProgress | None = None
         self.register_buffer("magnitudes", torch.ones(len(named)))
         self.register_buffer("observed", torch.zeros(len(named)))
         # Not as modules, which they are already.
@@ -207,6 +208,24 @@ class WeightedLoss(nn.Module):
     def losses(self) -> dict[str, nn.Module]:
         """The losses by name."""
         return dict(zip(self.names, self.parts, strict=True))
+
+    @property
+    def progress(self) -> TrainingProgress | None:
+        """How far the training has come; None where nobody told."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, progress: TrainingProgress | None) -> None:
+        for loss in self._weighted_losses():
+            loss._progress = progress
+
+    def _weighted_losses(self) -> Iterator[WeightedLoss]:
+        """This loss, and those of its kind within it, in a fixed order."""
+        yield self
+        for part in self.parts:
+            for loss in get_losses(part):
+                if isinstance(loss, WeightedLoss):
+                    yield from loss._weighted_losses()
 
     @property
     def callback(self) -> WeightedLossCallback:
@@ -358,7 +377,12 @@ class WeightedLossCallback(TrainerCallback):
     def __init__(self, loss: WeightedLoss) -> None:
         super().__init__()
         self.loss = loss
-        self._key = ":".join((_STATE_KEY, *loss.names))
+        # A loss within it may have the same names.
+        self._balanced = {
+            ":".join((_STATE_KEY, *each.names, *([str(place)] if place else []))): each
+            for place, each in enumerate(loss._weighted_losses())
+            if each.balance
+        }
 
     def _tell(self, state: TrainerState) -> None:
         fraction = min(1.0, state.global_step / state.max_steps) if state.max_steps > 0 else 0.0
@@ -366,9 +390,10 @@ class WeightedLossCallback(TrainerCallback):
 
     def _save(self, state: TrainerState) -> None:
         kept: Any = state.stateful_callbacks
-        if self.loss.balance and isinstance(kept, dict):
-            means = {name: getattr(self.loss, name).tolist() for name in ("magnitudes", "observed")}
-            kept[self._key] = {"args": {}, "attributes": means}
+        for key, loss in self._balanced.items():
+            if isinstance(kept, dict):
+                means = {name: getattr(loss, name).tolist() for name in ("magnitudes", "observed")}
+                kept[key] = {"args": {}, "attributes": means}
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Tell the loss that the training has not begun, for an evaluation before it.
@@ -394,10 +419,11 @@ class WeightedLossCallback(TrainerCallback):
         """
         self._tell(state)
         kept: Any = state.stateful_callbacks or {}
-        if state.global_step and self._key in kept:
-            for name, means in kept[self._key]["attributes"].items():
-                buffer = getattr(self.loss, name)
-                buffer.copy_(torch.tensor(means, dtype=buffer.dtype))
+        for key, loss in self._balanced.items():
+            if state.global_step and key in kept:
+                for name, means in kept[key]["attributes"].items():
+                    buffer = getattr(loss, name)
+                    buffer.copy_(torch.tensor(means, dtype=buffer.dtype))
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -204,8 +204,9 @@ _CACHED = Selective("CachedSelectiveMultipleNegativesRankingLoss", _LIST_LINK)
 
 # A sparse encoder's scores are dot products, which have no upper end; labels from 0 to 1 are for cosines.
 _SPARSE_POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK, arguments=_COSINE)
-_SPARSE_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _UNBOUNDED_LIST_LINK)
-_SPARSE_LISTWISE = Selective("SelectiveListwiseLoss", _UNBOUNDED_LIST_LINK)
+_SPARSE_LIST_LINK = 'ExponentialLink(0.03125).normalized(0, 32, of="value").linear_outside(None, 32)'
+_SPARSE_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _SPARSE_LIST_LINK)
+_SPARSE_LISTWISE = Selective("SelectiveListwiseLoss", _SPARSE_LIST_LINK)
 _SPARSE_PAIRWISE = Selective("SelectivePairwiseLoss", _UNBOUNDED_LIST_LINK)
 _SPARSE_MARGINS = replace(_SPARSE_PAIRWISE, arguments=(("targets", '"margins"'),))
 _SPARSE_SCORES = replace(_SPARSE_PAIRWISE, arguments=(("targets", '"scores"'),))

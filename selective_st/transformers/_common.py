@@ -1,4 +1,4 @@
-"""What the losses of language models share: the Trainer's arguments, the default link, the composite Softmax."""
+"""What the losses of language models share: the Trainer's arguments, the default link, the settings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
-from typing_extensions import override
 
 from selective_st._validation import finite_number
-from selective_st.functional import vocabulary_log_probabilities
 from selective_st.functional._common import check_link
 from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import ConstantLink, Link, SigmoidLink
@@ -32,7 +29,7 @@ def probable_tokens(strength: float = 3.0, above: float = 0.05) -> Link:
 
     Args:
         strength: How many times as much the gradient of the most probable tokens' scores counts as that of the least
-            probable ones, > 1.
+            probable ones, > 1: nearly so for a small `above`; `1 + (strength - 1) / (1 + above)` times for any.
         above: The probability, between 0 and 1, around which it rises.
 
     Returns:
@@ -82,6 +79,14 @@ def logits_of(owner: str, outputs: object) -> Tensor:
             f"{tuple(logits.shape)}."
         )
     return logits
+
+
+def check_label_settings(owner: str, ignore_index: object, shift_labels: object) -> None:
+    """Raise a TypeError unless they are an integer, and True or False."""
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+        raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
+    if not isinstance(shift_labels, bool):
+        raise TypeError(f"{owner}: shift_labels must be True or False, got {shift_labels!r}.")
 
 
 def labels_of(owner: str, labels: object, logits: Tensor, ignore_index: int, shift_labels: bool) -> Tensor:
@@ -185,12 +190,13 @@ class ReferenceLoss(ABC):
         return ValueError(
             f"{owner}: got no reference to compare with, which a Trainer does not hand over. Use "
             f"ReferenceTrainer(model, args, reference_model=..., compute_loss_func={owner}(...)) from "
-            "selective_st.transformers."
+            f"selective_st.transformers; a column {self.reference_column} of the dataset needs it too, and is kept by "
+            "remove_unused_columns=False."
         )
 
 
 class VocabularyLoss(ABC):
-    """A loss through the composite Softmax over the vocabulary: its settings, and the probabilities it stands for."""
+    """A loss through the composite Softmax over the vocabulary: its settings."""
 
     def __init__(
         self, link: Link | None, temperature: float, ignore_index: int, shift_labels: bool, center: Center
@@ -199,10 +205,7 @@ class VocabularyLoss(ABC):
         self.link = probable_tokens() if link is None else check_link(owner, link)
         self.link.validate()
         self.temperature = finite_number(owner, "temperature", temperature, positive=True)
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
-        if not isinstance(shift_labels, bool):
-            raise TypeError(f"{owner}: shift_labels must be True or False, got {shift_labels!r}.")
+        check_label_settings(owner, ignore_index, shift_labels)
         self.ignore_index = ignore_index
         self.shift_labels = shift_labels
         self.center: Center = check_center(owner, center)
@@ -210,35 +213,3 @@ class VocabularyLoss(ABC):
     @abstractmethod
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable."""
-
-    def log_probabilities(self, logits: Tensor) -> Tensor:
-        """The logarithm of the probabilities that the model stands for when it is trained with this loss.
-
-        Args:
-            logits: The model's logits, of shape (..., vocabulary).
-
-        Returns:
-            `log softmax(G(s) / T)`, in that shape and at least float32.
-        """
-        return vocabulary_log_probabilities(logits, self.link, self.temperature, center=self.center)
-
-    def logits_processor(self) -> LogitsProcessorList:
-        """What `model.generate(logits_processor=...)` needs to sample from these probabilities.
-
-        Greedy decoding is the same without, where the link is positive.
-
-        Returns:
-            A list with one processor.
-        """
-        return LogitsProcessorList([_CompositeSoftmax(self)])
-
-
-class _CompositeSoftmax(LogitsProcessor):
-    """Turns logits into the log-probabilities of a loss."""
-
-    def __init__(self, loss: VocabularyLoss) -> None:
-        self.loss = loss
-
-    @override
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        return self.loss.log_probabilities(scores)  # type: ignore[return-value]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
 from typing_extensions import override
 
-from selective_st.functional import vocabulary_loss
+from selective_st.functional import vocabulary_log_probabilities, vocabulary_loss
 from selective_st.functional.listwise import check_smoothing
 from selective_st.functional.vocabulary import Center
 from selective_st.links import Link
@@ -116,6 +118,27 @@ class SelectiveCausalLMLoss(VocabularyLoss):
         )
         return mean_of(owner, losses, labels != self.ignore_index, num_items_in_batch, all_ignored(self.ignore_index))
 
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        """The logarithm of the probabilities that the model stands for when it is trained with this loss.
+
+        Args:
+            logits: The model's logits, of shape (..., vocabulary).
+
+        Returns:
+            `log softmax(G(s) / T)`, in that shape and at least float32.
+        """
+        return vocabulary_log_probabilities(logits, self.link, self.temperature, center=self.center)
+
+    def logits_processor(self) -> LogitsProcessorList:
+        """What `model.generate(logits_processor=...)` needs to sample from these probabilities.
+
+        Greedy decoding is the same without, where the link is positive.
+
+        Returns:
+            A list with one processor.
+        """
+        return LogitsProcessorList([_CompositeSoftmax(self)])
+
     @override
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable."""
@@ -132,3 +155,14 @@ class SelectiveCausalLMLoss(VocabularyLoss):
     def citation(self) -> str:
         """BibTeX of the paper on selective matching losses."""
         return PAPER_CITATION
+
+
+class _CompositeSoftmax(LogitsProcessor):
+    """Turns logits into the log-probabilities of a loss."""
+
+    def __init__(self, loss: SelectiveCausalLMLoss) -> None:
+        self.loss = loss
+
+    @override
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        return self.loss.log_probabilities(scores)  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -33,7 +34,8 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         KL(q || softmax(G(p) / T)) + (calibration / T) sum_k q_k D(p_k, s_k)
 
     Both are 0 where the student agrees with the teacher. The calibration term asks for the teacher's log-probabilities
-    themselves, most where the link is steep; the ranking term for its distribution.
+    themselves, most where the link is steep; the ranking term for its distribution. So the student's probabilities are
+    those of its plain Softmax, as the teacher's are, whatever the link and the temperature.
 
     Give it to a `ReferenceTrainer` with the teacher as `reference_model`. A model of your own may give `teacher_logits`
     among its outputs instead, to any Trainer.
@@ -46,7 +48,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         calibration_link: The link of the calibration term. Default: `link`.
         top_k: How many of the teacher's most probable tokens to keep at each place; all others then count as one. The
             teacher's logits are cut before the student runs, which saves their memory. Default: all.
-        ignore_index: The label of tokens that do not count.
+        ignore_index: The label of tokens that do not count. The Trainer counts by -100, whatever is given here.
         shift_labels: Whether each label is that of the place before, as for a causal model.
         center: `"logsumexp"` for the scores above, None for the logits as they are.
 
@@ -154,7 +156,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         """
         owner = type(self).__name__
         logits = logits_of(owner, outputs)
-        if reference is None and isinstance(outputs, dict):
+        if reference is None and isinstance(outputs, Mapping):
             reference = outputs.get(self.reference_column)
         if reference is None:
             raise self._no_reference()

@@ -14,7 +14,7 @@ from selective_st.functional import fenchel_young_loss, matching_loss, vocabular
 from selective_st.functional._common import check_link
 from selective_st.links import ConstantLink, Link, SigmoidLink
 from selective_st.losses._common import PAPER_CITATION
-from selective_st.transformers._common import ReferenceLoss, labels_of, logits_of, mean_of
+from selective_st.transformers._common import ReferenceLoss, check_label_settings, labels_of, logits_of, mean_of
 
 _PLAIN = ConstantLink()
 
@@ -124,8 +124,7 @@ class SelectivePreferenceLoss(ReferenceLoss):
                     f"{owner}: target_value must lie within the range {self.link.range} of {self.link!r}, got "
                     f"{target_value:g}. Or give the margin to be reached: target_margin=..."
                 )
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
+        check_label_settings(owner, ignore_index, shift_labels)
         self.target_value = target_value
         self.target_margin = target_margin
         self.ignore_index = ignore_index
@@ -305,7 +304,13 @@ class PreferenceCollator:
             ),
         }
         name = SelectivePreferenceLoss.reference_column
-        if rows and name in rows[0]:
+        known = [name in row for row in rows]
+        if any(known) and not all(known):
+            raise ValueError(
+                f"PreferenceCollator: either all rows or none must have {name}, but row {known.index(False)} lacks it. "
+                "Compute it for the whole dataset, or leave it out and give a reference_model."
+            )
+        if any(known):
             batch[name] = torch.tensor([number for row in rows for number in row[name]])
         return batch
 

@@ -26,13 +26,13 @@ class ReferenceTrainer(Trainer):
     Args:
         *args: As for `Trainer`.
         reference_model: The second model: set to evaluate, and moved to the training's device; it gets no gradient. Not
-            the model to be trained: make a copy of that.
+            the model to be trained, nor one that shares its parameters: make a copy of that.
         **kwargs: As for `Trainer`; `compute_loss_func` must be a `SelectiveDistillationLoss` or
             `SelectivePreferenceLoss`.
 
     Raises:
         TypeError: If `compute_loss_func` is another loss, or `reference_model` is no model.
-        ValueError: If both models are one, or several GPUs are to share one process.
+        ValueError: If both models are one or share parameters to be trained, or several GPUs are to share one process.
 
     Example:
         >>> from selective_st.transformers import ReferenceTrainer, SelectiveDistillationLoss
@@ -60,6 +60,16 @@ class ReferenceTrainer(Trainer):
                 f"{owner}: reference_model must not be the model to be trained, from which nothing could be learned. "
                 "Use copy.deepcopy(model), or load it twice."
             )
+        if reference_model is not None:
+            model = cast(nn.Module, self.model)
+            trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+            shared = [name for name, parameter in reference_model.named_parameters() if id(parameter) in trained]
+            if shared:
+                raise ValueError(
+                    f"{owner}: reference_model must not share parameters with the model to be trained, but it shares "
+                    f"{len(shared)}, such as {shared[0]}, and would change with it. (Adapters are put into the model "
+                    "they are made for.) Use copy.deepcopy(model) before, or load it twice."
+                )
         if self.args.n_gpu > 1:
             raise ValueError(
                 f"{owner}: several GPUs need a process each. Start the script by torchrun or accelerate launch, or "

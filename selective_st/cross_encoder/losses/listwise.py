@@ -43,8 +43,11 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
         calibration_link: The link of the calibration term. Default: `link`.
         label_smoothing: For `targets="labels"`: how much of the label, 0 to 1, is spread over the documents.
         teacher_space: What target scores are: `"cosine"` (in [-1, 1]), `"probability"` (in [0, 1]), or `"logit"` (which
-            is mapped to the score 1 / (1 + e^-logit)). Default: scores as the student's, after the activation.
-        label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
+            is mapped to the score 1 / (1 + e^-logit) where there is an activation, and else taken as it is: the
+            student's scores are logits then too). Default: scores as the student's, after the activation.
+        label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1. For
+            these and probabilities give `activation_fn=torch.nn.Sigmoid()` if the values are to be reached too: without
+            it the logits are what goes from 0 to 1.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -131,6 +134,11 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             label_range=label_range,
         )
         self._set_model(owner, model)
+
+    def _to_scores(self, labels: Tensor) -> Tensor:
+        if self.teacher_space == "logit" and isinstance(self.activation_fn, nn.Identity):
+            return labels
+        return super()._to_scores(labels)
 
     @property
     def _takes_integers(self) -> bool:

@@ -174,10 +174,12 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
         owner = type(self).__name__
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
             got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-            raise TypeError(
-                f"{owner}: labels must be floats, a number for each document, got {got}. Cast them to floats, or use "
-                'targets="order" if only their order counts.'
+            advice = (
+                "Give each row a list of labels, or leave targets out to rank the first document above the others."
+                if self.targets == "order"
+                else 'Cast them to floats, or use targets="order" if only their order counts.'
             )
+            raise TypeError(f"{owner}: labels must be floats, a number for each document, got {got}. {advice}")
         if labels.shape != scores.shape:
             raise ValueError(
                 f"{owner}: labels must have shape {tuple(scores.shape)}, a number for each document, got "
@@ -191,6 +193,8 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             return pairwise_loss(positive, negative, self.link, self.temperature)
         high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
         if self.targets == "margins":
+            if len(row):
+                self._check_margins(high - low)
             return margin_loss(positive, negative, high - low, self.link)
         return listwise_matching_loss(
             torch.stack([positive, negative], -1),

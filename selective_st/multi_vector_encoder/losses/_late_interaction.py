@@ -10,6 +10,7 @@ from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
+from selective_st.links import ConstantLink, Link
 from selective_st.losses._common import ScoreSpace, check_model
 from selective_st.multi_vector_encoder.losses._scoring import (
     LateInteraction,
@@ -130,6 +131,12 @@ class LateInteractionLoss(nn.Module):
                 f"as means are. Use similarity_fct={kind.mean.__name__}, or bring the targets to the scale of the "
                 "scores; ConstantLink() with calibration=0 does not mind."
             )
+
+
+def is_plain(link: Link, calibration: float, calibration_link: Link) -> bool:
+    """Whether a loss on lists is a plain Softmax, which does not care where the scores lie."""
+    calibrates = calibration > 0 and not isinstance(calibration_link, ConstantLink)
+    return isinstance(link, ConstantLink) and not calibrates
 
 
 def column_sizes(embeddings: list[TokenEmbeddings]) -> tuple[int, int]:

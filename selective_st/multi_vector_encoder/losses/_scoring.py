@@ -15,7 +15,8 @@ from sentence_transformers.multi_vector_encoder import scoring
 from sentence_transformers.util import similarity_fct_name, stack_padded_token_embeddings
 from torch import Tensor, nn
 
-from selective_st.links import ExponentialLink, Link
+from selective_st.links import Link
+from selective_st.losses._common import gentle_link
 
 LateInteraction = Callable[..., Tensor]
 
@@ -205,8 +206,7 @@ def list_link_for(similarity_fct: LateInteraction) -> Link:
     Returns:
         The link.
     """
-    highest = highest_score(similarity_fct)
-    return ExponentialLink(1.0 / highest).normalized(0.0, highest, of="value").linear_outside(None, highest)
+    return gentle_link(highest_score(similarity_fct))
 
 
 def pair_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction) -> Tensor:

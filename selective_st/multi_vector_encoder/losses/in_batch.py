@@ -23,10 +23,15 @@ from typing_extensions import override
 
 from selective_st import losses
 from selective_st.functional._in_batch_common import InBatchSetting
-from selective_st.functional.in_batch import in_batch_loss_of_setting
+from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import Link
 from selective_st.losses._common import builtin_citation
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, check_size, column_sizes
+from selective_st.multi_vector_encoder.losses._late_interaction import (
+    LateInteractionLoss,
+    check_size,
+    column_sizes,
+    is_plain,
+)
 from selective_st.multi_vector_encoder.losses._scoring import (
     ALL,
     LateInteraction,
@@ -203,22 +208,22 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
 
     def _loss_of_scores(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
         """The mean loss of the queries from `begin` on, given their scores against all documents."""
+        if batch.target_scores is not None and not is_plain(self.link, self.calibration, self.calibration_link):
+            self._check_scale(scores, batch.target_scores)
         groups, columns = batch.documents.embeddings.shape[:2]
         # Here a query's documents stand side by side; the in-batch loss wants the positives first, then each column of
-        # hard negatives. It has nothing to compare itself: the scores are known.
+        # hard negatives.
         by_column = scores.unflatten(1, (groups, columns)).transpose(1, 2).flatten(1)
-        nothing = scores.new_zeros(groups, 1)
         first = batch.first + begin
-        return in_batch_loss_of_setting(
+        return in_batch_loss_of_scores(
             InBatchSetting(
                 self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=False
             ),
-            nothing,
-            [nothing] * columns,
+            by_column,
+            groups,
             rows=(first, first + len(scores)),
             target_scores=batch.target_scores,
             document_ids=batch.document_ids,
-            similarity_fct=lambda *_: by_column,
         )
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -381,6 +386,12 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             for column, masks in zip(reps, masks_chunks, strict=True)
         ]
         batch = self._batch(columns, *self._of_batch)
+        documents = batch.documents.embeddings
+        if with_backward:
+            # All steps share how the documents were joined and gathered: the way back through that is taken once, with
+            # the sum of their gradients.
+            leaf = documents.detach().requires_grad_()
+            batch = batch._replace(documents=batch.documents._replace(embeddings=leaf))
         rows = len(batch.queries.embeddings)
         step = self.score_mini_batch_size or rows
         losses_of_steps = []
@@ -390,9 +401,11 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             if with_backward:
                 # Outside autocast, where the trainer calls backward too.
                 with torch.autocast(loss.device.type, enabled=False):
-                    loss.backward()  # the steps share only what saves no tensors: joining and padding the columns
+                    loss.backward()  # of the queries, the steps share only joining and padding, which save no tensors
                 loss = loss.detach()
             losses_of_steps.append(loss)
+        if with_backward and leaf.grad is not None:
+            torch.autograd.backward(documents, leaf.grad)
         return torch.stack(losses_of_steps).sum()
 
     def get_config_dict(self) -> dict[str, Any]:

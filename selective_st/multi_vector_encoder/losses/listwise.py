@@ -9,9 +9,9 @@ from sentence_transformers.multi_vector_encoder.losses import MultiVectorDistill
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor
 
-from selective_st.links import ConstantLink, Link
+from selective_st.links import Link
 from selective_st.losses._objectives import ListwiseObjective
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, column_sizes
+from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, column_sizes, is_plain
 from selective_st.multi_vector_encoder.losses._scoring import (
     LISTS,
     LateInteraction,
@@ -136,12 +136,6 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
             label_range=label_range,
         )
 
-    @property
-    def _is_plain(self) -> bool:
-        """Whether it is a plain Softmax, which does not care where the scores lie."""
-        calibrates = self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
-        return isinstance(self.link, ConstantLink) and not calibrates
-
     def compute_loss_from_embeddings(self, embeddings: list[TokenEmbeddings], labels: Tensor | None) -> Tensor:
         """The loss from embeddings.
 
@@ -154,7 +148,8 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         """
         self._check_columns(*column_sizes(embeddings))
         scores = list_scores(embeddings, self.similarity_fct)
-        if self.targets == "scores" and isinstance(labels, Tensor) and not self._is_plain:
+        plain = is_plain(self.link, self.calibration, self.calibration_link)
+        if self.targets == "scores" and isinstance(labels, Tensor) and not plain:
             self._check_scale(scores, self._to_scores(labels))
         return self.loss_of_scores(scores, labels)
 

@@ -14,9 +14,18 @@ from typing_extensions import override
 from selective_st import losses
 from selective_st.functional._in_batch_common import Direction, HardnessMode, PartitionMode, SimilarityMatrix
 from selective_st.links import Link
-from selective_st.losses._common import SimilarityFunction
+from selective_st.losses._common import SimilarityFunction, gentle_link, is_dot_product
 
 logger = logging.getLogger(__name__)
+
+
+# Dot products of sparse embeddings reach some tens: a link made for scores from 0 to 1 would be many times too steep.
+_HIGHEST = 32.0
+
+
+def _list_link(link: Link | None, similarity_fct: SimilarityFunction | SimilarityMatrix) -> Link | None:
+    """The link given, or the default for dot products; None for the default of `selective_st.losses`."""
+    return gentle_link(_HIGHEST) if link is None and is_dot_product(similarity_fct) else link
 
 
 class SparseLoss(nn.Module):
@@ -108,7 +117,9 @@ class SelectivePairwiseLoss(SparseLoss, losses.SelectivePairwiseLoss):
         model: The SparseEncoder to train.
         similarity_fct: Takes two tensors of shape (batch_size, dim), gives the (batch_size,) similarities.
         link: What matters. Without labels it must be positive on the scores. Default: `ExponentialLink(1.0)` with the
-            mean value 1 on the scores from 0 to 1, going on linearly above 1 where the similarity is not bounded.
+            mean value 1 on the scores from 0 to 1, going on linearly above 1 where the similarity is not bounded: of
+            slope 1.6 there, as margins need it. To rank without labels, take a higher temperature, or a link for the
+            scores that the model gives.
         temperature: The temperature T > 0 of the forms without labels and with scores, in units of the potential.
         targets: What labels are: `"margins"` or `"scores"`. Default: by their shape; n + 1 numbers for n negatives
             could be both, so that the loss asks.
@@ -172,9 +183,9 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
         temperature: The temperature T > 0, in units of the potential.
         student_temperature: Overrides `temperature` for the student's probabilities.
         teacher_temperature: Overrides `temperature` for the target's probabilities q.
-        link: What matters. For `targets="labels"` it must be positive on the scores. Default: `ExponentialLink(1.0)`
-            with the mean value 1 on the scores from 0 to 1, going on linearly above 1 where the similarity is not
-            bounded.
+        link: What matters. For `targets="labels"` it must be positive on the scores. Default: an
+            `ExponentialLink` with the mean value 1 on the scores from 0 to 32, going on linearly above; from 0 to 1 for
+            a cosine similarity.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which candidates are right.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only.
         calibration_link: The link of the calibration term. Default: `link`.
@@ -229,7 +240,7 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
             temperature,
             student_temperature,
             teacher_temperature,
-            link=link,
+            link=_list_link(link, similarity_fct),
             targets=targets,
             calibration=calibration,
             calibration_link=calibration_link,
@@ -255,8 +266,8 @@ class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultiple
         hardness_mode: Which negatives' logits are raised by `hardness_strength` times their similarity:
             `"in_batch_negatives"`, `"hard_negatives"`, `"all_negatives"`, or None.
         hardness_strength: How much, >= 0.
-        link: What matters, positive on the scores. Default: `ExponentialLink(1.0)` with the mean value 1 on the scores
-            from 0 to 1, going on linearly above 1 where the similarity is not bounded.
+        link: What matters, positive on the scores. Default: an `ExponentialLink` with the mean value 1 on the
+            scores from 0 to 32, going on linearly above; from 0 to 1 for a cosine similarity.
         label_smoothing: How much of the label, 0 to 1, is spread evenly over all candidates.
         calibration: For teacher scores: the weight >= 0 of the calibration term.
         calibration_link: For teacher scores: the link of the calibration term. Default: `link`.
@@ -315,7 +326,7 @@ class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultiple
             partition_mode,
             hardness_mode,
             hardness_strength,
-            link=link,
+            link=_list_link(link, similarity_fct),
             label_smoothing=label_smoothing,
             calibration=calibration,
             calibration_link=calibration_link,
