@@ -74,7 +74,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _FOCUSES = {"high": "high_scores()", "low": "low_scores()", "extremes": "extreme_scores()", "middle": "middle_scores()"}
 _ANCHOR_POSITIVE = "(anchor, positive) pairs"
 _UNBOUNDED_MARGINS = ".linear_outside(-1, 1)"  # of logits
-_UNBOUNDED = ".linear_outside(None, 1)"  # what the links for unbounded scores end with
+_UNBOUNDED = ".linear_outside(None, 1)"  # with which a focus on scores from 0 to 1 serves unbounded ones
 
 # How many classes there are, where a loss or a model needs it: classes count from 0.
 _NUMBER_OF_CLASSES: dict[LabelKind, str] = {
@@ -650,7 +650,7 @@ def _suggestion(
 
 def _focused(selective: Selective, focus: _Chosen) -> str:
     """The code of the link for a focus."""
-    unbounded = _UNBOUNDED if selective.link.endswith(_UNBOUNDED) else ""
+    unbounded = _UNBOUNDED if ".linear_outside(None, " in selective.link else ""
     if selective.loss == "SelectivePointwiseLoss":
         return _operand(focus.link, unbounded)
     if focus.value_link is None:
