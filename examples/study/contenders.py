@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from selective_st import losses
 from selective_st.cross_encoder import losses as cross_losses
-from selective_st.functional import listwise_matching_loss
 from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink, high_scores
 
 Make = Callable[[Any], nn.Module]
@@ -58,34 +57,6 @@ class WeightedSquaredError(nn.Module):
         return (weight * (pairwise_cos_sim(*embeddings) - labels).square()).mean()
 
 
-class ListOverBatch(nn.Module):
-    """The pairs of a batch as one list: ranked against one another, and placed by a calibration term.
-
-    The pointwise loss spends itself on the level of all scores; average precision asks for the order at the top only.
-
-    Args:
-        model: The model.
-        temperature: Of the Softmax over the batch's scores.
-        steepness: Of the link `high_scores(steepness)` of mean value 1, whose potential the Softmax takes.
-    """
-
-    def __init__(self, model: SentenceTransformer, temperature: float, steepness: float) -> None:
-        super().__init__()
-        self.model, self.temperature = model, temperature
-        self.link = high_scores(steepness).normalized(0, 1, of="value")
-
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
-        """The loss of the one list."""
-        return listwise_matching_loss(
-            pairwise_cos_sim(*embeddings)[None],
-            labels[None],
-            self.link,
-            self.temperature,
-            calibration=0.3,
-            calibration_link=high_scores(5.0),
-        )
-
-
 def _many(family: str, settings: Iterable[tuple[str, Make]], *, selective: bool = False) -> list[Contender]:
     return [Contender(family, setting, make, selective) for setting, make in settings]
 
@@ -101,6 +72,17 @@ def _region_links() -> dict[str, Link]:
         link = (0.3 * IdentityLink() + SigmoidLink(scale, 0.9)).normalized(0, 1)
         found[f"0.3 Identity + Sigmoid({scale:g}, 0.9)"] = link
     return found
+
+
+def _list_over_batch(temperature: float, steepness: float) -> Make:
+    """The pairs of a batch as one list: average precision asks for the order at the top, not for the scores' level."""
+    return _listwise(
+        temperature,
+        link=high_scores(steepness).normalized(0, 1, of="value"),
+        calibration=0.3,
+        calibration_link=high_scores(5.0),
+        lists="batch",
+    )
 
 
 def graded() -> list[Contender]:
@@ -120,7 +102,7 @@ def graded() -> list[Contender]:
         *_many(
             "SelectiveListwiseLoss over the batch",
             [
-                (f"T {t:g}, high_scores({a:g}) by value", lambda model, t=t, a=a: ListOverBatch(model, t, a))
+                (f"T {t:g}, high_scores({a:g}) by value", _list_over_batch(t, a))
                 for t in (0.4, 0.8, 1.6)
                 for a in (1.0, 2.0, 3.0)
             ],

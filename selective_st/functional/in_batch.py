@@ -24,14 +24,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from selective_st._validation import finite_number
-from selective_st.functional._common import check_domain, check_link, check_nonnegative, single_or_double
+from selective_st.functional._common import (
+    check_domain,
+    check_link,
+    check_nonnegative,
+    single_or_double,
+    without_autocast,
+)
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
     Batch,
@@ -185,7 +190,7 @@ def in_batch_loss_of_setting(
     if not batch.anchors:
         return 0 * torch.stack([matrix.sum() for matrix in embeddings]).sum()
     device = queries.device.type
-    with _without_autocast(device):
+    with without_autocast(device):
         if similarity_fct is not None:
             return _plain(embeddings, batch, setting, similarity_fct)
         if block_size is None:
@@ -232,13 +237,9 @@ def in_batch_loss_of_scores(
         raise ValueError(f"{owner}: scores must have a row for each of the {batch.anchors} anchors, got {len(scores)}.")
     if not batch.anchors:
         return 0 * scores.sum()
-    with _without_autocast(scores.device.type):
+    with without_autocast(scores.device.type):
         (scores,) = single_or_double(scores)
         return _of_scores([("query_to_doc", scores)], batch, setting)
-
-
-def _without_autocast(device: str) -> AbstractContextManager[object]:
-    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _default_block_size(device: str, documents: int, link: Link) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -16,7 +15,7 @@ from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from selective_st.functional._common import check_link
+from selective_st.functional._common import at_least_single, check_link, without_autocast
 from selective_st.links import ExponentialLink, Interval, Link, _apply
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
@@ -93,8 +92,8 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     """
     device = embeddings[0].device.type
     # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-        anchors, *others = (column.float() if column.dtype.itemsize < 4 else column for column in embeddings)
+    with without_autocast(device):
+        anchors, *others = map(at_least_single, embeddings)
         if len(others) > 1 and is_cosine(similarity_fct):
             return _apply(_ListOfCosines, anchors, *others)
         if len(others) > 1 and is_dot_product(similarity_fct):

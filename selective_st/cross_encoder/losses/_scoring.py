@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from sentence_transformers.util import batch_to_device, fullname
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink
 from selective_st.losses._objectives import Objective, ScoreSpace
 
@@ -179,8 +179,8 @@ class CrossEncoderLoss(Objective):
         scores = parts[0] if len(parts) == 1 else torch.cat(parts)
         device = scores.device.type
         # A logit of 5 in bfloat16 is 5 +- 0.02: too coarse for a loss that cares about a region.
-        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-            activated: Tensor = self.activation_fn(scores.float() if scores.dtype.itemsize < 4 else scores)
+        with without_autocast(device):
+            activated: Tensor = self.activation_fn(at_least_single(scores))
         return activated
 
     def _parts(

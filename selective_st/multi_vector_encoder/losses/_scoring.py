@@ -6,7 +6,6 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +14,7 @@ from sentence_transformers.multi_vector_encoder import scoring
 from sentence_transformers.util import similarity_fct_name, stack_padded_token_embeddings
 from torch import Tensor, nn
 
+from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import Link
 from selective_st.losses._common import gentle_link
 
@@ -282,10 +282,10 @@ def _score(
 ) -> Tensor:
     device = queries.embeddings.device.type
     # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004, and a score adds up many.
-    with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+    with without_autocast(device):
         scores = similarity_fct(
-            _in_single(queries.embeddings),
-            _in_single(documents.embeddings),
+            at_least_single(queries.embeddings),
+            at_least_single(documents.embeddings),
             queries_mask=queries.mask,
             documents_mask=documents.mask,
         )
@@ -296,7 +296,3 @@ def _score(
             f"{_MODULE}.{kind.maxsim.__name__}."
         )
     return scores
-
-
-def _in_single(embeddings: Tensor) -> Tensor:
-    return embeddings.float() if embeddings.dtype.itemsize < 4 else embeddings
