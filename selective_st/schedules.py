@@ -54,6 +54,10 @@ class WeightSchedule:
         end: Its last.
         length: How long it takes.
         unit: In what that is counted: `"steps"` of the optimizer, `"epochs"`, or `"fraction"` of the training.
+
+    Raises:
+        TypeError: If a number is none.
+        ValueError: If an argument is out of range.
     """
 
     shape: str
@@ -61,6 +65,18 @@ class WeightSchedule:
     end: float
     length: float
     unit: str
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("shape", _SHAPES), ("unit", _UNITS)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(
+                    f"WeightSchedule: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}. "
+                    "linear_schedule(0, 1, steps=1000) makes one."
+                )
+        for name in ("begin", "end"):
+            finite_number("WeightSchedule", name, getattr(self, name), nonnegative=True)
+        finite_number("WeightSchedule", "length", self.length, positive=True, largest=math.inf)
 
     def __call__(self, progress: TrainingProgress) -> float:
         """The weight at a point of the training.

@@ -370,6 +370,7 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (ValueError, r"of shape \(4,\), got \(2,\)", lambda: PREFER(LOGITS, LABELS, reference=PER_ROW[:2])),
     (TypeError, "tensor of log-probabilities", lambda: PREFER(LOGITS, LABELS, reference=[0.0])),  # type: ignore[arg-type]
     (TypeError, "pad_token_id must be an integer, got None", lambda: PreferenceCollator(None)),  # type: ignore[arg-type]
+    (ValueError, "rows must hold at least one pair, got none", lambda: PreferenceCollator(0)([])),
     (ValueError, "row 0 lacks rejected_ids", lambda: PreferenceCollator(0)([{"prompt_ids": [], "chosen_ids": []}])),
     (ValueError, "row 1 lacks it", lambda: PreferenceCollator(0)([{**PAIR, "reference_log_probs": [0.0, 0.0]}, PAIR])),
     (ValueError, "strength must be above 1", lambda: probable_tokens(1.0)),

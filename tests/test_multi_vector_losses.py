@@ -505,6 +505,8 @@ def test_bad_arguments(make: Any) -> None:
     columns = [tokens(ROWS, 3, seed, torch.float32) for seed in range(3)]
     with pytest.raises(ValueError, match="column"):
         make(echo()).compute_loss_from_embeddings(columns[:1], None)
+    with pytest.raises(ValueError, match="column"):
+        make(echo())([], None)
     empty = [TokenEmbeddings(column.embeddings[:0]) for column in columns]
     with pytest.raises(ValueError, match="empty batch"):
         make(echo()).compute_loss_from_embeddings(empty, torch.rand(0, 2))

@@ -280,7 +280,12 @@ class PreferenceCollator:
         Returns:
             `input_ids`, `attention_mask` and `labels`, of shape (2 pairs, tokens), and `reference_log_probs` of shape
             (2 pairs,) if the rows have them.
+
+        Raises:
+            ValueError: If there is no row, or one lacks something.
         """
+        if not rows:
+            raise ValueError("PreferenceCollator: rows must hold at least one pair, got none. Leave empty batches out.")
         texts: list[tuple[list[int], list[int]]] = []
         for number, row in enumerate(rows):
             missing = [name for name in ("prompt_ids", "chosen_ids", "rejected_ids") if name not in row]

@@ -99,7 +99,10 @@ def embed(
     Returns:
         The embeddings of each column.
     """
-    queries, *documents = [dict(features) for features in sentence_features]
+    features = [dict(column) for column in sentence_features]
+    if not features:
+        return []  # of which the check of the columns tells
+    queries, *documents = features
     output = model(queries, task=queries.get("task", "query"))
     # The model's MultiVectorMask has put the tokens that count into the mask.
     columns = [TokenEmbeddings(output["token_embeddings"], output["attention_mask"].bool())]
