@@ -1099,9 +1099,11 @@ class SigmoidLink(_ShiftedLink):
     @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         w = self._scaled(z)
-        # log(1 + e^w) = max(w, 0) + log1p(e^-|w|): faster than logaddexp, and as exact.
-        logits = torch.abs(w, out=out).neg_().exp_().log1p_().add_(w.clamp(min=0)).mul_(scale / self.scale)
-        return logits, w.sigmoid_().mul_(scale)
+        # log(1 + e^w) in one pass, where e^w is finite; beyond, it is w to the last digit.
+        finite = 80.0 if w.dtype == torch.float32 else 700.0
+        out = torch.empty_like(w) if out is None else out
+        logits: Tensor = torch.ops.aten.softplus.out(w, 1.0, finite, out=out)
+        return logits.mul_(scale / self.scale), w.sigmoid_().mul_(scale)
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -1481,11 +1483,15 @@ class WeightedSumLink(Link):
         if len(self.links) == 1:
             return self.links[0]._logits(z, scale * self.weights[0], out)
         *others, (last_weight, last) = zip(self.weights, self.links, strict=True)
-        parts = [link._logits(z.clone(), scale * weight) for weight, link in others]
-        parts.append(last._logits(z, scale * last_weight))
-        logits, slope = parts[0]
-        for more_logits, more_slope in parts[1:]:
-            logits, slope = logits + more_logits, slope + more_slope
+        logits, slope = last._logits(z.clone(), scale * last_weight, out)
+        for place, (weight, link) in enumerate(others, start=1):
+            more_logits, more_slope = link._logits(z if place == len(others) else z.clone(), scale * weight)
+            logits = logits.add_(more_logits)
+            # In place where there is a place: memory of this size costs more than the sum.
+            if isinstance(slope, Tensor):
+                slope = slope.add_(more_slope)
+            else:
+                slope = more_slope.add_(slope) if isinstance(more_slope, Tensor) else more_slope + slope
         return logits, slope
 
     @override

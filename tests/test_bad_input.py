@@ -228,6 +228,18 @@ CASES: list[tuple[str, Call]] = [
     ("model must be a model", lambda m, f: check_dataset(PAIRS, "CoSENTLoss", model="name")),
     ("formats must hold at least one pair", lambda m, f: register_loss("a.BLoss", formats=5, why="x")),  # type: ignore[arg-type]
     ("formats must hold at least one pair", lambda m, f: register_loss("a.BLoss", formats=["pair"], why="x")),  # type: ignore[list-item]
+    (
+        "max_columns must be of type int | None, got 'x'",
+        lambda m, f: register_loss("a.BLoss", formats=[("pair", "class")], why="x", max_columns="x"),
+    ),
+    (
+        "in_batch_negatives must be of type bool",
+        lambda m, f: register_loss("a.BLoss", formats=[("pair", "class")], why="x", in_batch_negatives=1),
+    ),
+    (
+        "score must be of type Literal",
+        lambda m, f: register_loss("a.BLoss", formats=[("pair", "class")], why="x", score="cosines"),
+    ),
     ("why must say", lambda m, f: register_loss("a.BLoss", formats=[("pair", "class")], why=5)),  # type: ignore[arg-type]
     ("call must be the name of a method", lambda m, f: Step(5)),  # type: ignore[arg-type]
     ("call must be one of rename_column", lambda m, f: Step("x").apply(PAIRS)),

@@ -216,6 +216,16 @@ class TestScores:
         assert_close(loss(inputs, logits), torch.tensor(0.0), rtol=0, atol=1e-6)
         assert loss(inputs, [row.flip(0) for row in logits]) > 1e-3
 
+    @pytest.mark.parametrize("options", [{"label_range": (0, 5)}, {"teacher_space": "probability"}], ids=str)
+    def test_values_from_0_to_1_are_those_of_a_sigmoid(self, options: dict[str, Any]) -> None:
+        logits = [4.0 * torch.randn(3), 4.0 * torch.randn(2)]
+        highest = options.get("label_range", (0, 1))[1]
+        labels = [highest * row.sigmoid() for row in logits]
+        loss = ours.SelectiveListwiseLoss(ScoresGiven(), **options)
+        assert_close(loss([["q", "r"], [list(row) for row in logits]], labels), torch.tensor(0.0), rtol=0, atol=1e-6)
+        explicit = ours.SelectiveListwiseLoss(ScoresGiven(), nn.Identity(), **options)
+        assert explicit([["q", "r"], [list(row) for row in logits]], labels) > 1e-3
+
     def test_integers_where_they_are_safe(self) -> None:
         model = ScoresGiven()
         inputs = [["q", "r"], [list(torch.rand(3)), list(torch.rand(2))]]
@@ -468,6 +478,13 @@ class TestBadInput:
             loss([queries, lists], unknown)
         with pytest.raises(ValueError, match="labels must be finite"):
             loss([queries, lists], [torch.tensor([0.1, math.inf, 0.2]), labels[1]])
+
+    @pytest.mark.parametrize("as_lists", [False, True])
+    def test_no_labels_in_a_list(self, as_lists: bool) -> None:
+        documents = torch.rand(2)
+        inputs = [["q"], [list(documents)]] if as_lists else [["q"], documents[:1], documents[1:]]
+        with pytest.raises((TypeError, ValueError), match="labels must"):
+            ours.SelectiveListwiseLoss(ScoresGiven())(inputs, [])
 
     def test_columns_with_labels_of_different_lengths(self) -> None:
         loss = ours.SelectiveListwiseLoss(ScoresGiven())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -49,7 +50,7 @@ from sentence_transformers.sparse_encoder.losses import (
 from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor, nn
 from torch.testing import assert_close
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from selective_st.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
@@ -782,6 +783,26 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, bal
         assert logged(trainer, key)[-11:] == pytest.approx(logged(uninterrupted, key)[-11:], abs=2e-4)
     for (_, ours), (_, theirs) in zip(resumed.named_parameters(), whole.named_parameters(), strict=True):
         assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_the_losses_of_two_datasets_keep_a_state_each() -> None:
+    def of_two_datasets() -> tuple[list[WeightedLoss], TrainerState]:
+        losses = [annealed(EchoModel(), balance=True) for _ in range(2)]
+        state = TrainerState(max_steps=8, stateful_callbacks=[])
+        for loss in losses:
+            loss.callback.on_init_end(Any, state, Any)
+        return losses, state
+
+    losses, state = of_two_datasets()
+    state.global_step = 5
+    for place, loss in enumerate(losses):
+        loss.magnitudes += place + 1
+        loss.callback.on_step_end(Any, state, Any)
+    kept = TrainerState(**json.loads(json.dumps(dataclasses.asdict(state))))
+    for again, loss in zip(of_two_datasets()[0], losses, strict=True):
+        again.callback.on_train_begin(Any, kept, Any)
+        assert_close(again.magnitudes, loss.magnitudes)
+    assert not torch.equal(losses[0].magnitudes, losses[1].magnitudes)
 
 
 def test_another_training_of_the_same_loss_begins_anew(tmp_path: Path) -> None:

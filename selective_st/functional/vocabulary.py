@@ -410,7 +410,7 @@ class _Softmax:
     def scores(self, z: Tensor) -> tuple[Tensor, Tensor | None]:
         """The scores of logits, which are overwritten, and the plain probabilities, which centring needs going back."""
         if self.centers:
-            z.sub_(torch.logsumexp(z, -1, keepdim=True))
+            z = torch.log_softmax(z, -1)
         check_domain(self.owner, self.link, z)
         return z, z.exp() if self.centers else None
 

@@ -383,17 +383,25 @@ class WeightedLossCallback(TrainerCallback):
             for place, each in enumerate(loss._weighted_losses())
             if each.balance
         }
+        self._keys = {key: key for key in self._balanced}
 
     def _tell(self, state: TrainerState) -> None:
         fraction = min(1.0, state.global_step / state.max_steps) if state.max_steps > 0 else 0.0
         self.loss.progress = TrainingProgress(float(state.global_step), float(state.epoch or 0.0), fraction)
+
+    def _claim_keys(self, state: TrainerState) -> None:
+        """Find a name for each loss in a new trainer's state: the losses of two datasets may have the same parts."""
+        kept: Any = state.stateful_callbacks or {}
+        for key in self._balanced:
+            names = (key, *(f"{key}#{number}" for number in range(2, len(kept) + 3)))
+            self._keys[key] = next(name for name in names if name not in kept)
 
     def _save(self, state: TrainerState) -> None:
         kept: Any = state.stateful_callbacks
         for key, loss in self._balanced.items():
             if isinstance(kept, dict):
                 means = {name: getattr(loss, name).tolist() for name in ("magnitudes", "observed")}
-                kept[key] = {"args": {}, "attributes": means}
+                kept[self._keys[key]] = {"args": {}, "attributes": means}
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Tell the loss that the training has not begun, for an evaluation before it.
@@ -405,6 +413,8 @@ class WeightedLossCallback(TrainerCallback):
             **kwargs: What else the trainer gives.
         """
         self._tell(state)
+        self._claim_keys(state)
+        self._save(state)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -420,8 +430,8 @@ class WeightedLossCallback(TrainerCallback):
         self._tell(state)
         kept: Any = state.stateful_callbacks or {}
         for key, loss in self._balanced.items():
-            if state.global_step and key in kept:
-                for name, means in kept[key]["attributes"].items():
+            if state.global_step and self._keys[key] in kept:
+                for name, means in kept[self._keys[key]]["attributes"].items():
                     buffer = getattr(loss, name)
                     buffer.copy_(torch.tensor(means, dtype=buffer.dtype))
 

@@ -14,7 +14,7 @@ import importlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 ModelType = Literal["SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder"]
 Shape = Literal["single", "pair", "triplet", "n-tuple", "list", "any"]
@@ -1299,7 +1299,7 @@ def register_loss(
         The entry.
 
     Raises:
-        TypeError: If a trait is unknown, or `loss` is neither a class nor a text.
+        TypeError: If a trait is unknown or of the wrong type, or `loss` is neither a class nor a text.
         ValueError: If the name is taken, or a format is unknown.
 
     Example:
@@ -1325,6 +1325,11 @@ def register_loss(
     unknown = sorted(set(traits) - known)
     if unknown:
         raise TypeError(f"{owner}: unknown {', '.join(unknown)}; a loss may have {', '.join(sorted(known))}.")
+    for trait, value in traits.items():
+        hint = get_type_hints(LossEntry)[trait]
+        if not _fits(value, hint):
+            wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            raise TypeError(f"{owner}: {trait} must be of type {wanted}, got {value!r}.")
     if not isinstance(why, str) or not why.strip():
         raise ValueError(f"{owner}: why must say in a line what {name} is good for; got {why!r}.")
     if (model_type, name) in _REGISTRY.losses and not exist_ok:
@@ -1351,6 +1356,21 @@ def register_loss(
         )
     _REGISTRY.losses[model_type, name] = entry
     return entry
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of a type that a `LossEntry` uses."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        each = inner[:1] * len(value) if inner[-1] is ... else inner
+        return len(value) == len(each) and all(map(_fits, value, each))
+    if inner:
+        return any(_fits(value, one) for one in inner)
+    return isinstance(value, hint) and (hint is not int or not isinstance(value, bool))
 
 
 def unregister_loss(name: str, model_type: ModelType = "SentenceTransformer") -> None:

@@ -226,7 +226,7 @@ class CrossEncoderLoss(Objective):
         lengths = documents.lengths
         is_lists = isinstance(labels, (list, tuple)) and all(isinstance(row, Tensor) and row.dim() for row in labels)
         if lengths is None:
-            if not is_lists:
+            if not is_lists or not len(labels):
                 return labels.to(device) if isinstance(labels, Tensor) else labels
             lengths = [len(labels[0])] * len(labels)
         elif not is_lists and not (isinstance(labels, Tensor) and labels.dim() == 2):

@@ -29,7 +29,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
 
     Args:
         model: The CrossEncoder to train, with one output label.
-        activation_fn: Applied to the logits. Default: none.
+        activation_fn: Applied to the logits. Default: none; a Sigmoid with `label_range` or
+            `teacher_space="probability"`, whose values go from 0 to 1, as those of `CrossEncoder.predict`.
         mini_batch_size: How many pairs the model reads at once, as in `LambdaLoss`: None for as many as the batch has
             rows, 0 and below for all.
         temperature: The temperature T > 0, in units of the potential. Small is sharp.
@@ -45,9 +46,7 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
         teacher_space: What target scores are: `"cosine"` (in [-1, 1]), `"probability"` (in [0, 1]), or `"logit"` (which
             is mapped to the score 1 / (1 + e^-logit) where there is an activation, and else taken as it is: the
             student's scores are logits then too). Default: scores as the student's, after the activation.
-        label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1. For
-            these and probabilities give `activation_fn=torch.nn.Sigmoid()` if the values are to be reached too: without
-            it the logits are what goes from 0 to 1.
+        label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -117,6 +116,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
         super().__init__()
         owner = type(self).__name__
         check_model(owner, model, self.model_type)
+        if activation_fn is None and (label_range is not None or teacher_space == "probability"):
+            activation_fn = nn.Sigmoid()
         space = self._set_activation(owner, activation_fn)
         self._set_mini_batches(owner, mini_batch_size)
         self._set_objective(
