@@ -484,7 +484,10 @@ class Link:
         given, p = p, _to_working_precision(p)
         z = _apply(_Inverse, self._checked_link_values("link_values", y), self)
         # Where the target lies at infinity, the divergence from it is the area under the link's tail.
-        nearby = torch.where(z.isinf(), p.detach(), z)
+        at_end = z.isinf()
+        if z.numel() and not z.requires_grad and bool(at_end.all()):
+            return self._tails(p, z).to(given)
+        nearby = torch.where(at_end, p.detach(), z)
         return (_apply(_Divergence, p, nearby, self) + self._tails(p, z)).to(given)
 
     def normalized(self, low: float, high: float, of: Literal["sensitivity", "value"] = "sensitivity") -> Link:

@@ -26,6 +26,9 @@ _NAMES = {
 }
 
 
+RESAMPLED = "resampled.json"
+
+
 def chosen(folder: Path, task: Task) -> list[dict[str, Any]]:
     """The chosen setting of each loss, with its runs; of the losses that are done."""
     families = dict.fromkeys(contender.family for contender in task.contenders)
@@ -86,10 +89,29 @@ def table(folder: Path, task: Task) -> str:
             ]
             cells = [_cell(values, signed=True) for values in pairs]
             lines.append(f"| {entry['family']} - {best['family']} | | | {' | '.join(cells)} |")
+    resampled = folder / task.name / RESAMPLED
+    if resampled.exists():
+        lines += ["", *_resampled(json.loads(resampled.read_text()), best["family"])]
     missing = len({contender.family for contender in task.contenders}) - len(found)
     if missing:
         lines += ["", f"{missing} of the losses of this task are not done yet."]
     return "\n".join(lines) + "\n"
+
+
+def _resampled(found: dict[str, Any], best: str) -> list[str]:
+    """What resampling the test split says, in Markdown."""
+    shown = [name for name in found["differences"] if name.endswith((f" - {best}", " - CosineSimilarityLoss"))]
+    lines = (
+        f"- {name}: {mean:+.3f} ({low:+.3f} to {high:+.3f})"
+        for name, (mean, low, high) in ((name, found["differences"][name]) for name in shown)
+    )
+    return [
+        f"The intervals above are over seeds. Of the {found['pairs']} test pairs {found['high']} have a gold score of "
+        "at least 0.95; with the test pairs drawn anew, the difference in AP gold ≥ 0.95 (first seed) is, with its "
+        "95 % interval:",
+        "",
+        *dict.fromkeys(lines),
+    ]
 
 
 def picture(folder: Path, tasks: list[Task], path: Path) -> None:

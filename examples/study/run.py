@@ -22,8 +22,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from contenders import Contender
-from report import picture, table
-from tasks import TASKS, Task
+from report import RESAMPLED, picture, table
+from resample import resample
+from tasks import TASKS, Graded, Task
 
 BEYOND, STEP = 2, 3.0
 _HEAD = """# The study: every loss against every other of its data format
@@ -101,6 +102,10 @@ def study(task: Task, folder: Path) -> None:
             "runs": runs,
         }
         (folder / task.name / f"chosen {family}.json".replace(" ", "_")).write_text(json.dumps(chosen, indent=1))
+    resampled = folder / task.name / RESAMPLED
+    # Training the encoder once more takes too long.
+    if isinstance(task, Graded) and task.student.kind != "encoder" and not resampled.exists():
+        resampled.write_text(json.dumps(resample(task, folder), indent=1))
 
 
 def main() -> None:

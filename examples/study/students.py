@@ -17,6 +17,7 @@ from selective_st.training import train_tokenizer
 
 _VOCABULARY = 10_000
 _ENCODE_BATCH = 256
+_ENCODER_PART = 16
 
 
 def load_encoder() -> SentenceTransformer:
@@ -98,15 +99,23 @@ class Student:
         Returns:
             One row for each.
         """
+        if self.kind == "encoder":
+            # In parts of similar length: padded to the longest text of a batch, most of it would be padding.
+            order = self.lengths[index].argsort()
+            parts = [self._encode(model, index[part]) for part in order.split(_ENCODER_PART)]
+            return torch.cat(parts)[order.argsort()]
         lengths = self.lengths[index]
-        if self.kind != "encoder":
-            ids = torch.cat([self.tokens[i] for i in index.tolist()])
-            features = {"input_ids": ids, "offsets": lengths.cumsum(0) - lengths}
-        else:
-            padded = torch.nn.utils.rnn.pad_sequence([self.tokens[i] for i in index.tolist()], batch_first=True)
-            mask = (torch.arange(padded.shape[1]) < lengths.unsqueeze(1)).long()
-            features = {"input_ids": padded, "attention_mask": mask, "token_type_ids": torch.zeros_like(padded)}
-        return model(features)["sentence_embedding"]
+        ids = torch.cat([self.tokens[i] for i in index.tolist()])
+        found: Tensor = model({"input_ids": ids, "offsets": lengths.cumsum(0) - lengths})["sentence_embedding"]
+        return found
+
+    def _encode(self, model: SentenceTransformer, index: Tensor) -> Tensor:
+        """The encoder's embeddings of texts padded to one length."""
+        padded = torch.nn.utils.rnn.pad_sequence([self.tokens[i] for i in index.tolist()], batch_first=True)
+        mask = (torch.arange(padded.shape[1]) < self.lengths[index].unsqueeze(1)).long()
+        features = {"input_ids": padded, "attention_mask": mask, "token_type_ids": torch.zeros_like(padded)}
+        found: Tensor = model(features)["sentence_embedding"]
+        return found
 
     @torch.no_grad()
     def embed_all(self, model: SentenceTransformer, index: Tensor | None = None) -> Tensor:

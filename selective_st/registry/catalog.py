@@ -188,14 +188,32 @@ class Row:
 _POINTWISE_LINK = "high_scores()"
 _BINARY_LINK = "SigmoidLink(scale=20, shift=0.5)"
 _LIST_LINK = 'ExponentialLink(1).normalized(0, 1, of="value")'
+_STEEPER_LIST_LINK = 'ExponentialLink(2).normalized(0, 1, of="value")'
 _UNBOUNDED_LIST_LINK = f"{_LIST_LINK}.linear_outside(None, 1)"
 
 _COSINE = (("similarity_fct", "pairwise_cos_sim"),)
 _POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK)
 _BINARY = Selective("SelectivePointwiseLoss", _BINARY_LINK, arguments=(("targets", '"link_values"'),))
 _LISTWISE = Selective("SelectiveListwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("temperature", "0.1")))
-_LIST_OF_PAIRS = replace(_LISTWISE, arguments=(*_LISTWISE.arguments, ("lists", '"batch"')))
-_LIST_LABELS = replace(_LISTWISE, arguments=(*_LISTWISE.arguments, ("targets", '"labels"')))
+# What was best of the study's settings (docs/study.md), on the dev splits.
+_LIST_OF_PAIRS = Selective(
+    "SelectiveListwiseLoss",
+    _STEEPER_LIST_LINK,
+    is_default=False,
+    arguments=(
+        *_COSINE,
+        ("temperature", "0.8"),
+        ("calibration", "0.3"),
+        ("calibration_link", "high_scores(5)"),
+        ("lists", '"batch"'),
+    ),
+)
+_LIST_LABELS = Selective(
+    "SelectiveListwiseLoss",
+    _STEEPER_LIST_LINK,
+    is_default=False,
+    arguments=(*_COSINE, ("temperature", "0.2"), ("targets", '"labels"')),
+)
 _PAIRWISE = Selective("SelectivePairwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("temperature", "0.1")))
 _PAIR_MARGINS = Selective("SelectivePairwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("targets", '"margins"')))
 _PAIR_SCORES = replace(_PAIRWISE, arguments=(*_PAIRWISE.arguments, ("targets", '"scores"')))

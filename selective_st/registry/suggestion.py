@@ -602,6 +602,8 @@ def _suggestion(
             # A focus is on scores from 0 to 1, as those of model.predict.
             arguments["activation_fn"] = "Sigmoid()"
             arguments["temperature"] = "0.1"
+        if "calibration_link" in arguments:
+            arguments["calibration_link"] = focus.link
         link = _focused(selective, focus)
         if link != selective.link or focus.value_link is not None or entry.name == "SelectivePointwiseLoss":
             arguments["link"] = link
