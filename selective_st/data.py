@@ -40,7 +40,7 @@ _NAME_OF_DIGITS = re.compile(r"\s*[+-]?0\d")
 _OTHER_DELIMITERS = (";", "\t", "|")
 _LOOKED_AT = 20  # rows, for what parts their cells
 _COMMA_NUMBER = re.compile(r"\s*[+-]?\d+(,\d+)?\s*$")
-_TIE = 1e-9  # labels such as 4 / 5 shall reach the threshold 0.8 whatever their last bit
+_TIE = 1e-6  # labels such as 4 / 5 shall reach the threshold 0.8 whatever their last bit, in single precision too
 
 _ENOUGH_NEGATIVES = 0.9  # of the positives must have a hard negative, for the rest to be left out
 

@@ -487,8 +487,8 @@ class Link:
         at_end = z.isinf()
         if z.numel() and not z.requires_grad and bool(at_end.all()):
             return self._tails(p, z).to(given)
-        nearby = torch.where(at_end, p.detach(), z)
-        return (_apply(_Divergence, p, nearby, self) + self._tails(p, z)).to(given)
+        elsewhere, nearby = torch.where(at_end, p.detach(), p), torch.where(at_end, p.detach(), z)
+        return (_apply(_Divergence, elsewhere, nearby, self) + self._tails(p, z)).to(given)
 
     def normalized(self, low: float, high: float, of: Literal["sensitivity", "value"] = "sensitivity") -> Link:
         """This link, multiplied so that the average over `[low, high]` of its sensitivity (or value) is 1.
@@ -1103,7 +1103,7 @@ class SigmoidLink(_ShiftedLink):
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         w = self._scaled(z)
         # log(1 + e^w) in one pass, where e^w is finite; beyond, it is w to the last digit.
-        finite = 80.0 if w.dtype == torch.float32 else 700.0
+        finite = 700.0 if w.dtype == torch.float64 else 80.0
         out = torch.empty_like(w) if out is None else out
         logits: Tensor = torch.ops.aten.softplus.out(w, 1.0, finite, out=out)
         return logits.mul_(scale / self.scale), w.sigmoid_().mul_(scale)

@@ -61,6 +61,8 @@ def test_ties_do_not_depend_on_the_order() -> None:
 
 def test_a_threshold_reached_up_to_rounding() -> None:
     assert region_metrics([4.75 / 5 - 1e-16, 0.0], [0.9, 0.1])["ap_ge_0.95"] == 1
+    single = np.array([0.95, 1.0, 0.5, 0.2], dtype=np.float32)
+    assert region_metrics(single, [0.99, 0.5, 0.6, 0.1])["ap_ge_0.95"] == pytest.approx(5 / 6)
 
 
 def test_what_is_not_defined_is_nan() -> None:

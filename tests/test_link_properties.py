@@ -55,6 +55,14 @@ def test_gradients_to_both_arguments(case: LinkCase) -> None:
         )
 
 
+@pytest.mark.parametrize("values", [[0.0, 1.0, 1.0], [0.0, 0.5, 1.0], [0.2, 0.5, 0.9]], ids=str)
+def test_gradients_with_link_values_at_the_ends(values: list[float]) -> None:
+    p = torch.tensor([0.3, 0.4, -0.2], dtype=torch.float64, requires_grad=True)
+    y = torch.tensor(values, dtype=torch.float64)
+    assert torch.autograd.gradcheck(SigmoidLink(3.0, 0.1).fenchel_young, (p, y))
+    assert torch.autograd.gradgradcheck(SigmoidLink(3.0, 0.1).fenchel_young, (p, y))
+
+
 # --- The suite can fail
 
 

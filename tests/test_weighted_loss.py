@@ -786,22 +786,22 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, bal
 
 
 def test_the_losses_of_two_datasets_keep_a_state_each() -> None:
-    def of_two_datasets() -> tuple[list[WeightedLoss], TrainerState]:
-        losses = [annealed(EchoModel(), balance=True) for _ in range(2)]
-        state = TrainerState(max_steps=8, stateful_callbacks=[])
-        for loss in losses:
-            loss.callback.on_init_end(Any, state, Any)
-        return losses, state
-
-    losses, state = of_two_datasets()
+    losses, again = ([annealed(EchoModel(), balance=True) for _ in range(2)] for _ in range(2))
+    state = TrainerState(max_steps=8, stateful_callbacks=[])
+    for loss in losses:
+        loss.callback.on_train_begin(Any, state, Any)
+    losses[1].callback.on_train_begin(Any, TrainerState(max_steps=8, stateful_callbacks=[]), Any)  # another trainer
+    for loss in losses:
+        loss.callback.on_train_begin(Any, state, Any)  # trained once more
     state.global_step = 5
     for place, loss in enumerate(losses):
         loss.magnitudes += place + 1
         loss.callback.on_step_end(Any, state, Any)
     kept = TrainerState(**json.loads(json.dumps(dataclasses.asdict(state))))
-    for again, loss in zip(of_two_datasets()[0], losses, strict=True):
-        again.callback.on_train_begin(Any, kept, Any)
-        assert_close(again.magnitudes, loss.magnitudes)
+    assert len(kept.stateful_callbacks or []) == 2
+    for resumed, loss in zip(again, losses, strict=True):
+        resumed.callback.on_train_begin(Any, kept, Any)
+        assert_close(resumed.magnitudes, loss.magnitudes)
     assert not torch.equal(losses[0].magnitudes, losses[1].magnitudes)
 
 

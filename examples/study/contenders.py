@@ -114,7 +114,7 @@ def graded() -> list[Contender]:
 def graded_of_encoder() -> list[Contender]:
     """The same, a few settings of each: a run takes minutes."""
     kept = (
-        "", "scale 5", "scale 20", "power 2", "high_scores(2)", "high_scores(5)",
+        "", "scale 5", "scale 20", "high_scores(2)", "high_scores(5)",
         "T 0.4, high_scores(2) by value", "T 0.8, high_scores(2) by value",
     )  # fmt: skip
     # AnglELoss at its default scale only.

@@ -76,7 +76,9 @@ def table(folder: Path, task: Task) -> str:
         name = f"**{entry['family']}**" if entry["selective"] else entry["family"]
         at_end = " (end)" if entry["at_end"] else ""
         cells = [_cell(_values(entry, metric)) for metric in task.metrics]
-        lines.append(f"| {name} | {entry['setting'] or '-'} | {entry['rate']:g}{at_end} | {' | '.join(cells)} |")
+        settings = sum(contender.family == entry["family"] for contender in task.contenders)
+        setting = f"{entry['setting']} (of {settings})" if settings > 1 else entry["setting"] or "-"
+        lines.append(f"| {name} | {setting} | {entry['rate']:g}{at_end} | {' | '.join(cells)} |")
     best = max(
         (entry for entry in found if not entry["selective"]),
         key=lambda entry: mean_and_interval(_values(entry, main))[0],
@@ -91,26 +93,25 @@ def table(folder: Path, task: Task) -> str:
             lines.append(f"| {entry['family']} - {best['family']} | | | {' | '.join(cells)} |")
     resampled = folder / task.name / RESAMPLED
     if resampled.exists():
-        lines += ["", *_resampled(json.loads(resampled.read_text()), best["family"])]
+        lines += ["", *_resampled(json.loads(resampled.read_text())["differences"], task, best["family"])]
     missing = len({contender.family for contender in task.contenders}) - len(found)
     if missing:
         lines += ["", f"{missing} of the losses of this task are not done yet."]
     return "\n".join(lines) + "\n"
 
 
-def _resampled(found: dict[str, Any], best: str) -> list[str]:
+def _resampled(differences: dict[str, list[float]], task: Task, best: str) -> list[str]:
     """What resampling the test split says, in Markdown."""
-    shown = [name for name in found["differences"] if name.endswith((f" - {best}", " - CosineSimilarityLoss"))]
+    shown = [name for name in differences if name.endswith((f" - {best}", " - CosineSimilarityLoss"))]
     lines = (
         f"- {name}: {mean:+.3f} ({low:+.3f} to {high:+.3f})"
-        for name, (mean, low, high) in ((name, found["differences"][name]) for name in shown)
+        for name, (mean, low, high) in ((name, differences[name]) for name in shown)
     )
     return [
-        f"The intervals above are over seeds. Of the {found['pairs']} test pairs {found['high']} have a gold score of "
-        "at least 0.95; with the test pairs drawn anew, the difference in AP gold ≥ 0.95 (first seed) is, with its "
-        "95 % interval:",
+        f"The intervals above are over seeds. With {task.resamples} drawn anew, the difference in "
+        f"{_NAMES[task.metrics[0]].split(' ↑')[0]} (first seed) is, with its 95 % interval:",
         "",
-        *dict.fromkeys(lines),
+        *lines,
     ]
 
 

@@ -1,11 +1,12 @@
-"""The study: every loss against every other of its data format, at equal work. One command, which can be resumed.
+"""The study: the losses of a data format against one another, at equal work. One command, which can be resumed.
 
     python examples/study/run.py --data DATA
 
 DATA is a folder with `stsb/` (train, dev and test.csv of the STS Benchmark) and `trecqa/` (the same of TrecQA). For
-each task, loss, setting and learning rate, two seeds are run (one for the encoder); where the best rate lies at an end
-of the grid, the next one beyond is tried too. The setting and rate that are best on the dev split are run with all
-seeds, and their metrics on the test split are reported. Each run is a file in the output folder, and is not repeated.
+each task, loss, setting and learning rate, two seeds are run (one where a run takes long); where the best rate lies at
+an end of the grid, the next one beyond is tried too. The setting and rate that are best on the dev split are run with
+all seeds, and their metrics on the test split are reported. Each run is a file in the output folder, and is not
+repeated.
 At the end study.md and study.png are written there; `--report FOLDER` writes them of what is done so far, and runs
 nothing.
 """
@@ -23,17 +24,20 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from contenders import Contender
 from report import RESAMPLED, picture, table
-from resample import resample
-from tasks import TASKS, Graded, Task
+from report import chosen as all_chosen
+from resample import resample, settings
+from tasks import TASKS, Task
 
-BEYOND, STEP = 2, 3.0
-_HEAD = """# The study: every loss against every other of its data format
+STEP = 3.0
+_HEAD = """# The study: losses against one another, each data format by itself
 
-Made by `make study DATA=PATH`. Every loss of a task has the same model, data, steps, batches and learning rates; each
-setting and rate is run with two seeds (one for the encoder itself), where the best rate lies at an end of the grid the
-next one beyond is tried too (twice at most; "end" says that it is still there), and what is best on the dev split is
-run with all seeds. Metrics are of the test split, mean ± 95 % interval over seeds; the last rows of a table are paired
-differences to the best other loss. Selective losses are in bold.
+Made by `make study DATA=PATH`: selective losses against the built-in ones of the same data format (for the cross
+encoder four of seven), and against simple losses one might write instead. Every loss of a task has the same model,
+data, steps, batches and learning rates. Each setting and rate is run with two seeds (one for the encoders and for 256
+dimensions); where the best rate lies at an end of the grid the next one beyond is tried too (twice at most; "end" says
+that it is still there); what is best on the dev split is run with all seeds. Metrics are of the test split, mean ± 95 %
+interval over seeds; the last rows of a table are paired differences to the best other loss. Selective losses are in
+bold; behind a setting stands how many were tried.
 
 ![The main metric of every loss of every task](study.png)
 """
@@ -81,10 +85,10 @@ def study(task: Task, folder: Path) -> None:
         return max(tuned, key=lambda entry: entry[0])
 
     for family in dict.fromkeys(contender.family for contender in task.contenders):
-        settings = [contender for contender in task.contenders if contender.family == family]
-        tuned = [tried(contender, rate) for contender in settings for rate in task.rates]
+        of_family = [contender for contender in task.contenders if contender.family == family]
+        tuned = [tried(contender, rate) for contender in of_family for rate in task.rates]
         # Where the best rate is the lowest or the highest tried, the one beyond it is tried too.
-        for _ in range(BEYOND):
+        for _ in range(task.beyond):
             _, best, rate = best_of(tuned)
             tried_rates = sorted(other for _, contender, other in tuned if contender is best)
             if tried_rates[0] < rate < tried_rates[-1]:
@@ -97,15 +101,16 @@ def study(task: Task, folder: Path) -> None:
             "family": family,
             "setting": best.setting,
             "rate": rate,
-            "at_end": rate in (tried_rates[0], tried_rates[-1]),
+            "at_end": len(tried_rates) > 1 and rate in (tried_rates[0], tried_rates[-1]),
             "selective": best.selective,
             "runs": runs,
         }
         (folder / task.name / f"chosen {family}.json".replace(" ", "_")).write_text(json.dumps(chosen, indent=1))
     resampled = folder / task.name / RESAMPLED
-    # Training the encoder once more takes too long.
-    if isinstance(task, Graded) and task.student.kind != "encoder" and not resampled.exists():
-        resampled.write_text(json.dumps(resample(task, folder), indent=1))
+    if task.resamples:
+        done = json.loads(resampled.read_text())["settings"] if resampled.exists() else []
+        if done != settings(all_chosen(folder, task)):
+            resampled.write_text(json.dumps(resample(task, folder), indent=1))
 
 
 def main() -> None:
@@ -123,8 +128,9 @@ def main() -> None:
             study(tasks[-1], arguments.output)
     folder = arguments.report or arguments.output
     folder.mkdir(parents=True, exist_ok=True)
+    findings = (Path(__file__).parent / "findings.md").read_text(encoding="utf-8")
     text = "\n".join(filter(None, (table(arguments.output, task) for task in tasks)))
-    (folder / "study.md").write_text(f"{_HEAD}\n{text}", encoding="utf-8")
+    (folder / "study.md").write_text(f"{_HEAD}\n{findings}\n{text}", encoding="utf-8")
     picture(arguments.output, tasks, folder / "study.png")
     print(folder / "study.md", folder / "study.png", sep="\n")
 

@@ -390,11 +390,11 @@ class WeightedLossCallback(TrainerCallback):
         self.loss.progress = TrainingProgress(float(state.global_step), float(state.epoch or 0.0), fraction)
 
     def _claim_keys(self, state: TrainerState) -> None:
-        """Find a name for each loss in a new trainer's state: the losses of two datasets may have the same parts."""
-        kept: Any = state.stateful_callbacks or {}
-        for key in self._balanced:
-            names = (key, *(f"{key}#{number}" for number in range(2, len(kept) + 3)))
-            self._keys[key] = next(name for name in names if name not in kept)
+        """Find a name for each loss in the trainer's state: the losses of two datasets may have the same parts."""
+        claimed: dict[str, WeightedLoss] = vars(state).setdefault("_names_of_weighted_losses", {})
+        for key, loss in self._balanced.items():
+            names = (key, *(f"{key}#{number}" for number in range(2, len(claimed) + 3)))
+            self._keys[key] = next(name for name in names if claimed.setdefault(name, loss) is loss)
 
     def _save(self, state: TrainerState) -> None:
         kept: Any = state.stateful_callbacks
@@ -413,8 +413,6 @@ class WeightedLossCallback(TrainerCallback):
             **kwargs: What else the trainer gives.
         """
         self._tell(state)
-        self._claim_keys(state)
-        self._save(state)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -428,6 +426,7 @@ class WeightedLossCallback(TrainerCallback):
             **kwargs: What else the trainer gives.
         """
         self._tell(state)
+        self._claim_keys(state)
         kept: Any = state.stateful_callbacks or {}
         for key, loss in self._balanced.items():
             if state.global_step and self._keys[key] in kept:

@@ -195,7 +195,7 @@ _COSINE = (("similarity_fct", "pairwise_cos_sim"),)
 _POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK)
 _BINARY = Selective("SelectivePointwiseLoss", _BINARY_LINK, arguments=(("targets", '"link_values"'),))
 _LISTWISE = Selective("SelectiveListwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("temperature", "0.1")))
-# What was best of the study's settings (docs/study.md), on the dev splits.
+# The best settings of the study (docs/study.md) on the dev split; for pairs, settings that were good for both models.
 _LIST_OF_PAIRS = Selective(
     "SelectiveListwiseLoss",
     _STEEPER_LIST_LINK,

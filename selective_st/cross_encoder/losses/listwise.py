@@ -30,7 +30,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
     Args:
         model: The CrossEncoder to train, with one output label.
         activation_fn: Applied to the logits. Default: none; a Sigmoid with `label_range` or
-            `teacher_space="probability"`, whose values go from 0 to 1, as those of `CrossEncoder.predict`.
+            `teacher_space="probability"`, whose values go from 0 to 1, as those of `CrossEncoder.predict`. (Where the
+            logits get as large as 10, its gradient vanishes; `torch.nn.Identity()` does without.)
         mini_batch_size: How many pairs the model reads at once, as in `LambdaLoss`: None for as many as the batch has
             rows, 0 and below for all.
         temperature: The temperature T > 0, in units of the potential. Small is sharp.
