@@ -74,6 +74,21 @@ def test_the_figures_quoted_are_those_of_the_run() -> None:
     assert set(re.findall(r"`make ([a-z-]+)", PAGE + table)) <= set(targets)
 
 
+def test_the_figures_of_the_study_are_those_of_its_tables() -> None:
+    head, tables = (DOCS / "study.md").read_text(encoding="utf-8").split("\n## Graded pairs, ", 1)
+    readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    quoted = [*re.findall(r"\b0\.\d{3}\b", head), *_figures_beside(readme, "docs/study.md")]
+    assert len(quoted) > 20
+    assert set(quoted) <= set(re.findall(r"\b0\.\d{3}\b", tables))
+
+
+def _figures_beside(page: str, link: str) -> list[str]:
+    """The figures in the paragraphs that name a file."""
+    paragraphs = [text for text in page.split("\n\n") if link in text]
+    assert paragraphs
+    return [figure for text in paragraphs for figure in re.findall(r"\b0\.\d{3}\b", text)]
+
+
 def test_the_tables_of_formats_are_those_of_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     import write_formats
