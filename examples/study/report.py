@@ -77,7 +77,7 @@ def table(folder: Path, task: Task) -> str:
         at_end = " (end)" if entry["at_end"] else ""
         cells = [_cell(_values(entry, metric)) for metric in task.metrics]
         settings = sum(contender.family == entry["family"] for contender in task.contenders)
-        setting = f"{entry['setting']} (of {settings})" if settings > 1 else entry["setting"] or "-"
+        setting = f"{entry['setting']} (one of {settings})" if settings > 1 else entry["setting"] or "-"
         lines.append(f"| {name} | {setting} | {entry['rate']:g}{at_end} | {' | '.join(cells)} |")
     best = max(
         (entry for entry in found if not entry["selective"]),
@@ -124,9 +124,11 @@ def picture(folder: Path, tasks: list[Task], path: Path) -> None:
         path: The picture to write.
     """
     done = [task for task in tasks if chosen(folder, task)]
+    rows = [len(chosen(folder, task)) + 1.5 for task in done]
     with matplotlib.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(9, 0.6 + 1.5 * len(done)), dpi=130, layout="constrained")
-        for axes, task in zip(figure.subplots(len(done), 1, squeeze=False)[:, 0], done, strict=True):
+        figure = Figure(figsize=(9, 0.6 + 0.25 * sum(rows)), dpi=110, layout="constrained")
+        panels = figure.subplots(len(done), 1, squeeze=False, gridspec_kw={"height_ratios": rows})[:, 0]
+        for axes, task in zip(panels, done, strict=True):
             found = chosen(folder, task)
             for place, entry in enumerate(reversed(found)):
                 mean, half = mean_and_interval(_values(entry, task.metrics[0]))
@@ -136,7 +138,11 @@ def picture(folder: Path, tasks: list[Task], path: Path) -> None:
                 )
             axes.set_yticks(range(len(found)), [entry["family"] for entry in reversed(found)])
             axes.set_ylim(-0.6, len(found) - 0.4)
-            axes.set_title(f"{task.title}: {_NAMES[task.metrics[0]].split(' ↑')[0]}", fontsize=9, loc="left")
+            title = f"{task.title}: {_NAMES[task.metrics[0]].split(' ↑')[0]}"
+            # To the left end of the labels: beside them it would not fit.
+            axes.annotate(
+                title, (0, 1), (5, 5), xycoords=("figure fraction", "axes fraction"), textcoords="offset points"
+            )
             axes.grid(axis="x", linewidth=0.3)
             axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(path)

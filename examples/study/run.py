@@ -37,7 +37,7 @@ data, steps, batches and learning rates. Each setting and rate is run with two s
 dimensions); where the best rate lies at an end of the grid the next one beyond is tried too (twice at most; "end" says
 that it is still there); what is best on the dev split is run with all seeds. Metrics are of the test split, mean ± 95 %
 interval over seeds; the last rows of a table are paired differences to the best other loss. Selective losses are in
-bold; behind a setting stands how many were tried.
+bold; behind a setting stands how many were tried of the loss.
 
 ![The main metric of every loss of every task](study.png)
 """
