@@ -23,7 +23,7 @@ test: $(INSTALLED)  ## Run the tests.
 
 test-oldest:  ## Run the tests with the oldest versions of what the library needs.
 	$(PYTHON) -m venv $(VENV)-oldest
-	$(VENV)-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable '.[dev]'
+	$(VENV)-oldest/bin/python -m pip install --quiet --constraint constraints-oldest.txt --editable '.[test]'
 	OMP_NUM_THREADS=1 $(VENV)-oldest/bin/python -m pytest --numprocesses 2 --quiet tests selective_st
 
 lint: $(INSTALLED)  ## Check style, formatting and docstrings.

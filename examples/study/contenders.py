@@ -9,6 +9,11 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.cross_encoder import losses as cross_builtin
+from sentence_transformers.cross_encoder.losses.lambda_loss import (
+    BaseWeightingScheme,
+    LambdaRankScheme,
+    NDCGLoss2PPScheme,
+)
 from sentence_transformers.sentence_transformer import losses as builtin
 from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor, nn
@@ -225,11 +230,23 @@ def rerankers() -> list[Contender]:
             model, nn.Sigmoid() if steepness else None, temperature=temperature, link=link, targets="labels"
         )
 
+    def binary(weight: float) -> Make:
+        return lambda model: cross_builtin.BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(weight))
+
+    def lambda_loss(scheme: type[BaseWeightingScheme]) -> Make:
+        return lambda model: cross_builtin.LambdaLoss(model, weighting_scheme=scheme())
+
     return [
-        *_many("BinaryCrossEntropyLoss", [("", lambda model: cross_builtin.BinaryCrossEntropyLoss(model))]),
+        *_many("BinaryCrossEntropyLoss", [("", binary(1.0)), ("pos_weight 3", binary(3.0))]),
         *_many("ListNetLoss", [("", lambda model: cross_builtin.ListNetLoss(model))]),
-        *_many("RankNetLoss", [("", lambda model: cross_builtin.RankNetLoss(model))]),
-        *_many("LambdaLoss", [("", lambda model: cross_builtin.LambdaLoss(model))]),
+        *_many(
+            "RankNetLoss",
+            [
+                ("", lambda model: cross_builtin.RankNetLoss(model)),
+                ("sigma 2", lambda model: cross_builtin.RankNetLoss(model, sigma=2.0)),
+            ],
+        ),
+        *_many("LambdaLoss", [("", lambda_loss(NDCGLoss2PPScheme)), ("LambdaRank", lambda_loss(LambdaRankScheme))]),
         *_many(
             "SelectiveListwiseLoss",
             [

@@ -390,6 +390,17 @@ def _rows_of_questions(first: Tensor) -> list[list[int]]:
     return list(rows.values())
 
 
+def _with_right_and_wrong(groups: list[list[int]], labels: Tensor) -> list[list[int]]:
+    """The questions, by their rows, whose ranking can be measured."""
+    return [rows for rows in groups if 0 < int((labels[rows] >= _POSITIVE).sum()) < len(rows)]
+
+
+def _mean_precision(questions: list[list[int]], labels: Tensor, scores: Tensor) -> tuple[int, Callable[[Any], float]]:
+    """How many questions there are, and the mean average precision of some of them."""
+    found = np.array([ranking_metrics([rows], labels.tolist(), scores.tolist())["map"] for rows in questions])
+    return len(found), lambda rows: float(found[rows].mean())
+
+
 class Answers(Task):
     """Questions with candidates, right or wrong: TrecQA."""
 
@@ -405,10 +416,7 @@ class Answers(Task):
         self.questions = _questions(self.splits[0])
         self.student = Student("table", texts, encoder=load_encoder())
         self.groups = [_rows_of_questions(first) for first, _, _ in self.splits[1:]]
-        labels = self.splits[2][2]
-        self.test_questions = [
-            rows for rows in self.groups[1] if 0 < int((labels[rows] >= _POSITIVE).sum()) < len(rows)
-        ]
+        self.test_questions = _with_right_and_wrong(self.groups[1], self.splits[2][2])
         self.resamples = f"the {len(self.test_questions)} test questions"
 
     @property
@@ -432,9 +440,7 @@ class Answers(Task):
         """The test questions, and the mean average precision of some of them."""
         units = self.student.embed_all(model)
         first, second, labels = self.splits[2]
-        scores = (units[first] * units[second]).sum(-1)
-        found = [ranking_metrics([rows], labels.tolist(), scores.tolist())["map"] for rows in self.test_questions]
-        return len(found), lambda rows: float(np.mean(np.array(found)[rows]))
+        return _mean_precision(self.test_questions, labels, (units[first] * units[second]).sum(-1))
 
     def measure(self, model: SentenceTransformer) -> dict[str, float]:
         """Ranking metrics."""
@@ -474,25 +480,25 @@ class AnswersInBatch(Answers):
 
 
 class Reranker(Task):
-    """A cross encoder on questions with candidates: TrecQA, and the lower half of all-MiniLM-L6-v2 with a new head."""
+    """A cross encoder on questions with candidates: TrecQA, and all-MiniLM-L6-v2 with a new head."""
 
-    name, title = "reranker", "Reranking, TrecQA: a cross encoder of three layers of all-MiniLM-L6-v2"
+    name, title = "reranker", "Reranking, TrecQA: a cross encoder made of all-MiniLM-L6-v2"
     metrics = ("map", "mrr@10", "ndcg@10")
     rates = (1e-4, 3e-4)
-    tuning_seeds, seeds, epochs, batch_size = 1, 3, 4, 4
-    list_size, layers, length = 8, 3, 64
+    tuning_seeds, seeds, epochs, batch_size = 1, 5, 4, 4
+    list_size, length = 8, 64
 
     def __init__(self, data: Path) -> None:
         self.contenders = rerankers()
         self.folder = tempfile.TemporaryDirectory()
         transformer: Any = load_encoder()[0]
         model, self.tokenizer = transformer.auto_model, transformer.tokenizer
-        model.encoder.layer = model.encoder.layer[: self.layers]
-        model.config.num_hidden_layers = self.layers
         model.save_pretrained(self.folder.name)
         self.tokenizer.save_pretrained(self.folder.name)
         self.texts, self.splits = _numbered(*_trecqa(data))
         self.questions = _questions(self.splits[0])
+        self.test_questions = _with_right_and_wrong(_rows_of_questions(self.splits[2][0]), self.splits[2][2])
+        self.resamples = f"the {len(self.test_questions)} test questions"
 
     @property
     def rows(self) -> int:
@@ -543,15 +549,20 @@ class Reranker(Task):
         wrong = [question.wrong[i] for i in torch.randperm(len(question.wrong)).tolist()][: self.list_size - len(right)]
         return [self.texts[i] for i in [*right, *wrong]], [1.0] * len(right) + [0.0] * len(wrong)
 
+    def main_metric_of_rows(self, model: CrossEncoder) -> tuple[int, Callable[[Any], float]]:
+        """The test questions, and the mean average precision of some of them."""
+        return _mean_precision(self.test_questions, self.splits[2][2], self._scores(model, self.splits[2]))
+
+    def _scores(self, model: CrossEncoder, split: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        pairs = [(self.texts[i], self.texts[j]) for i, j in zip(split[0].tolist(), split[1].tolist(), strict=True)]
+        return torch.as_tensor(model.eval().predict(pairs, show_progress_bar=False, batch_size=64))
+
     def measure(self, model: CrossEncoder) -> dict[str, float]:
         """Ranking metrics."""
-        model.eval()
         found = {}
-        for name, (first, second, labels) in zip(("dev", "test"), self.splits[1:], strict=True):
-            pairs = [(self.texts[i], self.texts[j]) for i, j in zip(first.tolist(), second.tolist(), strict=True)]
-            scores = model.predict(pairs, show_progress_bar=False, batch_size=64)
-            groups = _rows_of_questions(first)
-            metrics = ranking_metrics(groups, labels.tolist(), scores.tolist())
+        for name, split in zip(("dev", "test"), self.splits[1:], strict=True):
+            scores = self._scores(model, split).tolist()
+            metrics = ranking_metrics(_rows_of_questions(split[0]), split[2].tolist(), scores)
             found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
         return found
 

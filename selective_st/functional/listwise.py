@@ -178,16 +178,17 @@ def listwise_label_loss(
     smoothing = check_smoothing(owner, label_smoothing)
     predicted = _check_lists(owner, predicted)
     mask = check_mask(owner, mask, predicted)
-    probabilities = _check_labels(owner, labels, predicted, mask)
+    probabilities, one_right = _check_labels(owner, labels, predicted, mask)
     predicted, mask, rows = _fill_masked(predicted, mask, link)
     if smoothing:
+        one_right = False
         count = predicted.shape[-1] if mask is None else mask.sum(-1, keepdim=True, dtype=probabilities.dtype)
         probabilities = (1 - smoothing) * probabilities + smoothing / count
     if mask is not None:
         probabilities = torch.where(mask, probabilities, 0)
     check_domain(owner, link, predicted)
     check_nonnegative(owner, link, predicted)
-    loss = _apply(_LabelLoss, predicted, probabilities, mask, link, temperature)
+    loss = _apply(_LabelLoss, predicted, probabilities, mask, link, temperature, one_right)
     return reduce_loss(owner, loss, rows, weight, reduction)
 
 
@@ -227,8 +228,8 @@ def _fill_masked(predicted: Tensor, mask: Tensor | None, link: Link) -> tuple[Te
     return predicted, mask | ~rows.unsqueeze(-1), rows
 
 
-def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | None) -> Tensor:
-    """The labels as probabilities in working precision."""
+def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
+    """The labels as probabilities in working precision, and whether every list has just one right candidate."""
     if not isinstance(labels, Tensor):
         raise TypeError(
             f"{owner}: labels must be a torch.Tensor, got {type(labels).__name__}. Use torch.tensor(labels)."
@@ -246,7 +247,9 @@ def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | 
                 f"{owner}: labels must be indices from 0 to {candidates - 1} for {candidates} candidates, got indices "
                 f"from {low} to {high}."
             )
-        labels = torch.nn.functional.one_hot(labels.long(), candidates)
+        labels = labels.detach().unsqueeze(-1) == torch.arange(candidates, device=labels.device)
+        if mask is None:
+            return _to_working_precision(labels), True
     elif labels.shape != predicted.shape:
         raise ValueError(f"{owner}: labels must be {forms}; got {labels.dtype} of shape {tuple(labels.shape)}.")
     values = _to_working_precision(labels.detach())
@@ -255,8 +258,11 @@ def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | 
             raise ValueError(f"{owner}: labels must be 0 where the mask leaves a candidate out, but some are not.")
         values = torch.where(mask, values, 0)
     total = values.sum(-1, keepdim=True)
+    is_choice = ((values == 0) | (values == 1)).all(-1, keepdim=True)
+    if bool((is_choice & (total == 1)).all()):
+        return values, True
     counts = torch.ones_like(total, dtype=torch.bool) if mask is None else mask.any(-1, keepdim=True)
-    is_choice = ((values == 0) | (values == 1)).all(-1, keepdim=True) & (total >= 1)
+    is_choice &= total >= 1
     is_probability = (values >= 0).all(-1, keepdim=True) & ((total - 1).abs() <= _PROBABILITY_TOLERANCE)
     wrong = counts & ~is_choice & ~is_probability
     if bool(wrong.any()):
@@ -270,7 +276,7 @@ def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | 
         raise ValueError(
             f"{owner}: labels must be {forms}; list {row} has {[round(value, 4) for value in got]}. {hint}"
         )
-    return values / torch.where(total > 0, total, 1)
+    return values / torch.where(total > 0, total, 1), False
 
 
 # --- The mathematics, on lists whose masked scores are harmless ---------------------------------------------------
@@ -390,22 +396,27 @@ class _LabelLoss(Function):
     """As `_MatchingLoss`, for labels."""
 
     @staticmethod
-    def forward(ctx: Any, p: Tensor, y: Tensor, mask: Tensor | None, link: Link, temperature: float) -> Tensor:
-        given, p = p, _to_working_precision(p)
-        logits = link._potential(p) / temperature
+    def forward(
+        ctx: Any, given: Tensor, y: Tensor, mask: Tensor | None, link: Link, temperature: float, one_right: bool
+    ) -> Tensor:
+        scores = _to_working_precision(given)
+        # The scores' memory may be written to.
+        logits, slope = link._logits(scores.clone() if scores is given else scores, 1 / temperature)
         if mask is not None:
             logits = logits.masked_fill(~mask, -math.inf)
-        # Relative to the mean under y, so that a small loss is not the difference of two large numbers.
-        logits = logits - (y * torch.where(y > 0, logits, 0)).sum(-1, keepdim=True)
-        # For a single positive it is log(1 + e^rest), which keeps its digits however small.
         is_positive = y == 1
-        has_one = is_positive.any(-1, keepdim=True)
-        rest = torch.logsumexp(logits.masked_fill(is_positive, -math.inf), -1, keepdim=True)
-        value = torch.where(
-            has_one, torch.logaddexp(rest, torch.zeros_like(rest)), torch.logsumexp(logits, -1, keepdim=True)
-        )
-        tilt = torch.where(is_positive, -(rest - value).exp(), (logits - value).exp() - y)
-        gradient = tilt * (link(p) / temperature)
+        # Relative to the mean under y, so that a small loss is not the difference of two large numbers.
+        weighted = torch.where(is_positive, logits, 0) if one_right else y * torch.where(y > 0, logits, 0)
+        logits = logits - weighted.sum(-1, keepdim=True)
+        others = logits.masked_fill(is_positive, -math.inf)
+        rest = torch.logsumexp(others, -1, keepdim=True)
+        # For a single positive it is log(1 + e^rest), which keeps its digits however small.
+        value = torch.logaddexp(rest, torch.zeros_like(rest))
+        if not one_right:
+            value = torch.where(is_positive.any(-1, keepdim=True), value, rest)
+        probabilities = (others - value).exp()
+        tilt = torch.where(is_positive, -(rest - value).exp(), probabilities if one_right else probabilities - y)
+        gradient = tilt.mul_(slope)
         ctx.save_for_backward(given, y, mask, gradient.to(given))
         ctx.link, ctx.temperature = link, temperature
         return value.squeeze(-1).to(given)
@@ -414,10 +425,10 @@ class _LabelLoss(Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         p, y, mask, gradient = ctx.saved_tensors
         if not torch.is_grad_enabled():
-            return gradients[0].unsqueeze(-1) * gradient, None, None, None, None
+            return gradients[0].unsqueeze(-1) * gradient, None, None, None, None, None
         logits = ctx.link.potential(_to_working_precision(p)) / ctx.temperature
         if mask is not None:
             logits = logits.masked_fill(~mask, -1e300)
         value = -(y * torch.where(y > 0, torch.log_softmax(logits, -1), 0)).sum(-1)
         (gradient,) = torch.autograd.grad(value.to(p), p, gradients[0], create_graph=True)
-        return gradient, None, None, None, None
+        return gradient, None, None, None, None, None
