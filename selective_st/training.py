@@ -40,7 +40,7 @@ from selective_st._validation import finite_number, instance_of, list_of, whole_
 from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.focus import Focus
-from selective_st.links import Link
+from selective_st.links import ExponentialLink, Link
 from selective_st.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
     SelectiveListwiseLoss,
@@ -123,6 +123,18 @@ def _build_builtin(
     return build(model, temperature)
 
 
+def _margins(model: SentenceTransformer, temperature: float) -> nn.Module:
+    return PaddedLists(builtin_losses.MarginMSELoss(model, pairwise_cos_sim))
+
+
+_LIST_BUILTINS: dict[str, Callable[[SentenceTransformer, float], nn.Module]] = {
+    "DistillKLDivLoss": _distill,
+    "MarginMSELoss": _margins,
+}
+_LISTS_NOTE = "with cosine similarities and the same temperature, each list at its own length"
+_LISTS_IN_BATCH = {STATIC: 16, "pretrained": 8}
+
+
 @dataclass(frozen=True)
 class LossKind:
     """What `--loss` means: a row of the table of losses.
@@ -141,6 +153,8 @@ class LossKind:
         takes_static: Whether it trains static embeddings.
         groups: Whether the layout asks for other candidates of the same text.
         link: The link that a focus means for it; None for the loss's default.
+        of_labels: The row that takes its place where every label is 0 or 1, by name; its own if it needs
+            such labels.
     """
 
     name: str
@@ -156,6 +170,7 @@ class LossKind:
     takes_static: bool = True
     groups: bool = True
     link: Callable[[Focus], Link | None] = lambda focus: focus.value_link
+    of_labels: str = ""
 
     @property
     def selective(self) -> str:
@@ -217,14 +232,25 @@ LOSSES = (
         loss_class=SelectiveListwiseLoss,
         build=lambda model, link, temperature: SelectiveListwiseLoss(model, pairwise_cos_sim, temperature, link=link),
         layout=as_lists,
-        builtins={
-            "DistillKLDivLoss": _distill,
-            "MarginMSELoss": lambda model, temperature: PaddedLists(
-                builtin_losses.MarginMSELoss(model, pairwise_cos_sim)
-            ),
-        },
-        builtins_note="with cosine similarities and the same temperature, each list at its own length",
-        batch_sizes={STATIC: 16, "pretrained": 8},
+        builtins=_LIST_BUILTINS,
+        builtins_note=_LISTS_NOTE,
+        batch_sizes=_LISTS_IN_BATCH,
+        of_labels="listwise-labels",
+    ),
+    # The best settings of the study (docs/study.md) for answers that are right or wrong.
+    LossKind(
+        name="listwise-labels",
+        loss_class=SelectiveListwiseLoss,
+        build=lambda model, link, temperature: SelectiveListwiseLoss(
+            model, pairwise_cos_sim, temperature, link=link, targets="labels"
+        ),
+        layout=as_lists,
+        builtins=_LIST_BUILTINS,
+        builtins_note=_LISTS_NOTE,
+        temperature=0.2,
+        batch_sizes=_LISTS_IN_BATCH,
+        link=lambda focus: focus.value_link or ExponentialLink(2.0).normalized(0, 1, of="value"),
+        of_labels="listwise-labels",
     ),
     LossKind(
         name="in-batch",
@@ -301,12 +327,44 @@ def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
     groups = [group for group in train.groups("first") if len(set(group.labels)) > 1]
     rows = sum(len(group.rows) for group in groups)
     if train.grouping() == "first" and rows >= len(train) / 2:
-        return loss_kind("listwise"), f"{rows:,} of {len(train):,} rows share their first text and differ in label"
-    selective = {kind.selective: kind for kind in LOSSES}
+        why = f"{rows:,} of {len(train):,} rows share their first text and differ in label"
+        return kind_of_labels(loss_kind("listwise"), train), why
+    selective = {kind.selective for kind in LOSSES}
     suggestions = suggest_losses(train.dataset)
     assert isinstance(suggestions, Suggestions)  # one dataset has one format
     suggestion = next(found for found in suggestions if found.loss in selective)
-    return selective[suggestion.loss], f"it {suggestion.why}"
+    return loss_kind(suggestion.loss), f"it {suggestion.why}"
+
+
+def kind_of_labels(kind: LossKind, train: GradedPairs) -> LossKind:
+    """The row for labels as those of the training pairs.
+
+    Args:
+        kind: A row of the table of losses.
+        train: The training pairs.
+
+    Returns:
+        That row, or the one that takes its place where every label is 0 or 1.
+
+    Raises:
+        ValueError: If it needs such labels, and there are others.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> columns = {"sentence1": ["a", "a"], "sentence2": ["c", "d"], "score": [0.0, 1.0]}
+        >>> kind_of_labels(loss_kind("listwise"), GradedPairs(Dataset.from_dict(columns), "two answers")).name
+        'listwise-labels'
+    """
+    _check_pairs("kind_of_labels", "train", train)
+    other = next((score for score in train.scores if score not in (0, 1)), None)
+    if other is None:
+        return loss_kind(kind.of_labels or kind.name)
+    if kind.of_labels == kind.name:
+        raise ValueError(
+            f"--loss {kind.name} takes candidates that are right (1) or wrong (0), but {train.name} has the label "
+            f"{other:g}. Use --loss listwise."
+        )
+    return kind
 
 
 def _check_pairs(owner: str, name: str, pairs: Any) -> None:

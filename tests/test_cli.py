@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from selective_st.cli import app
 from selective_st.demo import graded_pairs, write_demo_data
-from selective_st.training import LOSSES
+from selective_st.training import LOSSES, loss_kind
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,10 @@ class TestLosses:
         metrics = json.loads((output / "metrics.json").read_text())
         assert [entry["loss"] for entry in metrics["runs"]] == [kind.selective, *kind.builtins]
         assert metrics["main_metric"] == ("ap_ge_0.95" if kind.name == "pointwise" else "map")
-        assert metrics["settings"]["temperature"] == kind.temperature
+        trained = loss_kind(kind.of_labels or kind.name)  # the answers are right or wrong
+        assert metrics["settings"]["loss"] == trained.name
+        assert metrics["settings"]["temperature"] == trained.temperature
+        assert (f"every label is 0 or 1: --loss {trained.name}" in text(result)) == (trained is not kind)
         card = (output / "README.md").read_text(encoding="utf-8")
         assert f"loss:{kind.selective}" in card
         assert "eprint={2506.04446}" in card
@@ -288,6 +291,14 @@ class TestLosses:
         assert f"{noun} to train, 240 pairs to choose" in text(result)
         assert "texts on either side with a positive (label at least 0.6)" in text(result)
 
+    def test_labels_of_right_and_wrong_are_needed_where_the_loss_reads_them(self, tmp_path: Path) -> None:
+        path = tmp_path / "graded.csv"
+        path.write_text("\n".join(f"a{i // 2},b{i},{i % 2 / 2}" for i in range(40)), encoding="utf-8")
+        result = run("train", path, "--loss", "listwise-labels", "--output", tmp_path / "model")
+        assert result.exit_code == 1
+        assert "takes candidates that are right (1) or wrong (0), but graded.csv has the label 0.5" in text(result)
+        assert "Use --loss listwise." in text(result)
+
     def test_what_is_set_aside_keeps_questions_whole(self, questions: dict[str, Path], tmp_path: Path) -> None:
         result = run(
             "train", questions["train"], *QUICK_LISTS, "--loss", "SelectiveListwiseLoss", "--output", tmp_path / "model"
@@ -327,7 +338,7 @@ class TestLosses:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--loss", "hinge"], "--loss must be pointwise, pairwise, listwise, in-batch, cached-in-batch, or"),
+            (["--loss", "hinge"], "--loss must be pointwise, pairwise, listwise, listwise-labels, in-batch,"),
             (["--temperature", "0.1"], "--temperature means nothing for --loss pointwise"),
             (["--loss", "listwise", "--temperature", "0"], "--temperature must be a finite number > 0"),
             (["--loss", "in-batch", "--list-size", "4"], "--list-size means nothing for --loss in-batch"),

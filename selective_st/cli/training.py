@@ -56,8 +56,8 @@ _DATA_HELP = (
 # The names stand in the table of losses, which takes a while to load.
 _LOSS_HELP = (
     "pointwise: each pair; pairwise: a better against a worse candidate of a text; listwise: all candidates of a text; "
-    "in-batch: positives against the rest of the batch; cached-in-batch: the same for large batches; auto: what suits "
-    "the data. Or a class's name."
+    "listwise-labels: the same, right or wrong; in-batch: positives against the rest of the batch; "
+    "cached-in-batch: the same for large batches; auto: what suits the data. Or a class's name."
 )
 
 
@@ -363,7 +363,7 @@ def _read_splits(job: _Job, kind: LossKind | None) -> tuple[LossKind, GradedPair
     And how they make groups of candidates of one text; what is set aside keeps these together.
     """
     from selective_st.data import hub_splits, read_pairs
-    from selective_st.training import suited_kind
+    from selective_st.training import kind_of_labels, suited_kind
 
     read = partial(read_pairs, columns=job.columns, score_range=job.score_range, header=job.header)
     available = hub_splits(job.data)
@@ -373,6 +373,10 @@ def _read_splits(job: _Job, kind: LossKind | None) -> tuple[LossKind, GradedPair
     if kind is None:
         kind, why = suited_kind(train_split)
         train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
+    else:
+        asked, kind = kind, kind_of_labels(kind, train_split)
+        if kind is not asked:
+            train_split.notes.append(f"every label is 0 or 1: --loss {kind.name}")
     by = train_split.grouping()
     if by == "either" and not kind.groups:
         by = None  # a few texts that occur again do not make graded pairs a set of questions
