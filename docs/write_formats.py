@@ -19,7 +19,7 @@ _HEAD = """# Data formats, and the losses for them
 
 Every row of the loss tables of Sentence Transformers 6, for its four kinds of models, with the selective loss for it,
 or the reason why there is none. ★ marks what Sentence Transformers commonly recommends, † what it has deprecated. The
-link is the default one; another says that other scores matter.
+link and the settings are those that `suggest` and `create_loss` take; another link says that other scores matter.
 
 `selective-st suggest FILE` finds the row that a file belongs to, `selective-st check FILE --loss NAME` looks for what
 would go wrong. In Python `selective_st.registry` has `detect_format`, `suggest_losses`, `create_loss` and

@@ -91,8 +91,8 @@ def made_questions(count: int, seed: int) -> GradedPairs:
 def main() -> None:
     """Read, train, compare, save."""
     arguments = parse_arguments()
+    columns = arguments.columns.split(",") if arguments.columns else None
     if arguments.data:
-        columns = arguments.columns.split(",") if arguments.columns else None
         train = read_pairs(arguments.data, columns=columns)
     else:
         train = made_questions(60 if arguments.quick else 200, arguments.seed)

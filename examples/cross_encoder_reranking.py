@@ -120,8 +120,8 @@ def lists_of(pairs: GradedPairs) -> list[dict[str, object]]:
 def main() -> None:
     """Read, train, compare, save."""
     arguments = parse_arguments()
+    columns = arguments.columns.split(",") if arguments.columns else None
     if arguments.data:
-        columns = arguments.columns.split(",") if arguments.columns else None
         train = read_pairs(arguments.data, columns=columns)
     else:
         train = made_descriptions(40 if arguments.quick else 400, arguments.seed)

@@ -30,6 +30,7 @@ from sentence_transformers.base.model_card import get_losses
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from selective_st import links as _links
 from selective_st._validation import instance_of, interval_of, list_of
 from selective_st.evaluation import ScoreThreshold, load_threshold
 from selective_st.links import (
@@ -262,6 +263,12 @@ class _LinkPart:
     picture: bytes | None
     file_name: str
 
+    @property
+    def own_types(self) -> list[str]:
+        """The types in the config that this library does not come with."""
+        types = dict.fromkeys(re.findall(r'"type": "(\w+)"', self.config))
+        return [name for name in types if not hasattr(_links, name)]
+
 
 @dataclass(frozen=True)
 class _LossPart:
@@ -340,7 +347,12 @@ class _Section:
             else:
                 alt = "The link, its sensitivity, and its loss around two targets. " + link.sentences[0]
                 lines += [f"![{re.sub(r'[][`]', '', alt)}]({link.file_name})", ""]
-            lines += ["The link; `selective_st.links.link_from_config` makes it again:", ""]
+            again = "The link; `selective_st.links.link_from_config` makes it again"
+            if link.own_types:
+                again += (
+                    f", once {' and '.join(f'`{name}`' for name in link.own_types)} is registered (`@register_link`)"
+                )
+            lines += [f"{again}:", ""]
             lines += ["```json", link.config, "```", ""]
         return lines
 

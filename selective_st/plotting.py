@@ -250,7 +250,10 @@ def plot_scores_against_gold(
         else:
             # Gold scores mostly have few values: spread a little, the pairs are seen.
             shaken = gold_scores + np.random.default_rng(0).normal(0, 0.006, len(scores)) * np.ptp(score_range)
-            axes.scatter(shaken, scores, s=4, color="#888888", alpha=0.35, linewidths=0, rasterized=True)
+            name_of_points = "pairs, spread a little sideways"
+            axes.scatter(
+                shaken, scores, s=4, color="#888888", alpha=0.35, linewidths=0, rasterized=True, label=name_of_points
+            )
         axes.axline((0, 0), slope=1, color="#333333", linewidth=0.9, linestyle=(0, (4, 3)), label="predicted = gold")
         centres, quantiles = _binned_quantiles(gold_scores, scores, bins, score_range)
         if centres.size:

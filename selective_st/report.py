@@ -15,6 +15,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
+
 from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS
 from selective_st.evaluation.comparison import Comparison, Difference, ModelScores, metric_meaning
@@ -222,7 +224,7 @@ def _squeeze_sentence(model: ModelScores) -> str:
     return f"The scores of {model.name} {verdict}: their middle 90 % lie from {ends}, {wide}."
 
 
-def _bias_sentence(model: ModelScores) -> str:
+def _bias_sentence(model: ModelScores, *, binary: bool) -> str:
     """Where a model errs most, in the same direction over neighbouring bins."""
     filled = [row for row in model.bins if row["count"]]
     width = (model.bins[-1]["high"] - model.bins[0]["low"]) * _LARGE_BIAS
@@ -238,13 +240,27 @@ def _bias_sentence(model: ModelScores) -> str:
         if sign:
             count = sum(row["count"] for row in rows)
             mean = sum(row["bias"] * row["count"] for row in rows) / count
+            low, high = rows[0]["low"], rows[-1]["high"]
+            where = "the label 0" if high < 1 else "the label 1"
+            where = where if binary and len(rows) == 1 else f"gold {low:g} to {high:g}"
             parts.append(
-                f"too {'high' if sign > 0 else 'low'} for gold {rows[0]['low']:g} to {rows[-1]['high']:g} (on average "
-                f"{_number(mean, signed=True)}, {count:,.0f} pairs)"
+                f"too {'high' if sign > 0 else 'low'} for {where} (on average {_number(mean, signed=True)}, "
+                f"{count:,.0f} pairs)"
             )
     if not parts:
         return f"{model.name} is nowhere off by more than {width:.2g} on average."
-    return f"{model.name} scores {' and '.join(parts)}."
+    return f"Off by {width:.2g} or more on average, {model.name} scores {' and '.join(parts)}."
+
+
+def _ranking_sentence(comparison: Comparison) -> str:
+    values = " against ".join(_number(model.metrics["map"]) for model in comparison.models)
+    text = f"rank the candidates of a text: MAP {values}, higher is better"
+    found = comparison.differences.get("map")
+    if len(comparison.models) == 1:
+        return f"How well the scores {text}."
+    if found is None or found.better is None:
+        return f"There is no clear difference in how well the scores {text}."
+    return f"The scores of {comparison.models[found.better].name} better {text}."
 
 
 def _threshold_sentence(model: ModelScores, note: str) -> str:
@@ -274,9 +290,11 @@ def summary(comparison: Comparison, measured: Measured) -> list[str]:
     sentences = [_main_sentence(comparison, measured)]
     if measured.main_metric != "spearman":
         sentences.append(_order_sentence(comparison, measured))
+    if math.isfinite(comparison.models[0].metrics.get("map", math.nan)):
+        sentences.append(_ranking_sentence(comparison))
     for model in comparison.models:
         sentences.append(_squeeze_sentence(model))
-        sentences.append(_bias_sentence(model))
+        sentences.append(_bias_sentence(model, binary=comparison.is_binary))
         sentences.append(_threshold_sentence(model, measured.threshold_notes.get(model.name, "")))
     return sentences
 
@@ -332,10 +350,12 @@ def _what(comparison: Comparison, measured: Measured) -> str:
     few = ""
     if len(gold) < _FEW_PAIRS:
         few = f"<p><b>There are only {len(gold)} pairs: too few to conclude much.</b></p>"
+    says = f"a gold score, which says how alike its texts are: from {gold.min():g} to {gold.max():g} here{scale}"
+    if comparison.is_binary:
+        says = f"a label, the gold score: 1 where its texts belong together ({np.sum(gold == 1):,} pairs), else 0"
     return f"""<section><h2>What was measured</h2>
-<p>Each of the {len(gold):,} text pairs of <b>{escape(measured.data)}</b> has a gold score, which says how alike
-its texts are: from {gold.min():g} to {gold.max():g} here{scale}. The model gives each pair a score of its own, from the
-texts alone. This report compares the two.</p>
+<p>Each of the {len(gold):,} text pairs of <b>{escape(measured.data)}</b> has {says}. The
+model gives each pair a score of its own, from the texts alone. This report compares the two.</p>
 <p>Model{"s" if len(measured.sources) > 1 else ""}: {models}.</p>
 <p>What matters most here: {escape(measured.focus_meaning)} (focus <code>{escape(measured.focus)}</code>). The other
 scores are measured too.</p>{few}</section>"""
@@ -388,8 +408,8 @@ def _results(comparison: Comparison, measured: Measured) -> str:
     if len(comparison.models) == 2:
         first, second = (model.name for model in comparison.models)
         caption += (
-            f" Difference: {first} less {second}. One is called better only where the interval of how much better it "
-            "is lies on one side of 0."
+            f" Difference: {first} less {second}. One is called better only where the difference's interval leaves "
+            "out 0."
         )
     return f"<section><h2>Results</h2>{_metrics_table(comparison, measured.metrics, caption)}</section>"
 
@@ -413,11 +433,12 @@ def _where(comparison: Comparison, pictures: Mapping[str, Path]) -> str:
             f'<tr><th scope="row">{row["low"]:g} to {row["high"]:g}</th><td class="n" data-label="pairs"><span>'
             f"{row['count']:,}</span></td>{cells}</tr>"
         )
-    sentences = " ".join(escape(_bias_sentence(model)) for model in comparison.models)
+    sentences = " ".join(escape(_bias_sentence(model, binary=comparison.is_binary)) for model in comparison.models)
     return f"""<section><h2>Where does each model err?</h2>
 <p>{sentences}</p>{_figures(pictures)}
-<table class="wide"><caption>Error (typical distance between predicted and gold) and bias (mean of predicted less
-gold) in bins of the gold score</caption><thead><tr><th scope="col">gold score</th><th scope="col" class="n">pairs</th>
+<table class="wide"><caption>Error (root mean squared, a typical distance between predicted and gold) and bias
+(mean of predicted less gold) in bins of the gold score</caption><thead><tr><th scope="col">gold score</th>
+<th scope="col" class="n">pairs</th>
 {heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></section>"""
 
 

@@ -228,6 +228,10 @@ class TestFocus:
             loss: Any = run(suggestion.code, model=transformer_model, dataset=data_of(row))["loss"]
             if suggestion.loss == "SelectivePointwiseLoss":
                 assert loss.link == focus.link
+            elif "calibration_link" in dict(suggestion.arguments) and suggestion.link == "ConstantLink()":
+                # The plain Softmax ranks; which scores matter is said where scores are compared one by one.
+                assert loss.link == links.ConstantLink()
+                assert loss.calibration_link == focus.link
             elif focus.value_link is not None:
                 assert loss.link == focus.value_link
             else:

@@ -148,7 +148,7 @@ class TestReport:
         for shown in (
             "good is better. Average precision, gold ≥ 0.95:",
             "The scores of poor are squeezed together",
-            "poor scores too high for gold 0 to",
+            "Off by 0.1 or more on average, poor scores too high for gold 0 to",
             "and too low for gold",
             "good is nowhere off by more than 0.1 on average.",
             "Typical distance between predicted and gold score, for gold scores from 0.8 to 1.",
@@ -162,6 +162,19 @@ class TestReport:
         assert decisions is not None
         assert sum(decisions.values()) == len(GOLD)
         assert decisions["found"] + decisions["missed"] == int((GOLD >= 0.95 - 1e-9).sum())
+
+    def test_says_what_labels_of_right_and_wrong_mean(self) -> None:
+        labels = np.tile([1.0, 0.0, 0.0, 0.0], 10)
+        groups = np.split(np.arange(40), 10)
+        best, worst = 0.2 + 0.5 * labels, 0.5 - 0.2 * labels
+        found = compare(labels, {"best": best, "worst": worst}, groups=groups, resamples=20)  # type: ignore[arg-type]
+        text = " ".join("".join(Page(html_report(found, measured(), {})).text).split())
+        for shown in (
+            "has a label, the gold score: 1 where its texts belong together (10 pairs), else 0.",
+            "best scores too high for the label 0 (on average +0.200, 30 pairs) and too low for the label 1",
+            "The scores of best better rank the candidates of a text: MAP 1.000 against 0.250",
+        ):
+            assert shown in text, shown
 
     def test_names_are_escaped(self) -> None:
         name = "<b>&'\"$x"

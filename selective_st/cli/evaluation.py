@@ -343,6 +343,8 @@ def _measured(
     from selective_st.report import Measured
 
     names = [name for name in focus.shown_metrics if name != "spearman"]
+    if comparison.is_binary:  # every threshold between 0 and 1 asks the same
+        names = [name for name in names if not name.startswith("ap_") or name == focus.score_metric]
     for low, high in focus.regions:
         names += [f"{kind}_{low:g}_{high:g}" for kind in ("rmse", "bias", "spearman")]
     names += ["spearman", "rmse", "bias", "spread"]

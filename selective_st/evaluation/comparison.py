@@ -220,6 +220,11 @@ class Comparison:
     gold_quantiles: dict[str, float]
     resamples: int
 
+    @property
+    def is_binary(self) -> bool:
+        """Whether gold says right or wrong, 1 or 0, rather than how alike texts are."""
+        return bool(np.isin(self.gold, (0, 1)).all())
+
     def as_dict(self) -> dict[str, Any]:
         """The numbers for JSON; what is not defined is None."""
         found: dict[str, Any] = without_nan(

@@ -189,13 +189,20 @@ _POINTWISE_LINK = "high_scores()"
 _BINARY_LINK = "SigmoidLink(scale=20, shift=0.5)"
 _LIST_LINK = 'ExponentialLink(1).normalized(0, 1, of="value")'
 _STEEPER_LIST_LINK = 'ExponentialLink(2).normalized(0, 1, of="value")'
+RANKS_ONLY = "ConstantLink()"  # what matters is said by the calibration link
 _UNBOUNDED_LIST_LINK = f"{_LIST_LINK}.linear_outside(None, 1)"
 
 _COSINE = (("similarity_fct", "pairwise_cos_sim"),)
 _POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK)
 _BINARY = Selective("SelectivePointwiseLoss", _BINARY_LINK, arguments=(("targets", '"link_values"'),))
-_LISTWISE = Selective("SelectiveListwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("temperature", "0.1")))
-# The best settings of the study (docs/study.md) on the dev split; for pairs, settings that were good for both models.
+# Good settings of the study (docs/study.md): for lists of a teacher's scores better than squared error in ranking and
+# in error for both students, for right and wrong answers the best on dev, for pairs as lists good for both models.
+_LISTWISE = Selective(
+    "SelectiveListwiseLoss",
+    RANKS_ONLY,
+    is_default=False,
+    arguments=(*_COSINE, ("temperature", "1.0"), ("calibration", "0.3"), ("calibration_link", "high_scores(3)")),
+)
 _LIST_OF_PAIRS = Selective(
     "SelectiveListwiseLoss",
     _STEEPER_LIST_LINK,
@@ -1474,7 +1481,13 @@ def loss_table(model_type: ModelType = "SentenceTransformer") -> str:
 
 def _table_lines(found: list[Row]) -> list[str]:
     with_outputs = any(row.outputs for row in found)
-    headings = ["inputs", "labels", *(["output labels"] if with_outputs else []), "losses", "selective loss, link"]
+    headings = [
+        "inputs",
+        "labels",
+        *(["output labels"] if with_outputs else []),
+        "losses",
+        "selective loss, link, settings",
+    ]
     lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
     for row in found:
         note = f" ({row.note})" if row.note else ""
@@ -1491,8 +1504,12 @@ def _loss_cell(row: Row, name: str) -> str:
     return f"`{name}`{' ★' if name in row.recommended else ''}{' †' if entry.deprecated else ''}{_newer(entry.since)}"
 
 
+_NOT_IN_TABLE = ("similarity_fct", "targets")  # which follow from the row
+
+
 def _selective_cell(selective: Selective) -> str:
-    return f"`{selective.loss}`, `{selective.link}`"
+    settings = "".join(f", `{name}={code}`" for name, code in selective.arguments if name not in _NOT_IN_TABLE)
+    return f"`{selective.loss}`, `{selective.link}`{settings}"
 
 
 def _newer(since: str) -> str:

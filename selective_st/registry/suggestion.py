@@ -19,6 +19,7 @@ from selective_st.registry.catalog import (
     LOGIT_LINK,
     MODEL_TYPES,
     OURS,
+    RANKS_ONLY,
     LabelKind,
     LossEntry,
     ModelType,
@@ -655,7 +656,7 @@ def _focused(selective: Selective, focus: _Chosen) -> str:
     unbounded = _UNBOUNDED if ".linear_outside(None, " in selective.link else ""
     if selective.loss == "SelectivePointwiseLoss":
         return _operand(focus.link, unbounded)
-    if focus.value_link is None:
+    if focus.value_link is None or selective.link == RANKS_ONLY:
         return selective.link
     if ("targets", '"margins"') in selective.arguments and selective.link == LOGIT_LINK:
         return focus.value_link + _UNBOUNDED_MARGINS
