@@ -396,8 +396,8 @@ def _table(metrics: _Metrics, names: Sequence[str]) -> list[str]:
 
 
 def _number(value: float, sign: str = "") -> str:
-    if math.isnan(value):
-        return "n/a"
+    if not math.isfinite(value):
+        return "n/a" if math.isnan(value) else f"{value:{sign}}"
     # A count is a whole number, and the trainer's log makes a float of it.
     return f"{value:{sign}.0f}" if abs(value) > 1 and value == round(value) else f"{value:{sign}.4f}"
 

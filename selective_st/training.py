@@ -332,7 +332,9 @@ def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
     selective = {kind.selective for kind in LOSSES}
     suggestions = suggest_losses(train.dataset)
     assert isinstance(suggestions, Suggestions)  # one dataset has one format
-    suggestion = next(found for found in suggestions if found.loss in selective)
+    suggestion = next((found for found in suggestions if found.loss in selective), None)
+    if suggestion is None:
+        return loss_kind("pointwise"), "these are pairs of texts with a label"
     return loss_kind(suggestion.loss), f"it {suggestion.why}"
 
 
@@ -631,12 +633,15 @@ def train_once(
         seed: The seed of the order of the rows.
         working_folder: Where the trainer may write.
         on_step: Called after each step.
+
+    Raises:
+        ValueError: If there are too few different texts to fill a batch.
     """
     owner = "train_once"
     instance_of(owner, "model", model, SentenceTransformer, 'Load it: SentenceTransformer("...").')
     instance_of(owner, "loss", loss, nn.Module, "Write SelectivePointwiseLoss(model).")
     _check_run(owner, examples, settings)
-    no_duplicates = examples.distinct_anchors is not None
+    no_duplicates = examples.fewest_texts is not None
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
         num_train_epochs=settings.epochs,
@@ -661,6 +666,11 @@ def train_once(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    if not trainer.state.global_step:
+        raise ValueError(
+            f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
+            "twice: too many share a text. Lower --batch-size, or choose another --loss."
+        )
 
 
 def _check_run(owner: str, examples: Any, settings: Any) -> None:
@@ -679,7 +689,7 @@ def steps_of_run(examples: Examples, settings: Settings) -> int:
         The number.
     """
     _check_run("steps_of_run", examples, settings)
-    if examples.distinct_anchors is not None:
+    if examples.fewest_texts is not None:
         return settings.epochs * (len(examples) // settings.batch_size)
     return settings.epochs * math.ceil(len(examples) / settings.batch_size)
 

@@ -299,6 +299,21 @@ class TestLosses:
         assert "takes candidates that are right (1) or wrong (0), but graded.csv has the label 0.5" in text(result)
         assert "Use --loss listwise." in text(result)
 
+    def test_few_different_positives_make_small_batches(self, tmp_path: Path) -> None:
+        path = tmp_path / "topics.csv"
+        path.write_text("\n".join(f"text {i} about it,topic {i % 6},1.0" for i in range(60)), encoding="utf-8")
+        graded = tmp_path / "graded.csv"
+        graded.write_text("\n".join(f"text {i},topic {i % 6},{i % 2}" for i in range(12)), encoding="utf-8")
+        splits = ("--eval-data", graded, "--test-data", graded, *QUICK_LISTS[:4])
+        train = ("train", path, *splits, "--loss", "in-batch", "--no-header", "--output", tmp_path / "model")
+        result = run(*train)
+        assert result.exit_code == 0, result.output
+        assert "batch size 3: a column has only 6 different texts" in text(result)
+        path.write_text("\n".join(f"text {i} about it,topic,1.0" for i in range(60)), encoding="utf-8")
+        result = run(*train, "--overwrite", "--no-check")
+        assert result.exit_code == 1
+        assert "Not one step could be made with batches of 2 positives in which no text stands twice" in text(result)
+
     def test_what_is_set_aside_keeps_questions_whole(self, questions: dict[str, Path], tmp_path: Path) -> None:
         result = run(
             "train", questions["train"], *QUICK_LISTS, "--loss", "SelectiveListwiseLoss", "--output", tmp_path / "model"

@@ -113,6 +113,14 @@ class TestSuggest:
         assert "BinaryCrossEntropyLoss" in [suggestion["loss"] for suggestion in found["suggestions"]]
         assert "--model-type CrossEncoder" in found["next"]
 
+    def test_the_next_command_reads_the_file_alike(self, folder: Path, tmp_path: Path) -> None:
+        assert "--no-header --script" in _names("suggest", folder / "positives.csv", "--no-header")["next"]
+        assert "header" not in _names("suggest", folder / "positives.csv")["next"]
+        named = tmp_path / "named.csv"
+        rows = [f"some words {i},other words {i},{i % 6 / 2}" for i in range(30)]
+        named.write_text("\n".join(['"text, a","text, b",rating', *rows]))
+        assert "--columns 1,2,3 --header" in _names("suggest", named, "--header")["next"]
+
     def test_what_cannot_be_told_is_said(self, folder: Path) -> None:
         result = run("suggest", folder / "odd.csv")
         assert "unclear" in result.output
@@ -206,7 +214,7 @@ class TestTrain:
     def test_auto_takes_what_suits(self, folder: Path, tmp_path: Path) -> None:
         for name, options, kind in (
             ("graded.csv", ("--score-range", "0,5"), "pointwise"),
-            ("questions.csv", (), "listwise"),
+            ("questions.csv", (), "listwise-labels"),
         ):
             output = tmp_path / name
             result = run("train", folder / name, "--loss", "auto", *options, *self.QUICK, "--output", output)

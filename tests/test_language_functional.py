@@ -457,7 +457,7 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     ),
     (
         ValueError,
-        "has the token 10, but",
+        "one vocabulary, but the teacher gives 11 logits and the student 5",
         lambda: vocabulary_matching_loss(
             Z[:, :5], top_tokens(torch.arange(33.0).view(3, 11), 2, ConstantLink()), ConstantLink()
         ),

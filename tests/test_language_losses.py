@@ -351,6 +351,11 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (ValueError, "at least one of each", lambda: CAUSAL({"logits": TEACHER[:0]}, LABELS[:0])),
     (ValueError, r"Use ReferenceTrainer\(", lambda: DISTIL(LOGITS, LABELS)),
     (ValueError, "one vocabulary", lambda: DISTIL(LOGITS, LABELS, reference=TEACHER[..., 1:])),
+    (
+        ValueError,
+        "one vocabulary",
+        lambda: SelectiveDistillationLoss(top_k=2)(LOGITS, LABELS, reference=TEACHER[..., 1:]),
+    ),
     (ValueError, "must have the shape of logits", lambda: DISTIL(LOGITS, LABELS, reference=TEACHER[1:])),
     (ValueError, "All labels are -100", lambda: DISTIL(LOGITS, NOTHING, reference=TEACHER)),
     (ValueError, "got no labels", lambda: DISTIL(LOGITS, None, reference=TEACHER)),
@@ -372,6 +377,14 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (TypeError, "pad_token_id must be an integer, got None", lambda: PreferenceCollator(None)),  # type: ignore[arg-type]
     (ValueError, "rows must hold at least one pair, got none", lambda: PreferenceCollator(0)([])),
     (ValueError, "row 0 lacks rejected_ids", lambda: PreferenceCollator(0)([{"prompt_ids": [], "chosen_ids": []}])),
+    (ValueError, "row 0 lacks chosen_ids", lambda: PreferenceCollator(0)([{**PAIR, "chosen_ids": None}])),
+    (
+        ValueError,
+        "row 1 lacks it",
+        lambda: PreferenceCollator(0)(
+            [{**PAIR, "reference_log_probs": [0.0, 0.0]}, PAIR | {"reference_log_probs": None}]
+        ),
+    ),
     (ValueError, "row 1 lacks it", lambda: PreferenceCollator(0)([{**PAIR, "reference_log_probs": [0.0, 0.0]}, PAIR])),
     (ValueError, "strength must be above 1", lambda: probable_tokens(1.0)),
     (ValueError, "above must be", lambda: probable_tokens(above=0.0)),

@@ -233,14 +233,36 @@ def test_a_model_of_ones_own_may_give_the_teachers_logits_to_a_plain_trainer(tmp
     assert logged(trainer)[-1] < logged(trainer)[0]
 
 
-def test_a_model_of_another_family(tmp_path: Path) -> None:
+def gpt() -> GPT2LMHeadModel:
     torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=VOCABULARY, n_embd=16, n_layer=2, n_head=2, n_positions=32, bos_token_id=1, eos_token_id=1
-    )
-    trainer = make_trainer("causal", tmp_path, model=GPT2LMHeadModel(config), num_train_epochs=3)
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
+    return GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=1, **sizes))
+
+
+def test_a_model_of_another_family(tmp_path: Path) -> None:
+    trainer = make_trainer("causal", tmp_path, model=gpt(), num_train_epochs=3)
     trainer.train()
     assert logged(trainer)[-1] < logged(trainer)[0]
+
+
+@pytest.mark.parametrize("make", [gpt, llama])
+def test_a_reference_trainer_counts_the_labels_that_the_loss_reads(make: Any, tmp_path: Path) -> None:
+    # The Trainer counts the first label of a text too, for models that it does not know to shift labels.
+    loss = SelectiveDistillationLoss(ConstantLink(), calibration=0.0)
+    trainer = make_trainer("distillation", tmp_path, loss, make(), learning_rate=1e-9, per_device_eval_batch_size=16)
+    whole = {name: torch.tensor(trainer.eval_dataset[name]) for name in ("input_ids", "attention_mask", "labels")}
+    model = make().eval()
+    with torch.no_grad():
+        inputs = {name: whole[name] for name in ("input_ids", "attention_mask")}
+        expected = loss(model(**inputs), whole["labels"], reference=teacher()(**inputs).logits).item()
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
+    trainer.args.gradient_accumulation_steps = 4  # all rows in one step
+    for module in trainer.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    trainer.args.num_train_epochs = 1
+    trainer.train()
+    assert logged(trainer)[0] == pytest.approx(expected, rel=1e-3)
 
 
 def test_samples_come_from_the_probabilities_of_the_loss() -> None:

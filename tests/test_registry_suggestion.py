@@ -714,6 +714,13 @@ class TestRefusals:
             create_loss(static_model, data, focus="high")
         assert type(create_loss(static_model, data)).__name__ == "BatchAllTripletLoss"
 
+    def test_classes_are_counted_in_all_rows(self, static_model: SentenceTransformer) -> None:
+        labels = [row % 3 for row in range(20_000)]
+        labels[5003] = 3  # not among the rows that detection looks at
+        data = {name: [f"{name} {row}" for row in range(len(labels))] for name in ("premise", "hypothesis")}
+        loss: Any = create_loss(static_model, Dataset.from_dict({**data, "label": labels}), loss="SoftmaxLoss")
+        assert loss.num_labels == 4
+
     def test_a_cross_encoder_with_the_wrong_number_of_outputs(self) -> None:
         class CrossEncoder(torch.nn.Module):
             num_labels = 1

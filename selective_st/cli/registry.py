@@ -87,12 +87,13 @@ def suggest(
         dataset, notes = read_table_with_notes(data, header=header)
         found = suggest_losses(dataset, focus=focus, model_type=kind)
         assert isinstance(found, Suggestions)  # one table has one format
+        command = _next_command(data, found, focus, header)
         if script:
             print(found.of(loss).script(data, model, header), end="")
         elif as_json:
-            print(json.dumps(found.as_dict() | {"notes": notes, "next": _next_command(data, found, focus)}, indent=2))
+            print(json.dumps(found.as_dict() | {"notes": notes, "next": command}, indent=2))
         else:
-            _print_suggestions(data, found, notes, focus, every=every)
+            _print_suggestions(found, notes, focus, command, every=every)
         if found.format.certainty == "unclear" and not found:
             raise typer.Exit(1)
 
@@ -176,7 +177,9 @@ def _row_as_dict(row: Row) -> dict[str, Any]:
         "label": row.label,
         "losses": list(row.losses),
         "recommended": list(row.recommended),
-        "selective": [{"loss": found.loss, "link": found.link} for found in row.selective],
+        "selective": [
+            {"loss": found.loss, "link": found.link, "arguments": dict(found.arguments)} for found in row.selective
+        ],
         "why_none": row.why_none,
         "outputs": row.outputs,
         "note": row.note,
@@ -205,12 +208,13 @@ def _print_rows(console: Console, found: list[Row]) -> None:
         console.print(Padding(grid, (0, 0, 1, 2)))
 
 
-def _next_command(data: str, found: Suggestions, focus: str | None) -> str:
+def _next_command(data: str, found: Suggestions, focus: str | None, header: bool | None) -> str:
     """The command that trains on these data."""
     form = found.format
     if form.certainty == "unclear" or not found:
         return ""
-    shown_focus = f" --focus {shlex.quote(focus)}" if focus else ""
+    more = "" if header is None else f" --{'' if header else 'no-'}header"
+    more += f" --focus {shlex.quote(focus)}" if focus else ""
     kinds = {column.name: column.kind for column in form.columns}
     is_number = kinds.get(str(form.label_column)) in ("integer", "float")
     if (form.shape, found.model_type) == ("pair", "SentenceTransformer") and is_number and form.label != "class":
@@ -222,13 +226,17 @@ def _next_command(data: str, found: Suggestions, focus: str | None) -> str:
         if scale not in (None, (0, 1), (-1, 1)):
             words += ["--score-range", "{:g},{:g}".format(*scale)]
         if len(form.columns) != 3 or form.label_column != form.trainer_label:
-            words += ["--columns", shlex.quote(",".join([*form.inputs, str(form.label_column)]))]
-        return " ".join(words) + shown_focus
+            names = [*form.inputs, str(form.label_column)]
+            if any("," in name for name in names):
+                places = [column.name for column in form.columns]
+                names = [str(places.index(name) + 1) for name in names]
+            words += ["--columns", shlex.quote(",".join(names))]
+        return " ".join(words) + more
     option = "" if found.model_type == "SentenceTransformer" else f" --model-type {found.model_type}"
-    return f"selective-st suggest {shlex.quote(data)}{option}{shown_focus} --script > train.py && python train.py"
+    return f"selective-st suggest {shlex.quote(data)}{option}{more} --script > train.py && python train.py"
 
 
-def _print_suggestions(data: str, found: Suggestions, notes: list[str], focus: str | None, *, every: bool) -> None:
+def _print_suggestions(found: Suggestions, notes: list[str], focus: str | None, command: str, *, every: bool) -> None:
     console = make_console()
     print_notes(console, notes)
     _print_format(console, found.format)
@@ -249,7 +257,6 @@ def _print_suggestions(data: str, found: Suggestions, notes: list[str], focus: s
                 f"\n[bold]For {', '.join(opened[:_NAMED])}{more}[/]: {escape(conversion.why)}", soft_wrap=True
             )
             _print_code(console, conversion.code)
-    command = _next_command(data, found, focus)
     if command:
         console.print("\n[bold]Next:[/]")
         console.print(f"    {command}", markup=False, soft_wrap=True, highlight=False)

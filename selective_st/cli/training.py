@@ -280,13 +280,14 @@ def _train(job: _Job) -> None:
     task = prepare(train_split, eval_split, test_split, by, focus, settings)
     focus, examples = task.focus, task.examples
     notes = [note for pairs in (train_split, eval_split, test_split) for note in pairs.notes] + task.notes
-    if examples.distinct_anchors is not None:
-        # No text may stand twice in a batch, and each batch is to be another choice of the texts.
-        largest = max(2, min(examples.distinct_anchors // 2, len(examples)))
+    if examples.fewest_texts is not None:
+        # Each batch is to be another choice of the texts.
+        largest = max(2, min(examples.fewest_texts // 2, len(examples)))
         if settings.batch_size > largest:
             settings = replace(settings, batch_size=largest)
             notes.append(
-                f"batch size {largest}: there are only {examples.distinct_anchors:,} different texts to put in a batch"
+                f"batch size {largest}: a column has only {examples.fewest_texts:,} different texts, and no text may "
+                "stand twice in a batch"
             )
     print_notes(console, notes)
     if job.check:
@@ -331,7 +332,7 @@ def _check_examples(console: Console, task: Task, kind: LossKind, settings: Sett
         kind.selective,
         model=task.make_model(0),
         batch_size=settings.batch_size,
-        sampler=None if task.examples.distinct_anchors is None else "no_duplicates",
+        sampler=None if task.examples.fewest_texts is None else "no_duplicates",
     )
     if report.findings:
         print_report(console, report)

@@ -58,11 +58,13 @@ class TopTokens(NamedTuple):
         scores: The scores of these tokens, of shape (..., k).
         tokens: Their numbers in the vocabulary, of that shape.
         rest: The logarithm of what the Softmax sums up over all other tokens, of shape (...,).
+        vocabulary: How many tokens the vocabulary has.
     """
 
     scores: Tensor
     tokens: Tensor
     rest: Tensor
+    vocabulary: int
 
 
 def vocabulary_loss(
@@ -192,7 +194,8 @@ def vocabulary_matching_loss(
     tokens = counts.reshape(-1).nonzero().flatten()
     rows: Tensor | TopTokens
     if isinstance(teacher, TopTokens):
-        rows = TopTokens(*(part.flatten(0, logits.dim() - 2) for part in teacher))
+        scores, numbers, rest = (part.flatten(0, logits.dim() - 2) for part in teacher[:3])
+        rows = TopTokens(scores, numbers, rest, teacher.vocabulary)
     else:
         rows = teacher.reshape(-1, teacher.shape[-1])
     objective = _Matching(softmax, of_teacher, rows, tokens, calibration, calibration_link)
@@ -233,7 +236,7 @@ def top_tokens(
         raise ValueError(
             f"{owner}: k must be an integer from 1 to {vocabulary - 1}, one less than the vocabulary, got {k!r}."
         )
-    parts: list[TopTokens] = []
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.no_grad():
         flat = teacher.detach().reshape(-1, vocabulary)
         for rows in flat.split(_block_length(flat)):
@@ -241,10 +244,10 @@ def top_tokens(
             top = scores.topk(k)
             logits, _ = softmax.logits(scores)
             rest = torch.logsumexp(logits.scatter_(-1, top.indices, -math.inf), -1)
-            parts.append(TopTokens(top.values, top.indices, rest))
+            parts.append((top.values, top.indices, rest))
     shape = teacher.shape[:-1]
     values, tokens, rests = (torch.cat(part) for part in zip(*parts, strict=True))
-    return TopTokens(values.view(*shape, k), tokens.view(*shape, k), rests.view(shape))
+    return TopTokens(values.view(*shape, k), tokens.view(*shape, k), rests.view(shape), vocabulary)
 
 
 def vocabulary_log_probabilities(
@@ -344,31 +347,32 @@ def _check_labels(owner: str, labels: object, logits: Tensor, ignore_index: obje
     return counts
 
 
+def _check_vocabulary(owner: str, theirs: int, logits: Tensor) -> None:
+    ours = logits.shape[-1]
+    if theirs != ours:
+        raise ValueError(
+            f"{owner}: teacher and student need one vocabulary, but the teacher gives {theirs} logits and the "
+            f"student {ours}. If they only differ in unused tokens at the end, cut both: "
+            f"logits[..., :{min(theirs, ours)}]."
+        )
+
+
 def _check_teacher(owner: str, teacher: object, logits: Tensor) -> None:
     if isinstance(teacher, TopTokens):
-        shapes = tuple(tuple(part.shape) for part in teacher)
+        shapes = tuple(tuple(part.shape) for part in teacher[:3])
         places, k = tuple(logits.shape[:-1]), teacher.scores.shape[-1]
         if shapes != ((*places, k), (*places, k), places):
             raise ValueError(
                 f"{owner}: teacher must hold the top tokens of each of the student's {places} places, got shapes "
                 f"{', '.join(map(str, shapes))}. Make it of the teacher's logits of the same texts by top_tokens."
             )
-        if int(teacher.tokens.max()) >= logits.shape[-1]:
-            raise ValueError(
-                f"{owner}: teacher has the token {int(teacher.tokens.max())}, but the student's vocabulary has "
-                f"{logits.shape[-1]} tokens. Student and teacher need one vocabulary."
-            )
+        _check_vocabulary(owner, teacher.vocabulary, logits)
     else:
         if isinstance(teacher, Tensor) and teacher.shape[:-1] == logits.shape[:-1] != ():
-            theirs, ours = teacher.shape[-1], logits.shape[-1]
-            if theirs != ours:
-                few = min(theirs, ours)
-                raise ValueError(
-                    f"{owner}: teacher and student need one vocabulary, but the teacher gives {theirs} logits and the "
-                    f"student {ours}. If they only differ in unused tokens at the end, cut both: logits[..., :{few}]."
-                )
+            _check_vocabulary(owner, teacher.shape[-1], logits)
         check_scores(owner, "teacher", teacher, like=logits, name_of_like="logits")
-    if any(part.requires_grad for part in (teacher if isinstance(teacher, tuple) else (teacher,))):
+    parts = teacher if isinstance(teacher, tuple) else (teacher,)
+    if any(isinstance(part, Tensor) and part.requires_grad for part in parts):
         raise TypeError(
             f"{owner}: teacher must not require a gradient, which would not reach it. Run the teacher under "
             "torch.no_grad(), or use teacher.detach()."
@@ -526,7 +530,7 @@ class _Matching(_Objective):
     def _of_teacher(self, like: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Log-probabilities and scores of the chosen tokens, which those are (None for all), and those of the rest."""
         if isinstance(self.teacher, TopTokens):
-            scores, chosen, rest = (part[rows] for part in self.teacher)
+            scores, chosen, rest = (part[rows] for part in self.teacher[:3])
             scores, rest = scores.to(like.dtype), rest.to(like.dtype)
             logits, _ = self.of_teacher.logits(scores.clone())
             total = torch.logaddexp(torch.logsumexp(logits, -1), rest)

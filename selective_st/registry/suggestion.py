@@ -211,7 +211,8 @@ class Suggestion:
         names = {"model": model, **({} if dataset is None else {"dataset": dataset}), **dict(self.known)}
         for line in self.setup:
             name, _, code = line.partition(" = ")
-            if name not in given and name not in names:
+            # What is known is of the rows that were looked at; the dataset has them all.
+            if name not in given and (name not in names or dataset is not None):
                 names[name] = self._value(code, names)
         built: nn.Module = self._made(self.expression, names, given)
         return built

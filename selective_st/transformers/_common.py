@@ -170,9 +170,9 @@ class ReferenceLoss(ABC):
             What `__call__` takes as `reference`.
         """
 
-    def number_of_items(self, labels: Tensor) -> int | None:
-        """How many items of the loss a batch with these labels has; None for the tokens, which the Trainer counts."""
-        return None
+    @abstractmethod
+    def number_of_items(self, labels: Tensor) -> int:
+        """How many items of the loss a batch with these labels has."""
 
     @abstractmethod
     def __call__(

@@ -133,6 +133,18 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         return top_tokens(logits, self.top_k, self.link, self.temperature, center=self.center)
 
     @override
+    def number_of_items(self, labels: Tensor) -> int:
+        """How many labels count.
+
+        Args:
+            labels: Token ids of shape (texts, tokens).
+
+        Returns:
+            The number, without the first label of each text if labels are shifted.
+        """
+        return int((labels[:, int(self.shift_labels) :] != self.ignore_index).sum())
+
+    @override
     def __call__(
         self,
         outputs: Any,

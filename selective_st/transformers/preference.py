@@ -288,7 +288,7 @@ class PreferenceCollator:
             raise ValueError("PreferenceCollator: rows must hold at least one pair, got none. Leave empty batches out.")
         texts: list[tuple[list[int], list[int]]] = []
         for number, row in enumerate(rows):
-            missing = [name for name in ("prompt_ids", "chosen_ids", "rejected_ids") if name not in row]
+            missing = [name for name in ("prompt_ids", "chosen_ids", "rejected_ids") if row.get(name) is None]
             if missing:
                 raise ValueError(
                     f"PreferenceCollator: every row needs prompt_ids, chosen_ids and rejected_ids, but row {number} "
@@ -309,7 +309,7 @@ class PreferenceCollator:
             ),
         }
         name = SelectivePreferenceLoss.reference_column
-        known = [name in row for row in rows]
+        known = [row.get(name) is not None for row in rows]  # None is what datasets put where a row has none
         if any(known) and not all(known):
             raise ValueError(
                 f"PreferenceCollator: either all rows or none must have {name}, but row {known.index(False)} lacks it. "

@@ -94,10 +94,11 @@ class ReferenceTrainer(Trainer):
             The batches and the number.
         """
         batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        # The Trainer counts tokens, and for models that it does not know the first of a text too.
         numbers = [self._loss.number_of_items(batch["labels"]) for batch in batches if "labels" in batch]
-        if not numbers or None in numbers:
+        if not numbers:
             return batches, count
-        items = torch.tensor(sum(number for number in numbers if number is not None), device=device)
+        items = torch.tensor(sum(numbers), device=device)
         if self.args.average_tokens_across_devices and self.args.world_size > 1:
             items = self.accelerator.gather(items).sum()
         return batches, items
@@ -129,8 +130,8 @@ class ReferenceTrainer(Trainer):
                 outputs = self.reference_model(**{name: value for name, value in inputs.items() if name != "labels"})
                 reference = loss.of_reference(outputs, labels)
                 del outputs
-        if labels is not None and loss.number_of_items(labels) is not None and not model.training:
-            num_items_in_batch = None  # the Trainer counts tokens where it evaluates
+        if not model.training:
+            num_items_in_batch = None  # the Trainer's count, in place of that of get_batch_samples
         self.compute_loss_func = partial(loss, reference=reference)
         try:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
