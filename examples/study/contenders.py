@@ -15,6 +15,7 @@ from sentence_transformers.cross_encoder.losses.lambda_loss import (
     NDCGLoss2PPScheme,
 )
 from sentence_transformers.sentence_transformer import losses as builtin
+from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor, nn
 
@@ -60,6 +61,25 @@ class WeightedSquaredError(nn.Module):
         weight = labels.clamp(min=0) ** self.power
         weight = 0.1 + weight / weight.mean().clamp(min=1e-6)
         return (weight * (pairwise_cos_sim(*embeddings) - labels).square()).mean()
+
+
+class OfPairs(nn.Module):
+    """A loss of pairs on lists: each candidate with its query.
+
+    Args:
+        loss: The loss; it must have `compute_loss_from_embeddings`.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss: Any = loss
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
+        """The loss of all pairs."""
+        query, *candidates = embeddings
+        pairs = [query.repeat(len(candidates), 1), torch.cat(candidates)]
+        found: Tensor = self.loss.compute_loss_from_embeddings(pairs, labels.T.reshape(-1))
+        return found
 
 
 def _many(family: str, settings: Iterable[tuple[str, Make]], *, selective: bool = False) -> list[Contender]:
@@ -191,11 +211,34 @@ def in_batch_one_way() -> list[Contender]:
     return [c for c in in_batch() if "," not in c.setting.replace(", high", "") and "2.5" not in c.setting]
 
 
+def in_batch_with_hard_negatives() -> list[Contender]:
+    """The same, and the loss of triplets."""
+    triplets = _many(
+        "TripletLoss",
+        [
+            (f"margin {m:g}", lambda model, m=m: builtin.TripletLoss(model, TripletDistanceMetric.COSINE, m))
+            for m in (0.1, 0.25, 0.5)
+        ],
+    )
+    return [*triplets, *in_batch()]
+
+
 def answers() -> list[Contender]:
     """For questions with candidates, right or wrong."""
-    temperatures = (0.05, 0.1, 0.2)
+    temperatures, margins = (0.05, 0.1, 0.2), (0.25, 0.5, 1.0)
     return [
         *_many("CosineSimilarityLoss", [("", lambda model: losses.SelectivePointwiseLoss(model, IdentityLink()))]),
+        *_many(
+            "ContrastiveLoss",
+            [(f"margin {m:g}", lambda model, m=m: OfPairs(builtin.ContrastiveLoss(model, margin=m))) for m in margins],
+        ),
+        *_many(
+            "OnlineContrastiveLoss",
+            [
+                (f"margin {m:g}", lambda model, m=m: OfPairs(builtin.OnlineContrastiveLoss(model, margin=m)))
+                for m in margins
+            ],
+        ),
         *_many("MarginMSELoss", [("", lambda model: builtin.MarginMSELoss(model, pairwise_cos_sim))]),
         *_many(
             "DistillKLDivLoss",

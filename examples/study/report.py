@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from contenders import Contender
 from matplotlib.figure import Figure
 from tasks import Task
 
@@ -26,7 +27,14 @@ _NAMES = {
 }
 
 
-RESAMPLED = "resampled.json"
+RESAMPLED, UNTRAINED = "resampled.json", "untrained.json"
+_AS_GOOD = 0.003  # on dev: what is less worse than the chosen setting is named too
+
+
+def run_file(folder: Path, task: Task, contender: Contender, rate: str, seed: int | str) -> Path:
+    """The file of a run."""
+    name = f"{contender.family} {contender.setting} lr{rate} seed{seed}".replace("/", "-").replace(" ", "_")
+    return folder / task.name / f"{name}.json"
 
 
 def chosen(folder: Path, task: Task) -> list[dict[str, Any]]:
@@ -69,16 +77,21 @@ def table(folder: Path, task: Task) -> str:
         f"{len(found[0]['runs'])} seeds, learning rates {', '.join(f'{rate:g}' for rate in task.rates)}; settings and "
         f"rates chosen by {tuned_for} on the dev split.",
         "",
-        f"| loss | setting | learning rate | {' | '.join(names)} |",
-        f"|---|---|---|{'---|' * len(names)}",
+        f"| loss | setting | learning rate | dev | {' | '.join(names)} |",
+        f"|---|---|---|---|{'---|' * len(names)}",
     ]
+    untrained = folder / task.name / UNTRAINED
+    for name, metrics in (json.loads(untrained.read_text()) if untrained.exists() else {}).items():
+        cells = [f"{metrics[f'test_{metric}']:.3f}" for metric in task.metrics]
+        lines.append(f"| {name} | | | {task.goodness(metrics):.3f} | {' | '.join(cells)} |")
     for entry in found:
         name = f"**{entry['family']}**" if entry["selective"] else entry["family"]
         at_end = " (end)" if entry["at_end"] else ""
         cells = [_cell(_values(entry, metric)) for metric in task.metrics]
         settings = sum(contender.family == entry["family"] for contender in task.contenders)
         setting = f"{entry['setting']} (one of {settings})" if settings > 1 else entry["setting"] or "-"
-        lines.append(f"| {name} | {setting} | {entry['rate']:g}{at_end} | {' | '.join(cells)} |")
+        dev = sum(map(task.goodness, entry["runs"])) / len(entry["runs"])
+        lines.append(f"| {name} | {setting} | {entry['rate']:g}{at_end} | {dev:.3f} | {' | '.join(cells)} |")
     best = max(
         (entry for entry in found if not entry["selective"]),
         key=lambda entry: mean_and_interval(_values(entry, main))[0],
@@ -90,7 +103,8 @@ def table(folder: Path, task: Task) -> str:
                 for m in task.metrics
             ]
             cells = [_cell(values, signed=True) for values in pairs]
-            lines.append(f"| {entry['family']} - {best['family']} | | | {' | '.join(cells)} |")
+            lines.append(f"| {entry['family']} - {best['family']} | | | | {' | '.join(cells)} |")
+    lines += _as_good(folder, task, found)
     resampled = folder / task.name / RESAMPLED
     if resampled.exists():
         lines += ["", *_resampled(json.loads(resampled.read_text())["differences"], task, best["family"])]
@@ -98,6 +112,35 @@ def table(folder: Path, task: Task) -> str:
     if missing:
         lines += ["", f"{missing} of the losses of this task are not done yet."]
     return "\n".join(lines) + "\n"
+
+
+def _as_good(folder: Path, task: Task, found: list[dict[str, Any]]) -> list[str]:
+    """Which other settings and rates were nearly as good on dev, in Markdown."""
+    shown = []
+    for entry in found:
+        tried = []
+        for contender in (each for each in task.contenders if each.family == entry["family"]):
+            for file in folder.glob(str(run_file(Path(), task, contender, "*", 0)).replace("[", "[[]")):
+                rate = file.stem.rpartition("_lr")[2].partition("_seed")[0]
+                files = [run_file(folder, task, contender, rate, seed) for seed in range(task.tuning_seeds)]
+                runs = [json.loads(each.read_text()) for each in files if each.exists()]
+                if len(runs) == len(files):
+                    dev = sum(map(task.goodness, runs)) / len(runs)
+                    main = sum(run[f"test_{task.metrics[0]}"] for run in runs) / len(runs)
+                    tried.append((dev, main, contender.setting, float(rate)))
+        best = max(dev for dev, *_ in tried)
+        tried.sort(key=lambda each: -each[0])
+        for dev, main, setting, rate in tried:
+            if dev >= best - _AS_GOOD and (setting, rate) != (entry["setting"], entry["rate"]):
+                named = f"{setting}, " if setting else ""
+                shown.append(
+                    f"- {entry['family']}: {named}learning rate {rate:g}: {best - dev:.4f} less, test {main:.3f}"
+                )
+    if not shown:
+        return []
+    seeds = "one seed" if task.tuning_seeds == 1 else f"{task.tuning_seeds} seeds"
+    name = _NAMES[task.metrics[0]].split(" ↑")[0]
+    return ["", f"Nearly as good on dev ({seeds} each; with {name} on test):", "", *shown]
 
 
 def _resampled(differences: dict[str, list[float]], task: Task, best: str) -> list[str]:

@@ -23,7 +23,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from contenders import Contender
-from report import RESAMPLED, picture, table
+from report import RESAMPLED, UNTRAINED, picture, run_file, table
 from report import chosen as all_chosen
 from resample import resample, settings
 from tasks import TASKS, Task
@@ -31,34 +31,44 @@ from tasks import TASKS, Task
 STEP = 3.0
 _HEAD = """# The study: losses against one another, each data format by itself
 
-Made by `make study DATA=PATH`: selective losses against the built-in ones of the same data format (for the cross
-encoder four of seven), and against simple losses one might write instead. Every loss of a task has the same model,
-data, steps, batches and learning rates. Each setting and rate is run with two seeds (one for the encoders and for 256
-dimensions); where the best rate lies at an end of the grid the next one beyond is tried too (twice at most; "end" says
-that it is still there); what is best on the dev split is run with all seeds. Metrics are of the test split, mean ± 95 %
-interval over seeds; the last rows of a table are paired differences to the best other loss. Selective losses are in
-bold; behind a setting stands how many were tried of the loss.
+Made by `make study DATA=PATH`: selective losses against built-in ones for the same data, and against simple losses one
+might write instead. Every loss of a task has the same model, data, steps, batches and learning rates. Each setting and
+rate is run with two seeds (one for the encoders, the cross encoder and 256 dimensions); where the best rate lies at an
+end of the grid the next one beyond is tried too (twice at most; "end" says that it is still there); what is best on the
+dev split is run with all seeds.
+
+Not among the built-in losses: for in-batch negatives `GISTEmbedLoss` and `MegaBatchMarginLoss`, which read texts again,
+the cached forms, which have the same value, and for the cross encoder `ListMLELoss`, `PListMLELoss` and `ADRMSELoss`.
+
+**The data.** PATH holds the folders `stsb` and `trecqa` with `train.csv`, `dev.csv` and `test.csv`. `stsb`: the STS
+Benchmark in English, as in [stsb-multi-mt](https://github.com/PhilipMay/stsb-multi-mt) (5,749, 1,500 and 1,379 pairs;
+no header; two sentences and a score from 0 to 5). `trecqa`: answer sentence selection of Wang et al. 2007, as in
+[dataset-sts](https://github.com/brmson/dataset-sts) (4,718, 1,148 and 1,517 rows; columns `qtext`, `label`, `atext`).
+
+**How to read the tables.** Metrics are of the test split, mean ± 95 % interval over seeds; "dev" is what setting and
+rate were chosen by. The last rows are paired differences to the best other loss. Selective losses are in bold; behind a
+setting stands how many were tried of the loss. Then:
+
+- *from nothing*: each token has a random vector; *token table*: it has the encoder's own, without the layers above.
+- *T*: `temperature`; *by value*: a preset with the mean value 1 on the scores from 0 to 1,
+  `high_scores(2).normalized(0, 1, of="value")`; *constant*: `ConstantLink()`; *labels*: `targets="labels"`.
+- *SelectiveListwiseLoss over the batch*: `lists="batch"`, with `calibration=0.3, calibration_link=high_scores(5)`.
+- *SelectiveListwiseLoss, high_scores(3) 0.1*: `link=ConstantLink(), calibration_link=high_scores(3), calibration=0.1`.
+- *CosineSimilarityLoss* on lists is the same squared error of every candidate.
 
 ![The main metric of every loss of every task](study.png)
 """
 
 
-def _file(folder: Path, task: Task, contender: Contender, rate: float, seed: int) -> Path:
-    name = f"{contender.family} {contender.setting} lr{rate:g} seed{seed}".replace("/", "-").replace(" ", "_")
-    return folder / task.name / f"{name}.json"
-
-
 def _run(folder: Path, task: Task, contender: Contender, rate: float, seed: int) -> dict[str, float]:
-    path = _file(folder, task, contender, rate, seed)
+    path = run_file(folder, task, contender, f"{rate:g}", seed)
     if path.exists():
         found: dict[str, float] = json.loads(path.read_text())
         return found
     begin = time.perf_counter()
     metrics = task.run(contender, rate, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(metrics))
-    unfinished.replace(path)
+    _write(path, metrics)
     shown = ", ".join(f"{m} {metrics[f'dev_{m}']:.4f} / {metrics[f'test_{m}']:.4f}" for m in task.metrics)
     seconds = time.perf_counter() - begin
     print(
@@ -67,6 +77,13 @@ def _run(folder: Path, task: Task, contender: Contender, rate: float, seed: int)
         flush=True,
     )
     return metrics
+
+
+def _write(path: Path, found: object) -> None:
+    """Write a file that is there whole or not at all."""
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(found, indent=1))
+    unfinished.replace(path)
 
 
 def study(task: Task, folder: Path) -> None:
@@ -105,12 +122,14 @@ def study(task: Task, folder: Path) -> None:
             "selective": best.selective,
             "runs": runs,
         }
-        (folder / task.name / f"chosen {family}.json".replace(" ", "_")).write_text(json.dumps(chosen, indent=1))
+        _write(folder / task.name / f"chosen {family}.json".replace(" ", "_"), chosen)
+    if not (folder / task.name / UNTRAINED).exists():
+        _write(folder / task.name / UNTRAINED, task.untrained())
     resampled = folder / task.name / RESAMPLED
     if task.resamples:
         done = json.loads(resampled.read_text())["settings"] if resampled.exists() else []
         if done != settings(all_chosen(folder, task)):
-            resampled.write_text(json.dumps(resample(task, folder), indent=1))
+            _write(resampled, resample(task, folder))
 
 
 def main() -> None:

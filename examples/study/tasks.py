@@ -20,6 +20,7 @@ from contenders import (
     graded_of_encoder,
     in_batch,
     in_batch_one_way,
+    in_batch_with_hard_negatives,
     rerankers,
 )
 from sentence_transformers import CrossEncoder, SentenceTransformer
@@ -143,6 +144,10 @@ class Task:
     def run(self, contender: Contender, rate: float, seed: int) -> dict[str, float]:
         """Train and measure."""
         return self.measure(self.train(contender, rate, seed))
+
+    def untrained(self) -> dict[str, dict[str, float]]:
+        """The metrics of the first seed's model before training, and of others to know these by; by what they are."""
+        return {"untrained": self.measure(self.student.make(0))}
 
 
 def _numbered(*splits: GradedPairs) -> tuple[list[str], list[tuple[Tensor, Tensor, Tensor]]]:
@@ -412,9 +417,9 @@ class Answers(Task):
     def __init__(self, data: Path) -> None:
         self.name, self.contenders = "answers", answers()
         self.title = "Answer lists, TrecQA: static embeddings from the token table of all-MiniLM-L6-v2"
-        texts, self.splits = _numbered(*_trecqa(data))
+        self.texts, self.splits = _numbered(*_trecqa(data))
         self.questions = _questions(self.splits[0])
-        self.student = Student("table", texts, encoder=load_encoder())
+        self.student = Student("table", self.texts, encoder=load_encoder())
         self.groups = [_rows_of_questions(first) for first, _, _ in self.splits[1:]]
         self.test_questions = _with_right_and_wrong(self.groups[1], self.splits[2][2])
         self.resamples = f"the {len(self.test_questions)} test questions"
@@ -444,7 +449,15 @@ class Answers(Task):
 
     def measure(self, model: SentenceTransformer) -> dict[str, float]:
         """Ranking metrics."""
-        units = self.student.embed_all(model)
+        return self._measured(self.student.embed_all(model))
+
+    def untrained(self) -> dict[str, dict[str, float]]:
+        """The metrics of the student before training, and of the encoder that its tokens are from."""
+        encoder = Student("encoder", self.texts, encoder=load_encoder())
+        units = encoder.embed_all(encoder.make(0))
+        return super().untrained() | {"all-MiniLM-L6-v2 itself, untrained": self._measured(units)}
+
+    def _measured(self, units: Tensor) -> dict[str, float]:
         found = {}
         for name, (first, second, labels), groups in zip(("dev", "test"), self.splits[1:], self.groups, strict=True):
             cosines = (units[first] * units[second]).sum(-1)
@@ -461,7 +474,7 @@ class AnswersInBatch(Answers):
 
     def __init__(self, data: Path) -> None:
         super().__init__(data)
-        self.name, self.contenders = "in-batch-answers", in_batch()
+        self.name, self.contenders = "in-batch-answers", in_batch_with_hard_negatives()
         self.title = "In-batch negatives with a hard one: TrecQA, static embeddings from a token table"
         self.triplets = [(q, right) for q in self.questions for right in q.right]
 
@@ -548,6 +561,10 @@ class Reranker(Task):
         right = [question.right[i] for i in torch.randperm(len(question.right)).tolist()][: self.list_size // 2]
         wrong = [question.wrong[i] for i in torch.randperm(len(question.wrong)).tolist()][: self.list_size - len(right)]
         return [self.texts[i] for i in [*right, *wrong]], [1.0] * len(right) + [0.0] * len(wrong)
+
+    def untrained(self) -> dict[str, dict[str, float]]:
+        """The metrics before training: of a random head."""
+        return {"untrained": self.measure(self._model(0))}
 
     def main_metric_of_rows(self, model: CrossEncoder) -> tuple[int, Callable[[Any], float]]:
         """The test questions, and the mean average precision of some of them."""
