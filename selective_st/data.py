@@ -6,14 +6,17 @@ notes.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
+import glob
 import itertools
 import math
 import re
+import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -72,13 +75,14 @@ class Examples:
         dataset: The columns of the layout, in the order that the loss takes them.
         noun: What a row is called, in the plural.
         notes: What was decided, with counts.
-        distinct_anchors: How many rows a batch can hold where it may hold no text twice; None where it may.
+        fewest_texts: How many different texts the column with the fewest has, where a batch may hold no text twice: it
+            can hold no more rows. None where it may.
     """
 
     dataset: Dataset
     noun: str
     notes: list[str] = field(default_factory=list)
-    distinct_anchors: int | None = None
+    fewest_texts: int | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -168,7 +172,7 @@ class GradedPairs:
             members, what = np.arange(len(self)), "row(s)"
         else:
             members, what = self._clusters(by), "group(s) of rows that share a text"
-        clusters = len(np.unique(members))
+        clusters = int(members.max()) + 1 if len(members) else 0
         count = max(1, round(clusters * fraction))
         if clusters - count < 1:
             raise DataError(
@@ -191,15 +195,23 @@ class GradedPairs:
 
     def _clusters(self, by: By) -> np.ndarray[Any, np.dtype[Any]]:
         """For each row the number of its cluster."""
-        first = np.unique(self.sentences1, return_inverse=True)[1]
         if by == "first":
-            return first
-        both = np.unique([*self.sentences1, *self.sentences2], return_inverse=True)[1]
+            return _numbered(self.sentences1)
+        both = _numbered([*self.sentences1, *self.sentences2])
         first, second = both[: len(self)], both[len(self) :]
         texts = int(both.max()) + 1
         graph = coo_array((np.ones(len(self)), (first, second)), shape=(texts, texts))
-        labels: np.ndarray[Any, np.dtype[Any]] = connected_components(graph, directed=False)[1]
-        return labels[first]
+        labels: np.ndarray[Any, np.dtype[Any]] = connected_components(graph, directed=False)[1][first]
+        return labels
+
+
+def _numbered(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[Any]]:
+    """For each text its number among the different ones, in order.
+
+    `np.unique` gives the same, but takes the room of the longest text for each.
+    """
+    numbers = {text: number for number, text in enumerate(sorted(set(texts)))}
+    return np.array([numbers[text] for text in texts], dtype=np.intp)
 
 
 def read_pairs(
@@ -350,11 +362,13 @@ def _read_table(source: str, header: bool | None, split: str) -> tuple[Dataset, 
     if kind == "csv":
         return _read_csv(path, header)
     try:
-        return datasets.load_dataset(kind, data_files=str(path.resolve()), split="train"), True, []
+        # A name is taken for a pattern there: "data[1].jsonl" would be data1.jsonl.
+        return datasets.load_dataset(kind, data_files=glob.escape(str(path.resolve())), split="train"), True, []
     except Exception as error:  # readers raise errors of many libraries; all mean that the file cannot be read
-        if "corresponds to no data" in str(error) or "BatchSize must be greater than 0" in str(error):
+        found = str(error.__cause__ or error)
+        if "corresponds to no data" in found or "BatchSize must be greater than 0" in found:
             raise DataError(f"{path.name} has no rows of data.") from None
-        reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+        reason = found.strip().splitlines() or [type(error).__name__]
         raise DataError(f"{source} could not be read as {kind.upper()}: {reason[-1]}") from error
 
 
@@ -425,9 +439,12 @@ def _csv_rows(path: Path, delimiter: str) -> tuple[list[tuple[int, list[str]]], 
                 notes.append(f"{path.name}: double quotes are taken as part of the text")
         rows = rows or parse(csv.QUOTE_MINIMAL)
     except UnicodeDecodeError as error:
+        with path.open("rb") as file:
+            is_utf_16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        known = "UTF-16 text" if is_utf_16 else f"not UTF-8 text ({error.reason} at byte {error.start})"
         raise DataError(
-            f"{path.name} is not UTF-8 text ({error.reason} at byte {error.start}); convert it first, for example: "
-            f"iconv -f latin1 -t utf-8 {path.name} > utf8.csv"
+            f"{path.name} is {known}; convert it first{'' if is_utf_16 else ', for example'}: iconv -f "
+            f"{'utf-16' if is_utf_16 else 'latin1'} -t utf-8 {shlex.quote(path.name)} > utf8{path.suffix}"
         ) from error
     except csv.Error as error:
         raise DataError(f"{path.name} could not be read as CSV: {error}. Check the quotes in that line.") from error
@@ -531,10 +548,13 @@ def _checked_scores(label: str, name: str, values: Any, score_range: tuple[float
     low, high = min(scores), max(scores)
     if score_range is None:
         if low < _COSINE_RANGE.low or high > _COSINE_RANGE.high:
+            ends, example = (math.floor(low), math.ceil(high)), "if it is the range seen here:"
+            if ends[0] == ends[1]:  # one label alone says nothing of the other end
+                ends, example = (min(ends[0], 0), max(ends[1], 0)), "for example"
             raise DataError(
                 f"{label}: the labels in column {name!r} go from {low:g} to {high:g}, but a cosine similarity only "
-                f"reaches {_COSINE_RANGE}. Say the ends of your label scale, which are then mapped to 0 and 1; if it "
-                f"is the range seen here: --score-range {math.floor(low)},{math.ceil(high)}"
+                f"reaches {_COSINE_RANGE}. Say the ends of your label scale, which are then mapped to 0 and 1; "
+                f"{example} --score-range {ends[0]},{ends[1]}"
             )
         return scores
     bottom, top = score_range
@@ -639,11 +659,13 @@ def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from
         + (f"; {possible - len(rows):,} more left out (--list-size {list_size})" if possible > len(rows) else "")
     )
     columns = dict(zip(("anchor", "positive", "negative"), map(list, zip(*rows, strict=True)), strict=True))
-    return Examples(Dataset.from_dict(columns), "triplets", notes, len({anchor for anchor, _, _ in rows}))
+    return Examples(Dataset.from_dict(columns), "triplets", notes, _fewest_texts(columns))
 
 
 def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
     """Pairs with a high label: anchor, positive, and a hard negative where there are enough.
+
+    A pair that occurs several times counts once, with its highest label.
 
     Args:
         pairs: What was read.
@@ -658,10 +680,13 @@ def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_fro
     Raises:
         DataError: If no label is high enough.
     """
-    candidates = {group.anchor: group for group in pairs.groups(by)} if by else {}
+    candidates = {group.anchor: _without_repeats(group) for group in pairs.groups(by)} if by else {}
+    best: dict[tuple[str, str], float] = {}
+    for first, second, label in zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True):
+        best[first, second] = max(label, best.get((first, second), label))
     used: Counter[str] = Counter()
     rows: list[tuple[str, str, str | None]] = []
-    for first, second, label in zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True):
+    for (first, second), label in best.items():
         if label >= positive_from - _TIE:
             group = candidates.get(first, Group(first))
             negatives = [
@@ -690,8 +715,15 @@ def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_fro
         some = f"only {len(complete):,} of them have" if complete else "none of them has"
         notes = [f"{count}, without hard negatives: {some} a candidate of the same text with a lower label"]
         texts = [[row[0] for row in rows], [row[1] for row in rows]]
-    dataset = Dataset.from_dict(dict(zip(names, texts, strict=True)))
-    return Examples(dataset, "positives", notes, len(set(texts[0])))
+    if len(best) < len(pairs):
+        notes[0] += f"; {_count(len(pairs) - len(best), 'repeated pair')} taken once, with the highest label"
+    columns = dict(zip(names, texts, strict=True))
+    return Examples(Dataset.from_dict(columns), "positives", notes, _fewest_texts(columns))
+
+
+def _fewest_texts(columns: Mapping[str, Sequence[str]]) -> int:
+    """How many different texts there are in the column that has the fewest."""
+    return min(len(set(texts)) for texts in columns.values())
 
 
 def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[list[Group], list[str]]:

@@ -227,7 +227,12 @@ def _squeeze_sentence(model: ModelScores) -> str:
 def _bias_sentence(model: ModelScores, *, binary: bool) -> str:
     """Where a model errs most, in the same direction over neighbouring bins."""
     filled = [row for row in model.bins if row["count"]]
-    width = (model.bins[-1]["high"] - model.bins[0]["low"]) * _LARGE_BIAS
+    first, last = model.bins[0]["low"], model.bins[-1]["high"]
+    if not filled:
+        return f"No pair has gold {first:g} to {last:g}, so where {model.name} errs there cannot be said."
+    beyond = sum(row["count"] for row in filled) < len(model.predicted)  # some pairs are in no bin
+    within, off = (f"For gold {first:g} to {last:g}, ", "off") if beyond else ("", "Off")
+    width = (last - first) * _LARGE_BIAS
     spans: list[tuple[int, list[Mapping[str, float]]]] = []
     for row in filled:
         sign = 0 if abs(row["bias"]) < width else 1 if row["bias"] > 0 else -1
@@ -248,8 +253,8 @@ def _bias_sentence(model: ModelScores, *, binary: bool) -> str:
                 f"{count:,.0f} pairs)"
             )
     if not parts:
-        return f"{model.name} is nowhere off by more than {width:.2g} on average."
-    return f"Off by {width:.2g} or more on average, {model.name} scores {' and '.join(parts)}."
+        return f"{within}{model.name} is nowhere off by more than {width:.2g} on average."
+    return f"{within}{off} by {width:.2g} or more on average, {model.name} scores {' and '.join(parts)}."
 
 
 def _ranking_sentence(comparison: Comparison) -> str:

@@ -468,11 +468,13 @@ class Report:
 
     def error_by_bin(self, bins: int = 10) -> dict[str, list[dict[str, float]]]:
         """For each loss the error in bins of the gold score, over all seeds at the chosen learning rate."""
+        covered = (min(0.0, *self.test_gold), max(1.0, *self.test_gold))
         return {
             loss: error_by_score_bin(
                 [gold for _ in self._sound(loss) for gold in self.test_gold],
                 [score for run in self._sound(loss) for score in run.test_scores],
                 bins=bins,
+                score_range=covered,
             )
             for loss in self.chosen_rates
             if self._sound(loss)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ from selective_st.cli import app, evaluation
 from selective_st.data import read_pairs
 from selective_st.demo import graded_pairs, write_demo_data
 from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold, region_metrics, remember_threshold
+from selective_st.registry.catalog import MODEL_TYPES
 from selective_st.training import train_tokenizer
+from tests.model_types import cross_encoder, model_for, sentence
 
 
 def run(*arguments: object) -> Result:
@@ -131,6 +134,63 @@ class TestEvaluate:
         # All positives have one label: their order is not defined, and not spoken of.
         assert "Rank correlation, gold 0.8 to 1" not in result.output
         assert "nan" not in result.output
+
+    @pytest.mark.parametrize("model_type", MODEL_TYPES)
+    def test_a_model_is_of_the_type_that_it_was_saved_as(self, model_type: str, tmp_path: Path) -> None:
+        model_for(model_type).save_pretrained(str(tmp_path / "model"))
+        assert type(evaluation._load(str(tmp_path / "model"))).__name__ == model_type
+
+    def test_a_cross_encoder_of_the_older_layout(self, tmp_path: Path) -> None:
+        model = cross_encoder()
+        model.model.save_pretrained(tmp_path / "model")
+        model.tokenizer.save_pretrained(tmp_path / "model")
+        rows = "\n".join(f"{sentence(i)},{sentence(i + 50)},{i / 20}" for i in range(21))
+        (tmp_path / "pairs.csv").write_text(f"a,b,score\n{rows}\n", encoding="utf-8")
+        result = run("evaluate", tmp_path / "model", tmp_path / "pairs.csv", "--json", "--output", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        pairs = read_pairs(str(tmp_path / "pairs.csv"))
+        scores = model.predict(list(zip(pairs.sentences1, pairs.sentences2, strict=True))).tolist()
+        expected = region_metrics(pairs.scores, scores)["rmse"]
+        assert json.loads(result.stdout)["models"][0]["metrics"]["rmse"] == pytest.approx(expected, abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("files", "expected"),
+        [
+            ({}, "SentenceTransformer"),
+            ({"config_sentence_transformers.json": {"model_type": "ColBERT"}}, "MultiVectorEncoder"),  # PyLate's name
+            ({"config_sentence_transformers.json": {"prompts": {}}}, "SentenceTransformer"),
+            ({"config.json": {"architectures": ["BertForSequenceClassification"]}}, "CrossEncoder"),
+            ({"config.json": {"architectures": ["BertModel"]}}, "SentenceTransformer"),
+            ({"config.json": {"architectures": None}}, "SentenceTransformer"),
+            # Its modules say what is made of the transformer.
+            (
+                {"config.json": {"architectures": ["BertForSequenceClassification"]}, "modules.json": []},
+                "SentenceTransformer",
+            ),
+        ],
+    )
+    def test_what_files_say_of_the_type(self, files: dict[str, object], expected: str, tmp_path: Path) -> None:
+        for name, content in files.items():
+            (tmp_path / name).write_text(json.dumps(content))
+        assert evaluation._model_type(str(tmp_path)) == expected
+
+    def test_names_are_no_markup(self, models: dict[str, Path], data: dict[str, Path], tmp_path: Path) -> None:
+        for name in ("m[best]", "m[red]"):
+            shutil.copytree(models["larger" if name == "m[best]" else "smaller"], tmp_path / name)
+        shutil.copy(data["test"], tmp_path / "test[1].csv")
+        result = run(
+            "evaluate", tmp_path / "m[best]", tmp_path / "test[1].csv", "--against", tmp_path / "m[red]",
+            "--score-range", "0,5", "--output", tmp_path / "out",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        lines = result.output.splitlines()
+        assert any(line.lstrip().startswith("test[1].csv, 120 pairs") for line in lines)
+        header = next(number for number, line in enumerate(lines) if line.split()[:1] == ["metric"])
+        assert lines[header].split()[1:3] == ["m[best]", "m[red]"]
+        metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert metrics["differences"]["spread"]["better"] is not None
+        row = next(line for line in lines[header:] if line.split()[:1] == ["Spread"])
+        assert row.split()[-1] == metrics["differences"]["spread"]["better"]
 
     def test_without_matplotlib_it_goes_on_without_pictures(
         self, data: dict[str, Path], models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from sklearn.model_selection import GroupShuffleSplit
 
 from selective_st.data import (
+    By,
     DataError,
     Examples,
     GradedPairs,
@@ -70,6 +76,16 @@ class TestFormats:
         datasets.Dataset.from_list([{"x": a, "y": b, "scores": s} for a, b, s in ROWS]).to_parquet(str(path))
         assert values(read_pairs(str(path), score_range=(0, 5))) == EXPECTED
 
+    @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+    def test_a_name_with_brackets_is_no_pattern(self, tmp_path: Path, ending: str) -> None:
+        folder = tmp_path / "old [v2]"
+        folder.mkdir()
+        for name, first in ((f"data[1]{ending}", "this one"), (f"data1{ending}", "another")):
+            table = datasets.Dataset.from_list([{"a": first, "b": "y", "score": 1.0}])
+            write_table = table.to_json if ending == ".jsonl" else table.to_parquet
+            write_table(str(folder / name))
+        assert read_pairs(str(folder / f"data[1]{ending}")).sentences1 == ["this one"]
+
     def test_labels_in_range_need_no_map(self, tmp_path: Path) -> None:
         path = write(tmp_path / "pairs.csv", "a,b,score\nx,y,-0.5\nx,z,1\n")
         assert read_pairs(path).scores == [-0.5, 1.0]
@@ -126,6 +142,24 @@ class TestBadFiles:
         with pytest.raises(DataError, match="has no rows of data"):
             read_pairs(write(tmp_path / "p.csv", "a,b,score\n"))
 
+    def test_a_parquet_without_rows(self, tmp_path: Path) -> None:
+        schema = pa.schema([("a", pa.string()), ("b", pa.string()), ("score", pa.float64())])
+        with pq.ParquetWriter(tmp_path / "groups.parquet", schema) as writer:  # with a group of rows that is empty
+            writer.write_table(schema.empty_table())
+        pq.write_table(schema.empty_table(), tmp_path / "p.parquet")
+        for name in ("groups.parquet", "p.parquet"):
+            with pytest.raises(DataError, match=f"^{name} has no rows of data.$"):
+                read_pairs(str(tmp_path / name))
+
+    @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+    @pytest.mark.parametrize("name", ["wide.csv", "wide.tsv"])
+    def test_utf_16(self, tmp_path: Path, name: str, encoding: str) -> None:
+        text = "\ufeffa,b,score\nx,y,1\n".replace(",", "," if name.endswith("csv") else "\t")
+        (tmp_path / name).write_bytes(text.encode(encoding))
+        mend = f"iconv -f utf-16 -t utf-8 {name} > utf8{Path(name).suffix}"
+        with pytest.raises(DataError, match=f"is UTF-16 text.* {mend}$"):
+            read_pairs(str(tmp_path / name))
+
     def test_a_folder_and_an_unknown_ending(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="is a folder"):
             read_pairs(str(tmp_path))
@@ -144,7 +178,7 @@ class TestBadFiles:
         with pytest.raises(DataError, match="could not be read as PARQUET"):
             read_pairs(write(tmp_path / "p.parquet", "no parquet"))
         (tmp_path / "latin.csv").write_bytes(b"a,b,score\ncaf\xe9,y,1\n")
-        with pytest.raises(DataError, match="UTF-8"):
+        with pytest.raises(DataError, match=r"is not UTF-8 text .* iconv -f latin1 -t utf-8 latin.csv > utf8.csv"):
             read_pairs(str(tmp_path / "latin.csv"))
 
     def test_neither_a_file_nor_on_the_hub(self) -> None:
@@ -198,6 +232,8 @@ class TestBadRows:
             ("x,,1\n", r"text in column 'b' is empty in row 1"),
             ("x,y,1\n  ,z,1\n", r"text in column 'a' is empty in row 2"),
             ("x,y,0\nx,z,4.5\n", r"labels in column 'score' go from 0 to 4.5, .*: --score-range 0,5"),
+            ("x,y,5\nx,z,5\n", r"labels in column 'score' go from 5 to 5, .*for example --score-range 0,5$"),
+            ("x,y,-3\n", r"labels in column 'score' go from -3 to -3, .*for example --score-range -3,0$"),
         ],
     )
     def test_refused_with_the_row(self, tmp_path: Path, rows: str, message: str) -> None:
@@ -278,7 +314,7 @@ class TestLists:
         assert second[5][:2] == [1, 0]
         assert all(math.isnan(label) for label in second[5][2:])
         assert examples.noun == "lists"
-        assert examples.distinct_anchors is None
+        assert examples.fewest_texts is None
         assert examples.notes == [
             "pairs.csv: 4 groups by first text; left out: 1 with a single candidate, 1 whose labels are all equal",
             "pairs.csv: 2 lists of 2 to 4 candidates, 6 in all; 1 more of 1 long list left out (--list-size 4)",
@@ -309,7 +345,7 @@ class TestTriplets:
             ("q1", "b", "a"), ("q1", "d", "c"), ("q1", "b", "c"), ("q1", "d", "e"), ("q2", "g", "f"),
         ]  # fmt: skip
         assert examples.dataset.column_names == ["anchor", "positive", "negative"]
-        assert examples.distinct_anchors == 2
+        assert examples.fewest_texts == 2
         assert examples.notes[1] == "pairs.csv: 5 triplets of 2 texts; 2 more left out (--list-size 4)"
 
     def test_the_largest_differences_first(self) -> None:
@@ -346,7 +382,7 @@ class TestPositives:
         )
         examples = as_positives(pairs, "first", 16, 0.8)
         assert rows_of(examples) == [("q1", "b", "a"), ("q1", "d", "c"), ("q2", "g", "f")]
-        assert examples.distinct_anchors == 2
+        assert examples.fewest_texts == 2
 
     def test_the_few_without_one_are_left_out(self) -> None:
         rows = [(f"q{i}", f"{kind}{i}", label) for i in range(10) for kind, label in (("good", 1.0), ("bad", 0.0))]
@@ -356,6 +392,18 @@ class TestPositives:
             "each with a hard negative, a candidate of the same text with a lower label (1 without one left out)"
             in (examples.notes[0])
         )
+
+    def test_a_pair_rated_twice_is_no_negative_of_itself(self) -> None:
+        twice = [(f"q{i}", f"good{i}", label) for i in range(6) for label in (0.2, 1.0, 0.9)]
+        examples = as_positives(graded(twice), "first", 16, 0.8)
+        assert rows_of(examples) == [(f"q{i}", f"good{i}") for i in range(6)]
+        assert examples.notes[0].endswith("; 12 repeated pairs taken once, with the highest label")
+        more = [(f"q{i}", f"bad{i}", 0.0) for i in range(6)]
+        examples = as_positives(graded([*twice, *more]), "first", 16, 0.8)
+        assert rows_of(examples) == [(f"q{i}", f"good{i}", f"bad{i}") for i in range(6)]
+        # On whichever side the texts stand.
+        both = graded([("x", "y", 1.0), ("y", "x", 0.1), ("x", "z", 0.0)])
+        assert rows_of(as_positives(both, "either", 16, 0.8)) == [("x", "y", "z")]
 
     def test_a_label_on_the_threshold_counts(self) -> None:
         assert len(as_positives(graded([("a", "b", 4 / 5 - 1e-16), ("c", "d", 0.79)]), None, 16, 0.8)) == 1
@@ -399,6 +447,23 @@ class TestSplitOfGroups:
         assert len(part) > 0
         texts = [set(side.sentences1) | set(side.sentences2) for side in (rest, part)]
         assert not texts[0] & texts[1]
+
+    @pytest.mark.parametrize("by", ["first", "either"])
+    def test_one_long_text_costs_little_memory(self, by: By) -> None:
+        pairs = graded([(f"q{i // 2}" if i else "x" * 100_000, f"a{i}", i % 2) for i in range(500)])
+        tracemalloc.start()
+        try:
+            pairs.split("test", 0.1, by=by)
+            assert tracemalloc.get_traced_memory()[1] < 20e6  # 200 MB where each text takes the room of the longest
+        finally:
+            tracemalloc.stop()
+
+    def test_the_same_rows_as_ever_are_set_aside(self) -> None:
+        rows = [(f"q{7 * i % 10}", f"a{3 * i % 20}", 0.5) for i in range(30)]
+        members = np.unique([first for first, _, _ in rows], return_inverse=True)[1]
+        expected = next(GroupShuffleSplit(1, test_size=2, random_state=3).split(members, groups=members))[1]
+        part = graded(rows).split("test", 0.2, seed=3, by="first")[1]
+        assert values(part) == [rows[row] for row in expected]
 
     def test_too_few(self) -> None:
         with pytest.raises(DataError, match=r"has 1 group\(s\) of rows that share a text, too few"):

@@ -7,6 +7,7 @@ import csv
 import json
 import math
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,83 @@ class TestEvaluator:
         with pytest.raises(ValueError, match=r"main_metric must be one of spearman, .* got 'f1'"):
             ScoreRegionEvaluator(*data, main_metric="f1")
 
+    @pytest.mark.parametrize(
+        ("gold", "settings", "message"),
+        [
+            (
+                [1.0, 3.0, 4.5, 5.0],
+                {},
+                "ap_ge_0.95 is 1 for every model, as every gold score is at least 0.95 (they go from 1 to 5), so it "
+                'cannot choose a checkpoint. Name another: main_metric="spearman"; or map the gold scores to the scale '
+                "of the similarity.",
+            ),
+            ([0.1, 0.2, 0.5, 0.9], {}, "ap_ge_0.95 is not defined for these gold scores (they go from 0.1 to 0.9)"),
+            ([0.5, 0.5, 0.5, 0.5], {"at_least": ()}, 'spearman is not defined.*main_metric="rmse"'),
+            (
+                [0.0, 0.1, 0.1, 0.2],
+                {"at_least": (), "at_most": (0.2,)},
+                "ap_le_0.2 is 1 .*, as every gold score is at most 0.2",
+            ),
+        ],
+    )
+    def test_warns_where_the_main_metric_cannot_choose(
+        self,
+        gold: list[float],
+        settings: dict[str, Any],
+        message: str,
+        static_model: SentenceTransformer,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        pattern = message if ".*" in message else re.escape(message)
+        texts = ["a cat", "a dog", "a car", "a tax"]
+        evaluator = ScoreRegionEvaluator(texts, texts[::-1], gold, **settings)
+        assert re.search(f"ScoreRegionEvaluator: main_metric {pattern}", caplog.text)
+        caplog.clear()
+        evaluator(static_model, epoch=1, steps=2)
+        assert not caplog.text
+        # Named, it may serve something else than choosing: said where a trainer asks, once.
+        named = ScoreRegionEvaluator(texts, texts[::-1], gold, **settings, main_metric=evaluator.primary_metric)
+        named(static_model)
+        assert not caplog.text
+        for steps in (2, 4):
+            named(static_model, epoch=1, steps=steps)
+        assert len(re.findall(pattern, caplog.text)) == 1
+
+    def test_says_nothing_where_the_main_metric_can_choose(
+        self,
+        data: tuple[list[str], list[str], list[float]],
+        static_model: SentenceTransformer,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        validation = ScoreRegionEvaluator(*data)
+        settings_of: list[dict[str, Any]] = [
+            {},
+            {"main_metric": "rmse_0.8_1"},
+            {"main_metric": "f1_ge_0.8", "threshold_from": validation, "threshold_gold": 0.8},  # chosen when asked
+        ]
+        for arguments in settings_of:
+            ScoreRegionEvaluator(*data, **arguments)(static_model, epoch=1, steps=2)
+        assert not caplog.text
+
+    def test_another_header_gets_another_file(
+        self, data: tuple[list[str], list[str], list[float]], static_model: SentenceTransformer, tmp_path: Path
+    ) -> None:
+        evaluators = [
+            ScoreRegionEvaluator(*data, name="dev", at_least=at_least, bins=bins)
+            for at_least, bins in (([0.8], 0), ([0.5], 0), ([0.5], 3))
+        ]
+        for steps in (1, 2):
+            for evaluator in evaluators:
+                evaluator(static_model, str(tmp_path), 1, steps)
+        names = [f"score_region_evaluation_dev_results{end}.csv" for end in ("", "_2", "_3")]
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+        for name, evaluator in zip(names, evaluators, strict=True):
+            with (tmp_path / name).open() as file:
+                rows = list(csv.reader(file))
+            assert rows[0] == ["epoch", "steps", *evaluator.metric_names]
+            assert [row[1] for row in rows[1:]] == ["1", "2"]
+            assert {len(row) for row in rows} == {len(rows[0])}
+
     def test_bad_input(self) -> None:
         with pytest.raises(ValueError, match="must have the same length, got 1, 2 and 1"):
             ScoreRegionEvaluator(["a"], ["b", "c"], [1.0])
@@ -332,6 +410,20 @@ class TestThreshold:
         if not taken.all():
             assert (found.is_found(np.array(predicted) + 1e-7) == taken).all()
             assert (found.is_found(np.array(predicted) - 1e-7) == taken).all()
+
+    @pytest.mark.parametrize(
+        ("known", "end"),
+        [
+            ({}, "the highest F1 on a validation split"),
+            ({"pairs": 1500}, "the highest F1 on a validation split (1,500 pairs)"),
+            ({"positives": 94, "metric_value": 0.5}, "the highest F1 on a validation split, 0.500 (94 to be found)"),
+            ({"pairs": 1500, "positives": 94}, "a validation split (1,500 pairs, 94 to be found)"),
+        ],
+    )
+    def test_is_shown_as_far_as_it_is_known(self, known: dict[str, Any], end: str) -> None:
+        found = ScoreThreshold.from_dict({"value": 0.8, "gold": 0.95, "metric": "f1", **known})
+        assert str(found).startswith("predicted >= 0.800 for gold >= 0.95: ")
+        assert str(found).endswith(end)
 
     def test_metrics_where_nothing_is_found_or_sought(self) -> None:
         metrics = region_metrics([1.0, 0.0], [0.4, 0.3], thresholds=[ScoreThreshold(0.9, 0.95)])

@@ -280,6 +280,10 @@ class TestEvaluator:
             ({"positive": ["a"], "negative": ["b"]}, "needs the key 'query'"),
             ({"query": "a", "documents": ["b"]}, "sample 0 has 'query', 'documents'"),
             ({"query": "a", "documents": ["b", "c"], "labels": [1.0]}, "2 documents and 1 labels"),
+            (
+                {"query": "a", "positive": "b", "negative": ["c"], "labels": [1, 0]},
+                "sample 0 has 'labels' but no 'documents' that they belong to",
+            ),
             ({"query": "a", "documents": ["b"], "labels": [math.nan]}, "finite numbers"),
             ({"query": "a", "documents": [3], "labels": [1.0]}, "must hold texts"),
             ({"query": "a", "positive": [], "negative": []}, "no candidate"),
@@ -296,6 +300,23 @@ class TestEvaluator:
             ScoreListEvaluator(samples, main_metric="lists")
         with pytest.raises(ValueError, match="whole numbers from 1"):
             ScoreListEvaluator(samples, at_k=0)
+
+    def test_warns_where_the_main_metric_cannot_choose(
+        self, static_model: SentenceTransformer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        short = [{"query": "a pet", "positive": "a cat", "negative": ["a car"]}]
+        ScoreListEvaluator(short)
+        assert not caplog.text
+        ScoreListEvaluator([{"query": "a pet", "positive": ["a cat"], "negative": []}])
+        assert "ScoreListEvaluator: main_metric ndcg@10 is not defined for these labels" in caplog.text
+        assert "checkpoint. Give lists with a positive and more candidates." in caplog.text  # no other metric is either
+        caplog.clear()
+        ScoreListEvaluator(short, at_k=[1, 2], main_metric="recall@2")(static_model, epoch=1, steps=2)
+        assert "recall@2 is 1 for every model, as no list has more than 2 candidates" in caplog.text
+        assert 'Name another: main_metric="map"; or give lists with a positive and more candidates.' in caplog.text
+        caplog.clear()
+        ScoreListEvaluator(short, at_k=[1, 2], main_metric="recall@1")(static_model, epoch=1, steps=2)
+        assert not caplog.text
 
     def test_a_cross_encoder_with_several_scores(self, samples: list[dict[str, Any]], transformer_folder: Path) -> None:
         model = CrossEncoder(str(transformer_folder), num_labels=3, device="cpu")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import tracemalloc
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,34 @@ class TestCompare:
         low, high = found.models[0].intervals["map"]
         assert low <= found.models[0].metrics["map"] <= high
 
+    def test_bins_cover_gold(self) -> None:
+        for gold, ends in (([1.0, 3.0, 5.0], (0, 5)), ([-0.5, 0.2, 0.9], (-0.5, 1)), ([0.3, 0.4, 0.5], (0, 1))):
+            bins = compare(gold, {"a": gold}, resamples=2).models[0].bins
+            assert (bins[0]["low"], bins[-1]["high"]) == ends
+            assert sum(row["count"] for row in bins) == 3
+        narrow = compare([0.1, 0.9], {"a": [0.1, 0.9]}, bin_range=(0.8, 1.0), resamples=2).models[0].bins
+        assert (narrow[0]["low"], sum(row["count"] for row in narrow)) == (0.8, 1)
+
+    def test_one_long_cluster_name_costs_little_memory(self) -> None:
+        names = ["x" * 100_000, *(f"question {i // 2}" for i in range(499))]
+        gold = np.linspace(0, 1, 500).tolist()
+        tracemalloc.start()
+        try:
+            compare(gold, {"a": gold}, clusters=names, resamples=1)
+            assert tracemalloc.get_traced_memory()[1] < 20e6  # 200 MB where each name takes the room of the longest
+        finally:
+            tracemalloc.stop()
+
+    @pytest.mark.parametrize("kind", [str, int])
+    def test_clusters_are_drawn_in_the_order_of_their_names(self, kind: type[Any]) -> None:
+        numbers = 7 * np.arange(len(GOLD)) % 101
+        members = np.unique([kind(number) for number in numbers], return_inverse=True)[1]
+        by_name, by_place = (
+            compare(GOLD, {"a": POOR}, clusters=clusters, resamples=5).models[0].intervals  # type: ignore[dict-item, arg-type]
+            for clusters in ([kind(number) for number in numbers], members.tolist())
+        )
+        assert by_name == by_place
+
     def test_refused(self) -> None:
         with pytest.raises(ValueError, match="one or two models, got 3"):
             compare(GOLD, dict.fromkeys("abc", GOLD))  # type: ignore[arg-type]
@@ -194,6 +223,25 @@ class TestReport:
         assert "not defined" in text
         assert "nan" not in text.lower()
         assert not any("against" in sentence for sentence in summary(found, measured()))
+
+    def test_where_gold_lies_beyond_0_and_1(self) -> None:
+        gold = [1.0, 2.0, 3.0, 4.0, 5.0]
+        found = compare(gold, {"a": [score - 1.5 for score in gold]}, resamples=2)
+        sentences = " ".join(summary(found, measured(sources={"a": "a"})))
+        assert "Off by 0.5 or more on average, a scores too low for gold 1 to 5" in sentences
+        assert "nowhere off" not in sentences
+
+    @pytest.mark.parametrize(
+        ("bin_range", "sentence"),
+        [
+            ((2.0, 3.0), "No pair has gold 2 to 3, so where a errs there cannot be said."),
+            ((0.8, 1.0), "For gold 0.8 to 1, a is nowhere off by more than 0.02 on average."),
+            ((0.0, 0.5), "For gold 0 to 0.5, off by 0.05 or more on average, a scores too high for gold 0.1 to 0.15"),
+        ],
+    )
+    def test_bins_that_do_not_hold_every_pair(self, bin_range: tuple[float, float], sentence: str) -> None:
+        found = compare([0.1, 0.9, 1.0], {"a": [0.9, 0.9, 1.0]}, bin_range=bin_range, resamples=2)
+        assert sentence in " ".join(summary(found, measured(sources={"a": "a"})))
 
     def test_low_scores_sought(self) -> None:
         threshold = ScoreThreshold(0.2, 0.05, "at_most")

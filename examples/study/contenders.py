@@ -267,10 +267,11 @@ def answers() -> list[Contender]:
 def rerankers() -> list[Contender]:
     """For cross encoders: questions with candidates, right or wrong."""
 
-    def listwise(temperature: float, steepness: float) -> Make:
+    def listwise(temperature: float, steepness: float, **options: Any) -> Make:
         link = high_scores(steepness).normalized(0, 1, of="value") if steepness else ConstantLink()
+        squash = nn.Sigmoid() if steepness else None
         return lambda model: cross_losses.SelectiveListwiseLoss(
-            model, nn.Sigmoid() if steepness else None, temperature=temperature, link=link, targets="labels"
+            model, squash, temperature=temperature, link=link, targets="labels", **options
         )
 
     def binary(weight: float) -> Make:
@@ -296,6 +297,11 @@ def rerankers() -> list[Contender]:
                 ("constant", listwise(1.0, 0.0)),
                 ("Sigmoid, T 0.1, high_scores(1) by value", listwise(0.1, 1.0)),
                 ("Sigmoid, T 0.1, high_scores(2) by value", listwise(0.1, 2.0)),
+                ("default link, relevances", lambda model: cross_losses.SelectiveListwiseLoss(model, calibration=0.0)),
+                (
+                    "Sigmoid, T 0.1, high_scores(1) by value, smoothing 0.3",
+                    listwise(0.1, 1.0, label_smoothing=0.3),
+                ),
             ],
             selective=True,
         ),

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from selective_st.evaluation import ScoreThreshold
     from selective_st.evaluation.comparison import Comparison
     from selective_st.focus import Focus
+    from selective_st.registry.catalog import ModelType
     from selective_st.report import Measured
 
 _REPORT_FILE = "report.html"
@@ -53,6 +54,7 @@ _SPLITS = {"data": ("test", "validation", "dev", "train"), "validation": ("valid
 _MOST_RESAMPLES = 300
 _FEWEST_RESAMPLES = 100
 _WORK = 3_000_000  # pairs in all resamples together
+_OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,6 @@ def _evaluate(job: _Job) -> None:
             groups=groups,
             positive_from=job.positive_from,
             clusters=pairs.sentences1,
-            bin_range=(min(0.0, *pairs.scores), 1.0),
             resamples=min(_MOST_RESAMPLES, max(_FEWEST_RESAMPLES, _WORK // len(pairs))),
         )
     measured = _measured(job, pairs, focus, sources, reasons, notes, comparison)
@@ -288,11 +289,24 @@ def _names(job: _Job) -> list[str]:
 
 
 def _load(name: str) -> Any:
-    """A model of the class that its folder names; an embedding model where it names none."""
+    return load_model("The model", name, _model_type(name))
+
+
+def _model_type(name: str) -> ModelType:
+    """The type of model that its files name; an embedding model where they name none."""
+    from sentence_transformers.util import load_file_path
+
     from selective_st.evaluation.thresholds import model_config
+    from selective_st.registry.catalog import MODEL_TYPES
 
     kind = model_config(name).get("model_type")
-    return load_model("The model", name, kind if kind in ("CrossEncoder", "SparseEncoder") else "SentenceTransformer")
+    if kind is None and load_file_path(name, "modules.json") is None:
+        # So cross encoders were saved before they had a config of Sentence Transformers.
+        architectures = model_config(name, "config.json").get("architectures") or []
+        if any(str(architecture).endswith("ForSequenceClassification") for architecture in architectures):
+            return "CrossEncoder"
+    named = (known for known in MODEL_TYPES if kind in (known, _OTHER_NAMES.get(known, known)))
+    return next(named, "SentenceTransformer")
 
 
 def _threshold(
@@ -407,10 +421,11 @@ def _print(console: Console, comparison: Comparison, measured: Measured) -> None
     from selective_st.evaluation.comparison import metric_meaning
     from selective_st.report import summary
 
-    table = Table(title=f"{measured.data}, {len(comparison.gold):,} pairs", box=box.SIMPLE_HEAD, title_justify="left")
+    title = escape(f"{measured.data}, {len(comparison.gold):,} pairs")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("metric")
     for model in comparison.models:
-        table.add_column(model.name, justify="right", overflow="fold")
+        table.add_column(escape(model.name), justify="right", overflow="fold")
     if len(comparison.models) == 2:
         table.add_column("difference (95 % interval)", justify="right")
         table.add_column("better", overflow="fold")
@@ -424,7 +439,8 @@ def _print(console: Console, comparison: Comparison, measured: Measured) -> None
         found = comparison.differences.get(name)
         if found is not None:
             cells.append(f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
-            cells.append("no clear difference" if found.better is None else comparison.models[found.better].name)
+            better = "no clear difference" if found.better is None else comparison.models[found.better].name
+            cells.append(escape(better))
         table.add_row(metric_meaning(name).title, *cells)
     console.print(table)
     for sentence in summary(comparison, measured):

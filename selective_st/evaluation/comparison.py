@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from selective_st._validation import instance_of, list_of, whole_number
 from selective_st.evaluation._checks import Floats, checked_pair
@@ -269,7 +270,7 @@ def compare(
     groups: Sequence[Sequence[int]] = (),
     positive_from: float = 0.8,
     bins: int = 10,
-    bin_range: tuple[float, float] = (0.0, 1.0),
+    bin_range: tuple[float, float] | None = None,
     clusters: Sequence[Any] | None = None,
     resamples: int = 300,
     seed: int = 0,
@@ -290,7 +291,7 @@ def compare(
         groups: For each question the rows of its candidates; then rankings are compared too.
         positive_from: From which gold score a candidate counts as positive.
         bins: In how many bins of the gold score error and bias are reported.
-        bin_range: The range of gold scores to cut into bins.
+        bin_range: The range of gold scores to cut into bins. Default: 0 to 1, and as far beyond as they go.
         clusters: For each pair the cluster that it belongs to, such as its first text; pairs of one cluster are drawn
             together. Default: each for itself.
         resamples: How many times to draw.
@@ -326,6 +327,8 @@ def compare(
     measures: list[Callable[[Any, Any], dict[str, float]]] = []
     for name, scores in predicted.items():
         gold_scores, own = checked_pair(gold, scores)
+        if bin_range is None:
+            bin_range = min(0.0, float(gold_scores.min())), max(1.0, float(gold_scores.max()))
         threshold = thresholds.get(name)
         fixed = [threshold] if threshold else []
         given: dict[str, Any] = {**settings, "thresholds": fixed}
@@ -369,9 +372,7 @@ def _draw(
 ) -> dict[str, Floats]:
     """For each metric its values in every resample, a column for each model."""
     generator = np.random.default_rng(seed)
-    members = np.arange(len(gold)) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
-    order = np.argsort(members, kind="stable")
-    rows_of = np.split(order, np.flatnonzero(np.diff(members[order])) + 1)
+    rows_of = _rows_of_clusters(range(len(gold)) if clusters is None else clusters)
     found: dict[str, list[list[float]]] = {}
     for _ in range(resamples):
         rows = np.concatenate([rows_of[i] for i in generator.integers(len(rows_of), size=len(rows_of))])
@@ -380,6 +381,16 @@ def _draw(
             if metric_meaning(name).better:
                 found.setdefault(name, []).append([metrics[name] for metrics in drawn])
     return {name: np.array(values) for name, values in found.items()}
+
+
+def _rows_of_clusters(clusters: Sequence[Any]) -> list[npt.NDArray[np.intp]]:
+    """The rows of each cluster, in the order of the clusters' names, so that a seed draws the same ones."""
+    rows_of: dict[Any, list[int]] = {}
+    for row, cluster in enumerate(clusters):
+        rows_of.setdefault(cluster, []).append(row)
+    # Names of several types have no order among each other.
+    names = sorted(rows_of, key=lambda name: (type(name).__name__, name))
+    return [np.array(rows_of[name], dtype=np.intp) for name in names]
 
 
 def _draw_questions(

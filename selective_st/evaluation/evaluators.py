@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.util import get_rank
 
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
@@ -28,20 +32,35 @@ if TYPE_CHECKING:
 
     PairModel = SentenceTransformer | SparseEncoder | MultiVectorEncoder | CrossEncoder
 
+logger = logging.getLogger(__name__)
+
 # What has no better end, and so cannot choose a checkpoint.
 _NO_BETTER_END = ("bias", "count", "questions", "lists", "threshold", "spread", "q5", "q25", "q50", "q75", "q95")
 
 
 def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
-    """Append a row to a CSV file; its header is written with the first row."""
+    """Append a row to a CSV file; its header is written with the first row.
+
+    Where the file has another header, as of an evaluator of the same name with other thresholds, the row goes to the
+    first of `..._2.csv`, `..._3.csv` and so on that has this one or does not exist.
+    """
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, file_name)
-    is_new = not os.path.isfile(path)
+    stem, ending = os.path.splitext(os.path.join(folder, file_name))
+    paths = (f"{stem}{f'_{number}' if number > 1 else ''}{ending}" for number in itertools.count(1))
+    path, header = next((path, header) for path in paths if (header := _header(path)) in (None, list(row)))
     with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        if is_new:
+        if header is None:
             writer.writerow(row)
         writer.writerow(row.values())
+
+
+def _header(path: str) -> list[str] | None:
+    """The first row of a CSV file; None if there is none."""
+    if not os.path.isfile(path):
+        return None
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        return next(csv.reader(file), None)
 
 
 class _ScoreEvaluator(BaseEvaluator):
@@ -74,17 +93,44 @@ class _ScoreEvaluator(BaseEvaluator):
         """The model's scores."""
         raise NotImplementedError
 
-    def _set_main_metric(self, main_metric: str, gold: Any) -> None:
+    def _set_main_metric(self, main_metric: str | None, default: str, gold: Any) -> None:
         """Set the metric that selects the best checkpoint, once `metrics` has what it needs."""
         # What the metrics will be called, without a model: compare the gold scores with themselves.
-        self.metric_names = list(self.metrics(gold))
+        perfect = self.metrics(gold)
+        self.metric_names = list(perfect)
         allowed = [name for name in self.metric_names if name.split("_")[0] not in _NO_BETTER_END]
-        if main_metric not in allowed:
-            raise ValueError(
-                f"{type(self).__name__}: main_metric must be one of {', '.join(allowed)}, got {main_metric!r}."
+        chosen = default if main_metric is None else main_metric
+        if chosen not in allowed:
+            raise ValueError(f"{type(self).__name__}: main_metric must be one of {', '.join(allowed)}, got {chosen!r}.")
+        self.primary_metric = f"{self.name}_{chosen}" if self.name else chosen
+        self.greater_is_better = not chosen.startswith("rmse")
+        self._warning = ""
+        reason = self._why_it_cannot_choose(chosen, perfect[chosen])
+        if reason:
+            others = (name for name in allowed if not self._why_it_cannot_choose(name, perfect[name]))
+            other = next(others, None)
+            mend = f'name another: main_metric="{other}"; or {self._other_data}' if other else self._other_data
+            self._warning = (
+                f"{type(self).__name__}: main_metric {chosen} {reason}, so it cannot choose a checkpoint. "
+                f"{mend[0].upper()}{mend[1:]}."
             )
-        self.primary_metric = f"{self.name}_{main_metric}" if self.name else main_metric
-        self.greater_is_better = not main_metric.startswith("rmse")
+        if main_metric is None:
+            self._warn_once()
+
+    def _warn_once(self) -> None:
+        """Warn of a main metric that cannot choose: a trainer would keep any checkpoint, in silence."""
+        if self._warning and get_rank() == 0:  # the first process says it for all
+            logger.warning(self._warning)
+        self._warning = ""
+
+    def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
+        """Why a metric is the same for every model; empty where it is not. Given is that of the gold scores."""
+        raise NotImplementedError
+
+    @property
+    def _other_data(self) -> str:
+        """What data its metrics could choose on."""
+        raise NotImplementedError
 
     def _adapt_to(self, model: PairModel) -> None:
         """Set what the metrics need to know of the model."""
@@ -103,6 +149,8 @@ class _ScoreEvaluator(BaseEvaluator):
         Returns:
             The metrics, each name preceded by `name`.
         """
+        if steps >= 0:  # a trainer asks, which may choose; a metric named for another purpose is nobody's concern
+            self._warn_once()
         return self.report(model, self.predict(model), output_path, epoch, steps)
 
     def report(
@@ -150,7 +198,9 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
         at_most: Thresholds of the average precision of pairs with gold <= t.
         regions: Gold regions (low, high) whose error, bias and rank correlation are reported.
         main_metric: The metric that selects the best checkpoint. Default: the average precision of the highest
-            `at_least`, or else of the lowest `at_most`, or else `spearman`.
+            `at_least`, or else of the lowest `at_most`, or else `spearman`. Where all or none of the gold scores reach
+            the threshold it is the same for every model, and cannot choose; a warning in the log then says so (of one
+            named here, where a trainer evaluates).
         batch_size: The batch size of encoding.
         name: A name for the data set, put before each metric's name.
         show_progress_bar: Whether encoding shows a progress bar.
@@ -236,13 +286,32 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
         elif threshold is not None and self._sought is not None:
             value = finite_number("ScoreRegionEvaluator", "threshold", threshold)
             self.threshold = ScoreThreshold(value, self._sought.gold, self._sought.side)
-        if main_metric is None:
-            main_metric = "spearman"
-            if self.at_least:
-                main_metric = f"ap_ge_{max(self.at_least):g}"
-            elif self.at_most:
-                main_metric = f"ap_le_{min(self.at_most):g}"
-        self._set_main_metric(main_metric, self.scores)
+        default = "spearman"
+        if self.at_least:
+            default = f"ap_ge_{max(self.at_least):g}"
+        elif self.at_most:
+            default = f"ap_le_{min(self.at_most):g}"
+        self._set_main_metric(main_metric, default, self.scores)
+
+    def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
+        seen = f"(they go from {self.scores.min():g} to {self.scores.max():g})"
+        decided = self._sought if self.threshold_from is not None else None
+        if math.isnan(perfect):
+            if decided is not None and name.endswith(decided.suffix) and decided.is_sought(self.scores).any():
+                return ""  # a decision of a threshold that is yet to be chosen
+            return f"is not defined for these gold scores {seen}"
+        sought = {f"ap_ge_{t:g}": ScoreThreshold(0.0, t, "at_least") for t in self.at_least}
+        sought |= {f"ap_le_{t:g}": ScoreThreshold(0.0, t, "at_most") for t in self.at_most}
+        if name in sought and sought[name].is_sought(self.scores).all():
+            side = sought[name].side.replace("_", " ")
+            return f"is 1 for every model, as every gold score is {side} {sought[name].gold:g} {seen}"
+        return ""
+
+    @property
+    def _other_data(self) -> str:
+        if np.abs(self.scores).max() > 1:
+            return "map the gold scores to the scale of the similarity"
+        return "give thresholds and regions that hold some of the gold scores, but not all"
 
     def _decision(self, gold: float | None) -> ScoreThreshold | None:
         """Which gold scores a threshold decides for, as a threshold whose value says nothing."""
@@ -444,7 +513,19 @@ class ScoreListEvaluator(_ScoreEvaluator):
             self.labels.append(labels)
         graded = any(not np.isin(labels, (0.0, 1.0)).all() for labels in self.labels)
         self.top_error = graded if top_error is None else top_error
-        self._set_main_metric(f"ndcg@{self.at_k[-1]}" if main_metric is None else main_metric, self.labels)
+        self._set_main_metric(main_metric, f"ndcg@{self.at_k[-1]}", self.labels)
+
+    def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
+        if math.isnan(perfect):
+            return "is not defined for these labels, as every order of each list is as good"
+        cutoff = name.partition("recall@")[2]
+        if cutoff and max(map(len, self.labels)) <= int(cutoff):
+            return f"is 1 for every model, as no list has more than {cutoff} candidates"
+        return ""
+
+    @property
+    def _other_data(self) -> str:
+        return "give lists with a positive and more candidates"
 
     def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -511,6 +592,11 @@ def _read_sample(row: int, sample: Mapping[str, Any]) -> tuple[str, list[str], F
             f"'documents', or 'documents' and 'labels'; sample {row} has {', '.join(map(repr, sample))}."
         )
     checked_texts("ScoreListEvaluator", f"'query' of sample {row}", [sample["query"]])
+    if "labels" in keys and "documents" not in keys:
+        raise ValueError(
+            f"ScoreListEvaluator: sample {row} has 'labels' but no 'documents' that they belong to. Give the "
+            "candidates as 'documents', or leave 'labels' out."
+        )
     if "labels" in keys:
         documents = _texts(row, "documents", sample["documents"])
         labels = checked_scores(f"ScoreListEvaluator: 'labels' of sample {row}", sample["labels"])

@@ -34,7 +34,8 @@ def predict_scores(
         batch_size: How many texts, or pairs, to put through the model at once.
         show_progress_bar: Whether to show a progress bar.
         as_queries: Whether to embed the first texts as queries and the second as documents, with the model's prompts
-            for these, and each different text once. A `MultiVectorEncoder` always does: it compares nothing else.
+            for these, and each different text once (what is no text, such as a picture, each time). A
+            `MultiVectorEncoder` always does: it compares nothing else.
 
     Returns:
         One score for each pair.
@@ -74,9 +75,11 @@ def predict_scores(
     embedded = []
     for texts, name in ((first, "encode_query"), (second, "encode_document")):
         encode = getattr(model, name) if as_queries else model.encode
-        different = list(dict.fromkeys(texts)) if as_queries else list(texts)
-        place = {text: row for row, text in enumerate(different)}
-        rows = [place[text] for text in texts] if as_queries else list(range(len(texts)))
+        different, rows = list(texts), list(range(len(texts)))
+        if as_queries and all(isinstance(text, str) for text in texts):  # pictures, say, have no hash
+            different = list(dict.fromkeys(texts))
+            place = {text: row for row, text in enumerate(different)}
+            rows = [place[text] for text in texts]
         embedded.append((encode(different, **settings), rows))
     for begin in range(0, len(first), _PAIRS_AT_ONCE):
         pair = [_rows(vectors, rows[begin : begin + _PAIRS_AT_ONCE]) for vectors, rows in embedded]
@@ -85,7 +88,8 @@ def predict_scores(
 
 
 def _rows(vectors: Any, rows: list[int]) -> Any:
+    """The embeddings of some rows in single precision, be the model's half."""
     if isinstance(vectors, torch.Tensor):
         found = vectors.index_select(0, torch.tensor(rows, device=vectors.device))
         return found.coalesce() if found.is_sparse else found.float()
-    return [vectors[row] for row in rows]
+    return [torch.as_tensor(vectors[row]).float() for row in rows]

@@ -84,7 +84,9 @@ class ScoreThreshold:
         text += f": the highest {self.metric.upper()} on {self.chosen_on or 'a validation split'}"
         if self.metric_value is not None:
             text += f", {self.metric_value:.3f}"
-        return text if self.pairs is None else f"{text} ({self.pairs:,} pairs, {self.positives:,} to be found)"
+        counts = [] if self.pairs is None else [f"{self.pairs:,} pairs"]
+        counts += [] if self.positives is None else [f"{self.positives:,} to be found"]
+        return f"{text} ({', '.join(counts)})" if counts else text
 
     @property
     def suffix(self) -> str:
@@ -300,16 +302,17 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
     return None if config is None else ScoreThreshold.from_dict(config)
 
 
-def model_config(name: str) -> Mapping[str, Any]:
-    """What stands in a model's `config_sentence_transformers.json`.
+def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:
+    """What stands in a model's `config_sentence_transformers.json`, or another of its files.
 
     Args:
         name: The model's folder, or its name on the Hugging Face hub.
+        file_name: The file.
 
     Returns:
         The config; empty if there is no such file.
     """
-    path = load_file_path(name, _CONFIG_FILE)
+    path = load_file_path(name, file_name)
     if path is None:
         return {}
     with open(path, encoding="utf-8") as file:

@@ -39,7 +39,7 @@ class SelectiveListwiseLoss(ListwiseObjective):
         model: The SentenceTransformer model to train (the student).
         similarity_fct: Takes two tensors of shape (batch_size, dim), gives the (batch_size,) similarities.
         temperature: The temperature T > 0, in units of the potential, which rises about as the score does: for cosines
-            0.02 to 0.3 is common. Small is sharp.
+            0.05 to 1 is common. Small is sharp.
         student_temperature: Overrides `temperature` for the student's probabilities.
         teacher_temperature: Overrides `temperature` for the target's probabilities q.
         link: What matters. For `targets="labels"` it must be positive on the scores. Default: `ExponentialLink(1.0)`
