@@ -119,8 +119,8 @@ def main() -> None:
         model = SentenceTransformer(modules=[static], model_card_data=card)
 
     # A link that ranks is normalised by its value: then the temperature means what it means in a plain Softmax.
-    link = ExponentialLink(1.0).normalized(0, 1, of="value")
-    loss = SelectiveListwiseLoss(model, pairwise_cos_sim, temperature=0.1, link=link, targets="labels")
+    link = ExponentialLink(2.0).normalized(0, 1, of="value")
+    loss = SelectiveListwiseLoss(model, pairwise_cos_sim, temperature=0.2, link=link, targets="labels")
     before = evaluator(model)
     trainer = SentenceTransformerTrainer(
         model=model,

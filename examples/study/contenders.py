@@ -86,8 +86,8 @@ def _many(family: str, settings: Iterable[tuple[str, Make]], *, selective: bool 
     return [Contender(family, setting, make, selective) for setting, make in settings]
 
 
-def _pointwise(link: Link) -> Make:
-    return lambda model: losses.SelectivePointwiseLoss(model, link=link)
+def _pointwise(link: Link, **options: Any) -> Make:
+    return lambda model: losses.SelectivePointwiseLoss(model, link=link, **options)
 
 
 def _region_links() -> dict[str, Link]:
@@ -212,7 +212,7 @@ def in_batch_one_way() -> list[Contender]:
 
 
 def in_batch_with_hard_negatives() -> list[Contender]:
-    """The same, and the loss of triplets."""
+    """The same, and losses of triplets."""
     triplets = _many(
         "TripletLoss",
         [
@@ -220,7 +220,22 @@ def in_batch_with_hard_negatives() -> list[Contender]:
             for m in (0.1, 0.25, 0.5)
         ],
     )
-    return [*triplets, *in_batch()]
+    pairwise = _many(
+        "SelectivePairwiseLoss",
+        [
+            (
+                f"T {t:g}, {name}",
+                lambda model, t=t, link=link: losses.SelectivePairwiseLoss(
+                    model, pairwise_cos_sim, temperature=t, link=link
+                ),
+            )
+            for t in (0.1, 0.2, 0.4)
+            for name, link in _value_links().items()
+            if "0.5" not in name
+        ],
+        selective=True,
+    )
+    return [*triplets, *in_batch(), *pairwise]
 
 
 def answers() -> list[Contender]:
@@ -249,7 +264,14 @@ def answers() -> list[Contender]:
         ),
         *_many(
             "SelectivePointwiseLoss",
-            [(f"high_scores({a:g})", _pointwise(high_scores(a))) for a in (1.0, 3.0)],
+            [
+                *((f"high_scores({a:g})", _pointwise(high_scores(a))) for a in (1.0, 3.0)),
+                *(
+                    (f"Sigmoid({a:g}, {c:g}), link values", _pointwise(SigmoidLink(a, c), targets="link_values"))
+                    for a in (10.0, 20.0)
+                    for c in (0.3, 0.5, 0.7)
+                ),
+            ],
             selective=True,
         ),
         *_many(
