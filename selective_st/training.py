@@ -226,6 +226,7 @@ LOSSES = (
             ),
         },
         builtins_note=f"TripletLoss with cosine distances and margin {_TRIPLET_MARGIN:g}",
+        temperature=0.4,
     ),
     LossKind(
         name="listwise",

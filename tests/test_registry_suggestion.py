@@ -266,11 +266,14 @@ class TestFocus:
         assert suggested(row, focus="0.7:0.9")[0].link == "score_region(0.7, 0.9)"
         assert "scores from 0.7 to 0.9 matter" in suggested(row, focus="0.7:0.9")[0].why
 
-    def test_lists_have_links_normalised_by_value(self) -> None:
-        row = next(row for row in SENTENCE_ROWS if (row.shape, row.label) == ("n-tuple", "scores"))
-        best = suggested(row, focus="middle")[0]
-        assert best.loss == "SelectiveListwiseLoss"
-        assert best.link.endswith('.normalized(0, 1, of="value")')
+    @pytest.mark.parametrize(
+        ("shape", "label", "loss"),
+        [("n-tuple", "scores", "Pairwise"), ("pair", "none", "MultipleNegativesRanking")],
+    )
+    def test_losses_that_rank_have_links_normalised_by_value(self, shape: str, label: str, loss: str) -> None:
+        row = next(row for row in SENTENCE_ROWS if (row.shape, row.label) == (shape, label) and row.selective)
+        found = {suggestion.loss: suggestion for suggestion in suggested(row, focus="middle")}
+        assert found[f"Selective{loss}Loss"].link.endswith('.normalized(0, 1, of="value")')
 
     def test_links_of_dot_products_go_on_linearly(self) -> None:
         row = next(row for row in rows("SparseEncoder") if row.label == "none" and row.shape == "pair")

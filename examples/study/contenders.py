@@ -229,7 +229,7 @@ def in_batch_with_hard_negatives() -> list[Contender]:
                     model, pairwise_cos_sim, temperature=t, link=link
                 ),
             )
-            for t in (0.1, 0.2, 0.4)
+            for t in (0.1, 0.2, 0.4, 0.8)
             for name, link in _value_links().items()
             if "0.5" not in name
         ],
@@ -278,7 +278,7 @@ def answers() -> list[Contender]:
             "SelectiveListwiseLoss",
             [
                 (f"T {t:g}, {name}, labels", _listwise(t, link=link, targets="labels"))
-                for t in temperatures
+                for t in (*temperatures, 0.4)
                 for name, link in _value_links().items()
             ],
             selective=True,

@@ -475,7 +475,7 @@ class AnswersInBatch(Answers):
     def __init__(self, data: Path) -> None:
         super().__init__(data)
         self.name, self.contenders = "in-batch-answers", in_batch_with_hard_negatives()
-        self.title = "In-batch negatives with a hard one: TrecQA, static embeddings from a token table"
+        self.title = "Triplets, and in-batch negatives with a hard one: TrecQA, static embeddings from a token table"
         self.triplets = [(q, right) for q in self.questions for right in q.right]
 
     @property

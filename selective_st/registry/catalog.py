@@ -196,7 +196,8 @@ _COSINE = (("similarity_fct", "pairwise_cos_sim"),)
 _POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK)
 _BINARY = Selective("SelectivePointwiseLoss", _BINARY_LINK, arguments=(("targets", '"link_values"'),))
 # Good settings of the study (docs/study.md): for lists of a teacher's scores better than squared error in ranking and
-# in error for both students, for right and wrong answers the best on dev, for pairs as lists good for both models.
+# in error for both students, for right and wrong answers, as lists and as triplets, the best or nearly so on dev, for
+# pairs as lists good for both models.
 _LISTWISE = Selective(
     "SelectiveListwiseLoss",
     RANKS_ONLY,
@@ -221,9 +222,9 @@ _LIST_LABELS = Selective(
     is_default=False,
     arguments=(*_COSINE, ("temperature", "0.2"), ("targets", '"labels"')),
 )
-_PAIRWISE = Selective("SelectivePairwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("temperature", "0.1")))
+_PAIRWISE = Selective("SelectivePairwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("temperature", "0.4")))
 _PAIR_MARGINS = Selective("SelectivePairwiseLoss", _LIST_LINK, arguments=(*_COSINE, ("targets", '"margins"')))
-_PAIR_SCORES = replace(_PAIRWISE, arguments=(*_PAIRWISE.arguments, ("targets", '"scores"')))
+_PAIR_SCORES = replace(_PAIRWISE, arguments=(*_COSINE, ("temperature", "0.1"), ("targets", '"scores"')))
 _IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _LIST_LINK)
 _CACHED = Selective("CachedSelectiveMultipleNegativesRankingLoss", _LIST_LINK)
 
