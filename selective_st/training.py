@@ -644,7 +644,13 @@ def train_once(
     instance_of(owner, "model", model, SentenceTransformer, 'Load it: SentenceTransformer("...").')
     instance_of(owner, "loss", loss, nn.Module, "Write SelectivePointwiseLoss(model).")
     _check_run(owner, examples, settings)
+    no_step = ValueError(
+        f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
+        "twice: too many share a text. Lower --batch-size, or choose another --loss."
+    )
     no_duplicates = examples.fewest_texts is not None
+    if examples.fewest_texts is not None and examples.fewest_texts < settings.batch_size:
+        raise no_step
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
         num_train_epochs=settings.epochs,
@@ -670,10 +676,7 @@ def train_once(
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     if not trainer.state.global_step:
-        raise ValueError(
-            f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
-            "twice: too many share a text. Lower --batch-size, or choose another --loss."
-        )
+        raise no_step
 
 
 def _check_run(owner: str, examples: Any, settings: Any) -> None:

@@ -47,6 +47,12 @@ def pair_dataset(pairs: list[tuple[str, str, float]]) -> Dataset:
     )
 
 
+@pytest.fixture(autouse=True)
+def _pairs_without_format(pair_dataset: Dataset) -> None:
+    """Trainers of Sentence Transformers 6.0 set a format on the dataset that they are given."""
+    pair_dataset.reset_format()
+
+
 @pytest.fixture(scope="session")
 def transformer_folder(pairs: list[tuple[str, str, float]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random BERT sentence encoder, saved."""

@@ -89,7 +89,7 @@ def table(folder: Path, task: Task) -> str:
         at_end = " (end)" if entry["at_end"] else ""
         cells = [_cell(_values(entry, metric)) for metric in task.metrics]
         settings = sum(contender.family == entry["family"] for contender in task.contenders)
-        setting = f"{entry['setting']} (one of {settings})" if settings > 1 else entry["setting"] or "-"
+        setting = f"{entry['setting'] or 'as it is'} (one of {settings})" if settings > 1 else entry["setting"] or "-"
         dev = sum(map(task.goodness, entry["runs"])) / len(entry["runs"])
         lines.append(f"| {name} | {setting} | {entry['rate']:g}{at_end} | {dev:.3f} | {' | '.join(cells)} |")
     best = max(
