@@ -48,9 +48,10 @@ def pair_dataset(pairs: list[tuple[str, str, float]]) -> Dataset:
 
 
 @pytest.fixture(autouse=True)
-def _pairs_without_format(pair_dataset: Dataset) -> None:
+def _pairs_without_format(request: pytest.FixtureRequest) -> None:
     """Trainers of Sentence Transformers 6.0 set a format on the dataset that they are given."""
-    pair_dataset.reset_format()
+    if "pair_dataset" in request.fixturenames:
+        request.getfixturevalue("pair_dataset").reset_format()
 
 
 @pytest.fixture(scope="session")
