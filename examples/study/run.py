@@ -46,8 +46,8 @@ no header; two sentences and a score from 0 to 5). `trecqa`: answer sentence sel
 [dataset-sts](https://github.com/brmson/dataset-sts) (4,718, 1,148 and 1,517 rows; columns `qtext`, `label`, `atext`).
 
 **How to read the tables.** Metrics are of the test split, mean ± 95 % interval over seeds; "dev" is what setting and
-rate were chosen by, the mean over the same seeds. The last rows are paired differences to the best other loss. Selective
-losses are in bold; behind a setting stands how many were tried of the loss. Then:
+rate were chosen by, the mean over the same seeds. The last rows are paired differences to the best other loss.
+Selective losses are in bold; behind a setting stands how many were tried of the loss. Then:
 
 - *from nothing*: each token has a random vector; *token table*: it has the encoder's own, without the layers above.
 - *T*: `temperature`; *by value*: a preset with the mean value 1 on the scores from 0 to 1,
