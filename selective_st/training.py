@@ -39,6 +39,7 @@ from transformers import PrinterCallback, TrainerCallback
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
+from selective_st.evaluation._checks import range_of_gold
 from selective_st.focus import Focus
 from selective_st.links import ExponentialLink, Link
 from selective_st.losses import (
@@ -469,13 +470,12 @@ class Report:
 
     def error_by_bin(self, bins: int = 10) -> dict[str, list[dict[str, float]]]:
         """For each loss the error in bins of the gold score, over all seeds at the chosen learning rate."""
-        covered = (min(0.0, *self.test_gold), max(1.0, *self.test_gold))
         return {
             loss: error_by_score_bin(
                 [gold for _ in self._sound(loss) for gold in self.test_gold],
                 [score for run in self._sound(loss) for score in run.test_scores],
                 bins=bins,
-                score_range=covered,
+                score_range=range_of_gold(self.test_gold),
             )
             for loss in self.chosen_rates
             if self._sound(loss)
@@ -644,13 +644,9 @@ def train_once(
     instance_of(owner, "model", model, SentenceTransformer, 'Load it: SentenceTransformer("...").')
     instance_of(owner, "loss", loss, nn.Module, "Write SelectivePointwiseLoss(model).")
     _check_run(owner, examples, settings)
-    no_step = ValueError(
-        f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
-        "twice: too many share a text. Lower --batch-size, or choose another --loss."
-    )
     no_duplicates = examples.fewest_texts is not None
     if examples.fewest_texts is not None and examples.fewest_texts < settings.batch_size:
-        raise no_step
+        raise _no_step(examples, settings)
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
         num_train_epochs=settings.epochs,
@@ -676,7 +672,14 @@ def train_once(
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     if not trainer.state.global_step:
-        raise no_step
+        raise _no_step(examples, settings)
+
+
+def _no_step(examples: Examples, settings: Settings) -> ValueError:
+    return ValueError(
+        f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
+        "twice: too many share a text. Lower --batch-size, or choose another --loss."
+    )
 
 
 def _check_run(owner: str, examples: Any, settings: Any) -> None:

@@ -32,6 +32,7 @@ from selective_st.evaluation import ScoreRegionEvaluator
 from selective_st.focus import parse_focus
 from selective_st.links import IdentityLink, SigmoidLink, high_scores, link_from_config
 from selective_st.losses import SelectivePointwiseLoss
+from selective_st.registry import create_loss
 from selective_st.training import LOSSES, LossKind, PaddedLists, loss_kind
 
 
@@ -267,6 +268,25 @@ def test_loss_names() -> None:
     assert {name: loss_kind(name) for name in by_class} == by_class
     with pytest.raises(ValueError, match=r"--loss must be pointwise, .* got 'mse'"):
         loss_kind("mse")
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("listwise-labels", {"query": "a", "doc_1": "b", "doc_2": "c", "label": [1.0, 0.0]}),
+        ("pairwise", {"anchor": "a", "positive": "b", "negative": "c"}),
+        ("in-batch", {"anchor": "a", "positive": "b"}),
+    ],
+)
+def test_the_command_line_trains_with_what_the_registry_suggests(
+    name: str, row: dict[str, Any], transformer_model: SentenceTransformer
+) -> None:
+    rows = [{key: f"{value} {i}" if isinstance(value, str) else value for key, value in row.items()} for i in range(8)]
+    data = Dataset.from_list(rows)
+    kind = loss_kind(name)
+    trained: Any = kind.build(transformer_model, kind.link(parse_focus("high")), kind.temperature or 1.0)
+    suggested: Any = create_loss(transformer_model, data, loss=kind.selective)
+    assert trained.get_config_dict() == suggested.get_config_dict()
 
 
 @pytest.mark.parametrize("loss_class", [DistillKLDivLoss, MarginMSELoss])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,11 @@ def checked_thresholds(owner: str, name: str, values: Any) -> tuple[float, ...]:
         raise TypeError(f"{owner}: {name} must be a list of thresholds, got {values!r}; use [{values!r}].")
     found = list_of(owner, name, values, "thresholds", "[0.8, 0.95]")
     return tuple(finite_number(owner, f"{name}[{place}]", value) for place, value in enumerate(found))
+
+
+def range_of_gold(gold: Sequence[float] | Floats) -> tuple[float, float]:
+    """The range to cut into bins: 0 to 1, and as far beyond as the gold scores go."""
+    return min(0.0, float(np.min(gold))), max(1.0, float(np.max(gold)))
 
 
 def checked_regions(owner: str, regions: Any) -> tuple[tuple[float, float], ...]:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selective_st._validation import instance_of, list_of, whole_number
-from selective_st.evaluation._checks import Floats, checked_pair
+from selective_st.evaluation._checks import Floats, checked_pair, range_of_gold
 from selective_st.evaluation.metrics import error_by_score_bin, question_metrics, ranking_metrics, region_metrics
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
@@ -327,8 +327,6 @@ def compare(
     measures: list[Callable[[Any, Any], dict[str, float]]] = []
     for name, scores in predicted.items():
         gold_scores, own = checked_pair(gold, scores)
-        if bin_range is None:
-            bin_range = min(0.0, float(gold_scores.min())), max(1.0, float(gold_scores.max()))
         threshold = thresholds.get(name)
         fixed = [threshold] if threshold else []
         given: dict[str, Any] = {**settings, "thresholds": fixed}
@@ -336,7 +334,8 @@ def compare(
         metrics = region_metrics(gold, scores, **given)
         if groups:
             metrics |= ranking_metrics(groups, gold, scores, positive_from=positive_from)
-        found = ModelScores(name, own, metrics, error_by_score_bin(gold, scores, bins=bins, score_range=bin_range))
+        covered = range_of_gold(gold_scores) if bin_range is None else bin_range
+        found = ModelScores(name, own, metrics, error_by_score_bin(gold, scores, bins=bins, score_range=covered))
         if threshold:
             sought, taken = threshold.is_sought(gold_scores), threshold.is_found(own)
             found.threshold = threshold
