@@ -351,6 +351,7 @@ def kind_of_labels(kind: LossKind, train: GradedPairs) -> LossKind:
         That row, or the one that takes its place where every label is 0 or 1.
 
     Raises:
+        TypeError: If an argument is of another type.
         ValueError: If it needs such labels, and there are others.
 
     Example:
@@ -359,6 +360,7 @@ def kind_of_labels(kind: LossKind, train: GradedPairs) -> LossKind:
         >>> kind_of_labels(loss_kind("listwise"), GradedPairs(Dataset.from_dict(columns), "two answers")).name
         'listwise-labels'
     """
+    instance_of("kind_of_labels", "kind", kind, LossKind, 'Write loss_kind("listwise").')
     _check_pairs("kind_of_labels", "train", train)
     other = next((score for score in train.scores if score not in (0, 1)), None)
     if other is None:

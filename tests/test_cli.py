@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from selective_st.cli import app
 from selective_st.demo import graded_pairs, write_demo_data
-from selective_st.training import LOSSES, loss_kind
+from selective_st.training import LOSSES, kind_of_labels, loss_kind
 
 
 @pytest.fixture(scope="module")
@@ -298,6 +298,12 @@ class TestLosses:
         assert result.exit_code == 1
         assert "takes candidates that are right (1) or wrong (0), but graded.csv has the label 0.5" in text(result)
         assert "Use --loss listwise." in text(result)
+
+    def test_the_row_for_labels_refuses_what_is_none(self) -> None:
+        with pytest.raises(TypeError, match="kind must be of type LossKind, got 'listwise'"):
+            kind_of_labels("listwise", [])  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="train must be of type GradedPairs"):
+            kind_of_labels(loss_kind("listwise"), [])  # type: ignore[arg-type]
 
     def test_few_different_positives_make_small_batches(self, tmp_path: Path) -> None:
         path = tmp_path / "topics.csv"

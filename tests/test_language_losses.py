@@ -358,6 +358,8 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     ),
     (ValueError, "must have the shape of logits", lambda: DISTIL(LOGITS, LABELS, reference=TEACHER[1:])),
     (ValueError, "All labels are -100", lambda: DISTIL(LOGITS, NOTHING, reference=TEACHER)),
+    (TypeError, "tensor of token ids, got list", lambda: DISTIL.number_of_items([1])),  # type: ignore[arg-type]
+    (TypeError, r"token ids, got torch\.float32", lambda: DISTIL.number_of_items(TEACHER)),
     (ValueError, "got no labels", lambda: DISTIL(LOGITS, None, reference=TEACHER)),
     (ValueError, "top_k must be", lambda: SelectiveDistillationLoss(top_k=0)),
     (ValueError, "calibration must be", lambda: SelectiveDistillationLoss(calibration=-1)),

@@ -96,9 +96,7 @@ def labels_of(owner: str, labels: object, logits: Tensor, ignore_index: int, shi
             f'{owner}: got no labels. The batch needs "labels": the token ids, and {ignore_index} where a token does '
             "not count; DataCollatorForLanguageModeling(tokenizer, mlm=False) makes them."
         )
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
-        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"{owner}: labels must be a tensor of token ids, got {got}.")
+    labels = token_ids(owner, labels)
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
             f"{owner}: labels must have the shape (texts, tokens) of the logits, {tuple(logits.shape[:-1])}, got "
@@ -107,6 +105,14 @@ def labels_of(owner: str, labels: object, logits: Tensor, ignore_index: int, shi
     labels = labels.to(logits.device)
     if shift_labels:  # labels rather than logits, of which that would make a copy
         labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=ignore_index)
+    return labels
+
+
+def token_ids(owner: str, labels: object) -> Tensor:
+    """The labels, if they are a tensor of integers, or a TypeError."""
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
+        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+        raise TypeError(f"{owner}: labels must be a tensor of token ids, got {got}.")
     return labels
 
 

@@ -21,6 +21,7 @@ from selective_st.transformers._common import (
     labels_of,
     logits_of,
     mean_of,
+    token_ids,
 )
 
 
@@ -141,8 +142,12 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
 
         Returns:
             The number, without the first label of each text if labels are shifted.
+
+        Raises:
+            TypeError: If the labels are no tensor of token ids.
         """
-        return int((labels[:, int(self.shift_labels) :] != self.ignore_index).sum())
+        labels = token_ids(type(self).__name__, labels)
+        return int((labels[..., int(self.shift_labels) :] != self.ignore_index).sum())
 
     @override
     def __call__(
