@@ -31,5 +31,7 @@ def test_random_links(dtype: torch.dtype, pytestconfig: pytest.Config) -> None:
                     right = [mp.mpf(0)] * 3
                 for name, value, number in zip(("divergence", "to p", "to s"), found, right, strict=True):
                     if not within(value, number, dtype):
-                        failures.append(f"{name} of {link!r} at p={p_!r}, s={s_!r}: {value!r}, not {mp.nstr(number, 8)}")
+                        failures.append(
+                            f"{name} of {link!r} at p={p_!r}, s={s_!r}: {value!r}, not {mp.nstr(number, 8)}"
+                        )
     assert not failures, f"{len(failures)} wrong:\n" + "\n".join(failures[:20])
