@@ -696,12 +696,10 @@ class Link:
                 d,
                 panels=True,
             )
-            divergence = torch.where(close, d.square() * weighted_slope, d * rise)
-            difference = torch.where(close, d * slope, of_p - of_s)
-            # Where both are infinite, what lies between is too large for any number.
-            overflows = of_p.isinf() & (of_p == of_s)
-            divergence = torch.where(overflows, math.inf, divergence)
-            difference = torch.where(overflows, d * math.inf, torch.where(close, d * slope, of_p - of_s))
+            divergence = torch.where(close, d * (d * weighted_slope), d * rise)
+            divergence = torch.where(of_s.isinf(), math.inf, divergence)
+            difference = torch.where(of_p == of_s, d * 0, of_p - of_s)  # also where both are infinite
+            difference = torch.where(close, d * slope, torch.where(of_s.isinf(), d * math.inf, difference))
             return torch.where(d == 0, d, divergence), torch.where(d == 0, d, difference)
 
     def _inverse(self, y: Tensor) -> Tensor:
@@ -1424,8 +1422,8 @@ class PiecewiseLink(Link):
             distance[..., :-1],
             distance[..., 1:],
         )
-        terms = at_left * (2 * from_left + from_right) + at_right * (from_left + 2 * from_right)
-        return (width * terms).sum(-1) / 6, (width * (at_left + at_right)).sum(-1) / 2 * (p - s).sign()
+        terms = at_left * (from_left / 3 + from_right / 6) + at_right * (from_left / 6 + from_right / 3)
+        return (width * terms).sum(-1), (width * (at_left + at_right)).sum(-1) / 2 * (p - s).sign()
 
 
 @register_link
