@@ -43,7 +43,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes
-from selective_st._caller import caller
+from selective_st._caller import caller, wording
 from selective_st._validation import finite_number, score_interval
 
 __all__ = [
@@ -726,13 +726,13 @@ class Link:
 
     def _checked_matching(self, method: str, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` of scores within the domain."""
-        self._check_domain(method, "predicted and target", p, s)
+        self._check_domain(method, f"{wording('predicted')} and {wording('target')}", p, s)
         return self._matching(p, s)
 
     def _matching_of_value(self, p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` for the target whose link value is y."""
-        self._check_domain("fenchel_young", "predicted", p)
-        return self._matching_anywhere(p, self._inverse(self._checked_link_values("link_values", y)))
+        self._check_domain("fenchel_young", wording("predicted"), p)
+        return self._matching_anywhere(p, self._inverse(self._checked_link_values(wording("link_values"), y)))
 
     def _matching_anywhere(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` also for a target at infinity: the divergence is the area between the link and its limit."""
@@ -789,8 +789,8 @@ class Link:
                 low, high = (float(end) for end in tensor.detach().aminmax())
                 if low < self.domain.low or high > self.domain.high:
                     raise ValueError(
-                        f"{caller(f'{type(self).__name__}.{method}')}: {name} must lie within the link's domain {self.domain}, got "
-                        f"values from {low:g} to {high:g}. For scores beyond it use link.linear_outside(low, high), "
+                        f"{caller(f'{type(self).__name__}.{method}')}: {name} must lie within the link's domain "
+                        f"{self.domain}, got values from {low:g} to {high:g}. For scores beyond it use link.linear_outside(low, high), "
                         "with ends inside the domain."
                     )
 

@@ -161,24 +161,16 @@ def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
     Args:
         owner: The calling function or loss, for the message.
         link: The link.
-        scores: Scores; or the lowest that there can be, minus infinity where there is none.
+        scores: Scores, or the lowest that there can be.
 
     Raises:
         ValueError: If it is negative; with a link that is not.
     """
     if link._lowest_value >= 0:
         return
-    if isinstance(scores, Tensor):
-        look(partial(_check_nonnegative, owner, link), scores.detach())
-    elif math.isfinite(scores):
-        _check_nonnegative(owner, link, torch.tensor(max(scores, link.domain.low), dtype=torch.float64))
-    else:
-        raise ValueError(
-            f"{owner}: link must not be negative on the scores, which have no lower end, but {link!r} falls to "
-            f"{link._lowest_value:g}: there the loss would push the positive down. Use a link that is positive, such as "
-            'ExponentialLink(1.0).normalized(0, 1, of="value").linear_outside(None, 1.0), or one that is on cosines with '
-            "a cosine similarity."
-        )
+    if not isinstance(scores, Tensor):
+        scores = torch.tensor(max(scores, link.domain.low), dtype=torch.float64)
+    look(partial(_check_nonnegative, owner, link), scores.detach())
 
 
 def _check_nonnegative(owner: str, link: Link, scores: Tensor) -> None:

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, logit_list_link
 from selective_st.functional import listwise_label_loss
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, list_link
+from selective_st.losses._common import check_model, check_positive_link, list_link
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +107,7 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         self.scale = finite_number(owner, "scale", scale, positive=True)
         self.space = self._set_activation(owner, activation_fn)
         self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        if self.space.is_bounded_below:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        check_positive_link(owner, self.link, self.space)
         self.label_smoothing = check_smoothing(owner, label_smoothing)
         self.mask_same_text = mask_same_text
         self._warned_of_labels = False
@@ -155,6 +153,7 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
             [pair for column in columns for pair in zip(queries, column, strict=True)], len(queries), None
         )
         scores = self._scores(documents, prompt, task).view(len(queries), len(columns))
+        check_positive_link(type(self).__name__, self.link, self.space, scores)
         return listwise_label_loss(
             scores,
             torch.zeros(len(queries), dtype=torch.long, device=scores.device),
