@@ -8,12 +8,13 @@ from typing import Any
 from sentence_transformers import CrossEncoder
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.functional import listwise_label_loss
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, check_positive_link, list_link
+from selective_st.losses._common import cast_labels, check_model, check_positive_link, list_link
 
 
 class SelectiveCrossEntropyLoss(CrossEncoderLoss):
@@ -87,6 +88,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         self.label_smoothing = check_smoothing(owner, label_smoothing)
         self._set_model(owner, model, classes=True)
 
+    @named(listwise_matching_loss="SelectivePointwiseLoss")
     def forward(
         self,
         inputs: Sequence[Sequence[Any]],
@@ -122,8 +124,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         if labels.is_floating_point() and labels.dim() == 1:
             raise TypeError(
                 f"{owner}: labels must be classes, integers from 0, or a probability for each class, got one number of "
-                f'{labels.dtype} a row. Use dataset.cast_column("label", Value("int64")) for classes, and '
-                "SelectivePointwiseLoss for scores."
+                f"{labels.dtype} a row. For classes: {cast_labels('int64')}; for scores use SelectivePointwiseLoss."
             )
         if not labels.is_floating_point() and labels.shape == (documents.rows, 1):
             labels = labels.view(-1)
