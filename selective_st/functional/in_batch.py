@@ -50,7 +50,7 @@ from selective_st.functional._in_batch_common import (
     targets_of,
 )
 from selective_st.functional._in_batch_fused import FusedLoss
-from selective_st.links import ConstantLink, Link, _to_working_precision
+from selective_st.links import ConstantLink, Link
 
 _FORMS = ("fused", "plain")
 # Rows of a block of the fused form, on a CPU: a fraction of the scores that saves nearly all memory, between bounds.
@@ -98,8 +98,9 @@ def in_batch_loss(
         document_ids: One integer for each document, the same for the same text: an in-batch document with the id of
             the query's positive is no negative, and left out. None if all differ.
         target_scores: A teacher's scores of each query's own documents, of shape (queries, 1 + hard negatives), or of
-            all documents, (queries, documents); NaN where unknown, minus infinity for what is never right. Then, in the direction query_to_doc, the label's
-            place is taken by the Softmax of the known ones, and the loss is the matching loss with its two terms.
+            all documents, (queries, documents); NaN where unknown, minus infinity for what is never right. Then, in the
+            direction query_to_doc, the label's place is taken by the Softmax of the known ones, and the loss is the
+            matching loss with its two terms.
         calibration: The weight >= 0 of the calibration term, `scale sum_k q_k D(p_k, s_k)`, with `target_scores`.
         calibration_link: The link of D. Default: `link`.
         rows: `(begin, end)`, if only these queries are to be anchors; all still are candidates. The loss is their mean.

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
+from selective_st._autograd import KnownSlopes, look, pull_through
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
