@@ -582,7 +582,7 @@ class Link:
 
     def __add__(self, other: object) -> Link:
         if isinstance(other, Link):
-            return _written(WeightedSumLink((1.0, 1.0), (self, other)), f"{self!r} + {other!r}", self, other)
+            return _written(WeightedSumLink((1.0, 1.0), (self, other)), "{!r} + {!r}", self, other)
         if isinstance(other, (int, float)) and other == 0:  # the start of sum(links)
             return self
         return NotImplemented
@@ -593,7 +593,9 @@ class Link:
         if isinstance(factor, (Link, Tensor)):
             return NotImplemented
         product = WeightedSumLink((cast(float, factor),), (self,))
-        return _written(product, f"{factor!r} * ({self!r})" if "+" in repr(self) else f"{factor!r} * {self!r}", self)
+        return _written(
+            product, f"{factor!r} * " + ("({!r})" if "+" in self.__dict__.get("_as_written", "") else "{!r}"), self
+        )
 
     __rmul__ = __mul__
 
@@ -1702,9 +1704,9 @@ _Preset = TypeVar("_Preset", bound=Callable[..., Link])
 
 
 def _written(link: Link, code: str, *parts: Link) -> Link:
-    """A link that is shown as it was written, if that names a preset (or a part of it does)."""
-    if not parts or any("_as_written" in part.__dict__ for part in parts):
-        _set(link, _as_written=code)
+    """A link that is shown as it was written, code with its parts, if one of these is shown so."""
+    if any("_as_written" in part.__dict__ for part in parts):
+        _set(link, _as_written=code.format(*parts))
     return link
 
 
@@ -1723,7 +1725,8 @@ def _preset(function: _Preset) -> _Preset:
                 shown.append(text)
             elif value != default:
                 shown.append(f"{name}={text}")
-        return _written(link, f"{function.__name__}({', '.join(shown)})")
+        _set(link, _as_written=f"{function.__name__}({', '.join(shown)})")
+        return link
 
     return make  # type: ignore[return-value]
 
