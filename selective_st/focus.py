@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from selective_st.evaluation import RANKING_METRICS, ScoreRegionEvaluator
 from selective_st._caller import named
+from selective_st.evaluation import RANKING_METRICS, ScoreRegionEvaluator
 from selective_st.links import (
     ConstantLink,
     Link,
