@@ -811,7 +811,7 @@ class Link:
                     owner, what = caller(f"{type(self).__name__}.{method}"), " and ".join(map(wording, names))
                     raise ValueError(
                         f"{owner}: {what} must lie within the link's domain {self.domain}, got values from {low:g} to "
-                        f"{high:g}. For scores beyond it use link.linear_outside(low, high), with ends inside the domain."
+                        f"{high:g}. For scores beyond it use link.linear_outside(low, high), with ends inside of it."
                     )
 
 
