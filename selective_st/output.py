@@ -115,6 +115,7 @@ class Output:
         self._states: list[State] = []
         self._workplace = _Workplace(self.path)
         with self._in_words():
+            _clear_up_after_the_dead(self.path.parent)
             self._check()
 
     @property
@@ -151,8 +152,7 @@ class Output:
                     f"its end, or choose another: {self._another()}"
                 )
             try:
-                _clear_up_beside(self.path)
-                self._check()  # the output of a dead run may be back
+                self._check()  # whoever wrote there until now may have come to an end
                 free = shutil.disk_usage(self._workplace.folder).free
                 if free < self._room:
                     raise OutputError(
@@ -202,7 +202,8 @@ class Output:
         try:
             self._check()  # hours may have passed
             if not self._recognise:
-                _seal(new, {"command": self.command, "version": __version__, "reads": self._recorded()})
+                _mark(new, {"command": self.command, "version": __version__, "reads": self._recorded()})
+            settle(self._workplace.folder / _NEW)
             self._workplace.give_name(new, self.path)
         except (OSError, OutputError) as error:
             place = _free(self.path, is_file=self._recognise is not None)
@@ -261,7 +262,7 @@ class Output:
         if any(_same(path, part) for part in (Path.cwd(), *Path.cwd().parents)):
             return "is the folder you are in, or above it"
         if path.exists() and path.is_dir() == (self._recognise is not None):
-            return f"exists and is no {'file' if self._recognise else 'folder'}: {path}"
+            return f"exists and is no {'file' if self._recognise else 'folder'}"
         if os.path.ismount(path):
             return "is where a disk is mounted, which cannot be replaced: a folder in it can"
         for name, source in self._reads.items():
@@ -341,11 +342,9 @@ def _read_marker(folder: Path) -> _Marker:
     return _Marker(command, None, dict.fromkeys(names), f"was written by an older version ({by})")
 
 
-def _seal(folder: Path, marker: dict[str, Any]) -> None:
-    """Write the marker, and have everything on the disk before the folder takes a name."""
+def _mark(folder: Path, facts: dict[str, Any]) -> None:
     files = {name: _digest(folder / name) for name in _files(folder)}
-    (folder / _MARKER).write_text(json.dumps({**marker, "files": files}, indent=1), encoding="utf-8")
-    settle(folder)
+    (folder / _MARKER).write_text(json.dumps({**facts, "files": files}, indent=1), encoding="utf-8")
 
 
 def settle(folder: Path) -> None:
@@ -402,16 +401,17 @@ class _Workplace:
     def holder(self) -> str:
         """Who writes there, for a message."""
         with contextlib.suppress(OSError):  # it may just have ended
-            return f" ({(self.folder / _LOCK).read_text(encoding='utf-8')})"
+            text = (self.folder / _LOCK).read_text(encoding="utf-8")
+            return f" ({text})" if text else ""
         return ""
 
-    def claim(self) -> bool:
+    def claim(self, patience: float = _PATIENCE) -> bool:
         """Make the folder this process's own until it leaves or dies; False if it is another's.
 
         What a dead process has left there is cleared up.
         """
         self._made = [part for part in self.target.parents if not part.exists()]
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + patience
         try:
             while not self._try_lock():
                 if time.monotonic() > until:
@@ -428,19 +428,16 @@ class _Workplace:
         return True
 
     def _try_lock(self) -> bool:
-        if self.folder.is_symlink() or (self.folder.exists() and not self._is_ours()):
-            raise OutputError(f"{self.folder} is in the way, and nothing that this library made. Move it away.")
         self.folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):  # whoever was there has just left
+            if self.folder.is_symlink() or (any(self.folder.iterdir()) and not (self.folder / _LOCK).exists()):
+                raise OutputError(f"{self.folder} is in the way, and nothing that this library made. Move it away.")
             file = (self.folder / _LOCK).open("a", encoding="utf-8")
             if _lock(file) and os.path.samestat(os.fstat(file.fileno()), os.stat(self.folder / _LOCK)):
                 self._lock = file
                 return True
             file.close()
         return False
-
-    def _is_ours(self) -> bool:
-        return self.folder.is_dir() and ((self.folder / _LOCK).exists() or not any(self.folder.iterdir()))
 
     def _put_back(self) -> None:
         """Undo what was begun here and not brought to an end."""
@@ -490,15 +487,14 @@ class _Workplace:
             lock.close()
 
 
-def _clear_up_beside(target: Path) -> None:
-    """Clear up after dead processes that wrote other outputs in the same folder."""
-    for folder in target.parent.glob(f".?*{_BESIDE}"):
-        name = folder.name[1 : -len(_BESIDE)]
-        if name != target.name and not folder.is_symlink() and (folder / _LOCK).is_file():
-            other = _Workplace(target.with_name(name))
+def _clear_up_after_the_dead(parent: Path) -> None:
+    """Put back and remove what dead processes have left beside the outputs of a folder."""
+    for folder in parent.glob(f".?*{_BESIDE}"):
+        if not folder.is_symlink() and (folder / _LOCK).is_file():
+            workplace = _Workplace(parent / folder.name[1 : -len(_BESIDE)])
             with contextlib.suppress(OSError, OutputError):  # another user's
-                if other.claim():
-                    other.leave()
+                if workplace.claim(patience=0):
+                    workplace.leave()
 
 
 def _lock(file: Any) -> bool:
@@ -562,7 +558,10 @@ def _spellings(source: str | Path) -> list[Path]:
 def _relation(path: Path, source: str | Path) -> str | None:
     """How an output would meddle with something that is read, or None."""
     beside = _Workplace(path).folder
-    for spelled in _spellings(source):
+    spellings = _spellings(source)
+    if not spellings and Path(os.path.abspath(source)) in (path, *path.parents):  # on a hub, until now
+        return "takes the name of"
+    for spelled in spellings:
         if _same(path, spelled):
             return "is"
         if any(_same(path, part) or _same(beside, part) for part in spelled.parents):
@@ -607,7 +606,7 @@ def save_elsewhere(save: Callable[[Path], object]) -> Path | None:
     Returns:
         The folder; None if it could be saved nowhere.
     """
-    for parent in (Path(tempfile.gettempdir()), Path.home(), Path("/dev/shm")):
+    for parent in (None, os.path.expanduser("~"), "/dev/shm"):  # None is the system's folder for such things
         try:
             place = Path(tempfile.mkdtemp(prefix="selective-st-", dir=parent))
         except OSError:
@@ -621,8 +620,8 @@ def save_elsewhere(save: Callable[[Path], object]) -> Path | None:
     return None
 
 
-def size_of(source: str) -> int:
-    """The size of a local file or folder in bytes; 0 for anything else.
+def size_of(source: str | None) -> int:
+    """The size of a local folder in bytes; 0 for anything else.
 
     Args:
         source: A path, or the name of something on a hub.
@@ -630,8 +629,7 @@ def size_of(source: str) -> int:
     Returns:
         The size.
     """
-    path = Path(source)
-    files = [path] if path.is_file() else [path / name for name in _files(path)]
+    files = [Path(source, name) for name in _files(Path(source))] if source else []
     return sum(file.stat().st_size for file in files if file.is_file())
 
 

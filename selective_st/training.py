@@ -538,8 +538,9 @@ class KeptRuns:
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise OutputError(
-                f"The model just trained could not be saved in its place ({reason}). It is kept in {elsewhere}. Make "
-                f"room, and give the same command again: it goes on after {len(self)} of {self._total} runs."
+                f"The model just trained could not be saved in its place ({reason}). It is kept in {elsewhere}: move "
+                "it to where it can stay. With more room the same command goes on after "
+                f"{len(self)} of {self._total} runs."
             ) from error
         self._runs[run.name] = run
         self._say()

@@ -239,7 +239,7 @@ def _train(job: _Job) -> None:
 
     model = None if job.model == _STATIC else job.model
     reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--model": model}
-    with Output(job.output, "train", reads, overwrite=job.overwrite, room=size_of(model or "")) as output:
+    with Output(job.output, "train", reads, overwrite=job.overwrite, room=size_of(model)) as output:
         _train_into(output, job)
 
 
