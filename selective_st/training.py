@@ -470,8 +470,10 @@ class KeptRuns:
         self._say()
 
     def _say(self) -> None:
-        done = len(self)
-        self._state.says = f"{done} of {self._total} runs {'is' if done == 1 else 'are'} kept" if done else ""
+        self._state.says = f"{self._so_many()} kept" if len(self) else ""
+
+    def _so_many(self) -> str:
+        return f"{len(self)} of {self._total} runs {'is' if len(self) == 1 else 'are'}"
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -481,7 +483,7 @@ class KeptRuns:
         """What to tell of an earlier training that was interrupted."""
         others = sum(1 for other in self._state.others for _ in other.glob("*/run.json"))
         if len(self):
-            return [f"going on: {len(self)} of {self._total} runs are done"]
+            return [f"going on: {self._so_many()} done"]
         if others:
             what = "run of an interrupted training is" if others == 1 else "runs of an interrupted training are"
             return [f"starting anew: {others} {what} kept, but with other data, options or versions"]
@@ -1048,7 +1050,7 @@ def train_and_compare(
             "Lower --learning-rates, or the steepness of the link."
         )
     shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
-    shutil.rmtree(working_folder)
+    shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     gold = evaluators["test"].scores.tolist()
     return Report(runs, untrained, chosen_rates, saved, gold, kind.selective, link)
 
