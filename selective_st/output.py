@@ -178,6 +178,10 @@ class Output:
                 f"{self._nothing()}: {_first_line(error)}.{kept} Make room, or choose another disk."
             ) from error
 
+    def _spelled(self, path: Path) -> str:
+        """Another path as the user spells paths: from the root, or from where one is."""
+        return str(path) if self.given.is_absolute() else os.path.relpath(path)
+
     def _nothing(self) -> str:
         return f"nothing was written to {self.given}"
 
@@ -187,7 +191,7 @@ class Output:
             if not state.says:
                 shutil.rmtree(state.folder, ignore_errors=True)
         return "".join(
-            f" {state.says} in {_short(state.folder.parent)}; the same command goes on from there."
+            f" {state.says} in {self._spelled(state.folder.parent)}; the same command goes on from there."
             for state in self._states
             if state.says
         )
@@ -210,7 +214,9 @@ class Output:
             os.rename(new, place)
             for state in self._states:
                 state.says = ""  # all that came of it is in that place
-            raise OutputError(f"{_first_line(error)}. What was to take that name is kept: {_short(place)}") from error
+            raise OutputError(
+                f"{_first_line(error)}. What was to take that name is kept: {self._spelled(place)}"
+            ) from error
         self.published = True
         for folder in self._workplace.states(self.command):
             shutil.rmtree(folder, ignore_errors=True)
@@ -305,7 +311,7 @@ class Output:
         for parent in path.parents:
             candidate = _free(parent / path.name, is_file=is_file)
             if os.access(parent, os.W_OK) and self._against_place(candidate) is None:
-                return f"--output {shlex.quote(_short(candidate))}"
+                return f"--output {shlex.quote(self._spelled(candidate))}"
         return "--output on another disk"
 
 
@@ -417,7 +423,8 @@ class _Workplace:
                 if time.monotonic() > until:
                     return False
                 time.sleep(0.02)
-            self._lock.truncate(0)
+            self._lock.seek(0)
+            self._lock.truncate()
             self._lock.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
             self._lock.flush()
             os.fsync(self._lock.fileno())
@@ -432,7 +439,9 @@ class _Workplace:
         with contextlib.suppress(FileNotFoundError):  # whoever was there has just left
             if self.folder.is_symlink() or (any(self.folder.iterdir()) and not (self.folder / _LOCK).exists()):
                 raise OutputError(f"{self.folder} is in the way, and nothing that this library made. Move it away.")
-            file = (self.folder / _LOCK).open("a", encoding="utf-8")
+            # Never through a link, which anybody may lay where many may write.
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            file = os.fdopen(os.open(self.folder / _LOCK, flags, 0o644), "r+", encoding="utf-8")
             if _lock(file) and os.path.samestat(os.fstat(file.fileno()), os.stat(self.folder / _LOCK)):
                 self._lock = file
                 return True
@@ -579,13 +588,6 @@ def _is_model(folder: Path) -> bool:
     )
 
 
-def _short(path: Path) -> str:
-    """A path as it is shorter: from the root, or from where one is."""
-    with contextlib.suppress(ValueError):  # another drive
-        return min(str(path), os.path.relpath(path), key=len)
-    return str(path)
-
-
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
@@ -594,7 +596,7 @@ def _is_for_want_of_room(error: BaseException) -> bool:
     """Whether a disk was full or not to be written; writers of weights raise errors of their own for it."""
     if isinstance(error, OSError):
         return error.errno in _NO_ROOM
-    return isinstance(error, Exception) and any(words in str(error) for words in _NO_ROOM_WORDS)
+    return not isinstance(error, OutputError) and any(words in str(error) for words in _NO_ROOM_WORDS)
 
 
 def save_elsewhere(save: Callable[[Path], object]) -> Path | None:

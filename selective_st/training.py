@@ -1006,31 +1006,7 @@ def train_and_compare(
     if kept is None:
         kept = KeptRuns(State(working_folder / "kept"), settings)
         (working_folder / "kept").mkdir(parents=True)
-    best: dict[float, Run] = {}  # the selective run, so far, whose model is kept, for each learning rate
-    for rate in settings.learning_rates:
-        done = [run for seed in range(settings.seeds) if (run := kept.find(kind.selective, rate, seed))]
-        if done and not kept.model(max(done, key=partial(_goodness_of_run, focus))).is_dir():
-            for run in done:
-                kept.forget(run)
-    runs: list[Run] = []
-    for loss, rate, seed in product(factories, settings.learning_rates, range(settings.seeds)):
-        finished = kept.find(loss, rate, seed)
-        if finished is None:
-            on_run(loss, rate, seed)
-            model = task.make_model(seed)
-            train_once(model, factories[loss](model), task.examples, settings, rate, seed, working_folder, on_step)
-        run = finished or _measured(task, model, loss, rate, seed)
-        earlier = best.get(rate)
-        is_best = loss == kind.selective and (
-            earlier is None or _goodness_of_run(focus, run) > _goodness_of_run(focus, earlier)
-        )
-        if finished is None:
-            kept.add(run, model if is_best else None, working_folder)
-            if is_best and earlier is not None:
-                shutil.rmtree(kept.model(earlier), ignore_errors=True)
-        if is_best:
-            best[rate] = run
-        runs.append(run)
+    runs, best = _do_runs(task, settings, factories, kept, working_folder, on_run, on_step)
 
     chosen_rates = {
         loss: max(
@@ -1053,6 +1029,44 @@ def train_and_compare(
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     gold = evaluators["test"].scores.tolist()
     return Report(runs, untrained, chosen_rates, saved, gold, kind.selective, link)
+
+
+def _do_runs(
+    task: Task,
+    settings: Settings,
+    factories: dict[str, LossFactory],
+    kept: KeptRuns,
+    working_folder: Path,
+    on_run: Callable[[str, float, int], None],
+    on_step: Callable[[], None],
+) -> tuple[list[Run], dict[float, Run]]:
+    """All runs, in order, and for each learning rate the selective run that is best: its model is kept."""
+    selective = loss_kind(settings.loss).selective
+    goodness = partial(_goodness_of_run, task.focus)
+    for rate in settings.learning_rates:
+        done = [run for seed in range(settings.seeds) if (run := kept.find(selective, rate, seed))]
+        if done and not kept.model(max(done, key=goodness)).is_dir():
+            for run in done:
+                kept.forget(run)
+    runs: list[Run] = []
+    best: dict[float, Run] = {}
+    for loss, rate, seed in product(factories, settings.learning_rates, range(settings.seeds)):
+        finished = kept.find(loss, rate, seed)
+        if finished is None:
+            on_run(loss, rate, seed)
+            model = task.make_model(seed)
+            train_once(model, factories[loss](model), task.examples, settings, rate, seed, working_folder, on_step)
+        run = finished or _measured(task, model, loss, rate, seed)
+        earlier = best.get(rate)
+        is_best = loss == selective and (earlier is None or goodness(run) > goodness(earlier))
+        if finished is None:
+            kept.add(run, model if is_best else None, working_folder)
+            if is_best and earlier is not None:
+                shutil.rmtree(kept.model(earlier), ignore_errors=True)
+        if is_best:
+            best[rate] = run
+        runs.append(run)
+    return runs, best
 
 
 def no_static_message(kind: LossKind, model: str) -> str:

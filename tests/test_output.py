@@ -594,6 +594,8 @@ class TestAfterACrash:
         (tmp_path / "elsewhere" / "lock").touch()
         (tmp_path / "elsewhere" / "new" / "work.txt").touch()
         (tmp_path / ".link.selective_st").symlink_to("elsewhere")
+        (tmp_path / ".laid.selective_st").mkdir()
+        (tmp_path / ".laid.selective_st" / "lock").symlink_to("../.mine.selective_st/new/work.txt")
         before = snapshot(tmp_path)
         for name in ("mine", "link"):
             with (
@@ -601,6 +603,8 @@ class TestAfterACrash:
                 Output(tmp_path / name, "train"),
             ):
                 pass
+        with pytest.raises(OutputError, match="cannot be written"), Output(tmp_path / "laid", "train"):
+            pass
         write(tmp_path / "other", "train", {})
         shutil.rmtree(tmp_path / "other")
         assert snapshot(tmp_path) == before
