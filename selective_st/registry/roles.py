@@ -28,6 +28,7 @@ from selective_st.registry.names import (
     is_choices_name,
     is_class_attribute,
     is_damaged_first,
+    is_damaged_name,
     is_flag,
     is_id_name,
     is_instruction_name,
@@ -230,7 +231,7 @@ def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Re
     sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
     if is_instruction_name(column.name) and others and _is_few(table, column):
         return any(role_of(other.name) in ("anchor", "numbered") for other in others)
-    if role_of(column.name) is None and not is_nameless(column.name):
+    if role_of(column.name) is None and not is_nameless(column.name) and not is_damaged_name(column.name):
         if hint_of(column.name) and reading.label_column is None:
             return are_class_names(table.values[column.name])
         if column.looks == "category" and sentences:
