@@ -242,7 +242,8 @@ def _choose(table: Table, columns: Sequence[Column], trainer_label: str | None, 
     left = [column for column in usable if column != reading.label_column]
     inputs = [column for column in left if column.kind in _INPUTS and not _is_stray_text(table, column, left)]
     _choose_inputs(table, inputs, left, reading)
-    strays = [column for column in columns if column not in (*reading.inputs, reading.label_column)]
+    chosen = {column.name for column in (*reading.inputs, reading.label_column) if column is not None}
+    strays = [column for column in columns if column.name not in chosen]
     for column in strays:
         if column.name in RESERVED:
             reading.because(f"{column.name!r} is a name that the trainer refuses")
