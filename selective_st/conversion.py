@@ -29,6 +29,7 @@ from selective_st.registry.steps import literal
 __all__ = [
     "class_to_triplets",
     "damage_texts",
+    "flatten_cells",
     "join_columns",
     "labels_to_float",
     "labels_to_int",
@@ -348,6 +349,67 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
             features[name] = feature
     made = _mapped(dataset, change, features, (owner, column, number), remove_columns=dataset.column_names)
     return made.select_columns(list(features))
+
+
+def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
+    """Take fields out of cells that are objects, or lists of objects: [{"docid": "7", "text": "x"}] becomes ["x"].
+
+    Args:
+        dataset: The dataset.
+        column: The column with such cells.
+        *fields: Which fields. One takes the column's place and name; several become columns of their own, named by the
+            column and the field.
+
+    Returns:
+        The dataset. Of a list it holds lists, of a missing cell None.
+
+    Raises:
+        DataError: If there is no such column, its cells are no objects, or they have no such field.
+
+    Example:
+        >>> rows = {"query": ["x"], "passages": [[{"docid": "1", "text": "a"}, {"docid": "2", "text": "b"}]]}
+        >>> flatten_cells(Dataset.from_dict(rows), "passages", "text")[0]
+        {'query': 'x', 'passages': ['a', 'b']}
+    """
+    owner = "flatten_cells"
+    _check_column(owner, dataset, column)
+    feature = dataset.features[column]
+    is_list = _is_list(feature)
+    inner = (feature[0] if isinstance(feature, list) else feature.feature) if is_list else feature
+    if not isinstance(inner, dict):
+        raise DataError(f"{owner}: the cells of column {column!r} hold no fields. Name a column of objects.")
+    missing = [field for field in fields if field not in inner]
+    if missing or not fields:
+        named = f"have no field {missing[0]!r}; they" if missing else "must be told which field: they"
+        raise DataError(
+            f"{owner}: the cells of column {column!r} {named} have {', '.join(inner)}. Name one: dataset = "
+            f"{owner}(dataset, {literal(column)}, {literal(next(iter(inner), 'text'))})."
+        )
+    names = [column] if len(fields) == 1 else [f"{column}_{field}" for field in fields]
+    taken = sorted((set(names) & set(dataset.column_names)) - {column})
+    if taken:
+        raise DataError(
+            f"{owner}: there is a column {taken[0]!r} already. Rename it: "
+            f'dataset = dataset.rename_column({literal(taken[0])}, "{taken[0]}_old").'
+        )
+
+    def part(cell: Any, field: str) -> Any:
+        if isinstance(cell, list):
+            return [part(item, field) for item in cell]
+        return None if cell is None else cell[field]
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {name: [part(cell, field) for cell in batch[column]] for name, field in zip(names, fields, strict=True)}
+
+    made: dict[str, Any] = {}
+    for name, kept in dataset.features.items():
+        if name == column:
+            parts = [datasets.Sequence(inner[field]) if is_list else inner[field] for field in fields]
+            made |= dict(zip(names, parts, strict=True))
+        else:
+            made[name] = kept
+    unused = [] if column in names else [column]
+    return _mapped(dataset, change, made, (owner, column, fields), remove_columns=unused).select_columns(list(made))
 
 
 def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
