@@ -61,6 +61,23 @@ _WHAT = {
 }
 
 
+_HOLDS: dict[ColumnKind, str] = {
+    "text": "is named as something said of a text",
+    "texts": "holds lists of texts that are not to be trained on",
+    "id": "holds IDs",
+    "ids": "holds lists of IDs",
+    "integer": "holds numbers",
+    "float": "holds numbers",
+    "boolean": "holds truth values",
+    "class label": "holds classes",
+    "numbers": "holds lists of numbers",
+    "number lists": "holds lists of numbers",
+    "media": "holds images or the like",
+    "empty": "is empty",
+    "other": "holds no texts",
+}
+
+
 def choose_columns(table: Table, columns: Sequence[Column], trainer_label: str | None, reading: Reading) -> None:
     """Choose the label column and the inputs; what is left would be trained on as text.
 
@@ -89,7 +106,7 @@ def choose_columns(table: Table, columns: Sequence[Column], trainer_label: str |
 def _why_aside(column: Column) -> str:
     if column.name in RESERVED:
         return f"{column.name!r} is a name that the trainer refuses"
-    what = _WHAT.get(column.looks, f"is a {column.kind} column")
+    what = _WHAT.get(column.looks) or _HOLDS[column.kind]
     if column.looks == "constant" and is_instruction_name(column.name):
         what += " (an instruction: give it to the trainer as prompts)"
     return f"{column.name!r} {what}: it is no input, though the trainer would read it"
