@@ -829,7 +829,15 @@ def _conversions(data_format: DataFormat, view: Any, model_type: ModelType) -> l
             why += "; shorter lists are padded, which of these losses only the selective ones take"
         add("n-tuple", label, why, Step("split_lists"))
     if shape in ("triplet", "n-tuple") and label in ("none", "scores", "binary list") and lists_only:
-        add("list", "scores", "lists of documents, for the losses that rank lists", Step("join_columns"))
+        why = "lists of documents, for the losses that rank lists"
+        rows_made = next((step for step in data_format.steps if step.call == "rows_of_positives"), None)
+        if rows_made is None:
+            add("list", "scores", why, Step("join_columns"))
+        else:  # the right and the wrong texts are lists already
+            every = tuple(step for step in data_format.steps if step != rows_made)
+            every += (Step("join_lists", rows_made.arguments, why="the right and the wrong texts in one list"),)
+            names = _losses_for(model_type, "list", "scores")
+            found.append(Conversion(("list", "scores"), code_of(every), why, names, every))
     return found
 
 
