@@ -58,7 +58,8 @@ distances: ? :: sentence_a=s; sentence_b=~sentence_a; distance=float 0 2
 dissimilarity: ? :: text1=s; text2=~text1; dissimilarity=float 0 1
 edit distance beside a paraphrase: may pair/none: text, paraphrase <> :: text=s; paraphrase=~text;
   edit_distance=int 3 40
-two floats: ? :: sentence=s; paraphrase=~sentence; entailment_score=float 0 1; fluency=float 0 1
+two floats: may pair/similarity: sentence, paraphrase > entailment_score :: sentence=s; paraphrase=~sentence;
+  entailment_score=float 0 1; fluency=float 0 1
 plagiarism: pair/binary: source_text, plagiarism_text > label :: source_text=s20; plagiarism_text=~source_text;
   label=0|1
 US patent phrases: pair/similarity: anchor, target > score :: id=hash; anchor=5*t2; target=t2; context=A47|B12|G06|H01;
@@ -85,13 +86,13 @@ similarity with much beside: pair/similarity: text1, text2 > score :: text1=s; t
   split=train|test; source=news|forum|captions; year=int 2012 2017; score=float 0 5
 simple wiki: pair/none: text, simplified <> :: text=s20; simplified=~text
 wikilarge: pair/none: Normal, Simple <> :: Normal=s20; Simple=~Normal
-ASSET: pair/none: original, simplifications :: original=s20; simplifications=[s]10
+ASSET: may pair/none: original, simplifications :: original=s20; simplifications=[s]10
 detoxification: may pair/none: toxic_comment, neutral_comment <> :: toxic_comment=s; neutral_comment=~toxic_comment
 definitions: pair/none: word, definition :: word=w; definition=s
 dictionary with example: ? :: word=w; pos=noun|verb|adj; definition=s; example=s
 idioms: ? :: idiom=t4; meaning=s; example_sentence=s
 synonyms: pair/none: term, synonym <> :: term=t2; synonym=t2
-taxonomy: may pair/none: child, parent <> :: child=t2; parent=8*t1
+taxonomy: may pair/none: child, parent <> || single/class: child > parent :: child=t2; parent=8*t1
 # Inference, facts, stance
 SNLI: pair/class: premise, hypothesis > label :: premise=s; hypothesis=s; label=!entailment|neutral|contradiction
 XNLI as published: pair/class: sentence1, sentence2 > gold_label :: language=|en;
@@ -166,9 +167,10 @@ ESCI as published: ? :: example_id=index; query=8*t3; query_id=int 0 999; produc
   product_bullet_point=b; product_brand=n1; product_color=Red|Blue|Black
 ESCI with gains: pair/similarity: query, product_title > score :: query=t3; query_locale=|us; product_title=h8;
   score=1.0|0.1|0.01|0.0
-WANDS joined: ? pair/class: query, product_name > label :: query=8*t3; query_class=Beds|Desks|Rugs; product_name=h6;
+WANDS joined: may pair/class: query, product_name > label :: query=8*t3; query_class=Beds|Desks|Rugs; product_name=h6;
   product_class=Beds|Desks|Rugs; label=Exact|Partial|Irrelevant
-grades in words: ? pair/class: query, document > grade :: query=8*t3; document=b; grade=Perfect|Excellent|Good|Fair|Bad
+grades in words: may pair/class: query, document > grade :: query=8*t3; document=b;
+  grade=Perfect|Excellent|Good|Fair|Bad
 relevant or not in words: pair/binary|class: query, doc > judgement @relevant :: query=8*t3; doc=b;
   judgement=relevant|not relevant
 yes or no: pair/binary|class: query, passage > relevant @yes :: query=t4; passage=b; relevant=yes|no
@@ -178,7 +180,7 @@ price: may pair/none: query, product_title :: query=t3; product_title=h8; price=
 ranks: ? :: query=5*t3; passage=b; rank=1|2|3|4
 click counts: ? :: query=8*t3; title=h; url=url; clicks=int 0 5000
 click-through: ? :: query=8*t3; title=h; ctr=float 0 0.4
-AOL log: ? :: AnonID=int 100 999; Query=t3; QueryTime=iso; ItemRank=1|2|3; ClickURL=url
+AOL log: may single/none: Query :: AnonID=int 100 999; Query=t3; QueryTime=iso; ItemRank=1|2|3; ClickURL=url
 searches and their time: may single/none: search_phrase :: search_phrase=t3; searched_at=iso
 searches by user: may single/none: search_query :: user_id=hash; search_query=t3; timestamp=unix; device=mobile|desktop
 clicked: may pair/none: query, clicked_title :: query=t3; clicked_title=h8
@@ -209,10 +211,9 @@ Tevatron: may n-tuple/none: query, positive_passages, negative_passages ||
   positive_passages=[{docid=id d, title=h, text=b}]1; negative_passages=[{docid=id d, title=h, text=b}]4
 Mr. TyDi, no negatives: may pair/none: query, positive_passages :: query_id=id q; query=q.ja;
   positive_passages=[{docid=id d, title=h.ja, text=b.ja}]1; negative_passages=[{docid=id d, text=b}]0
-BGE: n-tuple/none|scores: query, pos, neg ||
-  list/scores|binary list: query, pos, neg || n-tuple/scores: query, pos, neg > pos_scores :: query=q; pos=[b]1;
-  neg=[b]7; pos_scores=[float 0.7 1]1; neg_scores=[float 0 0.6]7;
-  prompt=|Represent this sentence for searching relevant passages: ; type=|normal
+BGE: n-tuple/none|scores: query, pos, neg || list/scores|binary list: query, pos, neg ||
+  n-tuple/scores: query, pos, neg > pos_scores :: query=q; pos=[b]1; neg=[b]7; pos_scores=[float 0.7 1]1;
+  neg_scores=[float 0 0.6]7; prompt=|Represent this sentence for searching relevant passages: ; type=|normal
 E5 with empty negatives: pair/none: query, pos :: query=q; pos=[b]; neg=[b]0
 nomic: n-tuple/none: query, document, negative :: query=q; document=b; negative=[b]5
 CoRNStack: may n-tuple/none: query, document, negatives :: query=s; document=code; document_rank=|0;
@@ -233,7 +234,8 @@ margins: triplet/margin: query, positive, negative > score :: query=q; positive=
 margins by name: triplet/margin: query, pos, neg > margin :: qid=int 1 9999; query=q; pos=b; neg=b; margin=float 0 12
 teacher scores of both: triplet/none|scores: query, pos, neg || triplet/scores: query, pos, neg > score_pos ::
   score_pos=float 4 11; score_neg=float -11 3; query=q; pos=b; neg=b
-two documents and a number: ? :: query=q; doc_a=b; doc_b=b; label=float -3 3
+two documents and a number: may triplet/margin: query, doc_a, doc_b > label :: query=q; doc_a=b; doc_b=b;
+  label=float -3 3
 two documents, one preferred: ? :: query=q; doc_0=b; doc_1=b; preferred=0|1
 LightOn ids: ? :: query_id=int 1 9999; document_ids=[int 1 9999]8; scores=[float 0 1]8
 teacher lists: list/scores: query, passages > teacher_scores :: query=q; passages=[b]6; teacher_scores=[float -9 9]6
@@ -302,7 +304,7 @@ right and wrong answer: triplet/none: question, correct_answer, wrong_answer :: 
 upvoted and downvoted: triplet/none: title_body, upvoted_answer, downvoted_answer :: title_body=b; upvoted_answer=b;
   downvoted_answer=b
 question and upvoted answer: pair/none: title_body, upvoted_answer :: title_body=b; upvoted_answer=b
-accepted or not: ? pair/binary: question, answer > is_accepted :: question=8*q; answer=b; is_accepted=true|false
+accepted or not: may pair/binary: question, answer > is_accepted :: question=8*q; answer=b; is_accepted=true|false
 answerable: may pair/binary: question, context > is_answerable :: question=q; context=b; is_answerable=true|false
 verified answers: may pair/none: question, answer :: question=q; answer=b; verified=true|false
 votes: may pair/none: question, answer :: question=q; answer=b; upvotes=int 0 500
@@ -315,7 +317,7 @@ counselling: pair/none: Context, Response :: Context=b; Response=b
 RAG triples: ? :: context=b; question=q; answer=s
 RAG evaluation: ? :: question=q; contexts=[b]3; answer=s; ground_truth=s
 query, passage, response: ? :: query=q; passage=b; response=s15
-question and SQL: ? :: question=q; context=|CREATE TABLE head (age INTEGER); answer=sql
+question and SQL: ? :: question=q; context=code; answer=sql
 Spider: may pair/none: question, query <> :: db_id=concert|flights|school; query=sql; question=q
 WebGPT: ? :: question={full_text=q, id=id q}; quotes_0={title=[h]2}; answer_0=b; answer_1=b; score_0=float -1 1;
   score_1=float -1 1
@@ -329,10 +331,10 @@ ChatDoctor: pair/none: input, output :: instruction=|Answer the medical question
 Alpaca: ? :: instruction=s; input=s; output=b; text=b60
 Dolly: ? :: instruction=q; context=b; response=b; category=closed_qa|open_qa|brainstorming
 instruction, output: pair/none: instruction, output :: instruction=s; output=b
-Bitext: ? :: flags=B|BQ|BLQ; instruction=q; category=ORDER|REFUND; intent=cancel_order|track_order|get_refund;
-  response=b
+Bitext: may pair/none: instruction, response :: flags=B|BQ|BLQ; instruction=q; category=ORDER|REFUND;
+  intent=cancel_order|track_order|get_refund; response=b
 row numbers: pair/none: input_text, output_text :: input_text=s; output_text=b; row_numbers=index
-symptoms: ? single/class: input_text > output_text || pair/none: input_text, output_text :: input_text=s20;
+symptoms: may single/class: input_text > output_text || pair/none: input_text, output_text :: input_text=s20;
   output_text=allergy|migraine|malaria|pneumonia|acne
 ShareGPT: ? :: id=id s; conversations=[{from=human|gpt, value=s}]4
 HH-RLHF: ? :: chosen=b; rejected=b
@@ -452,7 +454,7 @@ texts alone: single/none: text :: text=s15
 jokes: single/none: Joke :: ID=index; Joke=s20
 notes and their writer: may single/none: note :: note=b; created_by=anna|ben|cleo; created_on=date
 quotes: ? :: quote=s; author=n; tags=[w]3
-lyrics: ? :: artist=8*n; song=h3; link=url; text=b60
+lyrics: may pair/none: song, text :: artist=8*n; song=h3; link=url; text=b60
 numbered texts: ? :: text_1=s; text_2=s; text_3=s; text_4=s
 three sentences: ? :: sentence1=s; sentence2=s; sentence3=s
 nameless columns: may pair/none: column_1, column_2 <> :: column_1=s; column_2=s
@@ -473,11 +475,12 @@ SNOMED mapping: ? :: SrcEntity=url; TgtEntity=url; Score=float 0 1
 # Jobs, code, translations
 resume and job, locale: pair/binary: job, resume > label || pair/binary: resume, job > label :: job=b; resume=b;
   locale=|en-GB; label=0|1
-resume fit: ? pair/class: resume_text, job_description_text > label :: resume_text=b60; job_description_text=b60;
+resume fit: may pair/class: resume_text, job_description_text > label :: resume_text=b60; job_description_text=b60;
   label=No Fit|Potential Fit|Good Fit
 match score: pair/similarity: job_description, resume > match_score <> :: job_description=b; resume=b;
   match_score=float 0 1
-job titles: may pair/none: raw_title, normalized_title <> :: raw_title=t3; normalized_title=8*h2
+job titles: may pair/none: raw_title, normalized_title <> || single/class: raw_title > normalized_title :: raw_title=t3;
+  normalized_title=8*h2
 skills: ? :: job_title=h2; skills=[t2]5
 jobs: ? :: job_id=int 1 9999; title=h3; company=n; location=Berlin|London; description=b60; salary=int 30000 90000
 hired: may pair/binary: job_posting, cv > hired <> :: job_posting=b; cv=b; hired=0|1
@@ -499,7 +502,7 @@ source and target: pair/none: source_text, target_text <> :: source_lang=|eng; s
   target_text=s.de
 FLORES: may pair/none: sentence_eng_Latn, sentence_deu_Latn <> :: id=index; URL=url; domain=wikinews|wikibooks;
   topic=disaster|health|sports; sentence_eng_Latn=s; sentence_deu_Latn=s.de
-CCMatrix: ? pair/similarity: source_sentence, target_sentence > laser_score ||
+CCMatrix: may pair/similarity: source_sentence, target_sentence > laser_score ||
   pair/none: source_sentence, target_sentence :: source_sentence=s; target_sentence=s.nl; laser_score=float 1.04 1.3
 WMT quality: ? :: original=s; translation=s.de; scores=[int 50 100]3; mean=float 50 100; z_mean=float -1 1
 COMET: ? :: lp=en-de|en-ru; src=s; mt=s.de; ref=s.de; raw=float 0 100; score=float -2 1; annotators=1|2|3
@@ -568,4 +571,22 @@ livedoor: ? :: url=url; date=iso; title=s5.ja; content=b.ja; category=!movie-ent
 заголовок, текст, рубрика: ? :: заголовок=h.ru; текст=b.ru; рубрика=спорт|культура|политика
 предложение1, предложение2: pair/similarity: предложение1, предложение2 > оценка :: предложение1=s.ru;
   предложение2=~предложение1; оценка=float 0 5
+# Found by attack, after a look at the detection
+gold label as ClassLabel: pair/class: sentence1, sentence2 > gold_label :: sentence1=s; sentence2=s;
+  gold_label=!entailment|neutral|contradiction
+pair type: pair/class|binary: text1, text2 > pair_type @1 :: text1=s; text2=s; pair_type=!unrelated|paraphrase
+topic label: single/class: text > topic_label :: text=b; topic_label=!economy|sports|science
+quality of answers: ? pair/binary: question, answer > answer_quality || pair/class: question, answer > answer_quality ||
+  pair/none: question, answer :: question=q; answer=s; answer_quality=good|bad
+sentiment towards an entity: ? :: text=s; entity=n; sentiment=positive|negative
+inference without labels, de: ? :: Prämisse=s.de; Hypothese=s.de
+inference without labels, fr: ? :: prémisse=s.fr; hypothèse=s.fr
+nested results: ? :: query=q; results=[{title=h, url=url}]4
+locale and lists: ? :: locale=|us; sentences=[s]4; labels=[int 0 9]4
+two solutions: ? :: goal=s; solution_a=s; solution_b=s; label=0|1
+annotators: single/class: text > label :: text=b; annotator=A1|A2|A3; label=0|1
+reviewers: may single/none: text :: text=b; reviewer=anna|ben|cleo
+label and its name, in capitals: single/class: Text > Label :: Text=s; Label=0|1|2; LabelText=map Label alarm|audio|news
+body before title: pair/none: title, body :: body=b; title=h
+response before context: pair/none: Context, Response :: Response=b; Context=b
 """)
