@@ -142,7 +142,16 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
     """Whether a reading is none: wrong texts as positives, or 0 and 1 as classes of pairs."""
     if (shape, kind) == ("pair", "none"):
         return any(role_of(column.name) == "negative" for column in inputs)
-    return (shape, kind) == ("pair", "class") and label is not None and "binary" in _guess(table, label, len(inputs))
+    if label is None:
+        return len(inputs) > 2 and any(column.looks == "category" for column in inputs)
+    if kind == "class" and label.kind in ("numbers", "number lists"):
+        return True
+    if shape != "pair":
+        return False
+    guess = _guess(table, label, len(inputs))
+    is_word = kind == "binary" and label.kind in ("text", "class label")
+    is_sign = kind == "binary" and "similarity" in guess
+    return is_word or is_sign or (kind in ("class", "similarity") and "binary" in guess)
 
 
 def _body(table: Table, inputs: Sequence[Column]) -> Column:
@@ -205,6 +214,7 @@ def _as_labels(table: Table, label: LabelKind, column: Column, name: str, *, tol
         return [Step("class_encode_column", (name,))] if are_class_names(table.values[column.name]) else []
     numbers = numbers_of(table, column)
     low, high = min(numbers), max(numbers)
+    steps = [Step("labels_to_float", (name,))] if column.stored_as_text else []
     if told and label == "similarity" and are_whole(numbers) and not 0 <= low <= high <= 1:
-        return [Step("scale_labels", (name, min(0, math.floor(low)), math.ceil(high)))]
-    return [Step("labels_to_float", (name,))] if column.stored_as_text else []
+        steps.append(Step("scale_labels", (name, min(0, math.floor(low)), math.ceil(high))))
+    return steps
