@@ -87,6 +87,7 @@ class Reading:
     alternatives: list[tuple[Shape, LabelKind]] = field(default_factory=list)
     label_rivals: tuple[Column, ...] = ()  # columns of which each may be the label
     label_words: dict[float, str] = field(default_factory=dict)  # what numbers of the label are in another column
+    class_of: list[Column] = field(default_factory=list)  # another reading takes one of the inputs for a class
     values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
     flattening: list[Step] = field(default_factory=list)  # what takes texts out of cells that hold more
     without: list[Column] = field(default_factory=list)  # another reading sets one of these aside
@@ -501,18 +502,18 @@ def _read_classes(reading: Reading, names: Sequence[str]) -> None:
     reading.label, reading.classes = "class", len(names)
     if reading.shape != "pair" or len(names) != 2:
         return
-    if _is_negation(*names):
+    if is_negation(*names):
         reading.label = "binary"
         reading.classes = None
         reading.doubt(f"of the classes {names[0]!r} and {names[1]!r}, the second is taken for a positive pair", "class")
         reading.scale = (0, 1)
-    elif _is_negation(names[1], names[0]):
+    elif is_negation(names[1], names[0]):
         reading.doubt(f"the class {names[0]!r} is 0: for binary labels, a positive pair must be 1", "binary")
     else:
         reading.doubt("two classes could also be negative and positive pairs", "binary")
 
 
-def _is_negation(negative: str, positive: str) -> bool:
+def is_negation(negative: str, positive: str) -> bool:
     """Whether the first of two names denies what the second says."""
     no, yes = key_of(negative), key_of(positive)
     if (no, yes) == ("0", "1") or (no in NEGATIVE_VALUES and yes in POSITIVE_VALUES):

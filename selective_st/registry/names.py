@@ -240,8 +240,8 @@ _CARRIERS = _set("text txt title body content string str sentence raw full value
 
 def _plain(letter: str) -> str:
     """A Latin letter without its accents; other letters are others without theirs."""
-    first, *marks = unicodedata.normalize("NFKD", letter)
-    return first if marks and first.isascii() else letter
+    parts = unicodedata.normalize("NFKD", letter)
+    return parts[0] if parts[0].isascii() else letter
 
 
 @cache

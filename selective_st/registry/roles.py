@@ -171,6 +171,7 @@ def _choose_label(
         return
     if not _is_plausible(table, found) or is_fit_name(found.name):
         reading.unclear(f"{found.name!r} holds numbers, but neither its name nor its values are those of labels")
+        reading.or_without(found)
     elif len(longer) > 1 and found.kind not in ("numbers", "number lists"):
         reading.unclear(f"{found.name!r} may be a label, or something else that is known of a row: its name is neither")
         reading.or_without(found)
@@ -311,7 +312,8 @@ def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Re
     others = [other for other in texts if other.name != column.name]
     roles = roles_of([other.name for other in others])
     sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
-    if is_remark_name(column.name) and _is_complete([roles[each.name] for each in others if each.name in roles]):
+    told = reading.label_column is not None and is_remark_name(column.name)
+    if told and _is_complete([roles[each.name] for each in others if each.name in roles]):
         return True
     if is_instruction_name(column.name) and others and _is_few(table, column):
         return any(role_of(other.name) in ("anchor", "numbered") for other in others)
@@ -437,6 +439,7 @@ def _doubt_values(table: Table, inputs: Sequence[Column], reading: Reading) -> N
                 f"{column.name!r} looks like IDs: if it holds them, resolve_ids puts the texts in their place"
             )
         elif column.looks == "category" and role_of(column.name) in ("positive", "negative") and len(inputs) > 1:
+            reading.class_of.append(column)
             doubt = reading.doubt if key_of(column.name) == "positive" else reading.unclear
             doubt(f"{column.name!r} is named like a text, but holds a few short ones, as labels are")
         if is_id_name(column.name):
