@@ -155,9 +155,9 @@ def _text_column(name: str, values: list[str], place: int, table: Table) -> Colu
 
 def _looks(values: Sequence[str]) -> Looks:
     """What texts look like, whatever their column is called."""
-    found = [value.strip() for value in values]
+    found = [value.strip() for value in values[:: -(-len(values) // _LOOKED_AT)]]
     different = len(set(found))
-    if different == 1 and len(found) >= _FEW_ROWS:
+    if different == 1 and len(found) >= _FEW_ROWS and len(set(values)) == 1:
         return "constant"
     if all(map(_DATE.fullmatch, found)):
         return "date"
