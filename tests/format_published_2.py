@@ -17,8 +17,8 @@ chat export: may single/none: utterance || single/class: utterance > speaker :: 
   speaker=agent|customer; utterance=s
 salesforce account dedupe: pair/binary|class: account_name_left, account_name_right > same_account @Y ::
   left_id=id 0; right_id=id 1; account_name_left=n; account_name_right=~account_name_left; same_account=Y|N
-ticket routing: single/class: ticket_body > assigned_team :: ticket_body=b; assigned_team=Billing|Network|Access|Hardware;
-  opened_at=iso
+ticket routing: single/class: ticket_body > assigned_team :: ticket_body=b;
+  assigned_team=Billing|Network|Access|Hardware; opened_at=iso
 satisfaction with replies: ? pair/none: customer_question, agent_reply :: customer_question=q;
   agent_reply=~~customer_question; csat=int 1 5
 jira links: pair/class: source_summary, target_summary > link_type :: source_key=id P; target_key=id Q;
@@ -171,7 +171,8 @@ rag log: ? pair/none: question, retrieved_context :: trace_id=uuid; question=q; 
   generated_answer=~~question; latency_ms=int 200 9000; model=gpt-4|claude|llama
 rag evaluation: ? :: question=q; contexts=[b]3; answer=~~question; ground_truth=~question; faithfulness=float 0 1;
   answer_relevancy=float 0 1; context_precision=float 0 1
-thumbs: pair/binary|class: user_query, passage > thumbs @up :: ts=iso; user_query=q; passage=~~user_query; thumbs=up|down
+thumbs: pair/binary|class: user_query, passage > thumbs @up :: ts=iso; user_query=q; passage=~~user_query;
+  thumbs=up|down
 citations checked: pair/binary|class: claim, cited_passage > supported :: claim=s; cited_passage=~~claim;
   supported=true|false; url=url
 questions made of chunks: pair/none: generated_question, chunk :: chunk_id=hash; doc_name=5*n; chunk=b;
@@ -202,8 +203,9 @@ negatives alone: ? :: query=q; irrelevant_passage=b
 weighted pairs: may pair/none: query, positive :: query=q; positive=~~query; weight=float 0 1
 relevant with a rationale: pair/binary|class: query, document > is_relevant @yes :: query=q; document=b;
   is_relevant="yes"|"no"; rationale=s
-scores of both sides: triplet/scores: query, positive, negative > positive_score :: query=q; positive=~~query;
-  negative=b; positive_score=float 5 11; negative_score=float -9 4
+scores of both sides: triplet/none|scores: query, positive, negative ||
+  triplet/scores: query, positive, negative > positive_score :: query=q; positive=~~query; negative=b;
+  positive_score=float 5 11; negative_score=float -9 4
 text sides in json: ? :: id=hash; input=json{query=q, passage=b}; output=0|1
 # Judges and preferences
 two responses and a winner: ? :: prompt=q; response_a=b; response_b=b; winner=model_a|model_b|tie
@@ -248,7 +250,8 @@ effort of editing: ? pair/none: src, mt :: src=s; mt=s.fr; hter=float 0 1
 # News and words
 headlines: pair/none: headline, article_body :: headline=h8; article_body=b80; publisher=5*n; published=date
 clickbait: ? single/class: title > is_clickbait :: title=h8; body=b; is_clickbait=0|1
-stance to a headline: pair/class: headline, body > stance :: headline=h8; body=b; stance=agree|disagree|discuss|unrelated
+stance to a headline: pair/class: headline, body > stance :: headline=h8; body=b;
+  stance=agree|disagree|discuss|unrelated
 dictionary: pair/none: word, definition :: word=w; pos=noun|verb|adjective; definition=s
 cached vectors: single/embedding: chunk > embedding :: chunk=b; embedding=vec 32; model=|ada-002
 leaning of news: ? single/class: text > bias :: title=h8; text=b; bias=left|center|right; outlet=5*n

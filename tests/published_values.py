@@ -68,7 +68,8 @@ _WORDS = {
 _ASKS = {
     "en": "how what why when where which", "de": "wie was warum wann wo", "fr": "comment pourquoi quand où",
     "es": "cómo qué cuándo dónde", "it": "come perché quando dove", "pt": "como quando onde", "nl": "hoe wat waarom",
-    "ru": "как что почему когда", "pl": "jak dlaczego kiedy gdzie", "tr": "nasıl neden ne nerede", "ja": "なぜ どこで いつ", "zh": "为什么 怎么 哪里",
+    "ru": "как что почему когда", "pl": "jak dlaczego kiedy gdzie", "tr": "nasıl neden ne nerede",
+    "ja": "なぜ どこで いつ", "zh": "为什么 怎么 哪里",
 }  # fmt: skip
 _TEXT = re.compile(r"(?:(\d+)\*)?([tsqbhwn])(\d*)(?:\.(\w\w))?")
 _LENGTHS = {"t": 4, "s": 9, "q": 7, "b": 32, "h": 5, "w": 1, "n": 2}
