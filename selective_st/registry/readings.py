@@ -140,7 +140,7 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
         kinds = (guess,) if label is None or guess == "none" else _guess(table, label, len(others))
         for each in kinds:
             yield from _with(_SHAPES[min(len(others), 4) - 1], each, others, label)
-    if reading.without or reading.no_label or (reading.label_rivals and label is None):
+    if label is None or label.name not in TRAINER_LABELS:
         yield from _with(shape, "none", inputs, None)
     if margins:
         yield from _with(shape, "margin", inputs, label)
@@ -151,7 +151,7 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
     if (shape, kind) == ("pair", "none"):
         return any(role_of(column.name) == "negative" for column in inputs)
     if label is None:
-        return len(inputs) > 2 and any(column.looks == "category" for column in inputs)
+        return len(inputs) > 2 and any(column.looks not in ("text", "short") for column in inputs)
     if kind == "class" and label.kind in ("numbers", "number lists"):
         return True
     if shape != "pair":
