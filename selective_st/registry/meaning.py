@@ -237,7 +237,7 @@ def _read_relation(table: Table, reading: Reading) -> None:
     column = reading.label_column
     if reading.shape == "single" and reading.label and column is not None:
         values = _label_words(table, reading, column)
-        if is_relation_name(column.name) or (values and all(are_relation_values([value]) for value in values)):
+        if is_relation_name(column.name) or sum(are_relation_values([value]) for value in values) > 1:
             reading.deny(f"{column.name!r} is named like how two texts relate, but there is one: where is the other?")
     if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity") or column is None:
         return

@@ -383,6 +383,11 @@ def is_title_of(name: str) -> bool:
     return len(words) > 1 and words[-1] == "title"
 
 
+def is_group_name(name: str) -> bool:
+    """Whether a name is that of an ID that several texts share."""
+    return bool(_set("cluster group family entity duplicate set") & set(words_of(name)))
+
+
 def is_search_name(name: str) -> bool:
     """Whether a name is that of what is looked for, so that a label beside it is of what was found for it."""
     return bool(_SEARCH & set(words_of(name)))

@@ -184,7 +184,7 @@ def _guess(table: Table, column: Column, inputs: int) -> tuple[LabelKind, ...]:
     """What a column's values would be as labels."""
     if column.kind == "class label" and list(table.features[column.name].names) == ["0", "1"] and inputs > 1:
         return ("binary",)
-    if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean")):
+    if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean", "id")):
         return ("class",)
     if column.kind in ("integer", "float", "boolean"):
         numbers: list[float] = [float(value) for value in values_of(table, column.name)]

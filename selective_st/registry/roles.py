@@ -39,6 +39,7 @@ from selective_st.registry.names import (
     is_damaged_name,
     is_fit_name,
     is_flag,
+    is_group_name,
     is_id_name,
     is_instruction_name,
     is_nameless,
@@ -168,6 +169,10 @@ def _choose_label(
         reading.label_rivals = tuple(named or candidates)
         return
     if not candidates:
+        groups = [column for column in columns if column.kind == "id" and is_group_name(column.name)]
+        if len(sentences) == 1 and groups:
+            reading.unclear(f"{groups[0].name!r} seems to say which texts are the same: it may be their class")
+            reading.label_rivals = (groups[0],)
         return
     found = (named or candidates)[0]
     reading.label_column = found
