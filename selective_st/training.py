@@ -37,10 +37,10 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
-from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.focus import Focus
+from selective_st.layouts import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.links import ExponentialLink, Link
 from selective_st.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
@@ -685,7 +685,7 @@ def _no_step(examples: Examples, settings: Settings) -> ValueError:
 
 
 def _check_run(owner: str, examples: Any, settings: Any) -> None:
-    instance_of(owner, "examples", examples, Examples, "Lay pairs out: selective_st.data.as_pairs(...).")
+    instance_of(owner, "examples", examples, Examples, "Lay pairs out: selective_st.layouts.as_pairs(...).")
     instance_of(owner, "settings", settings, Settings, "Write Settings(...).")
 
 

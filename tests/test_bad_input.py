@@ -12,7 +12,6 @@ from sentence_transformers import SentenceTransformer
 from torch import nn
 
 from selective_st import conversion, plotting, report, training
-from selective_st.data import Examples, GradedPairs
 from selective_st.evaluation import (
     ScoreListEvaluator,
     ScoreRegionEvaluator,
@@ -29,6 +28,7 @@ from selective_st.evaluation import (
 )
 from selective_st.evaluation.comparison import compare, metric_meaning
 from selective_st.focus import parse_focus
+from selective_st.layouts import Examples, GradedPairs
 from selective_st.links import high_scores
 from selective_st.losses import SelectivePointwiseLoss
 from selective_st.model_card import SelectiveModelCardCallback, add_to_model_card, describe_link

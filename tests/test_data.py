@@ -16,18 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.model_selection import GroupShuffleSplit
 
-from selective_st.data import (
-    By,
-    DataError,
-    Examples,
-    GradedPairs,
-    as_lists,
-    as_pairs,
-    as_positives,
-    as_triplets,
-    read_pairs,
-    read_table,
-)
+from selective_st.data import read_pairs, read_table
+from selective_st.errors import DataError
+from selective_st.layouts import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 
 ROWS = [("a cat", "a tiger", 3.5), ("a dog", 'a "big" dog, running', 5.0), ("a car", "the moon", 0.0)]
 

@@ -41,10 +41,10 @@ from selective_st.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from selective_st.data import GradedPairs
     from selective_st.evaluation import ScoreThreshold
     from selective_st.evaluation.comparison import Comparison
     from selective_st.focus import Focus
+    from selective_st.layouts import GradedPairs
     from selective_st.registry.catalog import ModelType
     from selective_st.report import Measured
 

@@ -36,8 +36,8 @@ from selective_st.cli.common import (
 from selective_st.cli.registry import print_report
 
 if TYPE_CHECKING:
-    from selective_st.data import By, GradedPairs
     from selective_st.focus import Focus
+    from selective_st.layouts import By, GradedPairs
     from selective_st.training import LossKind, Report, Settings, Task
 
 _PICTURE_FILE = "error_by_score.png"
