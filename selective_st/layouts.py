@@ -199,8 +199,9 @@ def _joined(some: Numbers, others: Numbers) -> Numbers:
     """For each row the number of its cluster, where rows are joined that share one of two numbers."""
     size = int(max(some.max(), others.max())) + 1
     graph = coo_array((np.ones(len(some)), (some, others)), shape=(size, size))
-    found: Numbers = connected_components(graph, directed=False)[1][some]
-    return np.unique(found, return_inverse=True)[1]
+    found: Any = connected_components(graph, directed=False)[1][some]
+    joined: Numbers = np.unique(found, return_inverse=True)[1]
+    return joined
 
 
 def _drawn(clusters: Numbers, wanted: int, seed: int) -> NDArray[np.bool_] | None:

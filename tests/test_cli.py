@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from selective_st.cli import app
 from selective_st.demo import graded_pairs, write_demo_data
-from selective_st.training import LOSSES, kind_of_labels, loss_kind
+from selective_st.loss_kinds import LOSSES, kind_of_labels, loss_kind
 
 
 @pytest.fixture(scope="module")

@@ -253,6 +253,6 @@ class TestTrain:
         rows_of_one_label = [(a, b, 1) for a, b, s in graded_pairs(120, seed=5) if s >= 3]
         data = write(tmp_path / "ones.csv", rows_of_one_label, ("a", "b", "label"))
         from selective_st.data import read_pairs
-        from selective_st.training import suited_kind
+        from selective_st.loss_kinds import suited_kind
 
         assert suited_kind(read_pairs(str(data)))[0].name == "in-batch"
