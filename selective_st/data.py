@@ -15,6 +15,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,16 @@ from datasets import Dataset
 from selective_st._validation import score_interval
 from selective_st.errors import DataError, shown_rows
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
-from selective_st.links import Interval
-from selective_st.registry.columns import as_number
-from selective_st.registry.names import TRAINER_LABELS
+from selective_st.registry.columns import as_number, is_metadata
+from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.names import TRAINER_LABELS, hint_of
 
 __all__ = ["GradedPairs", "hub_splits", "read_pairs", "read_table", "read_table_with_notes"]
 
+_NUMBERS = ("integer", "float", "boolean", "class label")
+_SAMPLE = 1_000  # rows whose texts are compared by length
+
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
-_COSINE_RANGE = Interval(-1.0, 1.0)
 _INTEGER = re.compile(r"\s*[+-]?\d{1,18}\s*$")
 _NAME_OF_DIGITS = re.compile(r"\s*[+-]?0\d")
 _OTHER_DELIMITERS = (";", "\t", "|")
@@ -65,24 +68,40 @@ def read_pairs(
         DataError: If the source is missing, empty or unreadable; a column is missing or unclear; or a row has an empty
             text or a label that is not a number in range. The message names the rows, counted from 1 after a header.
     """
-    if not isinstance(source, str) or not source.strip():
-        raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
     if score_range is not None:
         if isinstance(score_range, str) or len(score_range) != 2:
             raise DataError(f"score_range must be a pair of numbers such as (0, 5), got {score_range!r}.")
         score_range = score_interval("read_pairs", *score_range, names=("score_range[0]", "score_range[1]"))
-    table, names_are_given, notes = _read_table(source, header, split)
-    label = Path(source).name or source
+    table = read_file(source, header=header, split=split)
+    return pairs_of(table, columns=columns, score_range=score_range)
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """What was read of a file or a hub dataset."""
+
+    dataset: Dataset
+    name: str
+    named: bool = True
+    notes: list[str] = field(default_factory=list)
+    lines: Sequence[int] | None = None
+    _written: Any = None
+
+    def texts(self, column: str) -> list[Any]:
+        """The values of a column, as they are written in the file."""
+        return list((self.dataset if self._written is None else self._written)[column])
+
+
+def read_file(source: str, *, header: bool | None = None, split: str = "train") -> FileTable:
+    """Read a file or a hub dataset."""
+    if not isinstance(source, str) or not source.strip():
+        raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
+    table, named, notes = _read_table(source, header, split)
+    name = Path(source).name or source
     if not len(table):
-        raise DataError(f"{label} has no rows of data.")
-    first, second, score = _choose_columns(label, table, names_are_given, columns)
-    notes.append(f"{label}: {len(table):,} rows; texts {first!r} and {second!r}, label {score!r}")
-    texts = [_checked_texts(label, name, table[name]) for name in (first, second)]
-    scores = _checked_scores(label, score, table[score], score_range)
-    if score_range is not None:
-        notes.append(f"{label}: labels mapped from [{score_range[0]:g}, {score_range[1]:g}] to [0, 1]")
-    dataset = Dataset.from_dict(dict(zip(PAIR_COLUMNS, (*texts, scores), strict=True)))
-    return GradedPairs(dataset, label, notes)
+        raise DataError(f"{name} has no rows of data.")
+    is_csv = Path(source).suffix.lower() in (".csv", ".tsv") and _is_local(source)
+    return FileTable(_with_numbers(table) if is_csv else table, name, named, notes, None, table)
 
 
 def read_table(source: str, *, header: bool | None = None, split: str = "train") -> Dataset:
@@ -297,96 +316,206 @@ def _csv_columns(path: Path, first: list[str], header: bool | None) -> tuple[lis
     return names, False, f"{path.name}: no header row ({why}); columns are numbered 1 to {len(first)}"
 
 
-def _choose_columns(label: str, table: Dataset, named: bool, columns: Sequence[str] | None) -> tuple[str, str, str]:
-    available = table.column_names
+def pairs_of(
+    table: FileTable, *, columns: Sequence[str] | None = None, score_range: tuple[float, float] | None = None
+) -> GradedPairs:
+    """Take graded sentence pairs from what was read.
+
+    Args:
+        table: What was read.
+        columns: As for `read_pairs`.
+        score_range: As for `read_pairs`.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        DataError: As `read_pairs`.
+    """
+    first, second, score = _pair_columns(table, columns)
+    notes = [
+        *table.notes,
+        f"{table.name}: {len(table.dataset):,} rows; texts {first!r} and {second!r}, label {score!r}",
+    ]
+    texts = [_checked_texts(table, name) for name in (first, second)]
+    scores = _checked_scores(table, score, score_range)
+    if score_range is not None:
+        notes.append(f"{table.name}: labels mapped from [{score_range[0]:g}, {score_range[1]:g}] to [0, 1]")
+    dataset = Dataset.from_dict(dict(zip(PAIR_COLUMNS, (*texts, scores), strict=True)))
+    return GradedPairs(dataset, table.name, notes)
+
+
+def named_columns(table: FileTable, columns: Sequence[str]) -> list[str]:
+    """The columns that are meant by names, or by numbers counted from 1.
+
+    Args:
+        table: What was read.
+        columns: Their names or numbers.
+
+    Returns:
+        Their names.
+
+    Raises:
+        DataError: If there is no such column, or one is named twice.
+    """
+    available = table.dataset.column_names
+    columns = [columns] if isinstance(columns, str) else [str(name) for name in columns]
+    chosen = [
+        available[int(name) - 1]
+        if name not in available and name.isdecimal() and 1 <= int(name) <= len(available)
+        else name
+        for name in columns
+    ]
+    missing = [name for name in chosen if name not in available]
+    if missing:
+        raise DataError(
+            f"{table.name} has no column {', '.join(map(repr, missing))}; it has {', '.join(available)}. Mend "
+            "--columns."
+        )
+    if len(set(chosen)) != len(chosen):
+        raise DataError(
+            f"--columns names a column twice: {', '.join(columns)}. {table.name} has the columns "
+            f"{', '.join(available)}."
+        )
+    return chosen
+
+
+def row_numbers(table: FileTable, rows: Sequence[int]) -> str:
+    """Rows as people find them: by the lines of the file where it has some, else counted from 1.
+
+    Args:
+        table: What was read.
+        rows: Their numbers, counted from 0.
+
+    Returns:
+        Their numbers, for a message.
+    """
+    if table.lines is None:
+        return shown_rows([row + 1 for row in rows])
+    return shown_rows([table.lines[row] for row in rows], "line")
+
+
+def _pair_columns(table: FileTable, columns: Sequence[str] | None) -> list[str]:
+    """The two texts and the label."""
+    available = table.dataset.column_names
     shown = ", ".join(available)
+    columns = [columns] if isinstance(columns, str) else columns
+    if columns is not None and len(columns) == 3:
+        return named_columns(table, columns)
+    likely = ",".join(_likely_columns(table.dataset))
     if columns is not None:
-        columns = [columns] if isinstance(columns, str) else [str(name) for name in columns]
-        if len(columns) != 3:
-            raise DataError(
-                f"--columns takes two text columns and the label column, got {len(columns)}: {', '.join(columns)}. "
-                f"{label} has the columns {shown}; write for example --columns sentence1,sentence2,score."
-            )
-        chosen = [
-            available[int(name) - 1]
-            if name not in available and name.isdecimal() and 1 <= int(name) <= len(available)
-            else name
-            for name in columns
-        ]
-        missing = [name for name in chosen if name not in available]
-        if missing:
-            raise DataError(f"{label} has no column {', '.join(map(repr, missing))}; it has {shown}. Mend --columns.")
-        if len(set(chosen)) != 3:
-            raise DataError(f"--columns names a column twice: {', '.join(columns)}. {label} has the columns {shown}.")
-        return chosen[0], chosen[1], chosen[2]
+        raise DataError(
+            f"--columns takes two text columns and the label column, got {len(columns)}: {', '.join(columns)}. "
+            f"{table.name} has the columns {shown}{f'; write for example --columns {likely}' if likely else ''}."
+        )
     if len(available) < 3:
         raise DataError(
-            f"{label} has {len(available)} column(s) ({shown}), but graded pairs take three: two texts and a label."
+            f"{table.name} has {len(available)} column(s) ({shown}), but graded pairs take three: two texts and a "
+            "label."
         )
-    labels = [name for name in TRAINER_LABELS if name in available] if named else available[-1:]
+    labels = [name for name in TRAINER_LABELS if name in available] if table.named else available[-1:]
     texts = [name for name in available if name not in labels]
     if len(labels) != 1 or len(texts) != 2:
-        example = _likely_columns(table)
         raise DataError(
-            f"It is not clear which columns of {label} to use: it has {shown}. Say the two texts and the label, for "
-            f"example --columns {','.join(example or available[:3])}."
+            f"It is not clear which columns of {table.name} to use: it has {shown}. Say the two texts and the label, "
+            + (
+                f"for example --columns {likely}."
+                if likely
+                else "--columns TEXT1,TEXT2,LABEL: no column seems to be one."
+            )
         )
-    return texts[0], texts[1], labels[0]
+    return [*texts, *labels]
 
 
-def _likely_columns(table: Dataset) -> list[str]:
-    """The two texts and the label, as far as names and values tell."""
-    from selective_st.registry.detection import detect_format
+def _likely_columns(dataset: Dataset) -> list[str]:
+    """The two texts and the label, as far as values and names tell; empty where they do not."""
+    found = detect_format(dataset)
+    assert isinstance(found, DataFormat)  # one dataset has one format
+    if len(found.inputs) == 2 and found.label_column is not None:
+        return [*found.inputs, found.label_column]
+    numbers = [column for column in found.columns if column.kind in _NUMBERS and not is_metadata(column)]
+    words = {column.name: _words(dataset, column.name) for column in found.columns if column.kind == "text"}
+    texts = sorted(sorted(words, key=lambda name: -words[name])[:2], key=dataset.column_names.index)
+    labels = sorted(numbers, key=lambda column: not hint_of(column.name))
+    return [*texts, labels[0].name] if len(texts) == 2 and labels else []
 
-    found = detect_format(_with_numbers(table))
-    if isinstance(found, dict) or len(found.inputs) != 2 or found.label_column is None:
-        return []
-    return [*found.inputs, found.label_column]
+
+def _words(dataset: Dataset, column: str) -> float:
+    """How many words the texts of a column have, where they differ."""
+    texts = {text for text in dataset[:_SAMPLE][column] if text}
+    return sum(len(text.split()) for text in texts) / _SAMPLE
 
 
-def _checked_texts(label: str, name: str, values: Any) -> list[str]:
-    texts = list(values)
-    wrong = [i for i, text in enumerate(texts, start=1) if not isinstance(text, str)]
+def _checked_texts(table: FileTable, name: str) -> list[str]:
+    texts = table.texts(name)
+    wrong = [row for row, text in enumerate(texts) if not isinstance(text, str)]
     if wrong:
-        value = texts[wrong[0] - 1]
         raise DataError(
-            f"{label}: column {name!r} must hold texts, but {shown_rows(wrong)} hold(s) {value!r}. Mend the rows, or "
-            "choose other columns with --columns."
+            f"{table.name}: column {name!r} must hold texts, but {row_numbers(table, wrong)} hold(s) "
+            f"{texts[wrong[0]]!r}. Mend the rows, or choose other columns with --columns."
         )
-    empty = [i for i, text in enumerate(texts, start=1) if not text.strip()]
+    empty = [row for row, text in enumerate(texts) if not text.strip()]
     if empty:
-        raise DataError(f"{label}: the text in column {name!r} is empty in {shown_rows(empty)}. Remove such rows.")
+        raise DataError(
+            f"{table.name}: the text in column {name!r} is empty in {row_numbers(table, empty)}. Remove such rows."
+        )
     return texts
 
 
-def _checked_scores(label: str, name: str, values: Any, score_range: tuple[float, float] | None) -> list[float]:
-    raw = list(values)
+def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float] | None) -> list[float]:
+    raw = table.texts(name)
     numbers = [as_number(value) for value in raw]
-    wrong = [i for i, number in enumerate(numbers, start=1) if number is None]
+    wrong = [row for row, number in enumerate(numbers) if number is None]
     if wrong:
         raise DataError(
-            f"{label}: the label in column {name!r} is not a number in {shown_rows(wrong)}: "
-            f"{raw[wrong[0] - 1]!r}. Mend or remove such rows; if this is not the label column, say --columns; if row "
-            "1 is a header, say --header."
+            f"{table.name}: the label in column {name!r} is not a number in {row_numbers(table, wrong)}: "
+            f"{raw[wrong[0]]!r}. Mend or remove such rows; if this is not the label column, say --columns; if the "
+            "first row is a header, say --header."
         )
     scores = [number for number in numbers if number is not None]
     low, high = min(scores), max(scores)
-    if score_range is None:
-        if low < _COSINE_RANGE.low or high > _COSINE_RANGE.high:
-            ends, example = (math.floor(low), math.ceil(high)), "if it is the range seen here:"
-            if ends[0] == ends[1]:  # one label alone says nothing of the other end
-                ends, example = (min(ends[0], 0), max(ends[1], 0)), "for example"
-            raise DataError(
-                f"{label}: the labels in column {name!r} go from {low:g} to {high:g}, but a cosine similarity only "
-                f"reaches {_COSINE_RANGE}. Say the ends of your label scale, which are then mapped to 0 and 1; "
-                f"{example} --score-range {ends[0]},{ends[1]}"
-            )
-        return scores
+    if score_range is not None:
+        check_scale(table, name, scores, score_range)
+        return [(score - score_range[0]) / (score_range[1] - score_range[0]) for score in scores]
+    low, high = min(scores), max(scores)
+    if low < -1 or high > 1:
+        raise DataError(
+            f"{table.name}: the labels in column {name!r} go from {low:g} to {high:g}, but a cosine similarity only "
+            "reaches [-1, 1]. Say the ends of your label scale, which are then mapped to 0 and 1; "
+            + _a_scale(low, high)
+        )
+    return scores
+
+
+def _a_scale(low: float, high: float) -> str:
+    """A scale that holds all labels, and what it rests on."""
+    ends = math.floor(low), math.ceil(high)
+    if ends[0] == ends[1]:  # one label alone says nothing of the other end
+        ends, why = (min(ends[0], 0), max(ends[1], 0)), "for example"
+    elif ends == (low, high):
+        why = "if these are its ends:"
+    else:
+        why = "the whole numbers around these are a guess:"
+    return f"{why} --score-range {ends[0]},{ends[1]}"
+
+
+def check_scale(table: FileTable, name: str, scores: Sequence[float], score_range: tuple[float, float]) -> None:
+    """Raise unless labels lie within `--score-range`.
+
+    Args:
+        table: What was read.
+        name: The label column.
+        scores: The label of each row.
+        score_range: The ends of the labels' scale.
+
+    Raises:
+        DataError: If labels lie outside; the message names the rows.
+    """
     bottom, top = score_range
-    outside = [i for i, score in enumerate(scores, start=1) if not bottom <= score <= top]
+    outside = [row for row, score in enumerate(scores) if not bottom <= score <= top]
     if outside:
         raise DataError(
-            f"{label}: the label in column {name!r} lies outside --score-range {bottom:g},{top:g} in "
-            f"{shown_rows(outside)}: {scores[outside[0] - 1]:g}. The labels go from {low:g} to {high:g}."
+            f"{table.name}: the label in column {name!r} lies outside --score-range {bottom:g},{top:g} in "
+            f"{row_numbers(table, outside)}: {scores[outside[0]]:g}. The labels go from {min(scores):g} to "
+            f"{max(scores):g}."
         )
-    return [(score - bottom) / (top - bottom) for score in scores]
