@@ -463,17 +463,8 @@ def _checked_texts(table: FileTable, name: str) -> list[str]:
 
 
 def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float] | None) -> list[float]:
-    raw = table.texts(name)
-    numbers = [as_number(value) for value in raw]
-    wrong = [row for row, number in enumerate(numbers) if number is None]
-    if wrong:
-        raise DataError(
-            f"{table.name}: the label in column {name!r} is not a number in {row_numbers(table, wrong)}: "
-            f"{raw[wrong[0]]!r}. Mend or remove such rows; if this is not the label column, say --columns; if the "
-            "first row is a header, say --header."
-        )
-    scores = [number for number in numbers if number is not None]
-    low, high = min(scores), max(scores)
+    labels = table.texts(name)
+    scores = [number for number in numbers_in(table, name, labels, missing=False) if number is not None]
     if score_range is not None:
         check_scale(table, name, scores, score_range)
         return [(score - score_range[0]) / (score_range[1] - score_range[0]) for score in scores]
@@ -499,23 +490,51 @@ def _a_scale(low: float, high: float) -> str:
     return f"{why} --score-range {ends[0]},{ends[1]}"
 
 
-def check_scale(table: FileTable, name: str, scores: Sequence[float], score_range: tuple[float, float]) -> None:
+def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: bool = True) -> list[float | None]:
+    """The numbers that labels are.
+
+    Args:
+        table: What was read.
+        name: The label column.
+        labels: The label of each row.
+        missing: Whether labels may be missing.
+
+    Returns:
+        The number of each row; None where it is missing.
+
+    Raises:
+        DataError: If one is no number; the message names the rows.
+    """
+    numbers = [as_number(label) for label in labels]
+    absent = [missing and (label is None or label != label) for label in labels]
+    wrong = [row for row, number in enumerate(numbers) if number is None and not absent[row]]
+    if wrong:
+        raise DataError(
+            f"{table.name}: the label in column {name!r} is not a number in {row_numbers(table, wrong)}: "
+            f"{labels[wrong[0]]!r}. Mend or remove such rows; if this is not the label column, say --columns; if the "
+            "first row is a header, say --header."
+        )
+    return numbers
+
+
+def check_scale(table: FileTable, name: str, scores: Sequence[float | None], score_range: tuple[float, float]) -> None:
     """Raise unless labels lie within `--score-range`.
 
     Args:
         table: What was read.
         name: The label column.
-        scores: The label of each row.
+        scores: The label of each row; None where it is missing.
         score_range: The ends of the labels' scale.
 
     Raises:
         DataError: If labels lie outside; the message names the rows.
     """
     bottom, top = score_range
-    outside = [row for row, score in enumerate(scores) if not bottom <= score <= top]
+    known = {row: score for row, score in enumerate(scores) if score is not None}
+    outside = [row for row, score in known.items() if not bottom <= score <= top]
     if outside:
         raise DataError(
             f"{table.name}: the label in column {name!r} lies outside --score-range {bottom:g},{top:g} in "
-            f"{row_numbers(table, outside)}: {scores[outside[0]]:g}. The labels go from {min(scores):g} to "
-            f"{max(scores):g}."
+            f"{row_numbers(table, outside)}: {known[outside[0]]:g}. The labels go from {min(known.values()):g} to "
+            f"{max(known.values()):g}."
         )

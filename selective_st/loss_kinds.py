@@ -16,8 +16,8 @@ from selective_st._validation import instance_of
 from selective_st.focus import Focus
 from selective_st.layouts import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.registry.catalog import TRAINABLE, Trainable, did_you_mean, rows_of, trainable
-from selective_st.registry.choice import command_of, first_choice, format_of_pairs, suggestion_for
-from selective_st.registry.suggestion import Suggestion, Suggestions, suggest_losses
+from selective_st.registry.choice import command_of, first_choice, format_of_pairs, suggestion_for, suggestions_for
+from selective_st.registry.suggestion import Suggestion
 
 _STATIC, _PRETRAINED = "static", "pretrained"
 
@@ -294,8 +294,7 @@ def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
         'pointwise'
     """
     check_pairs("suited_kind", "train", train)
-    found = suggest_losses(format_of_pairs(train.scores))
-    assert isinstance(found, Suggestions)  # one format has one list of losses
+    found = suggestions_for(format_of_pairs(train.scores))
     chosen, why = first_choice(found, train.dataset)
     entry = command_of(chosen)
     return loss_kind(entry.name if entry else "pointwise"), why

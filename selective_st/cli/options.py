@@ -8,6 +8,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Annotated, Any, Optional, TypeVar, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo
 
 from selective_st.cli.common import Errors, column_names, two_numbers
 
@@ -26,6 +27,18 @@ def argument(help: str) -> Any:
         The field.
     """
     return field(metadata={"typer": typer.Argument(help=help)})
+
+
+def required(help: str) -> Any:
+    """A field that is an option without a default.
+
+    Args:
+        help: What it is for.
+
+    Returns:
+        The field.
+    """
+    return field(metadata={"typer": typer.Option(help=help)})
 
 
 def option(
@@ -85,8 +98,35 @@ def _parameter(of: Field[Any], hint: Any) -> inspect.Parameter:
 
 def _value(of: Field[Any], given: Any) -> Any:
     parse = of.metadata.get("parse")
-    names = of.metadata.get("names") or (f"--{of.name.replace('_', '-')}",)
-    return parse(names[0], given) if parse else given
+    return parse(_names(of)[0], given) if parse else given
+
+
+def _names(of: Field[Any]) -> tuple[str, ...]:
+    return of.metadata.get("names") or (f"--{of.name.replace('_', '-')}",)
+
+
+def words_of(options: Any) -> list[str]:
+    """The words of a command that asks for the same.
+
+    Args:
+        options: The options of the command.
+
+    Returns:
+        Its arguments, then each option that is not at its default.
+    """
+    words: dict[bool, list[str]] = {False: [], True: []}
+    for each in fields(options):
+        value, [name, *_] = getattr(options, each.name), _names(each)
+        is_argument = isinstance(each.metadata["typer"], ArgumentInfo)
+        if is_argument:
+            words[False].append(str(value))
+        elif value != each.default and isinstance(value, bool):
+            yes, _, no = name.partition("/")
+            words[True].append(yes if value else no)
+        elif value != each.default:
+            parts = value if isinstance(value, (list, tuple)) else [value]
+            words[True] += [name, ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)]
+    return [*words[False], *words[True]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +134,12 @@ class DataOptions:
     """Which data, and how they are read: the same for every command."""
 
     data: str = argument(DATA_HELP)
+    score_range: tuple[float, float] | None = option(
+        None,
+        "Ends of the labels' scale, mapped to 0 and 1. For example 0,5. Not for classes.",
+        parse=two_numbers,
+        metavar="LOW,HIGH",
+    )
     columns: list[str] | None = option(
         None,
         "The columns to use, names or numbers counted from 1, in the order in which a loss shall see them: texts, then "
@@ -101,13 +147,22 @@ class DataOptions:
         parse=column_names,
         metavar="TEXT,...,LABEL",
     )
-    score_range: tuple[float, float] | None = option(
-        None,
-        "Ends of the labels' scale, mapped to 0 and 1. For example 0,5. Not for classes.",
-        parse=two_numbers,
-        metavar="LOW,HIGH",
-    )
     header: bool | None = option(
-        None, "Whether a CSV has a header row. Default: if its first row holds no number.", "--header/--no-header"
+        None, "Whether a CSV has a header row. Default: told from its first row, and said.", "--header/--no-header"
     )
     split: str | None = option(None, "Which split of a hub dataset. Default: train.")
+
+
+def told_words(options: DataOptions, **guessed: Any) -> list[str]:
+    """The words of a command that say how the data are read.
+
+    Args:
+        options: What was told.
+        **guessed: What was not told, and is to be.
+
+    Returns:
+        The words after the name of the data.
+    """
+    told = {each.name: getattr(options, each.name) for each in fields(DataOptions)}
+    told |= {name: value for name, value in guessed.items() if told[name] is None}
+    return words_of(DataOptions(**told))[1:]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from selective_st.registry.catalog import TRAINABLE, LabelKind, Row, Shape, Trainable
+from selective_st.registry.catalog import TRAINABLE, LabelKind, ModelType, Row, Shape, Trainable
 from selective_st.registry.columns import as_number
 from selective_st.registry.steps import Step
 from selective_st.registry.suggestion import Suggestion, Suggestions, suggest_losses
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 _POSITIVES = "(anchor, positive) pairs"
 _IN_LISTS = 0.5  # of the rows, from which on labelled pairs are lists of candidates
+# What lays labelled pairs out, by the row that comes of it.
+_CALLS: dict[tuple[Shape, LabelKind], str] = {
+    ("triplet", "none"): "pairs_to_triplets",
+    ("n-tuple", "scores"): "pairs_to_lists",
+    ("n-tuple", "binary list"): "pairs_to_lists",
+    ("pair", "none"): "pairs_to_positives",
+}
+LAYOUTS = tuple(dict.fromkeys(_CALLS.values()))
+_IN_BATCH, _LISTWISE, _RIGHT_OR_WRONG = (
+    next(entry for entry in TRAINABLE if entry.name == name) for name in ("in-batch", "listwise", "listwise-labels")
+)
 
 
 def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | None = None) -> tuple[Suggestion, str]:
@@ -41,20 +52,54 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
         ('SelectiveListwiseLoss', ['pairs_to_lists'], '4 of 4 rows share their first text and differ in label')
     """
     first, form = found.of(), found.format
-    if (form.shape, found.model_type) != ("pair", "SentenceTransformer") or form.label not in ("binary", "similarity"):
+    if not are_labelled_pairs(found):
         return first, f"it {first.why}"
     rows = zip(dataset[form.inputs[0]], dataset[str(form.label_column)], strict=True)
     labelled = [(text, label) for text, label in rows if label is not None and label == label]
     if len({label for _, label in labelled}) == 1:
-        why = "every pair has the same label: they are positives"
-        return _laid_out(found, "pair", "none", "pairs_to_positives", focus), why
+        return suggestion_of(found, _IN_BATCH, focus), "every pair has the same label: they are positives"
     in_lists = _rows_in_lists(labelled)
     if in_lists < _IN_LISTS * len(labelled):
         return first, f"it {first.why}"
     ends = form.label_scale or form.label_values or (0, 1)
     right_or_wrong = form.label == "binary" or {as_number(label) for _, label in labelled} <= {*ends}
     why = f"{in_lists:,} of {len(labelled):,} rows share their first text and differ in label"
-    return _laid_out(found, "n-tuple", "binary list" if right_or_wrong else "scores", "pairs_to_lists", focus), why
+    return suggestion_of(found, _RIGHT_OR_WRONG if right_or_wrong else _LISTWISE, focus), why
+
+
+def suggestion_of(found: Suggestions, entry: Trainable, focus: str | Link | Focus | None = None) -> Suggestion:
+    """A loss by what `selective-st train` calls it.
+
+    Args:
+        found: The losses that suit the data.
+        entry: Which.
+        focus: Which scores matter.
+
+    Returns:
+        The loss; for labelled pairs with the steps that lay them out for it, as `train` does.
+
+    Raises:
+        DataError: If it does not suit the data.
+
+    Example:
+        >>> pairs = {"sentence1": ["a", "a"], "sentence2": ["c", "d"], "score": [0.9, 0.25]}
+        >>> from selective_st.registry.catalog import trainable
+        >>> suggestion_of(suggest_losses(pairs), trainable("pairwise")).steps[-1].call
+        'pairs_to_triplets'
+    """
+    form, call = found.format, _CALLS.get((entry.shape, entry.label))
+    if call is None or not are_labelled_pairs(found):
+        return found.of(entry.loss)
+    every = (each.steps for each in found.conversions if each.steps and each.steps[-1].call == call)
+    steps = next(every, (*form.steps, Step(call)))
+    laid_out = _as_read(form, entry.shape, entry.label, _POSITIVES if entry.shape == "pair" else "", steps)
+    return suggestions_for(laid_out, focus, found.model_type).of(entry.loss)
+
+
+def are_labelled_pairs(found: Suggestions) -> bool:
+    """Whether data are what `selective-st train` takes: two texts, and a label that grades them or says yes or no."""
+    kinds = ("binary", "similarity")
+    return found.model_type == "SentenceTransformer" and found.format.shape == "pair" and found.format.label in kinds
 
 
 def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | None = None) -> Suggestions:
@@ -107,7 +152,7 @@ def suggestion_for(loss: str, row: Row, focus: str | Link | Focus | None = None)
         'CosineSimilarityLoss(model)'
     """
     form = _as_read(_any_format(), row.shape, row.label, row.inputs, ())
-    return _suggested(form, focus, row.model_type).of(loss)
+    return suggestions_for(form, focus, row.model_type).of(loss)
 
 
 def format_of_pairs(labels: Sequence[float]) -> DataFormat:
@@ -134,14 +179,6 @@ def _rows_in_lists(rows: Sequence[tuple[str, Any]]) -> int:
     return sum(len(found) for found in labels.values() if len(set(found)) > 1)
 
 
-def _laid_out(found: Suggestions, shape: Shape, label: LabelKind, call: str, focus: Any) -> Suggestion:
-    """The first loss for the data in another layout."""
-    every = (each.steps for each in found.conversions if each.steps and each.steps[-1].call == call)
-    steps = next(every, (*found.format.steps, Step(call)))
-    form = _as_read(found.format, shape, label, _POSITIVES if shape == "pair" else "", steps)
-    return _suggested(form, focus, found.model_type).of()
-
-
 def _as_read(form: DataFormat, shape: Shape, label: LabelKind, meaning: str, steps: tuple[Step, ...]) -> DataFormat:
     return replace(
         form, shape=shape, label=label, meaning=meaning, certainty="certain", label_column=None, doubts=(),
@@ -157,7 +194,19 @@ def _any_format() -> DataFormat:
     return form
 
 
-def _suggested(form: DataFormat, focus: Any, model_type: Any) -> Suggestions:
-    found = suggest_losses(form, focus=focus, model_type=model_type)
-    assert isinstance(found, Suggestions)
+def suggestions_for(
+    data: Any, focus: str | Link | Focus | None = None, model_type: ModelType = "SentenceTransformer"
+) -> Suggestions:
+    """The losses for a single dataset.
+
+    Args:
+        data: The dataset, or its format.
+        focus: Which scores matter.
+        model_type: Of which models.
+
+    Returns:
+        The losses.
+    """
+    found = suggest_losses(data, focus=focus, model_type=model_type)
+    assert isinstance(found, Suggestions)  # one dataset has one format
     return found

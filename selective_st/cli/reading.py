@@ -1,0 +1,231 @@
+"""One reader for all commands: a file or hub dataset, with the columns and the labels' scale that the options say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from datasets import Dataset
+
+from selective_st.cli.options import DataOptions
+from selective_st.data import FileTable, check_scale, named_columns, numbers_in, read_file
+from selective_st.errors import DataError
+from selective_st.registry.catalog import LabelKind, ModelType
+from selective_st.registry.choice import suggestions_for
+from selective_st.registry.columns import are_class_names
+from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.names import (
+    CHOICE_WORDS,
+    NEGATIVE_VALUES,
+    POSITIVE_VALUES,
+    TOPIC_NAMES,
+    TRAINER_LABELS,
+    hint_of,
+    is_negating,
+    key_of,
+    role_of,
+    words_of,
+)
+from selective_st.registry.steps import Step, code_of
+from selective_st.registry.suggestion import Suggestions
+
+_CLASS_LABELS = ("class", "class probabilities")
+_FEW_CLASSES = 20
+_SHOWN_CLASSES = 6
+_ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
+_MANY_TEXTS = {2: ("sentence1", "sentence2"), 3: ("anchor", "positive", "negative")}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data as the options say to read them.
+
+    Attributes:
+        table: What was read.
+        dataset: The same with the columns that were named, in their order, and the labels mapped to the scale from 0
+            to 1 where their scale was given.
+        format: What that is.
+        steps: What made it of what was read.
+        told: Whether the columns were named.
+        notes: What was decided.
+    """
+
+    table: FileTable
+    dataset: Dataset
+    format: DataFormat
+    steps: tuple[Step, ...] = ()
+    told: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> str:
+        """What the labels of two texts are, where they are classes; else empty."""
+        column = self.format.label_column
+        if self.format.shape != "pair" or self.format.label not in _CLASS_LABELS or column is None:
+            return ""
+        feature, values = self.dataset.features[column], sorted(set(map(str, self.dataset[column])))
+        shown = list(getattr(feature, "names", values))
+        more = ", ..." if len(shown) > _SHOWN_CLASSES else ""
+        return (
+            f"{self.table.name}: the labels in column {column!r} are classes ({', '.join(shown[:_SHOWN_CLASSES])}"
+            f"{more}), not grades of how similar the texts are"
+        )
+
+    def suggestions(self, focus: Any, model_type: ModelType) -> Suggestions:
+        """The losses that suit the data as they are now.
+
+        Args:
+            focus: Which scores matter.
+            model_type: Of which models.
+
+        Returns:
+            The losses.
+        """
+        found = suggestions_for(self.dataset, focus, model_type)
+        # The options may say more than the data.
+        return found if found.format == self.format else suggestions_for(self.format, focus, model_type)
+
+
+def read_source(options: DataOptions) -> Source:
+    """Read data as the options say.
+
+    Args:
+        options: Which, and how.
+
+    Returns:
+        The data, and what they are.
+
+    Raises:
+        DataError: If they cannot be read, the columns are not there, or labels lie outside their scale.
+    """
+    table = read_file(options.data, header=options.header, split=options.split or "train")
+    source = Source(table, table.dataset, _format_of(table.dataset), notes=tuple(table.notes))
+    if options.columns is not None:
+        source = _with_columns(source, named_columns(table, options.columns))
+    if options.score_range is not None:
+        source = _with_scale(source, options.score_range)
+    return source
+
+
+# --- Columns ----------------------------------------------------------------------------------------------------------
+
+
+def _with_columns(source: Source, chosen: Sequence[str]) -> Source:
+    """The columns that were named: who names them knows which is the label, and what order the texts have."""
+    source = replace(source, told=True)
+    if list(chosen) != source.dataset.column_names:
+        source = _done(source, Step("select_columns", (tuple(chosen),), why="the columns that were named"))
+    label = chosen[-1] if len(chosen) > 1 and _is_label(source.dataset, chosen[-1]) else None
+    inputs = tuple(name for name in chosen if name != label)
+    if label is not None and source.format.label_column != label:
+        source = _done(source, _renamed(label, "label"))
+    elif source.format.certainty != "unclear":
+        for step in source.format.steps:
+            if step.call == "rename_column":
+                source = _done(source, step)
+    if {*source.format.inputs} != {*inputs} or source.format.certainty == "unclear":
+        return _by_place(source, inputs)
+    steps = tuple(step for step in source.format.steps if step.call != "select_columns")
+    return replace(source, format=replace(source.format, inputs=inputs, steps=steps))
+
+
+def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
+    """The texts under names that say what their places do, where that makes it clear what they are."""
+    has_label = source.format.trainer_label is not None
+    names: Sequence[str] = _MANY_TEXTS.get(len(inputs), ("anchor", "positive"))
+    if len(inputs) == 2 and not has_label:
+        names = ("anchor", "positive")
+    if len(inputs) > 3:
+        names = ("anchor", "positive", *(f"negative_{k + 1}" for k in range(len(inputs) - 2)))
+    if len(inputs) == 1 or {*names} & {*source.dataset.column_names}:
+        return source
+    renamed = source
+    for old, new in zip(inputs, names, strict=True):
+        renamed = _done(renamed, _renamed(old, new))
+    return source if renamed.format.certainty == "unclear" else renamed
+
+
+def _renamed(old: str, new: str) -> Step:
+    return Step("rename_column", (old, new), why="by the place that it was named at")
+
+
+def _is_label(dataset: Dataset, column: str) -> bool:
+    """Whether a column is a label beside texts: no text, named as labels are, or few words that come again."""
+    values = [value for value in dataset[column] if value is not None]
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    if not all(isinstance(text, str) for text in texts) or column in TRAINER_LABELS:
+        return True
+    if any(isinstance(value, list) for value in values) or role_of(column) is not None:
+        return False
+    if hint_of(column) or key_of(column) in TOPIC_NAMES:
+        return True
+    words = {key_of(text) for text in texts}
+    few = len(words) <= _FEW_CLASSES and len(words) * _ROWS_OF_A_CLASS <= len(texts)
+    return words <= POSITIVE_VALUES | NEGATIVE_VALUES or (few and are_class_names(texts))
+
+
+# --- Labels -----------------------------------------------------------------------------------------------------------
+
+
+def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
+    """The labels mapped to the scale from 0 to 1; classes have none, and stay."""
+    form, (low, high) = source.format, score_range
+    column = form.label_column or form.trainer_label
+    if column is None:
+        raise DataError(
+            f"{source.table.name}: --score-range is about a label, but no column is known to be one. Say which: "
+            f"--columns {','.join([*form.inputs, 'LABEL'])}."
+        )
+    if form.label in (*_CLASS_LABELS, "embedding", "embeddings"):
+        what = source.classes or f"{source.table.name}: the labels in column {column!r} are {form.label}, not grades"
+        return replace(source, notes=(*source.notes, f"{what}: --score-range {low:g},{high:g} does not apply"))
+    if form.label in ("margin", "margins"):
+        return _done(source, Step("scale_margins", (column, high - low), why="--score-range"))
+    labels = list(source.dataset[column])
+    if not any(isinstance(label, list) for label in labels):
+        check_scale(source.table, column, numbers_in(source.table, column, labels), score_range)
+    mapped = _done(source, Step("scale_labels", (column, low, high), why="--score-range"))
+    is_said = not (is_negating(column) or CHOICE_WORDS & {*words_of(column)})
+    if is_said and form.alternatives and {shape for shape, _ in form.alternatives} == {"pair"}:
+        # A scale is one of grades: that leaves nothing open but what only names can say.
+        label: LabelKind = "binary" if {*mapped.dataset[column]} <= {0, 1} else "similarity"
+        told = replace(mapped.format, label=label, certainty="likely", doubts=(), alternatives=())
+        return replace(mapped, format=told)
+    return replace(mapped, format=replace(mapped.format, inputs=form.inputs) if source.told else mapped.format)
+
+
+# --- What they share --------------------------------------------------------------------------------------------------
+
+
+def _done(source: Source, step: Step) -> Source:
+    """The data after a step."""
+    dataset = step.apply(source.dataset)
+    return replace(source, dataset=dataset, format=_format_of(dataset), steps=(*source.steps, step))
+
+
+def _format_of(dataset: Dataset) -> DataFormat:
+    found = detect_format(dataset)
+    assert isinstance(found, DataFormat)  # one dataset has one format
+    return found
+
+
+def after(steps: tuple[Step, ...], found: Suggestions) -> Suggestions:
+    """Say all that is suggested for data before some steps.
+
+    Args:
+        steps: What made the data of those that were read.
+        found: The losses that suit them.
+
+    Returns:
+        The losses and conversions, whose steps and code begin with these.
+    """
+    if not steps:
+        return found
+    code = code_of(steps)
+    suggestions = [replace(each, steps=(*steps, *each.steps), code=f"{code}\n\n{each.code}") for each in found]
+    conversions = [
+        replace(each, steps=(*steps, *each.steps) if each.steps else (), code=f"{code}\n{each.code}")
+        for each in found.conversions
+    ]
+    return Suggestions(suggestions, found.format, conversions, found.model_type)
