@@ -125,7 +125,7 @@ class TestTrain:
             (["{train}"], "--score-range 0,5"),
             (["{train}", "--score-range", "5"], "--score-range takes two numbers with a comma between"),
             (["{train}", "--score-range", "5,0"], "LOW must be below HIGH, got 5 and 0"),
-            (["{train}", "--score-range", "0,4"], "lies outside --score-range 0,4 in rows"),
+            (["{train}", "--score-range", "0,4"], "lies outside --score-range 0,4 in lines"),
             (["{train}", "--score-range", "0,5", "--focus", "top"], "--focus must be high, low, extremes, middle"),
             (
                 ["{train}", "--score-range", "0,5", "--focus", '{"type": "SigmoidLink", "scale": -1, "shift": 0}'],
@@ -366,7 +366,7 @@ class TestLosses:
             (["--positive-from", "0"], "--positive-from must lie above 0, up to 1"),
             (["--loss", "cached-in-batch"], "static embeddings (--model static) do not allow. Give a transformer"),
             (["--loss", "cached-in-batch", "--model", "{static}"], "do not allow. Give a transformer"),
-            (["--loss", "listwise", "--score-range", "0,0.5"], "lies outside --score-range 0,0.5 in rows"),
+            (["--loss", "listwise", "--score-range", "0,0.5"], "lies outside --score-range 0,0.5 in lines"),
         ],
     )  # fmt: skip
     def test_bad_input(

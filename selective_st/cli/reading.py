@@ -9,8 +9,9 @@ from typing import Any
 from datasets import Dataset
 
 from selective_st.cli.options import DataOptions
-from selective_st.data import FileTable, check_scale, named_columns, numbers_in, read_file
+from selective_st.data import check_scale, named_columns, numbers_in
 from selective_st.errors import DataError
+from selective_st.files import FileTable, read_file
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import suggestions_for
 from selective_st.registry.columns import are_class_names

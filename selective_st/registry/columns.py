@@ -97,7 +97,7 @@ def _column(table: Table, place: int, name: str) -> Column:
     if all(isinstance(value, bool) for value in values):
         return Column(name, "boolean")
     if all(_is_number(value) for value in values):
-        return Column(name, _number_kind(name, values, place, table))
+        return Column(name, "other" if any(map(_is_infinite, values)) else _number_kind(name, values, place, table))
     if all(isinstance(value, list) for value in values):
         return Column(name, _list_kind(name, values))
     return Column(name, "other")
@@ -145,9 +145,10 @@ def _list_kind(name: str, values: list[list[Any]]) -> ColumnKind:
     if all(isinstance(item, str) for item in items):
         return "texts"
     if all(isinstance(item, (bool, int, float)) for item in items):
-        return "numbers"
+        return "other" if any(map(_is_infinite, items)) else "numbers"
     nested = all(isinstance(item, list) for item in items)
-    return "number lists" if nested and all(_is_number(x) for item in items for x in item) else "other"
+    numbers = nested and all(_is_number(x) and not _is_infinite(x) for item in items for x in item)
+    return "number lists" if numbers else "other"
 
 
 def is_missing(value: Any) -> bool:
@@ -161,6 +162,10 @@ def is_missing(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_infinite(value: float) -> bool:
+    return abs(value) == math.inf
 
 
 def _is_by_modality(value: Any) -> bool:

@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Table:
         """How many rows `scan` goes through."""
         return min(len(self._dataset), SCAN_ROWS)
 
-    @property
+    @cached_property  # the dataset copies them each time
     def features(self) -> Any:
         """The `datasets.Features` of the columns: of the sampled rows, where there is a transform or a stream."""
         return self._dataset.features
@@ -175,7 +176,7 @@ def _as_dataset(data: Any) -> Any:
             return Dataset.from_dict(dict(data))
         if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
             return Dataset.from_list([dict(row) for row in data])
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(
             f"The data could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
             "values as the others."
@@ -220,7 +221,7 @@ def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) ->
 
     try:
         return Dataset.from_list(found, features=features)
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{label} mixes kinds of values in a column: {error}. Give each column one kind.") from error
 
 
