@@ -26,7 +26,7 @@ _SAMPLE = 1_000  # rows whose texts are compared by length
 
 
 def read_pairs(
-    source: str,
+    source: str | FileTable,
     *,
     columns: Sequence[str] | None = None,
     score_range: tuple[float, float] | None = None,
@@ -36,7 +36,7 @@ def read_pairs(
     """Read graded sentence pairs.
 
     Args:
-        source: A file or a hub dataset, as for `read_file`.
+        source: A file or a hub dataset, as for `read_file`; or what was read of one.
         columns: The two text columns and the label column, in this order: names, or numbers counted from 1. Default:
             the only possible choice, where there is one.
         score_range: The ends of the labels' scale, mapped to 0 and 1. Default: labels are taken as they are and must
@@ -56,26 +56,7 @@ def read_pairs(
         if isinstance(score_range, str) or len(score_range) != 2:
             raise DataError(f"score_range must be a pair of numbers such as (0, 5), got {score_range!r}.")
         score_range = score_interval("read_pairs", *score_range, names=("score_range[0]", "score_range[1]"))
-    table = read_file(source, header=header, split=split)
-    return pairs_of(table, columns=columns, score_range=score_range)
-
-
-def pairs_of(
-    table: FileTable, *, columns: Sequence[str] | None = None, score_range: tuple[float, float] | None = None
-) -> GradedPairs:
-    """Take graded sentence pairs from what was read.
-
-    Args:
-        table: What was read.
-        columns: As for `read_pairs`.
-        score_range: As for `read_pairs`.
-
-    Returns:
-        The pairs.
-
-    Raises:
-        DataError: As `read_pairs`.
-    """
+    table = source if isinstance(source, FileTable) else read_file(source, header=header, split=split)
     first, second, score = _pair_columns(table, columns)
     notes = [
         *table.notes,

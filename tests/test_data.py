@@ -499,3 +499,9 @@ class TestTables:
         path.write_text("id,qid,question1,question2,is_duplicate\n" + "\n".join(rows), encoding="utf-8")
         with pytest.raises(DataError, match="--columns question1,question2,is_duplicate"):
             read_pairs(str(path))
+
+    def test_a_column_of_one_value_is_no_label(self, tmp_path: Path) -> None:
+        rows = [f"a query for {i},us,some product {3 * i % 17} of it,{i % 9 / 8}" for i in range(40)]
+        path = write(tmp_path / "table.csv", "\n".join(["query,locale,product,relevance", *rows]))
+        with pytest.raises(DataError, match="for example --columns query,product,relevance"):
+            read_pairs(path)

@@ -13,7 +13,7 @@ from selective_st.data import check_scale, named_columns, numbers_in
 from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file
 from selective_st.registry.catalog import LabelKind, ModelType
-from selective_st.registry.choice import suggestions_for
+from selective_st.registry.choice import first_choice, suggestions_for
 from selective_st.registry.columns import are_class_names
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
@@ -29,9 +29,9 @@ from selective_st.registry.names import (
     words_of,
 )
 from selective_st.registry.steps import Step, code_of
-from selective_st.registry.suggestion import Suggestions
+from selective_st.registry.suggestion import Suggestion, Suggestions
 
-_CLASS_LABELS = ("class", "class probabilities")
+CLASS_LABELS = ("class", "class probabilities")
 _FEW_CLASSES = 20
 _SHOWN_CLASSES = 6
 _ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
@@ -60,18 +60,53 @@ class Source:
     notes: tuple[str, ...] = ()
 
     @property
-    def classes(self) -> str:
-        """What the labels of two texts are, where they are classes; else empty."""
-        column = self.format.label_column
-        if self.format.shape != "pair" or self.format.label not in _CLASS_LABELS or column is None:
+    def not_similarity(self) -> str:
+        """Why the label of two texts does not say how similar they are, and what mends it; else empty."""
+        column, shape, label = self.format.label_column, self.format.shape, self.format.label
+        if column is None or shape != "pair":
             return ""
-        feature, values = self.dataset.features[column], sorted(set(map(str, self.dataset[column])))
-        shown = list(getattr(feature, "names", values))
-        more = ", ..." if len(shown) > _SHOWN_CLASSES else ""
-        return (
-            f"{self.table.name}: the labels in column {column!r} are classes ({', '.join(shown[:_SHOWN_CLASSES])}"
-            f"{more}), not grades of how similar the texts are"
-        )
+        if label in CLASS_LABELS:
+            values = sorted(set(map(str, self.dataset[column])))
+            names = list(getattr(self.dataset.features[column], "names", values))
+            shown = ", ".join([*names[:_SHOWN_CLASSES], *(["..."] if len(names) > _SHOWN_CLASSES else [])])
+            return (
+                f"{self.table.name}: the labels in column {column!r} are classes ({shown}), not grades of how similar "
+                'the texts are. If they do grade that, call the column "score"'
+            )
+        if self.unclear and is_negating(column):
+            return (
+                f"{self.table.name}: by its name, 1 (or more) in column {column!r} means that the texts do not belong "
+                "together, while losses read it as that they do. Turn the values round, in a column of another name"
+            )
+        return ""
+
+    @property
+    def unclear(self) -> str:
+        """What is not clear of what the data mean; else empty."""
+        if self.format.certainty != "unclear":
+            return ""
+        doubts = "; ".join(doubt.rstrip(".") for doubt in self.format.doubts)
+        return f"{self.table.name}: it is not clear what the data mean: {doubts or 'they fit no known format'}"
+
+    def choice(self, found: Suggestions, focus: Any = None) -> tuple[Suggestion, str]:
+        """The loss that comes first.
+
+        Args:
+            found: The losses that suit the data.
+            focus: Which scores matter.
+
+        Returns:
+            The loss, with the steps that lay the data out for it, and why it is chosen.
+
+        Raises:
+            DataError: If it is not clear what the data mean, or no loss suits them.
+        """
+        if self.unclear:
+            raise DataError(
+                f"{self.unclear}. If you know, name the loss with --loss; say --score-range LOW,HIGH where the label "
+                "grades how similar the texts are; or name the columns in their order with --columns."
+            )
+        return first_choice(found, self.dataset, focus)
 
     def suggestions(self, focus: Any, model_type: ModelType) -> Suggestions:
         """The losses that suit the data as they are now.
@@ -121,10 +156,11 @@ def _with_columns(source: Source, chosen: Sequence[str]) -> Source:
     inputs = tuple(name for name in chosen if name != label)
     if label is not None and source.format.label_column != label:
         source = _done(source, _renamed(label, "label"))
-    elif source.format.certainty != "unclear":
-        for step in source.format.steps:
-            if step.call == "rename_column":
-                source = _done(source, step)
+    else:
+        renames = [step for step in source.format.steps if step.call == "rename_column"]
+        renamed = _done(source, renames[0]) if renames else source
+        # A name that the trainer knows may say less than the one that it had.
+        source = renamed if renamed.format.certainty != "unclear" else source
     if {*source.format.inputs} != {*inputs} or source.format.certainty == "unclear":
         return _by_place(source, inputs)
     steps = tuple(step for step in source.format.steps if step.call != "select_columns")
@@ -171,16 +207,17 @@ def _is_label(dataset: Dataset, column: str) -> bool:
 
 def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
     """The labels mapped to the scale from 0 to 1; classes have none, and stay."""
-    form, (low, high) = source.format, score_range
+    form = source.format
+    low, high = (int(end) if end.is_integer() else end for end in score_range)
     column = form.label_column or form.trainer_label
     if column is None:
         raise DataError(
             f"{source.table.name}: --score-range is about a label, but no column is known to be one. Say which: "
             f"--columns {','.join([*form.inputs, 'LABEL'])}."
         )
-    if form.label in (*_CLASS_LABELS, "embedding", "embeddings"):
-        what = source.classes or f"{source.table.name}: the labels in column {column!r} are {form.label}, not grades"
-        return replace(source, notes=(*source.notes, f"{what}: --score-range {low:g},{high:g} does not apply"))
+    if form.label in (*CLASS_LABELS, "embedding", "embeddings"):
+        why = source.not_similarity or f"{source.table.name}: the labels in column {column!r} are {form.label}"
+        return replace(source, notes=(*source.notes, f"--score-range {low:g},{high:g} does not apply: {why}"))
     if form.label in ("margin", "margins"):
         return _done(source, Step("scale_margins", (column, high - low), why="--score-range"))
     labels = list(source.dataset[column])

@@ -32,6 +32,7 @@ from selective_st.registry.catalog import (
     loss_entry,
     losses,
     rows,
+    rows_of,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from selective_st.registry.suggestion import Suggestion, Suggestions
 
 AUTO = "auto"
+NUMBERS = ("integer", "float")  # kinds of columns that `train` takes for labels
 LOSS_NAMES = ", ".join(known.name for known in TRAINABLE)
 _SHOWN = 8  # suggestions, unless all are asked for
 _NAMED = 3  # losses that a conversion opens, by name
@@ -145,12 +147,15 @@ def check(options: CheckOptions) -> None:
     kind = check_model_type("--model-type", options.model_type)
     loss = _named_loss(options.loss, kind)
     be_quiet()
-    from selective_st.cli.reading import read_source
+    from selective_st.cli.reading import CLASS_LABELS, read_source
     from selective_st.registry import check_dataset
     from selective_st.registry.steps import code_of
 
     source = read_source(options)
     name, steps, notes = _laid_out(source, loss, kind)
+    takes_classes = any(row.label in CLASS_LABELS for row in rows_of(name, kind))
+    if source.not_similarity and not takes_classes and source.not_similarity not in " ".join(notes):
+        notes.append(source.not_similarity)
     dataset = source.dataset
     for step in steps:
         dataset = step.apply(dataset)
@@ -194,16 +199,16 @@ def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
 
 def _suggestion(source: Source, found: Suggestions, loss: Trainable | str, focus: str | None) -> Suggestion:
     """The loss that is named, or the one that comes first."""
-    from selective_st.registry.choice import first_choice, suggestion_of
+    from selective_st.registry.choice import suggestion_of
 
     if loss == AUTO:
-        return first_choice(found, source.dataset, focus)[0]
+        return source.choice(found, focus)[0]
     return found.of(loss) if isinstance(loss, str) else suggestion_of(found, loss, focus)
 
 
 def _laid_out(source: Source, loss: Trainable | str, model_type: ModelType) -> tuple[str, tuple[Step, ...], list[str]]:
     """The class of a loss, what lays the data out for it as `train` does, and notes."""
-    from selective_st.registry.choice import LAYOUTS, are_labelled_pairs, first_choice, suggestion_of
+    from selective_st.registry.choice import are_labelled_pairs, suggestion_of
 
     notes = list(source.notes)
     if isinstance(loss, str) and loss != AUTO:
@@ -214,10 +219,10 @@ def _laid_out(source: Source, loss: Trainable | str, model_type: ModelType) -> t
             return loss.loss, (), notes
         chosen = suggestion_of(found, loss)
     else:
-        chosen, why = first_choice(found, source.dataset)
+        chosen, why = source.choice(found)
         notes.append(f"--loss {AUTO}: {chosen.loss}, as {why}")
-    if not any(step.call in LAYOUTS for step in chosen.steps):
-        return chosen.loss, (), notes
+    if any(chosen is each for each in found):
+        return chosen.loss, (), notes  # as they stand
     # `train` never guesses a scale; labels beyond the score's range are what the check is to find.
     return chosen.loss, tuple(step for step in chosen.steps if step.call != "scale_labels"), notes
 
@@ -310,7 +315,7 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
 
     focus = ["--focus", options.focus] if options.focus else []
     kinds = {column.name: column.kind for column in form.columns}
-    if are_labelled_pairs(found) and kinds.get(str(form.label_column)) in ("integer", "float"):
+    if are_labelled_pairs(found) and kinds.get(str(form.label_column)) in NUMBERS:
         scale, columns = _scale_of(form), None
         if len(form.columns) != 3 or form.label_column != form.trainer_label:
             columns = [*form.inputs, str(form.label_column)]
@@ -319,7 +324,8 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
         told = told_words(options, columns=columns, score_range=None if scale in ((0, 1), (-1, 1)) else scale)
         return shlex.join(["selective-st", "train", options.data, "--loss", AUTO, *told, *focus])
     of = [] if found.model_type == "SentenceTransformer" else ["--model-type", found.model_type]
-    words = ["selective-st", "suggest", options.data, *of, *told_words(options), *focus, "--script"]
+    told = told_words(replace(options, score_range=None) if source.not_similarity else options)
+    words = ["selective-st", "suggest", options.data, *of, *told, *focus, "--script"]
     return f"{shlex.join(words)} > train.py && python train.py"
 
 

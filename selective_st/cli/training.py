@@ -26,7 +26,7 @@ from selective_st.cli.common import (
     write_metrics,
 )
 from selective_st.cli.options import DATA_HELP, DataOptions, argument, command, option, told_words, words_of
-from selective_st.cli.registry import AUTO, print_report
+from selective_st.cli.registry import AUTO, NUMBERS, print_report
 from selective_st.registry.catalog import TRAINABLE
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ def _read_splits(
     And how they make groups of candidates of one text.
     """
     from selective_st.cli.reading import read_source
-    from selective_st.data import hub_splits, pairs_of, read_pairs
+    from selective_st.data import hub_splits, read_pairs
     from selective_st.loss_kinds import kind_of_labels, suited_kind
 
     available = hub_splits(job.data)
@@ -297,7 +297,7 @@ def _read_splits(
     source = read_source(replace(job, score_range=None))
     _judge(job, source)
     read = partial(read_pairs, columns=job.columns, score_range=job.score_range, header=job.header)
-    train_split = pairs_of(source.table, columns=job.columns, score_range=job.score_range)
+    train_split = read(source.table)
     if kind is None:
         kind, why = suited_kind(train_split)
         train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
@@ -325,32 +325,26 @@ def _read_splits(
 
 def _judge(job: TrainOptions, source: Source) -> None:
     """Refuse what is not two texts with grades, or with yes or no, as far as that can be told."""
-    from selective_st.registry.choice import are_labelled_pairs, first_choice
+    from selective_st.registry.choice import are_labelled_pairs
 
-    name, form = source.table.name, source.format
-    suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(job)])
-    if source.classes:
-        if not job.check:
-            return
+    suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])
+    if source.not_similarity and job.check:
         raise ValueError(
-            f"{source.classes}, which is what `train` learns from. `{suggest}` names the losses for classes. If they "
-            'do grade how similar the texts are, call the column "score", or train all the same with --no-check.'
+            f"{source.not_similarity}; or train all the same with --no-check. `{suggest}` says what suits them as they "
+            "are."
         )
-    if form.certainty == "unclear":
-        if job.loss == AUTO and job.score_range is None:
-            raise ValueError(
-                f"{name}: --loss {AUTO} cannot choose, as it is not clear what the data mean: "
-                f"{'; '.join(form.doubts)}. Name the loss, such as --loss pointwise, and --score-range LOW,HIGH if the "
-                "labels are grades."
-            )
+    if source.not_similarity or (source.unclear and (job.loss != AUTO or job.score_range is not None)):
         return
     found = source.suggestions(job.focus, "SentenceTransformer")
-    if are_labelled_pairs(found) or source.told:
+    kinds = {column.name: column.kind for column in source.format.columns}
+    takes = are_labelled_pairs(found)
+    if not source.unclear and (kinds.get(str(source.format.label_column)) in NUMBERS if takes else source.told):
         return
-    best = f", with {first_choice(found, source.dataset, job.focus)[0].loss}" if found else ""
+    chosen, _ = source.choice(found)
     raise ValueError(
-        f"{name} holds {form.meaning or form.shape}, labels: {form.label}, but `train` takes two texts and a label "
-        f"that grades them or says yes or no. `{suggest} --script` writes a program that trains on these data{best}."
+        f"{source.table.name} holds {source.format.meaning or source.format.shape}, labels: {source.format.label}, but "
+        "`train` takes two texts and a number that grades them, or 1 and 0 for yes and no. "
+        f"`{suggest} --script > train.py && python train.py` trains {chosen.loss} on these data."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from selective_st.errors import DataError
 from selective_st.registry.catalog import TRAINABLE, LabelKind, ModelType, Row, Shape, Trainable
 from selective_st.registry.columns import as_number
 from selective_st.registry.steps import Step
@@ -25,7 +26,6 @@ _CALLS: dict[tuple[Shape, LabelKind], str] = {
     ("n-tuple", "binary list"): "pairs_to_lists",
     ("pair", "none"): "pairs_to_positives",
 }
-LAYOUTS = tuple(dict.fromkeys(_CALLS.values()))
 _IN_BATCH, _LISTWISE, _RIGHT_OR_WRONG = (
     next(entry for entry in TRAINABLE if entry.name == name) for name in ("in-batch", "listwise", "listwise-labels")
 )
@@ -51,7 +51,12 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
         >>> chosen.loss, [step.call for step in chosen.steps], why
         ('SelectiveListwiseLoss', ['pairs_to_lists'], '4 of 4 rows share their first text and differ in label')
     """
-    first, form = found.of(), found.format
+    form = found.format
+    convert = next((each for each in found.conversions if each.steps), None)
+    if not found and convert is not None and form.certainty != "unclear":
+        first = suggestions_for(_as_read(form, *convert.to, _POSITIVES, convert.steps), focus, found.model_type).of()
+        return first, f"it takes {convert.why}"
+    first = found.of()
     if not are_labelled_pairs(found):
         return first, f"it {first.why}"
     rows = zip(dataset[form.inputs[0]], dataset[str(form.label_column)], strict=True)
@@ -92,7 +97,7 @@ def suggestion_of(found: Suggestions, entry: Trainable, focus: str | Link | Focu
         return found.of(entry.loss)
     every = (each.steps for each in found.conversions if each.steps and each.steps[-1].call == call)
     steps = next(every, (*form.steps, Step(call)))
-    laid_out = _as_read(form, entry.shape, entry.label, _POSITIVES if entry.shape == "pair" else "", steps)
+    laid_out = _as_read(form, entry.shape, entry.label, _POSITIVES, steps)
     return suggestions_for(laid_out, focus, found.model_type).of(entry.loss)
 
 
@@ -118,9 +123,10 @@ def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | No
         >>> with_choice(suggest_losses(pairs), pairs)[0].loss
         'SelectivePointwiseLoss'
     """
-    if not found or found.format.certainty == "unclear":
+    try:
+        chosen, why = first_choice(found, dataset, focus)
+    except DataError:
         return found
-    chosen, why = first_choice(found, dataset, focus)
     others = [each for each in found if each is not chosen]
     if len(others) == len(found):
         chosen = replace(chosen, why=f"{chosen.why}; {why}")
@@ -179,7 +185,9 @@ def _rows_in_lists(rows: Sequence[tuple[str, Any]]) -> int:
     return sum(len(found) for found in labels.values() if len(set(found)) > 1)
 
 
-def _as_read(form: DataFormat, shape: Shape, label: LabelKind, meaning: str, steps: tuple[Step, ...]) -> DataFormat:
+def _as_read(form: DataFormat, shape: Shape, label: LabelKind, pairs: str, steps: tuple[Step, ...]) -> DataFormat:
+    """A format in another layout; `pairs` says which pairs are meant, where there are no labels to tell."""
+    meaning = pairs if (shape, label) == ("pair", "none") else ""
     return replace(
         form, shape=shape, label=label, meaning=meaning, certainty="certain", label_column=None, doubts=(),
         alternatives=(), steps=steps,
