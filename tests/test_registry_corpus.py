@@ -292,6 +292,8 @@ def test_after_the_steps_the_trainer_reads_what_is_meant(name: str) -> None:
     case, found = ALL[name], detected(name)
     if verdict_on(case, found) != "right":
         pytest.skip("cannot tell, so nothing to mend")
+    if found.steps and found.steps[-1].call == "rows_of_positives":
+        pytest.skip("a row becomes several: tests of the registry's lists")
     before = as_dataset(name)
     after = before
     for step in found.steps:

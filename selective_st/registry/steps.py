@@ -11,7 +11,7 @@ from selective_st._validation import instance_of
 
 _EXAMPLE = 'Step("rename_column", ("3", "score"))'
 # Methods of datasets.Dataset that a step may be; every other step is a function of selective_st.conversion.
-_METHODS = ("rename_column", "remove_columns", "select_columns", "class_encode_column", "with_format")
+_METHODS = ("rename_column", "rename_columns", "remove_columns", "select_columns", "class_encode_column", "with_format")
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,8 @@ def literal(value: Any) -> str:
     """
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # such a text is a literal of Python too
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{literal(key)}: {literal(each)}' for key, each in value.items())}}}"
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(literal, value))}]"
     return repr(value)
