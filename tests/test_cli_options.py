@@ -442,6 +442,46 @@ class TestScales:
             assert "column 'score' lies outside --score-range 0,5 in line 79: 9." in text(result)
 
 
+# What is not clear, and how many ways to read it the options can choose.
+UNCLEAR: dict[str, tuple[dict[str, list[Any]], int]] = {
+    "three texts": ({"one": FIRST, "two": SECOND, "three": THIRD}, 2),
+    "grades or classes": ({"sentence1": FIRST, "sentence2": SECOND, "label": every(range(6))}, 1),
+    "stars": ({"review_a": FIRST, "review_b": SECOND, "stars": every(range(1, 6))}, 1),
+    "parts of a text": ({"subject": FIRST, "message": SECOND, "label": every(range(3))}, 2),
+    "one label": ({"text1": FIRST, "text2": SECOND, "label": every([1])}, 1),
+}
+
+
+class TestUnclear:
+    @pytest.mark.parametrize("name", UNCLEAR)
+    def test_the_options_choose_a_reading(self, name: str, asked: dict[str, Any], tmp_path: Path) -> None:
+        columns, count = UNCLEAR[name]
+        path = write(tmp_path / "data.csv", ",".join(columns), list(zip(*columns.values(), strict=True)))
+        suggested = found("suggest", path)
+        assert suggested["format"]["certainty"] == "unclear"
+        assert not suggested["suggestions"]
+        assert not suggested["next"]
+        assert len(suggested["ways"]) == count
+        forms = set()
+        for words, command in suggested["ways"].items():
+            chosen = found(*shlex.split(command)[1:])
+            assert chosen["format"]["certainty"] != "unclear"
+            assert chosen["suggestions"]
+            assert ("--score-range" in command) == ("is a guess" in words)
+            forms.add((chosen["format"]["shape"], chosen["format"]["label"], tuple(chosen["format"]["inputs"])))
+        assert len(forms) == count
+        for command in (
+            ("suggest", path, "--script"),
+            ("check", path, "--loss", "auto"),
+            ("train", path, "--loss", "auto"),
+        ):
+            result = run(*command, *(("--output", tmp_path / "model") if command[0] == "train" else ()))
+            assert result.exit_code == 1
+            for words in suggested["ways"]:
+                assert f"If {words}: --" in text(result)
+        assert not asked
+
+
 # --- Rows -------------------------------------------------------------------------------------------------------------
 
 

@@ -202,7 +202,15 @@ class TestCheck:
 
     def test_duplicates_at_a_batch_size(self, folder: Path) -> None:
         small, large = (
-            _names("check", folder / "questions.csv", "--loss", "in-batch", "--batch-size", size) for size in (2, 64)
+            _names(
+                "check",
+                folder / "questions.csv",
+                "--loss",
+                "SelectiveMultipleNegativesRankingLoss",
+                "--batch-size",
+                size,
+            )
+            for size in (2, 64)
         )
         codes = [[finding["code"] for finding in found["findings"]] for found in (small, large)]
         assert "false-negatives" in codes[1]

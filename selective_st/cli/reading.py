@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from datasets import Dataset
 
-from selective_st.cli.options import DataOptions
+from selective_st.cli.options import DataOptions, told_words
 from selective_st.data import check_scale, named_columns, numbers_in
 from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import first_choice, suggestions_for
-from selective_st.registry.columns import are_class_names
+from selective_st.registry.columns import are_class_names, as_number
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
     CHOICE_WORDS,
@@ -35,7 +37,6 @@ CLASS_LABELS = ("class", "class probabilities")
 _FEW_CLASSES = 20
 _SHOWN_CLASSES = 6
 _ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
-_MANY_TEXTS = {2: ("sentence1", "sentence2"), 3: ("anchor", "positive", "negative")}
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,32 @@ class Source:
         doubts = "; ".join(doubt.rstrip(".") for doubt in self.format.doubts)
         return f"{self.table.name}: it is not clear what the data mean: {doubts or 'they fit no known format'}"
 
+    def ways(self) -> list[tuple[str, dict[str, Any]]]:
+        """The ways to read the data where that is not clear: what they would mean, and the options that say so."""
+        found = []
+        for reading in self.format.readings:
+            columns = [*reading.inputs, *([reading.label_column] if reading.label_column else [])]
+            if not {*columns} <= {*self.table.dataset.column_names}:
+                continue
+            told: dict[str, Any] = {"columns": columns}
+            scale = self._scale_of(reading.label_column)
+            guess = f" (that its scale is from {scale[0]:g} to {scale[1]:g} is a guess)" if scale else ""
+            for words, options in ((reading.words, told), (reading.words + guess, {**told, "score_range": scale})):
+                form = as_told(self.table, **options).format
+                if form.certainty != "unclear" and (form.shape, form.label) == (reading.shape, reading.label):
+                    found.append((words, options))
+                    break
+        return found
+
+    def _scale_of(self, column: str | None) -> tuple[float, float] | None:
+        """The whole numbers around those of a column."""
+        numbers = [] if column is None else [as_number(label) for label in self.table.dataset[column]]
+        known = [number for number in numbers if number is not None]
+        if not known:
+            return None
+        low, high = float(math.floor(min(known))), float(math.ceil(max(known)))
+        return (low, high) if low < high else (min(0.0, low), max(1.0, high))
+
     def choice(self, found: Suggestions, focus: Any = None) -> tuple[Suggestion, str]:
         """The loss that comes first.
 
@@ -102,10 +129,8 @@ class Source:
             DataError: If it is not clear what the data mean, or no loss suits them.
         """
         if self.unclear:
-            raise DataError(
-                f"{self.unclear}. If you know, name the loss with --loss; say --score-range LOW,HIGH where the label "
-                "grades how similar the texts are; or name the columns in their order with --columns."
-            )
+            ways = "".join(f" If {words}: {_as_words(options)}." for words, options in self.ways())
+            raise DataError(f"{self.unclear}.{ways} Or name the loss with --loss, if you know that it suits.")
         return first_choice(found, self.dataset, focus)
 
     def suggestions(self, focus: Any, model_type: ModelType) -> Suggestions:
@@ -136,12 +161,33 @@ def read_source(options: DataOptions) -> Source:
         DataError: If they cannot be read, the columns are not there, or labels lie outside their scale.
     """
     table = read_file(options.data, header=options.header, split=options.split or "train")
+    return as_told(table, options.columns, options.score_range)
+
+
+def as_told(
+    table: FileTable, columns: Sequence[str] | None = None, score_range: tuple[float, float] | None = None
+) -> Source:
+    """The columns and labels of what was read, as the options say.
+
+    Args:
+        table: What was read.
+        columns: As `--columns` has them.
+        score_range: As `--score-range` has it.
+
+    Returns:
+        The data, and what they are.
+
+    Raises:
+        DataError: If the columns are not there, or labels lie outside their scale.
+    """
     source = Source(table, table.dataset, _format_of(table.dataset), notes=tuple(table.notes))
-    if options.columns is not None:
-        source = _with_columns(source, named_columns(table, options.columns))
-    if options.score_range is not None:
-        source = _with_scale(source, options.score_range)
-    return source
+    if columns is not None:
+        source = _with_columns(source, named_columns(table, columns))
+    return source if score_range is None else _with_scale(source, score_range)
+
+
+def _as_words(told: dict[str, Any]) -> str:
+    return shlex.join(told_words(DataOptions(data="", **told)))
 
 
 # --- Columns ----------------------------------------------------------------------------------------------------------
@@ -155,7 +201,7 @@ def _with_columns(source: Source, chosen: Sequence[str]) -> Source:
     label = chosen[-1] if len(chosen) > 1 and _is_label(source.dataset, chosen[-1]) else None
     inputs = tuple(name for name in chosen if name != label)
     if label is not None and source.format.label_column != label:
-        source = _done(source, _renamed(label, "label"))
+        source = _done(source, Step("rename_column", (label, "label"), why="it was named as the label"))
     else:
         renames = [step for step in source.format.steps if step.call == "rename_column"]
         renamed = _done(source, renames[0]) if renames else source
@@ -169,22 +215,15 @@ def _with_columns(source: Source, chosen: Sequence[str]) -> Source:
 
 def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
     """The texts under names that say what their places do, where that makes it clear what they are."""
-    has_label = source.format.trainer_label is not None
-    names: Sequence[str] = _MANY_TEXTS.get(len(inputs), ("anchor", "positive"))
-    if len(inputs) == 2 and not has_label:
-        names = ("anchor", "positive")
-    if len(inputs) > 3:
-        names = ("anchor", "positive", *(f"negative_{k + 1}" for k in range(len(inputs) - 2)))
-    if len(inputs) == 1 or {*names} & {*source.dataset.column_names}:
+    negatives = ["negative"] if len(inputs) == 3 else [f"negative_{k}" for k in range(1, len(inputs) - 1)]
+    names = ("anchor", "positive", *negatives)[: len(inputs)]
+    if len(inputs) == 2 and source.format.trainer_label is not None:
+        names = ("sentence1", "sentence2")
+    if len(inputs) == 1 or {*names} & ({*source.dataset.column_names} - {*inputs}):
         return source
-    renamed = source
-    for old, new in zip(inputs, names, strict=True):
-        renamed = _done(renamed, _renamed(old, new))
+    by_place = dict(zip(inputs, names, strict=True))
+    renamed = _done(source, Step("rename_columns", (by_place,), why="by the places that they were named at"))
     return source if renamed.format.certainty == "unclear" else renamed
-
-
-def _renamed(old: str, new: str) -> Step:
-    return Step("rename_column", (old, new), why="by the place that it was named at")
 
 
 def _is_label(dataset: Dataset, column: str) -> bool:

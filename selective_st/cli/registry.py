@@ -133,10 +133,11 @@ def suggest(options: SuggestOptions) -> None:
     found = after(source.steps, with_choice(found, source.dataset, options.focus))
     following = _next_command(options, source, found)
     notes = [*source.notes, *_guesses(options, source)]
+    ways = {words: _again(options, **told) for words, told in source.ways()}
     if options.as_json:
-        print(json.dumps(found.as_dict() | {"notes": notes, "next": following}, indent=2))
+        print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
     else:
-        _print_suggestions(found, notes, options.focus, following, every=options.every)
+        _print_suggestions(found, notes, options.focus, following, ways=ways, every=options.every)
     if found.format.certainty == "unclear" and not found:
         raise typer.Exit(1)
 
@@ -323,10 +324,16 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
                 columns = [str(source.dataset.column_names.index(name) + 1) for name in columns]
         told = told_words(options, columns=columns, score_range=None if scale in ((0, 1), (-1, 1)) else scale)
         return shlex.join(["selective-st", "train", options.data, "--loss", AUTO, *told, *focus])
-    of = [] if found.model_type == "SentenceTransformer" else ["--model-type", found.model_type]
-    told = told_words(replace(options, score_range=None) if source.not_similarity else options)
-    words = ["selective-st", "suggest", options.data, *of, *told, *focus, "--script"]
-    return f"{shlex.join(words)} > train.py && python train.py"
+    options = replace(options, score_range=None) if source.not_similarity else options
+    return f"{_again(options)} --script > train.py && python train.py"
+
+
+def _again(options: SuggestOptions, **changes: Any) -> str:
+    """The command of these options, with changes."""
+    of = [] if options.model_type == "SentenceTransformer" else ["--model-type", options.model_type]
+    focus = ["--focus", options.focus] if options.focus else []
+    told = told_words(replace(options, **changes))
+    return shlex.join(["selective-st", "suggest", options.data, *of, *told, *focus])
 
 
 def _scale_of(form: DataFormat) -> tuple[float, float] | None:
@@ -349,7 +356,9 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
     ]
 
 
-def _print_suggestions(found: Suggestions, notes: list[str], focus: str | None, command: str, *, every: bool) -> None:
+def _print_suggestions(
+    found: Suggestions, notes: list[str], focus: str | None, command: str, *, ways: dict[str, str], every: bool
+) -> None:
     console = make_console()
     print_notes(console, notes)
     _print_format(console, found.format)
@@ -370,9 +379,10 @@ def _print_suggestions(found: Suggestions, notes: list[str], focus: str | None, 
                 f"\n[bold]For {', '.join(opened[:_NAMED])}{more}[/]: {escape(conversion.why)}", soft_wrap=True
             )
             _print_code(console, conversion.code)
-    if command:
-        console.print("\n[bold]Next:[/]")
-        console.print(f"    {command}", markup=False, soft_wrap=True, highlight=False)
+    following = {f"If {words}": way for words, way in ways.items()} | ({"Next": command} if command else {})
+    for words, way in following.items():
+        console.print(f"\n[bold]{escape(words)}:[/]", soft_wrap=True)
+        console.print(f"    {way}", markup=False, soft_wrap=True, highlight=False)
 
 
 def _print_format(console: Console, form: DataFormat) -> None:
