@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from datasets import Dataset
@@ -19,7 +20,6 @@ from selective_st.registry.choice import first_choice, suggestions_for
 from selective_st.registry.columns import are_class_names, as_number
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
-    CHOICE_WORDS,
     NEGATIVE_VALUES,
     POSITIVE_VALUES,
     TOPIC_NAMES,
@@ -28,7 +28,6 @@ from selective_st.registry.names import (
     is_negating,
     key_of,
     role_of,
-    words_of,
 )
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.suggestion import Suggestion, Suggestions
@@ -60,7 +59,7 @@ class Source:
     told: bool = False
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def not_similarity(self) -> str:
         """Why the label of two texts does not say how similar they are, and what mends it; else empty."""
         column, shape, label = self.format.label_column, self.format.shape, self.format.label
@@ -263,13 +262,19 @@ def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
     if not any(isinstance(label, list) for label in labels):
         check_scale(source.table, column, numbers_in(source.table, column, labels), score_range)
     mapped = _done(source, Step("scale_labels", (column, low, high), why="--score-range"))
-    is_said = not (is_negating(column) or CHOICE_WORDS & {*words_of(column)})
-    if is_said and form.alternatives and {shape for shape, _ in form.alternatives} == {"pair"}:
-        # A scale is one of grades: that leaves nothing open but what only names can say.
-        label: LabelKind = "binary" if {*mapped.dataset[column]} <= {0, 1} else "similarity"
-        told = replace(mapped.format, label=label, certainty="likely", doubts=(), alternatives=())
-        return replace(mapped, format=told)
-    return replace(mapped, format=replace(mapped.format, inputs=form.inputs) if source.told else mapped.format)
+    if mapped.format.certainty != "unclear":
+        return replace(mapped, format=replace(mapped.format, inputs=form.inputs)) if source.told else mapped
+    # A scale is one of grades: that settles what the label is, if it is clear which column is meant.
+    label: LabelKind = "binary" if {*mapped.dataset[column]} <= {0, 1} else "similarity"
+    readings = [reading for reading in mapped.format.readings if reading.label_column is not None]
+    settled = next((reading for reading in readings if reading.label == label), None)
+    if settled is None or {reading.label_column for reading in readings} != {column}:
+        return mapped
+    told = replace(
+        mapped.format, shape=settled.shape, label=label, certainty="likely", inputs=settled.inputs,
+        label_column=column, steps=settled.needs, doubts=(), alternatives=(), readings=(),
+    )  # fmt: skip
+    return replace(mapped, format=told)
 
 
 # --- What they share --------------------------------------------------------------------------------------------------

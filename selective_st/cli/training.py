@@ -295,9 +295,12 @@ def _read_splits(
     if available and (job.split or "train") not in available:
         raise ValueError(f"{job.data} has no split named {job.split or 'train'}; it has {', '.join(available)}.")
     source = read_source(replace(job, score_range=None))
-    _judge(job, source)
+    if job.check:
+        _judge(job, source)
     read = partial(read_pairs, columns=job.columns, score_range=job.score_range, header=job.header)
     train_split = read(source.table)
+    if source.unclear:
+        train_split.notes.append(f"{source.unclear}; taken for two texts and how well they belong together")
     if kind is None:
         kind, why = suited_kind(train_split)
         train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
@@ -328,12 +331,12 @@ def _judge(job: TrainOptions, source: Source) -> None:
     from selective_st.registry.choice import are_labelled_pairs
 
     suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])
-    if source.not_similarity and job.check:
+    if source.not_similarity:
         raise ValueError(
             f"{source.not_similarity}; or train all the same with --no-check. `{suggest}` says what suits them as they "
             "are."
         )
-    if source.not_similarity or (source.unclear and (job.loss != AUTO or job.score_range is not None)):
+    if source.unclear and (job.loss != AUTO or job.score_range is not None):
         return
     found = source.suggestions(job.focus, "SentenceTransformer")
     kinds = {column.name: column.kind for column in source.format.columns}

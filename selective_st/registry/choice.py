@@ -190,7 +190,7 @@ def _as_read(form: DataFormat, shape: Shape, label: LabelKind, pairs: str, steps
     meaning = pairs if (shape, label) == ("pair", "none") else ""
     return replace(
         form, shape=shape, label=label, meaning=meaning, certainty="certain", label_column=None, doubts=(),
-        alternatives=(), steps=steps,
+        alternatives=(), readings=(), steps=steps,
     )  # fmt: skip
 
 
