@@ -394,7 +394,7 @@ def test_chat_messages_must_be_made_texts() -> None:
         (["match", "mismatch"] * 3, ("pair", "class", "likely")),  # match would be 0
         ([0, 1, 2, 3, 4, 5], ("pair", None, "unclear")),
         ([-1, 1] * 3, ("pair", None, "unclear")),
-        ([1] * ROWS, ("pair", "binary", "unclear")),
+        ([1] * ROWS, ("pair", None, "unclear")),
         (texts("label"), ("pair", None, "unclear")),
         (["0,5", "0,7", "0,5"] * 2, ("pair", None, "unclear")),
     ],

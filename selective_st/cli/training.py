@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from selective_st.focus import Focus
     from selective_st.layouts import By, GradedPairs
     from selective_st.loss_kinds import LossKind
+    from selective_st.output import Output
     from selective_st.training import Report, Settings, Task
 
 _PICTURE_FILE = "error_by_score.png"
@@ -44,6 +45,7 @@ _MAXIMUM_SEEDS = 100
 _RANKING_HEADINGS = {"map": "MAP ↑", "mrr@10": "MRR@10 ↑", "ndcg@10": "nDCG@10 ↑"}
 _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
+_STATIC = "static"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ class TrainOptions(DataOptions):
         "Pairs that are reported and choose nothing. Default: 10 % of DATA, set aside, texts apart where that can be.",
     )
     model: str = option(
-        "static", "Path or hub name of a SentenceTransformer, or 'static': embeddings trained from nothing."
+        _STATIC, "Path or hub name of a SentenceTransformer, or 'static': embeddings trained from nothing."
     )
     compare: bool = option(False, "Train the built-in losses for the same data too, at equal work.", "--compare")
     seeds: int = option(1, "How many runs with each setting.", min=1, max=_MAXIMUM_SEEDS)
@@ -97,7 +99,7 @@ class TrainOptions(DataOptions):
         "they were grades.",
         "--check/--no-check",
     )
-    overwrite: bool = option(False, "Replace an earlier output in that folder.", "--overwrite")
+    overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,15 +126,17 @@ def train(job: TrainOptions) -> None:
 def demo(options: DemoOptions) -> None:
     """Do the main job on graded pairs made on the spot: no download, about a minute."""
     output, overwrite = options.output, options.overwrite
-    from selective_st.output import check_output, new_folder
-
-    for part in ("data", "model"):
-        check_output(output / part, overwrite=overwrite)
     from selective_st.demo import write_demo_data
+    from selective_st.output import Output
 
-    with new_folder(output / "data", overwrite=overwrite) as folder:
-        paths = write_demo_data(folder, {"train": 1200, "eval": 400, "test": 800})
-    paths = {name: output / "data" / path.name for name, path in paths.items()}
+    rows = {"train": 1200, "eval": 400, "test": 800}
+    paths = {name: output / "data" / f"{name}.csv" for name in rows}
+    reads = {"the data": paths["train"], "--eval-data": paths["eval"], "--test-data": paths["test"]}
+    # The model is written as `train` writes it, but no model trained on other data is replaced.
+    model = Output(output / "model", "train", reads, overwrite=overwrite, same_reads=True)
+    with Output(output / "data", "demo", overwrite=overwrite or model.has_state) as data:
+        write_demo_data(data.new, rows)
+        data.publish()
     job = TrainOptions(
         data=str(paths["train"]),
         output=output / "model",
@@ -145,18 +149,23 @@ def demo(options: DemoOptions) -> None:
     )
     console = make_console()
     console.print(f"Made graded sentence pairs in {escape(str(paths['train'].parent))}. The same as:")
-    console.print(
-        f"  {shlex.join(['selective-st', 'train', *words_of(job)])}", style="bold", markup=False, soft_wrap=True
-    )
+    words = shlex.join(["selective-st", "train", *words_of(job)])
+    console.print(f"  {words}", style="bold", markup=False, soft_wrap=True)
     _train(job)
 
 
 def _train(job: TrainOptions) -> None:
+    from selective_st.output import Output, size_of
+
+    model = None if job.model == _STATIC else job.model
+    reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--model": model}
+    with Output(job.output, "train", reads, overwrite=job.overwrite, room=size_of(model)) as output:
+        _train_into(output, job)
+
+
+def _train_into(output: Output, job: TrainOptions) -> None:
     """The main job. Cheap checks come first, heavy imports last."""
     console = make_console()
-    from selective_st.output import check_output, new_folder
-
-    check_output(job.output, overwrite=job.overwrite)
     be_quiet()
     with console.status("Loading libraries ..."):
         from selective_st.focus import parse_focus
@@ -164,16 +173,17 @@ def _train(job: TrainOptions) -> None:
         from selective_st.training import (
             EPOCHS,
             LEARNING_RATES,
-            STATIC,
+            KeptRuns,
             Settings,
             count_runs,
+            key_of_runs,
             no_static_message,
             prepare,
             steps_of_run,
             train_and_compare,
         )
     focus = parse_focus(job.focus)
-    is_static = job.model == STATIC
+    is_static = job.model == _STATIC
     known = None if job.loss == AUTO else loss_kind(job.loss)
     if known is not None:
         _check_options(job, known)
@@ -183,7 +193,7 @@ def _train(job: TrainOptions) -> None:
     if known is None:
         _check_options(job, kind)
 
-    model = STATIC if is_static else "pretrained"
+    model = _STATIC if is_static else "pretrained"
     rates = job.learning_rates or LEARNING_RATES[model]
     settings = Settings(
         model=job.model,
@@ -232,16 +242,18 @@ def _train(job: TrainOptions) -> None:
         note = f" ({kind.note})" if kind.note else ""
         console.print(f"[dim]·[/] compared with {', '.join(kind.builtins)}{note}")
 
-    with new_folder(job.output, overwrite=job.overwrite) as folder:
-        with _Progress(console, runs, runs * steps) as progress:
-            report = train_and_compare(task, settings, folder, progress.on_run, progress.on_step)
-        _write_results(folder, report, focus, settings, job)
+    kept = KeptRuns(output.state(key_of_runs(task, settings)), settings)
+    print_notes(console, kept.notes)
+    with _Progress(console, runs, steps, len(kept)) as progress:
+        report = train_and_compare(task, settings, output.new, progress.on_run, progress.on_step, kept)
+    _write_results(output.new, report, focus, settings, job)
+    output.publish()
     _print_results(console, report, focus, settings, len(test_split))
-    print_written(console, "model", job.output)
+    print_written(console, "model", output.given)
     for label, name in (("card", _CARD_FILE), ("metrics", METRICS_FILE), ("picture", _PICTURE_FILE)):
-        if (job.output / name).exists():
-            print_written(console, label, job.output / name)
-    if not (job.output / _PICTURE_FILE).exists():
+        if (output.given / name).exists():
+            print_written(console, label, output.given / name)
+    if not (output.given / _PICTURE_FILE).exists():
         console.print(r'[yellow]Note:[/] no picture, as matplotlib is missing: pip install "selective-st\[plot]"')
 
 
@@ -354,7 +366,7 @@ def _judge(job: TrainOptions, source: Source) -> None:
 class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere."""
 
-    def __init__(self, console: Console, runs: int, steps: int) -> None:
+    def __init__(self, console: Console, runs: int, steps: int, done: int) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -366,7 +378,7 @@ class _Progress:
 
         self._console = console
         self._runs = runs
-        self._started = 0
+        self._started = done
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -377,7 +389,7 @@ class _Progress:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=steps)
+        self._task = self._bar.add_task("", total=runs * steps, completed=done * steps)
 
     def __enter__(self) -> _Progress:
         self._bar.start()

@@ -33,7 +33,7 @@ ColumnKind = Literal[
     "empty", "other",
 ]  # fmt: skip
 
-Looks = Literal["text", "short", "category", "constant", "date", "code", "named", ""]
+Looks = Literal["text", "short", "category", "constant", "date", "code", "named", "numbers", "data", ""]
 
 _FEW_ROWS = 4  # fewer do not show that values come again
 _SHORT_WORDS = 2  # on average, of names and classes
@@ -68,7 +68,8 @@ class Column:
         kind: What it holds, by its type and its values.
         stored_as_text: Whether it holds numbers that are written as text, as read from a CSV file.
         looks: What its texts look like: `text`, `short` (a word or two), `category` (a few short ones that come again),
-            `constant` (one in all rows), `date`, `code` or `named` (a UUID, hash or link); empty if it holds no texts.
+            `constant` (one in all rows), `date`, `code`, `named` (a UUID, hash or link), `numbers` (in a way of writing
+            that is not read: 80 %) or `data` (lists or dicts written as text); empty if it holds no texts.
     """
 
     name: str
@@ -136,11 +137,11 @@ def _text_column(name: str, values: list[str], place: int, table: Table) -> Colu
             kind = _number_kind(name, [int(value) for value in values], place, table)
             return Column(name, kind, stored_as_text=kind == "integer")
         if all(map(_WRITTEN_NUMBER.fullmatch, values)):
-            return Column(name, "other")
+            return Column(name, "other", looks="numbers")
     if MEDIA_WORDS & set(words_of(name)) and all(map(_is_code, values)):
         return Column(name, "media")
     if all(map(_is_written_data, values)):
-        return Column(name, "other")
+        return Column(name, "other", looks="data")
     return Column(name, "text", looks=_looks(values))
 
 

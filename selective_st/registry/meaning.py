@@ -35,11 +35,13 @@ from selective_st.registry.names import (
     is_damaged_first,
     is_nameless,
     is_negating,
+    is_search_name,
     key_of,
     role_of,
     roles_of,
     says_quality,
     says_right,
+    side_of_scores,
     stem_of,
     words_of,
 )
@@ -80,6 +82,7 @@ class Reading:
     alternatives: list[tuple[Shape, LabelKind]] = field(default_factory=list)
     label_rivals: tuple[Column, ...] = ()  # columns of which each may be the label
     label_words: dict[float, str] = field(default_factory=dict)  # what numbers of the label are in another column
+    values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
     without: list[Column] = field(default_factory=list)  # another reading sets one of these aside
     others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
     no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
@@ -102,6 +105,11 @@ class Reading:
         self.certainty = "unclear"
         self.doubts.append(doubt)
         self._or(labels)
+
+    def deny(self, doubt: str) -> None:
+        """Values that speak against what the names say."""
+        self.unclear(doubt)
+        self.values_deny = True
 
     def or_without(self, column: Column) -> None:
         """Another reading: a column that is set aside."""
@@ -136,11 +144,8 @@ def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_labe
     """
     lists = [column for column in reading.inputs if column.kind in ("texts", "ids")]
     for column in columns:
-        is_text = any(isinstance(value, str) for value in table.values[column.name])
-        if column.kind == "other" and (is_text or role_of(column.name) or hint_of(column.name)):
-            reading.unclear(
-                f"{column.name!r} holds what cannot be read, such as lists written as text, or numbers like 0,5 or 80 %"
-            )
+        if column.kind == "other" and _may_be_needed(table, reading, column):
+            reading.unclear(_unread(table, column))
     count = len(reading.inputs)
     if not count:
         reading.unclear("no column holds texts, images or audio to train on")
@@ -157,6 +162,23 @@ def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_labe
         fitting = fitting_rows(reading.shape, reading.label)
         is_mixed = (reading.shape, reading.label) == ("pair", "none")
         reading.meaning = fitting[0].inputs if fitting and not is_mixed else ""
+
+
+def _may_be_needed(table: Table, reading: Reading, column: Column) -> bool:
+    """Whether what cannot be read may be an input or the label."""
+    if role_of(column.name) or hint_of(column.name):
+        return True
+    if column.looks == "numbers":
+        return reading.label_column is None
+    return not column.looks and any(isinstance(value, str) for value in table.values[column.name])
+
+
+def _unread(table: Table, column: Column) -> str:
+    """What a column holds that cannot be read as it is."""
+    if column.looks == "numbers":
+        example = next(iter(values_of(table, column.name)))
+        return f"{column.name!r} holds numbers in a way of writing that is not read, such as {example!r}"
+    return f"{column.name!r} holds what cannot be read, such as lists written as text"
 
 
 def _read_names(table: Table, reading: Reading) -> None:
@@ -206,17 +228,28 @@ def _read_relation(table: Table, reading: Reading) -> None:
         _asks(names) and words and words <= POSITIVE_VALUES | NEGATIVE_VALUES and words & {"yes", "no", "true", "false"}
     ):
         _disagree(reading, f"yes and no in {column.name!r} may be the answer, or say whether the texts belong together")
-    elif len(roles_of(names)) == 2 or all(map(is_nameless, names)) or words & (NLI_VALUES | POSITIVE_VALUES):
+    elif _are_related(names, words):
         return
-    elif reading.label == "class" or (says_quality(column.name) and reading.label == "similarity"):
-        what = "how good it is" if says_quality(column.name) else "the class"
-        _disagree(reading, f"{column.name!r} may tell {what} of one text, or how {names[0]!r} and {names[1]!r} relate")
+    elif reading.label == "class" or (reading.label == "similarity" and _is_quality(table, column)):
+        what = "the class" if reading.label == "class" else "how good it is"
+        _disagree(reading, f"{column.name!r} may tell {what}, of one text, or how {names[0]!r} and {names[1]!r} relate")
+
+
+def _are_related(names: Sequence[str], words: set[str]) -> bool:
+    """Whether the names of two texts, or of their labels, say that the label is of both; or say nothing at all."""
+    told = len(roles_of(names)) == 2 or any(map(is_search_name, names))
+    return told or all(map(is_nameless, names)) or bool(words & (NLI_VALUES | POSITIVE_VALUES))
+
+
+def _is_quality(table: Table, column: Column) -> bool:
+    """Whether grades may be of one text, and not of how two belong together."""
+    return says_quality(column.name) or are_whole(numbers_of(table, column))
 
 
 def _asks(names: Sequence[str]) -> bool:
     """Whether names are those of a question and of the text that it is asked of."""
     first, second = (set(words_of(name)) for name in names)
-    return bool(first & {"question", "frage", "pregunta", "domanda", "pergunta", "vraag", "query"}) and bool(
+    return bool(first & {"question", "frage", "pregunta", "domanda", "pergunta", "vraag"}) and bool(
         second & {"passage", "context", "document", "paragraph", "text", "article", "kontext", "contexto", "contexte"}
     )
 
@@ -292,6 +325,7 @@ def _read_columns(table: Table, reading: Reading, trainer_label: str | None) -> 
             readers[reading.shape](reading, column, numbers, column.name == trainer_label)
         else:
             reading.unclear(f"{len(reading.inputs)} inputs have one number, {column.name!r}: no loss takes that")
+            reading.or_pairs("similarity")
         _check_order(table, reading)
         _convert(reading, column)
         _scale(reading, numbers)
@@ -344,6 +378,8 @@ def _read_pair_number(reading: Reading, column: Column, numbers: list[float], ta
         other: LabelKind = "similarity" if column.kind == "float" or says == "score" else "class"
         if len(distinct) == 1 and says != "binary":
             reading.unclear(f"all labels are {numbers[0]:g}: they could be of any kind", "class", "similarity")
+            reading.label, reading.alternatives = None, []
+            reading.or_without(column)
         else:
             reading.doubt(_GRANTED, other)
     elif distinct <= {-1, 0, 1}:
@@ -604,7 +640,7 @@ def _are_sides(of_role: Mapping[Role, Sequence[Column]], lists: Sequence[Column]
 
 def _read_sides(table: Table, reading: Reading, positives: Column, negatives: Column | None = None) -> None:
     """Right texts and wrong ones by their names, in lists: a row for each right one, or lists with labels."""
-    scores = {roles_of([column.name]).get(column.name): column for column in reading.label_rivals}
+    scores = {side_of_scores(column.name): column for column in reading.label_rivals}
     sides = [positives.name, *([negatives.name] if negatives else [])]
     if negatives and set(scores) == {"positive", "negative"}:
         reading.certainty, reading.doubts = "likely", []  # two columns of scores are no rivals: each is of one side
@@ -667,7 +703,9 @@ def _read_unlabelled(table: Table, reading: Reading) -> None:
     elif reading.shape != "single":
         _odd_inputs(reading)
         kinds = [roles.get(name) for name in names]
-        known = kinds[0] == "anchor" and kinds[1:] == ["positive"] + ["negative"] * (len(names) - 2)
+        numbered = kinds[:2] == ["numbered", "numbered"]  # sentence0, sentence1, hard_negative
+        known = numbered or kinds[:2] == ["anchor", "positive"]
+        known = known and kinds[2:] == ["negative"] * (len(names) - 2)
         if known:
             reading.because(f"the names {', '.join(names)} say so")
         elif kinds.count("anchor") > 1:
@@ -679,11 +717,9 @@ def _read_unlabelled(table: Table, reading: Reading) -> None:
         elif "numbered" in kinds:
             reading.unclear(f"{', '.join(names)} are numbered: texts that mean the same, or right and wrong ones?")
             reading.others.append((tuple(reading.inputs[:2]), "none"))
-        elif not any(kinds):
+        else:
             reading.unclear("the columns' names do not say what is the anchor, what the positive, what a negative")
             reading.others.append((tuple(reading.inputs[:2]), "none"))
-        else:
-            reading.doubt("which text is the positive, and which are negatives, is read off the order only")
 
 
 def _odd_inputs(reading: Reading) -> None:
@@ -708,7 +744,7 @@ def _read_pair(table: Table, reading: Reading, roles: Mapping[str, Role]) -> Non
         if not table.is_complete or len(texts) < 2:
             reading.doubt("only the rows that were read were compared")
     elif identical >= _IDENTICAL_SOME:
-        reading.unclear(
+        reading.deny(
             f"{identical:.0%} of the rows hold the same text twice and the others two texts: ContrastiveTensionLoss "
             "reads labels off that; for other losses remove these rows"
         )
@@ -717,7 +753,7 @@ def _read_pair(table: Table, reading: Reading, roles: Mapping[str, Role]) -> Non
         reading.doubt("the first text is, by names or words, the second with words deleted; it may be a positive")
     else:
         _read_positives(reading, [roles.get(name) for name in names], names)
-        if damaged:
+        if damaged and names != ["anchor", "positive"]:
             reading.unclear(f"each {names[0]!r} is its {names[1]!r} with words deleted, whatever the names say")
 
 

@@ -58,6 +58,9 @@ _NEGATIVE_WORDS = _set(
     "negatief foute verkeerd"
 )
 _EXPLICIT_POSITIVES = _set("positive positives pos positiv positif positivo positief")
+_SEARCH = _set(
+    "query queries search searchterm suchanfrage suchbegriff requete recherche busqueda ricerca busca zoekopdracht"
+)
 _RIGHT_WORDS = _set("answers correct gold chosen accepted antworten reponses respuestas risposte respostas antwoorden")
 _NUMBERED_STEMS = _set(
     "sentence sent s text txt t input question query q string str phrase utterance title item example clause product "
@@ -133,9 +136,10 @@ METADATA_WORDS = _set(
     "jahr datum seite preis anzahl lange annee prix fecha precio numero ano anno prezzo preco jaar prijs"
 )
 METADATA_NAMES = _set(
-    "source url link lang language split dataset subset genre domain author authors license file filename filepath "
-    "path date timestamp metadata meta type task parse tree category topic year month id_type locale country region "
-    "register brand color colour size user username location place state city platform device channel register style "
+    "source url link tokens lang language split dataset subset genre domain author authors license file filename "
+    "filepath path date timestamp metadata meta type task parse tree category topic year month id_type locale country "
+    "region register brand color colour size user username location place state city platform device channel style "
+    "artist singer creator publisher "
     "difficulty level gender sprache quelle autor marke langue auteur marque idioma fuente marca lingua fonte autore "
     "fonte taal bron merk region pays pais paese"
 )
@@ -145,7 +149,7 @@ _ATTRIBUTES = (
     | METADATA_WORDS
     | _CLASS_HEADS
     | _set(
-        "letter key lang language locale source url link domain topic author title_id tag tags flag country brand "
+        "letter key code lang language locale source url link domain topic author title_id tag tags flag country brand "
         "encoding embedding hash path file reason label"
     )
 )
@@ -202,7 +206,7 @@ def key_of(name: str) -> str:
 def stem_of(name: str) -> tuple[str, int | None]:
     """A name without its number, and the number: that of `sentence_B` and `document_two` is 2."""
     key = key_of(name)
-    found = re.fullmatch(r"(.+?)_?(\d+)", key) or re.fullmatch(r"(.+)_([a-e]|one|two|three|four)", key)
+    found = re.fullmatch(r"(.+?)_?(\d+)", key) or re.fullmatch(r"(.+)_([a-e]|one|two|three|four|left|right)", key)
     if found is None and key in ("texta", "textb", "senta", "sentb"):
         found = re.fullmatch(r"(.+)([ab])", key)
     if found is None:
@@ -267,9 +271,41 @@ def is_nameless(name: str) -> bool:
 def is_attribute_name(name: str) -> bool:
     """Whether a name is that of something said of a text: `answer_letter`, `query_locale`, `genre`."""
     words = words_of(name)
-    if key_of(name) in METADATA_NAMES:
+    if _is_among(key_of(name), METADATA_NAMES):
         return True
     return len(words) > 1 and words[-1] in _ATTRIBUTES and not _is_relation_class(words)
+
+
+def _is_among(key: str, names: frozenset[str]) -> bool:
+    """Whether a name is one of some, or several of it."""
+    return key in names or key.removesuffix("s") in names or re.sub("ies$", "y", key) in names
+
+
+def is_topic_name(name: str) -> bool:
+    """Whether a name is that of classes of single texts."""
+    return _is_among(key_of(name), TOPIC_NAMES)
+
+
+def is_class_attribute(name: str) -> bool:
+    """Whether a name is that of the class of a text: `clause_type`."""
+    words = words_of(name)
+    return len(words) > 1 and words[-1] in _CLASS_HEADS
+
+
+def is_title_of(name: str) -> bool:
+    """Whether a name is that of the title of something: `document_title`."""
+    words = words_of(name)
+    return len(words) > 1 and words[-1] == "title"
+
+
+def is_search_name(name: str) -> bool:
+    """Whether a name is that of what is looked for, so that a label beside it is of what was found for it."""
+    return bool(_SEARCH & set(words_of(name)))
+
+
+def is_weak_label(name: str) -> bool:
+    """Whether the name of a label may as well be that of something else."""
+    return hint_of(name) == "label" and not {"label", "labels"} & set(words_of(name))
 
 
 def _is_relation_class(words: Sequence[str]) -> bool:
@@ -308,7 +344,7 @@ def role_of(name: str) -> Role | None:
     if is_choices_name(name) or (is_attribute_name(name) and not {listed[-1]} & _ANCHOR_WORDS):
         return None
     words = set(listed)
-    if _is_relation_class(listed):
+    if _is_relation_class(listed) or (len(listed) > 1 and listed[-1] in _CLASS_WORDS | _SCORE_WORDS):
         return None
     if words & _NEGATIVE_WORDS or (words & _NOT_WORDS and words & (_POSITIVE_WORDS | _BINARY_WORDS)):
         return "negative"
@@ -373,6 +409,11 @@ def is_flag(name: str, values: Iterable[str]) -> bool:
 def says_right(name: str) -> bool:
     """Whether the name of a list says that all its texts are right ones."""
     return bool((_EXPLICIT_POSITIVES | _RIGHT_WORDS) & set(words_of(name)))
+
+
+def side_of_scores(name: str) -> Role | None:
+    """Of which texts the scores are that a name speaks of: `neg_scores` are of negatives."""
+    return role_of("_".join(words_of(name)[:-1]) or name)
 
 
 def says_quality(name: str) -> bool:

@@ -25,7 +25,13 @@ _INPUT_NAMES: dict[tuple[Shape, bool], tuple[str, ...]] = {
     ("triplet", False): ("anchor", "positive", "negative"),
     ("triplet", True): ("anchor", "positive", "negative"),
 }
-_LABEL_NAMES: dict[LabelKind, str] = {"similarity": "score", "margin": "label", "class": "label", "binary": "label"}
+_LABEL_NAMES: dict[LabelKind, str] = {
+    "similarity": "score",
+    "margin": "label",
+    "class": "label",
+    "binary": "label",
+    "scores": "scores",
+}
 _WORDS: dict[tuple[Shape, LabelKind], str] = {
     ("single", "none"): "{0!r} holds texts to train on, without labels",
     ("single", "class"): "{label!r} is the class of {0!r}",
@@ -34,6 +40,8 @@ _WORDS: dict[tuple[Shape, LabelKind], str] = {
     ("pair", "binary"): "1 in {label!r} says that {0!r} and {1!r} belong together",
     ("pair", "class"): "{label!r} is a class of the pair {0!r}, {1!r}",
     ("triplet", "none"): "{1!r} belongs to {0!r}, and {2!r} does not",
+    ("triplet", "scores"): "{label!r} holds a score for each text after {0!r}",
+    ("n-tuple", "scores"): "{label!r} holds a score for each text after {0!r}",
     ("triplet", "margin"): "{label!r} is by how much {1!r} fits {0!r} better than {2!r}",
     ("n-tuple", "none"): "{1!r} belongs to {0!r}, and the texts after it do not",
 }
@@ -49,7 +57,8 @@ class FormatReading:
         label: The kind of the labels.
         inputs: The input columns, in the order in which a loss should see them.
         label_column: The label column.
-        steps: What chooses this reading: after them it is not unclear any more.
+        steps: What chooses this reading: after them it is not unclear any more. None where the values themselves
+            speak against it, and only the name of a loss decides.
         needs: What of it the trainer needs, if the loss is named.
     """
 
@@ -91,6 +100,7 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
         if key not in found and len(found) < _MOST:
             words = _WORDS[shape, label].format(*names, label=None if column is None else column.name)
             steps, needs = (_choosing(table, shape, label, names, column, told=told) for told in (True, False))
+            steps = () if reading.values_deny else steps
             found[key] = FormatReading(words, shape, label, names, column and column.name, steps, needs)
     return tuple(found.values())
 
@@ -111,19 +121,21 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
     for of, kind in [(shape, reading.label), *reading.alternatives]:
         if reading.no_label or kind is None or (kind == "none" and label is not None):
             continue
-        if of == shape and not _is_denied(of, kind, inputs):
+        if of == shape and not _is_denied(table, of, kind, inputs, label):
             yield from _with(of, kind, inputs, label)
         elif of == "single":
             yield from _with("single", kind, (_body(table, inputs),), label)
     for others, kind in reading.others:
         yield from _with(_SHAPES[min(len(others), 4) - 1], kind, others, label)
-    if reading.without:
+    if reading.without or (reading.label_rivals and len(inputs) > 2):
         yield from _with(shape, "none", inputs, None)
 
 
-def _is_denied(shape: Shape, label: LabelKind, inputs: Sequence[Column]) -> bool:
-    """Whether a name says that a text is none of those that belong together."""
-    return (shape, label) == ("pair", "none") and any(role_of(column.name) == "negative" for column in inputs)
+def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Column], label: Column | None) -> bool:
+    """Whether a reading is none: wrong texts as positives, or 0 and 1 as classes of pairs."""
+    if (shape, kind) == ("pair", "none"):
+        return any(role_of(column.name) == "negative" for column in inputs)
+    return (shape, kind) == ("pair", "class") and label is not None and "binary" in _guess(table, label, len(inputs))
 
 
 def _body(table: Table, inputs: Sequence[Column]) -> Column:
@@ -148,7 +160,7 @@ def _guess(table: Table, column: Column, inputs: int) -> tuple[LabelKind, ...]:
     if column.kind in ("integer", "float", "boolean"):
         numbers: list[float] = [float(value) for value in values_of(table, column.name)]
         return ("binary",) if set(numbers) <= {0, 1} else ("similarity",)
-    return ()
+    return ("scores",) if column.kind == "numbers" and inputs > 2 else ()
 
 
 def _choosing(
@@ -173,7 +185,9 @@ def _telling(shape: Shape, label: LabelKind, inputs: tuple[str, ...]) -> dict[st
     if wanted is None:
         wanted = ("anchor", "positive", *(f"negative_{k}" for k in range(1, len(inputs) - 1)))
     own = list(roles_of(inputs).values())
-    return {} if own and own == list(roles_of(wanted).values()) else dict(zip(inputs, wanted, strict=True))
+    if (shape, own) == ("pair", ["anchor", "positive"]) and label != "none":
+        wanted = ("query", "document")
+    return dict(zip(inputs, wanted, strict=True))
 
 
 def _as_labels(table: Table, label: LabelKind, column: Column, name: str, *, told: bool) -> list[Step]:

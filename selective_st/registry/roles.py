@@ -22,16 +22,19 @@ from selective_st.registry.meaning import Reading
 from selective_st.registry.names import (
     CHOICE_WORDS,
     RESERVED,
-    TOPIC_NAMES,
     TRAINER_LABELS,
     Role,
     hint_of,
     is_choices_name,
+    is_class_attribute,
     is_damaged_first,
     is_flag,
     is_id_name,
     is_instruction_name,
     is_nameless,
+    is_title_of,
+    is_topic_name,
+    is_weak_label,
     key_of,
     role_of,
     roles_of,
@@ -95,7 +98,7 @@ def _is_said_of_a_text(column: Column) -> bool:
     """Whether texts are no input: by their name, unless they are more than a word or two, or by their looks."""
     if column.looks in ("constant", "date") or (column.looks in ("code", "named") and role_of(column.name) is None):
         return column.looks != "constant" or role_of(column.name) != "anchor" or is_instruction_name(column.name)
-    return is_metadata(column) and (column.looks != "text" or key_of(column.name) in TOPIC_NAMES)
+    return is_metadata(column) and (column.looks != "text" or is_topic_name(column.name))
 
 
 # --- The label --------------------------------------------------------------------------------------------------------
@@ -109,8 +112,13 @@ def _choose_label(
         reading.doubt(f"the trainer's label column {taken.name!r} is empty")
         taken = None
     sentences = [column for column in texts if column.looks != "category" or column.kind != "text"]
-    candidates = [column for column in columns if column != taken and _may_be_label(table, column, len(sentences))]
+    roles = roles_of([column.name for column in texts])
+    kinds = [roles[column.name] for column in sentences if column.name in roles]
+    longer = [column for column in sentences if column.looks != "short"] or sentences
+    alone = len(longer) if "anchor" not in kinds or "positive" not in kinds else 0  # a pair without its label
+    candidates = [column for column in columns if column != taken and _may_be_label(table, column, alone, roles)]
     named = [column for column in candidates if hint_of(column.name)]
+    named = [column for column in named if not is_weak_label(column.name)] or named
     if taken is not None:
         reading.label_column = taken
         _compare(table, taken, named, reading)
@@ -125,11 +133,12 @@ def _choose_label(
     found = (named or candidates)[0]
     reading.label_column = found
     reading.doubt(f"the trainer does not take {found.name!r} for the label: its name is none of {TRAINER_LABELS}")
-    if hint_of(found.name) or is_nameless(found.name) or is_flag(found.name, map(str, values_of(table, found.name))):
+    told = hint_of(found.name) or is_nameless(found.name) or _is_class_of_text(found, alone)
+    if told or is_flag(found.name, map(str, values_of(table, found.name))):
         return
     if not _is_plausible(table, found):
         reading.unclear(f"{found.name!r} holds numbers, but neither its name nor its values are those of labels")
-    elif len(sentences) > 1 and found.kind not in ("numbers", "number lists"):
+    elif len(longer) > 1 and found.kind not in ("numbers", "number lists"):
         reading.unclear(f"{found.name!r} may be a label, or something else that is known of a row: its name is neither")
         reading.or_without(found)
 
@@ -166,12 +175,20 @@ def _same_label(table: Table, label: Column, other: Column) -> dict[float, str] 
     return {float(number): word for number, word in pairs.values() if number is not None} if is_told else {}
 
 
-def _may_be_label(table: Table, column: Column, sentences: int) -> bool:
-    is_topic = key_of(column.name) in TOPIC_NAMES and sentences == 1
+def _is_class_of_text(column: Column, sentences: int) -> bool:
+    """Whether a column is named as the class of the only text."""
+    is_attribute = column.looks == "category" and is_class_attribute(column.name)
+    return sentences == 1 and (is_topic_name(column.name) or is_attribute)
+
+
+def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[str, Role]) -> bool:
+    is_topic = _is_class_of_text(column, sentences)
     if column.kind in _NUMERIC:
         return not is_metadata(column) or is_topic
     if column.kind != "text":
         return False
+    if column.name in roles and role_of(column.name) is None:
+        return False  # beside the others its name is that of an input
     if _is_label_text(table, column) or (is_topic and are_class_names(table.values[column.name])):
         return True
     # A few short texts that come again, beside longer ones that do not.
@@ -211,14 +228,14 @@ def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Re
         return False
     others = [other for other in texts if other.name != column.name]
     sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
+    if is_instruction_name(column.name) and others and _is_few(table, column):
+        return any(role_of(other.name) in ("anchor", "numbered") for other in others)
     if role_of(column.name) is None and not is_nameless(column.name):
         if hint_of(column.name) and reading.label_column is None:
             return are_class_names(table.values[column.name])
         if column.looks == "category" and sentences:
             return True
         return column.looks == "short" and len(sentences) > 1
-    if is_instruction_name(column.name) and others and _is_few(table, column):
-        return any(role_of(other.name) in ("anchor", "numbered") for other in others)
     return _is_label_text(table, column)
 
 
@@ -268,6 +285,7 @@ def _is_complete(kinds: Sequence[Role]) -> bool:
 def _without_contradicted(inputs: list[Column], reading: Reading) -> list[Column]:
     """The inputs without those whose values are no texts though their names are, where the others do without them."""
     said = [column for column in inputs if column.looks not in ("category", "constant", "code", "date", "named")]
+    said = [column for column in said if not is_title_of(column.name)] if reading.label_column else said
     roles = roles_of([column.name for column in said])
     doubtful = [column for column in inputs if column not in said and role_of(column.name) != "anchor"]
     if not doubtful or not _is_complete(list(roles.values())):
@@ -311,10 +329,10 @@ def _doubt_values(table: Table, inputs: Sequence[Column], reading: Reading) -> N
     texts = [column for column in inputs if column.kind in ("text", "texts")]
     codes = [column for column in texts if holds_codes(table, column.name)]
     if codes and len(codes) == len(inputs):
-        reading.unclear("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
+        reading.deny("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
     for column in texts:
         if column.looks == "named" or (column.kind == "texts" and holds_names_only(table, column.name)):
-            reading.unclear(
+            reading.deny(
                 f"{column.name!r} holds UUIDs, hashes or links, which say nothing to a model: resolve_ids "
                 "(sentence_transformers.util) puts the texts in their place"
             )
@@ -323,7 +341,8 @@ def _doubt_values(table: Table, inputs: Sequence[Column], reading: Reading) -> N
                 f"{column.name!r} looks like IDs: if it holds them, resolve_ids puts the texts in their place"
             )
         elif column.looks == "category" and role_of(column.name) in ("positive", "negative") and len(inputs) > 1:
-            reading.unclear(f"{column.name!r} is named like a text, but holds a few short ones, as labels are")
+            doubt = reading.doubt if key_of(column.name) == "positive" else reading.unclear
+            doubt(f"{column.name!r} is named like a text, but holds a few short ones, as labels are")
         if is_id_name(column.name):
             reading.doubt(f"{column.name!r} is named like IDs, but holds sentences")
 
