@@ -279,12 +279,17 @@ def _names(name: str, cells: _Cells, header: bool | None) -> tuple[list[str], bo
     repeated = [given for given, number in Counter(names).items() if number > 1]
     if repeated:
         raise DataError(
-            f"{name}: the header row names a column twice: {', '.join(sorted(repeated)[:_NAMED])}. If it is no header "
-            "row, say --no-header."
+            f"{name}: the header row names a column twice: {_shown(sorted(repeated))}. If it is no header row, say "
+            "--no-header."
         )
-    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
     hint = "" if header is not None else "; if it holds data, say --no-header"
-    return names, True, f"{name}: the first row is a header ({why}): {shown}{hint}"
+    return names, True, f"{name}: the first row is a header ({why}): {_shown(names)}{hint}"
+
+
+def _shown(names: Sequence[str]) -> str:
+    """The first few names, without characters that would tear a line of text."""
+    first = [name if name.isprintable() else repr(name)[1:-1] for name in names[:_NAMED]]
+    return ", ".join(first) + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
 Says = Literal["word over numbers", "number over numbers", "number over texts", "usual name", "name", "text", ""]
@@ -341,10 +346,13 @@ def _says(cell: str, below: Sequence[str]) -> Says:
     few = len(filled) >= _ENOUGH and len(set(filled)) <= _HALF * len(filled)
     if few and typical <= _LONG:  # a class, say: the cell is none of the values that come again
         return "name"
-    if own > _LONG or cell[-1] in _ENDS:
-        return "text" if typical > own / 3 else "name"
     codes = sum(bool(_CODE.fullmatch(other)) for other in filled) >= _MOSTLY * len(filled)
-    return "name" if is_name or typical >= 2.5 * own or (codes and not _CODE.fullmatch(cell)) else ""
+    ends = cell[-1] in _ENDS
+    if own <= _LONG and not ends and (is_name or typical >= 2.5 * own or (codes and not _CODE.fullmatch(cell))):
+        return "name"
+    if own >= _LONG or ends:
+        return "text" if typical > own / 3 else "name"
+    return ""
 
 
 def _words(text: str) -> float:

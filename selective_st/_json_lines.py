@@ -244,8 +244,8 @@ class _Rows:
             number, value = odd[0]
             more = f" and {len(odd) - 1:,} more" if len(odd) > 1 else ""
             raise DataError(
-                f"{self.name}: column {path!r} holds {kind}, but {json.dumps(value):.60} in {self.unit} {number}{more}. "
-                f"{_ONE_KIND}"
+                f"{self.name}: column {path!r} holds {kind}, but {json.dumps(value):.60} in {self.unit} {number}"
+                f"{more}. {_ONE_KIND}"
             )
         if kind == "numbers" and float in types and (math.inf in values or -math.inf in values):
             number = next(n for n, value in zip(numbers, values, strict=True) if value in (math.inf, -math.inf))

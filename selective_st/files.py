@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +18,8 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from datasets import Dataset
 
 from selective_st._delimited import read_delimited
@@ -201,13 +205,45 @@ def _read(path: Path, header: bool | None) -> FileTable:
 
 def _read_parquet(path: Path) -> Dataset:
     try:
+        names = Counter(pq.read_schema(path).names)
+        odd = [name for name, number in names.items() if number > 1 or "\0" in name]
+        if odd:
+            raise ValueError(f"the name {odd[0]!r} comes twice, or holds a NUL character. Rename that column.")
         # A name is taken for a pattern there: "data[1].parquet" would be data1.parquet.
         dataset = datasets.load_dataset("parquet", data_files=glob.escape(str(path.resolve())), split="train")
-        dataset.data.table.validate(full=True)
     except Exception as error:  # readers raise errors of many libraries; all mean that the file cannot be read
         found = str(error.__cause__ or error)
         if "corresponds to no data" in found or "BatchSize must be greater than 0" in found:
             raise DataError(f"{path.name} has no rows of data.") from None
         reason = found.strip().splitlines() or [type(error).__name__]
         raise DataError(f"{path} could not be read as PARQUET: {reason[-1]}") from error
+    for name, column in zip(dataset.column_names, dataset.data.table.columns, strict=True):
+        _check_column(f"{path.name}: column {name!r}", column)
     return dataset
+
+
+def _check_column(label: str, column: pa.ChunkedArray) -> None:
+    """Raise if texts are no UTF-8, which is noticed only when they are read, or a number is infinite."""
+    start = 1
+    for chunk in column.chunks:
+        try:
+            chunk.validate(full=True)
+        except pa.ArrowInvalid as error:
+            text = re.search(r"UTF8 .* index (\d+)", str(error))
+            where = f"row {start + int(text[1])}" if text else f"rows {start} to {start + len(chunk) - 1}"
+            raise DataError(f"{label} holds broken values in {where} ({error}). Write the file anew.") from error
+        place = _infinite(chunk)
+        if place is not None:
+            raise DataError(f"{label} holds an infinite number in row {start + place}. Leave that row out.")
+        start += len(chunk)
+
+
+def _infinite(values: pa.Array) -> int | None:
+    """The first value that is an infinite number, or a list that holds one."""
+    if pa.types.is_floating(values.type):
+        place = pc.index(pc.is_inf(values), True).as_py()
+        return place if place >= 0 else None
+    if any(of(values.type) for of in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
+        place = _infinite(pc.list_flatten(values))
+        return None if place is None else pc.list_parent_indices(values)[place].as_py()
+    return None

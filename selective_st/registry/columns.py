@@ -26,6 +26,7 @@ from selective_st.registry.names import (
     role_of,
     words_of,
 )
+from selective_st.registry.steps import Step
 from selective_st.registry.table import Table
 
 ColumnKind = Literal[
@@ -43,6 +44,7 @@ _CLASS_VALUE_WORDS = 5  # longer texts are no names of classes
 # Numbers that Python does not read: 0,5 or 80 % or 4/5. A date has more than one separator.
 _WRITTEN_NUMBER = re.compile(r"\s*[+-]?\d+([.,/]\d+)?\s*%?\s*")
 _LOOKED_AT = 1_000  # lists whose items are looked at
+_SENTENCE = 3  # words on average
 _NAME_ONLY = re.compile(
     r"[{(]?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[})]?"  # a UUID
     r"|(?=.*\d)[0-9a-f]{16,}"  # a hash
@@ -198,6 +200,77 @@ def _list_kind(name: str, values: list[list[Any]]) -> ColumnKind:
     nested = all(isinstance(item, list) for item in items)
     numbers = nested and all(_is_number(x) and not _is_infinite(x) for item in items for x in item)
     return "number lists" if numbers else "other"
+
+
+@dataclass(frozen=True)
+class NestedCells:
+    """What cells hold that are objects, or lists of objects.
+
+    Attributes:
+        are_lists: Whether they are lists of objects.
+        fields: What each field holds.
+        texts: The fields with texts to train on, in their order: of lists one, of objects one or more.
+    """
+
+    are_lists: bool
+    fields: dict[str, str]
+    texts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        fields = ", ".join(f"{name!r} ({kind})" for name, kind in self.fields.items())
+        return f"{'lists of objects' if self.are_lists else 'objects'} with the fields {fields}"
+
+    def step(self, column: str) -> Step | None:
+        """The step that leaves only the texts of such cells; None where there are none.
+
+        Args:
+            column: The column with the cells.
+
+        Returns:
+            The step, which can be shown as code or applied.
+        """
+        return Step("flatten_cells", (column, *self.texts), why="the texts of its cells") if self.texts else None
+
+
+def nested_fields(values: Sequence[Any]) -> NestedCells | None:
+    """Tell what cells hold that are objects, or lists of objects.
+
+    Args:
+        values: The cells of a column.
+
+    Returns:
+        What they hold; None if they are not all of that kind.
+
+    Example:
+        >>> found = nested_fields([[{"docid": "7", "text": "a dog runs"}], [{"docid": "9", "text": "a cat sits"}]])
+        >>> str(found), found.step("passages").code()
+        ("lists of objects with the fields 'docid' (texts), 'text' (texts)",
+        'dataset = flatten_cells(dataset, "passages", "text")')
+    """
+    cells = [value for value in values[:_LOOKED_AT] if value is not None]
+    are_lists = all(isinstance(cell, list) for cell in cells)
+    objects = [item for cell in cells for item in cell if item is not None] if are_lists else cells
+    if not objects or not all(isinstance(item, dict) for item in objects):
+        return None
+    by_field = {name: [item.get(name) for item in objects] for name in dict.fromkeys(key for x in objects for key in x)}
+    found = {name: [value for value in part if not is_missing(value)] for name, part in by_field.items()}
+    texts = {name: _texts_in(part) for name, part in found.items() if not is_id_name(name)}
+    sizes = {
+        name: (sum(len(text.split()) for text in part) / len(part), sum(map(len, part)))
+        for name, part in texts.items()
+        if part and all(isinstance(text, str) for text in part)
+    }
+    longest = max(sizes, key=lambda name: sizes[name], default=None)
+    sentences = [name for name, (words, _) in sizes.items() if not are_lists and words >= _SENTENCE]
+    chosen = sentences or ([longest] if longest is not None else [])
+    return NestedCells(are_lists, {name: _kind_of(part) for name, part in found.items()}, tuple(chosen))
+
+
+def _kind_of(values: Sequence[Any]) -> str:
+    """What values are, in a word."""
+    kinds = {str: "texts", bool: "truth values", int: "numbers", float: "numbers", list: "lists", dict: "objects"}
+    found = {kinds.get(type(value), "other values") for value in values}
+    return found.pop() if len(found) == 1 else "nothing" if not found else "other values"
 
 
 def is_missing(value: Any) -> bool:

@@ -16,7 +16,9 @@ from selective_st.registry.columns import (
     are_class_names,
     are_whole,
     holds_messages,
+    is_metadata,
     is_missing,
+    nested_fields,
     numbers_of,
     values_of,
 )
@@ -83,6 +85,7 @@ class Reading:
     label_rivals: tuple[Column, ...] = ()  # columns of which each may be the label
     label_words: dict[float, str] = field(default_factory=dict)  # what numbers of the label are in another column
     values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
+    flattening: list[Step] = field(default_factory=list)  # what takes texts out of cells that hold more
     without: list[Column] = field(default_factory=list)  # another reading sets one of these aside
     others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
     no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
@@ -146,6 +149,9 @@ def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_labe
     for column in columns:
         if column.kind == "other" and _may_be_needed(table, reading, column):
             reading.unclear(_unread(table, column))
+            nested = nested_fields(table.values[column.name])
+            step = nested.step(column.name) if nested else None
+            reading.flattening += [step] if step else []
     count = len(reading.inputs)
     if not count:
         reading.unclear("no column holds texts, images or audio to train on")
@@ -168,6 +174,8 @@ def _may_be_needed(table: Table, reading: Reading, column: Column) -> bool:
     """Whether what cannot be read may be an input or the label."""
     if role_of(column.name) or hint_of(column.name):
         return True
+    if nested_fields(table.values[column.name]):
+        return len(reading.inputs) < 2 and reading.label_column is None and not is_metadata(column)
     if column.looks == "numbers":
         return reading.label_column is None
     return not column.looks and any(isinstance(value, str) for value in table.values[column.name])
@@ -178,7 +186,11 @@ def _unread(table: Table, column: Column) -> str:
     if column.looks == "numbers":
         example = next(iter(values_of(table, column.name)))
         return f"{column.name!r} holds numbers in a way of writing that is not read, such as {example!r}"
-    return f"{column.name!r} holds what cannot be read, such as lists written as text"
+    nested = nested_fields(table.values[column.name])
+    what = (
+        f"{nested}, whose texts must be taken out" if nested else "what cannot be read, such as lists written as text"
+    )
+    return f"{column.name!r} holds {what}"
 
 
 def _read_names(table: Table, reading: Reading) -> None:
@@ -657,7 +669,7 @@ def _read_sides(table: Table, reading: Reading, positives: Column, negatives: Co
     widest = max((len(value) for value in values_of(table, negatives.name)), default=0) if negatives else 0
     if negatives and negatives.kind == "text":
         widest = 1
-    reading.shape, reading.label = ("pair", "triplet", "n-tuple")[min(widest, 2)], "none"  # type: ignore[assignment]
+    reading.shape, reading.label = ("pair", "triplet", "n-tuple")[min(widest, 2)], "none"
     reading.meaning = "(anchor, positive) pairs" if not widest else ""
     why = "a row for each right text" + (", with the wrong ones" if widest else "")
     short = sum(not value for value in table.values[negatives.name]) if negatives else 0

@@ -442,6 +442,11 @@ def hint_of(name: str) -> Says:
     return "label" if words & (_OTHER_LABEL_WORDS | CHOICE_WORDS) else ""
 
 
+def is_damaged_name(name: str) -> bool:
+    """Whether a name is that of a text of which words are missing."""
+    return bool(_DAMAGED_WORDS & set(words_of(name)))
+
+
 def is_damaged_first(names: Sequence[str]) -> bool:
     """Whether two names are those of a damaged text and its original, in this order."""
     if len(names) != 2:

@@ -53,8 +53,8 @@ class FormatReading:
 
     Attributes:
         words: What the data would mean, for people.
-        shape: The inputs.
-        label: The kind of the labels.
+        shape: The inputs; None where the steps only make the data such that they can be read.
+        label: The kind of the labels; None likewise.
         inputs: The input columns, in the order in which a loss should see them.
         label_column: The label column.
         steps: What chooses this reading: after them it is not unclear any more. None where the values themselves
@@ -63,8 +63,8 @@ class FormatReading:
     """
 
     words: str
-    shape: Shape
-    label: LabelKind
+    shape: Shape | None
+    label: LabelKind | None
     inputs: tuple[str, ...]
     label_column: str | None
     steps: tuple[Step, ...]
@@ -93,15 +93,21 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
     Returns:
         At most three, the likeliest first; none where the values must be changed before they can be read at all.
     """
-    found: dict[tuple[object, ...], FormatReading] = {}
+    if reading.flattening:
+        columns_named = " and ".join(repr(step.arguments[0]) for step in reading.flattening)
+        words = f"the texts in the cells of {columns_named} are to be trained on"
+        return (FormatReading(words, None, None, (), None, tuple(reading.flattening)),)
+    found: dict[tuple[LabelKind, tuple[str, ...], str | None], FormatReading] = {}
     for shape, label, inputs, column in _candidates(table, reading, columns):
         names = tuple(given.name for given in inputs)
-        key = (label, names, None if column is None else column.name)
+        key: tuple[LabelKind, tuple[str, ...], str | None] = (label, names, None if column is None else column.name)
         if key not in found and len(found) < _MOST:
             words = _WORDS[shape, label].format(*names, label=None if column is None else column.name)
             steps, needs = (_choosing(table, shape, label, names, column, told=told) for told in (True, False))
             steps = () if reading.values_deny else steps
-            found[key] = FormatReading(words, shape, label, names, column and column.name, steps, needs)
+            found[key] = FormatReading(
+                words, shape, label, names, None if column is None else column.name, steps, needs
+            )
     return tuple(found.values())
 
 
@@ -116,17 +122,18 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
     label = reading.label_column
     shape = _SHAPES[min(len(inputs), 4) - 1]
     for column in reading.label_rivals:
-        for kind in _guess(table, column, len(inputs)):
-            yield from _with(shape, kind, inputs, column)
-    for of, kind in [(shape, reading.label), *reading.alternatives]:
+        for guess in _guess(table, column, len(inputs)):
+            yield from _with(shape, guess, inputs, column)
+    own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label)]
+    for of, kind in [*own, *reading.alternatives]:
         if reading.no_label or kind is None or (kind == "none" and label is not None):
             continue
         if of == shape and not _is_denied(table, of, kind, inputs, label):
             yield from _with(of, kind, inputs, label)
         elif of == "single":
             yield from _with("single", kind, (_body(table, inputs),), label)
-    for others, kind in reading.others:
-        yield from _with(_SHAPES[min(len(others), 4) - 1], kind, others, label)
+    for others, guess in reading.others:
+        yield from _with(_SHAPES[min(len(others), 4) - 1], guess, others, label)
     if reading.without or (reading.label_rivals and len(inputs) > 2):
         yield from _with(shape, "none", inputs, None)
 

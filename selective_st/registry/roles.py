@@ -28,6 +28,7 @@ from selective_st.registry.names import (
     is_choices_name,
     is_class_attribute,
     is_damaged_first,
+    is_damaged_name,
     is_flag,
     is_id_name,
     is_instruction_name,
@@ -60,6 +61,23 @@ _WHAT = {
 }
 
 
+_HOLDS: dict[ColumnKind, str] = {
+    "text": "is named as something said of a text",
+    "texts": "holds lists of texts that are not to be trained on",
+    "id": "holds IDs",
+    "ids": "holds lists of IDs",
+    "integer": "holds numbers",
+    "float": "holds numbers",
+    "boolean": "holds truth values",
+    "class label": "holds classes",
+    "numbers": "holds lists of numbers",
+    "number lists": "holds lists of numbers",
+    "media": "holds images or the like",
+    "empty": "is empty",
+    "other": "holds no texts",
+}
+
+
 def choose_columns(table: Table, columns: Sequence[Column], trainer_label: str | None, reading: Reading) -> None:
     """Choose the label column and the inputs; what is left would be trained on as text.
 
@@ -88,7 +106,7 @@ def choose_columns(table: Table, columns: Sequence[Column], trainer_label: str |
 def _why_aside(column: Column) -> str:
     if column.name in RESERVED:
         return f"{column.name!r} is a name that the trainer refuses"
-    what = _WHAT.get(column.looks, f"is a {column.kind} column")
+    what = _WHAT.get(column.looks) or _HOLDS[column.kind]
     if column.looks == "constant" and is_instruction_name(column.name):
         what += " (an instruction: give it to the trainer as prompts)"
     return f"{column.name!r} {what}: it is no input, though the trainer would read it"
@@ -230,7 +248,7 @@ def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Re
     sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
     if is_instruction_name(column.name) and others and _is_few(table, column):
         return any(role_of(other.name) in ("anchor", "numbered") for other in others)
-    if role_of(column.name) is None and not is_nameless(column.name):
+    if role_of(column.name) is None and not is_nameless(column.name) and not is_damaged_name(column.name):
         if hint_of(column.name) and reading.label_column is None:
             return are_class_names(table.values[column.name])
         if column.looks == "category" and sentences:
