@@ -203,16 +203,31 @@ def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float
     return scores
 
 
+def scale_around(low: float, high: float) -> tuple[int, int]:
+    """The narrowest scale of whole numbers that labels may have, from those that were seen.
+
+    Args:
+        low: The lowest label.
+        high: The highest.
+
+    Returns:
+        Its ends.
+
+    Example:
+        >>> scale_around(1.2, 6.8), scale_around(5, 5)
+        ((1, 7), (0, 5))
+    """
+    ends = math.floor(low), math.ceil(high)
+    if ends[0] < ends[1]:
+        return ends
+    return min(ends[0], 0), max(ends[1], 0 if ends[0] else 1)  # one label alone says nothing of the other end
+
+
 def _a_scale(low: float, high: float) -> str:
     """A scale that holds all labels, and what it rests on."""
-    ends = math.floor(low), math.ceil(high)
-    if ends[0] == ends[1]:  # one label alone says nothing of the other end
-        ends, why = (min(ends[0], 0), max(ends[1], 0)), "for example"
-    elif ends == (low, high):
-        why = "if these are its ends:"
-    else:
-        why = "the whole numbers around these are a guess:"
-    return f"{why} --score-range {ends[0]},{ends[1]}"
+    ends = scale_around(low, high)
+    why = "if these are its ends:" if ends == (low, high) else "the whole numbers around these are a guess:"
+    return f"{why if low < high else 'for example'} --score-range {ends[0]},{ends[1]}"
 
 
 def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: bool = True) -> list[float | None]:

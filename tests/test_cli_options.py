@@ -362,14 +362,17 @@ class TestClasses:
         path = write(tmp_path / "grades.csv", "premise,hypothesis,score", pairs_with(CLASSES["numbers"]))
         assert isinstance(run("train", path, *train[2:]).exception, StopError)
 
-    @pytest.mark.parametrize("name", ["is_different", "not_similar", "dissimilarity"])
-    def test_a_label_that_says_the_reverse(self, name: str, asked: dict[str, Any], tmp_path: Path) -> None:
+    @pytest.mark.parametrize("name", ["is_different", "not_similar", "dissimilarity", "winner", "preference"])
+    def test_a_label_that_says_something_else(self, name: str, asked: dict[str, Any], tmp_path: Path) -> None:
         path = write(tmp_path / "data.csv", f"a,b,{name}", pairs_with(every([0, 1])))
         assert found("suggest", path, "--columns", f"a,b,{name}")["next"] == ""
         train = ("train", path, "--columns", f"a,b,{name}", "--output", tmp_path / "model")
         result = run(*train)
         assert result.exit_code == 1
-        assert f"1 (or more) in column '{name}' means that the texts do not belong together" in text(result)
+        assert f"column '{name}' says something else than that 1 (or more) is for texts that belong together" in text(
+            result
+        )
+        assert run(*train, "--score-range", "0,1").exit_code == 1
         assert not asked
         assert isinstance(run(*train, "--no-check").exception, StopError)
 

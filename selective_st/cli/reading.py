@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +11,15 @@ from typing import Any
 from datasets import Dataset
 
 from selective_st.cli.options import DataOptions, told_words
-from selective_st.data import check_scale, named_columns, numbers_in
+from selective_st.data import check_scale, named_columns, numbers_in, scale_around
 from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import first_choice, suggestions_for
-from selective_st.registry.columns import are_class_names, as_number
+from selective_st.registry.columns import are_class_names
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
+    CHOICE_WORDS,
     NEGATIVE_VALUES,
     POSITIVE_VALUES,
     TOPIC_NAMES,
@@ -28,6 +28,7 @@ from selective_st.registry.names import (
     is_negating,
     key_of,
     role_of,
+    words_of,
 )
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.suggestion import Suggestion, Suggestions
@@ -73,10 +74,10 @@ class Source:
                 f"{self.table.name}: the labels in column {column!r} are classes ({shown}), not grades of how similar "
                 'the texts are. If they do grade that, call the column "score"'
             )
-        if self.unclear and is_negating(column):
+        if self.unclear and _says_something_else(column):
             return (
-                f"{self.table.name}: by its name, 1 (or more) in column {column!r} means that the texts do not belong "
-                "together, while losses read it as that they do. Turn the values round, in a column of another name"
+                f"{self.table.name}: by its name, column {column!r} says something else than that 1 (or more) is for "
+                "texts that belong together: that they differ, or which is better. Make it say that, by another name"
             )
         return ""
 
@@ -96,23 +97,14 @@ class Source:
             if not {*columns} <= {*self.table.dataset.column_names}:
                 continue
             told: dict[str, Any] = {"columns": columns}
-            scale = self._scale_of(reading.label_column)
-            guess = f" (that its scale is from {scale[0]:g} to {scale[1]:g} is a guess)" if scale else ""
+            scale = scale_around(*self.format.label_values) if self.format.label_values else None
+            guess = f" (that its scale is from {scale[0]} to {scale[1]} is a guess)" if scale else ""
             for words, options in ((reading.words, told), (reading.words + guess, {**told, "score_range": scale})):
                 form = as_told(self.table, **options).format
                 if form.certainty != "unclear" and (form.shape, form.label) == (reading.shape, reading.label):
                     found.append((words, options))
                     break
         return found
-
-    def _scale_of(self, column: str | None) -> tuple[float, float] | None:
-        """The whole numbers around those of a column."""
-        numbers = [] if column is None else [as_number(label) for label in self.table.dataset[column]]
-        known = [number for number in numbers if number is not None]
-        if not known:
-            return None
-        low, high = float(math.floor(min(known))), float(math.ceil(max(known)))
-        return (low, high) if low < high else (min(0.0, low), max(1.0, high))
 
     def choice(self, found: Suggestions, focus: Any = None) -> tuple[Suggestion, str]:
         """The loss that comes first.
@@ -225,6 +217,11 @@ def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
     return source if renamed.format.certainty == "unclear" else renamed
 
 
+def _says_something_else(label: str) -> bool:
+    """Whether a name of a label says the reverse of what losses read, or which of the texts is better."""
+    return is_negating(label) or bool(CHOICE_WORDS & {*words_of(label)})
+
+
 def _is_label(dataset: Dataset, column: str) -> bool:
     """Whether a column is a label beside texts: no text, named as labels are, or few words that come again."""
     values = [value for value in dataset[column] if value is not None]
@@ -246,7 +243,7 @@ def _is_label(dataset: Dataset, column: str) -> bool:
 def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
     """The labels mapped to the scale from 0 to 1; classes have none, and stay."""
     form = source.format
-    low, high = (int(end) if end.is_integer() else end for end in score_range)
+    low, high = (int(end) if int(end) == end else end for end in score_range)
     column = form.label_column or form.trainer_label
     if column is None:
         raise DataError(
@@ -266,13 +263,19 @@ def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
         return replace(mapped, format=replace(mapped.format, inputs=form.inputs)) if source.told else mapped
     # A scale is one of grades: that settles what the label is, if it is clear which column is meant.
     label: LabelKind = "binary" if {*mapped.dataset[column]} <= {0, 1} else "similarity"
-    readings = [reading for reading in mapped.format.readings if reading.label_column is not None]
-    settled = next((reading for reading in readings if reading.label == label), None)
-    if settled is None or {reading.label_column for reading in readings} != {column}:
+    of_label = [reading for reading in mapped.format.readings if reading.label_column is not None]
+    settled = next((reading for reading in of_label if reading.label == label), None)
+    if settled is not None and {reading.label_column for reading in of_label} == {column}:
+        inputs, steps = settled.inputs, settled.needs
+    elif (
+        len(form.inputs) == 2 and {*mapped.dataset.column_names} == {*form.inputs, column} and not source.not_similarity
+    ):
+        inputs, steps = form.inputs, () if column in TRAINER_LABELS else (Step("rename_column", (column, "score")),)
+    else:
         return mapped
     told = replace(
-        mapped.format, shape=settled.shape, label=label, certainty="likely", inputs=settled.inputs,
-        label_column=column, steps=settled.needs, doubts=(), alternatives=(), readings=(),
+        mapped.format, shape="pair", label=label, certainty="likely", inputs=inputs, label_column=column, steps=steps,
+        doubts=(), alternatives=(), readings=(),
     )  # fmt: skip
     return replace(mapped, format=told)
 

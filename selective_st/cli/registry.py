@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shlex
 from collections import Counter
@@ -340,8 +339,9 @@ def _scale_of(form: DataFormat) -> tuple[float, float] | None:
     """The scale that the labels seem to have: whoever knows better says so."""
     if form.label_scale is not None or form.label_values is None:
         return form.label_scale
-    low, high = form.label_values
-    return min(0, math.floor(low)), max(1, math.ceil(high))
+    from selective_st.data import scale_around
+
+    return scale_around(*form.label_values)
 
 
 def _guesses(options: DataOptions, source: Source) -> list[str]:
