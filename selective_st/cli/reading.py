@@ -36,6 +36,7 @@ from selective_st.registry.suggestion import Suggestion, Suggestions
 CLASS_LABELS = ("class", "class probabilities")
 _FEW_CLASSES = 20
 _SHOWN_CLASSES = 6
+_MOST_NAMED = 12  # columns in a command that is shown
 _ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
 
 
@@ -94,7 +95,7 @@ class Source:
         found = []
         for reading in self.format.readings:
             columns = [*reading.inputs, *([reading.label_column] if reading.label_column else [])]
-            if not {*columns} <= {*self.table.dataset.column_names}:
+            if len(columns) > _MOST_NAMED or not {*columns} <= {*self.table.dataset.column_names}:
                 continue
             told: dict[str, Any] = {"columns": columns}
             scale = scale_around(*self.format.label_values) if self.format.label_values else None
@@ -134,9 +135,10 @@ class Source:
         Returns:
             The losses.
         """
-        found = suggestions_for(self.dataset, focus, model_type)
-        # The options may say more than the data.
-        return found if found.format == self.format else suggestions_for(self.format, focus, model_type)
+        found = None if self.unclear else suggestions_for(self.dataset, focus, model_type)
+        if found is not None and found.format == self.format:
+            return found
+        return suggestions_for(self.format, focus, model_type)  # the options may say more than the data
 
 
 def read_source(options: DataOptions) -> Source:
@@ -171,9 +173,10 @@ def as_told(
     Raises:
         DataError: If the columns are not there, or labels lie outside their scale.
     """
-    source = Source(table, table.dataset, _format_of(table.dataset), notes=tuple(table.notes))
-    if columns is not None:
-        source = _with_columns(source, named_columns(table, columns))
+    if columns is None:
+        source = Source(table, table.dataset, _format_of(table.dataset), notes=tuple(table.notes))
+    else:
+        source = _with_columns(table, named_columns(table, columns))
     return source if score_range is None else _with_scale(source, score_range)
 
 
@@ -184,11 +187,13 @@ def _as_words(told: dict[str, Any]) -> str:
 # --- Columns ----------------------------------------------------------------------------------------------------------
 
 
-def _with_columns(source: Source, chosen: Sequence[str]) -> Source:
+def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     """The columns that were named: who names them knows which is the label, and what order the texts have."""
-    source = replace(source, told=True)
-    if list(chosen) != source.dataset.column_names:
-        source = _done(source, Step("select_columns", (tuple(chosen),), why="the columns that were named"))
+    dataset, steps = table.dataset, tuple[Step, ...]()
+    if list(chosen) != dataset.column_names:
+        steps = (Step("select_columns", (tuple(chosen),), why="the columns that were named"),)
+        dataset = steps[0].apply(dataset)
+    source = Source(table, dataset, _format_of(dataset), steps, told=True, notes=tuple(table.notes))
     label = chosen[-1] if len(chosen) > 1 and _is_label(source.dataset, chosen[-1]) else None
     inputs = tuple(name for name in chosen if name != label)
     if label is not None and source.format.label_column != label:
@@ -200,8 +205,8 @@ def _with_columns(source: Source, chosen: Sequence[str]) -> Source:
         source = renamed if renamed.format.certainty != "unclear" else source
     if {*source.format.inputs} != {*inputs} or source.format.certainty == "unclear":
         return _by_place(source, inputs)
-    steps = tuple(step for step in source.format.steps if step.call != "select_columns")
-    return replace(source, format=replace(source.format, inputs=inputs, steps=steps))
+    kept = tuple(step for step in source.format.steps if step.call != "select_columns")
+    return replace(source, format=replace(source.format, inputs=inputs, steps=kept))
 
 
 def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
