@@ -90,14 +90,20 @@ def columns_of(table: Table) -> tuple[Column, ...]:
         A description of each column, in their order.
     """
     found = tuple(_column(table, place, name) for place, name in enumerate(table.columns))
-    if all(column.looks == "constant" for column in found if column.kind == "text"):
-        found = tuple(replace(column, looks="text" if column.looks else "") for column in found)
+    others = any(column.kind in ("texts", "id", "ids") for column in found)
+    if not others and all(column.looks == "constant" for column in found if column.kind == "text"):
+        found = tuple(replace(each, looks="text") if _may_be_text(each) else each for each in found)
     texts = {column.name: values_of(table, column.name) for column in found if column.kind == "text"}
     # One-word texts with digits are names of something only beside texts that are more than one word.
     if not any(_are_sentences(values) for values in texts.values()):
         return found
     codes = {name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))}
     return tuple(replace(column, kind="id", looks="") if column.name in codes else column for column in found)
+
+
+def _may_be_text(column: Column) -> bool:
+    """Whether the same text in all rows may be one to train on, where there is no other."""
+    return column.looks == "constant" and not is_attribute_name(column.name)
 
 
 def values_of(table: Table, name: str) -> list[Any]:
@@ -149,9 +155,9 @@ def _text_column(name: str, values: list[str], place: int, table: Table) -> Colu
 
 def _looks(values: Sequence[str]) -> Looks:
     """What texts look like, whatever their column is called."""
-    found = [value.strip() for value in values]
+    found = [value.strip() for value in values[:: -(-len(values) // _LOOKED_AT)]]
     different = len(set(found))
-    if different == 1 and len(found) >= _FEW_ROWS:
+    if different == 1 and len(found) >= _FEW_ROWS and len(set(values)) == 1:
         return "constant"
     if all(map(_DATE.fullmatch, found)):
         return "date"
@@ -174,16 +180,17 @@ def count_words(text: str) -> int:
 
 def _number_kind(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
     whole = all(isinstance(value, int) for value in values)
-    if is_id_name(name) or (whole and not hint_of(name) and _counts_up(values, table, place == 0)):
+    if is_id_name(name) or (whole and not hint_of(name) and _counts_up(name, values, table, place == 0)):
         return "id"
     return "integer" if whole else "float"
 
 
-def _counts_up(values: Sequence[float], table: Table, is_first: bool) -> bool:
+def _counts_up(name: str, values: Sequence[float], table: Table, is_first: bool) -> bool:
     """Whether numbers count the rows, or are so many different ones that they name them."""
-    if len(values) != len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
+    if 2 * len(values) < len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
         return False
-    steps = {value - row for value, row in zip(values, table.sampled, strict=True)}
+    rows = [row for row, value in zip(table.sampled, table.values[name], strict=True) if not is_missing(value)]
+    steps = {value - row for value, row in zip(values, rows, strict=True)}
     return len(steps) == 1 or (len(values) > 100 and len(set(values)) == len(values))
 
 
@@ -357,8 +364,10 @@ def as_number(cell: Any) -> float | None:
 
 def is_metadata(column: Column) -> bool:
     """Whether a column is neither input nor label, by its name."""
-    if column.kind in ("text", "texts", "class label") and not column.stored_as_text:
+    if column.kind in ("text", "texts") and not column.stored_as_text:
         return is_attribute_name(column.name)
+    if column.kind == "class label":
+        return key_of(column.name) in METADATA_NAMES
     return bool(set(words_of(column.name)) & METADATA_WORDS) or key_of(column.name) in METADATA_NAMES
 
 

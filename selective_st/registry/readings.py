@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
-from selective_st.registry.meaning import Reading
+from selective_st.registry.meaning import Reading, is_negation
 from selective_st.registry.names import TRAINER_LABELS, is_body_name, role_of, roles_of
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
@@ -125,24 +125,44 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
         for guess in _guess(table, column, len(inputs)):
             yield from _with(shape, guess, inputs, column)
     own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label)]
-    for of, kind in [*own, *reading.alternatives]:
+    margins: list[tuple[Shape, LabelKind | None]] = [each for each in reading.alternatives if each[1] == "margin"]
+    for of, kind in [*own, *(each for each in reading.alternatives if each not in margins)]:
         if reading.no_label or kind is None or (kind == "none" and label is not None):
             continue
         if of == shape and not _is_denied(table, of, kind, inputs, label):
             yield from _with(of, kind, inputs, label)
         elif of == "single":
             yield from _with("single", kind, (_body(table, inputs),), label)
+    if len(inputs) == 2 and reading.class_of:
+        column = reading.class_of[0]
+        yield from _with("single", "class", tuple(given for given in inputs if given != column), column)
     for others, guess in reading.others:
-        yield from _with(_SHAPES[min(len(others), 4) - 1], guess, others, label)
-    if reading.without or (reading.label_rivals and len(inputs) > 2):
+        kinds = (guess,) if label is None or guess == "none" else _guess(table, label, len(others))
+        for each in kinds:
+            yield from _with(_SHAPES[min(len(others), 4) - 1], each, others, label)
+    if reading.without or reading.no_label or (reading.label_rivals and label is None):
         yield from _with(shape, "none", inputs, None)
+    if margins:
+        yield from _with(shape, "margin", inputs, label)
 
 
 def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Column], label: Column | None) -> bool:
     """Whether a reading is none: wrong texts as positives, or 0 and 1 as classes of pairs."""
     if (shape, kind) == ("pair", "none"):
         return any(role_of(column.name) == "negative" for column in inputs)
-    return (shape, kind) == ("pair", "class") and label is not None and "binary" in _guess(table, label, len(inputs))
+    if label is None:
+        return len(inputs) > 2 and any(column.looks == "category" for column in inputs)
+    if kind == "class" and label.kind in ("numbers", "number lists"):
+        return True
+    if shape != "pair":
+        return False
+    guess = _guess(table, label, len(inputs))
+    words = sorted(set(values_of(table, label.name))) if label.kind == "text" else []
+    if len(words) == 2 and is_negation(*words):  # encoded in this order, the second is 1
+        return kind == "class"
+    is_word = kind == "binary" and label.kind in ("text", "class label")
+    is_sign = kind == "binary" and "similarity" in guess
+    return is_word or is_sign or (kind in ("class", "similarity") and "binary" in guess)
 
 
 def _body(table: Table, inputs: Sequence[Column]) -> Column:
@@ -156,13 +176,15 @@ def _with(shape: Shape, kind: LabelKind, inputs: tuple[Column, ...], label: Colu
         label = None
     elif label is None:
         return
-    if (shape, kind) in _WORDS:
+    if (shape, kind) in _WORDS and all(column.kind == "text" for column in inputs):
         yield shape, kind, inputs, label
 
 
 def _guess(table: Table, column: Column, inputs: int) -> tuple[LabelKind, ...]:
     """What a column's values would be as labels."""
-    if column.kind in ("class label", "text") or inputs == 1:
+    if column.kind == "class label" and list(table.features[column.name].names) == ["0", "1"] and inputs > 1:
+        return ("binary",)
+    if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean")):
         return ("class",)
     if column.kind in ("integer", "float", "boolean"):
         numbers: list[float] = [float(value) for value in values_of(table, column.name)]
@@ -205,6 +227,7 @@ def _as_labels(table: Table, label: LabelKind, column: Column, name: str, *, tol
         return [Step("class_encode_column", (name,))] if are_class_names(table.values[column.name]) else []
     numbers = numbers_of(table, column)
     low, high = min(numbers), max(numbers)
+    steps = [Step("labels_to_float", (name,))] if column.stored_as_text else []
     if told and label == "similarity" and are_whole(numbers) and not 0 <= low <= high <= 1:
-        return [Step("scale_labels", (name, min(0, math.floor(low)), math.ceil(high)))]
-    return [Step("labels_to_float", (name,))] if column.stored_as_text else []
+        steps.append(Step("scale_labels", (name, min(0, math.floor(low)), math.ceil(high))))
+    return steps

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import Checked, Context, Found, quoted, row_numbers
 from selective_st.registry.checks.scan import Tally
-from selective_st.registry.names import NLI_NAMES, NLI_VALUES, POSITIVE_VALUES, TRAINER_LABELS, key_of
+from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, TRAINER_LABELS, are_premises, key_of
 from selective_st.registry.steps import code_of
 
 _READS_ANY_LABELS = ("ContrastiveTensionLoss", "AnglELoss")  # labels that the tables do not list are used as well
@@ -89,7 +89,7 @@ def _may_be_negative(context: Context) -> bool:
     names = getattr(context.table.features[context.label], "names", None) or [""]
     if names[0]:
         return key_of(names[0]) not in POSITIVE_VALUES and not NLI_VALUES & {*map(key_of, names)}
-    return not NLI_NAMES & {*map(key_of, context.inputs)}
+    return not are_premises(context.inputs)
 
 
 def _is_no_tensor(context: Context) -> bool:
