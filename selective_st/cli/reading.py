@@ -196,13 +196,13 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     source = Source(table, dataset, _format_of(dataset), steps, told=True, notes=tuple(table.notes))
     label = chosen[-1] if len(chosen) > 1 and _is_label(source.dataset, chosen[-1]) else None
     inputs = tuple(name for name in chosen if name != label)
-    if label is not None and source.format.label_column != label:
-        source = _done(source, Step("rename_column", (label, "label"), why="it was named as the label"))
-    else:
-        renames = [step for step in source.format.steps if step.call == "rename_column"]
-        renamed = _done(source, renames[0]) if renames else source
+    if label is not None and label not in TRAINER_LABELS and not _says_something_else(label):
+        known = [step for step in source.format.steps if step.call == "rename_column"]
+        told = Step("rename_column", (label, "label"), why="it was named as the label")
+        renamed = _done(source, known[0] if known else told)
         # A name that the trainer knows may say less than the one that it had.
-        source = renamed if renamed.format.certainty != "unclear" else source
+        if renamed.format.certainty != "unclear" or source.format.label_column != label:
+            source = renamed
     if {*source.format.inputs} != {*inputs} or source.format.certainty == "unclear":
         return _by_place(source, inputs)
     kept = tuple(step for step in source.format.steps if step.call != "select_columns")
