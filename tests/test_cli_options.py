@@ -345,11 +345,13 @@ class TestClasses:
             assert 'call the column "score"; or train all the same with --no-check' in text(result)
         assert not asked
         checked = found("check", path, "--loss", "CosineSimilarityLoss", "--score-range", "0,2")
-        assert checked["errors"]
         assert any("are classes" in note and "--score-range 0,2 does not apply" in note for note in checked["notes"])
         assert not checked["steps"]
-        assert any("are classes" in note for note in found("check", path, "--loss", "pointwise")["notes"])
-        assert not any("are classes" in note for note in found("check", path, "--loss", "SoftmaxLoss")["notes"])
+        for report in (checked, found("check", path, "--loss", "pointwise")):
+            assert report["findings"][0]["severity"] == "error"
+            assert "are classes" in report["findings"][0]["message"]
+            assert not any("scale_labels" in finding["mend"] for finding in report["findings"])
+        assert not any("are classes" in x["message"] for x in found("check", path, "--loss", "SoftmaxLoss")["findings"])
         suggested = found("suggest", path, "--score-range", "0,2")
         assert suggested["suggestions"][0]["loss"] == "SoftmaxLoss"
         assert "--score-range" not in suggested["next"]

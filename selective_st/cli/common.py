@@ -15,6 +15,7 @@ from rich.markup import escape
 
 METRICS_FILE = "metrics.json"
 POSITIVE_FROM = 0.8
+CLASS_LABELS = ("class", "class probabilities")
 
 FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
 from selective_st.data import check_scale, named_columns, numbers_in, scale_around
 from selective_st.errors import DataError
@@ -33,7 +34,6 @@ from selective_st.registry.names import (
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.suggestion import Suggestion, Suggestions
 
-CLASS_LABELS = ("class", "class probabilities")
 _FEW_CLASSES = 20
 _SHOWN_CLASSES = 6
 _MOST_NAMED = 12  # columns in a command that is shown

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from selective_st.cli.common import FOCUS_HELP, be_quiet, load_model, make_console, print_notes
+from selective_st.cli.common import CLASS_LABELS, FOCUS_HELP, be_quiet, load_model, make_console, print_notes
 from selective_st.cli.options import DataOptions, command, option, required, told_words
 from selective_st.registry.catalog import (
     DEFAULT_MODEL,
@@ -147,15 +147,12 @@ def check(options: CheckOptions) -> None:
     kind = check_model_type("--model-type", options.model_type)
     loss = _named_loss(options.loss, kind)
     be_quiet()
-    from selective_st.cli.reading import CLASS_LABELS, read_source
+    from selective_st.cli.reading import read_source
     from selective_st.registry import check_dataset
     from selective_st.registry.steps import code_of
 
     source = read_source(options)
     name, steps, notes = _laid_out(source, loss, kind)
-    takes_classes = any(row.label in CLASS_LABELS for row in rows_of(name, kind))
-    if source.not_similarity and not takes_classes and source.not_similarity not in " ".join(notes):
-        notes.append(source.not_similarity)
     dataset = source.dataset
     for step in steps:
         dataset = step.apply(dataset)
@@ -163,18 +160,21 @@ def check(options: CheckOptions) -> None:
     # `train` draws batches without duplicates; who asks for the rate of false negatives has random ones in mind.
     sampler = "no_duplicates" if steps and options.batch_size is None else None
     report = check_dataset(dataset, name, model=model, model_type=kind, batch_size=options.batch_size, sampler=sampler)
-    shown = report if steps else replace(report, findings=tuple(_in_file(source, each) for each in report.findings))
+    if not steps:
+        report = replace(report, findings=tuple(_in_file(source, each) for each in report.findings))
+    if not any(row.label in CLASS_LABELS for row in rows_of(name, kind)):
+        report = _refused(source, report)
     steps = (*source.steps, *steps)
     if options.as_json:
         steps_of_data = code_of(steps).splitlines()
-        print(json.dumps(shown.as_dict() | {"notes": notes, "steps": steps_of_data}, indent=2))
+        print(json.dumps(report.as_dict() | {"notes": notes, "steps": steps_of_data}, indent=2))
     else:
         console = make_console()
         print_notes(console, notes)
         if steps:
             console.print("[bold]The data are checked after:[/]")
             _print_code(console, code_of(steps))
-        print_report(console, shown)
+        print_report(console, report)
     if report.errors:
         raise typer.Exit(1)
 
@@ -225,6 +225,18 @@ def _laid_out(source: Source, loss: Trainable | str, model_type: ModelType) -> t
         return chosen.loss, (), notes  # as they stand
     # `train` never guesses a scale; labels beyond the score's range are what the check is to find.
     return chosen.loss, tuple(step for step in chosen.steps if step.call != "scale_labels"), notes
+
+
+def _refused(source: Source, report: CheckReport) -> CheckReport:
+    """The report for a loss that is not for classes: labels that are no grades are not to be mapped to a scale."""
+    from selective_st.registry.checks import Finding
+
+    if not source.not_similarity:
+        return report
+    mend = next((each.mend for each in report.findings if each.code == "label-classes"), "")
+    said = Finding("error", "not-similarity", f"{source.not_similarity}.", source.format.label_column, mend=mend)
+    others = (each for each in report.findings if each.code != "label-classes" and "scale_labels" not in each.mend)
+    return replace(report, findings=(said, *others))
 
 
 def _in_file(source: Source, finding: Finding) -> Finding:
