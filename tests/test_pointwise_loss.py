@@ -181,7 +181,12 @@ class TestErrors:
                 ValueError,
                 r"within \[-1, 1\], the range of cosine_similarity.*from 0 to 5",
             ),
-            (2, torch.tensor([0.0, 1, 5, 2, 3, 4, 0]), ValueError, r"on the command line --score-range 0,5."),
+            (
+                2,
+                torch.tensor([0.0, 1, 5, 2, 3, 4, 0]),
+                ValueError,
+                r"at least that wide.*ends of the whole column's scale.*On the command line say --score-range LOW,HIGH",
+            ),
             (2, torch.tensor([math.nan] * 7), ValueError, r"NaN in row\(s\) 0, 1, 2, 3, 4 of the batch"),
             (2, torch.tensor([0.1, math.nan, 0, 0, 0, 0, 0]), ValueError, r"NaN in row\(s\) 1 of the batch"),
             (2, torch.tensor([0.1, math.inf, 0, 0, 0, 0, 0]), ValueError, "labels must be finite"),

@@ -10,9 +10,8 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 
@@ -20,16 +19,9 @@ from selective_st.cli.common import (
     FOCUS_HELP,
     METRICS_FILE,
     POSITIVE_FROM,
-    ColumnsOption,
-    Errors,
-    FocusOption,
-    HeaderOption,
-    OverwriteOption,
-    PositiveFromOption,
-    ScoreRangeOption,
+    POSITIVE_FROM_HELP,
     be_quiet,
     check_positive_from,
-    column_names,
     floats,
     load_model,
     make_console,
@@ -39,12 +31,13 @@ from selective_st.cli.common import (
     versions,
     write_metrics,
 )
+from selective_st.cli.options import DATA_HELP, DataOptions, argument, command, option
 
 if TYPE_CHECKING:
-    from selective_st.data import GradedPairs
     from selective_st.evaluation import ScoreThreshold
     from selective_st.evaluation.comparison import Comparison
     from selective_st.focus import Focus
+    from selective_st.layouts import GradedPairs
     from selective_st.output import Output
     from selective_st.registry.catalog import ModelType
     from selective_st.report import Measured
@@ -58,122 +51,82 @@ _WORK = 3_000_000  # pairs in all resamples together
 _OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 
 
-@dataclass(frozen=True)
-class _Job:
+@dataclass(frozen=True, kw_only=True)
+class _ModelArgument:
+    """What stands before the data."""
+
+    model: str = argument("The model: a path, or a name on the Hugging Face hub.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DataOptions, _ModelArgument):
     """What `evaluate` was asked to do."""
 
-    model: str
-    data: str
-    output: Path
-    against: str | None
-    focus: str
-    score_range: tuple[float, float] | None
-    columns: list[str] | None
-    header: bool | None
-    validation_data: str | None
-    threshold_metric: str
-    positive_from: float
-    as_json: bool
-    overwrite: bool
+    data: str = argument(f"Sentence pairs with a label. {DATA_HELP}")
+    against: str | None = option(None, "Another model to compare with, such as the one before training.")
+    focus: str = option("high", FOCUS_HELP)
+    split: str | None = option(None, "Which split of a hub dataset. Default: its test split, if it has one.")
+    validation_data: str | None = option(
+        None,
+        "Other pairs, on which each model's threshold is chosen. Default: the threshold saved with the model, if there "
+        "is one.",
+    )
+    threshold_metric: str = option(
+        "f1", "What the threshold maximises there: f1, f0.5 (precision counts more) or f2 (recall)."
+    )
+    positive_from: float = option(POSITIVE_FROM, POSITIVE_FROM_HELP)
+    output: Path = option(Path("evaluation"), "Folder for the report, the metrics and the pictures.")
+    as_json: bool = option(False, "Print the metrics as JSON, for other programs.", "--json")
+    overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(help="The model: a path, or a name on the Hugging Face hub.")],
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Sentence pairs with a label: a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the "
-            "Hugging Face hub."
-        ),
-    ],
-    against: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
-        typer.Option(help="Another model to compare with, such as the one before training."),
-    ] = None,
-    focus: FocusOption = "high",
-    score_range: ScoreRangeOption = None,
-    columns: ColumnsOption = None,
-    header: HeaderOption = None,
-    validation_data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="Other pairs, on which each model's threshold is chosen. Default: the threshold saved with the model, "
-            "if there is one."
-        ),
-    ] = None,
-    threshold_metric: Annotated[
-        str, typer.Option(help="What the threshold maximises there: f1, f0.5 (precision counts more) or f2 (recall).")
-    ] = "f1",
-    positive_from: PositiveFromOption = POSITIVE_FROM,
-    output: Annotated[Path, typer.Option(help="Folder for the report, the metrics and the pictures.")] = Path(
-        "evaluation"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, for other programs.")] = False,
-    overwrite: OverwriteOption = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class PlotOptions:
+    """What `plot` was asked to do."""
+
+    focus: list[str] | None = option(None, f"{FOCUS_HELP} Give it several times to compare. Default: high.")
+    output: Path = option(Path("links.png"), f"The picture to write: {', '.join(_PICTURES)}.")
+    score_range: tuple[float, float] = option("0,1", "The scores to show.", parse=two_numbers, metavar="LOW,HIGH")
+    targets: str = option("0.2,0.9", "Target scores around which the loss is drawn.", metavar="SCORE,...")
+    overwrite: bool = option(False, "Replace a picture of that name.", "--overwrite")
+
+
+@command(EvaluateOptions)
+def evaluate(job: EvaluateOptions) -> None:
     """Evaluate MODEL on the labelled pairs of DATA where it matters, and write a report that explains itself.
 
     Writes report.html (one file, to be opened in a browser), metrics.json and the pictures, and prints a table.
     """
-    with Errors():
-        _evaluate(
-            _Job(
-                model=model,
-                data=data,
-                output=output,
-                against=against,
-                focus=focus,
-                score_range=two_numbers("--score-range", score_range),
-                columns=column_names(columns),
-                header=header,
-                validation_data=validation_data,
-                threshold_metric=threshold_metric,
-                positive_from=positive_from,
-                as_json=as_json,
-                overwrite=overwrite,
-            )
-        )
+    _evaluate(job)
 
 
-def plot(
-    focus: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help=f"{FOCUS_HELP} Give it several times to compare. Default: high."),
-    ] = None,
-    output: Annotated[Path, typer.Option(help=f"The picture to write: {', '.join(_PICTURES)}.")] = Path("links.png"),
-    score_range: Annotated[str, typer.Option(metavar="LOW,HIGH", help="The scores to show.")] = "0,1",
-    targets: Annotated[
-        str, typer.Option(metavar="SCORE,...", help="Target scores around which the loss is drawn.")
-    ] = "0.2,0.9",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture of that name.")] = False,
-) -> None:
+@command(PlotOptions)
+def plot(options: PlotOptions) -> None:
     """Draw what a link makes matter: its values, its sensitivity, and its loss around some targets."""
-    with Errors():
-        if output.suffix.lower() not in _PICTURES:
-            raise ValueError(f"--output {output}: the name must end in {', '.join(_PICTURES)}; say links.png.")
-        shown = two_numbers("--score-range", score_range)
-        around = floats(targets)
-        assert shown is not None
-        if not around or not all(shown[0] <= target <= shown[1] for target in around):
-            raise ValueError(
-                f"--targets takes scores within --score-range, with a comma between, such as 0.2,0.9; got {targets!r}."
-            )
-        from selective_st.output import Output, is_picture_of
+    focus, output, shown, targets = options.focus, options.output, options.score_range, options.targets
+    if output.suffix.lower() not in _PICTURES:
+        raise ValueError(f"--output {output}: the name must end in {', '.join(_PICTURES)}; say links.png.")
+    around = floats(targets)
+    if not around or not all(shown[0] <= target <= shown[1] for target in around):
+        raise ValueError(
+            f"--targets takes scores within --score-range, with a comma between, such as 0.2,0.9; got {targets!r}."
+        )
+    from selective_st.output import Output, is_picture_of
 
-        recognise = partial(is_picture_of, maker="plot_links")
-        place = Output(output, "plot", overwrite=overwrite, recognise=recognise)
-        _need_pictures()
-        from selective_st.focus import parse_focus
-        from selective_st.plotting import plot_links
+    recognise = partial(is_picture_of, maker="plot_links")
+    place = Output(output, "plot", overwrite=options.overwrite, recognise=recognise)
+    _need_pictures()
+    from selective_st.focus import parse_focus
+    from selective_st.plotting import plot_links
 
-        links = {}
-        for text in focus or ["high"]:
-            link = parse_focus(text).link
-            links[repr(link) if text.lstrip().startswith("{") else text.strip()] = link
-        with place:
-            plot_links(links, place.new, score_range=shown, targets=around)
-            place.publish()
-        print_written(make_console(), "picture", place.given)
+    links = {}
+    for text in focus or ["high"]:
+        link = parse_focus(text).link
+        links[repr(link) if text.lstrip().startswith("{") else text.strip()] = link
+    with place:
+        plot_links(links, place.new, score_range=shown, targets=around)
+        place.publish()
+    print_written(make_console(), "picture", place.given)
 
 
 def _need_pictures() -> None:
@@ -183,7 +136,7 @@ def _need_pictures() -> None:
         raise ValueError(str(error)) from None
 
 
-def _evaluate(job: _Job) -> None:
+def _evaluate(job: EvaluateOptions) -> None:
     from selective_st.output import Output
 
     reads = {
@@ -196,7 +149,7 @@ def _evaluate(job: _Job) -> None:
         _evaluate_into(output, job)
 
 
-def _evaluate_into(output: Output, job: _Job) -> None:
+def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
     """Cheap checks come first, heavy imports last."""
     check_positive_from(job.positive_from)
     be_quiet()
@@ -272,20 +225,21 @@ def _evaluate_into(output: Output, job: _Job) -> None:
         console.print('[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\\[plot]"')
 
 
-def _read(job: _Job, source: str, role: str) -> GradedPairs:
+def _read(job: EvaluateOptions, source: str, role: str) -> GradedPairs:
     from selective_st.data import hub_splits, read_pairs
 
     available = hub_splits(source)
-    split = next((name for name in _SPLITS[role] if name in available), "train")
+    split = (job.split if role == "data" else None) or next((s for s in _SPLITS[role] if s in available), "train")
     if available and split not in available:
-        raise ValueError(f"{source} has no split named {' or '.join(_SPLITS[role])}; it has {', '.join(available)}.")
+        wanted = job.split if job.split and role == "data" else " or ".join(_SPLITS[role])
+        raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
     pairs = read_pairs(source, columns=job.columns, score_range=job.score_range, header=job.header, split=split)
     if available:
         pairs.notes.append(f"{source}: its split {split}")
     return pairs
 
 
-def _names(job: _Job) -> list[str]:
+def _names(job: EvaluateOptions) -> list[str]:
     """Short names for the models, told apart."""
     sources = [source for source in (job.model, job.against) if source is not None]
     names = [Path(source).name or source for source in sources]
@@ -322,7 +276,7 @@ def _model_type(name: str) -> ModelType:
 
 
 def _threshold(
-    job: _Job, source: str, model: Any, validation: GradedPairs | None, focus: Focus
+    job: EvaluateOptions, source: str, model: Any, validation: GradedPairs | None, focus: Focus
 ) -> tuple[ScoreThreshold | None, str]:
     """A model's threshold, and how it came about, or why there is none."""
     from selective_st.evaluation import load_threshold
@@ -358,7 +312,7 @@ def _is_defined(name: str, comparison: Comparison) -> bool:
 
 
 def _measured(
-    job: _Job,
+    job: EvaluateOptions,
     pairs: GradedPairs,
     focus: Focus,
     sources: dict[str, str],

@@ -73,11 +73,13 @@ _MODEL_TYPES: dict[type[nn.Module], str] = {
     MultiVectorEncoder: "selective_st.multi_vector_encoder.losses",
 }
 
+# A loss sees a batch, never the column: it cannot know the ends of the labels' scale, nor what the column is called.
 MAP_SCORES = (
-    "If your label scale goes from {low} to {high}, map it to the score's range before training: "
-    'dataset.map(lambda row: {{"score": (row["score"] - {low}) / ({high} - {low})}}), or on the command line '
-    "--score-range {low},{high}."
+    "Map the labels to the score's range before training, by the ends of the whole column's scale. This shows them, "
+    "with the line that maps them: from selective_st.registry import check_dataset; print(check_dataset(dataset, "
+    "loss)). On the command line say --score-range LOW,HIGH."
 )
+DECLARE_RANGE = "label_range=(LOW, HIGH) with the ends of the whole column's scale"
 
 
 def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction) -> Tensor:
@@ -303,8 +305,7 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     Args:
         owner: The loss, for the message.
         labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
-        ranges: For each range, what it is and the range; and the advice for labels outside it, in which {low} and
-            {high} stand for the ends of a scale that would hold them.
+        ranges: For each range, what it is and the range; and the advice for labels outside it.
 
     Returns:
         Which labels count; None for all.
@@ -320,7 +321,8 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
         if rows:
             raise ValueError(
                 f"{owner}: labels must be numbers, but are NaN in row(s) {', '.join(map(str, rows[:5]))} of the batch. "
-                "Leave such rows out: dataset.filter(lambda row: row['score'] == row['score'])."
+                "Leave such rows out: from selective_st.conversion import remove_empty_rows; dataset = "
+                "remove_empty_rows(dataset)."
             )
         low, high, _ = _ends_and_sum(labels[mask])
     if math.isinf(low) or math.isinf(high):
@@ -328,8 +330,8 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     for (what, allowed), advice in ranges.items():
         if low < allowed.low - _RANGE_TOLERANCE or high > allowed.high + _RANGE_TOLERANCE:
             raise ValueError(
-                f"{owner}: labels must lie within {allowed}, {what}, but this batch has labels from {low:g} to "
-                f"{high:g}. " + advice.format(low=math.floor(low), high=math.ceil(high))
+                f"{owner}: labels must lie within {allowed}, {what}, but the labels of this batch go from {low:g} to "
+                f"{high:g}, so their scale is at least that wide. {advice}"
             )
     return mask
 

@@ -136,7 +136,7 @@ class Suggestion:
             return "GROUP_BY_LABEL"
         return "NO_DUPLICATES" if self.entry.in_batch_negatives else ""
 
-    def script(self, data: str | None, model: str, header: bool | None = None) -> str:
+    def script(self, data: str | None, model: str, header: bool | None = None, split: str | None = None) -> str:
         """A complete program that trains with this loss.
 
         Args:
@@ -144,6 +144,7 @@ class Suggestion:
                 None for `train.csv`, to be filled in.
             model: The name or the folder of the model to train.
             header: Whether a CSV file has a header row. Default: see `read_table`.
+            split: Which split of a hub dataset. Default: train.
 
         Returns:
             The program.
@@ -154,6 +155,9 @@ class Suggestion:
         instance_of("script", "data", data, (str, type(None)), 'Write the path of the file: "train.csv".')
         instance_of("script", "model", model, str, f'Write its name or folder: "{DEFAULT_MODEL}".')
         trainer, arguments = f"{self.model_type}Trainer", f"{self.model_type}TrainingArguments"
+        read = [
+            f"{name}={literal(value)}" for name, value in (("header", header), ("split", split)) if value is not None
+        ]
         imports = {
             f"from sentence_transformers import {self.model_type}, {trainer}, {arguments}": None,
             "from selective_st.data import read_table": None,
@@ -174,7 +178,7 @@ class Suggestion:
             "",
             *_sorted_imports(imports),
             "",
-            f"dataset = read_table({literal(data or 'train.csv')}{'' if header is None else f', header={header}'})",
+            f"dataset = read_table({', '.join([literal(data or 'train.csv'), *read])})",
             *_step_lines(self.steps),
             "",
             f"model = {self.model_type}({literal(model)}{model_options})",
