@@ -32,7 +32,7 @@ from selective_st._validation import score_interval
 from selective_st.errors import DataError, shown_rows
 from selective_st.links import Interval
 from selective_st.registry.columns import as_number
-from selective_st.registry.names import TRAINER_LABELS
+from selective_st.registry.names import TRAINER_LABELS, role_of, words_of
 
 PAIR_COLUMNS = ("sentence1", "sentence2", "score")
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
@@ -96,14 +96,30 @@ class GradedPairs:
         dataset: Columns sentence1, sentence2 and score (float).
         name: Where they come from, for people.
         notes: What was decided while reading.
+        columns: What the two text columns are called where they come from; None if that is not known.
     """
 
     dataset: Dataset
     name: str
     notes: list[str] = field(default_factory=list)
+    columns: tuple[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def first_are_queries(self) -> bool | None:
+        """Whether the columns' names say that the first texts are queries, and the second their documents.
+
+        Returns:
+            True for names such as question and answer, False for two of a kind such as question1 and question2, None
+            where they say neither.
+        """
+        if self.columns is None:
+            return None
+        first, second = map(role_of, self.columns)
+        if first == "anchor" and "anchor" not in words_of(self.columns[0]) and second not in ("anchor", "numbered"):
+            return True
+        return False if first is not None and first == second else None
 
     @property
     def sentences1(self) -> list[str]:
@@ -191,7 +207,10 @@ class GradedPairs:
             f"{len(part):,} of {len(self):,} rows of {self.name} set aside at random as the {name} split (seed "
             f"{seed}{kept})"
         )
-        return GradedPairs(rest, self.name, [*self.notes, note]), GradedPairs(part, f"{name} split of {self.name}")
+        return (
+            GradedPairs(rest, self.name, [*self.notes, note], self.columns),
+            GradedPairs(part, f"{name} split of {self.name}", columns=self.columns),
+        )
 
     def _clusters(self, by: By) -> np.ndarray[Any, np.dtype[Any]]:
         """For each row the number of its cluster."""
@@ -257,7 +276,7 @@ def read_pairs(
     if score_range is not None:
         notes.append(f"{label}: labels mapped from [{score_range[0]:g}, {score_range[1]:g}] to [0, 1]")
     dataset = Dataset.from_dict(dict(zip(PAIR_COLUMNS, (*texts, scores), strict=True)))
-    return GradedPairs(dataset, label, notes)
+    return GradedPairs(dataset, label, notes, (first, second))
 
 
 def read_table(source: str, *, header: bool | None = None, split: str = "train") -> Dataset:

@@ -17,7 +17,13 @@ from typer.testing import CliRunner, Result
 from selective_st.cli import app, evaluation
 from selective_st.data import read_pairs
 from selective_st.demo import graded_pairs, write_demo_data
-from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold, region_metrics, remember_threshold
+from selective_st.evaluation import (
+    ScoreRegionEvaluator,
+    ScoreThreshold,
+    comparison,
+    region_metrics,
+    remember_threshold,
+)
 from selective_st.registry.catalog import MODEL_TYPES
 from selective_st.training import train_tokenizer
 from tests.model_types import cross_encoder, model_for, sentence
@@ -36,7 +42,7 @@ def _few_resamples() -> Iterator[None]:
     """The intervals are tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_MOST_RESAMPLES", "_FEWEST_RESAMPLES"):
-            patch.setattr(evaluation, name, 10)
+            patch.setattr(comparison, name, 10)
         yield
 
 

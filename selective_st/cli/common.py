@@ -39,6 +39,14 @@ HeaderOption = Annotated[
 PositiveFromOption = Annotated[
     float, typer.Option(help="From which label, after --score-range, a candidate of a text counts as positive.")
 ]
+AsQueriesOption = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option(
+        "--as-queries/--no-as-queries",
+        help="Whether the first texts are queries: embedded as such, the second ones as documents, where the model "
+        "does the two differently. Default: as the columns' names say, or if most first texts stand in several pairs.",
+    ),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")]
 
 

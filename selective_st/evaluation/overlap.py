@@ -1,0 +1,110 @@
+"""How much one set of pairs holds of another: what was seen in training, or chose a threshold, proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from selective_st._validation import list_of
+
+_HOW = "without regard to case, spacing and order"
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many rows of some pairs are found among others.
+
+    Attributes:
+        rows: How many rows there are.
+        pairs: How many of them are pairs of the others too, in either order.
+        texts: How many share at least a text with the others, those among them.
+    """
+
+    rows: int
+    pairs: int
+    texts: int
+
+    def sentence(self, these: str, others: str) -> str:
+        """What it is, with its counts.
+
+        Args:
+            these: What the pairs are called.
+            others: What the others are called.
+
+        Returns:
+            The sentence, without a full stop.
+
+        Example:
+            >>> Overlap(100, 0, 4).sentence("test.csv", "train.csv")
+            'no row of test.csv is a pair of train.csv, 4 of 100 rows (4 %) share a text with it (texts compared ...)'
+        """
+        if not self.texts:
+            return f"no row of {these} ({self.rows:,}) shares a text with {others} (texts compared {_HOW})"
+        if self.pairs == self.rows:
+            return f"every row of {these} ({self.rows:,}) is a pair of {others} too (texts compared {_HOW})"
+        same = f"{_share(self.pairs, self.rows)} of {these} are pairs of {others} too"
+        text = f"{_share(self.texts, self.rows)} share a text with it"
+        if not self.pairs:
+            same = f"no row of {these} is a pair of {others}"
+        return f"{same}, {text} (texts compared {_HOW})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts and shares, for JSON."""
+        shares = {"share_of_pairs": self.pairs / self.rows, "share_of_texts": self.texts / self.rows}
+        return asdict(self) | shares
+
+
+def _share(count: int, rows: int) -> str:
+    percent = 100 * count / rows
+    shown = f"{percent:.0f}" if percent >= 1 or not count else "under 1"
+    return f"{count:,} of {rows:,} rows ({shown} %)"
+
+
+def overlap(these: tuple[Sequence[str], Sequence[str]], others: tuple[Sequence[str], Sequence[str]]) -> Overlap:
+    """How many rows of some pairs are pairs of others, and how many share a text with them.
+
+    Texts are the same where they differ in case and spacing only; a pair is the same in either order.
+
+    Args:
+        these: The first and the second texts of the pairs.
+        others: Those of the others.
+
+    Returns:
+        The counts.
+
+    Example:
+        >>> overlap((["a cat", "a dog"], ["a car", "b"]), (["A car", "c"], ["a  cat", "a dog"]))
+        Overlap(rows=2, pairs=1, texts=2)
+    """
+    owner, example = "overlap", '(["a cat"], ["a dog"])'
+    sides = [
+        list_of(owner, "these", these, "two lists", example),
+        list_of(owner, "others", others, "two lists", example),
+    ]
+    pairs, known = ([tuple(sorted(map(_plain, pair))) for pair in zip(*side, strict=True)] for side in sides)
+    seen, texts = set(known), {text for pair in known for text in pair}
+    return Overlap(len(pairs), sum(pair in seen for pair in pairs), sum(not texts.isdisjoint(pair) for pair in pairs))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def overlaps(splits: Mapping[str, Any], pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, Any], list[str]]:
+    """The overlap of splits, for JSON and in sentences.
+
+    Args:
+        splits: The splits by role: what has `sentences1`, `sentences2` and a `name`.
+        pairs: Of the roles, which split's rows are looked for in which.
+
+    Returns:
+        The counts by `role_in_role`, and a sentence for each.
+    """
+    found, sentences = {}, []
+    for these, others in pairs:
+        first, second = splits[these], splits[others]
+        measured = overlap((first.sentences1, first.sentences2), (second.sentences1, second.sentences2))
+        found[f"{these}_in_{others}"] = measured.as_dict()
+        sentences.append(measured.sentence(f"the {these} split", f"the {others} split"))
+    return found, sentences
