@@ -17,7 +17,7 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, groupby
 from pathlib import Path
@@ -32,7 +32,9 @@ from transformers import TrainerCallback
 
 from selective_st import links as _links
 from selective_st._validation import instance_of, interval_of, list_of
-from selective_st.evaluation import ScoreThreshold, load_threshold
+from selective_st.evaluation import ScoreListEvaluator, ScoreRegionEvaluator, ScoreThreshold, load_threshold
+from selective_st.evaluation.claims import TOO_FEW, Support, figure
+from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.links import (
     ExponentialLink,
     LinearOutsideLink,
@@ -63,6 +65,7 @@ _logger = logging.getLogger(__name__)
 _BEGIN = "<!-- selective_st: begin. What stands between this line and the end mark is written anew. -->"
 _END = "<!-- selective_st: end -->"
 _HEADING = "## What the Loss Cares About"
+_UNKNOWN_BASE = "<!-- - **Base model:** [Unknown](https://huggingface.co/unknown) -->"  # where upstream knows none
 _BEFORE = ("## Training Details", "## Citation")
 _PAPER = "https://arxiv.org/abs/2506.04446"
 _PAPER_ID = "eprint={2506.04446}"
@@ -283,12 +286,13 @@ class _LossPart:
 
 @dataclass
 class _Metrics:
-    """What an evaluator found."""
+    """What an evaluator found, and what each number rests on, where it tells."""
 
     title: str
     primary: str
     base: dict[str, float] = field(default_factory=dict)
     trained: dict[str, float] = field(default_factory=dict)
+    support: dict[str, Support] = field(default_factory=dict)
 
 
 @dataclass
@@ -297,6 +301,10 @@ class _Section:
     metrics: list[_Metrics]
     threshold: ScoreThreshold | None = None
     note: str = ""
+    base_model: str = ""
+    # What is verified of the data and of the model, a sentence each, and the table of all losses that were compared.
+    claims: Sequence[str] = ()
+    compared: Sequence[str] = ()
     # When the training began that the section tells of: another one makes it out of date.
     training: float | None = None
 
@@ -358,7 +366,7 @@ class _Section:
 
     def _tables(self) -> list[str]:
         if not self.metrics:
-            return []
+            return ["The model was not measured: no evaluator was given.", ""]
         lines = ["### Metrics Before and After Training", ""]
         lines += [self.note, ""] if self.note else []
         for metrics in self.metrics:
@@ -369,8 +377,14 @@ class _Section:
             if names[_SHOWN_ROWS:]:
                 lines += ["<details><summary>More metrics</summary>", "", *_table(metrics, names[_SHOWN_ROWS:]), ""]
                 lines += ["</details>", ""]
+            worse = _worse(metrics)
+            lines += [worse, ""] if worse and not self.claims else []
         if not any(metrics.trained for metrics in self.metrics):
             lines += ["The model as it is saved here has not been measured: its training has not ended.", ""]
+        if self.compared:
+            lines += ["### Compared with Other Losses", "", *self.compared, ""]
+        if self.claims:
+            lines += ["### What Is Known of These Numbers", "", *(f"- {claim}" for claim in self.claims), ""]
         return lines
 
 
@@ -382,20 +396,41 @@ _NO_PICTURE = (
 
 def _table(metrics: _Metrics, names: Sequence[str]) -> list[str]:
     columns = [(title, found) for title, found in (("Base", metrics.base), ("Trained", metrics.trained)) if found]
-    both = len(columns) == 2
-    lines = [f"| Metric | {' | '.join(title for title, _ in columns)} |" + (" Change |" if both else "")]
-    lines.append("|:--|" + "--:|" * (len(columns) + both))
+    heads = ["Metric", *(title for title, _ in columns), *(["Change"] if len(columns) == 2 else [])]
+    heads += ["Rests on"] if metrics.support else []
+    rows = []
     for name in names:
+        support = metrics.support.get(name.removeprefix(NEGATIVE))
         values = [found.get(name, math.nan) for _, found in columns]
-        cells = [_number(value) for value in values]
-        if both:
-            cells.append("0" if values[1] == values[0] else _number(values[1] - values[0], sign="+"))
-        shown = f"**{name}**" if name == metrics.primary else name
-        lines.append(f"| {shown} | {' | '.join(cells)} |")
-    return lines
+        cells = [_number(value, support) for value in values]
+        if len(columns) == 2:
+            cells.append("0" if values[1] == values[0] else _number(values[1] - values[0], support, signed=True))
+        cells += [str(support or "")] if metrics.support else []
+        rows.append([f"**{name}**" if name == metrics.primary else name, *cells])
+    return markdown_table(heads, rows)
 
 
-def _number(value: float, sign: str = "") -> str:
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, the first column to the left and the others to the right."""
+    body = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
+    return [body[0], f"|:--|{'--:|' * (len(heads) - 1)}", *body[1:]]
+
+
+def _worse(metrics: _Metrics) -> str:
+    """Whether the trained model is worse by the metric that chooses; empty where it is not, or that is not known."""
+    before, after = (found.get(metrics.primary, math.nan) for found in (metrics.base, metrics.trained))
+    support = metrics.support.get(metrics.primary.removeprefix(NEGATIVE))
+    if support is None or not support.cases or not after < before:
+        return ""
+    few = f" It rests on {support}, which are {TOO_FEW} to be sure." if support.too_few else ""
+    values = f"{_number(before, support)} before, {_number(after, support)} after"
+    return f"**Worse than the base model** by {_code(metrics.primary)}: {values}.{few}"
+
+
+def _number(value: float, support: Support | None, *, signed: bool = False) -> str:
+    if support is not None:
+        return figure(value, support, signed=signed)
+    sign = "+" if signed else ""
     if not math.isfinite(value):
         return "n/a" if math.isnan(value) else f"{value:{sign}}"
     # A count is a whole number, and the trainer's log makes a float of it.
@@ -412,7 +447,8 @@ def _threshold_sentence(threshold: ScoreThreshold) -> str:
     if threshold.metric is None:
         return text + (f" It was chosen on {split}." if threshold.chosen_on else " It was given as a number.")
     text += f" It was chosen for the highest {threshold.metric.upper()} on {split}"
-    facts = [] if threshold.metric_value is None else [f"{threshold.metric_value:.3f}"]
+    support = Support(threshold.positives or 0, threshold.pairs or 0) if threshold.positives else None
+    facts = [] if threshold.metric_value is None else [figure(threshold.metric_value, support)]
     facts += [] if threshold.pairs is None else [f"{threshold.pairs:,} pairs, {threshold.positives:,} to be found"]
     return f"{text} ({'; '.join(facts)})." if facts else f"{text}."
 
@@ -602,7 +638,8 @@ def _prefix(evaluator: BaseEvaluator) -> str:
 def _metrics_of(evaluator: BaseEvaluator) -> _Metrics:
     name = getattr(evaluator, "name", None)
     title = evaluator.description + (f" on {_code(name)}" if name else "")
-    return _Metrics(title, "")
+    support = evaluator.support() if isinstance(evaluator, (ScoreRegionEvaluator, ScoreListEvaluator)) else {}
+    return _Metrics(title, "", support=support)
 
 
 def _check_names(owner: str, names: Sequence[str], found: Mapping[str, float], where: str) -> None:
@@ -639,8 +676,7 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
     if section is not None:
         data.citations = _each_entry_once(data.citations)
     type(model)._create_model_card(model, path, *args, **kwargs)
-    readme = Path(path, "README.md")
-    if section is None or not readme.is_file():  # upstream logs an error and goes on where it cannot make a card
+    if section is None or not Path(path, "README.md").is_file():  # upstream logs an error where it cannot make a card
         return
     if section.training != _training_of(model):
         _logger.warning(
@@ -648,11 +684,19 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
             "left out. Pass SelectiveModelCardCallback to the trainer, or call add_to_model_card after the training."
         )
         return
+    _write(section, Path(path), section.threshold or load_threshold(model))
+
+
+def _write(section: _Section, folder: Path, threshold: ScoreThreshold | None) -> None:
+    """Write the section into the card of a folder, and its pictures beside it."""
+    readme = folder / "README.md"
     try:
         for name, picture in section.pictures():
-            Path(path, name).write_bytes(picture)
+            (folder / name).write_bytes(picture)
         rest = _without_section(readme.read_text(encoding="utf-8"))
-        written = section.text(section.threshold or load_threshold(model), cite=_PAPER_ID not in rest[0] + rest[1])
+        written = section.text(threshold, cite=_PAPER_ID not in rest[0] + rest[1])
+        if section.base_model:
+            rest = (rest[0].replace(_UNKNOWN_BASE, f"- **Base model:** {section.base_model}"), rest[1])
         readme.write_text(rest[0] + written + rest[1], encoding="utf-8")
     except Exception:  # as upstream: a card is not worth a lost training
         _logger.exception("The section on the selective loss could not be written into %s.", readme)
@@ -744,6 +788,7 @@ def add_to_model_card(
     base_model = instance_of(owner, "base_model", _unwrapped(base_model), (BaseModel, type(None)), mend)
     writer.start()
     if base_model is not None:
+        writer.section.base_model = _base_model_of(base_model)
         writer.measure(base_model, "base")
     writer.measure(model, "trained")
     writer.finish(model)
@@ -754,6 +799,43 @@ def add_to_model_card(
         data.set_losses(list(dict.fromkeys(within)))
     writer.section.training = _training_of(model)
     _attach(model, writer.section)
+
+
+def add_to_saved_card(
+    folder: Path,
+    loss: nn.Module,
+    evaluator: ScoreRegionEvaluator,
+    measured: tuple[Mapping[str, float], Mapping[str, float]],
+    *,
+    base_model: str,
+    claims: Sequence[str],
+    compared: Sequence[str],
+) -> None:
+    """Add the section to the card of a model that is saved already, from numbers that are known already.
+
+    Args:
+        folder: The model's folder.
+        loss: The loss that it was trained with.
+        evaluator: What measured it.
+        measured: The metrics of the base model, and of the trained one.
+        base_model: What the training started from, as Markdown.
+        claims: What is verified of the data and of the model, a sentence each.
+        compared: The lines of a table of all losses that were compared; none if there was one.
+    """
+    writer = _Writer("add_to_saved_card", loss, evaluator, None, None, (0.0, 1.0))
+    writer.start()
+    for of, found in zip(("base", "trained"), measured, strict=True):
+        writer.set(0, {name: value for name, value in found.items() if "_bin_" not in name}, of)
+    section = writer.section
+    section.base_model, section.claims, section.compared = base_model, claims, compared
+    _write(section, folder, section.threshold)
+
+
+def _base_model_of(model: Any) -> str:
+    """The name of the folder that a model's transformer was loaded from, where upstream may not find it on the hub."""
+    config = getattr(getattr(model, "transformers_model", None), "config", None)
+    name = str(getattr(config, "_name_or_path", "") or "")
+    return f"{_code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
 
 
 class _Writer:
@@ -802,14 +884,16 @@ class _Writer:
     def set(self, place: int, found: dict[str, float], of: Literal["base", "trained"]) -> None:
         """Take what the evaluator at that place found."""
         evaluator, metrics = self.evaluators[place], self.section.metrics[place]
+        primary = evaluator.primary_metric or ""  # some know it, or put a name before it, only now
+        metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
         # An evaluator may report fewer numbers to the card than it gives, as ScoreRegionEvaluator does.
-        names = list(found) if self._names is None else [name for name in self._names if name in found]
+        repeated = (NEGATIVE, "count_") if metrics.support else (NEGATIVE,)  # what the table has in another place
+        names = [name for name in found if name == metrics.primary or not name.startswith(repeated)]
+        names = names if self._names is None else [name for name in self._names if name in found]
         setattr(metrics, of, {name: found[name] for name in names})
         if of == "trained" and self._threshold is None and self.section.threshold is None:
             threshold = getattr(evaluator, "threshold", None)
             self.section.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
-        primary = evaluator.primary_metric or ""  # some know it, or put a name before it, only now
-        metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
 
     def finish(self, model: Any) -> None:
         """Choose the threshold for the trained model, where a function does."""
@@ -903,6 +987,7 @@ class SelectiveModelCardCallback(TrainerCallback):
                 writer.section.note = (
                     "The base model was not measured: the training went on from a checkpoint that does not know of it."
                 )
+        writer.section.base_model = _base_model_of(model)
         _attach(model, writer.section)
 
     def on_step_begin(

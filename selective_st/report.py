@@ -22,6 +22,7 @@ from selective_st.evaluation import RANKING_METRICS
 from selective_st.evaluation.claims import (
     FEWEST,
     NO_DIFFERENCE,
+    NOT_DEFINED,
     TOO_FEW,
     Support,
     counted,
@@ -178,21 +179,18 @@ def _rankings(comparison: Comparison) -> list[str]:
 
 def _main_sentence(comparison: Comparison, measured: Measured) -> str:
     """What the main metric says."""
-    row = _row(comparison, measured.main_metric)
+    row, name = _row(comparison, measured.main_metric), measured.main_metric
+    what = f"It says most of what matters here, {measured.focus_meaning}."
     texts = [value.text for value in row.values]
+    if NOT_DEFINED in texts:
+        return f"{row.title}: not defined, as it rests on {row.support}. {what}"
     interval = row.interval if len(texts) == 2 else row.values[0].interval
     shown = f" (95 % interval {interval})" if interval else ""
     difference = f", difference {row.difference}" if row.difference else ""
-    decided = (
-        f": {row.verdict}" if row.verdict == NO_DIFFERENCE else f": {row.verdict} is better" if row.verdict else ""
-    )
-    decided = "" if row.verdict == TOO_FEW else decided
-    better = metric_meaning(measured.main_metric).better
-    end = f"; {better} is better" if better and not decided else ""
-    return (
-        f"{row.title}: {' against '.join(texts)}{difference}{shown}, from {row.support}{decided}{end}. It says most of "
-        f"what matters here, {measured.focus_meaning}."
-    )
+    winner = {NO_DIFFERENCE: f": {NO_DIFFERENCE}", TOO_FEW: "", "": ""}.get(row.verdict, f": {row.verdict} is better")
+    better = metric_meaning(name).better
+    end = f"; {better} is better" if better and not winner else ""
+    return f"{row.title}: {' against '.join(texts)}{difference}{shown}, from {row.support}{winner}{end}. {what}"
 
 
 def _sentence_on(comparison: Comparison, name: str, one: str, none: str, better: str) -> str:
@@ -201,7 +199,7 @@ def _sentence_on(comparison: Comparison, name: str, one: str, none: str, better:
     found = comparison.differences.get(name)
     values = f"{row.title if name != 'spearman' else 'rank correlation'} "
     values += f"{' against '.join(value.text for value in row.values)}, from {row.support}"
-    if len(comparison.models) == 1:
+    if len(comparison.models) == 1 or row.verdict == TOO_FEW or NOT_DEFINED in values:
         return f"{one}: {values}."
     if found is None or found.better is None:
         return f"{none}: {values}."

@@ -11,7 +11,7 @@ import copy
 import math
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,7 @@ from selective_st._validation import finite_number, instance_of, list_of, whole_
 from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.evaluation._checks import range_of_gold
+from selective_st.evaluation.claims import Support
 from selective_st.focus import Focus
 from selective_st.links import ExponentialLink, Link
 from selective_st.losses import (
@@ -49,8 +50,10 @@ from selective_st.losses import (
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
+from selective_st.outcome import arguments_of_roles, judge, notes_on_splits, overlaps, roles, write_card
 from selective_st.output import without_nan
 from selective_st.registry import Suggestions, suggest_losses
+from selective_st.registry.names import TRAINER_LABELS
 
 STATIC = "static"
 _STATIC_DIMENSION = 256
@@ -392,6 +395,7 @@ class Settings:
         temperature: Of the loss; None if it has none.
         list_size: The most candidates in a list, and triplets of a text.
         positive_from: From which label a candidate counts as positive.
+        as_queries: Whether the first texts are queries, and embedded as such; None to be told by the data.
     """
 
     model: str
@@ -404,6 +408,7 @@ class Settings:
     temperature: float | None = None
     list_size: int = 16
     positive_from: float = 0.8
+    as_queries: bool | None = None
 
     def __post_init__(self) -> None:
         instance_of("Settings", "model", self.model, str, f'Write model="{STATIC}", or a path or hub name.')
@@ -446,6 +451,10 @@ class Report:
         test_gold: The gold scores of the test split.
         selective: The name of the selective loss.
         link: The config of its link.
+        untrained_scores: The scores of the model before training.
+        support: What each metric of the test split rests on.
+        overlap: How much the splits hold of each other.
+        against_untrained: Whether the saved model is better than the untrained one.
     """
 
     runs: list[Run]
@@ -455,6 +464,10 @@ class Report:
     test_gold: list[float]
     selective: str
     link: dict[str, Any]
+    untrained_scores: list[float]
+    support: dict[str, Support]
+    overlap: dict[str, dict[str, float]]
+    against_untrained: dict[str, Any] = field(default_factory=dict)
 
     def chosen(self, loss: str) -> list[Run]:
         """The runs of a loss at its chosen learning rate, by seed."""
@@ -498,6 +511,9 @@ class Report:
         report = {
             "saved": {"loss": self.saved.loss, "learning_rate": self.saved.learning_rate, "seed": self.saved.seed},
             "chosen_learning_rates": self.chosen_rates,
+            "against_untrained": self.against_untrained,
+            "overlap": self.overlap,
+            "support": {name: support.as_dict() for name, support in self.support.items()},
             "untrained": self.untrained,
             "test": {loss: {m: entry(self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
             "paired_difference_to": {loss: {m: entry(self.difference(loss, m)) for m in metrics} for loss in others},
@@ -663,6 +679,7 @@ def train_once(
         logging_strategy="epoch",
         report_to="none",
         disable_tqdm=True,
+        **(arguments_of_roles(model, _text_columns(examples)) if settings.as_queries else {}),
     )
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -675,6 +692,10 @@ def train_once(
     trainer.train()
     if not trainer.state.global_step:
         raise _no_step(examples, settings)
+
+
+def _text_columns(examples: Examples) -> list[str]:
+    return [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
 
 
 def _no_step(examples: Examples, settings: Settings) -> ValueError:
@@ -723,6 +744,9 @@ class Task:
         focus: What matters, and which metrics show it.
         notes: What was decided.
         make_model: Makes the untrained model, for a seed.
+        as_queries: Whether the first texts are embedded as queries.
+        overlap: How much the splits hold of each other.
+        claims: What is verified of the splits, a sentence each without a full stop.
     """
 
     train: GradedPairs
@@ -731,6 +755,9 @@ class Task:
     focus: Focus
     notes: list[str]
     make_model: Callable[[int], SentenceTransformer]
+    as_queries: bool = False
+    overlap: dict[str, dict[str, float]] = field(default_factory=dict)
+    claims: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -762,19 +789,21 @@ def prepare(
     kind = loss_kind(settings.loss)
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
     splits = {"eval": evaluation, "test": test}
+    make_model = model_maker(settings.model, train)
+    as_queries, notes = (False, []) if settings.model == STATIC else roles(make_model(0), train, settings.as_queries)
     evaluators = {
         name: focus.evaluator(
             pairs,
             name,
             groups=[group.rows for group in pairs.groups(by)] if by else (),
             positive_from=settings.positive_from,
+            as_queries=as_queries,
         )
         for name, pairs in splits.items()
     }
     # What the gold scores say of themselves.
     perfect = {name: evaluator.metrics(evaluator.scores) for name, evaluator in evaluators.items()}
     questions = {name: int(metrics.get("questions", 0)) for name, metrics in perfect.items()}
-    notes = []
     if all(questions.values()):
         focus = focus.with_ranking(chooses=kind.chosen_by == "ranking")
         counts = " and ".join(f"{number:,} in {splits[name].name}" for name, number in questions.items())
@@ -791,8 +820,10 @@ def prepare(
         )
     for split, pairs in splits.items():
         focus.check_on(pairs, perfect[split], f"--{split}-data")
-    make_model = model_maker(settings.model, train)
-    return Task(train, examples, evaluators, focus, [*examples.notes, *notes], make_model)
+    found, sentences = overlaps({"train": train, **splits})
+    claims = [*sentences, *notes_on_splits(evaluators, focus)]
+    notes = [*examples.notes, *notes, *claims]
+    return Task(train, examples, evaluators, focus, notes, make_model, as_queries, found, claims)
 
 
 def train_and_compare(
@@ -829,7 +860,9 @@ def train_and_compare(
         raise ValueError(no_static_message(kind, settings.model))
     own_loss: Any = factories[kind.selective](model)
     link = own_loss.link.get_config_dict()
-    untrained = _metrics(evaluators["test"], model, evaluators["test"].predict(model))
+    settings = replace(settings, as_queries=task.as_queries)
+    untrained_scores = evaluators["test"].predict(model)
+    untrained = _metrics(evaluators["test"], model, untrained_scores)
 
     working_folder = folder / "working"
     kept: dict[float, tuple[Run, Path]] = {}  # the best selective model so far, for each learning rate
@@ -878,8 +911,21 @@ def train_and_compare(
     for item in place.iterdir():
         shutil.move(str(item), str(folder / item.name))
     shutil.rmtree(working_folder)
-    gold = evaluators["test"].scores.tolist()
-    return Report(runs, untrained, chosen_rates, saved, gold, kind.selective, link)
+    report = Report(
+        runs,
+        untrained,
+        chosen_rates,
+        saved,
+        evaluators["test"].scores.tolist(),
+        kind.selective,
+        link,
+        untrained_scores.tolist(),
+        evaluators["test"].support(),
+        task.overlap,
+    )
+    judge(task, report)
+    write_card(folder, own_loss, task, settings, report)
+    return report
 
 
 def no_static_message(kind: LossKind, model: str) -> str:

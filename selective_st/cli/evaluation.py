@@ -201,7 +201,7 @@ def _evaluate(job: _Job) -> None:
     with console.status("Loading libraries ..."):
         from selective_st.evaluation.claims import about_labels
         from selective_st.evaluation.comparison import compare, resamples_for
-        from selective_st.evaluation.overlap import overlap
+        from selective_st.evaluation.overlap import HOW, overlap
         from selective_st.focus import parse_focus
         from selective_st.report import summary
     focus = parse_focus(job.focus)
@@ -216,7 +216,7 @@ def _evaluate(job: _Job) -> None:
     common = None
     if validation is not None:
         common = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
-        notes.append(common.sentence(pairs.name, validation.name))
+        notes.append(f"{common.sentence(pairs.name, validation.name)} ({HOW})")
     notes.append("whether the model has seen these pairs in its training is not known here")
     print_notes(console, notes)
 
@@ -478,9 +478,10 @@ def _print(console: Console, comparison: Comparison, measured: Measured) -> None
     from rich import box
     from rich.table import Table
 
+    from selective_st.evaluation.claims import counted
     from selective_st.report import summary, table, tabled
 
-    title = escape(f"{measured.data}, {len(comparison.gold):,} pairs")
+    title = escape(f"{measured.data}, {counted(len(comparison.gold), 'pair')}")
     shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     shown.add_column("metric")
     for model in comparison.models:

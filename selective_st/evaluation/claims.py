@@ -248,7 +248,8 @@ class Verdict:
             return f"of {measures}{few} none differs clearly: there is {NO_DIFFERENCE} between {first} and {second}"
         if self.kind == "both ways":
             ours, theirs = (f"{len(titles)} ({_listed(titles)})" for titles in self.better)
-            return f"of {measures}{few} {told} differ clearly, both ways: {first} is better in {ours}, {second} in {theirs}"
+            better = f"{first} is better in {ours}, {second} in {theirs}"
+            return f"of {measures}{few} {told} differ clearly, both ways: {better}"
         differ = "differs" if told == 1 else "differ"
         return f"of {measures}{few} {told} {differ} clearly, all one way: {self.winner} is better"
 
@@ -295,11 +296,11 @@ def against_untrained(comparison: Comparison, names: Sequence[str]) -> dict[str,
 
     Returns:
         `verdict` (`better`, `worse`, `mixed`, `equal`, `no clear difference`, `too few`), `sentence`, and the titles of
-        the metrics that are `better` and `worse`.
+        the metrics that are clearly `better` and `worse`, `worse_by_value_alone`, `undecided` and `too_few`.
     """
     found = verdict(comparison, names)
-    lower = [text for name in names if (text := _lower_in(comparison, name))]
-    points = f"; lower all the same: {'; '.join(lower)}" if lower else ""
+    worse = [title for name in names if (title := _worse_in(comparison, name))]
+    points = f"; by these values alone it is WORSE in {_listed(worse)}" if worse else ""
     values = _values(comparison, names)
     kinds = {"equal": "equal", "both ways": "mixed", "none": NO_DIFFERENCE, "too few": TOO_FEW}
     kind = kinds.get(found.kind) or ("better" if found.better[0] else "worse")
@@ -320,6 +321,7 @@ def against_untrained(comparison: Comparison, names: Sequence[str]) -> dict[str,
         "sentence": sentence,
         "better": list(found.better[0]),
         "worse": list(found.better[1]),
+        "worse_by_value_alone": [title for title in worse if title not in found.better[1]],
         "undecided": list(found.undecided),
         "too_few": list(found.too_few),
     }
@@ -331,15 +333,15 @@ def _values(comparison: Comparison, names: Sequence[str]) -> str:
     for name in names:
         texts = [figure(model.metrics.get(name, math.nan), comparison.support.get(name)) for model in comparison.models]
         if NOT_DEFINED not in texts:
-            found.append(f"{_listed([metric_meaning(name).title])} {texts[0]} against {texts[1]}")
-    return ", ".join(found) or "nothing that is shown is defined there"
+            found.append(f"{_listed([metric_meaning(name).title])}: {texts[0]} against {texts[1]}")
+    return "; ".join(found) or "nothing that is shown is defined there"
 
 
-def _lower_in(comparison: Comparison, name: str) -> str:
-    """The title of a metric in which the first model's value is worse, whether or not clearly."""
+def _worse_in(comparison: Comparison, name: str) -> str:
+    """The title of a metric in which the first model's value is worse, clearly or not; empty where it is not."""
     first, second = (model.metrics.get(name, math.nan) for model in comparison.models)
     metric, support = metric_meaning(name), comparison.support.get(name)
     if not metric.can_choose or support is None or not support.cases:
         return ""
     worse = first < second - _SAME if metric.better == "higher" else first > second + _SAME
-    return _listed([metric.title]) if worse else ""
+    return metric.title if worse else ""

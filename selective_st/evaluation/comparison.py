@@ -186,6 +186,7 @@ def compare(
     clusters: Sequence[Any] | None = None,
     resamples: int = 300,
     seed: int = 0,
+    metrics: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare the scores of one or two models with gold scores, and with each other.
 
@@ -209,6 +210,7 @@ def compare(
             together. Default: each for itself.
         resamples: How many times to draw.
         seed: Which draws.
+        metrics: Names of the metrics to draw for. Default: all that have a better end.
 
     Returns:
         The comparison.
@@ -231,11 +233,11 @@ def compare(
     for name, scores in predicted.items():
         _, own = checked_pair(gold, scores)
         threshold = thresholds.get(name)
-        metrics = region_metrics(gold, scores, **settings, thresholds=[threshold] if threshold else [])
+        values = region_metrics(gold, scores, **settings, thresholds=[threshold] if threshold else [])
         if groups:
-            metrics |= ranking_metrics(groups, gold, scores, positive_from=positive_from)
+            values |= ranking_metrics(groups, gold, scores, positive_from=positive_from)
         covered = range_of_gold(gold_scores) if bin_range is None else bin_range
-        found = ModelScores(name, own, metrics, error_by_score_bin(gold, scores, bins=bins, score_range=covered))
+        found = ModelScores(name, own, values, error_by_score_bin(gold, scores, bins=bins, score_range=covered))
         if threshold:
             found.threshold, found.decisions = threshold, _decided(threshold, gold_scores, own)
         models.append(found)
@@ -246,13 +248,15 @@ def compare(
     )
     measures = [[*of_pairs, *(decisions(model.threshold) if model.threshold else ())] for model in models]
     support = support_of_pairs([metric for own in measures for metric in own], gold_scores, clusters)
-    draws = _draw(gold_scores, models, measures, clusters, resamples, seed)
+    wanted = None if metrics is None else set(list_of(owner, "metrics", metrics, "names", '["spearman"]'))
+    drawn = [[m for m in own if m.better and (wanted is None or m.name in wanted)] for own in measures]
+    draws = _draw(gold_scores, models, drawn, clusters, resamples, seed)
     if groups:
         questions = questions_of(groups, gold_scores, positive_from)
         lists = [[(gold_scores[rows], model.predicted[rows]) for rows in questions] for model in models]
-        values = [list_values(question_metrics(positive_from), of_model) for of_model in lists]
-        support |= {name: Support(len(of), len(questions), "questions") for name, of in values[0].items()}
-        draws |= _draw_questions(values, resamples, seed)
+        of_questions = [list_values(question_metrics(positive_from), of_model) for of_model in lists]
+        support |= {name: Support(len(of), len(questions), "questions") for name, of in of_questions[0].items()}
+        draws |= _draw_questions(of_questions, resamples, seed)
     for name, columns in draws.items():
         for model, column in zip(models, columns.T, strict=True):
             ends = interval(column, support[name])
@@ -309,10 +313,10 @@ def _draw(
     resamples: int,
     seed: int,
 ) -> dict[str, Floats]:
-    """For each metric with a better end its values in every resample, a column for each model."""
+    """For each metric its values in every resample, a column for each model."""
     generator = np.random.default_rng(seed)
     rows_of = _rows_of_clusters(range(len(gold)) if clusters is None else clusters)
-    by_name = [{metric.name: metric for metric in own if metric.better} for own in measures]
+    by_name = [{metric.name: metric for metric in own} for own in measures]
     shared = [name for name in by_name[0] if name in by_name[-1]]
     found = {name: np.empty((resamples, len(models))) for name in shared}
     for draw in range(resamples):

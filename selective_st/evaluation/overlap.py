@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from selective_st._validation import list_of
 
-_HOW = "without regard to case, spacing and order"
+HOW = "texts are compared without regard to case and spacing, pairs without regard to their order"
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,18 @@ class Overlap:
 
         Example:
             >>> Overlap(100, 0, 4).sentence("test.csv", "train.csv")
-            'no row of test.csv is a pair of train.csv, 4 of 100 rows (4 %) share a text with it (texts compared ...)'
+            'no row of test.csv is a pair of train.csv too, but 4 of 100 rows (4 %) share a text with it'
         """
         if not self.texts:
-            return f"no row of {these} ({self.rows:,}) shares a text with {others} (texts compared {_HOW})"
+            return f"no row of {these} ({self.rows:,}) shares a text with {others}"
         if self.pairs == self.rows:
-            return f"every row of {these} ({self.rows:,}) is a pair of {others} too (texts compared {_HOW})"
-        same = f"{_share(self.pairs, self.rows)} of {these} are pairs of {others} too"
-        text = f"{_share(self.texts, self.rows)} share a text with it"
+            return f"every row of {these} ({self.rows:,}) is a pair of {others} too"
         if not self.pairs:
-            same = f"no row of {these} is a pair of {others}"
-        return f"{same}, {text} (texts compared {_HOW})"
+            return (
+                f"no row of {these} is a pair of {others} too, but {_share(self.texts, self.rows)} share a text with it"
+            )
+        same = f"{_share(self.pairs, self.rows)} of {these} are pairs of {others} too"
+        return f"{same}, and {_share(self.texts, self.rows)} share a text with it"
 
     def as_dict(self) -> dict[str, Any]:
         """The counts and shares, for JSON."""
@@ -89,22 +90,3 @@ def overlap(these: tuple[Sequence[str], Sequence[str]], others: tuple[Sequence[s
 
 def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
-
-
-def overlaps(splits: Mapping[str, Any], pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, Any], list[str]]:
-    """The overlap of splits, for JSON and in sentences.
-
-    Args:
-        splits: The splits by role: what has `sentences1`, `sentences2` and a `name`.
-        pairs: Of the roles, which split's rows are looked for in which.
-
-    Returns:
-        The counts by `role_in_role`, and a sentence for each.
-    """
-    found, sentences = {}, []
-    for these, others in pairs:
-        first, second = splits[these], splits[others]
-        measured = overlap((first.sentences1, first.sentences2), (second.sentences1, second.sentences2))
-        found[f"{these}_in_{others}"] = measured.as_dict()
-        sentences.append(measured.sentence(f"the {these} split", f"the {others} split"))
-    return found, sentences
