@@ -126,7 +126,6 @@ class _ScoreEvaluator(BaseEvaluator):
         # What the metrics will be called, without a model: compare the gold scores with themselves.
         perfect = self.metrics(gold)
         functions = self.encoding.similarity_fn_names
-        self.metric_names = list(self._by_function(dict.fromkeys(functions or ("",), gold)))
         allowed = [name for name in perfect if "_bin_" not in name and metric_meaning(name).can_choose]
         chosen = default if main_metric is None else main_metric
         if chosen not in allowed:
@@ -134,6 +133,7 @@ class _ScoreEvaluator(BaseEvaluator):
             raise ValueError(f"{type(self).__name__}: main_metric must be one of {named}, got {chosen!r}.")
         # A trainer takes the largest value for the best one.
         self._main = chosen if metric_meaning(chosen).better == "higher" else f"{NEGATIVE}{chosen}"
+        self.metric_names = list(self._by_function(dict.fromkeys(functions or ("",), gold)))
         end = f"_{functions[0] if len(functions) == 1 else 'max'}" if functions else ""
         self.primary_metric = f"{self.name}_{self._main}{end}" if self.name else f"{self._main}{end}"
         self.greater_is_better = True
@@ -175,8 +175,7 @@ class _ScoreEvaluator(BaseEvaluator):
             end = f"_{function}" if function else ""
             found |= {f"{name}{end}": value for name, value in self.metrics(scores).items()}
         if len(predicted) > 1:
-            main = getattr(self, "_main", None)
-            found |= {f"{main}_max": max(found[f"{main}_{function}"] for function in predicted)} if main else {}
+            found[f"{self._main}_max"] = max(found[f"{self._main}_{function}"] for function in predicted)
         return found
 
     def __call__(  # type: ignore[override]  # narrower, as in the evaluators of Sentence Transformers
