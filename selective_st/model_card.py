@@ -824,8 +824,8 @@ def add_to_saved_card(
     """
     writer = _Writer("add_to_saved_card", loss, evaluator, None, None, (0.0, 1.0))
     writer.start()
-    for of, found in zip(("base", "trained"), measured, strict=True):
-        writer.set(0, {name: value for name, value in found.items() if "_bin_" not in name}, of)
+    writer.set(0, dict(measured[0]), "base")
+    writer.set(0, dict(measured[1]), "trained")
     section = writer.section
     section.base_model, section.claims, section.compared = base_model, claims, compared
     _write(section, folder, section.threshold)

@@ -665,6 +665,10 @@ def train_once(
     no_duplicates = examples.fewest_texts is not None
     if examples.fewest_texts is not None and examples.fewest_texts < settings.batch_size:
         raise _no_step(examples, settings)
+    roles_of_columns: dict[str, Any] = {}
+    if settings.as_queries:
+        columns = [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
+        roles_of_columns = dict(arguments_of_roles(model, columns))
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
         num_train_epochs=settings.epochs,
@@ -679,7 +683,7 @@ def train_once(
         logging_strategy="epoch",
         report_to="none",
         disable_tqdm=True,
-        **(arguments_of_roles(model, _text_columns(examples)) if settings.as_queries else {}),
+        **roles_of_columns,
     )
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -692,10 +696,6 @@ def train_once(
     trainer.train()
     if not trainer.state.global_step:
         raise _no_step(examples, settings)
-
-
-def _text_columns(examples: Examples) -> list[str]:
-    return [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
 
 
 def _no_step(examples: Examples, settings: Settings) -> ValueError:

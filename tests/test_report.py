@@ -235,7 +235,7 @@ class TestReport:
         ("bin_range", "sentence"),
         [
             ((2.0, 3.0), "No pair has gold 2 to 3, so where a errs there cannot be said."),
-            ((0.8, 1.0), "For gold 0.8 to 1, a is nowhere off by more than 0.02 on average (2 pairs: too few to rely on)."),
+            ((0.8, 1.0), "For gold 0.8 to 1, a is nowhere off by more than 0.02 on average (2 pairs: too few"),
             ((0.0, 0.5), "For gold 0 to 0.5, off by 0.05 or more on average, a scores too high for gold 0.1 to 0.15"),
         ],
     )

@@ -92,7 +92,7 @@ def support_of_pairs(
     found = {}
     for metric in metrics:
         if metric.rests_on is not None:
-            rows = np.flatnonzero(metric.rests_on(gold))
+            rows = np.flatnonzero(metric.rests_on(gold)).tolist()
             texts = None if clusters is None else len({clusters[row] for row in rows})
             found[metric.name] = Support(len(rows), len(gold), texts=texts)
     return found
@@ -251,7 +251,9 @@ class Verdict:
             better = f"{first} is better in {ours}, {second} in {theirs}"
             return f"of {measures}{few} {told} differ clearly, both ways: {better}"
         differ = "differs" if told == 1 else "differ"
-        return f"of {measures}{few} {told} {differ} clearly, all one way: {self.winner} is better"
+        ours = f" in {_listed(self.better[0] or self.better[1])}, and there is {NO_DIFFERENCE} in the others"
+        ours = ours if 2 * told <= every else ""  # a few may differ by chance
+        return f"of {measures}{few} {told} {differ} clearly, all one way: {self.winner} is better{ours}"
 
 
 def _listed(titles: Sequence[str]) -> str:

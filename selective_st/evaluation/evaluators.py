@@ -170,7 +170,7 @@ class _ScoreEvaluator(BaseEvaluator):
 
     def _by_function(self, predicted: Mapping[str, Any]) -> dict[str, float]:
         """The metrics of scores by each similarity function, and of several the best of the main one."""
-        found = {}
+        found: dict[str, float] = {}
         for function, scores in predicted.items():
             end = f"_{function}" if function else ""
             found |= {f"{name}{end}": value for name, value in self.metrics(scores).items()}

@@ -279,7 +279,7 @@ def _embedded(
 
 def _quantized(embeddings: Floats, precision: Precision) -> torch.Tensor:
     """Embeddings brought to a precision, both sides by the same ranges, as numbers to compare."""
-    found = quantize_embeddings(embeddings, precision)
+    found = np.asarray(quantize_embeddings(embeddings, precision))
     if precision.endswith("binary"):
         found = np.unpackbits((found.astype(np.int16) + 128 * (precision == "binary")).astype(np.uint8), axis=1)
     return torch.from_numpy(found.astype(np.float32))
