@@ -93,20 +93,10 @@ class Metric:
 
 # --- Metrics by name --------------------------------------------------------------------------------------------------
 
+Of2 = Callable[[Floats, Floats], float]
+
 _NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
-_SOUGHT = rf"_(ge|le)_{_NUMBER}"
-_REGION = rf"(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?"
 _KINDS: list[tuple[re.Pattern[str], Callable[..., Metric]]] = []
-
-
-def _named(pattern: str) -> Callable[[Callable[..., Metric]], Callable[..., Metric]]:
-    """Have the metrics that a function makes found by name: the pattern's groups are its arguments."""
-
-    def register(make: Callable[..., Metric]) -> Callable[..., Metric]:
-        _KINDS.append((re.compile(pattern), make))
-        return make
-
-    return register
 
 
 def metric_meaning(name: str) -> Metric:
@@ -144,38 +134,50 @@ def _number_or_text(text: str | None) -> float | str | None:
         return text
 
 
+def _named(pattern: str, make: Callable[..., Metric]) -> Callable[..., Metric]:
+    """Have metrics found by name: the pattern's groups are the arguments of what makes them."""
+    _KINDS.append((re.compile(pattern), make))
+    return make
+
+
+# --- Of pairs ---------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class _Region:
     """Gold scores between two ends, both included; all of them without."""
 
-    low: float | None = None
-    high: float | None = None
+    low: float = -math.inf
+    high: float = math.inf
 
     @property
     def suffix(self) -> str:
-        return "" if self.low is None else f"_{self.low:g}_{self.high:g}"
-
-    @property
-    def title(self) -> str:
-        return "" if self.low is None else f", gold {self.low:g} to {self.high:g}"
-
-    @property
-    def words(self) -> str:
-        return "over all pairs" if self.low is None else f"for gold scores from {self.low:g} to {self.high:g}"
+        return "" if math.isinf(self.low) else f"_{self.low:g}_{self.high:g}"
 
     def holds(self, gold: Floats) -> Bools:
-        if self.low is None or self.high is None:
-            return _every(gold)
         return (gold >= self.low - TIE) & (gold <= self.high + TIE)
 
-    def within(self, compute: Callable[[Floats, Floats], float]) -> Callable[[Floats, Floats], float]:
-        """A function of the pairs of the region; NaN where there is none."""
 
-        def of_region(gold: Floats, predicted: Floats) -> float:
-            inside = self.holds(gold)
-            return compute(gold[inside], predicted[inside]) if inside.any() else math.nan
+def _of_region(name: str, title: str, meaning: str, better: Better = "") -> Callable[[Of2], Callable[..., Metric]]:
+    """Make a function of pairs a metric of a region of gold scores; the meaning says with {} which."""
 
-        return of_region
+    def register(compute: Of2) -> Callable[..., Metric]:
+        def make(low: float | None = None, high: float | None = None) -> Metric:
+            region = _Region() if low is None or high is None else _Region(low, high)
+            where, words = "", "over all pairs"
+            if region.suffix:
+                where, words = f", gold {low:g} to {high:g}", f"for gold scores from {low:g} to {high:g}"
+
+            def of_region(gold: Floats, predicted: Floats) -> float:
+                inside = region.holds(gold)
+                return compute(gold[inside], predicted[inside]) if inside.any() or name == "count" else math.nan
+
+            rests_on = None if name == "count" else region.holds
+            return Metric(f"{name}{region.suffix}", title + where, meaning.format(words), better, of_region, rests_on)
+
+        return _named(rf"{name}(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?", make)
+
+    return register
 
 
 def _correlation(gold: Floats, predicted: Floats) -> float:
@@ -184,170 +186,114 @@ def _correlation(gold: Floats, predicted: Floats) -> float:
     return float(np.corrcoef(gold, predicted)[0, 1])
 
 
-@_named("spearman" + _REGION)
-def _spearman(low: float | None = None, high: float | None = None) -> Metric:
-    region = _Region(low, high)
-    return Metric(
-        f"spearman{region.suffix}",
-        f"Rank correlation{region.title}",
-        f"Whether the predicted scores put the pairs in the gold order (Spearman), {region.words}; 1 is the same "
-        "order.",
+@_of_region(
+    "spearman",
+    "Rank correlation",
+    "Whether the predicted scores put the pairs in the gold order (Spearman), {}; 1 is the same order.",
+    "higher",
+)
+def _spearman(gold: Floats, predicted: Floats) -> float:
+    return _correlation(rankdata(gold), rankdata(predicted))
+
+
+@_of_region(
+    "pearson", "Linear correlation", "Whether predicted and gold scores rise in a line (Pearson), {}.", "higher"
+)
+def _pearson(gold: Floats, predicted: Floats) -> float:
+    return _correlation(gold, predicted)
+
+
+@_of_region("rmse", "Error", "Typical distance between predicted and gold score, {}.", "lower")
+def _rmse(gold: Floats, predicted: Floats) -> float:
+    return float(np.sqrt(np.mean((predicted - gold) ** 2)))
+
+
+@_of_region(
+    "bias", "Bias", "Mean of predicted less gold, {}: above 0 the scores are too high, below 0 too low.", "nearer 0"
+)
+def _bias(gold: Floats, predicted: Floats) -> float:
+    return float(np.mean(predicted - gold))
+
+
+@_of_region("count", "Pairs", "How many pairs there are {}.")
+def _count(gold: Floats, predicted: Floats) -> float:
+    return len(gold)
+
+
+@_of_region(
+    "spread",
+    "Spread of the scores",
+    "How wide the middle 90 % of the predicted scores lie against that of the gold scores; well below 1 the scores are "
+    "squeezed together.",
+    "nearer 1",
+)
+def _spread(gold: Floats, predicted: Floats) -> float:
+    (low, high), (lowest, highest) = (np.quantile(scores, _MIDDLE) for scores in (gold, predicted))
+    return float((highest - lowest) / (high - low)) if high > low else math.nan
+
+
+def _make_quantile(percent: float) -> Metric:
+    meaning = f"{percent:g} % of the predicted scores lie below this."
+    compute = lambda gold, predicted: float(np.quantile(predicted, percent / 100))  # noqa: E731
+    return Metric(f"q{percent:g}", f"{percent:g} % quantile", meaning, "", compute)
+
+
+_quantile = _named(f"q{_NUMBER}", _make_quantile)
+
+# Of the pairs to be found, those whose gold score reaches a threshold: titles, meanings and better ends.
+_OF_SOUGHT: dict[str, tuple[str, str, Better]] = {
+    "ap": (
+        "Average precision",
+        "How cleanly the {highest} predicted scores pick out the pairs with {sought}; 1 is perfect, and needs no "
+        "threshold.",
         "higher",
-        region.within(lambda gold, predicted: _correlation(rankdata(gold), rankdata(predicted))),
-        region.holds,
-    )
-
-
-@_named("pearson")
-def _pearson() -> Metric:
-    return Metric(
-        "pearson",
-        "Linear correlation",
-        "Whether predicted and gold scores rise together in a line (Pearson).",
-        "higher",
-        _correlation,
-    )
-
-
-@_named("rmse" + _REGION)
-def _rmse(low: float | None = None, high: float | None = None) -> Metric:
-    region = _Region(low, high)
-    return Metric(
-        f"rmse{region.suffix}",
-        f"Error{region.title}",
-        f"Typical distance between predicted and gold score, {region.words}.",
-        "lower",
-        region.within(lambda gold, predicted: float(np.sqrt(np.mean((predicted - gold) ** 2)))),
-        region.holds,
-    )
-
-
-@_named("bias" + _REGION)
-def _bias(low: float | None = None, high: float | None = None) -> Metric:
-    region = _Region(low, high)
-    return Metric(
-        f"bias{region.suffix}",
-        f"Bias{region.title}",
-        f"Mean of predicted less gold, {region.words}: above 0 the scores are too high, below 0 too low.",
-        "nearer 0",
-        region.within(lambda gold, predicted: float(np.mean(predicted - gold))),
-        region.holds,
-    )
-
-
-@_named("count" + _REGION)
-def _count(low: float | None = None, high: float | None = None) -> Metric:
-    region = _Region(low, high)
-    return Metric(
-        f"count{region.suffix}",
-        f"Pairs{region.title}",
-        f"How many pairs there are {region.words}.",
-        "",
-        lambda gold, predicted: int(region.holds(gold).sum()),
-        None,
-    )
-
-
-@_named("q" + _NUMBER)
-def _quantile(percent: float) -> Metric:
-    return Metric(
-        f"q{percent:g}",
-        f"{percent:g} % quantile",
-        f"{percent:g} % of the predicted scores lie below this.",
-        "",
-        lambda gold, predicted: float(np.quantile(predicted, percent / 100)),
-    )
-
-
-@_named("spread")
-def _spread() -> Metric:
-    def compute(gold: Floats, predicted: Floats) -> float:
-        (low, high), (lowest, highest) = (np.quantile(scores, _MIDDLE) for scores in (gold, predicted))
-        return float((highest - lowest) / (high - low)) if high > low else math.nan
-
-    return Metric(
-        "spread",
-        "Spread of the scores",
-        "How wide the middle 90 % of the predicted scores lie against that of the gold scores; well below 1 the scores "
-        "are squeezed together.",
-        "nearer 1",
-        compute,
-    )
-
-
-class _Sought:
-    """Pairs to be found: those whose gold score reaches a threshold."""
-
-    def __init__(self, end: str, gold: float) -> None:
-        side: Side = "at_least" if end == "ge" else "at_most"
-        self.of = ScoreThreshold(0.0, gold, side)
-        self.words = f"gold {'≥' if end == 'ge' else '≤'} {gold:g}"
-        self.suffix = self.of.suffix
-        self.sign = 1.0 if end == "ge" else -1.0
-
-    def rarer(self, gold: Floats) -> Bools:
-        """The pairs to be found or the others: whichever are fewer."""
-        sought = self.of.is_sought(gold)
-        return sought if 2 * sought.sum() <= len(sought) else ~sought
-
-
-@_named("ap" + _SOUGHT)
-def _average_precision(end: str, gold: float) -> Metric:
-    sought = _Sought(end, gold)
-    return Metric(
-        f"ap_{sought.suffix}",
-        f"Average precision, {sought.words}",
-        f"How cleanly the {'highest' if end == 'ge' else 'lowest'} predicted scores pick out the pairs with "
-        f"{sought.words}; 1 is perfect, and needs no threshold.",
-        "higher",
-        lambda gold, predicted: average_precision(sought.of.is_sought(gold), sought.sign * predicted),
-        sought.rarer,
-    )
-
-
-@_named("count" + _SOUGHT)
-def _count_sought(end: str, gold: float) -> Metric:
-    sought = _Sought(end, gold)
-    return Metric(
-        f"count_{sought.suffix}",
-        f"Pairs, {sought.words}",
-        f"How many pairs have {sought.words}.",
-        "",
-        lambda gold, predicted: int(sought.of.is_sought(gold).sum()),
-        None,
-    )
-
-
-_DECISIONS: dict[str, tuple[str, str, Better]] = {
+    ),
+    "count": ("Pairs", "How many pairs have {sought}.", ""),
     "threshold": ("Threshold", "The predicted score from which a pair counts as found.", ""),
-    "precision": ("Precision", "Of the pairs that the threshold finds, the share with {}.", "higher"),
-    "recall": ("Recall", "Of the pairs with {}, the share that the threshold finds.", "higher"),
+    "precision": ("Precision", "Of the pairs that the threshold finds, the share with {sought}.", "higher"),
+    "recall": ("Recall", "Of the pairs with {sought}, the share that the threshold finds.", "higher"),
     "f1": ("F1", "Precision and recall in one number (their harmonic mean); 1 is perfect.", "higher"),
 }
+_DECISIONS = tuple(_OF_SOUGHT)[2:]
 
 
-@_named(f"({'|'.join(_DECISIONS)}){_SOUGHT}")
-def _decision(kind: str, end: str, gold: float, threshold: ScoreThreshold | None = None) -> Metric:
-    sought = _Sought(end, gold)
-    title, meaning, better = _DECISIONS[kind]
+def _make_of_sought(kind: str, end: str, limit: float, threshold: ScoreThreshold | None = None) -> Metric:
+    side: Side = "at_least" if end == "ge" else "at_most"
+    of = ScoreThreshold(0.0, limit, side)
+    title, meaning, better = _OF_SOUGHT[kind]
+    words = {
+        "sought": f"gold {'≥' if end == 'ge' else '≤'} {limit:g}",
+        "highest": "highest" if end == "ge" else "lowest",
+    }
 
     def compute(gold: Floats, predicted: Floats) -> float:
-        if threshold is None:
-            return math.nan
-        if kind == "threshold":
-            return threshold.value
-        wanted, found = threshold.is_sought(gold), threshold.is_found(predicted)
-        hits, some, all_of_them = (int(rows.sum()) for rows in (wanted & found, found, wanted))
-        if not all_of_them:
-            return math.nan
-        if kind == "precision":
-            return hits / some if some else 0.0
-        return hits / all_of_them if kind == "recall" else 2 * hits / (some + all_of_them)
+        sought = of.is_sought(gold)
+        if kind == "count":
+            return int(sought.sum())
+        if kind == "ap":
+            return average_precision(sought, predicted if end == "ge" else -predicted)
+        return math.nan if threshold is None else _decision(kind, threshold, sought, predicted)
 
-    return Metric(
-        f"{kind}_{sought.suffix}", f"{title}, {sought.words}", meaning.format(sought.words), better, compute,
-        sought.of.is_sought if better else None,
-    )  # fmt: skip
+    def rarer(gold: Floats) -> Bools:
+        sought = of.is_sought(gold)
+        return sought if kind != "ap" or 2 * sought.sum() <= len(sought) else ~sought
+
+    title = f"{title}, {words['sought']}"
+    return Metric(f"{kind}_{of.suffix}", title, meaning.format(**words), better, compute, rarer if better else None)
+
+
+_of_sought = _named(rf"({'|'.join(_OF_SOUGHT)})_(ge|le)_{_NUMBER}", _make_of_sought)
+
+
+def _decision(kind: str, threshold: ScoreThreshold, sought: Bools, predicted: Floats) -> float:
+    """A metric of a threshold's decisions; NaN where no pair is to be found."""
+    found = threshold.is_found(predicted)
+    hits, taken, wanted = (int(rows.sum()) for rows in (sought & found, found, sought))
+    if kind == "threshold" or not wanted:
+        return threshold.value if kind == "threshold" else math.nan
+    if kind == "precision":
+        return hits / taken if taken else 0.0
+    return hits / wanted if kind == "recall" else 2 * hits / (taken + wanted)
 
 
 def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]:
@@ -361,7 +307,7 @@ def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]
         `threshold_S`, `precision_S`, `recall_S` and `f1_S`; precision is 0 where nothing is found.
     """
     end = "ge" if threshold.side == "at_least" else "le"
-    return [_decision(kind, end, threshold.gold, threshold if chosen else None) for kind in _DECISIONS]
+    return [_of_sought(kind, end, threshold.gold, threshold if chosen else None) for kind in _DECISIONS]
 
 
 def pair_metrics(
@@ -379,7 +325,7 @@ def pair_metrics(
     """
     found = [_spearman(), _pearson(), _rmse(), _bias()]
     for end, limits in (("ge", at_least), ("le", at_most)):
-        found += [make(end, limit) for limit in limits for make in (_average_precision, _count_sought)]
+        found += [_of_sought(kind, end, limit) for limit in limits for kind in ("ap", "count")]
     found += [make(*region) for region in regions for make in (_rmse, _bias, _spearman, _count)]
     return [*found, *(_quantile(100 * level) for level in QUANTILES), _spread()]
 
@@ -523,119 +469,89 @@ def average_precision(relevant: Bools, score: Floats) -> float:
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else math.nan
 
 
-def _of_positives(
-    positive_from: float, compute: Callable[[npt.NDArray[np.intp], Bools], float]
-) -> Callable[[Floats, Floats], float]:
-    """A function of the ranks of a list's positives; NaN where there is none, or nothing else."""
-
-    def of_list(label: Floats, score: Floats) -> float:
-        relevant = label >= positive_from - TIE
-        some = relevant.any() and not relevant.all()
-        return compute(worst_ranks(relevant, score), relevant) if some else math.nan
-
-    return of_list
+OfRanks = Callable[[npt.NDArray[np.intp], float], float]
 
 
-@_named("map")
-def _map(*, positive_from: float = _POSITIVE_FROM) -> Metric:
-    return Metric(
-        "map",
-        "MAP",
-        "How high the positives stand among their question's candidates, over all positives.",
-        "higher",
-        _of_positives(positive_from, lambda ranks, _: float(np.mean(np.arange(1, len(ranks) + 1) / ranks))),
-    )
+def _of_ranks(name: str, title: str, meaning: str) -> Callable[[OfRanks], Callable[..., Metric]]:
+    """Make a function of the ranks of a list's positives a metric of lists, NaN without a positive or another one."""
+
+    def register(compute: OfRanks) -> Callable[..., Metric]:
+        def make(k: float = math.inf, *, positive_from: float = _POSITIVE_FROM) -> Metric:
+            def of_list(label: Floats, score: Floats) -> float:
+                relevant = label >= positive_from - TIE
+                some = relevant.any() and not relevant.all()
+                return compute(worst_ranks(relevant, score), k) if some else math.nan
+
+            named, titled, means = (text.format(f"{k:g}") for text in (name, title, meaning))
+            return Metric(named, titled, means, "higher", of_list)
+
+        return _named(name.format(_NUMBER), make)
+
+    return register
 
 
-@_named("mrr@" + _NUMBER)
-def _mrr(cutoff: float, *, positive_from: float = _POSITIVE_FROM) -> Metric:
-    return Metric(
-        f"mrr@{cutoff:g}",
-        f"MRR@{cutoff:g}",
-        f"One over the rank of the first positive (0 behind rank {cutoff:g}), mean.",
-        "higher",
-        _of_positives(positive_from, lambda ranks, _: 1 / int(ranks[0]) if ranks[0] <= cutoff else 0.0),
-    )
+@_of_ranks("map", "MAP", "How high the positives stand among their question's candidates, over all positives.")
+def _map(ranks: npt.NDArray[np.intp], k: float) -> float:
+    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
-@_named("recall@" + _NUMBER)
-def _recall(cutoff: float, *, positive_from: float = _POSITIVE_FROM) -> Metric:
-    return Metric(
-        f"recall@{cutoff:g}",
-        f"Recall@{cutoff:g}",
-        f"The share of the positives that stand in the first {cutoff:g} places.",
-        "higher",
-        _of_positives(positive_from, lambda ranks, _: float(np.mean(ranks <= cutoff))),
-    )
+@_of_ranks("mrr@{0}", "MRR@{0}", "One over the rank of the first positive (0 behind rank {0}), mean.")
+def _mrr(ranks: npt.NDArray[np.intp], k: float) -> float:
+    return 1 / int(ranks[0]) if ranks[0] <= k else 0.0
 
 
-@_named("ndcg@" + _NUMBER)
-def _ndcg(cutoff: float, *, gains: Gains = "linear") -> Metric:
+@_of_ranks("recall@{0}", "Recall@{0}", "The share of the positives that stand in the first {0} places.")
+def _recall(ranks: npt.NDArray[np.intp], k: float) -> float:
+    return float(np.mean(ranks <= k))
+
+
+def _make_ndcg(k: float, *, gains: Gains = "linear") -> Metric:
     def compute(label: Floats, score: Floats) -> float:
         gain = np.maximum(label, 0)
-        if gains == "exponential":
-            gain = np.exp2(gain) - 1
-        return float(ndcg_score(gain[None], score[None], k=int(cutoff))) if np.ptp(gain) > 0 else math.nan
+        gain = gain if gains == "linear" else np.exp2(gain) - 1
+        return float(ndcg_score(gain[None], score[None], k=int(k))) if np.ptp(gain) > 0 else math.nan
 
-    return Metric(
-        f"ndcg@{cutoff:g}",
-        f"nDCG@{cutoff:g}",
-        f"How much of the best possible gain stands in the first {cutoff:g} places.",
-        "higher",
-        compute,
-    )
+    meaning = f"How much of the best possible gain stands in the first {k:g} places."
+    return Metric(f"ndcg@{k:g}", f"nDCG@{k:g}", meaning, "higher", compute)
 
 
-def _of_the_top(cutoff: float, compute: Callable[[Floats], float]) -> Callable[[Floats, Floats], float]:
-    """A function of the errors of a list's best candidates, and of those tied with the last of them."""
-
-    def of_list(label: Floats, score: Floats) -> float:
-        top = label >= np.sort(label)[-min(int(cutoff), len(label))] - TIE
-        return compute((score - label)[top])
-
-    return of_list
+_ndcg = _named(f"ndcg@{_NUMBER}", _make_ndcg)
 
 
-@_named("rmse_top@" + _NUMBER)
-def _rmse_top(cutoff: float) -> Metric:
-    return Metric(
-        f"rmse_top@{cutoff:g}",
-        f"Error of the top {cutoff:g}",
-        f"Typical distance of predicted and gold score, for the {cutoff:g} candidates of each list with the highest "
-        "gold scores.",
-        "lower",
-        _of_the_top(cutoff, lambda error: float(np.mean(error**2))),
-        over_lists=lambda squares: math.sqrt(np.mean(squares)),
-    )
+def _make_of_top(kind: str, k: float) -> Metric:
+    """The error or the bias of a list's best candidates, and of those tied with the last of them."""
+    of = f"for the {k:g} candidates of each list with the highest gold scores."
+
+    def errors(label: Floats, score: Floats) -> Floats:
+        error: Floats = score - label
+        return error[label >= np.sort(label)[-min(int(k), len(label))] - TIE]
+
+    if kind == "bias":
+        meaning = f"Mean of predicted less gold, {of}"
+        compute: Of2 = lambda label, score: float(np.mean(errors(label, score)))  # noqa: E731
+        return Metric(f"bias_top@{k:g}", f"Bias of the top {k:g}", meaning, "nearer 0", compute)
+    meaning = f"Typical distance of predicted and gold score, {of}"
+    compute = lambda label, score: float(np.mean(errors(label, score) ** 2))  # noqa: E731
+    root = lambda squares: math.sqrt(np.mean(squares))  # noqa: E731
+    return Metric(f"rmse_top@{k:g}", f"Error of the top {k:g}", meaning, "lower", compute, over_lists=root)
 
 
-@_named("bias_top@" + _NUMBER)
-def _bias_top(cutoff: float) -> Metric:
-    return Metric(
-        f"bias_top@{cutoff:g}",
-        f"Bias of the top {cutoff:g}",
-        f"Mean of predicted less gold, for the {cutoff:g} candidates of each list with the highest gold scores.",
-        "nearer 0",
-        _of_the_top(cutoff, _mean),
-    )
+_of_top = _named(f"(rmse|bias)_top@{_NUMBER}", _make_of_top)
 
 
-@_named("(questions|lists)")
-def _how_many(what: str) -> Metric:
-    title, meaning = {
-        "questions": ("Questions", "Texts with a positive and another candidate."),
-        "lists": ("Lists", "How many lists of candidates there are."),
-    }[what]
-    return Metric(what, title, meaning, "", lambda label, score: math.nan, None)
+def _make_how_many(what: str) -> Metric:
+    meanings = {"questions": "Texts with a positive and another candidate.", "lists": "How many lists there are."}
+    return Metric(what, what.capitalize(), meanings[what], "", lambda label, score: math.nan, None)
 
 
-@_named(r"base_(map|(?:mrr|ndcg)@\d+)")
-def _base(name: str) -> Metric:
-    metric = metric_meaning(name)
-    return Metric(
-        f"base_{name}", f"{metric.title} as given", f"{metric.meaning} In the order that the candidates were given in.",
-        "", metric.compute,
-    )  # fmt: skip
+def _make_base(name: str) -> Metric:
+    of = metric_meaning(name)
+    meaning = f"{of.meaning} In the order that the candidates were given in."
+    return Metric(f"base_{name}", f"{of.title} as given", meaning, "", of.compute)
+
+
+_named("(questions|lists)", _make_how_many)
+_named(r"base_(map|(?:mrr|ndcg)@\d+)", _make_base)
 
 
 def question_metrics(positive_from: float) -> list[Metric]:
@@ -846,7 +762,7 @@ def metrics_of_lists(
         The metrics.
     """
     rankings = ranking_of_lists(cutoffs, positive_from, gains)
-    errors = [make(k) for k in cutoffs for make in (_rmse_top, _bias_top)] if top_error else []
+    errors = [_of_top(kind, k) for k in cutoffs for kind in ("rmse", "bias")] if top_error else []
     values = {name: np.append(of, np.zeros(missed)) for name, of in list_values(rankings, pairs).items()}
     found = _over_lists([*rankings, *errors], values | list_values(errors, pairs))
     found |= {"lists": len(pairs) + missed, "questions": len(values["map"])}
