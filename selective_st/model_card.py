@@ -33,7 +33,7 @@ from transformers import TrainerCallback
 from selective_st import links as _links
 from selective_st._validation import instance_of, interval_of, list_of
 from selective_st.evaluation import ScoreListEvaluator, ScoreRegionEvaluator, ScoreThreshold, load_threshold
-from selective_st.evaluation.claims import TOO_FEW, Support, figure
+from selective_st.evaluation.claims import TOO_FEW, Support, figure, rounded
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.links import (
     ExponentialLink,
@@ -404,7 +404,8 @@ def _table(metrics: _Metrics, names: Sequence[str]) -> list[str]:
         values = [found.get(name, math.nan) for _, found in columns]
         cells = [_number(value, support) for value in values]
         if len(columns) == 2:
-            cells.append("0" if values[1] == values[0] else _number(values[1] - values[0], support, signed=True))
+            before, after = (rounded(value, support) for value in values)  # so that the row adds up as it is read
+            cells.append("0" if values[1] == values[0] else _number(after - before, support, signed=True))
         cells += [str(support or "")] if metrics.support else []
         rows.append([f"**{name}**" if name == metrics.primary else name, *cells])
     return markdown_table(heads, rows)
@@ -910,6 +911,21 @@ class _Writer:
             self.section.threshold = None
 
 
+def _warn_of_direction(args: TrainingArguments, evaluators: Sequence[BaseEvaluator]) -> None:
+    """Warn where a trainer takes the largest error for the best: it knows no direction but that of a loss."""
+    asked = (args.metric_for_best_model or "").removeprefix("eval_")
+    for evaluator in evaluators:
+        name = asked.removeprefix(_prefix(evaluator))
+        is_error = f"{NEGATIVE}{name}" in getattr(evaluator, "metric_names", ())
+        if is_error and args.greater_is_better and args.load_best_model_at_end:
+            _logger.warning(
+                "metric_for_best_model=%r is an error, but the trainer keeps the checkpoint where it is largest. Write "
+                "metric_for_best_model=%r, or greater_is_better=False.",
+                args.metric_for_best_model,
+                f"eval_{_prefix(evaluator)}{NEGATIVE}{name}",
+            )
+
+
 class SelectiveModelCardCallback(TrainerCallback):
     """Adds a section on its selective loss to the card of the model that a trainer trains.
 
@@ -968,6 +984,7 @@ class SelectiveModelCardCallback(TrainerCallback):
             **kwargs: What else the trainer gives: its model.
         """
         model, writer = _unwrapped(kwargs["model"]), self._writer
+        _warn_of_direction(args, writer.evaluators)
         writer.start()
         # The trainer saves it in each checkpoint: who goes on from one has another model at hand, not the base.
         kept: Any = state.stateful_callbacks

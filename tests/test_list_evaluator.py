@@ -380,6 +380,10 @@ class TestEvaluator:
             ScoreListEvaluator(samples, main_metric="lists")
         with pytest.raises(ValueError, match="whole numbers from 1"):
             ScoreListEvaluator(samples, at_k=0)
+        with pytest.raises(ValueError, match="whole numbers from 1"):
+            ScoreListEvaluator(samples, mrr_at_k=0)
+        with pytest.raises(TypeError, match="always_rerank_positives must be of type bool, got 'no'"):
+            ScoreListEvaluator(samples, always_rerank_positives="no")  # type: ignore[arg-type]
 
     def test_warns_where_the_main_metric_cannot_choose(
         self, static_model: SentenceTransformer, caplog: pytest.LogCaptureFixture

@@ -154,7 +154,7 @@ def cell(value: float, rests_on: str = "") -> str:
     cases = int(rests_on.split()[0])
     if value != value or not cases:
         return "not defined"
-    text = f"{value:.{1 if cases < 10 else 2 if cases < 100 else 3}f}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:.{1 if cases < 10 else 2 if cases < 100 else 3}f}"
     return text if cases >= 10 else f"{text} (too few)"
 
 
@@ -282,8 +282,11 @@ class TestOneTraining:
         assert_column(section, "Base", run.base)
         assert_column(section, "Trained", run.trained)
         table = table_of(section)
-        rise = run.trained["dev_rmse"] - run.base["dev_rmse"]
-        assert table["rmse"][2:] == [f"{rise:+.2f}".replace("-", "\N{MINUS SIGN}"), "64 pairs"]
+        rise = round(run.trained["dev_rmse"], 2) - round(run.base["dev_rmse"], 2)  # of what is shown
+        assert table["rmse"][2:] == [
+            f"{rise:+.2f}" if run.trained["dev_rmse"] != run.base["dev_rmse"] else "0",
+            "64 pairs",
+        ]
         sought = sum(score >= 0.95 - 1e-9 for score in run.evaluator.scores)
         assert table["ap_ge_0.95"][3] == f"{sought} of 64 pairs"
         assert "#### Score Regions on `dev`" in section
@@ -451,7 +454,7 @@ def uploads_of(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, bytes]]:
 
 
 def test_checkpoints_and_the_best_of_them(
-    static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path
+    static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluator = evaluator_of(pair_dataset, main_metric="rmse")
     base = evaluator(copy.deepcopy(static_model))
@@ -470,6 +473,7 @@ def test_checkpoints_and_the_best_of_them(
         **strategy,
         **best,
     )
+    assert "Write metric_for_best_model='eval_dev_negative_rmse', or greater_is_better=False." in caplog.text
     logs = {entry["step"]: entry for entry in trainer.state.log_history if "eval_dev_rmse" in entry}
     assert list(logs) == [2, 4, 6, 8]
     for step, log in logs.items():

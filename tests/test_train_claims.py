@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -291,7 +292,9 @@ class TestCard:
 
 
 @pytest.mark.parametrize("main_metric", ["rmse", "negative_rmse_0.8_1", "spearman"])
-def test_the_primary_metric_keeps_the_best_checkpoint(main_metric: str, tmp_path: Path) -> None:
+def test_the_primary_metric_keeps_the_best_checkpoint(
+    main_metric: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Whatever its direction, without `greater_is_better`."""
     columns = dict(zip(("a", "b", "score"), map(list, zip(*pairs(64), strict=True)), strict=True))
     model = static_model()
@@ -301,14 +304,18 @@ def test_the_primary_metric_keeps_the_best_checkpoint(main_metric: str, tmp_path
         lr_scheduler_type="constant", eval_strategy="epoch", save_strategy="epoch", load_best_model_at_end=True,
         metric_for_best_model=f"eval_{evaluator.primary_metric}", report_to="none", use_cpu=True, disable_tqdm=True,
     )  # fmt: skip
+    loss = SelectivePointwiseLoss(model)
     trainer = SentenceTransformerTrainer(
         model,
         arguments,
         train_dataset=Dataset.from_dict(columns),
-        loss=SelectivePointwiseLoss(model),
+        loss=loss,
         evaluator=evaluator,
+        callbacks=[SelectiveModelCardCallback(loss, evaluator)],
     )
-    trainer.train()
+    with caplog.at_level(logging.WARNING, logger="selective_st"):
+        trainer.train()
+    assert "greater_is_better" not in caplog.text
     logs = [entry for entry in trainer.state.log_history if "eval_dev_rmse" in entry]
     plain = f"eval_dev_{main_metric.removeprefix('negative_')}"
     values = [entry[plain] for entry in logs]

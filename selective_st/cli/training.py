@@ -499,8 +499,9 @@ def _print_results(console: Console, report: Report, focus: Focus, settings: Set
             "--learning-rates may serve it better."
         )
     saved = report.saved
+    several = {"learning rate": len(settings.learning_rates) > 1, "seed": settings.seeds > 1}
+    chosen = " and ".join(what for what, many in several.items() if many)
+    how = f"; {chosen} chosen by {focus.main_metric} on the eval split" if chosen else ""
     console.print(
-        f"Saved: {saved.loss}, learning rate {saved.learning_rate:g}, seed {saved.seed}; both chosen "
-        f"by {focus.main_metric} on the eval split.",
-        highlight=False,
+        f"Saved: {saved.loss}, learning rate {saved.learning_rate:g}, seed {saved.seed}{how}.", highlight=False
     )

@@ -134,7 +134,7 @@ def figure(value: float, support: Support | None = None, *, signed: bool = False
     if not math.isfinite(value) or (support is not None and not support.cases):
         return NOT_DEFINED
     digits = 3 if support is None else support.digits
-    text = f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    text = f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}"  # no minus before a zero
     return f"{text} ({TOO_FEW})" if support is not None and support.too_few else text
 
 

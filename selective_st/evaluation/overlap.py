@@ -78,14 +78,20 @@ def overlap(these: tuple[Sequence[str], Sequence[str]], others: tuple[Sequence[s
         >>> overlap((["a cat", "a dog"], ["a car", "b"]), (["A car", "c"], ["a  cat", "a dog"]))
         Overlap(rows=2, pairs=1, texts=2)
     """
-    owner, example = "overlap", '(["a cat"], ["a dog"])'
-    sides = [
-        list_of(owner, "these", these, "two lists", example),
-        list_of(owner, "others", others, "two lists", example),
-    ]
-    pairs, known = ([tuple(sorted(map(_plain, pair))) for pair in zip(*side, strict=True)] for side in sides)
+    found, known = _pairs("these", these), _pairs("others", others)
     seen, texts = set(known), {text for pair in known for text in pair}
-    return Overlap(len(pairs), sum(pair in seen for pair in pairs), sum(not texts.isdisjoint(pair) for pair in pairs))
+    return Overlap(len(found), sum(pair in seen for pair in found), sum(not texts.isdisjoint(pair) for pair in found))
+
+
+def _pairs(name: str, sides: tuple[Sequence[str], Sequence[str]]) -> list[tuple[str, ...]]:
+    """The pairs as they are compared."""
+    first, second = list_of("overlap", name, sides, "two lists", '(["a cat"], ["a dog"])')
+    if len(first) != len(second) or not len(first):
+        raise ValueError(
+            f"overlap: {name} must hold as many first texts as second ones, got {len(first)} and {len(second)}. Write "
+            '(["a cat"], ["a dog"]).'
+        )
+    return [tuple(sorted(map(_plain, pair))) for pair in zip(first, second, strict=True)]
 
 
 def _plain(text: str) -> str:
