@@ -41,6 +41,7 @@ from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support
+from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
 from selective_st.links import ExponentialLink, Link
 from selective_st.losses import (
@@ -505,8 +506,10 @@ class Report:
         metrics = list(self.runs[0].test)
         others = [loss for loss in self.chosen_rates if loss != self.selective]
 
-        def entry(values: tuple[float, float]) -> dict[str, float]:
-            return {"mean": values[0], "half_width_95": values[1]}
+        def entry(metric: str, values: tuple[float, float]) -> dict[str, float]:
+            support = self.support.get(metric.removeprefix(NEGATIVE))
+            mean = math.nan if support is not None and not support.cases else values[0]
+            return {"mean": mean, "half_width_95": math.nan if support is not None and support.too_few else values[1]}
 
         report = {
             "saved": {"loss": self.saved.loss, "learning_rate": self.saved.learning_rate, "seed": self.saved.seed},
@@ -514,9 +517,9 @@ class Report:
             "against_untrained": self.against_untrained,
             "overlap": self.overlap,
             "support": {name: support.as_dict() for name, support in self.support.items()},
-            "untrained": self.untrained,
-            "test": {loss: {m: entry(self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
-            "paired_difference_to": {loss: {m: entry(self.difference(loss, m)) for m in metrics} for loss in others},
+            "untrained": {name: entry(name, (value, math.nan))["mean"] for name, value in self.untrained.items()},
+            "test": {loss: {m: entry(m, self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
+            "paired_difference_to": {loss: {m: entry(m, self.difference(loss, m)) for m in metrics} for loss in others},
             "error_by_score_bin": self.error_by_bin(),
             "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
         }

@@ -152,6 +152,14 @@ class TestQueries:
         *data, _ = questions()
         found = ScoreRegionEvaluator(*data).choose_threshold(make(), gold=1.0)  # type: ignore[arg-type]
         assert found.metric_value == 1
+        # Of a validation split whose texts do not tell, as the pairs that it decides for are embedded.
+        some = [column[::4] + column[1:9:4] for column in data]
+        on_dev = ScoreRegionEvaluator(some[0][:12], some[1][:12], [*some[2][:11], 0.0])  # type: ignore[arg-type]
+        told = ScoreRegionEvaluator(some[0][:12], some[1][:12], [*some[2][:11], 0.0], as_queries=True)  # type: ignore[arg-type]
+        evaluator = ScoreRegionEvaluator(*data, threshold_from=on_dev)  # type: ignore[arg-type]
+        evaluator(make())
+        assert evaluator.threshold == told.choose_threshold(make())
+        assert evaluator.threshold != on_dev.choose_threshold(make())
 
     @MODELS
     def test_symmetric_pairs_stay_symmetric(self, make: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -157,7 +157,10 @@ class TestCounts:
         row = next(line for line in result.output.splitlines() if "SelectivePointwiseLoss (" in line)
         assert row.count("not defined") == 3
         assert "1.00" not in row
-        assert found["support"]["ap_ge_0.95" if label else "ap_le_0.05"]["cases"] == 0
+        main = "ap_ge_0.95" if label else "ap_le_0.05"
+        assert found["support"][main]["cases"] == 0
+        assert found["untrained"][main] is found["test"]["SelectivePointwiseLoss"][main]["mean"] is None
+        assert found["untrained"]["rmse"] is not None
 
 
 class TestOverlap:
@@ -231,7 +234,7 @@ class TestCard:
         saved = next(entry for entry in found["runs"] if entry["loss"] == found["saved"]["loss"])
         assert numbers[:2] == [f"{found['untrained']['spearman']:.3f}", f"{saved['test']['spearman']:.3f}"]
         assert "**Base model:** none: its embeddings were trained from nothing" in card
-        assert "nknown" not in card.split("## Training Details")[0]
+        assert "Base model:** [Unknown]" not in card
         assert str(tmp_path) not in card
 
     def test_the_base_model_of_a_folder(self, transformer_folder: Path, tmp_path: Path) -> None:

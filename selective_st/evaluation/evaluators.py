@@ -8,7 +8,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -477,8 +477,11 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
             told = self.encoding.roles_of(model, self.sentences1)
             logger.log(logging.INFO if told else logging.WARNING, f"ScoreRegionEvaluator: {note}.")
         self._roles_noted = True
+        return self._predicted(model, self.encoding)
+
+    def _predicted(self, model: PairModel, encoding: Encoding) -> dict[str, Floats]:
         return scores_by_function(
-            model, self.sentences1, self.sentences2, self.encoding, self.batch_size, self.show_progress_bar
+            model, self.sentences1, self.sentences2, encoding, self.batch_size, self.show_progress_bar
         )
 
     def choose_threshold(self, model: PairModel, gold: float | None = None, metric: str = "f1") -> ScoreThreshold:
@@ -500,15 +503,22 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
             raise ValueError("ScoreRegionEvaluator: say which gold score to decide for, for example gold=0.9.")
         return self._choose(model, sought, metric)
 
-    def _choose(self, model: PairModel, sought: ScoreThreshold, metric: str) -> ScoreThreshold:
+    def _choose(
+        self, model: PairModel, sought: ScoreThreshold, metric: str, as_queries: bool | None = None
+    ) -> ScoreThreshold:
         limit = {f"gold_{sought.side}": sought.gold}
         gold: Any = self.scores
-        predicted: Any = self.predict(model)
+        encoding = self.encoding
+        if encoding.as_queries is None and as_queries is not None:
+            encoding = replace(encoding, as_queries=as_queries)
+        predicted: Any = next(iter(self._predicted(model, encoding).values()))
         return choose_threshold(gold, predicted, metric=metric, chosen_on=self.name, **limit)
 
     def _adapt_to(self, model: PairModel) -> None:
         if self.threshold_from is not None and self._sought is not None:
-            self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric)
+            # A threshold holds for scores that came about alike.
+            alike = self.encoding.roles_of(model, self.sentences1)
+            self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric, alike)
 
     @property
     def description(self) -> str:

@@ -523,8 +523,8 @@ def _make_of_top(kind: str, k: float) -> Metric:
     of = f"for the {k:g} candidates of each list with the highest gold scores."
 
     def errors(label: Floats, score: Floats) -> Floats:
-        error = np.asarray(score - label, dtype=np.float64)
-        return error[label >= np.sort(label)[-min(int(k), len(label))] - TIE]
+        found: Floats = (score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE]
+        return found
 
     if kind == "bias":
         meaning = f"Mean of predicted less gold, {of}"
