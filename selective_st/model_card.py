@@ -18,12 +18,13 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from sentence_transformers.base.evaluation import BaseEvaluator, SequentialEvaluator
 from sentence_transformers.base.model import BaseModel
 from sentence_transformers.base.model_card import get_losses
@@ -64,10 +65,8 @@ _logger = logging.getLogger(__name__)
 
 _BEGIN = "<!-- selective_st: begin. What stands between this line and the end mark is written anew. -->"
 _END = "<!-- selective_st: end -->"
-_HEADING = "## What the Loss Cares About"
 _UNKNOWN_BASE = "<!-- - **Base model:** [Unknown](https://huggingface.co/unknown) -->"  # where upstream knows none
 _BEFORE = ("## Training Details", "## Citation")
-_PAPER = "https://arxiv.org/abs/2506.04446"
 _PAPER_ID = "eprint={2506.04446}"
 _SECTION_KEY = "_selective_st_section"
 _STATE_KEY = "selective_st_base_metrics"
@@ -294,6 +293,42 @@ class _Metrics:
     trained: dict[str, float] = field(default_factory=dict)
     support: dict[str, Support] = field(default_factory=dict)
 
+    @property
+    def names(self) -> list[str]:
+        """The metrics, the primary one first."""
+        return sorted(self.trained or self.base, key=lambda name: name != self.primary)
+
+    def table(self, names: Sequence[str]) -> list[str]:
+        """The lines of a table of some metrics."""
+        columns = [(title, found) for title, found in (("Base", self.base), ("Trained", self.trained)) if found]
+        heads = ["Metric", *(title for title, _ in columns), *(["Change"] if len(columns) == 2 else [])]
+        heads += ["Rests on"] if self.support else []
+        rows = []
+        for name in names:
+            support = self._support(name)
+            values = [found.get(name, math.nan) for _, found in columns]
+            cells = [_number(value, support) for value in values]
+            if len(columns) == 2:
+                before, after = (rounded(value, support) for value in values)  # so that the row adds up as it is read
+                cells.append("0" if values[1] == values[0] else _number(after - before, support, signed=True))
+            cells += [str(support or "")] if self.support else []
+            rows.append([f"**{name}**" if name == self.primary else name, *cells])
+        return markdown_table(heads, rows)
+
+    @property
+    def worse(self) -> str:
+        """Whether the trained model is worse by the metric that chooses; empty where not, or where it is not known."""
+        before, after = (found.get(self.primary, math.nan) for found in (self.base, self.trained))
+        support = self._support(self.primary)
+        if support is None or not support.cases or not after < before:
+            return ""
+        few = f" It rests on {support}, which are {TOO_FEW} to be sure." if support.too_few else ""
+        values = f"{_number(before, support)} before, {_number(after, support)} after"
+        return f"**Worse than the base model** by {_code(self.primary)}: {values}.{few}"
+
+    def _support(self, name: str) -> Support | None:
+        return self.support.get(name.removeprefix(NEGATIVE))
+
 
 @dataclass
 class _Section:
@@ -325,107 +360,29 @@ class _Section:
         Returns:
             The text, with its marks.
         """
-        lines = [_BEGIN, _HEADING, ""]
-        for loss in self.losses:
-            lines += self._loss(loss)
-        lines += self._tables()
-        if threshold is not None:
-            lines += ["### Decision Threshold", "", _threshold_sentence(threshold), ""]
-        where = "" if cite else " Its citation stands at the end of this card."
-        lines += [f"Losses of this kind: [Selective Matching Losses]({_PAPER}), Shamir & Warmuth 2025.{where}", ""]
-        if cite:
-            lines += ["```bibtex", PAPER_CITATION.strip(), "```", ""]
-        return "\n".join([*lines, _END])
-
-    def _loss(self, part: _LossPart) -> list[str]:
-        *wrappers, name = (f"`{name}`" for name in part.names)
-        lines = [f"### Dataset {_code(part.dataset)}", ""] if part.dataset else []
-        title = f"Trained with {name}" + (f" within {' within '.join(reversed(wrappers))}" if wrappers else "")
-        if part.summands:
-            each = " Each is divided by the running mean of its magnitude." if part.balance else ""
-            lines += [f"{title}, which adds up these losses.{each}", ""]
-            return [*lines, *(f"- {summand}" for summand in part.summands), ""]
-        if not part.links:
-            return [*lines, f"{title}, which has no link.", ""]
-        lines += [f"{title}.", ""]
-        for link in part.links:
-            lines += [" ".join(link.sentences), ""]
-            if link.picture is None:
-                lines += [_NO_PICTURE, ""]
-            else:
-                alt = "The link, its sensitivity, and its loss around two targets. " + link.sentences[0]
-                lines += [f"![{re.sub(r'[][`]', '', alt)}]({link.file_name})", ""]
-            again = "The link; `selective_st.links.link_from_config` makes it again"
-            if link.own_types:
-                again += (
-                    f", once {' and '.join(f'`{name}`' for name in link.own_types)} is registered (`@register_link`)"
-                )
-            lines += [f"{again}:", ""]
-            lines += ["```json", link.config, "```", ""]
-        return lines
-
-    def _tables(self) -> list[str]:
-        if not self.metrics:
-            return ["The model was not measured: no evaluator was given.", ""]
-        lines = ["### Metrics Before and After Training", ""]
-        lines += [self.note, ""] if self.note else []
-        for metrics in self.metrics:
-            lines += [f"#### {metrics.title}", ""]
-            names = list(metrics.trained or metrics.base)
-            names.sort(key=lambda name: name != metrics.primary)
-            lines += [*_table(metrics, names[:_SHOWN_ROWS]), ""]
-            if names[_SHOWN_ROWS:]:
-                lines += ["<details><summary>More metrics</summary>", "", *_table(metrics, names[_SHOWN_ROWS:]), ""]
-                lines += ["</details>", ""]
-            worse = _worse(metrics)
-            lines += [worse, ""] if worse and not self.claims else []
-        if not any(metrics.trained for metrics in self.metrics):
-            lines += ["The model as it is saved here has not been measured: its training has not ended.", ""]
-        if self.compared:
-            lines += ["### Compared with Other Losses", "", *self.compared, ""]
-        if self.claims:
-            lines += ["### What Is Known of These Numbers", "", *(f"- {claim}" for claim in self.claims), ""]
-        return lines
+        given = {name.name: getattr(self, name.name) for name in fields(self)}
+        given["threshold"] = "" if threshold is None else _threshold_sentence(threshold)
+        citation = PAPER_CITATION.strip() if cite else ""
+        marks = {"begin": _BEGIN, "end": _END, "shown": _SHOWN_ROWS}
+        return _environment().get_template("card_section.md").render(given | marks, citation=citation)
 
 
-_NO_PICTURE = (
-    "*(No picture of the link: it could not be drawn where this card was made. `pip install selective-st[plot]` brings "
-    "matplotlib, which draws it.)*"
-)
-
-
-def _table(metrics: _Metrics, names: Sequence[str]) -> list[str]:
-    columns = [(title, found) for title, found in (("Base", metrics.base), ("Trained", metrics.trained)) if found]
-    heads = ["Metric", *(title for title, _ in columns), *(["Change"] if len(columns) == 2 else [])]
-    heads += ["Rests on"] if metrics.support else []
-    rows = []
-    for name in names:
-        support = metrics.support.get(name.removeprefix(NEGATIVE))
-        values = [found.get(name, math.nan) for _, found in columns]
-        cells = [_number(value, support) for value in values]
-        if len(columns) == 2:
-            before, after = (rounded(value, support) for value in values)  # so that the row adds up as it is read
-            cells.append("0" if values[1] == values[0] else _number(after - before, support, signed=True))
-        cells += [str(support or "")] if metrics.support else []
-        rows.append([f"**{name}**" if name == metrics.primary else name, *cells])
-    return markdown_table(heads, rows)
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("selective_st", "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    # Brackets end an image's text, and backticks are no help there.
+    found.filters |= {"code": _code, "plain": lambda text: re.sub(r"[][`]", "", text)}
+    return found
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table, the first column to the left and the others to the right."""
     body = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
     return [body[0], f"|:--|{'--:|' * (len(heads) - 1)}", *body[1:]]
-
-
-def _worse(metrics: _Metrics) -> str:
-    """Whether the trained model is worse by the metric that chooses; empty where it is not, or that is not known."""
-    before, after = (found.get(metrics.primary, math.nan) for found in (metrics.base, metrics.trained))
-    support = metrics.support.get(metrics.primary.removeprefix(NEGATIVE))
-    if support is None or not support.cases or not after < before:
-        return ""
-    few = f" It rests on {support}, which are {TOO_FEW} to be sure." if support.too_few else ""
-    values = f"{_number(before, support)} before, {_number(after, support)} after"
-    return f"**Worse than the base model** by {_code(metrics.primary)}: {values}.{few}"
 
 
 def _number(value: float, support: Support | None, *, signed: bool = False) -> str:
