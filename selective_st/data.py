@@ -67,7 +67,7 @@ def read_pairs(
     if score_range is not None:
         notes.append(f"{table.name}: labels mapped from [{score_range[0]:g}, {score_range[1]:g}] to [0, 1]")
     dataset = Dataset.from_dict(dict(zip(PAIR_COLUMNS, (*texts, scores), strict=True)))
-    return GradedPairs(dataset, table.name, notes)
+    return GradedPairs(dataset, table.name, notes, (first, second))
 
 
 def named_columns(table: FileTable, columns: Sequence[str]) -> list[str]:

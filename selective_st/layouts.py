@@ -79,14 +79,32 @@ class GradedPairs:
         dataset: Columns sentence1, sentence2 and score (float).
         name: Where they come from, for people.
         notes: What was decided while reading.
+        columns: What the two text columns are called where they come from; None if that is not known.
     """
 
     dataset: Dataset
     name: str
     notes: list[str] = field(default_factory=list)
+    columns: tuple[str, str] | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def first_are_queries(self) -> bool | None:
+        """Whether the columns' names say that the first texts are queries, and the second their documents.
+
+        Returns:
+            True for names such as question and answer, False for two of a kind such as question1 and question2, None
+            where they say neither.
+        """
+        from selective_st.registry.names import role_of, words_of  # the registry stands above this module
+
+        if self.columns is None:
+            return None
+        first, second = map(role_of, self.columns)
+        if first == "anchor" and "anchor" not in words_of(self.columns[0]) and second not in ("anchor", "numbered"):
+            return True
+        return False if first is not None and first == second else None
 
     @property
     def sentences1(self) -> list[str]:
@@ -174,7 +192,8 @@ class GradedPairs:
                 f"{self.name} has {len(np.unique(clusters))} {what}, too few to set some aside as the {name} split. "
                 "Give the splits as files: --eval-data FILE --test-data FILE."
             )
-        rest, aside = (GradedPairs(self.dataset.select(np.flatnonzero(rows)), self.name) for rows in (~part, part))
+        parts = [self.dataset.select(np.flatnonzero(rows)) for rows in (~part, part)]
+        rest, aside = (GradedPairs(rows, self.name, columns=self.columns) for rows in parts)
         kept = {"first": ", rows that share the first text together", "either": ", rows that share a text together"}
         note = (
             f"{len(aside):,} of {len(self):,} rows of {self.name} set aside at random as the {name} split (seed {seed}"

@@ -14,7 +14,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import product
@@ -42,10 +42,14 @@ from selective_st import __version__
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.evaluation._checks import range_of_gold
+from selective_st.evaluation.claims import Support
+from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
 from selective_st.layouts import By, Examples, GradedPairs
 from selective_st.loss_kinds import LossFactory, LossKind, check_pairs, loss_kind
+from selective_st.outcome import arguments_of_roles, judge, notes_on_splits, overlaps, roles, write_card
 from selective_st.output import OutputError, State, save_elsewhere, settle, without_nan
+from selective_st.registry.names import TRAINER_LABELS
 
 STATIC = "static"
 _STATIC_DIMENSION = 256
@@ -73,6 +77,7 @@ class Settings:
         temperature: By which score differences are divided; None for each loss's own.
         list_size: The most candidates in a list, and triplets of a text.
         positive_from: From which label a candidate counts as positive.
+        as_queries: Whether the first texts are queries, and embedded as such; None to be told by the data.
     """
 
     model: str
@@ -85,6 +90,7 @@ class Settings:
     temperature: float | None = None
     list_size: int = 16
     positive_from: float = 0.8
+    as_queries: bool | None = None
 
     def __post_init__(self) -> None:
         instance_of("Settings", "model", self.model, str, f'Write model="{STATIC}", or a path or hub name.')
@@ -283,6 +289,10 @@ class Report:
         test_gold: The gold scores of the test split.
         selective: The name of the selective loss.
         link: The config of its link.
+        untrained_scores: The scores of the model before training.
+        support: What each metric of the test split rests on.
+        overlap: How much the splits hold of each other.
+        against_untrained: Whether the saved model is better than the untrained one.
     """
 
     runs: list[Run]
@@ -292,6 +302,10 @@ class Report:
     test_gold: list[float]
     selective: str
     link: dict[str, Any]
+    untrained_scores: list[float]
+    support: dict[str, Support]
+    overlap: dict[str, dict[str, float]]
+    against_untrained: dict[str, Any] = field(default_factory=dict)
 
     def chosen(self, loss: str) -> list[Run]:
         """The runs of a loss at its chosen learning rate, by seed."""
@@ -329,15 +343,20 @@ class Report:
         metrics = list(self.runs[0].test)
         others = [loss for loss in self.chosen_rates if loss != self.selective]
 
-        def entry(values: tuple[float, float]) -> dict[str, float]:
-            return {"mean": values[0], "half_width_95": values[1]}
+        def entry(metric: str, values: tuple[float, float]) -> dict[str, float]:
+            support = self.support.get(metric.removeprefix(NEGATIVE))
+            mean = math.nan if support is not None and not support.cases else values[0]
+            return {"mean": mean, "half_width_95": math.nan if support is not None and support.too_few else values[1]}
 
         report = {
             "saved": {"loss": self.saved.loss, "learning_rate": self.saved.learning_rate, "seed": self.saved.seed},
             "chosen_learning_rates": self.chosen_rates,
-            "untrained": self.untrained,
-            "test": {loss: {m: entry(self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
-            "paired_difference_to": {loss: {m: entry(self.difference(loss, m)) for m in metrics} for loss in others},
+            "against_untrained": self.against_untrained,
+            "overlap": self.overlap,
+            "support": {name: support.as_dict() for name, support in self.support.items()},
+            "untrained": {name: entry(name, (value, math.nan))["mean"] for name, value in self.untrained.items()},
+            "test": {loss: {m: entry(m, self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
+            "paired_difference_to": {loss: {m: entry(m, self.difference(loss, m)) for m in metrics} for loss in others},
             "error_by_score_bin": self.error_by_bin(),
             "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
         }
@@ -486,6 +505,10 @@ def train_once(
     no_duplicates = examples.fewest_texts is not None
     if examples.fewest_texts is not None and examples.fewest_texts < settings.batch_size:
         raise _no_step(examples, settings)
+    roles_of_columns: dict[str, Any] = {}
+    if settings.as_queries:
+        columns = [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
+        roles_of_columns = dict(arguments_of_roles(model, columns))
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
         num_train_epochs=settings.epochs,
@@ -500,6 +523,7 @@ def train_once(
         logging_strategy="epoch",
         report_to="none",
         disable_tqdm=True,
+        **roles_of_columns,
     )
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -565,6 +589,9 @@ class Task:
         focus: What matters, and which metrics show it.
         notes: What was decided.
         make_model: Makes the untrained model, for a seed.
+        as_queries: Whether the first texts are embedded as queries.
+        overlap: How much the splits hold of each other.
+        claims: What is verified of the splits, a sentence each without a full stop.
     """
 
     train: GradedPairs
@@ -573,6 +600,9 @@ class Task:
     focus: Focus
     notes: list[str]
     make_model: Callable[[int], SentenceTransformer]
+    as_queries: bool = False
+    overlap: dict[str, dict[str, float]] = field(default_factory=dict)
+    claims: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -604,19 +634,21 @@ def prepare(
     kind = loss_kind(settings.loss)
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
     splits = {"eval": evaluation, "test": test}
+    make_model = model_maker(settings.model, train)
+    as_queries, notes = (False, []) if settings.model == STATIC else roles(make_model(0), train, settings.as_queries)
     evaluators = {
         name: focus.evaluator(
             pairs,
             name,
             groups=[group.rows for group in pairs.groups(by)] if by else (),
             positive_from=settings.positive_from,
+            as_queries=as_queries,
         )
         for name, pairs in splits.items()
     }
     # What the gold scores say of themselves.
     perfect = {name: evaluator.metrics(evaluator.scores) for name, evaluator in evaluators.items()}
     questions = {name: int(metrics.get("questions", 0)) for name, metrics in perfect.items()}
-    notes = []
     if all(questions.values()):
         focus = focus.with_ranking(chooses=kind.chosen_by == "ranking")
         counts = " and ".join(f"{number:,} in {splits[name].name}" for name, number in questions.items())
@@ -633,8 +665,10 @@ def prepare(
         )
     for split, pairs in splits.items():
         focus.check_on(pairs, perfect[split], f"--{split}-data")
-    make_model = model_maker(settings.model, train)
-    return Task(train, examples, evaluators, focus, [*examples.notes, *notes], make_model)
+    found, sentences = overlaps({"train": train, **splits})
+    claims = [*sentences, *notes_on_splits(evaluators, focus)]
+    notes = [*examples.notes, *notes, *claims]
+    return Task(train, examples, evaluators, focus, notes, make_model, as_queries, found, claims)
 
 
 def train_and_compare(
@@ -673,7 +707,9 @@ def train_and_compare(
         raise ValueError(no_static_message(kind, settings.model))
     own_loss: Any = factories[kind.selective](model)
     link = own_loss.link.get_config_dict()
-    untrained = _metrics(evaluators["test"], model, evaluators["test"].predict(model))
+    settings = replace(settings, as_queries=task.as_queries)
+    untrained_scores = evaluators["test"].predict(model)
+    untrained = _metrics(evaluators["test"], model, untrained_scores)
 
     working_folder = folder / "working"
     if kept is None:
@@ -700,8 +736,21 @@ def train_and_compare(
         )
     shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
-    gold = evaluators["test"].scores.tolist()
-    return Report(runs, untrained, chosen_rates, saved, gold, kind.selective, link)
+    report = Report(
+        runs,
+        untrained,
+        chosen_rates,
+        saved,
+        evaluators["test"].scores.tolist(),
+        kind.selective,
+        link,
+        untrained_scores.tolist(),
+        evaluators["test"].support(),
+        task.overlap,
+    )
+    judge(task, report)
+    write_card(folder, own_loss, task, settings, report)
+    return report
 
 
 def _do_runs(

@@ -19,6 +19,10 @@ CLASS_LABELS = ("class", "class probabilities")
 
 FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
 
+AS_QUERIES_HELP = (
+    "Whether the first texts are queries: embedded as such, the second ones as documents, where the model does the two "
+    "differently. Default: as the columns' names say, or if most first texts stand in several pairs."
+)
 POSITIVE_FROM_HELP = "From which label, after --score-range, a candidate of a text counts as positive."
 
 

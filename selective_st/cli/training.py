@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from selective_st.cli.common import (
+    AS_QUERIES_HELP,
     FOCUS_HELP,
     METRICS_FILE,
     POSITIVE_FROM,
@@ -42,7 +43,6 @@ _CARD_FILE = "README.md"
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _MAXIMUM_SEEDS = 100
 
-_RANKING_HEADINGS = {"map": "MAP ↑", "mrr@10": "MRR@10 ↑", "ndcg@10": "nDCG@10 ↑"}
 _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
 _STATIC = "static"
@@ -93,6 +93,7 @@ class TrainOptions(DataOptions):
         None, f"Most candidates in a list (listwise), triplets of a text (pairwise). Default: {_LIST_SIZE}.", min=2
     )
     positive_from: float = option(POSITIVE_FROM, POSITIVE_FROM_HELP)
+    as_queries: bool | None = option(None, AS_QUERIES_HELP, "--as-queries/--no-as-queries")
     check: bool = option(
         True,
         "Look for what is wrong with the data before training; --no-check trains all the same, also on classes as if "
@@ -206,6 +207,7 @@ def _train_into(output: Output, job: TrainOptions) -> None:
         temperature=job.temperature,
         list_size=job.list_size or _LIST_SIZE,
         positive_from=job.positive_from,
+        as_queries=job.as_queries,
     )
     task = prepare(train_split, eval_split, test_split, by, focus, settings)
     focus, examples = task.focus, task.examples
@@ -255,6 +257,8 @@ def _train_into(output: Output, job: TrainOptions) -> None:
             print_written(console, label, output.given / name)
     if not (output.given / _PICTURE_FILE).exists():
         console.print(r'[yellow]Note:[/] no picture, as matplotlib is missing: pip install "selective-st\[plot]"')
+    found = report.against_untrained
+    console.print(found["sentence"], style="" if found["verdict"] == "better" else "bold yellow", soft_wrap=True)
 
 
 def _check_examples(console: Console, task: Task, kind: LossKind, settings: Settings) -> None:
@@ -432,51 +436,27 @@ def _write_results(folder: Path, report: Report, focus: Focus, settings: Setting
     plot_error_by_score_bin(report.error_by_bin(), folder / _PICTURE_FILE, regions=focus.regions)
 
 
-def _heading(metric: str) -> str:
-    """`ap_ge_0.95` as a person reads it."""
-    if metric in _RANKING_HEADINGS:
-        return _RANKING_HEADINGS[metric]
-    parts = metric.split("_")
-    if parts[0] == "ap":
-        return f"AP gold {'≥' if parts[1] == 'ge' else '≤'} {parts[2]} ↑"
-    if parts[0] == "rmse":
-        return f"RMSE gold {parts[1]}-{parts[2]} ↓"
-    return "Spearman ↑"
-
-
-def _cell(mean_and_half_width: tuple[float, float], *, signed: bool = False) -> str:
-    mean, half_width = mean_and_half_width
-    if mean != mean:
-        return "-"
-    text = f"{mean:+.3f}" if signed else f"{mean:.3f}"
-    return text if half_width != half_width else f"{text} ± {half_width:.3f}"
-
-
 def _print_results(console: Console, report: Report, focus: Focus, settings: Settings, test_rows: int) -> None:
     from rich import box
     from rich.table import Table
 
+    from selective_st.outcome import results
+
     seeds = f"mean of {settings.seeds} seeds ± 95 % interval" if settings.seeds > 1 else "1 seed"
-    metrics = focus.shown_metrics
     ranked = report.untrained.get("questions")
     questions = f", {ranked:,.0f} questions" if ranked else ""
     table = Table(
         title=f"Test split, {test_rows:,} pairs{questions}: {seeds}", box=box.SIMPLE_HEAD, title_justify="left"
     )
-    table.add_column("loss (learning rate)", overflow="fold")
-    for metric in metrics:
-        table.add_column(_heading(metric), justify="right", no_wrap=True)
-    table.add_row("untrained", *(_cell((report.untrained[metric], float("nan"))) for metric in metrics), style="dim")
-    for loss, rate in report.chosen_rates.items():
-        style = "bold" if loss == report.selective else ""
-        cells = (_cell(report.mean(loss, metric)) for metric in metrics)
-        table.add_row(f"{loss} ({rate:g})", *cells, style=style)
-    others = [loss for loss in report.chosen_rates if loss != report.selective]
-    if others:
-        table.add_section()
-        for loss in others:
-            cells = (_cell(report.difference(loss, metric), signed=True) for metric in metrics)
-            table.add_row(f"selective - {loss}", *cells)
+    found = results(report, focus)
+    for place, head in enumerate(found.heads):
+        table.add_column(head, **({"justify": "right", "no_wrap": True} if place else {"overflow": "fold"}))
+    for label, *cells in found.losses:
+        style = "dim" if label in ("rests on", "untrained") else ""
+        table.add_row(label, *cells, style="bold" if label.startswith(f"{report.selective} (") else style)
+    table.add_section()
+    for row in found.differences:
+        table.add_row(*row)
     console.print(table)
     ends = {min(settings.learning_rates), max(settings.learning_rates)}
     at_end = [loss for loss, rate in report.chosen_rates.items() if rate in ends]
@@ -486,8 +466,9 @@ def _print_results(console: Console, report: Report, focus: Focus, settings: Set
             "--learning-rates may serve it better."
         )
     saved = report.saved
+    several = {"learning rate": len(settings.learning_rates) > 1, "seed": settings.seeds > 1}
+    chosen = " and ".join(what for what, many in several.items() if many)
+    how = f"; {chosen} chosen by {focus.main_metric} on the eval split" if chosen else ""
     console.print(
-        f"Saved: {saved.loss}, learning rate {saved.learning_rate:g}, seed {saved.seed}; both chosen "
-        f"by {focus.main_metric} on the eval split.",
-        highlight=False,
+        f"Saved: {saved.loss}, learning rate {saved.learning_rate:g}, seed {saved.seed}{how}.", highlight=False
     )

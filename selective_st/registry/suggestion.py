@@ -169,6 +169,10 @@ class Suggestion:
             options.append(f"batch_sampler=BatchSamplers.{self.sampler}")
         options += ['save_strategy="no"', "logging_steps=50", 'report_to="none"']
         imports |= dict.fromkeys(self._imports())
+        callbacks = ""
+        if self.selective:  # the model's card then tells what the loss cares about
+            imports["from selective_st.model_card import SelectiveModelCardCallback"] = None
+            callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
         model_options = ""
         if self.model_type == "CrossEncoder":
             label = _NUMBER_OF_CLASSES["class"].format(label=self._label) if self.row.outputs == "num_classes" else "1"
@@ -190,7 +194,7 @@ class Suggestion:
             f"args = {arguments}(",
             *(f"    {option}," for option in options),
             ")",
-            f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss)",
+            *_broken(f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})"),
             "trainer.train()",
             'model.save_pretrained("output/model")',
             'print("The trained model is in output/model.")',
