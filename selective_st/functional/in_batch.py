@@ -29,6 +29,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
+from selective_st._caller import caller
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     check_domain,
@@ -49,7 +50,7 @@ from selective_st.functional._in_batch_common import (
     targets_of,
 )
 from selective_st.functional._in_batch_fused import FusedLoss
-from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
+from selective_st.links import ConstantLink, Link
 
 _FORMS = ("fused", "plain")
 # Rows of a block of the fused form, on a CPU: a fraction of the scores that saves nearly all memory, between bounds.
@@ -97,8 +98,9 @@ def in_batch_loss(
         document_ids: One integer for each document, the same for the same text: an in-batch document with the id of
             the query's positive is no negative, and left out. None if all differ.
         target_scores: A teacher's scores of each query's own documents, of shape (queries, 1 + hard negatives), or of
-            all documents, (queries, documents); NaN where unknown. Then, in the direction query_to_doc, the label's
-            place is taken by the Softmax of the known ones, and the loss is the matching loss with its two terms.
+            all documents, (queries, documents); NaN where unknown, minus infinity for what is never right. Then, in the
+            direction query_to_doc, the label's place is taken by the Softmax of the known ones, and the loss is the
+            matching loss with its two terms.
         calibration: The weight >= 0 of the calibration term, `scale sum_k q_k D(p_k, s_k)`, with `target_scores`.
         calibration_link: The link of D. Default: `link`.
         rows: `(begin, end)`, if only these queries are to be anchors; all still are candidates. The loss is their mean.
@@ -127,7 +129,7 @@ def in_batch_loss(
         >>> in_batch_loss(queries, [positives, negatives], ConstantLink(), directions=("query_to_doc", "doc_to_query"))
         tensor(2.4849)
     """
-    owner = "in_batch_loss"
+    owner = caller("in_batch_loss")
     setting = InBatchSetting(
         link=check_link(owner, link),
         scale=finite_number(owner, "scale", scale, positive=True),
@@ -195,7 +197,8 @@ def in_batch_loss_of_setting(
             return _plain(embeddings, batch, setting, similarity_fct)
         if block_size is None:
             block_size = _default_block_size(device, batch.queries * batch.columns, setting.link)
-        return _apply(FusedLoss, _plain, setting, batch, block_size, *embeddings)
+        wants_gradients = torch.is_grad_enabled() and any(matrix.requires_grad for matrix in embeddings)
+        return FusedLoss(_plain, setting, batch, block_size, wants_gradients=wants_gradients)(*embeddings)
 
 
 def in_batch_loss_of_scores(
@@ -324,11 +327,11 @@ def _check_batch(
                 f"{owner}: target_scores must have the shape {shapes[0]} for the scores of each query's own documents, "
                 f"or {shapes[1]} for all; got {tuple(target_scores.shape)}."
             )
-        known = ~target_scores.isnan()
+        known = target_scores.isfinite()
         if not bool(known.any(-1).all()):
             row = int((~known.any(-1)).nonzero()[0])
             raise ValueError(
-                f"{owner}: target_scores must have a number in each row, but row {row} is all NaN. Leave such rows out."
+                f"{owner}: target_scores must have a number in each row, but row {row} has none. Leave such rows out."
             )
         target_scores = target_scores.detach().to(device)
         if setting.options.label_smoothing:
@@ -395,9 +398,10 @@ def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setti
             if teacher is not None and known is not None:
                 label = targets.probabilities
                 if not batch.teaches_all:
-                    label = torch.zeros_like(scores).masked_scatter(own, label)
-                    teacher = torch.zeros_like(_to_working_precision(scores)).masked_scatter(own, teacher)
-                    known = torch.zeros_like(own).masked_scatter(own, known)
+                    columns = anchors[:, None] + batch.queries * torch.arange(batch.columns, device=scores.device)
+                    label, teacher, known = (
+                        part.new_zeros(scores.shape).scatter(1, columns, part) for part in (label, teacher, known)
+                    )
                 scored = known
                 if setting.calibrates:
                     teacher = torch.where(known, teacher.to(scores), scores.detach())

@@ -17,7 +17,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from selective_st.functional._common import Reduction, check_link, check_mask, check_scores, reduce_loss
+from selective_st._caller import caller
+from selective_st.functional._common import (
+    Reduction,
+    check_link,
+    check_mask,
+    check_scores,
+    check_weight,
+    counting,
+    reduce_loss,
+)
 from selective_st.links import Link
 
 
@@ -37,7 +46,7 @@ def matching_loss(
         target: Target scores s, in the shape of `predicted`.
         link: The link h; its slope says which scores matter.
         mask: Boolean, in the shape of `predicted`: True where a score counts. What is masked may be NaN.
-        weight: Weights >= 0, in the shape of `predicted` or one a row.
+        weight: Weights >= 0, in the shape of `predicted` or one a row; what has the weight 0 is as if masked.
         reduction: `"mean"` (weighted by `weight`), `"sum"` or `"none"`.
 
     Returns:
@@ -59,9 +68,10 @@ def matching_loss(
         >>> matching_loss(torch.tensor([0.6, 0.6]), target, high_scores(), mask=~target.isnan())
         tensor(0.0025)
     """
-    link = check_link("matching_loss", link)
+    owner = caller("matching_loss")
+    link = check_link(owner, link)
     targets = ("target", target)
-    return _pointwise("matching_loss", predicted, targets, link, link.divergence, lambda z: z, mask, weight, reduction)
+    return _pointwise(owner, predicted, targets, link, link.divergence, lambda z: z, mask, weight, reduction)
 
 
 def fenchel_young_loss(
@@ -80,7 +90,7 @@ def fenchel_young_loss(
         link_values: Targets y within `link.range`, in the shape of `predicted`.
         link: The link h; its slope says which scores matter.
         mask: Boolean, in the shape of `predicted`: True where a score counts. What is masked may be NaN.
-        weight: Weights >= 0, in the shape of `predicted` or one a row.
+        weight: Weights >= 0, in the shape of `predicted` or one a row; what has the weight 0 is as if masked.
         reduction: `"mean"` (weighted by `weight`), `"sum"` or `"none"`.
 
     Returns:
@@ -102,9 +112,10 @@ def fenchel_young_loss(
         >>> fenchel_young_loss(torch.tensor([0.7, 0.2]), torch.tensor([1.0, 0.0]), SigmoidLink(scale=10, shift=0.5))
         tensor(0.0088)
     """
-    link = check_link("fenchel_young_loss", link)
+    owner = caller("fenchel_young_loss")
+    link = check_link(owner, link)
     targets = ("link_values", link_values)
-    return _pointwise("fenchel_young_loss", predicted, targets, link, link.fenchel_young, link, mask, weight, reduction)
+    return _pointwise(owner, predicted, targets, link, link.fenchel_young, link, mask, weight, reduction)
 
 
 def _pointwise(
@@ -122,7 +133,8 @@ def _pointwise(
     name, target = targets
     predicted = check_scores(owner, "predicted", predicted)
     target = check_scores(owner, name, target, like=predicted)
-    mask = check_mask(owner, mask, predicted)
+    weight = check_weight(owner, weight, predicted.shape)
+    mask = counting(check_mask(owner, mask, predicted), weight)
     if mask is not None:
         # A masked NaN must reach neither the loss nor, through 0 * NaN, the gradient.
         some_score = torch.zeros((), device=predicted.device).clamp(*link.domain)

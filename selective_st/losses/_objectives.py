@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss, MarginMSELoss
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number, score_interval
 from selective_st.functional import (
     fenchel_young_loss,
@@ -25,20 +26,24 @@ from selective_st.functional import (
     matching_loss,
     pairwise_loss,
 )
-from selective_st.functional._common import check_link, check_nonnegative
+from selective_st.functional._common import check_link
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink, high_scores
 from selective_st.losses._common import (
     DECLARE_RANGE,
     MAP_SCORES,
     PAPER_CITATION,
+    REMOVE_LABELS,
     ScoreSpace,
     builtin_citation,
     calibration_link_of,
+    cast_labels,
     check_label_range,
     check_link_of_space,
+    check_positive_link,
     list_link,
 )
+from selective_st.losses._settings import Checked
 
 __all__ = [
     "CalibratedObjective",
@@ -58,10 +63,11 @@ _TEACHER_SPACES = {
 }
 # Mean of the largest target probability, beyond which only the top counts, or hardly anything does.
 _SATURATED, _FLAT = 0.99, 1.05
+_ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
 
 
-class Objective(nn.Module):
+class Objective(Checked):
     """What the objectives share.
 
     Attributes:
@@ -185,6 +191,7 @@ class PointwiseObjective(Objective):
             )
         self._check_batch(rows)
 
+    @named(predicted="scores", target="labels", link_values="labels")
     def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
         """The loss of predicted scores.
 
@@ -217,8 +224,8 @@ class PointwiseObjective(Objective):
             )
         if not labels.is_floating_point() and (self.targets == "scores" or labels.is_complex()):
             raise TypeError(
-                f"{owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For scores "
-                'use dataset.cast_column("score", Value("float32")); for 0/1 classes use targets="link_values".'
+                f"{owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For scores: "
+                f'{cast_labels("float32")}; for 0/1 classes use targets="link_values".'
             )
         labels = labels if labels.is_floating_point() else labels.float()
         if documents == 1:
@@ -276,6 +283,8 @@ class PairwiseObjective(CalibratedObjective):
                 f"{owner}: targets must be None or one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}."
             )
         self._set_links(owner, space, link, calibration, calibration_link)
+        if targets == "order":
+            check_positive_link(owner, self.link, space)
         self.temperature = finite_number(owner, "temperature", temperature, positive=True)
         self.targets = targets
 
@@ -290,6 +299,7 @@ class PairwiseObjective(CalibratedObjective):
             )
         self._check_batch(rows)
 
+    @named(predicted="scores", target="labels")
     def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
         """The loss of predicted scores.
 
@@ -312,6 +322,7 @@ class PairwiseObjective(CalibratedObjective):
                     f'{owner}: targets="{self.targets}" needs labels, but there are none. The dataset needs a column '
                     'named "label", "labels", "score" or "scores"; without labels leave targets out.'
                 )
+            check_positive_link(owner, self.link, self.space, scores)
             return pairwise_loss(positive, negative, self.link, self.temperature)
         if self._kind_of_labels(labels, *negative.shape) == "margins":
             margins = self._margins(labels, negative.shape[1])
@@ -354,8 +365,8 @@ class PairwiseObjective(CalibratedObjective):
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
             got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
             raise TypeError(
-                f"{owner}: labels must be a tensor of floats, margins or scores, got {got}. Remove the label column "
-                'with dataset.remove_columns("label") to rank without labels, or cast it to floats.'
+                f"{owner}: labels must be a tensor of floats, margins or scores, got {got}. To rank without labels "
+                f"remove the label column: {REMOVE_LABELS}. Otherwise cast it: {cast_labels('float32')}."
             )
         shape = tuple(labels.shape)
         if shape == (rows, negatives + 1):
@@ -486,8 +497,8 @@ class ListwiseObjective(CalibratedObjective):
         self.targets = targets
         self.teacher_space = teacher_space
         self.label_range = label_range
-        if targets == "labels" and space.is_bounded_below:
-            check_nonnegative(owner, self.link, space.range.low)
+        if targets == "labels":
+            check_positive_link(owner, self.link, space)
         # Where target scores must lie: what says so, and what to do where they do not.
         self._label_ranges: dict[tuple[str, Interval], str] = {}
         if label_range is not None:
@@ -518,6 +529,7 @@ class ListwiseObjective(CalibratedObjective):
             )
         self._check_batch(rows)
 
+    @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
     def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
         """The loss of predicted scores.
 
@@ -531,6 +543,7 @@ class ListwiseObjective(CalibratedObjective):
         """
         self._check_labels(scores, labels)
         if self.targets == "labels":
+            check_positive_link(type(self).__name__, self.link, self.space, scores)
             mask = None
             if labels.shape == scores.shape and labels.is_floating_point() and bool(labels.isnan().any()):
                 mask = ~labels.isnan()
@@ -545,8 +558,7 @@ class ListwiseObjective(CalibratedObjective):
                 label_smoothing=self.label_smoothing,
                 mask=mask,
             )
-        mask = check_label_range(type(self).__name__, labels, self._label_ranges)
-        targets = self._to_scores(labels.to(scores))
+        mask, targets = self._scores_of_labels(labels.to(scores))
         if not self._targets_checked:
             self._targets_checked = True
             self._warn_of_targets(targets[:_CHECKED_ROWS])
@@ -560,6 +572,14 @@ class ListwiseObjective(CalibratedObjective):
             target_temperature=self.teacher_temperature,
             mask=mask,
         )
+
+    def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
+        owner, never = type(self).__name__, labels == -math.inf
+        if not bool(never.any()):
+            return check_label_range(owner, labels, self._label_ranges), self._to_scores(labels)
+        check_label_range(owner, labels.masked_fill(never, math.nan), self._label_ranges)
+        return ~labels.isnan(), self._to_scores(labels).masked_fill(never, -math.inf)
 
     def _to_scores(self, labels: Tensor) -> Tensor:
         """Labels on the scale of the predicted scores."""
@@ -606,17 +626,16 @@ class ListwiseObjective(CalibratedObjective):
 
     def _warn_of_targets(self, targets: Tensor) -> None:
         """Warn where the target's probabilities leave nothing to learn: all on one candidate, or the same for all."""
+        owner, temperature = type(self).__name__, self.teacher_temperature
+        known = targets.isfinite()
         with torch.no_grad():
-            known = ~targets.isnan()
-            logits = self.link.potential(torch.where(known, targets, 0)) / self.teacher_temperature
-            logits = logits.masked_fill(~known, -math.inf)[known.sum(-1) > 1]
-            if not len(logits):
-                return
-            counts = (logits > -math.inf).sum(-1)
-            largest = torch.softmax(logits, -1).amax(-1)
-            spread = logits.amax(-1) - torch.where(logits > -math.inf, logits, math.inf).amin(-1)
-            typical = float(spread.median()) * self.teacher_temperature
-            saturated, flat = float(largest.mean()) > _SATURATED, float((largest * counts).mean()) < _FLAT
+            potentials = self.link.potential(torch.where(known, targets, 0)).masked_fill(~known, -math.inf)
+            counts = known.sum(-1)
+            largest = torch.softmax(potentials / temperature, -1).amax(-1)
+            lowest = torch.where(known, potentials, math.inf).amin(-1)
+            # In a list of two there are no others whose order could be lost.
+            saturated = float(largest[counts > 2].mean()) > _SATURATED
+            flat = float((largest * counts)[counts > 1].mean()) < _FLAT
         if not (saturated or flat):
             return
         effect = (
@@ -624,13 +643,29 @@ class ListwiseObjective(CalibratedObjective):
             if saturated
             else "the target's probabilities are nearly the same for all candidates, so there is little to learn"
         )
-        advice = (
-            f"In the first batch the target's potentials span {typical:.3g} within a list: try "
-            f"teacher_temperature={typical / 4:.2g}."
-            if typical > 0
-            else "The target scores of the first batch do not differ within a list."
+        spread = float((potentials.amax(-1) - lowest)[counts > 1].median())
+        advice = "The target scores of the first batch do not differ within a list."
+        if spread > 0:
+            advice = self._resize_link(targets[known]) or (
+                f"In the first batch the target's potentials span {spread:.3g} within a list: try "
+                f"teacher_temperature={spread / 4:.2g}."
+            )
+        logger.warning(f"{owner}: at teacher_temperature={temperature:g} {effect}. {advice}")
+
+    def _resize_link(self, targets: Tensor) -> str:
+        """How to make the link's values average 1 on the targets, where they are far from it; else nothing."""
+        low, high = float(targets.min()), float(targets.max())
+        low, high = (0.0, 1.0) if low >= 0 and high <= 1 and self.link.domain.includes(Interval(0, 1)) else (low, high)
+        ends = torch.tensor([low, high], dtype=torch.float64)
+        rise = float(self.link.divergence(ends[1], ends[0])) + (high - low) * float(self.link(ends[0]))
+        average = rise / (high - low) if high > low else 1.0
+        if not average > 0 or 1 / _ODD_SIZE <= average <= _ODD_SIZE:
+            return ""
+        operand = f"({self.link!r})" if " " in repr(self.link).split("(")[0] else repr(self.link)
+        return (
+            f"The link's values average {average:.3g} on scores from {low:.3g} to {high:.3g}, where temperatures are "
+            f'meant for 1: use link={operand}.normalized({low:.3g}, {high:.3g}, of="value").'
         )
-        logger.warning(f"{type(self).__name__}: at teacher_temperature={self.teacher_temperature:g} {effect}. {advice}")
 
     def _objective_config(self) -> dict[str, Any]:
         """The settings of the objective, JSON-serialisable."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from sentence_transformers import CrossEncoder
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.functional import listwise_label_loss
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, list_link
+from selective_st.losses._common import cast_labels, check_model, check_positive_link, list_link
 
 
 class SelectiveCrossEntropyLoss(CrossEncoderLoss):
@@ -84,12 +83,12 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         check_model(owner, model, self.model_type)
         self.space = self._set_activation(owner, activation_fn)
         self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        if self.space.range.low > -math.inf:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        check_positive_link(owner, self.link, self.space)
         self.temperature = finite_number(owner, "temperature", temperature, positive=True)
         self.label_smoothing = check_smoothing(owner, label_smoothing)
         self._set_model(owner, model, classes=True)
 
+    @named(listwise_matching_loss="SelectivePointwiseLoss")
     def forward(
         self,
         inputs: Sequence[Sequence[Any]],
@@ -125,12 +124,12 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         if labels.is_floating_point() and labels.dim() == 1:
             raise TypeError(
                 f"{owner}: labels must be classes, integers from 0, or a probability for each class, got one number of "
-                f'{labels.dtype} a row. Use dataset.cast_column("label", Value("int64")) for classes, and '
-                "SelectivePointwiseLoss for scores."
+                f"{labels.dtype} a row. For classes: {cast_labels('int64')}; for scores use SelectivePointwiseLoss."
             )
         if not labels.is_floating_point() and labels.shape == (documents.rows, 1):
             labels = labels.view(-1)
         scores = self._outputs(documents.pairs, documents.rows, prompt, task)
+        check_positive_link(owner, self.link, self.space, scores)
         return listwise_label_loss(scores, labels, self.link, self.temperature, label_smoothing=self.label_smoothing)
 
     def _check_columns(self, columns: int, rows: int) -> None:

@@ -11,13 +11,13 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import MultipleNegativesRankingLoss
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, logit_list_link
 from selective_st.functional import listwise_label_loss
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, list_link
+from selective_st.losses._common import REMOVE_LABELS, check_model, check_positive_link, list_link
 
 logger = logging.getLogger(__name__)
 
@@ -108,8 +108,7 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         self.scale = finite_number(owner, "scale", scale, positive=True)
         self.space = self._set_activation(owner, activation_fn)
         self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        if self.space.is_bounded_below:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        check_positive_link(owner, self.link, self.space)
         self.label_smoothing = check_smoothing(owner, label_smoothing)
         self.mask_same_text = mask_same_text
         self._warned_of_labels = False
@@ -120,6 +119,7 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         """1 / scale."""
         return 1 / self.scale
 
+    @named()
     def forward(
         self,
         inputs: Sequence[Sequence[Any]],
@@ -143,8 +143,8 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
             self._warned_of_labels = True
             logger.warning(
                 f"{type(self).__name__}: the dataset has a column of labels, which this loss does not use: each row's "
-                'second text counts as a positive. Remove the column with dataset.remove_columns("label"), keep only '
-                "the rows that are positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
+                f"second text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
+                "positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
             )
         queries, positives, *hard_negatives = inputs
         # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
@@ -155,6 +155,7 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
             [pair for column in columns for pair in zip(queries, column, strict=True)], len(queries), None
         )
         scores = self._scores(documents, prompt, task).view(len(queries), len(columns))
+        check_positive_link(type(self).__name__, self.link, self.space, scores)
         return listwise_label_loss(
             scores,
             torch.zeros(len(queries), dtype=torch.long, device=scores.device),

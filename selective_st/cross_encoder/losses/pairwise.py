@@ -10,10 +10,17 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import MarginMSELoss, RankNetLoss
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.functional import listwise_matching_loss, margin_loss, pairwise_loss
 from selective_st.links import Link
-from selective_st.losses._common import MAP_SCORES, builtin_citation, check_label_range, check_model
+from selective_st.losses._common import (
+    MAP_SCORES,
+    builtin_citation,
+    check_label_range,
+    check_model,
+    check_positive_link,
+)
 from selective_st.losses._objectives import PairwiseObjective
 
 
@@ -127,8 +134,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
         )
         self._set_model(owner, model)
 
-    @property
-    def _takes_integers(self) -> bool:
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
         return self.targets in (None, "order")
 
     def forward(
@@ -157,6 +163,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             return self.loss_of_scores(scores, labels)
         return self._loss_of_all_pairs(scores, labels)
 
+    @named(predicted="scores", target="labels")
     def _loss_of_all_pairs(self, scores: Tensor, labels: Any) -> Tensor:
         """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none.
 
@@ -190,6 +197,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
         row, better, worse = (labels.unsqueeze(2) > labels.unsqueeze(1)).nonzero(as_tuple=True)
         positive, negative = scores[row, better], scores[row, worse]
         if self.targets in (None, "order"):
+            check_positive_link(owner, self.link, self.space, scores)
             return pairwise_loss(positive, negative, self.link, self.temperature)
         high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
         if self.targets == "margins":
