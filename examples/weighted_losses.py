@@ -5,8 +5,8 @@ good order; a pointwise loss brings each score to its place. Here the training b
 second: their shares go from 1 to 0 and from 0 to 1, and `balance=True` has the weights mean shares, though one loss is
 many times the other. The model embeds each batch once.
 
-A loss whose weights change says little of which checkpoint is best, so that is chosen by a metric on a validation split:
-`metric_for_best_model` is the evaluator's `primary_metric`, and `load_best_model_at_end` loads it.
+A loss whose weights change says little of which checkpoint is best, so that is chosen by a metric on a validation
+split: `metric_for_best_model` is the evaluator's `primary_metric`, and `load_best_model_at_end` loads it.
 
     python examples/weighted_losses.py                                       # offline, on data made on the spot
     python examples/weighted_losses.py --data pairs.csv --score-range 0,5    # two texts and a score in each row
