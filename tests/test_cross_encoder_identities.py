@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from selective_st.cross_encoder.losses import (
+    CachedSelectiveMultipleNegativesRankingLoss,
     SelectiveCrossEntropyLoss,
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
@@ -205,6 +206,83 @@ def test_in_batch_negatives_after_an_activation(model: CrossEncoder, activation:
     theirs = builtin.MultipleNegativesRankingLoss(model, scale=2.0, activation_fn=activation)
     ours = {"link": CONSTANT, "scale": 2.0, "activation_fn": activation}
     check(SelectiveMultipleNegativesRankingLoss, ours, theirs, columns(3), None)
+
+
+@pytest.fixture
+def dropping() -> CrossEncoder:
+    """A model with dropout on, in double precision."""
+    model = cross_encoder().double().train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.3
+    return model
+
+
+@pytest.mark.parametrize("mini_batch_size", [1, 3, ROWS, 100])
+@pytest.mark.parametrize(
+    ("negatives", "arguments"),
+    [(0, {}), (2, {"num_negatives": 2}), (1, {"num_negatives": None, "scale": 3.0}), (1, {"activation_fn": None})],
+    ids=str,
+)
+def test_cached_in_batch_negatives(
+    dropping: CrossEncoder, mini_batch_size: int, negatives: int, arguments: dict[str, Any]
+) -> None:
+    """With the same negatives and the same dropout, drawn from the same seed."""
+    arguments = {**arguments, "mini_batch_size": mini_batch_size}
+    theirs = builtin.CachedMultipleNegativesRankingLoss(dropping, **arguments)
+    ours = {"link": CONSTANT, **arguments}
+    check(CachedSelectiveMultipleNegativesRankingLoss, ours, theirs, columns(2 + negatives), None)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"link": SigmoidLink(scale=10.0, shift=0.5)},
+        {"link": SIGMOID, "activation_fn": None, "scale": 2.0},
+        {"label_smoothing": 0.2, "num_negatives": None},
+        {"mask_same_text": True, "num_negatives": None},
+    ],
+    ids=str,
+)
+def test_the_cached_loss_is_the_uncached_with_dropout(dropping: CrossEncoder, arguments: dict[str, Any]) -> None:
+    """In mini-batches of as many pairs as the uncached reads at once, so that dropout draws alike."""
+    inputs = columns(3)
+    inputs[1] = [sentence(100 + row // 2) for row in range(ROWS)]  # some have the text of another
+    uncached = value_and_gradients(dropping, SelectiveMultipleNegativesRankingLoss(dropping, **arguments), inputs, None)
+    loss = CachedSelectiveMultipleNegativesRankingLoss(dropping, mini_batch_size=ROWS, **arguments)
+    assert_same(value_and_gradients(dropping, loss, inputs, None), uncached)
+    dropping.eval()
+    without = value_and_gradients(dropping, loss, inputs, None)
+    assert abs(float(without[0] - uncached[0])) > 1e-4  # there is dropout
+    with torch.no_grad():
+        torch.manual_seed(11)
+        assert_close(loss(inputs, None), without[0])
+    small = CachedSelectiveMultipleNegativesRankingLoss(dropping, mini_batch_size=2, **arguments)
+    assert_same(value_and_gradients(dropping, small, inputs, None), without)
+
+
+def test_the_cached_loss_reads_prompts_and_keeps_each_pass(dropping: CrossEncoder) -> None:
+    """Two passes before a backward, multiplied, with a prompt: as the built-in loss."""
+    found = []
+    for make in (builtin.CachedMultipleNegativesRankingLoss, CachedSelectiveMultipleNegativesRankingLoss):
+        loss = make(dropping, mini_batch_size=2, **({"link": CONSTANT} if "Selective" in make.__name__ else {}))
+        torch.manual_seed(5)
+        dropping.zero_grad()
+        first = loss(columns(2), None, prompt="red dog")
+        second = loss(columns(3), None)
+        (3 * first + second / 2).backward()
+        gradients = [parameter.grad.clone() for parameter in dropping.parameters() if parameter.grad is not None]
+        found.append([(first + second).detach(), *gradients])
+        assert abs(float((loss(columns(2), None) - first).detach())) > 1e-6
+    assert_same(found[1], found[0])
+
+
+def test_the_cached_loss_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    model = cross_encoder()
+    for shown in (False, True):
+        CachedSelectiveMultipleNegativesRankingLoss(model, show_progress_bar=shown)(columns(2), None)
+        assert ("Predict mini-batches" in capsys.readouterr().err) == shown
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

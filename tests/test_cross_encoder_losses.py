@@ -260,10 +260,12 @@ class TestDefaults:
         assert names(ours.SelectivePairwiseLoss) == names(builtin.MarginMSELoss)
         assert names(ours.SelectiveListwiseLoss) == names(builtin.ListNetLoss)
         assert names(ours.SelectiveCrossEntropyLoss) == names(builtin.CrossEntropyLoss)
-        generalised = inspect.signature(builtin.MultipleNegativesRankingLoss).parameters
-        for name in names(ours.SelectiveMultipleNegativesRankingLoss):
-            default = inspect.signature(ours.SelectiveMultipleNegativesRankingLoss).parameters[name].default
-            assert repr(default) == repr(generalised[name].default)
+        for cached in ("", "Cached"):
+            generalised = inspect.signature(getattr(builtin, f"{cached}MultipleNegativesRankingLoss")).parameters
+            loss = getattr(ours, f"{cached}SelectiveMultipleNegativesRankingLoss")
+            assert names(loss) == names(getattr(builtin, f"{cached}MultipleNegativesRankingLoss"))
+            for name in names(loss):
+                assert repr(inspect.signature(loss).parameters[name].default) == repr(generalised[name].default)
 
     def test_links(self) -> None:
         model = EchoCrossEncoder()
@@ -290,7 +292,9 @@ class TestDefaults:
         assert link_from_config(config["link"]) == loss.link
         assert config["activation_fn"].startswith("torch.nn.modules")
         # What the constructor takes is told.
-        told = set(inspect.signature(make).parameters) - {"model", "student_temperature", "teacher_temperature"}
+        told = set(inspect.signature(make).parameters) - {
+            "model", "student_temperature", "teacher_temperature", "show_progress_bar"
+        }  # fmt: skip
         assert told == set(config)
         assert "eprint={2506.04446}" in loss.citation
 
@@ -421,6 +425,19 @@ class TestBadInput:
             (ours.SelectiveCrossEntropyLoss, {"label_smoothing": 1.1}, ValueError, "label_smoothing"),
             (ours.SelectiveCrossEntropyLoss, {"temperature": -1}, ValueError, "temperature"),
             (ours.SelectiveMultipleNegativesRankingLoss, {"num_negatives": 0}, ValueError, "num_negatives"),
+            (ours.CachedSelectiveMultipleNegativesRankingLoss, {"mini_batch_size": 0}, ValueError, "at least 1, got 0"),
+            (
+                ours.CachedSelectiveMultipleNegativesRankingLoss,
+                {"mini_batch_size": None},
+                TypeError,
+                "mini_batch_size must be a whole number of at least 1, got None",
+            ),
+            (
+                ours.CachedSelectiveMultipleNegativesRankingLoss,
+                {"show_progress_bar": 1},
+                TypeError,
+                "show_progress_bar must be of type bool, got 1.*show_progress_bar=True",
+            ),
             (ours.SelectiveMultipleNegativesRankingLoss, {"num_negatives": 2.0}, ValueError, "num_negatives"),
             (ours.SelectiveMultipleNegativesRankingLoss, {"scale": 0}, ValueError, "scale"),
             (ours.SelectiveMultipleNegativesRankingLoss, {"scale": SigmoidLink()}, TypeError, "scale.*link="),

@@ -63,6 +63,7 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
 
     Relations:
         - With `ConstantLink()` it is `MultipleNegativesRankingLoss`, with the same negatives from the same seed.
+        - `CachedSelectiveMultipleNegativesRankingLoss` is the same loss for batches too large to read at once.
 
     References:
         - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
@@ -138,6 +139,18 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         Returns:
             The mean loss, a scalar.
         """
+        self._check_inputs(inputs, labels)
+        queries, positives, *hard_negatives = inputs
+        in_batch = self._in_batch_negatives(queries, inputs[1:])
+        columns = [positives, *in_batch, *hard_negatives]
+        documents = Documents(
+            [pair for column in columns for pair in zip(queries, column, strict=True)], len(queries), None
+        )
+        scores = self._scores(documents, prompt, task).view(len(queries), len(columns))
+        return self._loss_of(scores, self._mask(inputs[1:], in_batch))
+
+    def _check_inputs(self, inputs: Sequence[Sequence[Any]], labels: object) -> None:
+        """Raise a ValueError if columns or rows are missing; say once that labels are not used."""
         self._check_columns(len(inputs), len(inputs[0]) if inputs else 0)
         if labels is not None and not self._warned_of_labels:
             self._warned_of_labels = True
@@ -146,38 +159,32 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
                 'second text counts as a positive. Remove the column with dataset.remove_columns("label"), keep only '
                 "the rows that are positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
             )
-        queries, positives, *hard_negatives = inputs
+
+    def _in_batch_negatives(self, queries: Sequence[Any], documents: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
-        builtin = cast(Any, MultipleNegativesRankingLoss)
-        in_batch = list(builtin.get_in_batch_negatives(self, queries, inputs[1:]))
-        columns = [positives, *in_batch, *hard_negatives]
-        documents = Documents(
-            [pair for column in columns for pair in zip(queries, column, strict=True)], len(queries), None
-        )
-        scores = self._scores(documents, prompt, task).view(len(queries), len(columns))
+        return list(cast(Any, MultipleNegativesRankingLoss).get_in_batch_negatives(self, queries, documents))
+
+    def _loss_of(self, scores: Tensor, mask: Tensor | None) -> Tensor:
         return listwise_label_loss(
             scores,
-            torch.zeros(len(queries), dtype=torch.long, device=scores.device),
+            torch.zeros(len(scores), dtype=torch.long, device=scores.device),
             self.link,
             self.temperature,
             label_smoothing=self.label_smoothing,
-            mask=self._mask(positives, in_batch, columns, scores.device) if self.mask_same_text else None,
+            mask=None if mask is None else mask.to(scores.device),
         )
 
-    def _mask(
-        self,
-        positives: Sequence[Any],
-        in_batch: Sequence[Sequence[Any]],
-        columns: Sequence[Sequence[Any]],
-        device: torch.device,
-    ) -> Tensor:
-        """Which documents count: all but the in-batch negatives with the text of the row's positive."""
-        mask = torch.ones(len(positives), len(columns), dtype=torch.bool)
+    def _mask(self, documents: Sequence[Sequence[Any]], in_batch: Sequence[Sequence[Any]]) -> Tensor | None:
+        """Which documents count: all but the in-batch negatives with the text of the row's positive; None for all."""
+        if not self.mask_same_text:
+            return None
+        positives, *hard_negatives = documents
+        mask = torch.ones(len(positives), 1 + len(in_batch) + len(hard_negatives), dtype=torch.bool)
         for place, column in enumerate(in_batch, start=1):
             mask[:, place] = torch.tensor(
                 [negative != positive for negative, positive in zip(column, positives, strict=True)]
             )
-        return mask.to(device)
+        return mask
 
     def _check_columns(self, columns: int, rows: int) -> None:
         if columns < 2:
