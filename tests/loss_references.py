@@ -205,6 +205,7 @@ def in_batch(
     hardness_strength: float = 0.0,
     label_smoothing: float = 0.0,
     document_ids: Sequence[int] | None = None,
+    keep: Tensor | None = None,
     target_scores: Tensor | None = None,
     calibration: float = 1.0,
     calibration_link: PositiveLink | None = None,
@@ -212,7 +213,8 @@ def in_batch(
 ) -> Tensor:
     """The in-batch loss; `documents` are the positives, then each column of hard negatives.
 
-    A document with the text of the positive is left out, unless it is the positive or the teacher has scored it.
+    A document with the text of the positive, or that is not kept, is left out, unless it is the positive or the teacher
+    has scored it.
     """
     count, columns = len(queries), len(documents)
     ids = None if document_ids is None else [int(x) for x in document_ids]
@@ -234,7 +236,9 @@ def in_batch(
             for j in range(count):
                 own, k = i == j, column * count + j
                 positive = own and column == 0
-                if ids is not None and not positive and ids[k] == ids[i] and not is_taught(i, column, k):
+                same = ids is not None and ids[k] == ids[i]
+                dropped = keep is not None and not keep[i - (rows or (0, 0))[0], k]
+                if (same or dropped) and not positive and not is_taught(i, column, k):
                     continue
                 score = (queries[i] * documents[column][j]).sum()
                 logit = scale * link.H(score)

@@ -110,9 +110,9 @@ class _Pass:
         self._queries = queries
         if len(queries) <= block_size or any(not DIRECTIONS[name][1] for name in setting.options.directions):
             self._right[False] = queries / self._norms[False] if setting.normalize else queries
-        has_all = batch.anchors == batch.queries and batch.document_ids is None and batch.target_scores is None
+        has_all = batch.anchors == batch.queries and batch.keeps_all and batch.target_scores is None
         self._is_symmetric = has_all and replace(setting.options, partition_mode="joint") == _SYMMETRIC
-        self._is_simple = setting.options == _SIMPLE and batch.document_ids is None and batch.target_scores is None
+        self._is_simple = setting.options == _SIMPLE and batch.keeps_all and batch.target_scores is None
         self._is_one_block = block_size >= batch.queries == batch.anchors
         self.gradients: dict[bool, Tensor] = {}
         if wants_gradients:
@@ -334,7 +334,7 @@ class _Pass:
         else:
             for i in own_penalised:
                 _diagonal(part.logits, own[i]).add_(own_scores[:, i], alpha=setting.options.hardness_strength)
-        part.exclude(batch.same_text(begin, end, to_documents), targets)
+        part.exclude(batch.left_out(direction, begin, end), targets)
         if targets is not None:
             part.label(targets, own_scores if raw is None or not teaches_all else raw, all_candidates=teaches_all)
         return part
@@ -421,10 +421,9 @@ class _Part:
     _own_labels: Tensor | None = None
     _own_calibration: Tensor | None = None
 
-    def exclude(self, same_text: Tensor | None, targets: Targets | None) -> None:
-        """Leave out what is no negative: an anchor itself, and what has the text of its positive without being it."""
+    def exclude(self, left_out: Tensor | None, targets: Targets | None) -> None:
+        """Leave out what is no negative: an anchor itself, and what is given, but for its positive."""
         compares_alike = self.from_documents == self.to_documents
-        left_out = same_text
         if left_out is None and compares_alike:
             left_out = torch.zeros_like(self.logits, dtype=torch.bool)
         if left_out is None:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -44,6 +44,7 @@ from selective_st.functional._in_batch_common import (
     HardnessMode,
     InBatchOptions,
     InBatchSetting,
+    Keep,
     PartitionMode,
     SimilarityMatrix,
     targets_of,
@@ -71,6 +72,7 @@ def in_batch_loss(
     hardness_strength: float = 0.0,
     label_smoothing: float = 0.0,
     document_ids: Tensor | None = None,
+    keep: Tensor | None = None,
     target_scores: Tensor | None = None,
     calibration: float = 1.0,
     calibration_link: Link | None = None,
@@ -96,6 +98,8 @@ def in_batch_loss(
         label_smoothing: How much of the label's probability, 0 to 1, is spread evenly over all candidates.
         document_ids: One integer for each document, the same for the same text: an in-batch document with the id of
             the query's positive is no negative, and left out. None if all differ.
+        keep: A mask of shape (anchors, documents): False for a document that is no negative of that anchor in the
+            direction query_to_doc, and left out; a positive never is. None if all are kept.
         target_scores: A teacher's scores of each query's own documents, of shape (queries, 1 + hard negatives), or of
             all documents, (queries, documents); NaN where unknown. Then, in the direction query_to_doc, the label's
             place is taken by the Softmax of the known ones, and the loss is the matching loss with its two terms.
@@ -147,6 +151,7 @@ def in_batch_loss(
         queries,
         documents,
         document_ids=document_ids,
+        keep=keep,
         target_scores=target_scores,
         rows=rows,
         similarity_fct=similarity_fct,
@@ -160,6 +165,7 @@ def in_batch_loss_of_setting(
     documents: Tensor | Sequence[Tensor],
     *,
     document_ids: Tensor | None = None,
+    keep: Tensor | Keep | None = None,
     target_scores: Tensor | None = None,
     rows: tuple[int, int] | None = None,
     similarity_fct: SimilarityMatrix | None = None,
@@ -172,6 +178,7 @@ def in_batch_loss_of_setting(
         queries: Query embeddings.
         documents: Document embeddings.
         document_ids: Integers that tell texts apart.
+        keep: Which candidates are kept: a mask, or what tells them for a block.
         target_scores: A teacher's scores.
         rows: Which queries are anchors.
         similarity_fct: A similarity to be differentiated automatically, in the plain form; None for the fused form.
@@ -185,7 +192,7 @@ def in_batch_loss_of_setting(
     """
     queries, *columns = _check_embeddings(setting.options.owner, queries, documents)
     total = sum(len(column) for column in columns)
-    batch = _check_batch(setting, queries.device, len(queries), total, rows, document_ids, target_scores)
+    batch = _check_batch(setting, queries.device, len(queries), total, rows, document_ids, keep, target_scores)
     embeddings = (queries, *columns)
     if not batch.anchors:
         return 0 * torch.stack([matrix.sum() for matrix in embeddings]).sum()
@@ -204,6 +211,7 @@ def in_batch_loss_of_scores(
     queries: int,
     *,
     document_ids: Tensor | None = None,
+    keep: Tensor | Keep | None = None,
     target_scores: Tensor | None = None,
     rows: tuple[int, int] | None = None,
 ) -> Tensor:
@@ -215,6 +223,7 @@ def in_batch_loss_of_scores(
             `in_batch_loss`.
         queries: How many queries the documents belong to, anchors or not.
         document_ids: Integers that tell texts apart.
+        keep: Which documents are kept: a mask, or what tells them for a block.
         target_scores: A teacher's scores.
         rows: Which queries are anchors.
 
@@ -232,7 +241,7 @@ def in_batch_loss_of_scores(
             f"{owner}: scores must have a row for each anchor and as many columns for each of the {queries} queries, "
             f"got the shape {tuple(scores.shape)}."
         )
-    batch = _check_batch(setting, scores.device, queries, scores.shape[1], rows, document_ids, target_scores)
+    batch = _check_batch(setting, scores.device, queries, scores.shape[1], rows, document_ids, keep, target_scores)
     if len(scores) != batch.anchors:
         raise ValueError(f"{owner}: scores must have a row for each of the {batch.anchors} anchors, got {len(scores)}.")
     if not batch.anchors:
@@ -290,6 +299,7 @@ def _check_batch(
     documents: int,
     rows: object,
     document_ids: object,
+    keep: Any,
     target_scores: object,
 ) -> Batch:
     owner = setting.options.owner
@@ -315,6 +325,8 @@ def _check_batch(
         document_ids = document_ids.to(device)
         if len(document_ids.unique()) == len(document_ids):
             document_ids = None
+    if keep is not None and not callable(keep):
+        keep = _keep_of_mask(owner, keep, begin, (end - begin, documents), device)
     if target_scores is not None:
         shapes = ((count, columns), (count, documents))
         if not isinstance(target_scores, Tensor) or not target_scores.is_floating_point():
@@ -336,7 +348,21 @@ def _check_batch(
                 f"{owner}: label_smoothing and target_scores exclude each other: smoothing is for labels. Use "
                 "label_smoothing=0; a lower scale makes the teacher's distribution smoother."
             )
-    return Batch(count, columns, begin, end, document_ids, target_scores)
+    return Batch(count, columns, begin, end, document_ids, target_scores, keep)
+
+
+def _keep_of_mask(owner: str, mask: object, first: int, shape: tuple[int, int], device: torch.device) -> Keep:
+    """What a mask of the anchors from `first` on says of a block of them."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"{owner}: keep must be a tensor of booleans, got {got}. Write keep=mask.bool().")
+    if tuple(mask.shape) != shape:
+        raise ValueError(
+            f"{owner}: keep must have a row for each anchor and a column for each document, shape {shape}, got "
+            f"{tuple(mask.shape)}."
+        )
+    mask = mask.to(device)
+    return lambda direction, begin, end: mask[begin - first : end - first] if direction == "query_to_doc" else None
 
 
 def _plain(
@@ -410,11 +436,11 @@ def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setti
                 "all_negatives": ~positive,
             }[options.hardness_mode]
             logit = logit + options.hardness_strength * torch.where(penalised, scores.detach(), 0)
-        same = batch.same_text(begin, end, to_documents)
-        if same is not None:
+        left_out = batch.left_out(direction, begin, end)
+        if left_out is not None:
             if from_documents != to_documents:
-                same = same & ~positive & ~scored
-            candidates = candidates & ~same
+                left_out = left_out & ~positive & ~scored
+            candidates = candidates & ~left_out
         logits[direction] = logit.masked_fill(~candidates, -math.inf)
         labels[direction] = label
     loss: Tensor | float = 0.0

@@ -543,7 +543,7 @@ _SELECTIVE = _entries(
     {
         "name": "SelectiveMultipleNegativesRankingLoss",
         "why": "in-batch negatives in less time and memory than the built-in loss, with most force where the link says "
-        "it matters",
+        "it matters; a guide leaves false negatives out",
         "score": "cosine",
         "min_columns": 2,
         "in_batch_negatives": True,
@@ -670,7 +670,8 @@ _SELECTIVE_CROSS = _entries(
     },
     {
         "name": "SelectiveMultipleNegativesRankingLoss",
-        "why": "the positive above negatives drawn from the batch, where the scores matter",
+        "why": "the positive above negatives drawn from the batch, where the scores matter; a guide leaves false ones "
+        "out",
         "min_columns": 2,
         "in_batch_negatives": True,
         "caveats": (_ONE_OUTPUT, "Negatives drawn at random are easy; mined ones teach a reranker more."),

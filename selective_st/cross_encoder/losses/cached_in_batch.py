@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from sentence_transformers import CrossEncoder
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.losses import CachedMultipleNegativesRankingLoss
 from torch import Tensor, nn
 
 from selective_st._validation import instance_of, whole_number
 from selective_st.cross_encoder.losses.in_batch import _SIGMOID, SelectiveMultipleNegativesRankingLoss
+from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.links import Link
 
 # Its steps are taken as they are; they ask the loss for its negatives, and for the loss of logits.
@@ -35,6 +36,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
         link: As in `SelectiveMultipleNegativesRankingLoss`.
         label_smoothing: As in `SelectiveMultipleNegativesRankingLoss`.
         mask_same_text: As in `SelectiveMultipleNegativesRankingLoss`.
+        guide: As in `SelectiveMultipleNegativesRankingLoss`.
+        margin: As in `SelectiveMultipleNegativesRankingLoss`.
+        margin_strategy: As in `SelectiveMultipleNegativesRankingLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -77,6 +81,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
         link: Link | None = None,
         label_smoothing: float = 0.0,
         mask_same_text: bool = False,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         super().__init__(
             model,
@@ -86,6 +93,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
             link=link,
             label_smoothing=label_smoothing,
             mask_same_text=mask_same_text,
+            guide=guide,
+            margin=margin,
+            margin_strategy=margin_strategy,
         )
         owner = type(self).__name__
         self.mini_batch_size = whole_number(owner, "mini_batch_size", mini_batch_size, least=1)
@@ -132,7 +142,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
             The columns of negatives.
         """
         in_batch = self._in_batch_negatives(anchors, candidates)
-        self._kept = self._mask(candidates, in_batch)
+        self._kept = self._mask([anchors, *candidates], in_batch)
         return in_batch
 
     def calculate_loss(self, logits: Sequence[Tensor], batch_size: int) -> Tensor:
