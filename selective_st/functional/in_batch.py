@@ -50,7 +50,7 @@ from selective_st.functional._in_batch_common import (
     targets_of,
 )
 from selective_st.functional._in_batch_fused import FusedLoss
-from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
+from selective_st.links import ConstantLink, Link, _to_working_precision
 
 _FORMS = ("fused", "plain")
 # Rows of a block of the fused form, on a CPU: a fraction of the scores that saves nearly all memory, between bounds.
@@ -202,7 +202,7 @@ def in_batch_loss_of_setting(
             return _plain(embeddings, batch, setting, similarity_fct)
         if block_size is None:
             block_size = _default_block_size(device, batch.queries * batch.columns, setting.link)
-        return _apply(FusedLoss, _plain, setting, batch, block_size, *embeddings)
+        return FusedLoss.apply(_plain, setting, batch, block_size, *embeddings)
 
 
 def in_batch_loss_of_scores(

@@ -36,7 +36,7 @@ from selective_st.functional._common import (
     check_scores,
     reduce_loss,
 )
-from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
+from selective_st.links import ConstantLink, Link, _to_working_precision
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
 
@@ -119,7 +119,7 @@ def listwise_matching_loss(
     if target.requires_grad:
         loss = setting.plain(predicted, target, mask)
     else:
-        loss = _apply(_MatchingLoss, predicted, target, mask, setting)
+        loss = _MatchingLoss.apply(predicted, target, mask, setting)
     return reduce_loss(owner, loss, rows, weight, reduction)
 
 
@@ -188,7 +188,7 @@ def listwise_label_loss(
         probabilities = torch.where(mask, probabilities, 0)
     check_domain(owner, link, predicted)
     check_nonnegative(owner, link, predicted)
-    loss = _apply(_LabelLoss, predicted, probabilities, mask, link, temperature, one_right)
+    loss = _LabelLoss.apply(predicted, probabilities, mask, link, temperature, one_right)
     return reduce_loss(owner, loss, rows, weight, reduction)
 
 

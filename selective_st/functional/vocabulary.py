@@ -43,7 +43,7 @@ from selective_st.functional._common import (
     single_or_double,
 )
 from selective_st.functional.listwise import check_smoothing
-from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
+from selective_st.links import ConstantLink, Link, _to_working_precision
 
 Center = Literal["logsumexp"] | None
 _CENTERS: tuple[Center, ...] = ("logsumexp", None)
@@ -382,7 +382,7 @@ def _check_teacher(owner: str, teacher: object, logits: Tensor) -> None:
 def _reduce(
     owner: str, logits: Tensor, counts: Tensor, tokens: Tensor, objective: _Objective, reduction: Reduction
 ) -> Tensor:
-    losses = _apply(_TokenLosses, logits.reshape(-1, logits.shape[-1]), tokens, objective)
+    losses = _TokenLosses.apply(logits.reshape(-1, logits.shape[-1]), tokens, objective)
     if reduction != "none":
         return reduce_loss(owner, losses, None, None, reduction)
     return torch.zeros_like(counts, dtype=losses.dtype).masked_scatter(counts, losses)

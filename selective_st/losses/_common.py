@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from selective_st.functional._common import at_least_single, check_link, without_autocast
-from selective_st.links import ExponentialLink, Interval, Link, _apply
+from selective_st.links import ExponentialLink, Interval, Link
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -95,9 +95,9 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     with without_autocast(device):
         anchors, *others = map(at_least_single, embeddings)
         if len(others) > 1 and is_cosine(similarity_fct):
-            return _apply(_ListOfCosines, anchors, *others)
+            return _ListOfCosines.apply(anchors, *others)
         if len(others) > 1 and is_dot_product(similarity_fct):
-            return _apply(_ListOfDotProducts, anchors, *others)
+            return _ListOfDotProducts.apply(anchors, *others)
         scores = [similarity_fct(anchors, other) for other in others]
     if scores[0].shape != anchors.shape[:1]:
         name = getattr(similarity_fct, "__name__", repr(similarity_fct))
