@@ -134,10 +134,12 @@ class PointwiseObjective(Objective):
 
     Attributes:
         targets: What labels are: "scores" or "link_values".
+        pos_weight: How much more a 1 counts than a 0, of link values; None for as much.
     """
 
     _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "link_values")
     targets: str
+    pos_weight: float | None = None
 
     def _set_objective(self, owner: str, space: ScoreSpace, *, link: Link | None, targets: str) -> None:
         """Set what the loss does with scores, checked.
@@ -195,8 +197,11 @@ class PointwiseObjective(Objective):
             The mean loss, a scalar.
         """
         labels, mask = self._check_labels(scores, labels)
-        loss = matching_loss if self.targets == "scores" else fenchel_young_loss
-        return loss(scores, labels.to(scores.dtype), self.link, mask=mask)
+        labels = labels.to(scores.dtype)
+        if self.targets == "scores":
+            return matching_loss(scores, labels, self.link, mask=mask)
+        pos_weight = 1.0 if self.pos_weight is None else self.pos_weight
+        return fenchel_young_loss(scores, labels, self.link, pos_weight=pos_weight, mask=mask)
 
     def _check_labels(self, scores: Tensor, labels: Any) -> tuple[Tensor, Tensor | None]:
         """The labels in the shape of the scores, and which of them count, or an error that says what is wrong."""
