@@ -62,17 +62,13 @@ class _Known(Function):
         return None, *ctx.rule.pull(gradients[0], ctx.needs_input_grad[1:], *ctx.saved_tensors)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Sequence[int | None], rule: KnownSlopes, *tensors: Tensor | None) -> tuple[Tensor, int]:
-        size = info.batch_size
-        batched = [
-            tensor
-            if tensor is None
-            else (tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0))
-            for dim, tensor in zip(in_dims[1:], tensors, strict=True)
-        ]
+    def vmap(
+        info: Any, in_dims: Sequence[int | None], rule: KnownSlopes, *tensors: Tensor | None
+    ) -> tuple[Tensor, int]:
+        batched = _in_front(info.batch_size, in_dims[1:], tensors)
         if not rule.one_by_one:
             return rule(*batched), 0
-        items = ([tensor if tensor is None else tensor[i] for tensor in batched] for i in range(size))
+        items = ([tensor if tensor is None else tensor[i] for tensor in batched] for i in range(info.batch_size))
         return torch.stack([copy.copy(rule)(*item) for item in items]), 0
 
 
@@ -80,6 +76,68 @@ def pull_through(
     plain: Callable[..., Tensor], gradient: Tensor, needed: Sequence[bool], tensors: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """`KnownSlopes.pull` by automatic differentiation of a form that autograd can follow."""
-    wanted = [tensor for tensor, is_needed in zip(tensors, needed, strict=True) if is_needed]
-    found = iter(torch.autograd.grad(plain(*tensors), wanted, gradient, create_graph=True))
-    return [next(found) if is_needed else None for is_needed in needed]
+    places = [i for i, is_needed in enumerate(needed) if is_needed]
+    wanted = [tensors[i] for i in places]
+
+    def of_wanted(*some: Tensor) -> Tensor:
+        every = list(tensors)
+        for i, tensor in zip(places, some, strict=True):
+            every[i] = tensor
+        return plain(*every)
+
+    if in_transform():  # whose tensors have no graph that torch.autograd.grad would find
+        found = torch.func.vjp(of_wanted, *wanted)[1](gradient)
+    else:
+        found = torch.autograd.grad(of_wanted(*wanted), wanted, gradient, create_graph=True)
+    pulled: list[Tensor | None] = [None] * len(needed)
+    for i, tensor in zip(places, found, strict=True):
+        pulled[i] = tensor
+    return pulled
+
+
+def look(check: Callable[..., None], *tensors: Tensor | None) -> None:
+    """Run a check on the values of tensors, which inside a transform cannot be asked for.
+
+    Args:
+        check: Raises where something is wrong; inside a transform the tensors may have more dimensions in front.
+        tensors: What it is given.
+    """
+    if in_transform():
+        _Look.apply(check, *tensors)
+    else:
+        check(*tensors)
+
+
+class _Look(Function):
+    @staticmethod
+    def forward(check: Callable[..., None], *tensors: Tensor | None) -> Tensor:
+        check(*tensors)
+        return torch.zeros(())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return (None,) * len(ctx.needs_input_grad)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Sequence[int | None], check: Callable[..., None], *tensors: Tensor | None
+    ) -> tuple[Tensor, None]:
+        look(check, *_in_front(info.batch_size, in_dims[1:], tensors))
+        return torch.zeros(()), None
+
+
+def _in_front(size: int, dims: Sequence[int | None], tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The tensors with the dimension that vmap goes through in front, also where they are the same for all."""
+    return [
+        tensor if tensor is None else (tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0))
+        for dim, tensor in zip(dims, tensors, strict=True)
+    ]
+
+
+def may_hold(condition: Tensor) -> bool:
+    """Whether a condition holds anywhere; yes, where its values cannot be asked for."""
+    return in_transform() or bool(condition.any())

@@ -33,7 +33,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
@@ -43,6 +43,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes
+from selective_st._caller import caller, wording
 from selective_st._validation import finite_number, score_interval
 
 __all__ = [
@@ -223,9 +224,7 @@ class _Elementwise(KnownSlopes):
     Each derivative is the next function, so that gradients are as exact as values: H -> h -> h', D -> difference -> h'.
     """
 
-    def __init__(
-        self, value: Callable[..., Tensor | tuple[Tensor, Tensor]], *slopes: Callable[..., Tensor]
-    ) -> None:
+    def __init__(self, value: Callable[..., Tensor | tuple[Tensor, Tensor]], *slopes: Callable[..., Tensor]) -> None:
         """Say how to compute it.
 
         Args:
@@ -445,7 +444,9 @@ class Link:
             ValueError: If the shapes do not broadcast, or a link value lies outside `range`.
         """
         to_value = _Elementwise(
-            lambda p, y: self._matching_of_value(p, y)[1], lambda p, y: self.sensitivity(p), lambda p, y: -torch.ones_like(y)
+            lambda p, y: self._matching_of_value(p, y)[1],
+            lambda p, y: self.sensitivity(p),
+            lambda p, y: -torch.ones_like(y),
         )
         rule = _Elementwise(self._matching_of_value, to_value, lambda p, y: self.inverse(y) - p)
         return rule(*_pair_of_scores(type(self).__name__, ("predicted", "link_values"), predicted, link_values))
@@ -558,19 +559,30 @@ class Link:
         object.__setattr__(self, "_validated", True)
 
     @property
+    def _is_everywhere(self) -> bool:
+        """Whether it is defined for all scores."""
+        return self.domain == _ALL_SCORES
+
+    @property
     def _lowest_value(self) -> float:
         """`range.low`, worked out once."""
-        lowest = self.__dict__.get("_known_lowest_value")
-        if lowest is None:
-            lowest = self.range.low
-            object.__setattr__(self, "_known_lowest_value", lowest)
-        return cast(float, lowest)
+        if "_known_lowest_value" not in self.__dict__:
+            _set(self, _known_lowest_value=self.range.low)
+        return cast(float, self.__dict__["_known_lowest_value"])
+
+    @property
+    def _potential_at_bottom(self) -> float:
+        """The potential at minus infinity, worked out once; NaN where it cannot be had."""
+        if "_known_potential_at_bottom" not in self.__dict__:
+            bottom = torch.tensor(-math.inf, dtype=torch.float64)
+            _set(self, _known_potential_at_bottom=float(self._potential(bottom)))
+        return cast(float, self.__dict__["_known_potential_at_bottom"])
 
     # -- algebra
 
     def __add__(self, other: object) -> Link:
         if isinstance(other, Link):
-            return WeightedSumLink((1.0, 1.0), (self, other))
+            return _written(WeightedSumLink((1.0, 1.0), (self, other)), f"{self!r} + {other!r}", self, other)
         if isinstance(other, (int, float)) and other == 0:  # the start of sum(links)
             return self
         return NotImplemented
@@ -580,7 +592,8 @@ class Link:
     def __mul__(self, factor: object) -> Link:
         if isinstance(factor, (Link, Tensor)):
             return NotImplemented
-        return WeightedSumLink((cast(float, factor),), (self,))
+        product = WeightedSumLink((cast(float, factor),), (self,))
+        return _written(product, f"{factor!r} * ({self!r})" if "+" in repr(self) else f"{factor!r} * {self!r}", self)
 
     __rmul__ = __mul__
 
@@ -679,14 +692,14 @@ class Link:
             close = (of_p - of_s).abs() < _CANCELLATION * torch.maximum(of_p.abs(), of_s.abs())
             rise = _integrate(lambda t: self(between(t)) - of_s.unsqueeze(-1), d, panels=True)
             slope, weighted_slope = _integrate(
-                lambda t: torch.stack([sensitivity := self.sensitivity(between(t)), (1 - t) * sensitivity]), d, panels=True
+                lambda t: torch.stack([sensitivity := self.sensitivity(between(t)), (1 - t) * sensitivity]),
+                d,
+                panels=True,
             )
-            divergence = torch.where(close, d.square() * weighted_slope, d * rise)
-            difference = torch.where(close, d * slope, of_p - of_s)
-            # Where both are infinite, what lies between is too large for any number.
-            overflows = of_p.isinf() & (of_p == of_s)
-            divergence = torch.where(overflows, math.inf, divergence)
-            difference = torch.where(overflows, d * math.inf, torch.where(close, d * slope, of_p - of_s))
+            divergence = torch.where(close, d * (d * weighted_slope), d * rise)
+            divergence = torch.where(of_s.isinf(), math.inf, divergence)
+            difference = torch.where(of_p == of_s, d * 0, of_p - of_s)  # also where both are infinite
+            difference = torch.where(close, d * slope, torch.where(of_s.isinf(), d * math.inf, difference))
             return torch.where(d == 0, d, divergence), torch.where(d == 0, d, difference)
 
     def _inverse(self, y: Tensor) -> Tensor:
@@ -713,13 +726,13 @@ class Link:
 
     def _checked_matching(self, method: str, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` of scores within the domain."""
-        self._check_domain(method, "predicted and target", p, s)
+        self._check_domain(method, f"{wording('predicted')} and {wording('target')}", p, s)
         return self._matching(p, s)
 
     def _matching_of_value(self, p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` for the target whose link value is y."""
-        self._check_domain("fenchel_young", "predicted", p)
-        return self._matching_anywhere(p, self._inverse(self._checked_link_values("link_values", y)))
+        self._check_domain("fenchel_young", wording("predicted"), p)
+        return self._matching_anywhere(p, self._inverse(self._checked_link_values(wording("link_values"), y)))
 
     def _matching_anywhere(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` also for a target at infinity: the divergence is the area between the link and its limit."""
@@ -728,7 +741,7 @@ class Link:
             if not self._is_exact_far_out:
                 end = self.range.high if float(s[at_end][0]) > 0 else self.range.low
                 raise ValueError(
-                    f"{type(self).__name__}: the loss is infinite for the link value {end:g}, which the link only "
+                    f"{caller(type(self).__name__)}: the loss is infinite for the link value {end:g}, which the link only "
                     "approaches. Give link values strictly inside the range."
                 )
             s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
@@ -750,7 +763,7 @@ class Link:
         """The link values within the range; an error where they are not."""
         if not y.numel():
             return y
-        owner = type(self).__name__
+        owner = caller(type(self).__name__)
         low, high = (float(end) for end in y.detach().aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError(
@@ -769,15 +782,15 @@ class Link:
 
     def _check_domain(self, method: str, name: str, *scores: Tensor) -> None:
         """Raise where scores leave a bounded domain: there the loss could be negative, or NaN."""
-        if self.domain == _ALL_SCORES:
+        if self._is_everywhere:
             return
         for tensor in scores:
             if tensor.numel():
                 low, high = (float(end) for end in tensor.detach().aminmax())
                 if low < self.domain.low or high > self.domain.high:
                     raise ValueError(
-                        f"{type(self).__name__}.{method}: {name} must lie within the link's domain {self.domain}, got "
-                        f"values from {low:g} to {high:g}. For scores beyond it use link.linear_outside(low, high), "
+                        f"{caller(f'{type(self).__name__}.{method}')}: {name} must lie within the link's domain "
+                        f"{self.domain}, got values from {low:g} to {high:g}. For scores beyond it use link.linear_outside(low, high), "
                         "with ends inside the domain."
                     )
 
@@ -861,17 +874,17 @@ def link_from_config(config: Mapping[str, Any]) -> Link:
 def _link_from_config(config: object, depth: int) -> Link:
     if not isinstance(config, Mapping):
         raise TypeError(
-            "link_from_config: config must be a dict such as {'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}, "
-            f"got {type(config).__name__}."
+            f"{caller('link_from_config')}: config must be a dict such as "
+            f"{{'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}}, got {type(config).__name__}."
         )
     if depth > _DEEPEST_NESTING:
-        raise ValueError(f"link_from_config: config is nested more than {_DEEPEST_NESTING} links deep.")
+        raise ValueError(f"{caller('link_from_config')}: config is nested more than {_DEEPEST_NESTING} links deep.")
     fields = dict(config)
     link_type = fields.pop("type", None)
     link_class = _LINKS.get(link_type) if isinstance(link_type, str) else None
     if link_class is None:
         raise ValueError(
-            f"link_from_config: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. A link "
+            f"{caller('link_from_config')}: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. A link "
             "class of your own is made known with @register_link."
         )
     expected = _parameters_of(link_class)
@@ -881,7 +894,7 @@ def _link_from_config(config: object, depth: int) -> Link:
         problems = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
         problems += [f"has unknown {', '.join(map(repr, unknown))}"] if unknown else []
         raise ValueError(
-            f"link_from_config: the config of a {link_type} {' and '.join(problems)}; its fields are: "
+            f"{caller('link_from_config')}: the config of a {link_type} {' and '.join(problems)}; its fields are: "
             f"{', '.join(['type', *expected])}."
         )
     link = link_class(**{name: _from_config(value, depth) for name, value in fields.items()})
@@ -899,7 +912,9 @@ def _from_config(value: Any, depth: int) -> Any:
 
 def _list_item(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple)):
-        raise TypeError(f"link_from_config: a list must hold numbers or links, got a list in it: {value!r:.80}.")
+        raise TypeError(
+            f"{caller('link_from_config')}: a list must hold numbers or links, got a list in it: {value!r:.80}."
+        )
     return _from_config(value, depth)
 
 
@@ -1262,7 +1277,9 @@ class ExponentialLink(Link):
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         half = (torch.maximum(p, s) if self.scale > 0 else torch.minimum(p, s)).mul_(self.scale / 2)
-        divergence, difference = _exponential_matching(half, (p - s).mul_(self.scale), self._log_weight, abs(self.scale))
+        divergence, difference = _exponential_matching(
+            half, (p - s).mul_(self.scale), self._log_weight, abs(self.scale)
+        )
         return divergence, difference if self.scale > 0 else difference.neg_()
 
     @override
@@ -1405,8 +1422,8 @@ class PiecewiseLink(Link):
             distance[..., :-1],
             distance[..., 1:],
         )
-        terms = at_left * (2 * from_left + from_right) + at_right * (from_left + 2 * from_right)
-        return (width * terms).sum(-1) / 6, (width * (at_left + at_right)).sum(-1) / 2 * (p - s).sign()
+        terms = at_left * (from_left / 3 + from_right / 6) + at_right * (from_left / 6 + from_right / 3)
+        return (width * terms).sum(-1), (width * (at_left + at_right)).sum(-1) / 2 * (p - s).sign()
 
 
 @register_link
@@ -1476,7 +1493,8 @@ class WeightedSumLink(Link):
 
     @override
     def __repr__(self) -> str:
-        return " + ".join(f"{weight!r} * {link!r}" for weight, link in zip(self.weights, self.links, strict=True))
+        parts = (f"{weight!r} * {link!r}" for weight, link in zip(self.weights, self.links, strict=True))
+        return self.__dict__.get("_as_written") or " + ".join(parts)
 
     def _sum(self, of: Callable[[Link], Tensor]) -> Tensor:
         first, *others = (weight * of(link) for weight, link in self._parts)
@@ -1666,7 +1684,9 @@ class LinearOutsideLink(Link):
             return divergence, difference
         outside = p - inner_p
         overflows = None in (self.low, self.high)
-        divergence = divergence + (torch.where(outside == 0, 0, outside * difference) if overflows else outside * difference)
+        divergence = divergence + (
+            torch.where(outside == 0, 0, outside * difference) if overflows else outside * difference
+        )
         for upper, edge, slope in self._sides:
             start, end = (s.clamp(min=edge), p.clamp(min=edge)) if upper else (s.clamp(max=edge), p.clamp(max=edge))
             divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2
@@ -1677,6 +1697,34 @@ class LinearOutsideLink(Link):
 # --- Presets: what matters, not which function --------------------------------------------------------------------
 
 _UNIT = (0.0, 1.0)
+_Preset = TypeVar("_Preset", bound=Callable[..., Link])
+
+
+def _written(link: Link, code: str, *parts: Link) -> Link:
+    """A link that is shown as it was written, if that names a preset (or a part of it does)."""
+    if not parts or any("_as_written" in part.__dict__ for part in parts):
+        _set(link, _as_written=code)
+    return link
+
+
+def _preset(function: _Preset) -> _Preset:
+    """A function whose links are shown by its name, with the arguments that differ from their defaults."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def make(*args: Any, **kwargs: Any) -> Link:
+        link = function(*args, **kwargs)
+        shown = []
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            default = signature.parameters[name].default
+            text = repr(tuple(map(float, value)) if isinstance(value, Sequence) else float(value))
+            if default is inspect.Parameter.empty:
+                shown.append(text)
+            elif value != default:
+                shown.append(f"{name}={text}")
+        return _written(link, f"{function.__name__}({', '.join(shown)})")
+
+    return make  # type: ignore[return-value]
 
 
 def _preset_arguments(owner: str, strength: object, score_range: object) -> tuple[float, float, float]:
@@ -1687,6 +1735,7 @@ def _preset_arguments(owner: str, strength: object, score_range: object) -> tupl
     return checked, low, high
 
 
+@_preset
 def high_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """High scores matter: near-duplicates, the top of a ranking. An `ExponentialLink`, normalised on `score_range`.
 
@@ -1711,6 +1760,7 @@ def high_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT)
     return ExponentialLink(strength / (high - low)).normalized(low, high)
 
 
+@_preset
 def low_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """Low scores matter: telling the unrelated from the slightly related. An `ExponentialLink` of negative scale.
 
@@ -1735,6 +1785,7 @@ def low_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) 
     return ExponentialLink(-strength / (high - low)).normalized(low, high)
 
 
+@_preset
 def extreme_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """Both ends of the range matter, its middle little. A `SinhLink` around the middle, normalised on `score_range`.
 
@@ -1760,6 +1811,7 @@ def extreme_scores(strength: float = 5.0, score_range: tuple[float, float] = _UN
     return SinhLink(2 * strength / (high - low), (low + high) / 2).normalized(low, high)
 
 
+@_preset
 def middle_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """The middle of the range matters, its ends little. A `SigmoidLink` at the middle, normalised on `score_range`.
 
@@ -1784,6 +1836,7 @@ def middle_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNI
     return SigmoidLink(2 * strength / (high - low), (low + high) / 2).normalized(low, high)
 
 
+@_preset
 def score_region(low: float, high: float, strength: float = 10.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """The scores from `low` to `high` matter: around a threshold, say. A `PiecewiseLink`, normalised on `score_range`.
 

@@ -62,7 +62,7 @@ def _piecewise(link: PiecewiseLink) -> Reference:
         potential, h = mp.mpf(0), mp.mpf(0)
         if z <= knots[0]:
             return knots[0], potential, h, values[0], mp.mpf(0)
-        for (left, right), (at_left, at_right) in zip(itertools.pairwise(knots), itertools.pairwise(values)):
+        for (left, right), (at_left, at_right) in zip(itertools.pairwise(knots), itertools.pairwise(values), strict=True):
             width, bend = right - left, (at_right - at_left) / (right - left)
             if z <= right:
                 return left, potential, h, at_left, bend
@@ -222,7 +222,7 @@ def within(value: float, exact: Any, dtype: torch.dtype) -> bool:
     if math.isnan(value):
         return False
     if abs(exact) > limits.max * (1 - 10 * allowed):
-        return value == math.copysign(math.inf, exact) or abs(value) > limits.max * (1 - 100 * allowed)
+        return value * int(mp.sign(exact)) > limits.max * (1 - 100 * allowed)
     if abs(exact) < limits.tiny * 1e10:  # below, numbers have fewer digits
         return abs(value) <= limits.tiny * 1e11
     return bool(abs((mp.mpf(value) - exact) / exact) <= allowed)

@@ -236,15 +236,26 @@ class TestScores:
             ours.SelectivePairwiseLoss(model),
             ours.SelectiveListwiseLoss(model, targets="labels"),
             ours.SelectiveListwiseLoss(model, label_range=(0, 3)),
+            ours.SelectiveListwiseLoss(model),  # what mine_hard_negatives gives as labeled lists
+            ours.SelectiveListwiseLoss(model, nn.Sigmoid()),
         ):
             assert_close(loss(inputs, rows), loss(inputs, floats))
-        for unsafe in (
-            ours.SelectivePointwiseLoss(model),
-            ours.SelectivePairwiseLoss(model, targets="margins"),
-            ours.SelectiveListwiseLoss(model),
-        ):
+        for unsafe in (ours.SelectivePointwiseLoss(model), ours.SelectivePairwiseLoss(model, targets="margins")):
             with pytest.raises(TypeError, match=r"labels must be floats.*int64"):
                 unsafe(inputs, rows)
+        with pytest.raises(TypeError, match=r"labels must be floats.*int64.*label_range=\(lowest, highest\)"):
+            ours.SelectiveListwiseLoss(model)(inputs, [torch.tensor([0, 2, 1]), torch.tensor([1, 0])])
+
+    def test_0_and_1_as_listnet_takes_them(self) -> None:
+        """The plain ranking term is ListNet's loss, less the entropy of its target."""
+        scores, labels = [torch.randn(3), torch.randn(2)], [torch.tensor([0, 1, 1]), torch.tensor([1, 0])]
+        inputs = [["q", "r"], [list(row) for row in scores]]
+        loss = ours.SelectiveListwiseLoss(ScoresGiven(), link=ConstantLink())(inputs, labels)
+        targets = [row.float().softmax(0) for row in labels]
+        each = [
+            (target * (target.log() - row.log_softmax(0))).sum() for target, row in zip(targets, scores, strict=True)
+        ]
+        assert_close(loss, torch.stack(each).mean())
 
 
 class TestDefaults:
@@ -522,7 +533,7 @@ class TestBadInput:
 
     def test_labels_for_weights_of_positives(self) -> None:
         loss = ours.SelectivePointwiseLoss(cross_encoder(), targets="link_values", link=IdentityLink(), pos_weight=2.0)
-        with pytest.raises(ValueError, match=r"link_values must lie from 0 to 1 for a pos_weight, .* from 0 to 3"):
+        with pytest.raises(ValueError, match=r"labels must lie from 0 to 1 for a pos_weight, .* from 0 to 3"):
             loss([texts(0, 2), texts(5, 2)], torch.tensor([0.0, 3.0]))
 
     @every_loss

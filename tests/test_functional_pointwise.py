@@ -208,7 +208,7 @@ def test_a_weight_of_ones_that_is_none() -> None:
     for pos_weight in (0, -1.0, math.inf, math.nan):
         with pytest.raises(ValueError, match="pos_weight must be a finite number > 0"):
             fenchel_young_loss(P, S, SigmoidLink(), pos_weight=pos_weight)
-    with pytest.raises(ValueError, match=r"link_values must lie from 0 to 1 for a pos_weight, .* from 0 to 2"):
+    with pytest.raises(ValueError, match=r"labels must lie from 0 to 1 for a pos_weight, .* from 0 to 2"):
         fenchel_young_loss(P, tensor(0.0, 1.0, 2.0, 0.5), IdentityLink(), pos_weight=2.0)
     empty = fenchel_young_loss(tensor(), tensor(), SigmoidLink(), pos_weight=2.0)
     assert empty == 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from typing_extensions import override
 
+from selective_st._autograd import KnownSlopes, pull_through
 from selective_st.functional._common import check_domain, check_nonnegative
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
@@ -30,49 +30,58 @@ _SIMPLE = InBatchOptions()
 _SYMMETRIC = InBatchOptions(directions=("query_to_doc", "doc_to_query"))
 
 
-class FusedLoss(Function):
-    """Loss and gradients in one pass; arguments are the setting, the batch, the block size, queries and documents."""
+class FusedLoss(KnownSlopes):
+    """The mean loss of embeddings, queries and columns of documents, with the gradients in one pass."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, plain: Any, setting: InBatchSetting, batch: Batch, block_size: int, *embeddings: Tensor
-    ) -> Tensor:
-        wants_gradients = any(ctx.needs_input_grad)
-        loss, gradients = _run(setting, batch, block_size, embeddings, wants_gradients=wants_gradients)
-        ctx.arguments = (plain, setting, batch, block_size)
-        if wants_gradients:
-            ctx.save_for_backward(*embeddings)
-            # Kept by hand, for backward to give away rather than to copy: for large batches they are the most memory.
-            ctx.gradients = gradients
+    one_by_one = True
+
+    def __init__(
+        self,
+        plain: Callable[..., Tensor],
+        setting: InBatchSetting,
+        batch: Batch,
+        block_size: int,
+        *,
+        wants_gradients: bool,
+    ) -> None:
+        """Say how to compute it.
+
+        Args:
+            plain: The plain form.
+            setting: What is the same for every batch.
+            batch: What is known of the batch besides its embeddings.
+            block_size: Rows of a block.
+            wants_gradients: Whether to find the gradients too.
+        """
+        self._plain, self._setting, self._batch, self._block_size = plain, setting, batch, block_size
+        self._wants_gradients = wants_gradients
+        self._gradients: list[Tensor] | None = None
+
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        loss, gradients = self._run(tensors, self._wants_gradients)
+        if self._wants_gradients:
+            # Kept by hand, for the way back to give away rather than to copy: for large batches they are the most memory.
+            self._gradients = gradients
         return loss
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        embeddings = ctx.saved_tensors
-        plain, setting, batch, block_size = ctx.arguments
-        needed = ctx.needs_input_grad[4:]
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            inputs = [matrix for matrix, is_needed in zip(embeddings, needed, strict=True) if is_needed]
-            loss = plain(embeddings, batch, setting)
-            found = iter(torch.autograd.grad(loss, inputs, gradients[0], create_graph=True))
-            return None, None, None, None, *(next(found) if is_needed else None for is_needed in needed)
-        own, ctx.gradients = ctx.gradients, None
+    @override
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
+            return pull_through(lambda *e: self._plain(e, self._batch, self._setting), gradient, needed, tensors)
+        own, self._gradients = self._gradients, None
         if own is None:  # given away by an earlier backward through the same graph
-            _, own = _run(setting, batch, block_size, embeddings, wants_gradients=True)
+            _, own = self._run(tensors, wants_gradients=True)
         for matrix in own:
-            matrix.mul_(gradients[0])
+            matrix.mul_(gradient)
         to_queries, to_documents = own
-        found = iter((to_queries, *to_documents.split([len(column) for column in embeddings[1:]])))
-        return None, None, None, None, *found
+        return to_queries, *to_documents.split([len(column) for column in tensors[1:]])
 
-
-def _run(
-    setting: InBatchSetting, batch: Batch, block_size: int, embeddings: Sequence[Tensor], *, wants_gradients: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """The mean loss, and its gradients with respect to the queries and to all documents."""
-    one_pass = _Pass(setting, batch, block_size, embeddings, wants_gradients=wants_gradients)
-    one_pass.run()
-    return torch.cat(one_pass.losses).mean(), one_pass.finished_gradients()
+    def _run(self, embeddings: Sequence[Tensor], wants_gradients: bool) -> tuple[Tensor, list[Tensor]]:
+        """The mean loss, and its gradients with respect to the queries and to all documents."""
+        one_pass = _Pass(self._setting, self._batch, self._block_size, embeddings, wants_gradients=wants_gradients)
+        one_pass.run()
+        return torch.cat(one_pass.losses).mean(), one_pass.finished_gradients()
 
 
 def _norms(matrix: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
+from selective_st._caller import caller
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     check_domain,
@@ -131,7 +132,7 @@ def in_batch_loss(
         >>> in_batch_loss(queries, [positives, negatives], ConstantLink(), directions=("query_to_doc", "doc_to_query"))
         tensor(2.4849)
     """
-    owner = "in_batch_loss"
+    owner = caller("in_batch_loss")
     setting = InBatchSetting(
         link=check_link(owner, link),
         scale=finite_number(owner, "scale", scale, positive=True),
@@ -202,7 +203,8 @@ def in_batch_loss_of_setting(
             return _plain(embeddings, batch, setting, similarity_fct)
         if block_size is None:
             block_size = _default_block_size(device, batch.queries * batch.columns, setting.link)
-        return FusedLoss.apply(_plain, setting, batch, block_size, *embeddings)
+        wants_gradients = torch.is_grad_enabled() and any(matrix.requires_grad for matrix in embeddings)
+        return FusedLoss(_plain, setting, batch, block_size, wants_gradients=wants_gradients)(*embeddings)
 
 
 def in_batch_loss_of_scores(
@@ -421,9 +423,10 @@ def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setti
             if teacher is not None and known is not None:
                 label = targets.probabilities
                 if not batch.teaches_all:
-                    label = torch.zeros_like(scores).masked_scatter(own, label)
-                    teacher = torch.zeros_like(_to_working_precision(scores)).masked_scatter(own, teacher)
-                    known = torch.zeros_like(own).masked_scatter(own, known)
+                    columns = anchors[:, None] + batch.queries * torch.arange(batch.columns, device=scores.device)
+                    label, teacher, known = (
+                        part.new_zeros(scores.shape).scatter(1, columns, part) for part in (label, teacher, known)
+                    )
                 scored = known
                 if setting.calibrates:
                     teacher = torch.where(known, teacher.to(scores), scores.detach())

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from selective_st._caller import caller, named
 from selective_st.functional._common import Reduction, check_link, check_mask, check_scores
 from selective_st.functional.listwise import listwise_label_loss
 from selective_st.functional.pointwise import matching_loss
@@ -26,6 +27,7 @@ from selective_st.links import Link
 _SMALLEST_IDEAL = 1e-10  # as LambdaLoss
 
 
+@named("pairwise_loss", listwise_label_loss="pairwise_loss")
 def pairwise_loss(
     positive: Tensor,
     negative: Tensor,
@@ -69,7 +71,7 @@ def pairwise_loss(
         >>> pairwise_loss(positive, negatives, ExponentialLink(3.0), 0.1, reduction="none")
         tensor([[4.0083e-13, 7.3121e-05]])
     """
-    owner = "pairwise_loss"
+    owner = caller("pairwise_loss")
     link = check_link(owner, link)
     positive, negative = _check_pairs(owner, positive, negative)
     mask = check_mask(owner, mask, negative, "negative")
@@ -85,6 +87,7 @@ def pairwise_loss(
     )
 
 
+@named("margin_loss", predicted="negative", target="margin")
 def margin_loss(
     positive: Tensor,
     negative: Tensor,
@@ -125,7 +128,7 @@ def margin_loss(
         >>> margin_loss(positive, negatives, torch.tensor([[0.6, 0.0]]), high_scores())
         tensor(0.0016)
     """
-    owner = "margin_loss"
+    owner = caller("margin_loss")
     link = check_link(owner, link)
     positive, negative = _check_pairs(owner, positive, negative)
     check_scores(owner, "margin", margin, like=negative, name_of_like="negative")

@@ -13,9 +13,10 @@ import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder, util
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
-from torch.autograd import Function
+from typing_extensions import override
 
-from selective_st.functional._common import at_least_single, check_link, without_autocast
+from selective_st._autograd import KnownSlopes
+from selective_st.functional._common import at_least_single, check_link, check_nonnegative, without_autocast
 from selective_st.links import ExponentialLink, Interval, Link
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
@@ -54,10 +55,18 @@ class ScoreSpace(NamedTuple):
     Attributes:
         name: What gives them, such as "pairwise_cos_sim" or "Sigmoid".
         range: The range that the scores cannot leave; all real numbers where none is known.
+        sign: 1 where the model's scores are known not to be negative, whatever labels may be, 0 where they are known to
+            lie on both sides of 0; None where that is not known.
     """
 
     name: str
     range: Interval = Interval(-math.inf, math.inf)
+    sign: int | None = None
+
+    @property
+    def lowest(self) -> float:
+        """The lowest score that there can be, minus infinity where nothing bounds them."""
+        return max(self.range.low, 0.0) if self.sign == 1 else self.range.low
 
     @property
     def is_bounded_below(self) -> bool:
@@ -80,12 +89,14 @@ MAP_SCORES = (
 )
 
 
-def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction) -> Tensor:
+def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction, labels: Any = None) -> Tensor:
     """The score of the first column against each other column, in at least single precision.
 
     Args:
         embeddings: One tensor of shape (batch_size, dim) a column: the anchors, then one or more columns of documents.
         similarity_fct: Takes two such tensors, gives (batch_size,) scores.
+        labels: Labels of the last columns, in which NaN marks a padded document: nothing of that one's embedding, be it
+            NaN, reaches the scores or gradients of others.
 
     Returns:
         Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
@@ -93,11 +104,12 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     device = embeddings[0].device.type
     # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
     with without_autocast(device):
-        anchors, *others = map(at_least_single, embeddings)
+        anchors, *others = (at_least_single(column.to_dense()) for column in embeddings)
+        others = without_padding(others, labels)
         if len(others) > 1 and is_cosine(similarity_fct):
-            return _ListOfCosines.apply(anchors, *others)
+            return _ListOfCosines()(anchors, *others)
         if len(others) > 1 and is_dot_product(similarity_fct):
-            return _ListOfDotProducts.apply(anchors, *others)
+            return _ListOfDotProducts()(anchors, *others)
         scores = [similarity_fct(anchors, other) for other in others]
     if scores[0].shape != anchors.shape[:1]:
         name = getattr(similarity_fct, "__name__", repr(similarity_fct))
@@ -108,29 +120,43 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
 
 
-class _ListOfDotProducts(Function):
+def without_padding(documents: Sequence[Tensor], labels: Any) -> list[Tensor]:
+    """Columns of documents' embeddings, all 0 for those that NaN among the labels of the last columns marks as padded."""
+    documents = list(documents)
+    if not isinstance(labels, Tensor) or not labels.is_floating_point() or labels.dim() != 2:
+        return documents
+    padded = labels.isnan()
+    if not bool(padded.any()) or len(padded) != len(documents[0]) or padded.shape[1] > len(documents):
+        return documents
+    for place in range(-padded.shape[1], 0):
+        rows = padded[:, place].to(documents[place].device).view(-1, *(1,) * (documents[place].dim() - 1))
+        documents[place] = torch.where(rows, 0, documents[place])
+    return documents
+
+
+class _ListOfDotProducts(KnownSlopes):
     """The dot products of each anchor with its documents: one node of the graph, instead of one for each document."""
 
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, *documents: Tensor) -> Tensor:
-        ctx.save_for_backward(anchors, *documents)
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        anchors, *documents = tensors
         return _dot_products(anchors, documents)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        anchors, *documents = ctx.saved_tensors
-        return _gradients_of_dot_products(gradients[0], anchors, documents)
+    @override
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        anchors, *documents = tensors
+        return _gradients_of_dot_products(gradient, anchors, documents)
 
 
 def _dot_products(anchors: Tensor, documents: Sequence[Tensor]) -> Tensor:
-    products, scores = torch.empty_like(anchors), anchors.new_empty(len(anchors), len(documents))
-    for document, place in zip(documents, scores.unbind(1), strict=True):
+    products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
+    for document, place in zip(documents, scores.unbind(-1), strict=True):
         torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
     return scores
 
 
 def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: list[Tensor]) -> tuple[Tensor, ...]:
-    factors = gradient.unsqueeze(-1).unbind(1)
+    factors = gradient.unsqueeze(-1).unbind(-2)
     to_anchors = factors[0] * documents[0]
     for factor, document in zip(factors[1:], documents[1:], strict=True):
         if torch.is_grad_enabled():  # a gradient of the gradient is wanted
@@ -140,26 +166,25 @@ def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: lis
     return to_anchors, *(factor * anchors for factor in factors)
 
 
-class _ListOfCosines(Function):
+class _ListOfCosines(_ListOfDotProducts):
     """As `_ListOfDotProducts`, for cosines."""
 
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, *documents: Tensor) -> Tensor:
-        ctx.save_for_backward(anchors, *documents)
-        norms = [column.norm(dim=-1).clamp_min_(_SMALLEST_NORM) for column in (anchors, *documents)]
-        return _dot_products(anchors, documents).div_(torch.stack(norms[1:], dim=1)).div_(norms[0].unsqueeze(1))
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        norms = [column.norm(dim=-1).clamp_min_(_SMALLEST_NORM) for column in tensors]
+        products = super().value(*tensors)
+        return products.div_(torch.stack(norms[1:], dim=-1)).div_(norms[0].unsqueeze(-1))
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        columns = ctx.saved_tensors
-        norms = [column.norm(dim=-1, keepdim=True).clamp_min(_SMALLEST_NORM) for column in columns]
-        units = [column / norm for column, norm in zip(columns, norms, strict=True)]
-        to_units = _gradients_of_dot_products(gradients[0], units[0], units[1:])
+    @override
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        norms = [column.norm(dim=-1, keepdim=True).clamp_min(_SMALLEST_NORM) for column in tensors]
+        units = [column / norm for column, norm in zip(tensors, norms, strict=True)]
+        to_units = super().pull(gradient, needed, *units)
         # What points along an embedding only changes its length.
-        return tuple(
+        return [
             (to_unit - (to_unit * unit).sum(-1, keepdim=True) * unit) / norm
             for to_unit, unit, norm in zip(to_units, units, norms, strict=True)
-        )
+        ]
 
 
 def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
@@ -167,9 +192,18 @@ def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
     return Interval(-1.0, 1.0) if is_cosine(similarity_fct) else Interval(-math.inf, math.inf)
 
 
-def space_of(similarity_fct: SimilarityFunction) -> ScoreSpace:
-    """The space of the scores that a similarity function gives."""
-    return ScoreSpace(similarity_fct_name(similarity_fct), score_range_of(similarity_fct))
+def space_of(similarity_fct: SimilarityFunction, model_type: type[nn.Module] = SentenceTransformer) -> ScoreSpace:
+    """The space of the scores that a similarity function gives.
+
+    Args:
+        similarity_fct: The function.
+        model_type: The type of model whose embeddings it is given; a SparseEncoder's are never negative.
+
+    Returns:
+        The space.
+    """
+    sign = (1 if model_type is SparseEncoder else 0) if is_dot_product(similarity_fct) else None
+    return ScoreSpace(similarity_fct_name(similarity_fct), score_range_of(similarity_fct), sign)
 
 
 def is_cosine(similarity_fct: SimilarityFunction) -> bool:
@@ -255,6 +289,22 @@ def check_link_of_space(owner: str, link: Link, space: ScoreSpace) -> None:
             f"{owner}: the scores of {space.name} lie in {space.range}, beyond the domain {link.domain} of {link!r}. "
             "Use link.linear_outside(low, high), with ends inside the domain."
         )
+
+
+def check_positive_link(owner: str, link: Link, space: ScoreSpace, scores: Tensor | None = None) -> None:
+    """Raise a ValueError where a link that must not be negative is so on scores that there can be, not only there are.
+
+    Args:
+        owner: The loss, for messages.
+        link: The link.
+        space: Where the scores come from.
+        scores: Scores of a batch; None before there are any. Where scores of both signs have no bounds, one as far below
+            0 as these are from it is to be expected.
+    """
+    if math.isfinite(space.lowest):
+        check_nonnegative(owner, link, space.lowest)
+    elif scores is not None and scores.numel() and link._lowest_value < 0 and space.sign == 0:
+        check_nonnegative(owner, link, -float(scores.detach().abs().max()))
 
 
 def list_link(owner: str, link: Link | None, space: ScoreSpace) -> Link:

@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss, MarginMSELoss
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number, score_interval
 from selective_st.functional import (
     fenchel_young_loss,
@@ -25,7 +26,7 @@ from selective_st.functional import (
     matching_loss,
     pairwise_loss,
 )
-from selective_st.functional._common import check_link, check_nonnegative
+from selective_st.functional._common import check_link
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink, high_scores
 from selective_st.losses._common import (
@@ -36,8 +37,10 @@ from selective_st.losses._common import (
     calibration_link_of,
     check_label_range,
     check_link_of_space,
+    check_positive_link,
     list_link,
 )
+from selective_st.losses._settings import Checked
 
 __all__ = [
     "CalibratedObjective",
@@ -60,7 +63,7 @@ _SATURATED, _FLAT = 0.99, 1.05
 _CHECKED_ROWS = 1024
 
 
-class Objective(nn.Module):
+class Objective(Checked):
     """What the objectives share.
 
     Attributes:
@@ -186,6 +189,7 @@ class PointwiseObjective(Objective):
             )
         self._check_batch(rows)
 
+    @named(predicted="scores", target="labels", link_values="labels")
     def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
         """The loss of predicted scores.
 
@@ -280,6 +284,8 @@ class PairwiseObjective(CalibratedObjective):
                 f"{owner}: targets must be None or one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}."
             )
         self._set_links(owner, space, link, calibration, calibration_link)
+        if targets == "order":
+            check_positive_link(owner, self.link, space)
         self.temperature = finite_number(owner, "temperature", temperature, positive=True)
         self.targets = targets
 
@@ -294,6 +300,7 @@ class PairwiseObjective(CalibratedObjective):
             )
         self._check_batch(rows)
 
+    @named(predicted="scores", target="labels")
     def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
         """The loss of predicted scores.
 
@@ -316,6 +323,7 @@ class PairwiseObjective(CalibratedObjective):
                     f'{owner}: targets="{self.targets}" needs labels, but there are none. The dataset needs a column '
                     'named "label", "labels", "score" or "scores"; without labels leave targets out.'
                 )
+            check_positive_link(owner, self.link, self.space, scores)
             return pairwise_loss(positive, negative, self.link, self.temperature)
         if self._kind_of_labels(labels, *negative.shape) == "margins":
             margins = self._margins(labels, negative.shape[1])
@@ -490,8 +498,8 @@ class ListwiseObjective(CalibratedObjective):
         self.targets = targets
         self.teacher_space = teacher_space
         self.label_range = label_range
-        if targets == "labels" and space.is_bounded_below:
-            check_nonnegative(owner, self.link, space.range.low)
+        if targets == "labels":
+            check_positive_link(owner, self.link, space)
         # Where target scores must lie: what says so, and what to do where they do not.
         self._label_ranges: dict[tuple[str, Interval], str] = {}
         if label_range is not None:
@@ -524,6 +532,7 @@ class ListwiseObjective(CalibratedObjective):
             )
         self._check_batch(rows)
 
+    @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
     def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
         """The loss of predicted scores.
 
@@ -537,6 +546,7 @@ class ListwiseObjective(CalibratedObjective):
         """
         self._check_labels(scores, labels)
         if self.targets == "labels":
+            check_positive_link(type(self).__name__, self.link, self.space, scores)
             mask = None
             if labels.shape == scores.shape and labels.is_floating_point() and bool(labels.isnan().any()):
                 mask = ~labels.isnan()

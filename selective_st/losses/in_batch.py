@@ -21,7 +21,6 @@ from torch.nn.functional import pad
 from typing_extensions import override
 
 from selective_st._validation import finite_number
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
     Direction,
@@ -39,6 +38,7 @@ from selective_st.losses._common import (
     builtin_citation,
     check_label_range,
     check_model,
+    check_positive_link,
     check_similarity,
     is_cosine,
     is_dot_product,
@@ -177,9 +177,8 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         self.options = InBatchOptions(
             directions, partition_mode, hardness_mode, hardness_strength, label_smoothing, owner=owner
         )
-        self._set_links(owner, space_of(similarity_fct), link, calibration, calibration_link)
-        if self.space.is_bounded_below:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        self._set_links(owner, space_of(similarity_fct, self.model_type), link, calibration, calibration_link)
+        check_positive_link(owner, self.link, self.space)
         self.mask_same_text = mask_same_text
         self._guide = guide_of(owner, model, guide, margin, margin_strategy)
         self._warned_of: set[str] = set()

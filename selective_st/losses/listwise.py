@@ -135,7 +135,7 @@ class SelectiveListwiseLoss(ListwiseObjective):
             )
         self._set_objective(
             owner,
-            space_of(similarity_fct),
+            space_of(similarity_fct, self.model_type),
             link=link,
             temperature=temperature,
             student_temperature=student_temperature,
@@ -180,7 +180,7 @@ class SelectiveListwiseLoss(ListwiseObjective):
             labels = self._list_of_pairs(len(embeddings), rows, labels)
             return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct)[None], labels)
         self._check_columns(len(embeddings), rows)
-        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct), labels)
+        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct, labels), labels)
 
     def _list_of_pairs(self, columns: int, rows: int, labels: Any) -> Any:
         """The labels of the batch as those of one list, checked."""

@@ -99,7 +99,7 @@ class SelectivePairwiseLoss(PairwiseObjective):
         check_similarity(owner, similarity_fct, pairwise=True)
         self._set_objective(
             owner,
-            space_of(similarity_fct),
+            space_of(similarity_fct, self.model_type),
             link=link,
             temperature=temperature,
             targets=targets,
@@ -136,7 +136,7 @@ class SelectivePairwiseLoss(PairwiseObjective):
             ValueError: If there are fewer than three columns, or `targets` is set but there are no labels.
         """
         self._check_columns(len(embeddings), len(embeddings[0]) if embeddings else 0)
-        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct), labels)
+        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct, labels), labels)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""

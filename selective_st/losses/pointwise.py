@@ -99,7 +99,7 @@ class SelectivePointwiseLoss(PointwiseObjective):
                 f"{type(cos_score_transformation).__name__}."
             )
         check_similarity(owner, similarity_fct, pairwise=True)
-        space = space_of(similarity_fct)
+        space = space_of(similarity_fct, self.model_type)
         if not isinstance(cos_score_transformation, nn.Identity):
             space = ScoreSpace(fullname(cos_score_transformation))
         self._set_objective(owner, space, link=link, targets=targets)
@@ -130,7 +130,7 @@ class SelectivePointwiseLoss(PointwiseObjective):
             The mean loss, a scalar.
         """
         self._check_columns(len(embeddings), len(embeddings[0]) if embeddings else 0)
-        scores = self.cos_score_transformation(pairwise_scores(embeddings, self.similarity_fct))
+        scores = self.cos_score_transformation(pairwise_scores(embeddings, self.similarity_fct, labels))
         return self.loss_of_scores(scores, labels)
 
     def get_config_dict(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _RANGES: dict[type[nn.Module], Interval] = {
     nn.ReLU: Interval(0.0, math.inf),
     nn.Softplus: Interval(0.0, math.inf),
 }
-_LOGITS = ScoreSpace("the model's logits")
+_LOGITS = ScoreSpace("the model's logits", sign=0)
 
 
 class Documents(NamedTuple):
@@ -248,13 +248,12 @@ class CrossEncoderLoss(Objective):
                     f"{owner}: labels must hold one number for each document, but row {row} of the batch has {length} "
                     f"{what} and {len(own)} label(s). Mend that row, or leave it out."
                 )
-        if any(own.is_floating_point() for own in labels) or self._takes_integers:
+        if any(own.is_floating_point() for own in labels) or self._takes_integers(labels):
             labels = [own if own.is_floating_point() else own.float() for own in labels]
         return _padded(labels, lengths, math.nan).to(device)
 
-    @property
-    def _takes_integers(self) -> bool:
-        """Whether integers are labels that can be taken as the floats that they equal."""
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        """Whether these lists of integers can be taken as the floats that they equal."""
         return False
 
     def _activation_config(self) -> dict[str, Any]:

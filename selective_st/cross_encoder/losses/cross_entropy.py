@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +12,9 @@ from torch import Tensor, nn
 from selective_st._validation import finite_number, list_of
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.functional import listwise_label_loss
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, list_link
+from selective_st.losses._common import check_model, check_positive_link, list_link
 
 
 class SelectiveCrossEntropyLoss(CrossEncoderLoss):
@@ -74,8 +72,6 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    weight: Tensor | None
-
     def __init__(
         self,
         model: CrossEncoder,
@@ -92,8 +88,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         check_model(owner, model, self.model_type)
         self.space = self._set_activation(owner, activation_fn)
         self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        if self.space.range.low > -math.inf:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        check_positive_link(owner, self.link, self.space)
         self.temperature = finite_number(owner, "temperature", temperature, positive=True)
         self.label_smoothing = check_smoothing(owner, label_smoothing)
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
@@ -103,7 +98,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
             )
         self.ignore_index = ignore_index
         self._set_model(owner, model, classes=True)
-        self.register_buffer("weight", self._checked_weight(owner, weight))
+        self.weight = self._checked_weight(owner, weight)
 
     def _checked_weight(self, owner: str, given: Any) -> Tensor | None:
         if given is None:
@@ -165,6 +160,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         if not labels.is_floating_point() and labels.shape == (documents.rows, 1):
             labels = labels.view(-1)
         scores = self._outputs(documents.pairs, documents.rows, prompt, task)
+        check_positive_link(owner, self.link, self.space, scores)
         if not labels.is_floating_point():
             counts = labels != self.ignore_index
             scores, labels = scores[counts], labels[counts]

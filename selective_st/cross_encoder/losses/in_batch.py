@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, logit_list_link
 from selective_st.functional import listwise_label_loss
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, list_link
+from selective_st.losses._common import check_model, check_positive_link, list_link
 from selective_st.losses._guide import Guided, guide_of
 
 logger = logging.getLogger(__name__)
@@ -120,8 +119,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
         self.scale = finite_number(owner, "scale", scale, positive=True)
         self.space = self._set_activation(owner, activation_fn)
         self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        if self.space.is_bounded_below:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        check_positive_link(owner, self.link, self.space)
         self.label_smoothing = check_smoothing(owner, label_smoothing)
         self.mask_same_text = mask_same_text
         self._guide = guide_of(owner, model, guide, margin, margin_strategy)
@@ -177,6 +175,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
         return list(cast(Any, MultipleNegativesRankingLoss).get_in_batch_negatives(self, queries, documents))
 
     def _loss_of(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        check_positive_link(type(self).__name__, self.link, self.space, scores)
         return listwise_label_loss(
             scores,
             torch.zeros(len(scores), dtype=torch.long, device=scores.device),

@@ -142,9 +142,10 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             return labels
         return super()._to_scores(labels)
 
-    @property
-    def _takes_integers(self) -> bool:
-        return self.targets == "labels" or self.label_range is not None
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        # As ListNetLoss does with the 0 and 1 of mine_hard_negatives(output_format="labeled-list").
+        are_safe = self.targets == "labels" or self.label_range is not None
+        return are_safe or all(bool(((row == 0) | (row == 1)).all()) for row in labels)
 
     def forward(
         self,

@@ -12,12 +12,19 @@ from sentence_transformers.cross_encoder.losses.lambda_loss import BaseWeighting
 from sentence_transformers.util import fullname
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import whole_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.functional import listwise_matching_loss, margin_loss, pairwise_loss
 from selective_st.functional.pairwise import among_first, scheme_weights
 from selective_st.links import Link
-from selective_st.losses._common import MAP_SCORES, builtin_citation, check_label_range, check_model
+from selective_st.losses._common import (
+    MAP_SCORES,
+    builtin_citation,
+    check_label_range,
+    check_model,
+    check_positive_link,
+)
 from selective_st.losses._objectives import PairwiseObjective
 
 
@@ -155,8 +162,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             )
         return scheme
 
-    @property
-    def _takes_integers(self) -> bool:
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
         return self.targets in (None, "order")
 
     def forward(
@@ -191,6 +197,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             return self.loss_of_scores(scores, labels)
         return self._loss_of_all_pairs(scores, labels)
 
+    @named(predicted="scores", target="labels")
     def _loss_of_all_pairs(self, scores: Tensor, labels: Any) -> Tensor:
         """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none.
 
@@ -231,6 +238,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             loss = pairwise_loss(positive, negative, self.link, self.temperature, reduction="none")
             return (weights * loss).sum() / max(len(row), 1)
         if self.targets in (None, "order"):
+            check_positive_link(owner, self.link, self.space, scores)
             return pairwise_loss(positive, negative, self.link, self.temperature)
         high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
         if self.targets == "margins":

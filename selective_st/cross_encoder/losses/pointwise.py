@@ -122,8 +122,7 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
             return super()._default_link(targets)
         return SigmoidLink(scale=1.0, shift=0.0) if targets == "link_values" else high_scores().linear_outside(0.0, 1.0)
 
-    @property
-    def _takes_integers(self) -> bool:
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
         return self.targets == "link_values"
 
     def forward(
