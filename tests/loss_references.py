@@ -207,6 +207,7 @@ def in_batch(
     document_ids: Sequence[int] | None = None,
     keep: Tensor | None = None,
     target_scores: Tensor | None = None,
+    weight: Tensor | None = None,
     calibration: float = 1.0,
     calibration_link: PositiveLink | None = None,
     rows: tuple[int, int] | None = None,
@@ -296,4 +297,7 @@ def in_batch(
                 for direction in directions
             ]
             of_rows.append(sum(losses[1:], losses[0]) / len(losses))
-    return torch.stack(of_rows).mean()
+    if weight is None:
+        return torch.stack(of_rows).mean()
+    total = sum(float(w) for w in weight)
+    return sum((float(w) * row for w, row in zip(weight, of_rows, strict=True)), 0 * of_rows[0]) / (total or 1)

@@ -194,6 +194,7 @@ class Batch:
         document_ids: The same for the same text; None if all differ.
         target_scores: The teacher's, for the own documents or all.
         keep: Which candidates are kept; None for all.
+        shares: The share of each anchor in the mean, which add up to 1; None for equal ones.
     """
 
     queries: int
@@ -203,11 +204,22 @@ class Batch:
     document_ids: Tensor | None
     target_scores: Tensor | None
     keep: Keep | None = None
+    shares: Tensor | None = None
 
     @property
     def anchors(self) -> int:
         """How many anchors."""
         return self.end - self.begin
+
+    def share(self, begin: int, end: int) -> Tensor | float:
+        """The share of the anchors from `begin` to `end`, of shape (anchors, 1), or one number for all."""
+        if self.shares is None:
+            return 1 / self.anchors
+        return self.shares[begin - self.begin : end - self.begin].unsqueeze(1)
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """The mean of the anchors' losses, by their shares."""
+        return losses.mean() if self.shares is None else (losses * self.shares).sum()
 
     def needs_positive_link(self, setting: InBatchSetting) -> bool:
         """Whether the link must not be negative: always, but where a teacher labels every candidate."""

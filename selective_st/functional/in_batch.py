@@ -35,6 +35,7 @@ from selective_st.functional._common import (
     check_domain,
     check_link,
     check_nonnegative,
+    check_weight,
     single_or_double,
     without_autocast,
 )
@@ -77,6 +78,7 @@ def in_batch_loss(
     target_scores: Tensor | None = None,
     calibration: float = 1.0,
     calibration_link: Link | None = None,
+    weight: Tensor | None = None,
     rows: tuple[int, int] | None = None,
     normalize: bool = False,
     similarity_fct: SimilarityMatrix | None = None,
@@ -106,6 +108,8 @@ def in_batch_loss(
             place is taken by the Softmax of the known ones, and the loss is the matching loss with its two terms.
         calibration: The weight >= 0 of the calibration term, `scale sum_k q_k D(p_k, s_k)`, with `target_scores`.
         calibration_link: The link of D. Default: `link`.
+        weight: Weights >= 0 of the anchors, of shape (anchors,), for the mean; their documents are candidates whatever
+            the weight.
         rows: `(begin, end)`, if only these queries are to be anchors; all still are candidates. The loss is their mean.
         normalize: Whether to normalise all embeddings first, so that the scores are cosines.
         similarity_fct: Another similarity than the dot product: takes (a, dim) and (b, dim), gives (a, b). It is
@@ -154,6 +158,7 @@ def in_batch_loss(
         document_ids=document_ids,
         keep=keep,
         target_scores=target_scores,
+        weight=weight,
         rows=rows,
         similarity_fct=similarity_fct,
         block_size=block_size,
@@ -168,6 +173,7 @@ def in_batch_loss_of_setting(
     document_ids: Tensor | None = None,
     keep: Tensor | Keep | None = None,
     target_scores: Tensor | None = None,
+    weight: Tensor | None = None,
     rows: tuple[int, int] | None = None,
     similarity_fct: SimilarityMatrix | None = None,
     block_size: int | None = None,
@@ -181,6 +187,7 @@ def in_batch_loss_of_setting(
         document_ids: Integers that tell texts apart.
         keep: Which candidates are kept: a mask, or what tells them for a block.
         target_scores: A teacher's scores.
+        weight: Weights of the anchors.
         rows: Which queries are anchors.
         similarity_fct: A similarity to be differentiated automatically, in the plain form; None for the fused form.
         block_size: Rows of a block of the fused form.
@@ -193,7 +200,7 @@ def in_batch_loss_of_setting(
     """
     queries, *columns = _check_embeddings(setting.options.owner, queries, documents)
     total = sum(len(column) for column in columns)
-    batch = _check_batch(setting, queries.device, len(queries), total, rows, document_ids, keep, target_scores)
+    batch = _check_batch(setting, queries, len(queries), total, rows, document_ids, keep, target_scores, weight)
     embeddings = (queries, *columns)
     if not batch.anchors:
         return 0 * torch.stack([matrix.sum() for matrix in embeddings]).sum()
@@ -215,6 +222,7 @@ def in_batch_loss_of_scores(
     document_ids: Tensor | None = None,
     keep: Tensor | Keep | None = None,
     target_scores: Tensor | None = None,
+    weight: Tensor | None = None,
     rows: tuple[int, int] | None = None,
 ) -> Tensor:
     """`in_batch_loss` of scores that are known, in the one direction `"query_to_doc"`, with settings that are checked.
@@ -227,6 +235,7 @@ def in_batch_loss_of_scores(
         document_ids: Integers that tell texts apart.
         keep: Which documents are kept: a mask, or what tells them for a block.
         target_scores: A teacher's scores.
+        weight: Weights of the anchors.
         rows: Which queries are anchors.
 
     Returns:
@@ -243,7 +252,7 @@ def in_batch_loss_of_scores(
             f"{owner}: scores must have a row for each anchor and as many columns for each of the {queries} queries, "
             f"got the shape {tuple(scores.shape)}."
         )
-    batch = _check_batch(setting, scores.device, queries, scores.shape[1], rows, document_ids, keep, target_scores)
+    batch = _check_batch(setting, scores, queries, scores.shape[1], rows, document_ids, keep, target_scores, weight)
     if len(scores) != batch.anchors:
         raise ValueError(f"{owner}: scores must have a row for each of the {batch.anchors} anchors, got {len(scores)}.")
     if not batch.anchors:
@@ -296,15 +305,16 @@ def _check_embeddings(owner: str, queries: object, documents: object) -> tuple[T
 
 def _check_batch(
     setting: InBatchSetting,
-    device: torch.device,
+    like: Tensor,
     count: int,
     documents: int,
     rows: object,
     document_ids: object,
     keep: Any,
     target_scores: object,
+    weight: object,
 ) -> Batch:
-    owner = setting.options.owner
+    owner, device = setting.options.owner, like.device
     columns = documents // count if count else 1
     begin, end = 0, count
     if rows is not None:
@@ -350,7 +360,12 @@ def _check_batch(
                 f"{owner}: label_smoothing and target_scores exclude each other: smoothing is for labels. Use "
                 "label_smoothing=0; a lower scale makes the teacher's distribution smoother."
             )
-    return Batch(count, columns, begin, end, document_ids, target_scores, keep)
+    shares = check_weight(owner, weight, torch.Size([end - begin]))
+    if shares is not None:
+        shares = shares.detach().to(device, torch.promote_types(like.dtype, torch.float32))
+        total = shares.sum()
+        shares = shares / torch.where(total > 0, total, 1)
+    return Batch(count, columns, begin, end, document_ids, target_scores, keep, shares)
 
 
 def _keep_of_mask(owner: str, mask: object, first: int, shape: tuple[int, int], device: torch.device) -> Keep:
@@ -457,4 +472,4 @@ def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setti
         expected = (label * torch.where(label > 0, joint, 0)).sum(1)
         group_loss = torch.logsumexp(joint, 1) - expected
         loss = loss + (group_loss + extra if group[0] == "query_to_doc" else group_loss) / len(options.groups)
-    return cast(Tensor, loss).mean()
+    return batch.mean(cast(Tensor, loss))
