@@ -62,7 +62,9 @@ def _piecewise(link: PiecewiseLink) -> Reference:
         potential, h = mp.mpf(0), mp.mpf(0)
         if z <= knots[0]:
             return knots[0], potential, h, values[0], mp.mpf(0)
-        for (left, right), (at_left, at_right) in zip(itertools.pairwise(knots), itertools.pairwise(values), strict=True):
+        for (left, right), (at_left, at_right) in zip(
+            itertools.pairwise(knots), itertools.pairwise(values), strict=True
+        ):
             width, bend = right - left, (at_right - at_left) / (right - left)
             if z <= right:
                 return left, potential, h, at_left, bend

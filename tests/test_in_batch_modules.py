@@ -126,7 +126,7 @@ class TestOddInput:
         with caplog.at_level(logging.WARNING):
             value = loss.compute_loss_from_embeddings(columns, torch.ones(7, dtype=torch.int64))
         assert_close(value, loss.compute_loss_from_embeddings(columns, None))
-        assert 'dataset.remove_columns("label")' in caplog.text
+        assert "dataset = dataset.remove_columns(next(name for name in " in caplog.text
 
     def test_a_similarity_of_the_wrong_kind(self) -> None:
         for wrong in (util.pairwise_euclidean_sim, util.pairwise_cos_sim, torch.cosine_similarity):

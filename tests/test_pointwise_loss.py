@@ -229,7 +229,9 @@ class TestErrors:
 
         with pytest.raises(ValueError, match=r"within \[0, 1\], the domain of PositiveLink\(\), but .* from -0.5 to 1"):
             run(dot(PositiveLink()), embeddings(2), torch.tensor([-0.5, 1, 1, 1, 1, 1, 1]))
-        with pytest.raises(ValueError, match=r"SelectivePointwiseLoss: scores and labels must lie within the link's domain"):
+        with pytest.raises(
+            ValueError, match=r"SelectivePointwiseLoss: scores and labels must lie within the link's domain"
+        ):
             run(dot(PositiveLink()), embeddings(2), torch.rand(7))
         with pytest.raises(ValueError, match=r"of cosine_similarity lie in \[-1, 1\], beyond the domain \[0, 1\]"):
             SelectivePointwiseLoss(EchoModel(), PositiveLink())

@@ -273,9 +273,11 @@ def targets_of(batch: Batch, setting: InBatchSetting, begin: int, end: int, like
     if batch.target_scores is None:
         return Targets(torch.ones(end - begin, 1, dtype=like.dtype, device=like.device), 0.0, None, None)
     scores = batch.target_scores[begin:end]
-    known = ~scores.isnan()
+    known = (
+        scores > -math.inf
+    )  # not NaN, and not what the teacher calls never right: both are candidates without a label
     # A fill that is a score of the row stays within the link's domain.
-    scores = torch.where(known, scores, scores.nan_to_num(math.inf).amin(-1, keepdim=True))
+    scores = torch.where(known, scores, torch.where(known, scores, math.inf).amin(-1, keepdim=True))
     owner = setting.options.owner
     check_domain(owner, setting.link, scores)
     if setting.calibrates:

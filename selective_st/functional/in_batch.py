@@ -104,7 +104,7 @@ def in_batch_loss(
         keep: A mask of shape (anchors, documents): False for a document that is no negative of that anchor in the
             direction query_to_doc, and left out; a positive never is. None if all are kept.
         target_scores: A teacher's scores of each query's own documents, of shape (queries, 1 + hard negatives), or of
-            all documents, (queries, documents); NaN where unknown. Then, in the direction query_to_doc, the label's
+            all documents, (queries, documents); NaN where unknown, minus infinity for what is never right. Then, in the direction query_to_doc, the label's
             place is taken by the Softmax of the known ones, and the loss is the matching loss with its two terms.
         calibration: The weight >= 0 of the calibration term, `scale sum_k q_k D(p_k, s_k)`, with `target_scores`.
         calibration_link: The link of D. Default: `link`.
@@ -348,11 +348,11 @@ def _check_batch(
                 f"{owner}: target_scores must have the shape {shapes[0]} for the scores of each query's own documents, "
                 f"or {shapes[1]} for all; got {tuple(target_scores.shape)}."
             )
-        known = ~target_scores.isnan()
+        known = target_scores.isfinite()
         if not bool(known.any(-1).all()):
             row = int((~known.any(-1)).nonzero()[0])
             raise ValueError(
-                f"{owner}: target_scores must have a number in each row, but row {row} is all NaN. Leave such rows out."
+                f"{owner}: target_scores must have a number in each row, but row {row} has none. Leave such rows out."
             )
         target_scores = target_scores.detach().to(device)
         if setting.options.label_smoothing:

@@ -89,6 +89,16 @@ MAP_SCORES = (
 )
 
 
+# A loss is not told what the label column is called: the first of these names.
+LABEL_COLUMN = 'next(name for name in ("label", "labels", "score", "scores") if name in dataset.column_names)'
+REMOVE_LABELS = f"dataset = dataset.remove_columns({LABEL_COLUMN})"
+
+
+def cast_labels(dtype: str) -> str:
+    """The code that casts the label column."""
+    return f'dataset = dataset.cast_column({LABEL_COLUMN}, Value("{dtype}"))'
+
+
 def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction, labels: Any = None) -> Tensor:
     """The score of the first column against each other column, in at least single precision.
 

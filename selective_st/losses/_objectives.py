@@ -30,11 +30,13 @@ from selective_st.functional._common import check_link
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink, high_scores
 from selective_st.losses._common import (
+    REMOVE_LABELS,
     MAP_SCORES,
     PAPER_CITATION,
     ScoreSpace,
     builtin_citation,
     calibration_link_of,
+    cast_labels,
     check_label_range,
     check_link_of_space,
     check_positive_link,
@@ -60,6 +62,7 @@ _TEACHER_SPACES = {
 }
 # Mean of the largest target probability, beyond which only the top counts, or hardly anything does.
 _SATURATED, _FLAT = 0.99, 1.05
+_ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
 
 
@@ -225,8 +228,8 @@ class PointwiseObjective(Objective):
             )
         if not labels.is_floating_point() and (self.targets == "scores" or labels.is_complex()):
             raise TypeError(
-                f"{owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For scores "
-                'use dataset.cast_column("score", Value("float32")); for 0/1 classes use targets="link_values".'
+                f"{owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For scores: "
+                f'{cast_labels("float32")}; for 0/1 classes use targets="link_values".'
             )
         labels = labels if labels.is_floating_point() else labels.float()
         if documents == 1:
@@ -366,8 +369,8 @@ class PairwiseObjective(CalibratedObjective):
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
             got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
             raise TypeError(
-                f"{owner}: labels must be a tensor of floats, margins or scores, got {got}. Remove the label column "
-                'with dataset.remove_columns("label") to rank without labels, or cast it to floats.'
+                f"{owner}: labels must be a tensor of floats, margins or scores, got {got}. To rank without labels "
+                f"remove the label column: {REMOVE_LABELS}. Otherwise cast it: {cast_labels('float32')}."
             )
         shape = tuple(labels.shape)
         if shape == (rows, negatives + 1):
@@ -561,8 +564,7 @@ class ListwiseObjective(CalibratedObjective):
                 label_smoothing=self.label_smoothing,
                 mask=mask,
             )
-        mask = check_label_range(type(self).__name__, labels, self._label_ranges)
-        targets = self._to_scores(labels.to(scores))
+        mask, targets = self._scores_of_labels(labels.to(scores))
         if not self._targets_checked:
             self._targets_checked = True
             self._warn_of_targets(targets[:_CHECKED_ROWS])
@@ -576,6 +578,14 @@ class ListwiseObjective(CalibratedObjective):
             target_temperature=self.teacher_temperature,
             mask=mask,
         )
+
+    def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Which candidates count (None for all), and the target scores; minus infinity for those that are never right."""
+        owner, never = type(self).__name__, labels == -math.inf
+        if not bool(never.any()):
+            return check_label_range(owner, labels, self._label_ranges), self._to_scores(labels)
+        check_label_range(owner, labels.masked_fill(never, math.nan), self._label_ranges)
+        return ~labels.isnan(), self._to_scores(labels).masked_fill(never, -math.inf)
 
     def _to_scores(self, labels: Tensor) -> Tensor:
         """Labels on the scale of the predicted scores."""
@@ -622,17 +632,16 @@ class ListwiseObjective(CalibratedObjective):
 
     def _warn_of_targets(self, targets: Tensor) -> None:
         """Warn where the target's probabilities leave nothing to learn: all on one candidate, or the same for all."""
+        owner, temperature = type(self).__name__, self.teacher_temperature
+        known = targets.isfinite()
         with torch.no_grad():
-            known = ~targets.isnan()
-            logits = self.link.potential(torch.where(known, targets, 0)) / self.teacher_temperature
-            logits = logits.masked_fill(~known, -math.inf)[known.sum(-1) > 1]
-            if not len(logits):
-                return
-            counts = (logits > -math.inf).sum(-1)
-            largest = torch.softmax(logits, -1).amax(-1)
-            spread = logits.amax(-1) - torch.where(logits > -math.inf, logits, math.inf).amin(-1)
-            typical = float(spread.median()) * self.teacher_temperature
-            saturated, flat = float(largest.mean()) > _SATURATED, float((largest * counts).mean()) < _FLAT
+            potentials = self.link.potential(torch.where(known, targets, 0)).masked_fill(~known, -math.inf)
+            counts = known.sum(-1)
+            largest = torch.softmax(potentials / temperature, -1).amax(-1)
+            lowest = torch.where(known, potentials, math.inf).amin(-1)
+            # In a list of two there are no others whose order could be lost.
+            saturated = float(largest[counts > 2].mean()) > _SATURATED
+            flat = float((largest * counts)[counts > 1].mean()) < _FLAT
         if not (saturated or flat):
             return
         effect = (
@@ -640,13 +649,29 @@ class ListwiseObjective(CalibratedObjective):
             if saturated
             else "the target's probabilities are nearly the same for all candidates, so there is little to learn"
         )
-        advice = (
-            f"In the first batch the target's potentials span {typical:.3g} within a list: try "
-            f"teacher_temperature={typical / 4:.2g}."
-            if typical > 0
-            else "The target scores of the first batch do not differ within a list."
+        spread = float((potentials.amax(-1) - lowest)[counts > 1].median())
+        advice = "The target scores of the first batch do not differ within a list."
+        if spread > 0:
+            advice = self._resize_link(targets[known]) or (
+                f"In the first batch the target's potentials span {spread:.3g} within a list: try "
+                f"teacher_temperature={spread / 4:.2g}."
+            )
+        logger.warning(f"{owner}: at teacher_temperature={temperature:g} {effect}. {advice}")
+
+    def _resize_link(self, targets: Tensor) -> str:
+        """How to make the link's values average 1 on the targets, where they are far from it; nothing where they are not."""
+        low, high = float(targets.min()), float(targets.max())
+        low, high = (0.0, 1.0) if low >= 0 and high <= 1 and self.link.domain.includes(Interval(0, 1)) else (low, high)
+        ends = torch.tensor([low, high], dtype=torch.float64)
+        rise = float(self.link.divergence(ends[1], ends[0])) + (high - low) * float(self.link(ends[0]))
+        average = rise / (high - low) if high > low else 1.0
+        if not average > 0 or 1 / _ODD_SIZE <= average <= _ODD_SIZE:
+            return ""
+        operand = f"({self.link!r})" if " " in repr(self.link).split("(")[0] else repr(self.link)
+        return (
+            f"The link's values average {average:.3g} on scores from {low:.3g} to {high:.3g}, where temperatures are meant "
+            f'for 1: use link={operand}.normalized({low:.3g}, {high:.3g}, of="value").'
         )
-        logger.warning(f"{type(self).__name__}: at teacher_temperature={self.teacher_temperature:g} {effect}. {advice}")
 
     def _objective_config(self) -> dict[str, Any]:
         """The settings of the objective, JSON-serialisable."""

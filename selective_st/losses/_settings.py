@@ -30,8 +30,8 @@ class Checked(nn.Module):
         if name not in settings:
             super().__setattr__(name, value)
             return
-        if name == "model" or value is settings[name]:  # a trainer puts a wrapped model in the model's place
-            super().__setattr__(name, value)
+        if name == "model" or (value is not None and value is self._modules.get(name)):
+            super().__setattr__(name, value)  # as a trainer does to put a wrapped model in the model's place
         else:
             made = type(self).__new__(type(self))
             made.__dict__["_settings"] = _IN_THE_MAKING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -35,6 +36,7 @@ from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
 from selective_st.losses._common import (
     MAP_SCORES,
+    REMOVE_LABELS,
     builtin_citation,
     check_label_range,
     check_model,
@@ -366,9 +368,8 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         if not labels.is_floating_point():
             self._warn_once(
                 f"the dataset has a column of {labels.dtype} labels, which this loss does not use: each row's second "
-                "text "
-                'counts as a positive. Remove the column with dataset.remove_columns("label"), keep only the rows that '
-                "are positives, or give a teacher's scores as floats."
+                f"text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are positives, "
+                "or give a teacher's scores as floats."
             )
             return None
         if labels.shape == (rows,) and documents == 1:
@@ -376,10 +377,29 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         if labels.shape != (rows, documents):
             raise ValueError(
                 f"{owner}: labels must have shape ({rows}, {documents}), a teacher's score for each document, got "
-                f'{tuple(labels.shape)}. Without a teacher remove the label column: dataset.remove_columns("label").'
+                f"{tuple(labels.shape)}. Without a teacher remove the label column: {REMOVE_LABELS}."
             )
-        check_label_range(owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
+        ranges = {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
+        check_label_range(owner, labels.masked_fill(labels == -math.inf, math.nan), ranges)
+        self._say_that_labels_teach(labels[labels > -math.inf])
         return labels
+
+    def _say_that_labels_teach(self, scores: Tensor) -> None:
+        """Say once that labels are taken for a teacher's scores; raise a ValueError where the first ones are all equal."""
+        if "teacher" in self._warned_of:
+            return
+        if scores.numel() > 1 and bool((scores == scores[0]).all()):
+            raise ValueError(
+                f"{type(self).__name__}: labels must be a teacher's scores of the documents, but in this batch all are "
+                f"{float(scores[0]):g}, which teaches nothing. Each row's second text counts as a positive without labels; "
+                f"remove the label column: {REMOVE_LABELS}."
+            )
+        self._warned_of.add("teacher")
+        self._warn_once(
+            "the dataset has a column of float labels, which are taken for a teacher's scores of each row's documents, to "
+            "be ranked and matched (calibration). If it is none, such as the scores of mine_hard_negatives("
+            f"output_scores=True), remove the column: {REMOVE_LABELS}."
+        )
 
     def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
         """For each column an integer a document, the same for the same text; None if texts are not told apart."""

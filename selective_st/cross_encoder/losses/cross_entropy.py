@@ -9,12 +9,13 @@ import torch
 from sentence_transformers import CrossEncoder
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number, list_of
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.functional import listwise_label_loss
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, check_positive_link, list_link
+from selective_st.losses._common import cast_labels, check_model, check_positive_link, list_link
 
 
 class SelectiveCrossEntropyLoss(CrossEncoderLoss):
@@ -119,6 +120,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
             )
         return weight.float() if not weight.is_floating_point() else weight
 
+    @named(listwise_matching_loss="SelectivePointwiseLoss")
     def forward(
         self,
         inputs: Sequence[Sequence[Any]],
@@ -154,8 +156,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         if labels.is_floating_point() and labels.dim() == 1:
             raise TypeError(
                 f"{owner}: labels must be classes, integers from 0, or a probability for each class, got one number of "
-                f'{labels.dtype} a row. Use dataset.cast_column("label", Value("int64")) for classes, and '
-                "SelectivePointwiseLoss for scores."
+                f"{labels.dtype} a row. For classes: {cast_labels('int64')}; for scores use SelectivePointwiseLoss."
             )
         if not labels.is_floating_point() and labels.shape == (documents.rows, 1):
             labels = labels.view(-1)

@@ -11,13 +11,14 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.losses import MultipleNegativesRankingLoss
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, logit_list_link
 from selective_st.functional import listwise_label_loss
 from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, check_positive_link, list_link
+from selective_st.losses._common import REMOVE_LABELS, check_model, check_positive_link, list_link
 from selective_st.losses._guide import Guided, guide_of
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
         """1 / scale."""
         return 1 / self.scale
 
+    @named()
     def forward(
         self,
         inputs: Sequence[Sequence[Any]],
@@ -166,8 +168,8 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
             self._warned_of_labels = True
             logger.warning(
                 f"{type(self).__name__}: the dataset has a column of labels, which this loss does not use: each row's "
-                'second text counts as a positive. Remove the column with dataset.remove_columns("label"), keep only '
-                "the rows that are positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
+                f"second text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
+                "positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
             )
 
     def _in_batch_negatives(self, queries: Sequence[Any], documents: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:

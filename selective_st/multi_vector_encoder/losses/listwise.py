@@ -147,7 +147,7 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
             The mean loss, a scalar.
         """
         self._check_columns(*column_sizes(embeddings))
-        scores = list_scores(embeddings, self.similarity_fct)
+        scores = list_scores(embeddings, self.similarity_fct, labels)
         plain = is_plain(self.link, self.calibration, self.calibration_link)
         if self.targets == "scores" and isinstance(labels, Tensor) and not plain:
             self._check_scale(scores, self._to_scores(labels))

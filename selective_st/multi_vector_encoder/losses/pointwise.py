@@ -123,7 +123,7 @@ class SelectivePointwiseLoss(LateInteractionLoss, PointwiseObjective):
             The mean loss, a scalar.
         """
         self._check_columns(*column_sizes(embeddings))
-        scores = pair_scores(embeddings, self.similarity_fct)
+        scores = pair_scores(embeddings, self.similarity_fct, labels)
         if self.targets == "scores":
             self._check_scale(scores, labels)
         return self.loss_of_scores(scores, labels)
