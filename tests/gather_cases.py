@@ -69,12 +69,14 @@ class Options:
         negatives: How many columns of hard negatives.
         labels: None, "all" of a teacher's scores, or "some".
         repeats: Whether the same text occurs in several rows.
+        weighted: Whether rows have weights.
     """
 
     arguments: dict[str, Any] = field(default_factory=dict)
     negatives: int = NEGATIVES
     labels: str | None = None
     repeats: bool = False
+    weighted: bool = False
 
 
 _OF_MATRICES = (
@@ -82,6 +84,7 @@ _OF_MATRICES = (
     "symmetric joint",
     "queries",
     "guide, queries, texts",
+    "weights, teacher, all directions",
     "all directions",
     "all directions, texts",
     "dot products",
@@ -136,6 +139,8 @@ OPTIONS = {
     "texts": Options({"mask_same_text": True}, repeats=True),
     "all directions, texts": Options({**ALL_DIRECTIONS, "mask_same_text": True}, repeats=True),
     "teacher, texts": Options({"mask_same_text": True}, labels="some", repeats=True),
+    "weights": Options(weighted=True),
+    "weights, teacher, all directions": Options({**ALL_DIRECTIONS, "calibration": 0.5}, labels="some", weighted=True),
     "guide": Options({"guide": True, "margin": 0.1, "scale": 5.0}),
     "guide, queries, texts": Options(
         {"guide": True, "directions": ("query_to_doc", "query_to_query"), "mask_same_text": True}, repeats=True
@@ -225,6 +230,10 @@ def run(
         module._guide._decoder = None  # a table reads numbers, no texts
     if ddp:
         module.model = in_ddp(model, dist.get_world_size())  # as the trainer does
+    if OPTIONS[options].weighted:
+        weight = torch.rand(ROWS, generator=torch.Generator().manual_seed(3))
+        weight[::4] = 0
+        labels = {"weight": weight[rows], **({} if labels is None else {"label": labels})}
     value = module(features, labels)
     value.backward()
     return value.detach(), model[0].weight.grad

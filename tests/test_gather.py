@@ -204,7 +204,7 @@ def received(case: tuple[str, str, str], world: int) -> dict[str, int]:
     if it.model_type == "MultiVectorEncoder":
         per_document += it.vectors  # its mask
     of_guide = rows * columns * DIMENSION * number if "guide" in chosen.arguments else 0
-    sizes = 4 * 8 + (8 * documents if it.model_type == "MultiVectorEncoder" else 0)
+    sizes = 5 * 8 + number * chosen.weighted + (8 * documents if it.model_type == "MultiVectorEncoder" else 0)
     return {
         "forward": (world - 1) * (embeddings + of_guide + rows * documents * per_document + sizes),
         "backward": (world - 1) * embeddings,

@@ -210,7 +210,9 @@ def listwise_label_loss(
     predicted, mask, rows = _fill_masked(predicted, mask, link)
     if smoothing:
         one_right = False
-        count = predicted.shape[-1] if mask is None else mask.sum(-1, keepdim=True, dtype=probabilities.dtype)
+        count: Tensor | int = predicted.shape[-1]
+        if mask is not None:  # of lists alone, where weights left some out
+            count = mask.expand_as(predicted).sum(-1, keepdim=True, dtype=probabilities.dtype)
         probabilities = (1 - smoothing) * probabilities + smoothing / count
     if mask is not None:
         probabilities = torch.where(mask, probabilities, 0)

@@ -44,6 +44,7 @@ from selective_st.losses._common import (
     check_similarity,
     is_cosine,
     is_dot_product,
+    labels_and_weight,
     space_of,
     text_ids,
 )
@@ -249,6 +250,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         labels: Tensor | None,
         document_ids: list[Tensor] | None = None,
         guide_embeddings: list[Tensor] | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """The loss from embeddings.
 
@@ -258,6 +260,8 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
             document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
                 document with the text of the positive is left out. None: nothing is.
             guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
@@ -267,6 +271,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         """
         rows = len(embeddings[0]) if embeddings else 0
         self._check_columns(len(embeddings), rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
         target_scores = self._target_scores(labels, rows, len(embeddings) - 1)
         guided = self._guide_embeddings(guide_embeddings, rows, len(embeddings))
         columns = embeddings
@@ -274,7 +279,9 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         similarity_fct = None if cosine or is_dot_product(self.similarity_fct) else self.similarity_fct
         begin = 0
         if self._gathers():
-            self._check_same_everywhere(embeddings[0].device, rows, len(embeddings), target_scores, document_ids)
+            self._check_same_everywhere(
+                embeddings[0].device, rows, len(embeddings), target_scores, document_ids, weight
+            )
             begin = get_rank() * rows
             columns = self._gathered(embeddings, begin, all_gather_with_grad)
             guided = None if guided is None else self._gathered(guided, begin, all_gather)
@@ -286,10 +293,11 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         setting = InBatchSetting(
             self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=cosine
         )
-        return in_batch_loss_of_setting(
+        loss = in_batch_loss_of_setting(
             setting,
             queries,
             documents,
+            weight=weight,
             rows=(begin, begin + rows),
             target_scores=target_scores,
             document_ids=None if document_ids is None else torch.cat(document_ids),
@@ -297,6 +305,15 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
             similarity_fct=similarity_fct,
             block_size=self._block_size,
         )
+        return loss if weight is None else loss * self._share(weight.to(loss))
+
+    def _share(self, weight: Tensor) -> Tensor | float:
+        """How much the mean of this process counts in that of all, where they are averaged."""
+        if not self._gathers():
+            return 1.0
+        total = weight.sum()
+        totals = all_gather(total[None])
+        return total / torch.where(totals.sum() > 0, totals.mean(), 1)
 
     def _gathered(self, columns: list[Tensor], begin: int, gather: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """The columns of all processes; this one's queries begin at `begin`."""
@@ -333,6 +350,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         columns: int,
         target_scores: Tensor | None,
         document_ids: list[Tensor] | None,
+        weight: Tensor | None,
     ) -> None:
         """Raise a ValueError in every process if their batches do not fit together, on which a gather would hang."""
         counts = {
@@ -340,6 +358,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
             "text columns": columns,
             "teacher's scores a row": 0 if target_scores is None else target_scores.shape[1],
             "columns of texts to tell apart": len(document_ids or ()),
+            "weights a row": int(weight is not None),
         }
         everywhere = all_gather(torch.tensor([list(counts.values())], device=device)).tolist()
         for i, name in enumerate(counts):

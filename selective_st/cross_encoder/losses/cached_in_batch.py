@@ -103,6 +103,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
             owner, "show_progress_bar", show_progress_bar, bool, "Write show_progress_bar=True."
         )
         self._kept: Tensor | None = None
+        self._weight: Tensor | None = None
 
     def forward(
         self,
@@ -122,11 +123,11 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
         Returns:
             The mean loss, a scalar; its backward reads the pairs again.
         """
-        self._check_inputs(inputs, labels)
+        self._weight = self._check_inputs(inputs, labels)
         try:
             loss: Tensor = _BUILTIN.forward(self, [list(column) for column in inputs], None, prompt, task)
         finally:
-            self._kept = None
+            self._kept = self._weight = None
         return loss
 
     def get_in_batch_negatives(
@@ -155,7 +156,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
         Returns:
             The mean loss, a scalar.
         """
-        return self._loss_of(self._activated(torch.cat(list(logits))).view(-1, batch_size).T, self._kept)
+        return self._loss_of(self._activated(torch.cat(list(logits))).view(-1, batch_size).T, self._kept, self._weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""

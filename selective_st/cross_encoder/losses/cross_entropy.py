@@ -15,7 +15,7 @@ from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_l
 from selective_st.functional import listwise_label_loss
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import cast_labels, check_model, check_positive_link, list_link
+from selective_st.losses._common import cast_labels, check_model, check_positive_link, labels_and_weight, list_link
 
 
 class SelectiveCrossEntropyLoss(CrossEncoderLoss):
@@ -147,6 +147,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         documents = self._documents(inputs)
         if documents.lengths is not None:
             raise ValueError(f"{owner} takes a single second text for each class, but the dataset has lists of them.")
+        labels, weight = labels_and_weight(owner, labels, None, documents.rows)
         labels = self._labels(labels, documents)
         if not isinstance(labels, Tensor):
             raise TypeError(
@@ -165,6 +166,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         if not labels.is_floating_point():
             counts = labels != self.ignore_index
             scores, labels = scores[counts], labels[counts]
+            weight = None if weight is None else weight[counts]
         return listwise_label_loss(
             scores,
             labels,
@@ -172,6 +174,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
             self.temperature,
             label_smoothing=self.label_smoothing,
             class_weight=self.weight,
+            weight=weight,
         )
 
     def _check_columns(self, columns: int, rows: int) -> None:

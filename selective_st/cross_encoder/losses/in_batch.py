@@ -18,7 +18,7 @@ from selective_st.functional import listwise_label_loss
 from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import REMOVE_LABELS, check_model, check_positive_link, list_link
+from selective_st.losses._common import REMOVE_LABELS, check_model, check_positive_link, labels_and_weight, list_link
 from selective_st.losses._guide import Guided, guide_of
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
         Returns:
             The mean loss, a scalar.
         """
-        self._check_inputs(inputs, labels)
+        weight = self._check_inputs(inputs, labels)
         queries, positives, *hard_negatives = inputs
         in_batch = self._in_batch_negatives(queries, inputs[1:])
         columns = [positives, *in_batch, *hard_negatives]
@@ -159,11 +159,13 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
             [pair for column in columns for pair in zip(queries, column, strict=True)], len(queries), None
         )
         scores = self._scores(documents, prompt, task).view(len(queries), len(columns))
-        return self._loss_of(scores, self._mask(inputs, in_batch))
+        return self._loss_of(scores, self._mask(inputs, in_batch), weight)
 
-    def _check_inputs(self, inputs: Sequence[Sequence[Any]], labels: object) -> None:
-        """Raise a ValueError if columns or rows are missing; say once that labels are not used."""
-        self._check_columns(len(inputs), len(inputs[0]) if inputs else 0)
+    def _check_inputs(self, inputs: Sequence[Sequence[Any]], labels: object) -> Tensor | None:
+        """The rows' weights; a ValueError if columns or rows are missing; says once that labels are not used."""
+        rows = len(inputs[0]) if inputs else 0
+        self._check_columns(len(inputs), rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, rows)
         if labels is not None and not self._warned_of_labels:
             self._warned_of_labels = True
             logger.warning(
@@ -171,12 +173,13 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
                 f"second text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
                 "positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
             )
+        return weight
 
     def _in_batch_negatives(self, queries: Sequence[Any], documents: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
         return list(cast(Any, MultipleNegativesRankingLoss).get_in_batch_negatives(self, queries, documents))
 
-    def _loss_of(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+    def _loss_of(self, scores: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
         check_positive_link(type(self).__name__, self.link, self.space, scores)
         return listwise_label_loss(
             scores,
@@ -185,6 +188,7 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
             self.temperature,
             label_smoothing=self.label_smoothing,
             mask=None if mask is None else mask.to(scores.device),
+            weight=None if weight is None else weight.to(scores.device),
         )
 
     def _mask(self, inputs: Sequence[Sequence[Any]], in_batch: Sequence[Sequence[Any]]) -> Tensor | None:

@@ -24,6 +24,7 @@ from selective_st.losses._common import (
     check_label_range,
     check_model,
     check_positive_link,
+    labels_and_weight,
 )
 from selective_st.losses._objectives import PairwiseObjective
 
@@ -184,6 +185,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             The mean loss, a scalar.
         """
         documents = self._documents(inputs)
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
         if labels is not None or documents.lengths is not None:
             labels = self._labels(labels, documents)
         scores = self._scores(documents, prompt, task)
@@ -194,16 +196,17 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
                         f"{type(self).__name__}: {name} is for lists, but each row has a column for each document. Use "
                         'targets="order" with a number for each document, or leave it out.'
                     )
-            return self.loss_of_scores(scores, labels)
-        return self._loss_of_all_pairs(scores, labels)
+            return self.loss_of_scores(scores, labels, weight)
+        return self._loss_of_all_pairs(scores, labels, weight)
 
     @named(predicted="scores", target="labels")
-    def _loss_of_all_pairs(self, scores: Tensor, labels: Any) -> Tensor:
+    def _loss_of_all_pairs(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
         """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none.
 
         Args:
             scores: Predicted scores of shape (batch_size, n).
             labels: A number for each; NaN marks a padded document.
+            weight: Weights of the rows, of shape (batch_size,), whose pairs have them.
 
         Returns:
             The mean over the pairs, a scalar.
@@ -233,18 +236,23 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             counts &= among_first(scores, labels, self.k)
         row, better, worse = counts.nonzero(as_tuple=True)
         positive, negative = scores[row, better], scores[row, worse]
-        if self.weighting_scheme is not None:
-            weights = scheme_weights(scores, labels, self.weighting_scheme, self.k)[row, better, worse]
-            loss = pairwise_loss(positive, negative, self.link, self.temperature, reduction="none")
-            return (weights * loss).sum() / max(len(row), 1)
+        weight = None if weight is None else weight.to(scores)[row]
         if self.targets in (None, "order"):
             check_positive_link(owner, self.link, self.space, scores)
-            return pairwise_loss(positive, negative, self.link, self.temperature)
+            if self.weighting_scheme is None:
+                return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
+            # The scheme's weights are part of the loss, and not of what its mean is taken over.
+            factors = scheme_weights(scores, labels, self.weighting_scheme, self.k)[row, better, worse]
+            rows = torch.ones_like(positive) if weight is None else weight
+            loss = pairwise_loss(
+                positive, negative, self.link, self.temperature, weight=factors * rows, reduction="sum"
+            )
+            return loss / torch.where(rows.sum() > 0, rows.sum(), 1)
         high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
         if self.targets == "margins":
             if len(row):
                 self._check_margins(high - low)
-            return margin_loss(positive, negative, high - low, self.link)
+            return margin_loss(positive, negative, high - low, self.link, weight=weight)
         return listwise_matching_loss(
             torch.stack([positive, negative], -1),
             torch.stack([high, low], -1),
@@ -252,6 +260,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             self.temperature,
             calibration=self.calibration,
             calibration_link=self.calibration_link,
+            weight=weight,
         )
 
     def get_config_dict(self) -> dict[str, Any]:

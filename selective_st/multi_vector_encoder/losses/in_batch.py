@@ -22,10 +22,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st import losses
+from selective_st.functional._common import at_least_single
 from selective_st.functional._in_batch_common import InBatchSetting, Keep, MarginStrategy
 from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import Link
-from selective_st.losses._common import builtin_citation
+from selective_st.losses._common import builtin_citation, labels_and_weight
 from selective_st.multi_vector_encoder.losses._late_interaction import (
     LateInteractionLoss,
     check_size,
@@ -180,6 +181,7 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         labels: Tensor | None,
         document_ids: list[Tensor] | None = None,
         guide_embeddings: list[Tensor] | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """The loss from embeddings.
 
@@ -189,11 +191,13 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
                 document with the text of the positive is left out. None: nothing is.
             guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
-        batch = self._batch(embeddings, labels, document_ids, guide_embeddings)
+        batch = self._batch(embeddings, labels, document_ids, guide_embeddings, weight)
         rows = len(batch.queries.embeddings)
         step = self.score_mini_batch_size or rows
         scores = [self._scores(batch, begin, min(begin + step, rows)) for begin in range(0, rows, step)]
@@ -205,16 +209,19 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         labels: Tensor | None,
         document_ids: list[Tensor] | None,
         guide_embeddings: list[Tensor] | None,
+        weight: Tensor | None = None,
     ) -> _Batch:
         """What is compared in a batch, with the documents of other devices where these are gathered."""
         columns, rows = column_sizes(embeddings)
         self._check_columns(columns, rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
         queries, *documents = embeddings
         target_scores = self._target_scores(labels, rows, columns - 1)
         guided = self._guide_embeddings(guide_embeddings, rows, columns)
         first = 0
         if self._gathers():
-            self._check_same_everywhere(queries.embeddings.device, rows, columns, target_scores, document_ids)
+            device = queries.embeddings.device
+            self._check_same_everywhere(device, rows, columns, target_scores, document_ids, weight)
             first = get_rank() * rows
             # Only documents: each device scores its own queries.
             documents = [_gather_tokens(column) for column in documents]
@@ -228,6 +235,8 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             target_scores,
             None if document_ids is None else torch.cat(document_ids),
             None if guided is None or self._guide is None else self._guide.guidance(guided).keep,
+            weight,
+            1.0 if weight is None else self._share(weight.to(at_least_single(queries.embeddings))),
         )
 
     def _scores(self, batch: _Batch, begin: int, end: int) -> Tensor:
@@ -235,7 +244,7 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         return all_scores(rows_of(batch.queries, begin, end), batch.documents, self.similarity_fct)
 
     def _loss_of_scores(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
-        """The mean loss of the queries from `begin` on, given their scores against all documents."""
+        """What the queries from `begin` on add to the mean loss, given their scores against all documents."""
         if batch.target_scores is not None and not is_plain(self.link, self.calibration, self.calibration_link):
             self._check_scale(scores, batch.target_scores)
         groups, columns = batch.documents.embeddings.shape[:2]
@@ -243,7 +252,8 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         # hard negatives.
         by_column = scores.unflatten(1, (groups, columns)).transpose(1, 2).flatten(1)
         first = batch.first + begin
-        return in_batch_loss_of_scores(
+        weight, rows = batch.weight, len(batch.queries.embeddings)
+        loss = in_batch_loss_of_scores(
             InBatchSetting(
                 self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=False
             ),
@@ -253,7 +263,13 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             target_scores=batch.target_scores,
             document_ids=batch.document_ids,
             keep=batch.keep,
+            weight=None if weight is None else weight[begin : begin + len(scores)],
         )
+        if weight is None:
+            return loss * (len(scores) / rows)
+        whole = weight.sum()
+        part = weight[begin : begin + len(scores)].sum() / torch.where(whole > 0, whole, 1)
+        return loss * part * batch.share
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
@@ -399,6 +415,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         labels: Tensor | None,
         document_ids: list[Tensor] | None = None,
         guide_embeddings: list[Tensor] | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """As in `SelectiveMultipleNegativesRankingLoss`.
 
@@ -407,12 +424,14 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             labels: None, or a teacher's scores.
             document_ids: For each column of documents one integer a row, the same for the same text.
             guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
         return SelectiveMultipleNegativesRankingLoss.compute_loss_from_embeddings(
-            self, embeddings, labels, document_ids, guide_embeddings
+            self, embeddings, labels, document_ids, guide_embeddings, weight
         )
 
     def calculate_loss(
@@ -444,7 +463,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         losses_of_steps = []
         for begin in range(0, rows, step):
             scores = self._scores(batch, begin, min(begin + step, rows))
-            loss = self._loss_of_scores(batch, scores, begin) * (len(scores) / rows)
+            loss = self._loss_of_scores(batch, scores, begin)
             if with_backward:
                 # Outside autocast, where the trainer calls backward too.
                 with torch.autocast(loss.device.type, enabled=False):
@@ -479,6 +498,8 @@ class _Batch(NamedTuple):
         target_scores: A teacher's, of each group's documents; None for labels.
         document_ids: The same for the same text, column after column; None if texts are not told apart.
         keep: Which documents a guide keeps; None without one.
+        weight: Weights of this device's queries; None for none.
+        share: How much their mean counts in that of all devices.
     """
 
     queries: TokenEmbeddings
@@ -487,6 +508,8 @@ class _Batch(NamedTuple):
     target_scores: Tensor | None
     document_ids: Tensor | None
     keep: Keep | None
+    weight: Tensor | None
+    share: Tensor | float
 
 
 def _gather_tokens(column: TokenEmbeddings) -> TokenEmbeddings:
