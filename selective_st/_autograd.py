@@ -35,15 +35,15 @@ class KnownSlopes(ABC):
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
         """From the gradient of the value to those of the tensors, where needed.
 
-        With `torch.is_grad_enabled()` gradients of gradients may be wanted: then it is made of what autograd can follow.
+        With `torch.is_grad_enabled()` gradients of gradients may be wanted: then autograd must be able to follow it.
         """
 
     def __call__(self, *tensors: Tensor | None) -> Tensor:
         """The value, with a graph."""
         if in_transform():
-            return cast(Tensor, _Known.apply(self, *tensors))
+            return cast(Tensor, _Known.apply(self, *tensors))  # type: ignore[no-untyped-call]
         # As `Function.apply` does in the end, after looking at the signature, which takes longer than many a value.
-        return cast(Tensor, super(Function, _Known).apply(self, *tensors))
+        return cast(Tensor, super(Function, _Known).apply(self, *tensors))  # type: ignore[no-untyped-call]
 
 
 class _Known(Function):
@@ -77,13 +77,13 @@ def pull_through(
 ) -> list[Tensor | None]:
     """`KnownSlopes.pull` by automatic differentiation of a form that autograd can follow."""
     places = [i for i, is_needed in enumerate(needed) if is_needed]
-    wanted = [tensors[i] for i in places]
+    wanted = [cast(Tensor, tensors[i]) for i in places]
 
     def of_wanted(*some: Tensor) -> Tensor:
         every = list(tensors)
         for i, tensor in zip(places, some, strict=True):
             every[i] = tensor
-        return plain(*every)
+        return plain(*cast(list[Tensor], every))
 
     if in_transform():  # whose tensors have no graph that torch.autograd.grad would find
         found = torch.func.vjp(of_wanted, *wanted)[1](gradient)
@@ -100,10 +100,10 @@ def look(check: Callable[..., None], *tensors: Tensor | None) -> None:
 
     Args:
         check: Raises where something is wrong; inside a transform the tensors may have more dimensions in front.
-        tensors: What it is given.
+        *tensors: What it is given.
     """
     if in_transform():
-        _Look.apply(check, *tensors)
+        _Look.apply(check, *tensors)  # type: ignore[no-untyped-call]
     else:
         check(*tensors)
 

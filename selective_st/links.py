@@ -229,7 +229,7 @@ class _Elementwise(KnownSlopes):
 
         Args:
             value: The function; or the function and its slope with respect to the first argument, found beside it.
-            slopes: For each argument the slope, which autograd can follow.
+            *slopes: For each argument the slope, which autograd can follow.
         """
         self._value, self._slopes = value, slopes
         self._found: Tensor | None = None
@@ -582,7 +582,7 @@ class Link:
 
     def __add__(self, other: object) -> Link:
         if isinstance(other, Link):
-            return _written(WeightedSumLink((1.0, 1.0), (self, other)), f"{self!r} + {other!r}", self, other)
+            return _written(WeightedSumLink((1.0, 1.0), (self, other)), "{!r} + {!r}", self, other)
         if isinstance(other, (int, float)) and other == 0:  # the start of sum(links)
             return self
         return NotImplemented
@@ -593,7 +593,9 @@ class Link:
         if isinstance(factor, (Link, Tensor)):
             return NotImplemented
         product = WeightedSumLink((cast(float, factor),), (self,))
-        return _written(product, f"{factor!r} * ({self!r})" if "+" in repr(self) else f"{factor!r} * {self!r}", self)
+        return _written(
+            product, f"{factor!r} * " + ("({!r})" if "+" in self.__dict__.get("_as_written", "") else "{!r}"), self
+        )
 
     __rmul__ = __mul__
 
@@ -741,8 +743,8 @@ class Link:
             if not self._is_exact_far_out:
                 end = self.range.high if float(s[at_end][0]) > 0 else self.range.low
                 raise ValueError(
-                    f"{caller(type(self).__name__)}: the loss is infinite for the link value {end:g}, which the link only "
-                    "approaches. Give link values strictly inside the range."
+                    f"{caller(type(self).__name__)}: the loss is infinite for the link value {end:g}, which the link "
+                    "only approaches. Give link values strictly inside the range."
                 )
             s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
         return self._matching(p, s)
@@ -790,8 +792,8 @@ class Link:
                 if low < self.domain.low or high > self.domain.high:
                     raise ValueError(
                         f"{caller(f'{type(self).__name__}.{method}')}: {name} must lie within the link's domain "
-                        f"{self.domain}, got values from {low:g} to {high:g}. For scores beyond it use link.linear_outside(low, high), "
-                        "with ends inside the domain."
+                        f"{self.domain}, got values from {low:g} to {high:g}. For scores beyond it use "
+                        "link.linear_outside(low, high), with ends inside the domain."
                     )
 
 
@@ -884,8 +886,8 @@ def _link_from_config(config: object, depth: int) -> Link:
     link_class = _LINKS.get(link_type) if isinstance(link_type, str) else None
     if link_class is None:
         raise ValueError(
-            f"{caller('link_from_config')}: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. A link "
-            "class of your own is made known with @register_link."
+            f"{caller('link_from_config')}: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. "
+            "A link class of your own is made known with @register_link."
         )
     expected = _parameters_of(link_class)
     unknown = [name for name in fields if name not in expected]
@@ -1254,7 +1256,7 @@ class ExponentialLink(Link):
         return math.copysign(1.0, self.scale)
 
     def _exponential(self, z: Tensor, factor: float = 1.0) -> Tensor:
-        """`factor e^(a z)`; the factor is put into the exponent, so that it overflows only where the right value does."""
+        """`factor e^(a z)`, the factor in the exponent, so that it overflows only where the right value does."""
         return torch.exp(self.scale * z + (math.log(factor) + self._log_weight))
 
     @override
@@ -1347,7 +1349,7 @@ class PiecewiseLink(Link):
                 )
         if not any(self.sensitivities):
             raise ValueError("PiecewiseLink: sensitivities must not all be 0: nothing would matter.")
-        # Of each piece the end with the smaller sensitivity, from which all is >= 0, and 0 where it shall be; its slope.
+        # Of each piece the end with the smaller sensitivity, so that from there all is >= 0, and the slope.
         corners = [
             (*min((at_left, left), (at_right, right))[::-1], (at_right - at_left) / (right - left))
             for (left, right), (at_left, at_right) in zip(
@@ -1381,7 +1383,8 @@ class PiecewiseLink(Link):
         inside = z.clamp(knots[0], knots[-1])
         piece = torch.searchsorted(knots[1:-1], inside.detach().contiguous()).clamp(max=len(knots) - 2)  # also of a NaN
         starts, values, slopes = _constants(self._corners, z.dtype, z.device)
-        return values[piece] + slopes[piece] * (inside - starts[piece])
+        sensitivity: Tensor = values[piece] + slopes[piece] * (inside - starts[piece])
+        return sensitivity
 
     @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
@@ -1701,9 +1704,9 @@ _Preset = TypeVar("_Preset", bound=Callable[..., Link])
 
 
 def _written(link: Link, code: str, *parts: Link) -> Link:
-    """A link that is shown as it was written, if that names a preset (or a part of it does)."""
-    if not parts or any("_as_written" in part.__dict__ for part in parts):
-        _set(link, _as_written=code)
+    """A link that is shown as it was written, code with its parts, if one of these is shown so."""
+    if any("_as_written" in part.__dict__ for part in parts):
+        _set(link, _as_written=code.format(*parts))
     return link
 
 
@@ -1722,7 +1725,8 @@ def _preset(function: _Preset) -> _Preset:
                 shown.append(text)
             elif value != default:
                 shown.append(f"{name}={text}")
-        return _written(link, f"{function.__name__}({', '.join(shown)})")
+        _set(link, _as_written=f"{function.__name__}({', '.join(shown)})")
+        return link
 
     return make  # type: ignore[return-value]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ from torch.testing import assert_close
 from selective_st.functional import in_batch_loss, listwise_label_loss, listwise_matching_loss
 from selective_st.functional._in_batch_common import InBatchOptions, InBatchSetting
 from selective_st.functional.in_batch import in_batch_loss_of_scores
-from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Interval, Link, SigmoidLink
 from tests.loss_references import CONSTANT, POSITIVE_LINKS, PositiveLink, in_batch
 
 Options = dict[str, Any]
@@ -637,3 +638,23 @@ def test_a_calibration_link_of_its_own(targets: str, link: Link) -> None:
         results.append((loss, *torch.autograd.grad(loss, (queries, documents))))
     for fused, plain in zip(*results, strict=True):
         assert_close(fused, plain, rtol=1e-12, atol=1e-13)
+
+
+def test_an_unknown_teachers_score_stays_within_the_links_domain() -> None:
+    """What it is filled with counts for nothing, but must be a score of the link."""
+
+    class From1(Link):
+        domain = Interval(1.0, 9.0)
+
+        def h(self, z: Tensor) -> Tensor:
+            return z.sqrt()
+
+    queries, documents = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([[1.0, 0.5], [0.5, 1.0]])
+    negatives = torch.tensor([[0.9, 0.8], [0.8, 0.9]])
+    target = torch.tensor([[2.0, 1.5], [2.5, math.nan]])
+    loss = in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=target)
+    filled = target.clone()
+    filled[1, 1] = -math.inf  # a candidate without probability, as an unknown one is
+    assert_close(loss, in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=filled))
+    plain = in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=target, form="plain")
+    assert_close(loss, plain)

@@ -1,4 +1,4 @@
-"""A loss's settings: assigned after construction, refused where a link cannot be right, named as the user named them."""
+"""A loss's settings: assigned after construction, refused where a link cannot be right, named as the user does."""
 
 from __future__ import annotations
 

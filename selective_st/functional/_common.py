@@ -68,11 +68,11 @@ def at_least_single(scores: Tensor) -> Tensor:
 
 
 def single_or_double(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in one dtype, of at least single precision."""
+    """The tensors in one dtype, of at least single precision, and dense."""
     dtype = torch.float32
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
-    return tuple(tensor.to(dtype) for tensor in tensors)
+    return tuple(tensor.to_dense().to(dtype) for tensor in tensors)
 
 
 def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | None, reduction: Reduction) -> Tensor:

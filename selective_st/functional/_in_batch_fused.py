@@ -61,7 +61,7 @@ class FusedLoss(KnownSlopes):
     def value(self, *tensors: Tensor) -> Tensor:
         loss, gradients = self._run(tensors, self._wants_gradients)
         if self._wants_gradients:
-            # Kept by hand, for the way back to give away rather than to copy: for large batches they are the most memory.
+            # Kept by hand, to be given away on the way back, not copied: in large batches they are the most memory.
             self._gradients = gradients
         return loss
 

@@ -52,7 +52,7 @@ from selective_st.functional._in_batch_common import (
     targets_of,
 )
 from selective_st.functional._in_batch_fused import FusedLoss
-from selective_st.links import ConstantLink, Link, _to_working_precision
+from selective_st.links import ConstantLink, Link
 
 _FORMS = ("fused", "plain")
 # Rows of a block of the fused form, on a CPU: a fraction of the scores that saves nearly all memory, between bounds.
@@ -104,8 +104,9 @@ def in_batch_loss(
         keep: A mask of shape (anchors, documents): False for a document that is no negative of that anchor in the
             direction query_to_doc, and left out; a positive never is. None if all are kept.
         target_scores: A teacher's scores of each query's own documents, of shape (queries, 1 + hard negatives), or of
-            all documents, (queries, documents); NaN where unknown, minus infinity for what is never right. Then, in the direction query_to_doc, the label's
-            place is taken by the Softmax of the known ones, and the loss is the matching loss with its two terms.
+            all documents, (queries, documents); NaN where unknown, minus infinity for what is never right. Then, in the
+            direction query_to_doc, the label's place is taken by the Softmax of the known ones, and the loss is the
+            matching loss with its two terms.
         calibration: The weight >= 0 of the calibration term, `scale sum_k q_k D(p_k, s_k)`, with `target_scores`.
         calibration_link: The link of D. Default: `link`.
         weight: Weights >= 0 of the anchors, of shape (anchors,), for the mean; their documents are candidates whatever

@@ -114,11 +114,10 @@ def listwise_matching_loss(
     target = check_scores(owner, "target", target, like=predicted)
     weight = check_weight(owner, weight, predicted.shape[:-1])
     mask, never = _lists_that_count(check_mask(owner, mask, predicted), weight), None
-    if target.is_floating_point():
-        if in_transform() or not bool((target > -math.inf).all()):
-            padded, never = target.isnan(), target == -math.inf
-            mask = ~padded if mask is None else mask & ~padded
-            never = never if may_hold(never) else None
+    if target.is_floating_point() and (in_transform() or not bool((target > -math.inf).all())):
+        padded, never = target.isnan(), target == -math.inf
+        mask = ~padded if mask is None else mask & ~padded
+        never = never if may_hold(never) else None
     predicted, mask, rows = _fill_masked(predicted, mask, link)
     if mask is not None:
         target = torch.where(mask, target, predicted.detach().to(target.dtype))
@@ -284,7 +283,7 @@ def _fill_masked(predicted: Tensor, mask: Tensor | None, link: Link) -> tuple[Te
 
 
 def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
-    """The labels as probabilities in working precision, and whether it is known that each list has one right candidate."""
+    """The labels as probabilities in working precision, and whether each list is known to have one right candidate."""
     if not isinstance(labels, Tensor):
         raise TypeError(
             f"{owner}: labels must be a torch.Tensor, got {type(labels).__name__}. Use torch.tensor(labels)."
@@ -338,7 +337,7 @@ def _check_rows(owner: str, forms: str, labels: Tensor, right: Tensor) -> None:
     hint = (
         "A list needs a positive; leave such lists out."
         if not any(got)
-        else f"For target scores use {wording('listwise_matching_loss')}; for probabilities divide each list by its sum."
+        else f"For target scores use {wording('listwise_matching_loss')}; divide probabilities by their list's sum."
     )
     raise ValueError(f"{owner}: labels must be {forms}; list {row} has {[round(value, 4) for value in got]}. {hint}")
 

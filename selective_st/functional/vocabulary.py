@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
+from selective_st._autograd import KnownSlopes, look, pull_through
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
@@ -365,7 +365,8 @@ def _check_teacher(owner: str, teacher: object, logits: Tensor) -> None:
         if shapes != ((*places, k), (*places, k), places):
             raise ValueError(
                 f"{owner}: teacher must hold the top tokens of each of the student's {places} places, got shapes "
-                f"{', '.join(map(str, shapes))}. Make it of the teacher's logits of the same texts by top_tokens."
+                f"{', '.join(map(str, shapes))}. Make it of the teacher's logits of the same texts by "
+                f"{wording('top_tokens')}."
             )
         _check_vocabulary(owner, teacher.vocabulary, logits)
     else:
@@ -432,6 +433,7 @@ class _Softmax:
         forbidden = None
         if self.link._potential_at_bottom != -math.inf and bool(scores.amin() == -math.inf):
             forbidden = scores == -math.inf
+            scores = scores.masked_fill_(forbidden, self.some_score)
         logits, slope = self.link._logits(scores, 1 / self.temperature)
         if forbidden is not None:
             logits = logits.masked_fill_(forbidden, -math.inf)

@@ -131,7 +131,7 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
 
 
 def without_padding(documents: Sequence[Tensor], labels: Any) -> list[Tensor]:
-    """Columns of documents' embeddings, all 0 for those that NaN among the labels of the last columns marks as padded."""
+    """Columns of documents' embeddings, 0 for those that a NaN among the labels of the last columns marks as padded."""
     documents = list(documents)
     if not isinstance(labels, Tensor) or not labels.is_floating_point() or labels.dim() != 2:
         return documents
@@ -349,8 +349,8 @@ def check_positive_link(owner: str, link: Link, space: ScoreSpace, scores: Tenso
         owner: The loss, for messages.
         link: The link.
         space: Where the scores come from.
-        scores: Scores of a batch; None before there are any. Where scores of both signs have no bounds, one as far below
-            0 as these are from it is to be expected.
+        scores: Scores of a batch; None before there are any. Where scores have no bounds and both signs, one as far
+            below 0 as these are from it is to be expected.
     """
     if math.isfinite(space.lowest):
         check_nonnegative(owner, link, space.lowest)

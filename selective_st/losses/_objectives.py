@@ -587,7 +587,7 @@ class ListwiseObjective(CalibratedObjective):
         )
 
     def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Which candidates count (None for all), and the target scores; minus infinity for those that are never right."""
+        """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
         owner, never = type(self).__name__, labels == -math.inf
         if not bool(never.any()):
             return check_label_range(owner, labels, self._label_ranges), self._to_scores(labels)
@@ -666,7 +666,7 @@ class ListwiseObjective(CalibratedObjective):
         logger.warning(f"{owner}: at teacher_temperature={temperature:g} {effect}. {advice}")
 
     def _resize_link(self, targets: Tensor) -> str:
-        """How to make the link's values average 1 on the targets, where they are far from it; nothing where they are not."""
+        """How to make the link's values average 1 on the targets, where they are far from it; else nothing."""
         low, high = float(targets.min()), float(targets.max())
         low, high = (0.0, 1.0) if low >= 0 and high <= 1 and self.link.domain.includes(Interval(0, 1)) else (low, high)
         ends = torch.tensor([low, high], dtype=torch.float64)
@@ -676,8 +676,8 @@ class ListwiseObjective(CalibratedObjective):
             return ""
         operand = f"({self.link!r})" if " " in repr(self.link).split("(")[0] else repr(self.link)
         return (
-            f"The link's values average {average:.3g} on scores from {low:.3g} to {high:.3g}, where temperatures are meant "
-            f'for 1: use link={operand}.normalized({low:.3g}, {high:.3g}, of="value").'
+            f"The link's values average {average:.3g} on scores from {low:.3g} to {high:.3g}, where temperatures are "
+            f'meant for 1: use link={operand}.normalized({low:.3g}, {high:.3g}, of="value").'
         )
 
     def _objective_config(self) -> dict[str, Any]:

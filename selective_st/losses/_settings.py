@@ -62,7 +62,7 @@ def _keeping_settings(init: Callable[..., None]) -> Callable[..., None]:
     return keep
 
 
-# What the neighbouring losses of Sentence Transformers call what is called otherwise here: our argument, and the advice.
+# Arguments of the neighbouring losses of Sentence Transformers: which of ours is in their place, and how.
 _INVERSE = "is 1 / {name}: write {ours}={value}."
 _OF_NEIGHBOURS: dict[str, dict[str, str]] = {
     "loss_fct": {"link": "says what an error costs: link=IdentityLink() from selective_st.links is half its square."},
@@ -87,6 +87,6 @@ def _unknown(owner: str, name: str, value: object, known: list[str]) -> str:
         if ours in known
     ] or [f"Write {close}=..., or leave it out." for close in get_close_matches(name, known, 1)]
     return (
-        f"{owner}: got an unknown argument {name}={value!r:.60}. {' '.join(advice) or 'Leave it out.'} Its arguments are "
-        f"{', '.join(known)}."
+        f"{owner}: got an unknown argument {name}={value!r:.60}. {' '.join(advice) or 'Leave it out.'} Its arguments "
+        f"are {', '.join(known)}."
     )

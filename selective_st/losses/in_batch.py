@@ -387,8 +387,8 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         if not labels.is_floating_point():
             self._warn_once(
                 f"the dataset has a column of {labels.dtype} labels, which this loss does not use: each row's second "
-                f"text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are positives, "
-                "or give a teacher's scores as floats."
+                f"text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
+                "positives, or give a teacher's scores as floats."
             )
             return None
         if labels.shape == (rows,) and documents == 1:
@@ -404,20 +404,20 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         return labels
 
     def _say_that_labels_teach(self, scores: Tensor) -> None:
-        """Say once that labels are taken for a teacher's scores; raise a ValueError where the first ones are all equal."""
+        """Say once that labels are taken for a teacher's scores; raise a ValueError if the first are all equal."""
         if "teacher" in self._warned_of:
             return
         if scores.numel() > 1 and bool((scores == scores[0]).all()):
             raise ValueError(
                 f"{type(self).__name__}: labels must be a teacher's scores of the documents, but in this batch all are "
-                f"{float(scores[0]):g}, which teaches nothing. Each row's second text counts as a positive without labels; "
-                f"remove the label column: {REMOVE_LABELS}."
+                f"{float(scores[0]):g}, which teaches nothing. Each row's second text counts as a positive without "
+                f"labels; remove the label column: {REMOVE_LABELS}."
             )
         self._warned_of.add("teacher")
         self._warn_once(
-            "the dataset has a column of float labels, which are taken for a teacher's scores of each row's documents, to "
-            "be ranked and matched (calibration). If it is none, such as the scores of mine_hard_negatives("
-            f"output_scores=True), remove the column: {REMOVE_LABELS}."
+            "the dataset has a column of float labels, which are taken for a teacher's scores of each row's documents, "
+            "to be ranked and matched (calibration). If they are none, as the scores of mine_hard_negatives("
+            f"output_scores=True) may be, remove the column: {REMOVE_LABELS}."
         )
 
     def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:

@@ -77,7 +77,9 @@ class LateInteractionLoss(nn.Module):
         self._scale_checked = not is_maxsim(self.similarity_fct)
         # A mean of the cosines of tokens cannot leave their range.
         are_cosines = is_mean_maxsim(self.similarity_fct) and normalizes_tokens(model)
-        space = ScoreSpace(similarity_fct_name(self.similarity_fct), *([Interval(-1.0, 1.0)] if are_cosines else []))
+        space = ScoreSpace(similarity_fct_name(self.similarity_fct))
+        if are_cosines:
+            space = space._replace(range=Interval(-1.0, 1.0))
         if getattr(model, "similarity_fn_name", None) == "maxsim" and is_mean(self.similarity_fct):
             logger.warning(
                 f"{owner}: the scores of {space.name} are means over the query's tokens, but the model's "
