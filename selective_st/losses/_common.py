@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -197,6 +197,47 @@ class _ListOfCosines(_ListOfDotProducts):
             (to_unit - (to_unit * unit).sum(-1, keepdim=True) * unit) / norm
             for to_unit, unit, norm in zip(to_units, units, norms, strict=True)
         ]
+
+
+def labels_and_weight(owner: str, labels: Any, weight: Any, rows: int) -> tuple[Any, Tensor | None]:
+    """The labels of a batch, and the weights of its rows.
+
+    Args:
+        owner: The loss, for messages.
+        labels: The labels; or a dict of these (`label`, if there are any) and of the weights (`weight`), as a data
+            collator with weights gives them.
+        weight: The weights, where they are given apart; None for none.
+        rows: How many rows there are.
+
+    Returns:
+        The labels, and the weights, of shape (rows,); None for none.
+
+    Raises:
+        TypeError: If the weights are no tensor, or given twice.
+        ValueError: If the dict has other names, or there is not one weight a row.
+    """
+    if isinstance(labels, Mapping):
+        if not {"weight"} <= set(labels) <= {"label", "weight"}:
+            raise ValueError(
+                f"{owner}: labels must be a tensor, or a dict of the labels and of the rows' weights, {{'label': ..., "
+                f"'weight': ...}}, got one of {', '.join(map(repr, labels)) or 'nothing'}."
+            )
+        if weight is not None:
+            raise TypeError(f"{owner}: weight is given twice, by itself and with the labels. Leave weight out.")
+        labels, weight = labels.get("label"), labels["weight"]
+    if weight is None:
+        return labels, None
+    if not isinstance(weight, Tensor):
+        raise TypeError(
+            f"{owner}: weight must be a tensor of one number >= 0 a row, got {type(weight).__name__}. Write "
+            "weight=torch.tensor(...)."
+        )
+    if tuple(weight.shape) != (rows,):
+        raise ValueError(
+            f"{owner}: weight must have one number >= 0 for each of the {rows} rows, shape ({rows},), got "
+            f"{tuple(weight.shape)}."
+        )
+    return labels, weight
 
 
 def score_range_of(similarity_fct: SimilarityFunction) -> Interval:

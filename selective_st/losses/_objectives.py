@@ -141,10 +141,12 @@ class PointwiseObjective(Objective):
 
     Attributes:
         targets: What labels are: "scores" or "link_values".
+        pos_weight: How much more a 1 counts than a 0, of link values; None for as much.
     """
 
     _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "link_values")
     targets: str
+    pos_weight: float | None = None
 
     def _set_objective(self, owner: str, space: ScoreSpace, *, link: Link | None, targets: str) -> None:
         """Set what the loss does with scores, checked.
@@ -192,19 +194,23 @@ class PointwiseObjective(Objective):
         self._check_batch(rows)
 
     @named(predicted="scores", target="labels", link_values="labels")
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
             scores: Predicted scores of shape (batch_size,), or (batch_size, n) for n documents a row.
             labels: Labels in that shape; NaN marks a padded document.
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
         """
         labels, mask = self._check_labels(scores, labels)
-        loss = matching_loss if self.targets == "scores" else fenchel_young_loss
-        return loss(scores, labels.to(scores.dtype), self.link, mask=mask)
+        labels = labels.to(scores.dtype)
+        if self.targets == "scores":
+            return matching_loss(scores, labels, self.link, mask=mask, weight=weight)
+        pos_weight = 1.0 if self.pos_weight is None else self.pos_weight
+        return fenchel_young_loss(scores, labels, self.link, pos_weight=pos_weight, mask=mask, weight=weight)
 
     def _check_labels(self, scores: Tensor, labels: Any) -> tuple[Tensor, Tensor | None]:
         """The labels in the shape of the scores, and which of them count, or an error that says what is wrong."""
@@ -300,13 +306,14 @@ class PairwiseObjective(CalibratedObjective):
         self._check_batch(rows)
 
     @named(predicted="scores", target="labels")
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
             scores: Predicted scores of shape (batch_size, 1 + n): the positive, then n negatives.
             labels: None; margins of shape (batch_size,) for one negative or (batch_size, n) for n; or scores of shape
                 (batch_size, n + 1).
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
@@ -323,10 +330,11 @@ class PairwiseObjective(CalibratedObjective):
                     'named "label", "labels", "score" or "scores"; without labels leave targets out.'
                 )
             check_positive_link(owner, self.link, self.space, scores)
-            return pairwise_loss(positive, negative, self.link, self.temperature)
+            return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
         if self._kind_of_labels(labels, *negative.shape) == "margins":
             margins = self._margins(labels, negative.shape[1])
-            return margin_loss(positive, negative, margins.to(scores), self.link, mask=~margins.isnan())
+            mask = ~margins.isnan()
+            return margin_loss(positive, negative, margins.to(scores), self.link, mask=mask, weight=weight)
         check_label_range(owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
         check_label_range(owner, labels[:, 0], {})  # a positive without a score is no padding: it is in every pair
         targets = labels.to(scores)
@@ -338,6 +346,7 @@ class PairwiseObjective(CalibratedObjective):
             calibration=self.calibration,
             calibration_link=self.calibration_link,
             mask=~(targets[:, :1] + targets[:, 1:]).isnan().unsqueeze(-1).expand(-1, -1, 2),
+            weight=weight,
         )
 
     def _margins(self, labels: Tensor, negatives: int) -> Tensor:
@@ -530,13 +539,14 @@ class ListwiseObjective(CalibratedObjective):
         self._check_batch(rows)
 
     @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
             scores: Predicted scores of shape (batch_size, n), for n candidates a row.
             labels: Target scores in that shape; or labels in that shape, or of shape (batch_size,). NaN marks a padded
                 candidate.
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
@@ -557,6 +567,7 @@ class ListwiseObjective(CalibratedObjective):
                 self.student_temperature,
                 label_smoothing=self.label_smoothing,
                 mask=mask,
+                weight=weight,
             )
         mask, targets = self._scores_of_labels(labels.to(scores))
         if not self._targets_checked:
@@ -571,6 +582,7 @@ class ListwiseObjective(CalibratedObjective):
             calibration_link=self.calibration_link,
             target_temperature=self.teacher_temperature,
             mask=mask,
+            weight=weight,
         )
 
     def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:

@@ -260,6 +260,7 @@ _CROSS_BINARY = Selective(
     "SelectivePointwiseLoss", "SigmoidLink(scale=1, shift=0)", arguments=(("targets", '"link_values"'),)
 )
 _CROSS_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _LIST_LINK)
+_CROSS_CACHED = replace(_CROSS_IN_BATCH, loss="CachedSelectiveMultipleNegativesRankingLoss")
 _CROSS_CLASSES = Selective("SelectiveCrossEntropyLoss", LOGIT_LINK)
 _CROSS_LISTWISE = Selective("SelectiveListwiseLoss", LOGIT_LINK)
 _CROSS_RELEVANCES = replace(_CROSS_LISTWISE, arguments=(("calibration", "0.0"),))  # which are no logits to be reached
@@ -542,7 +543,7 @@ _SELECTIVE = _entries(
     {
         "name": "SelectiveMultipleNegativesRankingLoss",
         "why": "in-batch negatives in less time and memory than the built-in loss, with most force where the link says "
-        "it matters",
+        "it matters; a guide leaves false negatives out",
         "score": "cosine",
         "min_columns": 2,
         "in_batch_negatives": True,
@@ -669,7 +670,15 @@ _SELECTIVE_CROSS = _entries(
     },
     {
         "name": "SelectiveMultipleNegativesRankingLoss",
-        "why": "the positive above negatives drawn from the batch, where the scores matter",
+        "why": "the positive above negatives drawn from the batch, where the scores matter; a guide leaves false ones "
+        "out",
+        "min_columns": 2,
+        "in_batch_negatives": True,
+        "caveats": (_ONE_OUTPUT, "Negatives drawn at random are easy; mined ones teach a reranker more."),
+    },
+    {
+        "name": "CachedSelectiveMultipleNegativesRankingLoss",
+        "why": "as SelectiveMultipleNegativesRankingLoss, for batches larger than memory allows",
         "min_columns": 2,
         "in_batch_negatives": True,
         "caveats": (_ONE_OUTPUT, "Negatives drawn at random are easy; mined ones teach a reranker more."),
@@ -962,7 +971,7 @@ _CROSS_ENCODER_ROWS = [
             _INPUT_PAIRS, "class", "pair", "class", "CrossEntropyLoss", outputs="num_classes",
             selective=(_CROSS_CLASSES,),
         ),
-        _row(_PAIRS, "none", "pair", "none", *_MNRL, selective=(_CROSS_IN_BATCH,)),
+        _row(_PAIRS, "none", "pair", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_CACHED)),
         _row(
             _LABELLED_PAIRS, _BINARY_LABELS, "pair", "binary", "BinaryCrossEntropyLoss",
             recommended=("BinaryCrossEntropyLoss",), selective=(_CROSS_BINARY,),
@@ -971,8 +980,8 @@ _CROSS_ENCODER_ROWS = [
             _INPUT_PAIRS, _SIMILARITY, "pair", "similarity", "BinaryCrossEntropyLoss",
             recommended=("BinaryCrossEntropyLoss",), selective=(_POINTWISE,),
         ),
-        _row(_TRIPLETS, "none", "triplet", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_PAIRWISE)),
-        _row(_TUPLES, "none", "n-tuple", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_PAIRWISE)),
+        _row(_TRIPLETS, "none", "triplet", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_CACHED, _CROSS_PAIRWISE)),
+        _row(_TUPLES, "none", "n-tuple", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_CACHED, _CROSS_PAIRWISE)),
         _row(
             "(query, [doc1, doc2, ..., docN])", "[score1, score2, ..., scoreN]", "list", "scores",
             "LambdaLoss", "PListMLELoss", "ListNetLoss", "RankNetLoss", "ListMLELoss", "ADRMSELoss",
