@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,13 +157,59 @@ def tables(data: object) -> list[Table]:
     return [_table(_as_dataset(data), None)]
 
 
+def without_trainer_transform(dataset: Any) -> Any:
+    """The dataset without what a trainer adds to each row: with the user's own transform, or with none.
+
+    Args:
+        dataset: A Dataset.
+
+    Returns:
+        The dataset; itself where no trainer has put a transform on it.
+    """
+    added = own = dataset.format["format_kwargs"].get("transform")
+    while isinstance(own, partial) and own.func.__name__.endswith("dataset_name_transform"):
+        own = own.keywords.get("transform")
+    if own is added:
+        return dataset
+    return dataset.with_format(None) if own is None else dataset.with_transform(own)
+
+
+def to_dataset(data: Any) -> Any:
+    """Make a `datasets.Dataset` of whatever holds rows, so that they can be converted.
+
+    Args:
+        data: A stream (all of it is read: shorten it with `take`), a Dataset with a transform (which is done for good),
+            a dict of columns, a list of rows (dicts), or a pandas DataFrame.
+
+    Returns:
+        The dataset; a Dataset without a transform as it is.
+
+    Raises:
+        TypeError: If the data are of another kind.
+        DataError: If there are no rows, or a column mixes kinds of values.
+
+    Example:
+        >>> to_dataset([{"a": "x", "b": "y"}, {"a": "z", "b": "w"}]).column_names
+        ['a', 'b']
+    """
+    from datasets import IterableDataset
+
+    found = _as_dataset(data)
+    if isinstance(found, IterableDataset):
+        return _from_rows("The stream", list(found), found.features)
+    return _from_rows("The dataset", list(found)) if found.format["type"] == "custom" else found
+
+
 def _as_dataset(data: Any) -> Any:
+    """A Dataset or a stream of whatever holds data."""
     import pandas as pd
     import pyarrow as pa
     from datasets import Dataset, IterableDataset
 
-    if isinstance(data, (Dataset, IterableDataset)):
+    if isinstance(data, IterableDataset):
         return data
+    if isinstance(data, Dataset):
+        return without_trainer_transform(data)
     for name, values in data.items() if isinstance(data, Mapping) else ():
         if isinstance(values, str):
             raise TypeError(
@@ -194,6 +241,7 @@ def _table(dataset: Any, name: str | None) -> Table:
     from datasets import IterableDataset
 
     label = "The dataset" if name is None else f"The dataset {name!r}"
+    dataset = _as_dataset(dataset)
     if isinstance(dataset, IterableDataset):
         found = list(itertools.islice(dataset, SAMPLE_ROWS))
         columns = list(found[0]) if found else []
