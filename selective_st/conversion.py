@@ -30,9 +30,11 @@ __all__ = [
     "class_to_triplets",
     "damage_texts",
     "join_columns",
+    "labels_to_binary",
     "labels_to_float",
     "labels_to_int",
     "lists_to_rows",
+    "pad_labels",
     "pairs_to_lists",
     "pairs_to_positives",
     "pairs_to_triplets",
@@ -197,6 +199,71 @@ def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | Non
         return None if read is None else int(read)
 
     return _change_labels(owner, dataset, column, change, "int64", advice, tuple((mapping or {}).items()))
+
+
+def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
+    """Make 1 of the labels above a limit, and 0 of the others.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: numbers, or lists of numbers.
+        above: The limit.
+
+    Returns:
+        The dataset. Missing labels (None, NaN) are None.
+
+    Raises:
+        DataError: If there is no such column, or it holds other than numbers.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [2.5, 4.0]})
+        >>> labels_to_binary(pairs, "score", above=3)["score"][:]
+        [0, 1]
+    """
+    owner = "labels_to_binary"
+    _check_column(owner, dataset, column)
+    limit = _number(owner, "above", above)
+    return _change_labels(
+        owner, dataset, column, lambda label: int(_checked_number(label) > limit), "int64",
+        f"Give numbers: dataset = labels_to_float(dataset, {literal(column)}).", (limit,),
+    )  # fmt: skip
+
+
+def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
+    """Fill lists of labels up with NaN, which stands for a label that is not there.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: lists of numbers.
+        size: How many labels each list gets; longer lists stay as they are.
+
+    Returns:
+        The dataset; None in a list, or in place of one, is NaN too.
+
+    Raises:
+        DataError: If there is no such column, or it holds other than lists of numbers.
+        ValueError: If `size` is not a whole number of at least 1.
+
+    Example:
+        >>> lists = Dataset.from_dict({"query": ["x", "y"], "scores": [[0.9, 0.1], [0.5]]})
+        >>> pad_labels(lists, "scores", 2)["scores"][:]
+        [[0.9, 0.1], [0.5, nan]]
+    """
+    owner = "pad_labels"
+    _check_column(owner, dataset, column)
+    whole_number(owner, "size", size, least=1)
+    feature = dataset.features[column]
+    if not _is_list(feature) or not str(getattr(_inner(feature), "dtype", "")).startswith(("int", "float", "bool")):
+        raise DataError(f"{owner}: column {column!r} does not hold lists of numbers. Name one that does.")
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        lists = [
+            [math.nan if _is_missing(label) else float(label) for label in labels or []] for labels in batch[column]
+        ]
+        return {column: [[*labels, *[math.nan] * (size - len(labels))] for labels in lists]}
+
+    features = {**dataset.features, column: datasets.Sequence(Value("float64"))}
+    return _mapped(dataset, change, features, (owner, column, size))
 
 
 def _read_labels(

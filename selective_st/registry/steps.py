@@ -91,7 +91,7 @@ class Step:
             TypeError: If it is no dataset.
             ValueError: If there is no such call, or an argument is code.
         """
-        from datasets import Dataset
+        from datasets import Dataset, IterableDataset
 
         from selective_st import conversion
         from selective_st.registry.table import to_dataset
@@ -104,7 +104,7 @@ class Step:
         if not self.is_data:
             raise ValueError(f"Step: {self.code()!r} has an argument that is code. Paste the line instead.")
         mend = "Make one with Dataset.from_dict, or read a file with selective_st.data.read_table."
-        instance_of("Step.apply", "dataset", dataset, Dataset, mend)
+        instance_of("Step.apply", "dataset", dataset, (Dataset, IterableDataset), mend)
         options = dict(self.options)
         arguments = [list(value) if isinstance(value, tuple) else value for value in self.arguments]
         if self.call in _METHODS:

@@ -44,6 +44,7 @@ class Table:
         values: For each column the values of the sampled rows.
         is_stream: Whether it is an IterableDataset.
         has_transform: Whether rows pass a transform of the user's.
+        has_features: Whether it says which columns it has, without which the trainer takes no stream.
     """
 
     name: str | None
@@ -53,6 +54,7 @@ class Table:
     values: Mapping[str, list[Any]] = field(repr=False)
     is_stream: bool = False
     has_transform: bool = False
+    has_features: bool = True
     _dataset: Any = field(default=None, repr=False)
 
     @property
@@ -69,6 +71,16 @@ class Table:
     def features(self) -> Any:
         """The `datasets.Features` of the columns: of the sampled rows, where there is a transform or a stream."""
         return self._dataset.features
+
+    def sample(self) -> Dataset:
+        """The sampled rows as a dataset in memory.
+
+        Returns:
+            The dataset.
+        """
+        from datasets import Dataset
+
+        return Dataset.from_dict({name: self.values[name] for name in self.features}, features=self.features)
 
     def holds_integers(self, column: str) -> bool:
         """Whether a column is of integers or booleans, or of lists of these.
@@ -248,7 +260,10 @@ def _table(dataset: Any, name: str | None) -> Table:
         # Streams that know their features keep them: the names of classes, above all.
         known = dataset.features if dataset.features and list(dataset.features) == columns else None
         sample = _from_rows(label, found, known)
-        return _sampled(label, name, sample, columns, None, range(len(found)), is_stream=True)
+        has_features = dataset.column_names is not None
+        return _sampled(
+            label, name, sample, columns, None, range(len(found)), is_stream=True, has_features=has_features
+        )
     rows = len(dataset)
     # A transform decides which columns the trainer sees; other formats (torch, numpy) only wrap the same values.
     has_transform = dataset.format["type"] == "custom"
