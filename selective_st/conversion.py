@@ -40,6 +40,7 @@ __all__ = [
     "pairs_to_triplets",
     "remove_duplicate_rows",
     "remove_empty_rows",
+    "remove_rare_classes",
     "scale_labels",
     "scale_margins",
     "split_lists",
@@ -407,6 +408,37 @@ def remove_duplicate_rows(
         return {mean_of: [means[place] for place in places]}
 
     return _mapped(result, change, features, settings, with_indices=True)
+
+
+def remove_rare_classes(dataset: Dataset, column: str, least: int = 2) -> Dataset:
+    """Leave out rows whose class has few rows.
+
+    Args:
+        dataset: The dataset.
+        column: The label column.
+        least: The fewest rows that a class must have.
+
+    Returns:
+        The dataset without these rows, and without those that have no class.
+
+    Raises:
+        DataError: If there is no such column, or no class has enough rows.
+        ValueError: If `least` is not a whole number of at least 1.
+
+    Example:
+        >>> texts = Dataset.from_dict({"text": ["cat", "dog", "oak"], "label": ["animal", "animal", "tree"]})
+        >>> remove_rare_classes(texts, "label")["text"][:]
+        ['cat', 'dog']
+    """
+    owner = "remove_rare_classes"
+    _check_column(owner, dataset, column)
+    whole_number(owner, "least", least, least=1)
+    classes = [None if _is_missing(value) else _hashable(value) for (value,) in _rows(dataset, [column])]
+    counts = Counter(classes)
+    kept = [row for row, value in enumerate(classes) if value is not None and counts[value] >= least]
+    if not kept:
+        raise DataError(f"{owner}: no class in column {column!r} has {least} rows. Write least={least - 1 or 1}.")
+    return dataset if len(kept) == len(dataset) else dataset.select(kept)
 
 
 # --- Lists and columns ------------------------------------------------------------------------------------------------

@@ -52,7 +52,9 @@ def paste(code: str, space: dict[str, Any]) -> None:
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
-        patch("sentence_transformers.CrossEncoder", _cross_encoder),
+        patch("sentence_transformers.CrossEncoder", _cross_encoder)
+        if "CrossEncoder(" in code
+        else contextlib.nullcontext(),
     ):
         exec(code, space)
 

@@ -250,10 +250,11 @@ class Context:
         return self.labels.written is None and self.table.holds_integers(self.source)
 
     @property
-    def has_label_each(self) -> bool:
-        """Whether a row has several documents, and a label for each."""
+    def becomes_pairs(self) -> bool:
+        """Whether a row has several documents and a label for each, where the loss takes pairs."""
         lengths = None if self.source is None else self.labels.lengths
-        return len(self.inputs) > 2 and lengths is not None and bool((lengths == len(self.inputs) - 1).all())
+        is_each = lengths is not None and bool((lengths == len(self.inputs) - 1).all())
+        return is_each and len(self.inputs) > 2 and self.entry.max_columns == 2
 
     @property
     def takes_labels(self) -> bool:

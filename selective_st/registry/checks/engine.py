@@ -32,11 +32,12 @@ Mend = Part | tuple[Part, ...] | list[tuple[Part, ...]] | None
 _ON_STREAMS = ("rename_column", "rename_columns", "remove_columns", "select_columns", "filter", "map", "cast")
 _KEPT = {"label", "labels", "score", "scores", "positive", "positives", "pos", "negative", "negatives", "neg"}
 _ROUNDS = 4
+_LEAVES_OUT = ("filter", "remove_empty_rows", "remove_rare_classes")  # the rows that were found
 # Steps after which the same is to be said of the rows that are left.
 _LOCAL = (
     "rename_column", "rename_columns", "remove_columns", "select_columns", "filter", "remove_empty_rows", "cast",
-    "remove_duplicate_rows", "to_dataset", "labels_to_float", "labels_to_int", "labels_to_binary",
-    "pad_labels", "scale_labels", "scale_margins",
+    "remove_duplicate_rows", "remove_rare_classes", "to_dataset", "labels_to_float", "labels_to_int",
+    "labels_to_binary", "pad_labels", "scale_labels", "scale_margins",
 )  # fmt: skip
 _OF_ALL_ROWS = ("single-class", "class-batches", "label-constant", "label-tied")  # a sample does not tell of these
 _CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "class_encode_column")
@@ -354,6 +355,7 @@ class Plan:
         """A line as it is to be printed; None where it cannot be done."""
         if isinstance(part, str):
             is_loss = _decision(part) == "loss"
+            self._is_known &= "{dataset} = " not in part
             return None if is_loss and (len(self._contexts) > 1 or found.context.loss_variable is None) else part
         names, tally = _named(part), found.bad.tally
         if part.call == "select_columns":
@@ -367,7 +369,7 @@ class Plan:
                 return None
             if part.call == "select_columns" and gone:
                 part = replace(part, why=_joined(part.why, f"leaves out {', '.join(map(repr, gone))}"))
-        if tally is not None and part.call in ("filter", "remove_empty_rows"):
+        if tally is not None and part.call in _LEAVES_OUT:
             left_out = np.union1d(self._left_out, tally.all)
             if len(left_out) >= self._table.scanned:
                 return None  # nothing would be left

@@ -207,7 +207,7 @@ def _merged(context: Context, bad: Bad) -> Mend:
     "of {classes:,} classes in {label!r} {alone:,} have one row, which has no positive: {rows}; {left:,} rows are left"
     "{few}",
     stage=Stage.VALUES,
-    mend=lambda c, bad: None if bad.facts["few"] else _several_rows(str(c.label), bad),
+    mend=lambda c, bad: None if bad.facts["few"] else Step("remove_rare_classes", (c.label,)),
 )
 def single_class(context: Context) -> Bad | None:
     """Classes with one row, which has no positive."""
@@ -221,11 +221,6 @@ def single_class(context: Context) -> Bad | None:
     few = ", in fewer than two classes" if int((counts > 1).sum()) < 2 else ""
     facts = {"classes": len(classes), "alone": int((counts == 1).sum()), "left": int(counts[counts > 1].sum())}
     return Bad(tally, severity="error" if few else None, facts={**facts, "few": few})
-
-
-def _several_rows(label: str, bad: Bad) -> tuple[Part, ...]:
-    kept = Step("filter", (Code("lambda label: counts[label] > 1"),), (("input_columns", label),))
-    return (f"from collections import Counter\ncounts = Counter({{dataset}}[{label!r}])", kept)
 
 
 @rule(

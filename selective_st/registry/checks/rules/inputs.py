@@ -235,7 +235,10 @@ def _more_columns(context: Context) -> Mend:
         can_mine = context.entry.model_type == "SentenceTransformer" and context.table.scanned > _ENOUGH_TO_MINE
         can_mine &= "none" in kinds
         mine = "from sentence_transformers.util import mine_hard_negatives\n"
+        names = dict(zip(context.inputs, ("anchor", "positive"), strict=False))
         mined: tuple[Part, ...] = (f"{mine}{{dataset}} = mine_hard_negatives({{dataset}}, model)",)
+        if list(names) != list(names.values()):
+            mined += (Step("rename_columns", (names,), why="as they were taken"),)
         is_pair = len(context.inputs) == 2 and context.label_column is None and not context.lists
         return [*([mined] if can_mine and is_pair else []), *(other_loss(context, "pair", "none") if is_pair else [])]
     makes = Step("class_to_triplets", why="of texts of the same class, and of another")
@@ -260,7 +263,7 @@ def _fewer_columns(context: Context, bad: Bad) -> Mend:
         Step("lists_to_rows", ("documents",), why="a row for each document"),
     )
     kept: tuple[Part, ...] = (select(context, *context.read_inputs),)
-    first = [rows] if context.has_label_each and context.entry.max_columns == 2 else [kept]
+    first = [rows] if context.becomes_pairs else [kept]
     return [*first, *other_loss(context, context.shape, str(context.format.label))]
 
 

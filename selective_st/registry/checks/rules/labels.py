@@ -355,8 +355,7 @@ def label_is_list(context: Context) -> bool:
     """Lists of labels, where the loss takes one for each row."""
     labels = context.labels
     is_list = labels.type in ("list", "lists") and labels.written is None
-    are_documents = context.has_label_each and context.entry.max_columns == 2  # of which another rule tells
-    return is_list and context.label_kinds <= _SCALARS and not _one_label_each(context) and not are_documents
+    return is_list and context.label_kinds <= _SCALARS and not _one_label_each(context) and not context.becomes_pairs
 
 
 def _one_of_list(context: Context) -> Mend:

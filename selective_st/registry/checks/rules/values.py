@@ -60,7 +60,7 @@ def _effect(context: Context) -> str:
 )
 def nan_label(context: Context) -> Tally | None:
     """NaN in place of a label; to our losses, padding of a list."""
-    is_padding = context.labels.lengths is not None and context.entry.origin == OURS
+    is_padding = context.labels.lengths is not None and (context.entry.origin == OURS or context.becomes_pairs)
     return None if is_padding else context.labels.nan
 
 
