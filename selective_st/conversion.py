@@ -30,6 +30,7 @@ __all__ = [
     "class_to_triplets",
     "damage_texts",
     "join_columns",
+    "join_lists",
     "labels_to_binary",
     "labels_to_float",
     "labels_to_int",
@@ -41,6 +42,7 @@ __all__ = [
     "remove_duplicate_rows",
     "remove_empty_rows",
     "remove_rare_classes",
+    "rows_of_positives",
     "scale_labels",
     "scale_margins",
     "split_lists",
@@ -657,6 +659,109 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
     }
     made = _mapped(dataset, change, features, (owner, name), remove_columns=dataset.column_names)
     return made.select_columns(list(features))
+
+
+def rows_of_positives(dataset: Dataset, positives: str, negatives: str | None = None) -> Dataset:
+    """Make a row for each right text: (query, [positives], [negatives]) becomes (query, positive, negative_1, ...).
+
+    A row with fewer negatives than the longest repeats its own in turn. In batches the same query then has several
+    positives, so train with `batch_sampler=BatchSamplers.NO_DUPLICATES`.
+
+    Args:
+        dataset: The dataset.
+        positives: The column with the right text of each row, or a list of them.
+        negatives: The column with the wrong text of each row, or a list of them. Default: none.
+
+    Returns:
+        The other columns, then `positive`, then `negative` or `negative_1` and so on. Rows without a right text, and
+        those without a wrong one where there is a column of these, are left out.
+
+    Raises:
+        DataError: If there is no such column, it holds no texts, or no row has both.
+
+    Example:
+        >>> lists = Dataset.from_dict({"query": ["x"], "pos": [["a", "b"]], "neg": [["c", "d"]]})
+        >>> rows_of_positives(lists, "pos", "neg")[1]
+        {'query': 'x', 'positive': 'b', 'negative_1': 'c', 'negative_2': 'd'}
+    """
+    owner = "rows_of_positives"
+    _check_dataset(owner, dataset)
+    sides = [positives] if negatives is None else [positives, negatives]
+    for column in sides:
+        _check_column(owner, dataset, column)
+    cells = [tuple(map(_as_texts, row)) for row in _rows(dataset, sides)]
+    complete = [row for row, lists in enumerate(cells) if all(lists)]
+    if not complete:
+        raise DataError(
+            f"{owner}: no row has a text in {' and in '.join(map(repr, sides))}. Choose the columns with the right and "
+            "the wrong texts, or leave out negatives where there are none."
+        )
+    width = 0 if negatives is None else max(len(cells[row][1]) for row in complete)
+    names = ["negative"] if width == 1 else [f"negative_{k + 1}" for k in range(width)]
+    source = [row for row in complete for _ in cells[row][0]]
+    made = dataset.select(source).remove_columns(sides)
+    made = made.add_column("positive", [text for row in complete for text in cells[row][0]])
+    for k, name in enumerate(names):
+        made = made.add_column(name, [cells[row][1][k % len(cells[row][1])] for row in source])
+    return made
+
+
+def join_lists(
+    dataset: Dataset,
+    positives: str,
+    negatives: str,
+    positive_scores: str | None = None,
+    negative_scores: str | None = None,
+) -> Dataset:
+    """Join the right and the wrong texts of a row in one list: (query, documents, labels).
+
+    Args:
+        dataset: The dataset.
+        positives: The column with the right text of each row, or a list of them.
+        negatives: The same for the wrong ones.
+        positive_scores: The column with the scores of the right texts. Default: 1 for each.
+        negative_scores: The column with the scores of the wrong texts. Default: 0 for each.
+
+    Returns:
+        The other columns, then `documents` and `labels`. Rows without any text are left out.
+
+    Raises:
+        DataError: If there is no such column, or a row has not as many scores as texts.
+
+    Example:
+        >>> lists = Dataset.from_dict({"query": ["x"], "pos": [["a"]], "neg": [["c", "d"]]})
+        >>> join_lists(lists, "pos", "neg")[0]
+        {'query': 'x', 'documents': ['a', 'c', 'd'], 'labels': [1.0, 0.0, 0.0]}
+    """
+    owner = "join_lists"
+    _check_dataset(owner, dataset)
+    given = [column for column in (positive_scores, negative_scores) if column is not None]
+    for column in (positives, negatives, *given):
+        _check_column(owner, dataset, column)
+    texts = [tuple(map(_as_texts, row)) for row in _rows(dataset, [positives, negatives])]
+    labels = []
+    for sign, (column, side) in enumerate(((negative_scores, 1), (positive_scores, 0))):
+        if column is None:
+            labels.insert(0, [[float(sign)] * len(row[side]) for row in texts])
+            continue
+        scores = [value if isinstance(value, list) else [value] for (value,) in _rows(dataset, [column])]
+        bad = [row for row, lists in enumerate(texts) if len(lists[side]) != len(scores[row] or [])]
+        if bad:
+            raise DataError(
+                f"{owner}: column {column!r} has not as many scores as there are texts in {_shown(bad)}. Mend or "
+                "remove such rows."
+            )
+        labels.insert(0, scores)
+    rows = [row for row, lists in enumerate(texts) if any(lists)]
+    made = dataset.select(rows).remove_columns([positives, negatives, *given])
+    made = made.add_column("documents", [[*texts[row][0], *texts[row][1]] for row in rows])
+    return made.add_column("labels", [[*labels[0][row], *labels[1][row]] for row in rows])
+
+
+def _as_texts(value: Any) -> list[str]:
+    """The texts of a cell: one, or a list of them, without empty ones."""
+    texts = value if isinstance(value, list) else [value]
+    return [text for text in texts if isinstance(text, str) and text.strip()]
 
 
 # --- Single texts -----------------------------------------------------------------------------------------------------

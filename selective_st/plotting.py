@@ -18,6 +18,7 @@ import torch
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
 from selective_st.evaluation._checks import TIE, Floats, checked_pair, checked_regions
 from selective_st.links import Link
+from selective_st.output import picture_metadata
 
 try:
     import matplotlib
@@ -56,6 +57,7 @@ def _figure(owner: str, panels: int, columns: int, width: float, height: float, 
     with matplotlib.rc_context({"font.size": 10}):
         figure = Figure(figsize=(width * columns, height * rows), dpi=200, layout="constrained")
         figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    figure.set_label(owner)  # who drew it, which the file will say
     for axes in figure.axes[panels:]:
         axes.remove()
     return figure
@@ -432,5 +434,5 @@ def _write(figure: Figure, path: Path) -> Path:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", linewidth=0.3)
-    figure.savefig(path)
+    figure.savefig(path, metadata=picture_metadata(path, str(figure.get_label())))
     return path

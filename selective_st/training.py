@@ -8,11 +8,16 @@ loss's learning rate on the eval split, and reports on the test split.
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
+from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,11 +36,12 @@ from sentence_transformers.sentence_transformer import losses as builtin_losses
 from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
-from sentence_transformers.util import pairwise_cos_sim
+from sentence_transformers.util import get_device_name, pairwise_cos_sim
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 
+from selective_st import __version__
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
@@ -49,7 +55,7 @@ from selective_st.losses import (
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
-from selective_st.output import without_nan
+from selective_st.output import OutputError, State, save_elsewhere, settle, without_nan
 from selective_st.registry import Suggestions, suggest_losses
 
 STATIC = "static"
@@ -59,6 +65,8 @@ _STATIC_VOCABULARY = 10_000
 LEARNING_RATES = {STATIC: (0.003, 0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5e-5)}
 EPOCHS = {STATIC: 5, "pretrained": 1}
 _FEW_QUESTIONS = 20
+_CHOOSE_RUNS = ("learning_rates", "seeds", "compare")  # settings that say which runs are done, not how
+_LARGE_FILE = 1 << 20
 _TRIPLET_MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
 
 LossFactory = Callable[[SentenceTransformer], nn.Module]
@@ -433,6 +441,162 @@ class Run:
     test: dict[str, float]
     test_scores: list[float]
 
+    @property
+    def name(self) -> str:
+        """Which run it is."""
+        return f"{self.loss}-{self.learning_rate!r}-{self.seed}"
+
+
+class KeptRuns:
+    """The runs that are done, on disk, so that an interrupted training goes on from there.
+
+    Args:
+        state: Where they are kept.
+        settings: Which runs are asked for.
+    """
+
+    def __init__(self, state: State, settings: Settings) -> None:
+        self._state = state
+        self._total = count_runs(settings)
+        self._runs: dict[str, Run] = {}
+        asked = set(product(_losses_of(settings), settings.learning_rates, range(settings.seeds)))
+        for path in state.folder.glob("*/run.json"):
+            try:
+                run = Run(**json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):  # what cannot be read is done again
+                continue
+            if (run.loss, run.learning_rate, run.seed) in asked:
+                self._runs[run.name] = run
+        self._say()
+
+    def _say(self) -> None:
+        self._state.says = f"{self._so_many()} kept" if len(self) else ""
+
+    def _so_many(self) -> str:
+        return f"{len(self)} of {self._total} runs {'is' if len(self) == 1 else 'are'}"
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to tell of an earlier training that was interrupted."""
+        others = sum(1 for other in self._state.others for _ in other.glob("*/run.json"))
+        if len(self):
+            return [f"going on: {self._so_many()} done"]
+        if others:
+            what = "run of an interrupted training is" if others == 1 else "runs of an interrupted training are"
+            return [f"starting anew: {others} {what} kept, but with other data, options or versions"]
+        return []
+
+    def find(self, loss: str, learning_rate: float, seed: int) -> Run | None:
+        """A run that is done, or None.
+
+        Args:
+            loss: Its loss.
+            learning_rate: Its learning rate.
+            seed: Its seed.
+
+        Returns:
+            The run.
+        """
+        return self._runs.get(Run(loss, learning_rate, seed, {}, {}, []).name)
+
+    def model(self, run: Run) -> Path:
+        """Where the model of a run is, if it was kept.
+
+        Args:
+            run: The run.
+
+        Returns:
+            The folder.
+        """
+        return self._state.folder / run.name / "model"
+
+    def add(self, run: Run, model: SentenceTransformer | None, working_folder: Path) -> None:
+        """Keep a run; it is there whole or not at all.
+
+        Args:
+            run: The run.
+            model: Its model, if that is to be kept too.
+            working_folder: A folder on the same disk.
+
+        Raises:
+            OutputError: If a model could not be saved there; the message names where it is instead.
+        """
+        place = working_folder / "run"
+        try:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            if model is not None:
+                model.save_pretrained(str(place / "model"))
+            (place / "run.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
+            settle(place)
+            self.forget(run)
+            os.rename(place, self._state.folder / run.name)
+        except Exception as error:  # each writer of weights has errors of its own for a full disk
+            elsewhere = None if model is None else save_elsewhere(lambda folder: model.save_pretrained(str(folder)))
+            if elsewhere is None:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise OutputError(
+                f"The model just trained could not be saved in its place ({reason}). It is kept in {elsewhere}: move "
+                "it to where it can stay. With more room the same command goes on after "
+                f"{len(self)} of {self._total} runs."
+            ) from error
+        self._runs[run.name] = run
+        self._say()
+
+    def forget(self, run: Run) -> None:
+        """Drop a run, to be done again.
+
+        Args:
+            run: The run.
+        """
+        self._runs.pop(run.name, None)
+        shutil.rmtree(self._state.folder / run.name, ignore_errors=True)
+        self._say()
+
+    def discard(self) -> None:
+        """Drop everything: there is nothing to go on from."""
+        for run in list(self._runs.values()):
+            self.forget(run)
+
+
+def key_of_runs(task: Task, settings: Settings) -> str:
+    """A digest of all that decides how a run comes out, but for its own loss, learning rate and seed.
+
+    Args:
+        task: The data, the evaluators, the focus and the model.
+        settings: The settings.
+
+    Returns:
+        The digest.
+    """
+    instance_of("key_of_runs", "task", task, Task, "Make one with prepare(...).")
+    instance_of("key_of_runs", "settings", settings, Settings, "Write Settings(...).")
+    model = task.make_model(0)
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
+    focus = {part.name: getattr(task.focus, part.name) for part in fields(task.focus) if part.name != "link"}
+    facts = {
+        "settings": {name: value for name, value in asdict(settings).items() if name not in _CHOOSE_RUNS},
+        "focus": focus | {"link": task.focus.link.get_config_dict()},
+        "versions": [__version__, *(version(name) for name in ("sentence-transformers", "transformers", "torch"))],
+        "model": [get_device_name(), repr(model), model.prompts, model.similarity_fn_name],
+        "tokenizer": tokenizer.to_str() if hasattr(tokenizer, "to_str") else repr(tokenizer),
+        "evaluators": [
+            [it.sentences1, it.sentences2, it.scores.tolist(), [list(group) for group in it.groups], it.metric_names]
+            for it in task.evaluators.values()
+        ],
+    }
+    digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8)
+    for rows in task.examples.dataset.iter(10_000):
+        digest.update(json.dumps(rows).encode())
+    for name, weights in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
 
 @dataclass
 class Report:
@@ -708,8 +872,13 @@ def steps_of_run(examples: Examples, settings: Settings) -> int:
 def count_runs(settings: Settings) -> int:
     """How many runs the settings ask for."""
     instance_of("count_runs", "settings", settings, Settings, "Write Settings(...).")
-    losses = 1 + (len(loss_kind(settings.loss).builtins) if settings.compare else 0)
-    return losses * len(settings.learning_rates) * settings.seeds
+    return len(_losses_of(settings)) * len(settings.learning_rates) * settings.seeds
+
+
+def _losses_of(settings: Settings) -> list[str]:
+    """The names of the losses that are trained, the selective one first."""
+    kind = loss_kind(settings.loss)
+    return [kind.selective, *(kind.builtins if settings.compare else ())]
 
 
 @dataclass(frozen=True)
@@ -801,8 +970,9 @@ def train_and_compare(
     folder: Path,
     on_run: Callable[[str, float, int], None] = lambda loss, learning_rate, seed: None,
     on_step: Callable[[], None] = lambda: None,
+    kept: KeptRuns | None = None,
 ) -> Report:
-    """Do all runs, and save the best selective model with its card to `folder`.
+    """Do all runs that are not done yet, and save the best selective model with its card to `folder`.
 
     For each loss the learning rate with the best mean of the focus's main metric on the eval split is chosen; of its
     runs with the selective loss, the model of the seed that is best on the eval split is saved.
@@ -813,6 +983,7 @@ def train_and_compare(
         folder: Where the model goes.
         on_run: Called before each run, with the loss's name, the learning rate and the seed.
         on_step: Called after each step.
+        kept: The runs that are done, and where each further one is kept.
 
     Returns:
         The report.
@@ -832,32 +1003,10 @@ def train_and_compare(
     untrained = _metrics(evaluators["test"], model, evaluators["test"].predict(model))
 
     working_folder = folder / "working"
-    kept: dict[float, tuple[Run, Path]] = {}  # the best selective model so far, for each learning rate
-    runs: list[Run] = []
-    for loss_name, make_loss in factories.items():
-        for learning_rate in settings.learning_rates:
-            for seed in range(settings.seeds):
-                on_run(loss_name, learning_rate, seed)
-                model = task.make_model(seed)
-                train_once(
-                    model, make_loss(model), task.examples, settings, learning_rate, seed, working_folder, on_step
-                )
-                of_eval, of_test = (evaluators[split].predict(model) for split in ("eval", "test"))
-                run = Run(
-                    loss_name,
-                    learning_rate,
-                    seed,
-                    _metrics(evaluators["eval"], model, of_eval),
-                    _metrics(evaluators["test"], model, of_test),
-                    of_test.tolist(),
-                )
-                runs.append(run)
-                best = kept.get(learning_rate)
-                if loss_name == kind.selective and (best is None or _better(focus, run, best[0])):
-                    place = working_folder / f"best-{learning_rate}"
-                    shutil.rmtree(place, ignore_errors=True)
-                    model.save_pretrained(str(place))
-                    kept[learning_rate] = (run, place)
+    if kept is None:
+        kept = KeptRuns(State(working_folder / "kept"), settings)
+        (working_folder / "kept").mkdir(parents=True)
+    runs, best = _do_runs(task, settings, factories, kept, working_folder, on_run, on_step)
 
     chosen_rates = {
         loss: max(
@@ -868,18 +1017,56 @@ def train_and_compare(
         )
         for loss in factories
     }
-    saved, place = kept[chosen_rates[kind.selective]]
+    saved = best[chosen_rates[kind.selective]]
     if math.isnan(saved.eval[focus.main_metric]):
+        kept.discard()
         raise ValueError(
             f"Training with {kind.selective} diverged with every learning rate ("
             f"{', '.join(f'{rate:g}' for rate in settings.learning_rates)}): its scores are no numbers any more. "
             "Lower --learning-rates, or the steepness of the link."
         )
-    for item in place.iterdir():
-        shutil.move(str(item), str(folder / item.name))
-    shutil.rmtree(working_folder)
+    shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
+    shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     gold = evaluators["test"].scores.tolist()
     return Report(runs, untrained, chosen_rates, saved, gold, kind.selective, link)
+
+
+def _do_runs(
+    task: Task,
+    settings: Settings,
+    factories: dict[str, LossFactory],
+    kept: KeptRuns,
+    working_folder: Path,
+    on_run: Callable[[str, float, int], None],
+    on_step: Callable[[], None],
+) -> tuple[list[Run], dict[float, Run]]:
+    """All runs, in order, and for each learning rate the selective run that is best: its model is kept."""
+    selective = loss_kind(settings.loss).selective
+    goodness = partial(_goodness_of_run, task.focus)
+    for rate in settings.learning_rates:
+        done = [run for seed in range(settings.seeds) if (run := kept.find(selective, rate, seed))]
+        if done and not kept.model(max(done, key=goodness)).is_dir():
+            for run in done:
+                kept.forget(run)
+    runs: list[Run] = []
+    best: dict[float, Run] = {}
+    for loss, rate, seed in product(factories, settings.learning_rates, range(settings.seeds)):
+        finished = kept.find(loss, rate, seed)
+        if finished is None:
+            on_run(loss, rate, seed)
+            model = task.make_model(seed)
+            train_once(model, factories[loss](model), task.examples, settings, rate, seed, working_folder, on_step)
+        run = finished or _measured(task, model, loss, rate, seed)
+        earlier = best.get(rate)
+        is_best = loss == selective and (earlier is None or goodness(run) > goodness(earlier))
+        if finished is None:
+            kept.add(run, model if is_best else None, working_folder)
+            if is_best and earlier is not None:
+                shutil.rmtree(kept.model(earlier), ignore_errors=True)
+        if is_best:
+            best[rate] = run
+        runs.append(run)
+    return runs, best
 
 
 def no_static_message(kind: LossKind, model: str) -> str:
@@ -899,6 +1086,19 @@ def no_static_message(kind: LossKind, model: str) -> str:
     )
 
 
+def _measured(task: Task, model: SentenceTransformer, loss: str, learning_rate: float, seed: int) -> Run:
+    """What a run has come to."""
+    of_eval, of_test = (task.evaluators[split].predict(model) for split in ("eval", "test"))
+    return Run(
+        loss,
+        learning_rate,
+        seed,
+        _metrics(task.evaluators["eval"], model, of_eval),
+        _metrics(task.evaluators["test"], model, of_test),
+        of_test.tolist(),
+    )
+
+
 def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer, scores: Any) -> dict[str, float]:
     """The metrics without the evaluator's name, noted for the card; all NaN where training has diverged."""
     if not np.isfinite(scores).all():
@@ -914,5 +1114,16 @@ def _goodness(focus: Focus, values: Sequence[float]) -> float:
     return mean if focus.greater_is_better else -mean
 
 
-def _better(focus: Focus, run: Run, other: Run) -> bool:
-    return _goodness(focus, [run.eval[focus.main_metric]]) > _goodness(focus, [other.eval[focus.main_metric]])
+def _goodness_of_run(focus: Focus, run: Run) -> float:
+    return _goodness(focus, [run.eval[focus.main_metric]])
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Have a file in two places, a large one without taking up room twice."""
+    if os.path.getsize(source) > _LARGE_FILE:
+        try:
+            return os.link(source, target)
+        except OSError:  # a disk without links
+            pass
+    shutil.copy2(source, target)
+    return None

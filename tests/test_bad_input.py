@@ -277,6 +277,7 @@ CASES: list[tuple[str, Call]] = [
         lambda m, f: training.train_once(5, nn.Identity(), Examples(PAIRS, "pairs"), settings(), 0.1, 0, f, print),  # type: ignore[arg-type]
     ),
     ("settings must be of type Settings", lambda m, f: training.count_runs(5)),  # type: ignore[arg-type]
+    ("task must be of type Task", lambda m, f: training.key_of_runs(5, settings())),  # type: ignore[arg-type]
     ("loss must have compute_loss_from_embeddings", lambda m, f: training.PaddedLists(nn.Identity())),
 ]
 

@@ -39,7 +39,7 @@ HeaderOption = Annotated[
 PositiveFromOption = Annotated[
     float, typer.Option(help="From which label, after --score-range, a candidate of a text counts as positive.")
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output of this command there.")]
 
 
 class Errors:
@@ -48,9 +48,12 @@ class Errors:
     def __enter__(self) -> None:
         import signal
 
-        # Whoever ends this process politely gets the same clean end as with Ctrl-C.
-        with contextlib.suppress(ValueError):  # only the main thread may
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Whoever ends this process politely, or closes its terminal, gets the same clean end as with Ctrl-C.
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # one of them is not known everywhere
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+                with contextlib.suppress(ValueError):  # only the main thread may
+                    signal.signal(number, signal.default_int_handler)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if kind is None:
@@ -60,7 +63,8 @@ class Errors:
             console.print(f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there.")
             raise typer.Exit(1)
         if issubclass(kind, KeyboardInterrupt):
-            console.print("Interrupted: nothing was written to the output folder.", style="yellow")
+            # An output that was being written says what has become of it.
+            console.print(f"Interrupted: {escape(str(error) or 'nothing was written.')}", style="yellow")
             raise typer.Exit(130)
         if issubclass(kind, (ValueError, TypeError)) and _is_from_the_user(error):
             console.print(f"[bold red]Error:[/] {escape(str(error))}")

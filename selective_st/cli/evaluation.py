@@ -7,8 +7,8 @@ import math
 import os
 import shlex
 import sys
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from selective_st.evaluation import ScoreThreshold
     from selective_st.evaluation.comparison import Comparison
     from selective_st.focus import Focus
+    from selective_st.output import Output
     from selective_st.registry.catalog import ModelType
     from selective_st.report import Measured
 
@@ -150,8 +151,6 @@ def plot(
     with Errors():
         if output.suffix.lower() not in _PICTURES:
             raise ValueError(f"--output {output}: the name must end in {', '.join(_PICTURES)}; say links.png.")
-        if output.is_dir() or (output.exists() and not overwrite):
-            raise ValueError(f"--output {output} exists already. Choose another name, or say --overwrite for a file.")
         shown = two_numbers("--score-range", score_range)
         around = floats(targets)
         assert shown is not None
@@ -159,6 +158,10 @@ def plot(
             raise ValueError(
                 f"--targets takes scores within --score-range, with a comma between, such as 0.2,0.9; got {targets!r}."
             )
+        from selective_st.output import Output, is_picture_of
+
+        recognise = partial(is_picture_of, maker="plot_links")
+        place = Output(output, "plot", overwrite=overwrite, recognise=recognise)
         _need_pictures()
         from selective_st.focus import parse_focus
         from selective_st.plotting import plot_links
@@ -167,11 +170,10 @@ def plot(
         for text in focus or ["high"]:
             link = parse_focus(text).link
             links[repr(link) if text.lstrip().startswith("{") else text.strip()] = link
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{output.stem}.partial-", dir=output.parent) as folder:
-            path = plot_links(links, Path(folder) / output.name, score_range=shown, targets=around)
-            os.replace(path, output)
-        print_written(make_console(), "picture", output)
+        with place:
+            plot_links(links, place.new, score_range=shown, targets=around)
+            place.publish()
+        print_written(make_console(), "picture", place.given)
 
 
 def _need_pictures() -> None:
@@ -182,10 +184,20 @@ def _need_pictures() -> None:
 
 
 def _evaluate(job: _Job) -> None:
-    """Cheap checks come first, heavy imports last."""
-    from selective_st.output import check_output, new_folder
+    from selective_st.output import Output
 
-    check_output(job.output, overwrite=job.overwrite)
+    reads = {
+        "the model": job.model,
+        "--against": job.against,
+        "the data": job.data,
+        "--validation-data": job.validation_data,
+    }
+    with Output(job.output, "evaluate", reads, overwrite=job.overwrite) as output:
+        _evaluate_into(output, job)
+
+
+def _evaluate_into(output: Output, job: _Job) -> None:
+    """Cheap checks come first, heavy imports last."""
     check_positive_from(job.positive_from)
     be_quiet()
     # With --json, standard output holds the JSON and nothing else.
@@ -246,14 +258,14 @@ def _evaluate(job: _Job) -> None:
         "versions": dict(measured.versions),
         **comparison.as_dict(),
     }
-    with new_folder(job.output, overwrite=job.overwrite) as folder:
-        written = _write(folder, comparison, measured, results, focus)
+    written = _write(output.new, comparison, measured, results, focus)
+    output.publish()
     if job.as_json:
         print(json.dumps(results, indent=2, allow_nan=False))
         return
     _print(console, comparison, measured)
-    print_written(console, "report", job.output / _REPORT_FILE)
-    print_written(console, "metrics", job.output / METRICS_FILE)
+    print_written(console, "report", output.given / _REPORT_FILE)
+    print_written(console, "metrics", output.given / METRICS_FILE)
     if written:
         print_written(console, "pictures", ", ".join(written))
     else:

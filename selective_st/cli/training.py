@@ -38,6 +38,7 @@ from selective_st.cli.registry import print_report
 if TYPE_CHECKING:
     from selective_st.data import By, GradedPairs
     from selective_st.focus import Focus
+    from selective_st.output import Output
     from selective_st.training import LossKind, Report, Settings, Task
 
 _PICTURE_FILE = "error_by_score.png"
@@ -48,6 +49,7 @@ _MAXIMUM_SEEDS = 100
 _RANKING_HEADINGS = {"map": "MAP ↑", "mrr@10": "MRR@10 ↑", "ndcg@10": "nDCG@10 ↑"}
 _LIST_SIZE = 16
 _AUTO = "auto"
+_STATIC = "static"
 
 _DATA_HELP = (
     "Sentence pairs with a label (graded, or 0/1): a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on "
@@ -74,7 +76,7 @@ class _Job:
     header: bool | None = None
     eval_data: str | None = None
     test_data: str | None = None
-    model: str = "static"
+    model: str = _STATIC
     compare: bool = False
     seeds: int = 1
     epochs: int | None = None
@@ -108,7 +110,7 @@ def train(
     model: Annotated[
         str,
         typer.Option(help="Path or hub name of a SentenceTransformer, or 'static': embeddings trained from nothing."),
-    ] = "static",
+    ] = _STATIC,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train the built-in losses for the same data too, at equal work.")
     ] = False,
@@ -193,15 +195,17 @@ def demo(
 ) -> None:
     """Do the main job on graded pairs made on the spot: no download, about a minute."""
     with Errors():
-        from selective_st.output import check_output, new_folder
-
-        for part in ("data", "model"):
-            check_output(output / part, overwrite=overwrite)
         from selective_st.demo import write_demo_data
+        from selective_st.output import Output
 
-        with new_folder(output / "data", overwrite=overwrite) as folder:
-            paths = write_demo_data(folder, {"train": 1200, "eval": 400, "test": 800})
-        paths = {name: output / "data" / path.name for name, path in paths.items()}
+        rows = {"train": 1200, "eval": 400, "test": 800}
+        paths = {name: output / "data" / f"{name}.csv" for name in rows}
+        reads = {"the data": paths["train"], "--eval-data": paths["eval"], "--test-data": paths["test"]}
+        # The model is written as `train` writes it, but no model trained on other data is replaced.
+        model = Output(output / "model", "train", reads, overwrite=overwrite, same_reads=True)
+        with Output(output / "data", "demo", overwrite=overwrite or model.has_state) as data:
+            write_demo_data(data.new, rows)
+            data.publish()
         arguments = {
             "--eval-data": str(paths["eval"]),
             "--test-data": str(paths["test"]),
@@ -231,20 +235,27 @@ def demo(
 
 
 def _train(job: _Job) -> None:
+    from selective_st.output import Output, size_of
+
+    model = None if job.model == _STATIC else job.model
+    reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--model": model}
+    with Output(job.output, "train", reads, overwrite=job.overwrite, room=size_of(model)) as output:
+        _train_into(output, job)
+
+
+def _train_into(output: Output, job: _Job) -> None:
     """The main job. Cheap checks come first, heavy imports last."""
     console = make_console()
-    from selective_st.output import check_output, new_folder
-
-    check_output(job.output, overwrite=job.overwrite)
     be_quiet()
     with console.status("Loading libraries ..."):
         from selective_st.focus import parse_focus
         from selective_st.training import (
             EPOCHS,
             LEARNING_RATES,
-            STATIC,
+            KeptRuns,
             Settings,
             count_runs,
+            key_of_runs,
             loss_kind,
             no_static_message,
             prepare,
@@ -252,7 +263,7 @@ def _train(job: _Job) -> None:
             train_and_compare,
         )
     focus = parse_focus(job.focus)
-    is_static = job.model == STATIC
+    is_static = job.model == _STATIC
     known = None if job.loss == _AUTO else loss_kind(job.loss)
     if known is not None:
         _check_options(job, known)
@@ -263,7 +274,7 @@ def _train(job: _Job) -> None:
         _check_options(job, kind)
     link = kind.link(focus)
 
-    model = STATIC if is_static else "pretrained"
+    model = _STATIC if is_static else "pretrained"
     rates = job.learning_rates or LEARNING_RATES[model]
     settings = Settings(
         model=job.model,
@@ -310,16 +321,18 @@ def _train(job: _Job) -> None:
     if settings.compare and kind.builtins_note:
         console.print(f"[dim]·[/] compared with {', '.join(kind.builtins)} ({kind.builtins_note})")
 
-    with new_folder(job.output, overwrite=job.overwrite) as folder:
-        with _Progress(console, runs, runs * steps) as progress:
-            report = train_and_compare(task, settings, folder, progress.on_run, progress.on_step)
-        _write_results(folder, report, focus, settings, job)
+    kept = KeptRuns(output.state(key_of_runs(task, settings)), settings)
+    print_notes(console, kept.notes)
+    with _Progress(console, runs, steps, len(kept)) as progress:
+        report = train_and_compare(task, settings, output.new, progress.on_run, progress.on_step, kept)
+    _write_results(output.new, report, focus, settings, job)
+    output.publish()
     _print_results(console, report, focus, settings, len(test_split))
-    print_written(console, "model", job.output)
+    print_written(console, "model", output.given)
     for label, name in (("card", _CARD_FILE), ("metrics", METRICS_FILE), ("picture", _PICTURE_FILE)):
-        if (job.output / name).exists():
-            print_written(console, label, job.output / name)
-    if not (job.output / _PICTURE_FILE).exists():
+        if (output.given / name).exists():
+            print_written(console, label, output.given / name)
+    if not (output.given / _PICTURE_FILE).exists():
         console.print(r'[yellow]Note:[/] no picture, as matplotlib is missing: pip install "selective-st\[plot]"')
 
 
@@ -399,7 +412,7 @@ def _read_splits(job: _Job, kind: LossKind | None) -> tuple[LossKind, GradedPair
 class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere."""
 
-    def __init__(self, console: Console, runs: int, steps: int) -> None:
+    def __init__(self, console: Console, runs: int, steps: int, done: int) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -411,7 +424,7 @@ class _Progress:
 
         self._console = console
         self._runs = runs
-        self._started = 0
+        self._started = done
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -422,7 +435,7 @@ class _Progress:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=steps)
+        self._task = self._bar.add_task("", total=runs * steps, completed=done * steps)
 
     def __enter__(self) -> _Progress:
         self._bar.start()

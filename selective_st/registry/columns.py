@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from selective_st.registry.names import (
@@ -18,6 +20,7 @@ from selective_st.registry.names import (
     POSITIVE_VALUES,
     TRAINER_LABELS,
     hint_of,
+    is_attribute_name,
     is_id_name,
     key_of,
     role_of,
@@ -30,6 +33,11 @@ ColumnKind = Literal[
     "empty", "other",
 ]  # fmt: skip
 
+Looks = Literal["text", "short", "category", "constant", "date", "code", "named", "numbers", "data", ""]
+
+_FEW_ROWS = 4  # fewer do not show that values come again
+_SHORT_WORDS = 2  # on average, of names and classes
+_LONGEST_CLASS = 4  # words
 _COUNTED_ROWS = 10  # so many numbers that count up are no labels; 3 in the first column
 _CLASS_VALUE_WORDS = 5  # longer texts are no names of classes
 # Numbers that Python does not read: 0,5 or 80 % or 4/5. A date has more than one separator.
@@ -43,6 +51,14 @@ _NAME_ONLY = re.compile(
 )
 
 
+_TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([ap]m)?"
+_DATE = re.compile(
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ]([a-z]{3,9}|\d{1,2})[-/. ,]+\d{2,4}|[a-z]{3,9} \d{1,2},? \d{4})"
+    rf"([t ]+{_TIME})?\s*(z|utc|[+-]\d\d:?\d\d)?|{_TIME}",
+    re.IGNORECASE,
+)
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of the data.
@@ -51,11 +67,15 @@ class Column:
         name: Its name.
         kind: What it holds, by its type and its values.
         stored_as_text: Whether it holds numbers that are written as text, as read from a CSV file.
+        looks: What its texts look like: `text`, `short` (a word or two), `category` (a few short ones that come again),
+            `constant` (one in all rows), `date`, `code`, `named` (a UUID, hash or link), `numbers` (in a way of writing
+            that is not read: 80 %) or `data` (lists or dicts written as text); empty if it holds no texts.
     """
 
     name: str
     kind: ColumnKind
     stored_as_text: bool = False
+    looks: Looks = field(default="", compare=False)
 
 
 def columns_of(table: Table) -> tuple[Column, ...]:
@@ -68,12 +88,14 @@ def columns_of(table: Table) -> tuple[Column, ...]:
         A description of each column, in their order.
     """
     found = tuple(_column(table, place, name) for place, name in enumerate(table.columns))
+    if all(column.looks == "constant" for column in found if column.kind == "text"):
+        found = tuple(replace(column, looks="text" if column.looks else "") for column in found)
     texts = {column.name: values_of(table, column.name) for column in found if column.kind == "text"}
     # One-word texts with digits are names of something only beside texts that are more than one word.
     if not any(_are_sentences(values) for values in texts.values()):
         return found
-    codes = [name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))]
-    return tuple(replace(column, kind="id") if column.name in codes else column for column in found)
+    codes = {name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))}
+    return tuple(replace(column, kind="id", looks="") if column.name in codes else column for column in found)
 
 
 def values_of(table: Table, name: str) -> list[Any]:
@@ -115,10 +137,37 @@ def _text_column(name: str, values: list[str], place: int, table: Table) -> Colu
             kind = _number_kind(name, [int(value) for value in values], place, table)
             return Column(name, kind, stored_as_text=kind == "integer")
         if all(map(_WRITTEN_NUMBER.fullmatch, values)):
-            return Column(name, "other")
+            return Column(name, "other", looks="numbers")
     if MEDIA_WORDS & set(words_of(name)) and all(map(_is_code, values)):
         return Column(name, "media")
-    return Column(name, "other" if all(map(_is_written_list, values)) else "text")
+    if all(map(_is_written_data, values)):
+        return Column(name, "other", looks="data")
+    return Column(name, "text", looks=_looks(values))
+
+
+def _looks(values: Sequence[str]) -> Looks:
+    """What texts look like, whatever their column is called."""
+    found = [value.strip() for value in values]
+    different = len(set(found))
+    if different == 1 and len(found) >= _FEW_ROWS:
+        return "constant"
+    if all(map(_DATE.fullmatch, found)):
+        return "date"
+    if all(map(_NAME_ONLY.fullmatch, found)):
+        return "named"
+    words = [count_words(value) for value in found]
+    short = sum(words) <= _SHORT_WORDS * len(words) and max(words) <= _LONGEST_CLASS
+    if short and len(found) >= _FEW_ROWS and 2 * different <= len(found):
+        return "category"
+    if len(found) >= _COUNTED_ROWS and all(map(_is_code, found)):
+        return "code"
+    return "short" if short else "text"
+
+
+def count_words(text: str) -> int:
+    """How many words a text has; in scripts without spaces, about as many as it would have."""
+    unspaced = len(re.findall(r"[\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f]", text))
+    return len(text.split()) + unspaced // 2
 
 
 def _number_kind(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
@@ -175,14 +224,15 @@ def holds_messages(table: Table, name: str) -> bool:
     return bool(turns) and all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns)
 
 
-def _is_written_list(text: str) -> bool:
+def _is_written_data(text: str) -> bool:
+    """Whether a text is a list or a dict, written as JSON or as Python does."""
     text = text.strip()
-    if not (text.startswith("[") and text.endswith("]")):
+    if text[:1] + text[-1:] not in ("[]", "{}"):
         return False
-    try:
-        return isinstance(json.loads(text), list)
-    except ValueError:
-        return False
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return isinstance(read(text), (list, dict))
+    return False
 
 
 def holds_codes(table: Table, name: str) -> bool:
@@ -229,10 +279,9 @@ def as_number(cell: Any) -> float | None:
 
 def is_metadata(column: Column) -> bool:
     """Whether a column is neither input nor label, by its name."""
-    key = key_of(column.name)
     if column.kind in ("text", "texts", "class label") and not column.stored_as_text:
-        return key in METADATA_NAMES
-    return bool(set(words_of(column.name)) & METADATA_WORDS) or key in METADATA_NAMES
+        return is_attribute_name(column.name)
+    return bool(set(words_of(column.name)) & METADATA_WORDS) or key_of(column.name) in METADATA_NAMES
 
 
 def numbers_of(table: Table, column: Column) -> list[Any]:

@@ -12,7 +12,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class Table:
         """How many rows `scan` goes through."""
         return min(len(self._dataset), SCAN_ROWS)
 
-    @property
+    @cached_property  # the dataset copies them each time
     def features(self) -> Any:
         """The `datasets.Features` of the columns: of the sampled rows, where there is a transform or a stream."""
         return self._dataset.features

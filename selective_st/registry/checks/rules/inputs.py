@@ -176,13 +176,16 @@ def list_column(context: Context, column: str) -> bool:
 
 
 def _unlisted(context: Context, column: str) -> Mend:
-    """A row for each text of a list, or a column: only columns after the second are negatives to every loss."""
-    rows = Step("lists_to_rows", (column,), why="a row for each text, with the row's other columns")
-    columns = Step("split_lists", (column,), why="a column for each text; shorter lists are filled up")
-    has_lists = context.source is not None and context.labels.type == "list"
-    takes_lists = bool(context.label_kinds_of("n-tuple") & {"scores", "margins", "binary list"})
-    are_negatives = role_of(column) == "negative" and context.entry.max_columns is None
-    return [(columns,), (rows,)] if (takes_lists if has_lists else are_negatives) else [(rows,), (columns,)]
+    """A row for each labelled or right text of a list, a column for each wrong one."""
+    columns: tuple[Part, ...] = (Step("split_lists", (column,), why="a column for each text"),)
+    if context.source is not None:
+        rows: tuple[Part, ...] = (Step("lists_to_rows", (column,), why="a row for each text, with its label"),)
+        takes_lists = bool(context.label_kinds_of("n-tuple") & {"scores", "margins", "binary list"})
+        return [columns, rows] if takes_lists else [rows, columns]
+    wrong = [name for name in context.inputs if role_of(name) == "negative"]
+    right = [name for name in context.lists if name not in wrong] or context.inputs[1:2]
+    made = Step("rows_of_positives", (*right[:1], *wrong[:1]), why="a row for each right text, with the wrong ones")
+    return [(made,), columns]
 
 
 @rule(

@@ -58,6 +58,9 @@ def _named(context: Context) -> Mend:
         reading = _reading(context) if found.naming is not None else None
         # A label that cannot be read is named all the same: the next check tells of it.
         return None if found.naming is None else (*found.naming, *(reading or ()))
+    if context.format.readings:
+        ways = [(f"If {way.words}:", *way.code("{dataset}").splitlines()) for way in context.format.readings]
+        return "\n".join(["# Choose one:", *(f"# {line}" for lines in ways for line in lines)])
     if context.rivals:
         names = [Step("rename_column", (name, "label")).code("{dataset}") for name in context.rivals]
         return "\n".join(["# Choose one of these lines:", *(f"# {line}" for line in names)])

@@ -1,0 +1,362 @@
+"""Which columns are meant: the label, the inputs, and what is set aside, each by its name and by its values.
+
+A role is *certain* where name and values both say it, *likely* where one speaks and nothing contradicts, and *unclear*
+where they disagree. How many columns there are decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from selective_st.registry.columns import (
+    Column,
+    ColumnKind,
+    are_class_names,
+    holds_codes,
+    holds_names_only,
+    is_metadata,
+    numbers_of,
+    values_of,
+)
+from selective_st.registry.meaning import Reading
+from selective_st.registry.names import (
+    CHOICE_WORDS,
+    RESERVED,
+    TRAINER_LABELS,
+    Role,
+    hint_of,
+    is_choices_name,
+    is_class_attribute,
+    is_damaged_first,
+    is_flag,
+    is_id_name,
+    is_instruction_name,
+    is_nameless,
+    is_title_of,
+    is_topic_name,
+    is_weak_label,
+    key_of,
+    role_of,
+    roles_of,
+    stem_of,
+    without_id,
+    words_of,
+)
+from selective_st.registry.table import Table
+
+_NUMERIC: tuple[ColumnKind, ...] = ("integer", "float", "boolean", "class label", "numbers", "number lists")
+_INPUTS: tuple[ColumnKind, ...] = ("text", "texts", "media")
+_PLAUSIBLE_CLASSES = 11  # more different whole numbers are hardly classes
+_PLAUSIBLE_RANGE = (-1, 100)
+_FEW = 0.25  # of the rows at most have another text, where it is an instruction
+
+_WHAT = {
+    "constant": "holds the same text in every row",
+    "category": "holds a few short texts that come again",
+    "short": "holds a word or two in each row",
+    "date": "holds dates or times",
+    "code": "holds codes",
+    "named": "holds UUIDs, hashes or links",
+}
+
+
+def choose_columns(table: Table, columns: Sequence[Column], trainer_label: str | None, reading: Reading) -> None:
+    """Choose the label column and the inputs; what is left would be trained on as text.
+
+    Args:
+        table: The data.
+        columns: All columns.
+        trainer_label: What the trainer takes for the label.
+        reading: What is filled in.
+    """
+    usable = [column for column in columns if column.name not in RESERVED]
+    texts = [column for column in usable if column.kind in _INPUTS and not _is_said_of_a_text(column)]
+    _choose_label(table, usable, texts, trainer_label, reading)
+    taken = {column.name for column in (reading.label_column, *reading.label_rivals) if column is not None}
+    left = [column for column in usable if column.name not in taken]
+    inputs = [column for column in left if column.kind in _INPUTS and not _is_stray(table, column, texts, reading)]
+    _choose_inputs(table, inputs, left, reading)
+    kept = {column.name for column in (*reading.inputs, reading.label_column) if column is not None}
+    strays = [column for column in columns if column.name not in kept]
+    for column in strays:
+        reading.because(_why_aside(column))
+    # A column of IDs is known by its name; what else is left out was judged.
+    if not all(is_id_name(column.name) for column in strays) and reading.certainty == "certain":
+        reading.certainty = "likely"
+
+
+def _why_aside(column: Column) -> str:
+    if column.name in RESERVED:
+        return f"{column.name!r} is a name that the trainer refuses"
+    what = _WHAT.get(column.looks, f"is a {column.kind} column")
+    if column.looks == "constant" and is_instruction_name(column.name):
+        what += " (an instruction: give it to the trainer as prompts)"
+    return f"{column.name!r} {what}: it is no input, though the trainer would read it"
+
+
+def _is_said_of_a_text(column: Column) -> bool:
+    """Whether texts are no input: by their name, unless they are more than a word or two, or by their looks."""
+    if column.looks in ("constant", "date") or (column.looks in ("code", "named") and role_of(column.name) is None):
+        return column.looks != "constant" or role_of(column.name) != "anchor" or is_instruction_name(column.name)
+    return is_metadata(column) and (column.looks != "text" or is_topic_name(column.name))
+
+
+# --- The label --------------------------------------------------------------------------------------------------------
+
+
+def _choose_label(
+    table: Table, columns: Sequence[Column], texts: Sequence[Column], trainer_label: str | None, reading: Reading
+) -> None:
+    taken = next((column for column in columns if column.name == trainer_label), None)
+    if taken is not None and taken.kind == "empty":
+        reading.doubt(f"the trainer's label column {taken.name!r} is empty")
+        taken = None
+    sentences = [column for column in texts if column.looks != "category" or column.kind != "text"]
+    roles = roles_of([column.name for column in texts])
+    kinds = [roles[column.name] for column in sentences if column.name in roles]
+    longer = [column for column in sentences if column.looks != "short"] or sentences
+    alone = len(longer) if "anchor" not in kinds or "positive" not in kinds else 0  # a pair without its label
+    candidates = [column for column in columns if column != taken and _may_be_label(table, column, alone, roles)]
+    named = [column for column in candidates if hint_of(column.name)]
+    named = [column for column in named if not is_weak_label(column.name)] or named
+    if taken is not None:
+        reading.label_column = taken
+        _compare(table, taken, named, reading)
+        return
+    if len(named or candidates) > 1:
+        names = ", ".join(repr(column.name) for column in named or candidates)
+        reading.unclear(f"{names} may each be the label: keep one, or make one of them")
+        reading.label_rivals = tuple(named or candidates)
+        return
+    if not candidates:
+        return
+    found = (named or candidates)[0]
+    reading.label_column = found
+    reading.doubt(f"the trainer does not take {found.name!r} for the label: its name is none of {TRAINER_LABELS}")
+    told = hint_of(found.name) or is_nameless(found.name) or _is_class_of_text(found, alone)
+    if told or is_flag(found.name, map(str, values_of(table, found.name))):
+        return
+    if not _is_plausible(table, found):
+        reading.unclear(f"{found.name!r} holds numbers, but neither its name nor its values are those of labels")
+    elif len(longer) > 1 and found.kind not in ("numbers", "number lists"):
+        reading.unclear(f"{found.name!r} may be a label, or something else that is known of a row: its name is neither")
+        reading.or_without(found)
+
+
+def _compare(table: Table, taken: Column, others: Sequence[Column], reading: Reading) -> None:
+    """Look whether further columns named as labels say the same."""
+    rivals = []
+    for other in others:
+        words = _same_label(table, taken, other)
+        if words is None:
+            rivals.append(other)
+        else:
+            reading.because(f"{other.name!r} holds the labels of {taken.name!r} again")
+            reading.label_words = reading.label_words or words
+    for rival in rivals:
+        reading.unclear(
+            f"{taken.name!r}, which the trainer takes, and {rival.name!r} both look like the label: keep one"
+        )
+    if rivals:
+        reading.label_rivals = (taken, *rivals)
+
+
+def _same_label(table: Table, label: Column, other: Column) -> dict[float, str] | None:
+    """What the labels are in another column's words, if it has one value for each of the label's; else None."""
+    if other.kind not in ("text", "integer", "float", "boolean", "class label"):
+        return None
+    both = [table.values[column.name] for column in (label, other)]
+    pairs = {(str(first), str(second)): (first, second) for first, second in zip(*both, strict=True)}
+    first, second = (len(set(side)) for side in zip(*pairs, strict=True))
+    again = len(pairs) == first == second and 2 * len(pairs) <= len(both[0])
+    if not again and both[0] != both[1]:
+        return None
+    is_told = other.kind == "text" and label.kind in ("integer", "float", "boolean")
+    return {float(number): word for number, word in pairs.values() if number is not None} if is_told else {}
+
+
+def _is_class_of_text(column: Column, sentences: int) -> bool:
+    """Whether a column is named as the class of the only text."""
+    is_attribute = column.looks == "category" and is_class_attribute(column.name)
+    return sentences == 1 and (is_topic_name(column.name) or is_attribute)
+
+
+def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[str, Role]) -> bool:
+    is_topic = _is_class_of_text(column, sentences)
+    if column.kind in _NUMERIC:
+        return not is_metadata(column) or is_topic
+    if column.kind != "text":
+        return False
+    if column.name in roles and role_of(column.name) is None:
+        return False  # beside the others its name is that of an input
+    if _is_label_text(table, column) or (is_topic and are_class_names(table.values[column.name])):
+        return True
+    # A few short texts that come again, beside longer ones that do not.
+    return column.looks == "category" and sentences >= 1 and not _is_known(column)
+
+
+def _is_known(column: Column) -> bool:
+    return role_of(column.name) is not None or is_metadata(column) or is_nameless(column.name)
+
+
+def _is_label_text(table: Table, column: Column) -> bool:
+    """Whether texts are labels by the column's name: those that could be inputs by it must be marks, as yes and no."""
+    values = values_of(table, column.name)
+    is_choice = bool(CHOICE_WORDS & set(words_of(column.name)))
+    if role_of(column.name) is not None and not is_choice:
+        return is_flag(column.name, values)
+    return bool(hint_of(column.name)) and are_class_names(values)
+
+
+def _is_plausible(table: Table, column: Column) -> bool:
+    if column.kind not in ("integer", "float"):
+        return True
+    numbers: list[float] = numbers_of(table, column)
+    if column.kind == "integer":
+        return len(set(numbers)) <= _PLAUSIBLE_CLASSES
+    return min(numbers) >= _PLAUSIBLE_RANGE[0] and max(numbers) <= _PLAUSIBLE_RANGE[1]
+
+
+# --- The inputs -------------------------------------------------------------------------------------------------------
+
+
+def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Reading) -> bool:
+    """Whether texts are none to train on."""
+    if key_of(column.name) in TRAINER_LABELS or _is_said_of_a_text(column):
+        return True
+    if column.kind != "text":
+        return False
+    others = [other for other in texts if other.name != column.name]
+    sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
+    if is_instruction_name(column.name) and others and _is_few(table, column):
+        return any(role_of(other.name) in ("anchor", "numbered") for other in others)
+    if role_of(column.name) is None and not is_nameless(column.name):
+        if hint_of(column.name) and reading.label_column is None:
+            return are_class_names(table.values[column.name])
+        if column.looks == "category" and sentences:
+            return True
+        return column.looks == "short" and len(sentences) > 1
+    return _is_label_text(table, column)
+
+
+def _is_few(table: Table, column: Column) -> bool:
+    values = values_of(table, column.name)
+    return len(set(values)) <= _FEW * len(values)
+
+
+def _choose_inputs(table: Table, inputs: list[Column], left: Sequence[Column], reading: Reading) -> None:
+    """The inputs, in the order that their names ask for."""
+    inputs = _without_contradicted(inputs, reading)
+    roles = roles_of([column.name for column in inputs])
+    named = [column for column in inputs if column.name in roles]
+    kinds = [roles[column.name] for column in named]
+    extra = [column for column in inputs if column.name not in roles]
+    complete = _is_complete(kinds)
+    choices = [column for column in left if is_choices_name(column.name) and column.kind in (*_INPUTS, "other")]
+    if choices:
+        names = ", ".join(repr(column.name) for column in choices)
+        reading.unclear(f"{names} hold(s) answers to choose from: which of them is right must be looked up first")
+    elif complete and extra:
+        names = ", ".join(repr(column.name) for column in extra)
+        if _takes_two(reading.label_column) and len(named) == 2:
+            reading.doubt(f"{names} may be text to train on too, but the label is for two texts, and these are named")
+        else:
+            reading.unclear(f"{names} may be text to train on, or not: keep only the columns to train on")
+            reading.or_with(inputs)
+        inputs = named
+    if not inputs or not (complete or len(inputs) > 1):
+        inputs, roles = _with_ids(inputs, left, roles, reading)
+    elif "negative" not in kinds:
+        for column in left:
+            if column.kind in ("id", "ids") and role_of(without_id(column.name)) == "negative":
+                reading.doubt(f"{column.name!r} holds IDs of negatives: resolve_ids puts the texts in their place")
+    _doubt_values(table, inputs, reading)
+    reading.inputs = _ordered(inputs, roles)
+    if [column.name for column in reading.inputs] != [column.name for column in inputs]:
+        names = ", ".join(column.name for column in reading.inputs)
+        reading.because(f"by their names the inputs come in the order {names}; the trainer goes by the columns' order")
+
+
+def _is_complete(kinds: Sequence[Role]) -> bool:
+    """Whether there is a text, and another that it belongs to."""
+    return ("anchor" in kinds and "positive" in kinds) or kinds.count("numbered") > 1
+
+
+def _without_contradicted(inputs: list[Column], reading: Reading) -> list[Column]:
+    """The inputs without those whose values are no texts though their names are, where the others do without them."""
+    said = [column for column in inputs if column.looks not in ("category", "constant", "code", "date", "named")]
+    said = [column for column in said if not is_title_of(column.name)] if reading.label_column else said
+    roles = roles_of([column.name for column in said])
+    doubtful = [column for column in inputs if column not in said and role_of(column.name) != "anchor"]
+    if not doubtful or not _is_complete(list(roles.values())):
+        return inputs
+    names = ", ".join(repr(column.name) for column in doubtful)
+    reading.doubt(f"{names} hold(s) no texts to train on, whatever the name says")
+    return [column for column in inputs if column not in doubtful]
+
+
+def _takes_two(label: Column | None) -> bool:
+    """Whether a label is one value, which more than two texts hardly have."""
+    return label is not None and label.kind not in ("numbers", "number lists")
+
+
+def _with_ids(
+    inputs: list[Column], left: Sequence[Column], roles: dict[str, Role], reading: Reading
+) -> tuple[list[Column], dict[str, Role]]:
+    """The inputs with the IDs that stand for others."""
+    ids = [column for column in left if column.kind in ("id", "ids") and _is_input_id(column, inputs)]
+    if not ids:
+        return inputs, roles
+    reading.unclear(
+        f"{', '.join(repr(column.name) for column in ids)} hold(s) IDs of inputs: needs resolve_ids "
+        "(sentence_transformers.util), which puts the texts in their place"
+    )
+    of_ids = {column.name for column in ids}
+    inputs = [column for column in left if column in inputs or column.name in of_ids]
+    stands_for = {column.name: without_id(column.name) if column.name in of_ids else column.name for column in inputs}
+    by_text = roles_of(list(stands_for.values()))
+    return inputs, {name: by_text[text] for name, text in stands_for.items() if text in by_text}
+
+
+def _is_input_id(column: Column, inputs: Sequence[Column]) -> bool:
+    """Whether IDs stand for an input that is not there as text."""
+    role = role_of(without_id(column.name))
+    return role is not None and all(role_of(other.name) != role for other in inputs)
+
+
+def _doubt_values(table: Table, inputs: Sequence[Column], reading: Reading) -> None:
+    """Inputs by their names whose values name something instead of saying it, or are those of labels."""
+    texts = [column for column in inputs if column.kind in ("text", "texts")]
+    codes = [column for column in texts if holds_codes(table, column.name)]
+    if codes and len(codes) == len(inputs):
+        reading.deny("every text looks like an ID: if they are, resolve_ids puts the texts in their place")
+    for column in texts:
+        if column.looks == "named" or (column.kind == "texts" and holds_names_only(table, column.name)):
+            reading.deny(
+                f"{column.name!r} holds UUIDs, hashes or links, which say nothing to a model: resolve_ids "
+                "(sentence_transformers.util) puts the texts in their place"
+            )
+        elif column in codes:
+            reading.doubt(
+                f"{column.name!r} looks like IDs: if it holds them, resolve_ids puts the texts in their place"
+            )
+        elif column.looks == "category" and role_of(column.name) in ("positive", "negative") and len(inputs) > 1:
+            doubt = reading.doubt if key_of(column.name) == "positive" else reading.unclear
+            doubt(f"{column.name!r} is named like a text, but holds a few short ones, as labels are")
+        if is_id_name(column.name):
+            reading.doubt(f"{column.name!r} is named like IDs, but holds sentences")
+
+
+def _ordered(inputs: list[Column], roles: Mapping[str, Role]) -> list[Column]:
+    rank = {"anchor": 0, "numbered": 0, "positive": 1, "negative": 2}
+    if len(roles) >= len(inputs) and all(column.name in roles for column in inputs):
+        return sorted(inputs, key=lambda column: (rank[roles[column.name]], stem_of(column.name)[1] or 0))
+    if is_damaged_first([column.name for column in inputs[::-1]]):
+        return inputs[::-1]
+    # What is not named an anchor comes after it; lists come last.
+    has_anchor = "anchor" in roles.values()
+
+    def place(column: Column) -> tuple[int, bool]:
+        return rank[roles.get(column.name, "positive")] if has_anchor else 0, column.kind in ("texts", "ids")
+
+    return sorted(inputs, key=place)
