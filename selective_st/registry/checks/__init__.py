@@ -16,7 +16,8 @@ from selective_st.registry.catalog import ModelType, check_model_type
 from selective_st.registry.checks import rules
 from selective_st.registry.checks.batches import Conflicts, conflicts, false_negative_rate, matching_rows
 from selective_st.registry.checks.context import Context
-from selective_st.registry.checks.engine import RULES, Plan
+from selective_st.registry.checks.engine import RULES
+from selective_st.registry.checks.plan import Plan
 from selective_st.registry.checks.report import CheckReport, Finding
 from selective_st.registry.checks.scan import scan
 from selective_st.registry.checks.subjects import UNKNOWN, subjects_of

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from selective_st.registry.catalog import OURS, LossEntry, formats_of, rows_of
-from selective_st.registry.checks.scan import Labels, Scan, scan
+from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.checks.subjects import Subject
 from selective_st.registry.columns import is_metadata
 from selective_st.registry.detection import DataFormat
@@ -262,9 +262,34 @@ class Context:
         return bool(self.label_kinds - {"none"})
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether the loss cannot do without labels."""
+        return self.takes_labels and not self.label_kinds & {"none", "any"}
+
+    @property
     def read_label(self) -> str | None:
         """The present name of the label, if the loss reads it."""
         return self.source if self.takes_labels else None
+
+    @property
+    def wanted(self) -> str:
+        """The kinds of labels that the loss takes, in words."""
+        return " or ".join(sorted(self.label_kinds - {"none"}))
+
+    @property
+    def lowest(self) -> float:
+        """The lowest label; only to be read where there is one."""
+        return float(self.labels.values.min())
+
+    @property
+    def highest(self) -> float:
+        """The highest label; only to be read where there is one."""
+        return float(self.labels.values.max())
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """The labels, where they are amounts: neither lists nor names."""
+        return None if self.labels.are_names else self.labels.numbers
 
     @property
     def targets(self) -> str:

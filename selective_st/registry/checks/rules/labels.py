@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import Context, change, keep, quoted
-from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, row_numbers, rule
-from selective_st.registry.checks.rules.inputs import LABEL_NAMES
+from selective_st.registry.checks.engine import LABEL, Bad, Mend, Part, Stage, bad, row_numbers, rule, says
 from selective_st.registry.checks.rules.losses import other_loss
-from selective_st.registry.names import NLI_NAMES, NLI_VALUES, POSITIVE_VALUES, key_of
+from selective_st.registry.names import NLI_NAMES, NLI_VALUES, POSITIVE_VALUES, TRAINER_LABELS, key_of
 from selective_st.registry.steps import Step
 
+LABEL_NAMES = f"{', '.join(TRAINER_LABELS[:-1])} or {TRAINER_LABELS[-1]}"
 _READS_ANY_LABELS = ("ContrastiveTensionLoss", "AnglELoss")  # labels that the tables do not list are used as well
 _NO_BOOLEANS = ("ContrastiveLoss", "SoftmaxLoss", "CrossEntropyLoss")
 _SCALARS = {"class", "binary", "similarity", "margin"}
@@ -23,559 +23,401 @@ _FLOATS = {"similarity", "margin", "margins", "scores", "embedding", "embeddings
 _SHOWN_NAMES = 6
 _MOST_OTHERS = 10  # different texts that are no labels are written into the line that leaves them out
 _MOST_RATERS = 20  # a longer list of labels is no one's several opinions
+_TO_FLOAT, _TO_INT = Step("labels_to_float", (LABEL,)), Step("labels_to_int", (LABEL,))
+_TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
 # --- Is there a label? ------------------------------------------------------------------------------------------------
 
 
-@rule(
-    "no-label",
-    "data",
-    "error",
-    "{loss} needs labels ({kinds}) in a column called {names}; {what}",
-    stage=Stage.NAME,
-    mend=lambda c, bad: _named(c),
-)
-def no_label(context: Context) -> Bad | None:
+def _named(c: Context, found: Bad) -> Mend:
+    """Lines that name the label and read it; or those to choose from; or a loss that needs none."""
+    if c.label_column is not None:
+        # A label that cannot be read is named all the same: the next check tells of it.
+        naming = c.label_column.naming
+        return None if naming is None else (*naming, *(_reading(c) or ()))
+    ways = [(way.words, way.code("{dataset}")) for way in c.format.readings if way.label_column and way.steps]
+    ways = ways or [(f"{name!r} is the label", _rename(name)) for name in c.rivals]
+    if ways:
+        return "\n".join(
+            ["# Choose one:", *(f"# If {words}:\n# " + code.replace("\n", "\n# ") for words, code in ways)]
+        )
+    return other_loss(c, c.shape, "none")
+
+
+def _rename(name: str) -> str:
+    return Step("rename_column", (name, "label")).code("{dataset}")
+
+
+@rule("no-label", "data", "error", Stage.NAME, _named)
+@says(f"{{loss}} needs labels ({{c.wanted}}) in a column called {LABEL_NAMES}; {{what}}")
+def no_label(c: Context) -> Bad | None:
     """No label, where the loss needs one."""
-    found = context.label_column
-    if context.is_named or not context.takes_labels or context.label_kinds & {"none", "any"}:
+    found = c.label_column
+    if c.is_named or not c.needs_labels:
         return None
     what, column = "there is no label", None if found is None else found.source
     if found is not None and found.naming is None:
         what = f"{column!r} may be one, but by its name it says something else than that the texts belong together"
     elif found is not None:
         what = f"the label is called {column!r}, which the trainer tokenizes as a text"
-        what += f"; {_written(context)}" if context.labels.written is not None else ""
-    elif context.rivals:
-        what = f"{quoted(context.rivals)} may each be the label: keep one of them, and call it so"
-    return Bad(column=column, facts={"kinds": _kinds(context), "names": LABEL_NAMES, "what": what})
+        what += f"; {_written(c)}" if c.labels.written is not None else ""
+    elif c.rivals:
+        what = f"{quoted(c.rivals)} may each be the label: keep one of them, and call it so"
+    return bad(column=column, what=what)
 
 
-def _named(context: Context) -> Mend:
-    """Lines that name the label and read it; or those to choose from; or a loss that needs none."""
-    found = context.label_column
-    if found is not None:
-        reading = _reading(context) if found.naming is not None else None
-        # A label that cannot be read is named all the same: the next check tells of it.
-        return None if found.naming is None else (*found.naming, *(reading or ()))
-    if context.format.readings:
-        ways = [(f"If {way.words}:", *way.code("{dataset}").splitlines()) for way in context.format.readings]
-        return "\n".join(["# Choose one:", *(f"# {line}" for lines in ways for line in lines)])
-    if context.rivals:
-        names = [Step("rename_column", (name, "label")).code("{dataset}") for name in context.rivals]
-        return "\n".join(["# Choose one of these lines:", *(f"# {line}" for line in names)])
-    return other_loss(context, context.shape, "none")
-
-
-def _kinds(context: Context) -> str:
-    return " or ".join(sorted(context.label_kinds - {"none"}))
-
-
-@rule(
-    "number-column",
-    "data",
-    "error",
-    "column {column!r} is a label, but its name is none that the trainer knows, and so it is tokenized as a text",
-    stage=Stage.NAME,
-    mend=lambda c, bad: _named(c),
-)
-def unnamed_label(context: Context) -> str | None:
+@rule("number-column", "data", "error", Stage.NAME, _named)
+@says("column {column!r} is a label, but its name is none that the trainer knows, and so it is tokenized as a text")
+def unnamed_label(c: Context) -> str | None:
     """A label under a name that the trainer does not know, where the loss needs none."""
-    found = context.label_column
-    needed = context.takes_labels and not context.label_kinds & {"none", "any"}
-    return found.source if found is not None and not context.is_named and not needed else None
+    found = c.label_column
+    return found.source if found is not None and not c.is_named and not c.needs_labels else None
 
 
 # --- Labels that the loss does not read -------------------------------------------------------------------------------
 
 
-@rule(
-    "label-unused",
-    "label",
-    "error",
-    "{loss} ignores the labels in {label!r} and takes each row's second text for a positive, also where the label is "
-    "low: {rows} have less than {limit:g}",
-    stage=Stage.CHANGE,
-    mend=lambda c, bad: _positives(c, bad.facts["limit"]),
-)
-def low_label_unused(context: Context) -> Bad | None:
-    """Low labels, which would be trained as positives."""
-    values, numbers = context.labels.values, context.labels.numbers
-    if not _are_taken_for_positives(context) or numbers is None or not values.min() < values.max():
-        return None
-    limit = float(values.max())
-    if len(np.unique(values)) > 2:
-        limit = float(values.min() + 0.8 * (values.max() - values.min()))
-    with np.errstate(invalid="ignore"):
-        return Bad(context.scan.tally(numbers < limit), facts={"limit": limit})
-
-
-@rule(
-    "label-unused",
-    "label",
-    "error",
-    "{loss} ignores the labels in {label!r} and takes each row's second text for a positive, but all labels are 0, as "
-    "those of negatives: there is no positive to learn from",
-    stage=Stage.CHANGE,
-)
-def zero_label_unused(context: Context) -> bool:
-    """Labels of negatives only."""
-    return _are_taken_for_positives(context) and not context.labels.values.any() and _may_be_negative(context)
-
-
-@rule(
-    "label-unused",
-    "label",
-    "error",
-    "{loss} ignores the labels in {label!r} and takes each row's second text for a positive, whatever its class: "
-    "{rows} are of another class than {positive!r}",
-    stage=Stage.CHANGE,
-    mend=lambda c, bad: Step(
-        "pairs_to_triplets", _nli_ends(c), why="of texts that have both; the other rows and the labels are left out"
-    ),
-)
-def class_unused(context: Context) -> Bad | None:
-    """Contradictions, which would be trained as positives."""
-    ends, numbers = _nli_ends(context), context.labels.numbers
-    if not ends or numbers is None or not _is_ignored(context) or len(context.inputs) != 2:
-        return None
-    names = context.class_names or context.labels.names
-    tally = context.scan.tally(np.isfinite(numbers) & (numbers != names.index(ends[0])))
-    is_wrong = context.entry.in_batch_negatives and tally.count
-    return Bad(tally, facts={"positive": ends[0]}) if is_wrong else None
-
-
-@rule(
-    "label-unused",
-    "label",
-    "warning",
-    "{loss} does not read the labels in {label!r}",
-    stage=Stage.CHANGE,
-    mend=lambda c, bad: _positives(c, float(c.labels.values.min())) if _are_taken_for_positives(c) else None,
-)
-def label_unused(context: Context) -> bool:
-    """A label that the loss does not read."""
-    others = (low_label_unused, zero_label_unused, class_unused)
-    return _is_ignored(context) and not any(told(context) for told in others)
-
-
-def _is_ignored(context: Context) -> bool:
-    return not context.takes_labels and context.entry.name not in _READS_ANY_LABELS
-
-
-def _are_taken_for_positives(context: Context) -> bool:
-    """Whether pairs that have numbers are all taken for pairs that belong together."""
-    known = context.labels.numbers is not None and not context.labels.are_names and len(context.labels.values) > 0
-    is_graded = len(context.inputs) == 2 and context.format.label != "class"
-    return _is_ignored(context) and context.entry.in_batch_negatives and known and is_graded
-
-
-def _positives(context: Context, limit: float) -> Part:
+def _positives(c: Context, limit: float) -> Step:
     """Keep the pairs with a high label, as positives."""
-    numbers = context.labels.numbers
     with np.errstate(invalid="ignore"):
-        less = 0 if numbers is None else int((numbers < limit).sum())
+        less = 0 if c.numbers is None else int((c.numbers < limit).sum())
     why = f"leaves out {less:,} row(s) with a lower label, repeated pairs, and the labels"
     return Step("pairs_to_positives", (), (("positive_from", limit),), why)
 
 
-def _may_be_negative(context: Context) -> bool:
-    """Whether the label 0 may mean that texts differ: not where class 0 is a positive one, such as entailment."""
-    names = context.class_names
-    if names:
-        return key_of(names[0]) not in POSITIVE_VALUES and not NLI_VALUES & {*map(key_of, names)}
-    return not NLI_NAMES & {*map(key_of, context.inputs)}
+def _high(c: Context) -> float:
+    """From which label on a pair is a positive one: the higher of two labels, or the upper fifth of the scale."""
+    is_graded = len(np.unique(c.labels.values)) > 2
+    return round(c.lowest + 0.8 * (c.highest - c.lowest), 4) if is_graded else c.highest
 
 
-def _nli_ends(context: Context) -> tuple[str, ...]:
+def _is_ignored(c: Context) -> bool:
+    return not c.takes_labels and c.entry.name not in _READS_ANY_LABELS
+
+
+def _are_taken_for_positives(c: Context) -> bool:
+    """Whether pairs that have numbers are all taken for pairs that belong together."""
+    is_graded = len(c.inputs) == 2 and c.format.label != "class" and c.numbers is not None
+    return _is_ignored(c) and c.entry.in_batch_negatives and is_graded and len(c.labels.values) > 0
+
+
+@rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _positives(c, found.facts["limit"]))
+@says("{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}")
+def low_label_unused(c: Context) -> Bad | None:
+    """Low labels, which would be trained as positives."""
+    if not _are_taken_for_positives(c) or c.numbers is None or not c.lowest < c.highest:
+        return None
+    with np.errstate(invalid="ignore"):
+        return bad(c.scan.tally(c.numbers < _high(c)), limit=_high(c))
+
+
+@rule("label-unused", "label", "error", Stage.CHANGE)
+@says("{loss} ignores the labels in {label!r} and takes each row for a positive, but all are 0, as those of negatives")
+def zero_label_unused(c: Context) -> bool:
+    """Labels of negatives only: not where class 0 is a positive one, such as entailment."""
+    names = {*map(key_of, c.class_names)}
+    first = key_of(c.class_names[0]) if names else ""
+    is_positive = first in POSITIVE_VALUES or NLI_VALUES & names or (not names and NLI_NAMES & {*map(key_of, c.inputs)})
+    return _are_taken_for_positives(c) and not c.labels.values.any() and not is_positive
+
+
+def _nli_ends(c: Context) -> tuple[str, ...]:
     """The names of the classes of natural language inference for a positive and a negative."""
-    names = {key_of(name): name for name in context.class_names or context.labels.names}
-    ends = tuple(names[end] for end in ("entailment", "contradiction") if end in names)
-    return ends if len(ends) == 2 else ()
+    names = {key_of(name): name for name in c.class_names or c.labels.names}
+    return (names["entailment"], names["contradiction"]) if {"entailment", "contradiction"} <= names.keys() else ()
 
 
-def _are_ragged(context: Context) -> bool:
-    """Whether labels are lists of different lengths, where the trainer makes one tensor of all."""
-    labels = context.labels
-    if context.entry.model_type == "CrossEncoder" or labels.lengths is None or not len(labels.lengths):
-        return False
-    inner = labels.inner_lengths or (0, 0)
-    return bool(labels.lengths.min() < labels.lengths.max()) or inner[0] < inner[1]
+def _nli_triplets(c: Context) -> Step:
+    return Step("pairs_to_triplets", _nli_ends(c), why="of texts that have both; leaves out the others, and the labels")
+
+
+@rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _nli_triplets(c))
+@says("{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} are not of class {positive!r}")
+def class_unused(c: Context) -> Bad | None:
+    """Contradictions, which would be trained as positives."""
+    ends, numbers = _nli_ends(c), c.labels.numbers
+    if not ends or numbers is None or not _is_ignored(c) or not c.entry.in_batch_negatives or len(c.inputs) != 2:
+        return None
+    place = (c.class_names or c.labels.names).index(ends[0])
+    return bad(c.scan.tally(np.isfinite(numbers) & (numbers != place)), positive=ends[0])
 
 
 @rule(
-    "teacher-labels",
-    "label",
-    "warning",
+    "label-unused", "label", "warning", Stage.CHANGE,
+    lambda c, found: _positives(c, c.lowest) if _are_taken_for_positives(c) else None,
+)  # fmt: skip
+@says("{loss} does not read the labels in {label!r}")
+def label_unused(c: Context) -> bool:
+    """A label that the loss does not read."""
+    return _is_ignored(c) and not any(told(c) for told in (low_label_unused, zero_label_unused, class_unused))
+
+
+@rule(
+    "teacher-labels", "label", "warning", Stage.CHANGE,
+    lambda c, found: None if c.numbers is None else _positives(c, _high(c)),
+)  # fmt: skip
+@says(
     "{loss} takes the numbers in {label!r} for a teacher's scores of each row's second text, among the other rows' as "
-    "negatives; for graded pairs there is SelectivePointwiseLoss(model)",
-    stage=Stage.CHANGE,
-    mend=lambda c, bad: _positives(c, float(c.labels.values.max())) if c.labels.numbers is not None else None,
+    "negatives; for graded pairs there is SelectivePointwiseLoss(model)"
 )
-def teacher_labels(context: Context) -> bool:
+def teacher_labels(c: Context) -> bool:
     """Numbers beside pairs, which our in-batch losses take for a teacher's scores."""
-    return context.are_teacher_scores and len(context.inputs) == 2
+    return c.are_teacher_scores and len(c.inputs) == 2
 
 
 # --- Labels that are no numbers ---------------------------------------------------------------------------------------
 
 
-@rule(
-    "label-text",
-    "label",
-    "error",
-    "the labels in {label!r} are {what}, of which no tensor can be made{effect}",
-    stage=Stage.READ,
-    mend=lambda c, bad: _reading(c),
-)
-def label_text(context: Context) -> Bad | None:
+@rule("label-text", "label", "error", Stage.READ, lambda c, found: _reading(c))
+@says("the labels in {label!r} are {what}, of which no tensor can be made{effect}")
+def label_text(c: Context) -> Bad | None:
     """Labels stored as text, or other things that are no numbers."""
-    labels = context.labels
-    if (labels.written is None and labels.type != "other") or not context.is_named:
+    labels = c.labels
+    is_text = labels.written is not None or labels.type == "other"
+    if not is_text or not c.is_named or labels.missing.count == len(c.scan.rows):  # there are none at all
         return None
-    if labels.missing.count == len(context.scan.rows):
-        return None  # there are none at all
-    effect = "" if context.takes_labels else f", which the trainer does though {context.entry.name} does not read them"
-    what = "no numbers" if labels.written is None else f"stored as text: {_written(context)}"
-    others = labels.others if labels.others.count else None
-    return Bad(others, facts={"what": what, "effect": effect})
+    effect = "" if c.takes_labels else f", which the trainer does though {c.entry.name} does not read them"
+    what = "no numbers" if labels.written is None else f"stored as text: {_written(c)}"
+    return bad(labels.others if labels.others.count else None, what=what, effect=effect)
 
 
-def _written(context: Context) -> str:
+def _written(c: Context) -> str:
     """What labels that are texts say."""
-    labels = context.labels
+    labels = c.labels
     assert labels.written is not None
-    kind, names = labels.written.kind, [repr(name) for name in labels.names[: _SHOWN_NAMES + 1]]
-    shown = ", ".join([*names[:_SHOWN_NAMES], *(["..."] if len(names) > _SHOWN_NAMES else [])])
-    if kind == "mixed":
-        return f"numbers and other things, or numbers written in several ways, such as {shown}"
-    what = {"numbers": "numbers", "lists": "several numbers each", "texts": "texts"}.get(kind, shown)
-    if not labels.others.count:
-        return what
+    kind, names = labels.written.kind, [*map(repr, labels.names[:_SHOWN_NAMES])]
+    shown = ", ".join([*names, *(["..."] if len(labels.names) > _SHOWN_NAMES else [])])
+    mixed = f"numbers and other things, or numbers written in several ways, such as {shown}"
+    what = {"numbers": "numbers", "lists": "several numbers each", "texts": "texts", "mixed": mixed}.get(kind, shown)
     others = ", ".join(map(repr, labels.written.others[:_SHOWN_NAMES]))
-    return f"{what}, but {others} in {row_numbers(labels.others)}"
+    is_partly = labels.others.count and kind != "mixed"
+    return f"{what}, but {others} in {row_numbers(labels.others)}" if is_partly else what
 
 
-def _reading(context: Context) -> tuple[Part, ...] | None:
+def _reading(c: Context) -> tuple[Part, ...] | None:
     """The steps that make numbers, or classes, of labels that are texts."""
-    labels, label = context.labels, str(context.label)
+    labels, label = c.labels, str(c.label)
     if labels.written is None:
-        return _field(context)
+        return _field(c)
     written, others = labels.written, labels.written.others
-    wants_class, wants_binary = "class" in context.label_kinds, context.label_kinds <= {"binary", "none"}
     if len(others) > _MOST_OTHERS or written.kind == "mixed":
         return None
-    without = Step("remove_empty_rows", ((label,),), why=f"leaves out the {labels.others.count:,} row(s) without one")
-    if (wants_class and written.kind in ("opposites", "grades")) or labels.are_names:
-        named: list[Part] = [without] if labels.missing.count else []
-        if others:
-            condition = f"label not in {list(others)!r}"
-            named.append(_explained(keep("label", condition, label), f"leaves out {labels.others.count:,} row(s)"))
-        return (*named, Step("class_encode_column", (label,)))
-    mapping = {**({} if written.kind in ("numbers", "lists") else written.values), **dict.fromkeys(others)}
-    options: dict[str, Any] = {}
-    why = ""
-    if written.kind == "grades":
-        why = "in the order that the words seem to have: edit the numbers"
-    whole = labels.type == "integer" and (wants_binary or wants_class)
-    if whole:
+    wants_class = "class" in c.label_kinds
+    if labels.are_names or (wants_class and written.kind in ("opposites", "grades")):
+        return _as_classes(c, label, others)
+    values = {} if written.kind in ("numbers", "lists") else written.values
+    mapping: dict[str, Any] = {**values, **dict.fromkeys(others)}
+    why = "in the order that the words seem to have: edit the numbers" if written.kind == "grades" else ""
+    is_whole = labels.type == "integer" and (wants_class or c.label_kinds <= {"binary", "none"})
+    if is_whole:
         mapping = {text: None if number is None else int(number) for text, number in mapping.items()}
-    if written.kind == "lists":
-        options["mean"] = context.label_kinds - {"none"} <= _SCALARS
-        why = "the mean of several raters" if options["mean"] else ""
-    options |= {"mapping": mapping} if mapping else {}
-    call = Step("labels_to_int" if whole else "labels_to_float", (label,), tuple(options.items()), why)
-    return (call, *([without] if others else []))
+    options: dict[str, Any] = {"mapping": mapping} if mapping else {}
+    if written.kind == "lists" and c.label_kinds - {"none"} <= _SCALARS:
+        options["mean"], why = True, "the mean of several raters"
+    step = Step("labels_to_int" if is_whole else "labels_to_float", (label,), tuple(options.items()), why)
+    return (step, _labelled_rows(label, labels.others.count)) if others else (step,)
 
 
-def _explained(step: Step, why: str) -> Step:
-    return Step(step.call, step.arguments, step.options, why)
+def _labelled_rows(label: str, count: int) -> Step:
+    return Step("remove_empty_rows", ((label,),), why=f"leaves out the {count:,} row(s) without one")
 
 
-def _field(context: Context) -> tuple[Part, ...] | None:
+def _as_classes(c: Context, label: str, others: tuple[str, ...]) -> tuple[Part, ...]:
+    """Classes of names, without those that are none."""
+    steps = [_labelled_rows(label, c.labels.missing.count)] if c.labels.missing.count else []
+    if others:
+        kept = keep("label", f"label not in {list(others)!r}", label)
+        steps.append(replace(kept, why=f"leaves out {c.labels.others.count:,} row(s)"))
+    return (*steps, Step("class_encode_column", (label,)))
+
+
+def _field(c: Context) -> tuple[Part, ...] | None:
     """Take the number out of records that hold one."""
-    feature = context.table.features[context.source]
-    if not isinstance(feature, dict):
-        return None
-    numbers = [name for name, inner in feature.items() if str(getattr(inner, "dtype", "")).startswith(("int", "float"))]
-    if len(numbers) != 1:
-        return None
-    return (change("label", f'label["{numbers[0]}"]', str(context.label)),)
+    feature = c.table.features[c.source]
+    fields = feature.items() if isinstance(feature, dict) else ()
+    names = [name for name, inner in fields if str(getattr(inner, "dtype", "")).startswith(("int", "float"))]
+    return (change("label", f'label["{names[0]}"]', str(c.label)),) if len(names) == 1 else None
 
 
 # --- Labels of another kind -------------------------------------------------------------------------------------------
 
 
-@rule(
-    "label-classes",
-    "read label",
-    "error",
-    "the labels in {label!r} are {classes} classes, whose numbers say nothing of how similar texts are, but {loss} "
-    "takes {kinds}",
-    stage=Stage.LOSS,
-    mend=lambda c, bad: _for_classes(c),
-)
-def label_classes(context: Context) -> Bad | None:
-    """Classes, where the loss takes numbers that say how similar texts are."""
-    are_classes = context.format.label == "class" and context.format.certainty != "unclear"
-    written = context.labels.written
-    if written is not None:
-        are_classes = written.kind == "classes"
-    if (
-        not are_classes
-        or context.label_kinds & {"class", "any", "none"}
-        or (written is None and _may_be_grade(context))
-    ):
-        return None
-    is_certain = context.format.certainty == "certain" or written is not None
-    classes = len(context.labels.names) if written is not None else context.format.classes
-    return Bad(severity=None if is_certain else "warning", facts={"classes": classes, "kinds": _kinds(context)})
-
-
-def _may_be_grade(context: Context) -> bool:
-    """Whether labels that may be classes may also be scores."""
-    return any(kind in ("similarity", "scores") for _, kind in context.format.alternatives)
-
-
-def _for_classes(context: Context) -> Mend:
+def _for_classes(c: Context, found: Bad) -> Mend:
     """Triplets of natural language inference, or a loss for classes."""
-    ends = _nli_ends(context)
-    why = "of texts that have both; the other rows and the labels are left out"
-    triplets: tuple[Part, ...] = (Step("pairs_to_triplets", ends, why=why),)
-    both = [(*triplets, *lines) for lines in other_loss(context, "triplet", "none")] if ends else []
-    return [*both, *other_loss(context, context.shape, "class")]
+    triplets = [(_nli_triplets(c), *lines) for lines in other_loss(c, "triplet", "none")] if _nli_ends(c) else []
+    return [*triplets, *other_loss(c, c.shape, "class")]
 
 
-@rule(
-    "label-is-list",
-    "read label",
-    "error",
-    "{loss} takes one label for each row, but {label!r} holds lists",
-    stage=Stage.READ,
-    mend=lambda c, bad: _one_of_list(c),
-)
-def label_is_list(context: Context) -> bool:
-    """Lists of labels, where the loss takes one for each row."""
-    labels = context.labels
-    is_list = labels.type in ("list", "lists") and labels.written is None
-    return is_list and context.label_kinds <= _SCALARS and not _one_label_each(context) and not context.becomes_pairs
+@rule("label-classes", "read label", "error", Stage.LOSS, _for_classes)
+@says("{label!r} holds {classes} classes, which do not say how similar texts are, but {loss} takes {c.wanted}")
+def label_classes(c: Context) -> Bad | None:
+    """Classes, where the loss takes numbers that say how similar texts are; not what may be grades as well."""
+    if c.label_kinds & {"class", "any", "none"}:
+        return None
+    if c.labels.written is not None:
+        return bad(classes=len(c.labels.names)) if c.labels.written.kind == "classes" else None
+    is_grade = any(kind in ("similarity", "scores") for _, kind in c.format.alternatives)
+    if c.format.label != "class" or c.format.certainty == "unclear" or is_grade:
+        return None
+    return bad(severity="error" if c.format.certainty == "certain" else "warning", classes=c.format.classes)
 
 
-def _one_of_list(context: Context) -> Mend:
+def _one_of_list(c: Context, found: Bad) -> Mend:
     """The mean of raters, the likeliest class, or a loss for lists."""
-    label = str(context.label)
-    if context.format.label == "class probabilities" and "class" in context.label_kinds:
-        return _explained(change("labels", "labels.index(max(labels))", label), "the likeliest class")
-    mean = Step("labels_to_float", (label,), (("mean", True),), "the mean of several raters")
-    return [
-        *([(mean,)] if _are_raters(context) else []),
-        *other_loss(context, context.shape, str(context.format.label)),
-    ]
+    if c.format.label == "class probabilities" and "class" in c.label_kinds:
+        return replace(change("labels", "labels.index(max(labels))", str(c.label)), why="the likeliest class")
+    mean = Step("labels_to_float", (c.label,), (("mean", True),), "the mean of several raters")
+    return [*([(mean,)] if _are_raters(c) else []), *other_loss(c, c.shape, c.format.label)]
 
 
-def _are_raters(context: Context) -> bool:
+def _are_raters(c: Context) -> bool:
     """Whether lists of labels may be those of several raters: not where there is a label for each document."""
-    lengths = context.labels.lengths
+    lengths = c.labels.lengths
     is_short = lengths is not None and int(lengths.max()) <= _MOST_RATERS
-    known = str(context.format.label) in _LISTS
-    return context.labels.type == "list" and is_short and len(context.inputs) == 2 and not known
+    return c.labels.type == "list" and is_short and len(c.inputs) == 2 and str(c.format.label) not in _LISTS
 
 
-def _one_label_each(context: Context) -> bool:
-    lengths = context.labels.lengths
-    return context.labels.type == "list" and lengths is not None and bool((lengths == 1).all())
+@rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
+@says("{loss} takes one label for each row, but {label!r} holds lists")
+def label_is_list(c: Context) -> bool:
+    """Lists of labels, where the loss takes one for each row."""
+    lengths, kind = c.labels.lengths, c.labels.type
+    is_list = kind in ("list", "lists") and c.labels.written is None and c.label_kinds <= _SCALARS
+    one_each = kind == "list" and lengths is not None and bool((lengths == 1).all())
+    return is_list and not one_each and not c.becomes_pairs
 
 
 @rule(
-    "label-is-scalar",
-    "read label",
-    "error",
-    "{loss} takes {wanted} for each row ({kinds}), but {label!r} holds one number",
-    stage=Stage.CHANGE,
-    mend=lambda c, bad: [
-        *([(Step("pairs_to_lists", why="texts that have one label only are left out"),)] if _may_be_listed(c) else []),
-        *other_loss(c, c.shape, str(c.format.label)),
-    ],
-)
-def label_is_scalar(context: Context) -> Bad | None:
+    "label-is-scalar", "read label", "error", Stage.CHANGE,
+    lambda c, found: [*([(_TO_LISTS,)] if _may_be_listed(c) else []), *other_loss(c, c.shape, c.format.label)],
+)  # fmt: skip
+@says("{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number")
+def label_is_scalar(c: Context) -> Bad | None:
     """One label for each row, where the loss takes lists."""
-    if not context.label_kinds - {"none"} <= _LISTS or context.targets == "labels":
+    is_list = c.label_kinds - {"none"} <= _LISTS and c.targets != "labels"
+    if not is_list or c.labels.type not in ("integer", "float", "boolean"):
         return None
-    if context.labels.type not in ("integer", "float", "boolean"):
-        return None
-    if context.are_teacher_scores and len(context.inputs) == 2:
+    if c.are_teacher_scores and len(c.inputs) == 2:
         return None  # a score for the one document
-    if context.entry.origin == OURS and context.entry.in_batch_negatives and context.labels.type != "float":
+    if c.entry.origin == OURS and c.entry.in_batch_negatives and c.labels.type != "float":
         return None  # integers are ignored there
-    wanted = f"{len(context.inputs) - 1} labels" if len(context.inputs) > 2 else "a list of labels"
-    return Bad(facts={"wanted": wanted, "kinds": _kinds(context)})
+    return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels")
 
 
-def _may_be_listed(context: Context) -> bool:
-    return len(context.inputs) == 2 and bool(context.label_kinds & {"scores", "binary list"})
+def _may_be_listed(c: Context) -> bool:
+    return len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
 
 
-@rule(
-    "list-lengths",
-    "label",
-    "error",
-    "the lists in {label!r} have different lengths: no tensor can be made of them, which the trainer does though "
-    "{loss} does not read them",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: _padded(c, bad.facts["length"]),
-)
-def ragged_lists(context: Context) -> Bad | None:
+def _padded(c: Context, length: int | None = None) -> Step:
+    size = int(np.max(c.labels.lengths)) if length is None and c.labels.lengths is not None else length
+    return Step("pad_labels", (c.label, size), why="fills shorter lists up with NaN")
+
+
+@rule("list-lengths", "label", "error", Stage.VALUES, lambda c, found: _padded(c))
+@says("of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same")
+def ragged_lists(c: Context) -> bool:
     """Lists of different lengths, which the loss does not read."""
-    lengths = context.labels.lengths
-    is_wrong = lengths is not None and not context.takes_labels and _are_ragged(context) and not context.lists
-    return Bad(facts={"length": int(lengths.max())}) if is_wrong and lengths is not None else None
-
-
-def _padded(context: Context, length: int) -> Part:
-    return Step("pad_labels", (context.label, length), why="fills shorter lists up with NaN")
+    lengths = c.labels.lengths
+    if c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder" or lengths is None or not len(lengths):
+        return False
+    inner = c.labels.inner_lengths or (0, 0)
+    return bool(lengths.min() < lengths.max()) or inner[0] < inner[1]
 
 
 @rule(
-    "list-lengths",
-    "read label",
-    "error",
-    "{label!r} and {documents!r} hold lists of different lengths in {rows}",
-    stage=Stage.ROWS,
-    mend=lambda c, bad: keep("labels, texts", "len(labels) == len(texts)", str(c.label), c.lists[0]),
-)
-def labels_of_list(context: Context) -> Bad | None:
+    "list-lengths", "read label", "error", Stage.ROWS,
+    lambda c, found: keep("labels, texts", "len(labels) == len(texts)", str(c.label), c.lists[0]),
+)  # fmt: skip
+@says("{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}")
+def labels_of_list(c: Context) -> Any:
     """A list of labels that does not go with its list of texts."""
-    sizes = context.scan.texts[context.lists[0]].lengths if context.lists else None
-    lengths = context.labels.lengths
-    if sizes is None or lengths is None:
-        return None
-    tally = context.scan.tally(sizes != lengths)
-    return Bad(tally, facts={"documents": context.lists[0]}) if tally.count else None
+    sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
+    return None if sizes is None or c.labels.lengths is None else sizes != c.labels.lengths
 
 
-@rule(
-    "list-lengths",
-    "read label",
-    "error",
-    "the lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}, wrong in {where}",
-    stage=Stage.ROWS,
-    mend=lambda c, bad: _fit_lengths(c, bad.facts["allowed"]),
-)
-def list_lengths(context: Context) -> Bad | None:
+@rule("list-lengths", "read label", "error", Stage.ROWS, lambda c, found: _fit_lengths(c))
+@says("the lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}, wrong in {where}")
+def list_lengths(c: Context) -> Bad | None:
     """Lists of labels of the wrong length."""
-    lengths, allowed = context.labels.lengths, _allowed_lengths(context)
+    lengths, allowed = c.labels.lengths, sorted(_allowed_lengths(c))
     if lengths is None or not allowed:
         return None
-    tally = context.scan.tally(~np.isin(lengths, list(allowed)) & (lengths > 0))
-    mixed = len(allowed) > 1 and len(np.unique(lengths)) > 1
-    if not tally.count and not mixed:
+    tally, found = c.scan.tally(~np.isin(lengths, allowed) & (lengths > 0)), np.unique(lengths).tolist()
+    is_mixed = len(allowed) > 1 and len(found) > 1
+    if not tally.count and not is_mixed:
         return None
-    found = sorted(map(int, np.unique(lengths)))
-    facts = {
-        "wanted": " or ".join(map(str, sorted(allowed))),
-        "columns": quoted(context.inputs),
-        "sizes": ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else ""),
-        "where": row_numbers(tally) if tally.count else "all rows: one of them for all",
-        "allowed": allowed,
-    }
-    return Bad(tally if tally.count else None, facts=facts)
+    where = row_numbers(tally) if tally.count else "all rows: one of them for all"
+    sizes = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")
+    wanted = " or ".join(map(str, allowed))
+    return bad(tally if tally.count else None, wanted=wanted, columns=quoted(c.inputs), sizes=sizes, where=where)
 
 
-def _allowed_lengths(context: Context) -> set[int]:
+def _allowed_lengths(c: Context) -> set[int]:
     """How many labels a row may have; empty where that is another rule's."""
-    lengths, kinds, documents = context.labels.lengths, context.label_kinds, len(context.inputs) - 1
-    if lengths is None or context.lists:
+    lengths, kinds, documents = c.labels.lengths, c.label_kinds, len(c.inputs) - 1
+    if lengths is None or c.lists:
         return set()
     if kinds & {"embedding", "embeddings", "class probabilities"} and len(lengths):
-        lists = context.labels.type == "lists"
-        return ({len(context.inputs)} if lists else {int(np.bincount(lengths).argmax())}) - {0}
-    allowed: set[int] = set()
-    if kinds & {"scores", "binary list"} and context.targets != "margins":
-        allowed.add(documents)
-    if kinds & {"margins", "margin"} or context.targets == "margins":
-        allowed |= {documents - 1, documents}
-    return allowed - {0}
+        return ({len(c.inputs)} if c.labels.type == "lists" else {int(np.bincount(lengths).argmax())}) - {0}
+    scores = {documents} if kinds & {"scores", "binary list"} and c.targets != "margins" else set()
+    margins = {documents - 1, documents} if kinds & {"margins", "margin"} or c.targets == "margins" else set()
+    return (scores | margins) - {0}
 
 
-def _fit_lengths(context: Context, allowed: set[int]) -> Mend:
+def _fit_lengths(c: Context) -> Mend:
     """What makes labels and columns fit: labels filled up, rows left out, columns left out; or another loss."""
-    lengths: NDArray[np.int64] | None = context.labels.lengths
-    assert lengths is not None
-    label, documents, longest = str(context.label), len(context.inputs) - 1, int(lengths.max())
-    if context.entry.origin == OURS and lengths.min() < longest <= documents:
-        return _padded(context, documents)
-    fitting = [length for length in sorted(allowed) if (lengths == length).any()]
+    lengths, documents = c.labels.lengths, len(c.inputs) - 1
+    if lengths is None:
+        return None
+    if c.entry.origin == OURS and lengths.min() < lengths.max() <= documents:
+        return _padded(c, documents)
+    fitting = [length for length in sorted(_allowed_lengths(c)) if (lengths == length).any()]
     if fitting:
-        return keep("labels", f"len(labels) == {fitting[-1]}", label)
+        return keep("labels", f"len(labels) == {fitting[-1]}", str(c.label))
     shortest = int(lengths[lengths > 0].min()) if (lengths > 0).any() else 0
     if 2 <= shortest < documents:
-        return Step("select_columns", ((*context.inputs[: shortest + 1], label),))
-    mean = Step("labels_to_float", (label,), (("mean", True),), "the mean of several raters")
-    return [
-        *([(mean,)] if _are_raters(context) else []),
-        *other_loss(context, context.shape, str(context.format.label)),
-    ]
+        return Step("select_columns", ((*c.inputs[: shortest + 1], c.label),))
+    return _one_of_list(c, Bad())
 
 
 # --- Labels of another type -------------------------------------------------------------------------------------------
 
 
-@rule(
-    "label-integer",
-    "read label",
-    "error",
-    "the labels in {label!r} are {type}s, where {loss} takes floats ({kinds})",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: Step("labels_to_float", (str(c.label),)),
-)
-def label_integer(context: Context) -> Bad | None:
+@rule("label-integer", "read label", "error", Stage.VALUES, _TO_FLOAT)
+@says("the labels in {label!r} are {type}s, where {loss} takes floats ({floats})")
+def label_integer(c: Context) -> Bad | None:
     """Integers, where the loss takes floats."""
-    labels, kinds = context.labels, context.label_kinds
-    if labels.written is not None or labels.type not in ("integer", "boolean", "list"):
+    labels, kinds = c.labels, c.label_kinds
+    is_integer = labels.type in ("integer", "boolean") or (labels.type == "list" and c.holds_integers)
+    if not is_integer or labels.written is not None or label_classes(c):
         return None
-    if not kinds - {"none"} <= _FLOATS | {"binary"} or kinds <= {"binary"} or label_classes(context):
+    if kinds <= {"binary"} or not kinds - {"none"} <= _FLOATS | {"binary"}:
         return None
-    ours = context.entry.origin == OURS and context.targets not in ("link_values", "labels")
-    if labels.type == "list" and not context.holds_integers:
-        return None
-    if (ours and context.entry.in_batch_negatives) or (context.lists and not ours):
-        return None
+    ours = c.entry.origin == OURS and c.targets not in ("link_values", "labels")
     binary = bool(len(labels.values)) and bool(np.isin(labels.values, (0, 1)).all())
-    by_name = ours and binary and "binary" in kinds and context.loss is None
-    if by_name or (binary and not ours) or (not ours and context.entry.order_only):
-        return None
-    facts = {"type": labels.type if labels.type != "list" else "integer", "kinds": " or ".join(sorted(kinds & _FLOATS))}
-    return Bad(severity=None if ours else "warning", facts=facts)
+    by_name = ours and binary and "binary" in kinds and c.loss is None
+    is_fine = by_name or c.entry.in_batch_negatives if ours else binary or c.entry.order_only or bool(c.lists)
+    floats = " or ".join(sorted(kinds & _FLOATS))
+    type_ = "integer" if labels.type == "list" else labels.type
+    return None if is_fine else bad(severity=None if ours else "warning", type=type_, floats=floats)
 
 
 @rule(
-    "label-float",
-    "read label",
-    "error",
-    "the labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: other_loss(c, c.shape, "similarity") if bad.facts["scores"] else Step(
-        "labels_to_int", (str(c.label),)
-    ),
+    "label-float", "read label", "error", Stage.VALUES,
+    lambda c, found: other_loss(c, c.shape, "similarity") if found.facts["scores"] else _TO_INT,
 )  # fmt: skip
-def label_float(context: Context) -> Bad | None:
-    """Floats, where the loss takes classes."""
-    values = context.labels.values
-    # Batches of classes only compare labels with one another.
-    if "class" not in context.label_kinds or context.entry.class_batches or context.labels.type != "float":
+@says("the labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}")
+def label_float(c: Context) -> Bad | None:
+    """Floats, where the loss takes classes; batches of classes only compare labels with one another."""
+    values = c.labels.values
+    if "class" not in c.label_kinds or c.entry.class_batches or c.labels.type != "float":
         return None
-    whole = bool(len(values)) and bool((values == np.round(values)).all())
-    return Bad(facts={"scores": "" if whole else "; they look like scores"})
+    is_whole = bool(len(values)) and bool((values == np.round(values)).all())
+    return bad(scores="" if is_whole else "; they look like scores")
 
 
-@rule(
-    "label-boolean",
-    "label",
-    "error",
-    "the labels in {label!r} are booleans, with which {loss} cannot calculate",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: Step("labels_to_int", (str(c.label),)),
-)
-def label_boolean(context: Context) -> bool:
+@rule("label-boolean", "label", "error", Stage.VALUES, _TO_INT)
+@says("the labels in {label!r} are booleans, with which {loss} cannot calculate")
+def label_boolean(c: Context) -> bool:
     """Booleans, where the loss calculates with the labels."""
-    return context.entry.name in _NO_BOOLEANS and context.labels.type == "boolean"
+    return c.entry.name in _NO_BOOLEANS and c.labels.type == "boolean"

@@ -11,8 +11,8 @@ import numpy as np
 from selective_st.errors import literal
 from selective_st.registry.catalog import DEFAULT_MODEL, OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import Context, change, keep
-from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, rule
-from selective_st.registry.checks.rules.inputs import LABEL_NAMES
+from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule, says
+from selective_st.registry.checks.rules.labels import LABEL_NAMES
 from selective_st.registry.checks.rules.losses import loss_line, other_loss
 from selective_st.registry.checks.scan import Tally
 from selective_st.registry.steps import Step
@@ -20,44 +20,44 @@ from selective_st.registry.steps import Step
 _LENGTH_TEXTS = 1_000  # so many texts are tokenized, of those that may be too long
 _CHARACTERS = 10  # for each token of the maximum: as much of a text is tokenized
 _EXTRA_TOKENS = 2  # at the ends of a text
-_COSINE = "similarity_fct=pairwise_cos_sim"
 
 # --- Long texts -------------------------------------------------------------------------------------------------------
 
 
-@rule(
-    "too-long",
-    "data",
-    "warning",
+def _longer(c: Context, found: Bad) -> Part:
+    """A higher maximum where the model has one; else rows left out."""
+    config = getattr(getattr(c.model, "transformers_model", None), "config", None)
+    highest, maximum = getattr(config, "max_position_embeddings", None), found.facts["maximum"]
+    if isinstance(highest, int) and highest > maximum:
+        return f"model.max_seq_length = {highest}"
+    return keep("text", f'len(model.tokenizer(text)["input_ids"]) <= {maximum}', str(found.column))
+
+
+@rule("too-long", "data", "warning", Stage.LOSS, _longer)
+@says(
     "of {looked_at:,} rows looked at, about {count:,} hold more tokens than the model's maximum of {maximum} in column "
-    "{column!r}, which are cut off: {rows}",
-    stage=Stage.LOSS,
-    mend=lambda c, bad: _longer(c, bad),
+    "{column!r}, which are cut off: {rows}"
 )
-def too_long(context: Context) -> Iterator[Bad]:
+def too_long(c: Context) -> Iterator[Bad | None]:
     """Texts that are cut off."""
-    model = context.model
-    if model is None:
-        context.not_checked.append("whether texts are too long for the model: give model=, or the loss itself")
-        return
-    maximum = getattr(model, "max_seq_length", None) or getattr(model, "max_length", None)
-    tokenizer = getattr(model, "tokenizer", None)
+    if c.model is None:
+        c.not_checked.append("whether texts are too long for the model: give model=, or the loss itself")
+    maximum = getattr(c.model, "max_seq_length", None) or getattr(c.model, "max_length", None)
+    tokenizer = getattr(c.model, "tokenizer", None)
     if not isinstance(maximum, (int, float)) or not 0 < maximum < 1_000_000 or not callable(tokenizer):
         return  # static embeddings, for example, have no maximum
-    columns = [column for column in context.read_inputs if context.kinds[column] in ("text", "texts")]
-    pairs = context.entry.model_type == "CrossEncoder"
+    columns = [column for column in c.read_inputs if c.kinds[column] in ("text", "texts")]
+    pairs = c.entry.model_type == "CrossEncoder"
     for column in columns[1:] if pairs else columns:
-        prefix = context.table.values[columns[0]] if pairs else None
-        tally = _long_texts(context, column, prefix, tokenizer, int(maximum))
-        facts = {"looked_at": len(context.table.sampled), "maximum": int(maximum), "count": tally.count}
-        if tally.count:
-            yield Bad(tally, column, facts=facts)
+        prefix = c.table.values[columns[0]] if pairs else None
+        tally = _long_texts(c, column, prefix, tokenizer, int(maximum))
+        yield bad(tally, column=column, looked_at=len(c.table.sampled), maximum=int(maximum), count=tally.count)
 
 
-def _long_texts(context: Context, column: str, prefix: Sequence[Any] | None, tokenizer: Any, maximum: int) -> Tally:
+def _long_texts(c: Context, column: str, prefix: Sequence[Any] | None, tokenizer: Any, maximum: int) -> Tally:
     """The sampled rows with more tokens than the maximum."""
     candidates: list[tuple[int, str]] = []
-    for place, value in enumerate(context.table.values[column]):
+    for place, value in enumerate(c.table.values[column]):
         first = prefix[place] if prefix is not None and isinstance(prefix[place], str) else ""
         for text in value if isinstance(value, list) else [value]:
             # A token is at least a byte, so that shorter texts need not be tokenized.
@@ -72,223 +72,152 @@ def _long_texts(context: Context, column: str, prefix: Sequence[Any] | None, tok
     encoded = tokenizer(texts, add_special_tokens=True, truncation=False, padding=False, verbose=False)["input_ids"]
     extra = 1 if prefix is not None else 0  # the separator between the two texts of a pair
     long = sorted({place for (place, _), tokens in zip(kept, encoded, strict=True) if len(tokens) + extra > maximum})
-    share = len(candidates) / len(kept)
     # Of a sample, as many rows as would be too long in all of it.
-    return Tally([np.asarray(context.table.sampled)[long]], round(len(long) * share)) if long else Tally()
-
-
-def _longer(context: Context, bad: Bad) -> Mend:
-    """A higher maximum where the model has one; else rows left out."""
-    config = getattr(getattr(context.model, "transformers_model", None), "config", None)
-    highest, maximum = getattr(config, "max_position_embeddings", None), bad.facts["maximum"]
-    if isinstance(highest, int) and highest > maximum:
-        return f"model.max_seq_length = {highest}"
-    return keep("text", f'len(model.tokenizer(text)["input_ids"]) <= {maximum}', str(bad.column))
+    estimate = round(len(long) * len(candidates) / len(kept))
+    return Tally([np.asarray(c.table.sampled)[long]], estimate) if long else Tally()
 
 
 # --- The model --------------------------------------------------------------------------------------------------------
 
 
-def model_line(context: Context, labels: int) -> str:
+def model_line(c: Context, labels: int) -> str:
     """The lines that load the cross encoder with another number of outputs."""
-    config = getattr(context.model, "config", None)
-    name = getattr(config, "name_or_path", "") or getattr(config, "_name_or_path", "") or DEFAULT_MODEL
-    load = f"model = CrossEncoder({literal(str(name))}, num_labels={labels})  # and make the loss for it"
+    config = getattr(c.model, "config", None)
+    name = getattr(config, "name_or_path", "") or DEFAULT_MODEL
+    load = f"{{model}} = CrossEncoder({literal(str(name))}, num_labels={labels})  # and make the loss for it"
     return f"from sentence_transformers import CrossEncoder\n{load}"
 
 
-@rule(
-    "model-outputs",
-    "data",
-    "error",
-    "{loss} takes a model with {wanted}, but this one has {outputs}",
-    stage=Stage.MODEL,
-    mend=lambda c, bad: model_line(c, bad.facts["labels"]),
-)
-def model_outputs(context: Context) -> Bad | None:
+@rule("model-outputs", "data", "error", Stage.MODEL, lambda c, found: model_line(c, found.facts["labels"]))
+@says("{loss} takes a model with {wanted}, but this one has {c.model.num_labels}")
+def model_outputs(c: Context) -> Bad | None:
     """A model with more or fewer outputs than the loss takes."""
-    outputs = getattr(context.model, "num_labels", None)
-    wanted = {row.outputs for row in rows_of(context.entry.name, "CrossEncoder")}
-    if context.entry.model_type != "CrossEncoder" or not isinstance(outputs, int):
+    outputs = getattr(c.model, "num_labels", None)
+    wanted = {row.outputs for row in rows_of(c.entry.name, "CrossEncoder")}
+    if c.entry.model_type != "CrossEncoder" or not isinstance(outputs, int):
         return None
     if wanted == {"1"} and outputs != 1:
-        return Bad(facts={"wanted": "one output label", "outputs": outputs, "labels": 1})
+        return bad(wanted="one output label", labels=1)
     if wanted == {"num_classes"} and outputs == 1:
-        classes = max(2, context.format.classes or 0)
-        return Bad(facts={"wanted": "an output label for each class", "outputs": outputs, "labels": classes})
+        return bad(wanted="an output label for each class", labels=max(2, c.format.classes or 0))
     return None
 
 
 @rule(
-    "classifier-size",
-    "data",
-    "error",
-    "the classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but those of the model have {size}",
-    stage=Stage.LOSS,
-    mend=lambda c, bad: loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}"),
-)
-def classifier_size(context: Context) -> Bad | None:
+    "classifier-size", "data", "error", Stage.LOSS,
+    lambda c, found: loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}"),
+)  # fmt: skip
+@says("the classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but those of the model have {c.dimension}")
+def classifier_size(c: Context) -> Bad | None:
     """A classifier of SoftmaxLoss for embeddings of another size."""
-    size = context.dimension
-    wanted = getattr(getattr(context.loss, "classifier", None), "in_features", None)
-    if context.entry.name != "SoftmaxLoss" or size is None or not isinstance(wanted, int):
+    wanted = getattr(getattr(c.loss, "classifier", None), "in_features", None)
+    if c.entry.name != "SoftmaxLoss" or c.dimension is None or not isinstance(wanted, int):
         return None
     parts = ("rep", "difference", "multiplication")
-    taken = [int(getattr(context.loss, f"concatenation_sent_{part}", False)) for part in parts]
+    taken = [int(getattr(c.loss, f"concatenation_sent_{part}", False)) for part in parts]
     vectors = 2 * taken[0] + taken[1] + taken[2]
-    is_wrong = vectors and wanted != vectors * size
-    return Bad(facts={"wanted": wanted // vectors, "size": size}) if is_wrong else None
+    return bad(wanted=wanted // vectors) if vectors and wanted != vectors * c.dimension else None
 
 
 @rule(
-    "no-autoencoder",
-    "data",
-    "error",
-    "CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}",
-    stage=Stage.LOSS,
-    mend=lambda c, bad: loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder")),
-)
-def no_autoencoder(context: Context) -> Bad | None:
+    "no-autoencoder", "data", "error", Stage.LOSS,
+    lambda c, found: loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder")),
+)  # fmt: skip
+@says("CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}")
+def no_autoencoder(c: Context) -> Bad | None:
     """CSRLoss with a model that has no SparseAutoEncoder."""
-    modules = _modules(context.model)
-    is_wrong = "CSRLoss" in context.subject.names and modules and "SparseAutoEncoder" not in modules
-    return Bad(facts={"modules": ", ".join(modules)}) if is_wrong else None
-
-
-def _modules(model: Any) -> list[str]:
-    """The names of the classes of a model's modules, and of their bases."""
-    children = getattr(model, "modules", None)
-    if not callable(children):
-        return []
-    found = [type(module).__name__ for module in getattr(model, "children", list)()]
-    inner = [base.__name__ for module in children() for base in type(module).__mro__]
-    return [*found, "SparseAutoEncoder"] if "SparseAutoEncoder" in inner else found
+    modules = list(c.model.modules()) if callable(getattr(c.model, "modules", None)) else []
+    children = [type(module).__name__ for module in getattr(c.model, "children", list)()]
+    has_one = "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]
+    return bad(modules=", ".join(children)) if "CSRLoss" in c.subject.names and children and not has_one else None
 
 
 @rule(
-    "not-wrapped",
-    "data",
-    "error",
-    "{loss} cannot be used alone: its forward pass raises an error",
-    stage=Stage.LOSS,
-    mend=lambda c, bad: (
+    "not-wrapped", "data", "error", Stage.LOSS,
+    lambda c, found: (
         f"from {c.entry.module} import SpladeLoss\n"
         "{loss} = SpladeLoss(model, {loss}, document_regularizer_weight=3e-5, query_regularizer_weight=5e-5)"
     ),
-)
-def not_wrapped(context: Context) -> bool:
+)  # fmt: skip
+@says("{loss} cannot be used alone: its forward pass raises an error")
+def not_wrapped(c: Context) -> bool:
     """A loss for sparse models that only works within another."""
-    entry = context.entry
-    if context.loss is None or entry.model_type != "SparseEncoder" or entry.role != "loss" or entry.origin != UPSTREAM:
-        return False
+    is_asked = c.loss is not None and c.entry.model_type == "SparseEncoder" and c.entry.role == "loss"
     modifiers = {known.name for known in losses("SparseEncoder") if known.role == "modifier"}
-    wrappers = [type(wrapper).__name__ for wrapper in context.subject.wrappers]
-    return entry.name != "SparseMSELoss" and not modifiers & set(wrappers)
+    wrapped = bool(modifiers & {type(wrapper).__name__ for wrapper in c.subject.wrappers})
+    return is_asked and c.entry.origin == UPSTREAM and c.entry.name != "SparseMSELoss" and not wrapped
 
 
 # --- Settings of the loss ---------------------------------------------------------------------------------------------
 
 
-@rule(
-    "loss-targets",
-    "data",
-    "error",
-    "{what}",
-    stage=Stage.LOSS,
-    mend=lambda c, bad: _with_targets(c, bad.facts["targets"]),
-)
-def loss_targets(context: Context) -> Bad | None:
+def _with_targets(c: Context, found: Bad) -> str:
+    targets = found.facts["targets"]
+    return loss_line(c, c.entry, *(("similarity_fct=pairwise_cos_sim", f'targets="{targets}"') if targets else ()))
+
+
+@rule("loss-targets", "data", "error", Stage.LOSS, _with_targets)
+@says("{what}")
+def loss_targets(c: Context) -> Bad | None:
     """SelectivePairwiseLoss without `targets` for labels that could be two things, or with it for none."""
-    if context.loss is None or context.entry.name != "SelectivePairwiseLoss" or context.entry.origin != OURS:
+    if c.loss is None or c.entry.name != "SelectivePairwiseLoss" or c.entry.origin != OURS:
         return None
-    targets = getattr(context.loss, "targets", None)
-    label, documents = context.label, len(context.inputs) - 1
+    targets, label, documents = getattr(c.loss, "targets", None), c.label, len(c.inputs) - 1
     if label is None:
-        if targets is None:
-            return None
         what = f"targets={targets!r} needs labels in a column called {LABEL_NAMES}, but there are none"
-        return Bad(facts={"what": what, "targets": "none"})
-    lengths = context.labels.lengths
+        return None if targets is None else bad(what=what, targets="")
+    lengths = c.labels.lengths
     found = 1 if lengths is None else int(lengths.max()) if len(lengths) else 0
     if targets is None and lengths is not None and found == documents > 1:
         what = (
-            f"the {documents} labels of each row in {label!r} could mean two things, and {context.entry.name} wants to "
-            'be told: targets="scores" (to be reached) or targets="margins" (their differences are)'
+            f"the {documents} labels of each row in {label!r} could mean two things, and {c.entry.name} wants to be "
+            'told: targets="scores" (to be reached) or targets="margins" (their differences are)'
         )
-        return Bad(column=label, facts={"what": what, "targets": "scores"})
-    if targets == "scores" and found == documents - 1 > 0 and context.labels.type in ("float", "list"):
-        what = (
-            f'targets="scores" takes {documents} labels a row, one for each document, but {label!r} has {found}, as '
-            "margins have"
-        )
-        return Bad(column=label, facts={"what": what, "targets": "margins"})
+        return bad(column=label, what=what, targets="scores")
+    if targets == "scores" and found == documents - 1 > 0 and c.labels.type in ("float", "list"):
+        what = f'targets="scores" takes {documents} labels a row, one for each document, but {label!r} has {found}, as'
+        return bad(column=label, what=f"{what} margins have", targets="margins")
     return None
 
 
-def _with_targets(context: Context, targets: str) -> str:
-    given = () if targets == "none" else (_COSINE, f'targets="{targets}"')
-    return loss_line(context, context.entry, *given)
+def _longer_lists(c: Context, found: Bad) -> Mend:
+    """Lists that have an order; where there are none, pairs, and a loss for them."""
+    if found.severity == "warning":
+        return keep("texts", "len(texts) > 1", str(found.column))
+    binary = c.source is not None and set(np.unique(c.labels.values)) <= {0, 1}
+    pairs = Step("lists_to_rows", (found.column,), why="a row for each text")
+    return [(pairs, *lines) for lines in other_loss(c, "pair", "binary" if binary else "similarity")]
 
 
-@rule(
-    "short-lists",
-    "data",
-    "error",
-    "{documents!r} holds fewer than two texts in {rows}: {loss} learns from the order of a query's texts, and there is "
-    "none",
-    stage=Stage.CHANGE,
-    mend=lambda c, bad: _longer_lists(c, bad),
-)
-def short_lists(context: Context) -> Bad | None:
+@rule("short-lists", "data", "error", Stage.CHANGE, _longer_lists)
+@says("{column!r} holds fewer than two texts in {rows}: there is no order, from which {loss} learns")
+def short_lists(c: Context) -> Bad | None:
     """Lists of one document, which have no order."""
-    if context.shapes != {"list"} or len(context.lists) != 1:
-        return None
-    lengths = context.scan.texts[context.lists[0]].lengths
+    lengths = c.scan.texts[c.lists[0]].lengths if c.shapes == {"list"} and len(c.lists) == 1 else None
     if lengths is None:
         return None
-    tally = context.scan.tally(lengths < 2)
-    if tally.count < 0.5 * len(lengths):
-        return None
-    everywhere = tally.count == len(lengths)
-    facts = {"documents": context.lists[0]}
-    return Bad(tally, context.lists[0], "error" if everywhere else "warning", facts=facts)
+    tally = c.scan.tally(lengths < 2)
+    found = bad(tally, column=c.lists[0], severity="error" if tally.count == len(lengths) else "warning")
+    return found if tally.count >= 0.5 * len(lengths) else None
 
 
-def _longer_lists(context: Context, bad: Bad) -> Mend:
-    """Lists that have an order; where there are none, pairs, and a loss for them."""
-    if bad.severity == "warning":
-        return keep("texts", "len(texts) > 1", str(bad.column))
-    label = "binary" if context.source is not None and set(np.unique(context.labels.values)) <= {0, 1} else "similarity"
-    pairs: tuple[Part, ...] = (Step("lists_to_rows", (bad.column,), why="a row for each text"),)
-    return [(*pairs, *lines) for lines in other_loss(context, "pair", label)]
+def _one_label_fewer(c: Context, found: Bad) -> tuple[Part, ...]:
+    return Step("remove_columns", (c.inputs[-1:],)), change("labels", "labels[:-1]", str(c.label))
 
 
-@rule(
-    "matryoshka-labels",
-    "label",
-    "error",
-    "each row of {label!r} has {size} labels, as many as the embeddings have numbers; MatryoshkaLoss takes them for "
-    "embeddings and cuts them short",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: _one_label_fewer(c),
+@rule("matryoshka-labels", "label", "error", Stage.VALUES, _one_label_fewer)
+@says(
+    "each row of {label!r} has {c.dimension} labels, as many as the embeddings have numbers; MatryoshkaLoss takes them "
+    "for embeddings and cuts them short"
 )
-def matryoshka_labels(context: Context) -> Bad | None:
+def matryoshka_labels(c: Context) -> Bad | None:
     """Lists of labels that MatryoshkaLoss would take for embeddings."""
-    name, kinds = context.entry.name, {"embedding", "embeddings"}
-    if "MatryoshkaLoss" not in context.subject.names or (context.label_kinds & kinds and name != "MatryoshkaLoss"):
+    kinds = {"embedding", "embeddings"}
+    are_embeddings = c.format.label in kinds or (bool(c.label_kinds & kinds) and c.entry.name != "MatryoshkaLoss")
+    if "MatryoshkaLoss" not in c.subject.names or are_embeddings or c.labels.lengths is None:
         return None
-    if context.format.label in kinds or context.labels.lengths is None:
+    if c.dimension is None:
+        c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model=")
         return None
-    size = context.dimension
-    if size is None:
-        context.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model=")
-        return None
-    cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in context.subject.wrappers)
-    tally = context.scan.tally(context.labels.lengths == size)
-    return Bad(tally, facts={"size": size}) if tally.count and not cached else None
-
-
-def _one_label_fewer(context: Context) -> tuple[Part, ...]:
-    last, label = context.inputs[-1], str(context.label)
-    fewer = change("labels", "labels[:-1]", label)
-    return (Step("remove_columns", ((last,),), why=f"leaves out {last!r}"), fewer)
+    cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in c.subject.wrappers)
+    return None if cached else bad(c.scan.tally(c.labels.lengths == c.dimension))

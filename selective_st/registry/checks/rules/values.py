@@ -9,7 +9,7 @@ import numpy as np
 from selective_st.registry.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.batches import log_no_match
 from selective_st.registry.checks.context import Context, keep
-from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, rule
+from selective_st.registry.checks.engine import LABEL, Bad, Mend, Stage, bad, rule, says
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.rules.losses import loss_line, other_loss
 from selective_st.registry.checks.rules.setup import model_line
@@ -20,135 +20,102 @@ ROUNDING = 1e-4  # labels may lie beyond their range by so much
 _TIED = 0.9  # of the pairs of rows with the same label are almost all
 _SAME_BATCH = 0.1  # of the batches may hold one label only
 _LARGEST_GAIN = 100  # 2 to a label beyond that overflows
-_LIST_GAIN_LOSSES = ("LambdaLoss",)  # a label's gain is 2^label - 1, and negative labels count as 0
 _FEW_LABELS = 10  # different ones, which a mapping can write out
+_LABELLED = Step("remove_empty_rows", ((LABEL,),))
 
 # --- Missing and infinite ---------------------------------------------------------------------------------------------
 
 
-@rule(
-    "missing-label",
-    "label",
-    "error",
-    "column {label!r} has no label{none} in {rows}{effect}",
-    stage=Stage.ROWS,
-    mend=lambda c, bad: Step("remove_empty_rows", ((c.label,),)),
-)
-def missing_label(context: Context) -> Bad | None:
-    """None in place of a label."""
-    labels = context.labels
-    if not labels.missing.count or (labels.lengths is not None and not context.takes_labels):
+@rule("missing-label", "label", "error", Stage.ROWS, _LABELLED)
+@says("column {label!r} has no label{none} in {rows}{effect}")
+def missing_label(c: Context) -> Bad | None:
+    """None in place of a label; of what the loss does not read, the trainer makes a tensor all the same."""
+    if c.labels.lengths is not None and not c.takes_labels:
         return None
-    facts = {"none": " (None)" if labels.lengths is None else "", "effect": _effect(context)}
-    return Bad(labels.missing, facts=facts)
+    unread = f": no tensor can be made of it, which the trainer does though {c.entry.name} does not read it"
+    none = " (None)" if c.labels.lengths is None else ""
+    return bad(c.labels.missing, none=none, effect="" if c.takes_labels else unread)
 
 
-def _effect(context: Context) -> str:
-    """What the trainer does with labels that the loss does not read."""
-    name = context.entry.name
-    unread = f": no tensor can be made of it, which the trainer does though {name} does not read it"
-    return "" if context.takes_labels else unread
-
-
-@rule(
-    "missing-label",
-    "read label",
-    "error",
-    "column {label!r} has the label NaN in {rows}",
-    stage=Stage.ROWS,
-    mend=lambda c, bad: Step("remove_empty_rows", ((c.label,),)) if c.labels.lengths is None else _without_nan(c),
-)
-def nan_label(context: Context) -> Tally | None:
-    """NaN in place of a label; to our losses, padding of a list."""
-    is_padding = context.labels.lengths is not None and (context.entry.origin == OURS or context.becomes_pairs)
-    return None if is_padding else context.labels.nan
-
-
-def _without_nan(context: Context) -> Part:
-    each = (
-        "label for label in labels" if context.labels.type == "list" else "value for label in labels for value in label"
-    )
+def _without_nan(c: Context, found: Bad) -> Step:
+    if c.labels.lengths is None:
+        return _LABELLED
+    each = "label for label in labels" if c.labels.type == "list" else "value for label in labels for value in label"
     value = each.split()[0]
-    return keep("labels", f"all({value} == {each})", str(context.label))
+    return keep("labels", f"all({value} == {each})", str(c.label))
 
 
-@rule(
-    "missing-label",
-    "read label",
-    "error",
-    "column {label!r} has an empty list in {rows}",
-    stage=Stage.ROWS,
-    mend=lambda c, bad: keep("labels", "labels", str(c.label)),
-)
-def empty_label(context: Context) -> Tally | None:
+@rule("missing-label", "read label", "error", Stage.ROWS, _without_nan)
+@says("column {label!r} has the label NaN in {rows}")
+def nan_label(c: Context) -> Tally | None:
+    """NaN in place of a label; in a list of our losses it is padding."""
+    is_padding = c.labels.lengths is not None and (c.entry.origin == OURS or c.becomes_pairs)
+    return None if is_padding else c.labels.nan
+
+
+@rule("missing-label", "read label", "error", Stage.ROWS, lambda c, found: keep("labels", "labels", str(c.label)))
+@says("column {label!r} has an empty list in {rows}")
+def empty_label(c: Context) -> Tally | None:
     """An empty list of labels; a query without documents teaches nothing, and does no harm."""
-    is_harmless = bool(context.lists) and context.entry.model_type == "CrossEncoder"
-    return None if is_harmless else context.labels.empty
+    return None if c.lists and c.entry.model_type == "CrossEncoder" else c.labels.empty
 
 
-@rule(
-    "missing-label",
-    "label",
-    "error",
-    "the lists in {label!r} hold None in {rows}, of which no tensor can be made{padding}",
-    stage=Stage.ROWS,
-    mend=lambda c, bad: (
-        Step("pad_labels", (c.label, 1), why="None becomes NaN")
-        if bad.facts["padding"]
-        else keep("labels", "labels and None not in labels", str(c.label))
-    ),
-)
-def null_label(context: Context) -> Bad | None:
+def _without_null(c: Context, found: Bad) -> Step:
+    if found.facts["padding"]:
+        return Step("pad_labels", (c.label, 1), why="None becomes NaN")
+    return keep("labels", "labels and None not in labels", str(c.label))
+
+
+@rule("missing-label", "label", "error", Stage.ROWS, _without_null)
+@says("the lists in {label!r} hold None in {rows}, of which no tensor can be made{padding}")
+def null_label(c: Context) -> Bad | None:
     """None in a list of labels."""
-    is_fillable = context.labels.type == "list" and (context.entry.origin == OURS or not context.takes_labels)
-    padding = "; a padded label is NaN" if is_fillable else ""
-    return Bad(context.labels.nulls, facts={"padding": padding}) if context.labels.nulls.count else None
+    is_fillable = c.labels.type == "list" and (c.entry.origin == OURS or not c.takes_labels)
+    return bad(c.labels.nulls, padding="; a padded label is NaN" if is_fillable else "")
 
 
-@rule(
-    "infinite-label",
-    "read label",
-    "error",
-    "column {label!r} has infinite labels in {rows}",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: (
-        keep("label", "abs(label) < 1e30", str(c.label))
-        if c.labels.lengths is None
-        else keep("labels", "all(abs(label) < 1e30 for label in labels)", str(c.label))
-    ),
-)
-def infinite_label(context: Context) -> Tally:
+def _finite(c: Context, found: Bad) -> Step:
+    if c.labels.lengths is None:
+        return keep("label", "abs(label) < 1e30", str(c.label))
+    return keep("labels", "all(abs(label) < 1e30 for label in labels)", str(c.label))
+
+
+@rule("infinite-label", "read label", "error", Stage.VALUES, _finite)
+@says("column {label!r} has infinite labels in {rows}")
+def infinite_label(c: Context) -> Tally:
     """Infinite labels."""
-    return context.labels.infinite
+    return c.labels.infinite
 
 
 # --- Their range ------------------------------------------------------------------------------------------------------
 
 
-def _scaled(context: Context, bad: Bad) -> Part:
-    """Map the scale that the labels have to the one from 0 to 1."""
-    low, high, guess = label_scale(context)
-    return Step("scale_labels", (context.label, low, high), why=guess)
+def scaled(c: Context, found: Bad) -> Step:
+    """Map the scale that the labels have, or seem to have, to the one from 0 to 1."""
+    low, high, known = min(c.lowest, 0.0), c.highest, c.format.label_scale
+    if known is not None and known[0] <= c.lowest and high <= known[1] and not (known[0] == -1 and high <= 1):
+        low, high = known
+    is_guess = (low, high) != (c.lowest, c.highest)
+    why = f"a guess from labels of {c.lowest:g} to {c.highest:g}: give the ends of your scale" if is_guess else ""
+    return Step("scale_labels", (c.label, _short(low), _short(high)), why=why)
 
 
-@rule(
-    "label-range",
-    "read label",
-    "error",
-    "the labels in {label!r} run from {lowest:g} to {highest:g}, but {what} lies in [{low:g}, {high:g}]: {rows} cannot "
-    "be reached",
-    stage=Stage.VALUES,
-    mend=_scaled,
+def _short(number: float) -> float:
+    return int(number) if number == int(number) else number
+
+
+@rule("label-range", "read label", "error", Stage.VALUES, scaled)
+@says(
+    "the labels in {label!r} run from {c.lowest:g} to {c.highest:g}, but {what} lies in [{low:g}, {high:g}]: {rows} "
+    "cannot be reached"
 )
-def label_range(context: Context) -> Bad | None:
+def label_range(c: Context) -> Bad | None:
     """Labels outside of what the loss's score can reach."""
-    labels, limits = context.labels, _limits(context)
-    if limits is None or labels.are_names or not len(labels.values) or label_classes(context):
+    limits = _limits(c)
+    if limits is None or c.labels.are_names or label_classes(c):
         return None  # classes are not to be scaled
     low, high, what = limits
-    ends = {"lowest": labels.values.min(), "highest": labels.values.max(), "low": low, "high": high, "what": what}
-    tally = context.scan.tally(outside(labels, low, high))
-    return Bad(tally, facts=ends) if tally.count else None
+    return bad(c.scan.tally(outside(c.labels, low, high)), low=low, high=high, what=what)
 
 
 def outside(labels: Labels, low: float, high: float) -> Mask:
@@ -161,314 +128,224 @@ def outside(labels: Labels, low: float, high: float) -> Mask:
         return ((lows < low - ROUNDING) & np.isfinite(lows)) | ((highs > high + ROUNDING) & np.isfinite(highs))
 
 
-def _limits(context: Context) -> tuple[float, float, str] | None:
+def _limits(c: Context) -> tuple[float, float, str] | None:
     """Where labels must lie, and what says so; None where they may lie anywhere."""
-    entry, loss, kinds = context.entry, context.loss, context.label_kinds
+    entry, kinds, cosine = c.entry, c.label_kinds, (-1.0, 1.0, "the cosine similarity")
     if kinds <= {"binary"}:
         return None  # another rule looks at these
     if entry.origin == OURS and entry.in_batch_negatives:
-        # A teacher's scores must lie where the student's do.
-        return (-1.0, 1.0, "the cosine similarity") if context.is_cosine else None
+        return cosine if c.is_cosine else None  # a teacher's scores must lie where the student's do
     if entry.score == "probability":
         return 0.0, 1.0, "a probability"
-    if are_margins(context):
+    if are_margins(c):
         return None  # these have a range of their own
     if entry.score == "cosine":
-        changed = getattr(loss, "cos_score_transformation", None)
+        changed = getattr(c.loss, "cos_score_transformation", None)
         if changed is not None and type(changed).__name__ != "Identity":
             return None
-        if entry.origin == OURS and loss is not None:
-            if context.targets == "link_values":
-                return float(loss.link.range.low), float(loss.link.range.high), f"a value of {loss.link!r}"
-            if context.is_cosine is False:
-                return float(loss.link.domain.low), float(loss.link.domain.high), f"the domain of {loss.link!r}"
-        return -1.0, 1.0, "the cosine similarity"
-    if entry.origin != OURS or not context.is_cosine or not kinds & {"scores", "binary list"}:
+        return (_limits_of_link(c) if entry.origin == OURS and c.loss is not None else None) or cosine
+    if entry.origin != OURS or not c.is_cosine or not kinds & {"scores", "binary list"}:
         return None
-    return _limits_of_lists(context)
-
-
-def _limits_of_lists(context: Context) -> tuple[float, float, str] | None:
-    """Where the labels of our list losses must lie."""
-    space, ends = getattr(context.loss, "teacher_space", None), getattr(context.loss, "label_range", None)
-    if context.targets in ("labels", "margins"):
+    space, ends = getattr(c.loss, "teacher_space", None), getattr(c.loss, "label_range", None)
+    if c.targets in ("labels", "margins") or (space == "logit" and ends is None):
         return None
     if ends is not None:
         return float(ends[0]), float(ends[1]), "label_range"
-    if space == "probability":
-        return 0.0, 1.0, "a probability (teacher_space)"
-    return None if space == "logit" else (-1.0, 1.0, "the cosine similarity")
+    return (0.0, 1.0, "a probability (teacher_space)") if space == "probability" else cosine
 
 
-def are_margins(context: Context) -> bool:
+def _limits_of_link(c: Context) -> tuple[float, float, str] | None:
+    """Where labels must lie for the loss's link."""
+    link = c.loss.link
+    if c.targets == "link_values":
+        return float(link.range.low), float(link.range.high), f"a value of {link!r}"
+    if c.is_cosine is False:
+        return float(link.domain.low), float(link.domain.high), f"the domain of {link!r}"
+    return None
+
+
+def are_margins(c: Context) -> bool:
     """Whether labels are margins, or are made to be margins."""
-    if context.targets == "margins" or "margin" in context.label_kinds:
-        return context.labels.type != "list" or context.targets == "margins"
-    lengths = context.labels.lengths
-    return lengths is not None and bool((lengths == len(context.inputs) - 2).all())
+    if c.targets == "margins" or "margin" in c.label_kinds:
+        return c.labels.type != "list" or c.targets == "margins"
+    return c.labels.lengths is not None and bool((c.labels.lengths == len(c.inputs) - 2).all())
 
 
-def label_scale(context: Context) -> tuple[float, float, str]:
-    """The scale of the labels: the one that they seem to have, or their ends.
-
-    Args:
-        context: What is known of the labels.
-
-    Returns:
-        The lowest and the highest label; and what to say where it is a guess.
-    """
-    values = context.labels.values
-    lowest, highest = float(values.min()), float(values.max())
-    low, high = min(lowest, 0.0), highest
-    known = context.format.label_scale
-    if known is not None and known[0] <= lowest and highest <= known[1] and not (known[0] == -1 and highest <= 1):
-        low, high = known
-    is_guess = (low, high) != (lowest, highest)
-    why = f"a guess from labels of {lowest:g} to {highest:g}: give the ends of your scale" if is_guess else ""
-    return _short(low), _short(high), why
-
-
-def _short(number: float) -> float:
-    return int(number) if number == int(number) else number
-
-
-@rule(
-    "unreachable-label",
-    "read label",
-    "warning",
-    "the labels in {label!r} go down to {lowest:g}, but sparse embeddings have no negative entries, so that their "
-    "cosine similarity is not below 0: {rows} cannot be reached",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: Step("scale_labels", (c.label, -1, 1)),
+@rule("unreachable-label", "read label", "warning", Stage.VALUES, Step("scale_labels", (LABEL, -1, 1)))
+@says(
+    "the labels in {label!r} go down to {c.lowest:g}, but sparse embeddings have no negative entries, so that their "
+    "cosine similarity is not below 0: {rows} cannot be reached"
 )
-def unreachable_label(context: Context) -> Bad | None:
+def unreachable_label(c: Context) -> Bad | None:
     """Labels below 0, which the cosine similarity of sparse embeddings cannot reach."""
-    numbers = context.labels.numbers
-    is_asked = context.entry.model_type == "SparseEncoder" and context.entry.score == "cosine"
-    if not is_asked or numbers is None or context.labels.are_names or label_range(context):
-        return None
-    tally = context.scan.tally(numbers < -ROUNDING)
-    return Bad(tally, facts={"lowest": context.labels.values.min()}) if tally.count else None
+    is_asked = c.entry.model_type == "SparseEncoder" and c.entry.score == "cosine" and not label_range(c)
+    return bad(c.scan.tally(c.numbers < -ROUNDING)) if is_asked and c.numbers is not None else None
 
 
-@rule(
-    "gain-range",
-    "label",
-    "warning",
-    "{loss} takes labels for grades >= 0, whose gain is 2^label - 1: negative ones count as 0, and large ones "
-    "overflow; {rows} of {label!r} have such labels, from {lowest:g} to {highest:g}",
-    stage=Stage.VALUES,
-    mend=_scaled,
+@rule("gain-range", "label", "warning", Stage.VALUES, scaled)
+@says(
+    "{loss} takes labels for grades, whose gain is 2^label - 1: negative ones count as 0, and large ones overflow, as "
+    "in {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}"
 )
-def gain_range(context: Context) -> Bad | None:
+def gain_range(c: Context) -> Mask | None:
     """Labels for which the gain of a ranking is 0 or overflows."""
-    labels = context.labels
-    if context.entry.name not in _LIST_GAIN_LOSSES or labels.lows is None:
-        return None
-    tally = context.scan.tally(outside(labels, 0, _LARGEST_GAIN))
-    ends = {"lowest": labels.values.min(), "highest": labels.values.max()} if tally.count else {}
-    return Bad(tally, facts=ends) if tally.count else None
+    is_asked = c.entry.name == "LambdaLoss" and c.labels.lows is not None
+    return outside(c.labels, 0, _LARGEST_GAIN) if is_asked else None
 
 
-@rule(
-    "label-not-binary",
-    "read label",
-    "error",
-    "{loss} takes the labels 1 and 0; {effect}: in {label!r} {rows} have others, from {lowest:g} to {highest:g}",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: _binary(c, bad.facts["middle"]),
-)
-def label_not_binary(context: Context) -> Bad | None:
-    """Labels other than 0 and 1, where the loss takes these."""
-    numbers, values = context.labels.numbers, context.labels.values
-    if not context.label_kinds <= {"binary"} or numbers is None or context.labels.are_names or label_classes(context):
-        return None
-    tally = context.scan.tally(np.isfinite(numbers) & (numbers != 0) & (numbers != 1))
-    if not tally.count:
-        return None
-    ignored = context.entry.name.startswith("Online")
-    effect = "rows with other labels are ignored" if ignored else "other labels weigh both of its terms"
-    is_error = ignored or values.min() < 0 or values.max() > 1
-    ends = {"lowest": values.min(), "highest": values.max(), "middle": float((values.min() + values.max()) / 2)}
-    return Bad(tally, severity="error" if is_error else "warning", facts={"effect": effect, **ends})
-
-
-def _binary(context: Context, middle: float) -> Part:
+def _binary(c: Context, found: Bad) -> Step:
     """Make 1 of the labels above the middle, and 0 of the others."""
-    label, different = str(context.label), sorted(set(context.labels.values.tolist()))
+    middle, different = (c.lowest + c.highest) / 2, sorted(set(c.labels.values.tolist()))
     why = f"labels above {middle:g} become 1: set the limit"
-    if len(different) <= _FEW_LABELS:
-        mapping = {_short(value): int(value > middle) for value in different}
-        return Step("labels_to_int", (label,), (("mapping", mapping),), why if len(different) > 2 else "")
-    return Step("labels_to_binary", (label,), (("above", middle),), why)
+    if len(different) > _FEW_LABELS:
+        return Step("labels_to_binary", (c.label,), (("above", middle),), why)
+    mapping = {_short(value): int(value > middle) for value in different}
+    return Step("labels_to_int", (c.label,), (("mapping", mapping),), why if len(different) > 2 else "")
+
+
+@rule("label-not-binary", "read label", "error", Stage.VALUES, _binary)
+@says("{loss} takes the labels 1 and 0; {effect}: in {label!r} {rows} have others, from {c.lowest:g} to {c.highest:g}")
+def label_not_binary(c: Context) -> Bad | None:
+    """Labels other than 0 and 1, where the loss takes these."""
+    numbers = c.numbers
+    if not c.label_kinds <= {"binary"} or numbers is None or label_classes(c):
+        return None
+    ignored = c.entry.name.startswith("Online")
+    effect = "rows with other labels are ignored" if ignored else "other labels weigh both of its terms"
+    tally = c.scan.tally(np.isfinite(numbers) & (numbers != 0) & (numbers != 1))
+    is_mild = tally.count and not ignored and c.lowest >= 0 and c.highest <= 1
+    return bad(tally, severity="warning" if is_mild else None, effect=effect)
 
 
 # --- Is there something to tell apart? --------------------------------------------------------------------------------
 
 
-@rule(
-    "label-constant",
-    "read label",
-    "warning",
-    "all labels in {label!r} are {value}: {effect}",
-    stage=Stage.LOSS,
-    mend=lambda c, bad: _as_positives(c, bad),
-)
-def label_constant(context: Context) -> Bad | None:
-    """The same label in all rows."""
-    labels = context.labels
-    if labels.numbers is None or len(labels.values) < 2 or labels.values.min() < labels.values.max():
-        return None
-    nothing = context.entry.order_only or bool(context.label_kinds & {"class"})
-    effect = "there is nothing to tell apart, and the loss teaches nothing" if nothing else "there is little to learn"
-    value = repr(labels.names[0]) if labels.are_names else format(labels.values[0], "g")
-    tally = context.scan.tally(np.isfinite(labels.numbers))
-    return Bad(tally, severity="error" if nothing else "warning", facts={"value": value, "effect": effect})
-
-
-def _as_positives(context: Context, bad: Bad) -> Mend:
+def _as_positives(c: Context, found: Bad) -> Mend:
     """Pairs whose labels are all the highest are positives."""
-    value, scale = float(context.labels.values[0]), context.format.label_scale
-    highest = 1.0 if scale is None else scale[1]
-    if context.labels.are_names or context.format.label == "class" or value < highest or len(context.inputs) != 2:
+    highest = 1.0 if c.format.label_scale is None else c.format.label_scale[1]
+    if c.numbers is None or c.format.label == "class" or c.lowest < highest or len(c.inputs) != 2:
         return None
-    step = Step("pairs_to_positives", (), (("positive_from", value),), "each row for a positive, without the labels")
-    return [(step, *lines) for lines in other_loss(context, "pair", "none")]
+    step = Step("pairs_to_positives", (), (("positive_from", c.lowest),), "each row for a positive, without the labels")
+    return [(step, *lines) for lines in other_loss(c, "pair", "none")]
 
 
-@rule(
-    "label-tied",
-    "read label",
-    "warning",
+@rule("label-constant", "read label", "warning", Stage.LOSS, _as_positives)
+@says("all labels in {label!r} are {value}: {effect}")
+def label_constant(c: Context) -> Bad | None:
+    """The same label in all rows."""
+    labels = c.labels
+    if labels.numbers is None or len(labels.values) < 2 or c.lowest < c.highest:
+        return None
+    nothing = c.entry.order_only or bool(c.label_kinds & {"class"})
+    effect = "there is nothing to tell apart, and the loss teaches nothing" if nothing else "there is little to learn"
+    value = repr(labels.names[0]) if labels.are_names else format(c.lowest, "g")
+    tally = c.scan.tally(np.isfinite(labels.numbers))
+    return bad(tally, severity="error" if nothing else None, value=value, effect=effect)
+
+
+def _not_order_only(c: Context, found: Bad) -> Mend:
+    """A loss for similarities that also learns from rows with the same label."""
+    fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == ("pair", "similarity")]
+    entries = [loss_entry(name, c.entry.model_type) for row in fitting for name in row.losses]
+    chosen = next((entry for entry in entries if not entry.order_only and not entry.deprecated), None)
+    return None if chosen is None else loss_line(c, chosen, why="also learns from rows with the same label")
+
+
+@rule("label-tied", "read label", "warning", Stage.LOSS, _not_order_only)
+@says(
     "{tied:.1%} of the pairs of rows have the same label in {label!r}, so that {loss} has little to order; {same:.1%} "
-    "of the batches of {drawn} teach nothing",
-    stage=Stage.LOSS,
-    mend=lambda c, bad: _not_order_only(c),
+    "of the batches of {drawn} teach nothing"
 )
-def label_tied(context: Context) -> Bad | None:
+def label_tied(c: Context) -> Bad | None:
     """The same label in almost all rows, where the loss learns from their order."""
-    if not context.entry.order_only or context.labels.numbers is None or context.labels.are_names:
+    if not c.entry.order_only or c.numbers is None:
         return None
-    _, counts = np.unique(context.labels.values, return_counts=True)
+    _, counts = np.unique(c.labels.values, return_counts=True)
     total = int(counts.sum())
     if len(counts) < 2:
         return None
     tied = float((counts * (counts - 1.0)).sum() / (total * (total - 1.0)))
-    drawn = min(context.batch_size, total)
+    drawn = min(c.batch_size, total)
     same = sum(math.exp(log_no_match(total, total - int(count), drawn)) for count in counts if count >= drawn)
-    return None if tied < _TIED and same < _SAME_BATCH else Bad(facts={"tied": tied, "same": same, "drawn": drawn})
-
-
-def _not_order_only(context: Context) -> Mend:
-    """A loss for similarities that also learns from rows with the same label."""
-    model_type = context.entry.model_type
-    fitting = [row for row in rows(model_type) if (row.shape, row.label) == ("pair", "similarity")]
-    entries = [loss_entry(name, model_type) for row in fitting for name in row.losses]
-    chosen = next((entry for entry in entries if not entry.order_only and not entry.deprecated), None)
-    return None if chosen is None else loss_line(context, chosen, why="also learns from rows with the same label")
+    return None if tied < _TIED and same < _SAME_BATCH else bad(tied=tied, same=same, drawn=drawn)
 
 
 @rule(
-    "lists-tied",
-    "read label",
-    "warning",
-    "all labels of a list are equal in {rows} of {label!r}: such a list has no order to learn",
-    stage=Stage.ROWS,
-    mend=lambda c, bad: keep("labels", "min(labels) < max(labels)", str(c.label)),
-)
-def lists_tied(context: Context) -> Bad | None:
+    "lists-tied", "read label", "error", Stage.ROWS,
+    lambda c, found: keep("labels", "min(labels) < max(labels)", str(c.label)),
+)  # fmt: skip
+@says("all labels of a list are equal in {rows} of {label!r}: such a list has no order to learn")
+def lists_tied(c: Context) -> Bad | None:
     """Lists of equal labels, which have no order."""
-    labels, lengths = context.labels, context.labels.lengths
-    if labels.lows is None or labels.highs is None or lengths is None or are_margins(context):
+    lows, highs, lengths = c.labels.lows, c.labels.highs, c.labels.lengths
+    no_order = bool(c.label_kinds & {"class probabilities", "embedding", "embeddings", "any"}) or are_margins(c)
+    if lows is None or highs is None or lengths is None or no_order:
         return None
-    if context.label_kinds & {"class probabilities", "embedding", "embeddings", "any"}:
-        return None
-    several = lengths > 1
-    tally = context.scan.tally(several & (labels.lows == labels.highs))
-    if not several.any() or tally.count < 0.5 * int(several.sum()):
-        return None
-    return Bad(tally, severity="error" if tally.count == int(several.sum()) else "warning")
+    several = int((lengths > 1).sum())
+    tally = c.scan.tally((lengths > 1) & (lows == highs))
+    return bad(tally, severity=None if tally.count == several else "warning") if tally.count >= 0.5 * several else None
 
 
 # --- Classes ----------------------------------------------------------------------------------------------------------
 
 
-@rule(
-    "class-range",
-    "read label",
-    "error",
-    "classes are numbered from 0, but {label!r} has {lowest:g} in {rows}, as rows without a class often have",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: keep("label", "label >= 0", str(c.label)),
-)
-def negative_class(context: Context) -> Bad | None:
-    """Classes below 0."""
-    if not _are_class_numbers(context) or context.labels.numbers is None:
-        return None
-    tally = context.scan.tally(context.labels.numbers < 0)
-    return Bad(tally, facts={"lowest": context.labels.values.min()}) if tally.count else None
-
-
-@rule(
-    "class-range",
-    "read label",
-    "error",
-    "the classes in {label!r} go up to {highest}, but {loss} numbers {allowed} classes from 0 to {last}: {rows}",
-    stage=Stage.VALUES,
-    mend=lambda c, bad: Step("class_encode_column", (c.label,)),
-)
-def class_gaps(context: Context) -> Bad | None:
-    """Numbers of classes with gaps."""
-    if not _are_class_numbers(context) or _too_few_outputs(context):
-        return None
-    outputs = _outputs(context)
-    return _beyond(context, outputs or max(len(np.unique(context.labels.values)), len(context.class_names)))
-
-
-@rule(
-    "class-range",
-    "read label",
-    "error",
-    "the classes in {label!r} go up to {highest}, but {owner} numbers {allowed} classes from 0 to {last}: {rows}",
-    stage=Stage.MODEL,
-    mend=lambda c, bad: (
-        model_line(c, bad.facts["classes"])
-        if c.entry.model_type == "CrossEncoder"
-        else loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={bad.facts['classes']}")
-    ),
-)
-def class_range(context: Context) -> Bad | None:
-    """Classes beyond those that the loss or the model has outputs for."""
-    return _beyond(context, _outputs(context) or 0) if _too_few_outputs(context) else None
-
-
-def _too_few_outputs(context: Context) -> bool:
-    """Whether the classes are right, and the outputs of the loss or the model too few."""
-    outputs, values = _outputs(context), context.labels.values
-    if outputs is None or not _are_class_numbers(context):
-        return False
-    return outputs < int(values.max()) + 1 == len(np.unique(values))
-
-
-def _beyond(context: Context, allowed: int) -> Bad | None:
-    """The rows whose classes have no output."""
-    numbers, highest = context.labels.numbers, int(context.labels.values.max())
-    if numbers is None or context.labels.values.min() < 0 or highest < allowed:
-        return None
-    owner = "the model" if context.entry.model_type == "CrossEncoder" else context.entry.name
-    facts = {"highest": highest, "owner": owner, "allowed": allowed, "last": allowed - 1, "classes": highest + 1}
-    return Bad(context.scan.tally(numbers >= allowed), facts=facts)
-
-
-def _are_class_numbers(context: Context) -> bool:
+def _are_class_numbers(c: Context) -> bool:
     """Whether labels are numbers of classes that must go from 0 on."""
-    values = context.labels.values
-    is_asked = "class" in context.label_kinds and not context.entry.class_batches
+    values = c.labels.values
+    is_asked = "class" in c.label_kinds and not c.entry.class_batches and c.labels.numbers is not None
     return is_asked and len(values) > 0 and not (values != np.round(values)).any()
 
 
-def _outputs(context: Context) -> int | None:
+def _outputs(c: Context) -> int | None:
     """How many classes the loss or the model knows."""
-    owner = context.model if context.entry.model_type == "CrossEncoder" else context.loss
-    found = getattr(owner, "num_labels", None)
+    found = getattr(c.model if c.entry.model_type == "CrossEncoder" else c.loss, "num_labels", None)
     return found if isinstance(found, int) else None
+
+
+def _too_few_outputs(c: Context) -> bool:
+    """Whether the classes are right, and the outputs of the loss or the model too few."""
+    outputs = _outputs(c)
+    is_asked = outputs is not None and _are_class_numbers(c)
+    return is_asked and (outputs or 0) < c.highest + 1 == len(np.unique(c.labels.values))
+
+
+def _beyond(c: Context, allowed: int) -> Bad | None:
+    """The rows whose classes have no output."""
+    owner = "the model" if c.entry.model_type == "CrossEncoder" else c.entry.name
+    tally = c.scan.tally(np.asarray(c.labels.numbers) >= allowed)
+    return bad(tally, owner=owner, allowed=allowed, last=allowed - 1) if c.lowest >= 0 else None
+
+
+@rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: keep("label", "label >= 0", str(c.label)))
+@says("classes are numbered from 0, but {label!r} has {c.lowest:g} in {rows}, as rows without a class often have")
+def negative_class(c: Context) -> Tally | None:
+    """Classes below 0."""
+    return c.scan.tally(np.asarray(c.labels.numbers) < 0) if _are_class_numbers(c) else None
+
+
+_BEYOND = (
+    "the classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} classes from 0 to {last}: {rows}"
+)
+
+
+@rule("class-range", "read label", "error", Stage.VALUES, Step("class_encode_column", (LABEL,)))
+@says(_BEYOND)
+def class_gaps(c: Context) -> Bad | None:
+    """Numbers of classes with gaps."""
+    if not _are_class_numbers(c) or _too_few_outputs(c):
+        return None
+    return _beyond(c, _outputs(c) or max(len(np.unique(c.labels.values)), len(c.class_names)))
+
+
+def _more_outputs(c: Context, found: Bad) -> str:
+    classes = int(c.highest) + 1
+    if c.entry.model_type == "CrossEncoder":
+        return model_line(c, classes)
+    return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={classes}")
+
+
+@rule("class-range", "read label", "error", Stage.MODEL, _more_outputs)
+@says(_BEYOND)
+def class_range(c: Context) -> Bad | None:
+    """Classes beyond those that the loss or the model has outputs for."""
+    return _beyond(c, _outputs(c) or 0) if _too_few_outputs(c) else None
