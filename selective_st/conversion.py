@@ -29,6 +29,7 @@ from selective_st.written import Written, read_written
 __all__ = [
     "class_to_triplets",
     "damage_texts",
+    "flatten_cells",
     "join_columns",
     "join_lists",
     "labels_to_binary",
@@ -591,6 +592,67 @@ def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
     return made
 
 
+def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
+    """Take fields out of cells that are objects, or lists of objects: [{"docid": "7", "text": "x"}] becomes ["x"].
+
+    Args:
+        dataset: The dataset.
+        column: The column with such cells.
+        *fields: Which fields. One takes the column's place and name; several become columns of their own, named by the
+            column and the field.
+
+    Returns:
+        The dataset. Of a list it holds lists, of a missing cell None.
+
+    Raises:
+        DataError: If there is no such column, its cells are no objects, or they have no such field.
+
+    Example:
+        >>> rows = {"query": ["x"], "passages": [[{"docid": "1", "text": "a"}, {"docid": "2", "text": "b"}]]}
+        >>> flatten_cells(Dataset.from_dict(rows), "passages", "text")[0]
+        {'query': 'x', 'passages': ['a', 'b']}
+    """
+    owner = "flatten_cells"
+    _check_column(owner, dataset, column)
+    feature = dataset.features[column]
+    is_list = _is_list(feature)
+    inner = (feature[0] if isinstance(feature, list) else feature.feature) if is_list else feature
+    if not isinstance(inner, dict):
+        raise DataError(f"{owner}: the cells of column {column!r} hold no fields. Name a column of objects.")
+    missing = [field for field in fields if field not in inner]
+    if missing or not fields:
+        named = f"have no field {missing[0]!r}; they" if missing else "must be told which field: they"
+        raise DataError(
+            f"{owner}: the cells of column {column!r} {named} have {', '.join(inner)}. Name one: dataset = "
+            f"{owner}(dataset, {literal(column)}, {literal(next(iter(inner), 'text'))})."
+        )
+    names = [column] if len(fields) == 1 else [f"{column}_{field}" for field in fields]
+    taken = sorted((set(names) & set(dataset.column_names)) - {column})
+    if taken:
+        raise DataError(
+            f"{owner}: there is a column {taken[0]!r} already. Rename it: "
+            f'dataset = dataset.rename_column({literal(taken[0])}, "{taken[0]}_old").'
+        )
+
+    def part(cell: Any, field: str) -> Any:
+        if isinstance(cell, list):
+            return [part(item, field) for item in cell]
+        return None if cell is None else cell[field]
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {name: [part(cell, field) for cell in batch[column]] for name, field in zip(names, fields, strict=True)}
+
+    made: dict[str, Any] = {}
+    for name, kept in dataset.features.items():
+        if name == column:
+            parts = [datasets.Sequence(inner[field]) if is_list else inner[field] for field in fields]
+            made |= dict(zip(names, parts, strict=True))
+        else:
+            made[name] = kept
+    unused = [] if column in names else [column]
+    return _mapped(dataset, change, made, (owner, column, fields), remove_columns=unused).select_columns(list(made))
+
+
 def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
     """Make one list column of all documents: (query, positive, negative_1, ...) becomes (query, documents, labels).
 
@@ -739,23 +801,28 @@ def join_lists(
     for column in (positives, negatives, *given):
         _check_column(owner, dataset, column)
     texts = [tuple(map(_as_texts, row)) for row in _rows(dataset, [positives, negatives])]
-    labels = []
-    for sign, (column, side) in enumerate(((negative_scores, 1), (positive_scores, 0))):
-        if column is None:
-            labels.insert(0, [[float(sign)] * len(row[side]) for row in texts])
-            continue
-        scores = [value if isinstance(value, list) else [value] for (value,) in _rows(dataset, [column])]
-        bad = [row for row, lists in enumerate(texts) if len(lists[side]) != len(scores[row] or [])]
-        if bad:
-            raise DataError(
-                f"{owner}: column {column!r} has not as many scores as there are texts in {_shown(bad)}. Mend or "
-                "remove such rows."
-            )
-        labels.insert(0, scores)
+    labels = [
+        _scores_of(owner, dataset, column, [len(row[side]) for row in texts], 1.0 - side)
+        for side, column in enumerate((positive_scores, negative_scores))
+    ]
     rows = [row for row, lists in enumerate(texts) if any(lists)]
     made = dataset.select(rows).remove_columns([positives, negatives, *given])
     made = made.add_column("documents", [[*texts[row][0], *texts[row][1]] for row in rows])
     return made.add_column("labels", [[*labels[0][row], *labels[1][row]] for row in rows])
+
+
+def _scores_of(owner: str, dataset: Dataset, column: str | None, sizes: list[int], default: float) -> list[list[float]]:
+    """The scores in a column, as many in each row as there are texts; without a column, the same for all texts."""
+    if column is None:
+        return [[default] * size for size in sizes]
+    scores = [value if isinstance(value, list) else [value] for (value,) in _rows(dataset, [column])]
+    bad = [row for row, size in enumerate(sizes) if len(scores[row]) != size]
+    if bad:
+        raise DataError(
+            f"{owner}: column {column!r} has not as many scores as there are texts in {_shown(bad)}. Mend or remove "
+            "such rows."
+        )
+    return scores
 
 
 def _as_texts(value: Any) -> list[str]:

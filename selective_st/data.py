@@ -6,22 +6,13 @@ notes.
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import csv
-import glob
 import itertools
 import math
-import re
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-import datasets
 import numpy as np
 from datasets import Dataset
 from scipy.sparse import coo_array
@@ -30,19 +21,17 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from selective_st._validation import score_interval
 from selective_st.errors import DataError, shown_rows
+from selective_st.files import hub_splits as hub_splits
+from selective_st.files import read_file
+from selective_st.files import read_table as read_table
+from selective_st.files import read_table_with_notes as read_table_with_notes
 from selective_st.links import Interval
 from selective_st.registry.columns import as_number
 from selective_st.registry.names import TRAINER_LABELS
 
 PAIR_COLUMNS = ("sentence1", "sentence2", "score")
-_FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 _COSINE_RANGE = Interval(-1.0, 1.0)
 _MOSTLY = 0.5  # of the rows that share their first text with another make it questions with their answers
-_INTEGER = re.compile(r"\s*[+-]?\d{1,18}\s*$")
-_NAME_OF_DIGITS = re.compile(r"\s*[+-]?0\d")
-_OTHER_DELIMITERS = (";", "\t", "|")
-_LOOKED_AT = 20  # rows, for what parts their cells
-_COMMA_NUMBER = re.compile(r"\s*[+-]?\d+(,\d+)?\s*$")
 _TIE = 1e-6  # labels such as 4 / 5 shall reach the threshold 0.8 whatever their last bit, in single precision too
 
 _ENOUGH_NEGATIVES = 0.9  # of the positives must have a hard negative, for the rest to be left out
@@ -225,12 +214,12 @@ def read_pairs(
     """Read graded sentence pairs.
 
     Args:
-        source: A .csv, .tsv, .jsonl (or .json) or .parquet file, or the name of a dataset on the Hugging Face hub.
+        source: A file or a hub dataset, as for `read_file`.
         columns: The two text columns and the label column, in this order: names, or numbers counted from 1. Default:
             the only possible choice, where there is one.
         score_range: The ends of the labels' scale, mapped to 0 and 1. Default: labels are taken as they are and must
             lie within [-1, 1].
-        header: Whether a CSV or TSV file has a header row. Default: it has one if no cell of the first row is a number.
+        header: Whether a CSV or TSV file has a header row, as for `read_file`.
         split: Which split of a hub dataset.
 
     Returns:
@@ -240,236 +229,20 @@ def read_pairs(
         DataError: If the source is missing, empty or unreadable; a column is missing or unclear; or a row has an empty
             text or a label that is not a number in range. The message names the rows, counted from 1 after a header.
     """
-    if not isinstance(source, str) or not source.strip():
-        raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
     if score_range is not None:
         if isinstance(score_range, str) or len(score_range) != 2:
             raise DataError(f"score_range must be a pair of numbers such as (0, 5), got {score_range!r}.")
         score_range = score_interval("read_pairs", *score_range, names=("score_range[0]", "score_range[1]"))
-    table, names_are_given, notes = _read_table(source, header, split)
-    label = Path(source).name or source
-    if not len(table):
-        raise DataError(f"{label} has no rows of data.")
-    first, second, score = _choose_columns(label, table, names_are_given, columns)
+    found = read_file(source, header=header, split=split)
+    table, label, notes = found.dataset, found.name, list(found.notes)
+    first, second, score = _choose_columns(label, table, found.named, columns)
     notes.append(f"{label}: {len(table):,} rows; texts {first!r} and {second!r}, label {score!r}")
-    texts = [_checked_texts(label, name, table[name]) for name in (first, second)]
-    scores = _checked_scores(label, score, table[score], score_range)
+    texts = [_checked_texts(label, name, found.texts(name)) for name in (first, second)]
+    scores = _checked_scores(label, score, table[score], found.texts(score), score_range)
     if score_range is not None:
         notes.append(f"{label}: labels mapped from [{score_range[0]:g}, {score_range[1]:g}] to [0, 1]")
     dataset = Dataset.from_dict(dict(zip(PAIR_COLUMNS, (*texts, scores), strict=True)))
     return GradedPairs(dataset, label, notes)
-
-
-def read_table(source: str, *, header: bool | None = None, split: str = "train") -> Dataset:
-    """Read a file or a hub dataset as it is, with all its columns.
-
-    Args:
-        source: A .csv, .tsv, .jsonl (or .json) or .parquet file, or the name of a dataset on the Hugging Face hub.
-        header: Whether a CSV or TSV file has a header row; without one, columns are named "1", "2" and so on. Default:
-            it has one if no cell of the first row is a number.
-        split: Which split of a hub dataset.
-
-    Returns:
-        The table. Columns of a CSV or TSV file whose cells are all numbers hold numbers, with None for empty cells.
-
-    Raises:
-        DataError: If the source is missing, empty or unreadable.
-    """
-    return read_table_with_notes(source, header=header, split=split)[0]
-
-
-def read_table_with_notes(
-    source: str, *, header: bool | None = None, split: str = "train"
-) -> tuple[Dataset, list[str]]:
-    """Read a table, and say what was decided.
-
-    Args:
-        source: As for `read_table`.
-        header: As for `read_table`.
-        split: As for `read_table`.
-
-    Returns:
-        The table, and what was decided while reading.
-
-    Raises:
-        DataError: If the source is missing, empty or unreadable.
-    """
-    if not isinstance(source, str) or not source.strip():
-        raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
-    table, _, notes = _read_table(source, header, split)
-    if not len(table):
-        raise DataError(f"{Path(source).name or source} has no rows of data.")
-    if Path(source).suffix.lower() in (".csv", ".tsv") and _is_local(source):
-        table = _with_numbers(table)
-    return table, notes
-
-
-def _with_numbers(table: Dataset) -> Dataset:
-    """A table of texts, as a CSV file holds, with numbers where a column holds only these."""
-    columns = {name: list(table[name]) for name in table.column_names}
-    return Dataset.from_dict(
-        {name: _typed(cells) if all(isinstance(c, str) for c in cells) else cells for name, cells in columns.items()}
-    )
-
-
-def _typed(cells: list[str]) -> list[Any]:
-    """The cells of a CSV column as numbers, where all that are not empty are numbers."""
-    filled = [cell for cell in cells if cell.strip()]
-    # "007" is a name, not the number 7.
-    if not filled or any(as_number(cell) is None or _NAME_OF_DIGITS.match(cell) for cell in filled):
-        return cells
-    convert: Any = int if all(_INTEGER.match(cell) for cell in filled) else float
-    return [convert(cell) if cell.strip() else None for cell in cells]
-
-
-def hub_splits(source: str) -> list[str]:
-    """The splits of a hub dataset; none for a local file."""
-    if _is_local(source):
-        return []
-    return list(_from_hub(source, lambda: datasets.get_dataset_split_names(source)))
-
-
-def _is_local(source: str) -> bool:
-    path = Path(source)
-    return path.exists() or path.suffix.lower() in _FORMATS or source.startswith((".", "/", "~"))
-
-
-def _from_hub(source: str, load: Any) -> Any:
-    try:
-        return load()
-    except Exception as error:  # the hub client raises many kinds; all mean that the data cannot be had
-        raise DataError(
-            f"{source} is not a file here, and could not be loaded from the Hugging Face hub either "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}). Check the path, "
-            "or the dataset's name and your connection."
-        ) from error
-
-
-def _read_table(source: str, header: bool | None, split: str) -> tuple[Dataset, bool, list[str]]:
-    """The raw table, whether its column names come from the data, and notes."""
-    if not _is_local(source):
-        return _from_hub(source, lambda: datasets.load_dataset(source, split=split)), True, []
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise DataError(f"{source} does not exist. Check the path (looked in {Path.cwd()}).")
-    if path.is_dir():
-        raise DataError(f"{source} is a folder; give a file: {', '.join(_FORMATS)}.")
-    kind = _FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise DataError(f"{source} has the unknown ending {path.suffix!r}; known are {', '.join(_FORMATS)}.")
-    if not path.stat().st_size:
-        raise DataError(f"{source} is empty.")
-    if kind == "csv":
-        return _read_csv(path, header)
-    try:
-        # A name is taken for a pattern there: "data[1].jsonl" would be data1.jsonl.
-        return datasets.load_dataset(kind, data_files=glob.escape(str(path.resolve())), split="train"), True, []
-    except Exception as error:  # readers raise errors of many libraries; all mean that the file cannot be read
-        found = str(error.__cause__ or error)
-        if "corresponds to no data" in found or "BatchSize must be greater than 0" in found:
-            raise DataError(f"{path.name} has no rows of data.") from None
-        reason = found.strip().splitlines() or [type(error).__name__]
-        raise DataError(f"{source} could not be read as {kind.upper()}: {reason[-1]}") from error
-
-
-def _read_csv(path: Path, header: bool | None) -> tuple[Dataset, bool, list[str]]:
-    """The table of a CSV or TSV file as texts, whether a header row names its columns, and notes.
-
-    Read with Python's own csv module: pandas takes the surplus cells of a long row for an index, in silence.
-    """
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    delimiter = _delimiter(path)
-    rows, quote_note = _csv_rows(path, delimiter)
-    names, has_header, note = _csv_columns(path, [_with_points([cell], delimiter)[0] for cell in rows[0][1]], header)
-    body = rows[1:] if has_header else rows
-    wrong = [(line, len(cells)) for line, cells in body if len(cells) != len(names)]
-    if wrong:
-        line, count = wrong[0]
-        raise DataError(
-            f"{path.name} has {len(names)} columns, but {count} cells in line {line}"
-            + (f" (and {len(wrong) - 1:,} more such lines)" if len(wrong) > 1 else "")
-            + '. Mend the line; a cell that holds the delimiter must stand in quotes: "like, this".'
-        )
-    columns = {name: _with_points([cells[i] for _, cells in body], delimiter) for i, name in enumerate(names)}
-    return Dataset.from_dict(columns), has_header, [note, *quote_note]
-
-
-def _delimiter(path: Path) -> str:
-    """What parts the cells: a tab in TSV files; else another mark that parts the first rows all alike; else a comma."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    for delimiter in _OTHER_DELIMITERS:
-        with contextlib.suppress(csv.Error, UnicodeDecodeError), path.open(newline="", encoding="utf-8-sig") as file:
-            first = itertools.islice((row for row in csv.reader(file, delimiter=delimiter) if row), _LOOKED_AT)
-            widths = {len(row) for row in first}
-            if len(widths) == 1 and max(widths) > 1:
-                return delimiter
-    return ","
-
-
-def _with_points(cells: list[str], delimiter: str) -> list[str]:
-    """Numbers with a decimal comma as numbers with a point; where cells are parted by commas there are none."""
-    filled = [cell for cell in cells if cell.strip()]
-    if delimiter == "," or not filled or not all(_COMMA_NUMBER.match(cell) for cell in filled):
-        return cells
-    return [cell.replace(",", ".") for cell in cells]
-
-
-def _csv_rows(path: Path, delimiter: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
-    """The rows of the file with the line each ends on, blank lines left out; and notes on delimiters and quotes."""
-    is_tsv = path.suffix.lower() == ".tsv"
-
-    def parse(quoting: Any) -> list[tuple[int, list[str]]]:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
-            return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-
-    usual = "\t" if is_tsv else ","
-    notes = [] if delimiter == usual else [f"{path.name}: cells are parted by {delimiter!r}"]
-    try:
-        rows = []
-        if is_tsv:
-            # Many TSV files do not quote: there a quote is a character like any other.
-            rows = parse(csv.QUOTE_NONE)
-            quoted = [cell for _, cells in rows for cell in cells if cell.startswith('"')]
-            if quoted and all(len(cell) > 1 and cell.endswith('"') for cell in quoted):
-                notes.append(f"{path.name}: cells in double quotes are taken without them")
-                rows = []
-            elif quoted:
-                notes.append(f"{path.name}: double quotes are taken as part of the text")
-        rows = rows or parse(csv.QUOTE_MINIMAL)
-    except UnicodeDecodeError as error:
-        with path.open("rb") as file:
-            is_utf_16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        known = "UTF-16 text" if is_utf_16 else f"not UTF-8 text ({error.reason} at byte {error.start})"
-        raise DataError(
-            f"{path.name} is {known}; convert it first{'' if is_utf_16 else ', for example'}: iconv -f "
-            f"{'utf-16' if is_utf_16 else 'latin1'} -t utf-8 {shlex.quote(path.name)} > utf8{path.suffix}"
-        ) from error
-    except csv.Error as error:
-        raise DataError(f"{path.name} could not be read as CSV: {error}. Check the quotes in that line.") from error
-    if not rows:
-        raise DataError(f"{path.name} is empty.")
-    return rows, notes
-
-
-def _csv_columns(path: Path, first: list[str], header: bool | None) -> tuple[list[str], bool, str]:
-    """The column names, whether a header row gives them, and a note on it."""
-    numbers = [cell for cell in first if as_number(cell) is not None]
-    has_header = not numbers if header is None else header
-    if has_header:
-        names = [name.strip() for name in first]
-        why = "no cell of the first row is a number" if header is None else "as told"
-        repeated = {name for name in names if names.count(name) > 1}
-        if repeated:
-            raise DataError(
-                f"{path.name}: the header row names a column twice: {', '.join(sorted(repeated))}. If it is no header "
-                "row, say --no-header."
-            )
-        return names, True, f"{path.name}: the first row is a header ({why}): {', '.join(names)}"
-    names = [str(i + 1) for i in range(len(first))]
-    why = f"its first row holds the number {numbers[0]}" if header is None else "as told"
-    return names, False, f"{path.name}: no header row ({why}); columns are numbered 1 to {len(first)}"
 
 
 def _choose_columns(label: str, table: Dataset, named: bool, columns: Sequence[str] | None) -> tuple[str, str, str]:
@@ -513,7 +286,7 @@ def _likely_columns(table: Dataset) -> list[str]:
     """The two texts and the label, as far as names and values tell."""
     from selective_st.registry.detection import detect_format
 
-    found = detect_format(_with_numbers(table))
+    found = detect_format(table)
     if isinstance(found, dict) or len(found.inputs) != 2 or found.label_column is None:
         return []
     return [*found.inputs, found.label_column]
@@ -534,15 +307,16 @@ def _checked_texts(label: str, name: str, values: Any) -> list[str]:
     return texts
 
 
-def _checked_scores(label: str, name: str, values: Any, score_range: tuple[float, float] | None) -> list[float]:
-    raw = list(values)
-    numbers = [as_number(value) for value in raw]
+def _checked_scores(
+    label: str, name: str, values: Any, written: Sequence[Any], score_range: tuple[float, float] | None
+) -> list[float]:
+    numbers = [as_number(value) for value in values]
     wrong = [i for i, number in enumerate(numbers, start=1) if number is None]
     if wrong:
         raise DataError(
             f"{label}: the label in column {name!r} is not a number in {shown_rows(wrong)}: "
-            f"{raw[wrong[0] - 1]!r}. Mend or remove such rows; if this is not the label column, say --columns; if row "
-            "1 is a header, say --header."
+            f"{written[wrong[0] - 1]!r}. Mend or remove such rows; if this is not the label column, say --columns; if "
+            "row 1 is a header, say --header."
         )
     scores = [number for number in numbers if number is not None]
     low, high = min(scores), max(scores)

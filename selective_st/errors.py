@@ -13,14 +13,15 @@ class DataError(ValueError):
     """Something is wrong with the user's data; the message says what, where, and what mends it."""
 
 
-def shown_rows(rows: Sequence[int]) -> str:
+def shown_rows(rows: Sequence[int], noun: str = "row") -> str:
     """The numbers of rows for a message, the first few.
 
     Args:
         rows: The numbers.
+        noun: What they count.
 
     Returns:
-        The numbers after the word row, or rows.
+        The numbers after the noun, which is in the plural where there are several.
 
     Example:
         >>> shown_rows([3])
@@ -29,7 +30,7 @@ def shown_rows(rows: Sequence[int]) -> str:
         'rows 1, 2, 3, 5, 8 and 2 more'
     """
     more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more}"
+    return f"{noun}{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more}"
 
 
 def literal(value: Any) -> str:

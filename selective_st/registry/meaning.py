@@ -16,7 +16,9 @@ from selective_st.registry.columns import (
     are_class_names,
     are_whole,
     holds_messages,
+    is_metadata,
     is_missing,
+    nested_fields,
     numbers_of,
     values_of,
 )
@@ -24,17 +26,20 @@ from selective_st.registry.names import (
     CHOICE_WORDS,
     NEGATIONS,
     NEGATIVE_VALUES,
-    NLI_NAMES,
-    NLI_VALUES,
     POSITIVE_VALUES,
     TRAINER_LABELS,
     Role,
     Says,
     are_parts,
+    are_premises,
+    are_relation_values,
     hint_of,
     is_damaged_first,
+    is_label_name,
     is_nameless,
     is_negating,
+    is_of_one_text,
+    is_relation_name,
     is_search_name,
     key_of,
     role_of,
@@ -82,7 +87,9 @@ class Reading:
     alternatives: list[tuple[Shape, LabelKind]] = field(default_factory=list)
     label_rivals: tuple[Column, ...] = ()  # columns of which each may be the label
     label_words: dict[float, str] = field(default_factory=dict)  # what numbers of the label are in another column
+    class_of: list[Column] = field(default_factory=list)  # another reading takes one of the inputs for a class
     values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
+    flattening: list[Step] = field(default_factory=list)  # what takes texts out of cells that hold more
     without: list[Column] = field(default_factory=list)  # another reading sets one of these aside
     others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
     no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
@@ -122,7 +129,8 @@ class Reading:
     def or_pairs(self, label: LabelKind) -> None:
         """Further readings: the first text with each of the others."""
         first, *rest = self.inputs
-        self.others += [((first, other), label) for other in rest]
+        self.others += [((first, other), label) for other in rest[:2]]
+        self.others += [((rest[0], rest[1]), label)] if len(rest) > 1 else []
         self.alternatives.append(("pair", label))
 
     def _or(self, labels: Sequence[LabelKind]) -> None:
@@ -146,6 +154,9 @@ def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_labe
     for column in columns:
         if column.kind == "other" and _may_be_needed(table, reading, column):
             reading.unclear(_unread(table, column))
+            nested = nested_fields(table.values[column.name])
+            step = nested.step(column.name) if nested else None
+            reading.flattening += [step] if step else []
     count = len(reading.inputs)
     if not count:
         reading.unclear("no column holds texts, images or audio to train on")
@@ -168,6 +179,8 @@ def _may_be_needed(table: Table, reading: Reading, column: Column) -> bool:
     """Whether what cannot be read may be an input or the label."""
     if role_of(column.name) or hint_of(column.name):
         return True
+    if nested_fields(table.values[column.name]):
+        return len(reading.inputs) < 2 and not is_metadata(column)
     if column.looks == "numbers":
         return reading.label_column is None
     return not column.looks and any(isinstance(value, str) for value in table.values[column.name])
@@ -178,7 +191,11 @@ def _unread(table: Table, column: Column) -> str:
     if column.looks == "numbers":
         example = next(iter(values_of(table, column.name)))
         return f"{column.name!r} holds numbers in a way of writing that is not read, such as {example!r}"
-    return f"{column.name!r} holds what cannot be read, such as lists written as text"
+    nested = nested_fields(table.values[column.name])
+    what = (
+        f"{nested}, whose texts must be taken out" if nested else "what cannot be read, such as lists written as text"
+    )
+    return f"{column.name!r} holds {what}"
 
 
 def _read_names(table: Table, reading: Reading) -> None:
@@ -215,30 +232,37 @@ def _read_names(table: Table, reading: Reading) -> None:
 def _read_relation(table: Table, reading: Reading) -> None:
     """What names and values say against a label that tells how two texts relate."""
     column = reading.label_column
+    if reading.shape == "single" and reading.label and column is not None and is_relation_name(column.name):
+        reading.unclear(f"{column.name!r} is named like how two texts relate, but there is one: where is the other?")
     if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity") or column is None:
         return
     names = [given.name for given in reading.inputs]
     says = hint_of(column.name)
+    values = _label_words(table, reading, column)
+    if is_of_one_text(column.name):
+        _disagree(reading, f"{column.name!r} is named like what one text is like, not how two relate")
+        return
+    if are_relation_values(values):
+        return
     if says == "binary" or (says == "score" and column.name not in TRAINER_LABELS and not says_quality(column.name)):
         return
-    words = {key_of(word) for word in _label_words(table, reading, column)}
+    words = {key_of(word) for word in values}
     if are_parts(names):
         _disagree(reading, f"{names[0]!r} and {names[1]!r} are named like parts of one text, of which the label may be")
     elif (
         _asks(names) and words and words <= POSITIVE_VALUES | NEGATIVE_VALUES and words & {"yes", "no", "true", "false"}
     ):
         _disagree(reading, f"yes and no in {column.name!r} may be the answer, or say whether the texts belong together")
-    elif _are_related(names, words):
+    elif _are_related(names):
         return
     elif reading.label == "class" or (reading.label == "similarity" and _is_quality(table, column)):
         what = "the class" if reading.label == "class" else "how good it is"
         _disagree(reading, f"{column.name!r} may tell {what}, of one text, or how {names[0]!r} and {names[1]!r} relate")
 
 
-def _are_related(names: Sequence[str], words: set[str]) -> bool:
-    """Whether the names of two texts, or of their labels, say that the label is of both; or say nothing at all."""
-    told = len(roles_of(names)) == 2 or any(map(is_search_name, names))
-    return told or all(map(is_nameless, names)) or bool(words & (NLI_VALUES | POSITIVE_VALUES))
+def _are_related(names: Sequence[str]) -> bool:
+    """Whether the names of two texts say that the label is of both; or say nothing at all."""
+    return len(roles_of(names)) == 2 or any(map(is_search_name, names)) or all(map(is_nameless, names))
 
 
 def _is_quality(table: Table, column: Column) -> bool:
@@ -400,8 +424,8 @@ def _read_pair_grades(reading: Reading, column: Column, distinct: set[float], sa
     names = [column.name for column in reading.inputs]
     classes = int(max(distinct)) + 1 if min(distinct) >= -1 else len(distinct)
     few = column.kind == "integer" and max(distinct) <= 2 and min(distinct) >= -1 and len(distinct) > 1
-    retrieval = any(role_of(name) in ("anchor", "positive") for name in names)
-    if says == "class" or (few and key_of(column.name) in ("label", "labels") and not retrieval):
+    retrieval = any(role_of(name) in ("anchor", "positive") or is_search_name(name) for name in names)
+    if says == "class" or (few and is_label_name(column.name) and (not retrieval or are_premises(names))):
         reading.label, reading.classes = "class", classes
         reading.doubt("the labels are whole numbers, which are taken for classes", "similarity")
         if -1 in distinct:
@@ -436,10 +460,14 @@ def _read_triplet_number(reading: Reading, column: Column, numbers: list[float],
     kinds = [
         role for given in reading.inputs if (role := roles_of([each.name for each in reading.inputs]).get(given.name))
     ]
-    if min(numbers) >= 0 and kinds != ["anchor", "positive", "negative"]:
+    named = kinds == ["anchor", "positive", "negative"] or bool(set(words_of(column.name)) & _MARGIN_WORDS)
+    documents = (
+        kinds == ["anchor", "positive", "positive"] and len({stem_of(x.name)[0] for x in reading.inputs[1:]}) == 1
+    )
+    if not named and not (documents and min(numbers) < 0):
         reading.unclear(
-            "three texts have one number that is never negative, and their names do not speak of a positive and a "
-            "negative: a margin, or the similarity of two of them?",
+            "three texts have one number, and the names do not speak of a positive and a negative, or of a margin: a "
+            "margin, or the similarity of two of them?",
             "margin",
         )
         reading.or_pairs("similarity")
@@ -474,18 +502,18 @@ def _read_classes(reading: Reading, names: Sequence[str]) -> None:
     reading.label, reading.classes = "class", len(names)
     if reading.shape != "pair" or len(names) != 2:
         return
-    if _is_negation(*names):
+    if is_negation(*names):
         reading.label = "binary"
         reading.classes = None
         reading.doubt(f"of the classes {names[0]!r} and {names[1]!r}, the second is taken for a positive pair", "class")
         reading.scale = (0, 1)
-    elif _is_negation(names[1], names[0]):
+    elif is_negation(names[1], names[0]):
         reading.doubt(f"the class {names[0]!r} is 0: for binary labels, a positive pair must be 1", "binary")
     else:
         reading.doubt("two classes could also be negative and positive pairs", "binary")
 
 
-def _is_negation(negative: str, positive: str) -> bool:
+def is_negation(negative: str, positive: str) -> bool:
     """Whether the first of two names denies what the second says."""
     no, yes = key_of(negative), key_of(positive)
     if (no, yes) == ("0", "1") or (no in NEGATIVE_VALUES and yes in POSITIVE_VALUES):
@@ -657,7 +685,7 @@ def _read_sides(table: Table, reading: Reading, positives: Column, negatives: Co
     widest = max((len(value) for value in values_of(table, negatives.name)), default=0) if negatives else 0
     if negatives and negatives.kind == "text":
         widest = 1
-    reading.shape, reading.label = ("pair", "triplet", "n-tuple")[min(widest, 2)], "none"  # type: ignore[assignment]
+    reading.shape, reading.label = ("pair", "triplet", "n-tuple")[min(widest, 2)], "none"
     reading.meaning = "(anchor, positive) pairs" if not widest else ""
     why = "a row for each right text" + (", with the wrong ones" if widest else "")
     short = sum(not value for value in table.values[negatives.name]) if negatives else 0
@@ -760,7 +788,7 @@ def _read_pair(table: Table, reading: Reading, roles: Mapping[str, Role]) -> Non
 def _read_positives(reading: Reading, kinds: list[Role | None], names: list[str]) -> None:
     if "negative" in kinds:
         reading.unclear("a column is named a negative, but there is no anchor with a positive: pairs would be wrong")
-    elif {key_of(name) for name in names} == NLI_NAMES:
+    elif are_premises(names):
         reading.unclear("premises and hypotheses without labels may contradict: they are no positives by themselves")
     else:
         reading.meaning = "(anchor, positive) pairs"

@@ -34,25 +34,25 @@ _ID_OF |= dict.fromkeys(("did", "dids", "docid", "docids", "docno", "docnos"), "
 
 _ANCHOR_WORDS = _set(
     "anchor anchors query queries question questions q qtext prompt prompts instruction instructions "
-    "search searchterm request utterance "
+    "search searchterm request "
     "frage fragen anfrage suchanfrage suchbegriff suche anker requete recherche ancre "
     "pregunta preguntas consulta busqueda ancla domanda domande richiesta ricerca quesito "
     "pergunta perguntas busca pesquisa ancora vraag vragen zoekopdracht zoekvraag zoekterm "
-    "вопрос запрос 質問 クエリ 问题 查询"
+    "вопрос запрос 質問 クエリ 检索 検索 问题 查询"
 )
 _POSITIVE_WORDS = _set(
     "positive positives pos answer answers atext response responses reply document documents doc docs passage passages "
     "paragraph paragraphs context candidate candidates completion entailment evidence "
-    "chosen preferred accepted winner winners winning better best "
+    "chosen preferred accepted winner winners winning better best upvoted "
     "antwort antworten positiv dokument dokumente absatz kontext kandidat treffer textstelle "
     "reponse reponses positif document paragraphe contexte candidat extrait "
     "respuesta respuestas positivo documento documentos pasaje parrafo contexto candidato "
     "risposta risposte passaggio paragrafo contesto resposta respostas passagem "
-    "antwoord antwoorden positief alinea passaggi ответ документ 回答 文書 答案 文档"
+    "antwoord antwoorden positief alinea passaggi ответ документ 回答 文書 商品 答案 文档"
 )
 _NEGATIVE_WORDS = _set(
     "negative negatives neg negs contradiction distractor distractors irrelevant nonrelevant wrong incorrect "
-    "rejected dispreferred unpreferred nonpreferred unchosen loser losers losing worse worst bad "
+    "downvoted rejected dispreferred unpreferred nonpreferred unchosen loser losers losing worse worst bad "
     "negativ falsch falsche falsches negatif negatifs faux fausse mauvais mauvaise incorrecte "
     "negativo negativos negativa incorrecto incorrecta errado errada sbagliato sbagliata errato errata "
     "negatief foute verkeerd"
@@ -69,15 +69,29 @@ _NUMBERED_STEMS = _set(
 )
 _NUMBER_WORDS = {"one": 1, "two": 2, "three": 3, "four": 4, "first": 1, "second": 2, "third": 3, "left": 1, "right": 2}
 # Pairs of names whose first comes first, though neither says so without the other.
-_COUPLES = (
+_NLI_COUPLES = (
     ("premise", "hypothesis"),
+    ("premisse", "hypothese"),
+    ("pramisse", "hypothese"),
+    ("premisa", "hipotesis"),
+    ("premissa", "hipotese"),
+    ("premessa", "ipotesi"),
+    ("посылка", "гипотеза"),
+    ("前提", "仮説"),
+    ("前提", "假设"),
+)
+_COUPLES = (
+    *_NLI_COUPLES,
     ("source", "target"),
     ("source_sentence", "target_sentence"),
+    ("source_text", "target_text"),
+    ("src", "tgt"),
     ("claim", "evidence"),
     ("original", "paraphrase"),
     ("sentence", "paraphrase"),
     ("text", "paraphrase"),
     ("source", "paraphrase"),
+    ("source", "plagiarism"),
     ("original", "translation"),
     ("english", "non_english"),
     ("job", "resume"),
@@ -85,13 +99,20 @@ _COUPLES = (
     ("anchor", "target"),
     ("question", "sentence"),
     ("input", "output"),
-    ("pramisse", "hypothese"),
-    ("premisse", "hypothese"),
-    ("premisa", "hipotesis"),
-    ("premissa", "hipotese"),
-    ("premessa", "ipotesi"),
+    ("input_text", "output_text"),
+    ("input_text", "target_text"),
+    ("user", "assistant"),
+    ("word", "definition"),
+    ("term", "definition"),
+    ("citing", "cited"),
+    ("context", "utterance"),
+    ("context", "response"),
+    ("context", "reply"),
+    ("history", "response"),
+    ("dialogue", "response"),
+    ("post", "reply"),
+    ("message", "reply"),
 )
-NLI_NAMES = {"premise", "hypothesis"}
 _DAMAGED_WORDS = _set("damaged noisy noised corrupted corrupt masked")
 _RESTORED_WORDS = _set("original clean restored target text")
 
@@ -100,21 +121,27 @@ _SCORE_WORDS = _set(
     "grade grades ahnlichkeit aehnlichkeit bewertung punktzahl punkte relevanz similarite pertinence note "
     "similitud similaridad puntuacion puntaje relevancia calificacion valoracion nota "
     "similarita somiglianza punteggio rilevanza valutazione similaridade semelhanca pontuacao avaliacao "
-    "gelijkenis overeenkomst relevantie beoordeling оценка сходство スコア 類似度 分数 相似度"
+    "gelijkenis overeenkomst relevantie beoordeling оценка сходство релевантность "
+    "スコア 関連度 類似度 分数 相似度"
 )
 # Of labels: how good something is, which need not be how well two texts belong together.
 _QUALITY_WORDS = _set("rating ratings grade grades stars bewertung note calificacion valoracion nota beoordeling")
+# Of labels: what they say is of one text, whatever stands beside it.
+_ONE_TEXT = _set(
+    "sentiment emotion polarity toxicity toxic fluency quality reward helpfulness readability difficulty spam "
+    "stimmung sentimiento sentimento"
+)
 _CLASS_WORDS = _set(
     "class classes judgment judgement nli verdict stance relation annotation klasse clase classe klass класс"
 )
-_CLASS_HEADS = _set("type kind level status class category klasse kategorie art typ tipo clase categoria")
+_CLASS_HEADS = _set("type kind level quality status class category klasse kategorie art typ tipo clase categoria")
 _RELATION_WORDS = _set(
     "contradiction entailment relation relationship similarity match duplicate paraphrase relevance equivalence "
     "overlap agreement nli"
 )
 _BINARY_WORDS = _set(
     "duplicate duplicates paraphrase relevant match matches matching matched equivalent correct same "
-    "duplikat dublette gleich passend treffer doublon pertinent identique duplicado relevante igual coincide "
+    "duplikat dublette gleich passend passt treffer doublon pertinent identique duplicado relevante igual coincide "
     "duplicato rilevante uguale duplikaat"
 )
 _DIFFERENT_WORDS = _set("different dissimilar distinct nonduplicate")
@@ -130,8 +157,8 @@ TOPIC_NAMES = _set(
 )
 
 METADATA_WORDS = _set(
-    "length len count num number year month day date time timestamp page position offset start end rank fold votes "
-    "vote upvotes downvotes likes views age price tokens token words chars version mask confidence weight weights "
+    "length len count num number year month day date time timestamp page offset start end fold votes "
+    "vote upvotes downvotes likes views age price tokens token words chars version mask "
     "annotators annotator lineno line row rows seed epoch step batch size at variance std sort order "
     "jahr datum seite preis anzahl lange annee prix fecha precio numero ano anno prezzo preco jaar prijs"
 )
@@ -144,14 +171,18 @@ METADATA_NAMES = _set(
     "fonte taal bron merk region pays pais paese"
 )
 # The last word of a name that says something of the text before it.
+_FIT_WORDS = _set("rank ranks ranking position confidence weight weights prob")  # how well it fits, in its way
+_PERSONS = _set("reviewer annotator editor owner assignee author worker rater speaker")
+_REMARKS = _set("explanation explanations rationale reason reasons justification remark remarks comment_on note notes")
 _ATTRIBUTES = (
     _ID_NAMES
     | METADATA_WORDS
     | _CLASS_HEADS
     | _set(
         "letter key code lang language locale source url link domain topic author title_id tag tags flag country brand "
-        "encoding embedding hash path file reason label"
+        "encoding embedding hash path file reason parse by on"
     )
+    | _PERSONS
 )
 # What is tried first by a model, with the wanted one among it: no text to train on by itself.
 _CHOICES = _set("option options choice choices alternatives optionen opciones opzioni opcoes keuzes")
@@ -177,6 +208,12 @@ NEGATIVE_VALUES = _set(
     "no false negative irrelevant different dissimilar mismatch unrelated "
     "nein falsch verschieden non faux nao falso nee"
 )
+_YES = _set("yes true ja oui si sim wahr vrai y t")
+_RELATION_VALUES = _set(
+    "entailment neutral contradiction supports support refutes refute undermine attack agree disagree discuss related "
+    "unrelated match mismatch duplicate paraphrase equivalent relevant irrelevant same different similar dissimilar"
+)
+_LABEL_NAMES = _set("label labels etikett etikette etiquette etiqueta etichetta rotulo метка 标签 ラベル")
 NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis")
 _NOT_WORDS = _set("not non isnt arent")  # each denies what follows, whatever that is
 # Of labels: the more there is of it, the less the texts belong together.
@@ -190,14 +227,27 @@ CHOICE_WORDS = _set("winner winners preference preferences choice")
 _FLAG_WORDS = _set("chosen preferred accepted rejected")  # of answers, or of the marks that they got
 NLI_VALUES = {"entailment", "neutral", "contradiction", "not_entailment"}
 
+_UNPARTED = _set(
+    "質問 クエリ 問題 问题 查询 回答 文書 答案 文档 検索 商品 関連度 スコア 類似度 分数 相似度 ラベル 标签 前提 仮説 "
+    "番号 编号"
+)
+
+_WRITINGS = _set("str string html raw clean cleaned plain markdown text")
+
 # Words for the text itself, which leave it to the others what it is for.
 _CARRIERS = _set("text txt title body content string str sentence raw full value description desc snippet")
+
+
+def _plain(letter: str) -> str:
+    """A Latin letter without its accents; other letters are others without theirs."""
+    parts = unicodedata.normalize("NFKD", letter)
+    return parts[0] if parts[0].isascii() else letter
 
 
 @cache
 def key_of(name: str) -> str:
     """A name in one way of writing: `sentenceA`, `Sentence A`, `sentence_A` and `sêntence-a` are the same."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", name.strip()) if not unicodedata.combining(c))
+    plain = "".join(map(_plain, unicodedata.normalize("NFC", name.strip())))
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", plain)
     return re.sub(r"[\s\-.:/]+", "_", parted).strip("_").lower()
 
@@ -218,9 +268,13 @@ def stem_of(name: str) -> tuple[str, int | None]:
     return stem, _NUMBER_WORDS.get(number) or ord(number) - ord("a") + 1
 
 
+@cache
 def words_of(name: str) -> list[str]:
-    """The words of a name, without its number."""
-    return stem_of(name)[0].split("_")
+    """The words of a name, without its number; where words are not parted, those that are known."""
+    words = stem_of(name)[0].split("_")
+    if not re.search("[\u3040-\u30ff\u4e00-\u9fff]", name):
+        return words
+    return words + [word for word in _UNPARTED if word in words[0] and word != words[0]]
 
 
 def _meant_words(name: str) -> list[str]:
@@ -234,8 +288,13 @@ def _meant_words(name: str) -> list[str]:
 @cache
 def is_id_name(name: str) -> bool:
     """Whether a name is that of IDs, or of an index that pandas saved."""
-    last = words_of(name)[-1]
-    return last in _ID_NAMES or _id_of(last) is not None or key_of(name).startswith(("index_level", "unnamed_0"))
+    words = words_of(name)
+    last = words[-1]
+    compound = last.endswith(("nummer", "номер", "番号", "编号")) or (len(last) > 4 and last.endswith("nr"))
+    if _CLASS_WORDS & set(words):
+        return False  # a class index
+    told = last in _ID_NAMES or words[0] == "id" or compound or _id_of(last) is not None
+    return told or key_of(name).startswith(("index_level", "unnamed_0"))
 
 
 def without_id(name: str) -> str:
@@ -271,7 +330,7 @@ def is_nameless(name: str) -> bool:
 def is_attribute_name(name: str) -> bool:
     """Whether a name is that of something said of a text: `answer_letter`, `query_locale`, `genre`."""
     words = words_of(name)
-    if _is_among(key_of(name), METADATA_NAMES):
+    if _is_among(key_of(name), METADATA_NAMES | _PERSONS):
         return True
     return len(words) > 1 and words[-1] in _ATTRIBUTES and not _is_relation_class(words)
 
@@ -279,6 +338,16 @@ def is_attribute_name(name: str) -> bool:
 def _is_among(key: str, names: frozenset[str]) -> bool:
     """Whether a name is one of some, or several of it."""
     return key in names or key.removesuffix("s") in names or re.sub("ies$", "y", key) in names
+
+
+def is_fit_name(name: str) -> bool:
+    """Whether a name is that of a number which may say how well texts belong together: a rank, a confidence."""
+    return bool(_FIT_WORDS & set(words_of(name)))
+
+
+def is_remark_name(name: str) -> bool:
+    """Whether a name is that of what is said of a row, such as why it got its label."""
+    return bool(_REMARKS & set(words_of(name)))
 
 
 def is_topic_name(name: str) -> bool:
@@ -289,7 +358,7 @@ def is_topic_name(name: str) -> bool:
 def is_class_attribute(name: str) -> bool:
     """Whether a name is that of the class of a text: `clause_type`."""
     words = words_of(name)
-    return len(words) > 1 and words[-1] in _CLASS_HEADS
+    return words[-1] in _CLASS_HEADS | {"label"} and not _is_relation_class(words)
 
 
 def is_title_of(name: str) -> bool:
@@ -313,6 +382,11 @@ def _is_relation_class(words: Sequence[str]) -> bool:
     return len(words) > 1 and words[-1] in _CLASS_HEADS and bool(_RELATION_WORDS & set(words[:-1]))
 
 
+def are_premises(names: Sequence[str]) -> bool:
+    """Whether two names are those of a premise and a hypothesis."""
+    return {key_of(name) for name in names} in [set(couple) for couple in _NLI_COUPLES]
+
+
 def is_choices_name(name: str) -> bool:
     """Whether a name is that of the answers to choose from."""
     return bool(_CHOICES & set(words_of(name)))
@@ -329,6 +403,11 @@ def are_parts(names: Sequence[str]) -> bool:
         return False
     (first, second), (titles, bodies) = (set(words_of(name)) for name in names), _PARTS
     return bool(first & titles and second & (bodies | titles)) or bool(second & titles and first & bodies)
+
+
+def is_title_name(name: str) -> bool:
+    """Whether a name is that of what stands above a text."""
+    return bool(_PARTS[0] & set(words_of(name)))
 
 
 def is_body_name(name: str) -> bool:
@@ -364,13 +443,17 @@ def roles_of(names: Sequence[str]) -> dict[str, Role]:
     by_key = {key_of(name): name for name in names}
     roles: dict[str, Role] = {name: role for name in names if (role := role_of(name))}
     for first, second in _COUPLES:
-        if first in by_key and second in by_key and not {by_key[first], by_key[second]} <= roles.keys():
+        if first in by_key and second in by_key:
             roles |= {by_key[first]: "anchor", by_key[second]: "positive"}
     contrasted = by_key.keys() & {"entailment", "contradiction", "positive", "negative"}
     for base in ("premise", "hypothesis", "sentence", "text"):
         if base in by_key and contrasted and "anchor" not in roles.values():
             roles[by_key[base]] = "anchor"
-    return roles | _numbered(names, roles)
+    unknown = [name for name in names if name not in roles]
+    if len(names) == 3 and len(unknown) == 1 and set(roles.values()) == {"positive", "negative"}:
+        return {unknown[0]: "anchor", **roles}
+    complete = {"anchor", "positive"} <= set(roles.values())
+    return roles if complete else roles | _numbered(names, roles)
 
 
 def _numbered(names: Sequence[str], known: dict[str, Role]) -> dict[str, Role]:
@@ -413,7 +496,40 @@ def says_right(name: str) -> bool:
 
 def side_of_scores(name: str) -> Role | None:
     """Of which texts the scores are that a name speaks of: `neg_scores` are of negatives."""
-    return role_of("_".join(words_of(name)[:-1]) or name)
+    words = [word for word in words_of(name) if word not in _SCORE_WORDS]
+    return role_of("_".join(words)) if words else None
+
+
+def is_of_one_text(name: str) -> bool:
+    """Whether the name of a label speaks of what one text is like."""
+    return bool(_ONE_TEXT & set(words_of(name)))
+
+
+def is_label_name(name: str) -> bool:
+    """Whether a name says no more than that it is a label."""
+    return bool(_LABEL_NAMES & set(words_of(name)))
+
+
+def is_relation_name(name: str) -> bool:
+    """Whether the name of a label says how two texts relate."""
+    return bool((_RELATION_WORDS | _set("stance relevance agreement")) & set(words_of(name)))
+
+
+def is_same_text_name(first: str, second: str) -> bool:
+    """Whether two names are those of one text in two ways of writing: `resume_str` and `resume_html`."""
+    stems = [[word for word in words_of(name) if word not in _WRITINGS] for name in (first, second)]
+    return stems[0] == stems[1] != [] and stem_of(first)[1] == stem_of(second)[1]
+
+
+def are_relation_values(values: Iterable[str]) -> bool:
+    """Whether the words of labels say how two texts relate."""
+    return any(_RELATION_VALUES & set(key_of(value).split("_")) for value in values)
+
+
+def are_yes_and_no(values: Iterable[str]) -> bool:
+    """Whether words say yes and no."""
+    keys = {key_of(value) for value in values}
+    return len(keys) == 2 and bool(keys & _YES) and keys <= POSITIVE_VALUES | NEGATIVE_VALUES
 
 
 def says_quality(name: str) -> bool:
@@ -426,7 +542,7 @@ def hint_of(name: str) -> Says:
     """What kind of label a name speaks of; empty where it is no name of a label."""
     listed = words_of(name)
     words = set(listed)
-    if len(listed) > 1 and listed[-1] in METADATA_WORDS | _ID_NAMES | {"reason", "explanation"}:
+    if len(listed) > 1 and listed[-1] in (_ATTRIBUTES | _FIT_WORDS | _REMARKS) - _CLASS_HEADS:
         return ""
     if _is_relation_class(listed):
         return "class"
@@ -440,6 +556,11 @@ def hint_of(name: str) -> Says:
     if words & _SCORE_WORDS:
         return "score"
     return "label" if words & (_OTHER_LABEL_WORDS | CHOICE_WORDS) else ""
+
+
+def is_damaged_name(name: str) -> bool:
+    """Whether a name is that of a text of which words are missing."""
+    return bool(_DAMAGED_WORDS & set(words_of(name)))
 
 
 def is_damaged_first(names: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
-from selective_st.registry.meaning import Reading
+from selective_st.registry.meaning import Reading, is_negation
 from selective_st.registry.names import TRAINER_LABELS, is_body_name, role_of, roles_of
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
@@ -53,8 +53,8 @@ class FormatReading:
 
     Attributes:
         words: What the data would mean, for people.
-        shape: The inputs.
-        label: The kind of the labels.
+        shape: The inputs; None where the steps only make the data such that they can be read.
+        label: The kind of the labels; None likewise.
         inputs: The input columns, in the order in which a loss should see them.
         label_column: The label column.
         steps: What chooses this reading: after them it is not unclear any more. None where the values themselves
@@ -63,8 +63,8 @@ class FormatReading:
     """
 
     words: str
-    shape: Shape
-    label: LabelKind
+    shape: Shape | None
+    label: LabelKind | None
     inputs: tuple[str, ...]
     label_column: str | None
     steps: tuple[Step, ...]
@@ -93,15 +93,21 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
     Returns:
         At most three, the likeliest first; none where the values must be changed before they can be read at all.
     """
-    found: dict[tuple[object, ...], FormatReading] = {}
+    if reading.flattening:
+        columns_named = " and ".join(repr(step.arguments[0]) for step in reading.flattening)
+        words = f"the texts in the cells of {columns_named} are to be trained on"
+        return (FormatReading(words, None, None, (), None, tuple(reading.flattening)),)
+    found: dict[tuple[LabelKind, tuple[str, ...], str | None], FormatReading] = {}
     for shape, label, inputs, column in _candidates(table, reading, columns):
         names = tuple(given.name for given in inputs)
-        key = (label, names, None if column is None else column.name)
+        key: tuple[LabelKind, tuple[str, ...], str | None] = (label, names, None if column is None else column.name)
         if key not in found and len(found) < _MOST:
             words = _WORDS[shape, label].format(*names, label=None if column is None else column.name)
             steps, needs = (_choosing(table, shape, label, names, column, told=told) for told in (True, False))
             steps = () if reading.values_deny else steps
-            found[key] = FormatReading(words, shape, label, names, column and column.name, steps, needs)
+            found[key] = FormatReading(
+                words, shape, label, names, None if column is None else column.name, steps, needs
+            )
     return tuple(found.values())
 
 
@@ -116,26 +122,47 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
     label = reading.label_column
     shape = _SHAPES[min(len(inputs), 4) - 1]
     for column in reading.label_rivals:
-        for kind in _guess(table, column, len(inputs)):
-            yield from _with(shape, kind, inputs, column)
-    for of, kind in [(shape, reading.label), *reading.alternatives]:
+        for guess in _guess(table, column, len(inputs)):
+            yield from _with(shape, guess, inputs, column)
+    own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label)]
+    margins: list[tuple[Shape, LabelKind | None]] = [each for each in reading.alternatives if each[1] == "margin"]
+    for of, kind in [*own, *(each for each in reading.alternatives if each not in margins)]:
         if reading.no_label or kind is None or (kind == "none" and label is not None):
             continue
         if of == shape and not _is_denied(table, of, kind, inputs, label):
             yield from _with(of, kind, inputs, label)
         elif of == "single":
             yield from _with("single", kind, (_body(table, inputs),), label)
-    for others, kind in reading.others:
-        yield from _with(_SHAPES[min(len(others), 4) - 1], kind, others, label)
-    if reading.without or (reading.label_rivals and len(inputs) > 2):
+    if len(inputs) == 2 and reading.class_of:
+        column = reading.class_of[0]
+        yield from _with("single", "class", tuple(given for given in inputs if given != column), column)
+    for others, guess in reading.others:
+        kinds = (guess,) if label is None or guess == "none" else _guess(table, label, len(others))
+        for each in kinds:
+            yield from _with(_SHAPES[min(len(others), 4) - 1], each, others, label)
+    if reading.without or reading.no_label or (reading.label_rivals and label is None):
         yield from _with(shape, "none", inputs, None)
+    if margins:
+        yield from _with(shape, "margin", inputs, label)
 
 
 def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Column], label: Column | None) -> bool:
     """Whether a reading is none: wrong texts as positives, or 0 and 1 as classes of pairs."""
     if (shape, kind) == ("pair", "none"):
         return any(role_of(column.name) == "negative" for column in inputs)
-    return (shape, kind) == ("pair", "class") and label is not None and "binary" in _guess(table, label, len(inputs))
+    if label is None:
+        return len(inputs) > 2 and any(column.looks == "category" for column in inputs)
+    if kind == "class" and label.kind in ("numbers", "number lists"):
+        return True
+    if shape != "pair":
+        return False
+    guess = _guess(table, label, len(inputs))
+    words = sorted(set(values_of(table, label.name))) if label.kind == "text" else []
+    if len(words) == 2 and is_negation(*words):  # encoded in this order, the second is 1
+        return kind == "class"
+    is_word = kind == "binary" and label.kind in ("text", "class label")
+    is_sign = kind == "binary" and "similarity" in guess
+    return is_word or is_sign or (kind in ("class", "similarity") and "binary" in guess)
 
 
 def _body(table: Table, inputs: Sequence[Column]) -> Column:
@@ -149,13 +176,15 @@ def _with(shape: Shape, kind: LabelKind, inputs: tuple[Column, ...], label: Colu
         label = None
     elif label is None:
         return
-    if (shape, kind) in _WORDS:
+    if (shape, kind) in _WORDS and all(column.kind == "text" for column in inputs):
         yield shape, kind, inputs, label
 
 
 def _guess(table: Table, column: Column, inputs: int) -> tuple[LabelKind, ...]:
     """What a column's values would be as labels."""
-    if column.kind in ("class label", "text") or inputs == 1:
+    if column.kind == "class label" and list(table.features[column.name].names) == ["0", "1"] and inputs > 1:
+        return ("binary",)
+    if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean")):
         return ("class",)
     if column.kind in ("integer", "float", "boolean"):
         numbers: list[float] = [float(value) for value in values_of(table, column.name)]
@@ -198,6 +227,7 @@ def _as_labels(table: Table, label: LabelKind, column: Column, name: str, *, tol
         return [Step("class_encode_column", (name,))] if are_class_names(table.values[column.name]) else []
     numbers = numbers_of(table, column)
     low, high = min(numbers), max(numbers)
+    steps = [Step("labels_to_float", (name,))] if column.stored_as_text else []
     if told and label == "similarity" and are_whole(numbers) and not 0 <= low <= high <= 1:
-        return [Step("scale_labels", (name, min(0, math.floor(low)), math.ceil(high)))]
-    return [Step("labels_to_float", (name,))] if column.stored_as_text else []
+        steps.append(Step("scale_labels", (name, min(0, math.floor(low)), math.ceil(high))))
+    return steps

@@ -15,6 +15,7 @@ from selective_st.registry.columns import (
     holds_codes,
     holds_names_only,
     is_metadata,
+    is_missing,
     numbers_of,
     values_of,
 )
@@ -24,20 +25,31 @@ from selective_st.registry.names import (
     RESERVED,
     TRAINER_LABELS,
     Role,
+    are_parts,
+    are_premises,
+    are_relation_values,
+    are_yes_and_no,
     hint_of,
+    is_attribute_name,
     is_choices_name,
     is_class_attribute,
     is_damaged_first,
+    is_damaged_name,
+    is_fit_name,
     is_flag,
     is_id_name,
     is_instruction_name,
     is_nameless,
+    is_remark_name,
+    is_same_text_name,
+    is_title_name,
     is_title_of,
     is_topic_name,
     is_weak_label,
     key_of,
     role_of,
     roles_of,
+    side_of_scores,
     stem_of,
     without_id,
     words_of,
@@ -57,6 +69,23 @@ _WHAT = {
     "date": "holds dates or times",
     "code": "holds codes",
     "named": "holds UUIDs, hashes or links",
+}
+
+
+_HOLDS: dict[ColumnKind, str] = {
+    "text": "is named as something said of a text",
+    "texts": "holds lists of texts that are not to be trained on",
+    "id": "holds IDs",
+    "ids": "holds lists of IDs",
+    "integer": "holds numbers",
+    "float": "holds numbers",
+    "boolean": "holds truth values",
+    "class label": "holds classes",
+    "numbers": "holds lists of numbers",
+    "number lists": "holds lists of numbers",
+    "media": "holds images or the like",
+    "empty": "is empty",
+    "other": "holds no texts",
 }
 
 
@@ -88,7 +117,7 @@ def choose_columns(table: Table, columns: Sequence[Column], trainer_label: str |
 def _why_aside(column: Column) -> str:
     if column.name in RESERVED:
         return f"{column.name!r} is a name that the trainer refuses"
-    what = _WHAT.get(column.looks, f"is a {column.kind} column")
+    what = _WHAT.get(column.looks) or _HOLDS[column.kind]
     if column.looks == "constant" and is_instruction_name(column.name):
         what += " (an instruction: give it to the trainer as prompts)"
     return f"{column.name!r} {what}: it is no input, though the trainer would read it"
@@ -116,13 +145,18 @@ def _choose_label(
     kinds = [roles[column.name] for column in sentences if column.name in roles]
     longer = [column for column in sentences if column.looks != "short"] or sentences
     alone = len(longer) if "anchor" not in kinds or "positive" not in kinds else 0  # a pair without its label
+    alone = 2 if are_premises([column.name for column in sentences]) else alone  # which is nothing without
     candidates = [column for column in columns if column != taken and _may_be_label(table, column, alone, roles)]
     named = [column for column in candidates if hint_of(column.name)]
     named = [column for column in named if not is_weak_label(column.name)] or named
+    sides = _sides(named, reading)
+    candidates, named = ([column for column in some if column not in sides] for some in (candidates, named))
+    named = [column for column in named if "gold" in words_of(column.name)] or named
     if taken is not None:
         reading.label_column = taken
         _compare(table, taken, named, reading)
         return
+    named = _without_repeats(table, named, reading)
     if len(named or candidates) > 1:
         names = ", ".join(repr(column.name) for column in named or candidates)
         reading.unclear(f"{names} may each be the label: keep one, or make one of them")
@@ -133,14 +167,46 @@ def _choose_label(
     found = (named or candidates)[0]
     reading.label_column = found
     reading.doubt(f"the trainer does not take {found.name!r} for the label: its name is none of {TRAINER_LABELS}")
-    told = hint_of(found.name) or is_nameless(found.name) or _is_class_of_text(found, alone)
-    if told or is_flag(found.name, map(str, values_of(table, found.name))):
+    if _is_told(table, found, alone, sentences):
         return
-    if not _is_plausible(table, found):
+    if not _is_plausible(table, found) or is_fit_name(found.name):
         reading.unclear(f"{found.name!r} holds numbers, but neither its name nor its values are those of labels")
+        reading.or_without(found)
     elif len(longer) > 1 and found.kind not in ("numbers", "number lists"):
         reading.unclear(f"{found.name!r} may be a label, or something else that is known of a row: its name is neither")
         reading.or_without(found)
+
+
+def _is_told(table: Table, column: Column, alone: int, sentences: Sequence[Column]) -> bool:
+    """Whether the name of a column says that it is the label, or its values do."""
+    name, values = column.name, [str(value) for value in values_of(table, column.name)]
+    if column.kind == "class label":
+        values = [str(each) for each in table.features[name].names]
+    told = bool(hint_of(name)) or is_nameless(name) or _is_class_of_text(column, alone) or is_flag(name, values)
+    words = column.looks == "category" or column.kind == "class label"
+    of_two = are_yes_and_no(values) or are_relation_values(values) or are_premises([each.name for each in sentences])
+    return told or (words and of_two)
+
+
+def _sides(named: list[Column], reading: Reading) -> list[Column]:
+    """The scores of a right and of a wrong text, each of which is one side's, and no label."""
+    sides = {side_of_scores(column.name) for column in named}
+    if len(named) != 2 or sides != {"positive", "negative"} or any(column.kind == "numbers" for column in named):
+        return []
+    names = " and ".join(repr(column.name) for column in named)
+    reading.doubt(f"{names} are scores of the right and of the wrong text: their difference would be a margin")
+    return named
+
+
+def _without_repeats(table: Table, named: list[Column], reading: Reading) -> list[Column]:
+    """The first of columns that are named as labels, if the others say the same."""
+    rest = [(column, _same_label(table, named[0], column)) for column in named[1:]]
+    if not rest or any(words is None for _, words in rest):
+        return named
+    for column, words in rest:
+        reading.because(f"{column.name!r} holds the labels of {named[0].name!r} again")
+        reading.label_words = reading.label_words or words or {}
+    return named[:1]
 
 
 def _compare(table: Table, taken: Column, others: Sequence[Column], reading: Reading) -> None:
@@ -148,7 +214,9 @@ def _compare(table: Table, taken: Column, others: Sequence[Column], reading: Rea
     rivals = []
     for other in others:
         words = _same_label(table, taken, other)
-        if words is None:
+        if words is None and stem_of(other.name)[0] == key_of(taken.name):
+            reading.doubt(f"{other.name!r} seems to be what one of several people said: {taken.name!r} is what holds")
+        elif words is None:
             rivals.append(other)
         else:
             reading.because(f"{other.name!r} holds the labels of {taken.name!r} again")
@@ -165,8 +233,12 @@ def _same_label(table: Table, label: Column, other: Column) -> dict[float, str] 
     """What the labels are in another column's words, if it has one value for each of the label's; else None."""
     if other.kind not in ("text", "integer", "float", "boolean", "class label"):
         return None
-    both = [table.values[column.name] for column in (label, other)]
-    pairs = {(str(first), str(second)): (first, second) for first, second in zip(*both, strict=True)}
+    rows = zip(table.values[label.name], table.values[other.name], strict=True)
+    known = [(first, second) for first, second in rows if not is_missing(first) and not is_missing(second)]
+    if not known:
+        return None
+    both = list(zip(*known, strict=True))
+    pairs = {(str(first), str(second)): (first, second) for first, second in known}
     first, second = (len(set(side)) for side in zip(*pairs, strict=True))
     again = len(pairs) == first == second and 2 * len(pairs) <= len(both[0])
     if not again and both[0] != both[1]:
@@ -176,23 +248,34 @@ def _same_label(table: Table, label: Column, other: Column) -> dict[float, str] 
 
 
 def _is_class_of_text(column: Column, sentences: int) -> bool:
-    """Whether a column is named as the class of the only text."""
-    is_attribute = column.looks == "category" and is_class_attribute(column.name)
+    """Whether a column is named as the class of the only text, or not at all."""
+    is_attribute = column.looks == "category" and (is_class_attribute(column.name) or is_nameless(column.name))
     return sentences == 1 and (is_topic_name(column.name) or is_attribute)
 
 
 def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[str, Role]) -> bool:
     is_topic = _is_class_of_text(column, sentences)
     if column.kind in _NUMERIC:
+        is_topic |= column.kind == "class label" and is_topic_name(column.name) and sentences > 1
         return not is_metadata(column) or is_topic
-    if column.kind != "text":
+    if column.kind != "text" or column.looks == "constant":
         return False
-    if column.name in roles and role_of(column.name) is None:
+    if column.name in roles and role_of(column.name) is None and column.looks != "category":
         return False  # beside the others its name is that of an input
     if _is_label_text(table, column) or (is_topic and are_class_names(table.values[column.name])):
         return True
     # A few short texts that come again, beside longer ones that do not.
-    return column.looks == "category" and sentences >= 1 and not _is_known(column)
+    if column.looks != "category" or role_of(column.name) is not None:
+        return False
+    named = len(words_of(column.name)) > 1 and is_class_attribute(column.name) and not _is_of_input(column, roles)
+    told = named or are_yes_and_no(values_of(table, column.name)) or (is_topic_name(column.name) and sentences > 1)
+    return told or (sentences >= 1 and not _is_known(column))
+
+
+def _is_of_input(column: Column, roles: Mapping[str, Role]) -> bool:
+    """Whether a column is named as something said of an input: `question_type` beside `question`."""
+    *of, head = words_of(column.name)
+    return head not in ("quality", "status", "level") and any(words_of(name) == of for name in roles)
 
 
 def _is_known(column: Column) -> bool:
@@ -227,10 +310,14 @@ def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Re
     if column.kind != "text":
         return False
     others = [other for other in texts if other.name != column.name]
+    roles = roles_of([other.name for other in others])
     sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
+    told = reading.label_column is not None and is_remark_name(column.name)
+    if told and _is_complete([roles[each.name] for each in others if each.name in roles]):
+        return True
     if is_instruction_name(column.name) and others and _is_few(table, column):
         return any(role_of(other.name) in ("anchor", "numbered") for other in others)
-    if role_of(column.name) is None and not is_nameless(column.name):
+    if role_of(column.name) is None and not is_nameless(column.name) and not is_damaged_name(column.name):
         if hint_of(column.name) and reading.label_column is None:
             return are_class_names(table.values[column.name])
         if column.looks == "category" and sentences:
@@ -246,7 +333,7 @@ def _is_few(table: Table, column: Column) -> bool:
 
 def _choose_inputs(table: Table, inputs: list[Column], left: Sequence[Column], reading: Reading) -> None:
     """The inputs, in the order that their names ask for."""
-    inputs = _without_contradicted(inputs, reading)
+    inputs = _without_contradicted(_once(inputs, reading), reading)
     roles = roles_of([column.name for column in inputs])
     named = [column for column in inputs if column.name in roles]
     kinds = [roles[column.name] for column in named]
@@ -258,7 +345,8 @@ def _choose_inputs(table: Table, inputs: list[Column], left: Sequence[Column], r
         reading.unclear(f"{names} hold(s) answers to choose from: which of them is right must be looked up first")
     elif complete and extra:
         names = ", ".join(repr(column.name) for column in extra)
-        if _takes_two(reading.label_column) and len(named) == 2:
+        aside = all(is_remark_name(column.name) or is_attribute_name(column.name) for column in extra)
+        if _takes_two(reading.label_column) and len(named) == 2 and (aside or "numbered" not in kinds):
             reading.doubt(f"{names} may be text to train on too, but the label is for two texts, and these are named")
         else:
             reading.unclear(f"{names} may be text to train on, or not: keep only the columns to train on")
@@ -282,9 +370,19 @@ def _is_complete(kinds: Sequence[Role]) -> bool:
     return ("anchor" in kinds and "positive" in kinds) or kinds.count("numbered") > 1
 
 
+def _once(inputs: list[Column], reading: Reading) -> list[Column]:
+    """The inputs without those that hold a text in another way of writing."""
+    again = [b for place, b in enumerate(inputs) if any(is_same_text_name(a.name, b.name) for a in inputs[:place])]
+    if again:
+        names = ", ".join(repr(column.name) for column in again)
+        reading.doubt(f"{names} seem(s) to hold a text again, in another way of writing")
+    return [column for column in inputs if column not in again]
+
+
 def _without_contradicted(inputs: list[Column], reading: Reading) -> list[Column]:
     """The inputs without those whose values are no texts though their names are, where the others do without them."""
-    said = [column for column in inputs if column.looks not in ("category", "constant", "code", "date", "named")]
+    odd = ("category", "constant", "code", "date", "named")
+    said = [column for column in inputs if column.looks not in odd or role_of(column.name) == "anchor"]
     said = [column for column in said if not is_title_of(column.name)] if reading.label_column else said
     roles = roles_of([column.name for column in said])
     doubtful = [column for column in inputs if column not in said and role_of(column.name) != "anchor"]
@@ -341,6 +439,7 @@ def _doubt_values(table: Table, inputs: Sequence[Column], reading: Reading) -> N
                 f"{column.name!r} looks like IDs: if it holds them, resolve_ids puts the texts in their place"
             )
         elif column.looks == "category" and role_of(column.name) in ("positive", "negative") and len(inputs) > 1:
+            reading.class_of.append(column)
             doubt = reading.doubt if key_of(column.name) == "positive" else reading.unclear
             doubt(f"{column.name!r} is named like a text, but holds a few short ones, as labels are")
         if is_id_name(column.name):
@@ -351,7 +450,8 @@ def _ordered(inputs: list[Column], roles: Mapping[str, Role]) -> list[Column]:
     rank = {"anchor": 0, "numbered": 0, "positive": 1, "negative": 2}
     if len(roles) >= len(inputs) and all(column.name in roles for column in inputs):
         return sorted(inputs, key=lambda column: (rank[roles[column.name]], stem_of(column.name)[1] or 0))
-    if is_damaged_first([column.name for column in inputs[::-1]]):
+    names = [column.name for column in inputs]
+    if is_damaged_first(names[::-1]) or (are_parts(names) and not is_title_name(names[0])):
         return inputs[::-1]
     # What is not named an anchor comes after it; lists come last.
     has_anchor = "anchor" in roles.values()

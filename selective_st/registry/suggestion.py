@@ -329,7 +329,8 @@ class Suggestions(list[Suggestion]):
         where = "" if self.format.name is None else f"Dataset {self.format.name!r}: "
         if self.format.certainty == "unclear" and loss is None:
             raise DataError(f"{where}{_unclear(self)}")
-        found = next((suggestion for suggestion in (*self, *self._named) if loss in (None, suggestion.loss)), None)
+        known: tuple[Suggestion, ...] = (*self, *self._named)
+        found = next((suggestion for suggestion in known if loss in (None, suggestion.loss)), None)
         if found is None:
             raise DataError(f"{where}{_unsuited(self, loss)}")
         return found
@@ -548,7 +549,7 @@ def _suggestions(data_format: DataFormat, view: Any, focus: _Chosen | None, mode
     if data_format.certainty != "unclear":
         found = _once(_ranked(data_format, view, focus, model_type))
         return Suggestions(found, data_format, conversions, model_type)
-    readings = [_as_read(data_format, reading) for reading in data_format.readings]
+    readings = [_as_read(data_format, reading) for reading in data_format.readings if reading.shape is not None]
     named = _once(found for reading in readings for found in _ranked(reading, view, focus, model_type))
     return Suggestions([], data_format, (), model_type, named)
 
@@ -828,7 +829,15 @@ def _conversions(data_format: DataFormat, view: Any, model_type: ModelType) -> l
             why += "; shorter lists are padded, which of these losses only the selective ones take"
         add("n-tuple", label, why, Step("split_lists"))
     if shape in ("triplet", "n-tuple") and label in ("none", "scores", "binary list") and lists_only:
-        add("list", "scores", "lists of documents, for the losses that rank lists", Step("join_columns"))
+        why = "lists of documents, for the losses that rank lists"
+        rows_made = next((step for step in data_format.steps if step.call == "rows_of_positives"), None)
+        if rows_made is None:
+            add("list", "scores", why, Step("join_columns"))
+        else:  # the right and the wrong texts are lists already
+            every = tuple(step for step in data_format.steps if step != rows_made)
+            every += (Step("join_lists", rows_made.arguments, why="the right and the wrong texts in one list"),)
+            names = _losses_for(model_type, "list", "scores")
+            found.append(Conversion(("list", "scores"), code_of(every), why, names, every))
     return found
 
 

@@ -234,7 +234,7 @@ def _as_dataset(data: Any) -> Any:
             return Dataset.from_dict(dict(data))
         if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
             return Dataset.from_list([dict(row) for row in data])
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(
             f"The data could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
             "values as the others."
@@ -283,7 +283,7 @@ def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) ->
 
     try:
         return Dataset.from_list(found, features=features)
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{label} mixes kinds of values in a column: {error}. Give each column one kind.") from error
 
 

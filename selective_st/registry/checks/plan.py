@@ -96,14 +96,15 @@ class Plan:
             if then.mend:  # it is mended after the others
                 del self._findings[key]
                 self._findings[key] = replace(known, mend=then.mend, steps=then.steps)
-        elif not then.mend:
+            return
+        last, finding = next((key, one) for key, one in reversed(self._findings.items()) if one.mend)
+        if then.mend and (then.steps or not finding.steps):
+            mend = f"{finding.mend}\n# then: {then.message}\n{then.mend}"
+            steps = (*finding.steps, *then.steps) if finding.steps else ()
+            self._findings[last] = replace(finding, mend=mend, steps=steps)
+        else:  # lines that need more than the dataset stand alone
             message = f"once the lines above have run: {then.message}"
             self._findings[key] = replace(then, message=message, rows=(), count=None)
-        else:
-            last, finding = next((key, one) for key, one in reversed(self._findings.items()) if one.mend)
-            mend = f"{finding.mend}\n# then: {then.message}\n{then.mend}"
-            steps = (*finding.steps, *then.steps) if finding.steps and then.steps else ()
-            self._findings[last] = replace(finding, mend=mend, steps=steps)
 
     def _looks_again(self) -> bool:
         """Take what is left for what is looked at; whether it is known, and may tell something else."""

@@ -497,10 +497,10 @@ class _LabelScan:
 
 
 def _numbers(array: pa.Array) -> Numbers:
-    """Numbers with NaN for None."""
+    """Numbers with NaN for None; whole ones beyond 2^53 are rounded."""
     import pyarrow as pa
 
-    return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _starts(lengths: Integers) -> Integers:

@@ -235,13 +235,16 @@ def ignored_columns(c: Context) -> Bad | None:
     return bad(column=extra[0], extra=quoted(extra)) if is_wrong else None
 
 
-@rule(
-    "unnamed-negatives", "data", "warning", Stage.ORDER,
-    lambda c, found: (
-        Step("select_columns", ((c.inputs[0], found.facts["positive"]),)),
-        f"# or, if they are positive and negative(s): {{dataset}}.rename_columns({found.facts['names']})",
-    ),
-)  # fmt: skip
+def _named_or_left_out(c: Context, found: Bad) -> Mend:
+    """Names that say what the loss takes them for; where it needs no negatives, these are left out."""
+    named = Step("rename_columns", (found.facts["names"],), why="if they are so")
+    if c.min_columns > 2:
+        return named
+    kept = Step("select_columns", ((c.inputs[0], found.facts["positive"]),))
+    return kept, f"# or, if they are positive and negative(s): {named.code('{dataset}').splitlines()[0]}"
+
+
+@rule("unnamed-negatives", "data", "warning", Stage.ORDER, _named_or_left_out)
 @says(
     "{loss} takes {c.inputs[1]!r} for the positive of {c.inputs[0]!r}, and {others} for negative(s), by their order "
     "alone: their names do not say so"
@@ -257,7 +260,7 @@ def unnamed_negatives(c: Context) -> Bad | None:
         return None  # or their names say another order, as another rule tells
     positive = next((column for column in inputs[2:] if roles.get(column) == "positive"), inputs[1])
     names = {inputs[1]: "positive", **{column: f"negative_{k}" for k, column in enumerate(inputs[2:], 1)}}
-    return bad(column=inputs[2], others=quoted(inputs[2:]), positive=positive, names=literal(names))
+    return bad(column=inputs[2], others=quoted(inputs[2:]), positive=positive, names=names)
 
 
 # --- Texts ------------------------------------------------------------------------------------------------------------
