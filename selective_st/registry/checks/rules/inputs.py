@@ -11,6 +11,7 @@ from selective_st.registry.checks.engine import COLUMN, Bad, Mend, Part, Stage, 
 from selective_st.registry.checks.report import Severity
 from selective_st.registry.checks.rules.losses import other_loss
 from selective_st.registry.checks.scan import Tally
+from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import RESERVED, role_of, roles_of
 from selective_st.registry.steps import Step
 
@@ -80,21 +81,13 @@ def only_ids(c: Context) -> Bad | None:
     return bad(column=found[0], ids=quoted(found), lookups=lookups) if found and not c.inputs else None
 
 
-@rule("number-column", "stray", "error", Stage.DROP, lambda c, found: None if found.facts["is_nested"] else _DROP)
+@rule("number-column", "stray", "error", Stage.DROP, lambda c, found: found.facts["step"])
 @says("column {column!r} holds no texts ({kind}); {effect}")
 def number_column(c: Context, column: str) -> Bad | None:
-    """Numbers, or other things that are no texts, among the inputs."""
-    fields = _fields(c.table.features[column])
-    kind = f"{fields}; take out of them what is to be trained on" if fields else c.kinds[column]
-    return _stray(c, column, kind=kind, is_nested=bool(fields))
-
-
-def _fields(feature: Any) -> str:
-    """What a cell holds that is no single value, in words; empty for others."""
-    if isinstance(feature, dict):
-        return f"records with {quoted(list(feature))}"
-    inner = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
-    return f"lists of {nested}" if inner is not None and (nested := _fields(inner)) else ""
+    """Numbers, or other things that are no texts, among the inputs: of objects the texts are taken, if they have some."""
+    nested = nested_fields(c.table.values[column])
+    step = _DROP if nested is None else nested.step(column)
+    return _stray(c, column, kind=c.kinds[column] if nested is None else nested, step=step)
 
 
 # --- Their number and order -------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import Context, change, keep, quoted
 from selective_st.registry.checks.engine import LABEL, Bad, Mend, Part, Stage, bad, row_numbers, rule, says
 from selective_st.registry.checks.rules.losses import other_loss
-from selective_st.registry.names import NLI_NAMES, NLI_VALUES, POSITIVE_VALUES, TRAINER_LABELS, key_of
+from selective_st.registry.columns import nested_fields
+from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, TRAINER_LABELS, are_premises, key_of
 from selective_st.registry.steps import Step
 
 LABEL_NAMES = f"{', '.join(TRAINER_LABELS[:-1])} or {TRAINER_LABELS[-1]}"
@@ -117,7 +118,7 @@ def zero_label_unused(c: Context) -> bool:
     """Labels of negatives only: not where class 0 is a positive one, such as entailment."""
     names = {*map(key_of, c.class_names)}
     first = key_of(c.class_names[0]) if names else ""
-    is_positive = first in POSITIVE_VALUES or NLI_VALUES & names or (not names and NLI_NAMES & {*map(key_of, c.inputs)})
+    is_positive = first in POSITIVE_VALUES or NLI_VALUES & names or (not names and are_premises(c.inputs))
     return _are_taken_for_positives(c) and not c.labels.values.any() and not is_positive
 
 
@@ -232,11 +233,10 @@ def _as_classes(c: Context, label: str, others: tuple[str, ...]) -> tuple[Part, 
 
 
 def _field(c: Context) -> tuple[Part, ...] | None:
-    """Take the number out of records that hold one."""
-    feature = c.table.features[c.source]
-    fields = feature.items() if isinstance(feature, dict) else ()
-    names = [name for name, inner in fields if str(getattr(inner, "dtype", "")).startswith(("int", "float"))]
-    return (change("label", f'label["{names[0]}"]', str(c.label)),) if len(names) == 1 else None
+    """Take the number out of objects that hold one."""
+    nested = nested_fields(c.table.values[str(c.source)])
+    numbers = [] if nested is None else [name for name, kind in nested.fields.items() if kind == "numbers"]
+    return (Step("flatten_cells", (c.label, numbers[0])),) if len(numbers) == 1 else None
 
 
 # --- Labels of another kind -------------------------------------------------------------------------------------------
