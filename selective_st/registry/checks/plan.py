@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from selective_st.registry.catalog import LossEntry
 from selective_st.registry.checks.context import Context
-from selective_st.registry.checks.engine import RULES, Found, Part, Rule, Stage
+from selective_st.registry.checks.engine import RULES, Found, Part, Stage
 from selective_st.registry.checks.report import Finding
 from selective_st.registry.detection import format_of
 from selective_st.registry.names import words_of
@@ -64,17 +64,21 @@ class Plan:
         Returns:
             What was found, in the order in which the lines that mend it work.
         """
+        self._look(lambda stage: stage == Stage.STORE)
+        if any(isinstance(part, Step) and part.call == "flatten_cells" for part in self._done):
+            self._looks_again()  # what else is to be said is said of the texts in the cells
         later = False
         for _ in range(_ROUNDS):
             done = len(self._done)
-            self._look([rule for rule in RULES if rule.stage != Stage.MODEL], later=later)
+            self._look(lambda stage: Stage.STORE < stage < Stage.MODEL, later=later)
             if len(self._done) == done or not self._looks_again():
                 break
             later = True
-        self._look([rule for rule in RULES if rule.stage == Stage.MODEL], later=later)
+        self._look(lambda stage: stage == Stage.MODEL, later=later)
         return list(self._findings.values())
 
-    def _look(self, rules: list[Rule], *, later: bool) -> None:
+    def _look(self, is_asked: Callable[[Stage], bool], *, later: bool = False) -> None:
+        rules = [rule for rule in RULES if is_asked(rule.stage)]
         found = [one for context in self._contexts for rule in rules for one in rule.look(context)]
         # What is wrong with the data is so for all losses that are added up.
         different = {(one.rule.code, one.message): one for one in reversed(found)}
@@ -133,7 +137,8 @@ class Plan:
         )
         parts = next(taken, ())
         tally = found.bad.tally
-        rows, count = ((), None) if tally is None else (tally.rows, tally.count)
+        is_of_all = found.context.table is self._table or self._table.is_complete
+        rows, count = (tally.rows, tally.count) if tally is not None and is_of_all else ((), None)
         steps = tuple(part for part in parts if isinstance(part, Step) and part.is_data)
         return Finding(
             found.severity, found.rule.code, found.message, found.bad.column, rows, count,
@@ -179,7 +184,7 @@ class Plan:
             left_out = np.union1d(self._left_out, tally.all)
             if len(left_out) >= self._table.scanned:
                 return None  # nothing would be left
-            part = replace(part, why=_joined(why, f"leaves out {len(left_out) - len(self._left_out):,} row(s)"))
+            part = replace(part, why=why or f"leaves out {len(left_out) - len(self._left_out):,} row(s)")
             self._leave_out(left_out)
             return part
         if not part.is_data:

@@ -81,13 +81,19 @@ def only_ids(c: Context) -> Bad | None:
     return bad(column=found[0], ids=quoted(found), lookups=lookups) if found and not c.inputs else None
 
 
-@rule("number-column", "stray", "error", Stage.DROP, lambda c, found: found.facts["step"])
+@rule("number-column", "stray", "error", Stage.STORE, lambda c, found: found.facts["cells"].step(str(found.column)))
+@says("column {column!r} holds no texts ({cells}); {effect}")
+def nested_column(c: Context, column: str) -> Bad | None:
+    """Cells of objects among the inputs."""
+    cells = nested_fields(c.table.values[column])
+    return None if cells is None else _stray(c, column, cells=cells)
+
+
+@rule("number-column", "stray", "error", Stage.DROP, _DROP)
 @says("column {column!r} holds no texts ({kind}); {effect}")
 def number_column(c: Context, column: str) -> Bad | None:
-    """Numbers, or other things that are no texts, among the inputs: of objects the texts are taken, if they have some."""
-    nested = nested_fields(c.table.values[column])
-    step = _DROP if nested is None else nested.step(column)
-    return _stray(c, column, kind=c.kinds[column] if nested is None else nested, step=step)
+    """Numbers, or other things that are no texts, among the inputs."""
+    return None if nested_fields(c.table.values[column]) else _stray(c, column, kind=c.kinds[column])
 
 
 # --- Their number and order -------------------------------------------------------------------------------------------

@@ -220,7 +220,7 @@ def _reading(c: Context) -> tuple[Part, ...] | None:
 
 
 def _labelled_rows(label: str, count: int) -> Step:
-    return Step("remove_empty_rows", ((label,),), why=f"leaves out the {count:,} row(s) without one")
+    return Step("remove_empty_rows", ((label,),), why=f"leaves out {count:,} row(s)")
 
 
 def _as_classes(c: Context, label: str, others: tuple[str, ...]) -> tuple[Part, ...]:
@@ -256,7 +256,7 @@ def label_classes(c: Context) -> Bad | None:
         return None
     if c.labels.written is not None:
         return bad(classes=len(c.labels.names)) if c.labels.written.kind == "classes" else None
-    is_grade = any(kind in ("similarity", "scores") for _, kind in c.format.alternatives)
+    is_grade = any(kind in ("similarity", "scores") for _, kind in c.format.alternatives) and not are_premises(c.inputs)
     if c.format.label != "class" or c.format.certainty == "unclear" or is_grade:
         return None
     return bad(severity="error" if c.format.certainty == "certain" else "warning", classes=c.format.classes)

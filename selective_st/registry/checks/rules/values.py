@@ -97,6 +97,8 @@ def scaled(c: Context, found: Bad) -> Step:
         low, high = known
     is_guess = (low, high) != (c.lowest, c.highest)
     why = f"a guess from labels of {c.lowest:g} to {c.highest:g}: give the ends of your scale" if is_guess else ""
+    if c.format.label == "class":
+        why = "; ".join(["if they are grades, not classes", *([why] if why else [])])
     return Step("scale_labels", (c.label, _short(low), _short(high)), why=why)
 
 
