@@ -19,7 +19,7 @@ from selective_st.registry.checks.report import Severity
 from selective_st.registry.checks.scan import Mask, Tally
 from selective_st.registry.steps import Step
 
-About = Literal["data", "column", "stray", "input", "text", "label", "read label"]
+About = Literal["data", "column", "stray", "text", "label", "read label"]
 # A step of the dataset; or a line of code, in which {dataset} and {loss} stand for the user's variables.
 Part = Step | str
 # Lines, or several alternatives of which the first that can be done is taken; None where nothing mends it.
@@ -85,8 +85,8 @@ class Rule:
 
     Attributes:
         code: Its name, which stays the same.
-        about: What it looks at: the data as a whole, each column, each input that is none, each input, each column of
-            texts, the label, or the label if the loss reads it.
+        about: What it looks at: the data as a whole, each column, each input that is none, each column of texts, the
+            label, or the label if the loss reads it.
         severity: How bad it is.
         stage: When its lines have their turn.
         mend: The lines that mend it, or what makes them of what was found.
@@ -129,7 +129,7 @@ class Rule:
             return [context.source] if context.source is not None and (self.about == "label" or is_read) else []
         if self.about == "stray":
             return [column for column, code in context.strays.items() if code == self.code]
-        return {"column": context.table.columns, "input": context.inputs}.get(self.about) or list(context.scan.texts)
+        return context.table.columns if self.about == "column" else list(context.scan.texts)
 
 
 def _as_bad(context: Context, told: Bad | Tally | Mask | bool | str | None, column: str | None) -> Bad | None:

@@ -93,7 +93,8 @@ class Plan:
         """Something that is wrong once the lines so far have run."""
         key = found.rule.code, found.bad.column
         known = self._findings.get(key)
-        if (known is not None and known.mend) or not (self._table.is_complete or key[0] not in _OF_ALL_ROWS):
+        is_told = self._table.is_complete or key[0] not in _OF_ALL_ROWS
+        if (known is not None and known.mend) or not is_told or not self._is_asked(found):
             return
         then = self._finding(found)
         if known is not None:
@@ -130,12 +131,8 @@ class Plan:
 
     def _finding(self, found: Found) -> Finding:
         """What is reported, with the lines that work after those before."""
-        # Where another loss is taken, the lines are those that it needs.
-        is_asked = self._loss is None or found.context.entry == self._loss
-        taken = (
-            parts for lines in (found.mends if is_asked else []) if (parts := self._taken(lines, found)) is not None
-        )
-        parts = next(taken, ())
+        lines = found.mends if self._is_asked(found) else []
+        parts = next((taken for each in lines if (taken := self._taken(each, found)) is not None), ())
         tally = found.bad.tally
         is_of_all = found.context.table is self._table or self._table.is_complete
         rows, count = (tally.rows, tally.count) if tally is not None and is_of_all else ((), None)
@@ -144,6 +141,10 @@ class Plan:
             found.severity, found.rule.code, found.message, found.bad.column, rows, count,
             _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else (),
         )  # fmt: skip
+
+    def _is_asked(self, found: Found) -> bool:
+        """Whether something is still wrong: where another loss is taken, the lines are those that it needs."""
+        return self._loss is None or found.context.entry == self._loss
 
     def _taken(self, parts: Sequence[Part], found: Found) -> tuple[Part, ...] | None:
         """The lines that are left to do; None where one of them cannot be done."""

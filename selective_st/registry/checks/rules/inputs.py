@@ -118,24 +118,27 @@ def column_order(c: Context) -> Bad | None:
     return bad(column=present[0], severity=severity, present=quoted(present), meant=quoted(meant))
 
 
-@rule("list-column", "input", "error", Stage.CHANGE, lambda c, found: _unlisted(c, str(found.column)))
-@says("column {column!r} holds lists of texts, but {loss} takes a text in each column")
-def list_column(c: Context, column: str) -> bool:
-    """Lists of texts, where the loss takes a text in each column."""
-    return bool(c.shapes) and not c.shapes & {"list", "any"} and column in c.lists
-
-
-def _unlisted(c: Context, column: str) -> Mend:
+def _unlisted(c: Context, found: Bad) -> Mend:
     """A row for each labelled or right text of a list, a column for each wrong one."""
-    columns: tuple[Part, ...] = (Step("split_lists", (column,), why="a column for each text"),)
+    columns: tuple[Part, ...] = (Step("split_lists", (found.column,), why="a column for each text"),)
     if c.source is not None:
-        rows: tuple[Part, ...] = (Step("lists_to_rows", (column,), why="a row for each text, with its label"),)
+        rows: tuple[Part, ...] = (Step("lists_to_rows", (found.column,), why="a row for each text, with its label"),)
         takes_lists = bool(c.label_kinds_of("n-tuple") & {"scores", "margins", "binary list"})
         return [columns, rows] if takes_lists else [rows, columns]
-    wrong = [name for name in c.inputs if role_of(name) == "negative"]
-    right = [name for name in c.lists if name not in wrong] or c.inputs[1:2]
-    made = Step("rows_of_positives", (*right[:1], *wrong[:1]), why="a row for each right text, with the wrong ones")
-    return [columns] if len(c.inputs) == 1 else [(made,), columns]
+    if len(c.inputs) == 1:
+        return [columns]  # a set of texts that belong together
+    right = found.column if role_of(str(found.column)) != "negative" else c.inputs[1]
+    wrong = [name for name in c.inputs if role_of(name) == "negative"][:1]
+    made = Step("rows_of_positives", (right, *wrong), why="a row for each right text, with the wrong ones")
+    return [(made,), columns]
+
+
+@rule("list-column", "data", "error", Stage.CHANGE, _unlisted)
+@says("column {column!r} holds lists of texts, but {loss} takes a text in each column")
+def list_column(c: Context) -> str | None:
+    """Lists of texts, where the loss takes a text in each column: of right ones first, with which the wrong ones go."""
+    lists = sorted(c.lists, key=lambda name: role_of(name) == "negative")
+    return lists[0] if lists and c.shapes and not c.shapes & {"list", "any"} else None
 
 
 @rule(
