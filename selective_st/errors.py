@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _SHOWN = 5  # rows named in a message
 
@@ -29,3 +31,27 @@ def shown_rows(rows: Sequence[int], noun: str = "row") -> str:
     """
     more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
     return f"{noun}{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more}"
+
+
+def literal(value: Any) -> str:
+    """A value as code, texts in double quotes.
+
+    Args:
+        value: A text, a number, None, or a list or dict of these.
+
+    Returns:
+        The code.
+
+    Example:
+        >>> literal(("a", 1, None))
+        '["a", 1, None]'
+        >>> literal({"yes": 1.0})
+        '{"yes": 1.0}'
+    """
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # such a text is a literal of Python too
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{literal(key)}: {literal(item)}' for key, item in value.items())}}}"
+    return repr(value)

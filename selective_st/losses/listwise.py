@@ -184,8 +184,8 @@ class SelectiveListwiseLoss(ListwiseObjective):
         if self.lists == "batch":
             if weight is not None or isinstance(labels, Mapping):
                 raise ValueError(
-                    f'{type(self).__name__}: weight is for rows, but with lists="batch" all rows are one list. Leave the '
-                    'weights out, or use lists="rows".'
+                    f'{type(self).__name__}: weight is for rows, but with lists="batch" all rows are one list. Leave '
+                    'the weights out, or use lists="rows".'
                 )
             labels = self._list_of_pairs(len(embeddings), rows, labels)
             return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct)[None], labels)

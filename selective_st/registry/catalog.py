@@ -1155,8 +1155,13 @@ def model_type_of(model: object) -> ModelType | None:
         >>> model_type_of("no model") is None
         True
     """
-    names = [base.__name__ for base in type(model).__mro__]
+    names = [base.__name__ for base in type(uncompiled(model)).__mro__]
     return next((known for name in names for known in MODEL_TYPES if known == name), None)
+
+
+def uncompiled(model: Any) -> Any:
+    """The model within what `torch.compile` makes of it; any other model as it is."""
+    return getattr(model, "_orig_mod", model)
 
 
 def losses(model_type: ModelType | None = None) -> list[LossEntry]:

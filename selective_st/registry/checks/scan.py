@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 from selective_st.registry.table import Table
+from selective_st.written import Written, read_written
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _FIRST_ROWS = 5  # of those with something wrong are named
 _LONG_LIST = 64  # longer label lists are vectors: their values are not looked at one by one
-_HASHED_BYTES = 2**18  # of texts at a time
 
 Mask = NDArray[np.bool_]
 Unsigned = NDArray[np.uint64]
@@ -27,10 +30,10 @@ LabelType = Literal["integer", "boolean", "float", "text", "list", "lists", "oth
 
 @dataclass
 class Tally:
-    """Rows with something: how many, and the first few."""
+    """Rows with something: their numbers, and how many there are, where that is no more than an estimate."""
 
-    count: int = 0
-    rows: tuple[int, ...] = ()
+    parts: list[Integers] = field(default_factory=list)
+    estimate: int | None = None
 
     def add(self, mask: Mask, rows: Integers) -> None:
         """Count more rows.
@@ -40,10 +43,22 @@ class Tally:
             rows: Their numbers.
         """
         if mask.any():
-            found = rows[mask]
-            self.count += len(found)
-            first = np.sort(found)[:_FIRST_ROWS].tolist()
-            self.rows = tuple(sorted([*self.rows, *first])[:_FIRST_ROWS])
+            self.parts.append(rows[mask])
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return sum(map(len, self.parts)) if self.estimate is None else self.estimate
+
+    @property
+    def all(self) -> Integers:
+        """Their numbers, in order."""
+        return np.sort(np.concatenate(self.parts)) if self.parts else np.empty(0, dtype=np.int64)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The numbers of the first few."""
+        return tuple(self.all[:_FIRST_ROWS].tolist())
 
 
 @dataclass
@@ -54,13 +69,21 @@ class Texts:
         missing: Rows with None.
         empty: Rows with an empty text or white space only; texts whose label is NaN are padding and do not count.
         lengths: For lists, how long they are.
-        codes: For each row a number that stands for its text, where it was asked for.
+        hashes: For each row a number of 64 bits that stands for its text, where it was asked for.
     """
 
     missing: Tally = field(default_factory=Tally)
     empty: Tally = field(default_factory=Tally)
     lengths: Integers | None = None
-    codes: Integers | None = None
+    hashes: Unsigned | None = None
+
+    @property
+    def codes(self) -> Integers | None:
+        """For each row the number of its text among the different ones."""
+        if self.hashes is None:
+            return None
+        codes: Integers = np.unique(self.hashes, return_inverse=True)[1].reshape(-1)
+        return codes
 
 
 @dataclass
@@ -68,13 +91,16 @@ class Labels:
     """The label column.
 
     Attributes:
-        type: What is stored.
+        type: What is stored; of texts that can be read, what they say.
+        written: What texts say; None where it is not stored as text.
+        names: The different texts, without the others.
+        others: Rows with a text that says something else than most.
         missing: Rows without a label: None, or a list of NaN only.
         empty: Rows with an empty list.
         nulls: For lists, rows with None, in place of the list or within it.
         nan: Rows with NaN: for lists, of which a part is NaN.
         infinite: Rows with an infinite label.
-        numbers: For numbers, the labels; NaN where there is none.
+        numbers: For numbers, the labels; NaN where there is none. For names, a number for each.
         lengths: For lists, how long they are.
         inner_lengths: For lists of lists, the lowest and the highest length of the inner ones.
         lows: For lists that are not long, the lowest label of each row.
@@ -85,6 +111,9 @@ class Labels:
     """
 
     type: LabelType = "other"
+    written: Written | None = None
+    names: list[str] = field(default_factory=list)
+    others: Tally = field(default_factory=Tally)
     missing: Tally = field(default_factory=Tally)
     empty: Tally = field(default_factory=Tally)
     nulls: Tally = field(default_factory=Tally)
@@ -98,6 +127,11 @@ class Labels:
     firsts: Numbers | None = None
     rest_lows: Numbers | None = None
     rest_highs: Numbers | None = None
+
+    @property
+    def are_names(self) -> bool:
+        """Whether they are texts that say no amount, such as names of classes."""
+        return self.written is not None and self.written.kind in ("classes", "mixed", "texts")
 
     @property
     def values(self) -> Numbers:
@@ -159,7 +193,6 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
     same: dict[str, Tally] = {column: Tally() for column in texts[2:]}
     anchors: dict[str, Tally] = {column: Tally() for column in texts[2:]}
     hashes: dict[str, list[Unsigned]] = {column: [] for column in coded}
-    hash_texts = _Hashes()
     lengths: dict[str, list[Integers]] = {column: [] for column in texts}
     numbers: list[Integers] = []
     wanted = [*texts, *([] if label is None else [label])]
@@ -179,14 +212,14 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
             if list_lengths is not None:
                 lengths[column].append(list_lengths)
             if column in hashes:
-                hashes[column].append(hash_texts(array))
+                hashes[column].append(_hashes(array))
         first, *others = arrays.values() if arrays else [None]
         if others:
             _count_same(first, others[:1], rows, [copies])
             _count_same(first, others[1:], rows, list(anchors.values()))
             _count_same(others[0], others[1:], rows, list(same.values()))
     for column, parts in hashes.items():
-        found[column].codes = np.unique(np.concatenate(parts), return_inverse=True)[1].reshape(-1)
+        found[column].hashes = np.concatenate(parts)
     for column, sizes in lengths.items():
         if sizes:
             found[column].lengths = np.concatenate(sizes)
@@ -285,66 +318,12 @@ def _count_same(array: Any, others: Sequence[Any], rows: Integers, tallies: Sequ
             tally.add(_mask(pc.equal(_large(other), array)), rows)
 
 
-class _Hashes:
-    """A number of 64 bits for each text, so that texts need not be kept to see which are the same.
+def _hashes(array: pa.Array) -> Unsigned:
+    """A number of 64 bits for each text, so that texts need not be kept to see which are the same."""
+    import pyarrow as pa
 
-    Of bytes b_1, ..., b_n it is the sum of T[b_i] r^i modulo 2^64, with random T and r. The sums of a block of texts
-    are differences of one running sum, divided by a power of r, which as an odd number has an inverse. That two of a
-    million different texts have the same number is as unlikely as 1 in 10^7.
-    """
-
-    def __init__(self) -> None:
-        random = np.random.default_rng(0)
-        self._table = random.integers(0, 2**64, 256, dtype=np.uint64)
-        self._base = int(random.integers(0, 2**62)) * 2 + 1
-        self._powers = np.ones(1, dtype=np.uint64)
-        self._inverses = np.ones(1, dtype=np.uint64)
-
-    def __call__(self, array: pa.Array) -> Unsigned:
-        """The numbers of the texts of an array."""
-        import pyarrow as pa
-
-        array = array.cast(pa.large_string())
-        _, offsets_buffer, data_buffer = array.buffers()
-        offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-        if data_buffer is None or not len(array):
-            return np.zeros(len(array), dtype=np.uint64)
-        data = np.frombuffer(data_buffer, dtype=np.uint8)
-        found = np.empty(len(array), dtype=np.uint64)
-        start = 0
-        while start < len(array):
-            # Blocks of texts that fit into the cache; a longer text is a block of its own.
-            stop = int(np.searchsorted(offsets, offsets[start] + _HASHED_BYTES, side="right")) - 1
-            stop = min(max(stop, start + 1), len(array))
-            found[start:stop] = self._block(data, offsets[start : stop + 1])
-            start = stop
-        return found
-
-    def _block(self, data: NDArray[np.uint8], offsets: Integers) -> Unsigned:
-        size = int(offsets[-1] - offsets[0])
-        self._grow(size + 1)
-        terms = self._table[data[offsets[0] : offsets[-1]]]
-        terms *= self._powers[:size]
-        sums = np.zeros(size + 1, dtype=np.uint64)
-        np.cumsum(terms, out=sums[1:])
-        ends = offsets - offsets[0]
-        lengths = np.diff(ends).astype(np.uint64)
-        found: Unsigned = (sums[ends[1:]] - sums[ends[:-1]]) * self._inverses[ends[:-1]] + lengths * self._table[0]
-        return found
-
-    def _grow(self, size: int) -> None:
-        if len(self._powers) < size:
-            size = max(size, _HASHED_BYTES + 1)
-            self._powers = _powers(self._base, size)
-            self._inverses = _powers(pow(self._base, -1, 2**64), size)
-
-
-def _powers(base: int, size: int) -> Unsigned:
-    """1, base, base^2, ... modulo 2^64."""
-    factors = np.full(size, base, dtype=np.uint64)
-    factors[0] = 1
-    powers: Unsigned = np.cumprod(factors, dtype=np.uint64)
-    return powers
+    texts = array.cast(pa.large_binary()).to_pylist()
+    return np.fromiter((xxh3_64_intdigest(text or b"") for text in texts), dtype=np.uint64, count=len(texts))
 
 
 class _LabelScan:
@@ -355,10 +334,13 @@ class _LabelScan:
     def __init__(self) -> None:
         self.labels = Labels()
         self.parts: dict[str, list[Any]] = {part: [] for part in self._PARTS}
+        self.texts: list[tuple[pa.DictionaryArray, Integers]] = []
         self.is_long = False
 
     def done(self) -> Labels:
         """What was found."""
+        if self.texts:
+            self._read_texts()
         for part, arrays in self.parts.items():
             is_value_of_long_list = self.is_long and part not in ("lengths", "numbers")
             if arrays and not is_value_of_long_list:
@@ -390,6 +372,9 @@ class _LabelScan:
             labels.type = "float"
         else:
             labels.type = "text" if _is_text(kind) else "other"
+            if _is_text(kind):
+                missing |= _blank(array)
+                self.texts.append((array.dictionary_encode(), rows))
             labels.missing.add(missing, rows)
             return None
         values = _numbers(array)
@@ -398,6 +383,42 @@ class _LabelScan:
         labels.infinite.add(np.isinf(values), rows)
         self.parts["numbers"].append(values)
         return None
+
+    def _read_texts(self) -> None:
+        """The numbers of labels that are stored as text, as far as they say any."""
+        import pyarrow as pa
+
+        labels, counts = self.labels, Counter[str]()
+        for array, _ in self.texts:
+            places, times = np.unique(array.indices.drop_null().to_numpy(), return_counts=True)
+            names = array.dictionary.take(pa.array(places)).to_pylist()
+            counts.update(dict(zip(names, times.tolist(), strict=True)))
+        labels.written = written = read_written(counts)
+        labels.names = sorted({name.strip() for name in counts} - {"", *written.others})
+        places_of = {name: place for place, name in enumerate(labels.names)}
+        for array, rows in self.texts:
+            names = [name.strip() for name in array.dictionary.to_pylist()]
+            indices = array.indices.fill_null(0).to_numpy()
+            is_null = _mask(array.indices.is_null())
+            others = np.asarray([name in written.others for name in names] or [False])
+            labels.others.add(others[indices] & ~is_null, rows)
+            if written.kind == "lists":
+                lists = pa.array([written.values.get(name) for name in names], pa.list_(pa.float64()))
+                self._add_lists(lists.take(array.indices), rows)
+            elif labels.are_names:
+                codes = np.asarray([places_of.get(name, math.nan) for name in names] or [math.nan])
+                self.parts["numbers"].append(np.where(is_null, math.nan, codes[indices]))
+            else:
+                numbers = np.asarray([written.values.get(name, math.nan) for name in names] or [math.nan])
+                values = np.where(is_null, math.nan, numbers[indices])
+                labels.infinite.add(np.isinf(values), rows)
+                said = np.asarray([name in written.values for name in names] or [False])
+                labels.nan.add(np.isnan(values) & said[indices] & ~is_null, rows)
+                self.parts["numbers"].append(values)
+        if self.parts["numbers"] and not labels.are_names:
+            known = np.concatenate(self.parts["numbers"])
+            is_whole = bool((np.isnan(known) | (known == np.round(known))).all())
+            labels.type = "integer" if is_whole and written.kind != "grades" else "float"
 
     def _add_lists(self, array: pa.Array, rows: Integers) -> NDArray[np.bool_] | None:
         import pyarrow as pa
