@@ -140,7 +140,8 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
         kinds = (guess,) if label is None or guess == "none" else _guess(table, label, len(others))
         for each in kinds:
             yield from _with(_SHAPES[min(len(others), 4) - 1], each, others, label)
-    if (label is None or label.name not in TRAINER_LABELS) and not _is_denied(table, shape, "none", inputs, None):
+    is_told = label is not None and label.name in TRAINER_LABELS and not reading.without
+    if not is_told and not _is_denied(table, shape, "none", inputs, None):
         yield from _with(shape, "none", inputs, None)
     if margins:
         yield from _with(shape, "margin", inputs, label)
