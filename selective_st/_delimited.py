@@ -194,9 +194,10 @@ def _cells(name: str, delimiter: str, open_lines: Lines, skipped: int) -> tuple[
     else:
         # Many of these files do not quote: there a quote is a character like any other.
         found = parsed(csv.QUOTE_NONE)
-        if any(pc.any(pc.starts_with(column, '"')).as_py() for column in found.columns):
+        in_quotes = any(pc.any(pc.starts_with(column, '"')).as_py() for column in found.columns)
+        if in_quotes or found.error is not None:
             quoted = parsed(csv.QUOTE_MINIMAL)
-            as_well = found.error is None and len(quoted.lines) == len(found.lines)
+            as_well = found.error is None and len(quoted.lines) + len(quoted.blank) == len(found.lines)
             if quoted.error is None and (as_well or found.error is not None):
                 found = quoted
                 notes.append(f"{name}: cells in double quotes are taken without them")
