@@ -224,12 +224,15 @@ class _Rows:
         numbers = self.numbers[-len(batch) :]
         columns = {}
         for column in names:
-            if "\0" in column or not _is_unicode(column):
-                raise DataError(f"{self.name}: the name {column!r} holds what no name may hold. Mend it.")
+            self._check_name(column)
             values = [row.get(column) for row in batch]
             self._check_kinds(column, numbers, values)
             columns[column] = self._array(column, numbers, values)
         self._batches.append(pa.table(columns))
+
+    def _check_name(self, name: str) -> None:
+        if "\0" in name or not _fits(name):
+            raise DataError(f"{self.name}: the name {name!r} holds what no name may hold. Mend it.")
 
     def _check_kinds(self, path: str, numbers: Sequence[int], values: Sequence[Any]) -> None:
         """Raise unless all values are of one kind, and what is within them too."""
@@ -263,6 +266,7 @@ class _Rows:
                     f"jq -c '.{path} |= to_entries'"
                 )
             for key in keys:
+                self._check_name(key)
                 self._check_kinds(f"{path}.{key}", numbers, [None if x is None else x.get(key) for x in values])
 
     def _array(self, column: str, numbers: Sequence[int], values: list[Any]) -> pa.Array:
@@ -285,14 +289,6 @@ def _fits(value: Any) -> bool:
     try:
         pa.array([value])
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        return False
-    return True
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
         return False
     return True
 
