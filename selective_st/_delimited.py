@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from selective_st._text_files import Lines, TextTable
+from selective_st._text_files import MOST_COLUMNS, Lines, TextTable
 from selective_st.errors import DataError, shown_rows
 from selective_st.registry.names import hint_of, role_of
 
@@ -42,6 +42,7 @@ _MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "mi
 _FIGURE = re.compile(r"[+-]?(\d[\d.,:/-]*|[.,]\d+)([eE][+-]?\d+)?\s*%?")  # also a date, a time, a share
 _CODE = re.compile(r"(?=\D*\d)\S+")
 _NAME = re.compile(r"[^\W\d]\S{0,39}(?<![.?!])")
+_BREAK = re.compile(r"\s*[\r\n]+\s*")
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]"
 )  # scripts, about two a word
@@ -240,6 +241,12 @@ def _parsed(lines: Iterator[str], delimiter: str, quoting: Any, skipped: int) ->
                 found.blank += [line] if cells else []
                 continue
             width = width or len(cells)
+            if width > MOST_COLUMNS:
+                found.error = (
+                    line,
+                    f" has {width:,} cells in line {line}. Part it into rows of {MOST_COLUMNS:,} at most.",
+                )
+                return found
             if len(cells) != width:
                 wrong.append((line, len(cells)))
             else:
@@ -276,7 +283,7 @@ def _names(name: str, cells: _Cells, header: bool | None) -> tuple[list[str], bo
         hint = "" if header is not None else "; if it is one, say --header"
         numbers = [str(place + 1) for place in range(len(first))]
         return numbers, False, f"{name}: no header row ({why}); columns are numbered 1 to {len(first)}{hint}"
-    names = [cell or f"Unnamed: {place}" for place, cell in enumerate(first)]
+    names = [_BREAK.sub(" ", cell) or f"Unnamed: {place}" for place, cell in enumerate(first)]
     repeated = [given for given, number in Counter(names).items() if number > 1]
     if repeated:
         raise DataError(

@@ -13,13 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from selective_st._text_files import Lines, TextTable
+from selective_st._text_files import MOST_COLUMNS, Lines, TextTable
 from selective_st.errors import DataError
 
 _CELLS = 1_000_000  # in a batch
 _ROWS = 10_000
 _DEEPEST = 50  # lists and objects within one another
-_MOST_KEYS = 1_000  # of the objects within a column
+_MOST_KEYS = 1_000  # of the objects within a column, or of rows that have few in common
+_SPARSE = 0.1  # of the cells filled
 _KINDS = {str: "texts", int: "numbers", float: "numbers", bool: "truth values", list: "lists", dict: "objects"}
 _ONE_KIND = "Give each column one kind of value: mend such rows, or leave them out."
 
@@ -44,7 +45,7 @@ def read_json(name: str, open_lines: Lines) -> TextTable:
     table, numbers, notes = rows.table(), rows.numbers, []
     if rows.width is not None:
         notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {rows.width}")
-    if table.column_names == ["set"] and pa.types.is_list(table.schema.field(0).type):
+    if table.column_names == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, table, numbers)
         notes.append(note)
     return TextTable(table, rows.width is None, notes, numbers if unit == "line" else None)
@@ -167,6 +168,7 @@ class _Rows:
         self.numbers: array[int] = array("q")
         self.width: int | None = None
         self._batches: list[pa.Table] = []
+        self._cells = 0
         self._kinds: dict[str, str] = {}  # by column, and what is within it
         self._long: set[str] = set()  # columns of whole numbers beyond 64 bits
 
@@ -178,6 +180,7 @@ class _Rows:
             batch.append(self._row(number, value))
             self.numbers.append(number)
             cells += len(batch[-1])
+            self._cells += len(batch[-1])
             if len(batch) >= _ROWS or cells >= _CELLS:
                 self._store(batch)
                 batch, cells = [], 0
@@ -185,6 +188,14 @@ class _Rows:
 
     def table(self) -> pa.Table:
         """All rows."""
+        names = dict.fromkeys(itertools.chain.from_iterable(batch.column_names for batch in self._batches))
+        if len(names) > MOST_COLUMNS or (
+            len(names) > _MOST_KEYS and self._cells < _SPARSE * len(names) * len(self.numbers)
+        ):
+            raise DataError(
+                f"{self.name}: its rows have {len(names):,} different keys, such as {next(reversed(names))!r}: they "
+                "must be names of columns. Write lists of keys and values: jq -c to_entries"
+            )
         texts = [self._with_texts(batch) for batch in self._batches]
         try:
             return pa.concat_tables(texts, promote_options="permissive")

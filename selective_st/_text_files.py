@@ -28,6 +28,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _LONGEST = 2**28  # characters of a line
+MOST_COLUMNS = 20_000
 _START = 4_096  # bytes, to tell UTF-16 without a mark
 
 

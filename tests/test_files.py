@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from selective_st.cli import app
 from selective_st.conversion import flatten_cells
 from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file, read_table
@@ -218,9 +220,9 @@ class TestHeaders:
         assert read_file(path, header=False).notes == ["p.csv: no header row (as told); columns are numbered 1 to 2"]
 
     def test_names_that_would_tear_a_line(self, tmp_path: Path) -> None:
-        found = read_file(put(tmp_path / "p.csv", '"sen\ntence",score\n' + "".join(f"{text},1\n" for text in FIRST)))
-        assert found.dataset.column_names == ["sen\ntence", "score"]
-        assert says(found, r"sen\ntence, score")
+        found = read_file(put(tmp_path / "p.csv", '"sen\r\ntence","sc\x1bore"\n' + "".join(f"{t},1\n" for t in FIRST)))
+        assert found.dataset.column_names == ["sen tence", "sc\x1bore"]
+        assert says(found, r"sen tence, sc\x1bore")
 
 
 class TestNumbers:
@@ -310,6 +312,8 @@ class TestJson:
         assert found.dataset.column_names == ["anchor", "positive"]
         assert list(found.lines or ()) == [1, 2, 2, 2]
         assert says(found, "4 sets of texts are made 4 pairs", "2 of fewer than two texts left out")
+        numbers = {"set": [1, 2]}
+        assert list(read_file(put(tmp_path / "p.jsonl", lines_of(numbers))).dataset) == [numbers]
         with pytest.raises(DataError, match="no set holds two different texts"):
             read_file(put(tmp_path / "p.jsonl", lines_of({"set": ["a"]})))
 
@@ -388,6 +392,11 @@ class TestJson:
             ('{"a": ' + "[" * 99_999 + "\n", r"line 1: more than 50 lists or objects within one another"),
             ('{"a": ' + "9" * 5_000 + "}\n", r"line 1: Exceeds the limit"),
             (lines_of({"a": {f"key {i}": 1 for i in range(1_001)}}), r"jq -c '\.a \|= to_entries'"),
+            (
+                lines_of(*({f"key {i}": 1} for i in range(1_001))),
+                r"its rows have 1,001 different keys.* jq -c to_entries",
+            ),
+            (lines_of([1] * 20_001), r"its rows have 20,001 different keys"),
             ("  \n\n", r"is empty"),
         ],
     )
@@ -523,6 +532,46 @@ class TestParquet:
         assert detect_format(found) is not None
 
 
+UNREADABLE: dict[str, tuple[str, bytes, str]] = {
+    "latin 1": ("p.jsonl", '{"a": "é", "b": "x", "score": 1}\n'.encode("latin1"), "not UTF-8 text in line 1"),
+    "infinite": (
+        "p.jsonl",
+        b'{"a": "x", "b": "y", "score": Infinity}\n',
+        "line 1 holds in 'score' a number that is",
+    ),
+    "a NUL": ("p.csv", b"a,b,sc\0re\nx,y,1\n", "holds a NUL character in line 1"),
+    "mixed": ("p.jsonl", b'{"a": 1}\n{"a": "x"}\n', "column 'a' holds numbers"),
+    "an odd line": ("p.csv", b"a;b;score\nx;y;1\nx;y;z;1\nx;y;1\n", "4 cells in line 3"),
+    "no Parquet": ("p.parquet", b"PAR1", "could not be read as PARQUET"),
+}
+
+
+class TestCommands:
+    @pytest.mark.parametrize("kind", UNREADABLE)
+    @pytest.mark.parametrize("command", ["suggest", "check --loss CosineSimilarityLoss", "train --output model"])
+    def test_what_cannot_be_read_ends_in_one_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, command: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        name, content, message = UNREADABLE[kind]
+        put(tmp_path / name, content)
+        verb, *options = command.split()
+        result = CliRunner().invoke(app, [verb, name, *options])
+        assert result.exit_code == 1
+        assert message in result.output
+        assert name in result.output
+        assert len(result.output.strip().splitlines()) == 1
+
+    @pytest.mark.parametrize("command", ["suggest", "check --loss SelectivePointwiseLoss"])
+    def test_whole_numbers_beyond_a_float(self, tmp_path: Path, command: str) -> None:
+        rows = [[f"{2**60 + i}", a, b, i % 2] for i, (a, b) in enumerate(zip(FIRST, SECOND, strict=True))]
+        path = written(tmp_path / "p.csv", [["key", "sentence1", "sentence2", "label"], *rows])
+        verb, *options = command.split()
+        result = CliRunner().invoke(app, [verb, path, *options])
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert result.exit_code in (0, 1)
+
+
 class TestOddColumns:
     """Whatever a column holds, the registry says something of it, and ends in no traceback."""
 
@@ -580,6 +629,10 @@ class TestWideTables:
         assert found.dataset[1]["c9999"] == "a text 9999"
         assert max(map(len, found.notes)) < 500
         assert list(read_file(put(tmp_path / "p.jsonl", lines_of(row, row))).dataset[0].values()) == row
+
+    def test_too_many_columns(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"p\.csv has 20,001 cells in line 1\. Part it into rows"):
+            read_file(put(tmp_path / "p.csv", "a," * 20_000 + "\n"))
 
 
 class TestNestedCells:
