@@ -22,6 +22,7 @@ from selective_st.links import Link
 try:
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 except ImportError as error:
     raise ImportError(
         f'Pictures need matplotlib, which could not be imported ({error}): pip install "selective-st[plot]"'
@@ -432,5 +433,7 @@ def _write(figure: Figure, path: Path) -> Path:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", linewidth=0.3)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a name may hold dollar signs
     figure.savefig(path)
     return path
