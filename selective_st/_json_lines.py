@@ -152,6 +152,7 @@ def _no_json(name: str, line: int, error: _BadJsonError) -> DataError:
 # --- Rows to columns --------------------------------------------------------------------------------------------------
 
 
+@dataclass
 class _Rows:
     """Rows as they are read, batch by batch.
 
@@ -162,15 +163,14 @@ class _Rows:
         width: How many values each row has, where rows are arrays.
     """
 
-    def __init__(self, name: str, unit: str) -> None:
-        self.name = name
-        self.unit = unit
-        self.numbers: array[int] = array("q")
-        self.width: int | None = None
-        self._batches: list[pa.Table] = []
-        self._cells = 0
-        self._kinds: dict[str, str] = {}  # by column, and what is within it
-        self._long: set[str] = set()  # columns of whole numbers beyond 64 bits
+    name: str
+    unit: str
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    width: int | None = None
+    _batches: list[pa.Table] = field(default_factory=list)
+    _cells: int = 0
+    _kinds: dict[str, str] = field(default_factory=dict)  # by column, and what is within it
+    _long: set[str] = field(default_factory=set)  # columns of whole numbers beyond 64 bits
 
     def read(self, values: Iterable[tuple[int, Any]]) -> None:
         """Read rows."""

@@ -408,7 +408,7 @@ class TestPairs:
 @pytest.mark.parametrize("name", conversion.__all__)
 def test_what_is_no_dataset(name: str) -> None:
     function = getattr(conversion, name)
-    more = {"scale_labels": ("label", 0, 1), "scale_margins": ("label", 1)}.get(
+    more = {"scale_labels": ("label", 0, 1), "scale_margins": ("label", 1), "flatten_cells": ("label", "text")}.get(
         name, ("label",) if name.startswith("labels_to") else ()
     )
     data = pairs([1.0, 0.0])
