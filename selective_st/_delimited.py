@@ -43,9 +43,8 @@ _FIGURE = re.compile(r"[+-]?(\d[\d.,:/-]*|[.,]\d+)([eE][+-]?\d+)?\s*%?")  # also
 _CODE = re.compile(r"(?=\D*\d)\S+")
 _NAME = re.compile(r"[^\W\d]\S{0,39}(?<![.?!])")
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
-_UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]"
-)  # scripts, about two a word
+# Scripts without spaces, about two characters a word.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _USUAL_NAMES = frozenset(("text", "texts", "sentence", "title", "body", "content", "source", "target", "id"))
 
 _WHOLE = r"^[+-]?(0|[1-9][0-9]*)$"
@@ -143,7 +142,7 @@ def _fit(sample: Sequence[str], delimiter: str) -> _Fit | None:
     later = [cell for row in alike[best] for cell in row[1:]]
     return _Fit(
         share=shares[best],
-        strict=best == 0,
+        strict=best == 0 and [] not in found[0],
         prose=sum(cell.startswith(" ") for cell in later) > _HALF * len(later),
         numbers=sum(all(_FIGURE.fullmatch(cell.strip()) for cell in column) for column in columns),
     )
@@ -198,7 +197,7 @@ def _cells(name: str, delimiter: str, open_lines: Lines, skipped: int) -> tuple[
         in_quotes = any(pc.any(pc.starts_with(column, '"')).as_py() for column in found.columns)
         if in_quotes or found.error is not None:
             quoted = parsed(csv.QUOTE_MINIMAL)
-            as_well = found.error is None and len(quoted.lines) + len(quoted.blank) == len(found.lines)
+            as_well = len(quoted.lines) + len(quoted.blank) == len(found.lines) + len(found.blank)
             if quoted.error is None and (as_well or found.error is not None):
                 found = quoted
                 notes.append(f"{name}: cells in double quotes are taken without them")
@@ -242,10 +241,8 @@ def _parsed(lines: Iterator[str], delimiter: str, quoting: Any, skipped: int) ->
                 continue
             width = width or len(cells)
             if width > MOST_COLUMNS:
-                found.error = (
-                    line,
-                    f" has {width:,} cells in line {line}. Part it into rows of {MOST_COLUMNS:,} at most.",
-                )
+                why = f" has {width:,} cells in line {line}. Part it into rows of {MOST_COLUMNS:,} at most."
+                found.error = line, why
                 return found
             if len(cells) != width:
                 wrong.append((line, len(cells)))

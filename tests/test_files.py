@@ -93,6 +93,17 @@ class TestDelimiters:
         assert says(found, "double quotes are taken as part of the text")
         assert says(found, f"cells are parted by {delimiter!r}")
 
+    def test_a_bare_quote_among_decimal_commas(self, tmp_path: Path) -> None:
+        rows = [f"{a};{b};0,{i}" for i, (a, b) in enumerate(zip(FIRST[:9], SECOND, strict=False))]
+        rows[4] = f'"{rows[4]}'
+        found = read_file(put(tmp_path / "p.csv", "\n".join(rows)))
+        assert found.dataset["3"][:] == [i / 10 for i in range(9)]
+        assert found.dataset["1"][4] == f'"{FIRST[4]}'
+
+    def test_quotes_and_a_row_without_cells(self, tmp_path: Path) -> None:
+        found = read_file(put(tmp_path / "p.tsv", f'"text"\t"label"\n"{FIRST[0]}"\t"1"\n\t\n"{FIRST[1]}"\t"0"\n'))
+        assert found.dataset[:] == {"text": FIRST[:2], "label": [1, 0]}
+
     def test_quotes_within_a_text(self, tmp_path: Path) -> None:
         found = read_file(put(tmp_path / "p.csv", 'text;label\nsay "yes" now;1\n"no" he said;0\nthe end;1\n'))
         assert rows_of(found) == [('say "yes" now', 1), ('"no" he said', 0), ("the end", 1)]
