@@ -23,6 +23,7 @@ _DEEPEST = 50  # lists and objects within one another
 _MOST_KEYS = 1_000  # of the objects within a column, or of rows that have few in common
 _SPARSE = 0.1  # of the cells filled
 _KINDS = {str: "texts", int: "numbers", float: "numbers", bool: "truth values", list: "lists", dict: "objects"}
+_TOO_LONG = "decimals and whole numbers of more digits than a decimal keeps: write these as texts"
 _ONE_KIND = "Give each column one kind of value: mend such rows, or leave them out."
 
 
@@ -168,7 +169,7 @@ class _Rows:
     unit: str
     numbers: array[int] = field(default_factory=lambda: array("q"))
     width: int | None = None
-    _batches: list[pa.Table] = field(default_factory=list)
+    _batches: list[dict[str, pa.Array]] = field(default_factory=list)
     _cells: int = 0
     _kinds: dict[str, str] = field(default_factory=dict)  # by column, and what is within it
     _long: set[str] = field(default_factory=set)  # columns of whole numbers beyond 64 bits
@@ -189,24 +190,27 @@ class _Rows:
 
     def table(self) -> pa.Table:
         """All rows."""
-        names = dict.fromkeys(itertools.chain.from_iterable(batch.column_names for batch in self._batches))
-        if len(names) > MOST_COLUMNS or (
-            len(names) > _MOST_KEYS and self._cells < _SPARSE * len(names) * len(self.numbers)
-        ):
+        names = dict.fromkeys(itertools.chain.from_iterable(self._batches))
+        is_sparse = len(names) > _MOST_KEYS and self._cells < _SPARSE * len(names) * len(self.numbers)
+        if len(names) > MOST_COLUMNS or is_sparse:
             raise DataError(
                 f"{self.name}: its rows have {len(names):,} different keys, such as {next(reversed(names))!r}: they "
                 "must be names of columns. Write lists of keys and values: jq -c to_entries"
             )
-        texts = [self._with_texts(batch) for batch in self._batches]
-        try:
-            return pa.concat_tables(texts, promote_options="permissive")
-        except pa.ArrowException as error:
-            raise DataError(f"{self.name}: {str(error).splitlines()[0]}. {_ONE_KIND}") from error
+        return pa.table({name: self._column(name) for name in names})
 
-    def _with_texts(self, batch: pa.Table) -> pa.Table:
-        for column in self._long.intersection(batch.column_names):
-            batch = batch.set_column(batch.column_names.index(column), column, batch[column].cast(pa.string()))
-        return batch
+    def _column(self, name: str) -> pa.ChunkedArray:
+        """A column of all batches, of the type that holds them all."""
+        sizes = [len(next(iter(batch.values()))) for batch in self._batches]
+        parts = [batch.get(name, pa.nulls(size)) for batch, size in zip(self._batches, sizes, strict=True)]
+        kinds = {part.type for part in parts} - {pa.null()}
+        try:
+            if name not in self._long and len(kinds) > 1 and any(map(pa.types.is_nested, kinds)):
+                return pa.chunked_array([list(itertools.chain.from_iterable(part.to_pylist() for part in parts))])
+            kind = pa.string() if name in self._long else pa.float64() if len(kinds) > 1 else [*kinds, pa.null()][0]
+            return pa.chunked_array([part.cast(kind) for part in parts])
+        except pa.ArrowInvalid:
+            raise DataError(f"{self.name}: column {name!r} holds {_TOO_LONG}.") from None
 
     def _row(self, number: int, value: Any) -> dict[str, Any]:
         is_first = not self.numbers
@@ -240,7 +244,7 @@ class _Rows:
             values = [row.get(column) for row in batch]
             self._check_kinds(column, numbers, values)
             columns[column] = self._array(column, numbers, values)
-        self._batches.append(pa.table(columns))
+        self._batches.append(columns)
 
     def _check_name(self, name: str) -> None:
         if "\0" in name or not _fits(name):
@@ -290,7 +294,7 @@ class _Rows:
                 return pa.array([None if value is None else str(value) for value in values])
             reason = "a whole number of more digits than 64 bits keep: write it as a text"
         except pa.ArrowInvalid:
-            reason = "decimals and whole numbers of more digits than a decimal keeps: write these as texts"
+            reason = _TOO_LONG
         except UnicodeEncodeError:
             reason = "half of a surrogate pair, which is no character: mend that text"
         odd = next((f" in {self.unit} {n}" for n, v in zip(numbers, values, strict=True) if not _fits(v)), "")

@@ -368,6 +368,20 @@ class TestJson:
         with pytest.raises(DataError, match="column 'a' holds numbers, but \"x\" in line 10004"):
             read_file(put(tmp_path / "p.jsonl", lines_of(*rows, {"a": "x"})))
 
+    def test_batches_of_several_types(self, tmp_path: Path) -> None:
+        rows: list[dict[str, Any]] = [{"a": 1, "b": [{"x": 1}], "c": {"y": "k"}, "e": None}] * 10_000
+        rows += [{"a": 0.5, "b": [{"x": None, "z": [1.5]}], "c": {"w": [1]}, "d": "t"}]
+        found = read_file(put(tmp_path / "p.jsonl", lines_of(*rows))).dataset
+        first = {"a": 1.0, "b": [{"x": 1, "z": None}], "c": {"y": "k", "w": None}, "e": None, "d": None}
+        assert found[0] == found[9_999] == first
+        last = {"a": 0.5, "b": [{"x": None, "z": [1.5]}], "c": {"y": None, "w": [1]}, "e": None, "d": "t"}
+        assert found[10_000] == last
+        with pytest.raises(DataError, match="column 'a' holds decimals and whole numbers of more digits"):
+            read_file(put(tmp_path / "p.jsonl", lines_of(*rows, *[{"a": 2**60 + 1}] * 10_000)))
+        lists = [*[{"a": [2**60 + 1]}] * 10_000, {"a": [0.5]}]
+        with pytest.raises(DataError, match="column 'a' holds decimals and whole numbers of more digits"):
+            read_file(put(tmp_path / "p.jsonl", lines_of(*lists)))
+
     @pytest.mark.parametrize(
         ("content", "message"),
         [
