@@ -208,7 +208,7 @@ class _Rows:
             if name not in self._long and len(kinds) > 1 and any(map(pa.types.is_nested, kinds)):
                 return pa.chunked_array([list(itertools.chain.from_iterable(part.to_pylist() for part in parts))])
             kind = pa.string() if name in self._long else pa.float64() if len(kinds) > 1 else [*kinds, pa.null()][0]
-            return pa.chunked_array([part.cast(kind) for part in parts])
+            return pa.chunked_array([part if part.type == kind else part.cast(kind) for part in parts])
         except pa.ArrowInvalid:
             raise DataError(f"{self.name}: column {name!r} holds {_TOO_LONG}.") from None
 

@@ -355,6 +355,10 @@ class TestJson:
         rows = [{"id": 1234567890123456789, "when": "2020-01-01T00:00:00", "text": "\u2028 \x00 é 🙂", "ok": True}]
         assert list(read_file(put(tmp_path / "p.jsonl", lines_of(*rows))).dataset) == rows
 
+    def test_nothing_in_lists(self, tmp_path: Path) -> None:
+        rows = [{"a": [None, None], "b": [], "c": None, "d": {"e": None}}, {"a": [None], "b": [], "c": None, "d": None}]
+        assert list(read_file(put(tmp_path / "p.jsonl", lines_of(*rows))).dataset) == rows
+
     def test_whole_numbers_beyond_64_bits_are_texts(self, tmp_path: Path) -> None:
         found = read_file(put(tmp_path / "p.jsonl", lines_of({"id": 2**64}, {"id": 7}, {"id": None})))
         assert found.dataset["id"][:] == ["18446744073709551616", "7", None]
