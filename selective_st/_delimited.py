@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from selective_st._text_files import Lines, TextTable
+from selective_st._text_files import MOST_COLUMNS, Lines, TextTable
 from selective_st.errors import DataError, shown_rows
 from selective_st.registry.names import hint_of, role_of
 
@@ -42,9 +42,9 @@ _MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "mi
 _FIGURE = re.compile(r"[+-]?(\d[\d.,:/-]*|[.,]\d+)([eE][+-]?\d+)?\s*%?")  # also a date, a time, a share
 _CODE = re.compile(r"(?=\D*\d)\S+")
 _NAME = re.compile(r"[^\W\d]\S{0,39}(?<![.?!])")
-_UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]"
-)  # scripts, about two a word
+_BREAK = re.compile(r"\s*[\r\n]+\s*")
+# Scripts without spaces, about two characters a word.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _USUAL_NAMES = frozenset(("text", "texts", "sentence", "title", "body", "content", "source", "target", "id"))
 
 _WHOLE = r"^[+-]?(0|[1-9][0-9]*)$"
@@ -142,7 +142,7 @@ def _fit(sample: Sequence[str], delimiter: str) -> _Fit | None:
     later = [cell for row in alike[best] for cell in row[1:]]
     return _Fit(
         share=shares[best],
-        strict=best == 0,
+        strict=best == 0 and [] not in found[0],
         prose=sum(cell.startswith(" ") for cell in later) > _HALF * len(later),
         numbers=sum(all(_FIGURE.fullmatch(cell.strip()) for cell in column) for column in columns),
     )
@@ -194,9 +194,10 @@ def _cells(name: str, delimiter: str, open_lines: Lines, skipped: int) -> tuple[
     else:
         # Many of these files do not quote: there a quote is a character like any other.
         found = parsed(csv.QUOTE_NONE)
-        if any(pc.any(pc.starts_with(column, '"')).as_py() for column in found.columns):
+        in_quotes = any(pc.any(pc.starts_with(column, '"')).as_py() for column in found.columns)
+        if in_quotes or found.error is not None:
             quoted = parsed(csv.QUOTE_MINIMAL)
-            as_well = found.error is None and len(quoted.lines) == len(found.lines)
+            as_well = len(quoted.lines) + len(quoted.blank) == len(found.lines) + len(found.blank)
             if quoted.error is None and (as_well or found.error is not None):
                 found = quoted
                 notes.append(f"{name}: cells in double quotes are taken without them")
@@ -239,6 +240,10 @@ def _parsed(lines: Iterator[str], delimiter: str, quoting: Any, skipped: int) ->
                 found.blank += [line] if cells else []
                 continue
             width = width or len(cells)
+            if width > MOST_COLUMNS:
+                why = f" has {width:,} cells in line {line}. Part it into rows of {MOST_COLUMNS:,} at most."
+                found.error = line, why
+                return found
             if len(cells) != width:
                 wrong.append((line, len(cells)))
             else:
@@ -275,7 +280,7 @@ def _names(name: str, cells: _Cells, header: bool | None) -> tuple[list[str], bo
         hint = "" if header is not None else "; if it is one, say --header"
         numbers = [str(place + 1) for place in range(len(first))]
         return numbers, False, f"{name}: no header row ({why}); columns are numbered 1 to {len(first)}{hint}"
-    names = [cell or f"Unnamed: {place}" for place, cell in enumerate(first)]
+    names = [_BREAK.sub(" ", cell) or f"Unnamed: {place}" for place, cell in enumerate(first)]
     repeated = [given for given, number in Counter(names).items() if number > 1]
     if repeated:
         raise DataError(

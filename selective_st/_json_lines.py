@@ -9,18 +9,21 @@ import shlex
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from selective_st._text_files import Lines, TextTable
+from selective_st._text_files import MOST_COLUMNS, Lines, TextTable
 from selective_st.errors import DataError
 
 _CELLS = 1_000_000  # in a batch
 _ROWS = 10_000
 _DEEPEST = 50  # lists and objects within one another
-_MOST_KEYS = 1_000  # of the objects within a column
+_MOST_KEYS = 1_000  # of the objects within a column, or of rows that have few in common
+_SPARSE = 0.1  # of the cells filled
 _KINDS = {str: "texts", int: "numbers", float: "numbers", bool: "truth values", list: "lists", dict: "objects"}
+_TOO_LONG = "decimals and whole numbers of more digits than a decimal keeps: write these as texts"
 _ONE_KIND = "Give each column one kind of value: mend such rows, or leave them out."
 
 
@@ -44,7 +47,7 @@ def read_json(name: str, open_lines: Lines) -> TextTable:
     table, numbers, notes = rows.table(), rows.numbers, []
     if rows.width is not None:
         notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {rows.width}")
-    if table.column_names == ["set"] and pa.types.is_list(table.schema.field(0).type):
+    if table.column_names == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, table, numbers)
         notes.append(note)
     return TextTable(table, rows.width is None, notes, numbers if unit == "line" else None)
@@ -151,6 +154,7 @@ def _no_json(name: str, line: int, error: _BadJsonError) -> DataError:
 # --- Rows to columns --------------------------------------------------------------------------------------------------
 
 
+@dataclass
 class _Rows:
     """Rows as they are read, batch by batch.
 
@@ -161,14 +165,14 @@ class _Rows:
         width: How many values each row has, where rows are arrays.
     """
 
-    def __init__(self, name: str, unit: str) -> None:
-        self.name = name
-        self.unit = unit
-        self.numbers: array[int] = array("q")
-        self.width: int | None = None
-        self._batches: list[pa.Table] = []
-        self._kinds: dict[str, str] = {}  # by column, and what is within it
-        self._long: set[str] = set()  # columns of whole numbers beyond 64 bits
+    name: str
+    unit: str
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    width: int | None = None
+    _batches: list[dict[str, pa.Array]] = field(default_factory=list)
+    _cells: int = 0
+    _kinds: dict[str, str] = field(default_factory=dict)  # by column, and what is within it
+    _long: set[str] = field(default_factory=set)  # columns of whole numbers beyond 64 bits
 
     def read(self, values: Iterable[tuple[int, Any]]) -> None:
         """Read rows."""
@@ -178,6 +182,7 @@ class _Rows:
             batch.append(self._row(number, value))
             self.numbers.append(number)
             cells += len(batch[-1])
+            self._cells += len(batch[-1])
             if len(batch) >= _ROWS or cells >= _CELLS:
                 self._store(batch)
                 batch, cells = [], 0
@@ -185,16 +190,27 @@ class _Rows:
 
     def table(self) -> pa.Table:
         """All rows."""
-        texts = [self._with_texts(batch) for batch in self._batches]
-        try:
-            return pa.concat_tables(texts, promote_options="permissive")
-        except pa.ArrowException as error:
-            raise DataError(f"{self.name}: {str(error).splitlines()[0]}. {_ONE_KIND}") from error
+        names = dict.fromkeys(itertools.chain.from_iterable(self._batches))
+        is_sparse = len(names) > _MOST_KEYS and self._cells < _SPARSE * len(names) * len(self.numbers)
+        if len(names) > MOST_COLUMNS or is_sparse:
+            raise DataError(
+                f"{self.name}: its rows have {len(names):,} different keys, such as {next(reversed(names))!r}: they "
+                "must be names of columns. Write lists of keys and values: jq -c to_entries"
+            )
+        return pa.table({name: self._column(name) for name in names})
 
-    def _with_texts(self, batch: pa.Table) -> pa.Table:
-        for column in self._long.intersection(batch.column_names):
-            batch = batch.set_column(batch.column_names.index(column), column, batch[column].cast(pa.string()))
-        return batch
+    def _column(self, name: str) -> pa.ChunkedArray:
+        """A column of all batches, of the type that holds them all."""
+        sizes = [len(next(iter(batch.values()))) for batch in self._batches]
+        parts = [batch.get(name, pa.nulls(size)) for batch, size in zip(self._batches, sizes, strict=True)]
+        kinds = {part.type for part in parts} - {pa.null()}
+        try:
+            if name not in self._long and len(kinds) > 1 and any(map(pa.types.is_nested, kinds)):
+                return pa.chunked_array([list(itertools.chain.from_iterable(part.to_pylist() for part in parts))])
+            kind = pa.string() if name in self._long else pa.float64() if len(kinds) > 1 else [*kinds, pa.null()][0]
+            return pa.chunked_array([part if part.type == kind else part.cast(kind) for part in parts])
+        except pa.ArrowInvalid:
+            raise DataError(f"{self.name}: column {name!r} holds {_TOO_LONG}.") from None
 
     def _row(self, number: int, value: Any) -> dict[str, Any]:
         is_first = not self.numbers
@@ -224,12 +240,15 @@ class _Rows:
         numbers = self.numbers[-len(batch) :]
         columns = {}
         for column in names:
-            if "\0" in column or not _is_unicode(column):
-                raise DataError(f"{self.name}: the name {column!r} holds what no name may hold. Mend it.")
+            self._check_name(column)
             values = [row.get(column) for row in batch]
             self._check_kinds(column, numbers, values)
             columns[column] = self._array(column, numbers, values)
-        self._batches.append(pa.table(columns))
+        self._batches.append(columns)
+
+    def _check_name(self, name: str) -> None:
+        if "\0" in name or not _fits(name):
+            raise DataError(f"{self.name}: the name {name!r} holds what no name may hold. Mend it.")
 
     def _check_kinds(self, path: str, numbers: Sequence[int], values: Sequence[Any]) -> None:
         """Raise unless all values are of one kind, and what is within them too."""
@@ -263,6 +282,7 @@ class _Rows:
                     f"jq -c '.{path} |= to_entries'"
                 )
             for key in keys:
+                self._check_name(key)
                 self._check_kinds(f"{path}.{key}", numbers, [None if x is None else x.get(key) for x in values])
 
     def _array(self, column: str, numbers: Sequence[int], values: list[Any]) -> pa.Array:
@@ -274,7 +294,7 @@ class _Rows:
                 return pa.array([None if value is None else str(value) for value in values])
             reason = "a whole number of more digits than 64 bits keep: write it as a text"
         except pa.ArrowInvalid:
-            reason = "decimals and whole numbers of more digits than a decimal keeps: write these as texts"
+            reason = _TOO_LONG
         except UnicodeEncodeError:
             reason = "half of a surrogate pair, which is no character: mend that text"
         odd = next((f" in {self.unit} {n}" for n, v in zip(numbers, values, strict=True) if not _fits(v)), "")
@@ -285,14 +305,6 @@ def _fits(value: Any) -> bool:
     try:
         pa.array([value])
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        return False
-    return True
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
         return False
     return True
 

@@ -28,7 +28,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _LONGEST = 2**28  # characters of a line
-_UTF_16_NULS = 0.3  # of the characters of a line of UTF-16 text that is read as UTF-8
+MOST_COLUMNS = 20_000
+_START = 4_096  # bytes, to tell UTF-16 without a mark
 
 
 @dataclass(frozen=True)
@@ -77,35 +78,30 @@ def _checked_lines(path: Path, text: io.TextIOWrapper) -> Iterator[str]:
         if not line:
             return
         if "\0" in line:
-            raise _with_nul(path, number, line)
+            raise not_text(path)
         if len(line) == _LONGEST:
             raise DataError(f"{path.name}: line {number} has more than {_LONGEST:,} characters. Part it into rows.")
         yield line
 
 
-def _with_nul(path: Path, number: int, line: str) -> DataError:
-    held = f"{path.name} holds a NUL character in line {number}"
-    if line.count("\0") < _UTF_16_NULS * len(line):
-        command = _command(path, r"sed 's/\x00//g'")
-        return DataError(f"{held}, which no text has. Leave such out: {command}")
-    encoding = "utf-16be" if line.startswith("\0") else "utf-16le"
-    command = _command(path, f"iconv -f {encoding} -t utf-8")
-    return DataError(f"{held}, as UTF-16 text does. Convert it first: {command}")
-
-
-def not_utf8(path: Path) -> DataError:
-    """What to say of a file that is not UTF-8 text: where, and how to convert it."""
+def not_text(path: Path) -> DataError:
+    """What to say of a file that is no text, or not in UTF-8: where, and how to mend it."""
     with _open_bytes(path) as file:
-        start = file.read(4)
-        for mark, encoding in _MARKS:
-            if start.startswith(mark):
-                command = _command(path, f"iconv -f {encoding} -t utf-8")
-                return DataError(f"{path.name} is {encoding.upper()} text; convert it first: {command}")
+        start = file.read(_START)
+        encoding = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
+        if encoding is None and start.count(0) > len(start) / 4:
+            encoding = "utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le"
+        if encoding is not None:
+            command = _command(path, f"iconv -f {encoding} -t utf-8")
+            return DataError(f"{path.name} is {encoding.upper()} text; convert it first: {command}")
         file.seek(0)
         bad: list[int] = []
         held: set[int] = set()
         is_mixed = False
         for number, line in enumerate(_byte_lines(file), start=1):
+            if 0 in line:
+                command = _command(path, r"sed 's/\x00//g'")
+                return DataError(f"{path.name} holds a NUL character in line {number}. Leave such out: {command}")
             try:
                 is_mixed |= not line.decode().isascii()
             except UnicodeDecodeError as error:

@@ -21,10 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
+from datasets.fingerprint import Hasher
 
 from selective_st._delimited import read_delimited
 from selective_st._json_lines import read_json
-from selective_st._text_files import ending, is_compressed, not_utf8, open_lines
+from selective_st._text_files import ending, is_compressed, not_text, open_lines
 from selective_st.errors import DataError
 
 _ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -198,9 +199,19 @@ def _read(path: Path, header: bool | None) -> FileTable:
         else:
             found = read_json(name, lines)
     except UnicodeDecodeError as error:
-        raise not_utf8(path) from error
+        raise not_text(path) from error
     notes = [f"{name}: compressed by gzip"] if is_compressed(path) else []
-    return FileTable(Dataset(found.table), name, found.named, [*notes, *found.notes], found.lines, found.written)
+    # By default datasets takes a fingerprint of all values, which for wide tables takes most of the time.
+    state = path.stat()
+    fingerprint = Hasher.hash((str(path.resolve()), state.st_size, state.st_mtime_ns, header))
+    return FileTable(
+        Dataset(found.table, fingerprint=fingerprint),
+        name,
+        found.named,
+        [*notes, *found.notes],
+        found.lines,
+        found.written,
+    )
 
 
 def _read_parquet(path: Path) -> Dataset:

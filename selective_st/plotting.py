@@ -23,6 +23,7 @@ from selective_st.output import picture_metadata
 try:
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 except ImportError as error:
     raise ImportError(
         f'Pictures need matplotlib, which could not be imported ({error}): pip install "selective-st[plot]"'
@@ -444,5 +445,7 @@ def _write(figure: Figure, path: Path) -> Path:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", linewidth=0.3)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a name may hold dollar signs
     figure.savefig(path, metadata=picture_metadata(path, str(figure.get_label())))
     return path

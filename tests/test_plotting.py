@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import re
 import sys
@@ -42,6 +43,18 @@ def test_links(tmp_path: Path) -> None:
     svg = plot_links({"high": high_scores()}, tmp_path / "links.svg")
     assert svg.read_text().count("<path") > 10
     assert "high" in texts(svg)
+
+
+@pytest.mark.parametrize("name", [r"$\frac{$", "$x_1$ costs $5", "100 % & more_than ^ {it} \\"])
+def test_a_name_is_no_formula(tmp_path: Path, name: str) -> None:
+    paths = [
+        plot_links({name: high_scores()}, tmp_path / "links.svg"),
+        plot_error_by_score_bin({name: ROWS, "other": ROWS}, tmp_path / "errors.svg"),
+        plot_scores_against_gold(GOLD, {name: GOLD, "other": GOLD}, tmp_path / "scores.svg"),  # type: ignore[arg-type]
+        plot_frontier([FrontierPoint(name, 1.0, 1.0, family=name)], tmp_path / "frontier.svg", title=name),
+    ]
+    for path in paths:
+        assert name in html.unescape(texts(path))
 
 
 def test_errors(tmp_path: Path) -> None:
