@@ -303,9 +303,7 @@ class TestDefaults:
         assert link_from_config(config["link"]) == loss.link
         assert config["activation_fn"].startswith("torch.nn.modules")
         # What the constructor takes is told.
-        told = set(inspect.signature(make).parameters) - {
-            "model", "student_temperature", "teacher_temperature", "show_progress_bar"
-        }  # fmt: skip
+        told = set(inspect.signature(make).parameters) - {"model", "student_temperature", "teacher_temperature"}
         assert told == set(config)
         assert "eprint={2506.04446}" in loss.citation
 

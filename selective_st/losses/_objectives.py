@@ -65,6 +65,7 @@ _TEACHER_SPACES = {
 _SATURATED, _FLAT = 0.99, 1.05
 _ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
+_LISTS = ("rows", "batch")
 
 
 class Objective(Checked):
@@ -420,6 +421,7 @@ class ListwiseObjective(CalibratedObjective):
         label_smoothing: How much of a label is spread over the candidates.
         teacher_space: What target scores are: "cosine", "probability", "logit", or None for the predicted scores' own.
         label_range: The ends of a scale of graded relevance, or None.
+        lists: What a list is: "rows", or "batch" for all pairs of a batch.
     """
 
     _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "labels")
@@ -431,6 +433,7 @@ class ListwiseObjective(CalibratedObjective):
     label_smoothing: float
     teacher_space: str | None
     label_range: tuple[float, float] | None
+    lists: str
 
     def _set_objective(
         self,
@@ -447,6 +450,7 @@ class ListwiseObjective(CalibratedObjective):
         label_smoothing: float,
         teacher_space: str | None,
         label_range: tuple[float, float] | None,
+        lists: str = "rows",
     ) -> None:
         """Set what the loss does with scores, checked.
 
@@ -463,12 +467,21 @@ class ListwiseObjective(CalibratedObjective):
             label_smoothing: For `targets="labels"`: from 0 to 1.
             teacher_space: `"cosine"`, `"probability"`, `"logit"`, or None.
             label_range: The ends of a scale of graded relevance, or None.
+            lists: What a list is: `"rows"` or `"batch"`.
 
         Raises:
             ValueError: If an argument is out of range or excludes another.
         """
         if targets not in self._TARGETS:
             raise ValueError(f"{owner}: targets must be one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}.")
+        if lists not in _LISTS:
+            raise ValueError(f"{owner}: lists must be one of {', '.join(map(repr, _LISTS))}, got {lists!r}.")
+        if lists == "batch" and targets == "labels":
+            raise ValueError(
+                f'{owner}: lists="batch" is for targets="scores", but targets is "labels". Where labels say which '
+                'pairs are right, use SelectivePointwiseLoss(model, targets="link_values").'
+            )
+        self.lists = lists
         if teacher_space is not None and teacher_space not in _TEACHER_SPACES:
             raise ValueError(
                 f"{owner}: teacher_space must be None or one of {', '.join(map(repr, _TEACHER_SPACES))}, got "
@@ -529,8 +542,13 @@ class ListwiseObjective(CalibratedObjective):
         self._targets_checked = False
 
     def _check_columns(self, columns: int, rows: int) -> None:
-        """Raise a ValueError if there are too few text columns, or no rows."""
-        if columns < 3:
+        """Raise a ValueError if there are too few text columns, or too many, or no rows."""
+        if self.lists == "batch" and columns != 2:
+            raise ValueError(
+                f'{type(self).__name__}: with lists="batch" each row is a pair of texts with a score, but the dataset '
+                f'has {columns} text column(s). Where each row is a query with several documents, leave lists="rows".'
+            )
+        if self.lists == "rows" and columns < 3:
             raise ValueError(
                 f"{type(self).__name__} compares candidates of a query, so the dataset needs at least three text "
                 f"columns (query, document_1, document_2, ...), but has {columns}: over a single candidate the Softmax "
@@ -543,7 +561,7 @@ class ListwiseObjective(CalibratedObjective):
         """The loss of predicted scores.
 
         Args:
-            scores: Predicted scores of shape (batch_size, n), for n candidates a row.
+            scores: Predicted scores of shape (batch_size, n), for n candidates a row; of pairs (batch_size,).
             labels: Target scores in that shape; or labels in that shape, or of shape (batch_size,). NaN marks a padded
                 candidate.
             weight: Weights of the rows, of shape (batch_size,).
@@ -551,6 +569,8 @@ class ListwiseObjective(CalibratedObjective):
         Returns:
             The mean loss, a scalar.
         """
+        if self.lists == "batch":
+            scores, labels = self._one_list(scores, labels, weight)
         self._check_labels(scores, labels)
         if self.targets == "labels":
             check_positive_link(type(self).__name__, self.link, self.space, scores)
@@ -584,6 +604,24 @@ class ListwiseObjective(CalibratedObjective):
             mask=mask,
             weight=weight,
         )
+
+    def _one_list(self, scores: Tensor, labels: Any, weight: Tensor | None) -> tuple[Tensor, Any]:
+        """The scores and labels of a batch of pairs as those of one list, checked."""
+        owner, rows = type(self).__name__, len(scores)
+        if weight is not None:
+            raise ValueError(
+                f'{owner}: weight is for rows, but with lists="batch" all rows are one list. Leave the weights out, or '
+                'use lists="rows".'
+            )
+        if isinstance(labels, Tensor):
+            if tuple(labels.shape) != (rows,):
+                raise ValueError(
+                    f'{owner}: with lists="batch" labels must have shape ({rows},), a score for each pair, got '
+                    f"{tuple(labels.shape)}."
+                )
+            check_label_range(owner, labels, {})  # a pair without a score is no padding
+            labels = labels[None]
+        return scores.view(1, rows), labels
 
     def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
         """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
@@ -693,4 +731,5 @@ class ListwiseObjective(CalibratedObjective):
             "label_smoothing": self.label_smoothing,
             "teacher_space": self.teacher_space,
             "label_range": self.label_range,
+            **({} if self.lists == "rows" else {"lists": self.lists}),
         }

@@ -233,6 +233,9 @@ _SPARSE_POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK, argumen
 _SPARSE_LIST_LINK = 'ExponentialLink(0.03125).normalized(0, 32, of="value").linear_outside(None, 32)'
 _SPARSE_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _SPARSE_LIST_LINK)
 _SPARSE_LISTWISE = Selective("SelectiveListwiseLoss", _SPARSE_LIST_LINK)
+# Pairs of a batch as one list, ranked alone: labels from 0 to 1 are no scores to be reached.
+_RANKED_PAIRS = (("teacher_temperature", "0.1"), ("calibration", "0.0"), ("lists", '"batch"'))
+_SPARSE_LIST_OF_PAIRS = replace(_SPARSE_LISTWISE, arguments=_RANKED_PAIRS)
 _SPARSE_PAIRWISE = Selective("SelectivePairwiseLoss", _UNBOUNDED_LIST_LINK)
 _SPARSE_MARGINS = replace(_SPARSE_PAIRWISE, arguments=(("targets", '"margins"'),))
 _SPARSE_SCORES = replace(_SPARSE_PAIRWISE, arguments=(("targets", '"scores"'),))
@@ -248,6 +251,7 @@ _MULTI_LISTWISE = Selective(
     _UNBOUNDED_LIST_LINK,
     arguments=(("similarity_fct", "mean_colbert_kd_scores"), ("temperature", "0.1")),
 )
+_MULTI_LIST_OF_PAIRS = replace(_MULTI_LISTWISE, arguments=(*_MULTI_LISTWISE.arguments, *_RANKED_PAIRS[1:]))
 _MULTI_PAIRWISE = Selective(
     "SelectivePairwiseLoss", _UNBOUNDED_LIST_LINK, arguments=(*_MEAN_OF_PAIRS, ("temperature", "0.1"))
 )
@@ -263,6 +267,7 @@ _CROSS_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _LIST_LINK)
 _CROSS_CACHED = replace(_CROSS_IN_BATCH, loss="CachedSelectiveMultipleNegativesRankingLoss")
 _CROSS_CLASSES = Selective("SelectiveCrossEntropyLoss", LOGIT_LINK)
 _CROSS_LISTWISE = Selective("SelectiveListwiseLoss", LOGIT_LINK)
+_CROSS_LIST_OF_PAIRS = replace(_CROSS_LISTWISE, arguments=_RANKED_PAIRS)
 _CROSS_RELEVANCES = replace(_CROSS_LISTWISE, arguments=(("calibration", "0.0"),))  # which are no logits to be reached
 _CROSS_PAIRWISE = Selective("SelectivePairwiseLoss", LOGIT_LINK)
 _CROSS_MARGINS = replace(_CROSS_PAIRWISE, arguments=(("targets", '"margins"'),))
@@ -792,7 +797,6 @@ _SELECTIVE_SPARSE = [
         module="selective_st.sparse_encoder.losses",
         caveats=(_WRAP, *entry.caveats),
         score=entry.score if entry.name == "SelectivePointwiseLoss" else "any",
-        min_columns=3 if entry.name == "SelectiveListwiseLoss" else entry.min_columns,  # it makes no lists of pairs
         max_columns=2 if entry.name == "SelectivePointwiseLoss" else None,
     )
     for entry in _SELECTIVE
@@ -834,7 +838,6 @@ _SELECTIVE_MULTI = [
         model_type="MultiVectorEncoder",
         module="selective_st.multi_vector_encoder.losses",
         score="any",
-        min_columns=3 if entry.name == "SelectiveListwiseLoss" else entry.min_columns,
         caveats=(_MEAN_SCORES,),
     )
     for entry in _SELECTIVE
@@ -978,7 +981,7 @@ _CROSS_ENCODER_ROWS = [
         ),
         _row(
             _INPUT_PAIRS, _SIMILARITY, "pair", "similarity", "BinaryCrossEntropyLoss",
-            recommended=("BinaryCrossEntropyLoss",), selective=(_POINTWISE,),
+            recommended=("BinaryCrossEntropyLoss",), selective=(_POINTWISE, _CROSS_LIST_OF_PAIRS),
         ),
         _row(_TRIPLETS, "none", "triplet", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_CACHED, _CROSS_PAIRWISE)),
         _row(_TUPLES, "none", "n-tuple", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_CACHED, _CROSS_PAIRWISE)),
@@ -1015,7 +1018,8 @@ _SPARSE_ENCODER_ROWS = _rows(
     _row(_PAIRS, "none", "pair", "none", _SPARSE_MNRL, recommended=(_SPARSE_MNRL,), selective=(_SPARSE_IN_BATCH,)),
     _row(
         _INPUT_PAIRS, _SIMILARITY, "pair", "similarity",
-        "SparseCoSENTLoss", "SparseAnglELoss", "SparseCosineSimilarityLoss", selective=(_SPARSE_POINTWISE,),
+        "SparseCoSENTLoss", "SparseAnglELoss", "SparseCosineSimilarityLoss",
+        selective=(_SPARSE_POINTWISE, _SPARSE_LIST_OF_PAIRS),
     ),
     _row(
         _TRIPLETS, "none", "triplet", "none", _SPARSE_MNRL, "SparseTripletLoss", recommended=(_SPARSE_MNRL,),
@@ -1074,7 +1078,10 @@ _MULTI_VECTOR_ROWS = _rows(
         _TUPLES, "none", "n-tuple", "none", *_MULTI_MNRL, recommended=_MULTI_MNRL,
         selective=(_MULTI_IN_BATCH, _MULTI_CACHED, _MULTI_PAIRWISE),
     ),
-    _row("(query, document) pairs", _SIMILARITY, "pair", "similarity", selective=(_MULTI_POINTWISE,), origin=OURS),
+    _row(
+        "(query, document) pairs", _SIMILARITY, "pair", "similarity", origin=OURS,
+        selective=(_MULTI_POINTWISE, _MULTI_LIST_OF_PAIRS),
+    ),
     *(
         {**row, "section": "distillation"}
         for row in (

@@ -160,4 +160,8 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {**super().get_config_dict(), "mini_batch_size": self.mini_batch_size}
+        return {
+            **super().get_config_dict(),
+            "mini_batch_size": self.mini_batch_size,
+            "show_progress_bar": self.show_progress_bar,
+        }

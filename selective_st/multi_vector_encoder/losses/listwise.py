@@ -53,6 +53,8 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         teacher_space: What target scores are: `"cosine"` (in [-1, 1]), `"probability"` (in [0, 1]), or `"logit"` (of a
             cross encoder, say; mapped to the score 1 / (1 + e^-logit)). Default: scores in the student's own space.
         label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
+        lists: What a list is: `"rows"`, the documents of a row; or `"batch"`, for graded pairs: all pairs of the batch
+            are one list, as in `selective_st.losses.SelectiveListwiseLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -71,6 +73,8 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         +---------------------------------+--------------------------------------------------+------------------+
         | (query, document_1, ...,        | index of the positive; or n numbers 0 or 1; or n | targets="labels" |
         | document_n)                     | probabilities; NaN marks a padded document       |                  |
+        +---------------------------------+--------------------------------------------------+------------------+
+        | (input_A, input_B) pairs        | float similarity score                           | lists="batch"    |
         +---------------------------------+--------------------------------------------------+------------------+
 
     Relations:
@@ -118,6 +122,7 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         label_smoothing: float = 0.0,
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
+        lists: Literal["rows", "batch"] = "rows",
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -135,6 +140,7 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
             label_smoothing=label_smoothing,
             teacher_space=teacher_space,
             label_range=label_range,
+            lists=lists,
         )
 
     def compute_loss_from_embeddings(

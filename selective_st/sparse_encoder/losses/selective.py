@@ -199,6 +199,8 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
         teacher_space: What target scores are: `"cosine"`, `"probability"`, or `"logit"` (mapped to the score
             1 / (1 + e^-logit)). Default: scores in the student's own space.
         label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
+        lists: What a list is: `"rows"`, the documents of a row; or `"batch"`, for graded pairs: all pairs of the batch
+            are one list, as in `selective_st.losses.SelectiveListwiseLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -239,6 +241,7 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
         label_smoothing: float = 0.0,
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
+        lists: Literal["rows", "batch"] = "rows",
     ) -> None:
         super().__init__(
             cast(Any, model),
@@ -253,6 +256,7 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
             label_smoothing=label_smoothing,
             teacher_space=teacher_space,
             label_range=label_range,
+            lists=lists,
         )
 
 
