@@ -20,8 +20,8 @@ from datasets import ClassLabel, Dataset, Value
 from datasets.fingerprint import Hasher
 
 from selective_st._validation import list_of, whole_number
-from selective_st.data import GradedPairs, as_lists, as_positives, as_triplets
 from selective_st.errors import DataError, literal, shown_rows
+from selective_st.layouts import GradedPairs, as_lists, as_positives, as_triplets
 from selective_st.registry.names import TRAINER_LABELS
 from selective_st.registry.table import without_trainer_transform
 from selective_st.written import Written, read_written

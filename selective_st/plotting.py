@@ -94,6 +94,7 @@ def plot_links(
     score_range: tuple[float, float] = (0.0, 1.0),
     targets: Sequence[float] = (0.2, 0.9),
     columns: int = 3,
+    label_range: tuple[float, float] | None = None,
 ) -> Path:
     """Draw links side by side: the values h, the sensitivities h', and the losses around target scores.
 
@@ -103,6 +104,8 @@ def plot_links(
         score_range: The scores to show.
         targets: Target scores whose loss is drawn.
         columns: How many of the three panels stand side by side.
+        label_range: The labels that the ends of `score_range` stand for, which the axes then show. Default: the scores
+            themselves.
 
     Returns:
         The path written.
@@ -122,23 +125,30 @@ def plot_links(
         raise ValueError(f"{owner}: targets must hold at least one score, got none. Write targets=[0.2, 0.9].")
     figure = _figure(owner, 3, columns, 3.7, 3.4)
     scores = torch.linspace(low, high, 401, dtype=torch.float64)
+    of_labels = (low, high) if label_range is None else interval_of(owner, "label_range", label_range)
+
+    def label(score: Any) -> Any:
+        return of_labels[0] + (score - low) / (high - low) * (of_labels[1] - of_labels[0])
+
+    shown = label(scores)
     value_axes, sensitivity_axes, loss_axes = figure.axes
     height = 0.0
     with torch.no_grad():
         for (name, link), colour, style in zip(links.items(), _COLOURS, _STYLES, strict=False):
             line: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8}
-            value_axes.plot(scores, link(scores), label=name, **line)
-            sensitivity_axes.plot(scores, link.sensitivity(scores), **line)
+            value_axes.plot(shown, link(scores), label=name, **line)
+            sensitivity_axes.plot(shown, link.sensitivity(scores), **line)
             for target in targets:
                 losses = link.divergence(scores, torch.tensor(target, dtype=torch.float64))
                 height = max(height, float(losses.quantile(0.75)))
-                loss_axes.plot(scores, losses, **line)
+                loss_axes.plot(shown, losses, **line)
     for target in targets:
-        loss_axes.axvline(target, color="#bbbbbb", linewidth=0.8, zorder=0)
-    value_axes.set(title="link h: the gradient's scale", xlabel="score")
-    sensitivity_axes.set(title="sensitivity h': what matters", xlabel="score", ylim=(0, None))
-    shown = ", ".join(f"{target:g}" for target in targets)
-    loss_axes.set(title=f"loss around {shown}", xlabel="predicted score", ylim=(0, height or None))
+        loss_axes.axvline(label(target), color="#bbbbbb", linewidth=0.8, zorder=0)
+    what = "score" if label_range in (None, (low, high)) else "score, on the labels' scale"
+    value_axes.set(title="link h: the gradient's scale", xlabel=what)
+    sensitivity_axes.set(title="sensitivity h': what matters", xlabel=what, ylim=(0, None))
+    around = ", ".join(f"{label(target):g}" for target in targets)
+    loss_axes.set(title=f"loss around {around}", xlabel=f"predicted {what}", ylim=(0, height or None))
     value_axes.legend(frameon=False, fontsize=_SMALL)
     return _write(figure, picture)
 

@@ -26,6 +26,7 @@ from selective_st.training import train_tokenizer
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--accuracy-cases", type=int, default=300, help="random cases for each link in test_link_accuracy")
+    parser.addoption("--far-out-cases", type=int, default=500, help="random links in test_far_out")
 
 
 @pytest.fixture(autouse=True)

@@ -177,6 +177,27 @@ def padding_is_removed(case: LossCase) -> None:
     assert_alike(ours, [total / weights, *(gradient / weights for gradient in gradients)])
 
 
+def what_is_padded_may_be_nan(case: LossCase) -> None:
+    if not case.pads or case.model_type == "CrossEncoder":  # which has no embeddings
+        return
+    loss, labels = case.loss(), labels_for(case)
+    assert labels is not None
+    padded = labels.clone()
+    padded[1:4, -1] = math.nan
+    expected = value_and_gradients(loss, columns_for(case), padded)
+    columns = [column.detach() for column in columns_for(case)]
+    columns[-1][1:4] = math.nan
+    found = value_and_gradients(case.loss(), leaves(columns), padded)
+    assert_alike(found, expected)
+    assert (found[-1][1:4] == 0).all()
+    # What counts is seen, in a padded row too.
+    for i, row in ((len(columns) - 1, 0), (len(columns) - 2, 1), (0, 1)):
+        broken = [column.detach() for column in columns_for(case)]
+        broken[i][row, 0] = math.nan
+        with torch.no_grad():
+            assert value(case.loss(), broken, padded).isnan()
+
+
 def lengths_of_embeddings_do_not_matter(case: LossCase) -> None:
     if not case.bounded:
         return
@@ -335,6 +356,7 @@ PROPERTIES: list[Property] = [
     batch_is_the_mean_of_its_rows,
     candidates_in_any_order,
     padding_is_removed,
+    what_is_padded_may_be_nan,
     lengths_of_embeddings_do_not_matter,
     identical_and_opposite_embeddings,
     huge_embeddings,

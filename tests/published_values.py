@@ -58,11 +58,18 @@ _WORDS = {
     "通信 珈琲 駅前 歴史 支払い 届ける 測る 守る 新しい 静かな 明るい 重い 早い 地元の 公共の について では から まで",
     "zh": "北京 会议 市场 火车 学校 医生 法律 山路 信号 冬天 学生 照片 厨房 信件 夏天 博物馆 森林 边境 岛屿 "
     "村庄 网络 咖啡 车站 历史 付款 送货 测量 保护 新的 安静 明亮 沉重 很早 本地 公共 关于 之间 以后",
+    "pl": "rzeka rynek okno silnik ogród lekarz prawo góra sygnał zima uczeń kamera most kuchnia list lato muzeum las "
+    "granica wyspa wieś sieć kawa dworzec historia płatność dostarczyć mierzyć chronić wyjaśnić nowy cichy jasny "
+    "ciężki wczesny lokalny publiczny między podczas przeciw bez nad pod",
+    "tr": "nehir pazar pencere motor bahçe doktor yasa dağ sinyal kış öğrenci kamera köprü mutfak mektup yaz müze "
+    "orman sınır ada köy ağ kahve istasyon tarih ödeme teslim ölçmek korumak açıklamak yeni sessiz parlak ağır erken "
+    "yerel yıllık kamu arasında sırasında karşı olmadan üzerinde altında",
 }
 _ASKS = {
     "en": "how what why when where which", "de": "wie was warum wann wo", "fr": "comment pourquoi quand où",
     "es": "cómo qué cuándo dónde", "it": "come perché quando dove", "pt": "como quando onde", "nl": "hoe wat waarom",
-    "ru": "как что почему когда", "ja": "なぜ どこで いつ", "zh": "为什么 怎么 哪里",
+    "ru": "как что почему когда", "pl": "jak dlaczego kiedy gdzie", "tr": "nasıl neden ne nerede",
+    "ja": "なぜ どこで いつ", "zh": "为什么 怎么 哪里",
 }  # fmt: skip
 _TEXT = re.compile(r"(?:(\d+)\*)?([tsqbhwn])(\d*)(?:\.(\w\w))?")
 _LENGTHS = {"t": 4, "s": 9, "q": 7, "b": 32, "h": 5, "w": 1, "n": 2}

@@ -203,9 +203,10 @@ def received(case: tuple[str, str, str], world: int) -> dict[str, int]:
     per_document = 8 * ("mask_same_text" in chosen.arguments) + number * (chosen.labels is not None)
     if it.model_type == "MultiVectorEncoder":
         per_document += it.vectors  # its mask
-    sizes = 4 * 8 + (8 * documents if it.model_type == "MultiVectorEncoder" else 0)
+    of_guide = rows * columns * DIMENSION * number if "guide" in chosen.arguments else 0
+    sizes = 5 * 8 + number * chosen.weighted + (8 * documents if it.model_type == "MultiVectorEncoder" else 0)
     return {
-        "forward": (world - 1) * (embeddings + rows * documents * per_document + sizes),
+        "forward": (world - 1) * (embeddings + of_guide + rows * documents * per_document + sizes),
         "backward": (world - 1) * embeddings,
     }
 

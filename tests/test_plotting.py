@@ -105,6 +105,8 @@ def test_colours_differ_in_lightness() -> None:
 def test_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="links must hold 1 to 5 links, got 0"):
         plot_links({}, tmp_path / "links.png")
+    with pytest.raises(ValueError, match="label_range must be two numbers"):
+        plot_links({"high": high_scores()}, tmp_path / "links.png", label_range=(0, 1, 2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="errors must hold 1 to 5 models, got 6"):
         plot_error_by_score_bin({str(i): [] for i in range(6)}, tmp_path / "errors.png")
     with pytest.raises(ValueError, match="metrics must be of rmse, bias, got f1"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from sentence_transformers import SentenceTransformer
@@ -16,6 +16,7 @@ from selective_st.losses._common import (
     check_label_range,
     check_model,
     check_similarity,
+    labels_and_weight,
     pairwise_scores,
     space_of,
 )
@@ -135,7 +136,7 @@ class SelectiveListwiseLoss(ListwiseObjective):
             )
         self._set_objective(
             owner,
-            space_of(similarity_fct),
+            space_of(similarity_fct, self.model_type),
             link=link,
             temperature=temperature,
             student_temperature=student_temperature,
@@ -163,7 +164,9 @@ class SelectiveListwiseLoss(ListwiseObjective):
         """
         return self.compute_loss_from_embeddings(embed_columns(self.model, sentence_features), labels)
 
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
+    def compute_loss_from_embeddings(
+        self, embeddings: list[Tensor], labels: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
         """The loss from embeddings.
 
         Args:
@@ -171,16 +174,24 @@ class SelectiveListwiseLoss(ListwiseObjective):
                 of pairs, where the batch is the list, two.
             labels: Target scores of shape (batch_size, documents); or labels of that shape, or of shape (batch_size,).
                 Of pairs target scores of shape (batch_size,).
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
         rows = len(embeddings[0]) if embeddings else 0
         if self.lists == "batch":
+            if weight is not None or isinstance(labels, Mapping):
+                raise ValueError(
+                    f'{type(self).__name__}: weight is for rows, but with lists="batch" all rows are one list. Leave '
+                    'the weights out, or use lists="rows".'
+                )
             labels = self._list_of_pairs(len(embeddings), rows, labels)
             return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct)[None], labels)
         self._check_columns(len(embeddings), rows)
-        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct), labels)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, len(embeddings[0]))
+        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct, labels), labels, weight)
 
     def _list_of_pairs(self, columns: int, rows: int, labels: Any) -> Any:
         """The labels of the batch as those of one list, checked."""

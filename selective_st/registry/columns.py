@@ -53,6 +53,7 @@ _NAME_ONLY = re.compile(
 )
 
 
+_PARTED = re.compile(r"\s*[>/|»]\s*")  # the parts of a path of categories
 _TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([ap]m)?"
 _DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ]([a-z]{3,9}|\d{1,2})[-/. ,]+\d{2,4}|[a-z]{3,9} \d{1,2},? \d{4})"
@@ -97,7 +98,8 @@ def columns_of(table: Table) -> tuple[Column, ...]:
     # One-word texts with digits are names of something only beside texts that are more than one word.
     if not any(_are_sentences(values) for values in texts.values()):
         return found
-    codes = {name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))}
+    few = {column.name for column in found if column.looks == "category"}
+    codes = {name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))} - few
     return tuple(replace(column, kind="id", looks="") if column.name in codes else column for column in found)
 
 
@@ -163,7 +165,7 @@ def _looks(values: Sequence[str]) -> Looks:
         return "date"
     if all(map(_NAME_ONLY.fullmatch, found)):
         return "named"
-    words = [count_words(value) for value in found]
+    words = [count_words(_PARTED.sub("-", value)) for value in found]
     short = sum(words) <= _SHORT_WORDS * len(words) and max(words) <= _LONGEST_CLASS
     if short and len(found) >= _FEW_ROWS and 2 * different <= len(found):
         return "category"

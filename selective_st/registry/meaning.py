@@ -33,6 +33,7 @@ from selective_st.registry.names import (
     are_parts,
     are_premises,
     are_relation_values,
+    are_sides,
     hint_of,
     is_damaged_first,
     is_label_name,
@@ -42,6 +43,7 @@ from selective_st.registry.names import (
     is_relation_name,
     is_search_name,
     key_of,
+    name_sides,
     role_of,
     roles_of,
     says_quality,
@@ -210,7 +212,8 @@ def _read_names(table: Table, reading: Reading) -> None:
     roles = {role_of(other.name) for other in reading.inputs}
     is_margin = kind in ("margin", "margins") and bool(words & _MARGIN_WORDS)  # a difference of two scores
     is_graded = kind not in ("class", "class probabilities")
-    if words & CHOICE_WORDS:
+    values = _label_words(table, reading, column)
+    if words & CHOICE_WORDS or name_sides(values, [given.name for given in reading.inputs]):
         reading.no_label = True
         reading.unclear(f"{column.name!r} may say which of the inputs is better, not whether they belong together")
     elif is_graded and is_negating(column.name) and not is_margin:
@@ -232,8 +235,10 @@ def _read_names(table: Table, reading: Reading) -> None:
 def _read_relation(table: Table, reading: Reading) -> None:
     """What names and values say against a label that tells how two texts relate."""
     column = reading.label_column
-    if reading.shape == "single" and reading.label and column is not None and is_relation_name(column.name):
-        reading.unclear(f"{column.name!r} is named like how two texts relate, but there is one: where is the other?")
+    if reading.shape == "single" and reading.label and column is not None:
+        values = _label_words(table, reading, column)
+        if is_relation_name(column.name) or sum(are_relation_values([value]) for value in values) > 1:
+            reading.deny(f"{column.name!r} is named like how two texts relate, but there is one: where is the other?")
     if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity") or column is None:
         return
     names = [given.name for given in reading.inputs]
@@ -242,7 +247,7 @@ def _read_relation(table: Table, reading: Reading) -> None:
     if is_of_one_text(column.name):
         _disagree(reading, f"{column.name!r} is named like what one text is like, not how two relate")
         return
-    if are_relation_values(values):
+    if are_relation_values(values) or is_relation_name(column.name):
         return
     if says == "binary" or (says == "score" and column.name not in TRAINER_LABELS and not says_quality(column.name)):
         return
@@ -262,7 +267,8 @@ def _read_relation(table: Table, reading: Reading) -> None:
 
 def _are_related(names: Sequence[str]) -> bool:
     """Whether the names of two texts say that the label is of both; or say nothing at all."""
-    return len(roles_of(names)) == 2 or any(map(is_search_name, names)) or all(map(is_nameless, names))
+    told = len(roles_of(names)) == 2 or any(map(is_search_name, names)) or are_sides(names)
+    return told or all(map(is_nameless, names))
 
 
 def _is_quality(table: Table, column: Column) -> bool:

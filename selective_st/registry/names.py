@@ -38,6 +38,7 @@ _ANCHOR_WORDS = _set(
     "frage fragen anfrage suchanfrage suchbegriff suche anker requete recherche ancre "
     "pregunta preguntas consulta busqueda ancla domanda domande richiesta ricerca quesito "
     "pergunta perguntas busca pesquisa ancora vraag vragen zoekopdracht zoekvraag zoekterm "
+    "pytanie zapytanie soru sorgu "
     "вопрос запрос 質問 クエリ 检索 検索 问题 查询"
 )
 _POSITIVE_WORDS = _set(
@@ -48,16 +49,20 @@ _POSITIVE_WORDS = _set(
     "reponse reponses positif document paragraphe contexte candidat extrait "
     "respuesta respuestas positivo documento documentos pasaje parrafo contexto candidato "
     "risposta risposte passaggio paragrafo contesto resposta respostas passagem "
-    "antwoord antwoorden positief alinea passaggi ответ документ 回答 文書 商品 答案 文档"
+    "antwoord antwoorden positief alinea passaggi chunk chunks similar supporting odpowiedz dokument cevap yanit belge "
+    "richtiger richtige richtiges ответ документ 回答 文書 商品 正例 答案 文档 正样本"
 )
 _NEGATIVE_WORDS = _set(
     "negative negatives neg negs contradiction distractor distractors irrelevant nonrelevant wrong incorrect "
     "downvoted rejected dispreferred unpreferred nonpreferred unchosen loser losers losing worse worst bad "
+    "hn hneg distracting dissimilar falscher 負例 负样本 "
     "negativ falsch falsche falsches negatif negatifs faux fausse mauvais mauvaise incorrecte "
     "negativo negativos negativa incorrecto incorrecta errado errada sbagliato sbagliata errato errata "
     "negatief foute verkeerd"
 )
-_EXPLICIT_POSITIVES = _set("positive positives pos positiv positif positivo positief")
+_EXPLICIT_POSITIVES = _set(
+    "similar supporting richtiger richtige 正例 正样本 positive positives pos positiv positif positivo positief"
+)
 _SEARCH = _set(
     "query queries search searchterm suchanfrage suchbegriff requete recherche busqueda ricerca busca zoekopdracht"
 )
@@ -122,10 +127,14 @@ _SCORE_WORDS = _set(
     "similitud similaridad puntuacion puntaje relevancia calificacion valoracion nota "
     "similarita somiglianza punteggio rilevanza valutazione similaridade semelhanca pontuacao avaliacao "
     "gelijkenis overeenkomst relevantie beoordeling оценка сходство релевантность "
+    "podobienstwo benzerlik adequation passung "
     "スコア 関連度 類似度 分数 相似度"
 )
 # Of labels: how good something is, which need not be how well two texts belong together.
-_QUALITY_WORDS = _set("rating ratings grade grades stars bewertung note calificacion valoracion nota beoordeling")
+_QUALITY_WORDS = _set(
+    "оценка ocena puan 評価 评分 "
+    "rating ratings grade grades stars bewertung note calificacion valoracion nota beoordeling"
+)
 # Of labels: what they say is of one text, whatever stands beside it.
 _ONE_TEXT = _set(
     "sentiment emotion polarity toxicity toxic fluency quality reward helpfulness readability difficulty spam "
@@ -141,6 +150,7 @@ _RELATION_WORDS = _set(
 )
 _BINARY_WORDS = _set(
     "duplicate duplicates paraphrase relevant match matches matching matched equivalent correct same "
+    "clicked aligned supported entailed linked дубликат trafny ilgili 是否 geklikt "
     "duplikat dublette gleich passend passt treffer doublon pertinent identique duplicado relevante igual coincide "
     "duplicato rilevante uguale duplikaat"
 )
@@ -159,6 +169,7 @@ TOPIC_NAMES = _set(
 METADATA_WORDS = _set(
     "length len count num number year month day date time timestamp page offset start end fold votes "
     "vote upvotes downvotes likes views age price tokens token words chars version mask "
+    "turn turns round rounds chapter duration salary amount ups latency ms ts seconds minutes hours clicks_total "
     "annotators annotator lineno line row rows seed epoch step batch size at variance std sort order "
     "jahr datum seite preis anzahl lange annee prix fecha precio numero ano anno prezzo preco jaar prijs"
 )
@@ -166,7 +177,7 @@ METADATA_NAMES = _set(
     "source url link tokens lang language split dataset subset genre domain author authors license file filename "
     "filepath path date timestamp metadata meta type task parse tree category topic year month id_type locale country "
     "region register brand color colour size user username location place state city platform device channel style "
-    "artist singer creator publisher "
+    "artist singer creator publisher repo repository partition hardness os browser company "
     "difficulty level gender sprache quelle autor marke langue auteur marque idioma fuente marca lingua fonte autore "
     "fonte taal bron merk region pays pais paese"
 )
@@ -202,16 +213,20 @@ MEDIA_WORDS = _set("image images img audio video photo picture")
 
 POSITIVE_VALUES = _set(
     "yes true positive relevant entailment equivalent duplicate paraphrase similar same match related "
-    "ja wahr gleich oui vrai si verdadero sim verdadeiro vero"
+    "ja wahr gleich oui vrai si verdadero sim verdadeiro vero да tak evet 是 はい y"
 )
 NEGATIVE_VALUES = _set(
     "no false negative irrelevant different dissimilar mismatch unrelated "
-    "nein falsch verschieden non faux nao falso nee"
+    "nein falsch verschieden non faux nao falso nee нет nie hayir 否 いいえ n"
 )
-_YES = _set("yes true ja oui si sim wahr vrai y t")
+_YES = _set("yes true ja oui si sim wahr vrai y t да tak evet 是 はい")
+_JUDGED = _set(
+    "good bad up down high low medium partial full none exact poor fair excellent positive negative neutral accept "
+    "reject pass fail gut schlecht hoch niedrig bon mauvais bueno malo buono cattivo bom ruim goed slecht"
+)
 _RELATION_VALUES = _set(
-    "entailment neutral contradiction supports support refutes refute undermine attack agree disagree discuss related "
-    "unrelated match mismatch duplicate paraphrase equivalent relevant irrelevant same different similar dissimilar"
+    "entailment contradiction supports support refutes refute undermine attack agree disagree discuss related "
+    "unrelated fit match mismatch duplicate paraphrase equivalent relevant irrelevant same different similar dissimilar"
 )
 _LABEL_NAMES = _set("label labels etikett etikette etiquette etiqueta etichetta rotulo метка 标签 ラベル")
 NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis")
@@ -223,13 +238,13 @@ _APART_WORDS = _NEGATIVE_WORDS | _set(
 )
 _ALIKE_WORDS = _set("similar related relation equal alike identical preferred chosen accepted entailment aligned")
 # Of labels: these may name one of the inputs, and say nothing of whether they belong together.
-CHOICE_WORDS = _set("winner winners preference preferences choice")
+CHOICE_WORDS = _set("winner winners preference preferences preferred choice better best convincing")
 _FLAG_WORDS = _set("chosen preferred accepted rejected")  # of answers, or of the marks that they got
 NLI_VALUES = {"entailment", "neutral", "contradiction", "not_entailment"}
 
 _UNPARTED = _set(
-    "質問 クエリ 問題 问题 查询 回答 文書 答案 文档 検索 商品 関連度 スコア 類似度 分数 相似度 ラベル 标签 前提 仮説 "
-    "番号 编号"
+    "正例 負例 正样本 负样本 是否 評価 评分 質問 クエリ 問題 问题 查询 回答 文書 答案 文档 検索 商品 関連度 スコア "
+    "類似度 分数 相似度 ラベル 标签 前提 仮説 番号 编号"
 )
 
 _WRITINGS = _set("str string html raw clean cleaned plain markdown text")
@@ -352,7 +367,8 @@ def is_remark_name(name: str) -> bool:
 
 def is_topic_name(name: str) -> bool:
     """Whether a name is that of classes of single texts."""
-    return _is_among(key_of(name), TOPIC_NAMES)
+    words = words_of(name)
+    return _is_among(key_of(name), TOPIC_NAMES) or (words[0] in TOPIC_NAMES and words[-1] in ("path", "name", "code"))
 
 
 def is_class_attribute(name: str) -> bool:
@@ -365,6 +381,11 @@ def is_title_of(name: str) -> bool:
     """Whether a name is that of the title of something: `document_title`."""
     words = words_of(name)
     return len(words) > 1 and words[-1] == "title"
+
+
+def is_group_name(name: str) -> bool:
+    """Whether a name is that of an ID that several texts share."""
+    return bool(_set("cluster group family entity duplicate set") & set(words_of(name)))
 
 
 def is_search_name(name: str) -> bool:
@@ -387,9 +408,16 @@ def are_premises(names: Sequence[str]) -> bool:
     return {key_of(name) for name in names} in [set(couple) for couple in _NLI_COUPLES]
 
 
+def are_sides(names: Sequence[str]) -> bool:
+    """Whether two names are those of one kind of text from two sides: `our_title` and `competitor_title`."""
+    first, second = (words_of(name) for name in names)
+    return len(first) > 1 < len(second) and first[-1] == second[-1] and first[0] != second[0]
+
+
 def is_choices_name(name: str) -> bool:
     """Whether a name is that of the answers to choose from."""
-    return bool(_CHOICES & set(words_of(name)))
+    words = set(words_of(name))
+    return bool(_CHOICES & words) and not words & _set("correct right gold")
 
 
 def is_instruction_name(name: str) -> bool:
@@ -399,7 +427,7 @@ def is_instruction_name(name: str) -> bool:
 
 def are_parts(names: Sequence[str]) -> bool:
     """Whether two names are those of parts of one text, such as a title and its body."""
-    if len(names) != 2 or any(role_of(name) for name in names):
+    if len(names) != 2 or any(role_of(name) for name in names) or are_sides(names):
         return False
     (first, second), (titles, bodies) = (set(words_of(name)) for name in names), _PARTS
     return bool(first & titles and second & (bodies | titles)) or bool(second & titles and first & bodies)
@@ -526,6 +554,19 @@ def are_relation_values(values: Iterable[str]) -> bool:
     return any(_RELATION_VALUES & set(key_of(value).split("_")) for value in values)
 
 
+def are_judgements(values: Iterable[str]) -> bool:
+    """Whether a few short texts may be what somebody judged of a row: letters, or words for how good it is."""
+    keys = {key_of(value) for value in values}
+    return all(len(key) == 1 for key in keys) or len(keys & _JUDGED) > 1
+
+
+def name_sides(values: Iterable[str], inputs: Sequence[str]) -> bool:
+    """Whether values say which of the inputs, by their names or what tells them apart: `a` of `text_a` and `text_b`."""
+    sides = {key_of(name) for name in inputs} | {re.split("_", key_of(name))[-1] for name in inputs}
+    keys = {key_of(value) for value in values}
+    return len(inputs) > 1 and len(keys) > 1 and keys - {"tie", "both", "none"} <= sides
+
+
 def are_yes_and_no(values: Iterable[str]) -> bool:
     """Whether words say yes and no."""
     keys = {key_of(value) for value in values}
@@ -542,6 +583,8 @@ def hint_of(name: str) -> Says:
     """What kind of label a name speaks of; empty where it is no name of a label."""
     listed = words_of(name)
     words = set(listed)
+    if words & {"match", "matching"} and listed[-1] in _FIT_WORDS:
+        return "score"
     if len(listed) > 1 and listed[-1] in (_ATTRIBUTES | _FIT_WORDS | _REMARKS) - _CLASS_HEADS:
         return ""
     if _is_relation_class(listed):
@@ -553,7 +596,7 @@ def hint_of(name: str) -> Says:
             return "binary"
     if words & _CLASS_WORDS:
         return "class"
-    if words & _SCORE_WORDS:
+    if words & _SCORE_WORDS or listed[-1].endswith("score"):
         return "score"
     return "label" if words & (_OTHER_LABEL_WORDS | CHOICE_WORDS) else ""
 

@@ -140,7 +140,8 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
         kinds = (guess,) if label is None or guess == "none" else _guess(table, label, len(others))
         for each in kinds:
             yield from _with(_SHAPES[min(len(others), 4) - 1], each, others, label)
-    if reading.without or reading.no_label or (reading.label_rivals and label is None):
+    is_told = label is not None and label.name in TRAINER_LABELS and not reading.without
+    if not is_told and not _is_denied(table, shape, "none", inputs, None):
         yield from _with(shape, "none", inputs, None)
     if margins:
         yield from _with(shape, "margin", inputs, label)
@@ -151,7 +152,7 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
     if (shape, kind) == ("pair", "none"):
         return any(role_of(column.name) == "negative" for column in inputs)
     if label is None:
-        return len(inputs) > 2 and any(column.looks == "category" for column in inputs)
+        return len(inputs) > 2 and any(column.looks not in ("text", "short") for column in inputs)
     if kind == "class" and label.kind in ("numbers", "number lists"):
         return True
     if shape != "pair":
@@ -184,7 +185,7 @@ def _guess(table: Table, column: Column, inputs: int) -> tuple[LabelKind, ...]:
     """What a column's values would be as labels."""
     if column.kind == "class label" and list(table.features[column.name].names) == ["0", "1"] and inputs > 1:
         return ("binary",)
-    if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean")):
+    if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean", "id")):
         return ("class",)
     if column.kind in ("integer", "float", "boolean"):
         numbers: list[float] = [float(value) for value in values_of(table, column.name)]

@@ -22,9 +22,11 @@ from selective_st.registry.columns import (
 from selective_st.registry.meaning import Reading
 from selective_st.registry.names import (
     CHOICE_WORDS,
+    METADATA_NAMES,
     RESERVED,
     TRAINER_LABELS,
     Role,
+    are_judgements,
     are_parts,
     are_premises,
     are_relation_values,
@@ -37,6 +39,7 @@ from selective_st.registry.names import (
     is_damaged_name,
     is_fit_name,
     is_flag,
+    is_group_name,
     is_id_name,
     is_instruction_name,
     is_nameless,
@@ -157,12 +160,19 @@ def _choose_label(
         _compare(table, taken, named, reading)
         return
     named = _without_repeats(table, named, reading)
+    floats = [column for column in candidates if column.kind == "float"]
+    if len(named) == 1 and named[0].kind == "float" and len(floats) > 1 and len(words_of(named[0].name)) > 1:
+        named = floats  # several metrics of a row
     if len(named or candidates) > 1:
         names = ", ".join(repr(column.name) for column in named or candidates)
         reading.unclear(f"{names} may each be the label: keep one, or make one of them")
         reading.label_rivals = tuple(named or candidates)
         return
     if not candidates:
+        groups = [column for column in columns if column.kind == "id" and is_group_name(column.name)]
+        if len(sentences) == 1 and groups:
+            reading.unclear(f"{groups[0].name!r} seems to say which texts are the same: it may be their class")
+            reading.label_rivals = (groups[0],)
         return
     found = (named or candidates)[0]
     reading.label_column = found
@@ -172,7 +182,7 @@ def _choose_label(
     if not _is_plausible(table, found) or is_fit_name(found.name):
         reading.unclear(f"{found.name!r} holds numbers, but neither its name nor its values are those of labels")
         reading.or_without(found)
-    elif len(longer) > 1 and found.kind not in ("numbers", "number lists"):
+    elif found.kind not in ("numbers", "number lists") and (len(longer) > 1 or _is_graded(table, found)):
         reading.unclear(f"{found.name!r} may be a label, or something else that is known of a row: its name is neither")
         reading.or_without(found)
 
@@ -186,6 +196,11 @@ def _is_told(table: Table, column: Column, alone: int, sentences: Sequence[Colum
     words = column.looks == "category" or column.kind == "class label"
     of_two = are_yes_and_no(values) or are_relation_values(values) or are_premises([each.name for each in sentences])
     return told or (words and of_two)
+
+
+def _is_graded(table: Table, column: Column) -> bool:
+    """Whether a column holds more different numbers than a flag."""
+    return column.kind in ("integer", "float") and len(set(numbers_of(table, column))) > 2
 
 
 def _sides(named: list[Column], reading: Reading) -> list[Column]:
@@ -249,7 +264,8 @@ def _same_label(table: Table, label: Column, other: Column) -> dict[float, str] 
 
 def _is_class_of_text(column: Column, sentences: int) -> bool:
     """Whether a column is named as the class of the only text, or not at all."""
-    is_attribute = column.looks == "category" and (is_class_attribute(column.name) or is_nameless(column.name))
+    told = is_class_attribute(column.name) or is_nameless(column.name) or words_of(column.name)[-1] == "code"
+    is_attribute = column.looks == "category" and told
     return sentences == 1 and (is_topic_name(column.name) or is_attribute)
 
 
@@ -268,18 +284,19 @@ def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[s
     if column.looks != "category" or role_of(column.name) is not None:
         return False
     named = len(words_of(column.name)) > 1 and is_class_attribute(column.name) and not _is_of_input(column, roles)
-    told = named or are_yes_and_no(values_of(table, column.name)) or (is_topic_name(column.name) and sentences > 1)
-    return told or (sentences >= 1 and not _is_known(column))
+    if named or (is_topic_name(column.name) and sentences > 1):
+        return True
+    if are_judgements(values_of(table, column.name)) and key_of(column.name) not in METADATA_NAMES:
+        return True
+    if is_metadata(column) or (is_nameless(column.name) and sentences != 1):
+        return False
+    return sentences >= 1
 
 
 def _is_of_input(column: Column, roles: Mapping[str, Role]) -> bool:
     """Whether a column is named as something said of an input: `question_type` beside `question`."""
     *of, head = words_of(column.name)
     return head not in ("quality", "status", "level") and any(words_of(name) == of for name in roles)
-
-
-def _is_known(column: Column) -> bool:
-    return role_of(column.name) is not None or is_metadata(column) or is_nameless(column.name)
 
 
 def _is_label_text(table: Table, column: Column) -> bool:
@@ -322,7 +339,7 @@ def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Re
             return are_class_names(table.values[column.name])
         if column.looks == "category" and sentences:
             return True
-        return column.looks == "short" and len(sentences) > 1
+        return column.looks in ("short", "code") and len(sentences) > 1
     return _is_label_text(table, column)
 
 
@@ -403,7 +420,7 @@ def _with_ids(
 ) -> tuple[list[Column], dict[str, Role]]:
     """The inputs with the IDs that stand for others."""
     ids = [column for column in left if column.kind in ("id", "ids") and _is_input_id(column, inputs)]
-    if not ids:
+    if not ids or (inputs and not any(role_of(column.name) for column in inputs)):
         return inputs, roles
     reading.unclear(
         f"{', '.join(repr(column.name) for column in ids)} hold(s) IDs of inputs: needs resolve_ids "

@@ -136,7 +136,7 @@ class Suggestion:
             return "GROUP_BY_LABEL"
         return "NO_DUPLICATES" if self.entry.in_batch_negatives else ""
 
-    def script(self, data: str | None, model: str, header: bool | None = None) -> str:
+    def script(self, data: str | None, model: str, header: bool | None = None, split: str | None = None) -> str:
         """A complete program that trains with this loss.
 
         Args:
@@ -144,6 +144,7 @@ class Suggestion:
                 None for `train.csv`, to be filled in.
             model: The name or the folder of the model to train.
             header: Whether a CSV file has a header row. Default: see `read_table`.
+            split: Which split of a hub dataset. Default: train.
 
         Returns:
             The program.
@@ -154,6 +155,9 @@ class Suggestion:
         instance_of("script", "data", data, (str, type(None)), 'Write the path of the file: "train.csv".')
         instance_of("script", "model", model, str, f'Write its name or folder: "{DEFAULT_MODEL}".')
         trainer, arguments = f"{self.model_type}Trainer", f"{self.model_type}TrainingArguments"
+        read = [
+            f"{name}={literal(value)}" for name, value in (("header", header), ("split", split)) if value is not None
+        ]
         imports = {
             f"from sentence_transformers import {self.model_type}, {trainer}, {arguments}": None,
             "from selective_st.data import read_table": None,
@@ -165,6 +169,10 @@ class Suggestion:
             options.append(f"batch_sampler=BatchSamplers.{self.sampler}")
         options += ['save_strategy="no"', "logging_steps=50", 'report_to="none"']
         imports |= dict.fromkeys(self._imports())
+        callbacks = ""
+        if self.selective:  # the model's card then tells what the loss cares about
+            imports["from selective_st.model_card import SelectiveModelCardCallback"] = None
+            callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
         model_options = ""
         if self.model_type == "CrossEncoder":
             label = _NUMBER_OF_CLASSES["class"].format(label=self._label) if self.row.outputs == "num_classes" else "1"
@@ -174,7 +182,7 @@ class Suggestion:
             "",
             *_sorted_imports(imports),
             "",
-            f"dataset = read_table({literal(data or 'train.csv')}{'' if header is None else f', header={header}'})",
+            f"dataset = read_table({', '.join([literal(data or 'train.csv'), *read])})",
             *_step_lines(self.steps),
             "",
             f"model = {self.model_type}({literal(model)}{model_options})",
@@ -186,7 +194,7 @@ class Suggestion:
             f"args = {arguments}(",
             *(f"    {option}," for option in options),
             ")",
-            f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss)",
+            *_broken(f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})"),
             "trainer.train()",
             'model.save_pretrained("output/model")',
             'print("The trained model is in output/model.")',

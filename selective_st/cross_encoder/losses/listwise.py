@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.links import Link
-from selective_st.losses._common import check_model
+from selective_st.losses._common import check_model, labels_and_weight
 from selective_st.losses._objectives import ListwiseObjective
 
 
@@ -142,9 +142,10 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             return labels
         return super()._to_scores(labels)
 
-    @property
-    def _takes_integers(self) -> bool:
-        return self.targets == "labels" or self.label_range is not None
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        # As ListNetLoss does with the 0 and 1 of mine_hard_negatives(output_format="labeled-list").
+        are_safe = self.targets == "labels" or self.label_range is not None
+        return are_safe or all(bool(((row == 0) | (row == 1)).all()) for row in labels)
 
     def forward(
         self,
@@ -165,8 +166,9 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             The mean loss, a scalar.
         """
         documents = self._documents(inputs)
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
         labels = self._labels(labels, documents)
-        return self.loss_of_scores(self._scores(documents, prompt, task), labels)
+        return self.loss_of_scores(self._scores(documents, prompt, task), labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
