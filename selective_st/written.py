@@ -350,6 +350,8 @@ def read_written(counts: Mapping[str, int]) -> Written:
     if numbers and share <= 0.5:
         can_be_left_out = not in_several_ways and (share <= _FEW or not set(others) & set(present))
         return Written("numbers" if can_be_left_out else "mixed", numbers, others)
+    if not any(re.search(r"[^\W\d_]", text) for text in stripped):
+        return Written("mixed", {})
     if total > len(stripped) and all(len(text.split()) <= _NAME_WORDS for text in stripped):
         names = present if len(present) > 1 else keys
         return Written("classes", {}, tuple(text for text in stripped if text not in names))

@@ -14,11 +14,14 @@ from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.checks.subjects import Subject
 from selective_st.registry.columns import is_metadata
 from selective_st.registry.detection import DataFormat
-from selective_st.registry.names import RESERVED, TRAINER_LABELS, hint_of, is_negating
+from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
 from selective_st.registry.steps import Code, Step
 from selective_st.registry.table import Table
 from selective_st.written import read_written
 
+SCALARS = {"class", "binary", "similarity", "margin"}
+LISTS = {"margins", "scores", "binary list", "embedding", "embeddings", "class probabilities"}
+_MOST_RATERS = 20  # a longer list of labels is no one's several opinions
 _FEWEST = {"single": 1, "pair": 2, "triplet": 3, "n-tuple": 3}
 _NUMERIC = ("integer", "float", "boolean", "class label", "numbers", "number lists")
 
@@ -82,17 +85,20 @@ class Context:
             target = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(self.format.label), "label")
         target = next(name for name in (target, *TRAINER_LABELS) if name not in self.table.columns)
         rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
-        if self.format.label is None and self.format.label_column is not None:
-            turned = self._turned_round(column) if is_negating(column) else None
+        if is_negating(column) and self.format.label not in ("margin", "margins"):
+            turned = self._turned_round(column)
             return LabelColumn(column, target, None if turned is None else (turned, rename))
-        return LabelColumn(column, target, (rename,))
+        says_which = bool(CHOICE_WORDS & set(words_of(column)))  # of the inputs is better
+        return LabelColumn(column, target, None if says_which else (rename,))
 
     def _turned_round(self, column: str) -> Step | None:
-        """What makes 1 of 0 and 0 of 1, where a label says that texts do not belong together."""
+        """What makes 1 of 0 or no, and 0 of 1 or yes, where a label says that texts do not belong together."""
         values = {value for value in self.table.values[column] if value is not None}
-        if not values <= {0, 1}:
+        said = read_written(Counter(filter(lambda value: isinstance(value, str), values)))
+        mapping = {0: 1, 1: 0} if values <= {0, 1} else {text: 1 - int(number) for text, number in said.values.items()}
+        if not mapping.keys() >= values or (0 not in mapping and said.kind != "opposites"):
             return None
-        return Step("labels_to_int", (column,), (("mapping", {0: 1, 1: 0}),), "by its name, 1 says that they differ")
+        return Step("labels_to_int", (column,), (("mapping", mapping),), "by its name, it says that the texts differ")
 
     @cached_property
     def rivals(self) -> tuple[str, ...]:
@@ -186,7 +192,16 @@ class Context:
         texts = [column for column in self.inputs if self.kinds[column] in ("text", "texts")]
         coded = self.read_inputs[:2] if self.entry.in_batch_negatives else ()
         coded = self.read_inputs if self.source is not None else coded
-        return scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
+        found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
+        naming = None if self.label_column is None else self.label_column.naming
+        if (
+            naming
+            and naming[0].call == "labels_to_int"
+            and found.labels is not None
+            and found.labels.numbers is not None
+        ):
+            found.labels.numbers = 1 - found.labels.numbers  # as they will be, turned round
+        return found
 
     @property
     def labels(self) -> Labels:
@@ -248,6 +263,16 @@ class Context:
         """Whether the label column is of integers or booleans, or of lists of these."""
         assert self.source is not None
         return self.labels.written is None and self.table.holds_integers(self.source)
+
+    @property
+    def are_raters(self) -> bool:
+        """Whether lists of labels may be those of several raters: not where there is a label for each document."""
+        if self.source is None or self.labels.type != "list" or self.labels.lengths is None or not self.takes_labels:
+            return False
+        is_short = len(self.labels.lengths) > 0 and int(self.labels.lengths.max()) <= _MOST_RATERS
+        return (
+            is_short and len(self.inputs) == 2 and str(self.format.label) not in LISTS and self.label_kinds <= SCALARS
+        )
 
     @property
     def becomes_pairs(self) -> bool:

@@ -79,10 +79,10 @@ class Plan:
 
     def _look(self, is_asked: Callable[[Stage], bool], *, later: bool = False) -> None:
         rules = [rule for rule in RULES if is_asked(rule.stage)]
-        found = [one for context in self._contexts for rule in rules for one in rule.look(context)]
-        # What is wrong with the data is so for all losses that are added up.
-        different = {(one.rule.code, one.message): one for one in reversed(found)}
-        for one in sorted(different.values(), key=lambda one: (*one.order, found.index(one))):
+        found: dict[tuple[str, str], Found] = {}
+        for one in (one for context in self._contexts for rule in rules for one in rule.look(context)):
+            found.setdefault((one.rule.code, one.message), one)  # what is wrong with the data is so for all losses
+        for one in sorted(found.values(), key=lambda one: one.order):
             (self._add_later if later else self._add)(one)
 
     def _add(self, found: Found) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from selective_st.registry.catalog import OURS
-from selective_st.registry.checks.context import Context, change, keep, quoted
+from selective_st.registry.checks.context import LISTS, SCALARS, Context, change, keep, quoted
 from selective_st.registry.checks.engine import LABEL, Bad, Mend, Part, Stage, bad, row_numbers, rule, says
 from selective_st.registry.checks.rules.losses import other_loss
 from selective_st.registry.columns import nested_fields
@@ -18,12 +18,9 @@ from selective_st.registry.steps import Step
 LABEL_NAMES = f"{', '.join(TRAINER_LABELS[:-1])} or {TRAINER_LABELS[-1]}"
 _READS_ANY_LABELS = ("ContrastiveTensionLoss", "AnglELoss")  # labels that the tables do not list are used as well
 _NO_BOOLEANS = ("ContrastiveLoss", "SoftmaxLoss", "CrossEntropyLoss")
-_SCALARS = {"class", "binary", "similarity", "margin"}
-_LISTS = {"margins", "scores", "binary list", "embedding", "embeddings", "class probabilities"}
 _FLOATS = {"similarity", "margin", "margins", "scores", "embedding", "embeddings"}
 _SHOWN_NAMES = 6
 _MOST_OTHERS = 10  # different texts that are no labels are written into the line that leaves them out
-_MOST_RATERS = 20  # a longer list of labels is no one's several opinions
 _TO_FLOAT, _TO_INT = Step("labels_to_float", (LABEL,)), Step("labels_to_int", (LABEL,))
 _TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
@@ -35,7 +32,8 @@ def _named(c: Context, found: Bad) -> Mend:
     if c.label_column is not None:
         # A label that cannot be read is named all the same: the next check tells of it.
         naming = c.label_column.naming
-        return None if naming is None else (*naming, *(_reading(c) or ()))
+        is_read = naming is None or naming[0].call == "labels_to_int"  # which turns it round
+        return None if naming is None else (*naming, *(() if is_read else _reading(c) or ()))
     ways = [(way.words, way.code("{dataset}")) for way in c.format.readings if way.label_column and way.steps]
     ways = ways or [(f"{name!r} is the label", _rename(name)) for name in c.rivals]
     if ways:
@@ -98,7 +96,8 @@ def _is_ignored(c: Context) -> bool:
 
 def _are_taken_for_positives(c: Context) -> bool:
     """Whether pairs that have numbers are all taken for pairs that belong together."""
-    is_graded = len(c.inputs) == 2 and c.format.label != "class" and c.numbers is not None
+    says_numbers = c.labels.written is not None or c.format.label != "class"
+    is_graded = len(c.inputs) == 2 and says_numbers and c.numbers is not None
     return _is_ignored(c) and c.entry.in_batch_negatives and is_graded and len(c.labels.values) > 0
 
 
@@ -201,9 +200,9 @@ def _reading(c: Context) -> tuple[Part, ...] | None:
     if labels.written is None:
         return _field(c)
     written, others = labels.written, labels.written.others
-    if len(others) > _MOST_OTHERS or written.kind == "mixed":
-        return None
     wants_class = "class" in c.label_kinds
+    if len(others) > _MOST_OTHERS or written.kind == "mixed" or (written.kind == "texts" and not wants_class):
+        return None
     if labels.are_names or (wants_class and written.kind in ("opposites", "grades")):
         return _as_classes(c, label, others)
     values = {} if written.kind in ("numbers", "lists") else written.values
@@ -213,7 +212,7 @@ def _reading(c: Context) -> tuple[Part, ...] | None:
     if is_whole:
         mapping = {text: None if number is None else int(number) for text, number in mapping.items()}
     options: dict[str, Any] = {"mapping": mapping} if mapping else {}
-    if written.kind == "lists" and c.label_kinds - {"none"} <= _SCALARS:
+    if written.kind == "lists" and c.label_kinds - {"none"} <= SCALARS:
         options["mean"], why = True, "the mean of several raters"
     step = Step("labels_to_int" if is_whole else "labels_to_float", (label,), tuple(options.items()), why)
     return (step, _labelled_rows(label, labels.others.count)) if others else (step,)
@@ -267,14 +266,7 @@ def _one_of_list(c: Context, found: Bad) -> Mend:
     if c.format.label == "class probabilities" and "class" in c.label_kinds:
         return replace(change("labels", "labels.index(max(labels))", str(c.label)), why="the likeliest class")
     mean = Step("labels_to_float", (c.label,), (("mean", True),), "the mean of several raters")
-    return [*([(mean,)] if _are_raters(c) else []), *other_loss(c, c.shape, c.format.label)]
-
-
-def _are_raters(c: Context) -> bool:
-    """Whether lists of labels may be those of several raters: not where there is a label for each document."""
-    lengths = c.labels.lengths
-    is_short = lengths is not None and int(lengths.max()) <= _MOST_RATERS
-    return c.labels.type == "list" and is_short and len(c.inputs) == 2 and str(c.format.label) not in _LISTS
+    return [*([(mean,)] if c.are_raters else []), *other_loss(c, c.shape, c.format.label)]
 
 
 @rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
@@ -282,7 +274,7 @@ def _are_raters(c: Context) -> bool:
 def label_is_list(c: Context) -> bool:
     """Lists of labels, where the loss takes one for each row."""
     lengths, kind = c.labels.lengths, c.labels.type
-    is_list = kind in ("list", "lists") and c.labels.written is None and c.label_kinds <= _SCALARS
+    is_list = kind in ("list", "lists") and c.labels.written is None and c.label_kinds <= SCALARS
     one_each = kind == "list" and lengths is not None and bool((lengths == 1).all())
     return is_list and not one_each and not c.becomes_pairs
 
@@ -294,7 +286,7 @@ def label_is_list(c: Context) -> bool:
 @says("{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number")
 def label_is_scalar(c: Context) -> Bad | None:
     """One label for each row, where the loss takes lists."""
-    is_list = c.label_kinds - {"none"} <= _LISTS and c.targets != "labels"
+    is_list = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
     if not is_list or c.labels.type not in ("integer", "float", "boolean"):
         return None
     if c.are_teacher_scores and len(c.inputs) == 2:

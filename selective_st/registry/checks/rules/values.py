@@ -8,7 +8,7 @@ import numpy as np
 
 from selective_st.registry.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.batches import log_no_match
-from selective_st.registry.checks.context import Context, keep
+from selective_st.registry.checks.context import SCALARS, Context, keep
 from selective_st.registry.checks.engine import LABEL, Bad, Mend, Stage, bad, rule, says
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.rules.losses import loss_line, other_loss
@@ -50,14 +50,14 @@ def _without_nan(c: Context, found: Bad) -> Step:
 def nan_label(c: Context) -> Tally | None:
     """NaN in place of a label; in a list of our losses it is padding."""
     is_padding = c.labels.lengths is not None and (c.entry.origin == OURS or c.becomes_pairs)
-    return None if is_padding else c.labels.nan
+    return None if is_padding or c.are_raters else c.labels.nan
 
 
 @rule("missing-label", "read label", "error", Stage.ROWS, lambda c, found: keep("labels", "labels", str(c.label)))
 @says("column {label!r} has an empty list in {rows}")
 def empty_label(c: Context) -> Tally | None:
     """An empty list of labels; a query without documents teaches nothing, and does no harm."""
-    return None if c.lists and c.entry.model_type == "CrossEncoder" else c.labels.empty
+    return None if c.are_raters or (c.lists and c.entry.model_type == "CrossEncoder") else c.labels.empty
 
 
 def _without_null(c: Context, found: Bad) -> Step:
@@ -71,7 +71,7 @@ def _without_null(c: Context, found: Bad) -> Step:
 def null_label(c: Context) -> Bad | None:
     """None in a list of labels."""
     is_fillable = c.labels.type == "list" and (c.entry.origin == OURS or not c.takes_labels)
-    return bad(c.labels.nulls, padding="; a padded label is NaN" if is_fillable else "")
+    return None if c.are_raters else bad(c.labels.nulls, padding="; a padded label is NaN" if is_fillable else "")
 
 
 def _finite(c: Context, found: Bad) -> Step:
@@ -227,7 +227,9 @@ def _as_positives(c: Context, found: Bad) -> Mend:
     highest = 1.0 if c.format.label_scale is None else c.format.label_scale[1]
     if c.numbers is None or c.format.label == "class" or c.lowest < highest or len(c.inputs) != 2:
         return None
-    step = Step("pairs_to_positives", (), (("positive_from", c.lowest),), "each row for a positive, without the labels")
+    step = Step(
+        "pairs_to_positives", (), (("positive_from", c.lowest),), "each row is a positive; leaves out the labels"
+    )
     return [(step, *lines) for lines in other_loss(c, "pair", "none")]
 
 
@@ -281,6 +283,7 @@ def lists_tied(c: Context) -> Bad | None:
     """Lists of equal labels, which have no order."""
     lows, highs, lengths = c.labels.lows, c.labels.highs, c.labels.lengths
     no_order = bool(c.label_kinds & {"class probabilities", "embedding", "embeddings", "any"}) or are_margins(c)
+    no_order |= c.label_kinds <= SCALARS
     if lows is None or highs is None or lengths is None or no_order:
         return None
     several = int((lengths > 1).sum())
