@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes
-from selective_st.functional._common import at_least_single, check_link, check_nonnegative, without_autocast
+from selective_st.functional._common import at_least_single, check_link, check_nonnegative, dense, without_autocast
 from selective_st.links import ExponentialLink, Interval, Link
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
@@ -116,7 +116,7 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     device = embeddings[0].device.type
     # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
     with without_autocast(device):
-        anchors, *others = (at_least_single(column.to_dense()) for column in embeddings)
+        anchors, *others = (at_least_single(dense(column)) for column in embeddings)
         others = without_padding(others, labels)
         if len(others) > 1 and is_cosine(similarity_fct):
             return _ListOfCosines()(anchors, *others)
