@@ -23,6 +23,7 @@ from selective_st.errors import DataError
 By = Literal["first", "either"]
 Numbers = NDArray[np.intp]
 
+_SAME_AGAIN = {"paraphrase", "paraphrased", "rephrased", "duplicate", "similar"}  # a text like the first, no answer
 PAIR_COLUMNS = ("sentence1", "sentence2", "score")
 # What a split keeps together: the first that leaves about the share that is asked for.
 _KEPT_TOGETHER = ("either", "first text", "pair")
@@ -102,9 +103,11 @@ class GradedPairs:
         if self.columns is None:
             return None
         first, second = map(role_of, self.columns)
-        if first == "anchor" and "anchor" not in words_of(self.columns[0]) and second not in ("anchor", "numbered"):
+        words, others = (set(words_of(name)) for name in self.columns)
+        asks = first == "anchor" and "anchor" not in words
+        if asks and second not in ("anchor", "numbered") and not others & _SAME_AGAIN:
             return True
-        return False if first is not None and first == second else None
+        return False if first is not None and (first == second or others & _SAME_AGAIN) else None
 
     @property
     def sentences1(self) -> list[str]:

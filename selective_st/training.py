@@ -261,6 +261,7 @@ def key_of_runs(task: Task, settings: Settings) -> str:
         "settings": {name: value for name, value in asdict(settings).items() if name not in _CHOOSE_RUNS},
         "focus": focus | {"link": task.focus.link.get_config_dict()},
         "versions": [__version__, *(version(name) for name in ("sentence-transformers", "transformers", "torch"))],
+        "as_queries": task.as_queries,
         "model": [get_device_name(), repr(model), model.prompts, model.similarity_fn_name],
         "tokenizer": tokenizer.to_str() if hasattr(tokenizer, "to_str") else repr(tokenizer),
         "evaluators": [

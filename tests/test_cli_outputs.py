@@ -22,6 +22,7 @@ from selective_st import training
 from selective_st.cli import app, evaluation
 from selective_st.cli import training as training_command
 from selective_st.demo import write_demo_data
+from selective_st.evaluation import comparison
 from selective_st.output import Output
 from tests.test_output import snapshot
 
@@ -76,7 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         for name in ("_MOST_RESAMPLES", "_FEWEST_RESAMPLES"):
-            patch.setattr(evaluation, name, 10)
+            patch.setattr(comparison, name, 10)
         for name, rate in (("m", 0.1), ("other", 0.3)):
             result = run("train", "data/train.csv", *QUICK, "--learning-rates", rate, "--output", name)
             assert result.exit_code == 0, result.output
@@ -94,7 +95,7 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (here / "pairs.svg").write_text("a,b,0.5\n")
     monkeypatch.chdir(here)
     for name in ("_MOST_RESAMPLES", "_FEWEST_RESAMPLES"):
-        monkeypatch.setattr(evaluation, name, 10)
+        monkeypatch.setattr(comparison, name, 10)
     return here
 
 

@@ -123,3 +123,27 @@ def test_the_same_rows_for_a_seed_and_others_for_another() -> None:
 def test_too_few_that_differ(rows: list[Row]) -> None:
     with pytest.raises(DataError, match=r"has 1 row\(s\) that differ, too few to set some aside as the test split"):
         pairs_of(rows).split("test", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (("query", "document"), True),
+        (("question", "answer"), True),
+        (("search_query", "product_title"), True),
+        (("query", "title"), True),
+        (("question1", "question2"), False),
+        (("sentence1", "sentence2"), False),
+        (("text_a", "text_b"), False),
+        (("question", "paraphrase"), False),
+        (("anchor", "positive"), None),
+        (("premise", "hypothesis"), None),
+        (("left", "right"), None),
+        (None, None),
+    ],
+)
+def test_names_that_say_that_the_first_texts_are_queries(
+    columns: tuple[str, str] | None, expected: bool | None
+) -> None:
+    dataset = Dataset.from_dict({"sentence1": ["a"], "sentence2": ["b"], "score": [1.0]})
+    assert GradedPairs(dataset, "a pair", columns=columns).first_are_queries() is expected
