@@ -43,8 +43,8 @@ class KnownSlopes(ABC):
     def push(self, tangents: Sequence[Tensor | None], *tensors: Tensor) -> Tensor:
         """From the tangents of the tensors, where they have one, to that of the value."""
         raise NotImplementedError(
-            f"{caller('this loss')} has no forward-mode derivative, which torch.func.jvp, jacfwd and hessian ask for. Use "
-            "torch.func.jacrev, and jacrev(jacrev(f)) for a Hessian."
+            f"{caller('this loss')} has no forward-mode derivative, which torch.func.jvp, jacfwd and hessian ask for. "
+            "Use torch.func.jacrev, and jacrev(jacrev(f)) for a Hessian."
         )
 
     def __call__(self, *tensors: Tensor | None) -> Tensor:
