@@ -281,7 +281,7 @@ def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[s
     if _is_label_text(table, column) or (is_topic and are_class_names(table.values[column.name])):
         return True
     # A few short texts that come again, beside longer ones that do not.
-    if column.looks != "category" or role_of(column.name) is not None:
+    if column.looks != "category" or role_of(column.name) is not None or is_damaged_name(column.name):
         return False
     named = len(words_of(column.name)) > 1 and is_class_attribute(column.name) and not _is_of_input(column, roles)
     if named or (is_topic_name(column.name) and sentences > 1):
