@@ -265,14 +265,17 @@ class Context:
         return self.labels.written is None and self.table.holds_integers(self.source)
 
     @property
-    def are_raters(self) -> bool:
+    def may_be_raters(self) -> bool:
         """Whether lists of labels may be those of several raters: not where there is a label for each document."""
-        if self.source is None or self.labels.type != "list" or self.labels.lengths is None or not self.takes_labels:
+        if self.source is None or self.labels.type != "list" or self.labels.lengths is None:
             return False
         is_short = len(self.labels.lengths) > 0 and int(self.labels.lengths.max()) <= _MOST_RATERS
-        return (
-            is_short and len(self.inputs) == 2 and str(self.format.label) not in LISTS and self.label_kinds <= SCALARS
-        )
+        return is_short and len(self.inputs) == 2 and str(self.format.label) not in LISTS
+
+    @property
+    def are_raters(self) -> bool:
+        """Whether they are, as the loss takes one label for each row."""
+        return self.may_be_raters and self.takes_labels and self.label_kinds <= SCALARS
 
     @property
     def becomes_pairs(self) -> bool:

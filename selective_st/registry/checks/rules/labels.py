@@ -266,7 +266,7 @@ def _one_of_list(c: Context, found: Bad) -> Mend:
     if c.format.label == "class probabilities" and "class" in c.label_kinds:
         return replace(change("labels", "labels.index(max(labels))", str(c.label)), why="the likeliest class")
     mean = Step("labels_to_float", (c.label,), (("mean", True),), "the mean of several raters")
-    return [*([(mean,)] if c.are_raters else []), *other_loss(c, c.shape, c.format.label)]
+    return [*([(mean,)] if c.may_be_raters else []), *other_loss(c, c.shape, c.format.label)]
 
 
 @rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
