@@ -128,6 +128,8 @@ def _why_aside(column: Column) -> str:
 
 def _is_said_of_a_text(column: Column) -> bool:
     """Whether texts are no input: by their name, unless they are more than a word or two, or by their looks."""
+    if is_damaged_name(column.name):
+        return False
     if column.looks in ("constant", "date") or (column.looks in ("code", "named") and role_of(column.name) is None):
         return column.looks != "constant" or role_of(column.name) != "anchor" or is_instruction_name(column.name)
     return is_metadata(column) and (column.looks != "text" or is_topic_name(column.name))
