@@ -60,7 +60,7 @@ def good(row: Row) -> dict[str, Any]:
             data["positive"] = data["anchor"]
         if "damaged" in row.inputs:
             data = {
-                "damaged": [" ".join(text.split()[::2]) for text in data["positive"]],
+                "damaged": [" ".join(text.split()[1::2]) for text in data["positive"]],
                 "original": data["positive"],
             }
     if "in some rows the same text twice" in row.note:
