@@ -23,11 +23,11 @@ import torch
 import torch.distributed as dist
 import yaml
 from torch import Tensor
-from torch.testing import assert_close
 
 from tests.gather_cases import CASES, CONSTANT, DIMENSION, DTYPES, LOSSES, OPTIONS, ROWS, WORLDS, process, run
 from tests.gather_script import RUNS, train
 from tests.loss_cases import CACHE_KEEPS_DOUBLE
+from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo")
 

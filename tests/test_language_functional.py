@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
-from torch.testing import assert_close
 
 from selective_st.functional import (
     TopTokens,
@@ -33,7 +32,9 @@ from selective_st.links import (
     SigmoidLink,
     SinhLink,
 )
+from tests import random_inputs
 from tests.link_cases import ArctanCase
+from tests.tolerances import assert_close
 
 VOCABULARY = 11
 POSITIVE: dict[str, Link] = {
@@ -57,13 +58,13 @@ def _blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def logits(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64, spread: float = 3.0) -> Tensor:
-    values = torch.randn(*shape, VOCABULARY, generator=torch.Generator().manual_seed(seed)) * spread
+    values = torch.randn(*shape, VOCABULARY, generator=random_inputs.generator(seed)) * spread
     return values.to(dtype).requires_grad_()
 
 
 def labels(*shape: int, seed: int = 5) -> Tensor:
-    found = torch.randint(VOCABULARY, shape, generator=torch.Generator().manual_seed(seed))
-    return found.masked_fill(torch.rand(shape, generator=torch.Generator().manual_seed(seed + 1)) < 0.3, IGNORED)
+    found = torch.randint(VOCABULARY, shape, generator=random_inputs.generator(seed))
+    return found.masked_fill(torch.rand(shape, generator=random_inputs.generator(seed + 1)) < 0.3, IGNORED)
 
 
 def assert_same(ours: Tensor, theirs: Tensor, z: Tensor, rtol: float) -> None:

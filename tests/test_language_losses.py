@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, logsigmoid
-from torch.testing import assert_close
 from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.modeling_outputs import CausalLMOutput
 from transformers.trainer_pt_utils import LabelSmoother
@@ -36,18 +35,20 @@ from selective_st.transformers import (
     SelectivePreferenceLoss,
     probable_tokens,
 )
+from tests import random_inputs
+from tests.tolerances import assert_close
 
 ROWS, TOKENS, VOCABULARY = 4, 7, 13
 RTOL = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 
 def make_logits(dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
-    values = torch.randn(ROWS, TOKENS, VOCABULARY, generator=torch.Generator().manual_seed(seed)) * 2
+    values = torch.randn(ROWS, TOKENS, VOCABULARY, generator=random_inputs.generator(seed)) * 2
     return values.to(dtype).requires_grad_()
 
 
 def make_labels(ignored: int = -100) -> Tensor:
-    labels = torch.randint(VOCABULARY, (ROWS, TOKENS), generator=torch.Generator().manual_seed(1))
+    labels = torch.randint(VOCABULARY, (ROWS, TOKENS), generator=random_inputs.generator(1))
     labels[0, :3] = labels[2, 5:] = ignored
     return labels
 

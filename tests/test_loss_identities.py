@@ -18,7 +18,6 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy, softplus
-from torch.testing import assert_close
 
 from selective_st.links import ConstantLink, IdentityLink
 from selective_st.losses import (
@@ -28,8 +27,10 @@ from selective_st.losses import (
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
+from tests import random_inputs
 from tests.loss_cases import EchoModel
 from tests.loss_properties import value_and_gradients
+from tests.tolerances import assert_close
 
 DTYPES = {torch.float64: 1e-6, torch.float32: 2e-5}
 ROWS = (1, 2, 7, 64)
@@ -43,7 +44,7 @@ similarities = pytest.mark.parametrize(
 
 
 def embeddings(columns: int, rows: int, dtype: torch.dtype, seed: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1000 * rows + seed)
+    generator = random_inputs.generator(1000 * rows + seed)
     return [
         torch.randn(rows, 8, generator=generator, dtype=torch.float64).div(8**0.5).to(dtype).requires_grad_()
         for _ in range(columns)
@@ -134,7 +135,7 @@ class TestListwise:
     def test_cross_entropy(self, dtype: torch.dtype, similarity: Any, documents: int) -> None:
         for rows, seed, smoothing in itertools.product(ROWS, SEEDS, (0.0, 0.1)):
             columns = embeddings(1 + documents, rows, dtype, seed)
-            generator = torch.Generator().manual_seed(seed)
+            generator = random_inputs.generator(seed)
             index = torch.randint(documents, (rows,), generator=generator)
             probabilities = torch.rand(rows, documents, generator=generator, dtype=dtype).log().softmax(1)
             loss = SelectiveListwiseLoss(

@@ -27,7 +27,6 @@ from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from sentence_transformers.util import cos_sim, dot_score, maxsim, pairwise_cos_sim, pairwise_dot_score
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss, softplus
-from torch.testing import assert_close
 
 from selective_st import losses as dense
 from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink, link_from_config
@@ -45,9 +44,11 @@ from selective_st.multi_vector_encoder.losses._scoring import (
     pair_scores,
     stack,
 )
+from tests import random_inputs
 from tests.late_interaction import exact_all, exact_lists, exact_pairs
 from tests.loss_cases import CACHE_KEEPS_DOUBLE, EchoModel
 from tests.model_types import WORDS, cross_encoder, multi_vector_model, sentence, splade_model, static_model
+from tests.tolerances import assert_close
 
 LOSSES: list[type[nn.Module]] = [
     SelectivePointwiseLoss,
@@ -67,7 +68,7 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 def tokens(rows: int, longest: int, seed: int, dtype: torch.dtype = torch.float64, dim: int = 5) -> TokenEmbeddings:
     """Texts of different lengths, the first as long as the column; padded by large numbers that must not count."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = random_inputs.generator(seed)
     embeddings = torch.randn(rows, longest, dim, generator=generator, dtype=torch.float64)
     lengths = torch.randint(1, longest + 1, (rows,), generator=generator)
     lengths[0] = longest
@@ -363,7 +364,7 @@ SAME: list[tuple[type[nn.Module], Any, int, tuple[int, ...] | None, dict[str, An
 @pytest.mark.parametrize("padded", [False, True])
 def test_texts_of_one_token(case: Any, padded: bool) -> None:
     make, scorer, columns, shape, settings = case
-    generator = torch.Generator().manual_seed(0)
+    generator = random_inputs.generator(0)
     vectors = [torch.randn(ROWS, 6, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(columns)]
     labels = None if shape is None else 2 * torch.rand(shape, generator=generator, dtype=torch.float64)
     if labels is not None and settings.get("targets") == "labels":
@@ -395,7 +396,7 @@ def test_texts_of_one_token(case: Any, padded: bool) -> None:
 
 
 def test_documents_of_the_same_text_are_left_out() -> None:
-    generator = torch.Generator().manual_seed(0)
+    generator = random_inputs.generator(0)
     vectors = [torch.randn(ROWS, 6, generator=generator, dtype=torch.float64) for _ in range(3)]
     ids = [torch.tensor([1, 2, 1, 3]), torch.tensor([4, 5, 2, 6])]
     settings: dict[str, Any] = {"link": ExponentialLink(0.5), "mask_same_text": True}

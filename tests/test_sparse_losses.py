@@ -16,7 +16,6 @@ from sentence_transformers import SparseEncoder, SparseEncoderTrainer, SparseEnc
 from sentence_transformers.sparse_encoder import losses as built_in
 from sentence_transformers.util import cos_sim, dot_score, pairwise_cos_sim, pairwise_dot_score
 from torch import Tensor, nn
-from torch.testing import assert_close
 
 from selective_st import losses as dense
 from selective_st.links import ConstantLink, IdentityLink, link_from_config
@@ -26,8 +25,10 @@ from selective_st.sparse_encoder.losses import (
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
+from tests import random_inputs
 from tests.loss_cases import CACHE_KEEPS_DOUBLE, EchoModel
 from tests.model_types import autoencoder_model, bert_model, cross_encoder, multi_vector_model, sentence, splade_model
+from tests.tolerances import assert_close
 
 LOSSES: list[type[nn.Module]] = [
     SelectivePointwiseLoss,
@@ -47,7 +48,7 @@ def echo() -> Any:
 
 def embeddings(columns: int, dtype: torch.dtype, seed: int = 0) -> list[Tensor]:
     """Of mostly zeros, as a SparseEncoder's."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = random_inputs.generator(seed)
     shape = (columns, ROWS, 40)
     values = 2 * torch.rand(shape, generator=generator, dtype=torch.float64)
     values = torch.where(torch.rand(shape, generator=generator) < 0.3, values, 0.0)
@@ -68,7 +69,7 @@ class Same:
 
 
 def scores(*shape: int, scale: float = 6.0) -> Callable[[torch.dtype], Tensor]:
-    return lambda dtype: scale * torch.rand(ROWS, *shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+    return lambda dtype: scale * torch.rand(ROWS, *shape, generator=random_inputs.generator(1)).to(dtype)
 
 
 def nothing(dtype: torch.dtype) -> None:

@@ -25,7 +25,6 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from sentence_transformers.util import pairwise_cos_sim
 from torch import nn
-from torch.testing import assert_close
 
 from selective_st.data import GradedPairs
 from selective_st.evaluation import ScoreRegionEvaluator
@@ -34,6 +33,7 @@ from selective_st.links import IdentityLink, SigmoidLink, high_scores, link_from
 from selective_st.losses import SelectivePointwiseLoss
 from selective_st.registry import create_loss
 from selective_st.training import LOSSES, LossKind, PaddedLists, loss_kind
+from tests.tolerances import assert_close
 
 
 def arguments(folder: Path, **changes: Any) -> SentenceTransformerTrainingArguments:
