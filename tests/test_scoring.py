@@ -12,6 +12,7 @@ from torch import Tensor
 
 from selective_st.evaluation import ScoreRegionEvaluator, predict_scores
 from tests.model_types import bert_model, multi_vector_model, sentence, splade_model
+from tests.tolerances import about
 
 FIRST, SECOND = ([sentence(number) for number in range(begin, begin + 20)] for begin in (0, 100))
 
@@ -61,4 +62,4 @@ def test_half_precision_embeddings_are_scored_in_single_precision(make: Any, dty
         single = [torch.stack(embedded) for embedded in single]
     assert vectors[0][0].dtype == dtype or make is splade_model  # whose embeddings are single anyway
     expected = np.asarray(model.similarity_pairwise(*single))
-    assert predict_scores(model, FIRST, SECOND) == pytest.approx(expected, abs=1e-6, rel=1e-6)
+    assert predict_scores(model, FIRST, SECOND) == about(expected, torch.float32)

@@ -24,6 +24,9 @@ SCORE = 8
 STEEPEST = 40.0
 """The largest exponent that a link of `tests/link_cases.py` takes: a scale of 20, over scores from -1 to 1."""
 
+LOGGED = 1e-4
+"""Relative error of what a trainer logs: older ones round to four digits."""
+
 DIFFERENCE = 1e-5
 """Step of a central difference of a loss, and its error: step^2 of the third derivative, eps/step of the value."""
 
@@ -156,6 +159,15 @@ def assert_within(ours: Any, theirs: Any, error: float) -> None:
     """That one is an approximation of the other, with an error that is none of rounding."""
     one, other = (torch.as_tensor(each).detach().double() for each in (ours, theirs))
     torch.testing.assert_close(one, other, rtol=0, atol=error)
+
+
+def are_close(*arguments: Any, **settings: Any) -> bool:
+    """Whether `assert_close` would hold."""
+    try:
+        assert_close(*arguments, **settings)
+    except AssertionError:
+        return False
+    return True
 
 
 def about(expected: Any, dtype: torch.dtype, operations: int = FEW, *, size: float | None = None) -> Any:
