@@ -24,6 +24,9 @@ SCORE = 8
 STEEPEST = 40.0
 """The largest exponent that a link of `tests/link_cases.py` takes: a scale of 20, over scores from -1 to 1."""
 
+SEARCHED = 1e-5
+"""Error of a minimum that an optimizer has found."""
+
 LOGGED = 1e-4
 """Relative error of what a trainer logs: older ones round to four digits."""
 
