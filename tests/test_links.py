@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.testing import assert_close
 
 from selective_st.links import (
     ConstantLink,
@@ -33,6 +32,7 @@ from selective_st.links import (
     register_link,
     score_region,
 )
+from tests.tolerances import assert_close
 
 PRESETS = [high_scores(), low_scores(), extreme_scores(), middle_scores(), score_region(0.6, 0.8)]
 

@@ -94,7 +94,7 @@ class Context:
     def _turned_round(self, column: str) -> Step | None:
         """What makes 1 of 0 or no, and 0 of 1 or yes, where a label says that texts do not belong together."""
         values = {value for value in self.table.values[column] if isinstance(value, (str, int, float))}
-        said = read_written(Counter(filter(lambda value: isinstance(value, str), values)))
+        said = read_written(Counter(value for value in values if isinstance(value, str)))
         mapping = {0: 1, 1: 0} if values <= {0, 1} else {text: 1 - int(number) for text, number in said.values.items()}
         if not mapping.keys() >= values or (0 not in mapping and said.kind != "opposites"):
             return None

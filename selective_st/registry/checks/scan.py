@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -180,7 +180,9 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
     lengths: dict[str, list[Integers]] = {column: [] for column in texts}
     numbers: list[Integers] = []
     wanted = [*texts, *([] if label is None else [label])]
-    for rows, batch in table.scan(*wanted) if wanted else [(np.arange(table.scanned), None)]:
+    nothing: list[tuple[Integers, Any]] = [(np.arange(table.scanned), None)]
+    batches: Iterable[tuple[Integers, Any]] = table.scan(*wanted) if wanted else nothing
+    for rows, batch in batches:
         numbers.append(rows)
         padded = None if label is None else labels.add(_array(batch[label]), rows)
         arrays = {column: _array(batch[column]) for column in texts}
