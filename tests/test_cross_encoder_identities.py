@@ -163,15 +163,16 @@ def test_weights_of_positives(model: CrossEncoder, pos_weight: float) -> None:
         arguments = {"targets": "link_values", "pos_weight": given}
         check(SelectivePointwiseLoss, arguments, theirs, columns(2), labels)
     without = value_and_gradients(model, SelectivePointwiseLoss(model, targets="link_values"), columns(2), labels)
-    assert abs(float(without[0] - value_and_gradients(model, theirs, columns(2), labels)[0])) > 0.01
+    assert abs(float(without.found[0] - value_and_gradients(model, theirs, columns(2), labels).found[0])) > 0.01
     # Of labels between, the gradient; ours is 0 where the score is right.
     soft = torch.tensor([1.0, 0.25, 0.0, 0.5, 0.75]).to(model.dtype)
     loss = SelectivePointwiseLoss(model, targets="link_values", pos_weight=pos_weight)
     ours, expected = (value_and_gradients(model, each, columns(2), soft) for each in (loss, theirs))
     share = pos_weight * soft / (1 + (pos_weight - 1) * soft)
     lowest = (1 + (pos_weight - 1) * soft) * nn.functional.binary_cross_entropy(share, share, reduction="none")
-    expected[0] = expected[0] - lowest.mean()
-    assert_same(ours, expected, [tensor.double() for tensor in expected] if model.dtype == SINGLE else None)
+    size = float(expected.found[0])
+    expected.found[0] = expected.found[0] - lowest.mean()
+    assert_same(ours, expected, model, size=size)
 
 
 def test_weights_of_positives_in_lists(model: CrossEncoder) -> None:
@@ -316,15 +317,15 @@ def test_the_cached_loss_is_the_uncached_with_dropout(dropping: CrossEncoder, ar
     inputs[1] = [sentence(100 + row // 2) for row in range(ROWS)]  # some have the text of another
     uncached = value_and_gradients(dropping, SelectiveMultipleNegativesRankingLoss(dropping, **arguments), inputs, None)
     loss = CachedSelectiveMultipleNegativesRankingLoss(dropping, mini_batch_size=ROWS, **arguments)
-    assert_same(value_and_gradients(dropping, loss, inputs, None), uncached)
+    assert_same(value_and_gradients(dropping, loss, inputs, None), uncached, dropping)
     dropping.eval()
     without = value_and_gradients(dropping, loss, inputs, None)
-    assert abs(float(without[0] - uncached[0])) > 1e-4  # there is dropout
+    assert abs(float(without.found[0] - uncached.found[0])) > 1e-4  # there is dropout
     with torch.no_grad():
         torch.manual_seed(11)
-        assert_close(loss(inputs, None), without[0])
+        assert_close(loss(inputs, None), without.found[0], rtol=1e-5)
     small = CachedSelectiveMultipleNegativesRankingLoss(dropping, mini_batch_size=2, **arguments)
-    assert_same(value_and_gradients(dropping, small, inputs, None), without)
+    assert_same(value_and_gradients(dropping, small, inputs, None), without, dropping)
 
 
 def test_the_cached_loss_reads_prompts_and_keeps_each_pass(dropping: CrossEncoder) -> None:
@@ -340,7 +341,7 @@ def test_the_cached_loss_reads_prompts_and_keeps_each_pass(dropping: CrossEncode
         gradients = [parameter.grad.clone() for parameter in dropping.parameters() if parameter.grad is not None]
         found.append([(first + second).detach(), *gradients])
         assert abs(float((loss(columns(2), None) - first).detach())) > 1e-6
-    assert_same(found[1], found[0])
+    assert_same_step(found[1], found[0], through=dropping)
 
 
 def test_the_cached_loss_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:

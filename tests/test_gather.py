@@ -59,7 +59,8 @@ def tolerance(case: tuple[str, str, str]) -> dict[str, Any]:
     """What may be rounded: the largest logit of embeddings of length 1, or of several."""
     loss, options, dtype = case
     is_double = dtype == "float64" and (CACHE_KEEPS_DOUBLE or "cached" not in loss)
-    module: Any = LOSSES[loss].make(table(loss, dtype), **OPTIONS[options].arguments)
+    arguments = {name: value for name, value in OPTIONS[options].arguments.items() if name not in ("guide", "margin")}
+    module: Any = LOSSES[loss].make(table(loss, dtype), **arguments)
     ends = LOSSES[loss].vectors * torch.tensor([-1.0, 1.0], dtype=torch.float64)
     exponent = module.scale * largest(module.link.potential(ends))
     return {"exponent": exponent, "dtype": torch.float64 if is_double else torch.float32}
