@@ -24,7 +24,7 @@ from selective_st.links import (
 )
 
 if TYPE_CHECKING:
-    from selective_st.data import GradedPairs
+    from selective_st.layouts import GradedPairs
 
 _PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
 _NAMES = ", ".join(_PRESETS)

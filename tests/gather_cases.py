@@ -31,6 +31,7 @@ from torch.nn.parallel import DistributedDataParallel
 from selective_st.links import ConstantLink, ExponentialLink
 from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss, SelectiveMultipleNegativesRankingLoss
 from selective_st.multi_vector_encoder import losses as multi_vector
+from tests import random_inputs
 from tests.loss_cases import ALL_DIRECTIONS, SYMMETRIC, half_the_cosine
 from tests.model_types import table_model
 
@@ -69,18 +70,22 @@ class Options:
         negatives: How many columns of hard negatives.
         labels: None, "all" of a teacher's scores, or "some".
         repeats: Whether the same text occurs in several rows.
+        weighted: Whether rows have weights.
     """
 
     arguments: dict[str, Any] = field(default_factory=dict)
     negatives: int = NEGATIVES
     labels: str | None = None
     repeats: bool = False
+    weighted: bool = False
 
 
 _OF_MATRICES = (
     "symmetric",
     "symmetric joint",
     "queries",
+    "guide, queries, texts",
+    "weights, teacher, all directions",
     "all directions",
     "all directions, texts",
     "dot products",
@@ -135,6 +140,12 @@ OPTIONS = {
     "texts": Options({"mask_same_text": True}, repeats=True),
     "all directions, texts": Options({**ALL_DIRECTIONS, "mask_same_text": True}, repeats=True),
     "teacher, texts": Options({"mask_same_text": True}, labels="some", repeats=True),
+    "weights": Options(weighted=True),
+    "weights, teacher, all directions": Options({**ALL_DIRECTIONS, "calibration": 0.5}, labels="some", weighted=True),
+    "guide": Options({"guide": True, "margin": 0.1, "scale": 5.0}),
+    "guide, queries, texts": Options(
+        {"guide": True, "directions": ("query_to_doc", "query_to_query"), "mask_same_text": True}, repeats=True
+    ),
 }
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 CASES = [
@@ -150,10 +161,17 @@ CASES = [
 def table(loss: str, dtype: str) -> Any:
     """A model with a row for each text."""
     shape = (ROWS * (2 + NEGATIVES), LOSSES[loss].vectors, DIMENSION)
-    weight = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    weight = torch.randn(shape, generator=random_inputs.generator(1), dtype=torch.float64)
     model = table_model(LOSSES[loss].model_type, nn.functional.normalize(weight, dim=-1).to(DTYPES[dtype]))
     model[0].register_forward_hook(_cut)
     return model
+
+
+@cache
+def guide(dtype: str) -> Any:
+    """Another model with a row for each text."""
+    weight = torch.randn(ROWS * (2 + NEGATIVES), 1, DIMENSION, generator=torch.Generator().manual_seed(7))
+    return table_model("SentenceTransformer", weight.to(DTYPES[dtype]))
 
 
 def _cut(_: nn.Module, arguments: tuple[dict[str, Tensor]], features: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -169,7 +187,7 @@ def in_ddp(model: Any, _world: int) -> DistributedDataParallel:
 
 def batch(loss: str, options: str, rows: slice) -> tuple[list[dict[str, Tensor]], Tensor | None]:
     """Some rows of the joined batch: the features of each column, and labels."""
-    case, generator = OPTIONS[options], torch.Generator().manual_seed(2)
+    case, generator = OPTIONS[options], random_inputs.generator(2)
     columns = torch.arange(ROWS * (2 + case.negatives)).view(-1, ROWS)
     if case.repeats:
         columns[1:] = torch.randint(ROWS, 2 * ROWS, columns[1:].shape, generator=generator)
@@ -204,11 +222,19 @@ def run(
     arguments = {"gather_across_devices": gather, **OPTIONS[options].arguments}
     if builtin:
         arguments.pop("link")
+    if "guide" in arguments:
+        arguments["guide"] = guide(dtype)
     make = LOSSES[loss].builtin if builtin else LOSSES[loss].make
     assert make is not None
-    module = make(model, **arguments)
+    module: Any = make(model, **arguments)
+    if "guide" in arguments:
+        module._guide._decoder = None  # a table reads numbers, no texts
     if ddp:
         module.model = in_ddp(model, dist.get_world_size())  # as the trainer does
+    if OPTIONS[options].weighted:
+        weight = torch.rand(ROWS, generator=torch.Generator().manual_seed(3))
+        weight[::4] = 0
+        labels = {"weight": weight[rows], **({} if labels is None else {"label": labels})}
     value = module(features, labels)
     value.backward()
     return value.detach(), model[0].weight.grad

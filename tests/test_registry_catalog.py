@@ -919,7 +919,9 @@ def test_rows_of_a_loss_are_those_that_name_it() -> None:
         "SelectiveListwiseLoss" in {one.loss for one in row.selective} for row in rows_of("SelectiveListwiseLoss")
     )
     assert rows_of("SelectiveListwiseLoss")
-    assert rows_of("CachedSelectiveMultipleNegativesRankingLoss", "CrossEncoder") == []
+    assert rows_of("CachedSelectiveMultipleNegativesRankingLoss", "SparseEncoder") == []
+    cached = rows_of("CachedSelectiveMultipleNegativesRankingLoss", "CrossEncoder")
+    assert {row.shape for row in cached} == {"pair", "triplet", "n-tuple"}
 
 
 def test_selections_by_model_type_add_up() -> None:

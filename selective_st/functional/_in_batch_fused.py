@@ -81,7 +81,7 @@ class FusedLoss(KnownSlopes):
         """The mean loss, and its gradients with respect to the queries and to all documents."""
         one_pass = _Pass(self._setting, self._batch, self._block_size, embeddings, wants_gradients=wants_gradients)
         one_pass.run()
-        return torch.cat(one_pass.losses).mean(), one_pass.finished_gradients()
+        return self._batch.mean(torch.cat(one_pass.losses)), one_pass.finished_gradients()
 
 
 def _norms(matrix: Tensor) -> Tensor:
@@ -119,9 +119,10 @@ class _Pass:
         self._queries = queries
         if len(queries) <= block_size or any(not DIRECTIONS[name][1] for name in setting.options.directions):
             self._right[False] = queries / self._norms[False] if setting.normalize else queries
-        has_all = batch.anchors == batch.queries and batch.document_ids is None and batch.target_scores is None
+        is_plain = batch.keeps_all and batch.target_scores is None and batch.shares is None
+        has_all = is_plain and batch.anchors == batch.queries
         self._is_symmetric = has_all and replace(setting.options, partition_mode="joint") == _SYMMETRIC
-        self._is_simple = setting.options == _SIMPLE and batch.document_ids is None and batch.target_scores is None
+        self._is_simple = is_plain and setting.options == _SIMPLE
         self._is_one_block = block_size >= batch.queries == batch.anchors
         self.gradients: dict[bool, Tensor] = {}
         if wants_gradients:
@@ -307,7 +308,7 @@ class _Pass:
         if smoothing:
             loss = (1 - smoothing) * loss + smoothing * (log_normaliser - sums / count)
         if self.gradients:
-            factor = share / self.batch.anchors
+            factor = share * self.batch.share(begin, end)
             pull = 1.0 if positive is None else rest / total - smoothing
             smoothed = smoothing * factor / count if smoothing else count
             for part in parts:
@@ -343,7 +344,7 @@ class _Pass:
         else:
             for i in own_penalised:
                 _diagonal(part.logits, own[i]).add_(own_scores[:, i], alpha=setting.options.hardness_strength)
-        part.exclude(batch.same_text(begin, end, to_documents), targets)
+        part.exclude(batch.left_out(direction, begin, end), targets)
         if targets is not None:
             part.label(targets, own_scores if raw is None or not teaches_all else raw, all_candidates=teaches_all)
         return part
@@ -353,7 +354,7 @@ class _Pass:
         part: _Part,
         begin: int,
         end: int,
-        factor: float,
+        factor: Tensor | float,
         row_factor: Tensor,
         smoothed: Tensor,
         pull: Tensor | float,
@@ -364,7 +365,7 @@ class _Pass:
             part: The part, its logits by now e^(logit - top).
             begin: The first anchor.
             end: One past the last anchor.
-            factor: The weight of an anchor's loss.
+            factor: The weight of an anchor's loss, one number or one an anchor.
             row_factor: What makes weighted probabilities of the part's weights, one number an anchor.
             smoothed: The label that smoothing gives every candidate, weighted.
             pull: How much of the own labels the weights lack.
@@ -377,19 +378,19 @@ class _Pass:
             if smoothing:
                 weights.sub_(smoothed if part.left_out is None else torch.where(part.left_out, 0, smoothed))
             if part.dense_labels is not None:
-                weights.sub_(part.dense_labels, alpha=factor)
+                _add(weights, part.dense_labels, factor, sign=-1)
         if isinstance(part.slope, Tensor) or part.dense_calibration is not None:
             weights.mul_(part.slope)
         else:
             row_factor = row_factor * part.slope
         if part.dense_calibration is not None:
-            weights.add_(part.dense_calibration, alpha=factor)
+            _add(weights, part.dense_calibration, factor)
         left, right = part.left, self._right[part.to_documents]
         to_left, to_right = self.gradients[part.from_documents][begin:end], self.gradients[part.to_documents]
         to_left.addcmul_(weights @ right, row_factor)
         to_right.addmm_(weights.mT, left * row_factor)
         for column, gradient in part.own_gradients(pull):
-            gradient = (factor * gradient).unsqueeze(1)
+            gradient = factor * gradient.unsqueeze(1)
             to_left.addcmul_(gradient, right[column : column + end - begin])
             to_right[column : column + end - begin].addcmul_(gradient, left)
 
@@ -430,10 +431,9 @@ class _Part:
     _own_labels: Tensor | None = None
     _own_calibration: Tensor | None = None
 
-    def exclude(self, same_text: Tensor | None, targets: Targets | None) -> None:
-        """Leave out what is no negative: an anchor itself, and what has the text of its positive without being it."""
+    def exclude(self, left_out: Tensor | None, targets: Targets | None) -> None:
+        """Leave out what is no negative: an anchor itself, and what is given, but for its positive."""
         compares_alike = self.from_documents == self.to_documents
-        left_out = same_text
         if left_out is None and compares_alike:
             left_out = torch.zeros_like(self.logits, dtype=torch.bool)
         if left_out is None:
@@ -492,6 +492,14 @@ class _Part:
         if self._own_calibration is not None:
             pulls = pulls + self._own_calibration
         return [(column, pulls[:, i]) for i, column in enumerate(labelled)]
+
+
+def _add(matrix: Tensor, other: Tensor, factor: Tensor | float, sign: int = 1) -> None:
+    """Add `sign factor other`, the factor one number or one a row."""
+    if isinstance(factor, Tensor):
+        matrix.addcmul_(other, factor, value=sign)
+    else:
+        matrix.add_(other, alpha=sign * factor)
 
 
 def _diagonal(matrix: Tensor, column: int) -> Tensor:

@@ -155,6 +155,7 @@ def listwise_label_loss(
     temperature: float = 1.0,
     *,
     label_smoothing: float = 0.0,
+    class_weight: Tensor | None = None,
     mask: Tensor | None = None,
     weight: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -171,6 +172,8 @@ def listwise_label_loss(
         link: The link h of the composite Softmax, with h >= 0 on the scores; `ConstantLink()` gives the plain one.
         temperature: The temperature T > 0, in units of the potential: small is sharp.
         label_smoothing: How much of the probability, 0 to 1, is spread evenly over the candidates that count.
+        class_weight: Weights >= 0 of shape (candidates,), where these are classes: the terms y_k are multiplied by
+            them, and a mean over indices is weighted by those of the positives, as in `torch.nn.CrossEntropyLoss`.
         mask: Boolean, in the shape of `predicted`: True where a candidate counts. What is masked may be NaN.
         weight: Weights >= 0, one for each list; of the weight 0 it is as if it were not there.
         reduction: `"mean"` over the lists that have a candidate (weighted by `weight`), `"sum"` or `"none"`.
@@ -208,14 +211,28 @@ def listwise_label_loss(
     predicted, mask, rows = _fill_masked(predicted, mask, link)
     if smoothing:
         one_right = False
-        count = predicted.shape[-1] if mask is None else mask.sum(-1, keepdim=True, dtype=probabilities.dtype)
+        count: Tensor | int = predicted.shape[-1]
+        if mask is not None:  # of lists alone, where weights left some out
+            count = mask.expand_as(predicted).sum(-1, keepdim=True, dtype=probabilities.dtype)
         probabilities = (1 - smoothing) * probabilities + smoothing / count
     if mask is not None:
         probabilities = torch.where(mask, probabilities, 0)
     check_domain(owner, link, predicted)
     check_nonnegative(owner, link, predicted)
-    loss = _Labels(link, temperature, one_right)(predicted, probabilities, mask)
-    return reduce_loss(owner, loss, rows, weight, reduction)
+    rule = _Labels(link, temperature, one_right)
+    if class_weight is None:
+        return reduce_loss(owner, rule(predicted, probabilities, mask), rows, weight, reduction)
+    classes = _check_class_weight(owner, class_weight, predicted).to(probabilities)
+    weighed = classes * probabilities
+    total = weighed.sum(-1, keepdim=True)
+    probabilities = torch.where(total > 0, weighed / torch.where(total > 0, total, 1), probabilities)
+    loss = rule(predicted, probabilities, mask)
+    loss = loss * total.squeeze(-1).to(loss)
+    if reduction != "mean" or labels.shape == predicted.shape:
+        return reduce_loss(owner, loss, rows, weight, reduction)
+    of_positives = classes[labels.long()].to(loss)
+    whole = reduce_loss(owner, of_positives, rows, weight, "sum")
+    return reduce_loss(owner, loss, rows, weight, "sum") / torch.where(whole > 0, whole, 1)
 
 
 def check_smoothing(owner: str, label_smoothing: object) -> float:
@@ -224,6 +241,19 @@ def check_smoothing(owner: str, label_smoothing: object) -> float:
     if smoothing > 1:
         raise ValueError(f"{owner}: label_smoothing must be a number from 0 to 1, got {smoothing:g}.")
     return smoothing
+
+
+def _check_class_weight(owner: str, weight: object, predicted: Tensor) -> Tensor:
+    classes = predicted.shape[-1]
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{owner}: class_weight must be a torch.Tensor, got {type(weight).__name__}. Use torch.tensor.")
+    if tuple(weight.shape) != (classes,):
+        raise ValueError(
+            f"{owner}: class_weight must have a number for each class, shape ({classes},), got {tuple(weight.shape)}."
+        )
+    if not bool(((weight >= 0) & weight.isfinite()).all()):
+        raise ValueError(f"{owner}: class_weight must hold finite numbers >= 0, got {weight.tolist()}.")
+    return weight.to(predicted.device)
 
 
 def _check_lists(owner: str, predicted: object) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -89,11 +89,13 @@ _MODEL_TYPES: dict[type[nn.Module], str] = {
     MultiVectorEncoder: "selective_st.multi_vector_encoder.losses",
 }
 
+# A loss sees a batch, never the column: it cannot know the ends of the labels' scale, nor what the column is called.
 MAP_SCORES = (
-    "If your label scale goes from {low} to {high}, map it to the score's range before training: "
-    'dataset.map(lambda row: {{"score": (row["score"] - {low}) / ({high} - {low})}}), or on the command line '
-    "--score-range {low},{high}."
+    "Map the labels to the score's range before training, by the ends of the whole column's scale. This shows them, "
+    "with the line that maps them: from selective_st.registry import check_dataset; print(check_dataset(dataset, "
+    "loss)). On the command line say --score-range LOW,HIGH."
 )
+DECLARE_RANGE = "label_range=(LOW, HIGH) with the ends of the whole column's scale"
 
 
 # A loss is not told what the label column is called: the first of these names.
@@ -202,6 +204,47 @@ class _ListOfCosines(_ListOfDotProducts):
             (to_unit - (to_unit * unit).sum(-1, keepdim=True) * unit) / norm
             for to_unit, unit, norm in zip(to_units, units, norms, strict=True)
         ]
+
+
+def labels_and_weight(owner: str, labels: Any, weight: Any, rows: int) -> tuple[Any, Tensor | None]:
+    """The labels of a batch, and the weights of its rows.
+
+    Args:
+        owner: The loss, for messages.
+        labels: The labels; or a dict of these (`label`, if there are any) and of the weights (`weight`), as a data
+            collator with weights gives them.
+        weight: The weights, where they are given apart; None for none.
+        rows: How many rows there are.
+
+    Returns:
+        The labels, and the weights, of shape (rows,); None for none.
+
+    Raises:
+        TypeError: If the weights are no tensor, or given twice.
+        ValueError: If the dict has other names, or there is not one weight a row.
+    """
+    if isinstance(labels, Mapping):
+        if not {"weight"} <= set(labels) <= {"label", "weight"}:
+            raise ValueError(
+                f"{owner}: labels must be a tensor, or a dict of the labels and of the rows' weights, {{'label': ..., "
+                f"'weight': ...}}, got one of {', '.join(map(repr, labels)) or 'nothing'}."
+            )
+        if weight is not None:
+            raise TypeError(f"{owner}: weight is given twice, by itself and with the labels. Leave weight out.")
+        labels, weight = labels.get("label"), labels["weight"]
+    if weight is None:
+        return labels, None
+    if not isinstance(weight, Tensor):
+        raise TypeError(
+            f"{owner}: weight must be a tensor of one number >= 0 a row, got {type(weight).__name__}. Write "
+            "weight=torch.tensor(...)."
+        )
+    if tuple(weight.shape) != (rows,):
+        raise ValueError(
+            f"{owner}: weight must have one number >= 0 for each of the {rows} rows, shape ({rows},), got "
+            f"{tuple(weight.shape)}."
+        )
+    return labels, weight
 
 
 def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
@@ -370,8 +413,7 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     Args:
         owner: The loss, for the message.
         labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
-        ranges: For each range, what it is and the range; and the advice for labels outside it, in which {low} and
-            {high} stand for the ends of a scale that would hold them.
+        ranges: For each range, what it is and the range; and the advice for labels outside it.
 
     Returns:
         Which labels count; None for all.
@@ -387,7 +429,8 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
         if rows:
             raise ValueError(
                 f"{owner}: labels must be numbers, but are NaN in row(s) {', '.join(map(str, rows[:5]))} of the batch. "
-                "Leave such rows out: dataset.filter(lambda row: row['score'] == row['score'])."
+                "Leave such rows out: from selective_st.conversion import remove_empty_rows; dataset = "
+                "remove_empty_rows(dataset)."
             )
         low, high, _ = _ends_and_sum(labels[mask])
     if math.isinf(low) or math.isinf(high):
@@ -395,8 +438,8 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     for (what, allowed), advice in ranges.items():
         if low < allowed.low - _RANGE_TOLERANCE or high > allowed.high + _RANGE_TOLERANCE:
             raise ValueError(
-                f"{owner}: labels must lie within {allowed}, {what}, but this batch has labels from {low:g} to "
-                f"{high:g}. " + advice.format(low=math.floor(low), high=math.ceil(high))
+                f"{owner}: labels must lie within {allowed}, {what}, but the labels of this batch go from {low:g} to "
+                f"{high:g}, so their scale is at least that wide. {advice}"
             )
     return mask
 

@@ -30,6 +30,7 @@ from selective_st.functional._common import check_link, is_finite
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink, high_scores
 from selective_st.losses._common import (
+    DECLARE_RANGE,
     MAP_SCORES,
     PAPER_CITATION,
     REMOVE_LABELS,
@@ -64,6 +65,7 @@ _TEACHER_SPACES = {
 _SATURATED, _FLAT = 0.99, 1.05
 _ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
+_LISTS = ("rows", "batch")
 
 
 class Objective(Checked):
@@ -140,10 +142,12 @@ class PointwiseObjective(Objective):
 
     Attributes:
         targets: What labels are: "scores" or "link_values".
+        pos_weight: How much more a 1 counts than a 0, of link values; None for as much.
     """
 
     _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "link_values")
     targets: str
+    pos_weight: float | None = None
 
     def _set_objective(self, owner: str, space: ScoreSpace, *, link: Link | None, targets: str) -> None:
         """Set what the loss does with scores, checked.
@@ -191,19 +195,23 @@ class PointwiseObjective(Objective):
         self._check_batch(rows)
 
     @named(predicted="scores", target="labels", link_values="labels")
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
             scores: Predicted scores of shape (batch_size,), or (batch_size, n) for n documents a row.
             labels: Labels in that shape; NaN marks a padded document.
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
         """
         labels, mask = self._check_labels(scores, labels)
-        loss = matching_loss if self.targets == "scores" else fenchel_young_loss
-        return loss(scores, labels.to(scores.dtype), self.link, mask=mask)
+        labels = labels.to(scores.dtype)
+        if self.targets == "scores":
+            return matching_loss(scores, labels, self.link, mask=mask, weight=weight)
+        pos_weight = 1.0 if self.pos_weight is None else self.pos_weight
+        return fenchel_young_loss(scores, labels, self.link, pos_weight=pos_weight, mask=mask, weight=weight)
 
     def _check_labels(self, scores: Tensor, labels: Any) -> tuple[Tensor, Tensor | None]:
         """The labels in the shape of the scores, and which of them count, or an error that says what is wrong."""
@@ -299,13 +307,14 @@ class PairwiseObjective(CalibratedObjective):
         self._check_batch(rows)
 
     @named(predicted="scores", target="labels")
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
             scores: Predicted scores of shape (batch_size, 1 + n): the positive, then n negatives.
             labels: None; margins of shape (batch_size,) for one negative or (batch_size, n) for n; or scores of shape
                 (batch_size, n + 1).
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
@@ -322,10 +331,11 @@ class PairwiseObjective(CalibratedObjective):
                     'named "label", "labels", "score" or "scores"; without labels leave targets out.'
                 )
             check_positive_link(owner, self.link, self.space, scores)
-            return pairwise_loss(positive, negative, self.link, self.temperature)
+            return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
         if self._kind_of_labels(labels, *negative.shape) == "margins":
             margins = self._margins(labels, negative.shape[1])
-            return margin_loss(positive, negative, margins.to(scores), self.link, mask=~margins.isnan())
+            mask = ~margins.isnan()
+            return margin_loss(positive, negative, margins.to(scores), self.link, mask=mask, weight=weight)
         check_label_range(owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
         check_label_range(owner, labels[:, 0], {})  # a positive without a score is no padding: it is in every pair
         targets = labels.to(scores)
@@ -337,6 +347,7 @@ class PairwiseObjective(CalibratedObjective):
             calibration=self.calibration,
             calibration_link=self.calibration_link,
             mask=~(targets[:, :1] + targets[:, 1:]).isnan().unsqueeze(-1).expand(-1, -1, 2),
+            weight=weight,
         )
 
     def _margins(self, labels: Tensor, negatives: int) -> Tensor:
@@ -410,6 +421,7 @@ class ListwiseObjective(CalibratedObjective):
         label_smoothing: How much of a label is spread over the candidates.
         teacher_space: What target scores are: "cosine", "probability", "logit", or None for the predicted scores' own.
         label_range: The ends of a scale of graded relevance, or None.
+        lists: What a list is: "rows", or "batch" for all pairs of a batch.
     """
 
     _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "labels")
@@ -421,6 +433,7 @@ class ListwiseObjective(CalibratedObjective):
     label_smoothing: float
     teacher_space: str | None
     label_range: tuple[float, float] | None
+    lists: str
 
     def _set_objective(
         self,
@@ -437,6 +450,7 @@ class ListwiseObjective(CalibratedObjective):
         label_smoothing: float,
         teacher_space: str | None,
         label_range: tuple[float, float] | None,
+        lists: str = "rows",
     ) -> None:
         """Set what the loss does with scores, checked.
 
@@ -453,12 +467,21 @@ class ListwiseObjective(CalibratedObjective):
             label_smoothing: For `targets="labels"`: from 0 to 1.
             teacher_space: `"cosine"`, `"probability"`, `"logit"`, or None.
             label_range: The ends of a scale of graded relevance, or None.
+            lists: What a list is: `"rows"` or `"batch"`.
 
         Raises:
             ValueError: If an argument is out of range or excludes another.
         """
         if targets not in self._TARGETS:
             raise ValueError(f"{owner}: targets must be one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}.")
+        if lists not in _LISTS:
+            raise ValueError(f"{owner}: lists must be one of {', '.join(map(repr, _LISTS))}, got {lists!r}.")
+        if lists == "batch" and targets == "labels":
+            raise ValueError(
+                f'{owner}: lists="batch" is for targets="scores", but targets is "labels". Where labels say which '
+                'pairs are right, use SelectivePointwiseLoss(model, targets="link_values").'
+            )
+        self.lists = lists
         if teacher_space is not None and teacher_space not in _TEACHER_SPACES:
             raise ValueError(
                 f"{owner}: teacher_space must be None or one of {', '.join(map(repr, _TEACHER_SPACES))}, got "
@@ -501,13 +524,11 @@ class ListwiseObjective(CalibratedObjective):
         # Where target scores must lie: what says so, and what to do where they do not.
         self._label_ranges: dict[tuple[str, Interval], str] = {}
         if label_range is not None:
-            self._label_ranges["label_range", Interval(*label_range)] = (
-                "Mend the labels, or give label_range=({low}, {high})."
-            )
+            self._label_ranges["label_range", Interval(*label_range)] = f"Mend the labels, or give {DECLARE_RANGE}."
         elif teacher_space is not None:
             what = f'teacher_space="{teacher_space}"'
             self._label_ranges[what, _TEACHER_SPACES[teacher_space]] = (
-                'Declare the space of the labels: "logit" if they are unbounded, or label_range=({low}, {high}).'
+                f'Declare the space of the labels: "logit" if they are unbounded, or {DECLARE_RANGE}.'
             )
         elif not (
             isinstance(self.link, ConstantLink)
@@ -515,14 +536,19 @@ class ListwiseObjective(CalibratedObjective):
         ):
             # A plain Softmax does not care where the scores lie; a link does.
             self._label_ranges[f"the range of {space.name}", space.range] = (
-                'Declare what they are: teacher_space="logit" for the logits of a cross encoder, label_range=({low}, '
-                "{high}) for graded relevance. " + MAP_SCORES
+                f'Declare what they are: teacher_space="logit" for the logits of a cross encoder, {DECLARE_RANGE} for '
+                f"graded relevance. {MAP_SCORES}"
             )
         self._targets_checked = False
 
     def _check_columns(self, columns: int, rows: int) -> None:
-        """Raise a ValueError if there are too few text columns, or no rows."""
-        if columns < 3:
+        """Raise a ValueError if there are too few text columns, or too many, or no rows."""
+        if self.lists == "batch" and columns != 2:
+            raise ValueError(
+                f'{type(self).__name__}: with lists="batch" each row is a pair of texts with a score, but the dataset '
+                f'has {columns} text column(s). Where each row is a query with several documents, leave lists="rows".'
+            )
+        if self.lists == "rows" and columns < 3:
             raise ValueError(
                 f"{type(self).__name__} compares candidates of a query, so the dataset needs at least three text "
                 f"columns (query, document_1, document_2, ...), but has {columns}: over a single candidate the Softmax "
@@ -531,17 +557,20 @@ class ListwiseObjective(CalibratedObjective):
         self._check_batch(rows)
 
     @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
-            scores: Predicted scores of shape (batch_size, n), for n candidates a row.
+            scores: Predicted scores of shape (batch_size, n), for n candidates a row; of pairs (batch_size,).
             labels: Target scores in that shape; or labels in that shape, or of shape (batch_size,). NaN marks a padded
                 candidate.
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
         """
+        if self.lists == "batch":
+            scores, labels = self._one_list(scores, labels, weight)
         self._check_labels(scores, labels)
         if self.targets == "labels":
             check_positive_link(type(self).__name__, self.link, self.space, scores)
@@ -558,6 +587,7 @@ class ListwiseObjective(CalibratedObjective):
                 self.student_temperature,
                 label_smoothing=self.label_smoothing,
                 mask=mask,
+                weight=weight,
             )
         mask, targets = self._scores_of_labels(labels.to(scores))
         if not self._targets_checked:
@@ -572,7 +602,26 @@ class ListwiseObjective(CalibratedObjective):
             calibration_link=self.calibration_link,
             target_temperature=self.teacher_temperature,
             mask=mask,
+            weight=weight,
         )
+
+    def _one_list(self, scores: Tensor, labels: Any, weight: Tensor | None) -> tuple[Tensor, Any]:
+        """The scores and labels of a batch of pairs as those of one list, checked."""
+        owner, rows = type(self).__name__, len(scores)
+        if weight is not None:
+            raise ValueError(
+                f'{owner}: weight is for rows, but with lists="batch" all rows are one list. Leave the weights out, or '
+                'use lists="rows".'
+            )
+        if isinstance(labels, Tensor):
+            if tuple(labels.shape) != (rows,):
+                raise ValueError(
+                    f'{owner}: with lists="batch" labels must have shape ({rows},), a score for each pair, got '
+                    f"{tuple(labels.shape)}."
+                )
+            check_label_range(owner, labels, {})  # a pair without a score is no padding
+            labels = labels[None]
+        return scores.view(1, rows), labels
 
     def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
         """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
@@ -682,4 +731,5 @@ class ListwiseObjective(CalibratedObjective):
             "label_smoothing": self.label_smoothing,
             "teacher_space": self.teacher_space,
             "label_range": self.label_range,
+            **({} if self.lists == "rows" else {"lists": self.lists}),
         }

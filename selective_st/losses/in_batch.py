@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +28,7 @@ from selective_st.functional._in_batch_common import (
     HardnessMode,
     InBatchOptions,
     InBatchSetting,
+    MarginStrategy,
     PartitionMode,
     SimilarityMatrix,
 )
@@ -43,9 +44,11 @@ from selective_st.losses._common import (
     check_similarity,
     is_cosine,
     is_dot_product,
+    labels_and_weight,
     space_of,
     text_ids,
 )
+from selective_st.losses._guide import Guided, guide_of
 from selective_st.losses._objectives import CalibratedObjective
 
 logger = logging.getLogger(__name__)
@@ -62,7 +65,7 @@ _SAME_COLUMNS = (
 )
 
 
-class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
+class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
     r"""Rank each anchor's positive above all other documents of the batch, where the scores matter.
 
     With the similarity S of anchors and documents, and a link h of potential `G`, the loss of anchor i is the cross
@@ -92,6 +95,11 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
             than taken for a negative.
         calibration: For teacher scores: the weight >= 0 of the calibration term.
         calibration_link: For teacher scores: the link of the calibration term. Default: `link`.
+        guide: A SentenceTransformer that tells false negatives: what its cosine puts nearer to the anchor than the
+            positive, less `margin`, is left out, rather than taken for a negative. It embeds each batch too.
+        margin: How far below the positive's cosine, by the guide, a negative's must stay.
+        margin_strategy: `"absolute"` for a `margin` that is this distance, `"relative"` for a share of the positive's
+            cosine.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -113,6 +121,9 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
 
     Relations:
         - With `ConstantLink()` it is `MultipleNegativesRankingLoss`, with all of its options.
+        - With `ConstantLink()` and a `guide` it is `GISTEmbedLoss`: with `contrast_anchors` and `contrast_positives`
+          for `directions=("query_to_doc", "query_to_query", "doc_to_doc")`, without them for the default. A hard
+          negative is one in `"doc_to_doc"` too, which it is not there.
         - `CachedSelectiveMultipleNegativesRankingLoss` is the same loss for batches too large to embed at once.
         - With a teacher's scores, the anchor's own documents are ranked and calibrated as in `SelectiveListwiseLoss`,
           and the documents of the other anchors are negatives.
@@ -152,6 +163,9 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         mask_same_text: bool = False,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -169,6 +183,7 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         self._set_links(owner, space_of(similarity_fct, self.model_type), link, calibration, calibration_link)
         check_positive_link(owner, self.link, self.space)
         self.mask_same_text = mask_same_text
+        self._guide = guide_of(owner, model, guide, margin, margin_strategy)
         self._warned_of: set[str] = set()
         if hardness_mode is not None and hardness_strength == 0:
             self._warn_once(
@@ -226,10 +241,16 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         """
         features = list(sentence_features)
         document_ids = self._document_ids(features)
-        return self.compute_loss_from_embeddings(embed_columns(self.model, features), labels, document_ids)
+        guided = None if self._guide is None else self._guide.embed(features)
+        return self.compute_loss_from_embeddings(embed_columns(self.model, features), labels, document_ids, guided)
 
     def compute_loss_from_embeddings(
-        self, embeddings: list[Tensor], labels: Tensor | None, document_ids: list[Tensor] | None = None
+        self,
+        embeddings: list[Tensor],
+        labels: Tensor | None,
+        document_ids: list[Tensor] | None = None,
+        guide_embeddings: list[Tensor] | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """The loss from embeddings.
 
@@ -238,28 +259,32 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
             labels: None; or a teacher's scores of each row's documents, of shape (batch_size, documents).
             document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
                 document with the text of the positive is left out. None: nothing is.
+            guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
 
         Raises:
-            ValueError: If there are fewer than two columns, or the batch is empty.
+            ValueError: If there are fewer than two columns, the batch is empty, or the guide's embeddings are missing.
         """
         rows = len(embeddings[0]) if embeddings else 0
         self._check_columns(len(embeddings), rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
         target_scores = self._target_scores(labels, rows, len(embeddings) - 1)
+        guided = self._guide_embeddings(guide_embeddings, rows, len(embeddings))
         columns = embeddings
         cosine = is_cosine(self.similarity_fct)
         similarity_fct = None if cosine or is_dot_product(self.similarity_fct) else self.similarity_fct
         begin = 0
         if self._gathers():
-            self._check_same_everywhere(embeddings[0].device, rows, len(embeddings), target_scores, document_ids)
+            self._check_same_everywhere(
+                embeddings[0].device, rows, len(embeddings), target_scores, document_ids, weight
+            )
             begin = get_rank() * rows
-            columns = [all_gather_with_grad(column) for column in embeddings[1:]]
-            if any(not DIRECTIONS[direction][1] for direction in self.directions):
-                columns.insert(0, all_gather_with_grad(embeddings[0]))
-            else:  # nothing is compared with the other processes' queries: they need not be sent
-                columns.insert(0, pad(embeddings[0], (0, 0, begin, len(columns[0]) - begin - rows)))
+            columns = self._gathered(embeddings, begin, all_gather_with_grad)
+            guided = None if guided is None else self._gathered(guided, begin, all_gather)
             if target_scores is not None:
                 target_scores = all_gather(target_scores)
             if document_ids is not None:
@@ -268,16 +293,36 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         setting = InBatchSetting(
             self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=cosine
         )
-        return in_batch_loss_of_setting(
+        loss = in_batch_loss_of_setting(
             setting,
             queries,
             documents,
+            weight=weight,
             rows=(begin, begin + rows),
             target_scores=target_scores,
             document_ids=None if document_ids is None else torch.cat(document_ids),
+            keep=None if guided is None or self._guide is None else self._guide.guidance(guided).keep,
             similarity_fct=similarity_fct,
             block_size=self._block_size,
         )
+        return loss if weight is None else loss * self._share(weight.to(loss))
+
+    def _share(self, weight: Tensor) -> Tensor | float:
+        """How much the mean of this process counts in that of all, where they are averaged."""
+        if not self._gathers():
+            return 1.0
+        total = weight.sum()
+        totals = all_gather(total[None])
+        return total / torch.where(totals.sum() > 0, totals.mean(), 1)
+
+    def _gathered(self, columns: list[Tensor], begin: int, gather: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """The columns of all processes; this one's queries begin at `begin`."""
+        queries, *documents = columns
+        documents = [gather(column) for column in documents]
+        if any(not DIRECTIONS[direction][1] for direction in self.directions):
+            return [gather(queries), *documents]
+        # Nothing is compared with the other processes' queries: they need not be sent.
+        return [pad(queries, (0, 0, begin, len(documents[0]) - begin - len(queries))), *documents]
 
     def _check_columns(self, columns: int, rows: int) -> None:
         """Raise a ValueError if there are too few text columns, or no rows."""
@@ -305,6 +350,7 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         columns: int,
         target_scores: Tensor | None,
         document_ids: list[Tensor] | None,
+        weight: Tensor | None,
     ) -> None:
         """Raise a ValueError in every process if their batches do not fit together, on which a gather would hang."""
         counts = {
@@ -312,6 +358,7 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
             "text columns": columns,
             "teacher's scores a row": 0 if target_scores is None else target_scores.shape[1],
             "columns of texts to tell apart": len(document_ids or ()),
+            "weights a row": int(weight is not None),
         }
         everywhere = all_gather(torch.tensor([list(counts.values())], device=device)).tolist()
         for i, name in enumerate(counts):
@@ -416,7 +463,13 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
             "label_smoothing": self.label_smoothing,
             "mask_same_text": self.mask_same_text,
             **self._calibration_config(),
+            **self._guide_config(),
         }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the papers on selective matching losses, in-batch negatives, and guides where there is one."""
+        return super().citation + self._guide_citation()
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMultipleNegativesRankingLoss):
@@ -444,6 +497,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         mask_same_text: As in `SelectiveMultipleNegativesRankingLoss`.
         calibration: As in `SelectiveMultipleNegativesRankingLoss`.
         calibration_link: As in `SelectiveMultipleNegativesRankingLoss`.
+        guide: As in `SelectiveMultipleNegativesRankingLoss`; it embeds in mini-batches too.
+        margin: As in `SelectiveMultipleNegativesRankingLoss`.
+        margin_strategy: As in `SelectiveMultipleNegativesRankingLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -453,7 +509,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         As `SelectiveMultipleNegativesRankingLoss`.
 
     Relations:
-        - With `ConstantLink()` it is `CachedMultipleNegativesRankingLoss`.
+        - With `ConstantLink()` it is `CachedMultipleNegativesRankingLoss`, and with a `guide` `CachedGISTEmbedLoss`.
 
     References:
         - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
@@ -485,6 +541,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         mask_same_text: bool = False,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         super().__init__(
             model,
@@ -500,6 +559,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
             mask_same_text=mask_same_text,
             calibration=calibration,
             calibration_link=calibration_link,
+            guide=guide,
+            margin=margin,
+            margin_strategy=margin_strategy,
         )
         owner = type(self).__name__
         if isinstance(model, SentenceTransformer) and has_static_embedding_input(model):
@@ -515,7 +577,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         self.mini_batch_size = mini_batch_size
         self.mini_batch_num_tokens = mini_batch_num_tokens
         self.show_progress_bar = show_progress_bar
-        self._ids_of_batch: list[Tensor] | None = None
+        self._of_batch: tuple[list[Tensor] | None, list[Tensor] | None] = (None, None)
 
     @property
     @override
@@ -537,11 +599,14 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         """
         features = list(sentence_features)
         self._check_columns(len(features), rows=1)  # which are counted when they have been embedded
-        self._ids_of_batch = self._document_ids(features)
+        guided = None
+        if self._guide is not None:
+            guided = self._guide.embed(features, self.mini_batch_size, self.mini_batch_num_tokens)
+        self._of_batch = self._document_ids(features), guided
         try:
             return self.forward_cached(features, labels)
         finally:
-            self._ids_of_batch = None
+            self._of_batch = None, None
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
@@ -557,7 +622,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
             The mean loss, a scalar; detached if it was carried back.
         """
         embeddings = [torch.cat(column) for column in reps]
-        loss = self.compute_loss_from_embeddings(embeddings, labels, self._ids_of_batch)
+        loss = self.compute_loss_from_embeddings(embeddings, labels, *self._of_batch)
         if not with_backward:
             return loss
         # Outside autocast, where the trainer calls backward too: otherwise it would multiply in half precision.

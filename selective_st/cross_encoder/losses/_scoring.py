@@ -176,11 +176,13 @@ class CrossEncoderLoss(Objective):
         if size <= 0:
             size = len(pairs)
         parts = list(self._parts(pairs, size, prompt, task))
-        scores = parts[0] if len(parts) == 1 else torch.cat(parts)
-        device = scores.device.type
+        return self._activated(parts[0] if len(parts) == 1 else torch.cat(parts))
+
+    def _activated(self, logits: Tensor) -> Tensor:
+        """Logits after the activation, in at least single precision."""
         # A logit of 5 in bfloat16 is 5 +- 0.02: too coarse for a loss that cares about a region.
-        with without_autocast(device):
-            activated: Tensor = self.activation_fn(at_least_single(scores))
+        with without_autocast(logits.device.type):
+            activated: Tensor = self.activation_fn(at_least_single(logits))
         return activated
 
     def _parts(

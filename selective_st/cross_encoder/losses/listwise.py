@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.links import Link
-from selective_st.losses._common import check_model
+from selective_st.losses._common import check_model, labels_and_weight
 from selective_st.losses._objectives import ListwiseObjective
 
 
@@ -50,6 +50,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             is mapped to the score 1 / (1 + e^-logit) where there is an activation, and else taken as it is: the
             student's scores are logits then too). Default: scores as the student's, after the activation.
         label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
+        lists: What a list is: `"rows"`, the documents of a row; or `"batch"`, for graded pairs: all pairs of the batch
+            are one list, as in `selective_st.losses.SelectiveListwiseLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -68,6 +70,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
         | (query, [doc_1, ..., doc_n])    | [1 if right, 0 if not], or probabilities         | targets="labels" |
         +---------------------------------+--------------------------------------------------+------------------+
         | (query, doc_1, ..., doc_n)      | any of these, or the index of the right document |                  |
+        +---------------------------------+--------------------------------------------------+------------------+
+        | (input_A, input_B) pairs        | float similarity score                           | lists="batch"    |
         +---------------------------------+--------------------------------------------------+------------------+
 
     Relations:
@@ -115,6 +119,7 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
         label_smoothing: float = 0.0,
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
+        lists: Literal["rows", "batch"] = "rows",
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -136,6 +141,7 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             label_smoothing=label_smoothing,
             teacher_space=teacher_space,
             label_range=label_range,
+            lists=lists,
         )
         self._set_model(owner, model)
 
@@ -168,8 +174,14 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             The mean loss, a scalar.
         """
         documents = self._documents(inputs)
+        if self.lists == "batch" and documents.lengths is not None:
+            raise ValueError(
+                f'{type(self).__name__}: with lists="batch" each row is a pair of texts with a score, but the dataset '
+                'has lists of documents. Leave lists="rows".'
+            )
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
         labels = self._labels(labels, documents)
-        return self.loss_of_scores(self._scores(documents, prompt, task), labels)
+        return self.loss_of_scores(self._scores(documents, prompt, task), labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
@@ -177,4 +189,5 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             **self._activation_config(),
             "mini_batch_size": self.mini_batch_size,
             **self._objective_config(),
+            "lists": self.lists,
         }

@@ -111,12 +111,15 @@ class LateInteractionLoss(nn.Module):
         """
         return self.compute_loss_from_embeddings(self.embed(sentence_features), labels)
 
-    def compute_loss_from_embeddings(self, embeddings: list[TokenEmbeddings], labels: Tensor | None) -> Tensor:
+    def compute_loss_from_embeddings(
+        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, weight: Tensor | None = None
+    ) -> Tensor:
         """The loss from embeddings.
 
         Args:
             embeddings: For each column the embeddings of its tokens, and which of these count.
             labels: What the loss takes as labels.
+            weight: Weights of the rows.
 
         Returns:
             The mean loss, a scalar.
