@@ -482,7 +482,7 @@ class Link:
         owner = f"{type(self).__name__}.normalized"
         low, high = score_interval(owner, low, high)
         top, bottom = torch.tensor(high, dtype=torch.float64), torch.tensor(low, dtype=torch.float64)
-        self._check_domain("normalized", "low and high", top, bottom)
+        self._check_domain("normalized", ("low", "high"), top, bottom)
         if of == "sensitivity":
             average = float(self.difference(top, bottom)) / (high - low)
             remedy = "A link without slope there has no sensitivity; choose another range or link."
@@ -579,6 +579,14 @@ class Link:
         if "_known_lowest_value" not in self.__dict__:
             _set(self, _known_lowest_value=self.range.low)
         return cast(float, self.__dict__["_known_lowest_value"])
+
+    @property
+    def _overflows(self) -> bool:
+        """Whether the potential is infinite at scores that a model may give; worked out once."""
+        if "_known_overflow" not in self.__dict__:
+            ends = torch.tensor([-1e30, 1e30], dtype=torch.float64).clamp(*self.domain)
+            _set(self, _known_overflow=not bool(self._potential(ends).isfinite().all()))
+        return cast(bool, self.__dict__["_known_overflow"])
 
     @property
     def _potential_at_bottom(self) -> float:
@@ -738,13 +746,13 @@ class Link:
 
     def _checked_matching(self, method: str, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` of scores within the domain."""
-        self._check_domain(method, f"{wording('predicted')} and {wording('target')}", p, s)
+        self._check_domain(method, ("predicted", "target"), p, s)
         return self._matching(p, s)
 
     def _matching_of_value(self, p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` for the target whose link value is y."""
-        self._check_domain("fenchel_young", wording("predicted"), p)
-        return self._matching_anywhere(p, self._inverse(self._checked_link_values(wording("link_values"), y)))
+        self._check_domain("fenchel_young", ("predicted",), p)
+        return self._matching_anywhere(p, self._inverse(self._checked_link_values("link_values", y)))
 
     def _matching_anywhere(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` also for a target at infinity: the divergence is the area between the link and its limit."""
@@ -775,7 +783,7 @@ class Link:
         """The link values within the range; an error where they are not."""
         if not y.numel():
             return y
-        owner = caller(type(self).__name__)
+        owner, name = caller(type(self).__name__), wording(name)
         low, high = (float(end) for end in y.detach().aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError(
@@ -792,7 +800,7 @@ class Link:
             )
         return y.clamp(*self.range)
 
-    def _check_domain(self, method: str, name: str, *scores: Tensor) -> None:
+    def _check_domain(self, method: str, names: Sequence[str], *scores: Tensor) -> None:
         """Raise where scores leave a bounded domain: there the loss could be negative, or NaN."""
         if self._is_everywhere:
             return
@@ -800,10 +808,10 @@ class Link:
             if tensor.numel():
                 low, high = (float(end) for end in tensor.detach().aminmax())
                 if low < self.domain.low or high > self.domain.high:
+                    owner, what = caller(f"{type(self).__name__}.{method}"), " and ".join(map(wording, names))
                     raise ValueError(
-                        f"{caller(f'{type(self).__name__}.{method}')}: {name} must lie within the link's domain "
-                        f"{self.domain}, got values from {low:g} to {high:g}. For scores beyond it use "
-                        "link.linear_outside(low, high), with ends inside the domain."
+                        f"{owner}: {what} must lie within the link's domain {self.domain}, got values from {low:g} to "
+                        f"{high:g}. For scores beyond it use link.linear_outside(low, high), with ends inside of it."
                     )
 
 

@@ -12,7 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from selective_st.functional import fenchel_young_loss, matching_loss
+from selective_st.functional import (
+    fenchel_young_loss,
+    listwise_label_loss,
+    listwise_matching_loss,
+    matching_loss,
+)
 from selective_st.links import (
     ConstantLink,
     ExponentialLink,
@@ -199,3 +204,48 @@ def test_a_weight_of_0_leaves_out_what_overflows(link: Link) -> None:
     expected = matching_loss(p[there], s[there], link, weight=weight[there])
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(gradient, torch.autograd.grad(expected, p)[0])
+
+
+FAR_LISTS = torch.tensor(
+    [[0.3, -0.2, 0.9], [1e4, 2e4, 1e4], [-1e4, 0.1, 1e4], [800.0, 801.0, 2.0]], dtype=torch.float64
+)
+
+
+@pytest.mark.parametrize(
+    "link", [ExponentialLink(1.0), high_scores(), SinhLink(2.0, 0.1), ConstantLink(), Cubic()], ids=repr
+)
+class TestLists:
+    """Where potentials overflow: finite or infinite, never NaN, and 0 at the match."""
+
+    @pytest.mark.parametrize("temperatures", [(1.0, 1.0), (0.1, 2.0)], ids=str)
+    @pytest.mark.parametrize("calibration", [0.0, 1.0])
+    def test_matching(self, link: Link, temperatures: tuple[float, float], calibration: float) -> None:
+        def loss(p: Tensor, s: Tensor) -> Tensor:
+            of = temperatures
+            arguments = {"calibration": calibration, "target_temperature": of[1], "reduction": "none"}
+            return listwise_matching_loss(p, s, link, of[0], **arguments)  # type: ignore[arg-type]
+
+        for target in (*FAR_LISTS, *FAR_LISTS.flip(1)):
+            p, s = FAR_LISTS.clone().requires_grad_(), target.expand_as(FAR_LISTS)
+            for mask_out in (None, 1):
+                s = s if mask_out is None else s.index_fill(1, torch.tensor([mask_out]), math.nan)
+                value = loss(p, s)
+                assert (value >= 0).all()
+                assert not torch.autograd.grad(value.sum(), p)[0].isnan().any()
+        if temperatures[0] == temperatures[1]:
+            p = FAR_LISTS.clone().requires_grad_()
+            assert (loss(p, FAR_LISTS) == 0).all()
+            assert (torch.autograd.grad(loss(p, FAR_LISTS).sum(), p)[0] == 0).all()
+        # What lies in reach is as it is alone.
+        assert_same = torch.testing.assert_close
+        assert_same(
+            loss(FAR_LISTS, FAR_LISTS.flip(1))[0], loss(FAR_LISTS[:1], FAR_LISTS[:1].flip(1))[0], rtol=0, atol=0
+        )
+
+    def test_labels(self, link: Link) -> None:
+        lists = FAR_LISTS.abs()
+        for labels in (torch.tensor([0, 1, 2, 0]), torch.tensor([[1, 0, 1]] * 4), torch.full((4, 3), 1 / 3)):
+            p = lists.clone().requires_grad_()
+            value = listwise_label_loss(p, labels, link, 0.5, reduction="none")
+            assert (value >= 0).all()
+            assert not torch.autograd.grad(value.sum(), p)[0].isnan().any()

@@ -573,6 +573,20 @@ class Bounded(Link):
 class TestWhatIsEasilyLost:
     """Each test fails if a detail that looks needless is taken away."""
 
+    @pytest.mark.parametrize("link", [SinhLink(2.0, 0.3), ExponentialLink(-1.5), SigmoidLink(4.0, 0.2)], ids=repr)
+    def test_a_multiple_is_inverted_with_its_weight(self, link: Link) -> None:
+        scores = tensor(-0.7, 0.3, 1.1)
+        for weight in (3.0, 1e-3):
+            assert_close((weight * link).inverse(weight * link(scores)), scores)
+            assert_close((weight * link).conjugate(weight * link(scores)), weight * link.conjugate(link(scores)))
+
+    def test_an_end_that_is_only_approached_lies_on_its_own_side(self) -> None:
+        class SoftsignLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return z / (1 + z.abs())
+
+        assert SoftsignLink().inverse(tensor(-1, 0, 1)).tolist() == [-math.inf, 0.0, math.inf]
+
     def test_only_rounding_is_allowed_beyond_the_range(self) -> None:
         p = tensor(0.3)
         assert_close(SigmoidLink().fenchel_young(p, tensor(1 + 5e-7)), SigmoidLink().fenchel_young(p, tensor(1)))

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selective_st._autograd import look
+from selective_st._autograd import in_transform, look
 from selective_st._caller import wording
 from selective_st.links import Link
 
@@ -191,6 +191,11 @@ def _check_nonnegative(owner: str, link: Link, scores: Tensor) -> None:
             'ExponentialLink(1.0).normalized(0, 1, of="value") or SigmoidLink(scale, shift), or add a constant: '
             f"link + {math.ceil(-value):g} * ConstantLink()."
         )
+
+
+def is_finite(scores: Tensor) -> bool:
+    """Whether all scores are known to be finite: their sum is, which takes one operation to see."""
+    return not in_transform() and math.isfinite(float(scores.detach().sum()))
 
 
 def check_weight(owner: str, weight: object, shape: torch.Size) -> Tensor | None:

@@ -40,6 +40,7 @@ from selective_st.functional._common import (
     check_scores,
     check_weight,
     counting,
+    is_finite,
     reduce_loss,
 )
 from selective_st.links import ConstantLink, Link, _to_working_precision
@@ -114,9 +115,10 @@ def listwise_matching_loss(
     target = check_scores(owner, "target", target, like=predicted)
     weight = check_weight(owner, weight, predicted.shape[:-1])
     mask, never = _lists_that_count(check_mask(owner, mask, predicted), weight), None
-    if target.is_floating_point() and (in_transform() or not bool((target > -math.inf).all())):
+    if target.is_floating_point() and not is_finite(target):
         padded, never = target.isnan(), target == -math.inf
-        mask = ~padded if mask is None else mask & ~padded
+        if may_hold(padded):
+            mask = ~padded if mask is None else mask & ~padded
         never = never if may_hold(never) else None
     predicted, mask, rows = _fill_masked(predicted, mask, link)
     if mask is not None:
@@ -411,42 +413,51 @@ class _Matching(_ListLoss):
         growth = torch.expm1(small_x)
         total = (q * _exponential_less_linear(small_x, growth)).sum(-1, keepdim=True)
         highest = x.amax(-1, keepdim=True)
-        y = None
         if of_never is not None:
             y = of_never - torch.logsumexp(logits, -1, keepdim=True) - mean
             total = total + y.clamp(max=_LARGEST_RISE).exp().sum(-1, keepdim=True)
             highest = torch.maximum(highest, y.amax(-1, keepdim=True))
         kl = torch.log1p(total)
         tilt = growth.mul_((-kl).exp()).add_(torch.expm1(-kl)).mul_(q)
-        if y is not None:
+        if of_never is not None:
             tilt = tilt + (y - kl).exp()
-        overflows = highest >= _LARGEST_RISE
-        if bool(overflows.any()):
-            log_r = torch.log_softmax(logits, -1).add_(x)
-            log_r = log_r if y is None else torch.logaddexp(log_r, y)
-            far_kl = torch.logsumexp(log_r, -1, keepdim=True)
-            kl = torch.where(overflows, far_kl, kl)
-            tilt = torch.where(overflows, log_r.sub_(far_kl).exp_().sub_(q), tilt)
+        slope = self.link.h(p)
+        far = ~(highest < _LARGEST_RISE)
+        if bool(far.any()):  # or NaN, where potentials overflow
+            log_q, log_r = self._log_probabilities(p, s, mask, never)
+            q = torch.where(far, log_q.exp(), q)
+            far_kl = (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True)
+            kl, tilt = torch.where(far, far_kl, kl), torch.where(far, log_r.exp() - q, tilt)
+            slope = slope.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
         value = kl.squeeze(-1)
-        gradient = tilt.mul_(self.link.h(p)).div_(self.temperature)
+        gradient = tilt.mul_(slope).div_(self.temperature)
         if self.calibrates:
             if self.calibration_link is not self.link:
                 divergence, difference = self.calibration_link._matching(p, s)
             factor = q * (self.calibration / self.temperature)
+            if bool(far.any()):
+                divergence, difference = (torch.where(q > 0, x, 0) for x in (divergence, difference))
             value = value + (factor * divergence).sum(-1)
             gradient = gradient + factor * difference
         return value, gradient
 
+    def _log_probabilities(
+        self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Those of the target and of the prediction, also where potentials overflow."""
+        of_target = self.link.potential(s) / self.target_temperature
+        of_predicted = self.link.potential(p) / self.temperature
+        if mask is not None:
+            of_target, of_predicted = (logits.masked_fill(~mask, -math.inf) for logits in (of_target, of_predicted))
+        if never is not None:
+            of_target = of_target.masked_fill(never, -math.inf)
+        limits = -_LARGEST_LOGIT, _LARGEST_LOGIT
+        return torch.log_softmax(of_target.clamp(*limits), -1), torch.log_softmax(of_predicted.clamp(*limits), -1)
+
     @override
     def plain(self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None) -> Tensor:  # type: ignore[override]
         given, p, s = p, _to_working_precision(p), _to_working_precision(s)
-        of_predicted = self.link.potential(p) / self.temperature
-        of_target = self.link.potential(s) / self.target_temperature
-        if mask is not None:
-            of_predicted, of_target = (logits.masked_fill(~mask, -1e300) for logits in (of_predicted, of_target))
-        if never is not None:
-            of_target = of_target.masked_fill(never, -1e300)
-        log_q, log_r = torch.log_softmax(of_target, -1), torch.log_softmax(of_predicted, -1)
+        log_q, log_r = self._log_probabilities(p, s, mask, never)
         q = log_q.exp()
         terms = log_q - log_r
         if self.calibrates:
@@ -459,6 +470,7 @@ class _Matching(_ListLoss):
 _TAYLOR = [1 / math.factorial(k) for k in range(7, 1, -1)]
 _TAYLOR_END = 0.02
 _LARGEST_RISE = 300.0  # beyond, e^x might overflow
+_LARGEST_LOGIT = 1e300  # of which there may be two, and 0 times it is 0
 
 
 def _exponential_less_linear(x: Tensor, growth: Tensor) -> Tensor:
@@ -485,6 +497,9 @@ class _Labels(_ListLoss):
         scores = _to_working_precision(given)
         # The scores' memory may be written to.
         logits, slope = self.link._logits(scores.clone() if scores is given else scores, 1 / self.temperature)
+        if self.link._overflows:
+            logits = logits.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT)
+            slope = slope.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT) if isinstance(slope, Tensor) else slope
         if mask is not None:
             logits = logits.masked_fill(~mask, -math.inf)
         is_positive = y == 1

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes
-from selective_st.functional._common import at_least_single, check_link, check_nonnegative, dense, without_autocast
+from selective_st.functional._common import (
+    at_least_single,
+    check_link,
+    check_nonnegative,
+    dense,
+    is_finite,
+    without_autocast,
+)
 from selective_st.links import ExponentialLink, Interval, Link
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
@@ -135,11 +142,11 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
 def without_padding(documents: Sequence[Tensor], labels: Any) -> list[Tensor]:
     """Columns of documents' embeddings, 0 for those that a NaN among the labels of the last columns marks as padded."""
     documents = list(documents)
-    if not isinstance(labels, Tensor) or not labels.is_floating_point() or labels.dim() != 2:
+    if not isinstance(labels, Tensor) or labels.dim() != 2 or not labels.is_floating_point() or is_finite(labels):
         return documents
     padded = labels.isnan()
-    if not bool(padded.any()) or len(padded) != len(documents[0]) or padded.shape[1] > len(documents):
-        return documents
+    if len(padded) != len(documents[0]) or padded.shape[1] > len(documents):
+        return documents  # of which the check of labels tells
     for place in range(-padded.shape[1], 0):
         rows = padded[:, place].to(documents[place].device).view(-1, *(1,) * (documents[place].dim() - 1))
         documents[place] = torch.where(rows, 0, documents[place])

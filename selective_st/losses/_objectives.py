@@ -26,7 +26,7 @@ from selective_st.functional import (
     matching_loss,
     pairwise_loss,
 )
-from selective_st.functional._common import check_link
+from selective_st.functional._common import check_link, is_finite
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink, high_scores
 from selective_st.losses._common import (
@@ -625,8 +625,8 @@ class ListwiseObjective(CalibratedObjective):
 
     def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
         """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
-        owner, never = type(self).__name__, labels == -math.inf
-        if not bool(never.any()):
+        owner = type(self).__name__
+        if is_finite(labels) or not bool((never := labels == -math.inf).any()):
             return check_label_range(owner, labels, self._label_ranges), self._to_scores(labels)
         check_label_range(owner, labels.masked_fill(never, math.nan), self._label_ranges)
         return ~labels.isnan(), self._to_scores(labels).masked_fill(never, -math.inf)
