@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 from selective_st.registry.catalog import OURS, LossEntry, formats_of, rows_of
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.checks.subjects import Subject
-from selective_st.registry.columns import is_metadata
 from selective_st.registry.detection import DataFormat
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
 from selective_st.registry.steps import Code, Step
 from selective_st.registry.table import Table
-from selective_st.written import read_written
+from selective_st.written import Written, read_written
 
 SCALARS = {"class", "binary", "similarity", "margin"}
 LISTS = {"margins", "scores", "binary list", "embedding", "embeddings", "class probabilities"}
@@ -93,8 +92,9 @@ class Context:
 
     def _turned_round(self, column: str) -> Step | None:
         """What makes 1 of 0 or no, and 0 of 1 or yes, where a label says that texts do not belong together."""
-        values = {value for value in self.table.values[column] if value is not None}
-        said = read_written(Counter(filter(lambda value: isinstance(value, str), values)))
+        if self.kinds[column] not in ("integer", "float", "boolean", "text"):
+            return None
+        values, said = {value for value in self.table.values[column] if value is not None}, self._said_by(column)
         mapping = {0: 1, 1: 0} if values <= {0, 1} else {text: 1 - int(number) for text, number in said.values.items()}
         if not mapping.keys() >= values or (0 not in mapping and said.kind != "opposites"):
             return None
@@ -102,21 +102,17 @@ class Context:
 
     @cached_property
     def rivals(self) -> tuple[str, ...]:
-        """The columns that may be the label, where none has a name that the trainer knows, and none is told by it."""
+        """The columns that may each be the label, where none has a name that the trainer knows."""
         if self.format.trainer_label is not None or self.format.label_column is not None:
             return ()
-        left = [column for column in self.format.columns if column.name not in (*self.format.inputs, *RESERVED)]
-        return tuple(
-            column.name
-            for column in left
-            if not is_metadata(column)
-            and (column.kind in _NUMERIC or (hint_of(column.name) and self._says_label(column.name)))
-        )
+        named = [way.label_column for way in self.format.readings if way.label_column is not None]
+        unread = [column.name for column in self.format.columns if column.kind == "other" and hint_of(column.name)]
+        written = [name for name in unread if self._said_by(name).kind in ("numbers", "opposites", "grades", "lists")]
+        return tuple(dict.fromkeys(named or written))
 
-    def _says_label(self, column: str) -> bool:
-        """Whether texts say numbers, yes and no, or grades."""
-        texts = Counter(value for value in self.table.values[column] if isinstance(value, str))
-        return bool(texts) and read_written(texts).kind in ("numbers", "opposites", "grades", "lists")
+    def _said_by(self, column: str) -> Written:
+        """What the sampled texts of a column say."""
+        return read_written(Counter(value for value in self.table.values[column] if isinstance(value, str)))
 
     @property
     def label(self) -> str | None:

@@ -180,7 +180,8 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
     lengths: dict[str, list[Integers]] = {column: [] for column in texts}
     numbers: list[Integers] = []
     wanted = [*texts, *([] if label is None else [label])]
-    for rows, batch in table.scan(*wanted) if wanted else [(np.arange(table.scanned), None)]:
+    batches: Any = table.scan(*wanted) if wanted else [(np.arange(table.scanned), {})]
+    for rows, batch in batches:
         numbers.append(rows)
         padded = None if label is None else labels.add(_array(batch[label]), rows)
         arrays = {column: _array(batch[column]) for column in texts}
