@@ -82,7 +82,7 @@ class Context:
         target = next((step.arguments[1] for step in self.format.steps if step.call == "rename_column"), None)
         if target is None:
             target = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(self.format.label), "label")
-        target = next(name for name in (target, *TRAINER_LABELS) if name not in self.table.columns)
+        target = next((name for name in (target, *TRAINER_LABELS) if name not in self.table.columns), target)
         rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
         if is_negating(column) and self.format.label not in ("margin", "margins"):
             turned = self._turned_round(column)

@@ -48,6 +48,9 @@ class Stage(IntEnum):
     MODEL = 9
 
 
+RULES: list[rule] = []
+
+
 @dataclass(frozen=True)
 class Bad:
     """What a rule has found: the rows, if it is about rows, and what the words and lines need to know besides.
@@ -79,9 +82,9 @@ def bad(
     return None if tally is not None and not tally.count else Bad(tally, column, severity, mend, facts)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A check.
+@dataclass
+class rule:  # noqa: N801 - it is used as a decorator
+    """A check: the decorator of a function that tells what is bad.
 
     Attributes:
         code: Its name, which stays the same.
@@ -90,29 +93,29 @@ class Rule:
         severity: How bad it is.
         stage: When its lines have their turn.
         mend: The lines that mend it, or what makes them of what was found.
-        find: Tells what is bad.
-        words: What is said, with names of facts in braces.
         is_choice: Whether its lines choose between columns, and so may leave one out whatever its name.
+        find: The function.
+        words: What is said, with names of facts in braces: those of `bad`, loss, label, column, rows, and `c`, the
+            context.
     """
 
     code: str
     about: About
     severity: Severity
     stage: Stage
-    mend: Mend | Callable[[Context, Bad], Mend]
-    find: Callable[..., Any]
-    words: str
+    mend: Mend | Callable[[Context, Bad], Mend] = None
     is_choice: bool = False
+    find: Callable[..., Any] = field(init=False)
+    words: str = field(init=False)
+
+    def __call__(self, find: Callable[..., Any]) -> Callable[..., Any]:
+        """Make a rule of a function."""
+        self.find, self.words = find, find.words  # type: ignore[attr-defined]
+        RULES.append(self)
+        return find
 
     def look(self, context: Context) -> Iterator[Found]:
-        """What it finds.
-
-        Args:
-            context: What is known of the data, the loss and the model.
-
-        Yields:
-            Each thing that is bad.
-        """
+        """Each thing that is bad."""
         for column in self._columns(context):
             told = self.find(context) if column is None or "label" in self.about else self.find(context, column)
             for one in told if isinstance(told, Iterator) else [told]:
@@ -146,7 +149,7 @@ def _as_bad(context: Context, told: Bad | Tally | Mask | bool | str | None, colu
 class Found:
     """Something that a rule has found."""
 
-    rule: Rule
+    rule: rule
     context: Context
     bad: Bad
 
@@ -194,29 +197,8 @@ class Found:
         return replace(part, arguments=fill(part.arguments), options=fill(part.options))
 
 
-RULES: list[Rule] = []
-
-
-def rule(
-    code: str,
-    about: About,
-    severity: Severity,
-    stage: Stage,
-    mend: Mend | Callable[[Context, Bad], Mend] = None,
-    *,
-    is_choice: bool = False,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a rule of a function that tells what is bad; see `Rule` for the arguments."""
-
-    def register(find: Callable[..., Any]) -> Callable[..., Any]:
-        RULES.append(Rule(code, about, severity, stage, mend, find, find.words, is_choice))  # type: ignore[attr-defined]
-        return find
-
-    return register
-
-
 def says(words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The words of a rule; facts stand in braces: those of `bad`, loss, label, column, rows, and `c`, the context."""
+    """The words of a rule."""
 
     def attach(find: Callable[..., Any]) -> Callable[..., Any]:
         find.words = words  # type: ignore[attr-defined]
@@ -226,18 +208,7 @@ def says(words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def row_numbers(tally: Tally) -> str:
-    """How many rows, and the first of them, for a message.
-
-    Args:
-        tally: The rows.
-
-    Returns:
-        Both.
-
-    Example:
-        >>> row_numbers(Tally([np.array([8, 0, 2, 3, 5, 13, 21])]))
-        '7 row(s) (0, 2, 3, 5, 8, ...)'
-    """
+    """How many rows, and the first of them: `7 row(s) (0, 2, 3, 5, 8, ...)`."""
     shown = ", ".join(map(str, tally.rows))
     more = ", ..." if tally.count > len(tally.rows) else ""
     return f"{tally.count:,} row(s) ({shown}{more})"
