@@ -237,14 +237,7 @@ class Context:
         return kinds | {"scores"} if self.are_teacher_scores else kinds
 
     def label_kinds_of(self, *shapes: str) -> set[str]:
-        """The kinds of labels that the loss takes with inputs of some shapes.
-
-        Args:
-            *shapes: The shapes.
-
-        Returns:
-            The kinds.
-        """
+        """The kinds of labels that the loss takes with inputs of some shapes."""
         return {row.label for row in rows_of(self.entry.name, self.entry.model_type) if row.shape in shapes}
 
     @property
@@ -352,18 +345,7 @@ def _is_normalized(model: Any) -> bool:
 
 
 def quoted(columns: Sequence[str]) -> str:
-    """Names of columns, for a message.
-
-    Args:
-        columns: The names.
-
-    Returns:
-        The names in quotes.
-
-    Example:
-        >>> quoted(["anchor", "positive"])
-        "'anchor', 'positive'"
-    """
+    """Names of columns, for a message."""
     return ", ".join(map(repr, columns))
 
 
@@ -371,38 +353,12 @@ def quoted(columns: Sequence[str]) -> str:
 
 
 def keep(argument: str, condition: str, *columns: str) -> Step:
-    """The step that keeps rows.
-
-    Args:
-        argument: What a row's value is called; with several columns, its values.
-        condition: Which rows are kept, as code.
-        *columns: The columns.
-
-    Returns:
-        The step.
-
-    Example:
-        >>> print(keep("label", "label >= 0", "label").code())
-        dataset = dataset.filter(lambda label: label >= 0, input_columns="label")
-    """
+    """The step that keeps rows."""
     names = columns[0] if len(columns) == 1 else columns
     return Step("filter", (Code(f"lambda {argument}: {condition}"),), (("input_columns", names),))
 
 
 def change(argument: str, value: str, column: str) -> Step:
-    """The step that changes the values of a column.
-
-    Args:
-        argument: What a row's value is called.
-        value: What it becomes, as code.
-        column: The column.
-
-    Returns:
-        The step.
-
-    Example:
-        >>> print(change("labels", "labels[0]", "label").code())
-        dataset = dataset.map(lambda labels: {"label": labels[0]}, input_columns="label")
-    """
+    """The step that changes the values of a column."""
     code = Code(f"lambda {argument}: {{{json.dumps(column)}: {value}}}")
     return Step("map", (code,), (("input_columns", column),))

@@ -1,7 +1,7 @@
 """What a rule is.
 
-A rule is a function with a decorator. The function tells the bad rows, or just whether something is bad; the decorator
-holds the rule's code, what it looks at, how bad it is, and the lines that mend it; above the function stand the words.
+A rule is a function with a decorator. The function tells the bad rows, or just whether something is bad, and its
+docstring is what is said; the decorator holds the rule's code, what it looks at, how bad it is, and what mends it.
 """
 
 from __future__ import annotations
@@ -94,9 +94,8 @@ class rule:  # noqa: N801 - it is used as a decorator
         stage: When its lines have their turn.
         mend: The lines that mend it, or what makes them of what was found.
         is_choice: Whether its lines choose between columns, and so may leave one out whatever its name.
-        find: The function.
-        words: What is said, with names of facts in braces: those of `bad`, loss, label, column, rows, and `c`, the
-            context.
+        find: The function. Its docstring is what is said, with names of facts in braces: those of `bad`, loss, label,
+            column, rows, and `c`, the context.
     """
 
     code: str
@@ -106,13 +105,18 @@ class rule:  # noqa: N801 - it is used as a decorator
     mend: Mend | Callable[[Context, Bad], Mend] = None
     is_choice: bool = False
     find: Callable[..., Any] = field(init=False)
-    words: str = field(init=False)
 
     def __call__(self, find: Callable[..., Any]) -> Callable[..., Any]:
         """Make a rule of a function."""
-        self.find, self.words = find, find.words  # type: ignore[attr-defined]
+        self.find = find
         RULES.append(self)
         return find
+
+    @property
+    def words(self) -> str:
+        """What is said, in one line."""
+        words = " ".join((self.find.__doc__ or f"{self.code}.").split())  # python -OO leaves no words
+        return words if words[1:2].isupper() else words[0].lower() + words[1:]
 
     def look(self, context: Context) -> Iterator[Found]:
         """Each thing that is bad."""
@@ -171,7 +175,7 @@ class Found:
         words = self.rule.words.format(c=context, **facts | self.bad.facts)
         if "label" in self.rule.about and context.source != context.label:
             words = f"once {context.source!r} is the label: {words}"
-        return f"{words}."
+        return words
 
     @property
     def mends(self) -> list[tuple[Part, ...]]:
@@ -195,16 +199,6 @@ class Found:
             return names.get(value, value) if isinstance(value, str) else value
 
         return replace(part, arguments=fill(part.arguments), options=fill(part.options))
-
-
-def says(words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The words of a rule."""
-
-    def attach(find: Callable[..., Any]) -> Callable[..., Any]:
-        find.words = words  # type: ignore[attr-defined]
-        return find
-
-    return attach
 
 
 def row_numbers(tally: Tally) -> str:

@@ -59,11 +59,7 @@ class Plan:
         self._is_known = True
 
     def run(self) -> list[Finding]:
-        """Look, and look again at what is left.
-
-        Returns:
-            What was found, in the order in which the lines that mend it work.
-        """
+        """Look, and look again at what is left."""
         self._look(lambda stage: stage == Stage.STORE)
         if any(isinstance(part, Step) and part.call == "flatten_cells" for part in self._done):
             self._looks_again()  # what else is to be said is said of the texts in the cells

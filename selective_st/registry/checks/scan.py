@@ -161,17 +161,7 @@ class Scan:
 
 
 def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[str] = ()) -> Scan:
-    """Go through a table once.
-
-    Args:
-        table: The table.
-        texts: The columns with texts or lists of texts.
-        label: The label column.
-        coded: Those of the text columns for which rows with the same text are wanted.
-
-    Returns:
-        What was found.
-    """
+    """Go through a table once."""
     found = {column: Texts() for column in texts}
     labels = _LabelScan()
     copies = Tally()

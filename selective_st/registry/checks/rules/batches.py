@@ -8,7 +8,7 @@ import numpy as np
 
 from selective_st.registry.checks.batches import conflicts, false_negative_rate, matching_rows
 from selective_st.registry.checks.context import Context, quoted
-from selective_st.registry.checks.engine import Bad, Part, Stage, bad, rule, says
+from selective_st.registry.checks.engine import Bad, Part, Stage, bad, rule
 from selective_st.registry.checks.rules.losses import TO_DATASET, with_sampler
 from selective_st.registry.steps import Code, Step
 
@@ -19,9 +19,8 @@ _ALONE = 0.5  # of the rows of a batch may lack another row of their class
 
 
 @rule("stream-dict", "data", "error", Stage.STORE, TO_DATASET)
-@says("the trainer takes no dict of streams: {c.table.name!r} is one")
 def stream_dict(c: Context) -> bool:
-    """A stream among several datasets."""
+    """The trainer takes no dict of streams: {c.table.name!r} is one."""
     return c.table.is_stream and c.table.name is not None
 
 
@@ -32,9 +31,8 @@ def _cast(c: Context, found: Bad) -> tuple[Part, ...]:
 
 
 @rule("stream-features", "data", "error", Stage.STORE, _cast)
-@says("the stream does not say which columns it has (`features`), without which the trainer refuses it")
 def stream_features(c: Context) -> bool:
-    """A stream that does not know its columns."""
+    """The stream does not say which columns it has (`features`), without which the trainer refuses it."""
     return not c.table.has_features and c.table.name is None
 
 
@@ -42,9 +40,8 @@ def stream_features(c: Context) -> bool:
     "stream-batches", "data", "error", Stage.LOSS,
     'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}',
 )  # fmt: skip
-@says("the trainer cuts the batches of a stream in pieces, but this model's hold no row for each text: it crashes")
 def stream_batches(c: Context) -> bool:
-    """A stream for a model whose batches cannot be cut, such as static embeddings."""
+    """The trainer cuts the batches of a stream in pieces, but this model's hold no row for each text: it crashes."""
     return c.table.is_stream and c.table.name is None and _are_flat(c.model)
 
 
@@ -56,9 +53,8 @@ def _are_flat(model: Any) -> bool:
 
 
 @rule("stream-sampler", "data", "warning", Stage.STORE, TO_DATASET)
-@says("a stream cannot have the sampler {c.sampler}: the trainer takes its rows in their order")
 def stream_sampler(c: Context) -> bool:
-    """A sampler that is not used."""
+    """A stream cannot have the sampler {c.sampler}: the trainer takes its rows in their order."""
     return c.table.is_stream and c.sampler not in (None, "batch_sampler")
 
 
@@ -69,9 +65,8 @@ def stream_sampler(c: Context) -> bool:
     "lone-row", "data", "error", Stage.LOSS,
     lambda c, found: None if found.facts["are_few"] else "args.per_device_train_batch_size = 32",
 )  # fmt: skip
-@says("{loss} compares the rows of a batch, but {what}: it teaches nothing")
 def lone_row(c: Context) -> Bad | None:
-    """Batches of one row, where the loss compares the rows of a batch."""
+    """{loss} compares the rows of a batch, but {what}: it teaches nothing."""
     are_few = c.table.rows is not None and c.table.rows <= 1
     in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and c.read_label is None
     # Lists are ordered within a row, and pairs across rows.
@@ -84,12 +79,11 @@ def lone_row(c: Context) -> Bad | None:
 
 
 @rule("false-negatives", "data", "warning", Stage.LOSS, with_sampler("NO_DUPLICATES"))
-@says(
-    "{rate:.1%} of the rows of a random batch of {size} meet a row with the same {what}, whose text counts as a "
-    "negative though it is none; such rows are {rows}"
-)
 def false_negatives(c: Context) -> Bad | None:
-    """Rows with the same text, which count as negatives of one another."""
+    """{rate:.1%} of the rows of a random batch of {size} meet a row with the same {what}.
+
+    Its text counts as a negative, though it is none; such rows are {rows}.
+    """
     if not c.entry.in_batch_negatives or (c.sampler or "").startswith("no_duplicates"):
         return None
     masked = getattr(c.loss, "mask_same_text", None) is True
@@ -115,9 +109,8 @@ def _merged(c: Context, found: Bad) -> Step:
 
 
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES, _merged)
-@says("{conflicts}")
 def conflicting_labels(c: Context) -> Bad | None:
-    """The same texts with different labels."""
+    """{conflicts}."""
     texts = [c.scan.texts.get(column) for column in c.read_inputs]
     hashes = [text.hashes for text in texts if text is not None and text.hashes is not None]
     if c.labels.numbers is None or not hashes or len(hashes) < len(c.read_inputs):
@@ -138,11 +131,8 @@ def conflicting_labels(c: Context) -> Bad | None:
     "single-class", "label", "warning", Stage.VALUES,
     lambda c, found: None if found.facts["few"] else Step("remove_rare_classes", (c.label,)),
 )  # fmt: skip
-@says(
-    "of {classes:,} classes in {label!r} {alone:,} have one row, and no positive: {rows}; {left:,} rows are left{few}"
-)
 def single_class(c: Context) -> Bad | None:
-    """Classes with one row, which has no positive."""
+    """Of {classes:,} classes in {label!r} {alone:,} have one row, no positive: {rows}; {left:,} rows are left{few}."""
     numbers = c.labels.numbers
     if not c.entry.class_batches or numbers is None:
         return None
@@ -155,9 +145,8 @@ def single_class(c: Context) -> Bad | None:
 
 
 @rule("class-batches", "label", "warning", Stage.LOSS, with_sampler("GROUP_BY_LABEL"))
-@says("{missing:.1%} of the rows of a random batch of {size} have no other row of their class, and so no positive")
 def class_batches(c: Context) -> Bad | None:
-    """Batches in which most rows are alone in their class."""
+    """{missing:.1%} of the rows of a random batch of {size} have no other row of their class, and so no positive."""
     numbers = c.labels.numbers
     if not c.entry.class_batches or numbers is None or c.sampler == "group_by_label":
         return None
@@ -171,7 +160,6 @@ def class_batches(c: Context) -> Bad | None:
     "group-batch-size", "data", "error", Stage.LOSS,
     lambda c, found: f"args.per_device_train_batch_size = {max(4, c.batch_size + c.batch_size % 2)}",
 )  # fmt: skip
-@says("the sampler group_by_label takes an even batch size of at least 4, got {c.batch_size}")
 def group_batch_size(c: Context) -> bool:
-    """A batch size that the sampler of classes does not take."""
+    """The sampler group_by_label takes an even batch size of at least 4, got {c.batch_size}."""
     return c.sampler == "group_by_label" and (c.batch_size < 4 or c.batch_size % 2 > 0)

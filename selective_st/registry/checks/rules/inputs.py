@@ -7,7 +7,7 @@ from typing import Any
 from selective_st.errors import literal
 from selective_st.registry.catalog import rows_of
 from selective_st.registry.checks.context import Context, keep, quoted
-from selective_st.registry.checks.engine import COLUMN, Bad, Mend, Part, Stage, bad, rule, says
+from selective_st.registry.checks.engine import COLUMN, Bad, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.report import Severity
 from selective_st.registry.checks.rules.losses import other_loss
 from selective_st.registry.checks.scan import Tally
@@ -22,9 +22,8 @@ _DROP = Step("remove_columns", ((COLUMN,),))
 
 
 @rule("reserved-column", "column", "error", Stage.DROP, _DROP)
-@says("the trainer refuses a column called {column!r}")
 def reserved_column(c: Context, column: str) -> bool:
-    """A column whose name the trainer refuses."""
+    """The trainer refuses a column called {column!r}."""
     return column in RESERVED
 
 
@@ -34,9 +33,8 @@ def _keep_label(c: Context, found: Bad) -> Step:
 
 
 @rule("second-label", "stray", "error", Stage.DROP, _keep_label, is_choice=True)
-@says("the trainer takes {label!r} for the label, and tokenizes {column!r} as a text: keep one of them")
 def second_label(c: Context, column: str) -> bool:
-    """A second label, which the trainer takes for a text."""
+    """The trainer takes {label!r} for the label, and tokenizes {column!r} as a text: keep one of them."""
     return True
 
 
@@ -49,50 +47,45 @@ def _stray(c: Context, column: str, **facts: Any) -> Bad | None:
 
 
 @rule("empty-column", "stray", "error", Stage.DROP, _DROP)
-@says("column {column!r} is empty in all rows; {effect}")
 def empty_column(c: Context, column: str) -> Bad | None:
-    """A column without any value among the inputs."""
+    """Column {column!r} is empty in all rows; {effect}."""
     return _stray(c, column)
 
 
 @rule("stray-column", "stray", "warning", Stage.DROP, _DROP)
-@says("column {column!r} looks as if it described the row; {effect}")
 def stray_column(c: Context, column: str) -> Bad | None:
-    """Texts that describe a row but are no inputs."""
+    """Column {column!r} looks as if it described the row; {effect}."""
     return _stray(c, column)
 
 
 @rule("id-column", "stray", "error", Stage.DROP, _DROP)
-@says("column {column!r} holds ids; {effect}")
 def id_column(c: Context, column: str) -> Bad | None:
-    """Ids among the inputs."""
+    """Column {column!r} holds ids; {effect}."""
     return _stray(c, column) if c.inputs else None
 
 
 @rule("id-column", "data", "error", Stage.DROP)
-@says(
-    "the inputs {ids} hold ids, not texts; sentence_transformers.util.resolve_ids puts the texts of another dataset in "
-    "their place: dataset.set_transform(resolve_ids({{{lookups}}}))"
-)
 def only_ids(c: Context) -> Bad | None:
-    """Nothing but ids."""
+    """The inputs {ids} hold ids, not texts.
+
+    With sentence_transformers.util.resolve_ids, dataset.set_transform(resolve_ids({{{lookups}}})) puts the texts of
+    another dataset in their place.
+    """
     found = [column for column, code in c.strays.items() if code == "id-column"]
     lookups = ", ".join(f"{literal(column)}: texts" for column in found)
     return bad(column=found[0], ids=quoted(found), lookups=lookups) if found and not c.inputs else None
 
 
 @rule("number-column", "stray", "error", Stage.STORE, lambda c, found: found.facts["cells"].step(str(found.column)))
-@says("column {column!r} holds no texts ({cells}); {effect}")
 def nested_column(c: Context, column: str) -> Bad | None:
-    """Cells of objects among the inputs."""
+    """Column {column!r} holds no texts ({cells}); {effect}."""
     cells = nested_fields(c.table.values[column])
     return None if cells is None else _stray(c, column, cells=cells)
 
 
 @rule("number-column", "stray", "error", Stage.DROP, _DROP)
-@says("column {column!r} holds no texts ({kind}); {effect}")
 def number_column(c: Context, column: str) -> Bad | None:
-    """Numbers, or other things that are no texts, among the inputs."""
+    """Column {column!r} holds no texts ({kind}); {effect}."""
     return None if nested_fields(c.table.values[column]) else _stray(c, column, kind=c.kinds[column])
 
 
@@ -105,9 +98,8 @@ def _select(c: Context, *columns: str) -> Step:
 
 
 @rule("column-order", "data", "error", Stage.ORDER, lambda c, found: _select(c, *c.format.inputs))
-@says("the loss takes the columns by their order, {present}, but their names mean {meant}")
 def column_order(c: Context) -> Bad | None:
-    """Inputs in another order than their names say."""
+    """The loss takes the columns by their order, {present}, but their names mean {meant}."""
     meant, present = c.format.inputs, c.inputs
     is_other = set(meant) == set(present) and meant != present
     symmetric = {"similarity", "binary"} >= c.label_kinds and c.entry.model_type != "CrossEncoder"
@@ -134,9 +126,8 @@ def _unlisted(c: Context, found: Bad) -> Mend:
 
 
 @rule("list-column", "data", "error", Stage.CHANGE, _unlisted)
-@says("column {column!r} holds lists of texts, but {loss} takes a text in each column")
 def list_column(c: Context) -> str | None:
-    """Lists of texts, where the loss takes a text in each column: of right ones first, with which the wrong ones go."""
+    """Column {column!r} holds lists of texts, but {loss} takes a text in each column."""
     lists = sorted(c.lists, key=lambda name: role_of(name) == "negative")
     return lists[0] if lists and c.shapes and not c.shapes & {"list", "any"} else None
 
@@ -149,16 +140,14 @@ def list_column(c: Context) -> str | None:
         *other_loss(c, c.shape, c.format.label),
     ],
 )  # fmt: skip
-@says("{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists")
 def no_list_column(c: Context) -> bool:
-    """No lists of texts, where the loss takes them."""
+    """{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists."""
     return c.shapes == {"list"} and not c.lists
 
 
 @rule("too-few-columns", "data", "error", Stage.CHANGE, lambda c, found: _more_columns(c))
-@says("{loss} takes {taken}, but there {verb} {count}: {present}")
 def too_few_columns(c: Context) -> Bad | None:
-    """Fewer inputs than the loss takes."""
+    """{loss} takes {taken}, but there {verb} {count}: {present}."""
     count = len(c.inputs)
     becomes_more = c.lists and c.entry.model_type != "CrossEncoder"  # rows or columns, as another rule says
     if count >= c.min_columns or becomes_more or (not count and "id-column" in c.strays.values()):
@@ -218,18 +207,16 @@ def _fewer_columns(c: Context, found: Bad) -> Mend:
 
 
 @rule("too-many-columns", "data", "error", Stage.ORDER, _fewer_columns)
-@says("{loss} takes {taken}, but there are {count}; {extra} would be too many")
 def too_many_columns(c: Context) -> Bad | None:
-    """More inputs than the loss takes, at which it fails."""
+    """{loss} takes {taken}, but there are {count}; {extra} would be too many."""
     extra = c.inputs[len(c.read_inputs) :]
     is_wrong = extra and c.entry.extra_columns == "error" and not no_list_column(c)  # or they make a list
     return bad(column=extra[0], taken=_counted(c), count=len(c.inputs), extra=quoted(extra)) if is_wrong else None
 
 
 @rule("ignored-columns", "data", "warning", Stage.ORDER, _fewer_columns)
-@says("{loss} reads the first {c.entry.max_columns} text column(s) and ignores {extra} in silence")
 def ignored_columns(c: Context) -> Bad | None:
-    """More inputs than the loss reads."""
+    """{loss} reads the first {c.entry.max_columns} text column(s) and ignores {extra} in silence."""
     extra = c.inputs[len(c.read_inputs) :]
     listed = {row.inputs for row in rows_of(c.entry.name, c.entry.model_type)}
     # Of the same text twice, one is enough.
@@ -247,12 +234,11 @@ def _named_or_left_out(c: Context, found: Bad) -> Mend:
 
 
 @rule("unnamed-negatives", "data", "warning", Stage.ORDER, _named_or_left_out)
-@says(
-    "{loss} takes {c.inputs[1]!r} for the positive of {c.inputs[0]!r}, and {others} for negative(s), by their order "
-    "alone: their names do not say so"
-)
 def unnamed_negatives(c: Context) -> Bad | None:
-    """Three or more columns whose names do not say that the second is the positive and the others are negatives."""
+    """{loss} takes {c.inputs[1]!r} for the positive of {c.inputs[0]!r}, and {others} for negative(s).
+
+    It goes by their order alone: their names do not say so.
+    """
     inputs, meant = c.read_inputs, c.format.inputs
     if len(inputs) < 3 or c.lists or c.read_label is not None or "none" not in c.label_kinds_of("triplet", "n-tuple"):
         return None
@@ -275,16 +261,14 @@ def _without(condition: str) -> Any:
 
 
 @rule("missing-text", "text", "error", Stage.ROWS, _without("all(text is not None for text in texts or [None])"))
-@says("column {column!r} has no text (None) in {rows}")
 def missing_text(c: Context, column: str) -> Tally:
-    """None in place of a text."""
+    """Column {column!r} has no text (None) in {rows}."""
     return c.scan.texts[column].missing
 
 
 @rule("empty-text", "text", "warning", Stage.ROWS, _without("texts and all(text.strip() for text in texts)"))
-@says("column {column!r} has an empty text in {rows}")
 def empty_text(c: Context, column: str) -> Tally:
-    """Texts that are empty, or white space."""
+    """Column {column!r} has an empty text in {rows}."""
     return c.scan.texts[column].empty
 
 
@@ -294,16 +278,14 @@ def _unequal(place: int) -> Any:
 
 
 @rule("positive-is-negative", "text", "error", Stage.ROWS, _unequal(1))
-@says("columns {c.inputs[1]!r} and {column!r}, positive and negative, hold the same text in {rows}")
 def positive_is_negative(c: Context, column: str) -> Tally | None:
-    """The same text as positive and as negative; a teacher's scores say how good a text is, wherever it stands."""
+    """Columns {c.inputs[1]!r} and {column!r}, positive and negative, hold the same text in {rows}."""
     return c.scan.positive_is_negative.get(column) if c.label is None else None
 
 
 @rule("anchor-is-negative", "text", "error", Stage.ROWS, _unequal(0))
-@says("columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}")
 def anchor_is_negative(c: Context, column: str) -> Bad | None:
-    """The same text as anchor and as negative."""
+    """Columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}."""
     tally = c.scan.anchor_is_negative.get(column)
     if tally is None or c.label is not None:
         return None
@@ -315,9 +297,8 @@ def anchor_is_negative(c: Context, column: str) -> Bad | None:
     "one-kind-of-pairs", "data", "error", Stage.CHANGE,
     lambda c, found: Step("texts_to_pairs", c.inputs[:1], (("different", 1),), f"leaves out {c.inputs[1]!r}"),
 )  # fmt: skip
-@says("{loss} learns from pairs of equal and of different texts, but {some} are equal")
 def one_kind_of_pairs(c: Context) -> Bad | None:
-    """Only equal or only different texts, where the loss learns from both."""
+    """{loss} learns from pairs of equal and of different texts, but {some} are equal."""
     same = c.scan.copies.count
     is_asked = c.entry.name == "ContrastiveTensionLoss" and len(c.inputs) == 2 and c.label is None
     is_wrong = is_asked and same in (0, len(c.scan.rows))

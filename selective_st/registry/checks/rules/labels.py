@@ -9,13 +9,12 @@ import numpy as np
 
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import LISTS, SCALARS, Context, change, keep, quoted
-from selective_st.registry.checks.engine import LABEL, Bad, Mend, Part, Stage, bad, row_numbers, rule, says
+from selective_st.registry.checks.engine import LABEL, Bad, Mend, Part, Stage, bad, row_numbers, rule
 from selective_st.registry.checks.rules.losses import other_loss
 from selective_st.registry.columns import nested_fields
-from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, TRAINER_LABELS, are_premises, key_of
+from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
 from selective_st.registry.steps import Step
 
-LABEL_NAMES = f"{', '.join(TRAINER_LABELS[:-1])} or {TRAINER_LABELS[-1]}"
 _READS_ANY_LABELS = ("ContrastiveTensionLoss", "AnglELoss")  # labels that the tables do not list are used as well
 _NO_BOOLEANS = ("ContrastiveLoss", "SoftmaxLoss", "CrossEntropyLoss")
 _FLOATS = {"similarity", "margin", "margins", "scores", "embedding", "embeddings"}
@@ -48,9 +47,8 @@ def _rename(name: str) -> str:
 
 
 @rule("no-label", "data", "error", Stage.NAME, _named)
-@says(f"{{loss}} needs labels ({{c.wanted}}) in a column called {LABEL_NAMES}; {{what}}")
 def no_label(c: Context) -> Bad | None:
-    """No label, where the loss needs one."""
+    """{loss} needs labels ({c.wanted}) in a column called label, labels, score or scores; {what}."""
     found = c.label_column
     if c.is_named or not c.needs_labels:
         return None
@@ -66,9 +64,8 @@ def no_label(c: Context) -> Bad | None:
 
 
 @rule("number-column", "data", "error", Stage.NAME, _named)
-@says("column {column!r} is a label, but its name is none that the trainer knows, and so it is tokenized as a text")
 def unnamed_label(c: Context) -> str | None:
-    """A label under a name that the trainer does not know, where the loss needs none."""
+    """Column {column!r} is a label, but its name is none that the trainer knows, and so it is tokenized as a text."""
     found = c.label_column
     return found.source if found is not None and not c.is_named and not c.needs_labels else None
 
@@ -102,9 +99,8 @@ def _are_taken_for_positives(c: Context) -> bool:
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _positives(c, found.facts["limit"]))
-@says("{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}")
 def low_label_unused(c: Context) -> Bad | None:
-    """Low labels, which would be trained as positives."""
+    """{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}."""
     if not _are_taken_for_positives(c) or c.numbers is None or not c.lowest < c.highest:
         return None
     with np.errstate(invalid="ignore"):
@@ -112,9 +108,8 @@ def low_label_unused(c: Context) -> Bad | None:
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE)
-@says("{loss} ignores the labels in {label!r} and takes each row for a positive, but all are 0, as those of negatives")
 def zero_label_unused(c: Context) -> bool:
-    """Labels of negatives only: not where class 0 is a positive one, such as entailment."""
+    """{loss} ignores the labels in {label!r} and takes each row for a positive, but all are 0, as of negatives."""
     names = {*map(key_of, c.class_names)}
     first = key_of(c.class_names[0]) if names else ""
     is_positive = first in POSITIVE_VALUES or NLI_VALUES & names or (not names and are_premises(c.inputs))
@@ -132,9 +127,8 @@ def _nli_triplets(c: Context) -> Step:
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _nli_triplets(c))
-@says("{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} are not of class {positive!r}")
 def class_unused(c: Context) -> Bad | None:
-    """Contradictions, which would be trained as positives."""
+    """{loss} ignores the labels in {label!r} and takes all rows for positives: {rows} are not of class {positive!r}."""
     ends, numbers = _nli_ends(c), c.labels.numbers
     if not ends or numbers is None or not _is_ignored(c) or not c.entry.in_batch_negatives or len(c.inputs) != 2:
         return None
@@ -146,9 +140,8 @@ def class_unused(c: Context) -> Bad | None:
     "label-unused", "label", "warning", Stage.CHANGE,
     lambda c, found: _positives(c, c.lowest) if _are_taken_for_positives(c) else None,
 )  # fmt: skip
-@says("{loss} does not read the labels in {label!r}")
 def label_unused(c: Context) -> bool:
-    """A label that the loss does not read."""
+    """{loss} does not read the labels in {label!r}."""
     return _is_ignored(c) and not any(told(c) for told in (low_label_unused, zero_label_unused, class_unused))
 
 
@@ -156,12 +149,11 @@ def label_unused(c: Context) -> bool:
     "teacher-labels", "label", "warning", Stage.CHANGE,
     lambda c, found: None if c.numbers is None else _positives(c, _high(c)),
 )  # fmt: skip
-@says(
-    "{loss} takes the numbers in {label!r} for a teacher's scores of each row's second text, among the other rows' as "
-    "negatives; for graded pairs there is SelectivePointwiseLoss(model)"
-)
 def teacher_labels(c: Context) -> bool:
-    """Numbers beside pairs, which our in-batch losses take for a teacher's scores."""
+    """{loss} takes the numbers in {label!r} for a teacher's scores of each row's second text.
+
+    The other rows' texts count as negatives; for graded pairs there is SelectivePointwiseLoss(model).
+    """
     return c.are_teacher_scores and len(c.inputs) == 2
 
 
@@ -169,9 +161,8 @@ def teacher_labels(c: Context) -> bool:
 
 
 @rule("label-text", "label", "error", Stage.READ, lambda c, found: _reading(c))
-@says("the labels in {label!r} are {what}, of which no tensor can be made{effect}")
 def label_text(c: Context) -> Bad | None:
-    """Labels stored as text, or other things that are no numbers."""
+    """The labels in {label!r} are {what}, of which no tensor can be made{effect}."""
     labels = c.labels
     is_text = labels.written is not None or labels.type == "other"
     if not is_text or not c.is_named or labels.missing.count == len(c.scan.rows):  # there are none at all
@@ -248,9 +239,8 @@ def _for_classes(c: Context, found: Bad) -> Mend:
 
 
 @rule("label-classes", "read label", "error", Stage.LOSS, _for_classes)
-@says("{label!r} holds {classes} classes, which do not say how similar texts are, but {loss} takes {c.wanted}")
 def label_classes(c: Context) -> Bad | None:
-    """Classes, where the loss takes numbers that say how similar texts are; not what may be grades as well."""
+    """{label!r} holds {classes} classes, which do not say how similar texts are, but {loss} takes {c.wanted}."""
     if c.label_kinds & {"class", "any", "none"}:
         return None
     if c.labels.written is not None:
@@ -270,9 +260,8 @@ def _one_of_list(c: Context, found: Bad) -> Mend:
 
 
 @rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
-@says("{loss} takes one label for each row, but {label!r} holds lists")
 def label_is_list(c: Context) -> bool:
-    """Lists of labels, where the loss takes one for each row."""
+    """{loss} takes one label for each row, but {label!r} holds lists."""
     lengths, kind = c.labels.lengths, c.labels.type
     is_list = kind in ("list", "lists") and c.labels.written is None and c.label_kinds <= SCALARS
     one_each = kind == "list" and lengths is not None and bool((lengths == 1).all())
@@ -283,9 +272,8 @@ def label_is_list(c: Context) -> bool:
     "label-is-scalar", "read label", "error", Stage.CHANGE,
     lambda c, found: [*([(_TO_LISTS,)] if _may_be_listed(c) else []), *other_loss(c, c.shape, c.format.label)],
 )  # fmt: skip
-@says("{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number")
 def label_is_scalar(c: Context) -> Bad | None:
-    """One label for each row, where the loss takes lists."""
+    """{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number."""
     is_list = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
     if not is_list or c.labels.type not in ("integer", "float", "boolean"):
         return None
@@ -306,9 +294,8 @@ def _padded(c: Context, length: int | None = None) -> Step:
 
 
 @rule("list-lengths", "label", "error", Stage.VALUES, lambda c, found: _padded(c))
-@says("of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same")
 def ragged_lists(c: Context) -> bool:
-    """Lists of different lengths, which the loss does not read."""
+    """Of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same."""
     lengths = c.labels.lengths
     if c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder" or lengths is None or not len(lengths):
         return False
@@ -320,17 +307,15 @@ def ragged_lists(c: Context) -> bool:
     "list-lengths", "read label", "error", Stage.ROWS,
     lambda c, found: keep("labels, texts", "len(labels) == len(texts)", str(c.label), c.lists[0]),
 )  # fmt: skip
-@says("{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}")
 def labels_of_list(c: Context) -> Any:
-    """A list of labels that does not go with its list of texts."""
+    """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
     sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
     return None if sizes is None or c.labels.lengths is None else sizes != c.labels.lengths
 
 
 @rule("list-lengths", "read label", "error", Stage.ROWS, lambda c, found: _fit_lengths(c))
-@says("the lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}, wrong in {where}")
 def list_lengths(c: Context) -> Bad | None:
-    """Lists of labels of the wrong length."""
+    """The lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}: {where}."""
     lengths, allowed = c.labels.lengths, sorted(_allowed_lengths(c))
     if lengths is None or not allowed:
         return None
@@ -376,9 +361,8 @@ def _fit_lengths(c: Context) -> Mend:
 
 
 @rule("label-integer", "read label", "error", Stage.VALUES, _TO_FLOAT)
-@says("the labels in {label!r} are {type}s, where {loss} takes floats ({floats})")
 def label_integer(c: Context) -> Bad | None:
-    """Integers, where the loss takes floats."""
+    """The labels in {label!r} are {type}s, where {loss} takes floats ({floats})."""
     labels, kinds = c.labels, c.label_kinds
     is_integer = labels.type in ("integer", "boolean") or (labels.type == "list" and c.holds_integers)
     if not is_integer or labels.written is not None or label_classes(c):
@@ -398,9 +382,8 @@ def label_integer(c: Context) -> Bad | None:
     "label-float", "read label", "error", Stage.VALUES,
     lambda c, found: other_loss(c, c.shape, "similarity") if found.facts["scores"] else _TO_INT,
 )  # fmt: skip
-@says("the labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}")
 def label_float(c: Context) -> Bad | None:
-    """Floats, where the loss takes classes; batches of classes only compare labels with one another."""
+    """The labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}."""
     values = c.labels.values
     if "class" not in c.label_kinds or c.entry.class_batches or c.labels.type != "float":
         return None
@@ -409,7 +392,6 @@ def label_float(c: Context) -> Bad | None:
 
 
 @rule("label-boolean", "label", "error", Stage.VALUES, _TO_INT)
-@says("the labels in {label!r} are booleans, with which {loss} cannot calculate")
 def label_boolean(c: Context) -> bool:
-    """Booleans, where the loss calculates with the labels."""
+    """The labels in {label!r} are booleans, with which {loss} cannot calculate."""
     return c.entry.name in _NO_BOOLEANS and c.labels.type == "boolean"

@@ -19,17 +19,7 @@ TO_DATASET = Step("to_dataset", why="all rows of the stream")
 
 
 def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list[tuple[Part, ...]]:
-    """Lines that take a loss for another format.
-
-    Args:
-        c: What is known of the data.
-        shape: The inputs.
-        label: The kind of the labels; None where it is not known.
-        why: What it is for.
-
-    Returns:
-        One alternative; none where no loss is for that, or the loss in question is itself.
-    """
+    """Lines that take a loss for another format."""
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == (shape, label)]
     if (shape, label) == ("pair", "none"):
         inputs = c.format.meaning if c.format.meaning in {row.inputs for row in fitting} else _POSITIVES
@@ -48,17 +38,7 @@ def _can_be_taken(c: Context, entry: LossEntry) -> bool:
 
 
 def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossLine:
-    """The lines that make a loss.
-
-    Args:
-        c: What is known of the data.
-        entry: Which loss.
-        *given: Arguments as code, such as `temperature=0.5`. Default: those that the registry suggests.
-        why: What it is for.
-
-    Returns:
-        Its imports, what its arguments need, and the loss.
-    """
+    """The lines that make a loss."""
     arguments = given or tuple(f"{name}={code}" for name, code in entry.arguments)
     made = f"{entry.name}({', '.join(['model', *arguments])})"
     imports = [f"from {entry.module} import {entry.name}"]

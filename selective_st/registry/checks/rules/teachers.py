@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import Context
-from selective_st.registry.checks.engine import Bad, Stage, bad, rule, says
+from selective_st.registry.checks.engine import Bad, Stage, bad, rule
 from selective_st.registry.checks.rules.losses import loss_line
 from selective_st.registry.checks.rules.values import ROUNDING, scaled
 from selective_st.registry.checks.scan import Numbers
@@ -28,12 +28,11 @@ def _narrowed(c: Context, found: Bad) -> Step:
 
 
 @rule("margin-range", "read label", "error", Stage.VALUES, _narrowed)
-@says(
-    "the teacher's margins in {label!r} are as large as {widest:g}, but differences of cosine similarities are at most "
-    "2: {rows} cannot be reached"
-)
 def margin_range(c: Context) -> Bad | None:
-    """Margins that differences of cosines cannot reach."""
+    """The teacher's margins in {label!r} are as large as {widest:g}.
+
+    Differences of cosine similarities are at most 2: {rows} cannot be reached.
+    """
     is_margin = c.label_kinds & {"margin", "margins"} or c.targets == "margins"
     ends = _margins(c) if c.is_cosine and is_margin else None
     if ends is None:
@@ -71,9 +70,8 @@ def _with_temperatures(c: Context, found: Bad) -> str:
 
 
 @rule("teacher-scale", "label", "warning", Stage.LOSS, _with_temperatures)
-@says("the teacher's scores in {label!r} span {spread:.3g} in half of the rows{what}")
 def teacher_scale(c: Context) -> Bad | None:
-    """Teacher scores that the student cannot match at the temperature, or that leave nothing to learn."""
+    """The teacher's scores in {label!r} span {spread:.3g} in half of the rows{what}."""
     lows, highs, lengths = c.labels.lows, c.labels.highs, c.labels.lengths
     if "DistillKLDivLoss" not in c.entry.name or lows is None or highs is None or lengths is None:
         return None
@@ -129,9 +127,8 @@ def _largest_probabilities(c: Context, temperature: float) -> NDArray[np.float64
     "embedding-size", "label", "error", Stage.LOSS,
     lambda c, found: loss_line(c, c.entry, f"projection_dim={found.facts['size']}"),
 )  # fmt: skip
-@says("the embeddings in {label!r} have {size} numbers, but those of the model {c.dimension}")
 def embedding_size(c: Context) -> Bad | None:
-    """Teacher embeddings of another size than the model's."""
+    """The embeddings in {label!r} have {size} numbers, but those of the model {c.dimension}."""
     labels = c.labels
     are_embeddings = c.label_kinds <= {"embedding", "embeddings"} and not c.lists
     if not are_embeddings or labels.lengths is None or not len(labels.lengths):

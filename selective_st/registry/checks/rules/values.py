@@ -9,7 +9,7 @@ import numpy as np
 from selective_st.registry.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.batches import log_no_match
 from selective_st.registry.checks.context import SCALARS, Context, keep
-from selective_st.registry.checks.engine import LABEL, Bad, Mend, Stage, bad, rule, says
+from selective_st.registry.checks.engine import LABEL, Bad, Mend, Stage, bad, rule
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.rules.losses import loss_line, other_loss
 from selective_st.registry.checks.rules.setup import model_line
@@ -27,9 +27,8 @@ _LABELLED = Step("remove_empty_rows", ((LABEL,),))
 
 
 @rule("missing-label", "label", "error", Stage.ROWS, _LABELLED)
-@says("column {label!r} has no label{none} in {rows}{effect}")
 def missing_label(c: Context) -> Bad | None:
-    """None in place of a label; of what the loss does not read, the trainer makes a tensor all the same."""
+    """Column {label!r} has no label{none} in {rows}{effect}."""
     if c.labels.lengths is not None and not c.takes_labels:
         return None
     unread = f": no tensor can be made of it, which the trainer does though {c.entry.name} does not read it"
@@ -46,17 +45,15 @@ def _without_nan(c: Context, found: Bad) -> Step:
 
 
 @rule("missing-label", "read label", "error", Stage.ROWS, _without_nan)
-@says("column {label!r} has the label NaN in {rows}")
 def nan_label(c: Context) -> Tally | None:
-    """NaN in place of a label; in a list of our losses it is padding."""
+    """Column {label!r} has the label NaN in {rows}."""
     is_padding = c.labels.lengths is not None and (c.entry.origin == OURS or c.becomes_pairs)
     return None if is_padding or c.are_raters else c.labels.nan
 
 
 @rule("missing-label", "read label", "error", Stage.ROWS, lambda c, found: keep("labels", "labels", str(c.label)))
-@says("column {label!r} has an empty list in {rows}")
 def empty_label(c: Context) -> Tally | None:
-    """An empty list of labels; a query without documents teaches nothing, and does no harm."""
+    """Column {label!r} has an empty list in {rows}."""
     return None if c.are_raters or (c.lists and c.entry.model_type == "CrossEncoder") else c.labels.empty
 
 
@@ -67,9 +64,8 @@ def _without_null(c: Context, found: Bad) -> Step:
 
 
 @rule("missing-label", "label", "error", Stage.ROWS, _without_null)
-@says("the lists in {label!r} hold None in {rows}, of which no tensor can be made{padding}")
 def null_label(c: Context) -> Bad | None:
-    """None in a list of labels."""
+    """The lists in {label!r} hold None in {rows}, of which no tensor can be made{padding}."""
     is_fillable = c.labels.type == "list" and (c.entry.origin == OURS or not c.takes_labels)
     return None if c.are_raters else bad(c.labels.nulls, padding="; a padded label is NaN" if is_fillable else "")
 
@@ -81,9 +77,8 @@ def _finite(c: Context, found: Bad) -> Step:
 
 
 @rule("infinite-label", "read label", "error", Stage.VALUES, _finite)
-@says("column {label!r} has infinite labels in {rows}")
 def infinite_label(c: Context) -> Tally:
-    """Infinite labels."""
+    """Column {label!r} has infinite labels in {rows}."""
     return c.labels.infinite
 
 
@@ -107,12 +102,11 @@ def _short(number: float) -> float:
 
 
 @rule("label-range", "read label", "error", Stage.VALUES, scaled)
-@says(
-    "the labels in {label!r} run from {c.lowest:g} to {c.highest:g}, but {what} lies in [{low:g}, {high:g}]: {rows} "
-    "cannot be reached"
-)
 def label_range(c: Context) -> Bad | None:
-    """Labels outside of what the loss's score can reach."""
+    """The labels in {label!r} run from {c.lowest:g} to {c.highest:g}, but {what} lies in [{low:g}, {high:g}].
+
+    The labels of {rows} cannot be reached.
+    """
     limits = _limits(c)
     if limits is None or c.labels.are_names or label_classes(c):
         return None  # classes are not to be scaled
@@ -174,23 +168,21 @@ def are_margins(c: Context) -> bool:
 
 
 @rule("unreachable-label", "read label", "warning", Stage.VALUES, Step("scale_labels", (LABEL, -1, 1)))
-@says(
-    "the labels in {label!r} go down to {c.lowest:g}, but sparse embeddings have no negative entries, so that their "
-    "cosine similarity is not below 0: {rows} cannot be reached"
-)
 def unreachable_label(c: Context) -> Bad | None:
-    """Labels below 0, which the cosine similarity of sparse embeddings cannot reach."""
+    """The labels in {label!r} go down to {c.lowest:g}, but sparse embeddings have no negative entries.
+
+    Their cosine similarity is not below 0: the labels of {rows} cannot be reached.
+    """
     is_asked = c.entry.model_type == "SparseEncoder" and c.entry.score == "cosine" and not label_range(c)
     return bad(c.scan.tally(c.numbers < -ROUNDING)) if is_asked and c.numbers is not None else None
 
 
 @rule("gain-range", "label", "warning", Stage.VALUES, scaled)
-@says(
-    "{loss} takes labels for grades, whose gain is 2^label - 1: negative ones count as 0, and large ones overflow, as "
-    "in {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}"
-)
 def gain_range(c: Context) -> Mask | None:
-    """Labels for which the gain of a ranking is 0 or overflows."""
+    """{loss} takes labels for grades, whose gain is 2^label - 1.
+
+    Negative ones count as 0, and large ones overflow: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}.
+    """
     is_asked = c.entry.name == "LambdaLoss" and c.labels.lows is not None
     return outside(c.labels, 0, _LARGEST_GAIN) if is_asked else None
 
@@ -206,9 +198,8 @@ def _binary(c: Context, found: Bad) -> Step:
 
 
 @rule("label-not-binary", "read label", "error", Stage.VALUES, _binary)
-@says("{loss} takes the labels 1 and 0; {effect}: in {label!r} {rows} have others, from {c.lowest:g} to {c.highest:g}")
 def label_not_binary(c: Context) -> Bad | None:
-    """Labels other than 0 and 1, where the loss takes these."""
+    """{loss} takes the labels 1 and 0; {effect}: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}."""
     numbers = c.numbers
     if not c.label_kinds <= {"binary"} or numbers is None or label_classes(c):
         return None
@@ -234,9 +225,8 @@ def _as_positives(c: Context, found: Bad) -> Mend:
 
 
 @rule("label-constant", "read label", "warning", Stage.LOSS, _as_positives)
-@says("all labels in {label!r} are {value}: {effect}")
 def label_constant(c: Context) -> Bad | None:
-    """The same label in all rows."""
+    """All labels in {label!r} are {value}: {effect}."""
     labels = c.labels
     if labels.numbers is None or len(labels.values) < 2 or c.lowest < c.highest:
         return None
@@ -256,12 +246,11 @@ def _not_order_only(c: Context, found: Bad) -> Mend:
 
 
 @rule("label-tied", "read label", "warning", Stage.LOSS, _not_order_only)
-@says(
-    "{tied:.1%} of the pairs of rows have the same label in {label!r}, so that {loss} has little to order; {same:.1%} "
-    "of the batches of {drawn} teach nothing"
-)
 def label_tied(c: Context) -> Bad | None:
-    """The same label in almost all rows, where the loss learns from their order."""
+    """{tied:.1%} of the pairs of rows have the same label in {label!r}, so that {loss} has little to order.
+
+    Of the batches of {drawn} {same:.1%} teach nothing.
+    """
     if not c.entry.order_only or c.numbers is None:
         return None
     _, counts = np.unique(c.labels.values, return_counts=True)
@@ -278,9 +267,8 @@ def label_tied(c: Context) -> Bad | None:
     "lists-tied", "read label", "error", Stage.ROWS,
     lambda c, found: keep("labels", "min(labels) < max(labels)", str(c.label)),
 )  # fmt: skip
-@says("all labels of a list are equal in {rows} of {label!r}: such a list has no order to learn")
 def lists_tied(c: Context) -> Bad | None:
-    """Lists of equal labels, which have no order."""
+    """All labels of a list are equal in {rows} of {label!r}: such a list has no order to learn."""
     lows, highs, lengths = c.labels.lows, c.labels.highs, c.labels.lengths
     no_order = bool(c.label_kinds & {"class probabilities", "embedding", "embeddings", "any"}) or are_margins(c)
     no_order |= c.label_kinds <= SCALARS
@@ -322,21 +310,14 @@ def _beyond(c: Context, allowed: int) -> Bad | None:
 
 
 @rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: keep("label", "label >= 0", str(c.label)))
-@says("classes are numbered from 0, but {label!r} has {c.lowest:g} in {rows}, as rows without a class often have")
 def negative_class(c: Context) -> Tally | None:
-    """Classes below 0."""
+    """Classes are numbered from 0, but {label!r} has {c.lowest:g} in {rows}, as rows without a class often have."""
     return c.scan.tally(np.asarray(c.labels.numbers) < 0) if _are_class_numbers(c) else None
 
 
-_BEYOND = (
-    "the classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} classes from 0 to {last}: {rows}"
-)
-
-
 @rule("class-range", "read label", "error", Stage.VALUES, Step("class_encode_column", (LABEL,)))
-@says(_BEYOND)
 def class_gaps(c: Context) -> Bad | None:
-    """Numbers of classes with gaps."""
+    """The classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} from 0 to {last}: {rows}."""
     if not _are_class_numbers(c) or _too_few_outputs(c):
         return None
     return _beyond(c, _outputs(c) or max(len(np.unique(c.labels.values)), len(c.class_names)))
@@ -350,7 +331,6 @@ def _more_outputs(c: Context, found: Bad) -> str:
 
 
 @rule("class-range", "read label", "error", Stage.MODEL, _more_outputs)
-@says(_BEYOND)
 def class_range(c: Context) -> Bad | None:
-    """Classes beyond those that the loss or the model has outputs for."""
+    """The classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} from 0 to {last}: {rows}."""
     return _beyond(c, _outputs(c) or 0) if _too_few_outputs(c) else None
