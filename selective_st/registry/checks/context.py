@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from selective_st.registry.catalog import OURS, LossEntry, formats_of, rows_of
+from selective_st.registry.catalog import OURS, formats_of, rows_of
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.checks.subjects import Subject
 from selective_st.registry.detection import DataFormat
@@ -26,23 +26,19 @@ _NUMERIC = ("integer", "float", "boolean", "class label", "numbers", "number lis
 
 
 class LabelColumn(NamedTuple):
-    """The label: its present name, the one under which the trainer will read it, and what gives it that name.
+    """The label: its present name, the one under which the trainer will read it, and what gives it that name."""
 
-    `naming` is None where that would make it say the opposite, or something else.
-    """
-
-    source: str
-    name: str
-    naming: tuple[Step, ...] | None = ()
+    source: str | None = None
+    name: str | None = None
+    naming: tuple[Step, ...] | None = ()  # None where that would make it say the opposite, or something else
 
 
-@dataclass(frozen=True)
-class Context:
-    """All that a rule may read."""
+@dataclass(frozen=True, kw_only=True)
+class Context(Subject):
+    """All that a rule may read: the loss, and the data."""
 
     table: Table
     format: DataFormat
-    subject: Subject
     batch_size: int
     sampler: str | None
     loss_variable: str | None = "loss"  # what the loss is called in code; None where it is that of several datasets
@@ -50,39 +46,22 @@ class Context:
 
     # The data.
 
-    @property
-    def entry(self) -> LossEntry:
-        """What the registry knows of the loss."""
-        return self.subject.entry
-
-    @property
-    def loss(self) -> Any:
-        """The loss, or None where only its name is given."""
-        return self.subject.loss
-
-    @property
-    def model(self) -> Any:
-        """The model, or None."""
-        return self.subject.model
-
     @cached_property
     def kinds(self) -> dict[str, str]:
         """What each column holds."""
         return {column.name: column.kind for column in self.format.columns}
 
     @cached_property
-    def label_column(self) -> LabelColumn | None:
+    def label_column(self) -> LabelColumn:
         """The label, as it is meant."""
         trainer = self.format.trainer_label
-        if trainer is not None and self.kinds[trainer] != "empty":
-            return LabelColumn(trainer, trainer)
         column = self.format.label_column or (self.rivals[0] if len(self.rivals) == 1 else None)
-        if column is None or column == trainer:
-            return None if trainer is None else LabelColumn(trainer, trainer)
-        target = next((step.arguments[1] for step in self.format.steps if step.call == "rename_column"), None)
-        if target is None:
-            target = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(self.format.label), "label")
-        target = next((name for name in (target, *TRAINER_LABELS) if name not in self.table.columns), target)
+        if column in (None, trainer) or (trainer is not None and self.kinds[trainer] != "empty"):
+            return LabelColumn(trainer, trainer)
+        renamed = [step.arguments[1] for step in self.format.steps if step.call == "rename_column"]
+        by_kind = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(self.format.label), "label")
+        targets = (*renamed, by_kind, *TRAINER_LABELS)
+        target = next((name for name in targets if name not in self.table.columns), targets[0])
         rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
         if is_negating(column) and self.format.label not in ("margin", "margins"):
             turned = self._turned_round(column)
@@ -117,18 +96,17 @@ class Context:
     @property
     def label(self) -> str | None:
         """The name of the label when the lines before have run; None where there is none."""
-        return None if self.label_column is None else self.label_column.name
+        return self.label_column.name
 
     @property
     def source(self) -> str | None:
         """The present name of the label; None where there is none that can be read as one."""
-        found = self.label_column
-        return None if found is None or found.naming is None else found.source
+        return None if self.label_column.naming is None else self.label_column.source
 
     @property
     def is_named(self) -> bool:
         """Whether the trainer takes the label for one."""
-        return self.label_column is not None and self.label_column.source == self.format.trainer_label
+        return self.label is not None and self.label_column.source == self.format.trainer_label
 
     @cached_property
     def class_names(self) -> list[str]:
@@ -139,8 +117,7 @@ class Context:
     @cached_property
     def strays(self) -> dict[str, str]:
         """The inputs that are no inputs, each with the code of the rule that tells of it."""
-        label = None if self.label_column is None else self.label_column.source
-        found = {}
+        label, found = self.label_column.source, {}
         for column in self.format.trainer_inputs:
             kind = self.kinds[column]
             if column == label or (len(self.rivals) > 1 and column in self.rivals):
@@ -162,8 +139,7 @@ class Context:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The columns that the loss would get if the strays were gone, and the label had its name."""
-        label = None if self.label_column is None else self.label_column.source
-        out = {*self.strays, *self.rivals, *([] if label is None else [label])}
+        out = {*self.strays, *self.rivals, self.label_column.source}
         return tuple(column for column in self.format.trainer_inputs if column not in out)
 
     @property
@@ -189,14 +165,9 @@ class Context:
         coded = self.read_inputs[:2] if self.entry.in_batch_negatives else ()
         coded = self.read_inputs if self.source is not None else coded
         found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
-        naming = None if self.label_column is None else self.label_column.naming
-        if (
-            naming
-            and naming[0].call == "labels_to_int"
-            and found.labels is not None
-            and found.labels.numbers is not None
-        ):
-            found.labels.numbers = 1 - found.labels.numbers  # as they will be, turned round
+        naming, labels = self.label_column.naming, found.labels
+        if naming and naming[0].call == "labels_to_int" and labels is not None and labels.numbers is not None:
+            labels.numbers = 1 - labels.numbers  # as they will be, turned round
         return found
 
     @property
@@ -227,7 +198,7 @@ class Context:
     @cached_property
     def label_kinds(self) -> set[str]:
         """The kinds of labels that the loss takes for as many inputs; `any` where nothing is known."""
-        if not self.subject.is_known or self.entry.role != "loss":
+        if not self.is_known or self.entry.role != "loss":
             return {"any"}
         of_loss = rows_of(self.entry.name, self.entry.model_type)
         found = [row for row in of_loss if row.shape in (self.shape, "any")]
@@ -282,11 +253,6 @@ class Context:
     def needs_labels(self) -> bool:
         """Whether the loss cannot do without labels."""
         return self.takes_labels and not self.label_kinds & {"none", "any"}
-
-    @property
-    def read_label(self) -> str | None:
-        """The present name of the label, if the loss reads it."""
-        return self.source if self.takes_labels else None
 
     @property
     def wanted(self) -> str:

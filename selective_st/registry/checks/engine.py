@@ -24,7 +24,6 @@ About = Literal["data", "column", "stray", "text", "label", "read label"]
 Part = Step | str
 # Lines, or several alternatives of which the first that can be done is taken; None where nothing mends it.
 Mend = Part | tuple[Part, ...] | list[tuple[Part, ...]] | None
-LABEL, COLUMN = "{label}", "{column}"  # in the steps of a rule: the label's name then, and the column that it is about
 
 
 class LossLine(str):
@@ -53,57 +52,34 @@ RULES: list[rule] = []
 
 @dataclass(frozen=True)
 class Bad:
-    """What a rule has found: the rows, if it is about rows, and what the words and lines need to know besides.
-
-    Attributes:
-        tally: The rows.
-        column: The column, where it is not the one that the rule was asked about.
-        severity: How bad it is, where that is not always the same.
-        mend: The lines, where they are not always the rule's.
-        facts: What the words speak of.
-    """
+    """What a rule has found: the rows, if it is about rows, and what the words and lines need to know besides."""
 
     tally: Tally | None = None
-    column: str | None = None
-    severity: Severity | None = None
-    mend: Mend = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    column: str | None = None  # where it is not the one that the rule was asked about
+    severity: Severity | None = None  # where it is not always the same
+    facts: dict[str, Any] = field(default_factory=dict)  # what the words speak of
 
 
 def bad(
-    tally: Tally | None = None,
-    *,
-    column: str | None = None,
-    severity: Severity | None = None,
-    mend: Mend = None,
-    **facts: Any,
+    tally: Tally | None = None, *, column: str | None = None, severity: Severity | None = None, **facts: Any
 ) -> Bad | None:
     """What was found; None where it is about rows and there are none."""
-    return None if tally is not None and not tally.count else Bad(tally, column, severity, mend, facts)
+    return None if tally is not None and not tally.count else Bad(tally, column, severity, facts)
 
 
 @dataclass
 class rule:  # noqa: N801 - it is used as a decorator
-    """A check: the decorator of a function that tells what is bad.
+    """A check: the decorator of a function that tells what is bad, and whose docstring is what is said.
 
-    Attributes:
-        code: Its name, which stays the same.
-        about: What it looks at: the data as a whole, each column, each input that is none, each column of texts, the
-            label, or the label if the loss reads it.
-        severity: How bad it is.
-        stage: When its lines have their turn.
-        mend: The lines that mend it, or what makes them of what was found.
-        is_choice: Whether its lines choose between columns, and so may leave one out whatever its name.
-        find: The function. Its docstring is what is said, with names of facts in braces: those of `bad`, loss, label,
-            column, rows, and `c`, the context.
+    The docstring has names of facts in braces: those of `bad`, loss, label, column, rows, and `c`, the context.
     """
 
-    code: str
-    about: About
+    code: str  # its name, which stays the same
+    about: About  # the data, each column, input that is none or column of texts, or the label (if the loss reads it)
     severity: Severity
     stage: Stage
-    mend: Mend | Callable[[Context, Bad], Mend] = None
-    is_choice: bool = False
+    mend: Mend | Callable[[Context, Bad], Mend] = None  # the lines that mend it, or what makes them of what was found
+    is_choice: bool = False  # whether its lines choose between columns, and so may leave one out whatever its name
     find: Callable[..., Any] = field(init=False)
 
     def __call__(self, find: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,25 +156,10 @@ class Found:
     @property
     def mends(self) -> list[tuple[Part, ...]]:
         """The lines that mend it: alternatives, the best first."""
-        found = self.bad.mend or self.rule.mend
-        if callable(found):
-            found = found(self.context, self.bad)
+        found = self.rule.mend(self.context, self.bad) if callable(self.rule.mend) else self.rule.mend
         if not found:
             return []
-        return found if isinstance(found, list) else [found if isinstance(found, tuple) else (self._filled(found),)]
-
-    def _filled(self, part: Part) -> Part:
-        """A line about the label, or the column in question."""
-        if isinstance(part, str):
-            return part
-        names = {LABEL: self.context.label, COLUMN: self.bad.column}
-
-        def fill(value: Any) -> Any:
-            if isinstance(value, tuple):
-                return tuple(map(fill, value))
-            return names.get(value, value) if isinstance(value, str) else value
-
-        return replace(part, arguments=fill(part.arguments), options=fill(part.options))
+        return found if isinstance(found, list) else [found if isinstance(found, tuple) else (found,)]
 
 
 def row_numbers(tally: Tally) -> str:

@@ -26,7 +26,7 @@ _ABOUT_ALL = ("pairs_to_triplets", "to_dataset", "rename_columns", "cast")  # wh
 # Steps after which the same is to be said of the rows that are left.
 _LOCAL = (
     *_ON_STREAMS, *_LEAVES_OUT, "remove_duplicate_rows", "to_dataset", "labels_to_float", "labels_to_int",
-    "labels_to_binary", "pad_labels", "scale_labels", "scale_margins",
+    "labels_to_binary", "pad_labels", "scale_labels", "scale_margins"
 )  # fmt: skip
 _CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "labels_to_binary", "class_encode_column")
 _OF_ALL_ROWS = ("single-class", "class-batches", "label-constant", "label-tied")  # a sample does not tell of these
@@ -119,10 +119,7 @@ class Plan:
             {} if self._loss is None else {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
         )
         found = format_of(table)
-        self._contexts = [
-            replace(context, table=table, format=found, subject=replace(context.subject, **other))
-            for context in self._contexts
-        ]
+        self._contexts = [replace(context, table=table, format=found, **other) for context in self._contexts]
         return True
 
     def _finding(self, found: Found) -> Finding:
@@ -135,7 +132,7 @@ class Plan:
         steps = tuple(part for part in parts if isinstance(part, Step) and part.is_data)
         return Finding(
             found.severity, found.rule.code, found.message, found.bad.column, rows, count,
-            _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else (),
+            _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else ()
         )  # fmt: skip
 
     def _is_asked(self, found: Found) -> bool:

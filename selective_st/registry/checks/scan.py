@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,10 @@ Unsigned = NDArray[np.uint64]
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 LabelType = Literal["integer", "boolean", "float", "text", "list", "lists", "other"]
+_NUMBER_TYPES: dict[str, LabelType] = {
+    "bool": "boolean", "int": "integer", "uint": "integer", "halffloat": "float", "float": "float", "double": "float",
+    "decimal": "float"
+}  # fmt: skip
 
 
 @dataclass
@@ -58,19 +63,12 @@ class Tally:
 
 @dataclass
 class Texts:
-    """A column of texts, or of lists of texts.
+    """A column of texts, or of lists of texts."""
 
-    Attributes:
-        missing: Rows with None.
-        empty: Rows with an empty text or white space only; texts whose label is NaN are padding and do not count.
-        lengths: For lists, how long they are.
-        hashes: For each row a number of 64 bits that stands for its text, where it was asked for.
-    """
-
-    missing: Tally = field(default_factory=Tally)
-    empty: Tally = field(default_factory=Tally)
-    lengths: Integers | None = None
-    hashes: Unsigned | None = None
+    missing: Tally = field(default_factory=Tally)  # None
+    empty: Tally = field(default_factory=Tally)  # or white space only; a text whose label is NaN is padding
+    lengths: Integers | None = None  # of lists
+    hashes: Unsigned | None = None  # for each row 64 bits that stand for its text, where they were asked for
 
     @property
     def codes(self) -> Integers | None:
@@ -80,44 +78,24 @@ class Texts:
 
 @dataclass
 class Labels:
-    """The label column.
+    """The label column."""
 
-    Attributes:
-        type: What is stored; of texts that can be read, what they say.
-        written: What texts say; None where it is not stored as text.
-        names: The different texts, without the others.
-        others: Rows with a text that says something else than most.
-        missing: Rows without a label: None, or a list of NaN only.
-        empty: Rows with an empty list.
-        nulls: For lists, rows with None, in place of the list or within it.
-        nan: Rows with NaN: for lists, of which a part is NaN.
-        infinite: Rows with an infinite label.
-        numbers: For numbers, the labels; NaN where there is none. For names, a number for each.
-        lengths: For lists, how long they are.
-        inner_lengths: For lists of lists, the lowest and the highest length of the inner ones.
-        lows: For lists that are not long, the lowest label of each row.
-        highs: The highest.
-        firsts: The first.
-        rest_lows: The lowest but for the first.
-        rest_highs: The highest but for the first.
-    """
-
-    type: LabelType = "other"
-    written: Written | None = None
-    names: list[str] = field(default_factory=list)
-    others: Tally = field(default_factory=Tally)
-    missing: Tally = field(default_factory=Tally)
-    empty: Tally = field(default_factory=Tally)
-    nulls: Tally = field(default_factory=Tally)
-    nan: Tally = field(default_factory=Tally)
+    type: LabelType = "other"  # what is stored; of texts that can be read, what they say
+    written: Written | None = None  # what texts say
+    names: list[str] = field(default_factory=list)  # the different texts, without the others
+    others: Tally = field(default_factory=Tally)  # a text that says something else than most
+    missing: Tally = field(default_factory=Tally)  # no label: None, or a list of NaN only
+    empty: Tally = field(default_factory=Tally)  # an empty list
+    nulls: Tally = field(default_factory=Tally)  # None in place of a list, or within it
+    nan: Tally = field(default_factory=Tally)  # NaN; in lists, a part is NaN
     infinite: Tally = field(default_factory=Tally)
-    numbers: Numbers | None = None
-    lengths: Integers | None = None
-    inner_lengths: tuple[int, int] | None = None
-    lows: Numbers | None = None
+    numbers: Numbers | None = None  # the labels, NaN where there is none; for names, a number for each
+    lengths: Integers | None = None  # of lists
+    inner_lengths: tuple[int, int] | None = None  # of lists of lists, the lowest and the highest
+    lows: Numbers | None = None  # of lists that are not long, the lowest label of each
     highs: Numbers | None = None
     firsts: Numbers | None = None
-    rest_lows: Numbers | None = None
+    rest_lows: Numbers | None = None  # but for the first
     rest_highs: Numbers | None = None
 
     @property
@@ -135,23 +113,14 @@ class Labels:
 
 @dataclass
 class Scan:
-    """What the pass found.
+    """What the pass found."""
 
-    Attributes:
-        rows: The numbers of the rows, counted from 0, in the order in which they came.
-        texts: The text columns.
-        labels: The label column; None if there is none.
-        copies: Rows whose first two texts are the same.
-        positive_is_negative: For each column after the second, the rows in which it holds the second's text.
-        anchor_is_negative: For each of these columns, the rows in which it holds the first's text.
-    """
-
-    rows: Integers
+    rows: Integers  # their numbers, counted from 0, in the order in which they came
     texts: dict[str, Texts]
     labels: Labels | None
-    copies: Tally
-    positive_is_negative: dict[str, Tally]
-    anchor_is_negative: dict[str, Tally]
+    copies: Tally  # the first two texts are the same
+    positive_is_negative: dict[str, Tally]  # for each column after the second, rows in which it holds the second's text
+    anchor_is_negative: dict[str, Tally]  # in which it holds the first's
 
     def tally(self, mask: Mask) -> Tally:
         """Count those of the scanned rows that are masked."""
@@ -203,21 +172,19 @@ def _array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+    return str(kind).startswith(("list<", "large_list<", "fixed_size_list<"))
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow as pa
+    return str(kind) in ("string", "large_string")
 
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+def _number_type(kind: pa.DataType) -> LabelType:
+    return _NUMBER_TYPES.get(re.sub(r"[\d(].*", "", str(kind)), "other")
 
 
 def _mask(array: pa.Array) -> Mask:
-    import pyarrow.compute as pc
-
-    mask: Mask = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
+    mask: Mask = array.fill_null(False).to_numpy(zero_copy_only=False)
     return mask
 
 
@@ -230,27 +197,14 @@ def _blank(array: pa.Array) -> Mask:
 
 def _numbers(array: pa.Array) -> Numbers:
     """Numbers with NaN for None; whole ones beyond 2^53 are rounded."""
-    import pyarrow as pa
-
-    array = array.cast(pa.int8()) if pa.types.is_boolean(array.type) else array
-    return np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _number_type(kind: pa.DataType) -> LabelType:
-    import pyarrow as pa
-
-    if pa.types.is_boolean(kind):
-        return "boolean"
-    if pa.types.is_integer(kind):
-        return "integer"
-    return "float" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "other"
+    array = array.cast("int8") if array.type == "bool" else array
+    return np.asarray(array.cast("float64", safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _list_lengths(array: pa.Array) -> Integers:
     import pyarrow.compute as pc
 
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
-    return np.asarray(lengths, dtype=np.int64)
+    return np.asarray(pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _any_of(flags: Mask, lengths: Integers) -> Mask:
@@ -290,20 +244,17 @@ def _count_empty(array: pa.Array, rows: Integers, texts: Texts, is_padding: Mask
 
 def _count_same(array: Any, others: Sequence[Any], rows: Integers, tallies: Sequence[Tally]) -> None:
     """Count rows in which another column holds the text of a column."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     for other, tally in zip(others, tallies, strict=True):
         if _is_text(array.type) and _is_text(other.type):
             # With offsets that do not overflow beyond 2 GB.
-            tally.add(_mask(pc.equal(other.cast(pa.large_string()), array.cast(pa.large_string()))), rows)
+            tally.add(_mask(pc.equal(other.cast("large_string"), array.cast("large_string"))), rows)
 
 
 def _hashes(array: pa.Array) -> Unsigned:
     """A number of 64 bits for each text, so that texts need not be kept to see which are the same."""
-    import pyarrow as pa
-
-    texts = array.cast(pa.large_binary()).to_pylist()
+    texts = array.cast("large_binary").to_pylist()
     return np.fromiter((xxh3_64_intdigest(text or b"") for text in texts), dtype=np.uint64, count=len(texts))
 
 

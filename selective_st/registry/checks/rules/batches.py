@@ -8,7 +8,7 @@ import numpy as np
 
 from selective_st.registry.checks.batches import conflicts, false_negative_rate, matching_rows
 from selective_st.registry.checks.context import Context, quoted
-from selective_st.registry.checks.engine import Bad, Part, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.rules.losses import TO_DATASET, with_sampler
 from selective_st.registry.steps import Code, Step
 
@@ -36,10 +36,12 @@ def stream_features(c: Context) -> bool:
     return not c.table.has_features and c.table.name is None
 
 
-@rule(
-    "stream-batches", "data", "error", Stage.LOSS,
-    'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}',
-)  # fmt: skip
+_CUT_BATCHES = (
+    'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}'
+)
+
+
+@rule("stream-batches", "data", "error", Stage.LOSS, _CUT_BATCHES)
 def stream_batches(c: Context) -> bool:
     """The trainer cuts the batches of a stream in pieces, but this model's hold no row for each text: it crashes."""
     return c.table.is_stream and c.table.name is None and _are_flat(c.model)
@@ -61,14 +63,15 @@ def stream_sampler(c: Context) -> bool:
 # --- Batches ----------------------------------------------------------------------------------------------------------
 
 
-@rule(
-    "lone-row", "data", "error", Stage.LOSS,
-    lambda c, found: None if found.facts["are_few"] else "args.per_device_train_batch_size = 32",
-)  # fmt: skip
+def _more_rows(c: Context, found: Bad) -> Mend:
+    return None if found.facts["are_few"] else "args.per_device_train_batch_size = 32"
+
+
+@rule("lone-row", "data", "error", Stage.LOSS, _more_rows)
 def lone_row(c: Context) -> Bad | None:
     """{loss} compares the rows of a batch, but {what}: it teaches nothing."""
     are_few = c.table.rows is not None and c.table.rows <= 1
-    in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and c.read_label is None
+    in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and not (c.source and c.takes_labels)
     # Lists are ordered within a row, and pairs across rows.
     ordered = c.entry.order_only and c.source is not None and c.labels.numbers is not None
     compares = (in_batch or ordered or c.entry.class_batches) and len(c.read_inputs) >= c.entry.min_columns
@@ -127,10 +130,11 @@ def conflicting_labels(c: Context) -> Bad | None:
 # --- Batches of classes -----------------------------------------------------------------------------------------------
 
 
-@rule(
-    "single-class", "label", "warning", Stage.VALUES,
-    lambda c, found: None if found.facts["few"] else Step("remove_rare_classes", (c.label,)),
-)  # fmt: skip
+def _of_several(c: Context, found: Bad) -> Mend:
+    return None if found.facts["few"] else Step("remove_rare_classes", (c.label,))
+
+
+@rule("single-class", "label", "warning", Stage.VALUES, _of_several)
 def single_class(c: Context) -> Bad | None:
     """Of {classes:,} classes in {label!r} {alone:,} have one row, no positive: {rows}; {left:,} rows are left{few}."""
     numbers = c.labels.numbers
@@ -156,10 +160,11 @@ def class_batches(c: Context) -> Bad | None:
     return bad(missing=missing, size=min(c.batch_size, len(others))) if missing > _ALONE else None
 
 
-@rule(
-    "group-batch-size", "data", "error", Stage.LOSS,
-    lambda c, found: f"args.per_device_train_batch_size = {max(4, c.batch_size + c.batch_size % 2)}",
-)  # fmt: skip
+def _even_batches(c: Context, found: Bad) -> Mend:
+    return f"args.per_device_train_batch_size = {max(4, c.batch_size + c.batch_size % 2)}"
+
+
+@rule("group-batch-size", "data", "error", Stage.LOSS, _even_batches)
 def group_batch_size(c: Context) -> bool:
     """The sampler group_by_label takes an even batch size of at least 4, got {c.batch_size}."""
     return c.sampler == "group_by_label" and (c.batch_size < 4 or c.batch_size % 2 > 0)

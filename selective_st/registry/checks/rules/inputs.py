@@ -7,7 +7,7 @@ from typing import Any
 from selective_st.errors import literal
 from selective_st.registry.catalog import rows_of
 from selective_st.registry.checks.context import Context, keep, quoted
-from selective_st.registry.checks.engine import COLUMN, Bad, Mend, Part, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.report import Severity
 from selective_st.registry.checks.rules.losses import other_loss
 from selective_st.registry.checks.scan import Tally
@@ -16,12 +16,15 @@ from selective_st.registry.names import RESERVED, role_of, roles_of
 from selective_st.registry.steps import Step
 
 _ENOUGH_TO_MINE = 10  # rows, among which there are negatives
-_DROP = Step("remove_columns", ((COLUMN,),))
 
 # --- Columns that are no inputs ---------------------------------------------------------------------------------------
 
 
-@rule("reserved-column", "column", "error", Stage.DROP, _DROP)
+def _dropped(c: Context, found: Bad) -> Step:
+    return Step("remove_columns", ((found.column,),))
+
+
+@rule("reserved-column", "column", "error", Stage.DROP, _dropped)
 def reserved_column(c: Context, column: str) -> bool:
     """The trainer refuses a column called {column!r}."""
     return column in RESERVED
@@ -46,19 +49,19 @@ def _stray(c: Context, column: str, **facts: Any) -> Bad | None:
     return bad(severity="warning" if harmless else None, effect=effect, **facts)
 
 
-@rule("empty-column", "stray", "error", Stage.DROP, _DROP)
+@rule("empty-column", "stray", "error", Stage.DROP, _dropped)
 def empty_column(c: Context, column: str) -> Bad | None:
     """Column {column!r} is empty in all rows; {effect}."""
     return _stray(c, column)
 
 
-@rule("stray-column", "stray", "warning", Stage.DROP, _DROP)
+@rule("stray-column", "stray", "warning", Stage.DROP, _dropped)
 def stray_column(c: Context, column: str) -> Bad | None:
     """Column {column!r} looks as if it described the row; {effect}."""
     return _stray(c, column)
 
 
-@rule("id-column", "stray", "error", Stage.DROP, _DROP)
+@rule("id-column", "stray", "error", Stage.DROP, _dropped)
 def id_column(c: Context, column: str) -> Bad | None:
     """Column {column!r} holds ids; {effect}."""
     return _stray(c, column) if c.inputs else None
@@ -83,7 +86,7 @@ def nested_column(c: Context, column: str) -> Bad | None:
     return None if cells is None else _stray(c, column, cells=cells)
 
 
-@rule("number-column", "stray", "error", Stage.DROP, _DROP)
+@rule("number-column", "stray", "error", Stage.DROP, _dropped)
 def number_column(c: Context, column: str) -> Bad | None:
     """Column {column!r} holds no texts ({kind}); {effect}."""
     return None if nested_fields(c.table.values[column]) else _stray(c, column, kind=c.kinds[column])
@@ -132,14 +135,15 @@ def list_column(c: Context) -> str | None:
     return lists[0] if lists and c.shapes and not c.shapes & {"list", "any"} else None
 
 
-@rule(
-    "no-list-column", "data", "error", Stage.CHANGE,
-    lambda c, found: [
+def _listed(c: Context, found: Bad) -> Mend:
+    return [
         (Step("join_columns"),),
         (Step("pairs_to_lists", why="leaves out texts that have one label only"), Step("join_columns")),
         *other_loss(c, c.shape, c.format.label),
-    ],
-)  # fmt: skip
+    ]
+
+
+@rule("no-list-column", "data", "error", Stage.CHANGE, _listed)
 def no_list_column(c: Context) -> bool:
     """{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists."""
     return c.shapes == {"list"} and not c.lists
@@ -159,7 +163,7 @@ def too_few_columns(c: Context) -> Bad | None:
 def _more_columns(c: Context) -> Mend:
     """Pairs or triplets of what is there, or another loss."""
     makes_triplets = "none" in c.label_kinds_of("triplet", "n-tuple")
-    if c.label_column is None:
+    if c.label is None:
         return _of_unlabelled(c, makes_triplets=makes_triplets)
     step = Step("class_to_triplets", why="of texts of the same class, and of another; leaves out the labels")
     if len(c.inputs) > 1:
@@ -240,7 +244,8 @@ def unnamed_negatives(c: Context) -> Bad | None:
     It goes by their order alone: their names do not say so.
     """
     inputs, meant = c.read_inputs, c.format.inputs
-    if len(inputs) < 3 or c.lists or c.read_label is not None or "none" not in c.label_kinds_of("triplet", "n-tuple"):
+    reads_label = c.source is not None and c.takes_labels
+    if len(inputs) < 3 or c.lists or reads_label or "none" not in c.label_kinds_of("triplet", "n-tuple"):
         return None
     roles = roles_of(inputs)
     known = roles.get(inputs[1]) == "positive" or "negative" in [roles.get(column) for column in inputs[2:]]
@@ -256,8 +261,13 @@ def unnamed_negatives(c: Context) -> Bad | None:
 
 def _without(condition: str) -> Any:
     """Leave out rows without a text; of lists, those that do not fulfil a condition."""
-    rows = Step("remove_empty_rows", ((COLUMN,),))
-    return lambda c, found: rows if c.kinds[found.column] == "text" else keep("texts", condition, found.column)
+
+    def leave_out(c: Context, found: Bad) -> Step:
+        column = str(found.column)
+        is_list = c.kinds[column] != "text"
+        return keep("texts", condition, column) if is_list else Step("remove_empty_rows", ((column,),))
+
+    return leave_out
 
 
 @rule("missing-text", "text", "error", Stage.ROWS, _without("all(text is not None for text in texts or [None])"))
@@ -293,10 +303,11 @@ def anchor_is_negative(c: Context, column: str) -> Bad | None:
     return bad(tally, severity=None if tally.count > 0.5 * len(c.scan.rows) else "warning")
 
 
-@rule(
-    "one-kind-of-pairs", "data", "error", Stage.CHANGE,
-    lambda c, found: Step("texts_to_pairs", c.inputs[:1], (("different", 1),), f"leaves out {c.inputs[1]!r}"),
-)  # fmt: skip
+def _both_kinds(c: Context, found: Bad) -> Mend:
+    return Step("texts_to_pairs", c.inputs[:1], (("different", 1),), f"leaves out {c.inputs[1]!r}")
+
+
+@rule("one-kind-of-pairs", "data", "error", Stage.CHANGE, _both_kinds)
 def one_kind_of_pairs(c: Context) -> Bad | None:
     """{loss} learns from pairs of equal and of different texts, but {some} are equal."""
     same = c.scan.copies.count

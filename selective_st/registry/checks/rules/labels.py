@@ -9,7 +9,7 @@ import numpy as np
 
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import LISTS, SCALARS, Context, change, keep, quoted
-from selective_st.registry.checks.engine import LABEL, Bad, Mend, Part, Stage, bad, row_numbers, rule
+from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, row_numbers, rule
 from selective_st.registry.checks.rules.losses import other_loss
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
@@ -20,7 +20,6 @@ _NO_BOOLEANS = ("ContrastiveLoss", "SoftmaxLoss", "CrossEntropyLoss")
 _FLOATS = {"similarity", "margin", "margins", "scores", "embedding", "embeddings"}
 _SHOWN_NAMES = 6
 _MOST_OTHERS = 10  # different texts that are no labels are written into the line that leaves them out
-_TO_FLOAT, _TO_INT = Step("labels_to_float", (LABEL,)), Step("labels_to_int", (LABEL,))
 _TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
 # --- Is there a label? ------------------------------------------------------------------------------------------------
@@ -28,7 +27,7 @@ _TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label onl
 
 def _named(c: Context, found: Bad) -> Mend:
     """Lines that name the label and read it; or those to choose from; or a loss that needs none."""
-    if c.label_column is not None:
+    if c.label is not None:
         # A label that cannot be read is named all the same: the next check tells of it.
         naming = c.label_column.naming
         is_read = naming is None or naming[0].call == "labels_to_int"  # which turns it round
@@ -49,13 +48,12 @@ def _rename(name: str) -> str:
 @rule("no-label", "data", "error", Stage.NAME, _named)
 def no_label(c: Context) -> Bad | None:
     """{loss} needs labels ({c.wanted}) in a column called label, labels, score or scores; {what}."""
-    found = c.label_column
+    what, column = "there is no label", c.label_column.source
     if c.is_named or not c.needs_labels:
         return None
-    what, column = "there is no label", None if found is None else found.source
-    if found is not None and found.naming is None:
+    if c.label_column.naming is None:
         what = f"{column!r} may be one, but by its name it says something else than that the texts belong together"
-    elif found is not None:
+    elif column is not None:
         what = f"the label is called {column!r}, which the trainer tokenizes as a text"
         what += f"; {_written(c)}" if c.labels.written is not None else ""
     elif c.rivals:
@@ -66,8 +64,7 @@ def no_label(c: Context) -> Bad | None:
 @rule("number-column", "data", "error", Stage.NAME, _named)
 def unnamed_label(c: Context) -> str | None:
     """Column {column!r} is a label, but its name is none that the trainer knows, and so it is tokenized as a text."""
-    found = c.label_column
-    return found.source if found is not None and not c.is_named and not c.needs_labels else None
+    return None if c.is_named or c.needs_labels else c.label_column.source
 
 
 # --- Labels that the loss does not read -------------------------------------------------------------------------------
@@ -75,8 +72,7 @@ def unnamed_label(c: Context) -> str | None:
 
 def _positives(c: Context, limit: float) -> Step:
     """Keep the pairs with a high label, as positives."""
-    with np.errstate(invalid="ignore"):
-        less = 0 if c.numbers is None else int((c.numbers < limit).sum())
+    less = 0 if c.numbers is None else int((c.numbers < limit).sum())
     why = f"leaves out {less:,} row(s) with a lower label, repeated pairs, and the labels"
     return Step("pairs_to_positives", (), (("positive_from", limit),), why)
 
@@ -103,8 +99,7 @@ def low_label_unused(c: Context) -> Bad | None:
     """{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}."""
     if not _are_taken_for_positives(c) or c.numbers is None or not c.lowest < c.highest:
         return None
-    with np.errstate(invalid="ignore"):
-        return bad(c.scan.tally(c.numbers < _high(c)), limit=_high(c))
+    return bad(c.scan.tally(c.numbers < _high(c)), limit=_high(c))
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE)
@@ -136,19 +131,21 @@ def class_unused(c: Context) -> Bad | None:
     return bad(c.scan.tally(np.isfinite(numbers) & (numbers != place)), positive=ends[0])
 
 
-@rule(
-    "label-unused", "label", "warning", Stage.CHANGE,
-    lambda c, found: _positives(c, c.lowest) if _are_taken_for_positives(c) else None,
-)  # fmt: skip
+def _all_pairs(c: Context, found: Bad) -> Mend:
+    return _positives(c, c.lowest) if _are_taken_for_positives(c) else None
+
+
+@rule("label-unused", "label", "warning", Stage.CHANGE, _all_pairs)
 def label_unused(c: Context) -> bool:
     """{loss} does not read the labels in {label!r}."""
     return _is_ignored(c) and not any(told(c) for told in (low_label_unused, zero_label_unused, class_unused))
 
 
-@rule(
-    "teacher-labels", "label", "warning", Stage.CHANGE,
-    lambda c, found: None if c.numbers is None else _positives(c, _high(c)),
-)  # fmt: skip
+def _high_pairs(c: Context, found: Bad) -> Mend:
+    return None if c.numbers is None else _positives(c, _high(c))
+
+
+@rule("teacher-labels", "label", "warning", Stage.CHANGE, _high_pairs)
 def teacher_labels(c: Context) -> bool:
     """{loss} takes the numbers in {label!r} for a teacher's scores of each row's second text.
 
@@ -268,10 +265,11 @@ def label_is_list(c: Context) -> bool:
     return is_list and not one_each and not c.becomes_pairs
 
 
-@rule(
-    "label-is-scalar", "read label", "error", Stage.CHANGE,
-    lambda c, found: [*([(_TO_LISTS,)] if _may_be_listed(c) else []), *other_loss(c, c.shape, c.format.label)],
-)  # fmt: skip
+def _listed_or_other(c: Context, found: Bad) -> Mend:
+    return [*([(_TO_LISTS,)] if _may_be_listed(c) else []), *other_loss(c, c.shape, c.format.label)]
+
+
+@rule("label-is-scalar", "read label", "error", Stage.CHANGE, _listed_or_other)
 def label_is_scalar(c: Context) -> Bad | None:
     """{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number."""
     is_list = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
@@ -303,10 +301,11 @@ def ragged_lists(c: Context) -> bool:
     return bool(lengths.min() < lengths.max()) or inner[0] < inner[1]
 
 
-@rule(
-    "list-lengths", "read label", "error", Stage.ROWS,
-    lambda c, found: keep("labels, texts", "len(labels) == len(texts)", str(c.label), c.lists[0]),
-)  # fmt: skip
+def _of_one_length(c: Context, found: Bad) -> Mend:
+    return keep("labels, texts", "len(labels) == len(texts)", str(c.label), c.lists[0])
+
+
+@rule("list-lengths", "read label", "error", Stage.ROWS, _of_one_length)
 def labels_of_list(c: Context) -> Any:
     """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
     sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
@@ -360,7 +359,7 @@ def _fit_lengths(c: Context) -> Mend:
 # --- Labels of another type -------------------------------------------------------------------------------------------
 
 
-@rule("label-integer", "read label", "error", Stage.VALUES, _TO_FLOAT)
+@rule("label-integer", "read label", "error", Stage.VALUES, lambda c, found: Step("labels_to_float", (c.label,)))
 def label_integer(c: Context) -> Bad | None:
     """The labels in {label!r} are {type}s, where {loss} takes floats ({floats})."""
     labels, kinds = c.labels, c.label_kinds
@@ -378,10 +377,15 @@ def label_integer(c: Context) -> Bad | None:
     return None if is_fine else bad(severity=None if ours else "warning", type=type_, floats=floats)
 
 
-@rule(
-    "label-float", "read label", "error", Stage.VALUES,
-    lambda c, found: other_loss(c, c.shape, "similarity") if found.facts["scores"] else _TO_INT,
-)  # fmt: skip
+def _to_int(c: Context, found: Bad) -> Step:
+    return Step("labels_to_int", (c.label,))
+
+
+def _classes(c: Context, found: Bad) -> Mend:
+    return other_loss(c, c.shape, "similarity") if found.facts["scores"] else _to_int(c, found)
+
+
+@rule("label-float", "read label", "error", Stage.VALUES, _classes)
 def label_float(c: Context) -> Bad | None:
     """The labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}."""
     values = c.labels.values
@@ -391,7 +395,7 @@ def label_float(c: Context) -> Bad | None:
     return bad(scores="" if is_whole else "; they look like scores")
 
 
-@rule("label-boolean", "label", "error", Stage.VALUES, _TO_INT)
+@rule("label-boolean", "label", "error", Stage.VALUES, _to_int)
 def label_boolean(c: Context) -> bool:
     """The labels in {label!r} are booleans, with which {loss} cannot calculate."""
     return c.entry.name in _NO_BOOLEANS and c.labels.type == "boolean"

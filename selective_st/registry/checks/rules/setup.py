@@ -100,10 +100,11 @@ def model_outputs(c: Context) -> Bad | None:
     return None
 
 
-@rule(
-    "classifier-size", "data", "error", Stage.LOSS,
-    lambda c, found: loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}"),
-)  # fmt: skip
+def _sized(c: Context, found: Bad) -> Mend:
+    return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
+
+
+@rule("classifier-size", "data", "error", Stage.LOSS, _sized)
 def classifier_size(c: Context) -> Bad | None:
     """The classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but the model's have {c.dimension}."""
     wanted = getattr(getattr(c.loss, "classifier", None), "in_features", None)
@@ -115,30 +116,32 @@ def classifier_size(c: Context) -> Bad | None:
     return bad(wanted=wanted // vectors) if vectors and wanted != vectors * c.dimension else None
 
 
-@rule(
-    "no-autoencoder", "data", "error", Stage.LOSS,
-    lambda c, found: loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder")),
-)  # fmt: skip
+def _without_autoencoder(c: Context, found: Bad) -> Mend:
+    return loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
+
+
+@rule("no-autoencoder", "data", "error", Stage.LOSS, _without_autoencoder)
 def no_autoencoder(c: Context) -> Bad | None:
     """CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}."""
     modules = list(c.model.modules()) if callable(getattr(c.model, "modules", None)) else []
     children = [type(module).__name__ for module in getattr(c.model, "children", list)()]
     has_one = "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]
-    return bad(modules=", ".join(children)) if "CSRLoss" in c.subject.names and children and not has_one else None
+    return bad(modules=", ".join(children)) if "CSRLoss" in c.names and children and not has_one else None
 
 
-@rule(
-    "not-wrapped", "data", "error", Stage.LOSS,
-    lambda c, found: (
+def _wrapped(c: Context, found: Bad) -> Mend:
+    return (
         f"from {c.entry.module} import SpladeLoss\n"
         "{loss} = SpladeLoss(model, {loss}, document_regularizer_weight=3e-5, query_regularizer_weight=5e-5)"
-    ),
-)  # fmt: skip
+    )
+
+
+@rule("not-wrapped", "data", "error", Stage.LOSS, _wrapped)
 def not_wrapped(c: Context) -> bool:
     """{loss} cannot be used alone: its forward pass raises an error."""
     is_asked = c.loss is not None and c.entry.model_type == "SparseEncoder" and c.entry.role == "loss"
     modifiers = {known.name for known in losses("SparseEncoder") if known.role == "modifier"}
-    wrapped = bool(modifiers & {type(wrapper).__name__ for wrapper in c.subject.wrappers})
+    wrapped = bool(modifiers & {type(wrapper).__name__ for wrapper in c.wrappers})
     return is_asked and c.entry.origin == UPSTREAM and c.entry.name != "SparseMSELoss" and not wrapped
 
 
@@ -205,10 +208,10 @@ def matryoshka_labels(c: Context) -> Bad | None:
     """
     kinds = {"embedding", "embeddings"}
     are_embeddings = c.format.label in kinds or (bool(c.label_kinds & kinds) and c.entry.name != "MatryoshkaLoss")
-    if "MatryoshkaLoss" not in c.subject.names or are_embeddings or c.labels.lengths is None:
+    if "MatryoshkaLoss" not in c.names or are_embeddings or c.labels.lengths is None:
         return None
     if c.dimension is None:
         c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model=")
         return None
-    cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in c.subject.wrappers)
+    cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in c.wrappers)
     return None if cached else bad(c.scan.tally(c.labels.lengths == c.dimension))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import Context
-from selective_st.registry.checks.engine import Bad, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Mend, Stage, bad, rule
 from selective_st.registry.checks.rules.losses import loss_line
 from selective_st.registry.checks.rules.values import ROUNDING, scaled
 from selective_st.registry.checks.scan import Numbers
@@ -38,8 +38,7 @@ def margin_range(c: Context) -> Bad | None:
     if ends is None:
         return None
     lows, highs = ends
-    with np.errstate(invalid="ignore"):
-        tally = c.scan.tally((lows < -2 - ROUNDING) | (highs > 2 + ROUNDING))
+    tally = c.scan.tally((lows < -2 - ROUNDING) | (highs > 2 + ROUNDING))
     widest = float(np.nanmax(np.maximum(np.abs(lows), np.abs(highs)))) if tally.count else 0.0
     is_error = c.loss is not None or c.entry.origin == OURS
     return bad(tally, severity=None if is_error else "warning", widest=widest)
@@ -123,10 +122,11 @@ def _largest_probabilities(c: Context, temperature: float) -> NDArray[np.float64
     return np.asarray(found or [0.0])
 
 
-@rule(
-    "embedding-size", "label", "error", Stage.LOSS,
-    lambda c, found: loss_line(c, c.entry, f"projection_dim={found.facts['size']}"),
-)  # fmt: skip
+def _projected(c: Context, found: Bad) -> Mend:
+    return loss_line(c, c.entry, f"projection_dim={found.facts['size']}")
+
+
+@rule("embedding-size", "label", "error", Stage.LOSS, _projected)
 def embedding_size(c: Context) -> Bad | None:
     """The embeddings in {label!r} have {size} numbers, but those of the model {c.dimension}."""
     labels = c.labels

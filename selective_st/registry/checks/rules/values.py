@@ -9,7 +9,7 @@ import numpy as np
 from selective_st.registry.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.batches import log_no_match
 from selective_st.registry.checks.context import SCALARS, Context, keep
-from selective_st.registry.checks.engine import LABEL, Bad, Mend, Stage, bad, rule
+from selective_st.registry.checks.engine import Bad, Mend, Stage, bad, rule
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.rules.losses import loss_line, other_loss
 from selective_st.registry.checks.rules.setup import model_line
@@ -21,12 +21,15 @@ _TIED = 0.9  # of the pairs of rows with the same label are almost all
 _SAME_BATCH = 0.1  # of the batches may hold one label only
 _LARGEST_GAIN = 100  # 2 to a label beyond that overflows
 _FEW_LABELS = 10  # different ones, which a mapping can write out
-_LABELLED = Step("remove_empty_rows", ((LABEL,),))
 
 # --- Missing and infinite ---------------------------------------------------------------------------------------------
 
 
-@rule("missing-label", "label", "error", Stage.ROWS, _LABELLED)
+def _labelled(c: Context, found: Bad) -> Step:
+    return Step("remove_empty_rows", ((c.label,),))
+
+
+@rule("missing-label", "label", "error", Stage.ROWS, _labelled)
 def missing_label(c: Context) -> Bad | None:
     """Column {label!r} has no label{none} in {rows}{effect}."""
     if c.labels.lengths is not None and not c.takes_labels:
@@ -38,7 +41,7 @@ def missing_label(c: Context) -> Bad | None:
 
 def _without_nan(c: Context, found: Bad) -> Step:
     if c.labels.lengths is None:
-        return _LABELLED
+        return _labelled(c, found)
     each = "label for label in labels" if c.labels.type == "list" else "value for label in labels for value in label"
     value = each.split()[0]
     return keep("labels", f"all({value} == {each})", str(c.label))
@@ -120,8 +123,7 @@ def outside(labels: Labels, low: float, high: float) -> Mask:
     highs = labels.numbers if labels.numbers is not None else labels.highs
     if lows is None or highs is None:
         return np.zeros(0, dtype=bool)
-    with np.errstate(invalid="ignore"):
-        return ((lows < low - ROUNDING) & np.isfinite(lows)) | ((highs > high + ROUNDING) & np.isfinite(highs))
+    return ((lows < low - ROUNDING) & np.isfinite(lows)) | ((highs > high + ROUNDING) & np.isfinite(highs))
 
 
 def _limits(c: Context) -> tuple[float, float, str] | None:
@@ -167,7 +169,9 @@ def are_margins(c: Context) -> bool:
     return c.labels.lengths is not None and bool((c.labels.lengths == len(c.inputs) - 2).all())
 
 
-@rule("unreachable-label", "read label", "warning", Stage.VALUES, Step("scale_labels", (LABEL, -1, 1)))
+@rule(
+    "unreachable-label", "read label", "warning", Stage.VALUES, lambda c, found: Step("scale_labels", (c.label, -1, 1))
+)
 def unreachable_label(c: Context) -> Bad | None:
     """The labels in {label!r} go down to {c.lowest:g}, but sparse embeddings have no negative entries.
 
@@ -263,10 +267,11 @@ def label_tied(c: Context) -> Bad | None:
     return None if tied < _TIED and same < _SAME_BATCH else bad(tied=tied, same=same, drawn=drawn)
 
 
-@rule(
-    "lists-tied", "read label", "error", Stage.ROWS,
-    lambda c, found: keep("labels", "min(labels) < max(labels)", str(c.label)),
-)  # fmt: skip
+def _ordered_lists(c: Context, found: Bad) -> Mend:
+    return keep("labels", "min(labels) < max(labels)", str(c.label))
+
+
+@rule("lists-tied", "read label", "error", Stage.ROWS, _ordered_lists)
 def lists_tied(c: Context) -> Bad | None:
     """All labels of a list are equal in {rows} of {label!r}: such a list has no order to learn."""
     lows, highs, lengths = c.labels.lows, c.labels.highs, c.labels.lengths
@@ -315,7 +320,7 @@ def negative_class(c: Context) -> Tally | None:
     return c.scan.tally(np.asarray(c.labels.numbers) < 0) if _are_class_numbers(c) else None
 
 
-@rule("class-range", "read label", "error", Stage.VALUES, Step("class_encode_column", (LABEL,)))
+@rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: Step("class_encode_column", (c.label,)))
 def class_gaps(c: Context) -> Bad | None:
     """The classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} from 0 to {last}: {rows}."""
     if not _are_class_numbers(c) or _too_few_outputs(c):
