@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+NUMERICAL := $(addprefix tests/test_,loss_identities.py cross_encoder_identities.py list_evaluator.py functional_pairwise.py \
+	functional_pointwise.py functional_listwise.py)
 
-.PHONY: help demo test test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
+.PHONY: help demo test test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -20,6 +22,9 @@ demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and comp
 
 test: $(INSTALLED)  ## Run the tests.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet tests selective_st
+
+test-numerics: $(INSTALLED)  ## Run numerical tests on the plainest instructions of the processor, with one thread and two.
+	for threads in 1 2; do ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest --quiet $(NUMERICAL) || exit 1; done
 
 test-oldest:  ## Run the tests with the oldest versions of what the library needs.
 	$(PYTHON) -m venv $(VENV)-oldest

@@ -293,6 +293,8 @@ class Link:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__call__" in cls.__dict__ and cls.h is Link.h:  # to define the call does as well
+            cls.h, cls.__call__ = cls.__dict__["__call__"], Link.__call__  # type: ignore[method-assign]
         given = cls.__dict__.get("domain")
         if given is None or isinstance(given, property):
             return

@@ -22,6 +22,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from selective_st.demo import HIGHEST_SCORE, graded_pairs
 from selective_st.training import train_tokenizer
+from tests import random_inputs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def transformer_folder(pairs: list[tuple[str, str, float]], tmp_path_factory: py
         pad_token="[PAD]",
     )
     tokenizer.add_special_tokens({"pad_token": "[PAD]"})
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

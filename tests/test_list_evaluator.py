@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from sentence_transformers import (
     CrossEncoder,
@@ -28,7 +28,9 @@ from sklearn.metrics import average_precision_score, ndcg_score
 
 from selective_st.evaluation import ScoreListEvaluator, ScoreRegionEvaluator, list_metrics, ranking_metrics
 from selective_st.losses import SelectivePointwiseLoss
+from tests import random_inputs
 from tests.model_types import multi_vector_model, sentence, splade_model
+from tests.tolerances import about, operations_of, rounding
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,11 @@ def graded(pairs: list[tuple[str, str, float]]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def cross_encoder(transformer_folder: Path) -> CrossEncoder:
-    return CrossEncoder(str(transformer_folder), num_labels=1, device="cpu")
+    """Its weights are ten times those of its folder, by which all pairs would score alike up to rounding."""
+    model = CrossEncoder(str(transformer_folder), num_labels=1, device="cpu")
+    for parameter in model.parameters():
+        parameter.data.mul_(10 if parameter.dim() > 1 else 1)
+    return model
 
 
 class TestMetrics:
@@ -97,13 +103,14 @@ class TestMetrics:
         assert math.isnan(list_metrics([[1, 1]], [[0.1, 0.2]])["map"])
 
     def test_agrees_with_ranking_metrics(self) -> None:
-        generator = np.random.default_rng(0)
+        generator = np.random.default_rng(random_inputs.seed_of(0))
         labels, scores = np.tile([0.0, 1.0, 0.5, 0.0, 0.9], 20), generator.integers(0, 4, 100) / 4
         of_lists = list_metrics(labels.reshape(20, 5), scores.reshape(20, 5))  # type: ignore[arg-type]
         of_rows = ranking_metrics(np.split(np.arange(100), 20), labels, scores)  # type: ignore[arg-type]
         assert {name: of_lists[name] for name in of_rows} == pytest.approx(of_rows)
 
-    @settings(max_examples=40, deadline=None)
+    @seed(random_inputs.seed_of())
+    @settings(max_examples=40, deadline=None, database=None)
     @given(st.data())
     def test_against_scikit_learn_and_whatever_the_order(self, data: st.DataObject) -> None:
         size = data.draw(st.integers(2, 8))
@@ -134,7 +141,7 @@ class TestMetrics:
         assert shuffled == pytest.approx(metrics, nan_ok=True)
 
     def test_a_better_positive_never_lowers_a_metric(self) -> None:
-        generator = np.random.default_rng(1)
+        generator = np.random.default_rng(random_inputs.seed_of(1))
         labels = [[1.0, 0.0, 0.0, 1.0, 0.0]]
         for _ in range(20):
             scores = generator.integers(0, 4, 5).astype(float)
@@ -178,14 +185,14 @@ class TestEvaluator:
     ) -> None:
         theirs = RerankingEvaluator(samples, at_k=5, name="dev")(transformer_model)
         ours = ScoreListEvaluator(samples, at_k=5, name="dev")(transformer_model)
-        assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-5)
+        assert {name: ours[name] for name in theirs} == about(theirs, torch.float64)
 
     def test_against_the_cross_encoder_reranking_evaluator(
         self, samples: list[dict[str, Any]], cross_encoder: CrossEncoder
     ) -> None:
         theirs = CrossEncoderRerankingEvaluator(samples, at_k=5, name="dev")(cross_encoder)
         ours = ScoreListEvaluator(samples, at_k=5, name="dev")(cross_encoder)
-        assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-5)
+        assert {name: ours[name] for name in theirs} == about(theirs, torch.float64)
         ranked = [
             {"query": sample["query"], "positive": sample["positive"], "documents": sample["negative"]}
             for sample in samples
@@ -255,10 +262,10 @@ class TestEvaluator:
             expected = static_model.similarity(
                 static_model.encode([evaluator.queries[row]]), static_model.encode(evaluator.documents[row])
             )
-            assert scores == pytest.approx(expected[0].numpy(), abs=1e-6)
+            assert scores == about(expected[0].numpy(), torch.float32)
         scores = evaluator.predict(cross_encoder)[3]
         pairs = [(evaluator.queries[3], document) for document in evaluator.documents[3]]
-        assert scores == pytest.approx(cross_encoder.predict(pairs), abs=1e-5)
+        assert scores == about(cross_encoder.predict(pairs), torch.float32, operations_of(cross_encoder))
 
     @pytest.mark.parametrize("similarity", ["maxsim", "meanmaxsim"])
     def test_late_interaction(self, similarity: str) -> None:
@@ -276,13 +283,14 @@ class TestEvaluator:
         ]
         evaluator = ScoreListEvaluator(samples, name="dev")
         predicted = evaluator.predict(model)
+        operations = operations_of(model)
         for sample, scores in zip(samples, predicted, strict=True):
             queries, documents = model.encode_query([sample["query"]]), model.encode_document(sample["documents"])
             by_hand = [(queries[0] @ document.T).amax(1) for document in documents]
             total = torch.stack([best.sum() if similarity == "maxsim" else best.mean() for best in by_hand])
-            assert scores == pytest.approx(total.numpy(), abs=1e-5)
-            assert scores == pytest.approx(model.similarity(queries, documents)[0].numpy(), abs=1e-5)
-        assert np.ptp(predicted[3]) > 0.01
+            assert scores == about(total.numpy(), torch.float32, operations)
+            assert scores == about(model.similarity(queries, documents)[0].numpy(), torch.float32, operations)
+            assert np.ptp(scores) > 10 * rounding(torch.float32, operations) * scores.max()
         metrics = evaluator(model)
         assert evaluator in model.model_card_data.eval_results_dict
         assert metrics["dev_ndcg@10"] == list_metrics(evaluator.labels, predicted, at_k=[10])["ndcg@10"]  # type: ignore[arg-type]
@@ -292,7 +300,7 @@ class TestEvaluator:
             [0.0, 0.3, 0.6, 1.0],
         )
         # Queries stay queries there too.
-        assert regions.predict(model) == pytest.approx([scores[0] for scores in predicted], abs=1e-5)
+        assert regions.predict(model) == about([scores[0] for scores in predicted], torch.float32, operations)
         assert "rmse" in regions(model)
 
     def test_sparse(self) -> None:
@@ -306,7 +314,7 @@ class TestEvaluator:
         for row, scores in enumerate(predicted):
             query = model.encode_query([evaluator.queries[row]])
             expected = model.similarity(query, model.encode_document(evaluator.documents[row]))
-            assert scores == pytest.approx(expected[0].numpy(), rel=1e-5)
+            assert scores == about(expected[0].numpy(), torch.float32, operations_of(model))
             assert np.ptp(scores) > 0.01
         assert evaluator(model)["questions"] == 4
 

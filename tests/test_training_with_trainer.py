@@ -25,7 +25,6 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from sentence_transformers.util import pairwise_cos_sim
 from torch import nn
-from torch.testing import assert_close
 
 from selective_st.data import GradedPairs
 from selective_st.evaluation import ScoreRegionEvaluator
@@ -36,6 +35,7 @@ from selective_st.losses import SelectivePointwiseLoss
 from selective_st.registry import create_loss
 from selective_st.registry.catalog import rows_of
 from selective_st.registry.choice import suggestion_for
+from tests.tolerances import assert_close, assert_same_step, operations_of
 
 
 def arguments(folder: Path, **changes: Any) -> SentenceTransformerTrainingArguments:
@@ -145,7 +145,7 @@ def test_resumes_from_a_checkpoint(transformer_folder: Path, pair_dataset: Datas
     resumed = SentenceTransformer(str(transformer_folder), device="cpu")
     trainer_for(resumed).train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
     for name, parameter in resumed.named_parameters():
-        assert_close(parameter, dict(whole.named_parameters())[name], rtol=1e-4, atol=1e-6)
+        assert_close(parameter, dict(whole.named_parameters())[name], operations_of(whole))
 
 
 def test_bf16_autocast(transformer_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path) -> None:
@@ -163,10 +163,12 @@ def test_a_compiled_model(transformer_model: SentenceTransformer, pair_dataset: 
     expected = torch.autograd.grad(plain, parameters, allow_unused=True)
     loss.model = torch.compile(transformer_model, backend="aot_eager")
     compiled = loss([dict(column) for column in features], labels)
-    assert_close(compiled, plain)
-    for one, other in zip(torch.autograd.grad(compiled, parameters, allow_unused=True), expected, strict=True):
-        if other is not None:
-            assert_close(one, other, rtol=1e-4, atol=1e-6)
+    found = torch.autograd.grad(compiled, parameters, allow_unused=True)
+    steps = (
+        [value, *(each for each in slopes if each is not None)]
+        for value, slopes in ((compiled, found), (plain, expected))
+    )
+    assert_same_step(*steps, operations_of(transformer_model))
 
 
 def test_the_loss_itself_compiles() -> None:

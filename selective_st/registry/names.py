@@ -543,10 +543,10 @@ def is_relation_name(name: str) -> bool:
     return bool((_RELATION_WORDS | _set("stance relevance agreement")) & set(words_of(name)))
 
 
-def is_same_text_name(first: str, second: str) -> bool:
-    """Whether two names are those of one text in two ways of writing: `resume_str` and `resume_html`."""
-    stems = [[word for word in words_of(name) if word not in _WRITINGS] for name in (first, second)]
-    return stems[0] == stems[1] != [] and stem_of(first)[1] == stem_of(second)[1]
+def text_of(name: str) -> tuple[object, ...]:
+    """Which text a name is of, whatever its way of writing: the same for `resume_str` and `resume_html`."""
+    words = [word for word in words_of(name) if word not in _WRITINGS]
+    return (*words, stem_of(name)[1]) if words else (name,)
 
 
 def are_relation_values(values: Iterable[str]) -> bool:

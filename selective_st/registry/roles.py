@@ -44,7 +44,6 @@ from selective_st.registry.names import (
     is_instruction_name,
     is_nameless,
     is_remark_name,
-    is_same_text_name,
     is_title_name,
     is_title_of,
     is_topic_name,
@@ -54,6 +53,7 @@ from selective_st.registry.names import (
     roles_of,
     side_of_scores,
     stem_of,
+    text_of,
     without_id,
     words_of,
 )
@@ -128,6 +128,8 @@ def _why_aside(column: Column) -> str:
 
 def _is_said_of_a_text(column: Column) -> bool:
     """Whether texts are no input: by their name, unless they are more than a word or two, or by their looks."""
+    if is_damaged_name(column.name):
+        return False
     if column.looks in ("constant", "date") or (column.looks in ("code", "named") and role_of(column.name) is None):
         return column.looks != "constant" or role_of(column.name) != "anchor" or is_instruction_name(column.name)
     return is_metadata(column) and (column.looks != "text" or is_topic_name(column.name))
@@ -327,10 +329,9 @@ def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Re
     if column.kind != "text":
         return False
     others = [other for other in texts if other.name != column.name]
-    roles = roles_of([other.name for other in others])
     sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
     told = reading.label_column is not None and is_remark_name(column.name)
-    if told and _is_complete([roles[each.name] for each in others if each.name in roles]):
+    if told and _is_complete(list(roles_of([other.name for other in others]).values())):
         return True
     if is_instruction_name(column.name) and others and _is_few(table, column):
         return any(role_of(other.name) in ("anchor", "numbered") for other in others)
@@ -389,11 +390,12 @@ def _is_complete(kinds: Sequence[Role]) -> bool:
 
 def _once(inputs: list[Column], reading: Reading) -> list[Column]:
     """The inputs without those that hold a text in another way of writing."""
-    again = [b for place, b in enumerate(inputs) if any(is_same_text_name(a.name, b.name) for a in inputs[:place])]
+    first = {text_of(column.name): column.name for column in reversed(inputs)}
+    again = [column for column in inputs if first[text_of(column.name)] != column.name]
     if again:
         names = ", ".join(repr(column.name) for column in again)
         reading.doubt(f"{names} seem(s) to hold a text again, in another way of writing")
-    return [column for column in inputs if column not in again]
+    return [column for column in inputs if first[text_of(column.name)] == column.name]
 
 
 def _without_contradicted(inputs: list[Column], reading: Reading) -> list[Column]:
@@ -402,7 +404,8 @@ def _without_contradicted(inputs: list[Column], reading: Reading) -> list[Column
     said = [column for column in inputs if column.looks not in odd or role_of(column.name) == "anchor"]
     said = [column for column in said if not is_title_of(column.name)] if reading.label_column else said
     roles = roles_of([column.name for column in said])
-    doubtful = [column for column in inputs if column not in said and role_of(column.name) != "anchor"]
+    kept = {column.name for column in said}
+    doubtful = [column for column in inputs if column.name not in kept and role_of(column.name) != "anchor"]
     if not doubtful or not _is_complete(list(roles.values())):
         return inputs
     names = ", ".join(repr(column.name) for column in doubtful)

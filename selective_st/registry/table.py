@@ -73,14 +73,14 @@ class Table:
         return self._dataset.features
 
     def sample(self) -> Dataset:
-        """The sampled rows as a dataset in memory.
+        """The sampled rows as a dataset.
 
         Returns:
             The dataset.
         """
-        from datasets import Dataset
-
-        return Dataset.from_dict({name: self.values[name] for name in self.features}, features=self.features)
+        is_sample = self.is_stream or self.has_transform or self.is_complete
+        found: Dataset = self._dataset if is_sample else self._dataset.select(list(self.sampled))
+        return found
 
     def holds_integers(self, column: str) -> bool:
         """Whether a column is of integers or booleans, or of lists of these.
