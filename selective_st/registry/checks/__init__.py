@@ -137,7 +137,7 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
     (table,) = tables(data)
     seen = scan(table, inputs, label, inputs)
     hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
-    if seen.labels is None or seen.labels.numbers is None or len(hashes) < len(inputs):
+    if seen.labels is None or len(hashes) < len(inputs):
         return None
     return conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
 

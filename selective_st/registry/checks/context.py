@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from selective_st.registry.catalog import OURS, formats_of, rows_of
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.checks.subjects import Subject
@@ -166,7 +168,7 @@ class Context(Subject):
         coded = self.read_inputs if self.source is not None else coded
         found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
         naming, labels = self.label_column.naming, found.labels
-        if naming and naming[0].call == "labels_to_int" and labels is not None and labels.numbers is not None:
+        if naming and naming[0].call == "labels_to_int" and labels is not None:
             labels.numbers = 1 - labels.numbers  # as they will be, turned round
         return found
 
@@ -227,9 +229,9 @@ class Context(Subject):
     @property
     def may_be_raters(self) -> bool:
         """Whether lists of labels may be those of several raters: not where there is a label for each document."""
-        if self.source is None or self.labels.type != "list" or self.labels.lengths is None:
+        if self.source is None or self.labels.type != "list":
             return False
-        is_short = len(self.labels.lengths) > 0 and int(self.labels.lengths.max()) <= _MOST_RATERS
+        is_short = int(self.labels.lengths.max()) <= _MOST_RATERS
         return is_short and len(self.inputs) == 2 and str(self.format.label) not in LISTS
 
     @property
@@ -240,8 +242,7 @@ class Context(Subject):
     @property
     def becomes_pairs(self) -> bool:
         """Whether a row has several documents and a label for each, where the loss takes pairs."""
-        lengths = None if self.source is None else self.labels.lengths
-        is_each = lengths is not None and bool((lengths == len(self.inputs) - 1).all())
+        is_each = self.source is not None and self.labels.are_lists_of(len(self.inputs) - 1)
         return is_each and len(self.inputs) > 2 and self.entry.max_columns == 2
 
     @property
@@ -270,9 +271,14 @@ class Context(Subject):
         return float(self.labels.values.max())
 
     @property
-    def numbers(self) -> Numbers | None:
-        """The labels, where they are amounts: neither lists nor names."""
-        return None if self.labels.are_names else self.labels.numbers
+    def numbers(self) -> Numbers:
+        """The labels where they are amounts; NaN where there is none, or they are lists or names."""
+        return np.full(len(self.scan.rows), np.nan) if self.labels.are_names else self.labels.numbers
+
+    @property
+    def has_amounts(self) -> bool:
+        """Whether labels are amounts: neither lists nor names."""
+        return self.source is not None and bool(np.isfinite(self.numbers).any())
 
     @property
     def targets(self) -> str:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -31,6 +32,10 @@ _NUMBER_TYPES: dict[str, LabelType] = {
     "bool": "boolean", "int": "integer", "uint": "integer", "halffloat": "float", "float": "float", "double": "float",
     "decimal": "float"
 }  # fmt: skip
+
+
+def _nothing() -> Numbers:
+    return np.empty(0)
 
 
 @dataclass
@@ -89,26 +94,32 @@ class Labels:
     nulls: Tally = field(default_factory=Tally)  # None in place of a list, or within it
     nan: Tally = field(default_factory=Tally)  # NaN; in lists, a part is NaN
     infinite: Tally = field(default_factory=Tally)
-    numbers: Numbers | None = None  # the labels, NaN where there is none; for names, a number for each
-    lengths: Integers | None = None  # of lists
+    is_list: bool = False
+    numbers: Numbers = field(
+        default_factory=_nothing
+    )  # the labels, NaN where there is none; for names, a number for each
+    lengths: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # of lists
     inner_lengths: tuple[int, int] | None = None  # of lists of lists, the lowest and the highest
-    lows: Numbers | None = None  # of lists that are not long, the lowest label of each
-    highs: Numbers | None = None
-    firsts: Numbers | None = None
-    rest_lows: Numbers | None = None  # but for the first
-    rest_highs: Numbers | None = None
+    lows: Numbers = field(default_factory=_nothing)  # of lists that are not long, the lowest label of each
+    highs: Numbers = field(default_factory=_nothing)
+    firsts: Numbers = field(default_factory=_nothing)
+    rest_lows: Numbers = field(default_factory=_nothing)  # but for the first
+    rest_highs: Numbers = field(default_factory=_nothing)
 
     @property
     def are_names(self) -> bool:
         """Whether they are texts that say no amount, such as names of classes."""
         return self.written is not None and self.written.kind in ("classes", "mixed", "texts")
 
-    @property
+    @cached_property
     def values(self) -> Numbers:
         """The known labels, or the ends of the known ones of each row."""
-        parts = [part for part in (self.numbers, self.lows, self.highs) if part is not None]
-        values = np.concatenate(parts) if parts else np.empty(0)
+        values = np.concatenate((self.lows, self.highs)) if self.is_list else self.numbers
         return values[np.isfinite(values)]
+
+    def are_lists_of(self, length: int) -> bool:
+        """Whether each row has so many labels."""
+        return self.is_list and bool((self.lengths == length).all())
 
 
 @dataclass
@@ -159,7 +170,8 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
     for column in texts:
         found[column].hashes = np.concatenate(hashes[column]) if hashes.get(column) else None
         found[column].lengths = np.concatenate(lengths[column]) if lengths[column] else None
-    return Scan(np.concatenate(numbers), found, None if label is None else labels.done(), copies, same, anchors)
+    seen = np.concatenate(numbers)
+    return Scan(seen, found, None if label is None else labels.done(len(seen)), copies, same, anchors)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -267,13 +279,14 @@ class _LabelScan:
         self.texts: list[tuple[pa.DictionaryArray, Integers]] = []
         self.is_long = False
 
-    def done(self) -> Labels:
+    def done(self, rows: int) -> Labels:
         """What was found."""
         if self.texts:
             self._read_texts()
-        for part, arrays in self.parts.items():
-            if not self.is_long or part in ("lengths", "numbers"):
-                setattr(self.labels, part, np.concatenate(arrays))
+        for part in ("numbers", "lengths", "lows", "highs", "firsts", "rest_lows", "rest_highs"):
+            arrays = [] if self.is_long and part not in ("lengths", "numbers") else self.parts.get(part, [])
+            nothing = np.broadcast_to(0 if part == "lengths" else math.nan, rows)
+            setattr(self.labels, part, np.concatenate(arrays) if arrays else nothing)
         return self.labels
 
     def add(self, array: pa.Array, rows: Integers) -> Mask | None:
@@ -333,6 +346,7 @@ class _LabelScan:
         nulls = _mask(array.is_null())
         labels.empty.add((lengths == 0) & ~nulls, rows)
         nulls |= _any_of(_mask(inner.is_null()), lengths)
+        labels.is_list = True
         labels.type = "lists" if _is_list(inner.type) else "list"
         if labels.type == "lists":
             self._add_matrices(inner, lengths, rows, nulls)

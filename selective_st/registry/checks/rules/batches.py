@@ -73,7 +73,7 @@ def lone_row(c: Context) -> Bad | None:
     are_few = c.table.rows is not None and c.table.rows <= 1
     in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and not (c.source and c.takes_labels)
     # Lists are ordered within a row, and pairs across rows.
-    ordered = c.entry.order_only and c.source is not None and c.labels.numbers is not None
+    ordered = c.entry.order_only and c.has_amounts
     compares = (in_batch or ordered or c.entry.class_batches) and len(c.read_inputs) >= c.entry.min_columns
     if not compares or not (are_few or c.batch_size == 1) or getattr(c.loss, "gather_across_devices", None) is True:
         return None
@@ -116,7 +116,7 @@ def conflicting_labels(c: Context) -> Bad | None:
     """{conflicts}."""
     texts = [c.scan.texts.get(column) for column in c.read_inputs]
     hashes = [text.hashes for text in texts if text is not None and text.hashes is not None]
-    if c.labels.numbers is None or not hashes or len(hashes) < len(c.read_inputs):
+    if not hashes or len(hashes) < len(c.read_inputs):
         return None
     is_ordered = c.entry.model_type == "CrossEncoder" or not c.label_kinds <= {"similarity", "binary"}
     found = conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered)
@@ -138,7 +138,7 @@ def _of_several(c: Context, found: Bad) -> Mend:
 def single_class(c: Context) -> Bad | None:
     """Of {classes:,} classes in {label!r} {alone:,} have one row, no positive: {rows}; {left:,} rows are left{few}."""
     numbers = c.labels.numbers
-    if not c.entry.class_batches or numbers is None:
+    if not c.entry.class_batches:
         return None
     classes, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
     several = counts[counts > 1]
@@ -152,7 +152,7 @@ def single_class(c: Context) -> Bad | None:
 def class_batches(c: Context) -> Bad | None:
     """{missing:.1%} of the rows of a random batch of {size} have no other row of their class, and so no positive."""
     numbers = c.labels.numbers
-    if not c.entry.class_batches or numbers is None or c.sampler == "group_by_label":
+    if not c.entry.class_batches or c.sampler == "group_by_label":
         return None
     _, places, counts = np.unique(numbers[~np.isnan(numbers)], return_inverse=True, return_counts=True)
     others = counts[places].astype(np.int64) - 1

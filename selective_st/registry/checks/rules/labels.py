@@ -72,7 +72,7 @@ def unnamed_label(c: Context) -> str | None:
 
 def _positives(c: Context, limit: float) -> Step:
     """Keep the pairs with a high label, as positives."""
-    less = 0 if c.numbers is None else int((c.numbers < limit).sum())
+    less = int((c.numbers < limit).sum())
     why = f"leaves out {less:,} row(s) with a lower label, repeated pairs, and the labels"
     return Step("pairs_to_positives", (), (("positive_from", limit),), why)
 
@@ -90,14 +90,14 @@ def _is_ignored(c: Context) -> bool:
 def _are_taken_for_positives(c: Context) -> bool:
     """Whether pairs that have numbers are all taken for pairs that belong together."""
     says_numbers = c.labels.written is not None or c.format.label != "class"
-    is_graded = len(c.inputs) == 2 and says_numbers and c.numbers is not None
-    return _is_ignored(c) and c.entry.in_batch_negatives and is_graded and len(c.labels.values) > 0
+    is_graded = len(c.inputs) == 2 and says_numbers and c.has_amounts
+    return _is_ignored(c) and c.entry.in_batch_negatives and is_graded
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _positives(c, found.facts["limit"]))
 def low_label_unused(c: Context) -> Bad | None:
     """{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}."""
-    if not _are_taken_for_positives(c) or c.numbers is None or not c.lowest < c.highest:
+    if not _are_taken_for_positives(c) or not c.lowest < c.highest:
         return None
     return bad(c.scan.tally(c.numbers < _high(c)), limit=_high(c))
 
@@ -125,7 +125,7 @@ def _nli_triplets(c: Context) -> Step:
 def class_unused(c: Context) -> Bad | None:
     """{loss} ignores the labels in {label!r} and takes all rows for positives: {rows} are not of class {positive!r}."""
     ends, numbers = _nli_ends(c), c.labels.numbers
-    if not ends or numbers is None or not _is_ignored(c) or not c.entry.in_batch_negatives or len(c.inputs) != 2:
+    if not ends or not _is_ignored(c) or not c.entry.in_batch_negatives or len(c.inputs) != 2:
         return None
     place = (c.class_names or c.labels.names).index(ends[0])
     return bad(c.scan.tally(np.isfinite(numbers) & (numbers != place)), positive=ends[0])
@@ -142,7 +142,7 @@ def label_unused(c: Context) -> bool:
 
 
 def _high_pairs(c: Context, found: Bad) -> Mend:
-    return None if c.numbers is None else _positives(c, _high(c))
+    return _positives(c, _high(c)) if c.has_amounts else None
 
 
 @rule("teacher-labels", "label", "warning", Stage.CHANGE, _high_pairs)
@@ -259,9 +259,9 @@ def _one_of_list(c: Context, found: Bad) -> Mend:
 @rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
 def label_is_list(c: Context) -> bool:
     """{loss} takes one label for each row, but {label!r} holds lists."""
-    lengths, kind = c.labels.lengths, c.labels.type
+    kind = c.labels.type
     is_list = kind in ("list", "lists") and c.labels.written is None and c.label_kinds <= SCALARS
-    one_each = kind == "list" and lengths is not None and bool((lengths == 1).all())
+    one_each = kind == "list" and c.labels.are_lists_of(1)
     return is_list and not one_each and not c.becomes_pairs
 
 
@@ -287,15 +287,14 @@ def _may_be_listed(c: Context) -> bool:
 
 
 def _padded(c: Context, length: int | None = None) -> Step:
-    size = int(np.max(c.labels.lengths)) if length is None and c.labels.lengths is not None else length
-    return Step("pad_labels", (c.label, size), why="fills shorter lists up with NaN")
+    return Step("pad_labels", (c.label, length or int(c.labels.lengths.max())), why="fills shorter lists up with NaN")
 
 
 @rule("list-lengths", "label", "error", Stage.VALUES, lambda c, found: _padded(c))
 def ragged_lists(c: Context) -> bool:
     """Of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same."""
     lengths = c.labels.lengths
-    if c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder" or lengths is None or not len(lengths):
+    if c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder":
         return False
     inner = c.labels.inner_lengths or (0, 0)
     return bool(lengths.min() < lengths.max()) or inner[0] < inner[1]
@@ -309,14 +308,14 @@ def _of_one_length(c: Context, found: Bad) -> Mend:
 def labels_of_list(c: Context) -> Any:
     """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
     sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
-    return None if sizes is None or c.labels.lengths is None else sizes != c.labels.lengths
+    return None if sizes is None or not c.labels.is_list else sizes != c.labels.lengths
 
 
 @rule("list-lengths", "read label", "error", Stage.ROWS, lambda c, found: _fit_lengths(c))
 def list_lengths(c: Context) -> Bad | None:
     """The lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}: {where}."""
     lengths, allowed = c.labels.lengths, sorted(_allowed_lengths(c))
-    if lengths is None or not allowed:
+    if not allowed:
         return None
     tally, found = c.scan.tally(~np.isin(lengths, allowed) & (lengths > 0)), np.unique(lengths).tolist()
     is_mixed = len(allowed) > 1 and len(found) > 1
@@ -331,9 +330,9 @@ def list_lengths(c: Context) -> Bad | None:
 def _allowed_lengths(c: Context) -> set[int]:
     """How many labels a row may have; empty where that is another rule's."""
     lengths, kinds, documents = c.labels.lengths, c.label_kinds, len(c.inputs) - 1
-    if lengths is None or c.lists:
+    if not c.labels.is_list or c.lists:
         return set()
-    if kinds & {"embedding", "embeddings", "class probabilities"} and len(lengths):
+    if kinds & {"embedding", "embeddings", "class probabilities"}:
         return ({len(c.inputs)} if c.labels.type == "lists" else {int(np.bincount(lengths).argmax())}) - {0}
     scores = {documents} if kinds & {"scores", "binary list"} and c.targets != "margins" else set()
     margins = {documents - 1, documents} if kinds & {"margins", "margin"} or c.targets == "margins" else set()
@@ -343,8 +342,6 @@ def _allowed_lengths(c: Context) -> set[int]:
 def _fit_lengths(c: Context) -> Mend:
     """What makes labels and columns fit: labels filled up, rows left out, columns left out; or another loss."""
     lengths, documents = c.labels.lengths, len(c.inputs) - 1
-    if lengths is None:
-        return None
     if c.entry.origin == OURS and lengths.min() < lengths.max() <= documents:
         return _padded(c, documents)
     fitting = [length for length in sorted(_allowed_lengths(c)) if (lengths == length).any()]

@@ -46,7 +46,7 @@ def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossL
         imports.append(f"from {loss_entry('SpladeLoss', entry.model_type).module} import SpladeLoss")
         made = f"SpladeLoss(model, {made}, {_SPARSE_WEIGHTS})"
     label = literal(str(c.label))
-    is_list = c.source is not None and c.labels.lengths is not None
+    is_list = c.source is not None and c.labels.is_list
     classes = f"len({{dataset}}[{label}][0])" if is_list else f"int(max({{dataset}}[{label}])) + 1"
     names = {node.id for node in ast.walk(ast.parse(made)) if isinstance(node, ast.Name)}
     imports += [f"from sentence_transformers.util import {name}" for name in _UTILITIES if name in names]

@@ -162,9 +162,8 @@ def loss_targets(c: Context) -> Bad | None:
     if label is None:
         what = f"targets={targets!r} needs labels in a column called label, labels, score or scores, but there are none"
         return None if targets is None else bad(what=what, targets="")
-    lengths = c.labels.lengths
-    found = 1 if lengths is None else int(lengths.max()) if len(lengths) else 0
-    if targets is None and lengths is not None and found == documents > 1:
+    found = int(c.labels.lengths.max()) if c.labels.is_list else 1
+    if targets is None and c.labels.is_list and found == documents > 1:
         what = (
             f"the {documents} labels of each row in {label!r} could mean two things, and {c.entry.name} wants to be "
             'told: targets="scores" (to be reached) or targets="margins" (their differences are)'
@@ -208,7 +207,7 @@ def matryoshka_labels(c: Context) -> Bad | None:
     """
     kinds = {"embedding", "embeddings"}
     are_embeddings = c.format.label in kinds or (bool(c.label_kinds & kinds) and c.entry.name != "MatryoshkaLoss")
-    if "MatryoshkaLoss" not in c.names or are_embeddings or c.labels.lengths is None:
+    if "MatryoshkaLoss" not in c.names or are_embeddings or not c.labels.is_list:
         return None
     if c.dimension is None:
         c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -32,29 +33,33 @@ def _labelled(c: Context, found: Bad) -> Step:
 @rule("missing-label", "label", "error", Stage.ROWS, _labelled)
 def missing_label(c: Context) -> Bad | None:
     """Column {label!r} has no label{none} in {rows}{effect}."""
-    if c.labels.lengths is not None and not c.takes_labels:
+    if c.labels.is_list and not c.takes_labels:
         return None
     unread = f": no tensor can be made of it, which the trainer does though {c.entry.name} does not read it"
-    none = " (None)" if c.labels.lengths is None else ""
+    none = "" if c.labels.is_list else " (None)"
     return bad(c.labels.missing, none=none, effect="" if c.takes_labels else unread)
 
 
-def _without_nan(c: Context, found: Bad) -> Step:
-    if c.labels.lengths is None:
-        return _labelled(c, found)
-    each = "label for label in labels" if c.labels.type == "list" else "value for label in labels for value in label"
-    value = each.split()[0]
-    return keep("labels", f"all({value} == {each})", str(c.label))
+def _where(condition: str) -> Callable[[Context, Bad], Mend]:
+    """Keep the rows whose label, or each of whose labels, is so."""
+
+    def kept(c: Context, found: Bad) -> Step:
+        if not c.labels.is_list:
+            return keep("label", condition, str(c.label))
+        each = "for label in labels" if c.labels.type == "list" else "for vector in labels for label in vector"
+        return keep("labels", f"all({condition} {each})", str(c.label))
+
+    return kept
 
 
-@rule("missing-label", "read label", "error", Stage.ROWS, _without_nan)
+@rule("missing-label", "read label", "error", Stage.ROWS, _where("label == label"))
 def nan_label(c: Context) -> Tally | None:
     """Column {label!r} has the label NaN in {rows}."""
-    is_padding = c.labels.lengths is not None and (c.entry.origin == OURS or c.becomes_pairs)
+    is_padding = c.labels.is_list and (c.entry.origin == OURS or c.becomes_pairs)
     return None if is_padding or c.are_raters else c.labels.nan
 
 
-@rule("missing-label", "read label", "error", Stage.ROWS, lambda c, found: keep("labels", "labels", str(c.label)))
+@rule("missing-label", "read label", "error", Stage.ROWS, _labelled)
 def empty_label(c: Context) -> Tally | None:
     """Column {label!r} has an empty list in {rows}."""
     return None if c.are_raters or (c.lists and c.entry.model_type == "CrossEncoder") else c.labels.empty
@@ -73,13 +78,7 @@ def null_label(c: Context) -> Bad | None:
     return None if c.are_raters else bad(c.labels.nulls, padding="; a padded label is NaN" if is_fillable else "")
 
 
-def _finite(c: Context, found: Bad) -> Step:
-    if c.labels.lengths is None:
-        return keep("label", "abs(label) < 1e30", str(c.label))
-    return keep("labels", "all(abs(label) < 1e30 for label in labels)", str(c.label))
-
-
-@rule("infinite-label", "read label", "error", Stage.VALUES, _finite)
+@rule("infinite-label", "read label", "error", Stage.VALUES, _where("abs(label) < 1e30"))
 def infinite_label(c: Context) -> Tally:
     """Column {label!r} has infinite labels in {rows}."""
     return c.labels.infinite
@@ -119,10 +118,7 @@ def label_range(c: Context) -> Bad | None:
 
 def outside(labels: Labels, low: float, high: float) -> Mask:
     """Which rows have a label outside a range; infinite ones are another rule's."""
-    lows = labels.numbers if labels.numbers is not None else labels.lows
-    highs = labels.numbers if labels.numbers is not None else labels.highs
-    if lows is None or highs is None:
-        return np.zeros(0, dtype=bool)
+    lows, highs = (labels.lows, labels.highs) if labels.is_list else (labels.numbers, labels.numbers)
     return ((lows < low - ROUNDING) & np.isfinite(lows)) | ((highs > high + ROUNDING) & np.isfinite(highs))
 
 
@@ -166,7 +162,7 @@ def are_margins(c: Context) -> bool:
     """Whether labels are margins, or are made to be margins."""
     if c.targets == "margins" or "margin" in c.label_kinds:
         return c.labels.type != "list" or c.targets == "margins"
-    return c.labels.lengths is not None and bool((c.labels.lengths == len(c.inputs) - 2).all())
+    return c.labels.are_lists_of(len(c.inputs) - 2)
 
 
 @rule(
@@ -178,7 +174,7 @@ def unreachable_label(c: Context) -> Bad | None:
     Their cosine similarity is not below 0: the labels of {rows} cannot be reached.
     """
     is_asked = c.entry.model_type == "SparseEncoder" and c.entry.score == "cosine" and not label_range(c)
-    return bad(c.scan.tally(c.numbers < -ROUNDING)) if is_asked and c.numbers is not None else None
+    return bad(c.scan.tally(c.numbers < -ROUNDING)) if is_asked else None
 
 
 @rule("gain-range", "label", "warning", Stage.VALUES, scaled)
@@ -187,7 +183,7 @@ def gain_range(c: Context) -> Mask | None:
 
     Negative ones count as 0, and large ones overflow: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}.
     """
-    is_asked = c.entry.name == "LambdaLoss" and c.labels.lows is not None
+    is_asked = c.entry.name == "LambdaLoss" and c.labels.is_list
     return outside(c.labels, 0, _LARGEST_GAIN) if is_asked else None
 
 
@@ -205,7 +201,7 @@ def _binary(c: Context, found: Bad) -> Step:
 def label_not_binary(c: Context) -> Bad | None:
     """{loss} takes the labels 1 and 0; {effect}: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}."""
     numbers = c.numbers
-    if not c.label_kinds <= {"binary"} or numbers is None or label_classes(c):
+    if not c.label_kinds <= {"binary"} or label_classes(c):
         return None
     ignored = c.entry.name.startswith("Online")
     effect = "rows with other labels are ignored" if ignored else "other labels weigh both of its terms"
@@ -220,7 +216,7 @@ def label_not_binary(c: Context) -> Bad | None:
 def _as_positives(c: Context, found: Bad) -> Mend:
     """Pairs whose labels are all the highest are positives."""
     highest = 1.0 if c.format.label_scale is None else c.format.label_scale[1]
-    if c.numbers is None or c.format.label == "class" or c.lowest < highest or len(c.inputs) != 2:
+    if not c.has_amounts or c.format.label == "class" or c.lowest < highest or len(c.inputs) != 2:
         return None
     step = Step(
         "pairs_to_positives", (), (("positive_from", c.lowest),), "each row is a positive; leaves out the labels"
@@ -232,7 +228,7 @@ def _as_positives(c: Context, found: Bad) -> Mend:
 def label_constant(c: Context) -> Bad | None:
     """All labels in {label!r} are {value}: {effect}."""
     labels = c.labels
-    if labels.numbers is None or len(labels.values) < 2 or c.lowest < c.highest:
+    if labels.is_list or len(labels.values) < 2 or c.lowest < c.highest:
         return None
     nothing = c.entry.order_only or bool(c.label_kinds & {"class"})
     effect = "there is nothing to tell apart, and the loss teaches nothing" if nothing else "there is little to learn"
@@ -255,7 +251,7 @@ def label_tied(c: Context) -> Bad | None:
 
     Of the batches of {drawn} {same:.1%} teach nothing.
     """
-    if not c.entry.order_only or c.numbers is None:
+    if not c.entry.order_only or not c.has_amounts:
         return None
     _, counts = np.unique(c.labels.values, return_counts=True)
     total = int(counts.sum())
@@ -277,7 +273,7 @@ def lists_tied(c: Context) -> Bad | None:
     lows, highs, lengths = c.labels.lows, c.labels.highs, c.labels.lengths
     no_order = bool(c.label_kinds & {"class probabilities", "embedding", "embeddings", "any"}) or are_margins(c)
     no_order |= c.label_kinds <= SCALARS
-    if lows is None or highs is None or lengths is None or no_order:
+    if no_order:
         return None
     several = int((lengths > 1).sum())
     tally = c.scan.tally((lengths > 1) & (lows == highs))
@@ -290,7 +286,7 @@ def lists_tied(c: Context) -> Bad | None:
 def _are_class_numbers(c: Context) -> bool:
     """Whether labels are numbers of classes that must go from 0 on."""
     values = c.labels.values
-    is_asked = "class" in c.label_kinds and not c.entry.class_batches and c.labels.numbers is not None
+    is_asked = "class" in c.label_kinds and not c.entry.class_batches and not c.labels.is_list
     return is_asked and len(values) > 0 and not (values != np.round(values)).any()
 
 
@@ -310,14 +306,14 @@ def _too_few_outputs(c: Context) -> bool:
 def _beyond(c: Context, allowed: int) -> Bad | None:
     """The rows whose classes have no output."""
     owner = "the model" if c.entry.model_type == "CrossEncoder" else c.entry.name
-    tally = c.scan.tally(np.asarray(c.labels.numbers) >= allowed)
+    tally = c.scan.tally(c.labels.numbers >= allowed)
     return bad(tally, owner=owner, allowed=allowed, last=allowed - 1) if c.lowest >= 0 else None
 
 
 @rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: keep("label", "label >= 0", str(c.label)))
 def negative_class(c: Context) -> Tally | None:
     """Classes are numbered from 0, but {label!r} has {c.lowest:g} in {rows}, as rows without a class often have."""
-    return c.scan.tally(np.asarray(c.labels.numbers) < 0) if _are_class_numbers(c) else None
+    return c.scan.tally(c.labels.numbers < 0) if _are_class_numbers(c) else None
 
 
 @rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: Step("class_encode_column", (c.label,)))
