@@ -109,7 +109,7 @@ def check_dataset(
         findings += Plan(contexts, is_dataset=is_dataset).run()
         prefix = "" if table.name is None else f"{table.name}: "
         not_checked += [prefix + what for context in contexts for what in (*context.not_checked, *_unchecked(context))]
-    parts = [table.read() if table.name is None else f"{table.name}: {table.read()}" for table in read]
+    parts = [f"{table.name}: {table.read()}" if table.name else table.read() for table in read]
     names = dict.fromkeys(subject.name for within in subjects for subject in within)
     return CheckReport(
         tuple(findings), tuple(dict.fromkeys(not_checked)), "; ".join(parts), ", ".join(names), tuple(formats)

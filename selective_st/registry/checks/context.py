@@ -288,12 +288,9 @@ class Context(Subject):
     @cached_property
     def dimension(self) -> int | None:
         """The size of the model's embeddings; None where that is not known."""
-        for name in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
-            size = getattr(self.model, name, None)
-            if callable(size):
-                found = size()
-                return found if isinstance(found, int) else None
-        return None
+        names = ("get_embedding_dimension", "get_sentence_embedding_dimension")
+        sizes = [size() for name in names if callable(size := getattr(self.model, name, None))]
+        return sizes[0] if sizes and isinstance(sizes[0], int) else None
 
     @property
     def is_cosine(self) -> bool | None:

@@ -22,8 +22,8 @@ from selective_st.registry.steps import Step
 About = Literal["data", "column", "stray", "text", "label", "read label"]
 # A step of the dataset; or a line of code, in which {dataset} and {loss} stand for the user's variables.
 Part = Step | str
-# Lines, or several alternatives of which the first that can be done is taken; None where nothing mends it.
-Mend = Part | tuple[Part, ...] | list[tuple[Part, ...]] | None
+# Lines, or a list of alternatives of which the first that can be done is taken; None where nothing mends it.
+Mend = Part | tuple[Part, ...] | list[Any] | None
 
 
 class LossLine(str):
@@ -98,10 +98,8 @@ class rule:  # noqa: N801 - it is used as a decorator
         """Each thing that is bad."""
         for column in self._columns(context):
             told = self.find(context) if column is None or "label" in self.about else self.find(context, column)
-            for one in told if isinstance(told, Iterator) else [told]:
-                found = _as_bad(context, one, column)
-                if found is not None:
-                    yield Found(self, context, found)
+            each = (_as_bad(context, one, column) for one in (told if isinstance(told, Iterator) else [told]))
+            yield from (Found(self, context, found) for found in each if found is not None)
 
     def _columns(self, context: Context) -> Sequence[str | None]:
         if self.about == "data":
@@ -139,31 +137,23 @@ class Found:
         return self.bad.severity or self.rule.severity
 
     @property
-    def order(self) -> tuple[int, bool]:
-        """When it has its turn."""
-        return self.rule.stage, self.severity != "error"
-
-    @property
     def message(self) -> str:
         """What is said."""
         context, rows = self.context, "" if self.bad.tally is None else row_numbers(self.bad.tally)
         facts = {"loss": context.entry.name, "label": context.source, "column": self.bad.column, "rows": rows}
-        words = self.rule.words.format(c=context, **facts | self.bad.facts)
-        if "label" in self.rule.about and context.source != context.label:
-            words = f"once {context.source!r} is the label: {words}"
-        return words
+        is_renamed = "label" in self.rule.about and context.source != context.label
+        once = f"once {context.source!r} is the label: " if is_renamed else ""
+        return once + self.rule.words.format(c=context, **facts | self.bad.facts)
 
     @property
     def mends(self) -> list[tuple[Part, ...]]:
         """The lines that mend it: alternatives, the best first."""
         found = self.rule.mend(self.context, self.bad) if callable(self.rule.mend) else self.rule.mend
-        if not found:
-            return []
-        return found if isinstance(found, list) else [found if isinstance(found, tuple) else (found,)]
+        each = found if isinstance(found, list) else [found] if found else []
+        return [one if isinstance(one, tuple) else (one,) for one in each]
 
 
 def row_numbers(tally: Tally) -> str:
     """How many rows, and the first of them: `7 row(s) (0, 2, 3, 5, 8, ...)`."""
-    shown = ", ".join(map(str, tally.rows))
-    more = ", ..." if tally.count > len(tally.rows) else ""
-    return f"{tally.count:,} row(s) ({shown}{more})"
+    more = ["..."] if tally.count > len(tally.rows) else []
+    return f"{tally.count:,} row(s) ({', '.join([*map(str, tally.rows), *more])})"

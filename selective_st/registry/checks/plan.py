@@ -78,7 +78,7 @@ class Plan:
         found: dict[tuple[str, str], Found] = {}
         for one in (one for context in self._contexts for rule in rules for one in rule.look(context)):
             found.setdefault((one.rule.code, one.message), one)  # what is wrong with the data is so for all losses
-        for one in sorted(found.values(), key=lambda one: one.order):
+        for one in sorted(found.values(), key=lambda one: (one.rule.stage, one.severity != "error")):
             (self._add_later if later else self._add)(one)
 
     def _add(self, found: Found) -> None:
@@ -115,11 +115,10 @@ class Plan:
             return False  # of the settings of the same loss made anew nothing is known here
         (table,) = tables(self._sampled())
         table = replace(table, name=self._table.name)
-        other: dict[str, Any] = (
-            {} if self._loss is None else {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
-        )
-        found = format_of(table)
-        self._contexts = [replace(context, table=table, format=found, **other) for context in self._contexts]
+        known: dict[str, Any] = {"table": table, "format": format_of(table)}
+        if self._loss is not None:
+            known |= {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
+        self._contexts = [replace(context, **known) for context in self._contexts]
         return True
 
     def _finding(self, found: Found) -> Finding:

@@ -102,9 +102,8 @@ class Labels:
     inner_lengths: tuple[int, int] | None = None  # of lists of lists, the lowest and the highest
     lows: Numbers = field(default_factory=_nothing)  # of lists that are not long, the lowest label of each
     highs: Numbers = field(default_factory=_nothing)
-    firsts: Numbers = field(default_factory=_nothing)
-    rest_lows: Numbers = field(default_factory=_nothing)  # but for the first
-    rest_highs: Numbers = field(default_factory=_nothing)
+    margin_lows: Numbers = field(default_factory=_nothing)  # the lowest difference of the first from another
+    margin_highs: Numbers = field(default_factory=_nothing)
 
     @property
     def are_names(self) -> bool:
@@ -129,9 +128,7 @@ class Scan:
     rows: Integers  # their numbers, counted from 0, in the order in which they came
     texts: dict[str, Texts]
     labels: Labels | None
-    copies: Tally  # the first two texts are the same
-    positive_is_negative: dict[str, Tally]  # for each column after the second, rows in which it holds the second's text
-    anchor_is_negative: dict[str, Tally]  # in which it holds the first's
+    same: dict[tuple[str, ...], Tally]  # for the first or the second column and a later one, if they hold the same text
 
     def tally(self, mask: Mask) -> Tally:
         """Count those of the scanned rows that are masked."""
@@ -144,8 +141,9 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
     """Go through a table once."""
     found = {column: Texts() for column in texts}
     labels = _LabelScan()
-    copies = Tally()
-    same, anchors = ({column: Tally() for column in texts[2:]} for _ in range(2))
+    same: dict[tuple[str, ...], Tally] = {
+        (one, other): Tally() for place, one in enumerate(texts[:2]) for other in texts[place + 1 :]
+    }
     hashes: dict[str, list[Unsigned]] = {column: [] for column in coded}
     lengths: dict[str, list[Integers]] = {column: [] for column in texts}
     numbers: list[Integers] = []
@@ -162,16 +160,13 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
                 lengths[column].append(sizes)
             if column in hashes:
                 hashes[column].append(_hashes(array))
-        first, *others = arrays.values() if arrays else [None]
-        if others:
-            _count_same(first, others[:1], rows, [copies])
-            _count_same(first, others[1:], rows, list(anchors.values()))
-            _count_same(others[0], others[1:], rows, list(same.values()))
+        for columns, tally in same.items():
+            tally.add(_equal(*(arrays[column] for column in columns)), rows)
     for column in texts:
         found[column].hashes = np.concatenate(hashes[column]) if hashes.get(column) else None
         found[column].lengths = np.concatenate(lengths[column]) if lengths[column] else None
     seen = np.concatenate(numbers)
-    return Scan(seen, found, None if label is None else labels.done(len(seen)), copies, same, anchors)
+    return Scan(seen, found, None if label is None else labels.done(len(seen)), same)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -254,14 +249,13 @@ def _count_empty(array: pa.Array, rows: Integers, texts: Texts, is_padding: Mask
     return lengths
 
 
-def _count_same(array: Any, others: Sequence[Any], rows: Integers, tallies: Sequence[Tally]) -> None:
-    """Count rows in which another column holds the text of a column."""
+def _equal(one: pa.Array, other: pa.Array) -> Mask:
+    """Which texts are the same."""
     import pyarrow.compute as pc
 
-    for other, tally in zip(others, tallies, strict=True):
-        if _is_text(array.type) and _is_text(other.type):
-            # With offsets that do not overflow beyond 2 GB.
-            tally.add(_mask(pc.equal(other.cast("large_string"), array.cast("large_string"))), rows)
+    if not (_is_text(one.type) and _is_text(other.type)):
+        return np.zeros(len(one), dtype=bool)
+    return _mask(pc.equal(one.cast("large_string"), other.cast("large_string")))  # whose offsets go beyond 2 GB
 
 
 def _hashes(array: pa.Array) -> Unsigned:
@@ -283,7 +277,7 @@ class _LabelScan:
         """What was found."""
         if self.texts:
             self._read_texts()
-        for part in ("numbers", "lengths", "lows", "highs", "firsts", "rest_lows", "rest_highs"):
+        for part in ("numbers", "lengths", "lows", "highs", "margin_lows", "margin_highs"):
             arrays = [] if self.is_long and part not in ("lengths", "numbers") else self.parts.get(part, [])
             nothing = np.broadcast_to(0 if part == "lengths" else math.nan, rows)
             setattr(self.labels, part, np.concatenate(arrays) if arrays else nothing)
@@ -396,4 +390,4 @@ class _LabelScan:
         (lows, highs), (rest_lows, rest_highs) = (
             [_of_each(reduce, of, lengths, math.nan) for reduce in (np.fmin, np.fmax)] for of in (values, rest)
         )
-        self._keep(firsts=firsts, lows=lows, highs=highs, rest_lows=rest_lows, rest_highs=rest_highs)
+        self._keep(lows=lows, highs=highs, margin_lows=firsts - rest_highs, margin_highs=firsts - rest_lows)

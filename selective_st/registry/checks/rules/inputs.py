@@ -9,7 +9,7 @@ from selective_st.registry.catalog import rows_of
 from selective_st.registry.checks.context import Context, keep, quoted
 from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.report import Severity
-from selective_st.registry.checks.rules.losses import other_loss
+from selective_st.registry.checks.rules.losses import TO_LISTS, other_loss
 from selective_st.registry.checks.scan import Tally
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import RESERVED, role_of, roles_of
@@ -115,17 +115,16 @@ def column_order(c: Context) -> Bad | None:
 
 def _unlisted(c: Context, found: Bad) -> Mend:
     """A row for each labelled or right text of a list, a column for each wrong one."""
-    columns: tuple[Part, ...] = (Step("split_lists", (found.column,), why="a column for each text"),)
+    columns = Step("split_lists", (found.column,), why="a column for each text")
     if c.source is not None:
-        rows: tuple[Part, ...] = (Step("lists_to_rows", (found.column,), why="a row for each text, with its label"),)
+        rows = Step("lists_to_rows", (found.column,), why="a row for each text, with its label")
         takes_lists = bool(c.label_kinds_of("n-tuple") & {"scores", "margins", "binary list"})
         return [columns, rows] if takes_lists else [rows, columns]
     if len(c.inputs) == 1:
-        return [columns]  # a set of texts that belong together
+        return columns  # a set of texts that belong together
     right = found.column if role_of(str(found.column)) != "negative" else c.inputs[1]
     wrong = [name for name in c.inputs if role_of(name) == "negative"][:1]
-    made = Step("rows_of_positives", (right, *wrong), why="a row for each right text, with the wrong ones")
-    return [(made,), columns]
+    return [Step("rows_of_positives", (right, *wrong), why="a row for each right text, with the wrong ones"), columns]
 
 
 @rule("list-column", "data", "error", Stage.CHANGE, _unlisted)
@@ -136,11 +135,8 @@ def list_column(c: Context) -> str | None:
 
 
 def _listed(c: Context, found: Bad) -> Mend:
-    return [
-        (Step("join_columns"),),
-        (Step("pairs_to_lists", why="leaves out texts that have one label only"), Step("join_columns")),
-        *other_loss(c, c.shape, c.format.label),
-    ]
+    joined = Step("join_columns")
+    return [joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)]
 
 
 @rule("no-list-column", "data", "error", Stage.CHANGE, _listed)
@@ -169,8 +165,7 @@ def _more_columns(c: Context) -> Mend:
     if len(c.inputs) > 1:
         why = "of texts that have a better and a worse partner; leaves out the others, and the labels"
         step = Step("pairs_to_triplets", why=why)
-    triplets: list[tuple[Part, ...]] = [(step,)] if makes_triplets and c.source is not None else []
-    return [*triplets, *other_loss(c, c.shape, c.format.label)]
+    return [*([step] if makes_triplets and c.source is not None else []), *other_loss(c, c.shape, c.format.label)]
 
 
 def _of_unlabelled(c: Context, *, makes_triplets: bool) -> Mend:
@@ -203,11 +198,8 @@ def _counted(c: Context) -> str:
 
 def _fewer_columns(c: Context, found: Bad) -> Mend:
     """A row for each document that has a label of its own; or what the loss reads; or a loss that reads all."""
-    rows: tuple[Part, ...] = (
-        Step("join_columns"),
-        Step("lists_to_rows", ("documents",), why="a row for each document"),
-    )
-    return [rows if c.becomes_pairs else (_select(c, *c.read_inputs),), *other_loss(c, c.shape, c.format.label)]
+    rows = Step("join_columns"), Step("lists_to_rows", ("documents",), why="a row for each document")
+    return [rows if c.becomes_pairs else _select(c, *c.read_inputs), *other_loss(c, c.shape, c.format.label)]
 
 
 @rule("too-many-columns", "data", "error", Stage.ORDER, _fewer_columns)
@@ -290,14 +282,14 @@ def _unequal(place: int) -> Any:
 @rule("positive-is-negative", "text", "error", Stage.ROWS, _unequal(1))
 def positive_is_negative(c: Context, column: str) -> Tally | None:
     """Columns {c.inputs[1]!r} and {column!r}, positive and negative, hold the same text in {rows}."""
-    return c.scan.positive_is_negative.get(column) if c.label is None else None
+    return c.scan.same.get((*c.inputs[1:2], column)) if c.label is None else None
 
 
 @rule("anchor-is-negative", "text", "error", Stage.ROWS, _unequal(0))
 def anchor_is_negative(c: Context, column: str) -> Bad | None:
     """Columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}."""
-    tally = c.scan.anchor_is_negative.get(column)
-    if tally is None or c.label is not None:
+    tally = c.scan.same.get((c.inputs[0], column))
+    if tally is None or c.label is not None or column == c.inputs[1]:
         return None
     # Mined negatives now and then hold the query itself; in most rows, a column is the wrong one.
     return bad(tally, severity=None if tally.count > 0.5 * len(c.scan.rows) else "warning")
@@ -310,7 +302,7 @@ def _both_kinds(c: Context, found: Bad) -> Mend:
 @rule("one-kind-of-pairs", "data", "error", Stage.CHANGE, _both_kinds)
 def one_kind_of_pairs(c: Context) -> Bad | None:
     """{loss} learns from pairs of equal and of different texts, but {some} are equal."""
-    same = c.scan.copies.count
-    is_asked = c.entry.name == "ContrastiveTensionLoss" and len(c.inputs) == 2 and c.label is None
-    is_wrong = is_asked and same in (0, len(c.scan.rows))
-    return bad(some="all" if same else "none") if is_wrong else None
+    tally = c.scan.same.get(c.inputs)
+    if c.entry.name != "ContrastiveTensionLoss" or c.label is not None or tally is None:
+        return None
+    return bad(some="all" if tally.count else "none") if tally.count in (0, len(c.scan.rows)) else None

@@ -10,7 +10,7 @@ import numpy as np
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import LISTS, SCALARS, Context, change, keep, quoted
 from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, row_numbers, rule
-from selective_st.registry.checks.rules.losses import other_loss
+from selective_st.registry.checks.rules.losses import TO_LISTS, other_loss
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
 from selective_st.registry.steps import Step
@@ -20,7 +20,6 @@ _NO_BOOLEANS = ("ContrastiveLoss", "SoftmaxLoss", "CrossEntropyLoss")
 _FLOATS = {"similarity", "margin", "margins", "scores", "embedding", "embeddings"}
 _SHOWN_NAMES = 6
 _MOST_OTHERS = 10  # different texts that are no labels are written into the line that leaves them out
-_TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
 # --- Is there a label? ------------------------------------------------------------------------------------------------
 
@@ -34,11 +33,8 @@ def _named(c: Context, found: Bad) -> Mend:
         return None if naming is None else (*naming, *(() if is_read else _reading(c) or ()))
     ways = [(way.words, way.code("{dataset}")) for way in c.format.readings if way.label_column and way.steps]
     ways = ways or [(f"{name!r} is the label", _rename(name)) for name in c.rivals]
-    if ways:
-        return "\n".join(
-            ["# Choose one:", *(f"# If {words}:\n# " + code.replace("\n", "\n# ") for words, code in ways)]
-        )
-    return other_loss(c, c.shape, "none")
+    shown = [f"# If {words}:\n# " + code.replace("\n", "\n# ") for words, code in ways]
+    return "\n".join(["# Choose one:", *shown]) if ways else other_loss(c, c.shape, "none")
 
 
 def _rename(name: str) -> str:
@@ -231,7 +227,7 @@ def _field(c: Context) -> tuple[Part, ...] | None:
 
 def _for_classes(c: Context, found: Bad) -> Mend:
     """Triplets of natural language inference, or a loss for classes."""
-    triplets = [(_nli_triplets(c), *lines) for lines in other_loss(c, "triplet", "none")] if _nli_ends(c) else []
+    triplets = [(_nli_triplets(c), line) for line in other_loss(c, "triplet", "none")] if _nli_ends(c) else []
     return [*triplets, *other_loss(c, c.shape, "class")]
 
 
@@ -253,7 +249,7 @@ def _one_of_list(c: Context, found: Bad) -> Mend:
     if c.format.label == "class probabilities" and "class" in c.label_kinds:
         return replace(change("labels", "labels.index(max(labels))", str(c.label)), why="the likeliest class")
     mean = Step("labels_to_float", (c.label,), (("mean", True),), "the mean of several raters")
-    return [*([(mean,)] if c.may_be_raters else []), *other_loss(c, c.shape, c.format.label)]
+    return [*([mean] if c.may_be_raters else []), *other_loss(c, c.shape, c.format.label)]
 
 
 @rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
@@ -266,7 +262,8 @@ def label_is_list(c: Context) -> bool:
 
 
 def _listed_or_other(c: Context, found: Bad) -> Mend:
-    return [*([(_TO_LISTS,)] if _may_be_listed(c) else []), *other_loss(c, c.shape, c.format.label)]
+    may_be_listed = len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
+    return [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
 
 
 @rule("label-is-scalar", "read label", "error", Stage.CHANGE, _listed_or_other)
@@ -280,10 +277,6 @@ def label_is_scalar(c: Context) -> Bad | None:
     if c.entry.origin == OURS and c.entry.in_batch_negatives and c.labels.type != "float":
         return None  # integers are ignored there
     return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels")
-
-
-def _may_be_listed(c: Context) -> bool:
-    return len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
 
 
 def _padded(c: Context, length: int | None = None) -> Step:

@@ -16,9 +16,10 @@ _UTILITIES = ("pairwise_cos_sim", "pairwise_dot_score", "cos_sim", "dot_score")
 _NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
 _SPARSE_WEIGHTS = "document_regularizer_weight=3e-5, query_regularizer_weight=5e-5"
 TO_DATASET = Step("to_dataset", why="all rows of the stream")
+TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
 
-def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list[tuple[Part, ...]]:
+def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list[Part]:
     """Lines that take a loss for another format."""
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == (shape, label)]
     if (shape, label) == ("pair", "none"):
@@ -27,7 +28,7 @@ def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list
     names = [name for row in fitting for name in (*row.recommended, *row.losses, *(one.loss for one in row.selective))]
     known = [loss_entry(name, c.entry.model_type) for name in names]
     chosen = next((entry for entry in known if _can_be_taken(c, entry)), None)
-    return [] if chosen is None or c.entry in known else [(loss_line(c, chosen, why=why or f"for labels: {label}"),)]
+    return [] if chosen is None or c.entry in known else [loss_line(c, chosen, why=why or f"for labels: {label}")]
 
 
 def _can_be_taken(c: Context, entry: LossEntry) -> bool:

@@ -181,7 +181,7 @@ def _longer_lists(c: Context, found: Bad) -> Mend:
         return keep("texts", "len(texts) > 1", str(found.column))
     binary = c.source is not None and set(np.unique(c.labels.values)) <= {0, 1}
     pairs = Step("lists_to_rows", (found.column,), why="a row for each text")
-    return [(pairs, *lines) for lines in other_loss(c, "pair", "binary" if binary else "similarity")]
+    return [(pairs, line) for line in other_loss(c, "pair", "binary" if binary else "similarity")]
 
 
 @rule("short-lists", "data", "error", Stage.CHANGE, _longer_lists)

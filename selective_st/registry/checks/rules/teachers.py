@@ -53,7 +53,7 @@ def _margins(c: Context) -> tuple[Numbers, Numbers] | None:
         return labels.lows, labels.highs
     if c.targets == "scores" or (c.entry.origin == OURS and c.targets != "margins"):
         return None
-    return labels.firsts - labels.rest_highs, labels.firsts - labels.rest_lows
+    return labels.margin_lows, labels.margin_highs
 
 
 def _are_scores(c: Context) -> bool:

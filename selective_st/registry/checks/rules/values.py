@@ -221,7 +221,7 @@ def _as_positives(c: Context, found: Bad) -> Mend:
     step = Step(
         "pairs_to_positives", (), (("positive_from", c.lowest),), "each row is a positive; leaves out the labels"
     )
-    return [(step, *lines) for lines in other_loss(c, "pair", "none")]
+    return [(step, line) for line in other_loss(c, "pair", "none")]
 
 
 @rule("label-constant", "read label", "warning", Stage.LOSS, _as_positives)
