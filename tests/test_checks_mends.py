@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import zlib
 from collections import Counter
 from functools import cache
@@ -540,8 +541,9 @@ def test_every_rule_has_a_code_and_words_with_known_facts() -> None:
     assert len(RULES) >= 60
     for rule in RULES:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)+", rule.code)
-        assert rule.find.__doc__
-        assert not rule.words.endswith(".")
+        assert rule.words.endswith(".") and not rule.words.startswith(rule.code)
+        read = {name for _, name, _, _ in string.Formatter().parse(rule.words) if name and name.startswith("c.")}
+        assert all(hasattr(Context, name.split(".")[1]) or name.startswith("c.table") for name in read), read
 
 
 def test_a_step_with_code_is_shown_and_not_applied() -> None:

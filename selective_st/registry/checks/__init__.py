@@ -100,16 +100,16 @@ def check_dataset(
     formats = [format_of(table) for table in read]
     is_dataset = _is_dataset(dataset)
     for table, within, known in zip(read, subjects, formats, strict=True):
-        variable = (
-            "loss" if table.name is None else f"loss[{literal(table.name)}]" if isinstance(loss, Mapping) else None
-        )
-        contexts = [
-            Context(table, known, subject, batch_size or _BATCH_SIZE, sampler_name, variable) for subject in within
-        ]
+        variable = "loss" if table.name is None else None
+        if table.name is not None and isinstance(loss, Mapping):
+            variable = f"loss[{literal(table.name)}]"
+        given: dict[str, Any] = {"table": table, "format": known, "loss_variable": variable}
+        given |= {"batch_size": batch_size or _BATCH_SIZE, "sampler": sampler_name}
+        contexts = [Context(**vars(subject), **given) for subject in within]
         findings += Plan(contexts, is_dataset=is_dataset).run()
         prefix = "" if table.name is None else f"{table.name}: "
         not_checked += [prefix + what for context in contexts for what in (*context.not_checked, *_unchecked(context))]
-    parts = [table.read() if table.name is None else f"{table.name}: {table.read()}" for table in read]
+    parts = [f"{table.name}: {table.read()}" if table.name else table.read() for table in read]
     names = dict.fromkeys(subject.name for within in subjects for subject in within)
     return CheckReport(
         tuple(findings), tuple(dict.fromkeys(not_checked)), "; ".join(parts), ", ".join(names), tuple(formats)
@@ -137,7 +137,7 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
     (table,) = tables(data)
     seen = scan(table, inputs, label, inputs)
     hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
-    if seen.labels is None or seen.labels.numbers is None or len(hashes) < len(inputs):
+    if seen.labels is None or len(hashes) < len(inputs):
         return None
     return conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
 
@@ -153,7 +153,7 @@ def _is_dataset(data: object) -> bool:
 def _unchecked(context: Context) -> Iterator[str]:
     """What the checks could not see."""
     name, table = context.entry.name, context.table
-    if not context.subject.is_known:
+    if not context.is_known:
         yield f"what {name} needs: {UNKNOWN}; tell it with selective_st.registry.register_loss"
     elif context.entry.role == "modifier":
         yield f"the loss within {name}: give the loss itself, not its name"

@@ -61,20 +61,7 @@ def false_negative_rate(matches: NDArray[np.int64], batch_size: int) -> float:
 
 
 def log_no_match(others: int, matches: int, drawn: int) -> float:
-    """The logarithm of the probability that none of the matches is among the rows drawn from the others.
-
-    Args:
-        others: How many rows there are to draw from.
-        matches: How many of them match.
-        drawn: How many are drawn, without replacement.
-
-    Returns:
-        The logarithm.
-
-    Example:
-        >>> round(math.exp(log_no_match(others=4, matches=1, drawn=2)), 6)
-        0.5
-    """
+    """The logarithm of the probability that none of the matches is among the rows drawn from the others."""
     if matches == 0 or drawn == 0:
         return 0.0
     if others - matches < drawn:
@@ -104,16 +91,7 @@ class Conflicts:
     examples: tuple[tuple[tuple[int, float], ...], ...]
 
     def words(self, columns: str, label: str, names: Sequence[str] = ()) -> str:
-        """What is said of them.
-
-        Args:
-            columns: The columns of texts.
-            label: The label column.
-            names: The names of classes.
-
-        Returns:
-            A sentence without its full stop.
-        """
+        """What is said of them."""
         shown = [
             ", ".join(f"row {row}: {names[int(value)] if names else format(value, 'g')}" for row, value in example)
             for example in self.examples
@@ -128,23 +106,7 @@ class Conflicts:
 def conflicts(
     hashes: Sequence[Unsigned], labels: Numbers, rows: Integers, *, is_ordered: bool = True
 ) -> Conflicts | None:
-    """Find rows with the same texts and different labels.
-
-    Args:
-        hashes: For each column a number for each row that stands for its text.
-        labels: The labels; NaN where there is none.
-        rows: The numbers of the rows.
-        is_ordered: Whether two columns that have changed places hold something else.
-
-    Returns:
-        What was found; None if there is no such row.
-
-    Example:
-        >>> texts = np.array([7, 8, 7, 7], dtype=np.uint64)
-        >>> found = conflicts([texts], np.array([0.1, 0.5, 0.9, 0.1]), np.arange(4))
-        >>> found.tally.rows, found.repeated
-        ((0, 2, 3), 2)
-    """
+    """Find rows with the same texts and different labels."""
     known = np.flatnonzero(np.isfinite(labels))
     columns = [column[known] for column in hashes]
     if len(columns) == 2 and not is_ordered:

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from selective_st.registry.catalog import OURS, LossEntry, formats_of, rows_of
+import numpy as np
+
+from selective_st.registry.catalog import OURS, formats_of, rows_of
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.checks.subjects import Subject
-from selective_st.registry.columns import is_metadata
 from selective_st.registry.detection import DataFormat
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
 from selective_st.registry.steps import Code, Step
 from selective_st.registry.table import Table
-from selective_st.written import read_written
+from selective_st.written import Written, read_written
 
 SCALARS = {"class", "binary", "similarity", "margin"}
 LISTS = {"margins", "scores", "binary list", "embedding", "embeddings", "class probabilities"}
@@ -27,23 +28,19 @@ _NUMERIC = ("integer", "float", "boolean", "class label", "numbers", "number lis
 
 
 class LabelColumn(NamedTuple):
-    """The label: its present name, the one under which the trainer will read it, and what gives it that name.
+    """The label: its present name, the one under which the trainer will read it, and what gives it that name."""
 
-    `naming` is None where that would make it say the opposite, or something else.
-    """
-
-    source: str
-    name: str
-    naming: tuple[Step, ...] | None = ()
+    source: str | None = None
+    name: str | None = None
+    naming: tuple[Step, ...] | None = ()  # None where that would make it say the opposite, or something else
 
 
-@dataclass(frozen=True)
-class Context:
-    """All that a rule may read."""
+@dataclass(frozen=True, kw_only=True)
+class Context(Subject):
+    """All that a rule may read: the loss, and the data."""
 
     table: Table
     format: DataFormat
-    subject: Subject
     batch_size: int
     sampler: str | None
     loss_variable: str | None = "loss"  # what the loss is called in code; None where it is that of several datasets
@@ -51,39 +48,22 @@ class Context:
 
     # The data.
 
-    @property
-    def entry(self) -> LossEntry:
-        """What the registry knows of the loss."""
-        return self.subject.entry
-
-    @property
-    def loss(self) -> Any:
-        """The loss, or None where only its name is given."""
-        return self.subject.loss
-
-    @property
-    def model(self) -> Any:
-        """The model, or None."""
-        return self.subject.model
-
     @cached_property
     def kinds(self) -> dict[str, str]:
         """What each column holds."""
         return {column.name: column.kind for column in self.format.columns}
 
     @cached_property
-    def label_column(self) -> LabelColumn | None:
+    def label_column(self) -> LabelColumn:
         """The label, as it is meant."""
         trainer = self.format.trainer_label
-        if trainer is not None and self.kinds[trainer] != "empty":
-            return LabelColumn(trainer, trainer)
         column = self.format.label_column or (self.rivals[0] if len(self.rivals) == 1 else None)
-        if column is None or column == trainer:
-            return None if trainer is None else LabelColumn(trainer, trainer)
-        target = next((step.arguments[1] for step in self.format.steps if step.call == "rename_column"), None)
-        if target is None:
-            target = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(self.format.label), "label")
-        target = next(name for name in (target, *TRAINER_LABELS) if name not in self.table.columns)
+        if column in (None, trainer) or (trainer is not None and self.kinds[trainer] != "empty"):
+            return LabelColumn(trainer, trainer)
+        renamed = [step.arguments[1] for step in self.format.steps if step.call == "rename_column"]
+        by_kind = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(self.format.label), "label")
+        targets = (*renamed, by_kind, *TRAINER_LABELS)
+        target = next((name for name in targets if name not in self.table.columns), targets[0])
         rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
         if is_negating(column) and self.format.label not in ("margin", "margins"):
             turned = self._turned_round(column)
@@ -93,8 +73,9 @@ class Context:
 
     def _turned_round(self, column: str) -> Step | None:
         """What makes 1 of 0 or no, and 0 of 1 or yes, where a label says that texts do not belong together."""
-        values = {value for value in self.table.values[column] if isinstance(value, (str, int, float))}
-        said = read_written(Counter(value for value in values if isinstance(value, str)))
+        if self.kinds[column] not in ("integer", "float", "boolean", "text"):
+            return None
+        values, said = {value for value in self.table.values[column] if value is not None}, self._said_by(column)
         mapping = {0: 1, 1: 0} if values <= {0, 1} else {text: 1 - int(number) for text, number in said.values.items()}
         if not mapping.keys() >= values or (0 not in mapping and said.kind != "opposites"):
             return None
@@ -102,37 +83,32 @@ class Context:
 
     @cached_property
     def rivals(self) -> tuple[str, ...]:
-        """The columns that may be the label, where none has a name that the trainer knows, and none is told by it."""
+        """The columns that may each be the label, where none has a name that the trainer knows."""
         if self.format.trainer_label is not None or self.format.label_column is not None:
             return ()
-        left = [column for column in self.format.columns if column.name not in (*self.format.inputs, *RESERVED)]
-        return tuple(
-            column.name
-            for column in left
-            if not is_metadata(column)
-            and (column.kind in _NUMERIC or (hint_of(column.name) and self._says_label(column.name)))
-        )
+        named = [way.label_column for way in self.format.readings if way.label_column is not None]
+        unread = [column.name for column in self.format.columns if column.kind == "other" and hint_of(column.name)]
+        written = [name for name in unread if self._said_by(name).kind in ("numbers", "opposites", "grades", "lists")]
+        return tuple(dict.fromkeys(named or written))
 
-    def _says_label(self, column: str) -> bool:
-        """Whether texts say numbers, yes and no, or grades."""
-        texts = Counter(value for value in self.table.values[column] if isinstance(value, str))
-        return bool(texts) and read_written(texts).kind in ("numbers", "opposites", "grades", "lists")
+    def _said_by(self, column: str) -> Written:
+        """What the sampled texts of a column say."""
+        return read_written(Counter(value for value in self.table.values[column] if isinstance(value, str)))
 
     @property
     def label(self) -> str | None:
         """The name of the label when the lines before have run; None where there is none."""
-        return None if self.label_column is None else self.label_column.name
+        return self.label_column.name
 
     @property
     def source(self) -> str | None:
         """The present name of the label; None where there is none that can be read as one."""
-        found = self.label_column
-        return None if found is None or found.naming is None else found.source
+        return None if self.label_column.naming is None else self.label_column.source
 
     @property
     def is_named(self) -> bool:
         """Whether the trainer takes the label for one."""
-        return self.label_column is not None and self.label_column.source == self.format.trainer_label
+        return self.label is not None and self.label_column.source == self.format.trainer_label
 
     @cached_property
     def class_names(self) -> list[str]:
@@ -143,8 +119,7 @@ class Context:
     @cached_property
     def strays(self) -> dict[str, str]:
         """The inputs that are no inputs, each with the code of the rule that tells of it."""
-        label = None if self.label_column is None else self.label_column.source
-        found = {}
+        label, found = self.label_column.source, {}
         for column in self.format.trainer_inputs:
             kind = self.kinds[column]
             if column == label or (len(self.rivals) > 1 and column in self.rivals):
@@ -166,8 +141,7 @@ class Context:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The columns that the loss would get if the strays were gone, and the label had its name."""
-        label = None if self.label_column is None else self.label_column.source
-        out = {*self.strays, *self.rivals, *([] if label is None else [label])}
+        out = {*self.strays, *self.rivals, self.label_column.source}
         return tuple(column for column in self.format.trainer_inputs if column not in out)
 
     @property
@@ -193,14 +167,9 @@ class Context:
         coded = self.read_inputs[:2] if self.entry.in_batch_negatives else ()
         coded = self.read_inputs if self.source is not None else coded
         found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
-        naming = None if self.label_column is None else self.label_column.naming
-        if (
-            naming
-            and naming[0].call == "labels_to_int"
-            and found.labels is not None
-            and found.labels.numbers is not None
-        ):
-            found.labels.numbers = 1 - found.labels.numbers  # as they will be, turned round
+        naming, labels = self.label_column.naming, found.labels
+        if naming and naming[0].call == "labels_to_int" and labels is not None:
+            labels.numbers = 1 - labels.numbers  # as they will be, turned round
         return found
 
     @property
@@ -231,7 +200,7 @@ class Context:
     @cached_property
     def label_kinds(self) -> set[str]:
         """The kinds of labels that the loss takes for as many inputs; `any` where nothing is known."""
-        if not self.subject.is_known or self.entry.role != "loss":
+        if not self.is_known or self.entry.role != "loss":
             return {"any"}
         of_loss = rows_of(self.entry.name, self.entry.model_type)
         found = [row for row in of_loss if row.shape in (self.shape, "any")]
@@ -241,14 +210,7 @@ class Context:
         return kinds | {"scores"} if self.are_teacher_scores else kinds
 
     def label_kinds_of(self, *shapes: str) -> set[str]:
-        """The kinds of labels that the loss takes with inputs of some shapes.
-
-        Args:
-            *shapes: The shapes.
-
-        Returns:
-            The kinds.
-        """
+        """The kinds of labels that the loss takes with inputs of some shapes."""
         return {row.label for row in rows_of(self.entry.name, self.entry.model_type) if row.shape in shapes}
 
     @property
@@ -267,9 +229,9 @@ class Context:
     @property
     def may_be_raters(self) -> bool:
         """Whether lists of labels may be those of several raters: not where there is a label for each document."""
-        if self.source is None or self.labels.type != "list" or self.labels.lengths is None:
+        if self.source is None or self.labels.type != "list":
             return False
-        is_short = len(self.labels.lengths) > 0 and int(self.labels.lengths.max()) <= _MOST_RATERS
+        is_short = int(self.labels.lengths.max()) <= _MOST_RATERS
         return is_short and len(self.inputs) == 2 and str(self.format.label) not in LISTS
 
     @property
@@ -280,8 +242,7 @@ class Context:
     @property
     def becomes_pairs(self) -> bool:
         """Whether a row has several documents and a label for each, where the loss takes pairs."""
-        lengths = None if self.source is None else self.labels.lengths
-        is_each = lengths is not None and bool((lengths == len(self.inputs) - 1).all())
+        is_each = self.source is not None and self.labels.are_lists_of(len(self.inputs) - 1)
         return is_each and len(self.inputs) > 2 and self.entry.max_columns == 2
 
     @property
@@ -293,11 +254,6 @@ class Context:
     def needs_labels(self) -> bool:
         """Whether the loss cannot do without labels."""
         return self.takes_labels and not self.label_kinds & {"none", "any"}
-
-    @property
-    def read_label(self) -> str | None:
-        """The present name of the label, if the loss reads it."""
-        return self.source if self.takes_labels else None
 
     @property
     def wanted(self) -> str:
@@ -315,9 +271,14 @@ class Context:
         return float(self.labels.values.max())
 
     @property
-    def numbers(self) -> Numbers | None:
-        """The labels, where they are amounts: neither lists nor names."""
-        return None if self.labels.are_names else self.labels.numbers
+    def numbers(self) -> Numbers:
+        """The labels where they are amounts; NaN where there is none, or they are lists or names."""
+        return np.full(len(self.scan.rows), np.nan) if self.labels.are_names else self.labels.numbers
+
+    @property
+    def has_amounts(self) -> bool:
+        """Whether labels are amounts: neither lists nor names."""
+        return self.source is not None and bool(np.isfinite(self.numbers).any())
 
     @property
     def targets(self) -> str:
@@ -327,12 +288,9 @@ class Context:
     @cached_property
     def dimension(self) -> int | None:
         """The size of the model's embeddings; None where that is not known."""
-        for name in ("get_embedding_dimension", "get_sentence_embedding_dimension"):
-            size = getattr(self.model, name, None)
-            if callable(size):
-                found = size()
-                return found if isinstance(found, int) else None
-        return None
+        names = ("get_embedding_dimension", "get_sentence_embedding_dimension")
+        sizes = [size() for name in names if callable(size := getattr(self.model, name, None))]
+        return sizes[0] if sizes and isinstance(sizes[0], int) else None
 
     @property
     def is_cosine(self) -> bool | None:
@@ -356,18 +314,7 @@ def _is_normalized(model: Any) -> bool:
 
 
 def quoted(columns: Sequence[str]) -> str:
-    """Names of columns, for a message.
-
-    Args:
-        columns: The names.
-
-    Returns:
-        The names in quotes.
-
-    Example:
-        >>> quoted(["anchor", "positive"])
-        "'anchor', 'positive'"
-    """
+    """Names of columns, for a message."""
     return ", ".join(map(repr, columns))
 
 
@@ -375,38 +322,12 @@ def quoted(columns: Sequence[str]) -> str:
 
 
 def keep(argument: str, condition: str, *columns: str) -> Step:
-    """The step that keeps rows.
-
-    Args:
-        argument: What a row's value is called; with several columns, its values.
-        condition: Which rows are kept, as code.
-        *columns: The columns.
-
-    Returns:
-        The step.
-
-    Example:
-        >>> print(keep("label", "label >= 0", "label").code())
-        dataset = dataset.filter(lambda label: label >= 0, input_columns="label")
-    """
+    """The step that keeps rows."""
     names = columns[0] if len(columns) == 1 else columns
     return Step("filter", (Code(f"lambda {argument}: {condition}"),), (("input_columns", names),))
 
 
 def change(argument: str, value: str, column: str) -> Step:
-    """The step that changes the values of a column.
-
-    Args:
-        argument: What a row's value is called.
-        value: What it becomes, as code.
-        column: The column.
-
-    Returns:
-        The step.
-
-    Example:
-        >>> print(change("labels", "labels[0]", "label").code())
-        dataset = dataset.map(lambda labels: {"label": labels[0]}, input_columns="label")
-    """
+    """The step that changes the values of a column."""
     code = Code(f"lambda {argument}: {{{json.dumps(column)}: {value}}}")
     return Step("map", (code,), (("input_columns", column),))

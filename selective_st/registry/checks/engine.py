@@ -1,7 +1,7 @@
 """What a rule is.
 
-A rule is a function with a decorator. The function tells the bad rows, or just whether something is bad; the decorator
-holds the rule's code, what it looks at, how bad it is, and the lines that mend it; above the function stand the words.
+A rule is a function with a decorator. The function tells the bad rows, or just whether something is bad, and its
+docstring is what is said; the decorator holds the rule's code, what it looks at, how bad it is, and what mends it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from selective_st.registry.steps import Step
 About = Literal["data", "column", "stray", "text", "label", "read label"]
 # A step of the dataset; or a line of code, in which {dataset} and {loss} stand for the user's variables.
 Part = Step | str
-# Lines, or several alternatives of which the first that can be done is taken; None where nothing mends it.
-Mend = Part | tuple[Part, ...] | list[tuple[Part, ...]] | None
-LABEL, COLUMN = "{label}", "{column}"  # in the steps of a rule: the label's name then, and the column that it is about
+# Lines, or a list of alternatives of which the first that can be done is taken; None where nothing mends it.
+Mend = Part | tuple[Part, ...] | list[Any] | None
 
 
 class LossLine(str):
@@ -48,77 +47,59 @@ class Stage(IntEnum):
     MODEL = 9
 
 
+RULES: list[rule] = []
+
+
 @dataclass(frozen=True)
 class Bad:
-    """What a rule has found: the rows, if it is about rows, and what the words and lines need to know besides.
-
-    Attributes:
-        tally: The rows.
-        column: The column, where it is not the one that the rule was asked about.
-        severity: How bad it is, where that is not always the same.
-        mend: The lines, where they are not always the rule's.
-        facts: What the words speak of.
-    """
+    """What a rule has found: the rows, if it is about rows, and what the words and lines need to know besides."""
 
     tally: Tally | None = None
-    column: str | None = None
-    severity: Severity | None = None
-    mend: Mend = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    column: str | None = None  # where it is not the one that the rule was asked about
+    severity: Severity | None = None  # where it is not always the same
+    facts: dict[str, Any] = field(default_factory=dict)  # what the words speak of
 
 
 def bad(
-    tally: Tally | None = None,
-    *,
-    column: str | None = None,
-    severity: Severity | None = None,
-    mend: Mend = None,
-    **facts: Any,
+    tally: Tally | None = None, *, column: str | None = None, severity: Severity | None = None, **facts: Any
 ) -> Bad | None:
     """What was found; None where it is about rows and there are none."""
-    return None if tally is not None and not tally.count else Bad(tally, column, severity, mend, facts)
+    return None if tally is not None and not tally.count else Bad(tally, column, severity, facts)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A check.
+@dataclass
+class rule:  # noqa: N801 - it is used as a decorator
+    """A check: the decorator of a function that tells what is bad, and whose docstring is what is said.
 
-    Attributes:
-        code: Its name, which stays the same.
-        about: What it looks at: the data as a whole, each column, each input that is none, each column of texts, the
-            label, or the label if the loss reads it.
-        severity: How bad it is.
-        stage: When its lines have their turn.
-        mend: The lines that mend it, or what makes them of what was found.
-        find: Tells what is bad.
-        words: What is said, with names of facts in braces.
-        is_choice: Whether its lines choose between columns, and so may leave one out whatever its name.
+    The docstring has names of facts in braces: those of `bad`, loss, label, column, rows, and `c`, the context.
     """
 
-    code: str
-    about: About
+    code: str  # its name, which stays the same
+    about: About  # the data, each column, input that is none or column of texts, or the label (if the loss reads it)
     severity: Severity
     stage: Stage
-    mend: Mend | Callable[[Context, Bad], Mend]
-    find: Callable[..., Any]
-    words: str
-    is_choice: bool = False
+    mend: Mend | Callable[[Context, Bad], Mend] = None  # the lines that mend it, or what makes them of what was found
+    is_choice: bool = False  # whether its lines choose between columns, and so may leave one out whatever its name
+    find: Callable[..., Any] = field(init=False)
+
+    def __call__(self, find: Callable[..., Any]) -> Callable[..., Any]:
+        """Make a rule of a function."""
+        self.find = find
+        RULES.append(self)
+        return find
+
+    @property
+    def words(self) -> str:
+        """What is said, in one line."""
+        words = " ".join((self.find.__doc__ or f"{self.code}.").split())  # python -OO leaves no words
+        return words if words[1:2].isupper() else words[0].lower() + words[1:]
 
     def look(self, context: Context) -> Iterator[Found]:
-        """What it finds.
-
-        Args:
-            context: What is known of the data, the loss and the model.
-
-        Yields:
-            Each thing that is bad.
-        """
+        """Each thing that is bad."""
         for column in self._columns(context):
             told = self.find(context) if column is None or "label" in self.about else self.find(context, column)
-            for one in told if isinstance(told, Iterator) else [told]:
-                found = _as_bad(context, one, column)
-                if found is not None:
-                    yield Found(self, context, found)
+            each = (_as_bad(context, one, column) for one in (told if isinstance(told, Iterator) else [told]))
+            yield from (Found(self, context, found) for found in each if found is not None)
 
     def _columns(self, context: Context) -> Sequence[str | None]:
         if self.about == "data":
@@ -146,7 +127,7 @@ def _as_bad(context: Context, told: Bad | Tally | Mask | bool | str | None, colu
 class Found:
     """Something that a rule has found."""
 
-    rule: Rule
+    rule: rule
     context: Context
     bad: Bad
 
@@ -156,88 +137,23 @@ class Found:
         return self.bad.severity or self.rule.severity
 
     @property
-    def order(self) -> tuple[int, bool]:
-        """When it has its turn."""
-        return self.rule.stage, self.severity != "error"
-
-    @property
     def message(self) -> str:
         """What is said."""
         context, rows = self.context, "" if self.bad.tally is None else row_numbers(self.bad.tally)
         facts = {"loss": context.entry.name, "label": context.source, "column": self.bad.column, "rows": rows}
-        words = self.rule.words.format(c=context, **facts | self.bad.facts)
-        if "label" in self.rule.about and context.source != context.label:
-            words = f"once {context.source!r} is the label: {words}"
-        return f"{words}."
+        is_renamed = "label" in self.rule.about and context.source != context.label
+        once = f"once {context.source!r} is the label: " if is_renamed else ""
+        return once + self.rule.words.format(c=context, **facts | self.bad.facts)
 
     @property
     def mends(self) -> list[tuple[Part, ...]]:
         """The lines that mend it: alternatives, the best first."""
-        found = self.bad.mend or self.rule.mend
-        if callable(found):
-            found = found(self.context, self.bad)
-        if not found:
-            return []
-        return found if isinstance(found, list) else [found if isinstance(found, tuple) else (self._filled(found),)]
-
-    def _filled(self, part: Part) -> Part:
-        """A line about the label, or the column in question."""
-        if isinstance(part, str):
-            return part
-        names = {LABEL: self.context.label, COLUMN: self.bad.column}
-
-        def fill(value: Any) -> Any:
-            if isinstance(value, tuple):
-                return tuple(map(fill, value))
-            return names.get(value, value) if isinstance(value, str) else value
-
-        return replace(part, arguments=fill(part.arguments), options=fill(part.options))
-
-
-RULES: list[Rule] = []
-
-
-def rule(
-    code: str,
-    about: About,
-    severity: Severity,
-    stage: Stage,
-    mend: Mend | Callable[[Context, Bad], Mend] = None,
-    *,
-    is_choice: bool = False,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Make a rule of a function that tells what is bad; see `Rule` for the arguments."""
-
-    def register(find: Callable[..., Any]) -> Callable[..., Any]:
-        RULES.append(Rule(code, about, severity, stage, mend, find, find.words, is_choice))  # type: ignore[attr-defined]
-        return find
-
-    return register
-
-
-def says(words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The words of a rule; facts stand in braces: those of `bad`, loss, label, column, rows, and `c`, the context."""
-
-    def attach(find: Callable[..., Any]) -> Callable[..., Any]:
-        find.words = words  # type: ignore[attr-defined]
-        return find
-
-    return attach
+        found = self.rule.mend(self.context, self.bad) if callable(self.rule.mend) else self.rule.mend
+        each = found if isinstance(found, list) else [found] if found else []
+        return [one if isinstance(one, tuple) else (one,) for one in each]
 
 
 def row_numbers(tally: Tally) -> str:
-    """How many rows, and the first of them, for a message.
-
-    Args:
-        tally: The rows.
-
-    Returns:
-        Both.
-
-    Example:
-        >>> row_numbers(Tally([np.array([8, 0, 2, 3, 5, 13, 21])]))
-        '7 row(s) (0, 2, 3, 5, 8, ...)'
-    """
-    shown = ", ".join(map(str, tally.rows))
-    more = ", ..." if tally.count > len(tally.rows) else ""
-    return f"{tally.count:,} row(s) ({shown}{more})"
+    """How many rows, and the first of them: `7 row(s) (0, 2, 3, 5, 8, ...)`."""
+    more = ["..."] if tally.count > len(tally.rows) else []
+    return f"{tally.count:,} row(s) ({', '.join([*map(str, tally.rows), *more])})"

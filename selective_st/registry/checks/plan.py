@@ -26,7 +26,7 @@ _ABOUT_ALL = ("pairs_to_triplets", "to_dataset", "rename_columns", "cast")  # wh
 # Steps after which the same is to be said of the rows that are left.
 _LOCAL = (
     *_ON_STREAMS, *_LEAVES_OUT, "remove_duplicate_rows", "to_dataset", "labels_to_float", "labels_to_int",
-    "labels_to_binary", "pad_labels", "scale_labels", "scale_margins",
+    "labels_to_binary", "pad_labels", "scale_labels", "scale_margins"
 )  # fmt: skip
 _CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "labels_to_binary", "class_encode_column")
 _OF_ALL_ROWS = ("single-class", "class-batches", "label-constant", "label-tied")  # a sample does not tell of these
@@ -59,11 +59,7 @@ class Plan:
         self._is_known = True
 
     def run(self) -> list[Finding]:
-        """Look, and look again at what is left.
-
-        Returns:
-            What was found, in the order in which the lines that mend it work.
-        """
+        """Look, and look again at what is left."""
         self._look(lambda stage: stage == Stage.STORE)
         if any(isinstance(part, Step) and part.call == "flatten_cells" for part in self._done):
             self._looks_again()  # what else is to be said is said of the texts in the cells
@@ -82,7 +78,7 @@ class Plan:
         found: dict[tuple[str, str], Found] = {}
         for one in (one for context in self._contexts for rule in rules for one in rule.look(context)):
             found.setdefault((one.rule.code, one.message), one)  # what is wrong with the data is so for all losses
-        for one in sorted(found.values(), key=lambda one: one.order):
+        for one in sorted(found.values(), key=lambda one: (one.rule.stage, one.severity != "error")):
             (self._add_later if later else self._add)(one)
 
     def _add(self, found: Found) -> None:
@@ -119,14 +115,10 @@ class Plan:
             return False  # of the settings of the same loss made anew nothing is known here
         (table,) = tables(self._sampled())
         table = replace(table, name=self._table.name)
-        other: dict[str, Any] = (
-            {} if self._loss is None else {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
-        )
-        found = format_of(table)
-        self._contexts = [
-            replace(context, table=table, format=found, subject=replace(context.subject, **other))
-            for context in self._contexts
-        ]
+        known: dict[str, Any] = {"table": table, "format": format_of(table)}
+        if self._loss is not None:
+            known |= {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
+        self._contexts = [replace(context, **known) for context in self._contexts]
         return True
 
     def _finding(self, found: Found) -> Finding:
@@ -139,7 +131,7 @@ class Plan:
         steps = tuple(part for part in parts if isinstance(part, Step) and part.is_data)
         return Finding(
             found.severity, found.rule.code, found.message, found.bad.column, rows, count,
-            _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else (),
+            _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else ()
         )  # fmt: skip
 
     def _is_asked(self, found: Found) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,6 +28,14 @@ Unsigned = NDArray[np.uint64]
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
 LabelType = Literal["integer", "boolean", "float", "text", "list", "lists", "other"]
+_NUMBER_TYPES: dict[str, LabelType] = {
+    "bool": "boolean", "int": "integer", "uint": "integer", "halffloat": "float", "float": "float", "double": "float",
+    "decimal": "float"
+}  # fmt: skip
+
+
+def _nothing() -> Numbers:
+    return np.empty(0)
 
 
 @dataclass
@@ -58,19 +68,12 @@ class Tally:
 
 @dataclass
 class Texts:
-    """A column of texts, or of lists of texts.
+    """A column of texts, or of lists of texts."""
 
-    Attributes:
-        missing: Rows with None.
-        empty: Rows with an empty text or white space only; texts whose label is NaN are padding and do not count.
-        lengths: For lists, how long they are.
-        hashes: For each row a number of 64 bits that stands for its text, where it was asked for.
-    """
-
-    missing: Tally = field(default_factory=Tally)
-    empty: Tally = field(default_factory=Tally)
-    lengths: Integers | None = None
-    hashes: Unsigned | None = None
+    missing: Tally = field(default_factory=Tally)  # None
+    empty: Tally = field(default_factory=Tally)  # or white space only; a text whose label is NaN is padding
+    lengths: Integers | None = None  # of lists
+    hashes: Unsigned | None = None  # for each row 64 bits that stand for its text, where they were asked for
 
     @property
     def codes(self) -> Integers | None:
@@ -80,78 +83,52 @@ class Texts:
 
 @dataclass
 class Labels:
-    """The label column.
+    """The label column."""
 
-    Attributes:
-        type: What is stored; of texts that can be read, what they say.
-        written: What texts say; None where it is not stored as text.
-        names: The different texts, without the others.
-        others: Rows with a text that says something else than most.
-        missing: Rows without a label: None, or a list of NaN only.
-        empty: Rows with an empty list.
-        nulls: For lists, rows with None, in place of the list or within it.
-        nan: Rows with NaN: for lists, of which a part is NaN.
-        infinite: Rows with an infinite label.
-        numbers: For numbers, the labels; NaN where there is none. For names, a number for each.
-        lengths: For lists, how long they are.
-        inner_lengths: For lists of lists, the lowest and the highest length of the inner ones.
-        lows: For lists that are not long, the lowest label of each row.
-        highs: The highest.
-        firsts: The first.
-        rest_lows: The lowest but for the first.
-        rest_highs: The highest but for the first.
-    """
-
-    type: LabelType = "other"
-    written: Written | None = None
-    names: list[str] = field(default_factory=list)
-    others: Tally = field(default_factory=Tally)
-    missing: Tally = field(default_factory=Tally)
-    empty: Tally = field(default_factory=Tally)
-    nulls: Tally = field(default_factory=Tally)
-    nan: Tally = field(default_factory=Tally)
+    type: LabelType = "other"  # what is stored; of texts that can be read, what they say
+    written: Written | None = None  # what texts say
+    names: list[str] = field(default_factory=list)  # the different texts, without the others
+    others: Tally = field(default_factory=Tally)  # a text that says something else than most
+    missing: Tally = field(default_factory=Tally)  # no label: None, or a list of NaN only
+    empty: Tally = field(default_factory=Tally)  # an empty list
+    nulls: Tally = field(default_factory=Tally)  # None in place of a list, or within it
+    nan: Tally = field(default_factory=Tally)  # NaN; in lists, a part is NaN
     infinite: Tally = field(default_factory=Tally)
-    numbers: Numbers | None = None
-    lengths: Integers | None = None
-    inner_lengths: tuple[int, int] | None = None
-    lows: Numbers | None = None
-    highs: Numbers | None = None
-    firsts: Numbers | None = None
-    rest_lows: Numbers | None = None
-    rest_highs: Numbers | None = None
+    is_list: bool = False
+    numbers: Numbers = field(
+        default_factory=_nothing
+    )  # the labels, NaN where there is none; for names, a number for each
+    lengths: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # of lists
+    inner_lengths: tuple[int, int] | None = None  # of lists of lists, the lowest and the highest
+    lows: Numbers = field(default_factory=_nothing)  # of lists that are not long, the lowest label of each
+    highs: Numbers = field(default_factory=_nothing)
+    margin_lows: Numbers = field(default_factory=_nothing)  # the lowest difference of the first from another
+    margin_highs: Numbers = field(default_factory=_nothing)
 
     @property
     def are_names(self) -> bool:
         """Whether they are texts that say no amount, such as names of classes."""
         return self.written is not None and self.written.kind in ("classes", "mixed", "texts")
 
-    @property
+    @cached_property
     def values(self) -> Numbers:
         """The known labels, or the ends of the known ones of each row."""
-        parts = [part for part in (self.numbers, self.lows, self.highs) if part is not None]
-        values = np.concatenate(parts) if parts else np.empty(0)
+        values = np.concatenate((self.lows, self.highs)) if self.is_list else self.numbers
         return values[np.isfinite(values)]
+
+    def are_lists_of(self, length: int) -> bool:
+        """Whether each row has so many labels."""
+        return self.is_list and bool((self.lengths == length).all())
 
 
 @dataclass
 class Scan:
-    """What the pass found.
+    """What the pass found."""
 
-    Attributes:
-        rows: The numbers of the rows, counted from 0, in the order in which they came.
-        texts: The text columns.
-        labels: The label column; None if there is none.
-        copies: Rows whose first two texts are the same.
-        positive_is_negative: For each column after the second, the rows in which it holds the second's text.
-        anchor_is_negative: For each of these columns, the rows in which it holds the first's text.
-    """
-
-    rows: Integers
+    rows: Integers  # their numbers, counted from 0, in the order in which they came
     texts: dict[str, Texts]
     labels: Labels | None
-    copies: Tally
-    positive_is_negative: dict[str, Tally]
-    anchor_is_negative: dict[str, Tally]
+    same: dict[tuple[str, ...], Tally]  # for the first or the second column and a later one, if they hold the same text
 
     def tally(self, mask: Mask) -> Tally:
         """Count those of the scanned rows that are masked."""
@@ -161,27 +138,17 @@ class Scan:
 
 
 def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[str] = ()) -> Scan:
-    """Go through a table once.
-
-    Args:
-        table: The table.
-        texts: The columns with texts or lists of texts.
-        label: The label column.
-        coded: Those of the text columns for which rows with the same text are wanted.
-
-    Returns:
-        What was found.
-    """
+    """Go through a table once."""
     found = {column: Texts() for column in texts}
     labels = _LabelScan()
-    copies = Tally()
-    same, anchors = ({column: Tally() for column in texts[2:]} for _ in range(2))
+    same: dict[tuple[str, ...], Tally] = {
+        (one, other): Tally() for place, one in enumerate(texts[:2]) for other in texts[place + 1 :]
+    }
     hashes: dict[str, list[Unsigned]] = {column: [] for column in coded}
     lengths: dict[str, list[Integers]] = {column: [] for column in texts}
     numbers: list[Integers] = []
     wanted = [*texts, *([] if label is None else [label])]
-    nothing: list[tuple[Integers, Any]] = [(np.arange(table.scanned), None)]
-    batches: Iterable[tuple[Integers, Any]] = table.scan(*wanted) if wanted else nothing
+    batches: Any = table.scan(*wanted) if wanted else [(np.arange(table.scanned), {})]
     for rows, batch in batches:
         numbers.append(rows)
         padded = None if label is None else labels.add(_array(batch[label]), rows)
@@ -193,15 +160,13 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
                 lengths[column].append(sizes)
             if column in hashes:
                 hashes[column].append(_hashes(array))
-        first, *others = arrays.values() if arrays else [None]
-        if others:
-            _count_same(first, others[:1], rows, [copies])
-            _count_same(first, others[1:], rows, list(anchors.values()))
-            _count_same(others[0], others[1:], rows, list(same.values()))
+        for columns, tally in same.items():
+            tally.add(_equal(*(arrays[column] for column in columns)), rows)
     for column in texts:
         found[column].hashes = np.concatenate(hashes[column]) if hashes.get(column) else None
         found[column].lengths = np.concatenate(lengths[column]) if lengths[column] else None
-    return Scan(np.concatenate(numbers), found, None if label is None else labels.done(), copies, same, anchors)
+    seen = np.concatenate(numbers)
+    return Scan(seen, found, None if label is None else labels.done(len(seen)), same)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -214,21 +179,19 @@ def _array(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+    return str(kind).startswith(("list<", "large_list<", "fixed_size_list<"))
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow as pa
+    return str(kind) in ("string", "large_string")
 
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+def _number_type(kind: pa.DataType) -> LabelType:
+    return _NUMBER_TYPES.get(re.sub(r"[\d(].*", "", str(kind)), "other")
 
 
 def _mask(array: pa.Array) -> Mask:
-    import pyarrow.compute as pc
-
-    mask: Mask = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
+    mask: Mask = array.fill_null(False).to_numpy(zero_copy_only=False)
     return mask
 
 
@@ -241,27 +204,14 @@ def _blank(array: pa.Array) -> Mask:
 
 def _numbers(array: pa.Array) -> Numbers:
     """Numbers with NaN for None; whole ones beyond 2^53 are rounded."""
-    import pyarrow as pa
-
-    array = array.cast(pa.int8()) if pa.types.is_boolean(array.type) else array
-    return np.asarray(array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def _number_type(kind: pa.DataType) -> LabelType:
-    import pyarrow as pa
-
-    if pa.types.is_boolean(kind):
-        return "boolean"
-    if pa.types.is_integer(kind):
-        return "integer"
-    return "float" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else "other"
+    array = array.cast("int8") if array.type == "bool" else array
+    return np.asarray(array.cast("float64", safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _list_lengths(array: pa.Array) -> Integers:
     import pyarrow.compute as pc
 
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
-    return np.asarray(lengths, dtype=np.int64)
+    return np.asarray(pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _any_of(flags: Mask, lengths: Integers) -> Mask:
@@ -299,22 +249,18 @@ def _count_empty(array: pa.Array, rows: Integers, texts: Texts, is_padding: Mask
     return lengths
 
 
-def _count_same(array: Any, others: Sequence[Any], rows: Integers, tallies: Sequence[Tally]) -> None:
-    """Count rows in which another column holds the text of a column."""
-    import pyarrow as pa
+def _equal(one: pa.Array, other: pa.Array) -> Mask:
+    """Which texts are the same."""
     import pyarrow.compute as pc
 
-    for other, tally in zip(others, tallies, strict=True):
-        if _is_text(array.type) and _is_text(other.type):
-            # With offsets that do not overflow beyond 2 GB.
-            tally.add(_mask(pc.equal(other.cast(pa.large_string()), array.cast(pa.large_string()))), rows)
+    if not (_is_text(one.type) and _is_text(other.type)):
+        return np.zeros(len(one), dtype=bool)
+    return _mask(pc.equal(one.cast("large_string"), other.cast("large_string")))  # whose offsets go beyond 2 GB
 
 
 def _hashes(array: pa.Array) -> Unsigned:
     """A number of 64 bits for each text, so that texts need not be kept to see which are the same."""
-    import pyarrow as pa
-
-    texts = array.cast(pa.large_binary()).to_pylist()
+    texts = array.cast("large_binary").to_pylist()
     return np.fromiter((xxh3_64_intdigest(text or b"") for text in texts), dtype=np.uint64, count=len(texts))
 
 
@@ -327,13 +273,14 @@ class _LabelScan:
         self.texts: list[tuple[pa.DictionaryArray, Integers]] = []
         self.is_long = False
 
-    def done(self) -> Labels:
+    def done(self, rows: int) -> Labels:
         """What was found."""
         if self.texts:
             self._read_texts()
-        for part, arrays in self.parts.items():
-            if not self.is_long or part in ("lengths", "numbers"):
-                setattr(self.labels, part, np.concatenate(arrays))
+        for part in ("numbers", "lengths", "lows", "highs", "margin_lows", "margin_highs"):
+            arrays = [] if self.is_long and part not in ("lengths", "numbers") else self.parts.get(part, [])
+            nothing = np.broadcast_to(0 if part == "lengths" else math.nan, rows)
+            setattr(self.labels, part, np.concatenate(arrays) if arrays else nothing)
         return self.labels
 
     def add(self, array: pa.Array, rows: Integers) -> Mask | None:
@@ -393,6 +340,7 @@ class _LabelScan:
         nulls = _mask(array.is_null())
         labels.empty.add((lengths == 0) & ~nulls, rows)
         nulls |= _any_of(_mask(inner.is_null()), lengths)
+        labels.is_list = True
         labels.type = "lists" if _is_list(inner.type) else "list"
         if labels.type == "lists":
             self._add_matrices(inner, lengths, rows, nulls)
@@ -442,4 +390,4 @@ class _LabelScan:
         (lows, highs), (rest_lows, rest_highs) = (
             [_of_each(reduce, of, lengths, math.nan) for reduce in (np.fmin, np.fmax)] for of in (values, rest)
         )
-        self._keep(firsts=firsts, lows=lows, highs=highs, rest_lows=rest_lows, rest_highs=rest_highs)
+        self._keep(lows=lows, highs=highs, margin_lows=firsts - rest_highs, margin_highs=firsts - rest_lows)

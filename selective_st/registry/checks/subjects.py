@@ -48,22 +48,7 @@ class Subject:
 def subjects_of(
     owner: str, loss: object, read: Sequence[Table], model: Any, model_type: ModelType | None
 ) -> list[list[Subject]]:
-    """Look up the losses of datasets.
-
-    Args:
-        owner: The caller, for errors.
-        loss: A loss, its name, or a dict of these by the names of the datasets.
-        read: The datasets.
-        model: The model, or None for that of each loss.
-        model_type: Which models the loss trains, or None for that of the model.
-
-    Returns:
-        For each dataset its loss, or the losses that its loss adds up.
-
-    Raises:
-        TypeError: If a loss is neither a loss nor a name.
-        ValueError: If there is no such loss, or the dict lacks one of the datasets.
-    """
+    """Look up the losses of datasets."""
     if not isinstance(loss, Mapping):
         return [_subjects(owner, loss, model, model_type)] * len(read)
     names = [table.name for table in read]

@@ -8,7 +8,7 @@ import numpy as np
 
 from selective_st.registry.checks.batches import conflicts, false_negative_rate, matching_rows
 from selective_st.registry.checks.context import Context, quoted
-from selective_st.registry.checks.engine import Bad, Part, Stage, bad, rule, says
+from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.rules.losses import TO_DATASET, with_sampler
 from selective_st.registry.steps import Code, Step
 
@@ -19,9 +19,8 @@ _ALONE = 0.5  # of the rows of a batch may lack another row of their class
 
 
 @rule("stream-dict", "data", "error", Stage.STORE, TO_DATASET)
-@says("the trainer takes no dict of streams: {c.table.name!r} is one")
 def stream_dict(c: Context) -> bool:
-    """A stream among several datasets."""
+    """The trainer takes no dict of streams: {c.table.name!r} is one."""
     return c.table.is_stream and c.table.name is not None
 
 
@@ -32,19 +31,19 @@ def _cast(c: Context, found: Bad) -> tuple[Part, ...]:
 
 
 @rule("stream-features", "data", "error", Stage.STORE, _cast)
-@says("the stream does not say which columns it has (`features`), without which the trainer refuses it")
 def stream_features(c: Context) -> bool:
-    """A stream that does not know its columns."""
+    """The stream does not say which columns it has (`features`), without which the trainer refuses it."""
     return not c.table.has_features and c.table.name is None
 
 
-@rule(
-    "stream-batches", "data", "error", Stage.LOSS,
-    'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}',
-)  # fmt: skip
-@says("the trainer cuts the batches of a stream in pieces, but this model's hold no row for each text: it crashes")
+_CUT_BATCHES = (
+    'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}'
+)
+
+
+@rule("stream-batches", "data", "error", Stage.LOSS, _CUT_BATCHES)
 def stream_batches(c: Context) -> bool:
-    """A stream for a model whose batches cannot be cut, such as static embeddings."""
+    """The trainer cuts the batches of a stream in pieces, but this model's hold no row for each text: it crashes."""
     return c.table.is_stream and c.table.name is None and _are_flat(c.model)
 
 
@@ -56,26 +55,25 @@ def _are_flat(model: Any) -> bool:
 
 
 @rule("stream-sampler", "data", "warning", Stage.STORE, TO_DATASET)
-@says("a stream cannot have the sampler {c.sampler}: the trainer takes its rows in their order")
 def stream_sampler(c: Context) -> bool:
-    """A sampler that is not used."""
+    """A stream cannot have the sampler {c.sampler}: the trainer takes its rows in their order."""
     return c.table.is_stream and c.sampler not in (None, "batch_sampler")
 
 
 # --- Batches ----------------------------------------------------------------------------------------------------------
 
 
-@rule(
-    "lone-row", "data", "error", Stage.LOSS,
-    lambda c, found: None if found.facts["are_few"] else "args.per_device_train_batch_size = 32",
-)  # fmt: skip
-@says("{loss} compares the rows of a batch, but {what}: it teaches nothing")
+def _more_rows(c: Context, found: Bad) -> Mend:
+    return None if found.facts["are_few"] else "args.per_device_train_batch_size = 32"
+
+
+@rule("lone-row", "data", "error", Stage.LOSS, _more_rows)
 def lone_row(c: Context) -> Bad | None:
-    """Batches of one row, where the loss compares the rows of a batch."""
+    """{loss} compares the rows of a batch, but {what}: it teaches nothing."""
     are_few = c.table.rows is not None and c.table.rows <= 1
-    in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and c.read_label is None
+    in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and not (c.source and c.takes_labels)
     # Lists are ordered within a row, and pairs across rows.
-    ordered = c.entry.order_only and c.source is not None and c.labels.numbers is not None
+    ordered = c.entry.order_only and c.has_amounts
     compares = (in_batch or ordered or c.entry.class_batches) and len(c.read_inputs) >= c.entry.min_columns
     if not compares or not (are_few or c.batch_size == 1) or getattr(c.loss, "gather_across_devices", None) is True:
         return None
@@ -84,12 +82,11 @@ def lone_row(c: Context) -> Bad | None:
 
 
 @rule("false-negatives", "data", "warning", Stage.LOSS, with_sampler("NO_DUPLICATES"))
-@says(
-    "{rate:.1%} of the rows of a random batch of {size} meet a row with the same {what}, whose text counts as a "
-    "negative though it is none; such rows are {rows}"
-)
 def false_negatives(c: Context) -> Bad | None:
-    """Rows with the same text, which count as negatives of one another."""
+    """{rate:.1%} of the rows of a random batch of {size} meet a row with the same {what}.
+
+    Its text counts as a negative, though it is none; such rows are {rows}.
+    """
     if not c.entry.in_batch_negatives or (c.sampler or "").startswith("no_duplicates"):
         return None
     masked = getattr(c.loss, "mask_same_text", None) is True
@@ -115,12 +112,11 @@ def _merged(c: Context, found: Bad) -> Step:
 
 
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES, _merged)
-@says("{conflicts}")
 def conflicting_labels(c: Context) -> Bad | None:
-    """The same texts with different labels."""
+    """{conflicts}."""
     texts = [c.scan.texts.get(column) for column in c.read_inputs]
     hashes = [text.hashes for text in texts if text is not None and text.hashes is not None]
-    if c.labels.numbers is None or not hashes or len(hashes) < len(c.read_inputs):
+    if not hashes or len(hashes) < len(c.read_inputs):
         return None
     is_ordered = c.entry.model_type == "CrossEncoder" or not c.label_kinds <= {"similarity", "binary"}
     found = conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered)
@@ -134,17 +130,15 @@ def conflicting_labels(c: Context) -> Bad | None:
 # --- Batches of classes -----------------------------------------------------------------------------------------------
 
 
-@rule(
-    "single-class", "label", "warning", Stage.VALUES,
-    lambda c, found: None if found.facts["few"] else Step("remove_rare_classes", (c.label,)),
-)  # fmt: skip
-@says(
-    "of {classes:,} classes in {label!r} {alone:,} have one row, and no positive: {rows}; {left:,} rows are left{few}"
-)
+def _of_several(c: Context, found: Bad) -> Mend:
+    return None if found.facts["few"] else Step("remove_rare_classes", (c.label,))
+
+
+@rule("single-class", "label", "warning", Stage.VALUES, _of_several)
 def single_class(c: Context) -> Bad | None:
-    """Classes with one row, which has no positive."""
+    """Of {classes:,} classes in {label!r} {alone:,} have one row, no positive: {rows}; {left:,} rows are left{few}."""
     numbers = c.labels.numbers
-    if not c.entry.class_batches or numbers is None:
+    if not c.entry.class_batches:
         return None
     classes, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
     several = counts[counts > 1]
@@ -155,11 +149,10 @@ def single_class(c: Context) -> Bad | None:
 
 
 @rule("class-batches", "label", "warning", Stage.LOSS, with_sampler("GROUP_BY_LABEL"))
-@says("{missing:.1%} of the rows of a random batch of {size} have no other row of their class, and so no positive")
 def class_batches(c: Context) -> Bad | None:
-    """Batches in which most rows are alone in their class."""
+    """{missing:.1%} of the rows of a random batch of {size} have no other row of their class, and so no positive."""
     numbers = c.labels.numbers
-    if not c.entry.class_batches or numbers is None or c.sampler == "group_by_label":
+    if not c.entry.class_batches or c.sampler == "group_by_label":
         return None
     _, places, counts = np.unique(numbers[~np.isnan(numbers)], return_inverse=True, return_counts=True)
     others = counts[places].astype(np.int64) - 1
@@ -167,11 +160,11 @@ def class_batches(c: Context) -> Bad | None:
     return bad(missing=missing, size=min(c.batch_size, len(others))) if missing > _ALONE else None
 
 
-@rule(
-    "group-batch-size", "data", "error", Stage.LOSS,
-    lambda c, found: f"args.per_device_train_batch_size = {max(4, c.batch_size + c.batch_size % 2)}",
-)  # fmt: skip
-@says("the sampler group_by_label takes an even batch size of at least 4, got {c.batch_size}")
+def _even_batches(c: Context, found: Bad) -> Mend:
+    return f"args.per_device_train_batch_size = {max(4, c.batch_size + c.batch_size % 2)}"
+
+
+@rule("group-batch-size", "data", "error", Stage.LOSS, _even_batches)
 def group_batch_size(c: Context) -> bool:
-    """A batch size that the sampler of classes does not take."""
+    """The sampler group_by_label takes an even batch size of at least 4, got {c.batch_size}."""
     return c.sampler == "group_by_label" and (c.batch_size < 4 or c.batch_size % 2 > 0)

@@ -7,24 +7,26 @@ from typing import Any
 from selective_st.errors import literal
 from selective_st.registry.catalog import rows_of
 from selective_st.registry.checks.context import Context, keep, quoted
-from selective_st.registry.checks.engine import COLUMN, Bad, Mend, Part, Stage, bad, rule, says
+from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.report import Severity
-from selective_st.registry.checks.rules.losses import other_loss
+from selective_st.registry.checks.rules.losses import TO_LISTS, other_loss
 from selective_st.registry.checks.scan import Tally
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import RESERVED, role_of, roles_of
 from selective_st.registry.steps import Step
 
 _ENOUGH_TO_MINE = 10  # rows, among which there are negatives
-_DROP = Step("remove_columns", ((COLUMN,),))
 
 # --- Columns that are no inputs ---------------------------------------------------------------------------------------
 
 
-@rule("reserved-column", "column", "error", Stage.DROP, _DROP)
-@says("the trainer refuses a column called {column!r}")
+def _dropped(c: Context, found: Bad) -> Step:
+    return Step("remove_columns", ((found.column,),))
+
+
+@rule("reserved-column", "column", "error", Stage.DROP, _dropped)
 def reserved_column(c: Context, column: str) -> bool:
-    """A column whose name the trainer refuses."""
+    """The trainer refuses a column called {column!r}."""
     return column in RESERVED
 
 
@@ -34,9 +36,8 @@ def _keep_label(c: Context, found: Bad) -> Step:
 
 
 @rule("second-label", "stray", "error", Stage.DROP, _keep_label, is_choice=True)
-@says("the trainer takes {label!r} for the label, and tokenizes {column!r} as a text: keep one of them")
 def second_label(c: Context, column: str) -> bool:
-    """A second label, which the trainer takes for a text."""
+    """The trainer takes {label!r} for the label, and tokenizes {column!r} as a text: keep one of them."""
     return True
 
 
@@ -48,51 +49,46 @@ def _stray(c: Context, column: str, **facts: Any) -> Bad | None:
     return bad(severity="warning" if harmless else None, effect=effect, **facts)
 
 
-@rule("empty-column", "stray", "error", Stage.DROP, _DROP)
-@says("column {column!r} is empty in all rows; {effect}")
+@rule("empty-column", "stray", "error", Stage.DROP, _dropped)
 def empty_column(c: Context, column: str) -> Bad | None:
-    """A column without any value among the inputs."""
+    """Column {column!r} is empty in all rows; {effect}."""
     return _stray(c, column)
 
 
-@rule("stray-column", "stray", "warning", Stage.DROP, _DROP)
-@says("column {column!r} looks as if it described the row; {effect}")
+@rule("stray-column", "stray", "warning", Stage.DROP, _dropped)
 def stray_column(c: Context, column: str) -> Bad | None:
-    """Texts that describe a row but are no inputs."""
+    """Column {column!r} looks as if it described the row; {effect}."""
     return _stray(c, column)
 
 
-@rule("id-column", "stray", "error", Stage.DROP, _DROP)
-@says("column {column!r} holds ids; {effect}")
+@rule("id-column", "stray", "error", Stage.DROP, _dropped)
 def id_column(c: Context, column: str) -> Bad | None:
-    """Ids among the inputs."""
+    """Column {column!r} holds ids; {effect}."""
     return _stray(c, column) if c.inputs else None
 
 
 @rule("id-column", "data", "error", Stage.DROP)
-@says(
-    "the inputs {ids} hold ids, not texts; sentence_transformers.util.resolve_ids puts the texts of another dataset in "
-    "their place: dataset.set_transform(resolve_ids({{{lookups}}}))"
-)
 def only_ids(c: Context) -> Bad | None:
-    """Nothing but ids."""
+    """The inputs {ids} hold ids, not texts.
+
+    With sentence_transformers.util.resolve_ids, dataset.set_transform(resolve_ids({{{lookups}}})) puts the texts of
+    another dataset in their place.
+    """
     found = [column for column, code in c.strays.items() if code == "id-column"]
     lookups = ", ".join(f"{literal(column)}: texts" for column in found)
     return bad(column=found[0], ids=quoted(found), lookups=lookups) if found and not c.inputs else None
 
 
 @rule("number-column", "stray", "error", Stage.STORE, lambda c, found: found.facts["cells"].step(str(found.column)))
-@says("column {column!r} holds no texts ({cells}); {effect}")
 def nested_column(c: Context, column: str) -> Bad | None:
-    """Cells of objects among the inputs."""
+    """Column {column!r} holds no texts ({cells}); {effect}."""
     cells = nested_fields(c.table.values[column])
     return None if cells is None else _stray(c, column, cells=cells)
 
 
-@rule("number-column", "stray", "error", Stage.DROP, _DROP)
-@says("column {column!r} holds no texts ({kind}); {effect}")
+@rule("number-column", "stray", "error", Stage.DROP, _dropped)
 def number_column(c: Context, column: str) -> Bad | None:
-    """Numbers, or other things that are no texts, among the inputs."""
+    """Column {column!r} holds no texts ({kind}); {effect}."""
     return None if nested_fields(c.table.values[column]) else _stray(c, column, kind=c.kinds[column])
 
 
@@ -105,9 +101,8 @@ def _select(c: Context, *columns: str) -> Step:
 
 
 @rule("column-order", "data", "error", Stage.ORDER, lambda c, found: _select(c, *c.format.inputs))
-@says("the loss takes the columns by their order, {present}, but their names mean {meant}")
 def column_order(c: Context) -> Bad | None:
-    """Inputs in another order than their names say."""
+    """The loss takes the columns by their order, {present}, but their names mean {meant}."""
     meant, present = c.format.inputs, c.inputs
     is_other = set(meant) == set(present) and meant != present
     symmetric = {"similarity", "binary"} >= c.label_kinds and c.entry.model_type != "CrossEncoder"
@@ -120,45 +115,39 @@ def column_order(c: Context) -> Bad | None:
 
 def _unlisted(c: Context, found: Bad) -> Mend:
     """A row for each labelled or right text of a list, a column for each wrong one."""
-    columns: tuple[Part, ...] = (Step("split_lists", (found.column,), why="a column for each text"),)
+    columns = Step("split_lists", (found.column,), why="a column for each text")
     if c.source is not None:
-        rows: tuple[Part, ...] = (Step("lists_to_rows", (found.column,), why="a row for each text, with its label"),)
+        rows = Step("lists_to_rows", (found.column,), why="a row for each text, with its label")
         takes_lists = bool(c.label_kinds_of("n-tuple") & {"scores", "margins", "binary list"})
         return [columns, rows] if takes_lists else [rows, columns]
     if len(c.inputs) == 1:
-        return [columns]  # a set of texts that belong together
+        return columns  # a set of texts that belong together
     right = found.column if role_of(str(found.column)) != "negative" else c.inputs[1]
     wrong = [name for name in c.inputs if role_of(name) == "negative"][:1]
-    made = Step("rows_of_positives", (right, *wrong), why="a row for each right text, with the wrong ones")
-    return [(made,), columns]
+    return [Step("rows_of_positives", (right, *wrong), why="a row for each right text, with the wrong ones"), columns]
 
 
 @rule("list-column", "data", "error", Stage.CHANGE, _unlisted)
-@says("column {column!r} holds lists of texts, but {loss} takes a text in each column")
 def list_column(c: Context) -> str | None:
-    """Lists of texts, where the loss takes a text in each column: of right ones first, with which the wrong ones go."""
+    """Column {column!r} holds lists of texts, but {loss} takes a text in each column."""
     lists = sorted(c.lists, key=lambda name: role_of(name) == "negative")
     return lists[0] if lists and c.shapes and not c.shapes & {"list", "any"} else None
 
 
-@rule(
-    "no-list-column", "data", "error", Stage.CHANGE,
-    lambda c, found: [
-        (Step("join_columns"),),
-        (Step("pairs_to_lists", why="leaves out texts that have one label only"), Step("join_columns")),
-        *other_loss(c, c.shape, c.format.label),
-    ],
-)  # fmt: skip
-@says("{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists")
+def _listed(c: Context, found: Bad) -> Mend:
+    joined = Step("join_columns")
+    return [joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)]
+
+
+@rule("no-list-column", "data", "error", Stage.CHANGE, _listed)
 def no_list_column(c: Context) -> bool:
-    """No lists of texts, where the loss takes them."""
+    """{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists."""
     return c.shapes == {"list"} and not c.lists
 
 
 @rule("too-few-columns", "data", "error", Stage.CHANGE, lambda c, found: _more_columns(c))
-@says("{loss} takes {taken}, but there {verb} {count}: {present}")
 def too_few_columns(c: Context) -> Bad | None:
-    """Fewer inputs than the loss takes."""
+    """{loss} takes {taken}, but there {verb} {count}: {present}."""
     count = len(c.inputs)
     becomes_more = c.lists and c.entry.model_type != "CrossEncoder"  # rows or columns, as another rule says
     if count >= c.min_columns or becomes_more or (not count and "id-column" in c.strays.values()):
@@ -170,14 +159,13 @@ def too_few_columns(c: Context) -> Bad | None:
 def _more_columns(c: Context) -> Mend:
     """Pairs or triplets of what is there, or another loss."""
     makes_triplets = "none" in c.label_kinds_of("triplet", "n-tuple")
-    if c.label_column is None:
+    if c.label is None:
         return _of_unlabelled(c, makes_triplets=makes_triplets)
     step = Step("class_to_triplets", why="of texts of the same class, and of another; leaves out the labels")
     if len(c.inputs) > 1:
         why = "of texts that have a better and a worse partner; leaves out the others, and the labels"
         step = Step("pairs_to_triplets", why=why)
-    triplets: list[tuple[Part, ...]] = [(step,)] if makes_triplets and c.source is not None else []
-    return [*triplets, *other_loss(c, c.shape, c.format.label)]
+    return [*([step] if makes_triplets and c.source is not None else []), *other_loss(c, c.shape, c.format.label)]
 
 
 def _of_unlabelled(c: Context, *, makes_triplets: bool) -> Mend:
@@ -210,26 +198,21 @@ def _counted(c: Context) -> str:
 
 def _fewer_columns(c: Context, found: Bad) -> Mend:
     """A row for each document that has a label of its own; or what the loss reads; or a loss that reads all."""
-    rows: tuple[Part, ...] = (
-        Step("join_columns"),
-        Step("lists_to_rows", ("documents",), why="a row for each document"),
-    )
-    return [rows if c.becomes_pairs else (_select(c, *c.read_inputs),), *other_loss(c, c.shape, c.format.label)]
+    rows = Step("join_columns"), Step("lists_to_rows", ("documents",), why="a row for each document")
+    return [rows if c.becomes_pairs else _select(c, *c.read_inputs), *other_loss(c, c.shape, c.format.label)]
 
 
 @rule("too-many-columns", "data", "error", Stage.ORDER, _fewer_columns)
-@says("{loss} takes {taken}, but there are {count}; {extra} would be too many")
 def too_many_columns(c: Context) -> Bad | None:
-    """More inputs than the loss takes, at which it fails."""
+    """{loss} takes {taken}, but there are {count}; {extra} would be too many."""
     extra = c.inputs[len(c.read_inputs) :]
     is_wrong = extra and c.entry.extra_columns == "error" and not no_list_column(c)  # or they make a list
     return bad(column=extra[0], taken=_counted(c), count=len(c.inputs), extra=quoted(extra)) if is_wrong else None
 
 
 @rule("ignored-columns", "data", "warning", Stage.ORDER, _fewer_columns)
-@says("{loss} reads the first {c.entry.max_columns} text column(s) and ignores {extra} in silence")
 def ignored_columns(c: Context) -> Bad | None:
-    """More inputs than the loss reads."""
+    """{loss} reads the first {c.entry.max_columns} text column(s) and ignores {extra} in silence."""
     extra = c.inputs[len(c.read_inputs) :]
     listed = {row.inputs for row in rows_of(c.entry.name, c.entry.model_type)}
     # Of the same text twice, one is enough.
@@ -247,14 +230,14 @@ def _named_or_left_out(c: Context, found: Bad) -> Mend:
 
 
 @rule("unnamed-negatives", "data", "warning", Stage.ORDER, _named_or_left_out)
-@says(
-    "{loss} takes {c.inputs[1]!r} for the positive of {c.inputs[0]!r}, and {others} for negative(s), by their order "
-    "alone: their names do not say so"
-)
 def unnamed_negatives(c: Context) -> Bad | None:
-    """Three or more columns whose names do not say that the second is the positive and the others are negatives."""
+    """{loss} takes {c.inputs[1]!r} for the positive of {c.inputs[0]!r}, and {others} for negative(s).
+
+    It goes by their order alone: their names do not say so.
+    """
     inputs, meant = c.read_inputs, c.format.inputs
-    if len(inputs) < 3 or c.lists or c.read_label is not None or "none" not in c.label_kinds_of("triplet", "n-tuple"):
+    reads_label = c.source is not None and c.takes_labels
+    if len(inputs) < 3 or c.lists or reads_label or "none" not in c.label_kinds_of("triplet", "n-tuple"):
         return None
     roles = roles_of(inputs)
     known = roles.get(inputs[1]) == "positive" or "negative" in [roles.get(column) for column in inputs[2:]]
@@ -270,21 +253,24 @@ def unnamed_negatives(c: Context) -> Bad | None:
 
 def _without(condition: str) -> Any:
     """Leave out rows without a text; of lists, those that do not fulfil a condition."""
-    rows = Step("remove_empty_rows", ((COLUMN,),))
-    return lambda c, found: rows if c.kinds[found.column] == "text" else keep("texts", condition, found.column)
+
+    def leave_out(c: Context, found: Bad) -> Step:
+        column = str(found.column)
+        is_list = c.kinds[column] != "text"
+        return keep("texts", condition, column) if is_list else Step("remove_empty_rows", ((column,),))
+
+    return leave_out
 
 
 @rule("missing-text", "text", "error", Stage.ROWS, _without("all(text is not None for text in texts or [None])"))
-@says("column {column!r} has no text (None) in {rows}")
 def missing_text(c: Context, column: str) -> Tally:
-    """None in place of a text."""
+    """Column {column!r} has no text (None) in {rows}."""
     return c.scan.texts[column].missing
 
 
 @rule("empty-text", "text", "warning", Stage.ROWS, _without("texts and all(text.strip() for text in texts)"))
-@says("column {column!r} has an empty text in {rows}")
 def empty_text(c: Context, column: str) -> Tally:
-    """Texts that are empty, or white space."""
+    """Column {column!r} has an empty text in {rows}."""
     return c.scan.texts[column].empty
 
 
@@ -294,31 +280,29 @@ def _unequal(place: int) -> Any:
 
 
 @rule("positive-is-negative", "text", "error", Stage.ROWS, _unequal(1))
-@says("columns {c.inputs[1]!r} and {column!r}, positive and negative, hold the same text in {rows}")
 def positive_is_negative(c: Context, column: str) -> Tally | None:
-    """The same text as positive and as negative; a teacher's scores say how good a text is, wherever it stands."""
-    return c.scan.positive_is_negative.get(column) if c.label is None else None
+    """Columns {c.inputs[1]!r} and {column!r}, positive and negative, hold the same text in {rows}."""
+    return c.scan.same.get((*c.inputs[1:2], column)) if c.label is None else None
 
 
 @rule("anchor-is-negative", "text", "error", Stage.ROWS, _unequal(0))
-@says("columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}")
 def anchor_is_negative(c: Context, column: str) -> Bad | None:
-    """The same text as anchor and as negative."""
-    tally = c.scan.anchor_is_negative.get(column)
-    if tally is None or c.label is not None:
+    """Columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}."""
+    tally = c.scan.same.get((c.inputs[0], column))
+    if tally is None or c.label is not None or column == c.inputs[1]:
         return None
     # Mined negatives now and then hold the query itself; in most rows, a column is the wrong one.
     return bad(tally, severity=None if tally.count > 0.5 * len(c.scan.rows) else "warning")
 
 
-@rule(
-    "one-kind-of-pairs", "data", "error", Stage.CHANGE,
-    lambda c, found: Step("texts_to_pairs", c.inputs[:1], (("different", 1),), f"leaves out {c.inputs[1]!r}"),
-)  # fmt: skip
-@says("{loss} learns from pairs of equal and of different texts, but {some} are equal")
+def _both_kinds(c: Context, found: Bad) -> Mend:
+    return Step("texts_to_pairs", c.inputs[:1], (("different", 1),), f"leaves out {c.inputs[1]!r}")
+
+
+@rule("one-kind-of-pairs", "data", "error", Stage.CHANGE, _both_kinds)
 def one_kind_of_pairs(c: Context) -> Bad | None:
-    """Only equal or only different texts, where the loss learns from both."""
-    same = c.scan.copies.count
-    is_asked = c.entry.name == "ContrastiveTensionLoss" and len(c.inputs) == 2 and c.label is None
-    is_wrong = is_asked and same in (0, len(c.scan.rows))
-    return bad(some="all" if same else "none") if is_wrong else None
+    """{loss} learns from pairs of equal and of different texts, but {some} are equal."""
+    tally = c.scan.same.get(c.inputs)
+    if c.entry.name != "ContrastiveTensionLoss" or c.label is not None or tally is None:
+        return None
+    return bad(some="all" if tally.count else "none") if tally.count in (0, len(c.scan.rows)) else None

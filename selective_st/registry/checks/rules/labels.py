@@ -9,38 +9,32 @@ import numpy as np
 
 from selective_st.registry.catalog import OURS
 from selective_st.registry.checks.context import LISTS, SCALARS, Context, change, keep, quoted
-from selective_st.registry.checks.engine import LABEL, Bad, Mend, Part, Stage, bad, row_numbers, rule, says
-from selective_st.registry.checks.rules.losses import other_loss
+from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, row_numbers, rule
+from selective_st.registry.checks.rules.losses import TO_LISTS, other_loss
 from selective_st.registry.columns import nested_fields
-from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, TRAINER_LABELS, are_premises, key_of
+from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
 from selective_st.registry.steps import Step
 
-LABEL_NAMES = f"{', '.join(TRAINER_LABELS[:-1])} or {TRAINER_LABELS[-1]}"
 _READS_ANY_LABELS = ("ContrastiveTensionLoss", "AnglELoss")  # labels that the tables do not list are used as well
 _NO_BOOLEANS = ("ContrastiveLoss", "SoftmaxLoss", "CrossEntropyLoss")
 _FLOATS = {"similarity", "margin", "margins", "scores", "embedding", "embeddings"}
 _SHOWN_NAMES = 6
 _MOST_OTHERS = 10  # different texts that are no labels are written into the line that leaves them out
-_TO_FLOAT, _TO_INT = Step("labels_to_float", (LABEL,)), Step("labels_to_int", (LABEL,))
-_TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
 # --- Is there a label? ------------------------------------------------------------------------------------------------
 
 
 def _named(c: Context, found: Bad) -> Mend:
     """Lines that name the label and read it; or those to choose from; or a loss that needs none."""
-    if c.label_column is not None:
+    if c.label is not None:
         # A label that cannot be read is named all the same: the next check tells of it.
         naming = c.label_column.naming
         is_read = naming is None or naming[0].call == "labels_to_int"  # which turns it round
         return None if naming is None else (*naming, *(() if is_read else _reading(c) or ()))
     ways = [(way.words, way.code("{dataset}")) for way in c.format.readings if way.label_column and way.steps]
     ways = ways or [(f"{name!r} is the label", _rename(name)) for name in c.rivals]
-    if ways:
-        return "\n".join(
-            ["# Choose one:", *(f"# If {words}:\n# " + code.replace("\n", "\n# ") for words, code in ways)]
-        )
-    return other_loss(c, c.shape, "none")
+    shown = [f"# If {words}:\n# " + code.replace("\n", "\n# ") for words, code in ways]
+    return "\n".join(["# Choose one:", *shown]) if ways else other_loss(c, c.shape, "none")
 
 
 def _rename(name: str) -> str:
@@ -48,16 +42,14 @@ def _rename(name: str) -> str:
 
 
 @rule("no-label", "data", "error", Stage.NAME, _named)
-@says(f"{{loss}} needs labels ({{c.wanted}}) in a column called {LABEL_NAMES}; {{what}}")
 def no_label(c: Context) -> Bad | None:
-    """No label, where the loss needs one."""
-    found = c.label_column
+    """{loss} needs labels ({c.wanted}) in a column called label, labels, score or scores; {what}."""
+    what, column = "there is no label", c.label_column.source
     if c.is_named or not c.needs_labels:
         return None
-    what, column = "there is no label", None if found is None else found.source
-    if found is not None and found.naming is None:
+    if c.label_column.naming is None:
         what = f"{column!r} may be one, but by its name it says something else than that the texts belong together"
-    elif found is not None:
+    elif column is not None:
         what = f"the label is called {column!r}, which the trainer tokenizes as a text"
         what += f"; {_written(c)}" if c.labels.written is not None else ""
     elif c.rivals:
@@ -66,11 +58,9 @@ def no_label(c: Context) -> Bad | None:
 
 
 @rule("number-column", "data", "error", Stage.NAME, _named)
-@says("column {column!r} is a label, but its name is none that the trainer knows, and so it is tokenized as a text")
 def unnamed_label(c: Context) -> str | None:
-    """A label under a name that the trainer does not know, where the loss needs none."""
-    found = c.label_column
-    return found.source if found is not None and not c.is_named and not c.needs_labels else None
+    """Column {column!r} is a label, but its name is none that the trainer knows, and so it is tokenized as a text."""
+    return None if c.is_named or c.needs_labels else c.label_column.source
 
 
 # --- Labels that the loss does not read -------------------------------------------------------------------------------
@@ -78,8 +68,7 @@ def unnamed_label(c: Context) -> str | None:
 
 def _positives(c: Context, limit: float) -> Step:
     """Keep the pairs with a high label, as positives."""
-    with np.errstate(invalid="ignore"):
-        less = 0 if c.numbers is None else int((c.numbers < limit).sum())
+    less = int((c.numbers < limit).sum())
     why = f"leaves out {less:,} row(s) with a lower label, repeated pairs, and the labels"
     return Step("pairs_to_positives", (), (("positive_from", limit),), why)
 
@@ -97,24 +86,21 @@ def _is_ignored(c: Context) -> bool:
 def _are_taken_for_positives(c: Context) -> bool:
     """Whether pairs that have numbers are all taken for pairs that belong together."""
     says_numbers = c.labels.written is not None or c.format.label != "class"
-    is_graded = len(c.inputs) == 2 and says_numbers and c.numbers is not None
-    return _is_ignored(c) and c.entry.in_batch_negatives and is_graded and len(c.labels.values) > 0
+    is_graded = len(c.inputs) == 2 and says_numbers and c.has_amounts
+    return _is_ignored(c) and c.entry.in_batch_negatives and is_graded
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _positives(c, found.facts["limit"]))
-@says("{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}")
 def low_label_unused(c: Context) -> Bad | None:
-    """Low labels, which would be trained as positives."""
-    if not _are_taken_for_positives(c) or c.numbers is None or not c.lowest < c.highest:
+    """{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}."""
+    if not _are_taken_for_positives(c) or not c.lowest < c.highest:
         return None
-    with np.errstate(invalid="ignore"):
-        return bad(c.scan.tally(c.numbers < _high(c)), limit=_high(c))
+    return bad(c.scan.tally(c.numbers < _high(c)), limit=_high(c))
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE)
-@says("{loss} ignores the labels in {label!r} and takes each row for a positive, but all are 0, as those of negatives")
 def zero_label_unused(c: Context) -> bool:
-    """Labels of negatives only: not where class 0 is a positive one, such as entailment."""
+    """{loss} ignores the labels in {label!r} and takes each row for a positive, but all are 0, as of negatives."""
     names = {*map(key_of, c.class_names)}
     first = key_of(c.class_names[0]) if names else ""
     is_positive = first in POSITIVE_VALUES or NLI_VALUES & names or (not names and are_premises(c.inputs))
@@ -132,36 +118,35 @@ def _nli_triplets(c: Context) -> Step:
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _nli_triplets(c))
-@says("{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} are not of class {positive!r}")
 def class_unused(c: Context) -> Bad | None:
-    """Contradictions, which would be trained as positives."""
+    """{loss} ignores the labels in {label!r} and takes all rows for positives: {rows} are not of class {positive!r}."""
     ends, numbers = _nli_ends(c), c.labels.numbers
-    if not ends or numbers is None or not _is_ignored(c) or not c.entry.in_batch_negatives or len(c.inputs) != 2:
+    if not ends or not _is_ignored(c) or not c.entry.in_batch_negatives or len(c.inputs) != 2:
         return None
     place = (c.class_names or c.labels.names).index(ends[0])
     return bad(c.scan.tally(np.isfinite(numbers) & (numbers != place)), positive=ends[0])
 
 
-@rule(
-    "label-unused", "label", "warning", Stage.CHANGE,
-    lambda c, found: _positives(c, c.lowest) if _are_taken_for_positives(c) else None,
-)  # fmt: skip
-@says("{loss} does not read the labels in {label!r}")
+def _all_pairs(c: Context, found: Bad) -> Mend:
+    return _positives(c, c.lowest) if _are_taken_for_positives(c) else None
+
+
+@rule("label-unused", "label", "warning", Stage.CHANGE, _all_pairs)
 def label_unused(c: Context) -> bool:
-    """A label that the loss does not read."""
+    """{loss} does not read the labels in {label!r}."""
     return _is_ignored(c) and not any(told(c) for told in (low_label_unused, zero_label_unused, class_unused))
 
 
-@rule(
-    "teacher-labels", "label", "warning", Stage.CHANGE,
-    lambda c, found: None if c.numbers is None else _positives(c, _high(c)),
-)  # fmt: skip
-@says(
-    "{loss} takes the numbers in {label!r} for a teacher's scores of each row's second text, among the other rows' as "
-    "negatives; for graded pairs there is SelectivePointwiseLoss(model)"
-)
+def _high_pairs(c: Context, found: Bad) -> Mend:
+    return _positives(c, _high(c)) if c.has_amounts else None
+
+
+@rule("teacher-labels", "label", "warning", Stage.CHANGE, _high_pairs)
 def teacher_labels(c: Context) -> bool:
-    """Numbers beside pairs, which our in-batch losses take for a teacher's scores."""
+    """{loss} takes the numbers in {label!r} for a teacher's scores of each row's second text.
+
+    The other rows' texts count as negatives; for graded pairs there is SelectivePointwiseLoss(model).
+    """
     return c.are_teacher_scores and len(c.inputs) == 2
 
 
@@ -169,9 +154,8 @@ def teacher_labels(c: Context) -> bool:
 
 
 @rule("label-text", "label", "error", Stage.READ, lambda c, found: _reading(c))
-@says("the labels in {label!r} are {what}, of which no tensor can be made{effect}")
 def label_text(c: Context) -> Bad | None:
-    """Labels stored as text, or other things that are no numbers."""
+    """The labels in {label!r} are {what}, of which no tensor can be made{effect}."""
     labels = c.labels
     is_text = labels.written is not None or labels.type == "other"
     if not is_text or not c.is_named or labels.missing.count == len(c.scan.rows):  # there are none at all
@@ -243,14 +227,13 @@ def _field(c: Context) -> tuple[Part, ...] | None:
 
 def _for_classes(c: Context, found: Bad) -> Mend:
     """Triplets of natural language inference, or a loss for classes."""
-    triplets = [(_nli_triplets(c), *lines) for lines in other_loss(c, "triplet", "none")] if _nli_ends(c) else []
+    triplets = [(_nli_triplets(c), line) for line in other_loss(c, "triplet", "none")] if _nli_ends(c) else []
     return [*triplets, *other_loss(c, c.shape, "class")]
 
 
 @rule("label-classes", "read label", "error", Stage.LOSS, _for_classes)
-@says("{label!r} holds {classes} classes, which do not say how similar texts are, but {loss} takes {c.wanted}")
 def label_classes(c: Context) -> Bad | None:
-    """Classes, where the loss takes numbers that say how similar texts are; not what may be grades as well."""
+    """{label!r} holds {classes} classes, which do not say how similar texts are, but {loss} takes {c.wanted}."""
     if c.label_kinds & {"class", "any", "none"}:
         return None
     if c.labels.written is not None:
@@ -266,26 +249,26 @@ def _one_of_list(c: Context, found: Bad) -> Mend:
     if c.format.label == "class probabilities" and "class" in c.label_kinds:
         return replace(change("labels", "labels.index(max(labels))", str(c.label)), why="the likeliest class")
     mean = Step("labels_to_float", (c.label,), (("mean", True),), "the mean of several raters")
-    return [*([(mean,)] if c.may_be_raters else []), *other_loss(c, c.shape, c.format.label)]
+    return [*([mean] if c.may_be_raters else []), *other_loss(c, c.shape, c.format.label)]
 
 
 @rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
-@says("{loss} takes one label for each row, but {label!r} holds lists")
 def label_is_list(c: Context) -> bool:
-    """Lists of labels, where the loss takes one for each row."""
-    lengths, kind = c.labels.lengths, c.labels.type
+    """{loss} takes one label for each row, but {label!r} holds lists."""
+    kind = c.labels.type
     is_list = kind in ("list", "lists") and c.labels.written is None and c.label_kinds <= SCALARS
-    one_each = kind == "list" and lengths is not None and bool((lengths == 1).all())
+    one_each = kind == "list" and c.labels.are_lists_of(1)
     return is_list and not one_each and not c.becomes_pairs
 
 
-@rule(
-    "label-is-scalar", "read label", "error", Stage.CHANGE,
-    lambda c, found: [*([(_TO_LISTS,)] if _may_be_listed(c) else []), *other_loss(c, c.shape, c.format.label)],
-)  # fmt: skip
-@says("{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number")
+def _listed_or_other(c: Context, found: Bad) -> Mend:
+    may_be_listed = len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
+    return [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
+
+
+@rule("label-is-scalar", "read label", "error", Stage.CHANGE, _listed_or_other)
 def label_is_scalar(c: Context) -> Bad | None:
-    """One label for each row, where the loss takes lists."""
+    """{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number."""
     is_list = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
     if not is_list or c.labels.type not in ("integer", "float", "boolean"):
         return None
@@ -296,43 +279,36 @@ def label_is_scalar(c: Context) -> Bad | None:
     return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels")
 
 
-def _may_be_listed(c: Context) -> bool:
-    return len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
-
-
 def _padded(c: Context, length: int | None = None) -> Step:
-    size = int(np.max(c.labels.lengths)) if length is None and c.labels.lengths is not None else length
-    return Step("pad_labels", (c.label, size), why="fills shorter lists up with NaN")
+    return Step("pad_labels", (c.label, length or int(c.labels.lengths.max())), why="fills shorter lists up with NaN")
 
 
 @rule("list-lengths", "label", "error", Stage.VALUES, lambda c, found: _padded(c))
-@says("of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same")
 def ragged_lists(c: Context) -> bool:
-    """Lists of different lengths, which the loss does not read."""
+    """Of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same."""
     lengths = c.labels.lengths
-    if c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder" or lengths is None or not len(lengths):
+    if c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder":
         return False
     inner = c.labels.inner_lengths or (0, 0)
     return bool(lengths.min() < lengths.max()) or inner[0] < inner[1]
 
 
-@rule(
-    "list-lengths", "read label", "error", Stage.ROWS,
-    lambda c, found: keep("labels, texts", "len(labels) == len(texts)", str(c.label), c.lists[0]),
-)  # fmt: skip
-@says("{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}")
+def _of_one_length(c: Context, found: Bad) -> Mend:
+    return keep("labels, texts", "len(labels) == len(texts)", str(c.label), c.lists[0])
+
+
+@rule("list-lengths", "read label", "error", Stage.ROWS, _of_one_length)
 def labels_of_list(c: Context) -> Any:
-    """A list of labels that does not go with its list of texts."""
+    """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
     sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
-    return None if sizes is None or c.labels.lengths is None else sizes != c.labels.lengths
+    return None if sizes is None or not c.labels.is_list else sizes != c.labels.lengths
 
 
 @rule("list-lengths", "read label", "error", Stage.ROWS, lambda c, found: _fit_lengths(c))
-@says("the lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}, wrong in {where}")
 def list_lengths(c: Context) -> Bad | None:
-    """Lists of labels of the wrong length."""
+    """The lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}: {where}."""
     lengths, allowed = c.labels.lengths, sorted(_allowed_lengths(c))
-    if lengths is None or not allowed:
+    if not allowed:
         return None
     tally, found = c.scan.tally(~np.isin(lengths, allowed) & (lengths > 0)), np.unique(lengths).tolist()
     is_mixed = len(allowed) > 1 and len(found) > 1
@@ -347,9 +323,9 @@ def list_lengths(c: Context) -> Bad | None:
 def _allowed_lengths(c: Context) -> set[int]:
     """How many labels a row may have; empty where that is another rule's."""
     lengths, kinds, documents = c.labels.lengths, c.label_kinds, len(c.inputs) - 1
-    if lengths is None or c.lists:
+    if not c.labels.is_list or c.lists:
         return set()
-    if kinds & {"embedding", "embeddings", "class probabilities"} and len(lengths):
+    if kinds & {"embedding", "embeddings", "class probabilities"}:
         return ({len(c.inputs)} if c.labels.type == "lists" else {int(np.bincount(lengths).argmax())}) - {0}
     scores = {documents} if kinds & {"scores", "binary list"} and c.targets != "margins" else set()
     margins = {documents - 1, documents} if kinds & {"margins", "margin"} or c.targets == "margins" else set()
@@ -359,8 +335,6 @@ def _allowed_lengths(c: Context) -> set[int]:
 def _fit_lengths(c: Context) -> Mend:
     """What makes labels and columns fit: labels filled up, rows left out, columns left out; or another loss."""
     lengths, documents = c.labels.lengths, len(c.inputs) - 1
-    if lengths is None:
-        return None
     if c.entry.origin == OURS and lengths.min() < lengths.max() <= documents:
         return _padded(c, documents)
     fitting = [length for length in sorted(_allowed_lengths(c)) if (lengths == length).any()]
@@ -375,10 +349,9 @@ def _fit_lengths(c: Context) -> Mend:
 # --- Labels of another type -------------------------------------------------------------------------------------------
 
 
-@rule("label-integer", "read label", "error", Stage.VALUES, _TO_FLOAT)
-@says("the labels in {label!r} are {type}s, where {loss} takes floats ({floats})")
+@rule("label-integer", "read label", "error", Stage.VALUES, lambda c, found: Step("labels_to_float", (c.label,)))
 def label_integer(c: Context) -> Bad | None:
-    """Integers, where the loss takes floats."""
+    """The labels in {label!r} are {type}s, where {loss} takes floats ({floats})."""
     labels, kinds = c.labels, c.label_kinds
     is_integer = labels.type in ("integer", "boolean") or (labels.type == "list" and c.holds_integers)
     if not is_integer or labels.written is not None or label_classes(c):
@@ -394,13 +367,17 @@ def label_integer(c: Context) -> Bad | None:
     return None if is_fine else bad(severity=None if ours else "warning", type=type_, floats=floats)
 
 
-@rule(
-    "label-float", "read label", "error", Stage.VALUES,
-    lambda c, found: other_loss(c, c.shape, "similarity") if found.facts["scores"] else _TO_INT,
-)  # fmt: skip
-@says("the labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}")
+def _to_int(c: Context, found: Bad) -> Step:
+    return Step("labels_to_int", (c.label,))
+
+
+def _classes(c: Context, found: Bad) -> Mend:
+    return other_loss(c, c.shape, "similarity") if found.facts["scores"] else _to_int(c, found)
+
+
+@rule("label-float", "read label", "error", Stage.VALUES, _classes)
 def label_float(c: Context) -> Bad | None:
-    """Floats, where the loss takes classes; batches of classes only compare labels with one another."""
+    """The labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}."""
     values = c.labels.values
     if "class" not in c.label_kinds or c.entry.class_batches or c.labels.type != "float":
         return None
@@ -408,8 +385,7 @@ def label_float(c: Context) -> Bad | None:
     return bad(scores="" if is_whole else "; they look like scores")
 
 
-@rule("label-boolean", "label", "error", Stage.VALUES, _TO_INT)
-@says("the labels in {label!r} are booleans, with which {loss} cannot calculate")
+@rule("label-boolean", "label", "error", Stage.VALUES, _to_int)
 def label_boolean(c: Context) -> bool:
-    """Booleans, where the loss calculates with the labels."""
+    """The labels in {label!r} are booleans, with which {loss} cannot calculate."""
     return c.entry.name in _NO_BOOLEANS and c.labels.type == "boolean"

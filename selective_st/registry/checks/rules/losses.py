@@ -16,20 +16,11 @@ _UTILITIES = ("pairwise_cos_sim", "pairwise_dot_score", "cos_sim", "dot_score")
 _NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
 _SPARSE_WEIGHTS = "document_regularizer_weight=3e-5, query_regularizer_weight=5e-5"
 TO_DATASET = Step("to_dataset", why="all rows of the stream")
+TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
 
-def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list[tuple[Part, ...]]:
-    """Lines that take a loss for another format.
-
-    Args:
-        c: What is known of the data.
-        shape: The inputs.
-        label: The kind of the labels; None where it is not known.
-        why: What it is for.
-
-    Returns:
-        One alternative; none where no loss is for that, or the loss in question is itself.
-    """
+def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list[Part]:
+    """Lines that take a loss for another format."""
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == (shape, label)]
     if (shape, label) == ("pair", "none"):
         inputs = c.format.meaning if c.format.meaning in {row.inputs for row in fitting} else _POSITIVES
@@ -37,7 +28,7 @@ def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list
     names = [name for row in fitting for name in (*row.recommended, *row.losses, *(one.loss for one in row.selective))]
     known = [loss_entry(name, c.entry.model_type) for name in names]
     chosen = next((entry for entry in known if _can_be_taken(c, entry)), None)
-    return [] if chosen is None or c.entry in known else [(loss_line(c, chosen, why=why or f"for labels: {label}"),)]
+    return [] if chosen is None or c.entry in known else [loss_line(c, chosen, why=why or f"for labels: {label}")]
 
 
 def _can_be_taken(c: Context, entry: LossEntry) -> bool:
@@ -48,17 +39,7 @@ def _can_be_taken(c: Context, entry: LossEntry) -> bool:
 
 
 def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossLine:
-    """The lines that make a loss.
-
-    Args:
-        c: What is known of the data.
-        entry: Which loss.
-        *given: Arguments as code, such as `temperature=0.5`. Default: those that the registry suggests.
-        why: What it is for.
-
-    Returns:
-        Its imports, what its arguments need, and the loss.
-    """
+    """The lines that make a loss."""
     arguments = given or tuple(f"{name}={code}" for name, code in entry.arguments)
     made = f"{entry.name}({', '.join(['model', *arguments])})"
     imports = [f"from {entry.module} import {entry.name}"]
@@ -66,7 +47,7 @@ def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossL
         imports.append(f"from {loss_entry('SpladeLoss', entry.model_type).module} import SpladeLoss")
         made = f"SpladeLoss(model, {made}, {_SPARSE_WEIGHTS})"
     label = literal(str(c.label))
-    is_list = c.source is not None and c.labels.lengths is not None
+    is_list = c.source is not None and c.labels.is_list
     classes = f"len({{dataset}}[{label}][0])" if is_list else f"int(max({{dataset}}[{label}])) + 1"
     names = {node.id for node in ast.walk(ast.parse(made)) if isinstance(node, ast.Name)}
     imports += [f"from sentence_transformers.util import {name}" for name in _UTILITIES if name in names]

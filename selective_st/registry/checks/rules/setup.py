@@ -11,8 +11,7 @@ import numpy as np
 from selective_st.errors import literal
 from selective_st.registry.catalog import DEFAULT_MODEL, OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import Context, change, keep
-from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule, says
-from selective_st.registry.checks.rules.labels import LABEL_NAMES
+from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.rules.losses import loss_line, other_loss
 from selective_st.registry.checks.scan import Tally
 from selective_st.registry.steps import Step
@@ -34,12 +33,11 @@ def _longer(c: Context, found: Bad) -> Part:
 
 
 @rule("too-long", "data", "warning", Stage.LOSS, _longer)
-@says(
-    "of {looked_at:,} rows looked at, about {count:,} hold more tokens than the model's maximum of {maximum} in column "
-    "{column!r}, which are cut off: {rows}"
-)
 def too_long(c: Context) -> Iterator[Bad | None]:
-    """Texts that are cut off."""
+    """Of {looked_at:,} rows about {count:,} have more tokens in {column!r} than the model's maximum of {maximum}.
+
+    They are cut off: {rows}.
+    """
     if c.model is None:
         c.not_checked.append("whether texts are too long for the model: give model=, or the loss itself")
     maximum = getattr(c.model, "max_seq_length", None) or getattr(c.model, "max_length", None)
@@ -89,9 +87,8 @@ def model_line(c: Context, labels: int) -> str:
 
 
 @rule("model-outputs", "data", "error", Stage.MODEL, lambda c, found: model_line(c, found.facts["labels"]))
-@says("{loss} takes a model with {wanted}, but this one has {c.model.num_labels}")
 def model_outputs(c: Context) -> Bad | None:
-    """A model with more or fewer outputs than the loss takes."""
+    """{loss} takes a model with {wanted}, but this one has {c.model.num_labels}."""
     outputs = getattr(c.model, "num_labels", None)
     wanted = {row.outputs for row in rows_of(c.entry.name, "CrossEncoder")}
     if c.entry.model_type != "CrossEncoder" or not isinstance(outputs, int):
@@ -103,13 +100,13 @@ def model_outputs(c: Context) -> Bad | None:
     return None
 
 
-@rule(
-    "classifier-size", "data", "error", Stage.LOSS,
-    lambda c, found: loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}"),
-)  # fmt: skip
-@says("the classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but those of the model have {c.dimension}")
+def _sized(c: Context, found: Bad) -> Mend:
+    return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
+
+
+@rule("classifier-size", "data", "error", Stage.LOSS, _sized)
 def classifier_size(c: Context) -> Bad | None:
-    """A classifier of SoftmaxLoss for embeddings of another size."""
+    """The classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but the model's have {c.dimension}."""
     wanted = getattr(getattr(c.loss, "classifier", None), "in_features", None)
     if c.entry.name != "SoftmaxLoss" or c.dimension is None or not isinstance(wanted, int):
         return None
@@ -119,32 +116,32 @@ def classifier_size(c: Context) -> Bad | None:
     return bad(wanted=wanted // vectors) if vectors and wanted != vectors * c.dimension else None
 
 
-@rule(
-    "no-autoencoder", "data", "error", Stage.LOSS,
-    lambda c, found: loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder")),
-)  # fmt: skip
-@says("CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}")
+def _without_autoencoder(c: Context, found: Bad) -> Mend:
+    return loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
+
+
+@rule("no-autoencoder", "data", "error", Stage.LOSS, _without_autoencoder)
 def no_autoencoder(c: Context) -> Bad | None:
-    """CSRLoss with a model that has no SparseAutoEncoder."""
+    """CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}."""
     modules = list(c.model.modules()) if callable(getattr(c.model, "modules", None)) else []
     children = [type(module).__name__ for module in getattr(c.model, "children", list)()]
     has_one = "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]
-    return bad(modules=", ".join(children)) if "CSRLoss" in c.subject.names and children and not has_one else None
+    return bad(modules=", ".join(children)) if "CSRLoss" in c.names and children and not has_one else None
 
 
-@rule(
-    "not-wrapped", "data", "error", Stage.LOSS,
-    lambda c, found: (
+def _wrapped(c: Context, found: Bad) -> Mend:
+    return (
         f"from {c.entry.module} import SpladeLoss\n"
         "{loss} = SpladeLoss(model, {loss}, document_regularizer_weight=3e-5, query_regularizer_weight=5e-5)"
-    ),
-)  # fmt: skip
-@says("{loss} cannot be used alone: its forward pass raises an error")
+    )
+
+
+@rule("not-wrapped", "data", "error", Stage.LOSS, _wrapped)
 def not_wrapped(c: Context) -> bool:
-    """A loss for sparse models that only works within another."""
+    """{loss} cannot be used alone: its forward pass raises an error."""
     is_asked = c.loss is not None and c.entry.model_type == "SparseEncoder" and c.entry.role == "loss"
     modifiers = {known.name for known in losses("SparseEncoder") if known.role == "modifier"}
-    wrapped = bool(modifiers & {type(wrapper).__name__ for wrapper in c.subject.wrappers})
+    wrapped = bool(modifiers & {type(wrapper).__name__ for wrapper in c.wrappers})
     return is_asked and c.entry.origin == UPSTREAM and c.entry.name != "SparseMSELoss" and not wrapped
 
 
@@ -157,18 +154,16 @@ def _with_targets(c: Context, found: Bad) -> str:
 
 
 @rule("loss-targets", "data", "error", Stage.LOSS, _with_targets)
-@says("{what}")
 def loss_targets(c: Context) -> Bad | None:
-    """SelectivePairwiseLoss without `targets` for labels that could be two things, or with it for none."""
+    """{what}."""
     if c.loss is None or c.entry.name != "SelectivePairwiseLoss" or c.entry.origin != OURS:
         return None
     targets, label, documents = getattr(c.loss, "targets", None), c.label, len(c.inputs) - 1
     if label is None:
-        what = f"targets={targets!r} needs labels in a column called {LABEL_NAMES}, but there are none"
+        what = f"targets={targets!r} needs labels in a column called label, labels, score or scores, but there are none"
         return None if targets is None else bad(what=what, targets="")
-    lengths = c.labels.lengths
-    found = 1 if lengths is None else int(lengths.max()) if len(lengths) else 0
-    if targets is None and lengths is not None and found == documents > 1:
+    found = int(c.labels.lengths.max()) if c.labels.is_list else 1
+    if targets is None and c.labels.is_list and found == documents > 1:
         what = (
             f"the {documents} labels of each row in {label!r} could mean two things, and {c.entry.name} wants to be "
             'told: targets="scores" (to be reached) or targets="margins" (their differences are)'
@@ -186,13 +181,12 @@ def _longer_lists(c: Context, found: Bad) -> Mend:
         return keep("texts", "len(texts) > 1", str(found.column))
     binary = c.source is not None and set(np.unique(c.labels.values)) <= {0, 1}
     pairs = Step("lists_to_rows", (found.column,), why="a row for each text")
-    return [(pairs, *lines) for lines in other_loss(c, "pair", "binary" if binary else "similarity")]
+    return [(pairs, line) for line in other_loss(c, "pair", "binary" if binary else "similarity")]
 
 
 @rule("short-lists", "data", "error", Stage.CHANGE, _longer_lists)
-@says("{column!r} holds fewer than two texts in {rows}: there is no order, from which {loss} learns")
 def short_lists(c: Context) -> Bad | None:
-    """Lists of one document, which have no order."""
+    """{column!r} holds fewer than two texts in {rows}: there is no order, from which {loss} learns."""
     lengths = c.scan.texts[c.lists[0]].lengths if c.shapes == {"list"} and len(c.lists) == 1 else None
     if lengths is None:
         return None
@@ -206,18 +200,17 @@ def _one_label_fewer(c: Context, found: Bad) -> tuple[Part, ...]:
 
 
 @rule("matryoshka-labels", "label", "error", Stage.VALUES, _one_label_fewer)
-@says(
-    "each row of {label!r} has {c.dimension} labels, as many as the embeddings have numbers; MatryoshkaLoss takes them "
-    "for embeddings and cuts them short"
-)
 def matryoshka_labels(c: Context) -> Bad | None:
-    """Lists of labels that MatryoshkaLoss would take for embeddings."""
+    """Each row of {label!r} has {c.dimension} labels, as many as the embeddings have numbers.
+
+    MatryoshkaLoss takes them for embeddings and cuts them short.
+    """
     kinds = {"embedding", "embeddings"}
     are_embeddings = c.format.label in kinds or (bool(c.label_kinds & kinds) and c.entry.name != "MatryoshkaLoss")
-    if "MatryoshkaLoss" not in c.subject.names or are_embeddings or c.labels.lengths is None:
+    if "MatryoshkaLoss" not in c.names or are_embeddings or not c.labels.is_list:
         return None
     if c.dimension is None:
         c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model=")
         return None
-    cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in c.subject.wrappers)
+    cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in c.wrappers)
     return None if cached else bad(c.scan.tally(c.labels.lengths == c.dimension))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from selective_st.registry.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.batches import log_no_match
 from selective_st.registry.checks.context import SCALARS, Context, keep
-from selective_st.registry.checks.engine import LABEL, Bad, Mend, Stage, bad, rule, says
+from selective_st.registry.checks.engine import Bad, Mend, Stage, bad, rule
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.rules.losses import loss_line, other_loss
 from selective_st.registry.checks.rules.setup import model_line
@@ -21,42 +22,46 @@ _TIED = 0.9  # of the pairs of rows with the same label are almost all
 _SAME_BATCH = 0.1  # of the batches may hold one label only
 _LARGEST_GAIN = 100  # 2 to a label beyond that overflows
 _FEW_LABELS = 10  # different ones, which a mapping can write out
-_LABELLED = Step("remove_empty_rows", ((LABEL,),))
 
 # --- Missing and infinite ---------------------------------------------------------------------------------------------
 
 
-@rule("missing-label", "label", "error", Stage.ROWS, _LABELLED)
-@says("column {label!r} has no label{none} in {rows}{effect}")
+def _labelled(c: Context, found: Bad) -> Step:
+    return Step("remove_empty_rows", ((c.label,),))
+
+
+@rule("missing-label", "label", "error", Stage.ROWS, _labelled)
 def missing_label(c: Context) -> Bad | None:
-    """None in place of a label; of what the loss does not read, the trainer makes a tensor all the same."""
-    if c.labels.lengths is not None and not c.takes_labels:
+    """Column {label!r} has no label{none} in {rows}{effect}."""
+    if c.labels.is_list and not c.takes_labels:
         return None
     unread = f": no tensor can be made of it, which the trainer does though {c.entry.name} does not read it"
-    none = " (None)" if c.labels.lengths is None else ""
+    none = "" if c.labels.is_list else " (None)"
     return bad(c.labels.missing, none=none, effect="" if c.takes_labels else unread)
 
 
-def _without_nan(c: Context, found: Bad) -> Step:
-    if c.labels.lengths is None:
-        return _LABELLED
-    each = "label for label in labels" if c.labels.type == "list" else "value for label in labels for value in label"
-    value = each.split()[0]
-    return keep("labels", f"all({value} == {each})", str(c.label))
+def _where(condition: str) -> Callable[[Context, Bad], Mend]:
+    """Keep the rows whose label, or each of whose labels, is so."""
+
+    def kept(c: Context, found: Bad) -> Step:
+        if not c.labels.is_list:
+            return keep("label", condition, str(c.label))
+        each = "for label in labels" if c.labels.type == "list" else "for vector in labels for label in vector"
+        return keep("labels", f"all({condition} {each})", str(c.label))
+
+    return kept
 
 
-@rule("missing-label", "read label", "error", Stage.ROWS, _without_nan)
-@says("column {label!r} has the label NaN in {rows}")
+@rule("missing-label", "read label", "error", Stage.ROWS, _where("label == label"))
 def nan_label(c: Context) -> Tally | None:
-    """NaN in place of a label; in a list of our losses it is padding."""
-    is_padding = c.labels.lengths is not None and (c.entry.origin == OURS or c.becomes_pairs)
+    """Column {label!r} has the label NaN in {rows}."""
+    is_padding = c.labels.is_list and (c.entry.origin == OURS or c.becomes_pairs)
     return None if is_padding or c.are_raters else c.labels.nan
 
 
-@rule("missing-label", "read label", "error", Stage.ROWS, lambda c, found: keep("labels", "labels", str(c.label)))
-@says("column {label!r} has an empty list in {rows}")
+@rule("missing-label", "read label", "error", Stage.ROWS, _labelled)
 def empty_label(c: Context) -> Tally | None:
-    """An empty list of labels; a query without documents teaches nothing, and does no harm."""
+    """Column {label!r} has an empty list in {rows}."""
     return None if c.are_raters or (c.lists and c.entry.model_type == "CrossEncoder") else c.labels.empty
 
 
@@ -67,23 +72,15 @@ def _without_null(c: Context, found: Bad) -> Step:
 
 
 @rule("missing-label", "label", "error", Stage.ROWS, _without_null)
-@says("the lists in {label!r} hold None in {rows}, of which no tensor can be made{padding}")
 def null_label(c: Context) -> Bad | None:
-    """None in a list of labels."""
+    """The lists in {label!r} hold None in {rows}, of which no tensor can be made{padding}."""
     is_fillable = c.labels.type == "list" and (c.entry.origin == OURS or not c.takes_labels)
     return None if c.are_raters else bad(c.labels.nulls, padding="; a padded label is NaN" if is_fillable else "")
 
 
-def _finite(c: Context, found: Bad) -> Step:
-    if c.labels.lengths is None:
-        return keep("label", "abs(label) < 1e30", str(c.label))
-    return keep("labels", "all(abs(label) < 1e30 for label in labels)", str(c.label))
-
-
-@rule("infinite-label", "read label", "error", Stage.VALUES, _finite)
-@says("column {label!r} has infinite labels in {rows}")
+@rule("infinite-label", "read label", "error", Stage.VALUES, _where("abs(label) < 1e30"))
 def infinite_label(c: Context) -> Tally:
-    """Infinite labels."""
+    """Column {label!r} has infinite labels in {rows}."""
     return c.labels.infinite
 
 
@@ -107,12 +104,11 @@ def _short(number: float) -> float:
 
 
 @rule("label-range", "read label", "error", Stage.VALUES, scaled)
-@says(
-    "the labels in {label!r} run from {c.lowest:g} to {c.highest:g}, but {what} lies in [{low:g}, {high:g}]: {rows} "
-    "cannot be reached"
-)
 def label_range(c: Context) -> Bad | None:
-    """Labels outside of what the loss's score can reach."""
+    """The labels in {label!r} run from {c.lowest:g} to {c.highest:g}, but {what} lies in [{low:g}, {high:g}].
+
+    The labels of {rows} cannot be reached.
+    """
     limits = _limits(c)
     if limits is None or c.labels.are_names or label_classes(c):
         return None  # classes are not to be scaled
@@ -122,12 +118,8 @@ def label_range(c: Context) -> Bad | None:
 
 def outside(labels: Labels, low: float, high: float) -> Mask:
     """Which rows have a label outside a range; infinite ones are another rule's."""
-    lows = labels.numbers if labels.numbers is not None else labels.lows
-    highs = labels.numbers if labels.numbers is not None else labels.highs
-    if lows is None or highs is None:
-        return np.zeros(0, dtype=bool)
-    with np.errstate(invalid="ignore"):
-        return ((lows < low - ROUNDING) & np.isfinite(lows)) | ((highs > high + ROUNDING) & np.isfinite(highs))
+    lows, highs = (labels.lows, labels.highs) if labels.is_list else (labels.numbers, labels.numbers)
+    return ((lows < low - ROUNDING) & np.isfinite(lows)) | ((highs > high + ROUNDING) & np.isfinite(highs))
 
 
 def _limits(c: Context) -> tuple[float, float, str] | None:
@@ -170,28 +162,28 @@ def are_margins(c: Context) -> bool:
     """Whether labels are margins, or are made to be margins."""
     if c.targets == "margins" or "margin" in c.label_kinds:
         return c.labels.type != "list" or c.targets == "margins"
-    return c.labels.lengths is not None and bool((c.labels.lengths == len(c.inputs) - 2).all())
+    return c.labels.are_lists_of(len(c.inputs) - 2)
 
 
-@rule("unreachable-label", "read label", "warning", Stage.VALUES, Step("scale_labels", (LABEL, -1, 1)))
-@says(
-    "the labels in {label!r} go down to {c.lowest:g}, but sparse embeddings have no negative entries, so that their "
-    "cosine similarity is not below 0: {rows} cannot be reached"
+@rule(
+    "unreachable-label", "read label", "warning", Stage.VALUES, lambda c, found: Step("scale_labels", (c.label, -1, 1))
 )
 def unreachable_label(c: Context) -> Bad | None:
-    """Labels below 0, which the cosine similarity of sparse embeddings cannot reach."""
+    """The labels in {label!r} go down to {c.lowest:g}, but sparse embeddings have no negative entries.
+
+    Their cosine similarity is not below 0: the labels of {rows} cannot be reached.
+    """
     is_asked = c.entry.model_type == "SparseEncoder" and c.entry.score == "cosine" and not label_range(c)
-    return bad(c.scan.tally(c.numbers < -ROUNDING)) if is_asked and c.numbers is not None else None
+    return bad(c.scan.tally(c.numbers < -ROUNDING)) if is_asked else None
 
 
 @rule("gain-range", "label", "warning", Stage.VALUES, scaled)
-@says(
-    "{loss} takes labels for grades, whose gain is 2^label - 1: negative ones count as 0, and large ones overflow, as "
-    "in {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}"
-)
 def gain_range(c: Context) -> Mask | None:
-    """Labels for which the gain of a ranking is 0 or overflows."""
-    is_asked = c.entry.name == "LambdaLoss" and c.labels.lows is not None
+    """{loss} takes labels for grades, whose gain is 2^label - 1.
+
+    Negative ones count as 0, and large ones overflow: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}.
+    """
+    is_asked = c.entry.name == "LambdaLoss" and c.labels.is_list
     return outside(c.labels, 0, _LARGEST_GAIN) if is_asked else None
 
 
@@ -206,11 +198,10 @@ def _binary(c: Context, found: Bad) -> Step:
 
 
 @rule("label-not-binary", "read label", "error", Stage.VALUES, _binary)
-@says("{loss} takes the labels 1 and 0; {effect}: in {label!r} {rows} have others, from {c.lowest:g} to {c.highest:g}")
 def label_not_binary(c: Context) -> Bad | None:
-    """Labels other than 0 and 1, where the loss takes these."""
+    """{loss} takes the labels 1 and 0; {effect}: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}."""
     numbers = c.numbers
-    if not c.label_kinds <= {"binary"} or numbers is None or label_classes(c):
+    if not c.label_kinds <= {"binary"} or label_classes(c):
         return None
     ignored = c.entry.name.startswith("Online")
     effect = "rows with other labels are ignored" if ignored else "other labels weigh both of its terms"
@@ -225,20 +216,19 @@ def label_not_binary(c: Context) -> Bad | None:
 def _as_positives(c: Context, found: Bad) -> Mend:
     """Pairs whose labels are all the highest are positives."""
     highest = 1.0 if c.format.label_scale is None else c.format.label_scale[1]
-    if c.numbers is None or c.format.label == "class" or c.lowest < highest or len(c.inputs) != 2:
+    if not c.has_amounts or c.format.label == "class" or c.lowest < highest or len(c.inputs) != 2:
         return None
     step = Step(
         "pairs_to_positives", (), (("positive_from", c.lowest),), "each row is a positive; leaves out the labels"
     )
-    return [(step, *lines) for lines in other_loss(c, "pair", "none")]
+    return [(step, line) for line in other_loss(c, "pair", "none")]
 
 
 @rule("label-constant", "read label", "warning", Stage.LOSS, _as_positives)
-@says("all labels in {label!r} are {value}: {effect}")
 def label_constant(c: Context) -> Bad | None:
-    """The same label in all rows."""
+    """All labels in {label!r} are {value}: {effect}."""
     labels = c.labels
-    if labels.numbers is None or len(labels.values) < 2 or c.lowest < c.highest:
+    if labels.is_list or len(labels.values) < 2 or c.lowest < c.highest:
         return None
     nothing = c.entry.order_only or bool(c.label_kinds & {"class"})
     effect = "there is nothing to tell apart, and the loss teaches nothing" if nothing else "there is little to learn"
@@ -256,13 +246,12 @@ def _not_order_only(c: Context, found: Bad) -> Mend:
 
 
 @rule("label-tied", "read label", "warning", Stage.LOSS, _not_order_only)
-@says(
-    "{tied:.1%} of the pairs of rows have the same label in {label!r}, so that {loss} has little to order; {same:.1%} "
-    "of the batches of {drawn} teach nothing"
-)
 def label_tied(c: Context) -> Bad | None:
-    """The same label in almost all rows, where the loss learns from their order."""
-    if not c.entry.order_only or c.numbers is None:
+    """{tied:.1%} of the pairs of rows have the same label in {label!r}, so that {loss} has little to order.
+
+    Of the batches of {drawn} {same:.1%} teach nothing.
+    """
+    if not c.entry.order_only or not c.has_amounts:
         return None
     _, counts = np.unique(c.labels.values, return_counts=True)
     total = int(counts.sum())
@@ -274,17 +263,17 @@ def label_tied(c: Context) -> Bad | None:
     return None if tied < _TIED and same < _SAME_BATCH else bad(tied=tied, same=same, drawn=drawn)
 
 
-@rule(
-    "lists-tied", "read label", "error", Stage.ROWS,
-    lambda c, found: keep("labels", "min(labels) < max(labels)", str(c.label)),
-)  # fmt: skip
-@says("all labels of a list are equal in {rows} of {label!r}: such a list has no order to learn")
+def _ordered_lists(c: Context, found: Bad) -> Mend:
+    return keep("labels", "min(labels) < max(labels)", str(c.label))
+
+
+@rule("lists-tied", "read label", "error", Stage.ROWS, _ordered_lists)
 def lists_tied(c: Context) -> Bad | None:
-    """Lists of equal labels, which have no order."""
+    """All labels of a list are equal in {rows} of {label!r}: such a list has no order to learn."""
     lows, highs, lengths = c.labels.lows, c.labels.highs, c.labels.lengths
     no_order = bool(c.label_kinds & {"class probabilities", "embedding", "embeddings", "any"}) or are_margins(c)
     no_order |= c.label_kinds <= SCALARS
-    if lows is None or highs is None or lengths is None or no_order:
+    if no_order:
         return None
     several = int((lengths > 1).sum())
     tally = c.scan.tally((lengths > 1) & (lows == highs))
@@ -297,7 +286,7 @@ def lists_tied(c: Context) -> Bad | None:
 def _are_class_numbers(c: Context) -> bool:
     """Whether labels are numbers of classes that must go from 0 on."""
     values = c.labels.values
-    is_asked = "class" in c.label_kinds and not c.entry.class_batches and c.labels.numbers is not None
+    is_asked = "class" in c.label_kinds and not c.entry.class_batches and not c.labels.is_list
     return is_asked and len(values) > 0 and not (values != np.round(values)).any()
 
 
@@ -317,26 +306,19 @@ def _too_few_outputs(c: Context) -> bool:
 def _beyond(c: Context, allowed: int) -> Bad | None:
     """The rows whose classes have no output."""
     owner = "the model" if c.entry.model_type == "CrossEncoder" else c.entry.name
-    tally = c.scan.tally(np.asarray(c.labels.numbers) >= allowed)
+    tally = c.scan.tally(c.labels.numbers >= allowed)
     return bad(tally, owner=owner, allowed=allowed, last=allowed - 1) if c.lowest >= 0 else None
 
 
 @rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: keep("label", "label >= 0", str(c.label)))
-@says("classes are numbered from 0, but {label!r} has {c.lowest:g} in {rows}, as rows without a class often have")
 def negative_class(c: Context) -> Tally | None:
-    """Classes below 0."""
-    return c.scan.tally(np.asarray(c.labels.numbers) < 0) if _are_class_numbers(c) else None
+    """Classes are numbered from 0, but {label!r} has {c.lowest:g} in {rows}, as rows without a class often have."""
+    return c.scan.tally(c.labels.numbers < 0) if _are_class_numbers(c) else None
 
 
-_BEYOND = (
-    "the classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} classes from 0 to {last}: {rows}"
-)
-
-
-@rule("class-range", "read label", "error", Stage.VALUES, Step("class_encode_column", (LABEL,)))
-@says(_BEYOND)
+@rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: Step("class_encode_column", (c.label,)))
 def class_gaps(c: Context) -> Bad | None:
-    """Numbers of classes with gaps."""
+    """The classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} from 0 to {last}: {rows}."""
     if not _are_class_numbers(c) or _too_few_outputs(c):
         return None
     return _beyond(c, _outputs(c) or max(len(np.unique(c.labels.values)), len(c.class_names)))
@@ -350,7 +332,6 @@ def _more_outputs(c: Context, found: Bad) -> str:
 
 
 @rule("class-range", "read label", "error", Stage.MODEL, _more_outputs)
-@says(_BEYOND)
 def class_range(c: Context) -> Bad | None:
-    """Classes beyond those that the loss or the model has outputs for."""
+    """The classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} from 0 to {last}: {rows}."""
     return _beyond(c, _outputs(c) or 0) if _too_few_outputs(c) else None
