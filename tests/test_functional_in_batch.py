@@ -472,7 +472,8 @@ class TestMeaning:
         scores = (queries[begin:end] @ torch.cat(documents).T).requires_grad_()
         plain = partial(in_batch_loss, queries, documents, EXPONENTIAL.link, SCALE, rows=rows, form="plain")
         theirs = value_and_gradients(lambda *_: plain(similarity_fct=lambda *_: scores, **options), [scores])
-        of_batch = {name: options.pop(name) for name in ("document_ids", "keep", "target_scores", "weight") if name in options}
+        names = ("document_ids", "keep", "target_scores", "weight")
+        of_batch = {name: options.pop(name) for name in names if name in options}
         link, factor = options.pop("calibration_link", EXPONENTIAL.link), options.pop("calibration", 1.0)
         setting = InBatchSetting(EXPONENTIAL.link, SCALE, InBatchOptions(**options), factor, link, normalize=False)
         loss = partial(in_batch_loss_of_scores, setting, queries=5, rows=rows, **of_batch)
