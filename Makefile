@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+NUMERICAL := $(addprefix tests/test_,loss_identities.py cross_encoder_identities.py list_evaluator.py functional_pairwise.py \
+	functional_pointwise.py functional_listwise.py)
 
-.PHONY: help demo test test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy bench-step bench-losses bench-check clean
+.PHONY: help demo test test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -20,6 +22,9 @@ demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and comp
 
 test: $(INSTALLED)  ## Run the tests.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet tests selective_st
+
+test-numerics: $(INSTALLED)  ## Run numerical tests on the plainest instructions of the processor, with one thread and two.
+	for threads in 1 2; do ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest --quiet $(NUMERICAL) || exit 1; done
 
 test-oldest:  ## Run the tests with the oldest versions of what the library needs.
 	$(PYTHON) -m venv $(VENV)-oldest
@@ -55,8 +60,12 @@ study: $(INSTALLED)  ## Run, or resume, the study of all losses on the files in 
 coverage: $(INSTALLED)  ## Print how many losses the registry knows, and how many datasets of the corpus it tells.
 	$(BIN)/python -m pytest tests/test_registry_catalog.py tests/test_registry_corpus.py --quiet --capture=no -k 'every_exported_loss or never_wrong'
 
-accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each.
+accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each; try 20,000 random links.
 	$(BIN)/python -m pytest tests/test_link_accuracy.py --accuracy-cases 10000 --quiet --capture=no -k relative_error
+	$(BIN)/python -m pytest tests/test_far_out.py --far-out-cases 20000 --quiet -k random_links
+
+mutants: $(INSTALLED)  ## Mutate the mathematics line by line, and print what no test notices; can be stopped and resumed.
+	$(BIN)/python -m tests.mutants
 
 bench-step: $(INSTALLED)  ## Print what a training step costs, against CosineSimilarityLoss.
 	$(BIN)/python benchmarks/step_cost.py
@@ -68,4 +77,4 @@ bench-check: $(INSTALLED)  ## Print what checking a dataset of a million rows co
 	$(BIN)/python benchmarks/check_cost.py
 
 clean:  ## Remove the virtual environment and everything generated.
-	rm -rf $(VENV) $(VENV)-oldest demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest demo build *.egg-info .mutants.json .pytest_cache .mypy_cache .ruff_cache .hypothesis

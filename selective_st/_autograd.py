@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from selective_st._caller import caller
+
 # Whether torch.func.grad, vmap or another such transform runs. Where torch no longer tells, as if one always did.
 in_transform: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
@@ -38,12 +40,27 @@ class KnownSlopes(ABC):
         With `torch.is_grad_enabled()` gradients of gradients may be wanted: then autograd must be able to follow it.
         """
 
+    def push(self, tangents: Sequence[Tensor | None], *tensors: Tensor) -> Tensor:
+        """From the tangents of the tensors, where they have one, to that of the value."""
+        raise NotImplementedError(
+            f"{caller('this loss')} has no forward-mode derivative, which torch.func.jvp, jacfwd and hessian ask for. "
+            "Use torch.func.jacrev, and jacrev(jacrev(f)) for a Hessian."
+        )
+
     def __call__(self, *tensors: Tensor | None) -> Tensor:
         """The value, with a graph."""
+        if torch.compiler.is_compiling():
+            return cast(Tensor, _run_as_it_is(self, *tensors))
         if in_transform():
             return cast(Tensor, _Known.apply(self, *tensors))  # type: ignore[no-untyped-call]
         # As `Function.apply` does in the end, after looking at the signature, which takes longer than many a value.
         return cast(Tensor, super(Function, _Known).apply(self, *tensors))  # type: ignore[no-untyped-call]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _run_as_it_is(rule: KnownSlopes, *tensors: Tensor | None) -> Tensor:
+    value: Tensor = rule(*tensors)
+    return value
 
 
 class _Known(Function):
@@ -56,6 +73,11 @@ class _Known(Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.rule, *tensors = inputs
         ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return ctx.rule.push(tangents[1:], *ctx.saved_tensors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:

@@ -241,16 +241,24 @@ class _Elementwise(KnownSlopes):
             self._found = slope.to(tensors[0])
         return found.to(tensors[0])
 
+    def push(self, tangents: Sequence[Tensor | None], *tensors: Tensor) -> Tensor:
+        pairs = zip(self._slopes, tangents, strict=True)
+        pushed = (_times(tangent, slope_of(*tensors)) for slope_of, tangent in pairs if tangent is not None)
+        return sum(pushed, torch.zeros_like(tensors[0]))
+
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
         pulled: list[Tensor | None] = [None] * len(needed)
         for i, slope_of in enumerate(self._slopes):
             if i == 0 and self._found is not None and not torch.is_grad_enabled():
                 pulled[i] = gradient * self._found
             elif needed[i]:
-                slope = slope_of(*tensors)
-                # Where nothing comes in, nothing goes out, however steep the function is there.
-                pulled[i] = gradient * torch.where((gradient == 0) & slope.isinf(), 0, slope)
+                pulled[i] = _times(gradient, slope_of(*tensors))
         return pulled
+
+
+def _times(change: Tensor, slope: Tensor) -> Tensor:
+    """Their product: where nothing comes in, nothing goes out, however steep the function is there."""
+    return change * torch.where((change == 0) & slope.isinf(), 0, slope)
 
 
 # --- The base class ----------------------------------------------------------------------------------------------
@@ -285,6 +293,8 @@ class Link:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__call__" in cls.__dict__ and cls.h is Link.h:  # to define the call does as well
+            cls.h, cls.__call__ = cls.__dict__["__call__"], Link.__call__  # type: ignore[method-assign]
         given = cls.__dict__.get("domain")
         if given is None or isinstance(given, property):
             return
@@ -642,14 +652,14 @@ class Link:
         precise = _to_working_precision(z)
         by_quadrature = type(self)._potential is Link._potential and z.numel() > _FEW_SCORES
         potential = self._potential_of_many if by_quadrature else self._potential
-        return (scale * potential(precise)).to(z), (scale * self(precise)).to(z)
+        return (scale * potential(precise)).to(z), (scale * self.h(precise)).to(z)
 
     def _potential_of_many(self, z: Tensor) -> Tensor:
         """The potential by a table: integrated once from panel to panel of the scores' range, then within a panel."""
         low, high = (float(end) for end in z.aminmax())
         edges = torch.linspace(low, high, _TABLE_PANELS + 1, dtype=z.dtype, device=z.device)
         width = (high - low) / _TABLE_PANELS
-        rises = width * _integrate(lambda t: self(edges[:-1, None] + t * width), edges)
+        rises = width * _integrate(lambda t: self.h(edges[:-1, None] + t * width), edges)
         table = self._potential(edges[:1]) + torch.cat([torch.zeros_like(edges[:1]), rises.cumsum(0)])
         potential = torch.empty_like(z)
         for scores, place in zip(z.view(-1).split(_FEW_SCORES), potential.view(-1).split(_FEW_SCORES), strict=True):
@@ -661,7 +671,7 @@ class Link:
         return potential
 
     def _between(self, start: Tensor, step: Tensor, t: Tensor) -> Tensor:
-        return self(start + t * step)
+        return self.h(start + t * step)
 
     def _sensitivity(self, z: Tensor) -> Tensor:
         return self._derivative(1, z)
@@ -673,7 +683,7 @@ class Link:
     def _differentiate(self, order: int, z: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             scores = z.detach().clone().requires_grad_()
-            values = self.h(scores) if type(self).__call__ is Link.__call__ else self(scores)
+            values = self.h(scores)
             for _ in range(order):
                 if not values.requires_grad:  # a constant
                     return torch.zeros_like(z)
@@ -689,10 +699,10 @@ class Link:
             def between(t: Tensor) -> Tensor:
                 return s.unsqueeze(-1) + t * d.unsqueeze(-1)
 
-            of_p, of_s = self(p), self(s)
+            of_p, of_s = self.h(p), self.h(s)
             # Where h(p) and h(s) agree in their first digits, integrate the slope; elsewhere h, which may even jump.
             close = (of_p - of_s).abs() < _CANCELLATION * torch.maximum(of_p.abs(), of_s.abs())
-            rise = _integrate(lambda t: self(between(t)) - of_s.unsqueeze(-1), d, panels=True)
+            rise = _integrate(lambda t: self.h(between(t)) - of_s.unsqueeze(-1), d, panels=True)
             slope, weighted_slope = _integrate(
                 lambda t: torch.stack([sensitivity := self.sensitivity(between(t)), (1 - t) * sensitivity]),
                 d,
@@ -1505,7 +1515,7 @@ class WeightedSumLink(Link):
 
     @override
     def h(self, z: Tensor) -> Tensor:
-        return self._sum(lambda link: link(z))
+        return self._sum(lambda link: link.h(z))
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
@@ -1647,8 +1657,8 @@ class LinearOutsideLink(Link):
     def h(self, z: Tensor) -> Tensor:
         inner = z.clamp(self.low, self.high)
         if torch.equal(inner.detach(), z.detach()):
-            return self.link(z)
-        return sum((slope * beyond for slope, beyond in self._beyond(z)), self.link(inner))
+            return self.link.h(z)
+        return sum((slope * beyond for slope, beyond in self._beyond(z)), self.link.h(inner))
 
     @override
     def _potential(self, z: Tensor) -> Tensor:

@@ -22,16 +22,18 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from selective_st.demo import HIGHEST_SCORE, graded_pairs
 from selective_st.training import train_tokenizer
+from tests import random_inputs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--accuracy-cases", type=int, default=300, help="random cases for each link in test_link_accuracy")
     parser.addoption("--far-out-cases", type=int, default=500, help="random links in test_far_out")
+    parser.addoption("--fuzz-examples", type=int, default=40, help="damaged files of each kind in test_files")
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +67,7 @@ def transformer_folder(pairs: list[tuple[str, str, float]], tmp_path_factory: py
         pad_token="[PAD]",
     )
     tokenizer.add_special_tokens({"pad_token": "[PAD]"})
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

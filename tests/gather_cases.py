@@ -31,6 +31,7 @@ from torch.nn.parallel import DistributedDataParallel
 from selective_st.links import ConstantLink, ExponentialLink
 from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss, SelectiveMultipleNegativesRankingLoss
 from selective_st.multi_vector_encoder import losses as multi_vector
+from tests import random_inputs
 from tests.loss_cases import ALL_DIRECTIONS, SYMMETRIC, half_the_cosine
 from tests.model_types import table_model
 
@@ -160,7 +161,7 @@ CASES = [
 def table(loss: str, dtype: str) -> Any:
     """A model with a row for each text."""
     shape = (ROWS * (2 + NEGATIVES), LOSSES[loss].vectors, DIMENSION)
-    weight = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    weight = torch.randn(shape, generator=random_inputs.generator(1), dtype=torch.float64)
     model = table_model(LOSSES[loss].model_type, nn.functional.normalize(weight, dim=-1).to(DTYPES[dtype]))
     model[0].register_forward_hook(_cut)
     return model
@@ -186,7 +187,7 @@ def in_ddp(model: Any, _world: int) -> DistributedDataParallel:
 
 def batch(loss: str, options: str, rows: slice) -> tuple[list[dict[str, Tensor]], Tensor | None]:
     """Some rows of the joined batch: the features of each column, and labels."""
-    case, generator = OPTIONS[options], torch.Generator().manual_seed(2)
+    case, generator = OPTIONS[options], random_inputs.generator(2)
     columns = torch.arange(ROWS * (2 + case.negatives)).view(-1, ROWS)
     if case.repeats:
         columns[1:] = torch.randint(ROWS, 2 * ROWS, columns[1:].shape, generator=generator)

@@ -30,6 +30,7 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback
 
 from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss, SelectiveMultipleNegativesRankingLoss
+from tests import random_inputs
 from tests.loss_cases import ALL_DIRECTIONS, SYMMETRIC
 from tests.model_types import bert_model, sentence, static_model
 
@@ -91,7 +92,7 @@ def rows(run: Run, count: int, first: int = 0) -> Dataset:
 def train(name: str, folder: Path, processes: int) -> tuple[list[dict[str, float]], torch.Tensor]:
     """What the trainer logs, and the trained parameters."""
     run = RUNS[name]
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
     model = run.model()
     loss = run.loss(model, **({} if name == "not gathered" else {"gather_across_devices": True}))
     arguments = SentenceTransformerTrainingArguments(

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.testing import assert_close
 
 from selective_st.links import Link, link_from_config
+from tests.tolerances import assert_close
 
 Property = Callable[[Link, Tensor, Tensor], None]
 

@@ -12,17 +12,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.testing import assert_close
 
+from tests import random_inputs
 from tests.loss_cases import CACHE_KEEPS_DOUBLE, EchoModel, LossCase
+from tests.tolerances import DIFFERENCE, assert_close, assert_same_step, assert_within, largest
 
 Property = Callable[[LossCase], None]
 ROWS, DIM = 6, 8
+EXPONENT = 20.0  # of the cases: their scores are cosines and the like, times at most so much, before e^x is taken
 
 
 def columns_for(case: LossCase, rows: int = ROWS, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[Tensor]:
     """Embeddings of length 1, about, as leaves; the numbers fit in single precision."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = random_inputs.generator(seed)
     return [
         (torch.randn(rows, DIM, generator=generator) / DIM**0.5).to(dtype).requires_grad_() for _ in range(case.columns)
     ]
@@ -31,7 +33,7 @@ def columns_for(case: LossCase, rows: int = ROWS, dtype: torch.dtype = torch.flo
 def labels_for(case: LossCase, rows: int = ROWS, dtype: torch.dtype = torch.float64) -> Tensor | None:
     if case.labels is None:
         return None
-    labels = case.labels(rows, torch.Generator().manual_seed(1))
+    labels = case.labels(rows, random_inputs.generator(1))
     return labels.to(dtype) if labels.is_floating_point() else labels
 
 
@@ -68,9 +70,9 @@ def assert_alike(ours: list[Tensor], theirs: list[Tensor], rtol: float = 1e-10) 
     """The value relative to itself, the gradients relative to their largest entry."""
     assert len(ours) == len(theirs)
     assert_close(ours[0], theirs[0], rtol=rtol, atol=0.1 * rtol)
-    largest = max(float(gradient.abs().max()) for gradient in theirs[1:])
+    most = max(float(gradient.abs().max()) for gradient in theirs[1:])
     for one, other in zip(ours[1:], theirs[1:], strict=True):
-        assert_close(one, other, rtol=0, atol=rtol * largest)
+        assert_close(one, other, rtol=0.0, atol=rtol * most)
 
 
 def gradients_reach_every_column(case: LossCase) -> None:
@@ -85,15 +87,16 @@ def gradient_is_the_derivative(case: LossCase) -> None:
         return
     loss, columns, labels = case.loss(), columns_for(case), labels_for(case)
     _, *gradients = value_and_gradients(loss, columns, labels)
-    generator = torch.Generator().manual_seed(2)
-    step = 1e-5
+    generator = random_inputs.generator(2)
     for i, column in enumerate(columns):
         way = torch.randn(column.shape, generator=generator, dtype=column.dtype)
         with torch.no_grad():
             ends = [
-                value(loss, [*columns[:i], column + side * step * way, *columns[i + 1 :]], labels) for side in (1, -1)
+                value(loss, [*columns[:i], column + side * DIFFERENCE * way, *columns[i + 1 :]], labels)
+                for side in (1, -1)
             ]
-        assert_close((gradients[i] * way).sum(), (ends[0] - ends[1]) / (2 * step), rtol=1e-5, atol=1e-8)
+        slope = (ends[0] - ends[1]) / (2 * DIFFERENCE)
+        assert_within((gradients[i] * way).sum(), slope, DIFFERENCE * largest(slope))
 
 
 def loss_is_not_negative(case: LossCase) -> None:
@@ -109,7 +112,7 @@ def rows_in_any_order(case: LossCase) -> None:
     turned = value_and_gradients(
         loss, leaves([column[order] for column in columns]), None if labels is None else labels[order]
     )
-    assert_alike(turned, [whole[0], *(gradient[order] for gradient in whole[1:])])
+    assert_same_step(turned, [whole[0], *(gradient[order] for gradient in whole[1:])])
 
 
 def batch_is_the_mean_of_its_rows(case: LossCase) -> None:
@@ -124,7 +127,7 @@ def batch_is_the_mean_of_its_rows(case: LossCase) -> None:
     ]
     mean = torch.stack([row[0] for row in rows]).mean()
     gradients = [torch.cat([row[1 + i] for row in rows]) / ROWS for i in range(case.columns)]
-    assert_alike(value_and_gradients(loss, columns, labels), [mean, *gradients])
+    assert_same_step(value_and_gradients(loss, columns, labels), [mean, *gradients])
 
 
 def candidates_in_any_order(case: LossCase) -> None:
@@ -143,7 +146,7 @@ def candidates_in_any_order(case: LossCase) -> None:
         turned_labels = torch.tensor([order.index(int(label)) for label in labels])
     whole = value_and_gradients(loss, columns, labels)
     turned = value_and_gradients(loss, leaves([columns[0], *(columns[1 + i] for i in order)]), turned_labels)
-    assert_alike(turned, [whole[0], whole[1], *(whole[2 + i] for i in order)])
+    assert_same_step(turned, [whole[0], whole[1], *(whole[2 + i] for i in order)])
 
 
 def padding_is_removed(case: LossCase) -> None:
@@ -155,7 +158,7 @@ def padding_is_removed(case: LossCase) -> None:
     whole = value_and_gradients(loss, columns, labels)
     more = [*leaves(columns), torch.randn(ROWS, DIM, dtype=torch.float64).requires_grad_()]
     padded = value_and_gradients(loss, more, torch.cat([labels, torch.full((ROWS, 1), math.nan)], 1).double())
-    assert_alike(padded[:-1], whole)
+    assert_same_step(padded[:-1], whole)
     assert (padded[-1] == 0).all()
     # Padding in some rows leaves those rows without that column.
     some = labels.clone()
@@ -174,7 +177,7 @@ def padding_is_removed(case: LossCase) -> None:
         total, weights = total + weight * row[0], weights + weight
         for k, gradient in zip(there, row[1:], strict=True):
             gradients[k][i] = weight * gradient[0]
-    assert_alike(ours, [total / weights, *(gradient / weights for gradient in gradients)])
+    assert_same_step(ours, [total / weights, *(gradient / weights for gradient in gradients)])
 
 
 def what_is_padded_may_be_nan(case: LossCase) -> None:
@@ -188,7 +191,7 @@ def what_is_padded_may_be_nan(case: LossCase) -> None:
     columns = [column.detach() for column in columns_for(case)]
     columns[-1][1:4] = math.nan
     found = value_and_gradients(case.loss(), leaves(columns), padded)
-    assert_alike(found, expected)
+    assert_same_step(found, expected)
     assert (found[-1][1:4] == 0).all()
     # What counts is seen, in a padded row too.
     for i, row in ((len(columns) - 1, 0), (len(columns) - 2, 1), (0, 1)):
@@ -208,8 +211,8 @@ def lengths_of_embeddings_do_not_matter(case: LossCase) -> None:
         loss, leaves([factor * column for factor, column in zip(factors, columns, strict=True)]), labels
     )
     gradients = [factor * gradient for factor, gradient in zip(factors, longer[1:], strict=True)]
-    rtol = 1e-10 if CACHE_KEEPS_DOUBLE or case.uncached is None else 1e-6
-    assert_alike([longer[0], *gradients], whole, rtol=rtol)
+    dtype = torch.float64 if CACHE_KEEPS_DOUBLE or case.uncached is None else torch.float32
+    assert_same_step([longer[0], *gradients], whole, exponent=EXPONENT, dtype=dtype)
 
 
 def identical_and_opposite_embeddings(case: LossCase) -> None:
@@ -247,10 +250,10 @@ def half_precision(case: LossCase) -> None:
         half = value_and_gradients(loss, columns, labels)
         single = value_and_gradients(loss, leaves([column.float() for column in columns]), labels)
         assert half[0].dtype == torch.float32
-        assert_close(half[0], single[0], rtol=1e-6, atol=1e-8)
+        assert_close(half[0], single[0], DIM)  # of the same numbers
         for ours, theirs in zip(half[1:], single[1:], strict=True):
             assert ours.dtype == dtype
-            assert_close(ours, theirs.to(dtype), rtol=0.02, atol=0.02 * float(theirs.abs().max()))
+            assert_close(ours, theirs.to(dtype), 3)
 
 
 def autocast(case: LossCase) -> None:
@@ -266,7 +269,8 @@ def autocast(case: LossCase) -> None:
     assert result.dtype == torch.float32
     gradients = [column.grad for column in columns]
     assert all(gradient is not None for gradient in gradients)
-    assert_alike([result.detach(), *(gradient for gradient in gradients if gradient is not None)], whole, rtol=1e-5)
+    ours = [result.detach(), *(gradient for gradient in gradients if gradient is not None)]
+    assert_same_step(ours, whole)
 
 
 def without_gradients_it_is_the_same(case: LossCase) -> None:
@@ -275,8 +279,8 @@ def without_gradients_it_is_the_same(case: LossCase) -> None:
     with torch.no_grad():
         again = value(loss, columns, labels)
     assert not again.requires_grad
-    assert_close(again, result, rtol=1e-12, atol=1e-14)
-    assert_close(value(loss.eval(), columns, labels).detach(), result, rtol=1e-12, atol=1e-14)
+    assert_close(again, result)
+    assert_close(value(loss.eval(), columns, labels).detach(), result)
 
 
 def incoming_gradient_multiplies(case: LossCase) -> None:
@@ -319,7 +323,7 @@ def forward_is_the_loss_of_embeddings(case: LossCase) -> None:
     if case.model_type == "MultiVectorEncoder":  # whose embeddings are several tensors a column
         embeddings = loss.embed(loss.model.given(columns, labels)[0])  # type: ignore[operator, union-attr]
     of_embeddings = loss.compute_loss_from_embeddings(embeddings, labels)  # type: ignore[operator]
-    assert_close(value(loss, columns, labels).detach(), of_embeddings.detach(), rtol=1e-12, atol=1e-14)
+    assert_close(value(loss, columns, labels).detach(), of_embeddings.detach())
     of_embeddings.backward()
     assert all(column.grad is not None for column in columns)
 

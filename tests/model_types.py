@@ -25,6 +25,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from tests import random_inputs
+
 DIMENSION = 16
 WORDS = (
     "a",
@@ -73,7 +75,7 @@ def sentence(number: int) -> str:
     Returns:
         The sentence.
     """
-    generator = torch.Generator().manual_seed(1000 + number)
+    generator = random_inputs.generator(1000 + number)
     return " ".join(WORDS[int(place)] for place in torch.randint(len(WORDS), (5,), generator=generator))
 
 
@@ -105,7 +107,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @lru_cache(maxsize=8)
 def _saved(architecture: type[Any], num_labels: int = 1) -> Path:
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
     folder = Path(_FOLDER.name) / f"{architecture.__name__}-{num_labels}"
     config = BertConfig(
         vocab_size=len(tokenizer()),
@@ -127,7 +129,7 @@ def _saved(architecture: type[Any], num_labels: int = 1) -> Path:
 
 @lru_cache(maxsize=1)
 def _static() -> SentenceTransformer:
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
     return SentenceTransformer(modules=[StaticEmbedding(tokenizer(), embedding_dim=DIMENSION)], device="cpu")
 
 
@@ -150,14 +152,14 @@ def _splade() -> SparseEncoder:
 
 @lru_cache(maxsize=1)
 def _sparse_static() -> SparseEncoder:
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
     weight = torch.rand(len(tokenizer())) + 0.5
     return SparseEncoder(modules=[SparseStaticEmbedding(tokenizer(), weight=weight)], device="cpu")
 
 
 @lru_cache(maxsize=1)
 def _autoencoder() -> SparseEncoder:
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
     transformer = Transformer(str(_saved(BertModel)))
     sparse = SparseAutoEncoder(input_dim=DIMENSION, hidden_dim=4 * DIMENSION, k=4, k_aux=8)
     return SparseEncoder(modules=[transformer, Pooling(DIMENSION), sparse], device="cpu")

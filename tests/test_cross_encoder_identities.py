@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import losses as builtin
 from torch import Tensor, nn
-from torch.testing import assert_close
 
 from selective_st.cross_encoder.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
@@ -21,13 +20,13 @@ from selective_st.cross_encoder.losses import (
     SelectivePointwiseLoss,
 )
 from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink
+from tests import random_inputs
 from tests.model_types import cross_encoder, sentence
+from tests.tolerances import assert_close, assert_same_step, precision
 
 ROWS = 5
 CONSTANT, IDENTITY, SIGMOID = ConstantLink(), IdentityLink(), SigmoidLink(scale=1.0, shift=0.0)
-# Some built-in losses compute in single precision whatever the model's.
-TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}
-DOUBLE, SINGLE = TOLERANCES
+DOUBLE, SINGLE = torch.float64, torch.float32
 LENGTHS = [3, 1, 4, 2, 4]
 
 
@@ -45,43 +44,63 @@ def lists() -> list[Any]:
 
 def numbers(*shape: int) -> Tensor:
     """Exact in single precision, to which some built-in losses round labels."""
-    return torch.randint(-8, 9, shape, generator=torch.Generator().manual_seed(7)) / 4
+    return torch.randint(-8, 9, shape, generator=random_inputs.generator(7)) / 4
 
 
 def lists_of_labels() -> list[Tensor]:
     return [numbers(length) + row for row, length in enumerate(LENGTHS)]
 
 
-def value_and_gradients(model: CrossEncoder, loss: nn.Module, inputs: list[Any], labels: Any) -> list[Tensor]:
-    torch.manual_seed(11)
+class Step(NamedTuple):
+    """What a batch does to a model.
+
+    Attributes:
+        found: The value of the loss, and its gradient with respect to each parameter.
+        pull: The sum of the gradients of the scores, without their signs: of such terms a parameter's gradient is made,
+            and at the last bias they cancel.
+    """
+
+    found: list[Tensor]
+    pull: float
+
+    def times(self, factor: float) -> Step:
+        return Step([factor * tensor for tensor in self.found], factor * self.pull)
+
+
+def value_and_gradients(model: CrossEncoder, loss: nn.Module, inputs: list[Any], labels: Any) -> Step:
+    scores: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: dict[str, Tensor]) -> None:
+        if output["scores"].requires_grad:
+            output["scores"].retain_grad()
+            scores.append(output["scores"])
+
+    torch.manual_seed(random_inputs.seed_of(11))
     model.zero_grad()
+    hook = model.register_forward_hook(keep)
     result = loss([list(column) for column in inputs], labels)
     result.backward()
+    hook.remove()
     gradients = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
     assert len(gradients) > 5
-    return [result.detach(), *gradients]
+    pull = sum(float(each.grad.abs().sum()) for each in scores if each.grad is not None)
+    return Step([result.detach(), *gradients], pull)
 
 
-def assert_same(ours: list[Tensor], theirs: list[Tensor], exact: list[Tensor] | None = None) -> None:
-    """To the precision in which the built-in computes, relative to the largest gradient.
+def assert_same(ours: Step, theirs: Step, model: CrossEncoder, size: float = 0.0) -> None:
+    """To the precision in which the built-in computes: some do in single, whatever the model's.
 
     Args:
-        ours: Value and gradients.
-        theirs: Likewise, of the built-in.
-        exact: Likewise, in double precision: where the gradients nearly cancel, single precision has fewer digits left,
-            and ours may be as far from these as theirs are.
+        ours: Of our loss.
+        theirs: Of the built-in.
+        model: Of both.
+        size: Of the terms whose difference the value is.
     """
-    tolerance = TOLERANCES[theirs[0].dtype]
-    assert float(theirs[0]) != 0
-    assert_close(ours[0], theirs[0], rtol=tolerance, atol=0, check_dtype=False)
-    largest = max(float(gradient.abs().max()) for gradient in theirs[1:])
-    assert largest > 0
-    for place, (one, other) in enumerate(zip(ours[1:], theirs[1:], strict=True), start=1):
-        if exact is None:
-            assert_close(one, other, rtol=0, atol=tolerance * largest)
-        else:
-            rounding = float((other - exact[place]).abs().max())
-            assert_close(one.double(), exact[place], rtol=0, atol=tolerance * largest + rounding)
+    assert float(theirs.found[0]) != 0
+    assert theirs.pull > 0
+    dtype = precision(theirs.found[0])
+    options = {"size": size, "slope": theirs.pull, "through": model, "dtype": dtype, "check_dtype": False}
+    assert_same_step(ours.found, theirs.found, **options)  # type: ignore[arg-type]
 
 
 def check(
@@ -96,15 +115,10 @@ def check(
     model = theirs.model
     assert isinstance(model, CrossEncoder)
     result = value_and_gradients(model, ours(model, **arguments), inputs, labels)
-    expected, exact = value_and_gradients(model, theirs, inputs, labels), None
-    if model.dtype == SINGLE:
-        model.double()
-        exact = [factor * tensor for tensor in value_and_gradients(model, theirs, inputs, labels)]
-        model.float()
-    assert_same(result, [factor * tensor for tensor in expected], exact)
+    assert_same(result, value_and_gradients(model, theirs, inputs, labels).times(factor), model)
 
 
-@pytest.fixture(params=TOLERANCES, ids=str)
+@pytest.fixture(params=[DOUBLE, SINGLE], ids=str)
 def dtype(request: pytest.FixtureRequest) -> torch.dtype:
     result: torch.dtype = request.param
     return result
@@ -149,15 +163,16 @@ def test_weights_of_positives(model: CrossEncoder, pos_weight: float) -> None:
         arguments = {"targets": "link_values", "pos_weight": given}
         check(SelectivePointwiseLoss, arguments, theirs, columns(2), labels)
     without = value_and_gradients(model, SelectivePointwiseLoss(model, targets="link_values"), columns(2), labels)
-    assert abs(float(without[0] - value_and_gradients(model, theirs, columns(2), labels)[0])) > 0.01
+    assert abs(float(without.found[0] - value_and_gradients(model, theirs, columns(2), labels).found[0])) > 0.01
     # Of labels between, the gradient; ours is 0 where the score is right.
     soft = torch.tensor([1.0, 0.25, 0.0, 0.5, 0.75]).to(model.dtype)
     loss = SelectivePointwiseLoss(model, targets="link_values", pos_weight=pos_weight)
     ours, expected = (value_and_gradients(model, each, columns(2), soft) for each in (loss, theirs))
     share = pos_weight * soft / (1 + (pos_weight - 1) * soft)
     lowest = (1 + (pos_weight - 1) * soft) * nn.functional.binary_cross_entropy(share, share, reduction="none")
-    expected[0] = expected[0] - lowest.mean()
-    assert_same(ours, expected, [tensor.double() for tensor in expected] if model.dtype == SINGLE else None)
+    size = float(expected.found[0])
+    expected.found[0] = expected.found[0] - lowest.mean()
+    assert_same(ours, expected, model, size=size)
 
 
 def test_weights_of_positives_in_lists(model: CrossEncoder) -> None:
@@ -179,13 +194,13 @@ def test_binary_cross_entropy_of_probabilities(model: CrossEncoder) -> None:
     class BinaryCrossEntropy(nn.Module):
         def forward(self, inputs: list[Any], labels: Tensor) -> Tensor:
             logits = model(model.preprocess(list(zip(*inputs, strict=True))))["scores"].view(-1)
-            entropies = nn.functional.binary_cross_entropy(labels, labels)
-            return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits)) - entropies
+            return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits)) - entropy
 
     labels = torch.tensor([1.0, 0.25, 0.0, 0.5, 0.75]).to(model.dtype)
+    entropy = nn.functional.binary_cross_entropy(labels, labels)
     ours = value_and_gradients(model, SelectivePointwiseLoss(model, targets="link_values"), columns(2), labels)
     theirs = value_and_gradients(model, BinaryCrossEntropy(), columns(2), labels)
-    assert_same(ours, theirs)
+    assert_same(ours, theirs, model, size=float(entropy))
 
 
 @pytest.mark.parametrize("activation", [nn.Identity(), nn.Sigmoid(), nn.Tanh()])
@@ -217,8 +232,9 @@ def test_listnet(activation: nn.Module, mini_batch_size: int | None) -> None:
     loss = SelectiveListwiseLoss(model, activation, mini_batch_size, link=CONSTANT)
     ours = value_and_gradients(model, loss, lists(), labels)
     entropies = [-(row.double().softmax(0) * row.double().log_softmax(0)).sum() for row in labels]
-    theirs[0] = (theirs[0] - torch.stack(entropies).mean()).float()
-    assert_same(ours, theirs)
+    cross_entropy = theirs.found[0]
+    theirs.found[0] = (cross_entropy - torch.stack(entropies).mean()).float()
+    assert_same(ours, theirs, model, size=float(cross_entropy))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
@@ -239,7 +255,7 @@ def test_ranknet_of_columns() -> None:
     as_lists = [documents[0], [list(row) for row in zip(*documents[1:], strict=True)]]
     theirs = value_and_gradients(model, builtin.RankNetLoss(model, reduction_log="natural"), as_lists, labels)
     loss = SelectivePairwiseLoss(model, link=CONSTANT, targets="order")
-    assert_same(value_and_gradients(model, loss, documents, labels), theirs)
+    assert_same(value_and_gradients(model, loss, documents, labels), theirs, model)
 
 
 @pytest.mark.parametrize("negatives", [0, 2])
@@ -301,15 +317,15 @@ def test_the_cached_loss_is_the_uncached_with_dropout(dropping: CrossEncoder, ar
     inputs[1] = [sentence(100 + row // 2) for row in range(ROWS)]  # some have the text of another
     uncached = value_and_gradients(dropping, SelectiveMultipleNegativesRankingLoss(dropping, **arguments), inputs, None)
     loss = CachedSelectiveMultipleNegativesRankingLoss(dropping, mini_batch_size=ROWS, **arguments)
-    assert_same(value_and_gradients(dropping, loss, inputs, None), uncached)
+    assert_same(value_and_gradients(dropping, loss, inputs, None), uncached, dropping)
     dropping.eval()
     without = value_and_gradients(dropping, loss, inputs, None)
-    assert abs(float(without[0] - uncached[0])) > 1e-4  # there is dropout
+    assert abs(float(without.found[0] - uncached.found[0])) > 1e-4  # there is dropout
     with torch.no_grad():
-        torch.manual_seed(11)
-        assert_close(loss(inputs, None), without[0])
+        torch.manual_seed(random_inputs.seed_of(11))
+        assert_close(loss(inputs, None), without.found[0], rtol=1e-5)
     small = CachedSelectiveMultipleNegativesRankingLoss(dropping, mini_batch_size=2, **arguments)
-    assert_same(value_and_gradients(dropping, small, inputs, None), without)
+    assert_same(value_and_gradients(dropping, small, inputs, None), without, dropping)
 
 
 def test_the_cached_loss_reads_prompts_and_keeps_each_pass(dropping: CrossEncoder) -> None:
@@ -325,7 +341,7 @@ def test_the_cached_loss_reads_prompts_and_keeps_each_pass(dropping: CrossEncode
         gradients = [parameter.grad.clone() for parameter in dropping.parameters() if parameter.grad is not None]
         found.append([(first + second).detach(), *gradients])
         assert abs(float((loss(columns(2), None) - first).detach())) > 1e-6
-    assert_same(found[1], found[0])
+    assert_same_step(found[1], found[0], through=dropping)
 
 
 def test_the_cached_loss_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
@@ -424,6 +440,6 @@ def test_a_list_of_two_is_a_pair(model: CrossEncoder) -> None:
     pairs = value_and_gradients(model, SelectivePairwiseLoss(model), inputs, None)
     in_lists = value_and_gradients(model, SelectivePairwiseLoss(model), as_lists, first)
     listwise = value_and_gradients(model, SelectiveListwiseLoss(model, targets="labels"), as_lists, first)
-    assert_same(in_lists, pairs)
-    assert_same(listwise, pairs)
-    assert math.isfinite(pairs[0])
+    assert_same(in_lists, pairs, model)
+    assert_same(listwise, pairs, model)
+    assert math.isfinite(pairs.found[0])

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.testing import assert_close
 
 from selective_st.functional import fenchel_young_loss, matching_loss
 from selective_st.links import ConstantLink, IdentityLink, SigmoidLink, high_scores
 from tests.link_cases import LINK_CASES, LinkCase
+from tests.tolerances import STEEPEST, assert_close, largest
 
 
 def tensor(*values: float) -> Tensor:
@@ -25,22 +25,22 @@ P, S = tensor(0.2, 0.9, 0.5, -0.3), tensor(0.4, 0.8, 0.5, 0.1)
 @pytest.mark.parametrize("case", LINK_CASES, ids=lambda case: case.name)
 def test_the_mean_is_the_naive_loop(case: LinkCase) -> None:
     expected = sum(float(case.divergence(p, s)) for p, s in zip(P.tolist(), S.tolist(), strict=True)) / 4
-    assert_close(float(matching_loss(P, S, case.link)), expected, rtol=1e-10, atol=1e-14)
+    assert_close(float(matching_loss(P, S, case.link)), expected, exponent=STEEPEST)
 
 
 @pytest.mark.parametrize("case", LINK_CASES, ids=lambda case: case.name)
 def test_both_targets_agree(case: LinkCase) -> None:
     of_scores = matching_loss(P, S, case.link, reduction="none")
     of_values = fenchel_young_loss(P, case.link(S), case.link, reduction="none")
-    assert_close(of_values, of_scores, rtol=1e-7, atol=1e-12)
+    assert_close(of_values, of_scores, exponent=STEEPEST)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_identity_is_half_the_squared_error(dtype: torch.dtype) -> None:
     predicted, target = (x.clone().to(dtype).requires_grad_() for x in (P, S))
     ours, theirs = matching_loss(predicted, target, IdentityLink()), torch.nn.functional.mse_loss(predicted, target) / 2
-    assert_close(ours, theirs, rtol=1e-6, atol=0)
-    assert_close(torch.autograd.grad(ours, predicted), torch.autograd.grad(theirs, predicted), rtol=1e-6, atol=1e-12)
+    assert_close(ours, theirs)
+    assert_close(torch.autograd.grad(ours, predicted), torch.autograd.grad(theirs, predicted))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -50,8 +50,9 @@ def test_sigmoid_is_the_binary_cross_entropy(scale: float, shift: float, dtype: 
     labels = torch.randint(2, (50,)).to(dtype)
     ours = fenchel_young_loss(predicted, labels, SigmoidLink(scale, shift))
     theirs = torch.nn.functional.binary_cross_entropy_with_logits(scale * (predicted - shift), labels) / scale
-    assert_close(ours, theirs, rtol=1e-6, atol=0)
-    assert_close(torch.autograd.grad(ours, predicted), torch.autograd.grad(theirs, predicted), rtol=1e-5, atol=1e-9)
+    reach = scale * largest(predicted - shift)
+    assert_close(ours, theirs, exponent=reach)
+    assert_close(torch.autograd.grad(ours, predicted), torch.autograd.grad(theirs, predicted), exponent=reach)
 
 
 def test_soft_labels_are_the_binary_cross_entropy_less_their_entropy() -> None:
@@ -59,7 +60,7 @@ def test_soft_labels_are_the_binary_cross_entropy_less_their_entropy() -> None:
     ours = fenchel_young_loss(predicted, labels, SigmoidLink())
     entropy = -(labels * labels.log() + (1 - labels) * (1 - labels).log()).mean()
     theirs = torch.nn.functional.binary_cross_entropy_with_logits(predicted, labels)
-    assert_close(ours, theirs - entropy)
+    assert_close(ours, theirs - entropy, size=float(entropy))
 
 
 class TestReduction:

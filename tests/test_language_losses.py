@@ -17,7 +17,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, logsigmoid
-from torch.testing import assert_close
 from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.modeling_outputs import CausalLMOutput
@@ -47,27 +46,32 @@ from selective_st.transformers import (
     SelectivePreferenceLoss,
     probable_tokens,
 )
+from tests import random_inputs
+from tests.tolerances import DTYPES, SCORE, about, assert_close, assert_same_step, largest, rounding
 
 ROWS, TOKENS, VOCABULARY = 4, 7, 13
-RTOL = {torch.float64: 1e-9, torch.float32: 1e-5}
+
+
+LOGIT = 20.0  # no logit is larger, once centred
 
 
 def make_logits(dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
-    values = torch.randn(ROWS, TOKENS, VOCABULARY, generator=torch.Generator().manual_seed(seed)) * 2
+    values = torch.randn(ROWS, TOKENS, VOCABULARY, generator=random_inputs.generator(seed)) * 2
     return values.to(dtype).requires_grad_()
 
 
 def make_labels(ignored: int = -100) -> Tensor:
-    labels = torch.randint(VOCABULARY, (ROWS, TOKENS), generator=torch.Generator().manual_seed(1))
+    labels = torch.randint(VOCABULARY, (ROWS, TOKENS), generator=random_inputs.generator(1))
     labels[0, :3] = labels[2, 5:] = ignored
     return labels
 
 
-def assert_same(ours: Tensor, theirs: Tensor, z: Tensor, rtol: float) -> None:
+def assert_same(ours: Tensor, theirs: Tensor, z: Tensor, exponent: float = LOGIT) -> None:
     assert ours.shape == ()
-    assert_close(ours, theirs.to(ours.dtype), rtol=rtol, atol=0)
-    of_ours, of_theirs = (torch.autograd.grad(loss, z, retain_graph=True)[0] for loss in (ours, theirs))
-    assert_close(of_ours, of_theirs, rtol=0, atol=rtol * float(of_theirs.abs().max()))
+    steps = (
+        [loss.detach(), *torch.autograd.grad(loss, z, retain_graph=True)] for loss in (ours, theirs.to(ours.dtype))
+    )
+    assert_same_step(*steps, exponent=exponent)
 
 
 # --- The next token ---------------------------------------------------------------------------------------------------
@@ -75,7 +79,7 @@ def assert_same(ours: Tensor, theirs: Tensor, z: Tensor, rtol: float) -> None:
 COUNTS: list[Any] = [None, 17, 23.0, torch.tensor(40), torch.tensor([[31.0]])]
 
 
-@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("count", COUNTS, ids=str)
 @pytest.mark.parametrize("center", ["logsumexp", None])
 def test_the_next_token_is_what_a_causal_model_computes_itself(dtype: torch.dtype, count: Any, center: Any) -> None:
@@ -85,13 +89,13 @@ def test_the_next_token_is_what_a_causal_model_computes_itself(dtype: torch.dtyp
     )
     theirs = theirs if count is None else theirs / torch.as_tensor(count).flatten()[0]
     ours = SelectiveCausalLMLoss(ConstantLink(), center=center)(CausalLMOutput(logits=z), labels, count)
-    assert_same(ours, theirs, z, RTOL[dtype])
+    assert_same(ours, theirs, z)
     if dtype == torch.float32 and not isinstance(count, Tensor):
         built_in = ForCausalLMLoss(z, labels, VOCABULARY, num_items_in_batch=count)
-        assert_close(ours, built_in, rtol=1e-5, atol=0)
+        assert_close(ours, built_in, exponent=LOGIT)
 
 
-@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.7])
 @pytest.mark.parametrize("ignored", [-100, 5])
 @pytest.mark.parametrize("shift", [True, False])
@@ -105,12 +109,12 @@ def test_with_label_smoothing_it_is_the_label_smoother(
         each, counts = -logits.log_softmax(-1), targets != ignored
         nll = each.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)[counts].mean()
         exact = (1 - epsilon) * nll + epsilon * each[counts].mean()
-        assert_close(exact, theirs, rtol=1e-6, atol=0)
+        assert_close(exact, theirs, dtype=torch.float32)
         theirs = exact
     loss = SelectiveCausalLMLoss(ConstantLink(), ignore_index=ignored, label_smoothing=epsilon, shift_labels=shift)
-    assert_same(loss({"logits": z}, labels), theirs, z, RTOL[dtype])
+    assert_same(loss({"logits": z}, labels), theirs, z)
     counted = (labels[:, 1:] if shift else labels).ne(ignored).sum()
-    assert_same(loss((z, "more"), labels, 3 * counted), theirs / 3, z, RTOL[dtype])
+    assert_same(loss((z, "more"), labels, 3 * counted), theirs / 3, z)
 
 
 @pytest.mark.parametrize("link", [None, ExponentialLink(0.2), IdentityLink() + 30 * ConstantLink()], ids=str)
@@ -121,8 +125,8 @@ def test_with_a_link_it_is_the_cross_entropy_of_the_composite_softmax(link: Link
     scores = z - z.logsumexp(-1, keepdim=True)
     composite = loss.link.potential(scores) / temperature
     theirs = cross_entropy(composite[:, :-1].reshape(-1, VOCABULARY), labels[:, 1:].reshape(-1))
-    assert_same(loss({"logits": z}, labels), theirs, z, 1e-9)
-    assert_close(loss.log_probabilities(z), composite.log_softmax(-1))
+    assert_same(loss({"logits": z}, labels), theirs, z, largest(composite))
+    assert_close(loss.log_probabilities(z), composite.log_softmax(-1), exponent=largest(composite))
 
 
 def test_half_precision() -> None:
@@ -132,12 +136,12 @@ def test_half_precision() -> None:
         exact = z.detach().float().requires_grad_()
         ours, theirs = loss({"logits": z}, labels), loss({"logits": exact}, labels)
         assert ours.dtype == torch.float32
-        assert_close(ours, theirs, rtol=1e-6, atol=0)
+        assert_close(ours, theirs, SCORE)
         with torch.autocast("cpu", torch.bfloat16):
-            assert_close(loss({"logits": z}, labels), theirs, rtol=1e-6, atol=0)
+            assert_close(loss({"logits": z}, labels), theirs, SCORE)
         (found,), (expected,) = torch.autograd.grad(ours, z), torch.autograd.grad(theirs, exact)
         assert found.dtype == dtype
-        assert_close(found.float(), expected, rtol=3 * torch.finfo(dtype).eps, atol=1e-6)
+        assert_close(found, expected.to(dtype), 3)
 
 
 def test_the_default_link_is_safe() -> None:
@@ -148,9 +152,9 @@ def test_the_default_link_is_safe() -> None:
     assert (values.diff() >= 0).all()
     assert link.potential(z).isfinite().all()
     strength = float(link(torch.tensor(50.0)) / link(torch.tensor(-50.0)))
-    assert strength == pytest.approx(3.0)
+    assert strength == about(3.0, torch.float32)
     nodes = torch.linspace(math.log(1e-4), 0, 20001, dtype=torch.float64)
-    assert float(torch.trapezoid(link(nodes), nodes)) / -math.log(1e-4) == pytest.approx(1.0, rel=1e-6)
+    assert float(torch.trapezoid(link(nodes), nodes)) / -math.log(1e-4) == pytest.approx(1.0, rel=1 / len(nodes))
     z = make_logits(torch.float32).detach() * 1e4
     for center in ("logsumexp", None):
         logits = z.clone().requires_grad_()
@@ -162,7 +166,7 @@ def test_the_default_link_is_safe() -> None:
 # --- A teacher --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("count", [None, 50])
 @pytest.mark.parametrize("calibration", [0.0, 1.0])
 def test_distillation_is_the_kl_divergence(dtype: torch.dtype, count: int | None, calibration: float) -> None:
@@ -172,8 +176,8 @@ def test_distillation_is_the_kl_divergence(dtype: torch.dtype, count: int | None
     counts = labels[:, 1:] != -100
     theirs = each[counts].sum() / (counts.sum() if count is None else count)
     loss = SelectiveDistillationLoss(ConstantLink(), temperature, calibration)
-    assert_same(loss({"logits": z}, labels, count, reference=teacher), theirs, z, RTOL[dtype])
-    assert_same(loss({"logits": z, "teacher_logits": teacher}, labels, count), theirs, z, RTOL[dtype])
+    assert_same(loss({"logits": z}, labels, count, reference=teacher), theirs, z)
+    assert_same(loss({"logits": z, "teacher_logits": teacher}, labels, count), theirs, z)
 
 
 def test_a_distilled_student_stands_for_its_plain_softmax() -> None:
@@ -181,8 +185,9 @@ def test_a_distilled_student_stands_for_its_plain_softmax() -> None:
     loss = SelectiveDistillationLoss(temperature=2.0)
     z = make_logits(seed=3)
     value = loss({"logits": z}, LABELS, reference=TEACHER)
-    assert_close(value, torch.zeros_like(value), rtol=0, atol=1e-12)
-    assert torch.autograd.grad(value, z)[0].abs().max() < 1e-12
+    assert_close(value, torch.zeros_like(value), size=1.0)
+    (gradient,) = torch.autograd.grad(value, z)
+    assert_close(gradient, torch.zeros_like(gradient), exponent=LOGIT, size=1 / ROWS)
     assert not hasattr(loss, "log_probabilities")
     assert not hasattr(loss, "logits_processor")
 
@@ -210,7 +215,7 @@ def test_distillation_with_the_top_tokens() -> None:
             cut = loss.of_reference({"logits": teacher}, labels)
             assert isinstance(cut, Tensor) == (top_k in (VOCABULARY, 99, None))
             assert torch.equal(loss({"logits": z}, labels, reference=cut), found[top_k])
-            assert loss({"logits": teacher}, labels, reference=cut).abs() < 1e-12
+            assert loss({"logits": teacher}, labels, reference=cut).abs() <= rounding(torch.float64, exponent=LOGIT)
         assert 0 < found[1] < found[5] < found[VOCABULARY - 1] < found[None]
         assert found[None] == found[VOCABULARY] == found[99]
 
@@ -227,7 +232,7 @@ def log_probs(z: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("dtype", RTOL)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("beta", [0.1, 0.5])
 @pytest.mark.parametrize("count", [None, 6])
 def test_preferences_are_dpo_and_ipo(dtype: torch.dtype, beta: float, count: int | None) -> None:
@@ -243,11 +248,15 @@ def test_preferences_are_dpo_and_ipo(dtype: torch.dtype, beta: float, count: int
 
     def ours(loss: SelectivePreferenceLoss) -> Tensor:
         given = loss.of_reference({"logits": reference_logits}, labels)
-        assert_close(given, reference, rtol=RTOL[dtype], atol=RTOL[dtype])
-        assert_close(loss.margins({"logits": z}, labels, given), log_ratios, rtol=RTOL[dtype], atol=10 * RTOL[dtype])
+        assert_close(given, reference)
+        assert_close(loss.margins({"logits": z}, labels, given), log_ratios, size=largest(policy, reference))
         return loss({"logits": z}, labels, count, reference=given)
 
-    keep = {"retain_graph": True}
+    def assert_preferred(ours: Tensor, theirs: Tensor) -> None:
+        """Up to the rounding of the log-probabilities of whole rows, of which the margins are differences."""
+        steps = ([value.detach(), *torch.autograd.grad(value, z, retain_graph=True)] for value in (ours, theirs))
+        assert_same_step(*steps, exponent=beta * largest(policy, reference))
+
     for loss, theirs in (
         (SelectivePreferenceLoss(beta=beta), dpo),
         (SelectivePreferenceLoss(SigmoidLink(), beta, target_value=1.0), dpo),
@@ -255,14 +264,10 @@ def test_preferences_are_dpo_and_ipo(dtype: torch.dtype, beta: float, count: int
         (SelectivePreferenceLoss(IdentityLink(), beta, target_value=0.5), beta**2 / 2 * ipo),
     ):
         value = ours(loss)
-        assert_close(value, theirs, rtol=RTOL[dtype], atol=0)
-        (found,), (expected,) = torch.autograd.grad(value, z), torch.autograd.grad(theirs, z, **keep)
-        assert_close(found, expected, rtol=0, atol=RTOL[dtype] * float(expected.abs().max()))
+        assert_preferred(value, theirs)
     value = ours(SelectivePreferenceLoss(beta=beta, target_value=0.8))
     entropy = -0.8 * math.log(0.8) - 0.2 * math.log(0.2)
-    assert_close(value + entropy * len(chosen) / pairs, smooth, rtol=RTOL[dtype], atol=0)
-    (found,), (expected,) = torch.autograd.grad(value, z), torch.autograd.grad(smooth, z)
-    assert_close(found, expected, rtol=0, atol=RTOL[dtype] * float(expected.abs().max()))
+    assert_preferred(value + entropy * len(chosen) / pairs, smooth)
 
 
 def test_pairs_are_collated_side_by_side() -> None:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from torch.testing import assert_close
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 from transformers.modeling_outputs import CausalLMOutput
 
@@ -22,6 +21,8 @@ from selective_st.transformers import (
     SelectiveDistillationLoss,
     SelectivePreferenceLoss,
 )
+from tests import random_inputs
+from tests.tolerances import assert_close
 
 VOCABULARY, LENGTH = 24, 10
 LOSSES = {
@@ -33,7 +34,7 @@ LOSSES = {
 
 
 def llama(seed: int = 0, **sizes: int) -> LlamaForCausalLM:
-    torch.manual_seed(seed)
+    torch.manual_seed(random_inputs.seed_of(seed))
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **sizes}
     return LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, max_position_embeddings=32, pad_token_id=0, **sizes))
 
@@ -47,7 +48,7 @@ def teacher() -> LlamaForCausalLM:
 
 def texts(rows: int = 16) -> Dataset:
     """Token n is followed by n + 1, mostly; some labels do not count, a different number in each row."""
-    generator = torch.Generator().manual_seed(3)
+    generator = random_inputs.generator(3)
     start = torch.randint(2, VOCABULARY, (rows, 1), generator=generator)
     tokens = (start + torch.arange(LENGTH)) % (VOCABULARY - 2) + 2
     labels = tokens.clone()
@@ -234,7 +235,7 @@ def test_a_model_of_ones_own_may_give_the_teachers_logits_to_a_plain_trainer(tmp
 
 
 def gpt() -> GPT2LMHeadModel:
-    torch.manual_seed(0)
+    torch.manual_seed(random_inputs.seed_of(0))
     sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
     return GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, bos_token_id=1, eos_token_id=1, **sizes))
 

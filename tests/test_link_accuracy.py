@@ -12,15 +12,16 @@ import mpmath as mp
 import pytest
 import torch
 
+from tests import random_inputs
 from tests.link_cases import LINK_CASES, LinkCase
+from tests.tolerances import DTYPES, STEEPEST, accuracy, assert_close
 
-ALLOWED = {torch.float32: 1e-6, torch.float64: 1e-13}
 SMALLEST_DISTANCE = 1e-6
 
 
 def random_pairs(case: LinkCase, count: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores whose distances are spread evenly over the orders of magnitude from 1e-6 to the whole range."""
-    generator = random.Random(0)
+    generator = random.Random(random_inputs.seed_of(0))
     largest = math.log10(case.high - case.low)
     pairs: list[tuple[float, float]] = []
     while len(pairs) < count:
@@ -41,7 +42,7 @@ def relative_error(value: float, exact: mp.mpf, dtype: torch.dtype) -> float:
     return float(abs((mp.mpf(value) - exact) / exact))
 
 
-@pytest.mark.parametrize("dtype", ALLOWED, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", LINK_CASES, ids=lambda case: case.name)
 def test_relative_error(case: LinkCase, dtype: torch.dtype, pytestconfig: pytest.Config) -> None:
     count = pytestconfig.getoption("--accuracy-cases")
@@ -56,8 +57,8 @@ def test_relative_error(case: LinkCase, dtype: torch.dtype, pytestconfig: pytest
         worst_value = max(worst_value, relative_error(value, case.divergence(p_, s_), dtype))
         worst_gradient = max(worst_gradient, relative_error(slope, case.difference(p_, s_), dtype))
     print(f"{case.name:32} {dtype!s:14} {count:6,} cases: divergence {worst_value:.1e}, gradient {worst_gradient:.1e}")
-    assert worst_value <= ALLOWED[dtype]
-    assert worst_gradient <= ALLOWED[dtype]
+    assert worst_value <= accuracy(dtype, STEEPEST)
+    assert worst_gradient <= accuracy(dtype, STEEPEST)
 
 
 @pytest.mark.parametrize("case", LINK_CASES, ids=lambda case: case.name)
@@ -67,9 +68,10 @@ def test_link_and_potential(case: LinkCase) -> None:
     for z, value, potential in zip(
         scores.tolist(), case.link(scores).tolist(), case.link.potential(scores).tolist(), strict=True
     ):
-        assert value == pytest.approx(float(case.h(mp.mpf(z))), rel=1e-12, abs=1e-14)
+        assert_close(value, float(case.h(mp.mpf(z))), exponent=STEEPEST)
         # A potential is fixed up to a constant only.
-        assert potential == pytest.approx(float(case.H(mp.mpf(z)) - origin), rel=1e-11, abs=1e-12)
+        expected = float(case.H(mp.mpf(z)) - origin)
+        assert_close(potential, expected, exponent=STEEPEST, size=float(abs(case.H(mp.mpf(0)))))
 
 
 def test_the_naive_formula_fails_this_test() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from selective_st.links import ConstantLink, ExponentialLink, Link, SigmoidLink, register_link, registered_links
+from tests import random_inputs
 from tests.link_cases import LINK_CASES, LinkCase
 from tests.link_properties import PROPERTIES, Property
 
@@ -26,7 +27,8 @@ def test_every_registered_link_has_a_case() -> None:
 def test_property(case: LinkCase, check: Property) -> None:
     scores = st.lists(st.floats(case.low, case.high, width=32), min_size=2, max_size=6)
 
-    @settings(max_examples=15, deadline=None, derandomize=True, database=None)
+    @seed(random_inputs.seed_of())
+    @settings(max_examples=15, deadline=None, database=None)
     @given(scores, scores)
     def run(p: list[float], s: list[float]) -> None:
         length = min(len(p), len(s))
@@ -37,7 +39,7 @@ def test_property(case: LinkCase, check: Property) -> None:
 
 @pytest.mark.parametrize("case", LINK_CASES, ids=lambda case: case.name)
 def test_gradients_to_both_arguments(case: LinkCase) -> None:
-    generator = torch.Generator().manual_seed(0)
+    generator = random_inputs.generator(0)
     p, s = (
         (case.low + (case.high - case.low) * torch.rand(5, generator=generator, dtype=torch.float64)).requires_grad_()
         for _ in range(2)
@@ -133,7 +135,7 @@ WRONG_LINKS = [
 
 @pytest.mark.parametrize(("link", "expected"), WRONG_LINKS, ids=lambda value: type(value).__name__)
 def test_a_wrong_link_is_caught(link: Link, expected: set[str]) -> None:
-    generator = torch.Generator().manual_seed(0)
+    generator = random_inputs.generator(0)
     p, s = (2 * torch.rand(50, generator=generator, dtype=torch.float64) - 1 for _ in range(2))
     failed = set()
     for check in PROPERTIES:

@@ -20,14 +20,14 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss, MatryoshkaLoss
 from sentence_transformers.util import dot_score, pairwise_cos_sim, pairwise_dot_score
 from torch import Tensor, nn
-from torch.testing import assert_close
 
 import selective_st
 from selective_st.links import ExponentialLink
 from selective_st.losses import SelectiveListwiseLoss, SelectiveMultipleNegativesRankingLoss, SelectivePointwiseLoss
 from tests.loss_cases import CACHE_KEEPS_DOUBLE, LOSS_CASES, LossCase
-from tests.loss_properties import PROPERTIES, Property, columns_for, labels_for, value_and_gradients
+from tests.loss_properties import EXPONENT, PROPERTIES, Property, columns_for, labels_for, value_and_gradients
 from tests.model_types import model_for, sentence
+from tests.tolerances import assert_close, assert_same_step
 
 BY_NAME = {case.name: case for case in LOSS_CASES}
 ids = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
@@ -75,15 +75,14 @@ def test_property(case: LossCase, check: Property) -> None:
 @pytest.mark.parametrize("case", [case for case in LOSS_CASES if case.uncached], ids=lambda case: case.name)
 def test_a_cached_loss_is_the_uncached(case: LossCase) -> None:
     assert case.uncached is not None
-    for dtype, rtol in ((torch.float64, 1e-12 if CACHE_KEEPS_DOUBLE else 1e-6), (torch.float32, 1e-5)):
+    for dtype in (torch.float64, torch.float32):
         columns, labels = columns_for(case, rows=7, dtype=dtype), labels_for(case, rows=7, dtype=dtype)
         theirs = value_and_gradients(case.uncached(case.echo()), columns, labels)
         for mini_batch_size in (1, 2, 7, 100):
             loss = case.loss()
             loss.mini_batch_size = mini_batch_size  # type: ignore[assignment]
             ours = value_and_gradients(loss, columns, labels)
-            for one, other in zip(ours, theirs, strict=True):
-                assert_close(one, other, rtol=rtol, atol=rtol * float(other.abs().max()))
+            assert_close(ours, theirs, dtype=dtype if CACHE_KEEPS_DOUBLE else torch.float32)
 
 
 # --- With a model
@@ -136,13 +135,8 @@ def test_inside_matryoshka(case: LossCase, model: SentenceTransformer, pairs: li
         truncated = [nn.functional.normalize(column[:, :dim], dim=-1) for column in embeddings]
         theirs = theirs + weight * loss.compute_loss_from_embeddings(truncated, labels)  # type: ignore[operator]
     theirs.backward()
-    assert_close(ours.detach(), theirs.detach(), rtol=1e-5, atol=1e-6)
-    their_gradients = gradients_of(model)
-    largest = max(float(gradient.abs().max()) for gradient in their_gradients)
-    assert largest > 0
-    for one, other in zip(our_gradients, their_gradients, strict=True):
-        assert one.isfinite().all()
-        assert_close(one, other, rtol=0, atol=1e-4 * largest)
+    expected = [theirs.detach(), *gradients_of(model)]
+    assert_same_step([ours.detach(), *our_gradients], expected, exponent=EXPONENT, through=model)
 
 
 @of_sentences

@@ -72,7 +72,12 @@ def single_or_double(*tensors: Tensor) -> tuple[Tensor, ...]:
     dtype = torch.float32
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
-    return tuple(tensor.to_dense().to(dtype) for tensor in tensors)
+    return tuple(dense(tensor).to(dtype) for tensor in tensors)
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor in the usual layout."""
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
 def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | None, reduction: Reduction) -> Tensor:

@@ -398,10 +398,10 @@ class _Matching(_ListLoss):
             rise += of_target * (1 / self.temperature - 1 / self.target_temperature)
         of_never = None if never is None else torch.where(never, of_target / self.temperature, -math.inf)
         logits = of_target.div_(self.target_temperature)
-        for left_out in (None if mask is None else ~mask, never):
-            if left_out is not None:
-                logits = logits.masked_fill(left_out, -math.inf)
-                rise = rise.masked_fill(left_out, 0)
+        left_out = never if mask is None else ~mask if never is None else ~mask | never
+        if left_out is not None:
+            logits = logits.masked_fill(left_out, -math.inf)
+            rise = rise.masked_fill(left_out, 0)
         q = torch.softmax(logits, -1)
         # With x = rise less its q-mean: KL = log sum q e^x = log(1 + sum q (e^x - 1 - x)), a sum of terms >= 0, and
         # r - q = q (e^(x - KL) - 1). What is never right adds e^y, its logit on the same scale, without any q.
@@ -428,7 +428,7 @@ class _Matching(_ListLoss):
             kl = torch.where(overflows, far_kl, kl)
             tilt = torch.where(overflows, log_r.sub_(far_kl).exp_().sub_(q), tilt)
         value = kl.squeeze(-1)
-        gradient = tilt.mul_(self.link(p)).div_(self.temperature)
+        gradient = tilt.mul_(self.link.h(p)).div_(self.temperature)
         if self.calibrates:
             if self.calibration_link is not self.link:
                 divergence, difference = self.calibration_link._matching(p, s)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes
-from selective_st.functional._common import at_least_single, check_link, check_nonnegative, without_autocast
+from selective_st.functional._common import at_least_single, check_link, check_nonnegative, dense, without_autocast
 from selective_st.links import ExponentialLink, Interval, Link
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
@@ -82,11 +82,13 @@ _MODEL_TYPES: dict[type[nn.Module], str] = {
     MultiVectorEncoder: "selective_st.multi_vector_encoder.losses",
 }
 
+# A loss sees a batch, never the column: it cannot know the ends of the labels' scale, nor what the column is called.
 MAP_SCORES = (
-    "If your label scale goes from {low} to {high}, map it to the score's range before training: "
-    'dataset.map(lambda row: {{"score": (row["score"] - {low}) / ({high} - {low})}}), or on the command line '
-    "--score-range {low},{high}."
+    "Map the labels to the score's range before training, by the ends of the whole column's scale. This shows them, "
+    "with the line that maps them: from selective_st.registry import check_dataset; print(check_dataset(dataset, "
+    "loss)). On the command line say --score-range LOW,HIGH."
 )
+DECLARE_RANGE = "label_range=(LOW, HIGH) with the ends of the whole column's scale"
 
 
 # A loss is not told what the label column is called: the first of these names.
@@ -114,7 +116,7 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     device = embeddings[0].device.type
     # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
     with without_autocast(device):
-        anchors, *others = (at_least_single(column.to_dense()) for column in embeddings)
+        anchors, *others = (at_least_single(dense(column)) for column in embeddings)
         others = without_padding(others, labels)
         if len(others) > 1 and is_cosine(similarity_fct):
             return _ListOfCosines()(anchors, *others)
@@ -404,8 +406,7 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     Args:
         owner: The loss, for the message.
         labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
-        ranges: For each range, what it is and the range; and the advice for labels outside it, in which {low} and
-            {high} stand for the ends of a scale that would hold them.
+        ranges: For each range, what it is and the range; and the advice for labels outside it.
 
     Returns:
         Which labels count; None for all.
@@ -421,7 +422,8 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
         if rows:
             raise ValueError(
                 f"{owner}: labels must be numbers, but are NaN in row(s) {', '.join(map(str, rows[:5]))} of the batch. "
-                "Leave such rows out: dataset.filter(lambda row: row['score'] == row['score'])."
+                "Leave such rows out: from selective_st.conversion import remove_empty_rows; dataset = "
+                "remove_empty_rows(dataset)."
             )
         low, high, _ = _ends_and_sum(labels[mask])
     if math.isinf(low) or math.isinf(high):
@@ -429,8 +431,8 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     for (what, allowed), advice in ranges.items():
         if low < allowed.low - _RANGE_TOLERANCE or high > allowed.high + _RANGE_TOLERANCE:
             raise ValueError(
-                f"{owner}: labels must lie within {allowed}, {what}, but this batch has labels from {low:g} to "
-                f"{high:g}. " + advice.format(low=math.floor(low), high=math.ceil(high))
+                f"{owner}: labels must lie within {allowed}, {what}, but the labels of this batch go from {low:g} to "
+                f"{high:g}, so their scale is at least that wide. {advice}"
             )
     return mask
 

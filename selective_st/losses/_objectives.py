@@ -30,6 +30,7 @@ from selective_st.functional._common import check_link
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink, high_scores
 from selective_st.losses._common import (
+    DECLARE_RANGE,
     MAP_SCORES,
     PAPER_CITATION,
     REMOVE_LABELS,
@@ -523,13 +524,11 @@ class ListwiseObjective(CalibratedObjective):
         # Where target scores must lie: what says so, and what to do where they do not.
         self._label_ranges: dict[tuple[str, Interval], str] = {}
         if label_range is not None:
-            self._label_ranges["label_range", Interval(*label_range)] = (
-                "Mend the labels, or give label_range=({low}, {high})."
-            )
+            self._label_ranges["label_range", Interval(*label_range)] = f"Mend the labels, or give {DECLARE_RANGE}."
         elif teacher_space is not None:
             what = f'teacher_space="{teacher_space}"'
             self._label_ranges[what, _TEACHER_SPACES[teacher_space]] = (
-                'Declare the space of the labels: "logit" if they are unbounded, or label_range=({low}, {high}).'
+                f'Declare the space of the labels: "logit" if they are unbounded, or {DECLARE_RANGE}.'
             )
         elif not (
             isinstance(self.link, ConstantLink)
@@ -537,8 +536,8 @@ class ListwiseObjective(CalibratedObjective):
         ):
             # A plain Softmax does not care where the scores lie; a link does.
             self._label_ranges[f"the range of {space.name}", space.range] = (
-                'Declare what they are: teacher_space="logit" for the logits of a cross encoder, label_range=({low}, '
-                "{high}) for graded relevance. " + MAP_SCORES
+                f'Declare what they are: teacher_space="logit" for the logits of a cross encoder, {DECLARE_RANGE} for '
+                f"graded relevance. {MAP_SCORES}"
             )
         self._targets_checked = False
 

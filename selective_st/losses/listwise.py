@@ -44,6 +44,7 @@ class SelectiveListwiseLoss(ListwiseObjective):
             with the mean value 1 on the scores from 0 to 1, going on linearly above 1 where the similarity is not
             bounded.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which candidates are right.
+            Scores of minus infinity are taken as of candidates that are never right, without a calibration term.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only; what lies between
             trades ranking against calibrated scores.
         calibration_link: The link of the calibration term. Default: `link`.

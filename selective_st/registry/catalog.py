@@ -12,7 +12,7 @@ import ast
 import difflib
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -1162,8 +1162,13 @@ def model_type_of(model: object) -> ModelType | None:
         >>> model_type_of("no model") is None
         True
     """
-    names = [base.__name__ for base in type(model).__mro__]
+    names = [base.__name__ for base in type(uncompiled(model)).__mro__]
     return next((known for name in names for known in MODEL_TYPES if known == name), None)
+
+
+def uncompiled(model: Any) -> Any:
+    """The model within what `torch.compile` makes of it; any other model as it is."""
+    return getattr(model, "_orig_mod", model)
 
 
 def losses(model_type: ModelType | None = None) -> list[LossEntry]:
@@ -1223,8 +1228,7 @@ def loss_entry(name: str, model_type: ModelType = "SentenceTransformer") -> Loss
         hint = f'It is a loss for {", ".join(others)}: say model_type="{others[0]}".'
     else:
         names = [entry.name for entry in losses(model_type)]
-        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}? " if near else f"There are {', '.join(names)}. "
+        hint = did_you_mean(name, names) or f"There are {', '.join(names)}. "
         hint += "Add a loss of your own with selective_st.registry.register_loss."
     raise ValueError(f"There is no loss {name!r} for {model_type} in the registry. {hint}")
 
@@ -1458,6 +1462,94 @@ def _row_number(owner: str, model_type: ModelType, inputs: str, labels: str) -> 
         return places[0]
     known = ", ".join(f'("{row.shape}", "{row.label}")' for row in rows(model_type))
     raise ValueError(f'{owner}: {model_type} has no format ("{inputs}", "{labels}"). There are {known}.')
+
+
+# --- What `selective-st train` knows ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A loss that `selective-st train` makes the data ready for.
+
+    Attributes:
+        name: What `--loss` calls it.
+        loss: The name of its class.
+        shape: The inputs that the pairs are laid out to.
+        label: The kind of their labels then; with the shape, its row.
+        what: What it learns from, for people.
+        scale: The default scale of its class, where the temperature of the scores is its inverse.
+    """
+
+    name: str
+    loss: str
+    shape: Shape
+    label: LabelKind
+    what: str
+    scale: float | None = None
+
+    @property
+    def row(self) -> Row:
+        """Its row, which has its settings."""
+        fitting = (row for row in rows("SentenceTransformer") if (row.shape, row.label) == (self.shape, self.label))
+        return next(row for row in fitting if self.loss in [selective.loss for selective in row.selective])
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature in its row's settings; None if it has none."""
+        selective = next(selective for selective in self.row.selective if selective.loss == self.loss)
+        given = dict(selective.arguments).get("temperature")
+        return 1 / self.scale if self.scale else None if given is None else float(given)
+
+
+TRAINABLE = (
+    Trainable("pointwise", "SelectivePointwiseLoss", "pair", "similarity", "each pair"),
+    Trainable("pairwise", "SelectivePairwiseLoss", "triplet", "none", "a better against a worse candidate of a text"),
+    Trainable("listwise", "SelectiveListwiseLoss", "n-tuple", "scores", "all candidates of a text"),
+    Trainable("listwise-labels", "SelectiveListwiseLoss", "n-tuple", "binary list", "the same, right or wrong"),
+    Trainable(
+        "in-batch", "SelectiveMultipleNegativesRankingLoss", "pair", "none",
+        "positives against the rest of the batch", scale=20.0,
+    ),
+    Trainable(
+        "cached-in-batch", "CachedSelectiveMultipleNegativesRankingLoss", "pair", "none",
+        "the same for large batches", scale=20.0,
+    ),
+)  # fmt: skip
+
+
+def trainable(name: str) -> Trainable | None:
+    """What `train` makes of a loss's name.
+
+    Args:
+        name: As `--loss` calls it, or the name of its class.
+
+    Returns:
+        The loss, the first of its class; None if `train` does not know it.
+
+    Example:
+        >>> trainable("SelectiveListwiseLoss").name
+        'listwise'
+    """
+    return next((known for known in TRAINABLE if name in (known.name, known.loss)), None)
+
+
+def did_you_mean(name: object, names: Iterable[str]) -> str:
+    """A question with names that are nearly one that is not known; empty if there is none.
+
+    Args:
+        name: What was given.
+        names: What is known.
+
+    Returns:
+        The question, and a space.
+
+    Example:
+        >>> did_you_mean("cosent", ["CosineSimilarityLoss", "CoSENTLoss", "TripletLoss"])
+        'Did you mean CoSENTLoss? '
+    """
+    keys = {key: known for known in names for key in (known.lower(), known.lower().removesuffix("loss"))}
+    near = dict.fromkeys(keys[key] for key in difflib.get_close_matches(str(name).lower(), keys, n=4, cutoff=0.5))
+    return f"Did you mean {' or '.join(list(near)[:3])}? " if near else ""
 
 
 # --- The table for people ---------------------------------------------------------------------------------------------

@@ -41,6 +41,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             `SigmoidLink(scale=1, shift=0)`, so that high logits count up to three times as much as low ones; for scores
             of at most 1 (a Sigmoid's) `ExponentialLink(1.0)` with the mean value 1 on the scores from 0 to 1.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which documents are right.
+            Scores of minus infinity are taken as of documents that are never right, without a calibration term, and
+            integers 0 and 1 as the floats that they equal, as `ListNetLoss` takes them.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only.
         calibration_link: The link of the calibration term. Default: `link`.
         label_smoothing: For `targets="labels"`: how much of the label, 0 to 1, is spread over the documents.

@@ -46,6 +46,7 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         link: What matters. For `targets="labels"` it must be positive on the scores. Default: an `ExponentialLink` with
             the mean value 1 on the scores from 0 to 32 (from 0 to 1 where scores are means over tokens), linear above.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which candidates are right.
+            Scores of minus infinity are taken as of candidates that are never right, without a calibration term.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only. It pulls scores
             towards the targets, so these must be on the scale of the scores; the loss warns where they are not.
         calibration_link: The link of the calibration term. Default: `link`.

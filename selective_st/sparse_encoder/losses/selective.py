@@ -193,6 +193,7 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
             `ExponentialLink` with the mean value 1 on the scores from 0 to 32, going on linearly above; from 0 to 1 for
             a cosine similarity.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which candidates are right.
+            Scores of minus infinity are taken as of candidates that are never right, without a calibration term.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only.
         calibration_link: The link of the calibration term. Default: `link`.
         label_smoothing: For `targets="labels"`: how much of the label, 0 to 1, is spread over the candidates.
