@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from selective_st.functional.in_batch import in_batch_loss
 from selective_st.functional.listwise import listwise_label_loss, listwise_matching_loss
+from selective_st.functional.output_layer import HiddenStates
 from selective_st.functional.pairwise import margin_loss, pairwise_loss
 from selective_st.functional.pointwise import fenchel_young_loss, matching_loss
 from selective_st.functional.vocabulary import (
@@ -15,6 +16,7 @@ from selective_st.functional.vocabulary import (
 )
 
 __all__ = [
+    "HiddenStates",
     "TopTokens",
     "fenchel_young_loss",
     "in_batch_loss",

@@ -26,7 +26,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +46,7 @@ from selective_st.functional._common import (
     single_or_double,
 )
 from selective_st.functional.listwise import check_smoothing
+from selective_st.functional.output_layer import HiddenStates, block_length, losses_in_blocks
 from selective_st.links import ConstantLink, Link, _to_working_precision
 
 Center = Literal["logsumexp"] | None
@@ -71,7 +72,7 @@ class TopTokens(NamedTuple):
 
 
 def vocabulary_loss(
-    logits: Tensor,
+    logits: Tensor | HiddenStates,
     labels: Tensor,
     link: Link,
     temperature: float = 1.0,
@@ -88,7 +89,7 @@ def vocabulary_loss(
     with y the label, of which `label_smoothing` is spread evenly over the vocabulary.
 
     Args:
-        logits: Logits z, of shape (..., vocabulary).
+        logits: Logits z, of shape (..., vocabulary); or what they are made of, to have few of them in memory at once.
         labels: The number of each token's label, integers of shape (...,).
         link: The link h of potential G, with h >= 0 on the scores; `ConstantLink()` gives the plain cross entropy.
         temperature: The temperature T > 0, in units of the potential: small is sharp.
@@ -122,13 +123,13 @@ def vocabulary_loss(
     smoothing = check_smoothing(owner, label_smoothing)
     logits = _check_logits(owner, "logits", logits)
     counts, labels = _check_labels(owner, labels, logits, ignore_index)
-    losses = _TokenLosses(partial(_Labels, softmax, smoothing), logits)(logits, counts, labels)
+    losses = _losses_of(logits, counts, partial(_Labels, softmax, smoothing), labels)
     return reduce_loss(owner, losses, counts, None, reduction)
 
 
 def vocabulary_matching_loss(
-    logits: Tensor,
-    teacher: Tensor | TopTokens,
+    logits: Tensor | HiddenStates,
+    teacher: Tensor | HiddenStates | TopTokens,
     link: Link,
     temperature: float = 1.0,
     *,
@@ -148,9 +149,10 @@ def vocabulary_matching_loss(
     for a student that agrees with the teacher.
 
     Args:
-        logits: The student's logits, of shape (..., vocabulary).
-        teacher: The teacher's logits in that shape; or their `TopTokens`, made with the same link, `target_temperature`
-            and `center`.
+        logits: The student's logits, of shape (..., vocabulary); or what they are made of, to have few of them in
+            memory at once.
+        teacher: The teacher's logits in that shape, or what they are made of (where the student's are given so, too);
+            or their `TopTokens`, made with the same link, `target_temperature` and `center`.
         link: The link h of potential G; `ConstantLink()` gives the KL divergence of plain Softmaxes.
         temperature: The temperature T > 0 of the student, in units of the potential.
         target_temperature: Another temperature for the teacher. Default: `temperature`.
@@ -191,21 +193,21 @@ def vocabulary_matching_loss(
     )
     logits = _check_logits(owner, "logits", logits)
     _check_teacher(owner, teacher, logits)
-    mask = check_mask(owner, mask, logits[..., 0], "logits without its last dimension")
+    mask = check_mask(owner, mask, torch.empty(logits.shape[:-1], device="meta"), "logits without its last dimension")
     counts = torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device) if mask is None else mask
     of_teacher_parts = teacher[:3] if isinstance(teacher, TopTokens) else (teacher,)
     make = partial(_Matching, softmax, of_teacher, calibration, calibration_link)
-    losses = _TokenLosses(make, logits)(logits, counts, *of_teacher_parts)
+    losses = _losses_of(logits, counts, make, *of_teacher_parts)
     return reduce_loss(owner, losses, counts, None, reduction)
 
 
 def top_tokens(
-    teacher: Tensor, k: int, link: Link, temperature: float = 1.0, *, center: Center = "logsumexp"
+    teacher: Tensor | HiddenStates, k: int, link: Link, temperature: float = 1.0, *, center: Center = "logsumexp"
 ) -> TopTokens:
     """A teacher's logits, cut to the k most probable tokens and the sum of the rest, to keep them in little memory.
 
     Args:
-        teacher: The teacher's logits, of shape (..., vocabulary).
+        teacher: The teacher's logits, of shape (..., vocabulary), or what they are made of.
         k: How many tokens to keep of each place, fewer than the vocabulary has.
         link: The link of the loss.
         temperature: The temperature of the teacher.
@@ -235,8 +237,7 @@ def top_tokens(
         )
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.no_grad():
-        flat = teacher.detach().reshape(-1, vocabulary)
-        for rows in flat.split(_block_length(flat)):
+        for rows in _rows_in_blocks(teacher.detach()):
             scores, _ = softmax.scores(_working_copy(rows))
             top = scores.topk(k)
             logits, _ = softmax.logits(scores)
@@ -300,7 +301,24 @@ def _softmax_of(
     return _Softmax(owner, link, temperature, center is not None and matters)
 
 
-def _check_logits(owner: str, name: str, logits: object) -> Tensor:
+def _losses_of(
+    logits: Tensor | HiddenStates, counts: Tensor, make: Callable[..., _Objective], *of_tokens: Any
+) -> Tensor:
+    """The losses of tokens, 0 where one does not count."""
+    if isinstance(logits, HiddenStates):
+
+        def losses_of(keep: bool, some: Tensor, *parts: Tensor) -> Tensor:
+            return _TokenLosses(make, some, keep)(some, torch.ones_like(some[..., 0], dtype=torch.bool), *parts)
+
+        return losses_in_blocks(logits, counts, losses_of, *of_tokens)
+    return _TokenLosses(make, logits)(logits, counts, *of_tokens)
+
+
+def _check_logits(owner: str, name: str, logits: Any) -> Any:
+    if isinstance(logits, HiddenStates):
+        if not logits.numel():
+            raise ValueError(f"{owner}: {name} must be of at least one token, got {tuple(logits.shape)}.")
+        return logits
     scores = check_scores(owner, name, logits)
     if not scores.is_floating_point():
         raise TypeError(f"{owner}: {name} must be floating-point numbers, got {scores.dtype}. Use {name}.float().")
@@ -312,7 +330,7 @@ def _check_logits(owner: str, name: str, logits: object) -> Tensor:
     return scores
 
 
-def _check_labels(owner: str, labels: object, logits: Tensor, ignore_index: object) -> tuple[Tensor, Tensor]:
+def _check_labels(owner: str, labels: object, logits: Any, ignore_index: object) -> tuple[Tensor, Tensor]:
     """Which labels count, and the labels, 0 for the others."""
     if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
         raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
@@ -348,7 +366,7 @@ def _check_tokens(owner: str, vocabulary: int, ignore_index: int, labels: Tensor
         )
 
 
-def _check_vocabulary(owner: str, theirs: int, logits: Tensor) -> None:
+def _check_vocabulary(owner: str, theirs: int, logits: Any) -> None:
     ours = logits.shape[-1]
     if theirs != ours:
         raise ValueError(
@@ -358,7 +376,7 @@ def _check_vocabulary(owner: str, theirs: int, logits: Tensor) -> None:
         )
 
 
-def _check_teacher(owner: str, teacher: object, logits: Tensor) -> None:
+def _check_teacher(owner: str, teacher: object, logits: Any) -> None:
     if isinstance(teacher, TopTokens):
         shapes = tuple(tuple(part.shape) for part in teacher[:3])
         places, k = tuple(logits.shape[:-1]), teacher.scores.shape[-1]
@@ -369,11 +387,30 @@ def _check_teacher(owner: str, teacher: object, logits: Tensor) -> None:
                 f"{wording('top_tokens')}."
             )
         _check_vocabulary(owner, teacher.vocabulary, logits)
+    elif isinstance(teacher, HiddenStates):
+        if not isinstance(logits, HiddenStates):
+            raise TypeError(
+                f"{owner}: teacher must be logits where the student's are, got HiddenStates. Give "
+                "HiddenStates(hidden, weight) for both."
+            )
+        _check_vocabulary(owner, teacher.shape[-1], logits)
+        if teacher.shape[:-1] != logits.shape[:-1]:
+            raise ValueError(
+                f"{owner}: teacher must have hidden states of the student's {tuple(logits.shape[:-1])} places, got "
+                f"{tuple(teacher.shape[:-1])}."
+            )
+    elif isinstance(logits, HiddenStates):
+        if isinstance(teacher, Tensor):
+            _check_vocabulary(owner, teacher.shape[-1], logits)
+        like = torch.empty(logits.shape, device="meta")
+        check_scores(owner, "teacher", teacher, like=like, name_of_like="logits")
     else:
         if isinstance(teacher, Tensor) and teacher.shape[:-1] == logits.shape[:-1] != ():
             _check_vocabulary(owner, teacher.shape[-1], logits)
         check_scores(owner, "teacher", teacher, like=logits, name_of_like="logits")
-    parts = teacher if isinstance(teacher, tuple) else (teacher,)
+    parts: tuple[Any, ...] = teacher if isinstance(teacher, tuple) else (teacher,)
+    if isinstance(teacher, HiddenStates):
+        parts = (teacher.hidden,)  # of a teacher that is not trained the layer may still require one
     if any(isinstance(part, Tensor) and part.requires_grad for part in parts):
         raise TypeError(
             f"{owner}: teacher must not require a gradient, which would not reach it. Run the teacher under "
@@ -388,6 +425,16 @@ def _block_length(flat: Tensor) -> int:
     """How many tokens make a block."""
     scores = _BLOCK if flat.device.type == "cpu" else _BLOCK_ELSEWHERE
     return max(scores // flat.shape[-1], 1)
+
+
+def _rows_in_blocks(logits: Tensor | HiddenStates) -> Iterator[Tensor]:
+    """The logits of all tokens, a block of them at a time."""
+    if isinstance(logits, HiddenStates):
+        tokens = torch.arange(logits.shape[:-1].numel(), device=logits.device)
+        yield from map(logits.logits, tokens.split(block_length(logits)))
+    else:
+        flat = logits.reshape(-1, logits.shape[-1])
+        yield from flat.split(_block_length(flat))
 
 
 def _working_copy(rows: Tensor) -> Tensor:
@@ -609,15 +656,16 @@ def _divergence(q: Tensor, log_q: Tensor, log_r: Tensor, dim: int | None = -1) -
 class _TokenLosses(KnownSlopes):
     """The losses of tokens, 0 where one does not count: of logits, which count, and what the objective is made of."""
 
-    def __init__(self, make: Callable[..., _Objective], logits: Tensor) -> None:
+    def __init__(self, make: Callable[..., _Objective], logits: Tensor, keep: bool = True) -> None:
         """Say how to compute them.
 
         Args:
             make: Takes the numbers of tokens and all tensors after the second, gives the objective of these tokens.
             logits: The logits, of which a gradient may be wanted.
+            keep: Whether to compute it with the losses and keep it, rather than to compute it when it is wanted.
         """
         self._make = make
-        self._wants_gradient = logits.requires_grad and torch.is_grad_enabled()
+        self._wants_gradient = keep and logits.requires_grad and torch.is_grad_enabled()
         self._gradient: Tensor | None = None
 
     @override

@@ -9,6 +9,7 @@ from __future__ import annotations
 from selective_st.transformers._common import probable_tokens
 from selective_st.transformers.causal import SelectiveCausalLMLoss
 from selective_st.transformers.distillation import SelectiveDistillationLoss
+from selective_st.transformers.output_layer import without_logits
 from selective_st.transformers.preference import PreferenceCollator, SelectivePreferenceLoss
 from selective_st.transformers.trainer import ReferenceTrainer
 
@@ -19,4 +20,5 @@ __all__ = [
     "SelectiveDistillationLoss",
     "SelectivePreferenceLoss",
     "probable_tokens",
+    "without_logits",
 ]

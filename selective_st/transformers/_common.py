@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from selective_st._validation import finite_number
+from selective_st.functional import HiddenStates
 from selective_st.functional._common import check_link
 from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import ConstantLink, Link, SigmoidLink
@@ -60,8 +61,8 @@ def probable_tokens(strength: float = 3.0, above: float = 0.05) -> Link:
     return link.normalized(_LOWEST, 0.0, of="value")
 
 
-def logits_of(owner: str, outputs: object) -> Tensor:
-    """The logits among a model's outputs."""
+def logits_of(owner: str, outputs: object) -> Any:
+    """The logits among a model's outputs, or the hidden states that `without_logits` has in their place."""
     logits = None
     if isinstance(outputs, Mapping):
         logits = outputs.get("logits")
@@ -71,7 +72,7 @@ def logits_of(owner: str, outputs: object) -> Tensor:
         got = f"a {type(outputs).__name__} that begins with {type(logits).__name__}"
     else:
         got = type(outputs).__name__
-    if not isinstance(logits, Tensor):
+    if not isinstance(logits, (Tensor, HiddenStates)):
         raise TypeError(
             f"{owner}: outputs must be those of a language model, with logits, got {got}. Give the Trainer a model "
             "such as AutoModelForCausalLM makes; with use_liger_kernel a model gives no logits."
@@ -92,7 +93,7 @@ def check_label_settings(owner: str, ignore_index: object, shift_labels: object)
         raise TypeError(f"{owner}: shift_labels must be True or False, got {shift_labels!r}.")
 
 
-def labels_of(owner: str, labels: object, logits: Tensor, ignore_index: int, shift_labels: bool) -> Tensor:
+def labels_of(owner: str, labels: object, logits: Any, ignore_index: int, shift_labels: bool) -> Tensor:
     """The label of each place of the logits: of the next token, if they are to be shifted."""
     if labels is None:
         raise ValueError(
@@ -162,6 +163,10 @@ def mean_of(owner: str, losses: Tensor, counts: Tensor, num_items_in_batch: obje
     return losses.sum()
 
 
+# Takes what else a loss finds of each of its items, by the names that it has in the log.
+Report = Callable[[dict[str, Tensor]], None]
+
+
 class ReferenceLoss(ABC):
     """A loss that compares with a second model; `ReferenceTrainer` runs it.
 
@@ -195,6 +200,7 @@ class ReferenceLoss(ABC):
         num_items_in_batch: Tensor | int | float | None = None,
         *,
         reference: Any = None,
+        report: Report | None = None,
     ) -> Tensor:
         """The loss of one batch."""
 

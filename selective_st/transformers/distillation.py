@@ -10,13 +10,14 @@ from typing_extensions import override
 
 from selective_st._caller import named
 from selective_st._validation import finite_number
-from selective_st.functional import TopTokens, top_tokens, vocabulary_matching_loss
+from selective_st.functional import HiddenStates, TopTokens, top_tokens, vocabulary_matching_loss
 from selective_st.functional._common import check_link
 from selective_st.functional.vocabulary import Center
 from selective_st.links import Link
 from selective_st.losses._common import PAPER_CITATION
 from selective_st.transformers._common import (
     ReferenceLoss,
+    Report,
     VocabularyLoss,
     all_ignored,
     labels_of,
@@ -120,7 +121,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
 
     @override
     @named(top_tokens="of_reference")
-    def of_reference(self, outputs: Any, labels: Tensor | None) -> Tensor | TopTokens:
+    def of_reference(self, outputs: Any, labels: Tensor | None) -> Tensor | HiddenStates | TopTokens:
         """The teacher's logits, cut to the `top_k`.
 
         Args:
@@ -130,7 +131,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         Returns:
             What `__call__` takes as `reference`.
         """
-        logits = logits_of(type(self).__name__, outputs).detach()
+        logits: Tensor | HiddenStates = logits_of(type(self).__name__, outputs).detach()
         if self.top_k is None or self.top_k >= logits.shape[-1]:
             return logits
         return top_tokens(logits, self.top_k, self.link, self.temperature, center=self.center)
@@ -159,7 +160,8 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         labels: Tensor | None,
         num_items_in_batch: Tensor | int | float | None = None,
         *,
-        reference: Tensor | TopTokens | None = None,
+        reference: Tensor | HiddenStates | TopTokens | None = None,
+        report: Report | None = None,
     ) -> Tensor:
         """The loss of one batch.
 
@@ -170,6 +172,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
                 this one.
             reference: The teacher's logits, or what `of_reference` made of them. Default: `teacher_logits` in
                 `outputs`.
+            report: Not called: there is nothing to report.
 
         Returns:
             The sum over the tokens that count, divided by that number; a scalar.

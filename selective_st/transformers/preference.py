@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,14 @@ from selective_st.functional import fenchel_young_loss, matching_loss, vocabular
 from selective_st.functional._common import check_link
 from selective_st.links import ConstantLink, Link, SigmoidLink
 from selective_st.losses._common import PAPER_CITATION
-from selective_st.transformers._common import ReferenceLoss, check_label_settings, labels_of, logits_of, mean_of
+from selective_st.transformers._common import (
+    ReferenceLoss,
+    Report,
+    check_label_settings,
+    labels_of,
+    logits_of,
+    mean_of,
+)
 
 _PLAIN = ConstantLink()
 
@@ -33,13 +40,21 @@ class SelectivePreferenceLoss(ReferenceLoss):
     answers apart yet.
 
     Give it to a `ReferenceTrainer` with the reference as `reference_model`, and make batches with `PreferenceCollator`:
-    their rows are the chosen and the rejected answer of the first pair, those of the second, and so on.
+    their rows are the chosen and the rejected answer of the first pair, those of the second, and so on. That trainer
+    logs the means over the pairs of the rewards, which are beta times the log-ratios (`rewards/chosen`,
+    `rewards/rejected`), of their `rewards/margins`, how often the chosen answer has the higher one
+    (`rewards/accuracies`), and the log-probabilities (`logps/chosen`, `logps/rejected`); in an evaluation with `eval_`
+    before them.
 
     Args:
         link: Which margins matter. Default: `SigmoidLink()`.
         beta: The scale > 0 of the margin: small lets the model go far from the reference.
         target_value: The link value y to be reached, within the link's range. Default: 1, where no margin is given.
         target_margin: The margin beta m to be reached, instead.
+        log_probs: `"sum"` for the log-probability of an answer, `"mean"` for that of a token of it, on the average, so
+            that long answers count no more than short ones.
+        sft: The weight >= 0 of a further term, which keeps the chosen answer probable: its mean negative
+            log-probability a token.
         ignore_index: The label of tokens that do not count, such as those of the prompt.
         shift_labels: Whether each label is that of the place before, as for a causal model.
 
@@ -63,14 +78,15 @@ class SelectivePreferenceLoss(ReferenceLoss):
         - With `SigmoidLink()` it is the loss of DPO with the same beta, `-log sigmoid(beta m)`.
         - With `SigmoidLink()` and `target_value=1 - e` it is DPO with label smoothing e, less a constant.
         - With `IdentityLink()` and `target_margin=0.5` it is `beta^2 / 2` times the loss of IPO,
-          `(m - 1 / (2 beta))^2`. (Some implementations of IPO take the mean over an answer's tokens, here it is the
-          sum.)
+          `(m - 1 / (2 beta))^2`; with `log_probs="mean"` as trl computes it.
+        - With `sft` it is the loss of RPO.
 
     References:
         - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
         - Rafailov et al. 2023, *Direct Preference Optimization*, arXiv 2305.18290.
         - Azar et al. 2023, *A General Theoretical Paradigm to Understand Learning from Human Preferences*, arXiv
           2310.12036, for IPO.
+        - Pang et al. 2024, *Iterative Reasoning Preference Optimization*, arXiv 2404.19733, for the further term.
 
     Example:
         >>> import torch
@@ -94,6 +110,8 @@ class SelectivePreferenceLoss(ReferenceLoss):
         *,
         target_value: float | None = None,
         target_margin: float | None = None,
+        log_probs: Literal["sum", "mean"] = "sum",
+        sft: float = 0.0,
         ignore_index: int = -100,
         shift_labels: bool = True,
     ) -> None:
@@ -125,6 +143,10 @@ class SelectivePreferenceLoss(ReferenceLoss):
                     f"{owner}: target_value must lie within the range {self.link.range} of {self.link!r}, got "
                     f"{target_value:g}. Or give the margin to be reached: target_margin=..."
                 )
+        if log_probs not in ("sum", "mean"):
+            raise ValueError(f"{owner}: log_probs must be 'sum' or 'mean', over an answer's tokens, got {log_probs!r}.")
+        self.log_probs = log_probs
+        self.sft = finite_number(owner, "sft", sft, nonnegative=True)
         check_label_settings(owner, ignore_index, shift_labels)
         self.target_value = target_value
         self.target_margin = target_margin
@@ -146,8 +168,15 @@ class SelectivePreferenceLoss(ReferenceLoss):
             labels: Token ids of shape (rows, tokens).
 
         Returns:
-            The sum of the log-probabilities of the tokens that count, of shape (rows,).
+            The sum of the log-probabilities of the tokens that count, or their mean, of shape (rows,).
         """
+        return self._measured(*self._sums_and_counts(outputs, labels))
+
+    def _measured(self, sums: Tensor, counts: Tensor) -> Tensor:
+        return sums if self.log_probs == "sum" else sums / counts
+
+    def _sums_and_counts(self, outputs: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The log-probability of each row's answer, and how many tokens it has."""
         owner = type(self).__name__
         logits = logits_of(owner, outputs)
         labels = labels_of(owner, labels, logits, self.ignore_index, self.shift_labels)
@@ -156,7 +185,8 @@ class SelectivePreferenceLoss(ReferenceLoss):
                 f"{owner}: the rows of a batch must be pairs, the chosen answer and then the rejected one, but there "
                 f"are {len(labels)} rows. Make batches with PreferenceCollator."
             )
-        empty = (labels == self.ignore_index).all(-1)
+        counts = (labels != self.ignore_index).sum(-1)
+        empty = counts == 0
         if bool(empty.any()):
             rows = ", ".join(map(str, empty.nonzero().flatten().tolist()[:5]))
             raise ValueError(
@@ -164,7 +194,7 @@ class SelectivePreferenceLoss(ReferenceLoss):
                 f"{rows} of the batch. Leave empty answers out, and shorten prompts rather than answers."
             )
         losses = vocabulary_loss(logits, labels, _PLAIN, ignore_index=self.ignore_index, reduction="none")
-        return -losses.sum(-1)
+        return -losses.sum(-1), counts
 
     def margins(self, outputs: Any, labels: Tensor | None, reference: Tensor) -> Tensor:
         """The margin m of each pair: > 0 where the model prefers the chosen answer more than the reference does.
@@ -177,8 +207,12 @@ class SelectivePreferenceLoss(ReferenceLoss):
         Returns:
             The margins, of shape (pairs,).
         """
+        chosen, rejected = self._log_ratios(self.of_reference(outputs, labels), reference)
+        return chosen - rejected
+
+    def _log_ratios(self, log_probs: Tensor, reference: Any) -> tuple[Tensor, Tensor]:
+        """Those of the chosen and of the rejected answers."""
         owner = type(self).__name__
-        log_probs = self.of_reference(outputs, labels)
         if not isinstance(reference, Tensor) or not reference.is_floating_point():
             got = reference.dtype if isinstance(reference, Tensor) else type(reference).__name__
             raise TypeError(f"{owner}: reference must be a tensor of log-probabilities, got {got}.")
@@ -188,7 +222,7 @@ class SelectivePreferenceLoss(ReferenceLoss):
                 f"{tuple(reference.shape)}. Make it with of_reference."
             )
         chosen, rejected = (log_probs - reference.detach().to(log_probs)).view(-1, 2).unbind(1)
-        return chosen - rejected
+        return chosen, rejected
 
     @override
     @named(vocabulary_matching_loss="SelectiveDistillationLoss")
@@ -199,6 +233,7 @@ class SelectivePreferenceLoss(ReferenceLoss):
         num_items_in_batch: Tensor | int | float | None = None,
         *,
         reference: Tensor | None = None,
+        report: Report | None = None,
     ) -> Tensor:
         """The loss of one batch.
 
@@ -209,6 +244,7 @@ class SelectivePreferenceLoss(ReferenceLoss):
                 plain Trainer counts. Default: the pairs of this one.
             reference: The log-probability of each row under the reference, of shape (rows,): what `of_reference` gives
                 for the reference's outputs.
+            report: Takes the rewards and log-probabilities of the pairs, by the names that they have in the log.
 
         Returns:
             The sum over the pairs, divided by that number; a scalar.
@@ -216,13 +252,31 @@ class SelectivePreferenceLoss(ReferenceLoss):
         owner = type(self).__name__
         if reference is None:
             raise self._no_reference()
-        scores = self.beta * self.margins(outputs, labels, reference)
+        sums, counts = self._sums_and_counts(outputs, labels)
+        log_probs = self._measured(sums, counts)
+        chosen, rejected = self._log_ratios(log_probs, reference)
+        scores = self.beta * (chosen - rejected)
         if self.target_value is not None:
             targets = torch.full_like(scores, self.target_value)
             losses = fenchel_young_loss(scores, targets, self.link, reduction="none")
         else:
             targets = torch.full_like(scores, cast(float, self.target_margin))
             losses = matching_loss(scores, targets, self.link, reduction="none")
+        surprise = -sums[::2] / counts[::2]  # of a token of the chosen answer
+        if self.sft:
+            losses = losses + self.sft * surprise
+        if report is not None:
+            report(
+                {
+                    "rewards/chosen": self.beta * chosen.detach(),
+                    "rewards/rejected": self.beta * rejected.detach(),
+                    "rewards/margins": scores.detach(),
+                    "rewards/accuracies": (chosen > rejected).to(scores),
+                    "logps/chosen": log_probs[::2].detach(),
+                    "logps/rejected": log_probs[1::2].detach(),
+                    **({"nll_loss": surprise.detach()} if self.sft else {}),
+                }
+            )
         return mean_of(owner, losses, torch.ones_like(losses), num_items_in_batch, "Give it at least one pair.")
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -232,6 +286,8 @@ class SelectivePreferenceLoss(ReferenceLoss):
             "beta": self.beta,
             "target_value": self.target_value,
             "target_margin": self.target_margin,
+            "log_probs": self.log_probs,
+            "sft": self.sft,
             "ignore_index": self.ignore_index,
             "shift_labels": self.shift_labels,
         }

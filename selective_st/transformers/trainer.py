@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import Trainer
+from transformers.trainer_utils import EvalLoopOutput
 from typing_extensions import override
 
 from selective_st.transformers._common import ReferenceLoss
@@ -21,12 +24,16 @@ class ReferenceTrainer(Trainer):
     Trainer runs that model on the same inputs, without a gradient, before the model that it trains, and hands what the
     loss needs of it to `compute_loss_func` as `reference`; everything else is as in `Trainer`. Where the dataset holds
     it (a column `teacher_logits` or `reference_log_probs`, kept by `remove_unused_columns=False`), no second model is
-    needed.
+    needed; nor where the model has adapters (PEFT), without which it is its own reference.
+
+    What a loss reports of its items, such as the rewards of preferences, it logs as means over the items since the log
+    before, in all processes; those of an evaluation are among its metrics, `metric_for_best_model` included.
 
     Args:
         *args: As for `Trainer`.
         reference_model: The second model: set to evaluate, and moved to the training's device; it gets no gradient. Not
-            the model to be trained, nor one that shares its parameters: make a copy of that.
+            the model to be trained, nor one that shares its parameters: make a copy of that. None where the dataset
+            holds what it would say, or for the model itself with its adapters off.
         **kwargs: As for `Trainer`; `compute_loss_func` must be a `SelectiveDistillationLoss` or
             `SelectivePreferenceLoss`.
 
@@ -75,6 +82,7 @@ class ReferenceTrainer(Trainer):
                 f"{owner}: several GPUs need a process each. Start the script by torchrun or accelerate launch, or "
                 "choose one GPU by CUDA_VISIBLE_DEVICES=0."
             )
+        self._reported: dict[bool, dict[str, tuple[Tensor, int]]] = {True: {}, False: {}}
         self.reference_model = reference_model
         if reference_model is not None:
             self.reference_model = self.accelerator.prepare_model(reference_model, evaluation_mode=True).eval()
@@ -125,19 +133,104 @@ class ReferenceTrainer(Trainer):
         loss, inputs = self._loss, dict(inputs)
         labels = inputs.get("labels")
         reference = inputs.pop(loss.reference_column, None)
-        if reference is None and self.reference_model is not None:
-            with torch.no_grad():
-                outputs = self.reference_model(**{name: value for name, value in inputs.items() if name != "labels"})
-                reference = loss.of_reference(outputs, labels)
-                del outputs
+        if reference is None:
+            reference = self._of_reference(model, {name: x for name, x in inputs.items() if name != "labels"}, labels)
         if not model.training:
             num_items_in_batch = None  # the Trainer's count, in place of that of get_batch_samples
-        self.compute_loss_func = partial(loss, reference=reference)
+        self.compute_loss_func = partial(loss, reference=reference, report=partial(self._note, model.training))
         try:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         finally:
             self.compute_loss_func = loss
 
+    def _of_reference(self, model: nn.Module, inputs: dict[str, Any], labels: Any) -> Any:
+        """What the second model, or the model without its adapters, says; None where there is neither."""
+        if self.reference_model is not None:
+            with torch.no_grad():
+                return self._loss.of_reference(self.reference_model(**inputs), labels)
+        adapters_off = _adapters_off(self.accelerator.unwrap_model(model))
+        if adapters_off is None:
+            return None
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.no_grad(), adapters_off:
+                return self._loss.of_reference(model(**inputs), labels)
+        finally:
+            model.train(was_training)
+
+    def _note(self, in_training: bool, values: dict[str, Tensor]) -> None:
+        noted = self._reported[in_training]
+        for name, items in values.items():
+            total, count = noted.get(name, (0.0, 0))
+            noted[name] = items.sum() + total, count + len(items)
+
+    def _means(self, in_training: bool) -> dict[str, float]:
+        """What was reported since they were last asked for, in all processes."""
+        means, noted = {}, self._reported[in_training]
+        for name, (total, count) in noted.items():
+            whole, items = self.accelerator.reduce(torch.stack([total, torch.full_like(total, count)]), "sum").tolist()
+            means[name] = whole / items
+        noted.clear()
+        return means
+
+    @override
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log, with the means of what the loss has reported.
+
+        Args:
+            logs: What is logged; the means of a training are added to it.
+            *args: As for `Trainer`.
+            **kwargs: As for `Trainer`.
+        """
+        if "loss" in logs:
+            logs.update(self._means(True))
+        super().log(logs, *args, **kwargs)
+
+    @override
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader[Any],
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Evaluate or predict, with the means of what the loss has reported among the metrics.
+
+        Args:
+            dataloader: As for `Trainer`.
+            description: As for `Trainer`.
+            prediction_loss_only: As for `Trainer`.
+            ignore_keys: As for `Trainer`.
+            metric_key_prefix: As for `Trainer`.
+
+        Returns:
+            As for `Trainer`.
+        """
+        self._reported[False].clear()
+        output = super().evaluation_loop(dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix)
+        means = {f"{metric_key_prefix}_{name}": mean for name, mean in self._means(False).items()}
+        return output._replace(metrics=(output.metrics or {}) | means)
+
     @property
     def _loss(self) -> ReferenceLoss:
         return cast(ReferenceLoss, self.compute_loss_func)
+
+
+def _adapters_off(model: nn.Module) -> AbstractContextManager[Any] | None:
+    """A context in which a model's adapters do nothing; None if it has none."""
+    if callable(getattr(model, "disable_adapter", None)):  # of PEFT
+        return cast(AbstractContextManager[Any], cast(Any, model).disable_adapter())
+    if getattr(model, "_hf_peft_config_loaded", False):  # a model of transformers that has loaded some
+        return _disabled(cast(Any, model))
+    return None
+
+
+@contextmanager
+def _disabled(model: Any) -> Iterator[None]:
+    model.disable_adapters()
+    try:
+        yield
+    finally:
+        model.enable_adapters()

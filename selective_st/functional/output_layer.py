@@ -1,0 +1,157 @@
+r"""Losses over a vocabulary without its logits: with the output layer of the model, a few tokens at a time.
+
+A batch's logits take more memory than the model where the vocabulary is large. They are made of the hidden states of
+the last layer, so the losses on the vocabulary take these as well, and never hold the logits of more than a block of
+tokens:
+
+>>> import torch
+>>> from selective_st.functional import HiddenStates, vocabulary_loss
+>>> from selective_st.links import ConstantLink
+>>> hidden, layer = torch.eye(4), torch.nn.Linear(4, 6, bias=False)
+>>> labels = torch.tensor([0, 1, 2, -100])
+>>> whole = vocabulary_loss(layer(hidden), labels, ConstantLink())
+>>> bool(torch.isclose(vocabulary_loss(HiddenStates(hidden, layer.weight), labels, ConstantLink()), whole))
+True
+
+The logits of a block are made again on the way back, so that a step takes one more product of the output layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint
+
+# How many logits a block holds, as many as keep the processor busy.
+_BLOCK, _BLOCK_ELSEWHERE = 2**23, 2**26
+
+
+@dataclass(frozen=True, eq=False)
+class HiddenStates:
+    """What a model's output layer makes logits of, in the place of these.
+
+    Attributes:
+        hidden: The hidden states of the last layer, of shape (..., dim).
+        weight: The weight of the output layer, of shape (vocabulary, dim).
+        bias: Its bias, of shape (vocabulary,); None for none.
+
+    Raises:
+        TypeError: If they are no tensors of floating-point numbers.
+        ValueError: If their shapes do not fit.
+    """
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        for name in ("hidden", "weight", "bias"):
+            value = getattr(self, name)
+            if value is None and name == "bias":
+                continue
+            if not isinstance(value, Tensor) or not value.is_floating_point():
+                got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+                raise TypeError(f"{owner}: {name} must be a tensor of floating-point numbers, got {got}.")
+        dim = self.hidden.shape[-1] if self.hidden.dim() > 1 else None
+        if self.weight.dim() != 2 or self.weight.shape[1] != dim:
+            raise ValueError(
+                f"{owner}: hidden must have shape (..., tokens, dim) and weight (vocabulary, dim), got "
+                f"{tuple(self.hidden.shape)} and {tuple(self.weight.shape)}. Give layer.weight of the output layer."
+            )
+        if self.bias is not None and tuple(self.bias.shape) != (len(self.weight),):
+            raise ValueError(
+                f"{owner}: bias must have shape ({len(self.weight)},), a number for each token of the vocabulary, got "
+                f"{tuple(self.bias.shape)}."
+            )
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the logits."""
+        return torch.Size([*self.hidden.shape[:-1], len(self.weight)])
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.hidden.device
+
+    def dim(self) -> int:
+        """How many dimensions the logits have."""
+        return self.hidden.dim()
+
+    def numel(self) -> int:
+        """How many logits there are."""
+        return self.shape.numel()
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """The logits of some tokens, by their numbers, in the dtype of the hidden states."""
+        return _logits(self.hidden.flatten(0, -2)[tokens], self.weight, self.bias)
+
+    def detach(self) -> HiddenStates:
+        """The same, without a graph."""
+        bias = None if self.bias is None else self.bias.detach()
+        return HiddenStates(self.hidden.detach(), self.weight.detach(), bias)
+
+
+def losses_in_blocks(states: HiddenStates, counts: Tensor, losses_of: Callable[..., Tensor], *of_tokens: Any) -> Tensor:
+    """The losses of tokens whose logits are made block by block.
+
+    Args:
+        states: What the logits are made of.
+        counts: Which tokens count, of shape (...,).
+        losses_of: Takes whether a gradient is about to be asked for, the logits of some tokens, of shape
+            (tokens, vocabulary), and their parts of `of_tokens`; gives their losses.
+        *of_tokens: Tensors that begin with the tokens, (..., x), or `HiddenStates` of another model, for logits.
+
+    Returns:
+        The losses in the shape of `counts`, at least float32; 0 where a token does not count.
+    """
+    places = counts.flatten().nonzero().squeeze(1)
+    hidden = states.hidden.flatten(0, -2)
+    others = [_flat(other, counts.dim()) for other in of_tokens]
+
+    def block(calls: Iterator[int], tokens: Tensor, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        on_way_back = next(calls) > 0
+        return losses_of(on_way_back, _logits(rows, weight, bias), *(_some(other, tokens) for other in others))
+
+    losses = [
+        checkpoint(
+            block,
+            count(),
+            tokens,
+            hidden[tokens],
+            states.weight,
+            states.bias,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        for tokens in places.split(block_length(states))
+    ]
+    found = torch.cat(losses)
+    return found.new_zeros(counts.numel()).index_put((places,), found).view(counts.shape)
+
+
+def block_length(states: HiddenStates) -> int:
+    """How many tokens make a block."""
+    return max((_BLOCK if states.device.type == "cpu" else _BLOCK_ELSEWHERE) // len(states.weight), 1)
+
+
+def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    # As autocast does: where hidden states are in half precision, and parameters are not.
+    return linear(rows, weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype))
+
+
+def _flat(other: Any, dims: int) -> Any:
+    return other if isinstance(other, HiddenStates) or dims == 1 else other.flatten(0, dims - 1)
+
+
+def _some(other: Any, tokens: Tensor) -> Tensor:
+    """The part of some tokens: of hidden states their logits."""
+    found: Tensor = other.logits(tokens) if isinstance(other, HiddenStates) else other[tokens]
+    return found
