@@ -12,6 +12,7 @@ from selective_st.links import ConstantLink, ExponentialLink, Link, SigmoidLink,
 from tests import random_inputs
 from tests.link_cases import LINK_CASES, LinkCase
 from tests.link_properties import PROPERTIES, Property
+from tests.tolerances import FIRST_ORDER, SECOND_ORDER
 
 
 def test_every_registered_link_has_a_case() -> None:
@@ -44,17 +45,19 @@ def test_gradients_to_both_arguments(case: LinkCase) -> None:
         (case.low + (case.high - case.low) * torch.rand(5, generator=generator, dtype=torch.float64)).requires_grad_()
         for _ in range(2)
     )
-    assert torch.autograd.gradcheck(case.link.divergence, (p, s), atol=1e-4, rtol=1e-3)
-    assert torch.autograd.gradgradcheck(case.link.divergence, (p, s), atol=1e-3, rtol=1e-2)
-    assert torch.autograd.gradcheck(case.link.potential, (p,), atol=1e-4, rtol=1e-3)
-    assert torch.autograd.gradgradcheck(case.link.potential, (p,), atol=1e-3, rtol=1e-2)
+    assert torch.autograd.gradcheck(case.link.divergence, (p, s), **FIRST_ORDER)
+    assert torch.autograd.gradgradcheck(case.link.divergence, (p, s), **SECOND_ORDER)
+    assert torch.autograd.gradcheck(case.link.potential, (p,), **FIRST_ORDER)
+    assert torch.autograd.gradgradcheck(case.link.potential, (p,), **SECOND_ORDER)
     if not isinstance(case.link, ConstantLink):
-        values = case.link(s.detach()).requires_grad_()
-        steep = case.link.sensitivity(s.detach()) > 1e-2  # elsewhere the inverse is too steep for finite differences
-        assert steep.any()
-        assert torch.autograd.gradcheck(
-            case.link.fenchel_young, (p[steep], values[steep].detach().requires_grad_()), atol=1e-4, rtol=1e-3
+        p, s = (
+            case.low + (case.high - case.low) * torch.rand(40, generator=generator, dtype=torch.float64) for _ in range(2)
         )
+        # Elsewhere the inverse is too steep for finite differences, or the loss so large that it rounds them away.
+        fits = (case.link.sensitivity(s) > 1e-2) & (case.link.potential(p) < 1e4) & (case.link.potential(s) < 1e4)
+        assert fits.any()
+        given = (p[fits][:5].requires_grad_(), case.link(s[fits][:5]).requires_grad_())
+        assert torch.autograd.gradcheck(case.link.fenchel_young, given, **FIRST_ORDER)
 
 
 @pytest.mark.parametrize("values", [[0.0, 1.0, 1.0], [0.0, 0.5, 1.0], [0.2, 0.5, 0.9]], ids=str)
