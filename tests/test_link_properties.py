@@ -41,22 +41,20 @@ def test_property(case: LinkCase, check: Property) -> None:
 @pytest.mark.parametrize("case", LINK_CASES, ids=lambda case: case.name)
 def test_gradients_to_both_arguments(case: LinkCase) -> None:
     generator = random_inputs.generator(0)
-    p, s = (
-        (case.low + (case.high - case.low) * torch.rand(5, generator=generator, dtype=torch.float64)).requires_grad_()
-        for _ in range(2)
-    )
-    assert torch.autograd.gradcheck(case.link.divergence, (p, s), **FIRST_ORDER)
-    assert torch.autograd.gradgradcheck(case.link.divergence, (p, s), **SECOND_ORDER)
-    assert torch.autograd.gradcheck(case.link.potential, (p,), **FIRST_ORDER)
-    assert torch.autograd.gradgradcheck(case.link.potential, (p,), **SECOND_ORDER)
+    p, s = (case.low + (case.high - case.low) * torch.rand(40, generator=generator, dtype=torch.float64) for _ in "ps")
+    # Where a loss is larger, a finite difference of it is rounded away.
+    fits = (case.link.potential(p) < 1e4) & (case.link.potential(s) < 1e4)
+    p, s = p[fits], s[fits]
+    given = (p[:5].clone().requires_grad_(), s[:5].clone().requires_grad_())
+    assert len(given[0]) == 5
+    assert torch.autograd.gradcheck(case.link.divergence, given, **FIRST_ORDER)
+    assert torch.autograd.gradgradcheck(case.link.divergence, given, **SECOND_ORDER)
+    assert torch.autograd.gradcheck(case.link.potential, given[:1], **FIRST_ORDER)
+    assert torch.autograd.gradgradcheck(case.link.potential, given[:1], **SECOND_ORDER)
     if not isinstance(case.link, ConstantLink):
-        p, s = (
-            case.low + (case.high - case.low) * torch.rand(40, generator=generator, dtype=torch.float64) for _ in range(2)
-        )
-        # Elsewhere the inverse is too steep for finite differences, or the loss so large that it rounds them away.
-        fits = (case.link.sensitivity(s) > 1e-2) & (case.link.potential(p) < 1e4) & (case.link.potential(s) < 1e4)
-        assert fits.any()
-        given = (p[fits][:5].requires_grad_(), case.link(s[fits][:5]).requires_grad_())
+        steep = case.link.sensitivity(s) > 1e-2  # elsewhere the inverse is too steep for finite differences
+        assert steep.any()
+        given = (p[steep][:5].clone().requires_grad_(), case.link(s[steep][:5]).requires_grad_())
         assert torch.autograd.gradcheck(case.link.fenchel_young, given, **FIRST_ORDER)
 
 
