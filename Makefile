@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy bench-step bench-losses bench-check clean
+.PHONY: help demo test test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -20,6 +20,19 @@ demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and comp
 
 test: $(INSTALLED)  ## Run the tests.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet tests selective_st
+
+# As other processors compute, by threads and by the seed of the inputs: each pair of settings stands in one of them.
+NUMERICS := default-1-0 default-2-1 default-1-2 avx2-2-0 avx2-1-1 avx2-2-2
+
+test-numerics: $(INSTALLED)  ## Run the numerical tests with other instructions, threads and inputs.
+	$(MAKE) --jobs 2 --keep-going $(NUMERICS:%=numerics-%)
+
+numerics-%:
+	@set -- $(subst -, ,$*); \
+	if found=$$(ATEN_CPU_CAPABILITY=$$1 OMP_NUM_THREADS=$$2 INPUT_SEED=$$3 $(BIN)/python -m pytest \
+		--quiet -m 'numerical and not training' tests 2>&1); \
+	then echo "$*: $$(echo "$$found" | tail -n 1)"; \
+	else echo "$$found"; echo "$*: failed"; exit 1; fi
 
 test-oldest:  ## Run the tests with the oldest versions of what the library needs.
 	$(PYTHON) -m venv $(VENV)-oldest

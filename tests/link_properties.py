@@ -142,9 +142,7 @@ def linear_outside(link: Link, p: Tensor, s: Tensor) -> None:
     assert_close(bounded.divergence(p, inside), link.divergence(p, inside), exponent=STEEPEST)
     far = torch.tensor([-1e4, 1e4], dtype=torch.float32)
     assert bounded.divergence(far, torch.tensor(high).float()).isfinite().all()
-    assert_close(
-        bounded.sensitivity(torch.tensor(high + 5.0)), link.sensitivity(torch.tensor(high)), exponent=STEEPEST
-    )
+    assert_close(bounded.sensitivity(torch.tensor(high + 5.0)), link.sensitivity(torch.tensor(high)), exponent=STEEPEST)
 
 
 def config_round_trip(link: Link, p: Tensor, s: Tensor) -> None:

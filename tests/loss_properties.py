@@ -83,7 +83,8 @@ def gradient_is_the_derivative(case: LossCase) -> None:
         way = torch.randn(column.shape, generator=generator, dtype=column.dtype)
         with torch.no_grad():
             ends = [
-                value(loss, [*columns[:i], column + side * DIFFERENCE * way, *columns[i + 1 :]], labels) for side in (1, -1)
+                value(loss, [*columns[:i], column + side * DIFFERENCE * way, *columns[i + 1 :]], labels)
+                for side in (1, -1)
             ]
         slope = (ends[0] - ends[1]) / (2 * DIFFERENCE)
         assert_within((gradients[i] * way).sum(), slope, DIFFERENCE * largest(slope))

@@ -19,6 +19,8 @@ from tests.link_cases import LINK_CASES, LinkCase
 from tests.loss_references import composite_divergence, listwise_label, listwise_matching
 from tests.tolerances import DTYPES, SCORE, accuracy, assert_close, assert_within, largest, rounding
 
+pytestmark = pytest.mark.numerical
+
 BY_NAME = {case.name: case for case in LINK_CASES}
 # Each with the scores on which it is tried.
 CASES = {
@@ -92,10 +94,13 @@ def assert_matches_reference(
         listwise_matching(p, s, case, temperature, calibration_case=matched, **settings)
         for p, s in zip(predicted.tolist(), target.tolist(), strict=True)
     ]
-    at, of_target = logits(case, temperature, predicted), logits(case, settings.get("target_temperature", temperature), target)
+    at, of_target = (
+        logits(case, temperature, predicted),
+        logits(case, settings.get("target_temperature", temperature), target),
+    )
     exponent = largest(at, of_target)
-    # In nats, where a loss is next to nothing though the lists differ, and its gradient in shares of the steepest score;
-    # where the lists are nearly the same, the terms are nearly nothing too.
+    # In nats, where a loss is next to nothing though the lists differ, and its gradient in shares of the steepest
+    # score; where the lists are nearly the same, the terms are nearly nothing too.
     near = (at - of_target).abs().amax(1).clamp(max=1)
     assert_close_to_reference(loss, [value for value, _ in reference], exponent, near.square())
     (gradient,) = torch.autograd.grad(loss.sum(), ours)

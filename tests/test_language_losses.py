@@ -38,6 +38,8 @@ from selective_st.transformers import (
 from tests import random_inputs
 from tests.tolerances import DTYPES, SCORE, about, assert_close, assert_same_step, largest, rounding
 
+pytestmark = pytest.mark.numerical
+
 ROWS, TOKENS, VOCABULARY = 4, 7, 13
 
 
@@ -57,7 +59,9 @@ def make_labels(ignored: int = -100) -> Tensor:
 
 def assert_same(ours: Tensor, theirs: Tensor, z: Tensor, exponent: float = LOGIT) -> None:
     assert ours.shape == ()
-    steps = ([loss.detach(), *torch.autograd.grad(loss, z, retain_graph=True)] for loss in (ours, theirs.to(ours.dtype)))
+    steps = (
+        [loss.detach(), *torch.autograd.grad(loss, z, retain_graph=True)] for loss in (ours, theirs.to(ours.dtype))
+    )
     assert_same_step(*steps, exponent=exponent)
 
 

@@ -121,7 +121,9 @@ def test_it_learns(name: str, half: bool, tmp_path: Path) -> None:
     assert after < 0.7 * before
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
     if name == "preference":
-        assert before == pytest.approx(0.6931, abs=rounding(torch.bfloat16, 1) if half else LOGGED)  # log 2: the model is its reference
+        assert before == pytest.approx(
+            0.6931, abs=rounding(torch.bfloat16, 1) if half else LOGGED
+        )  # log 2: the model is its reference
     if name != "causal":
         reference = trainer.reference_model
         assert all(parameter.grad is None for parameter in reference.parameters())

@@ -14,6 +14,8 @@ from tests.link_cases import LINK_CASES, LinkCase
 from tests.link_properties import PROPERTIES, Property
 from tests.tolerances import FIRST_ORDER, SECOND_ORDER
 
+pytestmark = pytest.mark.numerical
+
 
 def test_every_registered_link_has_a_case() -> None:
     missing = {

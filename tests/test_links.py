@@ -34,6 +34,8 @@ from selective_st.links import (
 )
 from tests.tolerances import INTEGRATED, assert_close, assert_within, largest
 
+pytestmark = pytest.mark.numerical
+
 PRESETS = [high_scores(), low_scores(), extreme_scores(), middle_scores(), score_region(0.6, 0.8)]
 
 

@@ -21,6 +21,8 @@ from tests import model_types, random_inputs
 from tests.loss_cases import EchoModel
 from tests.tolerances import assert_close, assert_same_step, largest
 
+pytestmark = pytest.mark.numerical
+
 ROWS = 7
 LINKS: list[Link | None] = [None, ConstantLink(), ExponentialLink(2.0), SigmoidLink(5.0, 0.5)]
 
@@ -75,7 +77,11 @@ def test_it_is_that_of_the_parts_written_out() -> None:
         p = torch.tensor(logits, dtype=torch.float64).softmax(0)[k]
         bregman = link.potential(scores[k]) - link.potential(labels[k]) - (scores[k] - labels[k]) * link(labels[k])
         total = total + q * (q.log() - p.log()) + calibration / temperature * q * bregman
-    assert_close(value_of(loss_of(link, calibration=calibration), columns, labels).detach(), total, exponent=max(map(abs, logits + targets)))
+    assert_close(
+        value_of(loss_of(link, calibration=calibration), columns, labels).detach(),
+        total,
+        exponent=max(map(abs, logits + targets)),
+    )
 
 
 def test_only_the_calibration_term_minds_a_shift_of_all_scores() -> None:
@@ -147,6 +153,7 @@ def test_the_config() -> None:
 
 
 @pytest.mark.parametrize("wrapped", ["alone", "matryoshka", "weighted"])
+@pytest.mark.training
 def test_it_trains_with_a_last_batch_of_one_row(tmp_path: Path, wrapped: str) -> None:
     model = model_types.static_model()
     loss: Any = SelectiveListwiseLoss(model, pairwise_cos_sim, 0.2, lists="batch")

@@ -50,6 +50,8 @@ from tests.loss_cases import CACHE_KEEPS_DOUBLE, EchoModel
 from tests.model_types import WORDS, cross_encoder, multi_vector_model, sentence, splade_model, static_model
 from tests.tolerances import DTYPES, FEW, assert_close, assert_same_step, assert_within, largest, operations_of
 
+pytestmark = pytest.mark.numerical
+
 LOSSES: list[type[nn.Module]] = [
     SelectivePointwiseLoss,
     SelectivePairwiseLoss,
@@ -727,6 +729,7 @@ def train(
 
 
 @pytest.mark.parametrize("make", LOSSES, ids=lambda loss: loss.__name__)
+@pytest.mark.training
 def test_it_trains_and_the_card_tells(make: Any, tmp_path: Path) -> None:
     columns = dict(zip(("query", "positive", "negative"), texts(3, 8), strict=True))
     labels: dict[str, Any] = {

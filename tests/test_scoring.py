@@ -14,6 +14,8 @@ from selective_st.evaluation import ScoreRegionEvaluator, predict_scores
 from tests.model_types import bert_model, multi_vector_model, sentence, splade_model
 from tests.tolerances import about
 
+pytestmark = pytest.mark.numerical
+
 FIRST, SECOND = ([sentence(number) for number in range(begin, begin + 20)] for begin in (0, 100))
 
 

@@ -162,7 +162,10 @@ def test_a_compiled_model(transformer_model: SentenceTransformer, pair_dataset: 
     loss.model = torch.compile(transformer_model, backend="aot_eager")
     compiled = loss([dict(column) for column in features], labels)
     found = torch.autograd.grad(compiled, parameters, allow_unused=True)
-    steps = ([value, *(each for each in slopes if each is not None)] for value, slopes in ((compiled, found), (plain, expected)))
+    steps = (
+        [value, *(each for each in slopes if each is not None)]
+        for value, slopes in ((compiled, found), (plain, expected))
+    )
     assert_same_step(*steps, operations_of(transformer_model))
 
 

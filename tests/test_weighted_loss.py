@@ -69,6 +69,8 @@ from tests.loss_cases import EchoModel
 from tests.test_registry_catalog import CASES, available, build, gradient, is_wrapped, make_batch, model_of, run
 from tests.tolerances import FEW, LOGGED, about, assert_close, assert_same_step, largest, operations_of
 
+pytestmark = pytest.mark.numerical
+
 ROWS, DIMENSION = 6, model_types.DIMENSION
 LOGIT = 20.0  # no score is multiplied by more before an exponential is taken
 PARTS: dict[str, Callable[[Any], nn.Module]] = {
@@ -224,6 +226,7 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("row", "name", "selective"), [case for case in CASES if case.values[0].model_type != "CrossEncoder"]
 )
+@pytest.mark.training
 def test_every_loss_of_the_registry_is_a_part_or_says_why_not(row: Any, name: str, selective: Any) -> None:
     entry = loss_entry(name, row.model_type)
     batch = make_batch(row, name)
@@ -274,6 +277,7 @@ def test_a_weighted_loss_in_another() -> None:
 
 @pytest.mark.parametrize("balance", [False, True])
 @pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.training
 def test_the_callback_of_a_loss_is_that_of_the_losses_within(tmp_path: Path, wrapped: bool, balance: bool) -> None:
     class Stop(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -510,7 +514,7 @@ def test_schedules(make: Any, length: dict[str, float], begin: float, end: float
     schedule = make(begin, end, **length)
     for done in (0.0, 0.001, 0.1, 0.3, 0.7, 1.0, 2.5, 7.0, 10.0, 1e6):
         progress = TrainingProgress(steps=done, epochs=done, fraction=min(done, 1.0))
-        assert schedule(progress) == about(naive(schedule, progress), torch.float64)
+        assert schedule(progress) == about(naive(schedule, progress), torch.float64, size=1.0)
         assert min(begin, end) <= schedule(progress) <= max(begin, end)
     assert schedule(TrainingProgress()) == begin
     assert schedule(TrainingProgress(1e9, 1e9, 1.0)) == end
@@ -601,6 +605,7 @@ def test_neither_accumulation_nor_evaluation_nor_a_wrapper_disturbs_the_schedule
     ],
     ids=str,
 )
+@pytest.mark.training
 def test_schedules_in_the_trainer(tmp_path: Path, schedule: WeightSchedule, expected: list[float]) -> None:
     model = model_types.static_model()
     loss = annealed(model, weights={"scores": schedule})
@@ -627,6 +632,7 @@ def test_an_evaluation_before_the_training_takes_the_first_weights(tmp_path: Pat
 
 
 @pytest.mark.parametrize("wrapper", [None, *WRAPPERS])
+@pytest.mark.training
 def test_the_parts_stand_in_the_log_and_add_up(tmp_path: Path, wrapper: str | None) -> None:
     model = model_types.bert_model()
     loss: Any = annealed(model, weights={"scores": 0.5})
@@ -733,6 +739,7 @@ def _balance_in_a_process(rank: int, folder: str) -> None:
 
 
 @pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo")
+@pytest.mark.training
 def test_all_processes_weigh_alike(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_balance_in_a_process, (str(tmp_path),), nprocs=2)
     states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
@@ -752,6 +759,7 @@ def test_all_processes_weigh_alike(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.training
 def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, balance: bool) -> None:
     weights = {"ranking": linear_schedule(1, 0), "scores": cosine_schedule(0, 1, epochs=1.5)}
     whole, resumed = model_types.static_model(), model_types.static_model()

@@ -1,8 +1,9 @@
 """How far apart two floating-point results of the same mathematics may lie: the one place that says so.
 
-In which order a sum is added up, and whether a product and a sum are rounded once or twice, depends on the processor, on
-`ATEN_CPU_CAPABILITY` and on the number of threads. What two results may differ by therefore follows from the precision,
-the size of the numbers that are added up and the number of operations; never from what one machine was seen to do.
+In which order a sum is added up, and whether a product and a sum are rounded once or twice, depends on the processor,
+on `ATEN_CPU_CAPABILITY` and on the number of threads. What two results may differ by therefore follows from the
+precision, the size of the numbers that are added up and the number of operations; never from what one machine was seen
+to do.
 """
 
 from __future__ import annotations
