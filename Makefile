@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy bench-step bench-losses bench-check clean
+.PHONY: help demo test test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -68,8 +68,12 @@ study: $(INSTALLED)  ## Run, or resume, the study of all losses on the files in 
 coverage: $(INSTALLED)  ## Print how many losses the registry knows, and how many datasets of the corpus it tells.
 	$(BIN)/python -m pytest tests/test_registry_catalog.py tests/test_registry_corpus.py --quiet --capture=no -k 'every_exported_loss or never_wrong'
 
-accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each.
+accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each; try 20,000 random links.
 	$(BIN)/python -m pytest tests/test_link_accuracy.py --accuracy-cases 10000 --quiet --capture=no -k relative_error
+	$(BIN)/python -m pytest tests/test_far_out.py --far-out-cases 20000 --quiet -k random_links
+
+mutants: $(INSTALLED)  ## Mutate the mathematics line by line, and print what no test notices; can be stopped and resumed.
+	$(BIN)/python -m tests.mutants
 
 bench-step: $(INSTALLED)  ## Print what a training step costs, against CosineSimilarityLoss.
 	$(BIN)/python benchmarks/step_cost.py
@@ -81,4 +85,4 @@ bench-check: $(INSTALLED)  ## Print what checking a dataset of a million rows co
 	$(BIN)/python benchmarks/check_cost.py
 
 clean:  ## Remove the virtual environment and everything generated.
-	rm -rf $(VENV) $(VENV)-oldest demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest demo build *.egg-info .mutants.json .pytest_cache .mypy_cache .ruff_cache .hypothesis

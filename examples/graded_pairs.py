@@ -108,18 +108,25 @@ def main() -> None:
     trainer = SentenceTransformerTrainer(
         model=model,
         args=SentenceTransformerTrainingArguments(
-            arguments.output,
+            f"{arguments.output}-checkpoints",
             num_train_epochs=1 if arguments.model else 5,
             per_device_train_batch_size=64,
             learning_rate=arguments.learning_rate or (2e-5 if arguments.model else 0.3),
             seed=arguments.seed,
-            save_strategy="no",
+            # Keeps the epoch that is best on dev. A trainer takes the largest value for the best: of an error, such as
+            # ScoreRegionEvaluator(..., main_metric="rmse"), the primary metric is the one with a minus.
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            save_total_limit=1,
+            load_best_model_at_end=True,
+            metric_for_best_model=f"eval_{on_dev.primary_metric}",
             logging_strategy="epoch",
             report_to="none",
             disable_tqdm=True,
         ),
         train_dataset=train.dataset,
         loss=loss,
+        evaluator=on_dev,
         callbacks=[SelectiveModelCardCallback(loss, evaluators=on_test, metrics=SHOWN)],
     )
     trainer.remove_callback(PrinterCallback)

@@ -8,10 +8,9 @@ others are inputs, in their order.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,30 @@ from datasets import ClassLabel, Dataset, Value
 from datasets.fingerprint import Hasher
 
 from selective_st._validation import list_of, whole_number
-from selective_st.data import GradedPairs, as_lists, as_positives, as_triplets
-from selective_st.errors import DataError, shown_rows
+from selective_st.errors import DataError, literal, shown_rows
+from selective_st.layouts import GradedPairs, as_lists, as_positives, as_triplets
 from selective_st.registry.names import TRAINER_LABELS
-from selective_st.registry.steps import literal
+from selective_st.registry.table import without_trainer_transform
+from selective_st.written import Written, read_written
 
 __all__ = [
     "class_to_triplets",
     "damage_texts",
+    "flatten_cells",
     "join_columns",
+    "join_lists",
+    "labels_to_binary",
     "labels_to_float",
     "labels_to_int",
+    "lists_to_rows",
+    "pad_labels",
     "pairs_to_lists",
     "pairs_to_positives",
     "pairs_to_triplets",
     "remove_duplicate_rows",
     "remove_empty_rows",
+    "remove_rare_classes",
+    "rows_of_positives",
     "scale_labels",
     "scale_margins",
     "split_lists",
@@ -85,7 +92,7 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float) -> Data
 
     return _change_labels(
         owner, dataset, column, change, "float64",
-        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, low, high).", (low, high),
+        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, 0, 10).", (low, high),
     )  # fmt: skip
 
 
@@ -123,64 +130,203 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
 
     return _change_labels(
         owner, dataset, column, change, "float64",
-        f"Give the width of the teacher's scale: dataset = {owner}(dataset, {literal(column)}, width).", (width,),
+        f"Give the width of the teacher's scale, here 20: dataset = {owner}(dataset, {literal(column)}, 20).", (width,),
     )  # fmt: skip
 
 
-def labels_to_float(dataset: Dataset, column: str) -> Dataset:
-    """Make labels floats: of integers, booleans, classes, or numbers stored as text.
+def labels_to_float(
+    dataset: Dataset, column: str, mapping: Mapping[Any, float | None] | None = None, *, mean: bool = False
+) -> Dataset:
+    """Make labels floats: of integers, booleans, classes, and of texts that say numbers or what a mapping says.
+
+    Texts may say numbers as people write them: `"0.5"`, `"0,5"`, `"80%"`, `"4/5"`, `"4 out of 5"`, `"4 stars"`; percent
+    and fractions become numbers from 0 to 1. All must be written in one way, or lie from 0 to 1.
 
     Args:
         dataset: The dataset.
         column: The label column: such labels, or lists of them; also lists stored as text, such as `"[0.5, 1]"`.
+        mapping: What labels become, such as `{"good": 1, "bad": 0, "NA": None}`; others are read as numbers.
+        mean: Whether lists, the labels of several raters, become their mean.
 
     Returns:
         The dataset. Missing labels (None, NaN, empty text) are None.
 
     Raises:
         DataError: If there is no such column, or it holds something that is no number.
+        TypeError: If the mapping is no dict of labels and numbers.
 
     Example:
-        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": ["0.5", "1"]})
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": ["80%", "5%"]})
         >>> labels_to_float(pairs, "score")["score"][:]
-        [0.5, 1.0]
+        [0.8, 0.05]
+        >>> graded = pairs.remove_columns("score").add_column("score", ["good", "fair"])
+        >>> labels_to_float(graded, "score", mapping={"bad": 0, "fair": 0.5, "good": 1})["score"][:]
+        [1.0, 0.5]
     """
-    return _change_labels(
-        "labels_to_float", dataset, column, _read_number, "float64", "Mend such rows, or choose another column."
-    )
+    owner = "labels_to_float"
+    _check_column(owner, dataset, column)
+    number, advice = _read_labels(owner, dataset, column, mapping)
+    settings = (tuple((mapping or {}).items()), mean)
+    return _change_labels(owner, dataset, column, number, "float64", advice, settings, mean=mean)
 
 
-def labels_to_int(dataset: Dataset, column: str) -> Dataset:
-    """Make labels integers: of floats that are whole, booleans, classes, or integers stored as text.
+def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | None] | None = None) -> Dataset:
+    """Make labels integers: of floats that are whole, booleans, classes, and texts as `labels_to_float` takes them.
 
     Args:
         dataset: The dataset.
         column: The label column: such labels, or lists of them.
+        mapping: What labels become, such as `{"match": 1, "mismatch": 0}`; others are read as numbers.
 
     Returns:
         The dataset. Missing labels (None, NaN, empty text) are None.
 
     Raises:
         DataError: If there is no such column, or it holds something that is no whole number.
+        TypeError: If the mapping is no dict of labels and numbers.
 
     Example:
         >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "label": [0.0, 2.0]})
         >>> labels_to_int(pairs, "label")["label"][:]
         [0, 2]
     """
+    owner = "labels_to_int"
+    _check_column(owner, dataset, column)
+    number, advice = _read_labels(owner, dataset, column, mapping)
 
     def change(label: Any) -> int | None:
-        number = _read_number(label)
-        if number is None:
-            return None
-        if not number.is_integer():
-            raise _BadCellError("not a whole number")
-        return int(number)
+        read = number(label)
+        if read is not None and not float(read).is_integer():
+            raise _BadCellError(
+                f"not a whole number; if it is a score: dataset = labels_to_float(dataset, {literal(column)})"
+            )
+        return None if read is None else int(read)
 
+    return _change_labels(owner, dataset, column, change, "int64", advice, tuple((mapping or {}).items()))
+
+
+def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
+    """Make 1 of the labels above a limit, and 0 of the others.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: numbers, or lists of numbers.
+        above: The limit.
+
+    Returns:
+        The dataset. Missing labels (None, NaN) are None.
+
+    Raises:
+        DataError: If there is no such column, or it holds other than numbers.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [2.5, 4.0]})
+        >>> labels_to_binary(pairs, "score", above=3)["score"][:]
+        [0, 1]
+    """
+    owner = "labels_to_binary"
+    _check_column(owner, dataset, column)
+    limit = _number(owner, "above", above)
     return _change_labels(
-        "labels_to_int", dataset, column, change, "int64",
-        f"If it is a score rather than a class: dataset = labels_to_float(dataset, {literal(column)}).",
+        owner, dataset, column, lambda label: int(_checked_number(label) > limit), "int64",
+        f"Give numbers: dataset = labels_to_float(dataset, {literal(column)}).", (limit,),
     )  # fmt: skip
+
+
+def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
+    """Fill lists of labels up with NaN, which stands for a label that is not there.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: lists of numbers.
+        size: How many labels each list gets; longer lists stay as they are.
+
+    Returns:
+        The dataset; None in a list, or in place of one, is NaN too.
+
+    Raises:
+        DataError: If there is no such column, or it holds other than lists of numbers.
+        ValueError: If `size` is not a whole number of at least 1.
+
+    Example:
+        >>> lists = Dataset.from_dict({"query": ["x", "y"], "scores": [[0.9, 0.1], [0.5]]})
+        >>> pad_labels(lists, "scores", 2)["scores"][:]
+        [[0.9, 0.1], [0.5, nan]]
+    """
+    owner = "pad_labels"
+    _check_column(owner, dataset, column)
+    whole_number(owner, "size", size, least=1)
+    feature = dataset.features[column]
+    if not _is_list(feature) or not str(getattr(_inner(feature), "dtype", "")).startswith(("int", "float", "bool")):
+        raise DataError(f"{owner}: column {column!r} does not hold lists of numbers. Name one that does.")
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        lists = [
+            [math.nan if _is_missing(label) else float(label) for label in labels or []] for labels in batch[column]
+        ]
+        return {column: [[*labels, *[math.nan] * (size - len(labels))] for labels in lists]}
+
+    features = {**dataset.features, column: datasets.Sequence(Value("float64"))}
+    return _mapped(dataset, change, features, (owner, column, size))
+
+
+def _read_labels(
+    owner: str, dataset: Dataset, column: str, mapping: Mapping[Any, Any] | None
+) -> tuple[Callable[[Any], float | None], str]:
+    """What says the number of a label, and what to write where it cannot."""
+    given = _checked_mapping(owner, dataset.features[column], mapping)
+    texts = Counter(text for text in _texts_in(dataset, column) if text not in given and text.strip() not in given)
+    written = read_written(texts)
+    known = written.values if written.kind in ("numbers", "mixed") else {}
+
+    def number(label: Any) -> float | None:
+        if isinstance(label, str):
+            label = label if label in given else label.strip()
+        if isinstance(label, Hashable) and label in given:
+            return given[label]
+        if label == "":
+            return None
+        try:
+            found = float(known[label] if isinstance(label, str) else label)
+        except (TypeError, ValueError, KeyError):
+            raise _BadCellError("not a number") from None
+        return None if math.isnan(found) else found
+
+    return number, _mapping_advice(owner, column, written)
+
+
+def _texts_in(dataset: Dataset, column: str) -> Iterator[str]:
+    """The texts of a column, also within lists, also within lists that are stored as text."""
+    left = [value for (value,) in _rows(dataset, [column])]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            left += value
+
+
+def _mapping_advice(owner: str, column: str, written: Written) -> str:
+    start = f"dataset = {owner}(dataset, {literal(column)}, mapping="
+    if written.kind in ("opposites", "grades"):
+        return f"If they mean this, say so: {start}{literal(dict(written.values))})."
+    example = literal(dict.fromkeys(written.others[:1]) or {"NA": None})
+    return f"Say what such labels mean, None if nothing: {start}{example}). If they are classes: dataset = " + (
+        f"dataset.class_encode_column({literal(column)})."
+    )
+
+
+def _checked_mapping(owner: str, feature: Any, mapping: Mapping[Any, Any] | None) -> dict[Any, float | None]:
+    if mapping is None:
+        return {}
+    is_dict = isinstance(mapping, Mapping)
+    if not is_dict or not all(value is None or _is_number(value) for value in mapping.values()):
+        raise TypeError(
+            f"{owner}: mapping must be a dict of labels and the numbers that they become, got {mapping!r:.80}. Write "
+            'mapping={"good": 1, "bad": 0, "NA": None}.'
+        )
+    names = getattr(feature, "names", None) or []
+    return {names.index(key) if key in names else key: value for key, value in mapping.items()}
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
@@ -218,34 +364,83 @@ def remove_empty_rows(dataset: Dataset, columns: Sequence[str] | None = None) ->
     return dataset if len(kept) == len(dataset) else dataset.select(kept)
 
 
-def remove_duplicate_rows(dataset: Dataset, columns: Sequence[str] | None = None) -> Dataset:
+def remove_duplicate_rows(
+    dataset: Dataset, columns: Sequence[str] | None = None, mean_of: str | None = None
+) -> Dataset:
     """Leave out rows that repeat an earlier one.
 
     Args:
         dataset: The dataset.
         columns: The columns in which rows are compared. Default: all columns.
+        mean_of: A column of numbers, of which equal rows get the mean. Default: the first row stays as it is.
 
     Returns:
         The dataset with the first of equal rows.
 
     Raises:
-        DataError: If there is no such column.
+        DataError: If there is no such column, or `mean_of` holds other than numbers.
 
     Example:
-        >>> pairs = Dataset.from_dict({"a": ["x", "x", "x"], "b": ["z", "z", "w"]})
-        >>> remove_duplicate_rows(pairs)[:]
-        {'a': ['x', 'x'], 'b': ['z', 'w']}
-        >>> remove_duplicate_rows(pairs, ["a"])[:]
-        {'a': ['x'], 'b': ['z']}
+        >>> pairs = Dataset.from_dict({"a": ["x", "x", "x"], "b": ["z", "z", "w"], "score": [0.5, 1.0, 0.0]})
+        >>> remove_duplicate_rows(pairs, ["a", "b"])[:]
+        {'a': ['x', 'x'], 'b': ['z', 'w'], 'score': [0.5, 0.0]}
+        >>> remove_duplicate_rows(pairs, ["a", "b"], mean_of="score")["score"][:]
+        [0.75, 0.0]
     """
-    columns = _check_columns("remove_duplicate_rows", dataset, columns)
-    seen: set[Any] = set()
-    kept = []
+    owner = "remove_duplicate_rows"
+    columns = _check_columns(owner, dataset, columns)
+    rows: dict[Any, list[int]] = {}
     for row, values in enumerate(_rows(dataset, columns)):
-        key = tuple(_hashable(value) for value in values)
-        if key not in seen:
-            seen.add(key)
-            kept.append(row)
+        rows.setdefault(tuple(map(_hashable, values)), []).append(row)
+    kept = [same[0] for same in rows.values()]
+    result = dataset if len(kept) == len(dataset) else dataset.select(kept)
+    if mean_of is None:
+        return result
+    _check_column(owner, dataset, mean_of)
+    labels = [value for (value,) in _rows(dataset, [mean_of])]
+    if not all(label is None or isinstance(label, (int, float)) for label in labels):
+        raise DataError(
+            f"{owner}: column {mean_of!r} must hold numbers. Make it so: dataset = labels_to_float(dataset, "
+            f"{literal(mean_of)})."
+        )
+    means = [_mean([labels[row] for row in same]) for same in rows.values()]
+    features = {**dataset.features, mean_of: Value("float64")}
+    settings = (owner, mean_of, *columns)
+
+    def change(batch: dict[str, list[Any]], places: list[int]) -> dict[str, list[Any]]:
+        return {mean_of: [means[place] for place in places]}
+
+    return _mapped(result, change, features, settings, with_indices=True)
+
+
+def remove_rare_classes(dataset: Dataset, column: str, least: int = 2) -> Dataset:
+    """Leave out rows whose class has few rows.
+
+    Args:
+        dataset: The dataset.
+        column: The label column.
+        least: The fewest rows that a class must have.
+
+    Returns:
+        The dataset without these rows, and without those that have no class.
+
+    Raises:
+        DataError: If there is no such column, or no class has enough rows.
+        ValueError: If `least` is not a whole number of at least 1.
+
+    Example:
+        >>> texts = Dataset.from_dict({"text": ["cat", "dog", "oak"], "label": ["animal", "animal", "tree"]})
+        >>> remove_rare_classes(texts, "label")["text"][:]
+        ['cat', 'dog']
+    """
+    owner = "remove_rare_classes"
+    _check_column(owner, dataset, column)
+    whole_number(owner, "least", least, least=1)
+    classes = [None if _is_missing(value) else _hashable(value) for (value,) in _rows(dataset, [column])]
+    counts = Counter(classes)
+    kept = [row for row, value in enumerate(classes) if value is not None and counts[value] >= least]
+    if not kept:
+        raise DataError(f"{owner}: no class in column {column!r} has {least} rows. Write least={least - 1 or 1}.")
     return dataset if len(kept) == len(dataset) else dataset.select(kept)
 
 
@@ -314,12 +509,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
     number = longest if size is None else min(size, longest)
     singular = _singular(column)
     fresh = [f"{singular}_{k + 1}" for k in range(number)]
-    taken = sorted(set(fresh) & (set(dataset.column_names) - {column}))
-    if taken:
-        raise DataError(
-            f"{owner}: there is a column {taken[0]!r} already. Rename it: "
-            f'dataset = dataset.rename_column({literal(taken[0])}, "{taken[0]}_old").'
-        )
+    _check_free(owner, dataset, [name for name in fresh if name != column])
     fill: str | None = "" if labelled else None
 
     def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -348,6 +538,119 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
             features[name] = feature
     made = _mapped(dataset, change, features, (owner, column, number), remove_columns=dataset.column_names)
     return made.select_columns(list(features))
+
+
+def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
+    """Make one row for each text of a list column: (query, documents, scores) becomes (query, document, score).
+
+    Args:
+        dataset: The dataset.
+        column: The column with lists of texts. Default: the only one.
+
+    Returns:
+        The dataset, with the column's name in the singular, and the values of the other columns in each of the rows; of
+        a list of labels each row gets its own. Rows whose list is empty are left out.
+
+    Raises:
+        DataError: If there is no such column, or it is not clear which; no list holds a text; or a list of labels does
+            not go with its list of texts.
+
+    Example:
+        >>> lists = Dataset.from_dict({"query": ["x", "y"], "positives": [["a", "b"], ["c"]]})
+        >>> lists_to_rows(lists)[:]
+        {'query': ['x', 'x', 'y'], 'positive': ['a', 'b', 'c']}
+    """
+    owner = "lists_to_rows"
+    _check_dataset(owner, dataset)
+    label = _label_column(dataset)
+    column = _list_column(owner, dataset, column, label)
+    each = [column, label] if label is not None and _is_list(dataset.features[label]) else [column]
+    if len(each) > 1:
+        bad = [row for row, (a, b) in enumerate(_rows(dataset, each)) if len(a or []) != len(b or [])]
+        if bad:
+            raise DataError(
+                f"{owner}: in {_shown(bad)} column {label!r} has not as many labels as column {column!r} has texts. "
+                "Each text needs its label: mend or remove such rows."
+            )
+    name = _singular(column)
+    _check_free(owner, dataset, [name] if name != column else [])
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        rows = [(row, k) for row, texts in enumerate(batch[column]) for k in range(len(texts or []))]
+        return {
+            fresh: [values[row][k] if old in each else values[row] for row, k in rows]
+            for (old, values), fresh in zip(batch.items(), features, strict=True)
+        }
+
+    features = {
+        name if old == column else old: _inner(feature) if old in each else feature
+        for old, feature in dataset.features.items()
+    }
+    made = _mapped(dataset, change, features, (owner, column), remove_columns=dataset.column_names)
+    if not len(made):
+        raise DataError(f"{owner}: all lists in column {column!r} are empty. Choose another column.")
+    return made
+
+
+def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
+    """Take fields out of cells that are objects, or lists of objects: [{"docid": "7", "text": "x"}] becomes ["x"].
+
+    Args:
+        dataset: The dataset.
+        column: The column with such cells.
+        *fields: Which fields. One takes the column's place and name; several become columns of their own, named by the
+            column and the field.
+
+    Returns:
+        The dataset. Of a list it holds lists, of a missing cell None.
+
+    Raises:
+        DataError: If there is no such column, its cells are no objects, or they have no such field.
+
+    Example:
+        >>> rows = {"query": ["x"], "passages": [[{"docid": "1", "text": "a"}, {"docid": "2", "text": "b"}]]}
+        >>> flatten_cells(Dataset.from_dict(rows), "passages", "text")[0]
+        {'query': 'x', 'passages': ['a', 'b']}
+    """
+    owner = "flatten_cells"
+    _check_column(owner, dataset, column)
+    feature = dataset.features[column]
+    is_list = _is_list(feature)
+    inner = (feature[0] if isinstance(feature, list) else feature.feature) if is_list else feature
+    if not isinstance(inner, dict):
+        raise DataError(f"{owner}: the cells of column {column!r} hold no fields. Name a column of objects.")
+    missing = [field for field in fields if field not in inner]
+    if missing or not fields:
+        named = f"have no field {missing[0]!r}; they" if missing else "must be told which field: they"
+        raise DataError(
+            f"{owner}: the cells of column {column!r} {named} have {', '.join(inner)}. Name one: dataset = "
+            f"{owner}(dataset, {literal(column)}, {literal(next(iter(inner), 'text'))})."
+        )
+    names = [column] if len(fields) == 1 else [f"{column}_{field}" for field in fields]
+    taken = sorted((set(names) & set(dataset.column_names)) - {column})
+    if taken:
+        raise DataError(
+            f"{owner}: there is a column {taken[0]!r} already. Rename it: "
+            f'dataset = dataset.rename_column({literal(taken[0])}, "{taken[0]}_old").'
+        )
+
+    def part(cell: Any, field: str) -> Any:
+        if isinstance(cell, list):
+            return [part(item, field) for item in cell]
+        return None if cell is None else cell[field]
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        return {name: [part(cell, field) for cell in batch[column]] for name, field in zip(names, fields, strict=True)}
+
+    made: dict[str, Any] = {}
+    for name, kept in dataset.features.items():
+        if name == column:
+            parts = [datasets.Sequence(inner[field]) if is_list else inner[field] for field in fields]
+            made |= dict(zip(names, parts, strict=True))
+        else:
+            made[name] = kept
+    unused = [] if column in names else [column]
+    return _mapped(dataset, change, made, (owner, column, fields), remove_columns=unused).select_columns(list(made))
 
 
 def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
@@ -418,6 +721,114 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
     }
     made = _mapped(dataset, change, features, (owner, name), remove_columns=dataset.column_names)
     return made.select_columns(list(features))
+
+
+def rows_of_positives(dataset: Dataset, positives: str, negatives: str | None = None) -> Dataset:
+    """Make a row for each right text: (query, [positives], [negatives]) becomes (query, positive, negative_1, ...).
+
+    A row with fewer negatives than the longest repeats its own in turn. In batches the same query then has several
+    positives, so train with `batch_sampler=BatchSamplers.NO_DUPLICATES`.
+
+    Args:
+        dataset: The dataset.
+        positives: The column with the right text of each row, or a list of them.
+        negatives: The column with the wrong text of each row, or a list of them. Default: none.
+
+    Returns:
+        The other columns, then `positive`, then `negative` or `negative_1` and so on. Rows without a right text, and
+        those without a wrong one where there is a column of these, are left out.
+
+    Raises:
+        DataError: If there is no such column, it holds no texts, or no row has both.
+
+    Example:
+        >>> lists = Dataset.from_dict({"query": ["x"], "pos": [["a", "b"]], "neg": [["c", "d"]]})
+        >>> rows_of_positives(lists, "pos", "neg")[1]
+        {'query': 'x', 'positive': 'b', 'negative_1': 'c', 'negative_2': 'd'}
+    """
+    owner = "rows_of_positives"
+    _check_dataset(owner, dataset)
+    sides = [positives] if negatives is None else [positives, negatives]
+    for column in sides:
+        _check_column(owner, dataset, column)
+    cells = [tuple(map(_as_texts, row)) for row in _rows(dataset, sides)]
+    complete = [row for row, lists in enumerate(cells) if all(lists)]
+    if not complete:
+        raise DataError(
+            f"{owner}: no row has a text in {' and in '.join(map(repr, sides))}. Choose the columns with the right and "
+            "the wrong texts, or leave out negatives where there are none."
+        )
+    width = 0 if negatives is None else max(len(cells[row][1]) for row in complete)
+    names = ["negative"] if width == 1 else [f"negative_{k + 1}" for k in range(width)]
+    source = [row for row in complete for _ in cells[row][0]]
+    made = dataset.select(source).remove_columns(sides)
+    made = made.add_column("positive", [text for row in complete for text in cells[row][0]])
+    for k, name in enumerate(names):
+        made = made.add_column(name, [cells[row][1][k % len(cells[row][1])] for row in source])
+    return made
+
+
+def join_lists(
+    dataset: Dataset,
+    positives: str,
+    negatives: str,
+    positive_scores: str | None = None,
+    negative_scores: str | None = None,
+) -> Dataset:
+    """Join the right and the wrong texts of a row in one list: (query, documents, labels).
+
+    Args:
+        dataset: The dataset.
+        positives: The column with the right text of each row, or a list of them.
+        negatives: The same for the wrong ones.
+        positive_scores: The column with the scores of the right texts. Default: 1 for each.
+        negative_scores: The column with the scores of the wrong texts. Default: 0 for each.
+
+    Returns:
+        The other columns, then `documents` and `labels`. Rows without any text are left out.
+
+    Raises:
+        DataError: If there is no such column, or a row has not as many scores as texts.
+
+    Example:
+        >>> lists = Dataset.from_dict({"query": ["x"], "pos": [["a"]], "neg": [["c", "d"]]})
+        >>> join_lists(lists, "pos", "neg")[0]
+        {'query': 'x', 'documents': ['a', 'c', 'd'], 'labels': [1.0, 0.0, 0.0]}
+    """
+    owner = "join_lists"
+    _check_dataset(owner, dataset)
+    given = [column for column in (positive_scores, negative_scores) if column is not None]
+    for column in (positives, negatives, *given):
+        _check_column(owner, dataset, column)
+    texts = [tuple(map(_as_texts, row)) for row in _rows(dataset, [positives, negatives])]
+    labels = [
+        _scores_of(owner, dataset, column, [len(row[side]) for row in texts], 1.0 - side)
+        for side, column in enumerate((positive_scores, negative_scores))
+    ]
+    rows = [row for row, lists in enumerate(texts) if any(lists)]
+    made = dataset.select(rows).remove_columns([positives, negatives, *given])
+    made = made.add_column("documents", [[*texts[row][0], *texts[row][1]] for row in rows])
+    return made.add_column("labels", [[*labels[0][row], *labels[1][row]] for row in rows])
+
+
+def _scores_of(owner: str, dataset: Dataset, column: str | None, sizes: list[int], default: float) -> list[list[float]]:
+    """The scores in a column, as many in each row as there are texts; without a column, the same for all texts."""
+    if column is None:
+        return [[default] * size for size in sizes]
+    scores = [value if isinstance(value, list) else [value] for (value,) in _rows(dataset, [column])]
+    bad = [row for row, size in enumerate(sizes) if len(scores[row]) != size]
+    if bad:
+        raise DataError(
+            f"{owner}: column {column!r} has not as many scores as there are texts in {_shown(bad)}. Mend or remove "
+            "such rows."
+        )
+    return scores
+
+
+def _as_texts(value: Any) -> list[str]:
+    """The texts of a cell: one, or a list of them, without empty ones."""
+    texts = value if isinstance(value, list) else [value]
+    return [text for text in texts if isinstance(text, str) and text.strip()]
 
 
 # --- Single texts -----------------------------------------------------------------------------------------------------
@@ -737,26 +1148,23 @@ def _change_labels(
     change: Callable[[Any], Any],
     dtype: str,
     advice: str,
-    ends: tuple[float, ...] = (),
+    settings: tuple[Any, ...] = (),
+    mean: bool = False,
 ) -> Dataset:
-    """The dataset with the labels changed one by one, also within lists; `ends` are the numbers that `change` uses."""
-    _check_column(owner, dataset, column)
-    is_list = _is_list(dataset.features[column])
+    """The dataset with the labels changed one by one, also within lists; `settings` are what `change` depends on."""
+    feature = dataset.features[column]
+    is_list = _is_list(feature)
     # Lists that are stored as text are found in the values.
-    as_text = not is_list and any(
-        isinstance(value, str) and value.lstrip().startswith("[") for (value,) in _rows(dataset, [column])
-    )
+    written = read_written({} if is_list else Counter(_texts_in(dataset, column)))
+    lists = written.values if written.kind == "lists" else {}
+    several = is_list or bool(lists)
 
     def changed(value: Any) -> Any:
-        if isinstance(value, str) and as_text:
-            try:
-                value = json.loads(value.replace("NaN", "null").replace("nan", "null"))
-            except ValueError:
-                raise _BadCellError("not a list of numbers") from None
+        value = lists.get(value.strip(), value) if isinstance(value, str) else value
         if isinstance(value, (list, tuple, np.ndarray)):
             return [changed(part) for part in value]
         if value is None or (isinstance(value, float) and math.isnan(value)):
-            return math.nan if (is_list or as_text) and dtype == "float64" else value if dtype == "float64" else None
+            return None if dtype != "float64" else math.nan if several else value
         return change(value)
 
     def change_batch(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
@@ -765,7 +1173,7 @@ def _change_labels(
         what = ""
         for value, row in zip(batch[column], rows, strict=True):
             try:
-                found.append(changed(value))
+                found.append(_mean(changed(value)) if mean else changed(value))
             except _BadCellError as error:
                 what = what or f"{value!r}, {error}"
                 bad.append(row)
@@ -774,20 +1182,23 @@ def _change_labels(
         return {column: found}
 
     features = dict(dataset.features)
-    features[column] = _with_dtype(dataset.features[column], dtype)
-    if as_text:
-        features[column] = datasets.Sequence(Value(dtype))
-    changed_dataset = _mapped(dataset, change_batch, features, (owner, column, *ends), with_indices=True)
-    return changed_dataset.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+    features[column] = datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
+    if mean:
+        features[column] = Value(dtype)
+    made = _mapped(dataset, change_batch, features, (owner, column, *settings), with_indices=True)
+    return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+
+
+def _mean(labels: Any) -> float | None:
+    """The mean of the labels that are there; a single label is its own."""
+    known = [label for label in (labels if isinstance(labels, list) else [labels]) if not _is_missing(label)]
+    return sum(known) / len(known) if known else None
 
 
 def _with_dtype(feature: Any, dtype: str) -> Any:
     if isinstance(feature, (Value, ClassLabel)):
         return Value(dtype)
-    inner = getattr(feature, "feature", None)
-    if inner is None:  # a list written as [feature]
-        inner = feature[0]
-    return datasets.Sequence(_with_dtype(inner, dtype), length=getattr(feature, "length", -1))
+    return datasets.Sequence(_with_dtype(_inner(feature), dtype), length=getattr(feature, "length", -1))
 
 
 def _checked_number(value: Any) -> float:
@@ -796,18 +1207,12 @@ def _checked_number(value: Any) -> float:
     return float(value)
 
 
-def _read_number(value: Any) -> float | None:
-    if isinstance(value, str) and not value.strip():
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise _BadCellError("not a number") from None
-    return None if math.isnan(number) else number
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _number(owner: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if not _is_number(value):
         raise ValueError(f"{owner}: {name} must be a finite number, got {value!r}. Write for example {name}=0.8.")
     return float(value)
 
@@ -828,16 +1233,17 @@ def _check_dataset(owner: str, dataset: Any) -> None:
     if not isinstance(dataset, Dataset):
         raise TypeError(
             f"{owner}: dataset must be a datasets.Dataset, got {type(dataset).__name__}. Make one with "
-            "Dataset.from_dict, Dataset.from_list or Dataset.from_pandas; of a stream, with Dataset.from_generator."
+            "Dataset.from_dict, Dataset.from_list or Dataset.from_pandas; of a stream, with "
+            "selective_st.registry.table.to_dataset."
         )
     if not len(dataset):
         raise DataError(
             f"{owner}: the dataset has no rows. Give one that has some: look at what it was read or filtered from."
         )
-    if dataset.format["type"] == "custom":
+    if without_trainer_transform(dataset).format["type"] == "custom":
         raise DataError(
             f"{owner}: the dataset has a transform, which a conversion would leave out. Do it first, for good: "
-            "dataset = dataset.with_format(None).map(transform, batched=True)."
+            "from selective_st.registry.table import to_dataset; dataset = to_dataset(dataset)."
         )
 
 
@@ -846,6 +1252,15 @@ def _check_column(owner: str, dataset: Any, column: Any) -> None:
     if column not in dataset.column_names:
         raise DataError(
             f"{owner}: there is no column {column!r}; the dataset has {', '.join(dataset.column_names)}. Name one."
+        )
+
+
+def _check_free(owner: str, dataset: Dataset, names: Sequence[str]) -> None:
+    taken = sorted(set(names) & set(dataset.column_names))
+    if taken:
+        raise DataError(
+            f"{owner}: there is a column {taken[0]!r} already. Rename it: "
+            f'dataset = dataset.rename_column({literal(taken[0])}, "{taken[0]}_old").'
         )
 
 
@@ -882,6 +1297,11 @@ def _is_text(feature: Any) -> bool:
 
 def _is_list(feature: Any) -> bool:
     return isinstance(feature, list) or hasattr(feature, "feature")
+
+
+def _inner(feature: Any) -> Any:
+    """The feature of what a list holds."""
+    return feature[0] if isinstance(feature, list) else feature.feature
 
 
 def _text_columns(owner: str, dataset: Dataset, label: str | None) -> list[str]:
@@ -930,9 +1350,7 @@ def _list_column(owner: str, dataset: Dataset, column: str | None, label: str | 
     lists: list[str] = [
         name
         for name, feature in dataset.features.items()
-        if name != label
-        and _is_list(feature)
-        and _is_text(feature[0] if isinstance(feature, list) else feature.feature)
+        if name != label and _is_list(feature) and _is_text(_inner(feature))
     ]
     if column is None:
         if len(lists) != 1:

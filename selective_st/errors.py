@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _SHOWN = 5  # rows named in a message
 
@@ -11,14 +13,15 @@ class DataError(ValueError):
     """Something is wrong with the user's data; the message says what, where, and what mends it."""
 
 
-def shown_rows(rows: Sequence[int]) -> str:
+def shown_rows(rows: Sequence[int], noun: str = "row") -> str:
     """The numbers of rows for a message, the first few.
 
     Args:
         rows: The numbers.
+        noun: What they count.
 
     Returns:
-        The numbers after the word row, or rows.
+        The numbers after the noun, which is in the plural where there are several.
 
     Example:
         >>> shown_rows([3])
@@ -27,4 +30,28 @@ def shown_rows(rows: Sequence[int]) -> str:
         'rows 1, 2, 3, 5, 8 and 2 more'
     """
     more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more}"
+    return f"{noun}{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more}"
+
+
+def literal(value: Any) -> str:
+    """A value as code, texts in double quotes.
+
+    Args:
+        value: A text, a number, None, or a list or dict of these.
+
+    Returns:
+        The code.
+
+    Example:
+        >>> literal(("a", 1, None))
+        '["a", 1, None]'
+        >>> literal({"yes": 1.0})
+        '{"yes": 1.0}'
+    """
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # such a text is a literal of Python too
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{literal(key)}: {literal(item)}' for key, item in value.items())}}}"
+    return repr(value)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from selective_st._caller import named
 from selective_st.evaluation import RANKING_METRICS, ScoreRegionEvaluator
 from selective_st.links import (
     ConstantLink,
@@ -23,7 +24,7 @@ from selective_st.links import (
 )
 
 if TYPE_CHECKING:
-    from selective_st.data import GradedPairs
+    from selective_st.layouts import GradedPairs
 
 _PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
 _NAMES = ", ".join(_PRESETS)
@@ -175,7 +176,7 @@ def parse_focus(text: str) -> Focus:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"--focus: this is not valid JSON: {error}. Got {text[:80]!r}.") from None
         try:
-            link = link_from_config(config)
+            link = named("--focus")(link_from_config)(config)
         except TypeError as error:
             raise ValueError(str(error)) from None
         return _region_focus(text, link, *_sensitive_region(link))

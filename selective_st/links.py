@@ -28,20 +28,22 @@ Every method takes and returns tensors, elementwise, in at least float32. Source
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import Function
 from typing_extensions import override
 
+from selective_st._autograd import KnownSlopes
+from selective_st._caller import caller, wording
 from selective_st._validation import finite_number, score_interval
 
 __all__ = [
@@ -160,10 +162,15 @@ def _pair_of_scores(owner: str, names: tuple[str, str], first: Any, second: Any)
                 f"{tuple(b.shape)}. Give both the same shape."
             ) from None
         a, b = a.expand(shape), b.expand(shape)
+    if a.dtype == torch.float64:  # single precision cannot come near the largest of these numbers
+        a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
     return a, b
 
 
-_LARGEST_EXPONENT = 709.0  # e^709 is near the largest double; beyond, 0 * inf would be NaN
+# An exponential is a product of two, each at most e^709, so that it overflows only where the right value does, and 0
+# times it is 0. Scores in double precision are cut here, so that no multiple of them overflows.
+_LARGEST_HALF = 709.0
+_LARGEST_SCORE = 1e300
 
 
 # e^-x - 1 + x = x^2 (1/2! - x/3! + ...); six terms reach double precision for x <= 0.02, and beyond it the left side
@@ -173,20 +180,22 @@ _DECAY_SERIES_END = 0.02
 _FEW_FOR_SERIES = 256
 
 
-def _exponential_matching(larger: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """`e^u - e^v - x e^v` and `e^u - e^v` for `x = u - v`, without cancellation, overflow of a factor, or NaN.
+def _exponential_matching(half: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
+    """`F (e^u - e^v - x e^v) / rate` and `F (e^u - e^v)` for `x = u - v`, without cancellation, or overflow of a part.
 
     With the larger of e^u and e^v drawn out, what remains is bounded: for x > 0 it is `1 - (1 + x) e^-x`, which is the
     incomplete gamma function P(2, x); for x < 0 it is `e^-|x| - 1 + |x|`, which is `|x| (1 - e^-|x|) - P(2, |x|)`.
 
     Args:
-        larger: The larger of u and v.
+        half: Half of the larger of u and v, which is overwritten.
         x: Their difference.
+        log_factor: The logarithm of F.
+        rate: The rate.
 
     Returns:
         The two.
     """
-    factor = larger.clamp(max=_LARGEST_EXPONENT).exp_()
+    half = (half.add_(log_factor / 2) if log_factor else half).clamp_(max=_LARGEST_HALF).exp_()
     distance = x.abs()
     decay = distance.neg().expm1_()
     if x.numel() <= _FEW_FOR_SERIES:  # one slow operation takes less time than many fast ones
@@ -200,7 +209,8 @@ def _exponential_matching(larger: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         near = distance <= _DECAY_SERIES_END
         below = torch.where(near, series, distance + decay)
         above = torch.where(near, torch.addcmul(series, distance, decay), decay + distance * (1 + decay)).neg_()
-    return torch.where(x < 0, below, above).mul_(factor), decay.copysign_(x).mul_(factor)
+    difference = decay.copysign_(x).mul_(half).mul_(half)
+    return torch.where(x < 0, below, above).mul_(half).div_(rate).mul_(half), difference
 
 
 def _softplus(x: Tensor) -> Tensor:
@@ -208,86 +218,47 @@ def _softplus(x: Tensor) -> Tensor:
     return torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device))
 
 
-# Each derivative is the next function, so that gradients are as exact as values: H -> h, D -> difference -> h'.
+class _Elementwise(KnownSlopes):
+    """An elementwise function, computed in working precision, and its slopes.
+
+    Each derivative is the next function, so that gradients are as exact as values: H -> h -> h', D -> difference -> h'.
+    """
+
+    def __init__(self, value: Callable[..., Tensor | tuple[Tensor, Tensor]], *slopes: Callable[..., Tensor]) -> None:
+        """Say how to compute it.
+
+        Args:
+            value: The function; or the function and its slope with respect to the first argument, found beside it.
+            *slopes: For each argument the slope, which autograd can follow.
+        """
+        self._value, self._slopes = value, slopes
+        self._found: Tensor | None = None
+
+    def value(self, *tensors: Tensor) -> Tensor:
+        found = self._value(*map(_to_working_precision, tensors))
+        if isinstance(found, tuple):
+            found, slope = found
+            self._found = slope.to(tensors[0])
+        return found.to(tensors[0])
+
+    def push(self, tangents: Sequence[Tensor | None], *tensors: Tensor) -> Tensor:
+        pairs = zip(self._slopes, tangents, strict=True)
+        pushed = (_times(tangent, slope_of(*tensors)) for slope_of, tangent in pairs if tangent is not None)
+        return sum(pushed, torch.zeros_like(tensors[0]))
+
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        pulled: list[Tensor | None] = [None] * len(needed)
+        for i, slope_of in enumerate(self._slopes):
+            if i == 0 and self._found is not None and not torch.is_grad_enabled():
+                pulled[i] = gradient * self._found
+            elif needed[i]:
+                pulled[i] = _times(gradient, slope_of(*tensors))
+        return pulled
 
 
-class _Potential(Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, link: Link) -> Tensor:
-        ctx.save_for_backward(z)
-        ctx.link = link
-        return link._potential(z)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (z,) = ctx.saved_tensors
-        return gradients[0] * ctx.link(z), None
-
-
-class _Inverse(Function):
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, link: Link) -> Tensor:
-        z = link._inverse(y)
-        ctx.save_for_backward(z)
-        ctx.link = link
-        return z
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (z,) = ctx.saved_tensors
-        # Where nothing comes in, nothing goes out, however flat the link is there.
-        return torch.where(gradients[0] == 0, 0, gradients[0] / ctx.link.sensitivity(z)), None
-
-
-class _Conjugate(Function):
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, link: Link) -> Tensor:
-        ctx.save_for_backward(y)
-        ctx.link = link
-        return link._conjugate(y)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        (y,) = ctx.saved_tensors
-        return gradients[0] * ctx.link.inverse(y), None
-
-
-class _Difference(Function):
-    @staticmethod
-    def forward(ctx: Any, p: Tensor, s: Tensor, link: Link) -> Tensor:
-        ctx.save_for_backward(p, s)
-        ctx.link = link
-        _, difference = link._matching(_to_working_precision(p), _to_working_precision(s))
-        return difference.to(p)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        p, s = ctx.saved_tensors
-        to_p = gradients[0] * ctx.link.sensitivity(p) if ctx.needs_input_grad[0] else None
-        to_s = -gradients[0] * ctx.link.sensitivity(s) if ctx.needs_input_grad[1] else None
-        return to_p, to_s, None
-
-
-class _Divergence(Function):
-    @staticmethod
-    def forward(ctx: Any, p: Tensor, s: Tensor, link: Link) -> Tensor:
-        divergence, difference = link._matching(_to_working_precision(p), _to_working_precision(s))
-        ctx.save_for_backward(p, s, difference.to(p))
-        ctx.link = link
-        return divergence.to(p)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        p, s, difference = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            difference = _apply(_Difference, p, s, ctx.link)
-        to_p = gradients[0] * difference if ctx.needs_input_grad[0] else None
-        to_s = gradients[0] * (s - p) * ctx.link.sensitivity(s) if ctx.needs_input_grad[1] else None
-        return to_p, to_s, None
-
-
-def _apply(function: type[Function], *arguments: object) -> Tensor:
-    return cast(Tensor, function.apply(*arguments))
+def _times(change: Tensor, slope: Tensor) -> Tensor:
+    """Their product: where nothing comes in, nothing goes out, however steep the function is there."""
+    return change * torch.where((change == 0) & slope.isinf(), 0, slope)
 
 
 # --- The base class ----------------------------------------------------------------------------------------------
@@ -322,6 +293,8 @@ class Link:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "__call__" in cls.__dict__ and cls.h is Link.h:  # to define the call does as well
+            cls.h, cls.__call__ = cls.__dict__["__call__"], Link.__call__  # type: ignore[method-assign]
         given = cls.__dict__.get("domain")
         if given is None or isinstance(given, property):
             return
@@ -360,8 +333,7 @@ class Link:
         Raises:
             TypeError: If `z` is not a tensor of real numbers.
         """
-        scores = _scores(type(self).__name__, "z", z)
-        return self.h(_to_working_precision(scores)).to(scores)
+        return _Elementwise(self.h, self.sensitivity)(_scores(type(self).__name__, "z", z))
 
     def potential(self, z: Tensor) -> Tensor:
         """The potential `H(z)`, a primitive of the link: convex, with derivative `h(z)`.
@@ -375,8 +347,7 @@ class Link:
         Raises:
             TypeError: If `z` is not a tensor of real numbers.
         """
-        scores = _scores(type(self).__name__, "z", z)
-        return _apply(_Potential, _to_working_precision(scores), self).to(scores)
+        return _Elementwise(self._potential, self.__call__)(_scores(type(self).__name__, "z", z))
 
     def sensitivity(self, z: Tensor) -> Tensor:
         """The sensitivity `h'(z)`: an error of e near the score z costs `h'(z) e^2 / 2`.
@@ -406,8 +377,10 @@ class Link:
             TypeError: If `y` is not a tensor of real numbers.
             ValueError: If a value lies outside `range`.
         """
-        values = _scores(type(self).__name__, "y", y)
-        return _apply(_Inverse, self._checked_link_values("y", values), self).to(values)
+        rule = _Elementwise(
+            lambda y: self._inverse(self._checked_link_values("y", y)), lambda y: 1 / self.sensitivity(self.inverse(y))
+        )
+        return rule(_scores(type(self).__name__, "y", y))
 
     def conjugate(self, y: Tensor) -> Tensor:
         """The convex conjugate `H*(y) = sup_z (z y - H(z))`.
@@ -421,8 +394,7 @@ class Link:
         Raises:
             TypeError: If `y` is not a tensor of real numbers.
         """
-        values = _scores(type(self).__name__, "y", y)
-        return _apply(_Conjugate, _to_working_precision(values), self).to(values)
+        return _Elementwise(self._conjugate, self.inverse)(_scores(type(self).__name__, "y", y))
 
     def difference(self, predicted: Tensor, target: Tensor) -> Tensor:
         """`h(predicted) - h(target)`, the gradient of the divergence, without cancellation.
@@ -438,9 +410,12 @@ class Link:
             TypeError: If an argument is not a tensor of real numbers.
             ValueError: If the shapes do not broadcast.
         """
-        p, s = _pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target)
-        self._check_domain("difference", "predicted and target", p, s)
-        return _apply(_Difference, p, s, self)
+        rule = _Elementwise(
+            lambda p, s: self._checked_matching("difference", p, s)[1],
+            lambda p, s: self.sensitivity(p),
+            lambda p, s: -self.sensitivity(s),
+        )
+        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target))
 
     def divergence(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The matching loss `D(p, s) = H(p) - H(s) - (p - s) h(s)`, elementwise.
@@ -458,9 +433,8 @@ class Link:
             TypeError: If an argument is not a tensor of real numbers.
             ValueError: If the shapes do not broadcast, or a link of your own turns out to decrease.
         """
-        p, s = _pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target)
-        self._check_domain("divergence", "predicted and target", p, s)
-        return _apply(_Divergence, p, s, self)
+        rule = _Elementwise(partial(self._checked_matching, "divergence"), self.difference, self._slope_to_target)
+        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target))
 
     def fenchel_young(self, predicted: Tensor, link_values: Tensor) -> Tensor:
         """The matching loss for targets given as link values y: `H(p) + H*(y) - p y`, with gradient `h(p) - y`.
@@ -479,16 +453,13 @@ class Link:
             TypeError: If an argument is not a tensor of real numbers.
             ValueError: If the shapes do not broadcast, or a link value lies outside `range`.
         """
-        p, y = _pair_of_scores(type(self).__name__, ("predicted", "link_values"), predicted, link_values)
-        self._check_domain("fenchel_young", "predicted", p)
-        given, p = p, _to_working_precision(p)
-        z = _apply(_Inverse, self._checked_link_values("link_values", y), self)
-        # Where the target lies at infinity, the divergence from it is the area under the link's tail.
-        at_end = z.isinf()
-        if z.numel() and not z.requires_grad and bool(at_end.all()):
-            return self._tails(p, z).to(given)
-        elsewhere, nearby = torch.where(at_end, p.detach(), p), torch.where(at_end, p.detach(), z)
-        return (_apply(_Divergence, elsewhere, nearby, self) + self._tails(p, z)).to(given)
+        to_value = _Elementwise(
+            lambda p, y: self._matching_of_value(p, y)[1],
+            lambda p, y: self.sensitivity(p),
+            lambda p, y: -torch.ones_like(y),
+        )
+        rule = _Elementwise(self._matching_of_value, to_value, lambda p, y: self.inverse(y) - p)
+        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "link_values"), predicted, link_values))
 
     def normalized(self, low: float, high: float, of: Literal["sensitivity", "value"] = "sensitivity") -> Link:
         """This link, multiplied so that the average over `[low, high]` of its sensitivity (or value) is 1.
@@ -598,19 +569,30 @@ class Link:
         object.__setattr__(self, "_validated", True)
 
     @property
+    def _is_everywhere(self) -> bool:
+        """Whether it is defined for all scores."""
+        return self.domain == _ALL_SCORES
+
+    @property
     def _lowest_value(self) -> float:
         """`range.low`, worked out once."""
-        lowest = self.__dict__.get("_known_lowest_value")
-        if lowest is None:
-            lowest = self.range.low
-            object.__setattr__(self, "_known_lowest_value", lowest)
-        return cast(float, lowest)
+        if "_known_lowest_value" not in self.__dict__:
+            _set(self, _known_lowest_value=self.range.low)
+        return cast(float, self.__dict__["_known_lowest_value"])
+
+    @property
+    def _potential_at_bottom(self) -> float:
+        """The potential at minus infinity, worked out once; NaN where it cannot be had."""
+        if "_known_potential_at_bottom" not in self.__dict__:
+            bottom = torch.tensor(-math.inf, dtype=torch.float64)
+            _set(self, _known_potential_at_bottom=float(self._potential(bottom)))
+        return cast(float, self.__dict__["_known_potential_at_bottom"])
 
     # -- algebra
 
     def __add__(self, other: object) -> Link:
         if isinstance(other, Link):
-            return WeightedSumLink((1.0, 1.0), (self, other))
+            return _written(WeightedSumLink((1.0, 1.0), (self, other)), "{!r} + {!r}", self, other)
         if isinstance(other, (int, float)) and other == 0:  # the start of sum(links)
             return self
         return NotImplemented
@@ -620,7 +602,10 @@ class Link:
     def __mul__(self, factor: object) -> Link:
         if isinstance(factor, (Link, Tensor)):
             return NotImplemented
-        return WeightedSumLink((cast(float, factor),), (self,))
+        product = WeightedSumLink((cast(float, factor),), (self,))
+        return _written(
+            product, f"{factor!r} * " + ("({!r})" if "+" in self.__dict__.get("_as_written", "") else "{!r}"), self
+        )
 
     __rmul__ = __mul__
 
@@ -638,6 +623,12 @@ class Link:
 
     # -- the mathematics, on tensors of one shape and dtype, without regard to gradients; the defaults need only h
 
+    _log_weight: ClassVar[float] = 0.0  # of a part of a sum, in whose exponent its weight is
+
+    def _absorb(self, weight: float) -> tuple[float, Link]:
+        """This link times a weight: what is left of the weight, and a link that holds the rest."""
+        return weight, self
+
     def _potential(self, z: Tensor) -> Tensor:
         candidates = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64).clamp(*self.domain)
         finite = candidates[self(candidates).isfinite()]
@@ -648,10 +639,9 @@ class Link:
         inside = (y >= self.range.low) & (y <= self.range.high)
         zeros = torch.zeros_like(y).clamp(*self.domain)
         z = self._inverse(torch.where(inside, y, self(zeros)))
-        finite = z.isfinite()
-        z_finite = torch.where(finite, z, zeros)
-        # At an end that the link only approaches, H* follows from F(p, y) = H(p) + H*(y) - p y, for any p.
-        values = z_finite * y - self._potential(z_finite) + self._tails(zeros, z)
+        # Of H(p) + H*(y) - p y = D(p, z) for any p: p = z, or where that is infinite any other.
+        p = torch.where(z.isfinite(), z, zeros)
+        values = p * y - self._potential(p) + self._matching_anywhere(p, z)[0]
         return torch.where(inside | y.isnan(), values, math.inf)
 
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
@@ -662,14 +652,14 @@ class Link:
         precise = _to_working_precision(z)
         by_quadrature = type(self)._potential is Link._potential and z.numel() > _FEW_SCORES
         potential = self._potential_of_many if by_quadrature else self._potential
-        return (scale * potential(precise)).to(z), (scale * self(precise)).to(z)
+        return (scale * potential(precise)).to(z), (scale * self.h(precise)).to(z)
 
     def _potential_of_many(self, z: Tensor) -> Tensor:
         """The potential by a table: integrated once from panel to panel of the scores' range, then within a panel."""
         low, high = (float(end) for end in z.aminmax())
         edges = torch.linspace(low, high, _TABLE_PANELS + 1, dtype=z.dtype, device=z.device)
         width = (high - low) / _TABLE_PANELS
-        rises = width * _integrate(lambda t: self(edges[:-1, None] + t * width), edges)
+        rises = width * _integrate(lambda t: self.h(edges[:-1, None] + t * width), edges)
         table = self._potential(edges[:1]) + torch.cat([torch.zeros_like(edges[:1]), rises.cumsum(0)])
         potential = torch.empty_like(z)
         for scores, place in zip(z.view(-1).split(_FEW_SCORES), potential.view(-1).split(_FEW_SCORES), strict=True):
@@ -681,17 +671,24 @@ class Link:
         return potential
 
     def _between(self, start: Tensor, step: Tensor, t: Tensor) -> Tensor:
-        return self(start + t * step)
+        return self.h(start + t * step)
 
     def _sensitivity(self, z: Tensor) -> Tensor:
-        differentiable = torch.is_grad_enabled() and z.requires_grad
+        return self._derivative(1, z)
+
+    def _derivative(self, order: int, z: Tensor) -> Tensor:
+        """A derivative of h, whose own is the next."""
+        return _Elementwise(partial(self._differentiate, order), partial(self._derivative, order + 1))(z)
+
+    def _differentiate(self, order: int, z: Tensor) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
-            scores = z if differentiable else z.detach().clone().requires_grad_()
-            values = self.h(scores) if type(self).__call__ is Link.__call__ else self(scores)
-            if not values.requires_grad:  # a constant function
-                return torch.zeros_like(z)
-            (slope,) = torch.autograd.grad(values.sum(), scores, create_graph=differentiable)
-        return slope
+            scores = z.detach().clone().requires_grad_()
+            values = self.h(scores)
+            for _ in range(order):
+                if not values.requires_grad:  # a constant
+                    return torch.zeros_like(z)
+                (values,) = torch.autograd.grad(values.sum(), scores, create_graph=True)
+        return values.detach()
 
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """The divergence, and its gradient `h(p) - h(s)`, both without cancellation."""
@@ -702,14 +699,20 @@ class Link:
             def between(t: Tensor) -> Tensor:
                 return s.unsqueeze(-1) + t * d.unsqueeze(-1)
 
-            of_p, of_s = self(p), self(s)
+            of_p, of_s = self.h(p), self.h(s)
             # Where h(p) and h(s) agree in their first digits, integrate the slope; elsewhere h, which may even jump.
             close = (of_p - of_s).abs() < _CANCELLATION * torch.maximum(of_p.abs(), of_s.abs())
-            rise = _integrate(lambda t: self(between(t)) - of_s.unsqueeze(-1), d, panels=True)
-            slope = _integrate(lambda t: self.sensitivity(between(t)), d, panels=True)
-            weighted_slope = _integrate(lambda t: (1 - t) * self.sensitivity(between(t)), d, panels=True)
-            divergence = torch.where(close, d.square() * weighted_slope, d * rise)
-            return torch.where(d == 0, d, divergence), torch.where(close, d * slope, of_p - of_s)
+            rise = _integrate(lambda t: self.h(between(t)) - of_s.unsqueeze(-1), d, panels=True)
+            slope, weighted_slope = _integrate(
+                lambda t: torch.stack([sensitivity := self.sensitivity(between(t)), (1 - t) * sensitivity]),
+                d,
+                panels=True,
+            )
+            divergence = torch.where(close, d * (d * weighted_slope), d * rise)
+            divergence = torch.where(of_s.isinf(), math.inf, divergence)
+            difference = torch.where(of_p == of_s, d * 0, of_p - of_s)  # also where both are infinite
+            difference = torch.where(close, d * slope, torch.where(of_s.isinf(), d * math.inf, difference))
+            return torch.where(d == 0, d, divergence), torch.where(d == 0, d, difference)
 
     def _inverse(self, y: Tensor) -> Tensor:
         """Bisection on the link, for each distinct value once."""
@@ -733,33 +736,46 @@ class Link:
             raise ValueError(f"{type(self).__name__}: no score has the link value {value:g}; give values within range.")
         return torch.where(missed, ends, high)[where].view_as(y)
 
-    def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
-        """The divergence of p from a target at +inf (`upper`) or -inf: the area between the link and its limit."""
-        end = self.range.high if upper else self.range.low
-        target = self._inverse(torch.full_like(p, end))
-        if bool(target.isinf().any()):
-            raise ValueError(
-                f"{type(self).__name__}: the loss is infinite for the link value {end:g}, which the link only "
-                "approaches. Give link values strictly inside the range, or override _tail."
-            )
-        return _apply(_Divergence, p, target, self)
+    def _checked_matching(self, method: str, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """`_matching` of scores within the domain."""
+        self._check_domain(method, f"{wording('predicted')} and {wording('target')}", p, s)
+        return self._matching(p, s)
 
-    def _tails(self, p: Tensor, z: Tensor) -> Tensor:
-        """`_tail` where the target z is infinite, 0 elsewhere."""
-        total = torch.zeros_like(p)
-        for end, upper in ((-math.inf, False), (math.inf, True)):
-            at_end = z == end
-            if bool(at_end.any()):
-                safe = torch.where(at_end, p, torch.zeros_like(p).clamp(*self.domain))
-                total = total + torch.where(at_end, self._tail(safe, upper=upper), 0)
-        return total
+    def _matching_of_value(self, p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """`_matching` for the target whose link value is y."""
+        self._check_domain("fenchel_young", wording("predicted"), p)
+        return self._matching_anywhere(p, self._inverse(self._checked_link_values(wording("link_values"), y)))
+
+    def _matching_anywhere(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """`_matching` also for a target at infinity: the divergence is the area between the link and its limit."""
+        at_end = s.isinf()
+        if bool(at_end.any()):
+            if not self._is_exact_far_out:
+                end = self.range.high if float(s[at_end][0]) > 0 else self.range.low
+                raise ValueError(
+                    f"{caller(type(self).__name__)}: the loss is infinite for the link value {end:g}, which the link "
+                    "only approaches. Give link values strictly inside the range."
+                )
+            s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        return self._matching(p, s)
+
+    @property
+    def _is_exact_far_out(self) -> bool:
+        """Whether `_matching` is right for scores at any distance, which a quadrature is not."""
+        return type(self)._matching is not Link._matching
+
+    def _slope_to_target(self, p: Tensor, s: Tensor) -> Tensor:
+        """The slope of the divergence with respect to the target: `(s - p) h'(s)`, 0 at the match."""
+        precise = _to_working_precision(s)
+        distance, sensitivity = precise - _to_working_precision(p), self.sensitivity(precise)
+        sensitivity = torch.where((distance == 0) & sensitivity.isinf(), 0, sensitivity)
+        return (distance * sensitivity).to(s)
 
     def _checked_link_values(self, name: str, y: Tensor) -> Tensor:
-        """The link values in working precision, within the range; an error where they are not."""
-        y = _to_working_precision(y)
+        """The link values within the range; an error where they are not."""
         if not y.numel():
             return y
-        owner = type(self).__name__
+        owner = caller(type(self).__name__)
         low, high = (float(end) for end in y.detach().aminmax())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError(
@@ -778,16 +794,16 @@ class Link:
 
     def _check_domain(self, method: str, name: str, *scores: Tensor) -> None:
         """Raise where scores leave a bounded domain: there the loss could be negative, or NaN."""
-        if self.domain == _ALL_SCORES:
+        if self._is_everywhere:
             return
         for tensor in scores:
             if tensor.numel():
                 low, high = (float(end) for end in tensor.detach().aminmax())
                 if low < self.domain.low or high > self.domain.high:
                     raise ValueError(
-                        f"{type(self).__name__}.{method}: {name} must lie within the link's domain {self.domain}, got "
-                        f"values from {low:g} to {high:g}. For scores beyond it use link.linear_outside(low, high), "
-                        "with ends inside the domain."
+                        f"{caller(f'{type(self).__name__}.{method}')}: {name} must lie within the link's domain "
+                        f"{self.domain}, got values from {low:g} to {high:g}. For scores beyond it use "
+                        "link.linear_outside(low, high), with ends inside the domain."
                     )
 
 
@@ -870,18 +886,18 @@ def link_from_config(config: Mapping[str, Any]) -> Link:
 def _link_from_config(config: object, depth: int) -> Link:
     if not isinstance(config, Mapping):
         raise TypeError(
-            "link_from_config: config must be a dict such as {'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}, "
-            f"got {type(config).__name__}."
+            f"{caller('link_from_config')}: config must be a dict such as "
+            f"{{'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}}, got {type(config).__name__}."
         )
     if depth > _DEEPEST_NESTING:
-        raise ValueError(f"link_from_config: config is nested more than {_DEEPEST_NESTING} links deep.")
+        raise ValueError(f"{caller('link_from_config')}: config is nested more than {_DEEPEST_NESTING} links deep.")
     fields = dict(config)
     link_type = fields.pop("type", None)
     link_class = _LINKS.get(link_type) if isinstance(link_type, str) else None
     if link_class is None:
         raise ValueError(
-            f"link_from_config: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. A link "
-            "class of your own is made known with @register_link."
+            f"{caller('link_from_config')}: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. "
+            "A link class of your own is made known with @register_link."
         )
     expected = _parameters_of(link_class)
     unknown = [name for name in fields if name not in expected]
@@ -890,7 +906,7 @@ def _link_from_config(config: object, depth: int) -> Link:
         problems = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
         problems += [f"has unknown {', '.join(map(repr, unknown))}"] if unknown else []
         raise ValueError(
-            f"link_from_config: the config of a {link_type} {' and '.join(problems)}; its fields are: "
+            f"{caller('link_from_config')}: the config of a {link_type} {' and '.join(problems)}; its fields are: "
             f"{', '.join(['type', *expected])}."
         )
     link = link_class(**{name: _from_config(value, depth) for name, value in fields.items()})
@@ -908,7 +924,9 @@ def _from_config(value: Any, depth: int) -> Any:
 
 def _list_item(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple)):
-        raise TypeError(f"link_from_config: a list must hold numbers or links, got a list in it: {value!r:.80}.")
+        raise TypeError(
+            f"{caller('link_from_config')}: a list must hold numbers or links, got a list in it: {value!r:.80}."
+        )
     return _from_config(value, depth)
 
 
@@ -1129,10 +1147,12 @@ class SigmoidLink(_ShiftedLink):
     def _inverse(self, y: Tensor) -> Tensor:
         return (torch.log(y) - torch.log1p(-y)) / self.scale + self.shift
 
-    @override
-    def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
-        w = self._scaled(p)
-        return _softplus(-w if upper else w) / self.scale
+
+def _in_exponent(link: Link, weight: float) -> tuple[float, Link]:
+    """A link whose weight belongs into its exponent, where it keeps what would overflow without it from overflowing."""
+    weighted = copy.copy(link)
+    _set(weighted, _log_weight=math.log(weight))
+    return 1.0, weighted
 
 
 @register_link
@@ -1162,33 +1182,45 @@ class SinhLink(_ShiftedLink):
     def range(self) -> Interval:
         return Interval(-math.inf, math.inf)
 
+    # sinh and cosh as exponentials, with every factor in the exponent: they overflow only where the right value does.
+
     @override
     def h(self, z: Tensor) -> Tensor:
-        return torch.sinh(self._scaled(z))
+        w = self._scaled(z)
+        return torch.exp(w.abs() + (self._log_weight - math.log(2))).mul_(torch.expm1(-2 * w.abs())).copysign(w)
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
-        return torch.cosh(self._scaled(z)) / self.scale
+        return self._cosh(z, 1 / self.scale)
 
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
-        return self.scale * torch.cosh(self._scaled(z))
+        return self._cosh(z, self.scale)
+
+    def _cosh(self, z: Tensor, factor: float) -> Tensor:
+        w, exponent = self._scaled(z), math.log(factor / 2) + self._log_weight
+        return torch.exp(exponent + w) + torch.exp(exponent - w)
 
     @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
-        w = self._scaled(z)
+        w, scale = self._scaled(z), scale * math.exp(self._log_weight)
         return torch.cosh(w, out=out).mul_(scale / self.scale), w.sinh_().mul_(scale)
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.scale * (p - s)
-        rising, rise = _exponential_matching(self._scaled(torch.maximum(p, s)), x)
-        falling, fall = _exponential_matching(-self._scaled(torch.minimum(p, s)), -x)
-        return (rising + falling) / (2 * self.scale), (rise - fall) / 2
+        x, log_factor = self.scale * (p - s), self._log_weight - math.log(2)
+        above, below = (half.sub_(self.shift) for half in (torch.maximum(p, s), torch.minimum(p, s)))
+        rising, rise = _exponential_matching(above.mul_(self.scale / 2), x, log_factor, self.scale)
+        falling, fall = _exponential_matching(below.mul_(-self.scale / 2), x.neg(), log_factor, self.scale)
+        return rising.add_(falling), rise.sub_(fall)
+
+    @override
+    def _absorb(self, weight: float) -> tuple[float, Link]:
+        return _in_exponent(self, weight) if type(self) is SinhLink else (weight, self)
 
     @override
     def _inverse(self, y: Tensor) -> Tensor:
-        return torch.asinh(y) / self.scale + self.shift
+        return torch.asinh(y * math.exp(-self._log_weight)) / self.scale + self.shift
 
 
 @register_link
@@ -1233,36 +1265,42 @@ class ExponentialLink(Link):
     def _sign(self) -> float:
         return math.copysign(1.0, self.scale)
 
+    def _exponential(self, z: Tensor, factor: float = 1.0) -> Tensor:
+        """`factor e^(a z)`, the factor in the exponent, so that it overflows only where the right value does."""
+        return torch.exp(self.scale * z + (math.log(factor) + self._log_weight))
+
     @override
     def h(self, z: Tensor) -> Tensor:
-        return self._sign * torch.exp(self.scale * z)
+        return self._sign * self._exponential(z)
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
-        return torch.exp(self.scale * z) / abs(self.scale)
+        return self._exponential(z, 1 / abs(self.scale))
 
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
-        return abs(self.scale) * torch.exp(self.scale * z)
+        return self._exponential(z, abs(self.scale))
 
     @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
-        slope = z.mul_(self.scale).add_(math.log(scale)).exp_()
+        slope = z.mul_(self.scale).add_(math.log(scale) + self._log_weight).exp_()
         return torch.div(slope, abs(self.scale), out=out), slope if self.scale > 0 else slope.neg_()
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        larger = (torch.maximum(p, s) if self.scale > 0 else torch.minimum(p, s)).mul_(self.scale)
-        divergence, difference = _exponential_matching(larger, (p - s).mul_(self.scale))
-        return divergence.div_(abs(self.scale)), difference if self.scale > 0 else difference.neg_()
+        half = (torch.maximum(p, s) if self.scale > 0 else torch.minimum(p, s)).mul_(self.scale / 2)
+        divergence, difference = _exponential_matching(
+            half, (p - s).mul_(self.scale), self._log_weight, abs(self.scale)
+        )
+        return divergence, difference if self.scale > 0 else difference.neg_()
+
+    @override
+    def _absorb(self, weight: float) -> tuple[float, Link]:
+        return _in_exponent(self, weight) if type(self) is ExponentialLink else (weight, self)
 
     @override
     def _inverse(self, y: Tensor) -> Tensor:
-        return torch.log(y.abs()) / self.scale
-
-    @override
-    def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
-        return self._potential(p)
+        return (torch.log(y.abs()) - self._log_weight) / self.scale
 
 
 @register_link
@@ -1290,6 +1328,7 @@ class PiecewiseLink(Link):
 
     knots: tuple[float, ...]
     sensitivities: tuple[float, ...]
+    _corners: ClassVar[tuple[tuple[float, ...], ...]]
 
     def __post_init__(self) -> None:
         for name in ("knots", "sensitivities"):
@@ -1320,6 +1359,14 @@ class PiecewiseLink(Link):
                 )
         if not any(self.sensitivities):
             raise ValueError("PiecewiseLink: sensitivities must not all be 0: nothing would matter.")
+        # Of each piece the end with the smaller sensitivity, so that from there all is >= 0, and the slope.
+        corners = [
+            (*min((at_left, left), (at_right, right))[::-1], (at_right - at_left) / (right - left))
+            for (left, right), (at_left, at_right) in zip(
+                pairwise(self.knots), pairwise(self.sensitivities), strict=True
+            )
+        ]
+        _set(self, _corners=tuple(zip(*corners, strict=True)))
 
     @property
     @override
@@ -1330,16 +1377,9 @@ class PiecewiseLink(Link):
             -math.inf if self.sensitivities[0] > 0 else 0.0, math.inf if self.sensitivities[-1] > 0 else top
         )
 
-    def _tensors(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        return (
-            _constants(self.knots, like.dtype, like.device),
-            _constants(self.sensitivities, like.dtype, like.device),
-        )
-
     @override
     def h(self, z: Tensor) -> Tensor:
-        origin = torch.full_like(z, self.knots[0])
-        return _apply(_Difference, z, origin, self)
+        return self._matching(z, torch.full_like(z, self.knots[0]))[1]
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
@@ -1347,13 +1387,14 @@ class PiecewiseLink(Link):
 
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
-        knots, values = self._tensors(z)
-        if len(knots) == 1:
-            return values[0].expand_as(z).clone()
+        if len(self.knots) == 1:
+            return torch.full_like(z, self.sensitivities[0])
+        knots = _constants(self.knots, z.dtype, z.device)
         inside = z.clamp(knots[0], knots[-1])
-        right = torch.searchsorted(knots, inside.detach().contiguous()).clamp(1, len(knots) - 1)  # also of a NaN
-        slopes = values.diff() / knots.diff()
-        return values[right - 1] + slopes[right - 1] * (inside - knots[right - 1])
+        piece = torch.searchsorted(knots[1:-1], inside.detach().contiguous()).clamp(max=len(knots) - 2)  # also of a NaN
+        starts, values, slopes = _constants(self._corners, z.dtype, z.device)
+        sensitivity: Tensor = values[piece] + slopes[piece] * (inside - starts[piece])
+        return sensitivity
 
     @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
@@ -1383,7 +1424,7 @@ class PiecewiseLink(Link):
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         # Cut the way between s and p at the knots. D is the integral of |p - z| h'(z): on each segment a product of two
         # linear functions >= 0.
-        knots, _ = self._tensors(p)
+        knots = _constants(self.knots, p.dtype, p.device)
         low, high = torch.minimum(p, s).unsqueeze(-1), torch.maximum(p, s).unsqueeze(-1)
         inner = torch.minimum(torch.maximum(knots, low), high)
         ends = torch.cat([low, inner, high], -1)
@@ -1394,8 +1435,8 @@ class PiecewiseLink(Link):
             distance[..., :-1],
             distance[..., 1:],
         )
-        terms = at_left * (2 * from_left + from_right) + at_right * (from_left + 2 * from_right)
-        return (width * terms).sum(-1) / 6, (width * (at_left + at_right)).sum(-1) / 2 * (p - s).sign()
+        terms = at_left * (from_left / 3 + from_right / 6) + at_right * (from_left / 6 + from_right / 3)
+        return (width * terms).sum(-1), (width * (at_left + at_right)).sum(-1) / 2 * (p - s).sign()
 
 
 @register_link
@@ -1422,6 +1463,7 @@ class WeightedSumLink(Link):
 
     weights: tuple[float, ...]
     links: tuple[Link, ...]
+    _parts: ClassVar[tuple[tuple[float, Link], ...]]  # with the weights in the links where they belong into an exponent
 
     def __post_init__(self) -> None:
         for name in ("weights", "links"):
@@ -1448,7 +1490,8 @@ class WeightedSumLink(Link):
                 )
             links += inner.links if inner else (link,)
         domain = Interval(max(link.domain.low for link in links), min(link.domain.high for link in links))
-        _set(self, weights=tuple(weights), links=tuple(links), domain=domain)
+        parts = tuple(link._absorb(weight) for weight, link in zip(weights, links, strict=True))
+        _set(self, weights=tuple(weights), links=tuple(links), domain=domain, _parts=parts)
         _check_depth(self)
         if not self.domain.low < self.domain.high:
             raise ValueError("WeightedSumLink: the links' domains do not meet; add links defined for the same scores.")
@@ -1463,29 +1506,30 @@ class WeightedSumLink(Link):
 
     @override
     def __repr__(self) -> str:
-        return " + ".join(f"{weight!r} * {link!r}" for weight, link in zip(self.weights, self.links, strict=True))
+        parts = (f"{weight!r} * {link!r}" for weight, link in zip(self.weights, self.links, strict=True))
+        return self.__dict__.get("_as_written") or " + ".join(parts)
 
-    def _weighted_sum(self, parts: Iterable[Tensor]) -> Tensor:
-        first, *others = (part * weight for part, weight in zip(parts, self.weights, strict=True))
-        return sum(others, first) if others else first
+    def _sum(self, of: Callable[[Link], Tensor]) -> Tensor:
+        first, *others = (weight * of(link) for weight, link in self._parts)
+        return sum(others, first)
 
     @override
     def h(self, z: Tensor) -> Tensor:
-        return self._weighted_sum(link(z) for link in self.links)
+        return self._sum(lambda link: link.h(z))
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
-        return self._weighted_sum(link.potential(z) for link in self.links)
+        return self._sum(lambda link: link.potential(z))
 
     @override
     def _sensitivity(self, z: Tensor) -> Tensor:
-        return self._weighted_sum(link.sensitivity(z) for link in self.links)
+        return self._sum(lambda link: link.sensitivity(z))
 
     @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
-        if len(self.links) == 1:
-            return self.links[0]._logits(z, scale * self.weights[0], out)
-        *others, (last_weight, last) = zip(self.weights, self.links, strict=True)
+        *others, (last_weight, last) = self._parts
+        if not others:
+            return last._logits(z, scale * last_weight, out)
         logits, slope = last._logits(z.clone(), scale * last_weight, out)
         for place, (weight, link) in enumerate(others, start=1):
             more_logits, more_slope = link._logits(z if place == len(others) else z.clone(), scale * weight)
@@ -1499,22 +1543,29 @@ class WeightedSumLink(Link):
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        divergence, difference = self.links[0]._matching(p, s)
-        divergence, difference = divergence * self.weights[0], difference * self.weights[0]
-        for weight, link in zip(self.weights[1:], self.links[1:], strict=True):
+        (weight, link), *others = self._parts
+        divergence, difference = link._matching(p, s)
+        if weight != 1:
+            divergence, difference = divergence * weight, difference * weight
+        for weight, link in others:
             more_divergence, more_difference = link._matching(p, s)
-            divergence, difference = divergence + weight * more_divergence, difference + weight * more_difference
+            divergence, difference = (
+                torch.add(divergence, more_divergence, alpha=weight),
+                torch.add(difference, more_difference, alpha=weight),
+            )
         return divergence, difference
+
+    @property
+    @override
+    def _is_exact_far_out(self) -> bool:
+        return all(link._is_exact_far_out for link in self.links)
 
     @override
     def _inverse(self, y: Tensor) -> Tensor:
-        if len(self.links) == 1:
-            return self.links[0]._inverse((y / self.weights[0]).clamp(*self.links[0].range))
-        return super()._inverse(y)
-
-    @override
-    def _tail(self, p: Tensor, *, upper: bool) -> Tensor:
-        return self._weighted_sum(link._tail(p, upper=upper) for link in self.links)
+        if len(self._parts) > 1:
+            return super()._inverse(y)
+        ((weight, link),) = self._parts
+        return link._inverse((y / weight).clamp(*link.range))
 
 
 @register_link
@@ -1606,13 +1657,14 @@ class LinearOutsideLink(Link):
     def h(self, z: Tensor) -> Tensor:
         inner = z.clamp(self.low, self.high)
         if torch.equal(inner.detach(), z.detach()):
-            return self.link(z)
-        return sum((slope * beyond for slope, beyond in self._beyond(z)), self.link(inner))
+            return self.link.h(z)
+        return sum((slope * beyond for slope, beyond in self._beyond(z)), self.link.h(inner))
 
     @override
     def _potential(self, z: Tensor) -> Tensor:
         inner = z.clamp(self.low, self.high)
-        value = self.link.potential(inner) + (z - inner) * self.link(inner)
+        outside = z - inner
+        value = self.link.potential(inner) + torch.where(outside == 0, 0, outside * self.link(inner))
         return sum((slope * beyond.square() / 2 for slope, beyond in self._beyond(z)), value)
 
     @override
@@ -1626,10 +1678,15 @@ class LinearOutsideLink(Link):
             return self.link._logits(inner, scale, out)
         outside = z - inner
         logits, slope = self.link._logits(inner, scale)
-        logits = logits + outside * slope
+        logits = logits + torch.where(outside == 0, 0, outside * slope)
         for bend, beyond in self._beyond(z):
             logits, slope = logits + (scale * bend / 2) * beyond.square(), slope + (scale * bend) * beyond
         return logits, slope
+
+    @property
+    @override
+    def _is_exact_far_out(self) -> bool:
+        return self.link._is_exact_far_out
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -1638,7 +1695,11 @@ class LinearOutsideLink(Link):
         divergence, difference = self.link._matching(inner_p, inner_s)
         if torch.equal(inner_p, p) and torch.equal(inner_s, s):
             return divergence, difference
-        divergence = divergence + (p - inner_p) * difference
+        outside = p - inner_p
+        overflows = None in (self.low, self.high)
+        divergence = divergence + (
+            torch.where(outside == 0, 0, outside * difference) if overflows else outside * difference
+        )
         for upper, edge, slope in self._sides:
             start, end = (s.clamp(min=edge), p.clamp(min=edge)) if upper else (s.clamp(max=edge), p.clamp(max=edge))
             divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2
@@ -1649,6 +1710,35 @@ class LinearOutsideLink(Link):
 # --- Presets: what matters, not which function --------------------------------------------------------------------
 
 _UNIT = (0.0, 1.0)
+_Preset = TypeVar("_Preset", bound=Callable[..., Link])
+
+
+def _written(link: Link, code: str, *parts: Link) -> Link:
+    """A link that is shown as it was written, code with its parts, if one of these is shown so."""
+    if any("_as_written" in part.__dict__ for part in parts):
+        _set(link, _as_written=code.format(*parts))
+    return link
+
+
+def _preset(function: _Preset) -> _Preset:
+    """A function whose links are shown by its name, with the arguments that differ from their defaults."""
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def make(*args: Any, **kwargs: Any) -> Link:
+        link = function(*args, **kwargs)
+        shown = []
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            default = signature.parameters[name].default
+            text = repr(tuple(map(float, value)) if isinstance(value, Sequence) else float(value))
+            if default is inspect.Parameter.empty:
+                shown.append(text)
+            elif value != default:
+                shown.append(f"{name}={text}")
+        _set(link, _as_written=f"{function.__name__}({', '.join(shown)})")
+        return link
+
+    return make  # type: ignore[return-value]
 
 
 def _preset_arguments(owner: str, strength: object, score_range: object) -> tuple[float, float, float]:
@@ -1659,6 +1749,7 @@ def _preset_arguments(owner: str, strength: object, score_range: object) -> tupl
     return checked, low, high
 
 
+@_preset
 def high_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """High scores matter: near-duplicates, the top of a ranking. An `ExponentialLink`, normalised on `score_range`.
 
@@ -1683,6 +1774,7 @@ def high_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT)
     return ExponentialLink(strength / (high - low)).normalized(low, high)
 
 
+@_preset
 def low_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """Low scores matter: telling the unrelated from the slightly related. An `ExponentialLink` of negative scale.
 
@@ -1707,6 +1799,7 @@ def low_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) 
     return ExponentialLink(-strength / (high - low)).normalized(low, high)
 
 
+@_preset
 def extreme_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """Both ends of the range matter, its middle little. A `SinhLink` around the middle, normalised on `score_range`.
 
@@ -1732,6 +1825,7 @@ def extreme_scores(strength: float = 5.0, score_range: tuple[float, float] = _UN
     return SinhLink(2 * strength / (high - low), (low + high) / 2).normalized(low, high)
 
 
+@_preset
 def middle_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """The middle of the range matters, its ends little. A `SigmoidLink` at the middle, normalised on `score_range`.
 
@@ -1756,6 +1850,7 @@ def middle_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNI
     return SigmoidLink(2 * strength / (high - low), (low + high) / 2).normalized(low, high)
 
 
+@_preset
 def score_region(low: float, high: float, strength: float = 10.0, score_range: tuple[float, float] = _UNIT) -> Link:
     """The scores from `low` to `high` matter: around a threshold, say. A `PiecewiseLink`, normalised on `score_range`.
 

@@ -17,13 +17,14 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from sentence_transformers.base.evaluation import BaseEvaluator, SequentialEvaluator
 from sentence_transformers.base.model import BaseModel
 from sentence_transformers.base.model_card import get_losses
@@ -32,7 +33,9 @@ from transformers import TrainerCallback
 
 from selective_st import links as _links
 from selective_st._validation import instance_of, interval_of, list_of
-from selective_st.evaluation import ScoreThreshold, load_threshold
+from selective_st.evaluation import ScoreListEvaluator, ScoreRegionEvaluator, ScoreThreshold, load_threshold
+from selective_st.evaluation.claims import TOO_FEW, Support, figure, rounded
+from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.links import (
     ExponentialLink,
     LinearOutsideLink,
@@ -62,9 +65,8 @@ _logger = logging.getLogger(__name__)
 
 _BEGIN = "<!-- selective_st: begin. What stands between this line and the end mark is written anew. -->"
 _END = "<!-- selective_st: end -->"
-_HEADING = "## What the Loss Cares About"
+_UNKNOWN_BASE = "<!-- - **Base model:** [Unknown](https://huggingface.co/unknown) -->"  # where upstream knows none
 _BEFORE = ("## Training Details", "## Citation")
-_PAPER = "https://arxiv.org/abs/2506.04446"
 _PAPER_ID = "eprint={2506.04446}"
 _SECTION_KEY = "_selective_st_section"
 _STATE_KEY = "selective_st_base_metrics"
@@ -283,12 +285,49 @@ class _LossPart:
 
 @dataclass
 class _Metrics:
-    """What an evaluator found."""
+    """What an evaluator found, and what each number rests on, where it tells."""
 
     title: str
     primary: str
     base: dict[str, float] = field(default_factory=dict)
     trained: dict[str, float] = field(default_factory=dict)
+    support: dict[str, Support] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics, the primary one first."""
+        return sorted(self.trained or self.base, key=lambda name: name != self.primary)
+
+    def table(self, names: Sequence[str]) -> list[str]:
+        """The lines of a table of some metrics."""
+        columns = [(title, found) for title, found in (("Base", self.base), ("Trained", self.trained)) if found]
+        heads = ["Metric", *(title for title, _ in columns), *(["Change"] if len(columns) == 2 else [])]
+        heads += ["Rests on"] if self.support else []
+        rows = []
+        for name in names:
+            support = self._support(name)
+            values = [found.get(name, math.nan) for _, found in columns]
+            cells = [_number(value, support) for value in values]
+            if len(columns) == 2:
+                before, after = (rounded(value, support) for value in values)  # so that the row adds up as it is read
+                cells.append("0" if values[1] == values[0] else _number(after - before, support, signed=True))
+            cells += [str(support or "")] if self.support else []
+            rows.append([f"**{name}**" if name == self.primary else name, *cells])
+        return markdown_table(heads, rows)
+
+    @property
+    def worse(self) -> str:
+        """Whether the trained model is worse by the metric that chooses; empty where not, or where it is not known."""
+        before, after = (found.get(self.primary, math.nan) for found in (self.base, self.trained))
+        support = self._support(self.primary)
+        if support is None or not support.cases or not after < before:
+            return ""
+        few = f" It rests on {support}, which are {TOO_FEW} to be sure." if support.too_few else ""
+        values = f"{_number(before, support)} before, {_number(after, support)} after"
+        return f"**Worse than the base model** by {_code(self.primary)}: {values}.{few}"
+
+    def _support(self, name: str) -> Support | None:
+        return self.support.get(name.removeprefix(NEGATIVE))
 
 
 @dataclass
@@ -297,6 +336,10 @@ class _Section:
     metrics: list[_Metrics]
     threshold: ScoreThreshold | None = None
     note: str = ""
+    base_model: str = ""
+    # What is verified of the data and of the model, a sentence each, and the table of all losses that were compared.
+    claims: Sequence[str] = ()
+    compared: Sequence[str] = ()
     # When the training began that the section tells of: another one makes it out of date.
     training: float | None = None
 
@@ -317,85 +360,35 @@ class _Section:
         Returns:
             The text, with its marks.
         """
-        lines = [_BEGIN, _HEADING, ""]
-        for loss in self.losses:
-            lines += self._loss(loss)
-        lines += self._tables()
-        if threshold is not None:
-            lines += ["### Decision Threshold", "", _threshold_sentence(threshold), ""]
-        where = "" if cite else " Its citation stands at the end of this card."
-        lines += [f"Losses of this kind: [Selective Matching Losses]({_PAPER}), Shamir & Warmuth 2025.{where}", ""]
-        if cite:
-            lines += ["```bibtex", PAPER_CITATION.strip(), "```", ""]
-        return "\n".join([*lines, _END])
-
-    def _loss(self, part: _LossPart) -> list[str]:
-        *wrappers, name = (f"`{name}`" for name in part.names)
-        lines = [f"### Dataset {_code(part.dataset)}", ""] if part.dataset else []
-        title = f"Trained with {name}" + (f" within {' within '.join(reversed(wrappers))}" if wrappers else "")
-        if part.summands:
-            each = " Each is divided by the running mean of its magnitude." if part.balance else ""
-            lines += [f"{title}, which adds up these losses.{each}", ""]
-            return [*lines, *(f"- {summand}" for summand in part.summands), ""]
-        if not part.links:
-            return [*lines, f"{title}, which has no link.", ""]
-        lines += [f"{title}.", ""]
-        for link in part.links:
-            lines += [" ".join(link.sentences), ""]
-            if link.picture is None:
-                lines += [_NO_PICTURE, ""]
-            else:
-                alt = "The link, its sensitivity, and its loss around two targets. " + link.sentences[0]
-                lines += [f"![{re.sub(r'[][`]', '', alt)}]({link.file_name})", ""]
-            again = "The link; `selective_st.links.link_from_config` makes it again"
-            if link.own_types:
-                again += (
-                    f", once {' and '.join(f'`{name}`' for name in link.own_types)} is registered (`@register_link`)"
-                )
-            lines += [f"{again}:", ""]
-            lines += ["```json", link.config, "```", ""]
-        return lines
-
-    def _tables(self) -> list[str]:
-        if not self.metrics:
-            return []
-        lines = ["### Metrics Before and After Training", ""]
-        lines += [self.note, ""] if self.note else []
-        for metrics in self.metrics:
-            lines += [f"#### {metrics.title}", ""]
-            names = list(metrics.trained or metrics.base)
-            names.sort(key=lambda name: name != metrics.primary)
-            lines += [*_table(metrics, names[:_SHOWN_ROWS]), ""]
-            if names[_SHOWN_ROWS:]:
-                lines += ["<details><summary>More metrics</summary>", "", *_table(metrics, names[_SHOWN_ROWS:]), ""]
-                lines += ["</details>", ""]
-        if not any(metrics.trained for metrics in self.metrics):
-            lines += ["The model as it is saved here has not been measured: its training has not ended.", ""]
-        return lines
+        given = {name.name: getattr(self, name.name) for name in fields(self)}
+        given["threshold"] = "" if threshold is None else _threshold_sentence(threshold)
+        citation = PAPER_CITATION.strip() if cite else ""
+        marks = {"begin": _BEGIN, "end": _END, "shown": _SHOWN_ROWS}
+        return _environment().get_template("card_section.md").render(given | marks, citation=citation)
 
 
-_NO_PICTURE = (
-    "*(No picture of the link: it could not be drawn where this card was made. `pip install selective-st[plot]` brings "
-    "matplotlib, which draws it.)*"
-)
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("selective_st", "templates"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    # Brackets end an image's text, and backticks are no help there.
+    found.filters |= {"code": _code, "plain": lambda text: re.sub(r"[][`]", "", text)}
+    return found
 
 
-def _table(metrics: _Metrics, names: Sequence[str]) -> list[str]:
-    columns = [(title, found) for title, found in (("Base", metrics.base), ("Trained", metrics.trained)) if found]
-    both = len(columns) == 2
-    lines = [f"| Metric | {' | '.join(title for title, _ in columns)} |" + (" Change |" if both else "")]
-    lines.append("|:--|" + "--:|" * (len(columns) + both))
-    for name in names:
-        values = [found.get(name, math.nan) for _, found in columns]
-        cells = [_number(value) for value in values]
-        if both:
-            cells.append("0" if values[1] == values[0] else _number(values[1] - values[0], sign="+"))
-        shown = f"**{name}**" if name == metrics.primary else name
-        lines.append(f"| {shown} | {' | '.join(cells)} |")
-    return lines
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, the first column to the left and the others to the right."""
+    body = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
+    return [body[0], f"|:--|{'--:|' * (len(heads) - 1)}", *body[1:]]
 
 
-def _number(value: float, sign: str = "") -> str:
+def _number(value: float, support: Support | None, *, signed: bool = False) -> str:
+    if support is not None:
+        return figure(value, support, signed=signed)
+    sign = "+" if signed else ""
     if not math.isfinite(value):
         return "n/a" if math.isnan(value) else f"{value:{sign}}"
     # A count is a whole number, and the trainer's log makes a float of it.
@@ -412,7 +405,8 @@ def _threshold_sentence(threshold: ScoreThreshold) -> str:
     if threshold.metric is None:
         return text + (f" It was chosen on {split}." if threshold.chosen_on else " It was given as a number.")
     text += f" It was chosen for the highest {threshold.metric.upper()} on {split}"
-    facts = [] if threshold.metric_value is None else [f"{threshold.metric_value:.3f}"]
+    support = Support(threshold.positives or 0, threshold.pairs or 0) if threshold.positives else None
+    facts = [] if threshold.metric_value is None else [figure(threshold.metric_value, support)]
     facts += [] if threshold.pairs is None else [f"{threshold.pairs:,} pairs, {threshold.positives:,} to be found"]
     return f"{text} ({'; '.join(facts)})." if facts else f"{text}."
 
@@ -602,7 +596,8 @@ def _prefix(evaluator: BaseEvaluator) -> str:
 def _metrics_of(evaluator: BaseEvaluator) -> _Metrics:
     name = getattr(evaluator, "name", None)
     title = evaluator.description + (f" on {_code(name)}" if name else "")
-    return _Metrics(title, "")
+    support = evaluator.support() if isinstance(evaluator, (ScoreRegionEvaluator, ScoreListEvaluator)) else {}
+    return _Metrics(title, "", support=support)
 
 
 def _check_names(owner: str, names: Sequence[str], found: Mapping[str, float], where: str) -> None:
@@ -639,8 +634,7 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
     if section is not None:
         data.citations = _each_entry_once(data.citations)
     type(model)._create_model_card(model, path, *args, **kwargs)
-    readme = Path(path, "README.md")
-    if section is None or not readme.is_file():  # upstream logs an error and goes on where it cannot make a card
+    if section is None or not Path(path, "README.md").is_file():  # upstream logs an error where it cannot make a card
         return
     if section.training != _training_of(model):
         _logger.warning(
@@ -648,11 +642,19 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
             "left out. Pass SelectiveModelCardCallback to the trainer, or call add_to_model_card after the training."
         )
         return
+    _write(section, Path(path), section.threshold or load_threshold(model))
+
+
+def _write(section: _Section, folder: Path, threshold: ScoreThreshold | None) -> None:
+    """Write the section into the card of a folder, and its pictures beside it."""
+    readme = folder / "README.md"
     try:
         for name, picture in section.pictures():
-            Path(path, name).write_bytes(picture)
+            (folder / name).write_bytes(picture)
         rest = _without_section(readme.read_text(encoding="utf-8"))
-        written = section.text(section.threshold or load_threshold(model), cite=_PAPER_ID not in rest[0] + rest[1])
+        written = section.text(threshold, cite=_PAPER_ID not in rest[0] + rest[1])
+        if section.base_model:
+            rest = (rest[0].replace(_UNKNOWN_BASE, f"- **Base model:** {section.base_model}"), rest[1])
         readme.write_text(rest[0] + written + rest[1], encoding="utf-8")
     except Exception:  # as upstream: a card is not worth a lost training
         _logger.exception("The section on the selective loss could not be written into %s.", readme)
@@ -744,6 +746,7 @@ def add_to_model_card(
     base_model = instance_of(owner, "base_model", _unwrapped(base_model), (BaseModel, type(None)), mend)
     writer.start()
     if base_model is not None:
+        writer.section.base_model = _base_model_of(base_model)
         writer.measure(base_model, "base")
     writer.measure(model, "trained")
     writer.finish(model)
@@ -754,6 +757,43 @@ def add_to_model_card(
         data.set_losses(list(dict.fromkeys(within)))
     writer.section.training = _training_of(model)
     _attach(model, writer.section)
+
+
+def add_to_saved_card(
+    folder: Path,
+    loss: nn.Module,
+    evaluator: ScoreRegionEvaluator,
+    measured: tuple[Mapping[str, float], Mapping[str, float]],
+    *,
+    base_model: str,
+    claims: Sequence[str],
+    compared: Sequence[str],
+) -> None:
+    """Add the section to the card of a model that is saved already, from numbers that are known already.
+
+    Args:
+        folder: The model's folder.
+        loss: The loss that it was trained with.
+        evaluator: What measured it.
+        measured: The metrics of the base model, and of the trained one.
+        base_model: What the training started from, as Markdown.
+        claims: What is verified of the data and of the model, a sentence each.
+        compared: The lines of a table of all losses that were compared; none if there was one.
+    """
+    writer = _Writer("add_to_saved_card", loss, evaluator, None, None, (0.0, 1.0))
+    writer.start()
+    writer.set(0, dict(measured[0]), "base")
+    writer.set(0, dict(measured[1]), "trained")
+    section = writer.section
+    section.base_model, section.claims, section.compared = base_model, claims, compared
+    _write(section, folder, section.threshold)
+
+
+def _base_model_of(model: Any) -> str:
+    """The name of the folder that a model's transformer was loaded from, where upstream may not find it on the hub."""
+    config = getattr(getattr(model, "transformers_model", None), "config", None)
+    name = str(getattr(config, "_name_or_path", "") or "")
+    return f"{_code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
 
 
 class _Writer:
@@ -802,14 +842,16 @@ class _Writer:
     def set(self, place: int, found: dict[str, float], of: Literal["base", "trained"]) -> None:
         """Take what the evaluator at that place found."""
         evaluator, metrics = self.evaluators[place], self.section.metrics[place]
+        primary = evaluator.primary_metric or ""  # some know it, or put a name before it, only now
+        metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
         # An evaluator may report fewer numbers to the card than it gives, as ScoreRegionEvaluator does.
-        names = list(found) if self._names is None else [name for name in self._names if name in found]
+        repeated = (NEGATIVE, "count_") if metrics.support else (NEGATIVE,)  # what the table has in another place
+        names = [name for name in found if name == metrics.primary or not name.startswith(repeated)]
+        names = names if self._names is None else [name for name in self._names if name in found]
         setattr(metrics, of, {name: found[name] for name in names})
         if of == "trained" and self._threshold is None and self.section.threshold is None:
             threshold = getattr(evaluator, "threshold", None)
             self.section.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
-        primary = evaluator.primary_metric or ""  # some know it, or put a name before it, only now
-        metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
 
     def finish(self, model: Any) -> None:
         """Choose the threshold for the trained model, where a function does."""
@@ -824,6 +866,21 @@ class _Writer:
             metrics.trained = {}
         if not isinstance(self._threshold, ScoreThreshold):
             self.section.threshold = None
+
+
+def _warn_of_direction(args: TrainingArguments, evaluators: Sequence[BaseEvaluator]) -> None:
+    """Warn where a trainer takes the largest error for the best: it knows no direction but that of a loss."""
+    asked = (args.metric_for_best_model or "").removeprefix("eval_")
+    for evaluator in evaluators:
+        name = asked.removeprefix(_prefix(evaluator))
+        is_error = f"{NEGATIVE}{name}" in getattr(evaluator, "metric_names", ())
+        if is_error and args.greater_is_better and args.load_best_model_at_end:
+            _logger.warning(
+                "metric_for_best_model=%r is an error, but the trainer keeps the checkpoint where it is largest. Write "
+                "metric_for_best_model=%r, or greater_is_better=False.",
+                args.metric_for_best_model,
+                f"eval_{_prefix(evaluator)}{NEGATIVE}{name}",
+            )
 
 
 class SelectiveModelCardCallback(TrainerCallback):
@@ -884,6 +941,7 @@ class SelectiveModelCardCallback(TrainerCallback):
             **kwargs: What else the trainer gives: its model.
         """
         model, writer = _unwrapped(kwargs["model"]), self._writer
+        _warn_of_direction(args, writer.evaluators)
         writer.start()
         # The trainer saves it in each checkpoint: who goes on from one has another model at hand, not the base.
         kept: Any = state.stateful_callbacks
@@ -903,6 +961,7 @@ class SelectiveModelCardCallback(TrainerCallback):
                 writer.section.note = (
                     "The base model was not measured: the training went on from a checkpoint that does not know of it."
                 )
+        writer.section.base_model = _base_model_of(model)
         _attach(model, writer.section)
 
     def on_step_begin(

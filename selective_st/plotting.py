@@ -18,10 +18,12 @@ import torch
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
 from selective_st.evaluation._checks import TIE, Floats, checked_pair, checked_regions
 from selective_st.links import Link
+from selective_st.output import picture_metadata
 
 try:
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 except ImportError as error:
     raise ImportError(
         f'Pictures need matplotlib, which could not be imported ({error}): pip install "selective-st[plot]"'
@@ -56,6 +58,7 @@ def _figure(owner: str, panels: int, columns: int, width: float, height: float, 
     with matplotlib.rc_context({"font.size": 10}):
         figure = Figure(figsize=(width * columns, height * rows), dpi=200, layout="constrained")
         figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    figure.set_label(owner)  # who drew it, which the file will say
     for axes in figure.axes[panels:]:
         axes.remove()
     return figure
@@ -92,6 +95,7 @@ def plot_links(
     score_range: tuple[float, float] = (0.0, 1.0),
     targets: Sequence[float] = (0.2, 0.9),
     columns: int = 3,
+    label_range: tuple[float, float] | None = None,
 ) -> Path:
     """Draw links side by side: the values h, the sensitivities h', and the losses around target scores.
 
@@ -101,6 +105,8 @@ def plot_links(
         score_range: The scores to show.
         targets: Target scores whose loss is drawn.
         columns: How many of the three panels stand side by side.
+        label_range: The labels that the ends of `score_range` stand for, which the axes then show. Default: the scores
+            themselves.
 
     Returns:
         The path written.
@@ -120,23 +126,30 @@ def plot_links(
         raise ValueError(f"{owner}: targets must hold at least one score, got none. Write targets=[0.2, 0.9].")
     figure = _figure(owner, 3, columns, 3.7, 3.4)
     scores = torch.linspace(low, high, 401, dtype=torch.float64)
+    of_labels = (low, high) if label_range is None else interval_of(owner, "label_range", label_range)
+
+    def label(score: Any) -> Any:
+        return of_labels[0] + (score - low) / (high - low) * (of_labels[1] - of_labels[0])
+
+    shown = label(scores)
     value_axes, sensitivity_axes, loss_axes = figure.axes
     height = 0.0
     with torch.no_grad():
         for (name, link), colour, style in zip(links.items(), _COLOURS, _STYLES, strict=False):
             line: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8}
-            value_axes.plot(scores, link(scores), label=name, **line)
-            sensitivity_axes.plot(scores, link.sensitivity(scores), **line)
+            value_axes.plot(shown, link(scores), label=name, **line)
+            sensitivity_axes.plot(shown, link.sensitivity(scores), **line)
             for target in targets:
                 losses = link.divergence(scores, torch.tensor(target, dtype=torch.float64))
                 height = max(height, float(losses.quantile(0.75)))
-                loss_axes.plot(scores, losses, **line)
+                loss_axes.plot(shown, losses, **line)
     for target in targets:
-        loss_axes.axvline(target, color="#bbbbbb", linewidth=0.8, zorder=0)
-    value_axes.set(title="link h: the gradient's scale", xlabel="score")
-    sensitivity_axes.set(title="sensitivity h': what matters", xlabel="score", ylim=(0, None))
-    shown = ", ".join(f"{target:g}" for target in targets)
-    loss_axes.set(title=f"loss around {shown}", xlabel="predicted score", ylim=(0, height or None))
+        loss_axes.axvline(label(target), color="#bbbbbb", linewidth=0.8, zorder=0)
+    what = "score" if label_range in (None, (low, high)) else "score, on the labels' scale"
+    value_axes.set(title="link h: the gradient's scale", xlabel=what)
+    sensitivity_axes.set(title="sensitivity h': what matters", xlabel=what, ylim=(0, None))
+    around = ", ".join(f"{label(target):g}" for target in targets)
+    loss_axes.set(title=f"loss around {around}", xlabel=f"predicted {what}", ylim=(0, height or None))
     value_axes.legend(frameon=False, fontsize=_SMALL)
     return _write(figure, picture)
 
@@ -432,5 +445,7 @@ def _write(figure: Figure, path: Path) -> Path:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", linewidth=0.3)
-    figure.savefig(path)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a name may hold dollar signs
+    figure.savefig(path, metadata=picture_metadata(path, str(figure.get_label())))
     return path

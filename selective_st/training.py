@@ -1,20 +1,25 @@
 """The main job: train on graded pairs with a selective loss, and compare it with the built-in losses.
 
-What differs from loss to loss is one row of a table, `LOSSES`. One run trains one model with one loss, learning rate
-and seed. `train_and_compare` does all runs at equal work (same model, data, order of batches, steps), chooses each
+What differs from loss to loss stands in `selective_st.loss_kinds`. One run trains one model with one loss, learning
+rate and seed. `train_and_compare` does all runs at equal work (same model, data, order of batches, steps), chooses each
 loss's learning rate on the eval split, and reports on the test split.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
+import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from importlib.metadata import version
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,31 +31,25 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.losses import has_static_embedding_input
-from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.sentence_transformer import losses as builtin_losses
-from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
-from sentence_transformers.util import pairwise_cos_sim
+from sentence_transformers.util import get_device_name
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from torch import Tensor, nn
+from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
+from selective_st import __version__
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
-from selective_st.data import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.evaluation._checks import range_of_gold
+from selective_st.evaluation.claims import Support
+from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
-from selective_st.links import ExponentialLink, Link
-from selective_st.losses import (
-    CachedSelectiveMultipleNegativesRankingLoss,
-    SelectiveListwiseLoss,
-    SelectiveMultipleNegativesRankingLoss,
-    SelectivePairwiseLoss,
-    SelectivePointwiseLoss,
-)
-from selective_st.output import without_nan
-from selective_st.registry import Suggestions, suggest_losses
+from selective_st.layouts import By, Examples, GradedPairs
+from selective_st.loss_kinds import LossFactory, LossKind, check_pairs, loss_kind
+from selective_st.outcome import arguments_of_roles, judge, notes_on_splits, overlaps, roles, write_card
+from selective_st.output import OutputError, State, save_elsewhere, settle, without_nan
+from selective_st.registry.names import TRAINER_LABELS
 
 STATIC = "static"
 _STATIC_DIMENSION = 256
@@ -59,322 +58,8 @@ _STATIC_VOCABULARY = 10_000
 LEARNING_RATES = {STATIC: (0.003, 0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5e-5)}
 EPOCHS = {STATIC: 5, "pretrained": 1}
 _FEW_QUESTIONS = 20
-_TRIPLET_MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
-
-LossFactory = Callable[[SentenceTransformer], nn.Module]
-Layout = Callable[[GradedPairs, "By | None", int, float], Examples]
-
-
-class PaddedLists(nn.Module):
-    """A built-in loss for lists of one length, on lists that are filled up with NaN: each at its own length.
-
-    Args:
-        loss: The loss; it must have `compute_loss_from_embeddings`.
-    """
-
-    def __init__(self, loss: nn.Module) -> None:
-        super().__init__()
-        if not hasattr(loss, "compute_loss_from_embeddings"):
-            raise TypeError(
-                f"PaddedLists: loss must have compute_loss_from_embeddings, got {type(loss).__name__}. Write "
-                "PaddedLists(DistillKLDivLoss(model))."
-            )
-        self.loss: Any = loss
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """The mean over the lists.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: Labels of shape (batch_size, n); NaN, after the others, where a list has ended.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        embeddings = embed_columns(self.loss.model, sentence_features)
-        lengths = (~labels.isnan()).sum(dim=1)
-        losses = []
-        for length in lengths.unique().tolist():
-            rows = lengths == length
-            columns = [column[rows] for column in embeddings[: length + 1]]
-            losses.append(self.loss.compute_loss_from_embeddings(columns, labels[rows, :length]) * rows.sum())
-        return torch.stack(losses).sum() / len(labels)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The settings of the loss within."""
-        config: dict[str, Any] = self.loss.get_config_dict()
-        return config
-
-
-def _ranking_loss(name: str) -> Callable[[SentenceTransformer, float], nn.Module]:
-    return lambda model, temperature: getattr(builtin_losses, name)(model, scale=1 / temperature)
-
-
-def _distill(model: SentenceTransformer, temperature: float) -> nn.Module:
-    return PaddedLists(builtin_losses.DistillKLDivLoss(model, pairwise_cos_sim, temperature=temperature))
-
-
-def _triplet(model: SentenceTransformer, temperature: float) -> nn.Module:
-    return builtin_losses.TripletLoss(model, TripletDistanceMetric.COSINE, _TRIPLET_MARGIN)
-
-
-def _build_builtin(
-    build: Callable[[SentenceTransformer, float], nn.Module], temperature: float, model: SentenceTransformer
-) -> nn.Module:
-    return build(model, temperature)
-
-
-def _margins(model: SentenceTransformer, temperature: float) -> nn.Module:
-    return PaddedLists(builtin_losses.MarginMSELoss(model, pairwise_cos_sim))
-
-
-_LIST_BUILTINS: dict[str, Callable[[SentenceTransformer, float], nn.Module]] = {
-    "DistillKLDivLoss": _distill,
-    "MarginMSELoss": _margins,
-}
-_LISTS_NOTE = "with cosine similarities and the same temperature, each list at its own length"
-_LISTS_IN_BATCH = {STATIC: 16, "pretrained": 8}
-
-
-@dataclass(frozen=True)
-class LossKind:
-    """What `--loss` means: a row of the table of losses.
-
-    Attributes:
-        name: Its name on the command line.
-        loss_class: The selective loss.
-        build: Makes it, from the model, the link and the temperature.
-        layout: What it takes, made from graded pairs.
-        builtins: The built-in losses of that layout, each made from the model and the temperature.
-        builtins_note: Their settings, where these are not the defaults.
-        chosen_by: What chooses learning rates and seeds: the focus's metric, or the ranking where there are questions.
-        temperature: The default; None if it has none.
-        takes_list_size: Whether `--list-size` means anything.
-        batch_sizes: The default number of rows in a step.
-        takes_static: Whether it trains static embeddings.
-        groups: Whether the layout asks for other candidates of the same text.
-        link: The link that a focus means for it; None for the loss's default.
-        of_labels: The row that takes its place where every label is 0 or 1, by name; its own if it needs
-            such labels.
-    """
-
-    name: str
-    loss_class: type[nn.Module]
-    build: Callable[[SentenceTransformer, Link | None, float], nn.Module]
-    layout: Layout
-    builtins: dict[str, Callable[[SentenceTransformer, float], nn.Module]]
-    builtins_note: str = ""
-    chosen_by: Literal["focus", "ranking"] = "ranking"
-    temperature: float | None = 0.1
-    takes_list_size: bool = True
-    batch_sizes: dict[str, int] = field(default_factory=lambda: {STATIC: 64, "pretrained": 32})
-    takes_static: bool = True
-    groups: bool = True
-    link: Callable[[Focus], Link | None] = lambda focus: focus.value_link
-    of_labels: str = ""
-
-    @property
-    def selective(self) -> str:
-        """The name of the loss's class."""
-        return self.loss_class.__name__
-
-    def factories(self, focus: Focus, settings: Settings) -> dict[str, LossFactory]:
-        """For each loss to train, by name, how to make it for a model; the selective one first.
-
-        Args:
-            focus: What matters.
-            settings: Whether the built-in losses are among them, and the temperature.
-
-        Returns:
-            The factories.
-        """
-        temperature = 1.0 if settings.temperature is None else settings.temperature  # not used if it has none
-        link = self.link(focus)
-        found: dict[str, LossFactory] = {self.selective: lambda model: self.build(model, link, temperature)}
-        if settings.compare:
-            found |= {name: partial(_build_builtin, build, temperature) for name, build in self.builtins.items()}
-        return found
-
-
-LOSSES = (
-    LossKind(
-        name="pointwise",
-        loss_class=SelectivePointwiseLoss,
-        build=lambda model, link, temperature: SelectivePointwiseLoss(model, link=link),
-        layout=as_pairs,
-        builtins={
-            "CosineSimilarityLoss": lambda model, temperature: builtin_losses.CosineSimilarityLoss(model),
-            "CoSENTLoss": lambda model, temperature: builtin_losses.CoSENTLoss(model),
-            "AnglELoss": lambda model, temperature: builtin_losses.AnglELoss(model),
-        },
-        chosen_by="focus",
-        temperature=None,
-        takes_list_size=False,
-        groups=False,
-        link=lambda focus: focus.link,
-    ),
-    LossKind(
-        name="pairwise",
-        loss_class=SelectivePairwiseLoss,
-        build=lambda model, link, temperature: SelectivePairwiseLoss(
-            model, pairwise_cos_sim, link=link, temperature=temperature
-        ),
-        layout=as_triplets,
-        builtins={
-            "TripletLoss": _triplet,
-            "MultipleNegativesRankingLoss": lambda model, temperature: builtin_losses.MultipleNegativesRankingLoss(
-                model
-            ),
-        },
-        builtins_note=f"TripletLoss with cosine distances and margin {_TRIPLET_MARGIN:g}",
-        temperature=0.4,
-    ),
-    LossKind(
-        name="listwise",
-        loss_class=SelectiveListwiseLoss,
-        build=lambda model, link, temperature: SelectiveListwiseLoss(model, pairwise_cos_sim, temperature, link=link),
-        layout=as_lists,
-        builtins=_LIST_BUILTINS,
-        builtins_note=_LISTS_NOTE,
-        batch_sizes=_LISTS_IN_BATCH,
-        of_labels="listwise-labels",
-    ),
-    # The best settings of the study (docs/study.md) for answers that are right or wrong.
-    LossKind(
-        name="listwise-labels",
-        loss_class=SelectiveListwiseLoss,
-        build=lambda model, link, temperature: SelectiveListwiseLoss(
-            model, pairwise_cos_sim, temperature, link=link, targets="labels"
-        ),
-        layout=as_lists,
-        builtins=_LIST_BUILTINS,
-        builtins_note=_LISTS_NOTE,
-        temperature=0.2,
-        batch_sizes=_LISTS_IN_BATCH,
-        link=lambda focus: focus.value_link or ExponentialLink(2.0).normalized(0, 1, of="value"),
-        of_labels="listwise-labels",
-    ),
-    LossKind(
-        name="in-batch",
-        loss_class=SelectiveMultipleNegativesRankingLoss,
-        build=lambda model, link, temperature: SelectiveMultipleNegativesRankingLoss(model, 1 / temperature, link=link),
-        layout=as_positives,
-        builtins={"MultipleNegativesRankingLoss": _ranking_loss("MultipleNegativesRankingLoss")},
-        builtins_note="with the same scale",
-        temperature=0.05,
-        takes_list_size=False,
-    ),
-    LossKind(
-        name="cached-in-batch",
-        loss_class=CachedSelectiveMultipleNegativesRankingLoss,
-        build=lambda model, link, temperature: CachedSelectiveMultipleNegativesRankingLoss(
-            model, 1 / temperature, link=link
-        ),
-        layout=as_positives,
-        builtins={"CachedMultipleNegativesRankingLoss": _ranking_loss("CachedMultipleNegativesRankingLoss")},
-        builtins_note="with the same scale",
-        temperature=0.05,
-        takes_list_size=False,
-        batch_sizes={STATIC: 128, "pretrained": 128},
-        takes_static=False,
-    ),
-)
-
-
-def loss_kind(name: str) -> LossKind:
-    """The row of the table of losses.
-
-    Args:
-        name: As on the command line, or the name of the class.
-
-    Returns:
-        The row.
-
-    Raises:
-        ValueError: If there is no such loss.
-
-    Example:
-        >>> loss_kind("listwise").loss_class.__name__
-        'SelectiveListwiseLoss'
-    """
-    instance_of("loss_kind", "name", name, str, 'Write for example "pointwise".')
-    for kind in LOSSES:
-        if name.strip() in (kind.name, kind.selective):
-            return kind
-    known = ", ".join(kind.name for kind in LOSSES)
-    raise ValueError(
-        f"--loss must be {known}, or the name of one of these classes: "
-        f"{', '.join(kind.selective for kind in LOSSES)}; got {name!r}."
-    )
-
-
-def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
-    """The loss that suits pairs best: what `--loss auto` takes.
-
-    Args:
-        train: The training pairs.
-
-    Returns:
-        The row of the table of losses, and why.
-
-    Example:
-        >>> from datasets import Dataset
-        >>> columns = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.2, 0.9]}
-        >>> suited_kind(GradedPairs(Dataset.from_dict(columns), "two pairs"))[0].name
-        'pointwise'
-    """
-    _check_pairs("suited_kind", "train", train)
-    if len(set(train.scores)) == 1:
-        return loss_kind("in-batch"), "every pair has the same label: they are positives"
-    groups = [group for group in train.groups("first") if len(set(group.labels)) > 1]
-    rows = sum(len(group.rows) for group in groups)
-    if train.grouping() == "first" and rows >= len(train) / 2:
-        why = f"{rows:,} of {len(train):,} rows share their first text and differ in label"
-        return kind_of_labels(loss_kind("listwise"), train), why
-    selective = {kind.selective for kind in LOSSES}
-    suggestions = suggest_losses(train.dataset)
-    assert isinstance(suggestions, Suggestions)  # one dataset has one format
-    suggestion = next((found for found in suggestions if found.loss in selective), None)
-    if suggestion is None:
-        return loss_kind("pointwise"), "these are pairs of texts with a label"
-    return loss_kind(suggestion.loss), f"it {suggestion.why}"
-
-
-def kind_of_labels(kind: LossKind, train: GradedPairs) -> LossKind:
-    """The row for labels as those of the training pairs.
-
-    Args:
-        kind: A row of the table of losses.
-        train: The training pairs.
-
-    Returns:
-        That row, or the one that takes its place where every label is 0 or 1.
-
-    Raises:
-        TypeError: If an argument is of another type.
-        ValueError: If it needs such labels, and there are others.
-
-    Example:
-        >>> from datasets import Dataset
-        >>> columns = {"sentence1": ["a", "a"], "sentence2": ["c", "d"], "score": [0.0, 1.0]}
-        >>> kind_of_labels(loss_kind("listwise"), GradedPairs(Dataset.from_dict(columns), "two answers")).name
-        'listwise-labels'
-    """
-    instance_of("kind_of_labels", "kind", kind, LossKind, 'Write loss_kind("listwise").')
-    _check_pairs("kind_of_labels", "train", train)
-    other = next((score for score in train.scores if score not in (0, 1)), None)
-    if other is None:
-        return loss_kind(kind.of_labels or kind.name)
-    if kind.of_labels == kind.name:
-        raise ValueError(
-            f"--loss {kind.name} takes candidates that are right (1) or wrong (0), but {train.name} has the label "
-            f"{other:g}. Use --loss listwise."
-        )
-    return kind
-
-
-def _check_pairs(owner: str, name: str, pairs: Any) -> None:
-    instance_of(owner, name, pairs, GradedPairs, 'Read them with selective_st.data.read_pairs("pairs.csv").')
+_CHOOSE_RUNS = ("learning_rates", "seeds", "compare")  # settings that say which runs are done, not how
+_LARGE_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -389,9 +74,10 @@ class Settings:
         seeds: How many seeds, counted from 0: of the initial weights (`static`) and of the order of the pairs.
         compare: Whether the built-in losses are trained too.
         loss: The name of the selective loss on the command line.
-        temperature: Of the loss; None if it has none.
+        temperature: By which score differences are divided; None for each loss's own.
         list_size: The most candidates in a list, and triplets of a text.
         positive_from: From which label a candidate counts as positive.
+        as_queries: Whether the first texts are queries, and embedded as such; None to be told by the data.
     """
 
     model: str
@@ -404,6 +90,7 @@ class Settings:
     temperature: float | None = None
     list_size: int = 16
     positive_from: float = 0.8
+    as_queries: bool | None = None
 
     def __post_init__(self) -> None:
         instance_of("Settings", "model", self.model, str, f'Write model="{STATIC}", or a path or hub name.')
@@ -433,6 +120,163 @@ class Run:
     test: dict[str, float]
     test_scores: list[float]
 
+    @property
+    def name(self) -> str:
+        """Which run it is."""
+        return f"{self.loss}-{self.learning_rate!r}-{self.seed}"
+
+
+class KeptRuns:
+    """The runs that are done, on disk, so that an interrupted training goes on from there.
+
+    Args:
+        state: Where they are kept.
+        settings: Which runs are asked for.
+    """
+
+    def __init__(self, state: State, settings: Settings) -> None:
+        self._state = state
+        self._total = count_runs(settings)
+        self._runs: dict[str, Run] = {}
+        asked = set(product(_losses_of(settings), settings.learning_rates, range(settings.seeds)))
+        for path in state.folder.glob("*/run.json"):
+            try:
+                run = Run(**json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):  # what cannot be read is done again
+                continue
+            if (run.loss, run.learning_rate, run.seed) in asked:
+                self._runs[run.name] = run
+        self._say()
+
+    def _say(self) -> None:
+        self._state.says = f"{self._so_many()} kept" if len(self) else ""
+
+    def _so_many(self) -> str:
+        return f"{len(self)} of {self._total} runs {'is' if len(self) == 1 else 'are'}"
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to tell of an earlier training that was interrupted."""
+        others = sum(1 for other in self._state.others for _ in other.glob("*/run.json"))
+        if len(self):
+            return [f"going on: {self._so_many()} done"]
+        if others:
+            what = "run of an interrupted training is" if others == 1 else "runs of an interrupted training are"
+            return [f"starting anew: {others} {what} kept, but with other data, options or versions"]
+        return []
+
+    def find(self, loss: str, learning_rate: float, seed: int) -> Run | None:
+        """A run that is done, or None.
+
+        Args:
+            loss: Its loss.
+            learning_rate: Its learning rate.
+            seed: Its seed.
+
+        Returns:
+            The run.
+        """
+        return self._runs.get(Run(loss, learning_rate, seed, {}, {}, []).name)
+
+    def model(self, run: Run) -> Path:
+        """Where the model of a run is, if it was kept.
+
+        Args:
+            run: The run.
+
+        Returns:
+            The folder.
+        """
+        return self._state.folder / run.name / "model"
+
+    def add(self, run: Run, model: SentenceTransformer | None, working_folder: Path) -> None:
+        """Keep a run; it is there whole or not at all.
+
+        Args:
+            run: The run.
+            model: Its model, if that is to be kept too.
+            working_folder: A folder on the same disk.
+
+        Raises:
+            OutputError: If a model could not be saved there; the message names where it is instead.
+        """
+        place = working_folder / "run"
+        try:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            if model is not None:
+                model.save_pretrained(str(place / "model"))
+            (place / "run.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
+            settle(place)
+            self.forget(run)
+            os.rename(place, self._state.folder / run.name)
+        except Exception as error:  # each writer of weights has errors of its own for a full disk
+            elsewhere = None if model is None else save_elsewhere(lambda folder: model.save_pretrained(str(folder)))
+            if elsewhere is None:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise OutputError(
+                f"The model just trained could not be saved in its place ({reason}). It is kept in {elsewhere}: move "
+                "it to where it can stay. With more room the same command goes on after "
+                f"{len(self)} of {self._total} runs."
+            ) from error
+        self._runs[run.name] = run
+        self._say()
+
+    def forget(self, run: Run) -> None:
+        """Drop a run, to be done again.
+
+        Args:
+            run: The run.
+        """
+        self._runs.pop(run.name, None)
+        shutil.rmtree(self._state.folder / run.name, ignore_errors=True)
+        self._say()
+
+    def discard(self) -> None:
+        """Drop everything: there is nothing to go on from."""
+        for run in list(self._runs.values()):
+            self.forget(run)
+
+
+def key_of_runs(task: Task, settings: Settings) -> str:
+    """A digest of all that decides how a run comes out, but for its own loss, learning rate and seed.
+
+    Args:
+        task: The data, the evaluators, the focus and the model.
+        settings: The settings.
+
+    Returns:
+        The digest.
+    """
+    instance_of("key_of_runs", "task", task, Task, "Make one with prepare(...).")
+    instance_of("key_of_runs", "settings", settings, Settings, "Write Settings(...).")
+    model = task.make_model(0)
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
+    focus = {part.name: getattr(task.focus, part.name) for part in fields(task.focus) if part.name != "link"}
+    facts = {
+        "settings": {name: value for name, value in asdict(settings).items() if name not in _CHOOSE_RUNS},
+        "focus": focus | {"link": task.focus.link.get_config_dict()},
+        "versions": [__version__, *(version(name) for name in ("sentence-transformers", "transformers", "torch"))],
+        "as_queries": task.as_queries,
+        "model": [get_device_name(), repr(model), model.prompts, model.similarity_fn_name],
+        "tokenizer": tokenizer.to_str() if hasattr(tokenizer, "to_str") else repr(tokenizer),
+        "evaluators": [
+            [it.sentences1, it.sentences2, it.scores.tolist(), [list(group) for group in it.groups], it.metric_names]
+            for it in task.evaluators.values()
+        ],
+    }
+    digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8)
+    for rows in task.examples.dataset.iter(10_000):
+        digest.update(json.dumps(rows).encode())
+    for name, weights in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
 
 @dataclass
 class Report:
@@ -446,6 +290,10 @@ class Report:
         test_gold: The gold scores of the test split.
         selective: The name of the selective loss.
         link: The config of its link.
+        untrained_scores: The scores of the model before training.
+        support: What each metric of the test split rests on.
+        overlap: How much the splits hold of each other.
+        against_untrained: Whether the saved model is better than the untrained one.
     """
 
     runs: list[Run]
@@ -455,6 +303,10 @@ class Report:
     test_gold: list[float]
     selective: str
     link: dict[str, Any]
+    untrained_scores: list[float]
+    support: dict[str, Support]
+    overlap: dict[str, dict[str, float]]
+    against_untrained: dict[str, Any] = field(default_factory=dict)
 
     def chosen(self, loss: str) -> list[Run]:
         """The runs of a loss at its chosen learning rate, by seed."""
@@ -492,15 +344,20 @@ class Report:
         metrics = list(self.runs[0].test)
         others = [loss for loss in self.chosen_rates if loss != self.selective]
 
-        def entry(values: tuple[float, float]) -> dict[str, float]:
-            return {"mean": values[0], "half_width_95": values[1]}
+        def entry(metric: str, values: tuple[float, float]) -> dict[str, float]:
+            support = self.support.get(metric.removeprefix(NEGATIVE))
+            mean = math.nan if support is not None and not support.cases else values[0]
+            return {"mean": mean, "half_width_95": math.nan if support is not None and support.too_few else values[1]}
 
         report = {
             "saved": {"loss": self.saved.loss, "learning_rate": self.saved.learning_rate, "seed": self.saved.seed},
             "chosen_learning_rates": self.chosen_rates,
-            "untrained": self.untrained,
-            "test": {loss: {m: entry(self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
-            "paired_difference_to": {loss: {m: entry(self.difference(loss, m)) for m in metrics} for loss in others},
+            "against_untrained": self.against_untrained,
+            "overlap": self.overlap,
+            "support": {name: support.as_dict() for name, support in self.support.items()},
+            "untrained": {name: entry(name, (value, math.nan))["mean"] for name, value in self.untrained.items()},
+            "test": {loss: {m: entry(m, self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
+            "paired_difference_to": {loss: {m: entry(m, self.difference(loss, m)) for m in metrics} for loss in others},
             "error_by_score_bin": self.error_by_bin(),
             "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
         }
@@ -571,7 +428,7 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
         ValueError: If the model cannot be loaded.
     """
     instance_of("model_maker", "spec", spec, str, f'Write "{STATIC}", or a path or hub name.')
-    _check_pairs("model_maker", "train", train)
+    check_pairs("model_maker", "train", train)
     if spec == STATIC:
         tokenizer = train_tokenizer([*train.sentences1, *train.sentences2])
 
@@ -649,6 +506,10 @@ def train_once(
     no_duplicates = examples.fewest_texts is not None
     if examples.fewest_texts is not None and examples.fewest_texts < settings.batch_size:
         raise _no_step(examples, settings)
+    roles_of_columns: dict[str, Any] = {}
+    if settings.as_queries:
+        columns = [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
+        roles_of_columns = dict(arguments_of_roles(model, columns))
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
         num_train_epochs=settings.epochs,
@@ -663,6 +524,7 @@ def train_once(
         logging_strategy="epoch",
         report_to="none",
         disable_tqdm=True,
+        **roles_of_columns,
     )
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -685,7 +547,7 @@ def _no_step(examples: Examples, settings: Settings) -> ValueError:
 
 
 def _check_run(owner: str, examples: Any, settings: Any) -> None:
-    instance_of(owner, "examples", examples, Examples, "Lay pairs out: selective_st.data.as_pairs(...).")
+    instance_of(owner, "examples", examples, Examples, "Lay pairs out: selective_st.layouts.as_pairs(...).")
     instance_of(owner, "settings", settings, Settings, "Write Settings(...).")
 
 
@@ -708,8 +570,13 @@ def steps_of_run(examples: Examples, settings: Settings) -> int:
 def count_runs(settings: Settings) -> int:
     """How many runs the settings ask for."""
     instance_of("count_runs", "settings", settings, Settings, "Write Settings(...).")
-    losses = 1 + (len(loss_kind(settings.loss).builtins) if settings.compare else 0)
-    return losses * len(settings.learning_rates) * settings.seeds
+    return len(_losses_of(settings)) * len(settings.learning_rates) * settings.seeds
+
+
+def _losses_of(settings: Settings) -> list[str]:
+    """The names of the losses that are trained, the selective one first."""
+    kind = loss_kind(settings.loss)
+    return [kind.selective, *(kind.builtins if settings.compare else ())]
 
 
 @dataclass(frozen=True)
@@ -723,6 +590,9 @@ class Task:
         focus: What matters, and which metrics show it.
         notes: What was decided.
         make_model: Makes the untrained model, for a seed.
+        as_queries: Whether the first texts are embedded as queries.
+        overlap: How much the splits hold of each other.
+        claims: What is verified of the splits, a sentence each without a full stop.
     """
 
     train: GradedPairs
@@ -731,6 +601,9 @@ class Task:
     focus: Focus
     notes: list[str]
     make_model: Callable[[int], SentenceTransformer]
+    as_queries: bool = False
+    overlap: dict[str, dict[str, float]] = field(default_factory=dict)
+    claims: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -754,7 +627,7 @@ def prepare(
     """
     owner = "prepare"
     for name, pairs in (("train", train), ("evaluation", evaluation), ("test", test)):
-        _check_pairs(owner, name, pairs)
+        check_pairs(owner, name, pairs)
     instance_of(owner, "focus", focus, Focus, 'Write parse_focus("high").')
     instance_of(owner, "settings", settings, Settings, "Write Settings(...).")
     if by not in (None, "first", "either"):
@@ -762,19 +635,21 @@ def prepare(
     kind = loss_kind(settings.loss)
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
     splits = {"eval": evaluation, "test": test}
+    make_model = model_maker(settings.model, train)
+    as_queries, notes = (False, []) if settings.model == STATIC else roles(make_model(0), train, settings.as_queries)
     evaluators = {
         name: focus.evaluator(
             pairs,
             name,
             groups=[group.rows for group in pairs.groups(by)] if by else (),
             positive_from=settings.positive_from,
+            as_queries=as_queries,
         )
         for name, pairs in splits.items()
     }
     # What the gold scores say of themselves.
     perfect = {name: evaluator.metrics(evaluator.scores) for name, evaluator in evaluators.items()}
     questions = {name: int(metrics.get("questions", 0)) for name, metrics in perfect.items()}
-    notes = []
     if all(questions.values()):
         focus = focus.with_ranking(chooses=kind.chosen_by == "ranking")
         counts = " and ".join(f"{number:,} in {splits[name].name}" for name, number in questions.items())
@@ -791,8 +666,10 @@ def prepare(
         )
     for split, pairs in splits.items():
         focus.check_on(pairs, perfect[split], f"--{split}-data")
-    make_model = model_maker(settings.model, train)
-    return Task(train, examples, evaluators, focus, [*examples.notes, *notes], make_model)
+    found, sentences = overlaps({"train": train, **splits})
+    claims = [*sentences, *notes_on_splits(evaluators, focus)]
+    notes = [*examples.notes, *notes, *claims]
+    return Task(train, examples, evaluators, focus, notes, make_model, as_queries, found, claims)
 
 
 def train_and_compare(
@@ -801,8 +678,9 @@ def train_and_compare(
     folder: Path,
     on_run: Callable[[str, float, int], None] = lambda loss, learning_rate, seed: None,
     on_step: Callable[[], None] = lambda: None,
+    kept: KeptRuns | None = None,
 ) -> Report:
-    """Do all runs, and save the best selective model with its card to `folder`.
+    """Do all runs that are not done yet, and save the best selective model with its card to `folder`.
 
     For each loss the learning rate with the best mean of the focus's main metric on the eval split is chosen; of its
     runs with the selective loss, the model of the seed that is best on the eval split is saved.
@@ -813,6 +691,7 @@ def train_and_compare(
         folder: Where the model goes.
         on_run: Called before each run, with the loss's name, the learning rate and the seed.
         on_step: Called after each step.
+        kept: The runs that are done, and where each further one is kept.
 
     Returns:
         The report.
@@ -823,41 +702,21 @@ def train_and_compare(
     instance_of("train_and_compare", "task", task, Task, "Make one with prepare(...).")
     instance_of("train_and_compare", "settings", settings, Settings, "Write Settings(...).")
     kind, focus, evaluators = loss_kind(settings.loss), task.focus, task.evaluators
-    factories = kind.factories(focus, settings)
+    factories = kind.factories(focus, settings.temperature, compare=settings.compare)
     model = task.make_model(0)
     if not kind.takes_static and has_static_embedding_input(model):
         raise ValueError(no_static_message(kind, settings.model))
     own_loss: Any = factories[kind.selective](model)
     link = own_loss.link.get_config_dict()
-    untrained = _metrics(evaluators["test"], model, evaluators["test"].predict(model))
+    settings = replace(settings, as_queries=task.as_queries)
+    untrained_scores = evaluators["test"].predict(model)
+    untrained = _metrics(evaluators["test"], model, untrained_scores)
 
     working_folder = folder / "working"
-    kept: dict[float, tuple[Run, Path]] = {}  # the best selective model so far, for each learning rate
-    runs: list[Run] = []
-    for loss_name, make_loss in factories.items():
-        for learning_rate in settings.learning_rates:
-            for seed in range(settings.seeds):
-                on_run(loss_name, learning_rate, seed)
-                model = task.make_model(seed)
-                train_once(
-                    model, make_loss(model), task.examples, settings, learning_rate, seed, working_folder, on_step
-                )
-                of_eval, of_test = (evaluators[split].predict(model) for split in ("eval", "test"))
-                run = Run(
-                    loss_name,
-                    learning_rate,
-                    seed,
-                    _metrics(evaluators["eval"], model, of_eval),
-                    _metrics(evaluators["test"], model, of_test),
-                    of_test.tolist(),
-                )
-                runs.append(run)
-                best = kept.get(learning_rate)
-                if loss_name == kind.selective and (best is None or _better(focus, run, best[0])):
-                    place = working_folder / f"best-{learning_rate}"
-                    shutil.rmtree(place, ignore_errors=True)
-                    model.save_pretrained(str(place))
-                    kept[learning_rate] = (run, place)
+    if kept is None:
+        kept = KeptRuns(State(working_folder / "kept"), settings)
+        (working_folder / "kept").mkdir(parents=True)
+    runs, best = _do_runs(task, settings, factories, kept, working_folder, on_run, on_step)
 
     chosen_rates = {
         loss: max(
@@ -868,18 +727,69 @@ def train_and_compare(
         )
         for loss in factories
     }
-    saved, place = kept[chosen_rates[kind.selective]]
+    saved = best[chosen_rates[kind.selective]]
     if math.isnan(saved.eval[focus.main_metric]):
+        kept.discard()
         raise ValueError(
             f"Training with {kind.selective} diverged with every learning rate ("
             f"{', '.join(f'{rate:g}' for rate in settings.learning_rates)}): its scores are no numbers any more. "
             "Lower --learning-rates, or the steepness of the link."
         )
-    for item in place.iterdir():
-        shutil.move(str(item), str(folder / item.name))
-    shutil.rmtree(working_folder)
-    gold = evaluators["test"].scores.tolist()
-    return Report(runs, untrained, chosen_rates, saved, gold, kind.selective, link)
+    shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
+    shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
+    report = Report(
+        runs,
+        untrained,
+        chosen_rates,
+        saved,
+        evaluators["test"].scores.tolist(),
+        kind.selective,
+        link,
+        untrained_scores.tolist(),
+        evaluators["test"].support(),
+        task.overlap,
+    )
+    judge(task, report)
+    write_card(folder, own_loss, task, settings, report)
+    return report
+
+
+def _do_runs(
+    task: Task,
+    settings: Settings,
+    factories: dict[str, LossFactory],
+    kept: KeptRuns,
+    working_folder: Path,
+    on_run: Callable[[str, float, int], None],
+    on_step: Callable[[], None],
+) -> tuple[list[Run], dict[float, Run]]:
+    """All runs, in order, and for each learning rate the selective run that is best: its model is kept."""
+    selective = loss_kind(settings.loss).selective
+    goodness = partial(_goodness_of_run, task.focus)
+    for rate in settings.learning_rates:
+        done = [run for seed in range(settings.seeds) if (run := kept.find(selective, rate, seed))]
+        if done and not kept.model(max(done, key=goodness)).is_dir():
+            for run in done:
+                kept.forget(run)
+    runs: list[Run] = []
+    best: dict[float, Run] = {}
+    for loss, rate, seed in product(factories, settings.learning_rates, range(settings.seeds)):
+        finished = kept.find(loss, rate, seed)
+        if finished is None:
+            on_run(loss, rate, seed)
+            model = task.make_model(seed)
+            train_once(model, factories[loss](model), task.examples, settings, rate, seed, working_folder, on_step)
+        run = finished or _measured(task, model, loss, rate, seed)
+        earlier = best.get(rate)
+        is_best = loss == selective and (earlier is None or goodness(run) > goodness(earlier))
+        if finished is None:
+            kept.add(run, model if is_best else None, working_folder)
+            if is_best and earlier is not None:
+                shutil.rmtree(kept.model(earlier), ignore_errors=True)
+        if is_best:
+            best[rate] = run
+        runs.append(run)
+    return runs, best
 
 
 def no_static_message(kind: LossKind, model: str) -> str:
@@ -899,6 +809,19 @@ def no_static_message(kind: LossKind, model: str) -> str:
     )
 
 
+def _measured(task: Task, model: SentenceTransformer, loss: str, learning_rate: float, seed: int) -> Run:
+    """What a run has come to."""
+    of_eval, of_test = (task.evaluators[split].predict(model) for split in ("eval", "test"))
+    return Run(
+        loss,
+        learning_rate,
+        seed,
+        _metrics(task.evaluators["eval"], model, of_eval),
+        _metrics(task.evaluators["test"], model, of_test),
+        of_test.tolist(),
+    )
+
+
 def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer, scores: Any) -> dict[str, float]:
     """The metrics without the evaluator's name, noted for the card; all NaN where training has diverged."""
     if not np.isfinite(scores).all():
@@ -914,5 +837,16 @@ def _goodness(focus: Focus, values: Sequence[float]) -> float:
     return mean if focus.greater_is_better else -mean
 
 
-def _better(focus: Focus, run: Run, other: Run) -> bool:
-    return _goodness(focus, [run.eval[focus.main_metric]]) > _goodness(focus, [other.eval[focus.main_metric]])
+def _goodness_of_run(focus: Focus, run: Run) -> float:
+    return _goodness(focus, [run.eval[focus.main_metric]])
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Have a file in two places, a large one without taking up room twice."""
+    if os.path.getsize(source) > _LARGE_FILE:
+        try:
+            return os.link(source, target)
+        except OSError:  # a disk without links
+            pass
+    shutil.copy2(source, target)
+    return None

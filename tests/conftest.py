@@ -27,6 +27,8 @@ from tests import random_inputs
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--accuracy-cases", type=int, default=300, help="random cases for each link in test_link_accuracy")
+    parser.addoption("--far-out-cases", type=int, default=500, help="random links in test_far_out")
+    parser.addoption("--fuzz-examples", type=int, default=40, help="damaged files of each kind in test_files")
 
 
 @pytest.fixture(autouse=True)

@@ -1160,19 +1160,16 @@ _case(
 _case(
     "a list of negatives",
     _data({"query": QUESTIONS, "positive": ANSWERS, "negatives": _lists(*WRONG[:3])}),
-    None,
+    "n-tuple",
     "none",
     "query positive negatives",
-    tell="cannot",
-    readings=(("n-tuple", "none"),),
 )
 _case(
     "lists of positives and of negatives",
     _data({"query": QUESTIONS, "pos": _lists(ANSWERS), "neg": _lists(*WRONG[:3])}),
-    None,
+    "n-tuple",
     "none",
     "query pos neg",
-    tell="cannot",
 )
 _case("sets of paraphrases", _data({"set": _lists(SENTENCES1, SENTENCES2)}), None, "none", "set", tell="cannot")
 _case(
@@ -1416,6 +1413,8 @@ _case(
     "triplet",
     "none",
     "text1 text2 text3",
+    tell="cannot",
+    readings=(("triplet", "none"),),
 )
 _case(
     "premise, entailment, contradiction",

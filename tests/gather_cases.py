@@ -70,18 +70,22 @@ class Options:
         negatives: How many columns of hard negatives.
         labels: None, "all" of a teacher's scores, or "some".
         repeats: Whether the same text occurs in several rows.
+        weighted: Whether rows have weights.
     """
 
     arguments: dict[str, Any] = field(default_factory=dict)
     negatives: int = NEGATIVES
     labels: str | None = None
     repeats: bool = False
+    weighted: bool = False
 
 
 _OF_MATRICES = (
     "symmetric",
     "symmetric joint",
     "queries",
+    "guide, queries, texts",
+    "weights, teacher, all directions",
     "all directions",
     "all directions, texts",
     "dot products",
@@ -136,6 +140,12 @@ OPTIONS = {
     "texts": Options({"mask_same_text": True}, repeats=True),
     "all directions, texts": Options({**ALL_DIRECTIONS, "mask_same_text": True}, repeats=True),
     "teacher, texts": Options({"mask_same_text": True}, labels="some", repeats=True),
+    "weights": Options(weighted=True),
+    "weights, teacher, all directions": Options({**ALL_DIRECTIONS, "calibration": 0.5}, labels="some", weighted=True),
+    "guide": Options({"guide": True, "margin": 0.1, "scale": 5.0}),
+    "guide, queries, texts": Options(
+        {"guide": True, "directions": ("query_to_doc", "query_to_query"), "mask_same_text": True}, repeats=True
+    ),
 }
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 CASES = [
@@ -155,6 +165,13 @@ def table(loss: str, dtype: str) -> Any:
     model = table_model(LOSSES[loss].model_type, nn.functional.normalize(weight, dim=-1).to(DTYPES[dtype]))
     model[0].register_forward_hook(_cut)
     return model
+
+
+@cache
+def guide(dtype: str) -> Any:
+    """Another model with a row for each text."""
+    weight = torch.randn(ROWS * (2 + NEGATIVES), 1, DIMENSION, generator=torch.Generator().manual_seed(7))
+    return table_model("SentenceTransformer", weight.to(DTYPES[dtype]))
 
 
 def _cut(_: nn.Module, arguments: tuple[dict[str, Tensor]], features: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -205,11 +222,19 @@ def run(
     arguments = {"gather_across_devices": gather, **OPTIONS[options].arguments}
     if builtin:
         arguments.pop("link")
+    if "guide" in arguments:
+        arguments["guide"] = guide(dtype)
     make = LOSSES[loss].builtin if builtin else LOSSES[loss].make
     assert make is not None
-    module = make(model, **arguments)
+    module: Any = make(model, **arguments)
+    if "guide" in arguments:
+        module._guide._decoder = None  # a table reads numbers, no texts
     if ddp:
         module.model = in_ddp(model, dist.get_world_size())  # as the trainer does
+    if OPTIONS[options].weighted:
+        weight = torch.rand(ROWS, generator=torch.Generator().manual_seed(3))
+        weight[::4] = 0
+        labels = {"weight": weight[rows], **({} if labels is None else {"label": labels})}
     value = module(features, labels)
     value.backward()
     return value.detach(), model[0].weight.grad

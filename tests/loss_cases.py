@@ -450,6 +450,13 @@ LOSS_CASES += [
         4,
         **_CONTRASTIVE,
     ),
+    _of_cross_encoder(
+        "cached in-batch",
+        partial(cross.CachedSelectiveMultipleNegativesRankingLoss, num_negatives=None, scale=2.0, mini_batch_size=5),
+        3,
+        uncached=partial(cross.SelectiveMultipleNegativesRankingLoss, num_negatives=None, scale=2.0),
+        **_CONTRASTIVE,
+    ),
     _of_cross_encoder("classes", cross.SelectiveCrossEntropyLoss, 2, partial(positions, 4), echo=_ONE_OF_FOUR),
     _of_cross_encoder(
         "class probabilities",

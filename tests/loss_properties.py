@@ -66,6 +66,15 @@ def leaves(columns: list[Tensor]) -> list[Tensor]:
     return [column.detach().clone().requires_grad_() for column in columns]
 
 
+def assert_alike(ours: list[Tensor], theirs: list[Tensor], rtol: float = 1e-10) -> None:
+    """The value relative to itself, the gradients relative to their largest entry."""
+    assert len(ours) == len(theirs)
+    assert_close(ours[0], theirs[0], rtol=rtol, atol=0.1 * rtol)
+    most = max(float(gradient.abs().max()) for gradient in theirs[1:])
+    for one, other in zip(ours[1:], theirs[1:], strict=True):
+        assert_close(one, other, rtol=0.0, atol=rtol * most)
+
+
 def gradients_reach_every_column(case: LossCase) -> None:
     _, *gradients = value_and_gradients(case.loss(), columns_for(case), labels_for(case))
     for gradient in gradients:
@@ -169,6 +178,27 @@ def padding_is_removed(case: LossCase) -> None:
         for k, gradient in zip(there, row[1:], strict=True):
             gradients[k][i] = weight * gradient[0]
     assert_same_step(ours, [total / weights, *(gradient / weights for gradient in gradients)])
+
+
+def what_is_padded_may_be_nan(case: LossCase) -> None:
+    if not case.pads or case.model_type == "CrossEncoder":  # which has no embeddings
+        return
+    loss, labels = case.loss(), labels_for(case)
+    assert labels is not None
+    padded = labels.clone()
+    padded[1:4, -1] = math.nan
+    expected = value_and_gradients(loss, columns_for(case), padded)
+    columns = [column.detach() for column in columns_for(case)]
+    columns[-1][1:4] = math.nan
+    found = value_and_gradients(case.loss(), leaves(columns), padded)
+    assert_same_step(found, expected)
+    assert (found[-1][1:4] == 0).all()
+    # What counts is seen, in a padded row too.
+    for i, row in ((len(columns) - 1, 0), (len(columns) - 2, 1), (0, 1)):
+        broken = [column.detach() for column in columns_for(case)]
+        broken[i][row, 0] = math.nan
+        with torch.no_grad():
+            assert value(case.loss(), broken, padded).isnan()
 
 
 def lengths_of_embeddings_do_not_matter(case: LossCase) -> None:
@@ -330,6 +360,7 @@ PROPERTIES: list[Property] = [
     batch_is_the_mean_of_its_rows,
     candidates_in_any_order,
     padding_is_removed,
+    what_is_padded_may_be_nan,
     lengths_of_embeddings_do_not_matter,
     identical_and_opposite_embeddings,
     huge_embeddings,

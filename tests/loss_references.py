@@ -205,14 +205,17 @@ def in_batch(
     hardness_strength: float = 0.0,
     label_smoothing: float = 0.0,
     document_ids: Sequence[int] | None = None,
+    keep: Tensor | None = None,
     target_scores: Tensor | None = None,
+    weight: Tensor | None = None,
     calibration: float = 1.0,
     calibration_link: PositiveLink | None = None,
     rows: tuple[int, int] | None = None,
 ) -> Tensor:
     """The in-batch loss; `documents` are the positives, then each column of hard negatives.
 
-    A document with the text of the positive is left out, unless it is the positive or the teacher has scored it.
+    A document with the text of the positive, or that is not kept, is left out, unless it is the positive or the teacher
+    has scored it.
     """
     count, columns = len(queries), len(documents)
     ids = None if document_ids is None else [int(x) for x in document_ids]
@@ -234,7 +237,9 @@ def in_batch(
             for j in range(count):
                 own, k = i == j, column * count + j
                 positive = own and column == 0
-                if ids is not None and not positive and ids[k] == ids[i] and not is_taught(i, column, k):
+                same = ids is not None and ids[k] == ids[i]
+                dropped = keep is not None and not keep[i - (rows or (0, 0))[0], k]
+                if (same or dropped) and not positive and not is_taught(i, column, k):
                     continue
                 score = (queries[i] * documents[column][j]).sum()
                 logit = scale * link.H(score)
@@ -292,4 +297,7 @@ def in_batch(
                 for direction in directions
             ]
             of_rows.append(sum(losses[1:], losses[0]) / len(losses))
-    return torch.stack(of_rows).mean()
+    if weight is None:
+        return torch.stack(of_rows).mean()
+    total = sum(float(w) for w in weight)
+    return sum((float(w) * row for w, row in zip(weight, of_rows, strict=True)), 0 * of_rows[0]) / (total or 1)

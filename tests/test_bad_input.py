@@ -11,8 +11,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from torch import nn
 
-from selective_st import conversion, plotting, report, training
-from selective_st.data import Examples, GradedPairs
+from selective_st import conversion, loss_kinds, plotting, report, training
 from selective_st.evaluation import (
     ScoreListEvaluator,
     ScoreRegionEvaluator,
@@ -29,6 +28,7 @@ from selective_st.evaluation import (
 )
 from selective_st.evaluation.comparison import compare, metric_meaning
 from selective_st.focus import parse_focus
+from selective_st.layouts import Examples, GradedPairs
 from selective_st.links import high_scores
 from selective_st.losses import SelectivePointwiseLoss
 from selective_st.model_card import SelectiveModelCardCallback, add_to_model_card, describe_link
@@ -249,8 +249,8 @@ CASES: list[tuple[str, Call]] = [
     ("model must be of type str", lambda m, f: suggest_losses(PAIRS)[0].script("x", 5)),  # type: ignore[index, arg-type]
     ("data must be of type str", lambda m, f: suggest_losses(PAIRS)[0].script(5, "x")),  # type: ignore[index, arg-type]
     # Training.
-    ("name must be of type str", lambda m, f: training.loss_kind(5)),  # type: ignore[arg-type]
-    ("train must be of type GradedPairs.*read_pairs", lambda m, f: training.suited_kind(PAIRS)),
+    ("name must be of type str", lambda m, f: loss_kinds.loss_kind(5)),  # type: ignore[arg-type]
+    ("train must be of type GradedPairs.*read_pairs", lambda m, f: loss_kinds.suited_kind(PAIRS)),
     ("epochs must be a whole number", lambda m, f: settings(epochs=0)),
     ("batch_size must be a whole number", lambda m, f: settings(batch_size="x")),
     ("learning_rates must hold at least one", lambda m, f: settings(learning_rates=())),
@@ -277,7 +277,8 @@ CASES: list[tuple[str, Call]] = [
         lambda m, f: training.train_once(5, nn.Identity(), Examples(PAIRS, "pairs"), settings(), 0.1, 0, f, print),  # type: ignore[arg-type]
     ),
     ("settings must be of type Settings", lambda m, f: training.count_runs(5)),  # type: ignore[arg-type]
-    ("loss must have compute_loss_from_embeddings", lambda m, f: training.PaddedLists(nn.Identity())),
+    ("task must be of type Task", lambda m, f: training.key_of_runs(5, settings())),  # type: ignore[arg-type]
+    ("loss must have compute_loss_from_embeddings", lambda m, f: loss_kinds.PaddedLists(nn.Identity())),
 ]
 
 

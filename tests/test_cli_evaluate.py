@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import pytest
@@ -14,13 +15,21 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from typer.testing import CliRunner, Result
 
+from selective_st import plotting
 from selective_st.cli import app, evaluation
 from selective_st.data import read_pairs
 from selective_st.demo import graded_pairs, write_demo_data
-from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold, region_metrics, remember_threshold
+from selective_st.evaluation import (
+    ScoreRegionEvaluator,
+    ScoreThreshold,
+    comparison,
+    region_metrics,
+    remember_threshold,
+)
 from selective_st.registry.catalog import MODEL_TYPES
 from selective_st.training import train_tokenizer
 from tests.model_types import cross_encoder, model_for, sentence
+from tests.test_scoring import DOCUMENTS, QUERIES, prompted, questions, routed
 
 
 def run(*arguments: object) -> Result:
@@ -36,7 +45,7 @@ def _few_resamples() -> Iterator[None]:
     """The intervals are tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("_MOST_RESAMPLES", "_FEWEST_RESAMPLES"):
-            patch.setattr(evaluation, name, 10)
+            patch.setattr(comparison, name, 10)
         yield
 
 
@@ -246,7 +255,188 @@ class TestEvaluate:
         assert "ap_ge_0.95 is not defined there" in text(result)
 
 
+class TestClaims:
+    def evaluate(self, model: Path, data: Path, output: Path, *options: object) -> tuple[Result, Any, str]:
+        result = run("evaluate", model, data, "--output", output, *options)
+        assert result.exit_code == 0, result.output
+        html = (output / "report.html").read_text(encoding="utf-8")
+        return result, json.loads((output / "metrics.json").read_text()), " ".join(html.split())
+
+    @pytest.mark.parametrize("kind", ["the same file", "mirrored and in capitals", "a part", "texts only", "nothing"])
+    def test_what_chose_the_threshold(
+        self, kind: str, data: dict[str, Path], models: dict[str, Path], tmp_path: Path
+    ) -> None:
+        rows = [line.rsplit(",", 2) for line in data["test"].read_text().splitlines()[1:]]
+        others = data["validation"].read_text().splitlines()[1:]
+        lines, pairs, texts = {
+            "the same file": ([",".join(row) for row in rows], 120, 120),
+            "mirrored and in capitals": ([f"{b.upper()},{a},{score}" for a, b, score in rows], 120, 120),
+            "a part": ([*others, *(",".join(row) for row in rows[:12])], 12, 12),
+            "texts only": ([*others, *(f"{a},Other {i}.,1" for i, (a, _, _) in enumerate(rows[:30]))], 0, 30),
+            "nothing": (others, 0, 0),
+        }[kind]
+        path = tmp_path / "chooses.csv"
+        path.write_text("\n".join(["first,second,score", *lines]) + "\n", encoding="utf-8")
+        options = ("--score-range", "0,5", "--validation-data", path)
+        result, found, html = self.evaluate(models["larger"], data["test"], tmp_path / "out", *options)
+        assert found["overlap_with_validation_data"]["pairs"] == pairs
+        assert found["overlap_with_validation_data"]["texts"] == texts
+        said = f"{pairs} of the 120 pairs reported here had a part in it"
+        said = said if pairs else "the pairs reported here had no part in it"
+        for place in (html, found["threshold_notes"]["larger"]):
+            assert said in place
+            assert ("had no part" in place) == (pairs == 0)
+            assert (f"{texts} share a text with those that had" in place) == (texts > pairs)
+        of_rows = {120: "every row of test.csv (120) is a pair of chooses.csv too", 12: "12 of 120 rows (10 %)"}
+        counted = of_rows.get(
+            pairs, "30 of 120 rows (25 %) share a text" if texts else "no row of test.csv (120) shares"
+        )
+        for place in (html, text(result), " ".join(found["notes"])):
+            assert counted in place
+
+    def test_a_threshold_of_unknown_pairs(self, data: dict[str, Path], models: dict[str, Path], tmp_path: Path) -> None:
+        options = ("--score-range", "0,5")
+        _, found, html = self.evaluate(models["smaller"], data["test"], tmp_path / "out", *options)
+        for place in (html, found["threshold_notes"]["smaller"]):
+            assert "whether the pairs reported here had a part in it is not known" in place
+            assert "had no part" not in place
+
+    @pytest.mark.parametrize("rows", ["one", "equal"])
+    def test_where_numbers_mean_nothing(
+        self, rows: str, data: dict[str, Path], models: dict[str, Path], tmp_path: Path
+    ) -> None:
+        lines = data["test"].read_text().splitlines()
+        path = tmp_path / "few.csv"
+        kept = lines[1:2] if rows == "one" else lines[1:]
+        path.write_text(
+            "\n".join([lines[0], *(f"{line.rsplit(',', 1)[0]},5" for line in kept)]) + "\n", encoding="utf-8"
+        )
+        options = ("--score-range", "0,5", "--against", models["smaller"])
+        result, found, html = self.evaluate(models["larger"], path, tmp_path / "out", *options)
+        count = "1 pair" if rows == "one" else "120 pairs"
+        nothing = f"every label of few.csv is 1 ({count}): nothing can be said of the order of its scores"
+        sentence = f"Average precision, gold ≥ 0.95: not defined, as it rests on 0 of {count}."
+        for place in (html, text(result)):
+            assert nothing in place
+            assert sentence in place
+            assert rows == "equal" or "1.000" not in place  # a quantile of 120 labels may be told
+        assert sentence in " ".join(found["summary"])
+        for model in found["models"]:
+            assert model["metrics"]["ap_ge_0.95"] is None
+            assert not any(name.startswith(("ap", "spearman")) for name in model["intervals"])
+        assert not found["differences"]["ap_ge_0.95"]["better"]
+        assert found["support"]["rmse"]["too_few"] == (rows == "one")
+
+    def test_says_the_same_everywhere(self, evaluated: tuple[Result, Path]) -> None:
+        found = json.loads((evaluated[1] / "metrics.json").read_text())
+        html = " ".join((evaluated[1] / "report.html").read_text(encoding="utf-8").split())
+        assert len(found["summary"]) > 5
+        for said in found["summary"]:
+            assert said in text(evaluated[0])
+            assert said.replace("'", "&#39;") in html
+        assert found["summary"][0].startswith("Of 10 measures")
+        assert "25 of 120 pairs" in html
+        assert "25 of 120 pairs" in evaluated[0].output
+
+
+class TestQueries:
+    @pytest.fixture(params=["modules", "prompts"])
+    def model(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+        made = routed() if request.param == "modules" else prompted()
+        made.save_pretrained(str(tmp_path / "model"))
+        return tmp_path / "model"
+
+    def map_of(self, model: Path, path: Path, *options: str) -> tuple[float, str, Any]:
+        result = run(
+            "evaluate", model, path, "--output", model.parent / f"out{len(list(model.parent.iterdir()))}", *options
+        )
+        assert result.exit_code == 0, result.output
+        output = next(Path(word).parent for word in result.output.split() if word.endswith("report.html"))
+        found = json.loads((output / "metrics.json").read_text())
+        return found["models"][0]["metrics"]["map"], text(result), found
+
+    @pytest.mark.parametrize("header", ["query,document,label", "question,answer,label", "a,b,label", ""])
+    def test_are_told_by_names_or_by_groups(self, header: str, model: Path, tmp_path: Path) -> None:
+        first, second, labels, _ = questions()
+        rows = [f"{a},{b},{label:g}" for a, b, label in zip(first, second, labels, strict=True)]
+        path = tmp_path / "pairs.csv"
+        path.write_text("\n".join([*([header] if header else []), *rows]) + "\n", encoding="utf-8")
+        value, said, found = self.map_of(model, path)
+        assert value == 1
+        assert found["as_queries"] == {"model": True}
+        named = header.startswith("qu")
+        assert (f"as the columns' names {header.split(',')[0]!r}" in said) == named
+        assert ("most first texts stand in several pairs" in said) != named
+        assert "--no-as-queries" in said
+        alike, said, found = self.map_of(model, path, "--no-as-queries")
+        assert alike < 0.75
+        assert found["as_queries"] == {"model": False}
+        assert "embeds queries" not in said
+
+    def test_symmetric_pairs_stay_so_unless_told(self, model: Path, tmp_path: Path) -> None:
+        loaded = SentenceTransformer(str(model), device="cpu")
+        path = tmp_path / "pairs.csv"
+        rows = [(QUERIES[i], DOCUMENTS[(i * 5) % 12], i / 11) for i in range(12)]
+        for header, note in (
+            (
+                "sentence1,sentence2,score",
+                "texts are embedded alike, as the columns' names 'sentence1' and 'sentence2' say",
+            ),
+            ("left,right,score", "If they are queries, --as-queries embeds them so"),
+        ):
+            path.write_text("\n".join([header, *(f"{a},{b},{score}" for a, b, score in rows)]) + "\n", encoding="utf-8")
+            for option, first, second in (
+                ("", "encode", "encode"),
+                ("--as-queries", "encode_query", "encode_document"),
+            ):
+                output = tmp_path / f"{header[:4]}{option}"
+                result = run("evaluate", model, path, "--output", output, *filter(None, [option]))
+                assert result.exit_code == 0, result.output
+                found = json.loads((output / "metrics.json").read_text())
+                embedded = [
+                    getattr(loaded, name)([row[side] for row in rows]) for side, name in enumerate((first, second))
+                ]
+                scores = loaded.similarity_pairwise(*embedded).tolist()
+                expected = region_metrics([row[2] for row in rows], scores)["rmse"]
+                assert found["models"][0]["metrics"]["rmse"] == pytest.approx(expected, abs=1e-6)
+                assert (note in text(result)) == (not option)
+
+
 class TestPlot:
+    @pytest.mark.parametrize(
+        ("options", "ends", "targets"),
+        [
+            ((), (0, 1), [0.2, 0.9]),
+            (("--score-range", "0,5"), (0, 5), [1, 4.5]),
+            (("--score-range", "1,7", "--targets", "4"), (1, 7), [4]),
+            (("--score-range=-1,1", "--focus", "low"), (-1, 1), [-0.6, 0.8]),
+        ],
+    )
+    def test_the_score_range_is_that_of_the_labels(
+        self,
+        options: tuple[str, ...],
+        ends: tuple[float, float],
+        targets: list[float],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        figures: list[Any] = []
+        write = plotting._write
+        monkeypatch.setattr(plotting, "_write", lambda figure, path: (figures.append(figure), write(figure, path))[1])
+        for place, given in enumerate((options, tuple(o for o in options if o in ("--focus", "low")))):
+            result = run("plot", "--output", tmp_path / f"{place}.png", *given)
+            assert result.exit_code == 0, result.output
+        values, sensitivity, losses = figures[0].axes
+        for axes in figures[0].axes:
+            line = axes.lines[-1 - len(targets)] if axes is losses else axes.lines[0]
+            assert (line.get_xdata()[0], line.get_xdata()[-1]) == pytest.approx(ends)
+        # The link is that of the labels mapped to 0 to 1: only the axis is another.
+        for axes, plain in zip(figures[0].axes[:2], figures[1].axes[:2], strict=True):
+            assert axes.lines[0].get_ydata() == pytest.approx(plain.lines[0].get_ydata())
+        assert [line.get_xdata()[0] for line in losses.lines[-len(targets) :]] == pytest.approx(targets)
+        assert losses.get_ylim()[1] < 10
+        assert values.get_xlabel() == sensitivity.get_xlabel()
+
     def test_draws_several_links(self, tmp_path: Path) -> None:
         output = tmp_path / "pictures" / "links.png"
         link = '{"type": "SigmoidLink", "scale": 20, "shift": 0.8}'
@@ -266,6 +456,10 @@ class TestPlot:
             (("--output", "links.gif"), "must end in .png, .svg, .pdf"),
             (("--focus", "up"), "--focus must be high, low"),
             (("--targets", "0.5,2"), "--targets takes scores within --score-range"),
+            (
+                ("--targets", "0.2,0.9", "--score-range", "1,5"),
+                "within --score-range, 1 to 5, with a comma between, such as",
+            ),
             (("--targets", "x"), "--targets takes scores"),
             (("--score-range", "1,0"), "LOW must be below HIGH"),
         ],

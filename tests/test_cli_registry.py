@@ -202,7 +202,15 @@ class TestCheck:
 
     def test_duplicates_at_a_batch_size(self, folder: Path) -> None:
         small, large = (
-            _names("check", folder / "questions.csv", "--loss", "in-batch", "--batch-size", size) for size in (2, 64)
+            _names(
+                "check",
+                folder / "questions.csv",
+                "--loss",
+                "SelectiveMultipleNegativesRankingLoss",
+                "--batch-size",
+                size,
+            )
+            for size in (2, 64)
         )
         codes = [[finding["code"] for finding in found["findings"]] for found in (small, large)]
         assert "false-negatives" in codes[1]
@@ -253,6 +261,6 @@ class TestTrain:
         rows_of_one_label = [(a, b, 1) for a, b, s in graded_pairs(120, seed=5) if s >= 3]
         data = write(tmp_path / "ones.csv", rows_of_one_label, ("a", "b", "label"))
         from selective_st.data import read_pairs
-        from selective_st.training import suited_kind
+        from selective_st.loss_kinds import suited_kind
 
         assert suited_kind(read_pairs(str(data)))[0].name == "in-batch"

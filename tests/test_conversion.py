@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -408,9 +409,10 @@ class TestPairs:
 @pytest.mark.parametrize("name", conversion.__all__)
 def test_what_is_no_dataset(name: str) -> None:
     function = getattr(conversion, name)
-    more = {"scale_labels": ("label", 0, 1), "scale_margins": ("label", 1)}.get(
-        name, ("label",) if name.startswith("labels_to") else ()
-    )
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    numbers = {"low": 0, "high": 1, "width": 1, "above": 0.5, "size": 2}
+    needed = [each for each in parameters if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
+    more = [numbers.get(each.name, "label") for each in needed]
     data = pairs([1.0, 0.0])
     with pytest.raises(TypeError, match=r"Dataset\.from_dict"):
         function({"a": [1]}.items(), *more)

@@ -12,6 +12,7 @@ from sentence_transformers.cross_encoder import losses as builtin
 from torch import Tensor, nn
 
 from selective_st.cross_encoder.losses import (
+    CachedSelectiveMultipleNegativesRankingLoss,
     SelectiveCrossEntropyLoss,
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
@@ -21,7 +22,7 @@ from selective_st.cross_encoder.losses import (
 from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink
 from tests import random_inputs
 from tests.model_types import cross_encoder, sentence
-from tests.tolerances import assert_same_step, precision
+from tests.tolerances import assert_close, assert_same_step, precision
 
 pytestmark = pytest.mark.numerical
 
@@ -138,6 +139,57 @@ def test_binary_cross_entropy(model: CrossEncoder, link: Link | None) -> None:
     check(SelectivePointwiseLoss, arguments, builtin.BinaryCrossEntropyLoss(model), columns(2), labels)
 
 
+class InModelPrecision(nn.Module):
+    """A built-in loss with weights and labels in the model's precision."""
+
+    def __init__(self, model: CrossEncoder, make: Any, loss: str, **tensors: Any) -> None:
+        super().__init__()
+        self.model, self.make, self.loss, self.tensors = model, make, loss, tensors
+
+    def forward(self, inputs: list[Any], labels: Tensor) -> Tensor:
+        tensors = {name: x.to(self.model.dtype) if isinstance(x, Tensor) else x for name, x in self.tensors.items()}
+        loss = getattr(self.make(self.model, **tensors), self.loss)
+        logits = self.model(self.model.preprocess(list(zip(*inputs, strict=True))))["scores"].squeeze(1)
+        value: Tensor = loss(logits, labels if logits.dim() == 2 and labels.dim() == 1 else labels.to(logits))
+        return value
+
+
+@pytest.mark.parametrize("pos_weight", [4.0, 0.25])
+def test_weights_of_positives(model: CrossEncoder, pos_weight: float) -> None:
+    labels = torch.tensor([1, 0, 0, 1, 0])
+    make, factor = builtin.BinaryCrossEntropyLoss, torch.tensor(pos_weight)
+    theirs = InModelPrecision(model, make, "bce_with_logits_loss", pos_weight=factor)
+    whole = make(model, pos_weight=factor)
+    assert_close(whole(columns(2), labels), theirs(columns(2), labels), rtol=1e-6, atol=0, check_dtype=False)
+    for given in (pos_weight, torch.tensor(pos_weight), torch.tensor([pos_weight])):
+        arguments = {"targets": "link_values", "pos_weight": given}
+        check(SelectivePointwiseLoss, arguments, theirs, columns(2), labels)
+    without = value_and_gradients(model, SelectivePointwiseLoss(model, targets="link_values"), columns(2), labels)
+    assert abs(float(without.found[0] - value_and_gradients(model, theirs, columns(2), labels).found[0])) > 0.01
+    # Of labels between, the gradient; ours is 0 where the score is right.
+    soft = torch.tensor([1.0, 0.25, 0.0, 0.5, 0.75]).to(model.dtype)
+    loss = SelectivePointwiseLoss(model, targets="link_values", pos_weight=pos_weight)
+    ours, expected = (value_and_gradients(model, each, columns(2), soft) for each in (loss, theirs))
+    share = pos_weight * soft / (1 + (pos_weight - 1) * soft)
+    lowest = (1 + (pos_weight - 1) * soft) * nn.functional.binary_cross_entropy(share, share, reduction="none")
+    size = float(expected.found[0])
+    expected.found[0] = expected.found[0] - lowest.mean()
+    assert_same(ours, expected, model, size=size)
+
+
+def test_weights_of_positives_in_lists(model: CrossEncoder) -> None:
+    """Padded documents count nothing, and a link's scale divides the loss."""
+    labels = [torch.arange(length) % 2 for length in LENGTHS]
+    link = SigmoidLink(scale=2.0, shift=0.5)
+    loss = SelectivePointwiseLoss(model, targets="link_values", link=link, pos_weight=3.0)
+    pairs = [(query, document) for query, row in zip(*lists(), strict=True) for document in row]
+    logits = model(model.preprocess(pairs))["scores"].view(-1)
+    expected = nn.functional.binary_cross_entropy_with_logits(
+        2 * (logits - 0.5), torch.cat(labels).to(logits), pos_weight=torch.tensor(3.0)
+    )
+    assert_close(loss(lists(), labels), expected / 2, rtol=1e-5, atol=1e-7)
+
+
 def test_binary_cross_entropy_of_probabilities(model: CrossEncoder) -> None:
     """Less the entropy of the labels, which has no gradient; in the model's precision."""
 
@@ -224,6 +276,83 @@ def test_in_batch_negatives_after_an_activation(model: CrossEncoder, activation:
     check(SelectiveMultipleNegativesRankingLoss, ours, theirs, columns(3), None)
 
 
+@pytest.fixture
+def dropping() -> CrossEncoder:
+    """A model with dropout on, in double precision."""
+    model = cross_encoder().double().train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.3
+    return model
+
+
+@pytest.mark.parametrize("mini_batch_size", [1, 3, ROWS, 100])
+@pytest.mark.parametrize(
+    ("negatives", "arguments"),
+    [(0, {}), (2, {"num_negatives": 2}), (1, {"num_negatives": None, "scale": 3.0}), (1, {"activation_fn": None})],
+    ids=str,
+)
+def test_cached_in_batch_negatives(
+    dropping: CrossEncoder, mini_batch_size: int, negatives: int, arguments: dict[str, Any]
+) -> None:
+    """With the same negatives and the same dropout, drawn from the same seed."""
+    arguments = {**arguments, "mini_batch_size": mini_batch_size}
+    theirs = builtin.CachedMultipleNegativesRankingLoss(dropping, **arguments)
+    ours = {"link": CONSTANT, **arguments}
+    check(CachedSelectiveMultipleNegativesRankingLoss, ours, theirs, columns(2 + negatives), None)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"link": SigmoidLink(scale=10.0, shift=0.5)},
+        {"link": SIGMOID, "activation_fn": None, "scale": 2.0},
+        {"label_smoothing": 0.2, "num_negatives": None},
+        {"mask_same_text": True, "num_negatives": None},
+    ],
+    ids=str,
+)
+def test_the_cached_loss_is_the_uncached_with_dropout(dropping: CrossEncoder, arguments: dict[str, Any]) -> None:
+    """In mini-batches of as many pairs as the uncached reads at once, so that dropout draws alike."""
+    inputs = columns(3)
+    inputs[1] = [sentence(100 + row // 2) for row in range(ROWS)]  # some have the text of another
+    uncached = value_and_gradients(dropping, SelectiveMultipleNegativesRankingLoss(dropping, **arguments), inputs, None)
+    loss = CachedSelectiveMultipleNegativesRankingLoss(dropping, mini_batch_size=ROWS, **arguments)
+    assert_same(value_and_gradients(dropping, loss, inputs, None), uncached, dropping)
+    dropping.eval()
+    without = value_and_gradients(dropping, loss, inputs, None)
+    assert abs(float(without.found[0] - uncached.found[0])) > 1e-4  # there is dropout
+    with torch.no_grad():
+        torch.manual_seed(random_inputs.seed_of(11))
+        assert_close(loss(inputs, None), without.found[0], rtol=1e-5)
+    small = CachedSelectiveMultipleNegativesRankingLoss(dropping, mini_batch_size=2, **arguments)
+    assert_same(value_and_gradients(dropping, small, inputs, None), without, dropping)
+
+
+def test_the_cached_loss_reads_prompts_and_keeps_each_pass(dropping: CrossEncoder) -> None:
+    """Two passes before a backward, multiplied, with a prompt: as the built-in loss."""
+    found = []
+    for make in (builtin.CachedMultipleNegativesRankingLoss, CachedSelectiveMultipleNegativesRankingLoss):
+        loss = make(dropping, mini_batch_size=2, **({"link": CONSTANT} if "Selective" in make.__name__ else {}))
+        torch.manual_seed(5)
+        dropping.zero_grad()
+        first = loss(columns(2), None, prompt="red dog")
+        second = loss(columns(3), None)
+        (3 * first + second / 2).backward()
+        gradients = [parameter.grad.clone() for parameter in dropping.parameters() if parameter.grad is not None]
+        found.append([(first + second).detach(), *gradients])
+        assert abs(float((loss(columns(2), None) - first).detach())) > 1e-6
+    assert_same_step(found[1], found[0], through=dropping)
+
+
+def test_the_cached_loss_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    model = cross_encoder()
+    for shown in (False, True):
+        CachedSelectiveMultipleNegativesRankingLoss(model, show_progress_bar=shown)(columns(2), None)
+        assert ("Predict mini-batches" in capsys.readouterr().err) == shown
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_cross_entropy(dtype: torch.dtype, smoothing: float) -> None:
     model = cross_encoder(num_labels=4).to(dtype)
@@ -235,6 +364,74 @@ def test_cross_entropy(dtype: torch.dtype, smoothing: float) -> None:
         check(SelectiveCrossEntropyLoss, ours, theirs, columns(2), labels)
     loss = SelectiveCrossEntropyLoss(model, **ours)
     assert torch.equal(loss(columns(2), classes.unsqueeze(1)), loss(columns(2), classes))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("ignored", [-100, 2, 7])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_weights_of_classes_and_rows_left_out(
+    dtype: torch.dtype, smoothing: float, ignored: int, weighted: bool
+) -> None:
+    model = cross_encoder(num_labels=4).to(dtype)
+    weight = torch.tensor([0.5, 2.0, 0.0, 3.0], dtype=dtype) if weighted else None
+    theirs = InModelPrecision(
+        model,
+        builtin.CrossEntropyLoss,
+        "ce_loss",
+        weight=weight,
+        ignore_index=ignored,
+        label_smoothing=smoothing,
+    )
+    ours = {"link": CONSTANT, "label_smoothing": smoothing, "weight": weight, "ignore_index": ignored}
+    classes = torch.tensor([0, 3, 1, 2, 2 if ignored == 2 else ignored])
+    check(SelectiveCrossEntropyLoss, ours, theirs, columns(2), classes)
+    probabilities = torch.softmax(numbers(ROWS, 4).to(dtype), 1)
+    if ignored < 0:  # for probabilities torch does not take another
+        check(SelectiveCrossEntropyLoss, ours, theirs, columns(2), probabilities)
+    if weighted:
+        as_list = SelectiveCrossEntropyLoss(model, **{**ours, "weight": [0.5, 2, 0, 3]})
+        assert_close(as_list(columns(2), classes), theirs(columns(2), classes), rtol=1e-5, atol=1e-7)
+    nothing = SelectiveCrossEntropyLoss(model, **ours)(columns(2), torch.full((ROWS,), ignored))
+    assert nothing == 0
+    nothing.backward()
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 100])
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_ranknet_of_the_first(k: int, temperature: float) -> None:
+    model = cross_encoder()
+    theirs = builtin.RankNetLoss(model, k, sigma=1 / temperature, reduction_log="natural")
+    arguments = {"link": CONSTANT, "temperature": temperature, "k": k}
+    for labels in (lists_of_labels(), [torch.arange(length) % 2 for length in LENGTHS]):
+        check(SelectivePairwiseLoss, arguments, theirs, lists(), labels)
+
+
+@pytest.mark.parametrize("k", [None, 2])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        builtin.NoWeightingScheme(),
+        builtin.NDCGLoss2Scheme(),
+        builtin.LambdaRankScheme(),
+        builtin.NDCGLoss2PPScheme(),
+        builtin.NDCGLoss2PPScheme(mu=2.0),
+    ],
+    ids=lambda scheme: type(scheme).__name__,
+)
+def test_lambda_loss(scheme: Any, k: int | None) -> None:
+    model = cross_encoder()
+    theirs = builtin.LambdaLoss(model, scheme, k, sigma=2.0, reduction_log="natural")
+    arguments = {"link": CONSTANT, "temperature": 0.5, "k": k, "weighting_scheme": scheme}
+    for labels in (
+        [torch.arange(length) % 3 for length in LENGTHS],
+        [row - 1 for row in lists_of_labels()],  # some below 0
+    ):
+        check(SelectivePairwiseLoss, arguments, theirs, lists(), labels)
+    loss = SelectivePairwiseLoss(model, **arguments)
+    assert "wang2018lambdaloss" in loss.citation
+    assert loss.get_config_dict()["weighting_scheme"].endswith(type(scheme).__name__)
+    with_link = SelectivePairwiseLoss(model, **{**arguments, "link": SIGMOID})
+    assert abs(float((with_link(lists(), labels) - loss(lists(), labels)).detach())) > 1e-4
 
 
 def test_a_list_of_two_is_a_pair(model: CrossEncoder) -> None:

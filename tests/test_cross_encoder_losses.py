@@ -245,15 +245,26 @@ class TestScores:
             ours.SelectivePairwiseLoss(model),
             ours.SelectiveListwiseLoss(model, targets="labels"),
             ours.SelectiveListwiseLoss(model, label_range=(0, 3)),
+            ours.SelectiveListwiseLoss(model),  # what mine_hard_negatives gives as labeled lists
+            ours.SelectiveListwiseLoss(model, nn.Sigmoid()),
         ):
             assert_close(loss(inputs, rows), loss(inputs, floats))
-        for unsafe in (
-            ours.SelectivePointwiseLoss(model),
-            ours.SelectivePairwiseLoss(model, targets="margins"),
-            ours.SelectiveListwiseLoss(model),
-        ):
+        for unsafe in (ours.SelectivePointwiseLoss(model), ours.SelectivePairwiseLoss(model, targets="margins")):
             with pytest.raises(TypeError, match=r"labels must be floats.*int64"):
                 unsafe(inputs, rows)
+        with pytest.raises(TypeError, match=r"labels must be floats.*int64.*label_range=\(lowest, highest\)"):
+            ours.SelectiveListwiseLoss(model)(inputs, [torch.tensor([0, 2, 1]), torch.tensor([1, 0])])
+
+    def test_0_and_1_as_listnet_takes_them(self) -> None:
+        """The plain ranking term is ListNet's loss, less the entropy of its target."""
+        scores, labels = [torch.randn(3), torch.randn(2)], [torch.tensor([0, 1, 1]), torch.tensor([1, 0])]
+        inputs = [["q", "r"], [list(row) for row in scores]]
+        loss = ours.SelectiveListwiseLoss(ScoresGiven(), link=ConstantLink())(inputs, labels)
+        targets = [row.float().softmax(0) for row in labels]
+        each = [
+            (target * (target.log() - row.log_softmax(0))).sum() for target, row in zip(targets, scores, strict=True)
+        ]
+        assert_close(loss, torch.stack(each).mean())
 
 
 class TestDefaults:
@@ -269,10 +280,12 @@ class TestDefaults:
         assert names(ours.SelectivePairwiseLoss) == names(builtin.MarginMSELoss)
         assert names(ours.SelectiveListwiseLoss) == names(builtin.ListNetLoss)
         assert names(ours.SelectiveCrossEntropyLoss) == names(builtin.CrossEntropyLoss)
-        generalised = inspect.signature(builtin.MultipleNegativesRankingLoss).parameters
-        for name in names(ours.SelectiveMultipleNegativesRankingLoss):
-            default = inspect.signature(ours.SelectiveMultipleNegativesRankingLoss).parameters[name].default
-            assert repr(default) == repr(generalised[name].default)
+        for cached in ("", "Cached"):
+            generalised = inspect.signature(getattr(builtin, f"{cached}MultipleNegativesRankingLoss")).parameters
+            loss = getattr(ours, f"{cached}SelectiveMultipleNegativesRankingLoss")
+            assert names(loss) == names(getattr(builtin, f"{cached}MultipleNegativesRankingLoss"))
+            for name in names(loss):
+                assert repr(inspect.signature(loss).parameters[name].default) == repr(generalised[name].default)
 
     def test_links(self) -> None:
         model = EchoCrossEncoder()
@@ -430,7 +443,74 @@ class TestBadInput:
             (ours.SelectiveListwiseLoss, {"label_smoothing": 0.1}, ValueError, "label_smoothing"),
             (ours.SelectiveCrossEntropyLoss, {"label_smoothing": 1.1}, ValueError, "label_smoothing"),
             (ours.SelectiveCrossEntropyLoss, {"temperature": -1}, ValueError, "temperature"),
+            (ours.SelectivePointwiseLoss, {"pos_weight": 4.0}, ValueError, "pos_weight is for 0/1 labels.*link_values"),
+            (
+                ours.SelectivePointwiseLoss,
+                {"pos_weight": 0, "targets": "link_values"},
+                ValueError,
+                "pos_weight must be a finite number > 0, got 0",
+            ),
+            (
+                ours.SelectivePointwiseLoss,
+                {"pos_weight": "4", "targets": "link_values"},
+                TypeError,
+                "pos_weight must be a finite number > 0, got '4'",
+            ),
+            (
+                ours.SelectivePointwiseLoss,
+                {"pos_weight": torch.ones(2), "targets": "link_values"},
+                ValueError,
+                r"pos_weight must be one number, got a tensor of shape \(2,\)",
+            ),
+            (
+                ours.SelectiveCrossEntropyLoss,
+                {"weight": [1.0, 2.0]},
+                ValueError,
+                r"each of the model's 4 classes.*\(2,\)",
+            ),
+            (ours.SelectiveCrossEntropyLoss, {"weight": "abcd"}, TypeError, "weight must be a list of numbers"),
+            (
+                ours.SelectiveCrossEntropyLoss,
+                {"weight": [1.0, -1.0, 1, 1]},
+                ValueError,
+                "weight must hold finite .* >= 0",
+            ),
+            (ours.SelectiveCrossEntropyLoss, {"weight": torch.zeros(4)}, ValueError, "and one above it"),
+            (ours.SelectiveCrossEntropyLoss, {"ignore_index": 1.0}, TypeError, "ignore_index must be a whole number"),
+            (ours.SelectivePairwiseLoss, {"k": 0}, ValueError, "k must be a whole number of at least 1, got 0"),
+            (ours.SelectivePairwiseLoss, {"k": 2.0}, TypeError, "k must be a whole number"),
+            (
+                ours.SelectivePairwiseLoss,
+                {"weighting_scheme": "ndcg"},
+                TypeError,
+                "a scheme of LambdaLoss.* got 'ndcg'",
+            ),
+            (
+                ours.SelectivePairwiseLoss,
+                {"weighting_scheme": builtin.NDCGLoss1Scheme()},
+                TypeError,
+                r"weighs pairs, got NDCGLoss1Scheme.*NDCGLoss2PPScheme\(\)",
+            ),
+            (
+                ours.SelectivePairwiseLoss,
+                {"weighting_scheme": builtin.NDCGLoss2Scheme(), "targets": "margins"},
+                ValueError,
+                'weighting_scheme is for pairs that are ordered, but targets is "margins"',
+            ),
             (ours.SelectiveMultipleNegativesRankingLoss, {"num_negatives": 0}, ValueError, "num_negatives"),
+            (ours.CachedSelectiveMultipleNegativesRankingLoss, {"mini_batch_size": 0}, ValueError, "at least 1, got 0"),
+            (
+                ours.CachedSelectiveMultipleNegativesRankingLoss,
+                {"mini_batch_size": None},
+                TypeError,
+                "mini_batch_size must be a whole number of at least 1, got None",
+            ),
+            (
+                ours.CachedSelectiveMultipleNegativesRankingLoss,
+                {"show_progress_bar": 1},
+                TypeError,
+                "show_progress_bar must be of type bool, got 1.*show_progress_bar=True",
+            ),
             (ours.SelectiveMultipleNegativesRankingLoss, {"num_negatives": 2.0}, ValueError, "num_negatives"),
             (ours.SelectiveMultipleNegativesRankingLoss, {"scale": 0}, ValueError, "scale"),
             (ours.SelectiveMultipleNegativesRankingLoss, {"scale": SigmoidLink()}, TypeError, "scale.*link="),
@@ -451,6 +531,18 @@ class TestBadInput:
     def test_arguments(self, make: Any, arguments: dict[str, Any], error: type[Exception], name: str) -> None:
         with pytest.raises(error, match=f"{make.__name__}: .*{name}"):
             echo(make, **arguments)
+
+    @pytest.mark.parametrize("name", ["k", "weighting_scheme"])
+    def test_what_is_for_lists(self, name: str) -> None:
+        model = cross_encoder()
+        loss = ours.SelectivePairwiseLoss(model, **{name: 2 if name == "k" else builtin.LambdaRankScheme()})
+        with pytest.raises(ValueError, match=f'{name} is for lists, but each row has a column .*targets="order"'):
+            loss([texts(0), texts(10), texts(20)], None)
+
+    def test_labels_for_weights_of_positives(self) -> None:
+        loss = ours.SelectivePointwiseLoss(cross_encoder(), targets="link_values", link=IdentityLink(), pos_weight=2.0)
+        with pytest.raises(ValueError, match=r"labels must lie from 0 to 1 for a pos_weight, .* from 0 to 3"):
+            loss([texts(0, 2), texts(5, 2)], torch.tensor([0.0, 3.0]))
 
     @every_loss
     def test_an_empty_batch(self, make: Any) -> None:

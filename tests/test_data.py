@@ -16,18 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.model_selection import GroupShuffleSplit
 
-from selective_st.data import (
-    By,
-    DataError,
-    Examples,
-    GradedPairs,
-    as_lists,
-    as_pairs,
-    as_positives,
-    as_triplets,
-    read_pairs,
-    read_table,
-)
+from selective_st.data import read_pairs, read_table
+from selective_st.errors import DataError
+from selective_st.layouts import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 
 ROWS = [("a cat", "a tiger", 3.5), ("a dog", 'a "big" dog, running', 5.0), ("a car", "the moon", 0.0)]
 
@@ -116,7 +107,7 @@ class TestColumns:
             ("a,b,score\nx,y,1\n", ["a", "b", "label"], "has no column 'label'; it has a, b, score"),
             ("a,b,score\nx,y,1\n", ["a", "score"], "takes two text columns and the label column, got 2"),
             ("a,b,score\nx,y,1\n", ["a", "a", "score"], "names a column twice"),
-            ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* Say .* --columns a,b,c"),
+            ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* Say .* --columns a,b,score"),
             ("a,b,rating\nx,y,1\n", None, "not clear which columns"),
             ("text,label,score\nx,y,1\n", None, "not clear which columns"),
             ("a,score\nx,1\n", None, r"has 2 column\(s\) \(a, score\)"),
@@ -224,30 +215,30 @@ class TestBadRows:
     @pytest.mark.parametrize(
         ("rows", "message"),
         [
-            ("x,y,1\nx,z,high\n", r"label in column 'score' is not a number in row 2: 'high'"),
-            ("x,y,1\nx,z,\nx,z,\n", r"not a number in rows 2, 3: ''"),
-            ("x,y,nan\nx,z,1\n", r"not a number in row 1: 'nan'"),
-            ("x,y,inf\n", r"not a number in row 1"),
-            ("x,y,1_000\n", r"not a number in row 1: '1_000'"),
-            ("x,,1\n", r"text in column 'b' is empty in row 1"),
-            ("x,y,1\n  ,z,1\n", r"text in column 'a' is empty in row 2"),
+            ("x,y,1\nx,z,high\n", r"label in column 'score' is not a number in line 3: 'high'"),
+            ("x,y,1\nx,z,\nx,z,\n", r"not a number in lines 3, 4: ''"),
+            ("x,y,nan\nx,z,1\n", r"not a number in line 2: 'nan'"),
+            ("x,y,inf\n", r"not a number in line 2"),
+            ("x,y,1_000\n", r"not a number in line 2: '1_000'"),
+            ("x,,1\n", r"text in column 'b' is empty in line 2"),
+            ("x,y,1\n  ,z,1\n", r"text in column 'a' is empty in line 3"),
             ("x,y,0\nx,z,4.5\n", r"labels in column 'score' go from 0 to 4.5, .*: --score-range 0,5"),
             ("x,y,5\nx,z,5\n", r"labels in column 'score' go from 5 to 5, .*for example --score-range 0,5$"),
             ("x,y,-3\n", r"labels in column 'score' go from -3 to -3, .*for example --score-range -3,0$"),
         ],
     )
-    def test_refused_with_the_row(self, tmp_path: Path, rows: str, message: str) -> None:
+    def test_refused_with_the_line(self, tmp_path: Path, rows: str, message: str) -> None:
         with pytest.raises(DataError, match=message):
             read_pairs(write(tmp_path / "p.csv", "a,b,score\n" + rows), header=True)
 
     def test_outside_the_score_range(self, tmp_path: Path) -> None:
         path = write(tmp_path / "p.csv", "a,b,score\n" + "x,y,1\n" * 3 + "x,y,6\n" * 9)
-        with pytest.raises(DataError, match=r"outside --score-range 0,5 in rows 4, 5, 6, 7, 8 and 4 more: 6"):
+        with pytest.raises(DataError, match=r"outside --score-range 0,5 in lines 5, 6, 7, 8, 9 and 4 more: 6"):
             read_pairs(path, score_range=(0, 5))
 
     def test_texts_that_are_none(self, tmp_path: Path) -> None:
         path = write(tmp_path / "p.jsonl", '{"a": "x", "b": "y", "score": 1}\n{"a": "x", "b": null, "score": 1}\n')
-        with pytest.raises(DataError, match=r"column 'b' must hold texts, but row 2 hold\(s\) None"):
+        with pytest.raises(DataError, match=r"column 'b' must hold texts, but line 2 hold\(s\) None"):
             read_pairs(path)
 
 
@@ -508,3 +499,9 @@ class TestTables:
         path.write_text("id,qid,question1,question2,is_duplicate\n" + "\n".join(rows), encoding="utf-8")
         with pytest.raises(DataError, match="--columns question1,question2,is_duplicate"):
             read_pairs(str(path))
+
+    def test_a_column_of_one_value_is_no_label(self, tmp_path: Path) -> None:
+        rows = [f"a query for {i},us,some product {3 * i % 17} of it,{i % 9 / 8}" for i in range(40)]
+        path = write(tmp_path / "table.csv", "\n".join(["query,locale,product,relevance", *rows]))
+        with pytest.raises(DataError, match="for example --columns query,product,relevance"):
+            read_pairs(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import itertools
 import json
 import math
 import pickle
@@ -24,12 +25,14 @@ from selective_st.evaluation import (
     ScoreThreshold,
     choose_threshold,
     error_by_score_bin,
+    list_metrics,
     load_threshold,
     ranking_metrics,
     region_metrics,
     remember_threshold,
     store_threshold,
 )
+from selective_st.evaluation.comparison import metric_meaning
 
 GOLD = [0.0, 0.2, 0.8, 0.95, 1.0]
 PREDICTED = [0.1, 0.6, 0.5, 0.9, 0.7]
@@ -54,10 +57,75 @@ def test_errors_by_hand() -> None:
     assert metrics["spearman_0.8_1"] == pytest.approx(0.5)
 
 
-def test_ties_do_not_depend_on_the_order() -> None:
+def test_of_tied_pairs_the_worst_order_counts() -> None:
     gold, predicted = [1.0, 0.0, 1.0, 0.0], [0.5, 0.5, 0.5, 0.5]
-    assert region_metrics(gold, predicted)["ap_ge_0.8"] == pytest.approx(0.5)
-    assert region_metrics(gold[::-1], predicted)["ap_ge_0.8"] == pytest.approx(0.5)
+    for order in (gold, gold[::-1]):
+        metrics = region_metrics(order, predicted, at_least=[0.8], at_most=[0.2])
+        assert metrics["ap_ge_0.8"] == metrics["ap_le_0.2"] == pytest.approx((1 / 3 + 2 / 4) / 2)
+    partly = region_metrics([0.0, 1.0, 1.0, 0.1], [0.9, 0.5, 0.5, 0.2], at_least=[0.8], at_most=[0.1])
+    assert partly["ap_ge_0.8"] == pytest.approx((1 / 2 + 2 / 3) / 2)  # 0.667 where ties favour the model
+    assert partly["ap_le_0.1"] == pytest.approx((1 / 1 + 2 / 4) / 2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=2, max_size=6))
+def test_no_order_of_tied_pairs_has_a_lower_average_precision(rows: list[tuple[bool, int]]) -> None:
+    gold, predicted = [float(sought) for sought, _ in rows], [score / 3 for _, score in rows]
+    if 1.0 not in gold:
+        return
+    expected = []
+    for order in itertools.permutations(range(len(rows))):
+        if all(predicted[i] >= predicted[j] for i, j in itertools.pairwise(order)):
+            ranks = [rank for rank, i in enumerate(order, start=1) if gold[i]]
+            expected.append(np.mean([hits / rank for hits, rank in enumerate(ranks, start=1)]))
+    mirrored = [1 - score for score in gold], [1 - score for score in predicted]
+    assert region_metrics(gold, predicted, at_least=[1.0])["ap_ge_1"] == pytest.approx(min(expected))
+    assert region_metrics(*mirrored, at_least=[], at_most=[0.0])["ap_le_0"] == pytest.approx(min(expected))
+
+
+def test_errors_have_a_metric_whose_greater_value_is_better() -> None:
+    metrics = region_metrics(GOLD, PREDICTED, regions=[(0.8, 1.0)])
+    assert metrics["negative_rmse"] == -metrics["rmse"] < 0
+    assert metrics["negative_rmse_0.8_1"] == -metrics["rmse_0.8_1"] < 0
+    lists = list_metrics([[0.9, 0.1]], [[0.7, 0.2]], at_k=[1])
+    assert lists["negative_rmse_top@1"] == -lists["rmse_top@1"] == pytest.approx(-0.2)
+    errors = [name for name in (*metrics, *lists) if metric_meaning(name).better == "lower"]
+    assert errors
+    for name in errors:
+        assert metric_meaning(f"negative_{name}").better == "higher"
+        assert f"negative_{name}" in (*metrics, *lists)
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "better"),
+    [
+        ("ap_ge_0.95", "Average precision, gold ≥ 0.95", "higher"),
+        ("ap_le_-0.5", "Average precision, gold ≤ -0.5", "higher"),
+        ("rmse_0.8_1", "Error, gold 0.8 to 1", "lower"),
+        ("negative_rmse_0.8_1", "Error, gold 0.8 to 1, negative", "higher"),
+        ("bias_bin_0_0.1", "Bias, gold 0 to 0.1", "nearer 0"),
+        ("count_ge_0.8", "Pairs, gold ≥ 0.8", ""),
+        ("mrr@10", "MRR@10", "higher"),
+        ("base_ndcg@5", "nDCG@5 as given", ""),
+        ("bias_top@3", "Bias of the top 3", "nearer 0"),
+        ("f1_ge_0.9", "F1, gold ≥ 0.9", "higher"),
+        ("q5", "5 % quantile", ""),
+    ],
+)
+def test_a_metric_knows_its_title_and_its_better_end(name: str, title: str, better: str) -> None:
+    found = metric_meaning(name)
+    assert (found.title, found.better) == (title, better)
+    assert found.meaning.endswith(".")
+    assert found.name == name.replace("_bin", "")
+
+
+def test_every_reported_metric_is_known_by_its_name() -> None:
+    metrics = region_metrics(
+        GOLD, PREDICTED, at_least=[0.123456], at_most=[0.2], thresholds=[ScoreThreshold(0.5, 0.8)], bins=3
+    )
+    lists = list_metrics([[0.9, 0.1]], [[0.7, 0.2]], at_k=[1, 10])
+    for name in (*metrics, *lists):
+        assert metric_meaning(name).title
 
 
 def test_a_threshold_reached_up_to_rounding() -> None:
@@ -207,7 +275,11 @@ class TestEvaluator:
             ScoreRegionEvaluator(*data, main_metric="questions", groups=groups)
 
     def test_main_metric(self, data: tuple[list[str], list[str], list[float]]) -> None:
-        assert not ScoreRegionEvaluator(*data, main_metric="rmse_0.8_1").greater_is_better
+        # A trainer takes the largest value for the best one.
+        for named in ("rmse_0.8_1", "negative_rmse_0.8_1"):
+            evaluator = ScoreRegionEvaluator(*data, main_metric=named, name="dev")
+            assert evaluator.primary_metric == "dev_negative_rmse_0.8_1"
+            assert evaluator.greater_is_better
         assert ScoreRegionEvaluator(*data, at_least=(), at_most=(0.1, 0.2)).primary_metric == "ap_le_0.1"
         assert ScoreRegionEvaluator(*data, at_least=(), regions=()).primary_metric == "spearman"
         with pytest.raises(ValueError, match=r"main_metric must be one of spearman, .* got 'f1'"):

@@ -103,3 +103,12 @@ class TestLists:
 def test_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_focus(text)
+
+
+def test_a_links_json_is_named_as_the_option_that_it_was_given_to() -> None:
+    for text, message in (
+        ('{"type": "CubicLink"}', r"^--focus: unknown link type 'CubicLink'"),
+        ('{"type": "SigmoidLink", "scale": 1}', r"^--focus: the config of a SigmoidLink lacks 'shift'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            parse_focus(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from selective_st.functional import in_batch_loss, listwise_label_loss, listwise_matching_loss
 from selective_st.functional._in_batch_common import InBatchOptions, InBatchSetting
 from selective_st.functional.in_batch import in_batch_loss_of_scores
-from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Interval, Link, SigmoidLink
 from tests import random_inputs
 from tests.loss_references import CONSTANT, POSITIVE_LINKS, PositiveLink, in_batch
 from tests.tolerances import SCORE, assert_close, assert_same_step, largest
@@ -55,6 +56,25 @@ EXTRAS: dict[str, Options] = {
         "hardness_mode": "all_negatives",
         "hardness_strength": 2.0,
     },
+    "keep": {"keep": True},
+    "keep, ids, smoothing, hardness": {
+        "keep": True,
+        "document_ids": True,
+        "label_smoothing": 0.2,
+        "hardness_mode": "all_negatives",
+        "hardness_strength": 2.0,
+    },
+    "weight": {"weight": True},
+    "weight, smoothing, hardness, ids": {
+        "weight": True,
+        "label_smoothing": 0.2,
+        "hardness_mode": "all_negatives",
+        "hardness_strength": 2.0,
+        "document_ids": True,
+    },
+    "weight, some rows, teacher of all": {"weight": True, "rows": (1, 3), "target_scores": "all, unknown"},
+    "weight, teacher of own": {"weight": True, "target_scores": "own"},
+    "keep, some rows, teacher": {"keep": True, "rows": (1, 3), "target_scores": "own, unknown"},
     "teacher of own": {"target_scores": "own"},
     "teacher of own, some unknown": {"target_scores": "own, unknown"},
     "teacher of all": {"target_scores": "all"},
@@ -101,6 +121,13 @@ def options_for(names: Options, rows: int, columns: int, seed: int = 0) -> Optio
         options["rows"] = tuple(min(end, rows) for end in options["rows"])
         if options["rows"][0] == options["rows"][1]:
             options["rows"] = (0, 1)
+    if options.get("keep"):
+        begin, end = options.get("rows", (0, rows))
+        options["keep"] = torch.rand(end - begin, rows * columns, generator=generator) < 0.6
+    if options.get("weight"):
+        begin, end = options.get("rows", (0, rows))
+        options["weight"] = 3 * torch.rand(end - begin, generator=generator, dtype=torch.float64)
+        options["weight"][1:2] = 0.0
     return options
 
 
@@ -447,12 +474,14 @@ class TestMeaning:
     def test_scores_that_are_known(self, extra: str) -> None:
         """The same from the scores of some anchors; those in half precision are raised to single."""
         queries, *documents = (column.detach() for column in embeddings(5, 3))
-        options = for_us(options_for(EXTRAS[extra], 5, 3))
-        begin, end = rows = options.pop("rows", (1, 4))
+        options = for_us(options_for({"rows": (1, 4), **EXTRAS[extra]}, 5, 3))
+        begin, end = rows = options.pop("rows")
         scores = (queries[begin:end] @ torch.cat(documents).T).requires_grad_()
         plain = partial(in_batch_loss, queries, documents, EXPONENTIAL.link, SCALE, rows=rows, form="plain")
         theirs = value_and_gradients(lambda *_: plain(similarity_fct=lambda *_: scores, **options), [scores])
-        of_batch = {name: options.pop(name) for name in ("document_ids", "target_scores") if name in options}
+        of_batch = {
+            name: options.pop(name) for name in ("document_ids", "keep", "target_scores", "weight") if name in options
+        }
         link, factor = options.pop("calibration_link", EXPONENTIAL.link), options.pop("calibration", 1.0)
         setting = InBatchSetting(EXPONENTIAL.link, SCALE, InBatchOptions(**options), factor, link, normalize=False)
         loss = partial(in_batch_loss_of_scores, setting, queries=5, rows=rows, **of_batch)
@@ -616,3 +645,23 @@ def test_a_calibration_link_of_its_own(targets: str, link: Link) -> None:
         results.append((loss, *torch.autograd.grad(loss, (queries, documents))))
     for fused, plain in zip(*results, strict=True):
         assert_close(fused, plain)
+
+
+def test_an_unknown_teachers_score_stays_within_the_links_domain() -> None:
+    """What it is filled with counts for nothing, but must be a score of the link."""
+
+    class From1(Link):
+        domain = Interval(1.0, 9.0)
+
+        def h(self, z: Tensor) -> Tensor:
+            return z.sqrt()
+
+    queries, documents = torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([[1.0, 0.5], [0.5, 1.0]])
+    negatives = torch.tensor([[0.9, 0.8], [0.8, 0.9]])
+    target = torch.tensor([[2.0, 1.5], [2.5, math.nan]])
+    loss = in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=target)
+    filled = target.clone()
+    filled[1, 1] = -math.inf  # a candidate without probability, as an unknown one is
+    assert_close(loss, in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=filled))
+    plain = in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=target, form="plain")
+    assert_close(loss, plain)

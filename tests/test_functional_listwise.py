@@ -99,8 +99,8 @@ def assert_matches_reference(
         logits(case, settings.get("target_temperature", temperature), target),
     )
     exponent = largest(at, of_target)
-    # In nats, where a loss is next to nothing though the lists differ, and its gradient in shares of the steepest
-    # score; where the lists are nearly the same, the terms are nearly nothing too.
+    # In nats, where a loss is next to nothing though the lists differ; its gradient in shares of the steepest score;
+    # where the lists are nearly the same, the terms are nearly nothing too.
     near = (at - of_target).abs().amax(1).clamp(max=1)
     assert_close_to_reference(loss, [value for value, _ in reference], exponent, near.square())
     (gradient,) = torch.autograd.grad(loss.sum(), ours)
@@ -207,6 +207,50 @@ class TestIdentities:
                             exponent=reach,
                             size=1 / t / rows,  # a score's share in a mean of rows, where one probability is nearly 1
                         )
+
+    @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    def test_with_weights_of_classes_it_is_cross_entropy_with_them(self, smoothing: float, reduction: Any) -> None:
+        generator = torch.Generator().manual_seed(0)
+        predicted = torch.randn(9, 4, dtype=torch.float64, generator=generator, requires_grad=True)
+        weight = torch.tensor([0.5, 0.0, 2.0, 1.0], dtype=torch.float64)
+        indices = torch.tensor([0, 2, 1, 3, 3, 0, 1, 0, 2])  # some of a class of weight 0
+        probabilities = torch.softmax(torch.randn(9, 4, dtype=torch.float64, generator=generator), 1)
+        for labels in (indices, probabilities):
+            options: dict[str, Any] = {"label_smoothing": smoothing, "reduction": reduction}
+            ours = listwise_label_loss(predicted, labels, ConstantLink(), 0.3, class_weight=weight, **options)
+            theirs = cross_entropy(predicted / 0.3, labels, weight, **options)
+            assert_close(ours, theirs)
+            gradients = (torch.autograd.grad(each.sum(), predicted)[0] for each in (ours, theirs))
+            assert_close(*gradients)
+        # Weights of rows besides, and a row of which nothing counts.
+        rows, mask = torch.rand(9, dtype=torch.float64, generator=generator), torch.ones(9, 4, dtype=torch.bool)
+        mask[4] = False
+        each = cross_entropy(predicted / 0.3, indices, weight, reduction="none") * rows
+        of_rows = listwise_label_loss(
+            predicted,
+            indices,
+            ConstantLink(),
+            0.3,
+            class_weight=weight,
+            weight=rows,
+            mask=mask,
+        )
+        kept = mask.any(1)
+        assert_close(of_rows, each[kept].sum() / (rows * weight[indices])[kept].sum())
+
+    @pytest.mark.parametrize(
+        ("weight", "error", "message"),
+        [
+            ([1.0, 2.0], TypeError, "class_weight must be a torch.Tensor, got list"),
+            (torch.ones(3), ValueError, r"a number for each class, shape \(2,\), got \(3,\)"),
+            (torch.tensor([1.0, -1.0]), ValueError, r"finite numbers >= 0, got \[1.0, -1.0\]"),
+            (torch.tensor([1.0, math.nan]), ValueError, "finite numbers >= 0"),
+        ],
+    )
+    def test_weights_of_classes_that_are_none(self, weight: Any, error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            listwise_label_loss(torch.rand(3, 2), torch.tensor([0, 1, 0]), ConstantLink(), class_weight=weight)
 
     @pytest.mark.parametrize("dtype", DTYPES, ids=str)
     @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])

@@ -180,3 +180,38 @@ class TestErrors:
         predicted, target, link = arguments.pop("predicted"), arguments.pop("target"), arguments.pop("link")
         with pytest.raises(error, match=message):
             loss(predicted, target, link, **arguments)
+
+
+@pytest.mark.parametrize("pos_weight", [0.2, 1.0, 5.0])
+def test_a_one_counts_as_much_as_its_weight_says(pos_weight: float) -> None:
+    """Against the binary cross entropy of torch, less what it is at the best score."""
+    scores = tensor(0.3, -1.2, 2.0, 0.1, 0.7).requires_grad_()
+    share = tensor(1.0, 0.25, 0.0, 0.5, 0.75)
+    of_torch = torch.nn.functional.binary_cross_entropy_with_logits(
+        2 * (scores - 0.5), share, pos_weight=tensor(pos_weight), reduction="none"
+    )
+    total = 1 + (pos_weight - 1) * share
+    best = (pos_weight * share / total).clamp(max=1)
+    lowest = total * torch.nn.functional.binary_cross_entropy(best, best, reduction="none")
+    link = SigmoidLink(scale=2.0, shift=0.5)
+    ours = fenchel_young_loss(scores, share, link, pos_weight=pos_weight, reduction="none")
+    assert_close(ours, (of_torch - lowest) / 2, rtol=1e-10, atol=1e-14)
+    slopes = pos_weight * share * (link(scores) - 1) + (1 - share) * link(scores)
+    assert_close(torch.autograd.grad(ours.sum(), scores)[0], slopes, rtol=1e-10, atol=1e-14)
+    # The mean is over the elements; weights of rows and a mask count besides.
+    assert_close(fenchel_young_loss(scores, share, link, pos_weight=pos_weight), ours.mean())
+    rows, mask = tensor(1.0, 2.0, 0.0, 3.0, 1.0), torch.tensor([True, True, True, True, False])
+    padded = torch.where(mask, share, math.nan)
+    found = fenchel_young_loss(scores, padded, link, pos_weight=pos_weight, weight=rows, mask=mask)
+    assert_close(found, (ours * rows)[:4].sum() / 6)
+    assert torch.autograd.grad(found, scores)[0].isfinite().all()
+
+
+def test_a_weight_of_ones_that_is_none() -> None:
+    for pos_weight in (0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="pos_weight must be a finite number > 0"):
+            fenchel_young_loss(P, S, SigmoidLink(), pos_weight=pos_weight)
+    with pytest.raises(ValueError, match=r"labels must lie from 0 to 1 for a pos_weight, .* from 0 to 2"):
+        fenchel_young_loss(P, tensor(0.0, 1.0, 2.0, 0.5), IdentityLink(), pos_weight=2.0)
+    empty = fenchel_young_loss(tensor(), tensor(), SigmoidLink(), pos_weight=2.0)
+    assert empty == 0

@@ -62,7 +62,8 @@ def tolerance(case: tuple[str, str, str]) -> dict[str, Any]:
     """What may be rounded: the largest logit of embeddings of length 1, or of several."""
     loss, options, dtype = case
     is_double = dtype == "float64" and (CACHE_KEEPS_DOUBLE or "cached" not in loss)
-    module: Any = LOSSES[loss].make(table(loss, dtype), **OPTIONS[options].arguments)
+    arguments = {name: value for name, value in OPTIONS[options].arguments.items() if name not in ("guide", "margin")}
+    module: Any = LOSSES[loss].make(table(loss, dtype), **arguments)
     ends = LOSSES[loss].vectors * torch.tensor([-1.0, 1.0], dtype=torch.float64)
     exponent = module.scale * largest(module.link.potential(ends))
     return {"exponent": exponent, "dtype": torch.float64 if is_double else torch.float32}
@@ -214,9 +215,10 @@ def received(case: tuple[str, str, str], world: int) -> dict[str, int]:
     per_document = 8 * ("mask_same_text" in chosen.arguments) + number * (chosen.labels is not None)
     if it.model_type == "MultiVectorEncoder":
         per_document += it.vectors  # its mask
-    sizes = 4 * 8 + (8 * documents if it.model_type == "MultiVectorEncoder" else 0)
+    of_guide = rows * columns * DIMENSION * number if "guide" in chosen.arguments else 0
+    sizes = 5 * 8 + number * chosen.weighted + (8 * documents if it.model_type == "MultiVectorEncoder" else 0)
     return {
-        "forward": (world - 1) * (embeddings + rows * documents * per_document + sizes),
+        "forward": (world - 1) * (embeddings + of_guide + rows * documents * per_document + sizes),
         "backward": (world - 1) * embeddings,
     }
 

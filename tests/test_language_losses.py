@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import subprocess
 import sys
 from collections import UserDict
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,10 +17,17 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, logsigmoid
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.modeling_outputs import CausalLMOutput
 from transformers.trainer_pt_utils import LabelSmoother
 
+from selective_st.functional import (
+    top_tokens,
+    vocabulary_log_probabilities,
+    vocabulary_loss,
+    vocabulary_matching_loss,
+)
 from selective_st.links import (
     ConstantLink,
     ExponentialLink,
@@ -26,7 +35,9 @@ from selective_st.links import (
     Link,
     SigmoidLink,
     SinhLink,
+    high_scores,
     link_from_config,
+    score_region,
 )
 from selective_st.transformers import (
     PreferenceCollator,
@@ -412,3 +423,124 @@ def test_a_step_without_a_label_that_counts_is_0_beside_steps_with_some() -> Non
         value = loss({"logits": z}, NOTHING, 12, **({} if loss is CAUSAL else {"reference": TEACHER}))
         assert value == 0
         assert (torch.autograd.grad(value, z)[0] == 0).all()
+
+
+class Arctan(Link):
+    def h(self, z: Tensor) -> Tensor:
+        return torch.atan(z)
+
+
+class TestForbiddenTokens:
+    """A logit of minus infinity forbids a token; no link may give it a probability back."""
+
+    LINKS = (
+        ConstantLink(),
+        ExponentialLink(1.0),
+        probable_tokens(),
+        SigmoidLink(2.0, -1.0),
+        high_scores(3.0, (-5.0, 0.0)),
+        score_region(-3.0, -1.0, score_range=(-8.0, 0.0)) + 2 * ConstantLink(),
+        ExponentialLink(1.0).linear_outside(-4.0, None) + ConstantLink(),
+        Arctan() + 2 * ConstantLink(),
+    )
+
+    @pytest.mark.parametrize("center", ["logsumexp", None])
+    @pytest.mark.parametrize("link", LINKS, ids=repr)
+    def test_they_stay_forbidden_and_the_rest_is_renormalised(self, link: Link, center: Any) -> None:
+        logits = torch.tensor([[0.0, 1.0, -math.inf, -0.5], [-math.inf, 0.3, -math.inf, -2.0]])
+        loss = SelectiveCausalLMLoss(link, 0.7, center=center)
+        (processor,) = loss.logits_processor()
+        for given in (logits, logits.double(), logits.bfloat16()):
+            found = processor(torch.zeros(2, 1, dtype=torch.long), given)  # type: ignore[arg-type]
+            assert torch.equal(found.isneginf(), logits.isneginf())
+            assert_close(found.exp().sum(-1), torch.ones(2, dtype=found.dtype))
+        for row in logits:
+            allowed = row > -math.inf
+            expected = vocabulary_log_probabilities(row[allowed][None], link, 0.7, center=center)
+            assert_close(vocabulary_log_probabilities(row[None], link, 0.7, center=center)[:, allowed], expected)
+
+    @pytest.mark.parametrize("link", LINKS, ids=repr)
+    def test_losses_and_gradients_are_those_of_the_others(self, link: Link) -> None:
+        logits = make_logits().detach().double()[..., :8].requires_grad_()
+        teacher = make_logits(seed=3).detach().double()[..., :8]
+        labels = LABELS.clamp(max=6)
+        forbidden = torch.full_like(logits[..., :1], -math.inf)
+        for of in (
+            lambda z, t: vocabulary_loss(z, labels, link, 0.7),
+            lambda z, t: vocabulary_matching_loss(z, t, link, 0.7, mask=labels >= 0),
+            lambda z, t: vocabulary_matching_loss(z, top_tokens(t, 3, link, 0.7), link, 0.7, mask=labels >= 0),
+        ):
+            expected = of(logits, teacher)
+            wide = torch.cat([logits, forbidden], -1)
+            loss = of(wide, torch.cat([teacher, forbidden], -1))
+            assert_close(loss, expected)
+            for create_graph in (False, True):
+                gradients = [
+                    torch.autograd.grad(x, logits, create_graph=create_graph, retain_graph=True)[0]
+                    for x in (loss, expected)
+                ]
+                assert not gradients[0].isnan().any()
+                assert_close(*gradients)
+
+    def test_generation(self) -> None:
+        """With tokens that are suppressed: none of them is drawn."""
+        torch.manual_seed(0)
+        config = GPT2Config(
+            vocab_size=12, n_positions=40, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=None
+        )
+        model = GPT2LMHeadModel(config).eval()
+        suppressed = list(range(3, 12))
+        tokens = model.generate(
+            torch.zeros(4, 1, dtype=torch.long),
+            attention_mask=torch.ones(4, 1, dtype=torch.long),
+            do_sample=True,
+            max_new_tokens=12,
+            suppress_tokens=suppressed,
+            pad_token_id=0,
+            logits_processor=SelectiveCausalLMLoss(ExponentialLink(1.0)).logits_processor(),
+        )
+        assert not torch.isin(tokens, torch.tensor(suppressed)).any()
+
+
+class TestAnEvaluationWithoutLabels:
+    @pytest.mark.parametrize("items", [None, torch.tensor(0), 0])
+    def test_is_0_and_says_so(self, items: Any, caplog: pytest.LogCaptureFixture) -> None:
+        for call in (
+            lambda: CAUSAL(LOGITS, NOTHING, items),
+            lambda: DISTIL(LOGITS, NOTHING, items, reference=TEACHER),
+        ):
+            with torch.no_grad(), caplog.at_level(logging.WARNING):
+                assert float(call()) == 0
+            assert "nothing in a batch of the evaluation counts" in caplog.text
+            caplog.clear()
+            with pytest.raises(ValueError, match="nothing in the batch counts"):
+                call()
+
+    def test_a_training_goes_on(self, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        config = GPT2Config(vocab_size=12, n_positions=8, n_embd=8, n_layer=1, n_head=1)
+        rows = [{"input_ids": [1, 2, 3, 4], "labels": [1, 2, 3, 4]} for _ in range(8)]
+        unlabelled = [{"input_ids": [1, 2, 3, 4], "labels": [-100] * 4} for _ in range(2)]
+        trainer = Trainer(
+            GPT2LMHeadModel(config),
+            TrainingArguments(
+                str(tmp_path),
+                max_steps=4,
+                per_device_train_batch_size=2,
+                per_device_eval_batch_size=2,
+                eval_strategy="steps",
+                eval_steps=2,
+                save_strategy="no",
+                report_to="none",
+                use_cpu=True,
+            ),
+            train_dataset=rows,  # type: ignore[arg-type]
+            eval_dataset=[*rows, *unlabelled],  # type: ignore[arg-type]
+            data_collator=lambda batch: {name: torch.tensor([row[name] for row in batch]) for name in batch[0]},
+            compute_loss_func=SelectiveCausalLMLoss(),
+        )
+        trainer.train()
+        assert trainer.state.global_step == 4
+        losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+        assert len(losses) == 2
+        assert all(math.isfinite(loss) and loss > 0 for loss in losses)

@@ -561,3 +561,62 @@ class TestArguments:
 
     def test_mixed_precision_gives_the_wider(self) -> None:
         assert SigmoidLink().divergence(torch.zeros(1), torch.ones(1, dtype=torch.float64)).dtype == torch.float64
+
+
+class Bounded(Link):
+    """A link of one's own, defined on an interval."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.domain = Interval(low, high)
+
+    def h(self, z: Tensor) -> Tensor:
+        return (z - self.domain.low).sqrt()
+
+
+class TestWhatIsEasilyLost:
+    """Each test fails if a detail that looks needless is taken away."""
+
+    def test_only_rounding_is_allowed_beyond_the_range(self) -> None:
+        p = tensor(0.3)
+        assert_close(SigmoidLink().fenchel_young(p, tensor(1 + 5e-7)), SigmoidLink().fenchel_young(p, tensor(1)))
+        for value in (1 + 2e-6, 1.0005, -2e-6):
+            with pytest.raises(ValueError, match="link_values must lie within the link's range"):
+                SigmoidLink().fenchel_young(p, tensor(value))
+
+    @pytest.mark.parametrize("low", [-2.0, 0.4], ids=str)
+    def test_the_table_of_a_potential_has_its_constant(self, low: float) -> None:
+        """Softmaxes over columns compare scores of different tables."""
+
+        class Arctan(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return torch.atan(z)
+
+        scores = torch.linspace(low, 3.0, 2**16, dtype=torch.float64)
+        few = scores[::1000]
+        logits, slope = Arctan()._logits(scores.clone(), 2.0)
+        assert_close(logits[::1000], 2 * Arctan().potential(few), rtol=1e-10, atol=1e-12)
+        assert_close(logits[::1000], 2 * (few * few.atan() - (1 + few**2).log() / 2), rtol=1e-10, atol=1e-12)
+        assert isinstance(slope, Tensor)
+        assert_close(slope, 2 * scores.atan())
+
+    def test_validate_looks_closely_near_0(self) -> None:
+        """Where scores lie; the even grid, a tenth wide, does not see it."""
+
+        class BumpLink(Link):
+            def h(self, z: Tensor) -> Tensor:
+                return z + 0.05 * torch.exp(-(((z - 0.05) / 0.01) ** 2))
+
+        with pytest.raises(ValueError, match=r"nondecreasing, but h\(0\.0"):
+            BumpLink().validate()
+
+    def test_the_domain_of_a_sum_is_where_all_are_defined(self) -> None:
+        link = Bounded(-1.0, 2.0) + 2.0 * Bounded(0.0, 5.0) + SigmoidLink()
+        assert link.domain == Interval(0.0, 2.0)
+        inside = tensor(0.5, 1.5)
+        expected = Bounded(-1.0, 2.0)(inside) + 2 * Bounded(0.0, 5.0)(inside) + inside.sigmoid()
+        assert_close(link(inside), expected)
+        for outside in (-0.5, 2.5):
+            with pytest.raises(ValueError, match=r"must lie within the link's domain \[0, 2\]"):
+                link.divergence(tensor(outside), tensor(1.0))
+        with pytest.raises(ValueError, match="the links' domains do not meet"):
+            Bounded(-1.0, 0.0) + Bounded(1.0, 2.0)

@@ -94,6 +94,8 @@ class TestMetrics:
     def test_ties_never_favour_the_model(self) -> None:
         tied = list_metrics([[1, 0, 0, 0]], [[0.5] * 4], at_k=[1, 3, 4])
         assert (tied["mrr@3"], tied["mrr@4"], tied["recall@3"], tied["recall@4"]) == (0, 1 / 4, 0, 1)
+        partly = list_metrics([[0, 1, 1]], [[0.9, 0.5, 0.5]], at_k=[10])
+        assert partly["map"] == pytest.approx((1 / 2 + 2 / 3) / 2)  # 0.667 where ties favour the model
         assert tied["map"] == pytest.approx(1 / 4)
         assert tied["ndcg@4"] == pytest.approx(sum(1 / math.log2(rank + 1) for rank in range(1, 5)) / 4)
 
@@ -120,8 +122,14 @@ class TestMetrics:
         metrics = list_metrics([labels], [scores], at_k=[k])
         relevant = np.array(labels) >= 0.8
         if relevant.any() and not relevant.all():
-            assert metrics["map"] == pytest.approx(average_precision_score(relevant, scores))
             # No order of the tied is worse than what is reported.
+            of_orders = [
+                average_precision_score(relevant[list(order)], range(size, 0, -1))
+                for order in _orders(relevant, scores)
+            ]
+            assert metrics["map"] == pytest.approx(min(of_orders))
+            if len(set(scores)) == size:
+                assert metrics["map"] == pytest.approx(average_precision_score(relevant, scores))
             worst = min(
                 ((relevant[list(order)][:k]).sum() / relevant.sum() for order in _orders(relevant, scores)),
             )
@@ -138,7 +146,7 @@ class TestMetrics:
         generator = np.random.default_rng(random_inputs.seed_of(1))
         labels = [[1.0, 0.0, 0.0, 1.0, 0.0]]
         for _ in range(20):
-            scores = generator.permutation(5).astype(float)  # with ties, scikit-learn's average precision may fall
+            scores = generator.integers(0, 4, 5).astype(float)
             raised = scores.copy()
             raised[0] += 1.5
             before, after = (list_metrics(labels, [row.tolist()], at_k=[2]) for row in (scores, raised))
@@ -158,6 +166,12 @@ class TestMetrics:
     def test_refused(self, labels: Any, scores: Any, changes: Any, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             list_metrics(labels, scores, **changes)
+
+
+def samples_of(texts: list[str]) -> list[dict[str, Any]]:
+    """Queries whose candidates came in no order."""
+    labelled = {"query": texts[0], "documents": texts[1:4], "labels": [1, 0, 0]}
+    return [labelled, {"query": texts[4], "positive": texts[5], "negative": texts[6]}]
 
 
 def _orders(relevant: Any, scores: list[float]) -> list[tuple[int, ...]]:
@@ -187,8 +201,60 @@ class TestEvaluator:
         ]
         theirs = CrossEncoderRerankingEvaluator(ranked, at_k=5)(cross_encoder)
         ours = ScoreListEvaluator(ranked, at_k=5)(cross_encoder)
-        for name in ("map", "mrr@5", "ndcg@5"):
-            assert ours[name] == about(theirs[name], torch.float64)
+        assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-5)
+
+    @pytest.mark.parametrize("always", [True, False])
+    def test_the_order_of_a_first_stage(
+        self, pairs: list[tuple[str, str, float]], cross_encoder: CrossEncoder, always: bool
+    ) -> None:
+        """Positives at several places, missing in part, or not found at all."""
+        texts = [second for _, second, _ in pairs]
+        samples = [
+            {"query": pairs[i][0], "positive": texts[i : i + 2], "documents": texts[i - i % 3 * 2 : i + 7 - i % 5]}
+            for i in range(6, 40)
+        ]
+        samples += [{"query": pairs[0][0], "positive": ["not found"], "documents": texts[1:5]}]
+        settings: dict[str, Any] = {"at_k": 3, "always_rerank_positives": always, "name": "dev"}
+        theirs = CrossEncoderRerankingEvaluator(samples, **settings)(cross_encoder)
+        evaluator = ScoreListEvaluator(samples, **settings)
+        ours = evaluator(cross_encoder)
+        assert len({round(ours[f"dev_{name}"], 3) for name in ("map", "base_map", "ndcg@3", "base_ndcg@3")}) == 4
+        assert {name: ours[name] for name in theirs} == pytest.approx(theirs, abs=1e-5)
+        assert evaluator.get_config_dict()["always_rerank_positives"] is always
+        assert ours["dev_questions"] == ours["dev_lists"] == len(samples)
+        assert not any(name.startswith("base_") for name in ScoreListEvaluator(samples_of(texts)).metric_names)
+
+    def test_the_order_by_hand(self) -> None:
+        sample = {"query": "a", "positive": ["p", "q"], "documents": ["x", "p", "y"]}
+        evaluator = ScoreListEvaluator([sample], at_k=[1, 2])
+        assert evaluator.documents == [["p", "q", "x", "y"]]
+        metrics = evaluator.metrics([[0.9, 0.8, 0.1, 0.0]])
+        assert (metrics["map"], metrics["base_mrr@1"], metrics["base_mrr@2"]) == (1, 0, 1 / 2)
+        assert metrics["base_map"] == pytest.approx((1 / 2 + 2 / 4) / 2)  # what was not found comes last
+        only = ScoreListEvaluator([sample, sample | {"positive": "z"}], at_k=1, always_rerank_positives=False)
+        assert only.documents == [["x", "p", "y"]]
+        metrics = only.metrics([[0.1, 0.9, 0.0]])
+        assert (metrics["map"], metrics["recall@1"], metrics["questions"]) == (1 / 2, 1 / 2, 2)
+        with pytest.raises(ValueError, match="at least one query with a positive among its documents"):
+            ScoreListEvaluator([sample | {"positive": "z"}], always_rerank_positives=False)
+
+    def test_mrr_at_k_is_upstreams_older_name(self, samples: list[dict[str, Any]]) -> None:
+        assert ScoreListEvaluator(samples, mrr_at_k=3).primary_metric == "ndcg@3"
+
+    def test_exponential_gains(self) -> None:
+        labels, scores = [[3.0, 1.0, 0.0]], [[0.2, 0.9, 0.1]]
+        by_hand = (1 / 1 + 7 / math.log2(3)) / (7 / 1 + 1 / math.log2(3))
+        found = list_metrics(labels, scores, at_k=[2], gains="exponential", top_error=False)
+        assert found["ndcg@2"] == pytest.approx(by_hand)
+        linear = (1 / 1 + 3 / math.log2(3)) / (3 / 1 + 1 / math.log2(3))
+        assert list_metrics(labels, scores, at_k=[2], top_error=False)["ndcg@2"] == pytest.approx(linear)
+        sample = {"query": "a", "documents": ["b", "c", "d"], "labels": labels[0]}
+        evaluator = ScoreListEvaluator([sample], at_k=2, gains="exponential")
+        assert evaluator.metrics(scores)["ndcg@2"] == pytest.approx(by_hand)
+        assert evaluator.get_config_dict()["gains"] == "exponential"
+        for make in (lambda: list_metrics(labels, scores, gains="x"), lambda: ScoreListEvaluator([sample], gains="x")):  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match='gains must be "linear" or "exponential", got'):
+                make()
 
     def test_scores_are_the_models_own(
         self, graded: list[dict[str, Any]], static_model: SentenceTransformer, cross_encoder: CrossEncoder
@@ -268,7 +334,8 @@ class TestEvaluator:
         assert "rmse_top@10" not in ScoreListEvaluator(samples).metric_names
         assert "rmse_top@10" in ScoreListEvaluator(samples, top_error=True).metric_names
         evaluator = ScoreListEvaluator(graded, at_k=3, main_metric="rmse_top@3")
-        assert not evaluator.greater_is_better
+        assert evaluator.primary_metric == "negative_rmse_top@3"
+        assert evaluator.greater_is_better
 
     def test_csv_and_card(
         self, graded: list[dict[str, Any]], static_model: SentenceTransformer, tmp_path: Path
@@ -297,11 +364,24 @@ class TestEvaluator:
             ({"query": "a", "documents": ["b"], "labels": [math.nan]}, "finite numbers"),
             ({"query": "a", "documents": [3], "labels": [1.0]}, "must hold texts"),
             ({"query": "a", "positive": [], "negative": []}, "no candidate"),
+            # One of two would be dropped in silence.
+            ({"query": "a", "positive": "b", "negative": ["c"], "documents": ["b", "d"]}, "Leave 'documents' out"),
+            ({"query": "a", "positive": "b", "documents": ["b", "c"], "labels": [1, 0]}, "Leave 'positive' out"),
+            (
+                {"query": "a", "positive": "b", "negative": "c", "documents": ["b", "c"], "labels": [1, 0]},
+                "Leave 'positive' and 'negative' out",
+            ),
+            ({"query": "a", "negative": ["b"], "documents": ["b"], "labels": [1]}, "Leave 'negative' out"),
         ],
     )
     def test_bad_samples(self, sample: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             ScoreListEvaluator([sample])
+
+    def test_columns_without_a_value_are_left_out(self) -> None:
+        """As rows of a dataset have them, where some queries have the one and some the other."""
+        sample = {"query": "a", "positive": "b", "negative": ["c"], "documents": None, "labels": None}
+        assert ScoreListEvaluator([sample]).documents == [["b", "c"]]
 
     def test_bad_settings(self, samples: list[dict[str, Any]]) -> None:
         with pytest.raises(ValueError, match="at least one query"):
@@ -310,6 +390,10 @@ class TestEvaluator:
             ScoreListEvaluator(samples, main_metric="lists")
         with pytest.raises(ValueError, match="whole numbers from 1"):
             ScoreListEvaluator(samples, at_k=0)
+        with pytest.raises(ValueError, match="whole numbers from 1"):
+            ScoreListEvaluator(samples, mrr_at_k=0)
+        with pytest.raises(TypeError, match="always_rerank_positives must be of type bool, got 'no'"):
+            ScoreListEvaluator(samples, always_rerank_positives="no")  # type: ignore[arg-type]
 
     def test_warns_where_the_main_metric_cannot_choose(
         self, static_model: SentenceTransformer, caplog: pytest.LogCaptureFixture

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.multi_vector_encoder.scoring import mean_colbert_kd_scores
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
+from sentence_transformers.sparse_encoder.losses import SpladeLoss
 from sentence_transformers.util import pairwise_cos_sim, pairwise_dot_score
 from torch import Tensor
 
+from selective_st.cross_encoder import losses as cross
 from selective_st.functional import listwise_matching_loss, matching_loss
-from selective_st.links import ConstantLink, ExponentialLink, Link, SigmoidLink, high_scores
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink, high_scores
 from selective_st.losses import SelectiveListwiseLoss, SelectivePointwiseLoss, WeightedLoss
+from selective_st.multi_vector_encoder import losses as multi_vector
+from selective_st.sparse_encoder import losses as sparse
 from tests import model_types, random_inputs
 from tests.loss_cases import EchoModel
 from tests.tolerances import assert_close, assert_same_step, largest
@@ -189,3 +195,105 @@ def test_it_trains_with_a_last_batch_of_one_row(tmp_path: Path, wrapped: str) ->
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert losses[-1] < 0.5 * losses[0]
+
+
+# --- The other model types --------------------------------------------------------------------------------------------
+
+TEXTS = [[model_types.sentence(100 * column + row) for row in range(ROWS)] for column in range(2)]
+
+
+def of_cross_encoder(**options: Any) -> tuple[Any, Any, Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+    """A model, its loss, the loss of labels, and the pairs' scores."""
+    model = model_types.cross_encoder().double()
+    loss = cross.SelectiveListwiseLoss(model, temperature=0.5, lists="batch", **options)
+
+    def scores(model: Any) -> Tensor:
+        return model(model.preprocess(list(zip(*TEXTS, strict=True))))["scores"].view(-1)
+
+    return model, loss, lambda labels: loss([list(column) for column in TEXTS], labels), scores
+
+
+def of_sparse_encoder(**options: Any) -> tuple[Any, Any, Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+    model = model_types.splade_model().double()
+    loss = sparse.SelectiveListwiseLoss(model, temperature=0.5, lists="batch", **options)
+
+    def embeddings(model: Any) -> list[Tensor]:
+        return [model(model.preprocess(column))["sentence_embedding"] for column in TEXTS]
+
+    wrapped = SpladeLoss(model, loss, document_regularizer_weight=0.0, query_regularizer_weight=0.0)
+
+    def value(labels: Tensor) -> Tensor:
+        found: Tensor = wrapped([model.preprocess(column) for column in TEXTS], labels)["base_loss"]
+        return found
+
+    return model, loss, value, lambda model: pairwise_dot_score(*embeddings(model))
+
+
+def of_multi_vector_encoder(**options: Any) -> tuple[Any, Any, Callable[[Tensor], Any], Callable[[Any], Tensor]]:
+    model = model_types.multi_vector_model().double()
+    loss = multi_vector.SelectiveListwiseLoss(
+        model, similarity_fct=mean_colbert_kd_scores, temperature=0.5, lists="batch", **options
+    )
+    features = [model.preprocess(column, task=task) for column, task in zip(TEXTS, ("query", "document"), strict=True)]
+
+    def scores(model: Any) -> Tensor:
+        queries, documents = loss.embed([dict(column) for column in features])
+        products = torch.einsum("itd,iud->itu", queries.embeddings, documents.embeddings)
+        best = products.masked_fill(~documents.mask.bool()[:, None, :], -torch.inf).amax(-1)
+        inside = queries.mask.to(best)
+        return (best * inside).sum(1) / inside.sum(1)
+
+    return model, loss, lambda labels: loss([dict(column) for column in features], labels), scores
+
+
+OTHERS = [of_cross_encoder, of_sparse_encoder, of_multi_vector_encoder]
+
+
+@pytest.mark.parametrize("make", OTHERS)
+@pytest.mark.parametrize("link", [None, ConstantLink()], ids=repr)
+@pytest.mark.parametrize("calibration", [0.0, 0.5])
+def test_other_models_make_a_list_of_the_batch_too(make: Any, link: Link | None, calibration: float) -> None:
+    options = {"calibration": calibration, "calibration_link": IdentityLink(), "teacher_temperature": 0.2}
+    model, loss, value_of_labels, scores_of = make(link=link, **options)
+    labels = torch.rand(ROWS, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    found = []
+    for value in (
+        value_of_labels(labels),
+        listwise_matching_loss(
+            scores_of(model)[None],
+            labels[None],
+            loss.link,
+            0.5,
+            calibration=calibration,
+            calibration_link=IdentityLink(),
+            target_temperature=0.2,
+        ),
+    ):
+        model.zero_grad()
+        value.backward()
+        gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        found.append((value.detach(), gradient))
+    rtol = 1e-5 if make is of_multi_vector_encoder else 1e-9  # MaxSim is summed in single precision
+    assert found[1][1].abs().max() > 0
+    assert_close(found[0][0], found[1][0], rtol=rtol, atol=rtol * 1e-2, check_dtype=False)
+    assert_close(found[0][1], found[1][1], rtol=0, atol=rtol * float(found[1][1].abs().max()))
+    assert loss.get_config_dict()["lists"] == "batch"
+
+
+@pytest.mark.parametrize("make", OTHERS)
+def test_other_models_say_what_a_list_of_the_batch_is(make: Any) -> None:
+    _, loss, value_of_labels, _ = make()
+    with pytest.raises(ValueError, match=r"labels must have shape \(7,\), a score for each pair, got \(7, 2\)"):
+        value_of_labels(torch.rand(ROWS, 2))
+    with pytest.raises(TypeError, match="labels must be a tensor, got NoneType"):
+        value_of_labels(cast(Any, None))
+    with pytest.raises(ValueError, match=r'lists="batch" is for targets="scores"'):
+        make(targets="labels")
+    with pytest.raises(ValueError, match=r'with lists="batch" each row is a pair .* has 3 text column'):
+        loss._check_columns(3, ROWS)
+
+
+def test_lists_of_documents_are_no_pairs() -> None:
+    loss = of_cross_encoder()[1]
+    with pytest.raises(ValueError, match=r'lists="batch" each row is a pair of texts .* has lists of documents'):
+        loss([TEXTS[0], [[text, text] for text in TEXTS[1]]], [torch.rand(2) for _ in range(ROWS)])

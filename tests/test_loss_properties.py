@@ -276,6 +276,15 @@ class PaddingInTheMean(Wrong):
         return self.of(embeddings, labels) * (~labels.isnan()).double().mean()
 
 
+class PaddingByProduct(Wrong):
+    """Leaves the padded out by a factor of 0, which a NaN survives."""
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+        assert labels is not None
+        factor = (~labels[:, -1:].isnan()).to(embeddings[-1])
+        return self.of([*embeddings[:-1], embeddings[-1] * factor], labels.nan_to_num(0.0))
+
+
 class LayoutDependent(Wrong):
     def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
         return self.of([embeddings[0].roll(1, 0) * 0.01 + embeddings[0], *embeddings[1:]], labels)
@@ -386,6 +395,8 @@ WRONG_LOSSES: list[tuple[LossCase, set[str]]] = [
     (wrong("pairwise, margins", CountedPadding), {"padding_is_removed"}),
     (wrong("pointwise, documents", PaddingInTheMean), {"padding_is_removed"}),
     (wrong("listwise, scores", PaddingInTheMean), {"padding_is_removed"}),
+    (wrong("pointwise, documents", PaddingByProduct), {"what_is_padded_may_be_nan"}),
+    (wrong("listwise, scores", PaddingByProduct), {"what_is_padded_may_be_nan"}),
     (wrong("listwise, scores", LayoutDependent), {"rows_in_any_order", "batch_is_the_mean_of_its_rows"}),
     (wrong("in-batch, negatives", LayoutDependent), {"rows_in_any_order"}),
     (wrong("listwise, scores", OrderDependent), {"candidates_in_any_order"}),

@@ -147,18 +147,26 @@ def table_of(section: str) -> dict[str, list[str]]:
     return {name.strip("*"): cells for name, *cells in rows}
 
 
-def cell(value: float) -> str:
-    if value != value:
-        return "n/a"
-    return f"{value:.0f}" if abs(value) > 1 and value == round(value) else f"{value:.4f}"
+def cell(value: float, rests_on: str = "") -> str:
+    """A number with as many digits as the cases that it rests on allow."""
+    if not rests_on:
+        return "n/a" if value != value else f"{value:.4f}"
+    cases = int(rests_on.split()[0])
+    if value != value or not cases:
+        return "not defined"
+    text = f"{value:.{1 if cases < 10 else 2 if cases < 100 else 3}f}"
+    return text if cases >= 10 else f"{text} (too few)"
 
 
 def assert_column(section: str, title: str, metrics: Mapping[str, float], prefix: str = "dev_") -> None:
     table = table_of(section)
     place = table["Metric"].index(title)
-    found = {prefix + name: cells[place] for name, cells in table.items() if name != "Metric"}
-    assert len(found) > 8
-    assert found == {name: cell(metrics[name]) for name in found}
+    rows = {prefix + name: cells for name, cells in table.items() if name != "Metric"}
+    assert len(rows) > 8
+    assert {name: cells[place] for name, cells in rows.items()} == {
+        name: cell(metrics[name], cells[-1] if table["Metric"][-1] == "Rests on" else "")
+        for name, cells in rows.items()
+    }
 
 
 # --- Sentences --------------------------------------------------------------------------------------------------------
@@ -274,18 +282,24 @@ class TestOneTraining:
         assert_column(section, "Base", run.base)
         assert_column(section, "Trained", run.trained)
         table = table_of(section)
-        rise = run.trained["dev_rmse"] - run.base["dev_rmse"]
-        assert table["rmse"][2] == f"{rise:+.4f}"
+        rise = round(run.trained["dev_rmse"], 2) - round(run.base["dev_rmse"], 2)  # of what is shown
+        assert table["rmse"][2:] == [
+            f"{rise:+.2f}" if run.trained["dev_rmse"] != run.base["dev_rmse"] else "0",
+            "64 pairs",
+        ]
+        sought = sum(score >= 0.95 - 1e-9 for score in run.evaluator.scores)
+        assert table["ap_ge_0.95"][3] == f"{sought} of 64 pairs"
         assert "#### Score Regions on `dev`" in section
         assert "| **ap_ge_0.95** |" in section  # the one that chooses checkpoints
         # Rows of Markdown tables have one length.
-        assert {line.count("|") for line in section.splitlines() if line.startswith("|")} == {5}
+        assert {line.count("|") for line in section.splitlines() if line.startswith("|")} == {6}
 
     def test_threshold(self, run: SimpleNamespace) -> None:
         threshold = run.evaluator.choose_threshold(run.model, gold=0.6)
         text = section_of(run.card)
         assert f"a predicted score of at least {threshold.value:.4g} stands for a gold score of at least 0.6." in text
-        assert f"chosen for the highest F1 on `dev` ({threshold.metric_value:.3f}; 64 pairs, " in text
+        assert threshold.metric_value is not None
+        assert f"chosen for the highest F1 on `dev` ({threshold.metric_value:.2f}; 64 pairs, " in text
 
     def test_citation_and_place(self, run: SimpleNamespace) -> None:
         assert run.card.count(PAPER) == run.card.count("@misc{shamir2025selective") == 1
@@ -305,10 +319,10 @@ class TestOneTraining:
         """The log has the base model at step 0 and the trained one at the last; the evaluation is of the latter."""
         log = run.card[run.card.index("### Training Logs") :]
         for step, metrics in ((0, run.base), (4, run.trained)):
-            assert re.search(rf"\| {step} +\|.* {cell(metrics['dev_ap_ge_0.95'])} ", log)
+            assert re.search(rf"\| {step} +\|.* {round(metrics['dev_ap_ge_0.95'], 2)} ", log)
         begin = run.card.index("## Evaluation")
         own = run.card[begin : run.card.index(BEGIN)]
-        assert f"| rmse | {cell(run.trained['dev_rmse'])} |" in re.sub(" +", " ", own)
+        assert f"| rmse | {round(run.trained['dev_rmse'], 2)} |" in re.sub(" +", " ", own)
 
     def test_saved_anywhere_any_number_of_times(self, run: SimpleNamespace, tmp_path: Path) -> None:
         for name in ("one", "two", "one"):
@@ -440,7 +454,7 @@ def uploads_of(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, bytes]]:
 
 
 def test_checkpoints_and_the_best_of_them(
-    static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path
+    static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluator = evaluator_of(pair_dataset, main_metric="rmse")
     base = evaluator(copy.deepcopy(static_model))
@@ -459,6 +473,7 @@ def test_checkpoints_and_the_best_of_them(
         **strategy,
         **best,
     )
+    assert "Write metric_for_best_model='eval_dev_negative_rmse', or greater_is_better=False." in caplog.text
     logs = {entry["step"]: entry for entry in trainer.state.log_history if "eval_dev_rmse" in entry}
     assert list(logs) == [2, 4, 6, 8]
     for step, log in logs.items():
@@ -492,7 +507,7 @@ def test_a_checkpoint_that_nobody_measured(
         card = (tmp_path / f"checkpoint-{step}" / "README.md").read_text(encoding="utf-8")
         section = section_of(card)
         assert_column(section, "Base", base)
-        assert table_of(section)["Metric"] == ["Base"]
+        assert table_of(section)["Metric"] == ["Base", "Rests on"]
         assert "has not been measured: its training has not ended" in section
         assert "**0.5**: a predicted score of at least 0.5 stands for a gold score of at least 0.9. It was" in section
         assert ("## Evaluation" in card) == (step == 4)  # upstream's, of what the trainer measured last
@@ -515,7 +530,7 @@ def test_numbers_from_before_are_not_taken_for_new_ones(
     )
     trainer.train()
     section = section_of((tmp_path / "checkpoint-2" / "README.md").read_text(encoding="utf-8"))
-    assert table_of(section)["Metric"] == ["Base"]
+    assert table_of(section)["Metric"] == ["Base", "Rests on"]
 
 
 def test_measured_after_the_training(static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path) -> None:
@@ -537,7 +552,7 @@ def test_measured_after_the_training(static_model: SentenceTransformer, pair_dat
     with torch.no_grad():
         static_model[0].embedding.weight.add_(0.05)
     after = trainer.evaluate()
-    rmse = [cell(metrics["eval_dev_rmse"]) for metrics in (before, after)]
+    rmse = [cell(metrics["eval_dev_rmse"], "64 pairs") for metrics in (before, after)]
     assert table_of(section_of(saved(static_model, tmp_path / "model")))["rmse"][:2] == rmse
 
 
@@ -559,7 +574,7 @@ def test_resumed(static_model: SentenceTransformer, pair_dataset: Dataset, tmp_p
     assert_column(section, "Base", base)
     assert_column(section, "Trained", evaluator(copy.deepcopy(model)))
     section, model = resumed(tmp_path / "unknown", with_callback=False)
-    assert table_of(section)["Metric"] == ["Trained"]
+    assert table_of(section)["Metric"] == ["Trained", "Rests on"]
     assert "The base model was not measured" in section
     assert_column(section, "Trained", evaluator(copy.deepcopy(model)))
 
@@ -778,7 +793,7 @@ def test_chosen_metrics(static_model: SentenceTransformer, pair_dataset: Dataset
     add_to_model_card(static_model, loss, evaluator, metrics=["rmse", "count_0.8_1"])
     table = table_of(section_of(saved(static_model, tmp_path)))
     assert list(table) == ["Metric", "rmse", "count_0.8_1"]
-    assert table["count_0.8_1"] == [str(sum(score >= 0.8 - 1e-9 for score in pair_dataset["score"]))]
+    assert table["count_0.8_1"][:1] == [str(sum(score >= 0.8 - 1e-9 for score in pair_dataset["score"]))]
     with pytest.raises(ValueError, match=r"metrics must be names of metrics of Score Regions on `dev`, .* got 'map'"):
         add_to_model_card(static_model, loss, evaluator, metrics=["map"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import re
 import sys
@@ -42,6 +43,18 @@ def test_links(tmp_path: Path) -> None:
     svg = plot_links({"high": high_scores()}, tmp_path / "links.svg")
     assert svg.read_text().count("<path") > 10
     assert "high" in texts(svg)
+
+
+@pytest.mark.parametrize("name", [r"$\frac{$", "$x_1$ costs $5", "100 % & more_than ^ {it} \\"])
+def test_a_name_is_no_formula(tmp_path: Path, name: str) -> None:
+    paths = [
+        plot_links({name: high_scores()}, tmp_path / "links.svg"),
+        plot_error_by_score_bin({name: ROWS, "other": ROWS}, tmp_path / "errors.svg"),
+        plot_scores_against_gold(GOLD, {name: GOLD, "other": GOLD}, tmp_path / "scores.svg"),  # type: ignore[arg-type]
+        plot_frontier([FrontierPoint(name, 1.0, 1.0, family=name)], tmp_path / "frontier.svg", title=name),
+    ]
+    for path in paths:
+        assert name in html.unescape(texts(path))
 
 
 def test_errors(tmp_path: Path) -> None:
@@ -105,6 +118,8 @@ def test_colours_differ_in_lightness() -> None:
 def test_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="links must hold 1 to 5 links, got 0"):
         plot_links({}, tmp_path / "links.png")
+    with pytest.raises(ValueError, match="label_range must be two numbers"):
+        plot_links({"high": high_scores()}, tmp_path / "links.png", label_range=(0, 1, 2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="errors must hold 1 to 5 models, got 6"):
         plot_error_by_score_bin({str(i): [] for i in range(6)}, tmp_path / "errors.png")
     with pytest.raises(ValueError, match="metrics must be of rmse, bias, got f1"):

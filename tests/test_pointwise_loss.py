@@ -183,7 +183,12 @@ class TestErrors:
                 ValueError,
                 r"within \[-1, 1\], the range of cosine_similarity.*from 0 to 5",
             ),
-            (2, torch.tensor([0.0, 1, 5, 2, 3, 4, 0]), ValueError, r"on the command line --score-range 0,5."),
+            (
+                2,
+                torch.tensor([0.0, 1, 5, 2, 3, 4, 0]),
+                ValueError,
+                r"at least that wide.*ends of the whole column's scale.*On the command line say --score-range LOW,HIGH",
+            ),
             (2, torch.tensor([math.nan] * 7), ValueError, r"NaN in row\(s\) 0, 1, 2, 3, 4 of the batch"),
             (2, torch.tensor([0.1, math.nan, 0, 0, 0, 0, 0]), ValueError, r"NaN in row\(s\) 1 of the batch"),
             (2, torch.tensor([0.1, math.inf, 0, 0, 0, 0, 0]), ValueError, "labels must be finite"),
@@ -231,7 +236,9 @@ class TestErrors:
 
         with pytest.raises(ValueError, match=r"within \[0, 1\], the domain of PositiveLink\(\), but .* from -0.5 to 1"):
             run(dot(PositiveLink()), embeddings(2), torch.tensor([-0.5, 1, 1, 1, 1, 1, 1]))
-        with pytest.raises(ValueError, match=r"divergence: predicted and target must lie within the link's domain"):
+        with pytest.raises(
+            ValueError, match=r"SelectivePointwiseLoss: scores and labels must lie within the link's domain"
+        ):
             run(dot(PositiveLink()), embeddings(2), torch.rand(7))
         with pytest.raises(ValueError, match=r"of cosine_similarity lie in \[-1, 1\], beyond the domain \[0, 1\]"):
             SelectivePointwiseLoss(EchoModel(), PositiveLink())

@@ -561,6 +561,10 @@ def test_equal_labels_teach_nothing_where_only_their_order_counts(entry: LossEnt
         assert slope.abs().sum() > 0
         equal = 1 if row.label.startswith("binary") else 0.5
         batch.labels = map_labels(batch.labels, lambda _: equal)  # noqa: B023
+        if entry.name == "SelectiveMultipleNegativesRankingLoss":  # which takes them for a teacher's scores
+            with pytest.raises(ValueError, match=r"in this batch all are 0\.5, which teaches nothing"):
+                attempt(entry, row, selective, batch)
+            continue
         value, slope = attempt(entry, row, selective, batch)
         if entry.name in MEAN_OF_NOTHING and not available("6.2"):
             assert value != value
@@ -915,7 +919,9 @@ def test_rows_of_a_loss_are_those_that_name_it() -> None:
         "SelectiveListwiseLoss" in {one.loss for one in row.selective} for row in rows_of("SelectiveListwiseLoss")
     )
     assert rows_of("SelectiveListwiseLoss")
-    assert rows_of("CachedSelectiveMultipleNegativesRankingLoss", "CrossEncoder") == []
+    assert rows_of("CachedSelectiveMultipleNegativesRankingLoss", "SparseEncoder") == []
+    cached = rows_of("CachedSelectiveMultipleNegativesRankingLoss", "CrossEncoder")
+    assert {row.shape for row in cached} == {"pair", "triplet", "n-tuple"}
 
 
 def test_selections_by_model_type_add_up() -> None:

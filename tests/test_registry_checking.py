@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, concatenate_datasets
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.data_collator import BaseDataCollator
 from sentence_transformers.sentence_transformer import losses as st_losses
@@ -32,6 +32,7 @@ from selective_st.registry.checks import (
 )
 from selective_st.registry.checks.scan import scan
 from selective_st.registry.table import tables
+from tests import test_checks_mends
 
 N = 24
 
@@ -59,7 +60,7 @@ def good(row: Row) -> dict[str, Any]:
             data["positive"] = data["anchor"]
         if "damaged" in row.inputs:
             data = {
-                "damaged": [" ".join(text.split()[::2]) for text in data["positive"]],
+                "damaged": [" ".join(text.split()[1::2]) for text in data["positive"]],
                 "original": data["positive"],
             }
     if "in some rows the same text twice" in row.note:
@@ -199,11 +200,10 @@ TRAPS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("unnamed-negatives", "MultipleNegativesRankingLoss", {"query": A, "title": C, "passage": B}, {}),
     ("unnamed-negatives", "TripletLoss", {"a": A, "b": B, "c": C}, {}),
     ("anchor-is-negative", "MultipleNegativesRankingLoss", {"query": A, "positive": B, "negative": first(C, A[0])}, {}),
-    ("label-unused", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "label": [0] * N}, {}),
     ("label-unused", "MultipleNegativesRankingLoss", {"a": A, "b": B, "label": first(BINARY, None)}, {}),
     ("label-text", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "label": ["yes", "no"] * (N // 2)}, {}),
-    ("label-text", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "label": [["x"]] * N}, {}),
-    ("label-text", "CosineSimilarityLoss", {"a": A, "b": B, "label": [{"x": 1}] * N}, {"labels": SCORES}),
+    ("label-text", "CosineSimilarityLoss", {"a": A, "b": B, "label": [{"x": score} for score in SCORES]}, {}),
+    ("conflicting-labels", "CosineSimilarityLoss", {"a": first(A, A[1]), "b": first(B, B[1]), "score": SCORES}, {}),
     ("missing-label", "MultipleNegativesRankingLoss", {"anchor": A, "positive": B, "label": first([1] * N, None)}, {}),
     ("missing-label", "MultipleNegativesRankingLoss", {"a": A, "b": B, "label": first([[1.0]] * N, [None])}, {}),
     ("missing-label", "SelectiveListwiseLoss", {"q": A, "d1": B, "d2": C, "scores": first(TWO, [0.5, None])}, {}),
@@ -255,7 +255,9 @@ def test_a_trap_is_seen_and_its_mending_code_mends_it(
     report = check_dataset(dataset, loss)
     finding = only(report, code)
     assert finding.message.endswith(".")
-    after = check_dataset(mended(finding, dataset, **options)["dataset"], loss)
+    for before in report.findings[: report.findings.index(finding) + 1]:  # a line works once those before it have run
+        dataset = mended(before, dataset, **options)["dataset"]
+    after = check_dataset(dataset, loss)
     assert code not in codes(after), f"{finding}\n--- after mending ---\n{after}"
 
 
@@ -324,15 +326,16 @@ def test_constant_and_tied_labels() -> None:
     assert not check_dataset({**data, "score": SCORES}, "CoSENTLoss").findings
 
 
-def test_classes_are_no_scores() -> None:
+def test_classes_are_no_scores(static_model: SentenceTransformer) -> None:
     features = Features({"premise": Value("string"), "hypothesis": Value("string"),
                          "label": ClassLabel(names=["entailment", "neutral", "contradiction"])})  # fmt: skip
     data = {"premise": [A[i // 3] for i in range(N)], "hypothesis": B, "label": [i % 3 for i in range(N)]}
     dataset = Dataset.from_dict(data, features=features)
     report = check_dataset(dataset, "CosineSimilarityLoss")
     assert "label-range" not in codes(report)
-    triplets = mended(only(report, "label-classes"), dataset)["dataset"]
-    assert triplets.column_names == ["anchor", "positive", "negative"]
+    space = mended(only(report, "label-classes"), dataset, model=static_model)
+    assert space["dataset"].column_names == ["anchor", "positive", "negative"]
+    assert not check_dataset(space["dataset"], space["loss"]).errors
     assert check_dataset(dataset, "SoftmaxLoss").ok
 
 
@@ -354,7 +357,7 @@ def test_texts_longer_than_the_model_takes(
     assert (finding.column, finding.rows, finding.count) == ("a", (0,), 1)
     mended(finding, data, model=transformer_model)
     assert transformer_model.max_seq_length == 64
-    short = {**data, "a": ["river"] * N, "b": ["stone"] * N}
+    short = {**data, "a": [f"river {i}" for i in range(N)], "b": ["stone"] * N}
     assert not check_dataset(short, loss).findings
     assert not check_dataset(data, "CosineSimilarityLoss", model=static_model).findings
     assert any("too long" in what for what in check_dataset(data, "CosineSimilarityLoss").not_checked)
@@ -489,7 +492,7 @@ def test_the_mending_of_one_dataset_of_several_leaves_column_names_alone() -> No
     report = check_dataset(DatasetDict({"train": data}), "LambdaLoss", model_type="CrossEncoder")
     (found,) = [finding for finding in report.findings if finding.code == "missing-text"]
     condition = "all(text is not None for text in texts or [None])"
-    line = f'.filter(lambda texts: {condition}, input_columns="dataset text")'
+    line = f'.filter(lambda texts: {condition}, input_columns="dataset text")  # leaves out 1 row(s)'
     assert found.mend == f'dataset["train"] = dataset["train"]{line}'
 
 
@@ -524,6 +527,7 @@ def collated(model: Any, data: dict[str, Any]) -> tuple[list[Any], Any]:
     ("code", "label"),
     [
         ("label-text", ["yes", "no"] * (N // 2)),
+        ("label-text", [["x"]] * N),
         ("missing-label", first([1] * N, None)),
         ("missing-label", first([[1.0]] * N, [None])),
         ("list-lengths", first(TWO, [0.5])),
@@ -598,8 +602,8 @@ def test_a_batch_of_one_row_teaches_nothing_without_negatives(loss: str, model_t
     size = mended(finding, pairs, args=Arguments())["args"].per_device_train_batch_size
     assert not check_dataset(pairs, loss, model_type=model_type, batch_size=size).findings
     one = only(check_dataset(pairs.select([0]), loss, model_type=model_type), "lone-row")
-    more = mended(one, pairs.select([0]), more=pairs.select([1, 2]), concatenate_datasets=concatenate_datasets)
-    assert not check_dataset(more["dataset"], loss, model_type=model_type).findings
+    assert not one.mend  # no line makes the rows that are lacking
+    assert "concatenate_datasets" in one.message
     triplets = pairs.add_column("negative", C)
     assert not check_dataset(triplets, loss, model_type=model_type, batch_size=1).findings
     graded = Dataset.from_dict({"a": A, "b": B, "score": SCORES})
@@ -640,7 +644,8 @@ def test_an_anchor_among_the_negatives_is_an_error_where_it_is_the_rule() -> Non
 
 def test_labels_that_are_all_0_may_be_those_of_negatives() -> None:
     data = {"anchor": A, "positive": B, "label": [0] * N}
-    assert only(check_dataset(data, "MultipleNegativesRankingLoss"), "label-unused").severity == "error"
+    zero = only(check_dataset(data, "MultipleNegativesRankingLoss"), "label-unused")
+    assert (zero.severity, zero.mend) == ("error", "")  # no line makes positives of negatives
     data["label"] = [1] * N
     assert only(check_dataset(data, "MultipleNegativesRankingLoss"), "label-unused").severity == "warning"
     classes = Features({"premise": Value("string"), "hypothesis": Value("string"),
@@ -701,7 +706,7 @@ def test_the_classifier_of_softmax_suits_the_model(static_model: SentenceTransfo
 
 
 def test_every_check_has_a_trap_here() -> None:
-    source = inspect.getsource(sys.modules[__name__])
+    source = inspect.getsource(sys.modules[__name__]) + inspect.getsource(test_checks_mends)
     assert not [code for code in CHECKS if f'"{code}"' not in source]
     assert "no-such-code" not in CHECKS
 

@@ -18,6 +18,7 @@ from selective_st.registry.catalog import MODEL_TYPES, LabelKind, Row, rows
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.steps import code_of
 from tests.format_corpus import CASES, Case, real_cases
+from tests.format_generator import variants
 
 Verdict = Literal["right", "cannot tell", "wrong"]
 
@@ -292,6 +293,8 @@ def test_after_the_steps_the_trainer_reads_what_is_meant(name: str) -> None:
     case, found = ALL[name], detected(name)
     if verdict_on(case, found) != "right":
         pytest.skip("cannot tell, so nothing to mend")
+    if found.steps and found.steps[-1].call == "rows_of_positives":
+        pytest.skip("a row becomes several: tests of the registry's lists")
     before = as_dataset(name)
     after = before
     for step in found.steps:
@@ -362,3 +365,27 @@ def test_a_case_that_is_not_what_the_corpus_says_would_be_noticed() -> None:
     for one, other in itertools.permutations(some, 2):
         if (one.shape, one.label, one.inputs) != (other.shape, other.label, other.inputs):
             assert verdict_on(other, detected(one.id)) == "wrong"
+
+
+# --- Variants ---------------------------------------------------------------------------------------------------------
+
+
+def test_variants_are_never_wrong_with_certainty_and_seldom_otherwise() -> None:
+    wrong: dict[str, list[str]] = {"certain": [], "likely": []}
+    at_a_loss = count = told = 0
+    for variant in variants():
+        count += 1
+        found = detect_format(variant.columns)
+        assert isinstance(found, DataFormat)
+        if found.certainty == "unclear":
+            at_a_loss += variant.shape is not None
+            continue
+        told += 1
+        meant = (variant.shape, variant.label, variant.inputs, variant.label_column)
+        if (found.shape, found.label, found.inputs, found.label_column) != meant:
+            wrong[found.certainty].append(f"{variant.kind}: {list(variant.columns)}: {answer_of(found)}")
+    assert count >= 2_000
+    assert told >= 1_500
+    assert wrong["certain"] == []
+    assert len(wrong["likely"]) <= 0.02 * told, "\n".join(wrong["likely"])
+    assert at_a_loss <= 0.1 * told

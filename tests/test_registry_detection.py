@@ -259,7 +259,8 @@ def test_numbers_that_are_no_labels_are_not_taken_for_them() -> None:
 def test_two_columns_that_may_be_the_label_are_told() -> None:
     rivals = found(data("a", "b", label=[0, 1] * 3, score=REAL))
     assert rivals.certainty == "unclear"
-    assert rivals.steps[0].arguments == (("a", "b", "label"),)
+    assert [each.label_column for each in rivals.readings][:2] == ["label", "score"]
+    assert rivals.steps == ()
     neither = found(data("a", "b", rating=REAL, similarity=REAL[::-1]))
     assert (neither.shape, neither.label, neither.label_column, neither.certainty) == ("pair", None, None, "unclear")
 
@@ -393,7 +394,7 @@ def test_chat_messages_must_be_made_texts() -> None:
         (["match", "mismatch"] * 3, ("pair", "class", "likely")),  # match would be 0
         ([0, 1, 2, 3, 4, 5], ("pair", None, "unclear")),
         ([-1, 1] * 3, ("pair", None, "unclear")),
-        ([1] * ROWS, ("pair", "binary", "unclear")),
+        ([1] * ROWS, ("pair", None, "unclear")),
         (texts("label"), ("pair", None, "unclear")),
         (["0,5", "0,7", "0,5"] * 2, ("pair", None, "unclear")),
     ],
@@ -544,8 +545,10 @@ def test_lists_of_documents() -> None:
     first = found({"docs": documents, **data("query"), "labels": scores})
     assert first.inputs == ("query", "docs")
     negatives = found(data("query", "positive", negatives=documents))
-    assert (negatives.shape, negatives.certainty, negatives.alternatives) == (None, "unclear", (("n-tuple", "none"),))
-    assert [step.code() for step in negatives.steps] == ['dataset = split_lists(dataset, "negatives")']
+    assert (negatives.shape, negatives.label, negatives.certainty) == ("n-tuple", "none", "certain")
+    assert [step.code() for step in negatives.steps] == [
+        'dataset = rows_of_positives(dataset, "positive", "negatives")'
+    ]
 
 
 # --- Inputs without labels --------------------------------------------------------------------------------------------
@@ -571,14 +574,14 @@ def test_damaged_texts() -> None:
     assert (result.meaning, result.certainty) == ("(damaged_input, original_input) pairs", "likely")
     assert found({"original": original, "noisy": damaged}).inputs == ("noisy", "original")
     # The beginning of a text is not a damaged text, and a name is not overruled.
-    assert found({"a": [text[:20] for text in original], "b": original}).meaning == "(anchor, positive) pairs"
+    assert found({"a": [text[:31] for text in original], "b": original}).meaning == "(anchor, positive) pairs"
     assert found({"query": damaged, "document": original}).certainty == "unclear"
 
 
 def test_triplets_and_more_without_labels() -> None:
     assert read(data("anchor", "positive", "negative")) == ("triplet", "none", "certain")
     assert found(data("negative", "positive", "anchor")).inputs == ("anchor", "positive", "negative")
-    assert read(data("1", "2", "3")) == ("triplet", "none", "likely")
+    assert read(data("1", "2", "3")) == ("triplet", "none", "unclear")  # their number says nothing
     assert read(data("anchor", "positive", "negative_1", "negative_2")) == ("n-tuple", "none", "certain")
     ordered = found(data("negative_10", "negative_2", "query", "positive"))
     assert ordered.inputs == ("query", "positive", "negative_2", "negative_10")

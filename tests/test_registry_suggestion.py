@@ -644,7 +644,7 @@ class TestCreateLoss:
     def test_what_is_not_clear(self, static_model: SentenceTransformer) -> None:
         data = {**PAIR, "label": [row % 6 for row in range(N)]}
         assert detect(data).certainty == "unclear"
-        with pytest.raises(DataError, match=r"not clear.*name the loss") as error:
+        with pytest.raises(DataError, match=r"(?s)not clear.*name the loss") as error:
             create_loss(static_model, data)
         assert "SoftmaxLoss" in str(error.value)
         loss = create_loss(static_model, data, loss="SoftmaxLoss")

@@ -200,8 +200,8 @@ class TestReport:
         text = " ".join("".join(Page(html_report(found, measured(), {})).text).split())
         for shown in (
             "has a label, the gold score: 1 where its texts belong together (10 pairs), else 0.",
-            "best scores too high for the label 0 (on average +0.200, 30 pairs) and too low for the label 1",
-            "The scores of best better rank the candidates of a text: MAP 1.000 against 0.250",
+            "best scores too high for the label 0 (on average +0.20, 30 pairs) and too low for the label 1",
+            "The scores of best better rank the candidates of a text: MAP 1.00 against 0.25, from 10 questions",
         ):
             assert shown in text, shown
 
@@ -235,7 +235,7 @@ class TestReport:
         ("bin_range", "sentence"),
         [
             ((2.0, 3.0), "No pair has gold 2 to 3, so where a errs there cannot be said."),
-            ((0.8, 1.0), "For gold 0.8 to 1, a is nowhere off by more than 0.02 on average."),
+            ((0.8, 1.0), "For gold 0.8 to 1, a is nowhere off by more than 0.02 on average (2 pairs: too few"),
             ((0.0, 0.5), "For gold 0 to 0.5, off by 0.05 or more on average, a scores too high for gold 0.1 to 0.15"),
         ],
     )

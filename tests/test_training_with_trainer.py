@@ -30,9 +30,11 @@ from selective_st.data import GradedPairs
 from selective_st.evaluation import ScoreRegionEvaluator
 from selective_st.focus import parse_focus
 from selective_st.links import IdentityLink, SigmoidLink, high_scores, link_from_config
+from selective_st.loss_kinds import LOSSES, BuiltIn, LossKind, PaddedLists, loss_kind
 from selective_st.losses import SelectivePointwiseLoss
 from selective_st.registry import create_loss
-from selective_st.training import LOSSES, LossKind, PaddedLists, loss_kind
+from selective_st.registry.catalog import rows_of
+from selective_st.registry.choice import suggestion_for
 from tests.tolerances import assert_close, assert_same_step, operations_of
 
 
@@ -257,7 +259,7 @@ def test_each_loss_on_its_layout(
     if kind.of_labels == kind.name:  # it takes right and wrong
         questions = with_labels(questions)
     examples = kind.layout(questions, "first", 4, 0.6)
-    loss = kind.build(transformer_model, kind.link(parse_focus("high")), kind.temperature or 1.0)
+    loss = kind.build(transformer_model, parse_focus("high"))
     wrapper = MatryoshkaLoss(transformer_model, loss, [32, 8]) if wrapped else loss
     trainer = train(transformer_model, examples.dataset, wrapper, tmp_path, num_train_epochs=6, learning_rate=5e-3)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
@@ -272,23 +274,43 @@ def test_loss_names() -> None:
         loss_kind("mse")
 
 
-@pytest.mark.parametrize(
-    ("name", "row"),
-    [
-        ("listwise-labels", {"query": "a", "doc_1": "b", "doc_2": "c", "label": [1.0, 0.0]}),
-        ("pairwise", {"anchor": "a", "positive": "b", "negative": "c"}),
-        ("in-batch", {"anchor": "a", "positive": "b"}),
-    ],
-)
+@pytest.mark.parametrize("focus", ["high", "middle"])
+@pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.name)
 def test_the_command_line_trains_with_what_the_registry_suggests(
-    name: str, row: dict[str, Any], transformer_model: SentenceTransformer
+    kind: LossKind, focus: str, transformer_model: SentenceTransformer, questions: GradedPairs
 ) -> None:
-    rows = [{key: f"{value} {i}" if isinstance(value, str) else value for key, value in row.items()} for i in range(8)]
-    data = Dataset.from_list(rows)
-    kind = loss_kind(name)
-    trained: Any = kind.build(transformer_model, kind.link(parse_focus("high")), kind.temperature or 1.0)
-    suggested: Any = create_loss(transformer_model, data, loss=kind.selective)
+    examples = kind.layout(with_labels(questions) if kind.name == "listwise-labels" else questions, "first", 4, 0.6)
+    trained: Any = kind.build(transformer_model, parse_focus(focus))
+    suggested: Any = create_loss(transformer_model, examples.dataset, focus=focus, loss=kind.selective)
     assert trained.get_config_dict() == suggested.get_config_dict()
+    temperature = getattr(trained, "temperature", None) or (1 / trained.scale if hasattr(trained, "scale") else None)
+    assert kind.temperature == temperature
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LOSSES if kind.temperature], ids=lambda kind: kind.name)
+def test_a_temperature_that_is_given_is_that_of_every_loss_that_has_one(
+    kind: LossKind, transformer_model: SentenceTransformer
+) -> None:
+    for make in kind.factories(parse_focus("high"), 0.25, compare=True).values():
+        config = make(transformer_model).get_config_dict()  # type: ignore[operator]
+        assert config.get("temperature", 0.25) == 0.25
+        if kind.entry.scale:
+            assert config["scale"] == 4.0
+
+
+@pytest.mark.parametrize(
+    "builtin", {loss.name: loss for kind in LOSSES for loss in kind.compared}.values(), ids=lambda builtin: builtin.name
+)
+def test_built_in_losses_are_compared_as_the_registry_suggests_them(
+    builtin: BuiltIn, transformer_model: SentenceTransformer
+) -> None:
+    ours: Any = builtin.build(transformer_model)
+    names: dict[str, Any] = {"model": transformer_model}
+    exec(suggestion_for(builtin.name, rows_of(builtin.name)[0]).code, names)
+    theirs = names["loss"]
+    different = {"distance_metric", "triplet_margin"} if builtin.settings else set()
+    configs = [{k: v for k, v in loss.get_config_dict().items() if k not in different} for loss in (ours, theirs)]
+    assert configs[0] == configs[1]
 
 
 @pytest.mark.parametrize("loss_class", [DistillKLDivLoss, MarginMSELoss])

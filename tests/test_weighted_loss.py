@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
+import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
 from datasets import Dataset
 from sentence_transformers import (
     SentenceTransformer,
@@ -49,7 +50,8 @@ from sentence_transformers.sparse_encoder.losses import (
 )
 from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerState
+from transformers import TrainerCallback
+from transformers.utils import logging as transformers_logging
 
 from selective_st.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
@@ -59,7 +61,7 @@ from selective_st.losses import (
     SelectivePointwiseLoss,
     WeightedLoss,
 )
-from selective_st.losses.weighted import LossParts
+from selective_st.losses.weighted import LossParts, WeightedLossCallback
 from selective_st.model_card import add_to_model_card
 from selective_st.registry import DataError, check_dataset, create_loss
 from selective_st.registry.catalog import loss_entry
@@ -380,6 +382,131 @@ def test_a_loss_that_reads_more_than_embeddings_reads_it_here() -> None:
 # --- Parts that are as good as their total ----------------------------------------------------------------------------
 
 
+def made_of(leaf: Tensor) -> LossParts:
+    """Parts 2x and x²."""
+    return LossParts(ranking=2 * leaf, scores=leaf**2)
+
+
+AS_A_TENSOR: dict[str, Callable[[Any], Any]] = {
+    "float": float,
+    "item": lambda loss: loss.item(),
+    "format": lambda loss: f"{loss:.3f}",
+    "bool": lambda loss: bool(loss < 100) and not bool(loss < 1),
+    "detach": lambda loss: loss.detach() + 1,
+    "minus": lambda loss: loss - 1.5,
+    "from": lambda loss: 1.5 - loss,
+    "between": lambda loss: loss - made_of(torch.tensor(1.0)),
+    "negative": lambda loss: -loss,
+    "power": lambda loss: loss**2,
+    "absolute": abs,
+    "divides": lambda loss: 2 / loss,
+    "order": lambda loss: [loss < 8, loss <= 8, loss > 8, loss >= 8, loss == 8, loss != 8],
+    "product": lambda loss: loss * loss,
+    "functions": lambda loss: [torch.isfinite(loss), torch.isnan(loss), torch.stack([loss, loss]), torch.sqrt(loss)],
+    "methods": lambda loss: [loss.mean(), loss.repeat(3), loss.dim(), loss.shape, loss.dtype, loss.device, loss.cpu()],
+    "numpy": lambda loss: float(loss.detach().numpy()),
+    "added in place": lambda loss: torch.zeros(()).add_(loss.detach()),
+    "its loss": lambda loss: loss["loss"] if isinstance(loss, dict) else loss,
+    "index": lambda loss: loss[None],
+    "pickle": lambda loss: pickle.loads(pickle.dumps(loss.detach())),
+    "copy": lambda loss: copy.deepcopy(loss.detach()),
+    "clip": lambda loss: torch.nn.functional.relu(loss),
+}
+
+
+@pytest.mark.parametrize("use", AS_A_TENSOR)
+@pytest.mark.filterwarnings("ignore:Converting a tensor")
+def test_parts_are_used_like_their_total(use: str) -> None:
+    leaf = torch.tensor(2.0, requires_grad=True)
+    ours, theirs = (AS_A_TENSOR[use](loss) for loss in (made_of(leaf), 2 * leaf + leaf**2))
+    for one, other in zip(*(each if isinstance(each, list) else [each] for each in (ours, theirs)), strict=True):
+        if isinstance(other, Tensor):
+            assert isinstance(one, Tensor)
+            assert one.requires_grad == other.requires_grad
+            one = one.total if isinstance(one, LossParts) else one
+            assert_close(one, other)
+        else:
+            assert one == other
+
+
+def test_the_ways_back_through_parts() -> None:
+    ways: dict[str, Callable[[LossParts], Any]] = {
+        "backward": lambda loss: loss.backward(),
+        "function": lambda loss: torch.autograd.backward(loss),
+        "scaled": lambda loss: torch.amp.GradScaler("cpu", init_scale=1.0).scale(loss).backward(),
+        "accelerate": lambda loss: Accelerator(cpu=True).backward(loss),
+        "sum of values": lambda loss: torch.stack(list(loss.values())).sum().backward(),
+        "hooked": lambda loss: (loss.register_hook(lambda slope: 1.0 * slope), loss.backward()),
+        "weighed": lambda loss: (0.5 * loss + loss / 2).backward(),
+        "as Lightning takes a dict": lambda loss: loss.get("loss").backward(),
+    }
+    for name, way in ways.items():
+        leaf = torch.tensor(2.0, requires_grad=True)
+        way(made_of(leaf))
+        assert leaf.grad == 6, name
+    leaf = torch.tensor(2.0, requires_grad=True)
+    assert torch.autograd.grad(made_of(leaf), leaf)[0] == 6
+    assert torch.func.grad(made_of)(torch.tensor(2.0)) == 6  # type: ignore[attr-defined]
+
+
+def test_parts_are_a_dict_too() -> None:
+    parts = made_of(torch.tensor(2.0))
+    assert isinstance(parts, dict)
+    assert isinstance(parts, Mapping)
+    assert isinstance(parts, Tensor)
+    assert list(parts) == list(parts.keys()) == ["ranking", "scores"]
+    assert (
+        dict(parts) == {**parts} == dict(parts.items()) == {"ranking": torch.tensor(4.0), "scores": torch.tensor(4.0)}
+    )
+    assert parts == dict(parts)
+    assert parts != {"ranking": torch.tensor(4.0)}
+    assert "ranking" in parts
+    assert "loss" not in parts
+    assert len(parts) == 2
+    assert parts.get("none") is None
+    with pytest.raises(KeyError, match="none"):
+        parts["none"]
+    gathered = Accelerator(cpu=True).gather(parts)
+    assert_close(gathered.total, parts.total)
+    shown = LossParts({"ranking": torch.tensor(4.0)}, total=torch.tensor(1.0))
+    assert dict(shown) == {"ranking": torch.tensor(4.0), "rest": torch.tensor(-3.0)}
+    assert shown.total == 1
+
+
+class OwnLoss(SentenceTransformerTrainer):
+    """A trainer that computes its loss by itself, as many do."""
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        features, labels = self.collect_features(inputs)
+        assert isinstance(self.loss, nn.Module)
+        loss = self.loss(features, labels)
+        if not torch.isfinite(loss) or loss > 1e6:
+            loss = torch.zeros_like(loss)
+        return (loss, {}) if return_outputs else loss
+
+
+def test_a_trainer_with_a_loss_of_its_own(tmp_path: Path) -> None:
+    results = []
+    for trainer_class in (SentenceTransformerTrainer, OwnLoss):
+        torch.manual_seed(0)
+        model = model_types.static_model()
+        loss = annealed(model, weights={"ranking": 0.25})
+        trainer = trainer_class(
+            model,
+            arguments(tmp_path, gradient_accumulation_steps=2, eval_strategy="epoch"),
+            train_dataset=scored(),
+            eval_dataset=scored(8),
+            loss=loss,
+        )
+        trainer.train()
+        results.append([logged(trainer, "loss"), logged(trainer, "eval_loss"), model[0].embedding.weight.sum().item()])
+    assert len(results[0][0]) == 4
+    for ours, theirs in zip(*results, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
 def test_parts_add_and_multiply_like_their_total() -> None:
     parts = LossParts(a=torch.tensor(2.0), b=torch.tensor(-1.0))
     factor, other = torch.tensor(3.0), torch.tensor(0.25)
@@ -552,7 +679,8 @@ def test_bad_schedules(call: Callable[[], Any], error: type[Exception], message:
 def test_a_schedule_without_anybody_to_tell_the_step() -> None:
     model, columns, labels = EchoModel(), columns_of(3), scores_of(2)
     loss = annealed(model, weights={"scores": linear_schedule(0, 1, steps=4)})
-    with pytest.raises(RuntimeError, match=r"callbacks=\[loss.callback\]"):
+    mend = r"callbacks=\[loss.callback\] .* trainer.add_callback\(trainer.loss.callback\)"
+    with pytest.raises(RuntimeError, match=mend):
         loss(features_of(columns), labels)
     for step, weight in ((0, 0.0), (1, 0.25), (4, 1.0), (9, 1.0)):
         loss.progress = TrainingProgress(steps=step)
@@ -615,17 +743,106 @@ def test_schedules_in_the_trainer(tmp_path: Path, schedule: WeightSchedule, expe
     assert loss.current_weights["scores"] == schedule(TrainingProgress(16, 2, 1))  # after the training: the end
 
 
-def test_an_evaluation_before_the_training_takes_the_first_weights(tmp_path: Path) -> None:
+# --- Evaluation -------------------------------------------------------------------------------------------------------
+
+MOVING: dict[str, dict[str, Any]] = {
+    "balance": {"balance": True, "weights": {"ranking": 0.5, "scores": 2.0}},
+    "schedules": {"weights": {"ranking": linear_schedule(3, 0.25), "scores": cosine_schedule(0, 2)}},
+    "both": {"balance": True, "weights": {"ranking": linear_schedule(1, 0.1)}},
+    "neither": {"weights": {"scores": 0.5}},
+}
+LAST = {"balance": (0.5, 2.0), "schedules": (0.25, 2.0), "both": (0.1, 1.0), "neither": (1.0, 0.5)}
+
+
+@pytest.mark.parametrize("moving", MOVING)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_evaluation_has_one_unit_whatever_the_training_has_come_to(
+    tmp_path: Path, moving: str, wrapped: bool
+) -> None:
+    """At a learning rate of 0 the model stays as it is, so that only a unit could move."""
     model = model_types.static_model()
-    loss = annealed(model, weights={"scores": linear_schedule(0.5, 1)})
+    loss: Any = annealed(model, **MOVING[moving])
+    outer = MatryoshkaLoss(model, loss, [DIMENSION, 8], [1, 0.5]) if wrapped else loss
     trainer = SentenceTransformerTrainer(
-        model, arguments(tmp_path), eval_dataset=scored(8), loss=loss, callbacks=[loss.callback]
+        model,
+        arguments(tmp_path, eval_strategy="steps", eval_steps=2, learning_rate=0.0, per_device_eval_batch_size=8),
+        train_dataset=scored(),
+        eval_dataset=scored(8),
+        loss=outer,
+        callbacks=[loss.callback],
     )
-    found = trainer.evaluate()
-    parts = {name: entry for entry in trainer.state.log_history for name in entry if name.startswith("eval_")}
-    assert {"eval_ranking", "eval_scores"} < set(parts)
-    last = trainer.state.log_history[-1]
-    assert last["eval_ranking"] + last["eval_scores"] == pytest.approx(found["eval_loss"], abs=2 * LOGGED)
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    features = [model.preprocess(list(scored(8)[name])) for name in ("query", "document_1", "document_2")]
+    labels = torch.tensor(list(scored(8)["scores"]))
+    expected = dict.fromkeys(("ranking", "scores"), 0.0)
+    for name in expected:
+        alone: Any = PARTS[name](model)
+        alone = MatryoshkaLoss(model, alone, [DIMENSION, 8], [1, 0.5]) if wrapped else alone
+        expected[name] = alone([dict(column) for column in features], labels).item()
+    total_of_all = sum(weight * value for weight, value in zip(LAST[moving], expected.values(), strict=True))
+    assert [before, *logged(trainer, "eval_loss")] == pytest.approx([total_of_all] * 5, abs=1e-5)
+    for name, value in expected.items():
+        assert logged(trainer, f"eval_{name}") == pytest.approx([value] * 4, abs=1e-4)  # the log has four digits
+    rest = total_of_all - sum(expected.values())
+    assert logged(trainer, "eval_rest") == pytest.approx([rest] * 4, abs=2e-4)
+
+
+def test_an_evaluation_needs_nobody_to_tell_the_step(tmp_path: Path) -> None:
+    model, columns, labels = EchoModel(), columns_of(3), scores_of(2)
+    loss = annealed(model, weights={"scores": linear_schedule(5, 0.5)})
+    alone = {name: PARTS[name](model)(features_of(columns), labels) for name in ("ranking", "scores")}
+    model.eval()
+    for parts in (loss(features_of(columns), labels), loss.compute_loss_from_embeddings(columns, labels)):
+        assert_close(parts.total, alone["ranking"] + 0.5 * alone["scores"])
+        assert_close(parts["scores"], alone["scores"])
+        assert_close(total(parts), parts.total)
+    model.train()
+    with torch.no_grad():
+        assert_close(loss(features_of(columns), labels).total, alone["ranking"] + 0.5 * alone["scores"])
+
+
+def test_a_model_may_be_trained_in_evaluation_mode() -> None:
+    """Some freeze dropout so; the gradient is that of the total, and of the sum that the trainer takes."""
+    model, columns, labels = EchoModel().eval(), columns_of(3), scores_of(2)
+    loss = annealed(model, weights={"ranking": 1e-6, "scores": 0.5})
+    alone = {name: PARTS[name](model)(features_of(columns), labels) for name in ("ranking", "scores")}
+    expected = gradients(1e-6 * alone["ranking"] + 0.5 * alone["scores"], columns)
+    for of in (lambda parts: parts, total):
+        found = gradients(of(loss(features_of(columns), labels)), columns)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert_close(ours, theirs, rtol=1e-10, atol=1e-15)
+
+
+def test_a_weighted_loss_within_another_has_one_unit_too() -> None:
+    model, columns, labels = EchoModel(), columns_of(3), scores_of(2)
+    inner = annealed(model, weights={"scores": linear_schedule(0, 3)}, balance=True)
+    outer = WeightedLoss(model, {"inner": inner, "kl": PARTS["kl"](model)}, {"inner": cosine_schedule(0, 0.5)})
+    outer.progress = TrainingProgress(steps=1)
+    outer(features_of(columns), labels)
+    model.eval()
+    values = {name: PARTS[name](model)(features_of(columns), labels) for name in ("ranking", "scores", "kl")}
+    within = values["ranking"] + 3 * values["scores"]
+    parts = outer(features_of(columns), labels)
+    assert_close(parts.total, 0.5 * within + values["kl"])
+    assert_close(parts["inner"], within.detach())
+
+
+@pytest.mark.parametrize("wrapper", [SpladeLoss, CachedSpladeLoss])
+def test_the_losses_of_sparse_models_evaluate_it_too(wrapper: Any) -> None:
+    model = model_types.splade_model()
+    losses = {"kl": SparseDistillKLDivLoss(model), "margins": SparseMarginMSELoss(model)}
+    loss = WeightedLoss(model, losses, {"kl": linear_schedule(0, 2), "margins": 0.5})
+    options = {"mini_batch_size": 2} if wrapper is CachedSpladeLoss else {}
+    outer = wrapper(model, loss, document_regularizer_weight=0.0, query_regularizer_weight=0.0, **options)
+    model.eval()
+    labels = scores_of(2, torch.float32)
+    with torch.no_grad():
+        embeddings = [model(column)["sentence_embedding"] for column in texts_of(model, 3)]
+        alone = [part.compute_loss_from_embeddings(embeddings, labels) for part in losses.values()]
+        value = outer(texts_of(model, 3), labels)
+    assert_close(total(value), 2 * alone[0] + 0.5 * alone[1], rtol=1e-5, atol=1e-6)
+    assert_close([value["kl"], value["margins"]], alone, rtol=1e-5, atol=1e-6)
 
 
 # --- The log ----------------------------------------------------------------------------------------------------------
@@ -640,11 +857,12 @@ def test_the_parts_stand_in_the_log_and_add_up(tmp_path: Path, wrapper: str | No
     outer = WRAPPERS[wrapper](model, loss) if wrapper else loss
     trainer = train(model, outer, tmp_path, eval_strategy="steps", eval_steps=4)
     for prefix in ("", "eval_"):
-        whole, *parts = (logged(trainer, prefix + key) for key in ("loss", "ranking", "scores", *rest))
+        names = ("ranking", "scores", *(["rest"] if prefix else rest))  # an evaluation shows the parts unweighted
+        whole, *parts = (logged(trainer, prefix + key) for key in ("loss", *names))
         assert len(whole) == (2 if prefix else 8)
         sums = [sum(values) for values in zip(*parts, strict=True)]
         assert sums == pytest.approx([float(value) for value in whole], abs=3 * LOGGED)
-        assert all(value > 0 for part in parts for value in part)
+        assert all(value > 0 for part in parts[:2] for value in part)
 
 
 # --- Balance ----------------------------------------------------------------------------------------------------------
@@ -793,33 +1011,74 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, bal
         assert_close(ours, theirs)
 
 
-def test_the_losses_of_two_datasets_keep_a_state_each() -> None:
-    losses, again = ([annealed(EchoModel(), balance=True) for _ in range(2)] for _ in range(2))
-    state = TrainerState(max_steps=8, stateful_callbacks=[])
-    for loss in losses:
-        loss.callback.on_train_begin(Any, state, Any)
-    losses[1].callback.on_train_begin(Any, TrainerState(max_steps=8, stateful_callbacks=[]), Any)  # another trainer
-    for loss in losses:
-        loss.callback.on_train_begin(Any, state, Any)  # trained once more
-    state.global_step = 5
-    for place, loss in enumerate(losses):
-        loss.magnitudes += place + 1
-        loss.callback.on_step_end(Any, state, Any)
-    kept = TrainerState(**json.loads(json.dumps(dataclasses.asdict(state))))
-    assert len(kept.stateful_callbacks or []) == 2
-    for resumed, loss in zip(again, losses, strict=True):
-        resumed.callback.on_train_begin(Any, kept, Any)
-        assert_close(resumed.magnitudes, loss.magnitudes)
-    assert not torch.equal(losses[0].magnitudes, losses[1].magnitudes)
+def state_of(loss: WeightedLoss) -> list[list[float]]:
+    return [loss.magnitudes.tolist(), loss.observed.tolist()]
 
 
-def test_another_training_of_the_same_loss_begins_anew(tmp_path: Path) -> None:
+class Stop(TrainerCallback):
+    """Ends the training after five steps, and notes the state of losses when one begins."""
+
+    def __init__(self, *losses: WeightedLoss, steps: int = 5) -> None:
+        self.losses, self.steps, self.begun = losses, steps, []  # type: ignore[var-annotated]
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.begun.append([state_of(loss) for loss in self.losses])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_training_stop = state.global_step >= self.steps
+
+
+@pytest.mark.parametrize("restore", [False, True], ids=["", "restoring callbacks"])
+def test_the_losses_of_two_datasets_keep_a_state_each(
+    tmp_path: Path, restore: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Resumed, also where the trainer makes the callbacks anew, each goes on; nothing is warned of."""
+
+    def trainer_of(*stop: Any) -> tuple[SentenceTransformerTrainer, list[WeightedLoss], Stop]:
+        model = model_types.static_model()
+        losses = [annealed(model, balance=True, weights={"scores": linear_schedule(0.5, 1)}) for _ in range(2)]
+        noted = Stop(*losses, *stop)
+        trainer = SentenceTransformerTrainer(
+            model,
+            arguments(tmp_path, save_strategy="steps", save_steps=5, restore_callback_states_from_checkpoint=restore),
+            train_dataset={"one": scored(16), "two": scored(24)},  # type: ignore[arg-type]
+            loss=dict(zip(("one", "two"), losses, strict=True)),
+            callbacks=[noted, *(loss.callback for loss in losses)],
+        )
+        return trainer, losses, noted
+
+    transformers_logging.enable_propagation()
+    trainer, losses, _ = trainer_of()
+    trainer.train()
+    kept = [state_of(loss) for loss in losses]
+    assert kept[0] != kept[1]
+    resumed, again, noted = trainer_of()
+    noted.steps = 8
+    seen: list[Any] = []
+    again[0].register_forward_pre_hook(lambda *_: seen.append([state_of(loss) for loss in again]))
+    again[1].register_forward_pre_hook(lambda *_: seen.append([state_of(loss) for loss in again]))
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-5"))
+    assert seen[0] == kept
+    assert resumed.state.global_step == 8
+    assert all(loss.progress == TrainingProgress(8, resumed.state.epoch or 0, 8 / 10) for loss in again)
+    found = [record.message for record in caplog.records if "callback" in record.message]
+    assert [message for message in found if "Checkpoint included" in message or "already one" in message] == []
+
+
+def test_a_loss_made_by_the_trainer(tmp_path: Path) -> None:
     model = model_types.static_model()
-    loss = annealed(model, weights={"scores": linear_schedule(0, 1)})
-    for folder in ("first", "second"):
-        seen = Seen(loss)
-        train(model, loss, tmp_path / folder, loss.callback)
-        assert seen.weights == [step / 8 for step in range(8)]
+    trainer = SentenceTransformerTrainer(
+        model,
+        arguments(tmp_path),
+        train_dataset=scored(),
+        loss=lambda model: annealed(model, weights={"scores": linear_schedule(0, 1, steps=4)}),
+    )
+    with pytest.raises(RuntimeError, match=r"trainer.add_callback\(trainer.loss.callback\)"):
+        trainer.train()
+    seen = Seen(cast_module(trainer.loss))
+    trainer.add_callback(cast_module(trainer.loss).callback)
+    trainer.train()
+    assert seen.weights == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
 
 
 def test_the_state_of_the_loss_can_be_saved_by_hand() -> None:
@@ -832,6 +1091,102 @@ def test_the_state_of_the_loss_can_be_saved_by_hand() -> None:
     assert_close(copied(features_of(columns), labels).total, loss(features_of(columns), labels).total)
     assert copied.model is not loss.model
     assert all(part.model is copied.model for part in copied.parts)
+
+
+@pytest.mark.parametrize("same_trainer", [False, True])
+def test_a_second_training_has_nothing_of_the_first(tmp_path: Path, same_trainer: bool) -> None:
+    model = model_types.static_model()
+    loss = annealed(model, balance=True, weights={"scores": linear_schedule(0, 1)})
+    begun = {name: value.clone() for name, value in model.state_dict().items()}
+    made: list[Any] = []
+    for folder in ("first", "second"):
+        model.load_state_dict(begun)
+        if not (made and same_trainer):
+            made.append(
+                SentenceTransformerTrainer(
+                    model, arguments(tmp_path / folder), train_dataset=scored(), loss=loss, callbacks=[loss.callback]
+                )
+            )
+        made[-1].optimizer = made[-1].lr_scheduler = None
+        made[-1].train()
+        made.append(logged(made[-1], "loss")[-8:])
+        made.append(state_of(loss))
+        made.append(made[0] if same_trainer else None)
+    losses, means = [each for each in made if isinstance(each, list)][::2], made[2]
+    assert losses[0][0] == losses[1][0] == 1.0  # the first batch, divided by itself, of the ranking alone
+    assert losses[0] == losses[1]
+    assert means == state_of(loss)
+    assert means != [[1.0, 1.0], [0.0, 0.0]]
+
+
+def test_equal_trials_of_a_search_are_equal(tmp_path: Path) -> None:
+    """The trainer puts a new model into the loss for each trial; that is told without a callback."""
+
+    def begun() -> Any:
+        torch.manual_seed(0)
+        return model_types.static_model()
+
+    trainer = SentenceTransformerTrainer(
+        args=arguments(tmp_path),
+        model_init=begun,
+        train_dataset=scored(),
+        loss=lambda model: annealed(model, balance=True),
+    )
+    losses = []
+    for _ in range(2):
+        trainer.optimizer = None
+        trainer.train()
+        losses.append(logged(trainer, "loss"))
+    assert losses[0] == losses[1]
+    assert len(set(losses[0])) > 1
+
+
+def test_a_new_model_or_an_earlier_step_is_another_training() -> None:
+    loss = annealed(EchoModel(), balance=True)
+    columns, labels = columns_of(3), scores_of(2)
+    loss(features_of(columns), labels)
+    loss(features_of(columns_of(3, seed=1)), labels)
+    assert loss.observed.tolist() == [2, 2]
+    other = EchoModel()
+    for module in (loss, *loss.parts):
+        cast_module(module).model = other
+    assert loss(features_of(columns), labels).item() == pytest.approx(2)
+    assert loss.observed.tolist() == [1, 1]
+    for step in range(3):  # a training loop of one's own
+        loss.progress = TrainingProgress(steps=step)
+        loss(features_of(columns), labels)
+    assert loss.observed.tolist() == [4, 4]
+    loss.progress = TrainingProgress(steps=0)
+    assert state_of(loss) == [[1, 1], [0, 0]]
+    loss(features_of(columns), labels)
+    loss.restart()
+    assert state_of(loss) == [[1, 1], [0, 0]]
+
+
+def test_means_that_nobody_begins_anew_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    loss = annealed(EchoModel(), balance=True)
+    for _ in range(2):
+        loss(features_of(columns_of(3)), scores_of(2))
+    (said,) = (record.message for record in caplog.records)
+    assert "nobody tells the loss when a training begins, so the running means of balance=True go on" in said
+    assert "Pass callbacks=[loss.callback] to the trainer" in said
+    caplog.clear()
+    loss.restart()
+    loss.progress = TrainingProgress()
+    loss(features_of(columns_of(3)), scores_of(2))
+    assert not caplog.records
+
+
+def test_a_copy_has_a_callback_of_its_own() -> None:
+    loss = annealed(EchoModel(), weights={"scores": linear_schedule(0, 1)})
+    told = loss.callback
+    copied = copy.deepcopy(loss)
+    assert loss.callback is told
+    assert told.loss is loss
+    assert copied.callback.loss is copied
+    assert isinstance(copied.callback, WeightedLossCallback)
+    assert type(told)().loss is loss  # as the trainer makes it anew
+    assert pickle.loads(pickle.dumps(loss)).names == loss.names
 
 
 def test_the_parameters_of_a_part_are_trained(tmp_path: Path) -> None:
@@ -1002,6 +1357,11 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: WeightedLoss(BERT, bert_parts("kl"), [lambda step: step]), TypeError, "Use linear_schedule or"),  # type: ignore[list-item]
     (lambda: WeightedLoss(BERT, bert_parts("kl"), 0.5), TypeError, "weights must be a dict such as"),  # type: ignore[arg-type]
     (lambda: WeightedLoss(BERT, bert_parts("kl"), [0.0]), ValueError, "all weights are 0"),
+    (
+        lambda: WeightedLoss(BERT, bert_parts("kl", "scores"), {"kl": 0.0, "scores": linear_schedule(1, 0)}),
+        ValueError,
+        r"all weights end at 0, .* linear_schedule\(1, 0.01\)",
+    ),
     (lambda: WeightedLoss(BERT, bert_parts("kl"), balance=0.9), TypeError, "balance must be True or False"),  # type: ignore[arg-type]
     (lambda: WeightedLoss(BERT, {"steps": PARTS["kl"](BERT)}), ValueError, "'steps' means something else"),
     (lambda: WeightedLoss(BERT, {"rest": PARTS["kl"](BERT)}), ValueError, "'rest' means something else"),

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -15,31 +15,15 @@ from rich.markup import escape
 
 METRICS_FILE = "metrics.json"
 POSITIVE_FROM = 0.8
+CLASS_LABELS = ("class", "class probabilities")
 
 FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
 
-FocusOption = Annotated[str, typer.Option(help=FOCUS_HELP)]
-ScoreRangeOption = Annotated[
-    Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
-    typer.Option(metavar="LOW,HIGH", help="Ends of the labels' scale, mapped to 0 and 1. For example 0,5."),
-]
-ColumnsOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        metavar="TEXT1,TEXT2,LABEL",
-        help="The columns to use: names, or numbers counted from 1. Default: the only choice, if there is one.",
-    ),
-]
-HeaderOption = Annotated[
-    Optional[bool],  # noqa: UP045
-    typer.Option(
-        "--header/--no-header", help="Whether a CSV has a header row. Default: if its first row holds no number."
-    ),
-]
-PositiveFromOption = Annotated[
-    float, typer.Option(help="From which label, after --score-range, a candidate of a text counts as positive.")
-]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output in that folder.")]
+AS_QUERIES_HELP = (
+    "Whether the first texts are queries: embedded as such, the second ones as documents, where the model does the two "
+    "differently. Default: as the columns' names say, or if most first texts stand in several pairs."
+)
+POSITIVE_FROM_HELP = "From which label, after --score-range, a candidate of a text counts as positive."
 
 
 class Errors:
@@ -48,9 +32,12 @@ class Errors:
     def __enter__(self) -> None:
         import signal
 
-        # Whoever ends this process politely gets the same clean end as with Ctrl-C.
-        with contextlib.suppress(ValueError):  # only the main thread may
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Whoever ends this process politely, or closes its terminal, gets the same clean end as with Ctrl-C.
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # one of them is not known everywhere
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+                with contextlib.suppress(ValueError):  # only the main thread may
+                    signal.signal(number, signal.default_int_handler)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if kind is None:
@@ -60,7 +47,8 @@ class Errors:
             console.print(f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there.")
             raise typer.Exit(1)
         if issubclass(kind, KeyboardInterrupt):
-            console.print("Interrupted: nothing was written to the output folder.", style="yellow")
+            # An output that was being written says what has become of it.
+            console.print(f"Interrupted: {escape(str(error) or 'nothing was written.')}", style="yellow")
             raise typer.Exit(130)
         if issubclass(kind, (ValueError, TypeError)) and _is_from_the_user(error):
             console.print(f"[bold red]Error:[/] {escape(str(error))}")
@@ -122,8 +110,8 @@ def positive_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     return tuple(sorted({finite_number(option, "a learning rate", value, positive=True) for value in values}))
 
 
-def column_names(text: str | None) -> list[str] | None:
-    """The comma-separated names of `--columns`."""
+def column_names(option: str, text: str | None) -> list[str] | None:
+    """The comma-separated names of an option."""
     return None if text is None else [name.strip() for name in text.split(",")]
 
 

@@ -7,29 +7,22 @@ import math
 import os
 import shlex
 import sys
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 
 from selective_st.cli.common import (
+    AS_QUERIES_HELP,
     FOCUS_HELP,
     METRICS_FILE,
     POSITIVE_FROM,
-    ColumnsOption,
-    Errors,
-    FocusOption,
-    HeaderOption,
-    OverwriteOption,
-    PositiveFromOption,
-    ScoreRangeOption,
+    POSITIVE_FROM_HELP,
     be_quiet,
     check_positive_from,
-    column_names,
     floats,
     load_model,
     make_console,
@@ -39,139 +32,111 @@ from selective_st.cli.common import (
     versions,
     write_metrics,
 )
+from selective_st.cli.options import DATA_HELP, DataOptions, argument, command, option
 
 if TYPE_CHECKING:
-    from selective_st.data import GradedPairs
-    from selective_st.evaluation import ScoreThreshold
+    from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold
     from selective_st.evaluation.comparison import Comparison
+    from selective_st.evaluation.overlap import Overlap
     from selective_st.focus import Focus
+    from selective_st.layouts import GradedPairs
+    from selective_st.output import Output
     from selective_st.registry.catalog import ModelType
     from selective_st.report import Measured
 
 _REPORT_FILE = "report.html"
 _PICTURES = (".png", ".svg", ".pdf")
 _SPLITS = {"data": ("test", "validation", "dev", "train"), "validation": ("validation", "dev", "eval")}
-_MOST_RESAMPLES = 300
-_FEWEST_RESAMPLES = 100
-_WORK = 3_000_000  # pairs in all resamples together
+_TARGETS = (0.2, 0.9)
 _OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 
 
-@dataclass(frozen=True)
-class _Job:
+@dataclass(frozen=True, kw_only=True)
+class _ModelArgument:
+    """What stands before the data."""
+
+    model: str = argument("The model: a path, or a name on the Hugging Face hub.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DataOptions, _ModelArgument):
     """What `evaluate` was asked to do."""
 
-    model: str
-    data: str
-    output: Path
-    against: str | None
-    focus: str
-    score_range: tuple[float, float] | None
-    columns: list[str] | None
-    header: bool | None
-    validation_data: str | None
-    threshold_metric: str
-    positive_from: float
-    as_json: bool
-    overwrite: bool
+    data: str = argument(f"Sentence pairs with a label. {DATA_HELP}")
+    against: str | None = option(None, "Another model to compare with, such as the one before training.")
+    focus: str = option("high", FOCUS_HELP)
+    split: str | None = option(None, "Which split of a hub dataset. Default: its test split, if it has one.")
+    validation_data: str | None = option(
+        None,
+        "Other pairs, on which each model's threshold is chosen. Default: the threshold saved with the model, if there "
+        "is one.",
+    )
+    threshold_metric: str = option(
+        "f1", "What the threshold maximises there: f1, f0.5 (precision counts more) or f2 (recall)."
+    )
+    positive_from: float = option(POSITIVE_FROM, POSITIVE_FROM_HELP)
+    as_queries: bool | None = option(None, AS_QUERIES_HELP, "--as-queries/--no-as-queries")
+    output: Path = option(Path("evaluation"), "Folder for the report, the metrics and the pictures.")
+    as_json: bool = option(False, "Print the metrics as JSON, for other programs.", "--json")
+    overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(help="The model: a path, or a name on the Hugging Face hub.")],
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="Sentence pairs with a label: a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the "
-            "Hugging Face hub."
-        ),
-    ],
-    against: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
-        typer.Option(help="Another model to compare with, such as the one before training."),
-    ] = None,
-    focus: FocusOption = "high",
-    score_range: ScoreRangeOption = None,
-    columns: ColumnsOption = None,
-    header: HeaderOption = None,
-    validation_data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            help="Other pairs, on which each model's threshold is chosen. Default: the threshold saved with the model, "
-            "if there is one."
-        ),
-    ] = None,
-    threshold_metric: Annotated[
-        str, typer.Option(help="What the threshold maximises there: f1, f0.5 (precision counts more) or f2 (recall).")
-    ] = "f1",
-    positive_from: PositiveFromOption = POSITIVE_FROM,
-    output: Annotated[Path, typer.Option(help="Folder for the report, the metrics and the pictures.")] = Path(
-        "evaluation"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON, for other programs.")] = False,
-    overwrite: OverwriteOption = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class PlotOptions:
+    """What `plot` was asked to do."""
+
+    focus: list[str] | None = option(None, f"{FOCUS_HELP} Give it several times to compare. Default: high.")
+    output: Path = option(Path("links.png"), f"The picture to write: {', '.join(_PICTURES)}.")
+    score_range: tuple[float, float] = option(
+        "0,1", "Ends of the labels' scale, which are the scores 0 and 1.", parse=two_numbers, metavar="LOW,HIGH"
+    )
+    targets: str | None = option(
+        None,
+        "Labels around which the loss is drawn, on their own scale. Default: a fifth and nine tenths of it.",
+        metavar="LABEL,...",
+    )
+    overwrite: bool = option(False, "Replace a picture of that name.", "--overwrite")
+
+
+@command(EvaluateOptions)
+def evaluate(job: EvaluateOptions) -> None:
     """Evaluate MODEL on the labelled pairs of DATA where it matters, and write a report that explains itself.
 
     Writes report.html (one file, to be opened in a browser), metrics.json and the pictures, and prints a table.
     """
-    with Errors():
-        _evaluate(
-            _Job(
-                model=model,
-                data=data,
-                output=output,
-                against=against,
-                focus=focus,
-                score_range=two_numbers("--score-range", score_range),
-                columns=column_names(columns),
-                header=header,
-                validation_data=validation_data,
-                threshold_metric=threshold_metric,
-                positive_from=positive_from,
-                as_json=as_json,
-                overwrite=overwrite,
-            )
-        )
+    _evaluate(job)
 
 
-def plot(
-    focus: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help=f"{FOCUS_HELP} Give it several times to compare. Default: high."),
-    ] = None,
-    output: Annotated[Path, typer.Option(help=f"The picture to write: {', '.join(_PICTURES)}.")] = Path("links.png"),
-    score_range: Annotated[str, typer.Option(metavar="LOW,HIGH", help="The scores to show.")] = "0,1",
-    targets: Annotated[
-        str, typer.Option(metavar="SCORE,...", help="Target scores around which the loss is drawn.")
-    ] = "0.2,0.9",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a picture of that name.")] = False,
-) -> None:
+@command(PlotOptions)
+def plot(options: PlotOptions) -> None:
     """Draw what a link makes matter: its values, its sensitivity, and its loss around some targets."""
-    with Errors():
-        if output.suffix.lower() not in _PICTURES:
-            raise ValueError(f"--output {output}: the name must end in {', '.join(_PICTURES)}; say links.png.")
-        if output.is_dir() or (output.exists() and not overwrite):
-            raise ValueError(f"--output {output} exists already. Choose another name, or say --overwrite for a file.")
-        shown = two_numbers("--score-range", score_range)
-        around = floats(targets)
-        assert shown is not None
-        if not around or not all(shown[0] <= target <= shown[1] for target in around):
-            raise ValueError(
-                f"--targets takes scores within --score-range, with a comma between, such as 0.2,0.9; got {targets!r}."
-            )
-        _need_pictures()
-        from selective_st.focus import parse_focus
-        from selective_st.plotting import plot_links
+    focus, output, (low, high), targets = options.focus, options.output, options.score_range, options.targets
+    if output.suffix.lower() not in _PICTURES:
+        raise ValueError(f"--output {output}: the name must end in {', '.join(_PICTURES)}; say links.png.")
+    usual = [low + share * (high - low) for share in _TARGETS]
+    around = usual if targets is None else floats(targets)
+    if not around or not all(low <= target <= high for target in around):
+        raise ValueError(
+            f"--targets takes scores within --score-range, {low:g} to {high:g}, with a comma between, such as "
+            f"{','.join(f'{label:g}' for label in usual)}; got {targets!r}."
+        )
+    from selective_st.output import Output, is_picture_of
 
-        links = {}
-        for text in focus or ["high"]:
-            link = parse_focus(text).link
-            links[repr(link) if text.lstrip().startswith("{") else text.strip()] = link
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{output.stem}.partial-", dir=output.parent) as folder:
-            path = plot_links(links, Path(folder) / output.name, score_range=shown, targets=around)
-            os.replace(path, output)
-        print_written(make_console(), "picture", output)
+    recognise = partial(is_picture_of, maker="plot_links")
+    place = Output(output, "plot", overwrite=options.overwrite, recognise=recognise)
+    _need_pictures()
+    from selective_st.focus import parse_focus
+    from selective_st.plotting import plot_links
+
+    links = {}
+    for text in focus or ["high"]:
+        link = parse_focus(text).link
+        links[repr(link) if text.lstrip().startswith("{") else text.strip()] = link
+    with place:
+        scores = [(target - low) / (high - low) for target in around]
+        plot_links(links, place.new, targets=scores, label_range=(low, high))
+        place.publish()
+    print_written(make_console(), "picture", place.given)
 
 
 def _need_pictures() -> None:
@@ -181,18 +146,31 @@ def _need_pictures() -> None:
         raise ValueError(str(error)) from None
 
 
-def _evaluate(job: _Job) -> None:
-    """Cheap checks come first, heavy imports last."""
-    from selective_st.output import check_output, new_folder
+def _evaluate(job: EvaluateOptions) -> None:
+    from selective_st.output import Output
 
-    check_output(job.output, overwrite=job.overwrite)
+    reads = {
+        "the model": job.model,
+        "--against": job.against,
+        "the data": job.data,
+        "--validation-data": job.validation_data,
+    }
+    with Output(job.output, "evaluate", reads, overwrite=job.overwrite) as output:
+        _evaluate_into(output, job)
+
+
+def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
+    """Cheap checks come first, heavy imports last."""
     check_positive_from(job.positive_from)
     be_quiet()
     # With --json, standard output holds the JSON and nothing else.
     console = Console(stderr=True) if job.as_json else make_console()
     with console.status("Loading libraries ..."):
-        from selective_st.evaluation.comparison import compare
+        from selective_st.evaluation.claims import about_labels
+        from selective_st.evaluation.comparison import compare, resamples_for
+        from selective_st.evaluation.overlap import HOW, overlap
         from selective_st.focus import parse_focus
+        from selective_st.report import summary
     focus = parse_focus(job.focus)
     pairs = _read(job, job.data, "data")
     validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")
@@ -201,22 +179,31 @@ def _evaluate(job: _Job) -> None:
     by = pairs.grouping()
     groups = [group.rows for group in pairs.groups(by)] if by == "first" else []
     notes = [note for split in filter(None, (pairs, validation)) for note in split.notes]
+    notes += about_labels(pairs.name, pairs.scores)
+    common = None
+    if validation is not None:
+        common = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
+        notes.append(f"{common.sentence(pairs.name, validation.name)} ({HOW})")
+    notes.append("whether the model has seen these pairs in its training is not known here")
     print_notes(console, notes)
 
     sources = dict(zip(_names(job), filter(None, (job.model, job.against)), strict=True))
     predicted: dict[str, Any] = {}
+    as_queries: dict[str, bool] = {}
     thresholds: dict[str, ScoreThreshold] = {}
     reasons: dict[str, str] = {}
     for name, source in sources.items():
         with console.status(f"Scoring the pairs with {escape(name)} ..."):
             loaded = _load(source)
-            predicted[name] = evaluator.predict(loaded)
-            if getattr(loaded, "similarity_fn_name", "cosine") != "cosine":
-                notes.append(
-                    f"{name} scores with {loaded.similarity_fn_name}, which is not on the scale of the gold scores: "
-                    "its order can be compared, its error and bias say little"
-                )
-            threshold, reasons[name] = _threshold(job, source, loaded, validation, focus)
+            as_queries[name], said = _roles(job, loaded, pairs)
+            said += _about_similarity(loaded)
+            predicted[name] = focus.evaluator(pairs, "data", as_queries=as_queries[name]).predict(loaded)
+            on_validation = None
+            if validation is not None:
+                on_validation = focus.evaluator(validation, validation.name, as_queries=as_queries[name])
+            threshold, reasons[name] = _threshold(job, source, loaded, on_validation, focus, common)
+        print_notes(console, said := [f"{name}: {note}" for note in said])
+        notes += said
         if threshold is not None:
             thresholds[name] = threshold
     with console.status("Computing the metrics and their intervals ..."):
@@ -230,7 +217,7 @@ def _evaluate(job: _Job) -> None:
             groups=groups,
             positive_from=job.positive_from,
             clusters=pairs.sentences1,
-            resamples=min(_MOST_RESAMPLES, max(_FEWEST_RESAMPLES, _WORK // len(pairs))),
+            resamples=resamples_for(len(pairs)),
         )
     measured = _measured(job, pairs, focus, sources, reasons, notes, comparison)
     results = {
@@ -241,39 +228,70 @@ def _evaluate(job: _Job) -> None:
         "score_range": job.score_range,
         "focus": focus.name,
         "main_metric": measured.main_metric,
+        "summary": summary(comparison, measured),
         "threshold_notes": reasons,
+        "as_queries": as_queries,
+        "overlap_with_validation_data": None if common is None else common.as_dict(),
         "notes": notes,
         "versions": dict(measured.versions),
         **comparison.as_dict(),
     }
-    with new_folder(job.output, overwrite=job.overwrite) as folder:
-        written = _write(folder, comparison, measured, results, focus)
+    written = _write(output.new, comparison, measured, results, focus)
+    output.publish()
     if job.as_json:
         print(json.dumps(results, indent=2, allow_nan=False))
         return
     _print(console, comparison, measured)
-    print_written(console, "report", job.output / _REPORT_FILE)
-    print_written(console, "metrics", job.output / METRICS_FILE)
+    print_written(console, "report", output.given / _REPORT_FILE)
+    print_written(console, "metrics", output.given / METRICS_FILE)
     if written:
         print_written(console, "pictures", ", ".join(written))
     else:
         console.print('[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\\[plot]"')
 
 
-def _read(job: _Job, source: str, role: str) -> GradedPairs:
+def _roles(job: EvaluateOptions, model: Any, pairs: GradedPairs) -> tuple[bool, list[str]]:
+    """Whether a model embeds the first texts as queries, and what to say of it."""
+    from selective_st.evaluation.scoring import Encoding, embeds_queries_apart, note_on_roles
+
+    told = pairs.first_are_queries() if job.as_queries is None else job.as_queries
+    encoding = Encoding(told)
+    if job.as_queries is None and told is not None and pairs.columns is not None and embeds_queries_apart(model):
+        first, second = pairs.columns
+        how = "as queries and documents" if told else "alike"
+        other = "--no-as-queries" if told else "--as-queries"
+        note = f"its texts are embedded {how}, as the columns' names {first!r} and {second!r} say; {other} changes it"
+        return encoding.roles_of(model, pairs.sentences1), [note]
+    note = note_on_roles(encoding, model, pairs.sentences1, ("--as-queries", "--no-as-queries"))
+    return encoding.roles_of(model, pairs.sentences1), [note] if note else []
+
+
+def _about_similarity(model: Any) -> list[str]:
+    """What to say of scores that are not on the scale of the gold scores."""
+    name = getattr(model, "similarity_fn_name", "cosine")
+    if name == "cosine":
+        return []
+    return [
+        f"it scores with {name}, which is not on the scale of the gold scores: its order can be compared, its error "
+        "and bias say little"
+    ]
+
+
+def _read(job: EvaluateOptions, source: str, role: str) -> GradedPairs:
     from selective_st.data import hub_splits, read_pairs
 
     available = hub_splits(source)
-    split = next((name for name in _SPLITS[role] if name in available), "train")
+    split = (job.split if role == "data" else None) or next((s for s in _SPLITS[role] if s in available), "train")
     if available and split not in available:
-        raise ValueError(f"{source} has no split named {' or '.join(_SPLITS[role])}; it has {', '.join(available)}.")
+        wanted = job.split if job.split and role == "data" else " or ".join(_SPLITS[role])
+        raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
     pairs = read_pairs(source, columns=job.columns, score_range=job.score_range, header=job.header, split=split)
     if available:
         pairs.notes.append(f"{source}: its split {split}")
     return pairs
 
 
-def _names(job: _Job) -> list[str]:
+def _names(job: EvaluateOptions) -> list[str]:
     """Short names for the models, told apart."""
     sources = [source for source in (job.model, job.against) if source is not None]
     names = [Path(source).name or source for source in sources]
@@ -310,34 +328,44 @@ def _model_type(name: str) -> ModelType:
 
 
 def _threshold(
-    job: _Job, source: str, model: Any, validation: GradedPairs | None, focus: Focus
+    job: EvaluateOptions,
+    source: str,
+    model: Any,
+    validation: ScoreRegionEvaluator | None,
+    focus: Focus,
+    common: Overlap | None,
 ) -> tuple[ScoreThreshold | None, str]:
     """A model's threshold, and how it came about, or why there is none."""
     from selective_st.evaluation import load_threshold
+    from selective_st.evaluation.claims import Support, figure
 
-    if validation is not None:
+    if validation is not None and common is not None:
         # The threshold decides for the gold score that the main metric is about.
         side = focus.score_metric.split("_")
         gold = float(side[2]) if side[0] == "ap" else None
-        found = focus.evaluator(validation, validation.name).choose_threshold(model, gold, job.threshold_metric)
-        metric, value = str(found.metric).upper(), found.metric_value
+        found = validation.choose_threshold(model, gold, job.threshold_metric)
+        value = figure(found.metric_value or 0.0, Support(found.positives or 0, found.pairs or 0))
+        part = f"{common.pairs:,} of the {common.rows:,} pairs reported here had a part in it"
+        if not common.pairs:
+            part = "the pairs reported here had no part in it"
+        if common.texts > common.pairs:
+            part += f", {common.texts:,} share a text with those that had"
         return found, (
             f"on {validation.name} ({found.pairs:,} pairs, {found.positives:,} of them to be found), where it gives "
-            f"the highest {metric}, {value:.3f}; the pairs reported here had no part in it"
+            f"the highest {str(found.metric).upper()}, {value}; {part}"
         )
     found_saved = load_threshold(source)
     if found_saved is None:
         return None, "none was saved with it, and no --validation-data was given to choose one on."
     sign = "at least" if found_saved.side == "at_least" else "at most"
-    return found_saved, (
-        "it was saved with the model, "
-        + (
+    how = "as given"
+    if found_saved.metric:
+        how = (
             f"where it gave the highest {found_saved.metric.upper()} for gold {sign} {found_saved.gold:g} on "
-            f"{found_saved.chosen_on or 'a validation split'}"
-            if found_saved.metric
-            else "as given"
+            f"{found_saved.chosen_on or 'a validation split'}; whether the pairs reported here had a part in it is not "
+            "known"
         )
-    )
+    return found_saved, f"it was saved with the model, {how}"
 
 
 def _is_defined(name: str, comparison: Comparison) -> bool:
@@ -346,7 +374,7 @@ def _is_defined(name: str, comparison: Comparison) -> bool:
 
 
 def _measured(
-    job: _Job,
+    job: EvaluateOptions,
     pairs: GradedPairs,
     focus: Focus,
     sources: dict[str, str],
@@ -418,30 +446,24 @@ def _print(console: Console, comparison: Comparison, measured: Measured) -> None
     from rich import box
     from rich.table import Table
 
-    from selective_st.evaluation.comparison import metric_meaning
-    from selective_st.report import summary
+    from selective_st.evaluation.claims import counted
+    from selective_st.report import summary, table, tabled
 
-    title = escape(f"{measured.data}, {len(comparison.gold):,} pairs")
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("metric")
+    title = escape(f"{measured.data}, {counted(len(comparison.gold), 'pair')}")
+    shown = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    shown.add_column("metric")
     for model in comparison.models:
-        table.add_column(escape(model.name), justify="right", overflow="fold")
-    if len(comparison.models) == 2:
-        table.add_column("difference (95 % interval)", justify="right")
-        table.add_column("better", overflow="fold")
-    names = [*measured.metrics]
-    for model in comparison.models:
-        if model.threshold is not None:
-            names += [f"{kind}_{model.threshold.suffix}" for kind in ("precision", "recall", "f1")]
-    names += [name for name in ("map", "mrr@10", "ndcg@10") if name in comparison.models[0].metrics]
-    for name in dict.fromkeys(names):
-        cells = [f"{model.metrics[name]:.3f}" if name in model.metrics else "-" for model in comparison.models]
-        found = comparison.differences.get(name)
-        if found is not None:
-            cells.append(f"{found.value:+.3f} ({found.low:+.3f} to {found.high:+.3f})")
-            better = "no clear difference" if found.better is None else comparison.models[found.better].name
-            cells.append(escape(better))
-        table.add_row(metric_meaning(name).title, *cells)
-    console.print(table)
-    for sentence in summary(comparison, measured):
-        console.print(f"[dim]·[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+        shown.add_column(escape(model.name), justify="right", overflow="fold")
+    shown.add_column("rests on", justify="right")
+    both = len(comparison.models) == 2
+    if both:
+        shown.add_column("difference (95 % interval)", justify="right")
+        shown.add_column("better", overflow="fold")
+    for row in table(comparison, tabled(comparison, measured)):
+        cells = [*(value.text or "-" for value in row.values), row.support]
+        if both:
+            cells += [f"{row.difference} ({row.interval})" if row.interval else row.difference, escape(row.verdict)]
+        shown.add_row(row.title, *cells)
+    console.print(shown)
+    for text in summary(comparison, measured):
+        console.print(f"[dim]·[/] {escape(text)}", soft_wrap=True, highlight=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 import shlex
 from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
@@ -16,121 +17,239 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from selective_st.cli.common import FOCUS_HELP, Errors, HeaderOption, be_quiet, load_model, make_console, print_notes
-from selective_st.registry.catalog import DEFAULT_MODEL, MODEL_TYPES, SECTION_TITLES, check_model_type, loss_entry, rows
+from selective_st.cli.common import CLASS_LABELS, FOCUS_HELP, be_quiet, load_model, make_console, print_notes
+from selective_st.cli.options import DataOptions, command, option, required, told_words
+from selective_st.registry.catalog import (
+    DEFAULT_MODEL,
+    MODEL_TYPES,
+    SECTION_TITLES,
+    TRAINABLE,
+    ModelType,
+    Trainable,
+    check_model_type,
+    did_you_mean,
+    loss_entry,
+    losses,
+    rows,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from selective_st.cli.reading import Source
     from selective_st.registry.catalog import Row
-    from selective_st.registry.checks import CheckReport
+    from selective_st.registry.checks import CheckReport, Finding
     from selective_st.registry.detection import DataFormat
-    from selective_st.registry.suggestion import Suggestions
+    from selective_st.registry.steps import Step
+    from selective_st.registry.suggestion import Suggestion, Suggestions
 
+AUTO = "auto"
+NUMBERS = ("integer", "float")  # kinds of columns that `train` takes for labels
+LOSS_NAMES = ", ".join(known.name for known in TRAINABLE)
 _SHOWN = 8  # suggestions, unless all are asked for
 _NAMED = 3  # losses that a conversion opens, by name
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
-_DATA_HELP = "A .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
 _MODEL_TYPE_HELP = f"For which models: {', '.join(MODEL_TYPES)}."
 _JSON_HELP = "Print JSON, for other programs."
 
-_Data = Annotated[str, typer.Argument(help=_DATA_HELP)]
-_ModelType = Annotated[str, typer.Option(help=_MODEL_TYPE_HELP)]
-_Json = Annotated[bool, typer.Option("--json", help=_JSON_HELP)]
+
+@dataclass(frozen=True, kw_only=True)
+class FormatsOptions:
+    """What `formats` was asked to do."""
+
+    model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
+    as_json: bool = option(False, _JSON_HELP, "--json")
 
 
-def formats(model_type: _ModelType = "SentenceTransformer", as_json: _Json = False) -> None:
+@dataclass(frozen=True, kw_only=True)
+class SuggestOptions(DataOptions):
+    """What `suggest` was asked to do."""
+
+    model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
+    focus: str | None = option(None, FOCUS_HELP)
+    model: str = option(DEFAULT_MODEL, "The model that --script trains: a path or a hub name.")
+    every: bool = option(False, "Show every suitable loss.", "--all")
+    script: bool = option(False, "Print only a complete training script for the best loss.", "--script")
+    loss: str = option(
+        AUTO, f"The loss that --script trains: the name of its class, or as `train` calls it ({LOSS_NAMES}, {AUTO})."
+    )
+    as_json: bool = option(False, _JSON_HELP, "--json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(DataOptions):
+    """What `check` was asked to do."""
+
+    loss: str = required(
+        "The loss: the name of its class, for the data as they are; or as `train` calls it "
+        f"({LOSS_NAMES}, {AUTO}), for the data as `train` lays them out."
+    )
+    model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
+    model: str | None = option(None, "The model to train, for the checks that need one: a path or a hub name.")
+    batch_size: int | None = option(
+        None, "Rows in a step, for the rate of false negatives in a random batch. Default: 32.", min=1
+    )
+    as_json: bool = option(False, _JSON_HELP, "--json")
+
+
+@command(FormatsOptions)
+def formats(options: FormatsOptions) -> None:
     """List every data format with the losses for it, built-in and selective."""
-    with Errors():
-        found = rows(check_model_type("--model-type", model_type))
-        if as_json:
-            print(json.dumps([_row_as_dict(row) for row in found], indent=2))
-            return
-        console = make_console()
-        for section, title in SECTION_TITLES.items():
-            part = [row for row in found if row.section == section]
-            if part:
-                console.rule(f"{model_type}: {title.lower()}", align="left")
-                _print_rows(console, part)
-        console.print("★ commonly recommended   † deprecated", style="dim")
-        others = ", ".join(known for known in MODEL_TYPES if known != model_type)
-        console.print(f"Other models: --model-type {others}. Your own data: selective-st suggest FILE", style="dim")
+    model_type = check_model_type("--model-type", options.model_type)
+    found = rows(model_type)
+    if options.as_json:
+        print(json.dumps([_row_as_dict(row) for row in found], indent=2))
+        return
+    console = make_console()
+    for section, title in SECTION_TITLES.items():
+        part = [row for row in found if row.section == section]
+        if part:
+            console.rule(f"{model_type}: {title.lower()}", align="left")
+            _print_rows(console, part)
+    console.print("★ commonly recommended   † deprecated", style="dim")
+    others = ", ".join(known for known in MODEL_TYPES if known != model_type)
+    console.print(f"Other models: --model-type {others}. Your own data: selective-st suggest FILE", style="dim")
 
 
-def suggest(
-    data: _Data,
-    model_type: _ModelType = "SentenceTransformer",
-    focus: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads the annotation at run time, also on Python 3.10)
-        typer.Option(help=FOCUS_HELP),
-    ] = None,
-    header: HeaderOption = None,
-    model: Annotated[str, typer.Option(help="The model that --script trains: a path or a hub name.")] = DEFAULT_MODEL,
-    every: Annotated[bool, typer.Option("--all", help="Show every suitable loss.")] = False,
-    script: Annotated[
-        bool, typer.Option("--script", help="Print only a complete training script for the best loss.")
-    ] = False,
-    loss: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="The loss that --script trains. Default: the first suggestion."),
-    ] = None,
-    as_json: _Json = False,
-) -> None:
+@command(SuggestOptions)
+def suggest(options: SuggestOptions) -> None:
     """Say what format DATA has, which losses suit it, and how to go on."""
-    with Errors():
-        kind = check_model_type("--model-type", model_type)
-        be_quiet()
-        from selective_st.data import read_table_with_notes
-        from selective_st.registry import Suggestions, suggest_losses
+    kind = check_model_type("--model-type", options.model_type)
+    loss = _named_loss(options.loss, kind)
+    be_quiet()
+    from selective_st.cli.reading import after, read_source
+    from selective_st.registry.choice import with_choice
 
-        dataset, notes = read_table_with_notes(data, header=header)
-        found = suggest_losses(dataset, focus=focus, model_type=kind)
-        assert isinstance(found, Suggestions)  # one table has one format
-        command = _next_command(data, found, focus, header)
-        if script:
-            print(found.of(loss).script(data, model, header), end="")
-        elif as_json:
-            print(json.dumps(found.as_dict() | {"notes": notes, "next": command}, indent=2))
-        else:
-            _print_suggestions(found, notes, focus, command, every=every)
-        if found.format.certainty == "unclear" and not found:
-            raise typer.Exit(1)
+    source = read_source(options)
+    found = source.suggestions(options.focus, kind)
+    if options.script:
+        chosen = _suggestion(source, found, loss, options.focus)
+        chosen = replace(chosen, steps=(*source.steps, *chosen.steps))
+        print(chosen.script(options.data, options.model, options.header, options.split), end="")
+        return
+    found = after(source.steps, with_choice(found, source.dataset, options.focus))
+    following = _next_command(options, source, found)
+    notes = [*source.notes, *_guesses(options, source)]
+    ways = {words: _again(options, **told) for words, told in source.ways()}
+    if options.as_json:
+        print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
+    else:
+        _print_suggestions(found, notes, options.focus, following, ways=ways, every=options.every)
+    if found.format.certainty == "unclear" and not found:
+        raise typer.Exit(1)
 
 
-def check(
-    data: _Data,
-    loss: Annotated[str, typer.Option(help="The name of a loss's class, or of a --loss of `selective-st train`.")],
-    model_type: _ModelType = "SentenceTransformer",
-    model: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="The model to train, for the checks that need one: a path or a hub name."),
-    ] = None,
-    batch_size: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Rows in a step, for the rate of false negatives in a batch. Default: 32."),
-    ] = None,
-    header: HeaderOption = None,
-    as_json: _Json = False,
-) -> None:
+@command(CheckOptions)
+def check(options: CheckOptions) -> None:
     """Check whether DATA is right for a loss, as it stands. Exit status 1 if there are errors."""
-    with Errors():
-        kind = check_model_type("--model-type", model_type)
-        be_quiet()
-        from selective_st.data import read_table_with_notes
-        from selective_st.registry import check_dataset
+    kind = check_model_type("--model-type", options.model_type)
+    loss = _named_loss(options.loss, kind)
+    be_quiet()
+    from selective_st.cli.reading import read_source
+    from selective_st.registry import check_dataset
+    from selective_st.registry.steps import code_of
 
-        dataset, notes = read_table_with_notes(data, header=header)
-        loaded = None if model is None else load_model("--model", model, model_type)
-        report = check_dataset(dataset, _class_name(loss), model=loaded, model_type=kind, batch_size=batch_size)
-        if as_json:
-            print(json.dumps(report.as_dict() | {"notes": notes}, indent=2))
-        else:
-            console = make_console()
-            print_notes(console, notes)
-            print_report(console, report)
-        if report.errors:
-            raise typer.Exit(1)
+    source = read_source(options)
+    name, steps, notes = _laid_out(source, loss, kind)
+    dataset = source.dataset
+    for step in steps:
+        dataset = step.apply(dataset)
+    model = None if options.model is None else load_model("--model", options.model, options.model_type)
+    # `train` draws batches without duplicates; who asks for the rate of false negatives has random ones in mind.
+    sampler = "no_duplicates" if steps and options.batch_size is None else None
+    report = check_dataset(dataset, name, model=model, model_type=kind, batch_size=options.batch_size, sampler=sampler)
+    if not steps:
+        report = replace(report, findings=tuple(_in_file(source, each) for each in report.findings))
+    if not any(row.label in CLASS_LABELS for row in rows_of(name, kind)):
+        report = _refused(source, report)
+    steps = (*source.steps, *steps)
+    if options.as_json:
+        steps_of_data = code_of(steps).splitlines()
+        print(json.dumps(report.as_dict() | {"notes": notes, "steps": steps_of_data}, indent=2))
+    else:
+        console = make_console()
+        print_notes(console, notes)
+        if steps:
+            console.print("[bold]The data are checked after:[/]")
+            _print_code(console, code_of(steps))
+        print_report(console, report)
+    if report.errors:
+        raise typer.Exit(1)
+
+
+def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
+    """What `--loss` names: a loss as `train` calls it, a class, or what is best."""
+    classes = [entry.name for entry in losses(model_type)]
+    if loss in (AUTO, *classes):
+        return loss
+    of_train = {entry.name: entry for entry in TRAINABLE} if model_type == "SentenceTransformer" else {}
+    if loss in of_train:
+        return of_train[loss]
+    others = [of for of in MODEL_TYPES if any(entry.name == loss for entry in losses(of))]
+    if others:
+        raise ValueError(f"--loss {loss} is a loss for {', '.join(others)}: say --model-type {others[0]}.")
+    raise ValueError(
+        f"--loss {loss}: there is no such loss. {did_you_mean(loss, [*classes, *of_train, AUTO])}"
+        f"`selective-st formats{'' if of_train else f' --model-type {model_type}'}` lists the classes; "
+        f"{'the names of `train` do too: ' + LOSS_NAMES if of_train else 'there is also'}, {AUTO}."
+    )
+
+
+def _suggestion(source: Source, found: Suggestions, loss: Trainable | str, focus: str | None) -> Suggestion:
+    """The loss that is named, or the one that comes first."""
+    from selective_st.registry.choice import suggestion_of
+
+    if loss == AUTO:
+        return source.choice(found, focus)[0]
+    return found.of(loss) if isinstance(loss, str) else suggestion_of(found, loss, focus)
+
+
+def _laid_out(source: Source, loss: Trainable | str, model_type: ModelType) -> tuple[str, tuple[Step, ...], list[str]]:
+    """The class of a loss, what lays the data out for it as `train` does, and notes."""
+    from selective_st.registry.choice import are_labelled_pairs, suggestion_of
+
+    notes = list(source.notes)
+    if isinstance(loss, str) and loss != AUTO:
+        return loss, (), notes
+    found = source.suggestions(None, model_type)
+    if isinstance(loss, Trainable):
+        if not are_labelled_pairs(found):
+            return loss.loss, (), notes
+        chosen = suggestion_of(found, loss)
+    else:
+        chosen, why = source.choice(found)
+        notes.append(f"--loss {AUTO}: {chosen.loss}, as {why}")
+    if any(chosen is each for each in found):
+        return chosen.loss, (), notes  # as they stand
+    # `train` never guesses a scale; labels beyond the score's range are what the check is to find.
+    return chosen.loss, tuple(step for step in chosen.steps if step.call != "scale_labels"), notes
+
+
+def _refused(source: Source, report: CheckReport) -> CheckReport:
+    """The report for a loss that is not for classes: labels that are no grades are not to be mapped to a scale."""
+    from selective_st.registry.checks import Finding
+
+    if not source.not_similarity:
+        return report
+    mend = next((each.mend for each in report.findings if each.code == "label-classes"), "")
+    said = Finding("error", "not-similarity", f"{source.not_similarity}.", source.format.label_column, mend=mend)
+    others = (each for each in report.findings if each.code != "label-classes" and "scale_labels" not in each.mend)
+    return replace(report, findings=(said, *others))
+
+
+def _in_file(source: Source, finding: Finding) -> Finding:
+    """A finding that names rows as people find them in the file."""
+    from selective_st.data import row_numbers
+
+    if not finding.rows:
+        return finding
+    numbers = ", ".join(map(str, finding.rows))
+    noun, _, shown = row_numbers(source.table, finding.rows).partition(" ")
+    pattern = rf"\(({re.escape(numbers)})(, \.\.\.)?\)|\brows? ({re.escape(numbers)})\b"
+    message, count = re.subn(pattern, lambda found: f"({noun} {shown}{found[2] or ''})", finding.message, count=1)
+    return replace(finding, message=message if count else f"{finding.message} ({noun} {shown})")
 
 
 def _print_code(console: Console, code: str) -> None:
@@ -157,15 +276,6 @@ def print_report(console: Console, report: CheckReport) -> None:
     errors, warnings = len(report.errors), len(report.warnings)
     verdict = f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
     console.print(f"{report.loss}: {verdict}; read {report.read}.", style="red" if errors else "green", soft_wrap=True)
-
-
-def _class_name(loss: str) -> str:
-    """The class of a loss that may be named as `selective-st train` does."""
-    if loss.endswith("Loss"):
-        return loss
-    from selective_st.training import loss_kind
-
-    return loss_kind(loss).selective
 
 
 def _row_as_dict(row: Row) -> dict[str, Any]:
@@ -208,35 +318,59 @@ def _print_rows(console: Console, found: list[Row]) -> None:
         console.print(Padding(grid, (0, 0, 1, 2)))
 
 
-def _next_command(data: str, found: Suggestions, focus: str | None, header: bool | None) -> str:
+def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -> str:
     """The command that trains on these data."""
-    form = found.format
+    form = source.format
     if form.certainty == "unclear" or not found:
         return ""
-    more = "" if header is None else f" --{'' if header else 'no-'}header"
-    more += f" --focus {shlex.quote(focus)}" if focus else ""
+    from selective_st.registry.choice import are_labelled_pairs
+
+    focus = ["--focus", options.focus] if options.focus else []
     kinds = {column.name: column.kind for column in form.columns}
-    is_number = kinds.get(str(form.label_column)) in ("integer", "float")
-    if (form.shape, found.model_type) == ("pair", "SentenceTransformer") and is_number and form.label != "class":
-        words = ["selective-st", "train", shlex.quote(data), "--loss", "auto"]
-        scale = form.label_scale
-        if scale is None and form.label_values is not None:
-            low, high = form.label_values  # the best guess; whoever knows better says so
-            scale = (min(0, math.floor(low)), max(1, math.ceil(high)))
-        if scale not in (None, (0, 1), (-1, 1)):
-            words += ["--score-range", "{:g},{:g}".format(*scale)]
+    if are_labelled_pairs(found) and kinds.get(str(form.label_column)) in NUMBERS:
+        scale, columns = _scale_of(form), None
         if len(form.columns) != 3 or form.label_column != form.trainer_label:
-            names = [*form.inputs, str(form.label_column)]
-            if any("," in name for name in names):
-                places = [column.name for column in form.columns]
-                names = [str(places.index(name) + 1) for name in names]
-            words += ["--columns", shlex.quote(",".join(names))]
-        return " ".join(words) + more
-    option = "" if found.model_type == "SentenceTransformer" else f" --model-type {found.model_type}"
-    return f"selective-st suggest {shlex.quote(data)}{option}{more} --script > train.py && python train.py"
+            columns = [*form.inputs, str(form.label_column)]
+            if any("," in name for name in columns):
+                columns = [str(source.dataset.column_names.index(name) + 1) for name in columns]
+        told = told_words(options, columns=columns, score_range=None if scale in ((0, 1), (-1, 1)) else scale)
+        return shlex.join(["selective-st", "train", options.data, "--loss", AUTO, *told, *focus])
+    options = replace(options, score_range=None) if source.not_similarity else options
+    return f"{_again(options)} --script > train.py && python train.py"
 
 
-def _print_suggestions(found: Suggestions, notes: list[str], focus: str | None, command: str, *, every: bool) -> None:
+def _again(options: SuggestOptions, **changes: Any) -> str:
+    """The command of these options, with changes."""
+    of = [] if options.model_type == "SentenceTransformer" else ["--model-type", options.model_type]
+    focus = ["--focus", options.focus] if options.focus else []
+    told = told_words(replace(options, **changes))
+    return shlex.join(["selective-st", "suggest", options.data, *of, *told, *focus])
+
+
+def _scale_of(form: DataFormat) -> tuple[float, float] | None:
+    """The scale that the labels seem to have: whoever knows better says so."""
+    if form.label_scale is not None or form.label_values is None:
+        return form.label_scale
+    from selective_st.data import scale_around
+
+    return scale_around(*form.label_values)
+
+
+def _guesses(options: DataOptions, source: Source) -> list[str]:
+    """What is guessed of the labels, and the option that settles it."""
+    scale, ends = _scale_of(source.format), source.format.label_values
+    graded = source.format.label in ("similarity", "scores") and options.score_range is None
+    if not graded or scale is None or ends is None or scale == ends or (ends[0] >= -1 and ends[1] <= 1):
+        return []
+    return [
+        f"the labels go from {ends[0]:g} to {ends[1]:g}; that their scale is from {scale[0]:g} to {scale[1]:g} is a "
+        "guess: if it has other ends, say them with --score-range LOW,HIGH"
+    ]
+
+
+def _print_suggestions(
+    found: Suggestions, notes: list[str], focus: str | None, command: str, *, ways: dict[str, str], every: bool
+) -> None:
     console = make_console()
     print_notes(console, notes)
     _print_format(console, found.format)
@@ -257,9 +391,10 @@ def _print_suggestions(found: Suggestions, notes: list[str], focus: str | None, 
                 f"\n[bold]For {', '.join(opened[:_NAMED])}{more}[/]: {escape(conversion.why)}", soft_wrap=True
             )
             _print_code(console, conversion.code)
-    if command:
-        console.print("\n[bold]Next:[/]")
-        console.print(f"    {command}", markup=False, soft_wrap=True, highlight=False)
+    following = {f"If {words}": way for words, way in ways.items()} | ({"Next": command} if command else {})
+    for words, way in following.items():
+        console.print(f"\n[bold]{escape(words)}:[/]", soft_wrap=True)
+        console.print(f"    {way}", markup=False, soft_wrap=True, highlight=False)
 
 
 def _print_format(console: Console, form: DataFormat) -> None:

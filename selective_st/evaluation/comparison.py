@@ -9,148 +9,52 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from selective_st._validation import instance_of, list_of, whole_number
-from selective_st.evaluation._checks import Floats, checked_pair, range_of_gold
-from selective_st.evaluation.metrics import error_by_score_bin, question_metrics, ranking_metrics, region_metrics
+from selective_st._validation import finite_number, instance_of, list_of, whole_number
+from selective_st.evaluation._checks import (
+    Floats,
+    checked_pair,
+    checked_regions,
+    checked_scores,
+    checked_thresholds,
+    range_of_gold,
+)
+from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
+from selective_st.evaluation.metrics import (
+    NEGATIVE,
+    QUANTILES,
+    Better,
+    Metric,
+    decisions,
+    error_by_score_bin,
+    list_values,
+    metric_meaning,
+    pair_metrics,
+    question_metrics,
+    questions_of,
+    ranking_metrics,
+    region_metrics,
+)
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
 
-__all__ = ["Comparison", "MetricMeaning", "ModelScores", "compare", "metric_meaning"]
+__all__ = ["Comparison", "ModelScores", "compare", "metric_meaning", "resamples_for"]
 
-Better = Literal["higher", "lower", "nearer 0", "nearer 1", ""]
 _SQUEEZED, _STRETCHED = 0.8, 1.25
+_MOST_RESAMPLES, _FEWEST_RESAMPLES = 300, 100
+_WORK = 3_000_000  # pairs in all resamples together
 
 
-@dataclass(frozen=True)
-class MetricMeaning:
-    """What a metric means.
-
-    Attributes:
-        title: Its name for people.
-        meaning: What it says, in one line.
-        better: Which end is better; empty where none is.
-    """
-
-    title: str
-    meaning: str
-    better: Better
-
-
-def metric_meaning(name: str) -> MetricMeaning:
-    """What a metric of this library means, in one line.
-
-    Args:
-        name: The metric's name, without that of a data set before it.
-
-    Returns:
-        The meaning.
-
-    Raises:
-        ValueError: If there is no such metric.
-
-    Example:
-        >>> metric_meaning("rmse_0.8_1").meaning
-        'Typical distance between predicted and gold score, for gold scores from 0.8 to 1.'
-        >>> metric_meaning("ap_ge_0.95").better
-        'higher'
-    """
-    instance_of("metric_meaning", "name", name, str, 'Write for example "spearman".')
-    cutoff = name.partition("@")[2]
-    kind, *rest = name.split("_")
-    sign = {"ge": "≥", "le": "≤"}.get(rest[0], "") if len(rest) == 2 else ""
-    if rest[:1] == ["bin"]:
-        rest = rest[1:]
-    where = f", gold {rest[0]} to {rest[1]}" if len(rest) == 2 else ""
-    region = f"for gold scores from {rest[0]} to {rest[1]}" if len(rest) == 2 else "over all pairs"
-    if sign:
-        sought = f"gold {sign} {rest[1]}"
-        found = {
-            "ap": MetricMeaning(
-                f"Average precision, {sought}",
-                f"How cleanly the {'highest' if sign == '≥' else 'lowest'} predicted scores pick out the pairs with "
-                f"{sought}; 1 is perfect, and needs no threshold.",
-                "higher",
-            ),
-            "precision": MetricMeaning(
-                f"Precision, {sought}", f"Of the pairs that the threshold finds, the share with {sought}.", "higher"
-            ),
-            "recall": MetricMeaning(
-                f"Recall, {sought}", f"Of the pairs with {sought}, the share that the threshold finds.", "higher"
-            ),
-            "f1": MetricMeaning(
-                f"F1, {sought}", "Precision and recall in one number (their harmonic mean); 1 is perfect.", "higher"
-            ),
-            "threshold": MetricMeaning(
-                f"Threshold, {sought}", "The predicted score from which a pair counts as found.", ""
-            ),
-        }.get(kind)
-        if found is not None:
-            return found
-    known = {
-        "spearman": MetricMeaning(
-            f"Rank correlation{where}",
-            f"Whether the predicted scores put the pairs in the gold order (Spearman), {region}; 1 is the same order.",
-            "higher",
-        ),
-        "pearson": MetricMeaning(
-            "Linear correlation", "Whether predicted and gold scores rise together in a line (Pearson).", "higher"
-        ),
-        "rmse": MetricMeaning(
-            f"Error{where}", f"Typical distance between predicted and gold score, {region}.", "lower"
-        ),
-        "bias": MetricMeaning(
-            f"Bias{where}",
-            f"Mean of predicted less gold, {region}: above 0 the scores are too high, below 0 too low.",
-            "nearer 0",
-        ),
-        "count": MetricMeaning(f"Pairs{where}", f"How many pairs there are {region}.", ""),
-        "spread": MetricMeaning(
-            "Spread of the scores",
-            "How wide the middle 90 % of the predicted scores lie against that of the gold scores; well below 1 the "
-            "scores are squeezed together.",
-            "nearer 1",
-        ),
-        "questions": MetricMeaning("Questions", "Texts with a positive and another candidate.", ""),
-        "lists": MetricMeaning("Lists", "How many lists of candidates there are.", ""),
-        "map": MetricMeaning(
-            "MAP", "How high the positives stand among their question's candidates, over all positives.", "higher"
-        ),
-        "mrr": MetricMeaning(
-            f"MRR@{cutoff}", f"One over the rank of the first positive (0 behind rank {cutoff}), mean.", "higher"
-        ),
-        "ndcg": MetricMeaning(
-            f"nDCG@{cutoff}", f"How much of the best possible gain stands in the first {cutoff} places.", "higher"
-        ),
-        "recall": MetricMeaning(
-            f"Recall@{cutoff}", f"The share of the positives that stand in the first {cutoff} places.", "higher"
-        ),
-        "q": MetricMeaning(
-            f"{name[1:]} % quantile", f"{name[1:]} % of the predicted scores lie below this.", ""
-        ),
-    }  # fmt: skip
-    base = kind.partition("@")[0] if cutoff and kind != "rmse" and kind != "bias" else kind
-    if cutoff and kind in ("rmse", "bias"):
-        title = "Error" if kind == "rmse" else "Bias"
-        return MetricMeaning(
-            f"{title} of the top {cutoff}",
-            f"{'Typical distance of predicted and gold score' if kind == 'rmse' else 'Mean of predicted less gold'}"
-            f", for the {cutoff} candidates of each list with the highest gold scores.",
-            known[kind].better,
-        )
-    if base[:1] == "q" and base[1:].replace(".", "").isdigit():
-        base = "q"
-    if base not in known:
-        raise ValueError(f"metric_meaning: there is no metric named {name!r}.")
-    return known[base]
+def resamples_for(pairs: int) -> int:
+    """How many resamples of so many pairs are affordable."""
+    return min(_MOST_RESAMPLES, max(_FEWEST_RESAMPLES, _WORK // pairs))
 
 
 @dataclass
@@ -161,8 +65,8 @@ class ModelScores:
         name: The model's name for people.
         predicted: Its score for each pair.
         metrics: Its metrics.
-        intervals: For some metrics, the ends of the 95 % interval.
         bins: Error, bias and count in bins of the gold score.
+        intervals: For some metrics, the ends of the 95 % interval.
         threshold: Its threshold, if there is one.
         decisions: With a threshold, how many pairs were found rightly and wrongly, missed, and left rightly.
     """
@@ -179,7 +83,7 @@ class ModelScores:
     def squeeze(self) -> Literal["squeezed", "stretched", "as wide as gold", "unknown"]:
         """Whether the predicted scores lie closer together than the gold scores."""
         spread = self.metrics["spread"]
-        if math.isnan(spread):
+        if math.isnan(spread) or len(self.predicted) < FEWEST:
             return "unknown"
         if spread < _SQUEEZED:
             return "squeezed"
@@ -192,7 +96,7 @@ class Difference:
 
     Attributes:
         value: The difference.
-        low: The lower end of its 95 % interval; NaN where none was computed.
+        low: The lower end of its 95 % interval; NaN where none is honest.
         high: The upper end.
         better: Which model is better: 0, 1, or None where the interval says neither.
     """
@@ -210,9 +114,10 @@ class Comparison:
     Attributes:
         gold: The gold scores.
         models: The models, the one in question first.
-        differences: With two models, their difference in each metric with an interval.
+        differences: With two models, their difference in each metric with a better end.
         gold_quantiles: The quantiles of the gold scores, by the names of the metrics.
         resamples: How many resamples the intervals are from.
+        support: What each metric rests on.
     """
 
     gold: Floats
@@ -220,6 +125,7 @@ class Comparison:
     differences: dict[str, Difference]
     gold_quantiles: dict[str, float]
     resamples: int
+    support: dict[str, Support]
 
     @property
     def is_binary(self) -> bool:
@@ -233,10 +139,11 @@ class Comparison:
                 "pairs": len(self.gold),
                 "gold_quantiles": self.gold_quantiles,
                 "resamples": self.resamples,
+                "support": {name: support.as_dict() for name, support in self.support.items()},
                 "models": [
                     {
                         "name": model.name,
-                        "metrics": model.metrics,
+                        "metrics": {name: self._said(name, value) for name, value in model.metrics.items()},
                         "intervals": {name: list(ends) for name, ends in model.intervals.items()},
                         "squeezed": model.squeeze,
                         "threshold": model.threshold.as_dict() if model.threshold else None,
@@ -258,6 +165,11 @@ class Comparison:
         )
         return found
 
+    def _said(self, name: str, value: float) -> float:
+        """A metric's value; NaN where it is the same for every model."""
+        support = self.support.get(name.removeprefix(NEGATIVE))
+        return math.nan if support is not None and not support.cases else value
+
 
 def compare(
     gold: Sequence[float],
@@ -274,12 +186,14 @@ def compare(
     clusters: Sequence[Any] | None = None,
     resamples: int = 300,
     seed: int = 0,
+    metrics: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare the scores of one or two models with gold scores, and with each other.
 
-    The intervals are percentile bootstrap intervals: pairs (or clusters of pairs, and for rankings questions) are drawn
-    anew with replacement, for both models the same ones. They tell how far the result depends on which pairs happen to
-    be in the data; they know nothing of how the models would differ after another training run.
+    The intervals are bootstrap intervals, taken further out where there are few cases: pairs (or clusters of pairs, and
+    for rankings questions) are drawn anew with replacement, for both models the same ones. They tell how far the result
+    depends on which pairs happen to be in the data; they know nothing of how the models would differ after another
+    training run. A metric that rests on fewer than ten cases has none, and tells no difference.
 
     Args:
         gold: Gold scores.
@@ -296,6 +210,7 @@ def compare(
             together. Default: each for itself.
         resamples: How many times to draw.
         seed: Which draws.
+        metrics: Names of the metrics to draw for. Default: all that have a better end.
 
     Returns:
         The comparison.
@@ -307,64 +222,93 @@ def compare(
     instance_of(owner, "predicted", predicted, Mapping, mend)
     if not 1 <= len(predicted) <= 2:
         raise ValueError(f"{owner}: predicted must hold one or two models, got {len(predicted)}. {mend}")
+    thresholds = _checked_thresholds(owner, thresholds, predicted)
+    whole_number(owner, "resamples", resamples, least=1)
+    whole_number(owner, "seed", seed)
+    finite_number(owner, "positive_from", positive_from)
+    gold_scores = checked_scores("gold", gold)
+    clusters = _checked_clusters(owner, clusters, len(gold_scores))
+    settings: dict[str, Any] = {"at_least": at_least, "at_most": at_most, "regions": regions}
+    models = []
+    for name, scores in predicted.items():
+        _, own = checked_pair(gold, scores)
+        threshold = thresholds.get(name)
+        values = region_metrics(gold, scores, **settings, thresholds=[threshold] if threshold else [])
+        if groups:
+            values |= ranking_metrics(groups, gold, scores, positive_from=positive_from)
+        covered = range_of_gold(gold_scores) if bin_range is None else bin_range
+        found = ModelScores(name, own, values, error_by_score_bin(gold, scores, bins=bins, score_range=covered))
+        if threshold:
+            found.threshold, found.decisions = threshold, _decided(threshold, gold_scores, own)
+        models.append(found)
+    of_pairs = pair_metrics(
+        checked_thresholds(owner, "at_least", at_least),
+        checked_thresholds(owner, "at_most", at_most),
+        checked_regions(owner, regions),
+    )
+    measures = [[*of_pairs, *(decisions(model.threshold) if model.threshold else ())] for model in models]
+    support = support_of_pairs([metric for own in measures for metric in own], gold_scores, clusters)
+    wanted = None if metrics is None else set(list_of(owner, "metrics", metrics, "names", '["spearman"]'))
+    drawn = [[m for m in own if m.better and (wanted is None or m.name in wanted)] for own in measures]
+    draws = _draw(gold_scores, models, drawn, clusters, resamples, seed)
+    if groups:
+        questions = questions_of(groups, gold_scores, positive_from)
+        lists = [[(gold_scores[rows], model.predicted[rows]) for rows in questions] for model in models]
+        of_questions = [list_values(question_metrics(positive_from), of_model) for of_model in lists]
+        support |= {name: Support(len(of), len(questions), "questions") for name, of in of_questions[0].items()}
+        draws |= _draw_questions(of_questions, resamples, seed)
+    for name, columns in draws.items():
+        for model, column in zip(models, columns.T, strict=True):
+            ends = interval(column, support[name])
+            if ends is not None and ends[0] < ends[1]:  # resamples that are all alike say nothing of other data
+                model.intervals[name] = ends
+    differences = {}
+    if len(models) == 2:
+        differences = {name: _difference(name, models, columns, support[name]) for name, columns in draws.items()}
+    quantiles = {f"q{100 * level:g}": float(np.quantile(gold_scores, level)) for level in QUANTILES}
+    return Comparison(gold_scores, models, differences, quantiles, resamples, support)
+
+
+def _checked_thresholds(
+    owner: str, thresholds: Mapping[str, ScoreThreshold] | None, predicted: Mapping[str, Any]
+) -> Mapping[str, ScoreThreshold]:
     mend = 'Give them by the name of the model: {"base": choose_threshold(...)}.'
-    thresholds = instance_of(owner, "thresholds", thresholds or {}, Mapping, mend)
-    for name, threshold in thresholds.items():
+    found: Mapping[str, ScoreThreshold] = instance_of(owner, "thresholds", thresholds or {}, Mapping, mend)
+    for name, threshold in found.items():
         instance_of(owner, "thresholds", threshold, ScoreThreshold, mend)
         if name not in predicted:
             raise ValueError(f"{owner}: thresholds has {name!r}, which is none of the models {', '.join(predicted)}.")
-    whole_number(owner, "resamples", resamples, least=1)
-    whole_number(owner, "seed", seed)
-    if clusters is not None:
-        clusters = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
-        if len(clusters) != len(gold):
-            raise ValueError(
-                f"{owner}: clusters must have the length of gold, got {len(clusters)} and {len(gold)}. Give the "
-                "cluster of each pair, such as its first text."
-            )
-    settings: dict[str, Any] = {"at_least": at_least, "at_most": at_most, "regions": regions}
-    models = []
-    measures: list[Callable[[Any, Any], dict[str, float]]] = []
-    for name, scores in predicted.items():
-        gold_scores, own = checked_pair(gold, scores)
-        threshold = thresholds.get(name)
-        fixed = [threshold] if threshold else []
-        given: dict[str, Any] = {**settings, "thresholds": fixed}
-        measures.append(functools.partial(region_metrics, **given))
-        metrics = region_metrics(gold, scores, **given)
-        if groups:
-            metrics |= ranking_metrics(groups, gold, scores, positive_from=positive_from)
-        covered = range_of_gold(gold_scores) if bin_range is None else bin_range
-        found = ModelScores(name, own, metrics, error_by_score_bin(gold, scores, bins=bins, score_range=covered))
-        if threshold:
-            sought, taken = threshold.is_sought(gold_scores), threshold.is_found(own)
-            found.threshold = threshold
-            found.decisions = {
-                "found": int((sought & taken).sum()),
-                "found_wrongly": int((~sought & taken).sum()),
-                "missed": int((sought & ~taken).sum()),
-                "left": int((~sought & ~taken).sum()),
-            }
-        models.append(found)
-    draws = _draw(gold_scores, models, measures, clusters, resamples, seed)
-    if groups:
-        draws |= _draw_questions(gold_scores, models, groups, positive_from, resamples, seed)
-    for name, values in draws.items():
-        for model, column in zip(models, values.T, strict=True):
-            model.intervals[name] = _interval(column)
-    differences = {}
-    if len(models) == 2:
-        shared = [name for name in models[0].metrics if name in models[1].metrics and name in draws]
-        differences = {name: _difference(name, models, draws[name]) for name in shared}
-    perfect = region_metrics(gold, gold, **settings)
-    quantiles = {name: value for name, value in perfect.items() if name.startswith("q")}
-    return Comparison(gold_scores, models, differences, quantiles, resamples)
+    return found
+
+
+def _checked_clusters(owner: str, clusters: Sequence[Any] | None, pairs: int) -> list[Any] | None:
+    if clusters is None:
+        return None
+    found = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
+    if len(found) != pairs:
+        raise ValueError(
+            f"{owner}: clusters must have the length of gold, got {len(found)} and {pairs}. Give the cluster of each "
+            "pair, such as its first text."
+        )
+    return found
+
+
+def _decided(threshold: ScoreThreshold, gold: Floats, predicted: Floats) -> dict[str, int]:
+    """How many pairs were found rightly and wrongly, missed, and left rightly."""
+    sought, taken = threshold.is_sought(gold), threshold.is_found(predicted)
+    rows = {
+        "found": sought & taken,
+        "found_wrongly": ~sought & taken,
+        "missed": sought & ~taken,
+        "left": ~sought & ~taken,
+    }
+    return {name: int(of.sum()) for name, of in rows.items()}
 
 
 def _draw(
     gold: Floats,
     models: list[ModelScores],
-    measures: list[Callable[[Any, Any], dict[str, float]]],
+    measures: list[list[Metric]],
     clusters: Sequence[Any] | None,
     resamples: int,
     seed: int,
@@ -372,14 +316,16 @@ def _draw(
     """For each metric its values in every resample, a column for each model."""
     generator = np.random.default_rng(seed)
     rows_of = _rows_of_clusters(range(len(gold)) if clusters is None else clusters)
-    found: dict[str, list[list[float]]] = {}
-    for _ in range(resamples):
+    by_name = [{metric.name: metric for metric in own} for own in measures]
+    shared = [name for name in by_name[0] if name in by_name[-1]]
+    found = {name: np.empty((resamples, len(models))) for name in shared}
+    for draw in range(resamples):
         rows = np.concatenate([rows_of[i] for i in generator.integers(len(rows_of), size=len(rows_of))])
-        drawn = [measure(gold[rows], model.predicted[rows]) for model, measure in zip(models, measures, strict=True)]
-        for name in drawn[0].keys() & drawn[-1].keys():
-            if metric_meaning(name).better:
-                found.setdefault(name, []).append([metrics[name] for metrics in drawn])
-    return {name: np.array(values) for name, values in found.items()}
+        for column, (model, metrics) in enumerate(zip(models, by_name, strict=True)):
+            pairs = gold[rows], model.predicted[rows]
+            for name in shared:
+                found[name][draw, column] = metrics[name].compute(*pairs)
+    return found
 
 
 def _rows_of_clusters(clusters: Sequence[Any]) -> list[npt.NDArray[np.intp]]:
@@ -392,15 +338,8 @@ def _rows_of_clusters(clusters: Sequence[Any]) -> list[npt.NDArray[np.intp]]:
     return [np.array(rows_of[name], dtype=np.intp) for name in names]
 
 
-def _draw_questions(
-    gold: Floats,
-    models: list[ModelScores],
-    groups: Sequence[Sequence[int]],
-    positive_from: float,
-    resamples: int,
-    seed: int,
-) -> dict[str, Floats]:
-    values = [question_metrics(groups, gold, model.predicted, positive_from=positive_from) for model in models]
+def _draw_questions(values: list[dict[str, Floats]], resamples: int, seed: int) -> dict[str, Floats]:
+    """For each metric its mean over resampled questions, a column for each model."""
     found = {}
     for name, of_first in values[0].items():
         if len(of_first):
@@ -409,21 +348,13 @@ def _draw_questions(
     return found
 
 
-def _interval(values: Floats) -> tuple[float, float]:
-    values = values[np.isfinite(values)]  # a resample may hold no pair of a region
-    if not values.size:
-        return math.nan, math.nan
-    low, high = np.quantile(values, (0.025, 0.975))
-    return float(low), float(high)
-
-
-def _difference(name: str, models: list[ModelScores], values: Floats) -> Difference:
+def _difference(name: str, models: list[ModelScores], values: Floats, support: Support) -> Difference:
     """The difference in a metric, and which model is better: by the distance from the best value."""
     first, second = (model.metrics[name] for model in models)
-    low, high = _interval(values[:, 0] - values[:, 1])
+    low, high = interval(values[:, 0] - values[:, 1], support) or (math.nan, math.nan)
     sides = [_badness(metric_meaning(name).better, values[:, column]) for column in (0, 1)]
-    worse_low, worse_high = _interval(sides[0] - sides[1])
-    better = 0 if worse_high < 0 else 1 if worse_low > 0 else None
+    worse = interval(sides[0] - sides[1], support)
+    better = None if worse is None else 0 if worse[1] < 0 else 1 if worse[0] > 0 else None
     return Difference(first - second, low, high, better)
 
 

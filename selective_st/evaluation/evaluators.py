@@ -8,6 +8,7 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,14 +17,32 @@ from sentence_transformers.util import get_rank
 
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
-from selective_st.evaluation.metrics import checked_cutoffs, list_metrics, ranking_metrics, region_metrics
-from selective_st.evaluation.scoring import predict_scores
+from selective_st.evaluation.claims import Support, rounded, support_of_pairs
+from selective_st.evaluation.metrics import (
+    NEGATIVE,
+    RANKING_METRICS,
+    Gains,
+    Metric,
+    check_gains,
+    checked_cutoffs,
+    checked_lists,
+    decisions,
+    is_graded,
+    list_values,
+    metric_meaning,
+    metrics_of_lists,
+    pair_metrics,
+    questions_of,
+    ranking_metrics,
+    ranking_of_lists,
+    region_metrics,
+)
+from selective_st.evaluation.scoring import Encoding, Precision, note_on_roles, scores_by_function
 from selective_st.evaluation.thresholds import (
     ScoreThreshold,
     Side,
     check_threshold_metric,
     choose_threshold,
-    decision_metrics,
     remember_threshold,
 )
 
@@ -33,9 +52,6 @@ if TYPE_CHECKING:
     PairModel = SentenceTransformer | SparseEncoder | MultiVectorEncoder | CrossEncoder
 
 logger = logging.getLogger(__name__)
-
-# What has no better end, and so cannot choose a checkpoint.
-_NO_BETTER_END = ("bias", "count", "questions", "lists", "threshold", "spread", "q5", "q25", "q50", "q75", "q95")
 
 
 def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
@@ -72,9 +88,12 @@ class _ScoreEvaluator(BaseEvaluator):
         batch_size: The batch size of encoding or predicting.
         show_progress_bar: Whether that shows a progress bar.
         write_csv: Whether to append the metrics to a CSV file where the trainer gives an output path.
+        encoding: How texts are embedded and compared.
     """
 
-    def __init__(self, kind: str, name: str, batch_size: int, show_progress_bar: bool, write_csv: bool) -> None:
+    def __init__(
+        self, kind: str, name: str, batch_size: int, show_progress_bar: bool, write_csv: bool, encoding: Encoding
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
         owner = type(self).__name__
         instance_of(owner, "name", name, str, 'Write the name of the data: name="dev".')
@@ -83,27 +102,41 @@ class _ScoreEvaluator(BaseEvaluator):
         self.batch_size = batch_size
         self.show_progress_bar = show_progress_bar
         self.write_csv = write_csv
+        self.encoding = encoding
         self.csv_file = f"{kind}_evaluation{'_' + name if name else ''}_results.csv"
 
     def metrics(self, predicted: Any) -> dict[str, float]:
         """The metrics of scores that someone predicted."""
         raise NotImplementedError
 
+    def support(self) -> dict[str, Support]:
+        """What each metric rests on."""
+        raise NotImplementedError
+
     def predict(self, model: PairModel) -> Any:
-        """The model's scores."""
+        """The model's scores, by the first of the similarity functions."""
+        return next(iter(self.predict_by_function(model).values()))
+
+    def predict_by_function(self, model: PairModel) -> dict[str, Any]:
+        """The model's scores by each similarity function; by its own under an empty name."""
         raise NotImplementedError
 
     def _set_main_metric(self, main_metric: str | None, default: str, gold: Any) -> None:
         """Set the metric that selects the best checkpoint, once `metrics` has what it needs."""
         # What the metrics will be called, without a model: compare the gold scores with themselves.
         perfect = self.metrics(gold)
-        self.metric_names = list(perfect)
-        allowed = [name for name in self.metric_names if name.split("_")[0] not in _NO_BETTER_END]
+        functions = self.encoding.similarity_fn_names
+        allowed = [name for name in perfect if "_bin_" not in name and metric_meaning(name).can_choose]
         chosen = default if main_metric is None else main_metric
         if chosen not in allowed:
-            raise ValueError(f"{type(self).__name__}: main_metric must be one of {', '.join(allowed)}, got {chosen!r}.")
-        self.primary_metric = f"{self.name}_{chosen}" if self.name else chosen
-        self.greater_is_better = not chosen.startswith("rmse")
+            named = ", ".join(name for name in allowed if not name.startswith(NEGATIVE))
+            raise ValueError(f"{type(self).__name__}: main_metric must be one of {named}, got {chosen!r}.")
+        # A trainer takes the largest value for the best one.
+        self._main = chosen if metric_meaning(chosen).better == "higher" else f"{NEGATIVE}{chosen}"
+        self.metric_names = list(self._by_function(dict.fromkeys(functions or ("",), gold)))
+        end = f"_{functions[0] if len(functions) == 1 else 'max'}" if functions else ""
+        self.primary_metric = f"{self.name}_{self._main}{end}" if self.name else f"{self._main}{end}"
+        self.greater_is_better = True
         self._warning = ""
         reason = self._why_it_cannot_choose(chosen, perfect[chosen])
         if reason:
@@ -135,6 +168,16 @@ class _ScoreEvaluator(BaseEvaluator):
     def _adapt_to(self, model: PairModel) -> None:
         """Set what the metrics need to know of the model."""
 
+    def _by_function(self, predicted: Mapping[str, Any]) -> dict[str, float]:
+        """The metrics of scores by each similarity function, and of several the best of the main one."""
+        found: dict[str, float] = {}
+        for function, scores in predicted.items():
+            end = f"_{function}" if function else ""
+            found |= {f"{name}{end}": value for name, value in self.metrics(scores).items()}
+        if len(predicted) > 1:
+            found[f"{self._main}_max"] = max(found[f"{self._main}_{function}"] for function in predicted)
+        return found
+
     def __call__(  # type: ignore[override]  # narrower, as in the evaluators of Sentence Transformers
         self, model: PairModel, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
@@ -151,7 +194,7 @@ class _ScoreEvaluator(BaseEvaluator):
         """
         if steps >= 0:  # a trainer asks, which may choose; a metric named for another purpose is nobody's concern
             self._warn_once()
-        return self.report(model, self.predict(model), output_path, epoch, steps)
+        return self._report(model, self.predict_by_function(model), output_path, epoch, steps)
 
     def report(
         self,
@@ -173,15 +216,46 @@ class _ScoreEvaluator(BaseEvaluator):
         Returns:
             The metrics, each name preceded by `name`.
         """
+        function = next(iter(self.encoding.similarity_fn_names), "")
+        return self._report(model, {function: predicted}, output_path, epoch, steps)
+
+    def _report(
+        self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
+    ) -> dict[str, float]:
         self._adapt_to(model)
-        metrics = self.metrics(predicted)
+        metrics = self._by_function(predicted)
         if output_path is not None and self.write_csv:
             _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
-        # A card with a line for each bin would hide the rest.
-        shown = {name: value for name, value in metrics.items() if "_bin_" not in name}
-        self.store_metrics_in_model_card_data(model, self.prefix_name_to_metrics(shown, self.name), epoch, steps)
+        shown = self.prefix_name_to_metrics(self._for_card(metrics), self.name)
+        self.store_metrics_in_model_card_data(model, shown, epoch, steps)
         named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
         return named
+
+    def _for_card(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The metrics as a card shows them, each with as many digits as its cases allow.
+
+        A line for each bin, or for each error with a minus, would hide the rest.
+        """
+        primary = str(self.primary_metric).removeprefix(f"{self.name}_" if self.name else "")
+        names = [name for name in metrics if name == primary or not ("_bin_" in name or name.startswith(NEGATIVE))]
+        support = self.support()
+        of = {name: support.get(self._without_function(name).removeprefix(NEGATIVE)) for name in names}
+        return {name: rounded(metrics[name], on) for name, on in of.items() if on is None or on.cases}
+
+    def _without_function(self, name: str) -> str:
+        ends = [f"_{function}" for function in (*self.encoding.similarity_fn_names, "max")]
+        return next((name.removesuffix(end) for end in ends if name.endswith(end)), name)
+
+    def _common_config(self) -> dict[str, Any]:
+        """The settings of the encoding that are given."""
+        given = {
+            "as_queries": self.encoding.as_queries,
+            "prompt_name": self.encoding.prompt_name,
+            "truncate_dim": self.encoding.truncate_dim,
+            "precision": self.encoding.precision,
+            "similarity_fn_names": list(self.encoding.similarity_fn_names) or None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class ScoreRegionEvaluator(_ScoreEvaluator):
@@ -198,9 +272,10 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
         at_most: Thresholds of the average precision of pairs with gold <= t.
         regions: Gold regions (low, high) whose error, bias and rank correlation are reported.
         main_metric: The metric that selects the best checkpoint. Default: the average precision of the highest
-            `at_least`, or else of the lowest `at_most`, or else `spearman`. Where all or none of the gold scores reach
-            the threshold it is the same for every model, and cannot choose; a warning in the log then says so (of one
-            named here, where a trainer evaluates).
+            `at_least`, or else of the lowest `at_most`, or else `spearman`. Of an error, `primary_metric` is the one
+            with a minus, `negative_rmse`, as trainers take the largest value for the best. Where all or none of the
+            gold scores reach the threshold it is the same for every model, and cannot choose; a warning in the log then
+            says so (of one named here, where a trainer evaluates).
         batch_size: The batch size of encoding.
         name: A name for the data set, put before each metric's name.
         show_progress_bar: Whether encoding shows a progress bar.
@@ -217,6 +292,15 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
         threshold_metric: What is maximised there; see `choose_threshold`.
         threshold_gold: The gold score that is decided for. Default: the highest `at_least`, or else the lowest
             `at_most`; then pairs with gold <= t are to be found.
+        as_queries: Whether the first sentences are queries, and embedded as such, the second ones as documents, with
+            the model's modules and prompts for these. Default: where the model embeds the two differently, and most
+            first sentences stand in several pairs; a warning tells where the model does and the pairs do not.
+        prompt_name: A prompt of the model: for the pairs of a cross encoder, for both sentences where they are embedded
+            alike, else for the queries.
+        truncate_dim: To how many dimensions to cut embeddings.
+        precision: To what precision to bring embeddings, as in `EmbeddingSimilarityEvaluator`.
+        similarity_fn_names: What compares embeddings, such as `["cosine", "dot"]`. The metrics then end with the
+            function's name, and of several the best is `..._max`. Default: the model's own.
 
     Raises:
         ValueError: If the lists differ in length, are empty, or the scores are not finite; or if `main_metric` is not
@@ -250,12 +334,20 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
         threshold_from: ScoreRegionEvaluator | None = None,
         threshold_metric: str = "f1",
         threshold_gold: float | None = None,
+        as_queries: bool | None = None,
+        prompt_name: str | None = None,
+        truncate_dim: int | None = None,
+        precision: Precision | None = None,
+        similarity_fn_names: Sequence[str] = (),
     ) -> None:
         owner = "ScoreRegionEvaluator"
         self.sentences1 = checked_texts(owner, "sentences1", sentences1)
         self.sentences2 = checked_texts(owner, "sentences2", sentences2)
         self.scores = checked_scores("scores", scores)
-        super().__init__("score_region", name, batch_size, show_progress_bar, write_csv)
+        names: Any = similarity_fn_names or ()
+        encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, names, owner)
+        super().__init__("score_region", name, batch_size, show_progress_bar, write_csv, encoding)
+        self._roles_noted = False
         if not len(self.sentences1) == len(self.sentences2) == len(self.scores):
             raise ValueError(
                 f"{owner}: sentences1, sentences2 and scores must have the same length, got {len(self.sentences1)}, "
@@ -274,6 +366,8 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
         mend = "Write threshold_from=ScoreRegionEvaluator(...), of a validation split."
         instance_of(owner, "threshold_from", threshold_from, (ScoreRegionEvaluator, type(None)), mend)
         check_threshold_metric(owner, "threshold_metric", threshold_metric)
+        if threshold_from is not None and len(encoding.similarity_fn_names) > 1:
+            raise ValueError(f"{owner}: threshold_from goes with one similarity function, got {', '.join(names)}.")
         self.threshold_from, self.threshold_metric = threshold_from, threshold_metric
         self._sought = threshold if isinstance(threshold, ScoreThreshold) else self._decision(threshold_gold)
         if (threshold is not None or threshold_from is not None) and self._sought is None:
@@ -342,27 +436,52 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
             bins=self.bins,
             bin_range=self.bin_range,
         )
-        if self._sought is not None and (self.threshold is not None or self.threshold_from is not None):
-            metrics |= decision_metrics(gold, predicted, self.threshold, self._sought.suffix)
+        scores = np.asarray(predicted, dtype=np.float64)
+        metrics |= {metric.name: metric.compute(self.scores, scores) for metric in self._decisions()}
         if self.groups:
             metrics |= ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
         return metrics
 
-    def predict(self, model: PairModel) -> Floats:
+    def _decisions(self) -> list[Metric]:
+        """The metrics of the threshold's decisions, if there is one or is to be."""
+        if self.threshold is not None:
+            return decisions(self.threshold)
+        chosen_later = self._sought is not None and self.threshold_from is not None
+        return decisions(self._sought, chosen=False) if chosen_later and self._sought is not None else []
+
+    def support(self) -> dict[str, Support]:
+        """What each metric rests on.
+
+        Returns:
+            The support by the metric's name; none for counts and thresholds, which are exact.
+        """
+        metrics = [*pair_metrics(self.at_least, self.at_most, self.regions), *self._decisions()]
+        texts = self.sentences1 if all(isinstance(text, str) for text in self.sentences1) else None
+        found = support_of_pairs(metrics, self.scores, texts)
+        if self.groups:
+            questions = len(questions_of(self.groups, self.scores, self.positive_from))
+            found |= dict.fromkeys(RANKING_METRICS, Support(questions, questions, "questions"))
+        return found
+
+    def predict_by_function(self, model: PairModel) -> dict[str, Floats]:
         """The model's score for each pair.
 
         Args:
             model: The model to ask.
 
         Returns:
-            One score for each pair.
+            One score for each pair, by each similarity function; by the model's own under an empty name.
         """
-        return predict_scores(
-            model,
-            self.sentences1,
-            self.sentences2,
-            batch_size=self.batch_size,
-            show_progress_bar=self.show_progress_bar,
+        note = note_on_roles(self.encoding, model, self.sentences1)
+        if note and not self._roles_noted and get_rank() == 0:
+            told = self.encoding.roles_of(model, self.sentences1)
+            logger.log(logging.INFO if told else logging.WARNING, f"ScoreRegionEvaluator: {note}.")
+        self._roles_noted = True
+        return self._predicted(model, self.encoding)
+
+    def _predicted(self, model: PairModel, encoding: Encoding) -> dict[str, Floats]:
+        return scores_by_function(
+            model, self.sentences1, self.sentences2, encoding, self.batch_size, self.show_progress_bar
         )
 
     def choose_threshold(self, model: PairModel, gold: float | None = None, metric: str = "f1") -> ScoreThreshold:
@@ -384,15 +503,22 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
             raise ValueError("ScoreRegionEvaluator: say which gold score to decide for, for example gold=0.9.")
         return self._choose(model, sought, metric)
 
-    def _choose(self, model: PairModel, sought: ScoreThreshold, metric: str) -> ScoreThreshold:
+    def _choose(
+        self, model: PairModel, sought: ScoreThreshold, metric: str, as_queries: bool | None = None
+    ) -> ScoreThreshold:
         limit = {f"gold_{sought.side}": sought.gold}
         gold: Any = self.scores
-        predicted: Any = self.predict(model)
+        encoding = self.encoding
+        if encoding.as_queries is None and as_queries is not None:
+            encoding = replace(encoding, as_queries=as_queries)
+        predicted: Any = next(iter(self._predicted(model, encoding).values()))
         return choose_threshold(gold, predicted, metric=metric, chosen_on=self.name, **limit)
 
     def _adapt_to(self, model: PairModel) -> None:
         if self.threshold_from is not None and self._sought is not None:
-            self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric)
+            # A threshold holds for scores that came about alike.
+            alike = self.encoding.roles_of(model, self.sentences1)
+            self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric, alike)
 
     @property
     def description(self) -> str:
@@ -411,7 +537,7 @@ class ScoreRegionEvaluator(_ScoreEvaluator):
         if self.threshold is not None:
             config["threshold"] = self.threshold.value
             config["threshold_decides"] = str(self.threshold)
-        return config
+        return config | self._common_config()
 
 
 def store_threshold(
@@ -454,22 +580,32 @@ class ScoreListEvaluator(_ScoreEvaluator):
 
     Args:
         samples: A dict for each query, with the key `query` and either `positive` and `negative` (a text or a list of
-            texts each), `positive` and `documents` (candidates, which may hold the positives; positives that they lack
-            are added), or `documents` and `labels` (a gold score for each).
+            texts each), `positive` and `documents` (candidates as a first stage ranked them, the best first, which may
+            hold the positives; positives that they lack are added), or `documents` and `labels` (a gold score for
+            each).
         at_k: The cutoff of the metrics, or several. A list with no more than k candidates has a recall@k of 1 whatever
             the model does.
         positive_from: From which label a candidate counts as positive, where `labels` are given.
         top_error: Whether to report the error and bias of the scores of the k best candidates. The labels must then be
             on the scale of the model's scores. Default: where the labels are graded (some are neither 0 nor 1).
-        main_metric: The metric that selects the best checkpoint. Default: `ndcg@k` with the largest k.
+        main_metric: The metric that selects the best checkpoint. Default: `ndcg@k` with the largest k. Of an error,
+            `primary_metric` is the one with a minus, `negative_rmse_top@10`.
         name: A name for the data set, put before each metric's name.
         batch_size: The batch size of encoding or predicting.
         show_progress_bar: Whether that shows a progress bar.
         write_csv: Whether to append the metrics to a CSV file where the trainer gives an output path.
+        always_rerank_positives: Whether positives that `documents` lack are added to them. Without, a query whose
+            `documents` hold no positive counts 0, as what was not found cannot be ranked.
+        gains: What nDCG takes for the gain of a label: the label (`linear`), or 2 ** label - 1 (`exponential`).
+        mrr_at_k: Instead of `at_k`, as upstream's older name for it.
+        prompt_name: A prompt of the model: for the pairs of a cross encoder, else for the queries.
+        truncate_dim: To how many dimensions to cut embeddings.
+        precision: To what precision to bring embeddings, as in `EmbeddingSimilarityEvaluator`.
+        similarity_fn_names: What compares embeddings; see `ScoreRegionEvaluator`.
 
     Raises:
-        ValueError: If a sample lacks a key, is empty or its labels do not fit, or if `main_metric` is not one of the
-            metrics.
+        ValueError: If a sample lacks a key, has two that exclude each other, is empty or its labels do not fit, or if
+            `main_metric` is not one of the metrics.
 
     Example:
         >>> evaluator = ScoreListEvaluator(
@@ -491,32 +627,50 @@ class ScoreListEvaluator(_ScoreEvaluator):
         batch_size: int = 64,
         show_progress_bar: bool = False,
         write_csv: bool = True,
+        always_rerank_positives: bool = True,
+        gains: Gains = "linear",
+        mrr_at_k: int | None = None,
+        prompt_name: str | None = None,
+        truncate_dim: int | None = None,
+        precision: Precision | None = None,
+        similarity_fn_names: Sequence[str] = (),
     ) -> None:
-        super().__init__("score_list", name, batch_size, show_progress_bar, write_csv)
+        owner = "ScoreListEvaluator"
+        names: Any = similarity_fn_names or ()
+        encoding = Encoding(True, prompt_name, truncate_dim, precision, names, owner)
+        super().__init__("score_list", name, batch_size, show_progress_bar, write_csv, encoding)
         example = '[{"query": "a pet", "positive": "a cat", "negative": ["a car"]}]'
         values = samples.values() if isinstance(samples, Mapping) else samples
-        samples = list_of("ScoreListEvaluator", "samples", values, "dicts", example)
-        instance_of(
-            "ScoreListEvaluator", "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out."
+        samples = list_of(owner, "samples", values, "dicts", example)
+        instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
+        mend = "Write always_rerank_positives=False, or leave it out."
+        self.always_rerank_positives = instance_of(
+            owner, "always_rerank_positives", always_rerank_positives, bool, mend
         )
         if not len(samples):
-            raise ValueError("ScoreListEvaluator: samples must hold at least one query, got none.")
-        self.at_k = checked_cutoffs("ScoreListEvaluator", at_k)
-        self.positive_from = finite_number("ScoreListEvaluator", "positive_from", positive_from)
-        self.queries: list[str] = []
-        self.documents: list[list[str]] = []
-        self.labels: list[Floats] = []
-        for row, sample in enumerate(samples):
-            query, documents, labels = _read_sample(row, sample)
-            self.queries.append(query)
-            self.documents.append(documents)
-            self.labels.append(labels)
-        graded = any(not np.isin(labels, (0.0, 1.0)).all() for labels in self.labels)
-        self.top_error = graded if top_error is None else top_error
+            raise ValueError(f"{owner}: samples must hold at least one query, got none.")
+        self.at_k = checked_cutoffs(owner, at_k if mrr_at_k is None else mrr_at_k)
+        self.positive_from = finite_number(owner, "positive_from", positive_from)
+        check_gains(owner, gains)
+        self.gains: Gains = gains
+        read = [_read_sample(row, sample, always_rerank_positives) for row, sample in enumerate(samples)]
+        # Where nothing was found, nothing can be ranked.
+        self.missed = sum(not sample.documents for sample in read)
+        ranked = [sample for sample in read if sample.documents]
+        if not ranked:
+            raise ValueError(
+                f"{owner}: samples must hold at least one query with a positive among its documents, got none. Leave "
+                "always_rerank_positives=False out, which adds the positives."
+            )
+        self.queries = [sample.query for sample in ranked]
+        self.documents = [sample.documents for sample in ranked]
+        self.labels = [sample.labels for sample in ranked]
+        self._as_given = [sample.as_given for sample in read if sample.as_given is not None]
+        self.top_error = is_graded(self.labels) if top_error is None else top_error
         self._set_main_metric(main_metric, f"ndcg@{self.at_k[-1]}", self.labels)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
-        if math.isnan(perfect):
+        if math.isnan(perfect) or not self.support().get(name, Support(1, 1)).cases:
             return "is not defined for these labels, as every order of each list is as good"
         cutoff = name.partition("recall@")[2]
         if cutoff and max(map(len, self.labels)) <= int(cutoff):
@@ -534,33 +688,52 @@ class ScoreListEvaluator(_ScoreEvaluator):
             predicted: For each query the scores of its candidates, in the order of `documents`.
 
         Returns:
-            The metrics of `list_metrics`.
+            The metrics of `list_metrics`; and where candidates came in an order, `base_map`, `base_mrr@k` and
+            `base_ndcg@k` of that order.
         """
         labels: Any = self.labels  # arrays serve as sequences
-        return list_metrics(
-            labels, predicted, at_k=self.at_k, positive_from=self.positive_from, top_error=self.top_error
+        pairs = checked_lists("ScoreListEvaluator", labels, predicted)
+        found = metrics_of_lists(
+            pairs, self.at_k, self.positive_from, top_error=self.top_error, gains=self.gains, missed=self.missed
         )
+        if self._as_given:
+            none = sum(not label.any() for label in self._as_given)
+            ordered = [(label, -np.arange(len(label), dtype=np.float64)) for label in self._as_given if label.any()]
+            given = metrics_of_lists(ordered, self.at_k, self.positive_from, top_error=False, missed=none)
+            found |= {f"base_{name}": given[name] for name in given if name.split("@")[0] in ("map", "mrr", "ndcg")}
+        return found
 
-    def predict(self, model: PairModel) -> list[Floats]:
+    def support(self) -> dict[str, Support]:
+        """What each metric rests on.
+
+        Returns:
+            The support by the metric's name; none for counts, which are exact.
+        """
+        pairs = [(label, label) for label in self.labels]
+        lists = len(pairs) + self.missed
+        metrics = ranking_of_lists(self.at_k, self.positive_from, self.gains)
+        cases = {name: len(values) + self.missed for name, values in list_values(metrics, pairs).items()}
+        if self.top_error:
+            cases |= {f"{name}_top@{k}": len(pairs) for k in self.at_k for name in ("rmse", "bias")}
+        for name in [name for name in cases if name.split("@")[0] in ("map", "mrr", "ndcg")]:
+            cases |= {f"base_{name}": len(self._as_given)} if self._as_given else {}
+        return {name: Support(count, lists, "lists") for name, count in cases.items()}
+
+    def predict_by_function(self, model: PairModel) -> dict[str, list[Floats]]:
         """The model's scores.
 
         Args:
             model: The model to ask.
 
         Returns:
-            For each query the scores of its candidates.
+            For each query the scores of its candidates, by each similarity function; by the model's own under an empty
+            name.
         """
         sizes = [len(documents) for documents in self.documents]
         queries = [query for query, size in zip(self.queries, sizes, strict=True) for _ in range(size)]
-        scores = predict_scores(
-            model,
-            queries,
-            [document for documents in self.documents for document in documents],
-            batch_size=self.batch_size,
-            show_progress_bar=self.show_progress_bar,
-            as_queries=True,
-        )
-        return np.split(scores, np.cumsum(sizes)[:-1])
+        documents = [document for documents in self.documents for document in documents]
+        found = scores_by_function(model, queries, documents, self.encoding, self.batch_size, self.show_progress_bar)
+        return {name: np.split(scores, np.cumsum(sizes)[:-1]) for name, scores in found.items()}
 
     @property
     def description(self) -> str:
@@ -569,49 +742,77 @@ class ScoreListEvaluator(_ScoreEvaluator):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The settings that the model card shows."""
-        return {"at_k": list(self.at_k), "positive_from": self.positive_from}
+        config: dict[str, Any] = {"at_k": list(self.at_k), "positive_from": self.positive_from}
+        if self._as_given:
+            config["always_rerank_positives"] = self.always_rerank_positives
+        if self.gains != "linear":
+            config["gains"] = self.gains
+        return config | {name: value for name, value in self._common_config().items() if name != "as_queries"}
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A query, its candidates and their labels; and the labels in the order of a first stage, where there was one."""
+
+    query: str
+    documents: list[str]
+    labels: Floats
+    as_given: Floats | None = None
+
+
+_SAMPLES = (("positive", "negative"), ("positive", "documents"), ("documents", "labels"))
+
+
+def _read_sample(row: int, sample: Mapping[str, Any], always_rerank_positives: bool) -> _Sample:
+    owner = "ScoreListEvaluator"
+    mend = 'Write {"query": "a pet", "positive": "a cat", "negative": ["a car"]}.'
+    instance_of(owner, f"sample {row}", sample, Mapping, mend)
+    keys = {key for key, value in sample.items() if value is not None}
+    candidates = [key for key in ("positive", "negative", "documents", "labels") if key in keys]
+    if "labels" in keys and "documents" not in keys:
+        raise ValueError(
+            f"{owner}: sample {row} has 'labels' but no 'documents' that they belong to. Give the candidates as "
+            "'documents', or leave 'labels' out."
+        )
+    if "query" not in keys or tuple(candidates) not in _SAMPLES:
+        ways = ", ".join(f"{first!r} and {second!r}" for first, second in _SAMPLES[:-1])
+        extra = ""
+        if "query" in keys and any(set(way) <= keys for way in _SAMPLES):
+            way = max((way for way in _SAMPLES if set(way) <= keys), key=lambda way: "labels" in way)
+            extra = f" Leave {' and '.join(repr(key) for key in candidates if key not in way)} out."
+        raise ValueError(
+            f"{owner}: a sample needs the key 'query' and either {ways}, or 'documents' and 'labels', and no more of "
+            f"these; sample {row} has {', '.join(map(repr, sample))}.{extra}"
+        )
+    checked_texts(owner, f"'query' of sample {row}", [sample["query"]])
+    first, second = (_texts(row, key, sample[key]) if key != "labels" else [] for key in candidates)
+    if "labels" in keys:
+        labels = checked_scores(f"{owner}: 'labels' of sample {row}", sample["labels"])
+        if len(labels) != len(first):
+            raise ValueError(
+                f"{owner}: sample {row} has {len(first)} documents and {len(labels)} labels; give one label for each "
+                "document."
+            )
+        return _Sample(sample["query"], first, labels)
+    if not first and not second:
+        raise ValueError(f"{owner}: sample {row} has no candidate; leave it out.")
+    if "negative" in keys:
+        return _Sample(sample["query"], first + second, _labels(len(first), len(second)))
+    found = np.array([float(text in first) for text in second])
+    others = [text for text in second if text not in first]
+    as_given = np.append(found, np.ones(len(first) - int(found.sum()))) if found.any() else np.zeros(len(second))
+    if always_rerank_positives:
+        return _Sample(sample["query"], first + others, _labels(len(first), len(others)), as_given)
+    return _Sample(sample["query"], second if found.any() else [], found, as_given)
+
+
+def _labels(positives: int, others: int) -> Floats:
+    return np.repeat([1.0, 0.0], [positives, others])
 
 
 def _texts(row: int, key: str, value: Any) -> list[str]:
     where = f"{key!r} of sample {row}"
     texts = [value] if isinstance(value, str) else list_of("ScoreListEvaluator", where, value, "texts", '["a cat"]')
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"ScoreListEvaluator: {key!r} of sample {row} must hold texts, got {texts!r:.80}.")
+        raise ValueError(f"ScoreListEvaluator: {where} must hold texts, got {texts!r:.80}.")
     return texts
-
-
-def _read_sample(row: int, sample: Mapping[str, Any]) -> tuple[str, list[str], Floats]:
-    """The query of a sample, its candidates, and their labels."""
-    mend = 'Write {"query": "a pet", "positive": "a cat", "negative": ["a car"]}.'
-    keys = set(instance_of("ScoreListEvaluator", f"sample {row}", sample, Mapping, mend))
-    if "query" not in keys or not (
-        {"positive", "negative"} <= keys or {"positive", "documents"} <= keys or {"documents", "labels"} <= keys
-    ):
-        raise ValueError(
-            "ScoreListEvaluator: a sample needs the key 'query' and either 'positive' and 'negative', 'positive' and "
-            f"'documents', or 'documents' and 'labels'; sample {row} has {', '.join(map(repr, sample))}."
-        )
-    checked_texts("ScoreListEvaluator", f"'query' of sample {row}", [sample["query"]])
-    if "labels" in keys and "documents" not in keys:
-        raise ValueError(
-            f"ScoreListEvaluator: sample {row} has 'labels' but no 'documents' that they belong to. Give the "
-            "candidates as 'documents', or leave 'labels' out."
-        )
-    if "labels" in keys:
-        documents = _texts(row, "documents", sample["documents"])
-        labels = checked_scores(f"ScoreListEvaluator: 'labels' of sample {row}", sample["labels"])
-        if len(labels) != len(documents):
-            raise ValueError(
-                f"ScoreListEvaluator: sample {row} has {len(documents)} documents and {len(labels)} labels; give one "
-                "label for each document."
-            )
-        return sample["query"], documents, labels
-    positives = _texts(row, "positive", sample["positive"])
-    key = "negative" if "negative" in keys else "documents"
-    others = _texts(row, key, sample[key])
-    if key == "documents":
-        others = [text for text in others if text not in positives]
-    if not positives and not others:
-        raise ValueError(f"ScoreListEvaluator: sample {row} has no candidate; leave it out.")
-    labels = np.array([1.0] * len(positives) + [0.0] * len(others))
-    return sample["query"], [*positives, *others], labels

@@ -1,19 +1,22 @@
 """Metrics of predicted scores against gold scores: by region, by bin, at a threshold, and of rankings.
 
-Ties never favour the model: no metric depends on the order in which tied candidates or pairs happen to stand.
+Each is a `Metric`: its title, what it says and which end is better stand beside its computation. Ties never favour the
+model: of the orders of tied pairs or candidates the worst counts, and for nDCG the mean over all of them.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import average_precision_score, ndcg_score
+from scipy.stats import rankdata
+from sklearn.metrics import ndcg_score
 
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
 from selective_st.evaluation._checks import (
@@ -24,17 +27,313 @@ from selective_st.evaluation._checks import (
     checked_scores,
     checked_thresholds,
 )
-from selective_st.evaluation.thresholds import ScoreThreshold, decision_metrics
+from selective_st.evaluation.thresholds import ScoreThreshold, Side
+
+Better = Literal["higher", "lower", "nearer 0", "nearer 1", ""]
+Gains = Literal["linear", "exponential"]
+Bools = npt.NDArray[np.bool_]
 
 RANKING_METRICS = ("map", "mrr@10", "ndcg@10")
+NEGATIVE = "negative_"  # before the name of an error: the same with the better end up, as upstream's `negative_mse`
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_MIDDLE = (QUANTILES[0], QUANTILES[-1])
 _CUTOFF = 10
+_POSITIVE_FROM = 0.8
 
 
-def _correlation(function: Any, gold: Floats, predicted: Floats) -> float:
+def _every(gold: Floats) -> Bools:
+    return np.ones(len(gold), dtype=bool)
+
+
+def _mean(values: Floats) -> float:
+    return float(np.mean(values))
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that says how good predicted scores are.
+
+    Attributes:
+        name: Its name, without that of a data set before it.
+        title: Its name for people.
+        meaning: What it says, in one line.
+        better: Which end is better; empty where none is.
+        compute: The number, from gold and predicted scores: of all pairs, or of one list of candidates. NaN where it is
+            not defined.
+        rests_on: Of gold scores, those that the number rests on: where it sets two kinds apart, the rarer kind. None
+            where it is a count or a setting, and exact.
+        over_lists: The number of several lists, from those of each.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    better: Better
+    compute: Callable[[Floats, Floats], float]
+    rests_on: Callable[[Floats], Bools] | None = _every
+    over_lists: Callable[[Floats], float] = _mean
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether a checkpoint can be chosen by it: whether more, or less, of it is always better."""
+        return self.better in ("higher", "lower")
+
+    def negative(self) -> Metric:
+        """An error with the better end up."""
+        return Metric(
+            f"{NEGATIVE}{self.name}",
+            f"{self.title}, negative",
+            f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it.",
+            "higher",
+            lambda gold, predicted: -self.compute(gold, predicted),
+            self.rests_on,
+            lambda values: -self.over_lists(-values),
+        )
+
+
+# --- Metrics by name --------------------------------------------------------------------------------------------------
+
+Of2 = Callable[[Floats, Floats], float]
+
+_NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
+_KINDS: list[tuple[re.Pattern[str], Callable[..., Metric]]] = []
+
+
+def metric_meaning(name: str) -> Metric:
+    """The metric of that name: its title, what it means in one line, and which end is better.
+
+    Args:
+        name: The metric's name, without that of a data set before it.
+
+    Returns:
+        The metric.
+
+    Raises:
+        ValueError: If there is no such metric.
+
+    Example:
+        >>> metric_meaning("rmse_0.8_1").meaning
+        'Typical distance between predicted and gold score, for gold scores from 0.8 to 1.'
+        >>> metric_meaning("ap_ge_0.95").better
+        'higher'
+    """
+    instance_of("metric_meaning", "name", name, str, 'Write for example "spearman".')
+    plain = name.removeprefix(NEGATIVE)
+    for pattern, make in _KINDS:
+        found = pattern.fullmatch(plain)
+        if found is not None:
+            metric = make(*map(_number_or_text, found.groups()))
+            return metric if plain == name else metric.negative()
+    raise ValueError(f"metric_meaning: there is no metric named {name!r}.")
+
+
+def _number_or_text(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _named(pattern: str, make: Callable[..., Metric]) -> Callable[..., Metric]:
+    """Have metrics found by name: the pattern's groups are the arguments of what makes them."""
+    _KINDS.append((re.compile(pattern), make))
+    return make
+
+
+# --- Of pairs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Region:
+    """Gold scores between two ends, both included; all of them without."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def suffix(self) -> str:
+        return "" if math.isinf(self.low) else f"_{self.low:g}_{self.high:g}"
+
+    def holds(self, gold: Floats) -> Bools:
+        return (gold >= self.low - TIE) & (gold <= self.high + TIE)
+
+
+def _of_region(name: str, title: str, meaning: str, better: Better = "") -> Callable[[Of2], Callable[..., Metric]]:
+    """Make a function of pairs a metric of a region of gold scores; the meaning says with {} which."""
+
+    def register(compute: Of2) -> Callable[..., Metric]:
+        def make(low: float | None = None, high: float | None = None) -> Metric:
+            region = _Region() if low is None or high is None else _Region(low, high)
+            where, words = "", "over all pairs"
+            if region.suffix:
+                where, words = f", gold {low:g} to {high:g}", f"for gold scores from {low:g} to {high:g}"
+
+            def of_region(gold: Floats, predicted: Floats) -> float:
+                inside = region.holds(gold)
+                return compute(gold[inside], predicted[inside]) if inside.any() or name == "count" else math.nan
+
+            rests_on = None if name == "count" else region.holds
+            return Metric(f"{name}{region.suffix}", title + where, meaning.format(words), better, of_region, rests_on)
+
+        return _named(rf"{name}(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?", make)
+
+    return register
+
+
+def _correlation(gold: Floats, predicted: Floats) -> float:
     if len(gold) < 3 or np.ptp(gold) == 0 or np.ptp(predicted) == 0:
         return math.nan  # not defined
-    return float(function(gold, predicted)[0])
+    return float(np.corrcoef(gold, predicted)[0, 1])
+
+
+@_of_region(
+    "spearman",
+    "Rank correlation",
+    "Whether the predicted scores put the pairs in the gold order (Spearman), {}; 1 is the same order.",
+    "higher",
+)
+def _spearman(gold: Floats, predicted: Floats) -> float:
+    return _correlation(rankdata(gold), rankdata(predicted))
+
+
+@_of_region(
+    "pearson", "Linear correlation", "Whether predicted and gold scores rise in a line (Pearson), {}.", "higher"
+)
+def _pearson(gold: Floats, predicted: Floats) -> float:
+    return _correlation(gold, predicted)
+
+
+@_of_region("rmse", "Error", "Typical distance between predicted and gold score, {}.", "lower")
+def _rmse(gold: Floats, predicted: Floats) -> float:
+    return float(np.sqrt(np.mean((predicted - gold) ** 2)))
+
+
+@_of_region(
+    "bias", "Bias", "Mean of predicted less gold, {}: above 0 the scores are too high, below 0 too low.", "nearer 0"
+)
+def _bias(gold: Floats, predicted: Floats) -> float:
+    return float(np.mean(predicted - gold))
+
+
+@_of_region("count", "Pairs", "How many pairs there are {}.")
+def _count(gold: Floats, predicted: Floats) -> float:
+    return len(gold)
+
+
+@_of_region(
+    "spread",
+    "Spread of the scores",
+    "How wide the middle 90 % of the predicted scores lie against that of the gold scores; well below 1 the scores are "
+    "squeezed together.",
+    "nearer 1",
+)
+def _spread(gold: Floats, predicted: Floats) -> float:
+    (low, high), (lowest, highest) = (np.quantile(scores, _MIDDLE) for scores in (gold, predicted))
+    return float((highest - lowest) / (high - low)) if high > low else math.nan
+
+
+def _make_quantile(percent: float) -> Metric:
+    meaning = f"{percent:g} % of the predicted scores lie below this."
+    compute = lambda gold, predicted: float(np.quantile(predicted, percent / 100))  # noqa: E731
+    return Metric(f"q{percent:g}", f"{percent:g} % quantile", meaning, "", compute)
+
+
+_quantile = _named(f"q{_NUMBER}", _make_quantile)
+
+# Of the pairs to be found, those whose gold score reaches a threshold: titles, meanings and better ends.
+_OF_SOUGHT: dict[str, tuple[str, str, Better]] = {
+    "ap": (
+        "Average precision",
+        "How cleanly the {highest} predicted scores pick out the pairs with {sought}; 1 is perfect, and needs no "
+        "threshold.",
+        "higher",
+    ),
+    "count": ("Pairs", "How many pairs have {sought}.", ""),
+    "threshold": ("Threshold", "The predicted score from which a pair counts as found.", ""),
+    "precision": ("Precision", "Of the pairs that the threshold finds, the share with {sought}.", "higher"),
+    "recall": ("Recall", "Of the pairs with {sought}, the share that the threshold finds.", "higher"),
+    "f1": ("F1", "Precision and recall in one number (their harmonic mean); 1 is perfect.", "higher"),
+}
+_DECISIONS = tuple(_OF_SOUGHT)[2:]
+
+
+def _make_of_sought(kind: str, end: str, limit: float, threshold: ScoreThreshold | None = None) -> Metric:
+    side: Side = "at_least" if end == "ge" else "at_most"
+    of = ScoreThreshold(0.0, limit, side)
+    title, meaning, better = _OF_SOUGHT[kind]
+    words = {
+        "sought": f"gold {'≥' if end == 'ge' else '≤'} {limit:g}",
+        "highest": "highest" if end == "ge" else "lowest",
+    }
+
+    def compute(gold: Floats, predicted: Floats) -> float:
+        sought = of.is_sought(gold)
+        if kind == "count":
+            return int(sought.sum())
+        if kind == "ap":
+            return average_precision(sought, predicted if end == "ge" else -predicted)
+        return math.nan if threshold is None else _decision(kind, threshold, sought, predicted)
+
+    def rarer(gold: Floats) -> Bools:
+        sought = of.is_sought(gold)
+        return sought if kind != "ap" or 2 * sought.sum() <= len(sought) else ~sought
+
+    title = f"{title}, {words['sought']}"
+    return Metric(f"{kind}_{of.suffix}", title, meaning.format(**words), better, compute, rarer if better else None)
+
+
+_of_sought = _named(rf"({'|'.join(_OF_SOUGHT)})_(ge|le)_{_NUMBER}", _make_of_sought)
+
+
+def _decision(kind: str, threshold: ScoreThreshold, sought: Bools, predicted: Floats) -> float:
+    """A metric of a threshold's decisions; NaN where no pair is to be found."""
+    found = threshold.is_found(predicted)
+    hits, taken, wanted = (int(rows.sum()) for rows in (sought & found, found, sought))
+    if kind == "threshold" or not wanted:
+        return threshold.value if kind == "threshold" else math.nan
+    if kind == "precision":
+        return hits / taken if taken else 0.0
+    return hits / wanted if kind == "recall" else 2 * hits / (taken + wanted)
+
+
+def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]:
+    """The metrics of a threshold's decisions, NaN where it is yet to be chosen.
+
+    Args:
+        threshold: The threshold, of which only what it looks for counts where it is not chosen.
+        chosen: Whether it is.
+
+    Returns:
+        `threshold_S`, `precision_S`, `recall_S` and `f1_S`; precision is 0 where nothing is found.
+    """
+    end = "ge" if threshold.side == "at_least" else "le"
+    return [_of_sought(kind, end, threshold.gold, threshold if chosen else None) for kind in _DECISIONS]
+
+
+def pair_metrics(
+    at_least: Sequence[float], at_most: Sequence[float], regions: Sequence[tuple[float, float]]
+) -> list[Metric]:
+    """The metrics of `region_metrics`.
+
+    Args:
+        at_least: Thresholds for the average precision of pairs with gold >= t.
+        at_most: Thresholds for the average precision of pairs with gold <= t.
+        regions: Gold regions (low, high).
+
+    Returns:
+        The metrics, in the order that they are reported in.
+    """
+    found = [_spearman(), _pearson(), _rmse(), _bias()]
+    for end, limits in (("ge", at_least), ("le", at_most)):
+        found += [_of_sought(kind, end, limit) for limit in limits for kind in ("ap", "count")]
+    found += [make(*region) for region in regions for make in (_rmse, _bias, _spearman, _count)]
+    return [*found, *(_quantile(100 * level) for level in QUANTILES), _spread()]
+
+
+def with_negatives(metrics: Iterable[Metric]) -> list[Metric]:
+    """The metrics, and each error once more with the better end up."""
+    found = list(metrics)
+    return [*found, *(metric.negative() for metric in found if metric.better == "lower")]
 
 
 def region_metrics(
@@ -63,295 +362,34 @@ def region_metrics(
 
     Returns:
         `spearman`, `pearson`, `rmse`, `bias` (mean of predicted - gold) over all pairs; `ap_ge_T` and `ap_le_T` for
-        each threshold; `rmse_L_H`, `bias_L_H`, `spearman_L_H`, `count_L_H` for each region; the quantiles `q5`, `q25`,
-        `q50`, `q75`, `q95` of the predicted scores, and `spread`, how wide the middle 90 % of the predicted scores lie
-        against that of the gold ones (below 1 the score is squeezed). With `bins`: `rmse_bin_L_H`, `bias_bin_L_H`,
-        `count_bin_L_H`. For each fixed threshold `threshold_ge_T` itself, `precision_ge_T`, `recall_ge_T`, `f1_ge_T`
-        (`le` where low scores are looked for). NaN where a metric is not defined, for example an average precision
-        without a single pair that reaches the threshold.
+        each threshold, of tied pairs those that are not sought first, and how many are sought, `count_ge_T`;
+        `rmse_L_H`, `bias_L_H`, `spearman_L_H`, `count_L_H` for each region; the quantiles `q5`, `q25`, `q50`, `q75`,
+        `q95` of the predicted scores, and `spread`, how wide the middle 90 % of the predicted scores lie against that
+        of the gold ones (below 1 the score is squeezed). For each fixed threshold `threshold_ge_T` itself,
+        `precision_ge_T`, `recall_ge_T`, `f1_ge_T` (`le` where low scores are looked for). For each error
+        `negative_rmse`, `negative_rmse_L_H`: a trainer takes the largest value of a metric for the best. With `bins`:
+        `rmse_bin_L_H`, `bias_bin_L_H`, `count_bin_L_H`. NaN where a metric is not defined, for example an average
+        precision without a single pair that reaches the threshold.
 
     Raises:
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity.
     """
     owner = "region_metrics"
-    at_least = checked_thresholds(owner, "at_least", at_least)
-    at_most = checked_thresholds(owner, "at_most", at_most)
-    regions = checked_regions(owner, regions)
+    metrics = pair_metrics(
+        checked_thresholds(owner, "at_least", at_least),
+        checked_thresholds(owner, "at_most", at_most),
+        checked_regions(owner, regions),
+    )
     whole_number(owner, "bins", bins)
-    thresholds = list_of(owner, "thresholds", thresholds, "ScoreThreshold", "[choose_threshold(...)]")
-    for threshold in thresholds:
+    for threshold in list_of(owner, "thresholds", thresholds, "ScoreThreshold", "[choose_threshold(...)]"):
         instance_of(owner, "thresholds", threshold, ScoreThreshold, "Write thresholds=[choose_threshold(...)].")
+        metrics += decisions(threshold)
     gold_scores, scores = checked_pair(gold, predicted)
-    error = scores - gold_scores
-    metrics = {
-        "spearman": _correlation(spearmanr, gold_scores, scores),
-        "pearson": _correlation(pearsonr, gold_scores, scores),
-        "rmse": float(np.sqrt(np.mean(error**2))),
-        "bias": float(np.mean(error)),
-    }
-    found = [(f"ap_ge_{t:g}", gold_scores >= t - TIE, scores) for t in at_least]
-    found += [(f"ap_le_{t:g}", gold_scores <= t + TIE, -scores) for t in at_most]
-    for name, relevant, order in found:
-        metrics[name] = float(average_precision_score(relevant, order)) if relevant.any() else math.nan
-    for low, high in regions:
-        inside = (gold_scores >= low - TIE) & (gold_scores <= high + TIE)
-        region = f"{low:g}_{high:g}"
-        some = bool(inside.any())
-        metrics[f"rmse_{region}"] = float(np.sqrt(np.mean(error[inside] ** 2))) if some else math.nan
-        metrics[f"bias_{region}"] = float(np.mean(error[inside])) if some else math.nan
-        metrics[f"spearman_{region}"] = _correlation(spearmanr, gold_scores[inside], scores[inside])
-        metrics[f"count_{region}"] = int(inside.sum())
-    quantiles = np.quantile(scores, QUANTILES)
-    metrics |= {f"q{100 * level:g}": float(quantile) for level, quantile in zip(QUANTILES, quantiles, strict=True)}
-    low, high = np.quantile(gold_scores, (QUANTILES[0], QUANTILES[-1]))
-    metrics["spread"] = float((quantiles[-1] - quantiles[0]) / (high - low)) if high > low else math.nan
+    found = {metric.name: metric.compute(gold_scores, scores) for metric in with_negatives(metrics)}
     if bins:
         for row in error_by_score_bin(gold, predicted, bins=bins, score_range=bin_range):
-            metrics |= {f"{name}_bin_{row['low']:g}_{row['high']:g}": row[name] for name in ("rmse", "bias", "count")}
-    for threshold in thresholds:
-        metrics |= decision_metrics(gold_scores, scores, threshold, threshold.suffix)
-    return metrics
-
-
-def ranking_metrics(
-    groups: Sequence[Sequence[int]],
-    labels: Sequence[float],
-    scores: Sequence[float],
-    *,
-    positive_from: float = 0.8,
-) -> dict[str, float]:
-    """How high the positives stand in each question's ranking, averaged over the questions.
-
-    Questions without a positive or without another candidate are left out: every ranking of theirs is as good. Ties
-    never favour the model: average precision takes tied candidates together, as scikit-learn does; the reciprocal rank
-    puts a positive behind everything that is tied with it; nDCG is the mean over all orders of the tied.
-
-    Args:
-        groups: For each question the rows of its candidates.
-        labels: The gold label of each row. nDCG takes them as gains (0 where negative); the other metrics ask only
-            which are positive.
-        scores: The predicted score of each row.
-        positive_from: From which label a candidate counts as positive.
-
-    Returns:
-        `map` (mean average precision), `mrr@10`, `ndcg@10`, and `questions`, how many were averaged over; with none,
-        the metrics are NaN.
-
-    Raises:
-        ValueError: If labels and scores are empty, differ in length, or hold NaN or infinity; if a row is out of range.
-
-    Example:
-        >>> metrics = ranking_metrics([[0, 1, 2]], labels=[1, 0, 0], scores=[0.5, 0.7, 0.2])
-        >>> metrics["map"], metrics["mrr@10"], round(metrics["ndcg@10"], 3), metrics["questions"]
-        (0.5, 0.5, 0.631, 1)
-    """
-    gold, predicted = checked_scores("labels", labels), checked_scores("scores", scores)
-    if gold.shape != predicted.shape:
-        raise ValueError(f"labels and scores must have the same length, got {len(gold)} and {len(predicted)}.")
-    finite_number("ranking_metrics", "positive_from", positive_from)
-    values = question_metrics(groups, gold, predicted, positive_from=positive_from)
-    means = {name: float(np.mean(column)) if column.size else math.nan for name, column in values.items()}
-    return {**means, "questions": len(values[RANKING_METRICS[0]])}
-
-
-def question_metrics(
-    groups: Sequence[Sequence[int]], gold: Floats, predicted: Floats, *, positive_from: float
-) -> dict[str, Floats]:
-    """The metrics of `ranking_metrics` for each question, before they are averaged.
-
-    Args:
-        groups: For each question the rows of its candidates.
-        gold: The gold label of each row.
-        predicted: The predicted score of each row.
-        positive_from: From which label a candidate counts as positive.
-
-    Returns:
-        For each metric its values, one for each question with a positive and another candidate.
-
-    Raises:
-        ValueError: If a row is out of range.
-    """
-    found: list[tuple[float, ...]] = []
-    for rows in _questions(groups, gold, positive_from):
-        label, score = gold[rows], predicted[rows]
-        relevant = label >= positive_from - TIE
-        ranks = worst_ranks(relevant, score)
-        found.append(
-            (
-                float(average_precision_score(relevant, score)),
-                reciprocal_rank(ranks, _CUTOFF),
-                mean_ndcg(label, score, _CUTOFF),
-            )
-        )
-    columns = np.asarray(found, dtype=np.float64).reshape(len(found), len(RANKING_METRICS)).T
-    return dict(zip(RANKING_METRICS, columns, strict=True))
-
-
-def worst_ranks(relevant: npt.NDArray[np.bool_], score: Floats) -> npt.NDArray[np.intp]:
-    """The ranks of the positives, in order, where each stands behind everything else that scores as high.
-
-    Args:
-        relevant: Which candidates are positive.
-        score: The candidates' scores.
-
-    Returns:
-        The ranks, counted from 1.
-
-    Example:
-        >>> worst_ranks(np.array([True, False, True, False]), np.array([0.5, 0.5, 0.1, 0.2])).tolist()
-        [2, 4]
-    """
-    order = np.lexsort((relevant, -score))  # by falling score, of the tied the negatives first
-    return np.flatnonzero(relevant[order]) + 1
-
-
-def reciprocal_rank(ranks: npt.NDArray[np.intp], cutoff: int) -> float:
-    """One over the first rank, 0 behind the cutoff.
-
-    Args:
-        ranks: Ranks in order.
-        cutoff: The last rank that counts.
-
-    Returns:
-        The reciprocal rank.
-    """
-    return 1 / int(ranks[0]) if ranks[0] <= cutoff else 0.0
-
-
-def mean_ndcg(label: Floats, score: Floats, cutoff: int) -> float:
-    """The nDCG with the labels as gains (0 where negative), its mean over all orders of the tied.
-
-    Args:
-        label: The candidates' labels.
-        score: Their scores.
-        cutoff: The last rank that counts.
-
-    Returns:
-        The nDCG.
-    """
-    return float(ndcg_score(np.maximum(label, 0)[None], score[None], k=cutoff))
-
-
-def _questions(groups: Sequence[Sequence[int]], gold: Floats, positive_from: float) -> list[npt.NDArray[np.intp]]:
-    """The rows of each question that has a positive and another candidate."""
-    questions = []
-    for group in list_of("ranking_metrics", "groups", groups, "lists of rows", "[[0, 1], [2, 3]]"):
-        rows = np.asarray(list_of("ranking_metrics", "groups", group, "rows, one for each question", "[[0, 1]]"))
-        if rows.size and (rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer)):
-            raise ValueError(
-                f"groups must hold for each question the numbers of its rows, got {group!r:.60}. Write for example "
-                "groups=[[0, 1], [2, 3]]."
-            )
-        rows = rows.astype(np.intp)
-        if rows.size and not (rows.min() >= 0 and rows.max() < len(gold)):
-            raise ValueError(f"groups must hold rows from 0 to {len(gold) - 1}, got {rows.min()} to {rows.max()}.")
-        relevant = gold[rows] >= positive_from - TIE
-        if relevant.any() and not relevant.all():
-            questions.append(rows)
-    return questions
-
-
-def list_metrics(
-    labels: Sequence[Sequence[float]],
-    scores: Sequence[Sequence[float]],
-    *,
-    at_k: int | Sequence[int] = (10,),
-    positive_from: float = 0.8,
-    top_error: bool | None = None,
-) -> dict[str, float]:
-    """How well scores rank lists of candidates, and how far off the scores of the best candidates are.
-
-    Ties never favour the model: average precision takes tied candidates together, as scikit-learn does; a positive's
-    rank, for recall and reciprocal rank, is behind all negatives that are tied with it; nDCG is the mean over all
-    orders of the tied.
-
-    Args:
-        labels: For each list the gold labels of its candidates. nDCG takes them as gains (0 where negative).
-        scores: For each list the predicted scores, as many.
-        at_k: The cutoff, or several.
-        positive_from: From which label a candidate counts as positive.
-        top_error: Whether to compare the predicted scores with the labels, which must be on one scale for it. Default:
-            where the labels are graded, that is some are neither 0 nor 1.
-
-    Returns:
-        `map`, and for each k `ndcg@k`, `recall@k`, `mrr@k`: means over the lists with a positive and another candidate
-        (nDCG with graded labels: with different gains), as every ranking of the others is as good; `lists`, how many
-        lists there are, and `questions`, how many of them the mean average precision is over. With `top_error`, for
-        each k `rmse_top@k` and `bias_top@k`: the error and the bias (predicted - gold) of the k candidates with the
-        highest labels, and those tied with the last of them; each list counts alike. NaN where no list counts.
-
-    Raises:
-        ValueError: If lists differ in length, are empty, or hold NaN or infinity, or a cutoff is below 1.
-
-    Example:
-        >>> metrics = list_metrics([[0.9, 0.5, 0.1], [0.2, 1.0]], [[0.7, 0.8, 0.0], [0.1, 0.9]], at_k=[1])
-        >>> metrics["mrr@1"], metrics["recall@1"], metrics["map"], round(metrics["bias_top@1"], 3)
-        (0.5, 0.5, 0.75, -0.15)
-    """
-    instance_of("list_metrics", "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
-    labels = list_of("list_metrics", "labels", labels, "lists of labels", "[[1, 0]]")
-    scores = list_of("list_metrics", "scores", scores, "lists of scores", "[[0.7, 0.2]]")
-    if len(labels) != len(scores) or not len(labels):
-        raise ValueError(
-            f"list_metrics: labels and scores must hold as many lists, at least one; got {len(labels)} and "
-            f"{len(scores)}."
-        )
-    cutoffs = checked_cutoffs("list_metrics", at_k)
-    finite_number("list_metrics", "positive_from", positive_from)
-    pairs: list[tuple[Floats, Floats]] = []
-    for row, (of_gold, of_predicted) in enumerate(zip(labels, scores, strict=True)):
-        pair = checked_scores(f"labels[{row}]", of_gold), checked_scores(f"scores[{row}]", of_predicted)
-        if pair[0].shape != pair[1].shape:
-            raise ValueError(f"list_metrics: list {row} has {len(pair[0])} labels and {len(pair[1])} scores.")
-        pairs.append(pair)
-    if top_error is None:
-        top_error = any(not np.isin(label, (0.0, 1.0)).all() for label, _ in pairs)
-    names = ["map", *(f"{name}@{k}" for k in cutoffs for name in ("ndcg", "recall", "mrr"))]
-    values: dict[str, list[float]] = {name: [] for name in names}
-    squares: dict[int, list[float]] = {k: [] for k in cutoffs}
-    biases: dict[int, list[float]] = {k: [] for k in cutoffs}
-    for label, score in pairs:
-        relevant = label >= positive_from - TIE
-        if relevant.any() and not relevant.all():
-            values["map"].append(float(average_precision_score(relevant, score)))
-            ranks = worst_ranks(relevant, score)
-            for k in cutoffs:
-                values[f"recall@{k}"].append(float(np.mean(ranks <= k)))
-                values[f"mrr@{k}"].append(reciprocal_rank(ranks, k))
-        if np.ptp(np.maximum(label, 0)) > 0:
-            for k in cutoffs:
-                values[f"ndcg@{k}"].append(mean_ndcg(label, score, k))
-        for k in cutoffs:
-            top = label >= np.sort(label)[-min(k, len(label))] - TIE
-            error = (score - label)[top]
-            squares[k].append(float(np.mean(error**2)))
-            biases[k].append(float(np.mean(error)))
-    metrics = {name: float(np.mean(found)) if found else math.nan for name, found in values.items()}
-    metrics |= {"lists": len(pairs), "questions": len(values["map"])}
-    if top_error:
-        for k in cutoffs:
-            metrics |= {f"rmse_top@{k}": math.sqrt(np.mean(squares[k])), f"bias_top@{k}": float(np.mean(biases[k]))}
-    return metrics
-
-
-def checked_cutoffs(owner: str, at_k: int | Sequence[int]) -> tuple[int, ...]:
-    """The cutoffs, each once, in order.
-
-    Args:
-        owner: The class or function whose argument it is, for the message.
-        at_k: The cutoff, or several.
-
-    Returns:
-        The cutoffs.
-
-    Raises:
-        ValueError: If there is none, or one is no whole number from 1.
-    """
-    cutoffs = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]")
-    wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
-    if wrong or not cutoffs:
-        raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
-    return tuple(sorted({int(k) for k in cutoffs}))
+            found |= {f"{name}_bin_{row['low']:g}_{row['high']:g}": row[name] for name in ("rmse", "bias", "count")}
+    return found
 
 
 def error_by_score_bin(
@@ -378,14 +416,385 @@ def error_by_score_bin(
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         below = gold_scores <= high + TIE if i == bins - 1 else gold_scores < high - TIE
         inside = (gold_scores >= low - TIE) & below
-        error = (scores - gold_scores)[inside]
+        some = bool(inside.any())
+        pairs = gold_scores[inside], scores[inside]
         rows.append(
             {
                 "low": float(low),
                 "high": float(high),
                 "count": int(inside.sum()),
-                "rmse": float(np.sqrt(np.mean(error**2))) if error.size else math.nan,
-                "bias": float(np.mean(error)) if error.size else math.nan,
+                "rmse": _rmse().compute(*pairs) if some else math.nan,
+                "bias": _bias().compute(*pairs) if some else math.nan,
             }
         )
     return rows
+
+
+# --- Rankings ---------------------------------------------------------------------------------------------------------
+
+
+def worst_ranks(relevant: Bools, score: Floats) -> npt.NDArray[np.intp]:
+    """The ranks of the positives, in order, where each stands behind everything else that scores as high.
+
+    Args:
+        relevant: Which candidates are positive.
+        score: The candidates' scores.
+
+    Returns:
+        The ranks, counted from 1.
+
+    Example:
+        >>> worst_ranks(np.array([True, False, True, False]), np.array([0.5, 0.5, 0.1, 0.2])).tolist()
+        [2, 4]
+    """
+    order = np.lexsort((relevant, -score))  # by falling score, of the tied the negatives first
+    return np.flatnonzero(relevant[order]) + 1
+
+
+def average_precision(relevant: Bools, score: Floats) -> float:
+    """The mean, over the positives, of the share of positives up to each; of tied candidates the negatives come first.
+
+    Args:
+        relevant: Which candidates are positive.
+        score: The candidates' scores.
+
+    Returns:
+        The average precision; NaN without a positive.
+
+    Example:
+        >>> round(average_precision(np.array([False, True, True]), np.array([0.9, 0.5, 0.5])), 3)  # (1/2 + 2/3) / 2
+        0.583
+    """
+    ranks = worst_ranks(relevant, score)
+    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else math.nan
+
+
+OfRanks = Callable[[npt.NDArray[np.intp], float], float]
+
+
+def _of_ranks(name: str, title: str, meaning: str) -> Callable[[OfRanks], Callable[..., Metric]]:
+    """Make a function of the ranks of a list's positives a metric of lists, NaN without a positive or another one."""
+
+    def register(compute: OfRanks) -> Callable[..., Metric]:
+        def make(k: float = math.inf, *, positive_from: float = _POSITIVE_FROM) -> Metric:
+            def of_list(label: Floats, score: Floats) -> float:
+                relevant = label >= positive_from - TIE
+                some = relevant.any() and not relevant.all()
+                return compute(worst_ranks(relevant, score), k) if some else math.nan
+
+            named, titled, means = (text.format(f"{k:g}") for text in (name, title, meaning))
+            return Metric(named, titled, means, "higher", of_list)
+
+        return _named(name.format(_NUMBER), make)
+
+    return register
+
+
+@_of_ranks("map", "MAP", "How high the positives stand among their question's candidates, over all positives.")
+def _map(ranks: npt.NDArray[np.intp], k: float) -> float:
+    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+
+
+@_of_ranks("mrr@{0}", "MRR@{0}", "One over the rank of the first positive (0 behind rank {0}), mean.")
+def _mrr(ranks: npt.NDArray[np.intp], k: float) -> float:
+    return 1 / int(ranks[0]) if ranks[0] <= k else 0.0
+
+
+@_of_ranks("recall@{0}", "Recall@{0}", "The share of the positives that stand in the first {0} places.")
+def _recall(ranks: npt.NDArray[np.intp], k: float) -> float:
+    return float(np.mean(ranks <= k))
+
+
+def _make_ndcg(k: float, *, gains: Gains = "linear") -> Metric:
+    def compute(label: Floats, score: Floats) -> float:
+        gain = np.maximum(label, 0)
+        gain = gain if gains == "linear" else np.exp2(gain) - 1
+        return float(ndcg_score(gain[None], score[None], k=int(k))) if np.ptp(gain) > 0 else math.nan
+
+    meaning = f"How much of the best possible gain stands in the first {k:g} places."
+    return Metric(f"ndcg@{k:g}", f"nDCG@{k:g}", meaning, "higher", compute)
+
+
+_ndcg = _named(f"ndcg@{_NUMBER}", _make_ndcg)
+
+
+def _make_of_top(kind: str, k: float) -> Metric:
+    """The error or the bias of a list's best candidates, and of those tied with the last of them."""
+    of = f"for the {k:g} candidates of each list with the highest gold scores."
+
+    def errors(label: Floats, score: Floats) -> Floats:
+        found: Floats = (score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE]
+        return found
+
+    if kind == "bias":
+        meaning = f"Mean of predicted less gold, {of}"
+        compute: Of2 = lambda label, score: float(np.mean(errors(label, score)))  # noqa: E731
+        return Metric(f"bias_top@{k:g}", f"Bias of the top {k:g}", meaning, "nearer 0", compute)
+    meaning = f"Typical distance of predicted and gold score, {of}"
+    compute = lambda label, score: float(np.mean(errors(label, score) ** 2))  # noqa: E731
+    root = lambda squares: math.sqrt(np.mean(squares))  # noqa: E731
+    return Metric(f"rmse_top@{k:g}", f"Error of the top {k:g}", meaning, "lower", compute, over_lists=root)
+
+
+_of_top = _named(f"(rmse|bias)_top@{_NUMBER}", _make_of_top)
+
+
+def _make_how_many(what: str) -> Metric:
+    meanings = {"questions": "Texts with a positive and another candidate.", "lists": "How many lists there are."}
+    return Metric(what, what.capitalize(), meanings[what], "", lambda label, score: math.nan, None)
+
+
+def _make_base(name: str) -> Metric:
+    of = metric_meaning(name)
+    meaning = f"{of.meaning} In the order that the candidates were given in."
+    return Metric(f"base_{name}", f"{of.title} as given", meaning, "", of.compute)
+
+
+_named("(questions|lists)", _make_how_many)
+_named(r"base_(map|(?:mrr|ndcg)@\d+)", _make_base)
+
+
+def question_metrics(positive_from: float) -> list[Metric]:
+    """The metrics of `ranking_metrics`."""
+    return [_map(positive_from=positive_from), _mrr(_CUTOFF, positive_from=positive_from), _ndcg(_CUTOFF)]
+
+
+def ranking_metrics(
+    groups: Sequence[Sequence[int]],
+    labels: Sequence[float],
+    scores: Sequence[float],
+    *,
+    positive_from: float = _POSITIVE_FROM,
+) -> dict[str, float]:
+    """How high the positives stand in each question's ranking, averaged over the questions.
+
+    Questions without a positive or without another candidate are left out: every ranking of theirs is as good. Ties
+    never favour the model: a positive stands behind everything that is tied with it, and nDCG is the mean over all
+    orders of the tied.
+
+    Args:
+        groups: For each question the rows of its candidates.
+        labels: The gold label of each row. nDCG takes them as gains (0 where negative); the other metrics ask only
+            which are positive.
+        scores: The predicted score of each row.
+        positive_from: From which label a candidate counts as positive.
+
+    Returns:
+        `map` (mean average precision), `mrr@10`, `ndcg@10`, and `questions`, how many were averaged over; with none,
+        the metrics are NaN.
+
+    Raises:
+        ValueError: If labels and scores are empty, differ in length, or hold NaN or infinity; if a row is out of range.
+
+    Example:
+        >>> metrics = ranking_metrics([[0, 1, 2]], labels=[1, 0, 0], scores=[0.5, 0.7, 0.2])
+        >>> metrics["map"], metrics["mrr@10"], round(metrics["ndcg@10"], 3), metrics["questions"]
+        (0.5, 0.5, 0.631, 1)
+    """
+    gold, predicted = checked_scores("labels", labels), checked_scores("scores", scores)
+    if gold.shape != predicted.shape:
+        raise ValueError(f"labels and scores must have the same length, got {len(gold)} and {len(predicted)}.")
+    finite_number("ranking_metrics", "positive_from", positive_from)
+    metrics = question_metrics(positive_from)
+    questions = questions_of(groups, gold, positive_from)
+    values = list_values(metrics, [(gold[rows], predicted[rows]) for rows in questions])
+    return {**_over_lists(metrics, values), "questions": len(questions)}
+
+
+def questions_of(groups: Sequence[Sequence[int]], gold: Floats, positive_from: float) -> list[npt.NDArray[np.intp]]:
+    """The rows of each question that has a positive and another candidate.
+
+    Args:
+        groups: For each question the rows of its candidates.
+        gold: The gold label of each row.
+        positive_from: From which label a candidate counts as positive.
+
+    Returns:
+        The rows.
+
+    Raises:
+        ValueError: If a row is out of range.
+    """
+    questions = []
+    for group in list_of("ranking_metrics", "groups", groups, "lists of rows", "[[0, 1], [2, 3]]"):
+        rows = np.asarray(list_of("ranking_metrics", "groups", group, "rows, one for each question", "[[0, 1]]"))
+        if rows.size and (rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer)):
+            raise ValueError(
+                f"groups must hold for each question the numbers of its rows, got {group!r:.60}. Write for example "
+                "groups=[[0, 1], [2, 3]]."
+            )
+        rows = rows.astype(np.intp)
+        if rows.size and not (rows.min() >= 0 and rows.max() < len(gold)):
+            raise ValueError(f"groups must hold rows from 0 to {len(gold) - 1}, got {rows.min()} to {rows.max()}.")
+        relevant = gold[rows] >= positive_from - TIE
+        if relevant.any() and not relevant.all():
+            questions.append(rows)
+    return questions
+
+
+def list_values(metrics: Sequence[Metric], lists: Sequence[tuple[Floats, Floats]]) -> dict[str, Floats]:
+    """The value of each metric for each list that it is defined for.
+
+    Args:
+        metrics: The metrics.
+        lists: Labels and scores of each list.
+
+    Returns:
+        The values, by the metric's name.
+    """
+    values = {metric.name: np.array([metric.compute(*pair) for pair in lists], dtype=np.float64) for metric in metrics}
+    return {name: column[~np.isnan(column)] for name, column in values.items()}
+
+
+def _over_lists(metrics: Sequence[Metric], values: Mapping[str, Floats]) -> dict[str, float]:
+    """Each metric over all its lists; NaN without one."""
+    return {m.name: m.over_lists(values[m.name]) if values[m.name].size else math.nan for m in metrics}
+
+
+def list_metrics(
+    labels: Sequence[Sequence[float]],
+    scores: Sequence[Sequence[float]],
+    *,
+    at_k: int | Sequence[int] = (10,),
+    positive_from: float = _POSITIVE_FROM,
+    top_error: bool | None = None,
+    gains: Gains = "linear",
+) -> dict[str, float]:
+    """How well scores rank lists of candidates, and how far off the scores of the best candidates are.
+
+    Ties never favour the model: a positive's rank is behind all negatives that are tied with it, for average precision,
+    recall and reciprocal rank; nDCG is the mean over all orders of the tied.
+
+    Args:
+        labels: For each list the gold labels of its candidates. nDCG takes them as gains (0 where negative).
+        scores: For each list the predicted scores, as many.
+        at_k: The cutoff, or several.
+        positive_from: From which label a candidate counts as positive.
+        top_error: Whether to compare the predicted scores with the labels, which must be on one scale for it. Default:
+            where the labels are graded, that is some are neither 0 nor 1.
+        gains: What nDCG takes for the gain of a label: the label (`linear`), or 2 ** label - 1 (`exponential`), usual
+            for grades 0, 1, 2, 3.
+
+    Returns:
+        `map`, and for each k `ndcg@k`, `recall@k`, `mrr@k`: means over the lists with a positive and another candidate
+        (nDCG with graded labels: with different gains), as every ranking of the others is as good; `lists`, how many
+        lists there are, and `questions`, how many of them the mean average precision is over. With `top_error`, for
+        each k `rmse_top@k`, `negative_rmse_top@k` and `bias_top@k`: the error and the bias (predicted - gold) of the k
+        candidates with the highest labels, and those tied with the last of them; each list counts alike. NaN where no
+        list counts.
+
+    Raises:
+        ValueError: If lists differ in length, are empty, or hold NaN or infinity, or a cutoff is below 1.
+
+    Example:
+        >>> metrics = list_metrics([[0.9, 0.5, 0.1], [0.2, 1.0]], [[0.7, 0.8, 0.0], [0.1, 0.9]], at_k=[1])
+        >>> metrics["mrr@1"], metrics["recall@1"], metrics["map"], round(metrics["bias_top@1"], 3)
+        (0.5, 0.5, 0.75, -0.15)
+    """
+    owner = "list_metrics"
+    instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
+    pairs = checked_lists(owner, labels, scores)
+    cutoffs = checked_cutoffs(owner, at_k)
+    finite_number(owner, "positive_from", positive_from)
+    check_gains(owner, gains)
+    if top_error is None:
+        top_error = is_graded(label for label, _ in pairs)
+    return metrics_of_lists(pairs, cutoffs, positive_from, top_error=top_error, gains=gains)
+
+
+def checked_lists(owner: str, labels: Any, scores: Any) -> list[tuple[Floats, Floats]]:
+    """Labels and scores of lists.
+
+    Args:
+        owner: The class or function whose arguments they are, for the message.
+        labels: For each list its labels.
+        scores: For each list its scores.
+
+    Returns:
+        Both as arrays, for each list.
+
+    Raises:
+        ValueError: If there is no list, or labels and scores do not fit.
+    """
+    labels = list_of(owner, "labels", labels, "lists of labels", "[[1, 0]]")
+    scores = list_of(owner, "scores", scores, "lists of scores", "[[0.7, 0.2]]")
+    if len(labels) != len(scores) or not len(labels):
+        raise ValueError(
+            f"{owner}: labels and scores must hold as many lists, at least one; got {len(labels)} and {len(scores)}."
+        )
+    pairs = []
+    for row, (of_gold, of_predicted) in enumerate(zip(labels, scores, strict=True)):
+        pair = checked_scores(f"labels[{row}]", of_gold), checked_scores(f"scores[{row}]", of_predicted)
+        if pair[0].shape != pair[1].shape:
+            raise ValueError(f"{owner}: list {row} has {len(pair[0])} labels and {len(pair[1])} scores.")
+        pairs.append(pair)
+    return pairs
+
+
+def ranking_of_lists(cutoffs: Sequence[int], positive_from: float, gains: Gains) -> list[Metric]:
+    """The metrics of `list_metrics` that only look at the order."""
+    found = [_map(positive_from=positive_from)]
+    for k in cutoffs:
+        found += [_ndcg(k, gains=gains), *(make(k, positive_from=positive_from) for make in (_recall, _mrr))]
+    return found
+
+
+def metrics_of_lists(
+    pairs: Sequence[tuple[Floats, Floats]],
+    cutoffs: Sequence[int],
+    positive_from: float,
+    *,
+    top_error: bool,
+    gains: Gains = "linear",
+    missed: int = 0,
+) -> dict[str, float]:
+    """The metrics of `list_metrics`, of arrays.
+
+    Args:
+        pairs: Labels and scores of each list.
+        cutoffs: The cutoffs.
+        positive_from: From which label a candidate counts as positive.
+        top_error: Whether to compare scores with labels.
+        gains: What nDCG takes for the gain of a label.
+        missed: How many more lists count 0 in every ranking, as none of their positives was found.
+
+    Returns:
+        The metrics.
+    """
+    rankings = ranking_of_lists(cutoffs, positive_from, gains)
+    errors = [_of_top(kind, k) for k in cutoffs for kind in ("rmse", "bias")] if top_error else []
+    values = {name: np.append(of, np.zeros(missed)) for name, of in list_values(rankings, pairs).items()}
+    found = _over_lists([*rankings, *errors], values | list_values(errors, pairs))
+    found |= {"lists": len(pairs) + missed, "questions": len(values["map"])}
+    return found | {f"{NEGATIVE}{error.name}": -found[error.name] for error in errors if error.better == "lower"}
+
+
+def is_graded(labels: Iterable[Any]) -> bool:
+    """Whether some label of some list is neither 0 nor 1."""
+    return any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
+
+
+def check_gains(owner: str, gains: Any) -> None:
+    """Raise unless nDCG knows such gains."""
+    if gains not in ("linear", "exponential"):
+        raise ValueError(f'{owner}: gains must be "linear" or "exponential", got {gains!r}. Write gains="linear".')
+
+
+def checked_cutoffs(owner: str, at_k: int | Sequence[int]) -> tuple[int, ...]:
+    """The cutoffs, each once, in order.
+
+    Args:
+        owner: The class or function whose argument it is, for the message.
+        at_k: The cutoff, or several.
+
+    Returns:
+        The cutoffs.
+
+    Raises:
+        ValueError: If there is none, or one is no whole number from 1.
+    """
+    cutoffs = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]")
+    wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
+    if wrong or not cutoffs:
+        raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
+    return tuple(sorted({int(k) for k in cutoffs}))

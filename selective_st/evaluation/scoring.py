@@ -2,17 +2,157 @@
 
 from __future__ import annotations
 
+import inspect
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from sentence_transformers import MultiVectorEncoder
+from sentence_transformers.base.modules import Router
+from sentence_transformers.util import quantize_embeddings
 
-from selective_st._validation import whole_number
+from selective_st._validation import instance_of, list_of, whole_number
 from selective_st.evaluation._checks import Floats, checked_texts
 
+Precision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
+PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
 _PAIRS_AT_ONCE = 4096  # so that the embeddings of long lists are not all repeated at once
+_ROLES = ("query", "document", "passage", "corpus")
+_MOSTLY = 0.5  # of the pairs that share their first text with another make it a query with its candidates
+
+
+def embeds_queries_apart(model: Any) -> bool:
+    """Whether a model embeds queries otherwise than documents: by other modules, or with other prompts.
+
+    Args:
+        model: The model.
+
+    Returns:
+        Whether it does. A `CrossEncoder` embeds nothing.
+    """
+    if hasattr(model, "predict"):
+        return False
+    prompts = getattr(model, "prompts", None) or {}
+    modules = model.modules() if isinstance(model, torch.nn.Module) else ()
+    routers = (module for module in modules if isinstance(module, Router))
+    tasks = {task for router in routers for task in (*router.sub_modules, *(key[0] for key in router.route_mappings))}
+    return isinstance(model, MultiVectorEncoder) or any(prompts.get(role) or role in tasks for role in _ROLES)
+
+
+def first_are_queries(first: Sequence[Any]) -> bool:
+    """Whether first texts show that they are queries: most stand in several pairs, each with its candidates.
+
+    Args:
+        first: The first text of each pair.
+
+    Returns:
+        Whether they do.
+    """
+    if not all(isinstance(text, str) for text in first):
+        return False
+    count = Counter(first)
+    return sum(number for number in count.values() if number > 1) >= _MOSTLY * len(first) > 0
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How texts are embedded and compared.
+
+    Attributes:
+        as_queries: Whether first texts are embedded as queries and second ones as documents; None to be told by them.
+        prompt_name: A prompt of the model.
+        truncate_dim: To how many dimensions to cut embeddings.
+        precision: To what precision to bring embeddings.
+        similarity_fn_names: What compares embeddings; none for the model's own.
+        owner: The class or function whose arguments these are, for messages.
+    """
+
+    as_queries: bool | None = None
+    prompt_name: str | None = None
+    truncate_dim: int | None = None
+    precision: str | None = None
+    similarity_fn_names: tuple[str, ...] = ()
+    owner: str = "predict_scores"
+
+    def __post_init__(self) -> None:
+        owner = self.owner
+        instance_of(owner, "as_queries", self.as_queries, (bool, type(None)), "Write as_queries=True, or leave it out.")
+        for name, example in (("prompt_name", "query"), ("precision", "int8")):
+            mend = f'Write {name}="{example}", or leave it out.'
+            instance_of(owner, name, getattr(self, name), (str, type(None)), mend)
+        if self.truncate_dim is not None:
+            whole_number(owner, "truncate_dim", self.truncate_dim, least=1)
+        if self.precision not in (None, *PRECISIONS):
+            raise ValueError(
+                f"{owner}: precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}. Write "
+                'precision="int8", or leave it out.'
+            )
+        names = list_of(owner, "similarity_fn_names", self.similarity_fn_names, "names", '["cosine", "dot"]')
+        for name in names:
+            instance_of(owner, "similarity_fn_names", name, str, 'Write similarity_fn_names=["cosine", "dot"].')
+        object.__setattr__(self, "similarity_fn_names", tuple(dict.fromkeys(names)))
+
+    def options(self, model: Any) -> dict[str, Any]:
+        """What to give `encode` or `predict`, or raise if the model does not take it."""
+        names = ("prompt_name", "truncate_dim", "precision")
+        found = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        kind, scores_itself = type(model).__name__, hasattr(model, "predict")
+        takes = inspect.signature(model.predict if scores_itself else model.encode).parameters
+        refused = {name: value for name, value in found.items() if name not in takes}
+        if scores_itself and self.similarity_fn_names:
+            refused["similarity_fn_names"] = list(self.similarity_fn_names)
+        for name, value in refused.items():
+            raise ValueError(f"{self.owner}: a {kind} takes no {name}, got {value!r}. Leave it out.")
+        prompts = getattr(model, "prompts", None) or {}
+        if self.prompt_name is not None and self.prompt_name not in prompts:
+            raise ValueError(
+                f"{self.owner}: prompt_name must be a prompt of the model, which has "
+                f"{', '.join(map(repr, prompts)) or 'none'}, got {self.prompt_name!r}. Leave it out, or set the "
+                f'prompt: model.prompts[{self.prompt_name!r}] = "...".'
+            )
+        return found
+
+    def roles_of(self, model: Any, first: Sequence[Any]) -> bool:
+        """Whether to embed the first texts as queries and the second as documents."""
+        if isinstance(model, MultiVectorEncoder):
+            return True
+        if self.as_queries is not None:
+            return self.as_queries
+        return embeds_queries_apart(model) and first_are_queries(first)
+
+
+def note_on_roles(
+    encoding: Encoding,
+    model: Any,
+    first: Sequence[Any],
+    options: tuple[str, str] = ("as_queries=True", "as_queries=False"),
+) -> str:
+    """What is to be said of how pairs are embedded, where nobody told and it matters.
+
+    Args:
+        encoding: How texts are embedded.
+        model: The model.
+        first: The first text of each pair.
+        options: How to tell that they are queries, and that they are not.
+
+    Returns:
+        The sentence, without a full stop; empty where there is nothing to say.
+    """
+    if encoding.as_queries is not None or isinstance(model, MultiVectorEncoder) or not embeds_queries_apart(model):
+        return ""
+    differs = "the model embeds queries and documents differently"
+    if encoding.roles_of(model, first):
+        return (
+            f"{differs}; most first texts stand in several pairs, so they are embedded as queries and the second texts "
+            f"as documents. {options[1]} embeds all texts alike"
+        )
+    return (
+        f"{differs}, but nothing says that the first texts are queries, so all texts are embedded alike, as neither. "
+        f"If they are queries, {options[0]} embeds them so"
+    )
 
 
 def predict_scores(
@@ -22,7 +162,11 @@ def predict_scores(
     *,
     batch_size: int = 64,
     show_progress_bar: bool = False,
-    as_queries: bool = False,
+    as_queries: bool | None = None,
+    prompt_name: str | None = None,
+    truncate_dim: int | None = None,
+    precision: Precision | None = None,
+    similarity_fn_name: str | None = None,
 ) -> Floats:
     """The model's score for each pair of texts.
 
@@ -33,19 +177,55 @@ def predict_scores(
         second: The second text of each pair.
         batch_size: How many texts, or pairs, to put through the model at once.
         show_progress_bar: Whether to show a progress bar.
-        as_queries: Whether to embed the first texts as queries and the second as documents, with the model's prompts
-            for these, and each different text once (what is no text, such as a picture, each time). A
+        as_queries: Whether to embed the first texts as queries and the second as documents, with the model's modules
+            and prompts for these, and each different text once (what is no text, such as a picture, each time).
+            Default: where the model embeds the two differently, and most first texts stand in several pairs. A
             `MultiVectorEncoder` always does: it compares nothing else.
+        prompt_name: A prompt of the model: for the pairs of a cross encoder, for both texts where they are embedded
+            alike, else for the queries.
+        truncate_dim: To how many dimensions to cut embeddings.
+        precision: To what precision to bring embeddings, as `SentenceTransformer.encode` does, both texts alike.
+        similarity_fn_name: What compares embeddings, such as "dot". Default: the model's own.
 
     Returns:
         One score for each pair.
 
     Raises:
         TypeError: If an argument is of another kind.
-        ValueError: If the model is a cross encoder with several scores for a pair, there are no texts, or the lists
-            differ in length.
+        ValueError: If the model is a cross encoder with several scores for a pair, there are no texts, the lists differ
+            in length, or the model does not take an option.
     """
-    owner = "predict_scores"
+    names = () if similarity_fn_name is None else (similarity_fn_name,)
+    encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, names)
+    return next(iter(scores_by_function(model, first, second, encoding, batch_size, show_progress_bar).values()))
+
+
+def scores_by_function(
+    model: Any,
+    first: Sequence[str],
+    second: Sequence[str],
+    encoding: Encoding,
+    batch_size: int,
+    show_progress_bar: bool,
+) -> dict[str, Floats]:
+    """The scores of `predict_scores` by several similarity functions, on the same embeddings.
+
+    Args:
+        model: The model.
+        first: The first text of each pair.
+        second: The second text of each pair.
+        encoding: How texts are embedded and compared.
+        batch_size: How many texts, or pairs, to put through the model at once.
+        show_progress_bar: Whether to show a progress bar.
+
+    Returns:
+        The scores by the function's name, which is empty for the model's own.
+
+    Raises:
+        TypeError: As there.
+        ValueError: As there.
+    """
+    owner = encoding.owner
     if isinstance(model, (str, bytes)) or not any(hasattr(model, name) for name in ("predict", "encode")):
         raise TypeError(
             f"{owner}: model must be a SentenceTransformer, SparseEncoder, MultiVectorEncoder or CrossEncoder, got "
@@ -58,7 +238,7 @@ def predict_scores(
             "Give both texts of each pair."
         )
     whole_number(owner, "batch_size", batch_size, least=1)
-    settings: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": show_progress_bar}
+    settings = {"batch_size": batch_size, "show_progress_bar": show_progress_bar, **encoding.options(model)}
     if hasattr(model, "predict"):
         scores = np.asarray(model.predict(list(zip(first, second, strict=True)), **settings), dtype=np.float64)
         if scores.ndim != 1:
@@ -66,24 +246,58 @@ def predict_scores(
                 f"The cross encoder gives {scores.shape[-1]} scores for a pair; make it with num_labels=1, so that it "
                 "gives one."
             )
-        return scores
-    if isinstance(model, MultiVectorEncoder):
-        as_queries = True
-    else:
-        settings["convert_to_tensor"] = True  # a text of several vectors is a tensor anyway
-    parts = []
-    embedded = []
+        return {"": scores}
+    embedded = _embedded(model, first, second, encoding.roles_of(model, first), settings)
+    return {name: _compared(model, name, embedded, len(first)) for name in encoding.similarity_fn_names or ("",)}
+
+
+def _embedded(
+    model: Any, first: list[Any], second: list[Any], as_queries: bool, settings: dict[str, Any]
+) -> list[tuple[Any, list[int]]]:
+    """For both sides the embeddings of the different texts, and the place of each pair's text among them."""
+    precision = settings.pop("precision", None)
+    if precision is not None:
+        settings |= {"normalize_embeddings": True}
+    elif not isinstance(model, MultiVectorEncoder):
+        settings |= {"convert_to_tensor": True}  # a text of several vectors is a tensor anyway
+    found = []
     for texts, name in ((first, "encode_query"), (second, "encode_document")):
         encode = getattr(model, name) if as_queries else model.encode
+        given = {key: value for key, value in settings.items() if key != "prompt_name" or texts is first}
         different, rows = list(texts), list(range(len(texts)))
         if as_queries and all(isinstance(text, str) for text in texts):  # pictures, say, have no hash
             different = list(dict.fromkeys(texts))
             place = {text: row for row, text in enumerate(different)}
             rows = [place[text] for text in texts]
-        embedded.append((encode(different, **settings), rows))
-    for begin in range(0, len(first), _PAIRS_AT_ONCE):
-        pair = [_rows(vectors, rows[begin : begin + _PAIRS_AT_ONCE]) for vectors, rows in embedded]
-        parts.append(np.asarray(torch.as_tensor(model.similarity_pairwise(*pair)).float().cpu(), dtype=np.float64))
+        found.append((encode(different, **(given if as_queries else settings)), rows))
+    if precision is None:
+        return found
+    queries = len(found[0][0])
+    both = _quantized(np.concatenate([vectors for vectors, _ in found]), precision)
+    return [(both[:queries], found[0][1]), (both[queries:], found[1][1])]
+
+
+def _quantized(embeddings: Floats, precision: Precision) -> torch.Tensor:
+    """Embeddings brought to a precision, both sides by the same ranges, as numbers to compare."""
+    found = np.asarray(quantize_embeddings(embeddings, precision))
+    if precision.endswith("binary"):
+        found = np.unpackbits((found.astype(np.int16) + 128 * (precision == "binary")).astype(np.uint8), axis=1)
+    return torch.from_numpy(found.astype(np.float32))
+
+
+def _compared(model: Any, name: str, embedded: list[tuple[Any, list[int]]], count: int) -> Floats:
+    """The scores of the pairs by a similarity function of that name; by the model's own where it is empty."""
+    own = getattr(model, "similarity_fn_name", None)
+    parts = []
+    try:
+        if name:
+            model.similarity_fn_name = name
+        for begin in range(0, count, _PAIRS_AT_ONCE):
+            pair = [_rows(vectors, rows[begin : begin + _PAIRS_AT_ONCE]) for vectors, rows in embedded]
+            parts.append(np.asarray(torch.as_tensor(model.similarity_pairwise(*pair)).float().cpu(), dtype=np.float64))
+    finally:
+        if name:
+            model.similarity_fn_name = own
     return np.concatenate(parts)
 
 

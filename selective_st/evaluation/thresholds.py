@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -318,28 +317,3 @@ def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:
     with open(path, encoding="utf-8") as file:
         config = json.load(file)
     return config if isinstance(config, dict) else {}
-
-
-def decision_metrics(gold: Any, predicted: Any, threshold: ScoreThreshold | None, suffix: str) -> dict[str, float]:
-    """Precision, recall and F1 of a threshold's decisions.
-
-    Args:
-        gold: Gold scores.
-        predicted: Predicted scores, as many.
-        threshold: The threshold; with None the metrics are NaN.
-        suffix: What the names end with.
-
-    Returns:
-        `threshold_S`, `precision_S`, `recall_S` and `f1_S`; NaN where no pair is to be found. Where nothing is found,
-        precision is 0.
-    """
-    names = [f"{name}_{suffix}" for name in ("threshold", "precision", "recall", "f1")]
-    if threshold is None:
-        return dict.fromkeys(names, math.nan)
-    sought, found = threshold.is_sought(gold), threshold.is_found(predicted)
-    hits, precise = int((sought & found).sum()), int(found.sum())
-    if not sought.any():
-        return dict(zip(names, (threshold.value, math.nan, math.nan, math.nan), strict=True))
-    precision, recall = (hits / precise if precise else 0.0), hits / int(sought.sum())
-    f1 = 2 * hits / (precise + int(sought.sum()))
-    return dict(zip(names, (threshold.value, precision, recall, f1), strict=True))

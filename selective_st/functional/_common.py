@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from selective_st.links import Interval, Link
+from selective_st._autograd import look
+from selective_st._caller import wording
+from selective_st.links import Link
 
 Reduction = Literal["none", "mean", "sum"]
 _REDUCTIONS = ("none", "mean", "sum")
 _ROUNDING = 1e-4
-_ALL_SCORES = Interval(-math.inf, math.inf)
 
 
 def check_link(owner: str, link: object, name: str = "link") -> Link:
@@ -66,21 +68,26 @@ def at_least_single(scores: Tensor) -> Tensor:
 
 
 def single_or_double(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in one dtype, of at least single precision."""
+    """The tensors in one dtype, of at least single precision, and dense."""
     dtype = torch.float32
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
-    return tuple(tensor.to(dtype) for tensor in tensors)
+    return tuple(dense(tensor).to(dtype) for tensor in tensors)
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor in the usual layout."""
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
 def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | None, reduction: Reduction) -> Tensor:
-    """Reduce elementwise losses, of which those under a mask have been computed from harmless scores.
+    """Reduce elementwise losses, of which those that do not count have been computed from harmless scores.
 
     Args:
         owner: The calling function, for messages.
         loss: Elementwise losses.
         mask: Which elements count; None for all.
-        weight: A weight for each element, or for each row (the first dimension); None for 1.
+        weight: A weight for each element, as `check_weight` gives it; None for 1.
         reduction: `"mean"` divides by the sum of the weights (the number of elements where there are none), `"sum"`
             adds up, `"none"` gives the weighted elements, 0 where masked.
 
@@ -89,8 +96,7 @@ def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | 
         element that counts stays visible.
 
     Raises:
-        TypeError: If `weight` is not a tensor.
-        ValueError: If the weights have another shape, or one is negative or not finite, or `reduction` is unknown.
+        ValueError: If `reduction` is unknown.
     """
     if reduction not in _REDUCTIONS:
         raise ValueError(f"{owner}: reduction must be one of {', '.join(map(repr, _REDUCTIONS))}, got {reduction!r}.")
@@ -98,7 +104,7 @@ def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | 
         loss = torch.where(mask, loss, 0)
     total_weight: Tensor | float = loss.numel() if mask is None else mask.sum()
     if weight is not None:
-        weight = _check_weight(owner, weight, loss)
+        weight = weight.to(loss.dtype)
         loss = loss * weight
         total_weight = (weight if mask is None else torch.where(mask, weight, 0)).sum()
     if reduction == "none":
@@ -111,6 +117,13 @@ def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | 
     if isinstance(total_weight, Tensor):
         return total / torch.where(total_weight > 0, total_weight, 1)
     return total / max(total_weight, 1)
+
+
+def counting(mask: Tensor | None, weight: Tensor | None) -> Tensor | None:
+    """Which elements count: not those of weight 0, which are as if they were not there; None for all."""
+    if weight is None:
+        return mask
+    return weight > 0 if mask is None else mask & (weight > 0)
 
 
 def check_mask(owner: str, mask: object, like: Tensor, name_of_like: str = "predicted") -> Tensor | None:
@@ -131,8 +144,13 @@ def check_mask(owner: str, mask: object, like: Tensor, name_of_like: str = "pred
 
 def check_domain(owner: str, link: Link, *scores: Tensor) -> None:
     """Raise where scores leave a link's domain: there its potential means nothing."""
+    if not link._is_everywhere:
+        look(partial(_check_domain, owner, link), *scores)
+
+
+def _check_domain(owner: str, link: Link, *scores: Tensor) -> None:
     for tensor in scores:
-        if not tensor.numel() or link.domain.includes(_ALL_SCORES):
+        if not tensor.numel():
             continue
         low, high = (float(end) for end in tensor.detach().aminmax())
         if low < link.domain.low or high > link.domain.high:
@@ -143,13 +161,27 @@ def check_domain(owner: str, link: Link, *scores: Tensor) -> None:
 
 
 def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
-    """Raise if the link is negative at the lowest of the scores: there its potential falls as the score rises."""
+    """Raise if the link is negative at the lowest of the scores: there its potential falls as the score rises.
+
+    Args:
+        owner: The calling function or loss, for the message.
+        link: The link.
+        scores: Scores, or the lowest that there can be.
+
+    Raises:
+        ValueError: If it is negative; with a link that is not.
+    """
     if link._lowest_value >= 0:
         return
-    lowest = torch.tensor(scores, dtype=torch.float64) if isinstance(scores, float) else scores.detach()
-    if not lowest.numel():
+    if not isinstance(scores, Tensor):
+        scores = torch.tensor(max(scores, link.domain.low), dtype=torch.float64)
+    look(partial(_check_nonnegative, owner, link), scores.detach())
+
+
+def _check_nonnegative(owner: str, link: Link, scores: Tensor) -> None:
+    if not scores.numel():
         return
-    lowest = lowest.amin().double()
+    lowest = scores.amin().double()
     # A cosine of -1.0000001 is a rounding error, not a score where the link is negative.
     if float(link(lowest + _ROUNDING * lowest.abs().clamp(min=1))) < 0:
         value = float(link(lowest))
@@ -161,18 +193,38 @@ def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
         )
 
 
-def _check_weight(owner: str, weight: object, loss: Tensor) -> Tensor:
+def check_weight(owner: str, weight: object, shape: torch.Size) -> Tensor | None:
+    """The weights of elements, of the elements' shape; an error where they fit neither them nor their rows.
+
+    Args:
+        owner: The calling function, for messages.
+        weight: A weight for each element, or for each row (the first dimension); None for none.
+        shape: The elements' shape.
+
+    Returns:
+        The weights.
+
+    Raises:
+        TypeError: If it is no tensor.
+        ValueError: If the weights have another shape, or one is negative or not finite.
+    """
+    if weight is None:
+        return None
     if not isinstance(weight, Tensor):
         raise TypeError(
             f"{owner}: weight must be a torch.Tensor, got {type(weight).__name__}. Use torch.tensor(weight)."
         )
-    if weight.shape != loss.shape and weight.shape != loss.shape[:1]:
+    if weight.shape != shape and weight.shape != shape[:1]:
         raise ValueError(
-            f"{owner}: weight must have the shape of predicted, {tuple(loss.shape)}, or one number a row, "
-            f"{tuple(loss.shape[:1])}; got {tuple(weight.shape)}."
+            f"{owner}: weight must have the shape of {wording('predicted')}, {tuple(shape)}, or one number a row, "
+            f"{tuple(shape[:1])}; got {tuple(weight.shape)}."
         )
-    if not bool(((weight >= 0) & weight.isfinite()).all()):
-        bad = weight[~((weight >= 0) & weight.isfinite())][0]
-        raise ValueError(f"{owner}: weight must hold finite numbers >= 0, got {float(bad):g}. Use weight.clamp(min=0).")
-    weight = weight.to(loss.dtype).view(weight.shape + (1,) * (loss.dim() - weight.dim()))
-    return weight.expand_as(loss)
+    look(partial(_check_weights, owner), weight)
+    return weight.view(weight.shape + (1,) * (len(shape) - weight.dim())).expand(shape)
+
+
+def _check_weights(owner: str, weight: Tensor) -> None:
+    right = (weight >= 0) & weight.isfinite()
+    if not bool(right.all()):
+        bad = float(weight[~right][0])
+        raise ValueError(f"{owner}: weight must hold finite numbers >= 0, got {bad:g}. Use weight.clamp(min=0).")

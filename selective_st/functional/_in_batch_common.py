@@ -18,7 +18,10 @@ from selective_st.links import ConstantLink, Link, _to_working_precision
 Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
 PartitionMode = Literal["joint", "per_direction"]
 HardnessMode = Literal["in_batch_negatives", "hard_negatives", "all_negatives"]
+MarginStrategy = Literal["absolute", "relative"]
 SimilarityMatrix = Callable[[Tensor, Tensor], Tensor]
+# For a direction, and the anchors from one to another: which candidates are kept; None for all.
+Keep = Callable[[Direction, int, int], Tensor | None]
 
 # From whom to whom each direction compares: True for documents, False for queries.
 DIRECTIONS: dict[str, tuple[bool, bool]] = {
@@ -129,6 +132,57 @@ class InBatchSetting:
 
 
 @dataclass(frozen=True)
+class FalseNegatives:
+    """When a document is too close to an anchor to be its negative, by scores of another model: the guide.
+
+    Attributes:
+        margin: How far below the positive's score a negative's must stay.
+        margin_strategy: Whether `margin` is that distance itself, or a share of the positive's score.
+    """
+
+    margin: float = 0.0
+    margin_strategy: MarginStrategy = "absolute"
+
+    def keep(self, scores: Tensor, positives: Tensor) -> Tensor:
+        """Which candidates may be negatives.
+
+        Args:
+            scores: The guide's scores of the anchors' candidates, of shape (anchors, candidates).
+            positives: Its scores of the anchors' positives, of shape (anchors,).
+
+        Returns:
+            A mask in the shape of the scores.
+        """
+        away = self.margin * positives.abs() if self.margin_strategy == "relative" else self.margin
+        # The positive's text once more has its very score, but for rounding.
+        rounding = 8 * torch.finfo(scores.dtype).eps
+        return scores <= (positives - away + rounding).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What a guide says of a batch; its method `keep` is a `Keep`.
+
+    Attributes:
+        queries: The guide's embeddings of the queries.
+        documents: Those of the documents, in the order of the in-batch loss.
+        rule: When a document is no negative.
+    """
+
+    queries: Tensor
+    documents: Tensor
+    rule: FalseNegatives
+
+    def keep(self, direction: Direction, begin: int, end: int) -> Tensor:
+        """Which candidates of the anchors from `begin` to `end` may be negatives, by the guide's cosines."""
+        from_documents, to_documents = DIRECTIONS[direction]
+        queries, documents = self.queries[begin:end], self.documents[begin:end]
+        left = documents if from_documents else queries
+        right = self.documents if to_documents else self.queries
+        return self.rule.keep(left @ right.mT, (queries * documents).sum(1))
+
+
+@dataclass(frozen=True)
 class Batch:
     """What is known of a batch besides its embeddings.
 
@@ -139,6 +193,8 @@ class Batch:
         end: One past the last anchor.
         document_ids: The same for the same text; None if all differ.
         target_scores: The teacher's, for the own documents or all.
+        keep: Which candidates are kept; None for all.
+        shares: The share of each anchor in the mean, which add up to 1; None for equal ones.
     """
 
     queries: int
@@ -147,11 +203,23 @@ class Batch:
     end: int
     document_ids: Tensor | None
     target_scores: Tensor | None
+    keep: Keep | None = None
+    shares: Tensor | None = None
 
     @property
     def anchors(self) -> int:
         """How many anchors."""
         return self.end - self.begin
+
+    def share(self, begin: int, end: int) -> Tensor | float:
+        """The share of the anchors from `begin` to `end`, of shape (anchors, 1), or one number for all."""
+        if self.shares is None:
+            return 1 / self.anchors
+        return self.shares[begin - self.begin : end - self.begin].unsqueeze(1)
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """The mean of the anchors' losses, by their shares."""
+        return losses.mean() if self.shares is None else (losses * self.shares).sum()
 
     def needs_positive_link(self, setting: InBatchSetting) -> bool:
         """Whether the link must not be negative: always, but where a teacher labels every candidate."""
@@ -168,12 +236,19 @@ class Batch:
         """Where, for an anchor `begin`, its own documents (or its own query) stand among the candidates."""
         return [begin + column * self.queries for column in range(self.columns)] if to_documents else [begin]
 
-    def same_text(self, begin: int, end: int, to_documents: bool) -> Tensor | None:
-        """Which candidates have, or belong to, the text of the anchors' positives; None if no text occurs twice."""
+    @property
+    def keeps_all(self) -> bool:
+        """Whether no candidate is left out for its text or by a guide."""
+        return self.document_ids is None and self.keep is None
+
+    def left_out(self, direction: Direction, begin: int, end: int) -> Tensor | None:
+        """Which candidates have, or belong to, the text of the anchors' positives, or are not kept; None for none."""
+        kept = None if self.keep is None else self.keep(direction, begin, end)
         if self.document_ids is None:
-            return None
-        candidates = self.document_ids if to_documents else self.document_ids[: self.queries]
-        return self.document_ids[begin:end, None] == candidates[None, :]
+            return None if kept is None else ~kept
+        candidates = self.document_ids if DIRECTIONS[direction][1] else self.document_ids[: self.queries]
+        same = self.document_ids[begin:end, None] == candidates[None, :]
+        return same if kept is None else same | ~kept
 
 
 @dataclass
@@ -198,9 +273,11 @@ def targets_of(batch: Batch, setting: InBatchSetting, begin: int, end: int, like
     if batch.target_scores is None:
         return Targets(torch.ones(end - begin, 1, dtype=like.dtype, device=like.device), 0.0, None, None)
     scores = batch.target_scores[begin:end]
-    known = ~scores.isnan()
+    known = (
+        scores > -math.inf
+    )  # not NaN, and not what the teacher calls never right: both are candidates without a label
     # A fill that is a score of the row stays within the link's domain.
-    scores = torch.where(known, scores, scores.nan_to_num(math.inf).amin(-1, keepdim=True))
+    scores = torch.where(known, scores, torch.where(known, scores, math.inf).amin(-1, keepdim=True))
     owner = setting.options.owner
     check_domain(owner, setting.link, scores)
     if setting.calibrates:

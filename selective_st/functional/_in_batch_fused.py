@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from typing_extensions import override
 
+from selective_st._autograd import KnownSlopes, pull_through
 from selective_st.functional._common import check_domain, check_nonnegative
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
@@ -30,49 +30,58 @@ _SIMPLE = InBatchOptions()
 _SYMMETRIC = InBatchOptions(directions=("query_to_doc", "doc_to_query"))
 
 
-class FusedLoss(Function):
-    """Loss and gradients in one pass; arguments are the setting, the batch, the block size, queries and documents."""
+class FusedLoss(KnownSlopes):
+    """The mean loss of embeddings, queries and columns of documents, with the gradients in one pass."""
 
-    @staticmethod
-    def forward(
-        ctx: Any, plain: Any, setting: InBatchSetting, batch: Batch, block_size: int, *embeddings: Tensor
-    ) -> Tensor:
-        wants_gradients = any(ctx.needs_input_grad)
-        loss, gradients = _run(setting, batch, block_size, embeddings, wants_gradients=wants_gradients)
-        ctx.arguments = (plain, setting, batch, block_size)
-        if wants_gradients:
-            ctx.save_for_backward(*embeddings)
-            # Kept by hand, for backward to give away rather than to copy: for large batches they are the most memory.
-            ctx.gradients = gradients
+    one_by_one = True
+
+    def __init__(
+        self,
+        plain: Callable[..., Tensor],
+        setting: InBatchSetting,
+        batch: Batch,
+        block_size: int,
+        *,
+        wants_gradients: bool,
+    ) -> None:
+        """Say how to compute it.
+
+        Args:
+            plain: The plain form.
+            setting: What is the same for every batch.
+            batch: What is known of the batch besides its embeddings.
+            block_size: Rows of a block.
+            wants_gradients: Whether to find the gradients too.
+        """
+        self._plain, self._setting, self._batch, self._block_size = plain, setting, batch, block_size
+        self._wants_gradients = wants_gradients
+        self._gradients: list[Tensor] | None = None
+
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        loss, gradients = self._run(tensors, self._wants_gradients)
+        if self._wants_gradients:
+            # Kept by hand, to be given away on the way back, not copied: in large batches they are the most memory.
+            self._gradients = gradients
         return loss
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        embeddings = ctx.saved_tensors
-        plain, setting, batch, block_size = ctx.arguments
-        needed = ctx.needs_input_grad[4:]
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            inputs = [matrix for matrix, is_needed in zip(embeddings, needed, strict=True) if is_needed]
-            loss = plain(embeddings, batch, setting)
-            found = iter(torch.autograd.grad(loss, inputs, gradients[0], create_graph=True))
-            return None, None, None, None, *(next(found) if is_needed else None for is_needed in needed)
-        own, ctx.gradients = ctx.gradients, None
+    @override
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
+            return pull_through(lambda *e: self._plain(e, self._batch, self._setting), gradient, needed, tensors)
+        own, self._gradients = self._gradients, None
         if own is None:  # given away by an earlier backward through the same graph
-            _, own = _run(setting, batch, block_size, embeddings, wants_gradients=True)
+            _, own = self._run(tensors, wants_gradients=True)
         for matrix in own:
-            matrix.mul_(gradients[0])
+            matrix.mul_(gradient)
         to_queries, to_documents = own
-        found = iter((to_queries, *to_documents.split([len(column) for column in embeddings[1:]])))
-        return None, None, None, None, *found
+        return to_queries, *to_documents.split([len(column) for column in tensors[1:]])
 
-
-def _run(
-    setting: InBatchSetting, batch: Batch, block_size: int, embeddings: Sequence[Tensor], *, wants_gradients: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """The mean loss, and its gradients with respect to the queries and to all documents."""
-    one_pass = _Pass(setting, batch, block_size, embeddings, wants_gradients=wants_gradients)
-    one_pass.run()
-    return torch.cat(one_pass.losses).mean(), one_pass.finished_gradients()
+    def _run(self, embeddings: Sequence[Tensor], wants_gradients: bool) -> tuple[Tensor, list[Tensor]]:
+        """The mean loss, and its gradients with respect to the queries and to all documents."""
+        one_pass = _Pass(self._setting, self._batch, self._block_size, embeddings, wants_gradients=wants_gradients)
+        one_pass.run()
+        return self._batch.mean(torch.cat(one_pass.losses)), one_pass.finished_gradients()
 
 
 def _norms(matrix: Tensor) -> Tensor:
@@ -110,9 +119,10 @@ class _Pass:
         self._queries = queries
         if len(queries) <= block_size or any(not DIRECTIONS[name][1] for name in setting.options.directions):
             self._right[False] = queries / self._norms[False] if setting.normalize else queries
-        has_all = batch.anchors == batch.queries and batch.document_ids is None and batch.target_scores is None
+        is_plain = batch.keeps_all and batch.target_scores is None and batch.shares is None
+        has_all = is_plain and batch.anchors == batch.queries
         self._is_symmetric = has_all and replace(setting.options, partition_mode="joint") == _SYMMETRIC
-        self._is_simple = setting.options == _SIMPLE and batch.document_ids is None and batch.target_scores is None
+        self._is_simple = is_plain and setting.options == _SIMPLE
         self._is_one_block = block_size >= batch.queries == batch.anchors
         self.gradients: dict[bool, Tensor] = {}
         if wants_gradients:
@@ -298,7 +308,7 @@ class _Pass:
         if smoothing:
             loss = (1 - smoothing) * loss + smoothing * (log_normaliser - sums / count)
         if self.gradients:
-            factor = share / self.batch.anchors
+            factor = share * self.batch.share(begin, end)
             pull = 1.0 if positive is None else rest / total - smoothing
             smoothed = smoothing * factor / count if smoothing else count
             for part in parts:
@@ -334,7 +344,7 @@ class _Pass:
         else:
             for i in own_penalised:
                 _diagonal(part.logits, own[i]).add_(own_scores[:, i], alpha=setting.options.hardness_strength)
-        part.exclude(batch.same_text(begin, end, to_documents), targets)
+        part.exclude(batch.left_out(direction, begin, end), targets)
         if targets is not None:
             part.label(targets, own_scores if raw is None or not teaches_all else raw, all_candidates=teaches_all)
         return part
@@ -344,7 +354,7 @@ class _Pass:
         part: _Part,
         begin: int,
         end: int,
-        factor: float,
+        factor: Tensor | float,
         row_factor: Tensor,
         smoothed: Tensor,
         pull: Tensor | float,
@@ -355,7 +365,7 @@ class _Pass:
             part: The part, its logits by now e^(logit - top).
             begin: The first anchor.
             end: One past the last anchor.
-            factor: The weight of an anchor's loss.
+            factor: The weight of an anchor's loss, one number or one an anchor.
             row_factor: What makes weighted probabilities of the part's weights, one number an anchor.
             smoothed: The label that smoothing gives every candidate, weighted.
             pull: How much of the own labels the weights lack.
@@ -368,19 +378,19 @@ class _Pass:
             if smoothing:
                 weights.sub_(smoothed if part.left_out is None else torch.where(part.left_out, 0, smoothed))
             if part.dense_labels is not None:
-                weights.sub_(part.dense_labels, alpha=factor)
+                _add(weights, part.dense_labels, factor, sign=-1)
         if isinstance(part.slope, Tensor) or part.dense_calibration is not None:
             weights.mul_(part.slope)
         else:
             row_factor = row_factor * part.slope
         if part.dense_calibration is not None:
-            weights.add_(part.dense_calibration, alpha=factor)
+            _add(weights, part.dense_calibration, factor)
         left, right = part.left, self._right[part.to_documents]
         to_left, to_right = self.gradients[part.from_documents][begin:end], self.gradients[part.to_documents]
         to_left.addcmul_(weights @ right, row_factor)
         to_right.addmm_(weights.mT, left * row_factor)
         for column, gradient in part.own_gradients(pull):
-            gradient = (factor * gradient).unsqueeze(1)
+            gradient = factor * gradient.unsqueeze(1)
             to_left.addcmul_(gradient, right[column : column + end - begin])
             to_right[column : column + end - begin].addcmul_(gradient, left)
 
@@ -421,10 +431,9 @@ class _Part:
     _own_labels: Tensor | None = None
     _own_calibration: Tensor | None = None
 
-    def exclude(self, same_text: Tensor | None, targets: Targets | None) -> None:
-        """Leave out what is no negative: an anchor itself, and what has the text of its positive without being it."""
+    def exclude(self, left_out: Tensor | None, targets: Targets | None) -> None:
+        """Leave out what is no negative: an anchor itself, and what is given, but for its positive."""
         compares_alike = self.from_documents == self.to_documents
-        left_out = same_text
         if left_out is None and compares_alike:
             left_out = torch.zeros_like(self.logits, dtype=torch.bool)
         if left_out is None:
@@ -483,6 +492,14 @@ class _Part:
         if self._own_calibration is not None:
             pulls = pulls + self._own_calibration
         return [(column, pulls[:, i]) for i, column in enumerate(labelled)]
+
+
+def _add(matrix: Tensor, other: Tensor, factor: Tensor | float, sign: int = 1) -> None:
+    """Add `sign factor other`, the factor one number or one a row."""
+    if isinstance(factor, Tensor):
+        matrix.addcmul_(other, factor, value=sign)
+    else:
+        matrix.add_(other, alpha=sign * factor)
 
 
 def _diagonal(matrix: Tensor, column: int) -> Tensor:

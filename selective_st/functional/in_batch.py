@@ -24,16 +24,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
+from selective_st._caller import caller
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     check_domain,
     check_link,
     check_nonnegative,
+    check_weight,
     single_or_double,
     without_autocast,
 )
@@ -44,12 +46,13 @@ from selective_st.functional._in_batch_common import (
     HardnessMode,
     InBatchOptions,
     InBatchSetting,
+    Keep,
     PartitionMode,
     SimilarityMatrix,
     targets_of,
 )
 from selective_st.functional._in_batch_fused import FusedLoss
-from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
+from selective_st.links import ConstantLink, Link
 
 _FORMS = ("fused", "plain")
 # Rows of a block of the fused form, on a CPU: a fraction of the scores that saves nearly all memory, between bounds.
@@ -71,9 +74,11 @@ def in_batch_loss(
     hardness_strength: float = 0.0,
     label_smoothing: float = 0.0,
     document_ids: Tensor | None = None,
+    keep: Tensor | None = None,
     target_scores: Tensor | None = None,
     calibration: float = 1.0,
     calibration_link: Link | None = None,
+    weight: Tensor | None = None,
     rows: tuple[int, int] | None = None,
     normalize: bool = False,
     similarity_fct: SimilarityMatrix | None = None,
@@ -96,11 +101,16 @@ def in_batch_loss(
         label_smoothing: How much of the label's probability, 0 to 1, is spread evenly over all candidates.
         document_ids: One integer for each document, the same for the same text: an in-batch document with the id of
             the query's positive is no negative, and left out. None if all differ.
+        keep: A mask of shape (anchors, documents): False for a document that is no negative of that anchor in the
+            direction query_to_doc, and left out; a positive never is. None if all are kept.
         target_scores: A teacher's scores of each query's own documents, of shape (queries, 1 + hard negatives), or of
-            all documents, (queries, documents); NaN where unknown. Then, in the direction query_to_doc, the label's
-            place is taken by the Softmax of the known ones, and the loss is the matching loss with its two terms.
+            all documents, (queries, documents); NaN where unknown, minus infinity for what is never right. Then, in the
+            direction query_to_doc, the label's place is taken by the Softmax of the known ones, and the loss is the
+            matching loss with its two terms.
         calibration: The weight >= 0 of the calibration term, `scale sum_k q_k D(p_k, s_k)`, with `target_scores`.
         calibration_link: The link of D. Default: `link`.
+        weight: Weights >= 0 of the anchors, of shape (anchors,), for the mean; their documents are candidates whatever
+            the weight.
         rows: `(begin, end)`, if only these queries are to be anchors; all still are candidates. The loss is their mean.
         normalize: Whether to normalise all embeddings first, so that the scores are cosines.
         similarity_fct: Another similarity than the dot product: takes (a, dim) and (b, dim), gives (a, b). It is
@@ -127,7 +137,7 @@ def in_batch_loss(
         >>> in_batch_loss(queries, [positives, negatives], ConstantLink(), directions=("query_to_doc", "doc_to_query"))
         tensor(2.4849)
     """
-    owner = "in_batch_loss"
+    owner = caller("in_batch_loss")
     setting = InBatchSetting(
         link=check_link(owner, link),
         scale=finite_number(owner, "scale", scale, positive=True),
@@ -147,7 +157,9 @@ def in_batch_loss(
         queries,
         documents,
         document_ids=document_ids,
+        keep=keep,
         target_scores=target_scores,
+        weight=weight,
         rows=rows,
         similarity_fct=similarity_fct,
         block_size=block_size,
@@ -160,7 +172,9 @@ def in_batch_loss_of_setting(
     documents: Tensor | Sequence[Tensor],
     *,
     document_ids: Tensor | None = None,
+    keep: Tensor | Keep | None = None,
     target_scores: Tensor | None = None,
+    weight: Tensor | None = None,
     rows: tuple[int, int] | None = None,
     similarity_fct: SimilarityMatrix | None = None,
     block_size: int | None = None,
@@ -172,7 +186,9 @@ def in_batch_loss_of_setting(
         queries: Query embeddings.
         documents: Document embeddings.
         document_ids: Integers that tell texts apart.
+        keep: Which candidates are kept: a mask, or what tells them for a block.
         target_scores: A teacher's scores.
+        weight: Weights of the anchors.
         rows: Which queries are anchors.
         similarity_fct: A similarity to be differentiated automatically, in the plain form; None for the fused form.
         block_size: Rows of a block of the fused form.
@@ -185,7 +201,7 @@ def in_batch_loss_of_setting(
     """
     queries, *columns = _check_embeddings(setting.options.owner, queries, documents)
     total = sum(len(column) for column in columns)
-    batch = _check_batch(setting, queries.device, len(queries), total, rows, document_ids, target_scores)
+    batch = _check_batch(setting, queries, len(queries), total, rows, document_ids, keep, target_scores, weight)
     embeddings = (queries, *columns)
     if not batch.anchors:
         return 0 * torch.stack([matrix.sum() for matrix in embeddings]).sum()
@@ -195,7 +211,8 @@ def in_batch_loss_of_setting(
             return _plain(embeddings, batch, setting, similarity_fct)
         if block_size is None:
             block_size = _default_block_size(device, batch.queries * batch.columns, setting.link)
-        return _apply(FusedLoss, _plain, setting, batch, block_size, *embeddings)
+        wants_gradients = torch.is_grad_enabled() and any(matrix.requires_grad for matrix in embeddings)
+        return FusedLoss(_plain, setting, batch, block_size, wants_gradients=wants_gradients)(*embeddings)
 
 
 def in_batch_loss_of_scores(
@@ -204,7 +221,9 @@ def in_batch_loss_of_scores(
     queries: int,
     *,
     document_ids: Tensor | None = None,
+    keep: Tensor | Keep | None = None,
     target_scores: Tensor | None = None,
+    weight: Tensor | None = None,
     rows: tuple[int, int] | None = None,
 ) -> Tensor:
     """`in_batch_loss` of scores that are known, in the one direction `"query_to_doc"`, with settings that are checked.
@@ -215,7 +234,9 @@ def in_batch_loss_of_scores(
             `in_batch_loss`.
         queries: How many queries the documents belong to, anchors or not.
         document_ids: Integers that tell texts apart.
+        keep: Which documents are kept: a mask, or what tells them for a block.
         target_scores: A teacher's scores.
+        weight: Weights of the anchors.
         rows: Which queries are anchors.
 
     Returns:
@@ -232,7 +253,7 @@ def in_batch_loss_of_scores(
             f"{owner}: scores must have a row for each anchor and as many columns for each of the {queries} queries, "
             f"got the shape {tuple(scores.shape)}."
         )
-    batch = _check_batch(setting, scores.device, queries, scores.shape[1], rows, document_ids, target_scores)
+    batch = _check_batch(setting, scores, queries, scores.shape[1], rows, document_ids, keep, target_scores, weight)
     if len(scores) != batch.anchors:
         raise ValueError(f"{owner}: scores must have a row for each of the {batch.anchors} anchors, got {len(scores)}.")
     if not batch.anchors:
@@ -285,14 +306,16 @@ def _check_embeddings(owner: str, queries: object, documents: object) -> tuple[T
 
 def _check_batch(
     setting: InBatchSetting,
-    device: torch.device,
+    like: Tensor,
     count: int,
     documents: int,
     rows: object,
     document_ids: object,
+    keep: Any,
     target_scores: object,
+    weight: object,
 ) -> Batch:
-    owner = setting.options.owner
+    owner, device = setting.options.owner, like.device
     columns = documents // count if count else 1
     begin, end = 0, count
     if rows is not None:
@@ -315,6 +338,8 @@ def _check_batch(
         document_ids = document_ids.to(device)
         if len(document_ids.unique()) == len(document_ids):
             document_ids = None
+    if keep is not None and not callable(keep):
+        keep = _keep_of_mask(owner, keep, begin, (end - begin, documents), device)
     if target_scores is not None:
         shapes = ((count, columns), (count, documents))
         if not isinstance(target_scores, Tensor) or not target_scores.is_floating_point():
@@ -324,11 +349,11 @@ def _check_batch(
                 f"{owner}: target_scores must have the shape {shapes[0]} for the scores of each query's own documents, "
                 f"or {shapes[1]} for all; got {tuple(target_scores.shape)}."
             )
-        known = ~target_scores.isnan()
+        known = target_scores.isfinite()
         if not bool(known.any(-1).all()):
             row = int((~known.any(-1)).nonzero()[0])
             raise ValueError(
-                f"{owner}: target_scores must have a number in each row, but row {row} is all NaN. Leave such rows out."
+                f"{owner}: target_scores must have a number in each row, but row {row} has none. Leave such rows out."
             )
         target_scores = target_scores.detach().to(device)
         if setting.options.label_smoothing:
@@ -336,7 +361,26 @@ def _check_batch(
                 f"{owner}: label_smoothing and target_scores exclude each other: smoothing is for labels. Use "
                 "label_smoothing=0; a lower scale makes the teacher's distribution smoother."
             )
-    return Batch(count, columns, begin, end, document_ids, target_scores)
+    shares = check_weight(owner, weight, torch.Size([end - begin]))
+    if shares is not None:
+        shares = shares.detach().to(device, torch.promote_types(like.dtype, torch.float32))
+        total = shares.sum()
+        shares = shares / torch.where(total > 0, total, 1)
+    return Batch(count, columns, begin, end, document_ids, target_scores, keep, shares)
+
+
+def _keep_of_mask(owner: str, mask: object, first: int, shape: tuple[int, int], device: torch.device) -> Keep:
+    """What a mask of the anchors from `first` on says of a block of them."""
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"{owner}: keep must be a tensor of booleans, got {got}. Write keep=mask.bool().")
+    if tuple(mask.shape) != shape:
+        raise ValueError(
+            f"{owner}: keep must have a row for each anchor and a column for each document, shape {shape}, got "
+            f"{tuple(mask.shape)}."
+        )
+    mask = mask.to(device)
+    return lambda direction, begin, end: mask[begin - first : end - first] if direction == "query_to_doc" else None
 
 
 def _plain(
@@ -395,9 +439,10 @@ def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setti
             if teacher is not None and known is not None:
                 label = targets.probabilities
                 if not batch.teaches_all:
-                    label = torch.zeros_like(scores).masked_scatter(own, label)
-                    teacher = torch.zeros_like(_to_working_precision(scores)).masked_scatter(own, teacher)
-                    known = torch.zeros_like(own).masked_scatter(own, known)
+                    columns = anchors[:, None] + batch.queries * torch.arange(batch.columns, device=scores.device)
+                    label, teacher, known = (
+                        part.new_zeros(scores.shape).scatter(1, columns, part) for part in (label, teacher, known)
+                    )
                 scored = known
                 if setting.calibrates:
                     teacher = torch.where(known, teacher.to(scores), scores.detach())
@@ -410,11 +455,11 @@ def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setti
                 "all_negatives": ~positive,
             }[options.hardness_mode]
             logit = logit + options.hardness_strength * torch.where(penalised, scores.detach(), 0)
-        same = batch.same_text(begin, end, to_documents)
-        if same is not None:
+        left_out = batch.left_out(direction, begin, end)
+        if left_out is not None:
             if from_documents != to_documents:
-                same = same & ~positive & ~scored
-            candidates = candidates & ~same
+                left_out = left_out & ~positive & ~scored
+            candidates = candidates & ~left_out
         logits[direction] = logit.masked_fill(~candidates, -math.inf)
         labels[direction] = label
     loss: Tensor | float = 0.0
@@ -428,4 +473,4 @@ def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setti
         expected = (label * torch.where(label > 0, joint, 0)).sum(1)
         group_loss = torch.logsumexp(joint, 1) - expected
         loss = loss + (group_loss + extra if group[0] == "query_to_doc" else group_loss) / len(options.groups)
-    return cast(Tensor, loss).mean()
+    return batch.mean(cast(Tensor, loss))

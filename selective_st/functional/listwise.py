@@ -19,13 +19,17 @@ tensor(1.3575)
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from typing_extensions import override
 
+from selective_st._autograd import KnownSlopes, in_transform, look, may_hold, pull_through
+from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     Reduction,
@@ -34,9 +38,11 @@ from selective_st.functional._common import (
     check_mask,
     check_nonnegative,
     check_scores,
+    check_weight,
+    counting,
     reduce_loss,
 )
-from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
+from selective_st.links import ConstantLink, Link, _to_working_precision
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
 
@@ -62,14 +68,15 @@ def listwise_matching_loss(
 
     Args:
         predicted: Predicted scores p, of shape (..., candidates).
-        target: Target scores s, in that shape; NaN marks a padded candidate.
+        target: Target scores s, in that shape; NaN marks a padded candidate, minus infinity one that is never right: it
+            has no probability q, and no calibration term.
         link: The link h of the composite Softmax; `ConstantLink()` gives the plain one.
         temperature: The temperature T > 0, in units of the potential: small is sharp.
         calibration: The weight >= 0 of the calibration term: 1 is the true matching loss, 0 ranks only.
         calibration_link: The link of the calibration term. Default: `link`.
         target_temperature: Another temperature for the target's probabilities q. Default: `temperature`.
         mask: Boolean, in the shape of `predicted`: True where a candidate counts. What is masked may be NaN.
-        weight: Weights >= 0, one for each list.
+        weight: Weights >= 0, one for each list; of the weight 0 it is as if it were not there.
         reduction: `"mean"` over the lists that have a candidate (weighted by `weight`), `"sum"` or `"none"`.
 
     Returns:
@@ -78,8 +85,8 @@ def listwise_matching_loss(
 
     Raises:
         TypeError: If an argument has the wrong type or dtype.
-        ValueError: If shapes differ, a temperature is not positive, `calibration` or a weight is negative, or
-            `reduction` is unknown.
+        ValueError: If shapes differ, a list has no finite target, a temperature is not positive, `calibration` or a
+            weight is negative, or `reduction` is unknown.
 
     Source:
         arXiv 2506.04446 for matching losses with a composite Softmax; the split is this project's own.
@@ -93,7 +100,7 @@ def listwise_matching_loss(
         >>> listwise_matching_loss(predicted, target, ConstantLink(), 0.1, calibration_link=high_scores())
         tensor(0.4589)
     """
-    owner = "listwise_matching_loss"
+    owner = caller("listwise_matching_loss")
     link = check_link(owner, link)
     of_target = temperature if target_temperature is None else target_temperature
     setting = _Matching(
@@ -105,22 +112,38 @@ def listwise_matching_loss(
     )
     predicted = _check_lists(owner, predicted)
     target = check_scores(owner, "target", target, like=predicted)
-    mask = check_mask(owner, mask, predicted)
-    if target.is_floating_point():
-        padded = target.isnan()
-        if bool(padded.any()):
-            mask = ~padded if mask is None else mask & ~padded
+    weight = check_weight(owner, weight, predicted.shape[:-1])
+    mask, never = _lists_that_count(check_mask(owner, mask, predicted), weight), None
+    if target.is_floating_point() and (in_transform() or not bool((target > -math.inf).all())):
+        padded, never = target.isnan(), target == -math.inf
+        mask = ~padded if mask is None else mask & ~padded
+        never = never if may_hold(never) else None
     predicted, mask, rows = _fill_masked(predicted, mask, link)
     if mask is not None:
         target = torch.where(mask, target, predicted.detach().to(target.dtype))
+    if never is not None:
+        never = never if mask is None else never & mask
+        look(partial(_check_never, owner), never, mask)
+        target = torch.where(never, predicted.detach().to(target.dtype), target)
     check_domain(owner, link, predicted, target)
     if setting.calibrates:
         check_domain(owner, setting.calibration_link, predicted, target)
-    if target.requires_grad:
-        loss = setting.plain(predicted, target, mask)
-    else:
-        loss = _apply(_MatchingLoss, predicted, target, mask, setting)
-    return reduce_loss(owner, loss, rows, weight, reduction)
+    return reduce_loss(owner, setting(predicted, target, mask, never), rows, weight, reduction)
+
+
+def _check_never(owner: str, never: Tensor, mask: Tensor | None) -> None:
+    empty = (never if mask is None else never | ~mask).all(-1) & never.any(-1)
+    if bool(empty.any()):
+        row = int(empty.flatten().nonzero()[0])
+        raise ValueError(
+            f"{owner}: target must have a finite score in each list, but those of list {row} are minus infinity. Leave "
+            "such lists out."
+        )
+
+
+def _lists_that_count(mask: Tensor | None, weight: Tensor | None) -> Tensor | None:
+    """Which candidates count, none of a list of weight 0; None for all."""
+    return mask if weight is None else counting(mask, weight.unsqueeze(-1))
 
 
 def listwise_label_loss(
@@ -130,6 +153,7 @@ def listwise_label_loss(
     temperature: float = 1.0,
     *,
     label_smoothing: float = 0.0,
+    class_weight: Tensor | None = None,
     mask: Tensor | None = None,
     weight: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -146,8 +170,10 @@ def listwise_label_loss(
         link: The link h of the composite Softmax, with h >= 0 on the scores; `ConstantLink()` gives the plain one.
         temperature: The temperature T > 0, in units of the potential: small is sharp.
         label_smoothing: How much of the probability, 0 to 1, is spread evenly over the candidates that count.
+        class_weight: Weights >= 0 of shape (candidates,), where these are classes: the terms y_k are multiplied by
+            them, and a mean over indices is weighted by those of the positives, as in `torch.nn.CrossEntropyLoss`.
         mask: Boolean, in the shape of `predicted`: True where a candidate counts. What is masked may be NaN.
-        weight: Weights >= 0, one for each list.
+        weight: Weights >= 0, one for each list; of the weight 0 it is as if it were not there.
         reduction: `"mean"` over the lists that have a candidate (weighted by `weight`), `"sum"` or `"none"`.
 
     Returns:
@@ -172,24 +198,39 @@ def listwise_label_loss(
         >>> listwise_label_loss(predicted, torch.tensor([[1, 0, 1], [0, 0, 1]]), ConstantLink(), 0.1)   # two positives
         tensor(1.0120)
     """
-    owner = "listwise_label_loss"
+    owner = caller("listwise_label_loss")
     link = check_link(owner, link)
     temperature = finite_number(owner, "temperature", temperature, positive=True)
     smoothing = check_smoothing(owner, label_smoothing)
     predicted = _check_lists(owner, predicted)
-    mask = check_mask(owner, mask, predicted)
+    weight = check_weight(owner, weight, predicted.shape[:-1])
+    mask = _lists_that_count(check_mask(owner, mask, predicted), weight)
     probabilities, one_right = _check_labels(owner, labels, predicted, mask)
     predicted, mask, rows = _fill_masked(predicted, mask, link)
     if smoothing:
         one_right = False
-        count = predicted.shape[-1] if mask is None else mask.sum(-1, keepdim=True, dtype=probabilities.dtype)
+        count: Tensor | int = predicted.shape[-1]
+        if mask is not None:  # of lists alone, where weights left some out
+            count = mask.expand_as(predicted).sum(-1, keepdim=True, dtype=probabilities.dtype)
         probabilities = (1 - smoothing) * probabilities + smoothing / count
     if mask is not None:
         probabilities = torch.where(mask, probabilities, 0)
     check_domain(owner, link, predicted)
     check_nonnegative(owner, link, predicted)
-    loss = _apply(_LabelLoss, predicted, probabilities, mask, link, temperature, one_right)
-    return reduce_loss(owner, loss, rows, weight, reduction)
+    rule = _Labels(link, temperature, one_right)
+    if class_weight is None:
+        return reduce_loss(owner, rule(predicted, probabilities, mask), rows, weight, reduction)
+    classes = _check_class_weight(owner, class_weight, predicted).to(probabilities)
+    weighed = classes * probabilities
+    total = weighed.sum(-1, keepdim=True)
+    probabilities = torch.where(total > 0, weighed / torch.where(total > 0, total, 1), probabilities)
+    loss = rule(predicted, probabilities, mask)
+    loss = loss * total.squeeze(-1).to(loss)
+    if reduction != "mean" or labels.shape == predicted.shape:
+        return reduce_loss(owner, loss, rows, weight, reduction)
+    of_positives = classes[labels.long()].to(loss)
+    whole = reduce_loss(owner, of_positives, rows, weight, "sum")
+    return reduce_loss(owner, loss, rows, weight, "sum") / torch.where(whole > 0, whole, 1)
 
 
 def check_smoothing(owner: str, label_smoothing: object) -> float:
@@ -198,6 +239,19 @@ def check_smoothing(owner: str, label_smoothing: object) -> float:
     if smoothing > 1:
         raise ValueError(f"{owner}: label_smoothing must be a number from 0 to 1, got {smoothing:g}.")
     return smoothing
+
+
+def _check_class_weight(owner: str, weight: object, predicted: Tensor) -> Tensor:
+    classes = predicted.shape[-1]
+    if not isinstance(weight, Tensor):
+        raise TypeError(f"{owner}: class_weight must be a torch.Tensor, got {type(weight).__name__}. Use torch.tensor.")
+    if tuple(weight.shape) != (classes,):
+        raise ValueError(
+            f"{owner}: class_weight must have a number for each class, shape ({classes},), got {tuple(weight.shape)}."
+        )
+    if not bool(((weight >= 0) & weight.isfinite()).all()):
+        raise ValueError(f"{owner}: class_weight must hold finite numbers >= 0, got {weight.tolist()}.")
+    return weight.to(predicted.device)
 
 
 def _check_lists(owner: str, predicted: object) -> Tensor:
@@ -229,7 +283,7 @@ def _fill_masked(predicted: Tensor, mask: Tensor | None, link: Link) -> tuple[Te
 
 
 def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
-    """The labels as probabilities in working precision, and whether every list has just one right candidate."""
+    """The labels as probabilities in working precision, and whether each list is known to have one right candidate."""
     if not isinstance(labels, Tensor):
         raise TypeError(
             f"{owner}: labels must be a torch.Tensor, got {type(labels).__name__}. Use torch.tensor(labels)."
@@ -241,12 +295,7 @@ def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | 
     )
     is_index = not labels.is_floating_point() and labels.dtype != torch.bool
     if labels.shape == lists and is_index:
-        low, high = (int(end) for end in labels.aminmax()) if labels.numel() else (0, 0)
-        if low < 0 or high >= candidates:
-            raise ValueError(
-                f"{owner}: labels must be indices from 0 to {candidates - 1} for {candidates} candidates, got indices "
-                f"from {low} to {high}."
-            )
+        look(partial(_check_indices, owner, candidates), labels)
         labels = labels.detach().unsqueeze(-1) == torch.arange(candidates, device=labels.device)
         if mask is None:
             return _to_working_precision(labels), True
@@ -254,37 +303,76 @@ def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | 
         raise ValueError(f"{owner}: labels must be {forms}; got {labels.dtype} of shape {tuple(labels.shape)}.")
     values = _to_working_precision(labels.detach())
     if mask is not None:
-        if bool(((values != 0) & ~mask & mask.any(-1, keepdim=True)).any()):
-            raise ValueError(f"{owner}: labels must be 0 where the mask leaves a candidate out, but some are not.")
+        look(partial(_check_masked_labels, owner), values, mask)
         values = torch.where(mask, values, 0)
     total = values.sum(-1, keepdim=True)
     is_choice = ((values == 0) | (values == 1)).all(-1, keepdim=True)
-    if bool((is_choice & (total == 1)).all()):
+    if not in_transform() and bool((is_choice & (total == 1)).all()):
         return values, True
     counts = torch.ones_like(total, dtype=torch.bool) if mask is None else mask.any(-1, keepdim=True)
-    is_choice &= total >= 1
     is_probability = (values >= 0).all(-1, keepdim=True) & ((total - 1).abs() <= _PROBABILITY_TOLERANCE)
-    wrong = counts & ~is_choice & ~is_probability
-    if bool(wrong.any()):
-        row = int(wrong.flatten().nonzero()[0])
-        got = values.view(-1, candidates)[row].tolist()
-        hint = (
-            "A list needs a positive; leave such lists out."
-            if not any(got)
-            else "For target scores use listwise_matching_loss; for probabilities divide each list by its sum."
-        )
-        raise ValueError(
-            f"{owner}: labels must be {forms}; list {row} has {[round(value, 4) for value in got]}. {hint}"
-        )
+    look(partial(_check_rows, owner, forms), values, ~counts | (is_choice & (total >= 1)) | is_probability)
     return values / torch.where(total > 0, total, 1), False
+
+
+def _check_indices(owner: str, candidates: int, labels: Tensor) -> None:
+    low, high = (int(end) for end in labels.aminmax()) if labels.numel() else (0, 0)
+    if low < 0 or high >= candidates:
+        raise ValueError(
+            f"{owner}: labels must be indices from 0 to {candidates - 1} for {candidates} candidates, got indices "
+            f"from {low} to {high}."
+        )
+
+
+def _check_masked_labels(owner: str, labels: Tensor, mask: Tensor) -> None:
+    if bool(((labels != 0) & ~mask & mask.any(-1, keepdim=True)).any()):
+        raise ValueError(f"{owner}: labels must be 0 where the mask leaves a candidate out, but some are not.")
+
+
+def _check_rows(owner: str, forms: str, labels: Tensor, right: Tensor) -> None:
+    if bool(right.all()):
+        return
+    row = int((~right).flatten().nonzero()[0])
+    got = labels.reshape(-1, labels.shape[-1])[row].tolist()
+    hint = (
+        "A list needs a positive; leave such lists out."
+        if not any(got)
+        else f"For target scores use {wording('listwise_matching_loss')}; divide probabilities by their list's sum."
+    )
+    raise ValueError(f"{owner}: labels must be {forms}; list {row} has {[round(value, 4) for value in got]}. {hint}")
 
 
 # --- The mathematics, on lists whose masked scores are harmless ---------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Matching:
-    """What a matching loss of lists is made of."""
+class _ListLoss(KnownSlopes):
+    """Value and gradient in one pass; the gradient of the gradient through the plain form."""
+
+    _gradient: Tensor
+
+    def value(self, *tensors: Tensor) -> Tensor:
+        value, gradient = self.value_and_gradient(*tensors)
+        self._gradient = gradient.to(tensors[0])
+        return value.to(tensors[0])
+
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled() or any(needed[1:]):
+            with torch.enable_grad():
+                return pull_through(self.plain, gradient, needed, tensors)
+        return gradient.unsqueeze(-1) * self._gradient, *(None for _ in needed[1:])
+
+    @abstractmethod
+    def value_and_gradient(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each list, and its gradient with respect to the first tensor."""
+
+    @abstractmethod
+    def plain(self, *tensors: Tensor) -> Tensor:
+        """The same loss, written for automatic differentiation to any order."""
+
+
+@dataclass
+class _Matching(_ListLoss):
+    """The matching loss of lists, of predicted and target scores, which count, and which are never right."""
 
     link: Link
     calibration_link: Link
@@ -296,43 +384,51 @@ class _Matching:
     def calibrates(self) -> bool:
         return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
 
-    def value_and_gradient(self, p: Tensor, s: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The loss of each list, and its gradient with respect to p, both without cancellation.
-
-        Args:
-            p: Predicted scores in working precision.
-            s: Target scores likewise.
-            mask: Which candidates count.
-
-        Returns:
-            The two.
-        """
+    @override
+    def value_and_gradient(  # type: ignore[override]
+        self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Both without cancellation. Where a candidate is never right, its target score is the predicted one."""
+        p, s = _to_working_precision(p), _to_working_precision(s)
         divergence, difference = self.link._matching(p, s)
         of_target, at_target = self.link._logits(s.clone(), 1.0)
         # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
         rise = (divergence + (p - s) * at_target).div_(self.temperature)
         if self.target_temperature != self.temperature:
             rise += of_target * (1 / self.temperature - 1 / self.target_temperature)
+        of_never = None if never is None else torch.where(never, of_target / self.temperature, -math.inf)
         logits = of_target.div_(self.target_temperature)
-        if mask is not None:
-            logits = logits.masked_fill(~mask, -math.inf)
-            rise = rise.masked_fill(~mask, 0)
+        left_out = never if mask is None else ~mask if never is None else ~mask | never
+        if left_out is not None:
+            logits = logits.masked_fill(left_out, -math.inf)
+            rise = rise.masked_fill(left_out, 0)
         q = torch.softmax(logits, -1)
         # With x = rise less its q-mean: KL = log sum q e^x = log(1 + sum q (e^x - 1 - x)), a sum of terms >= 0, and
-        # r - q = q (e^(x - KL) - 1).
-        x = rise.sub_((q * rise).sum(-1, keepdim=True))
+        # r - q = q (e^(x - KL) - 1). What is never right adds e^y, its logit on the same scale, without any q.
+        mean = (q * rise).sum(-1, keepdim=True)
+        x = rise.sub_(mean)
         small_x = x.clamp(max=_LARGEST_RISE)
         growth = torch.expm1(small_x)
-        kl = torch.log1p((q * _exponential_less_linear(small_x, growth)).sum(-1, keepdim=True))
+        total = (q * _exponential_less_linear(small_x, growth)).sum(-1, keepdim=True)
+        highest = x.amax(-1, keepdim=True)
+        y = None
+        if of_never is not None:
+            y = of_never - torch.logsumexp(logits, -1, keepdim=True) - mean
+            total = total + y.clamp(max=_LARGEST_RISE).exp().sum(-1, keepdim=True)
+            highest = torch.maximum(highest, y.amax(-1, keepdim=True))
+        kl = torch.log1p(total)
         tilt = growth.mul_((-kl).exp()).add_(torch.expm1(-kl)).mul_(q)
-        overflows = x.amax(-1, keepdim=True) >= _LARGEST_RISE
+        if y is not None:
+            tilt = tilt + (y - kl).exp()
+        overflows = highest >= _LARGEST_RISE
         if bool(overflows.any()):
             log_r = torch.log_softmax(logits, -1).add_(x)
+            log_r = log_r if y is None else torch.logaddexp(log_r, y)
             far_kl = torch.logsumexp(log_r, -1, keepdim=True)
             kl = torch.where(overflows, far_kl, kl)
             tilt = torch.where(overflows, log_r.sub_(far_kl).exp_().sub_(q), tilt)
         value = kl.squeeze(-1)
-        gradient = tilt.mul_(self.link(p)).div_(self.temperature)
+        gradient = tilt.mul_(self.link.h(p)).div_(self.temperature)
         if self.calibrates:
             if self.calibration_link is not self.link:
                 divergence, difference = self.calibration_link._matching(p, s)
@@ -341,13 +437,15 @@ class _Matching:
             gradient = gradient + factor * difference
         return value, gradient
 
-    def plain(self, p: Tensor, s: Tensor, mask: Tensor | None) -> Tensor:
-        """The same loss, written for automatic differentiation to any order."""
+    @override
+    def plain(self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None) -> Tensor:  # type: ignore[override]
         given, p, s = p, _to_working_precision(p), _to_working_precision(s)
         of_predicted = self.link.potential(p) / self.temperature
         of_target = self.link.potential(s) / self.target_temperature
         if mask is not None:
             of_predicted, of_target = (logits.masked_fill(~mask, -1e300) for logits in (of_predicted, of_target))
+        if never is not None:
+            of_target = of_target.masked_fill(never, -1e300)
         log_q, log_r = torch.log_softmax(of_target, -1), torch.log_softmax(of_predicted, -1)
         q = log_q.exp()
         terms = log_q - log_r
@@ -372,63 +470,40 @@ def _exponential_less_linear(x: Tensor, growth: Tensor) -> Tensor:
     return torch.where(x.abs() <= _TAYLOR_END, series, growth - x)
 
 
-class _MatchingLoss(Function):
-    """Value and gradient in one pass; the gradient of the gradient through the plain form."""
+@dataclass
+class _Labels(_ListLoss):
+    """The cross entropy of lists, of scores, probabilities, and which candidates count."""
 
-    @staticmethod
-    def forward(ctx: Any, p: Tensor, s: Tensor, mask: Tensor | None, setting: _Matching) -> Tensor:
-        value, gradient = setting.value_and_gradient(_to_working_precision(p), _to_working_precision(s), mask)
-        ctx.save_for_backward(p, s, mask, gradient.to(p))
-        ctx.setting = setting
-        return value.to(p)
+    link: Link
+    temperature: float
+    one_right: bool
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        p, s, mask, gradient = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            value = ctx.setting.plain(p, s, mask)
-            (gradient,) = torch.autograd.grad(value, p, gradients[0], create_graph=True)
-            return gradient, None, None, None
-        return gradients[0].unsqueeze(-1) * gradient, None, None, None
-
-
-class _LabelLoss(Function):
-    """As `_MatchingLoss`, for labels."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, given: Tensor, y: Tensor, mask: Tensor | None, link: Link, temperature: float, one_right: bool
-    ) -> Tensor:
+    @override
+    def value_and_gradient(  # type: ignore[override]
+        self, given: Tensor, y: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         scores = _to_working_precision(given)
         # The scores' memory may be written to.
-        logits, slope = link._logits(scores.clone() if scores is given else scores, 1 / temperature)
+        logits, slope = self.link._logits(scores.clone() if scores is given else scores, 1 / self.temperature)
         if mask is not None:
             logits = logits.masked_fill(~mask, -math.inf)
         is_positive = y == 1
         # Relative to the mean under y, so that a small loss is not the difference of two large numbers.
-        weighted = torch.where(is_positive, logits, 0) if one_right else y * torch.where(y > 0, logits, 0)
+        weighted = torch.where(is_positive, logits, 0) if self.one_right else y * torch.where(y > 0, logits, 0)
         logits = logits - weighted.sum(-1, keepdim=True)
         others = logits.masked_fill(is_positive, -math.inf)
         rest = torch.logsumexp(others, -1, keepdim=True)
         # For a single positive it is log(1 + e^rest), which keeps its digits however small.
         value = torch.logaddexp(rest, torch.zeros_like(rest))
-        if not one_right:
+        if not self.one_right:
             value = torch.where(is_positive.any(-1, keepdim=True), value, rest)
         probabilities = (others - value).exp()
-        tilt = torch.where(is_positive, -(rest - value).exp(), probabilities if one_right else probabilities - y)
-        gradient = tilt.mul_(slope)
-        ctx.save_for_backward(given, y, mask, gradient.to(given))
-        ctx.link, ctx.temperature = link, temperature
-        return value.squeeze(-1).to(given)
+        tilt = torch.where(is_positive, -(rest - value).exp(), probabilities if self.one_right else probabilities - y)
+        return value.squeeze(-1), tilt.mul_(slope)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        p, y, mask, gradient = ctx.saved_tensors
-        if not torch.is_grad_enabled():
-            return gradients[0].unsqueeze(-1) * gradient, None, None, None, None, None
-        logits = ctx.link.potential(_to_working_precision(p)) / ctx.temperature
+    @override
+    def plain(self, p: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:  # type: ignore[override]
+        logits = self.link.potential(_to_working_precision(p)) / self.temperature
         if mask is not None:
             logits = logits.masked_fill(~mask, -1e300)
-        value = -(y * torch.where(y > 0, torch.log_softmax(logits, -1), 0)).sum(-1)
-        (gradient,) = torch.autograd.grad(value.to(p), p, gradients[0], create_graph=True)
-        return gradient, None, None, None, None, None
+        return -(y * torch.where(y > 0, torch.log_softmax(logits, -1), 0)).sum(-1).to(p)

@@ -12,15 +12,22 @@ tensor(0.0250)
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from selective_st._caller import caller, named
 from selective_st.functional._common import Reduction, check_link, check_mask, check_scores
 from selective_st.functional.listwise import listwise_label_loss
 from selective_st.functional.pointwise import matching_loss
 from selective_st.links import Link
 
+_SMALLEST_IDEAL = 1e-10  # as LambdaLoss
 
+
+@named("pairwise_loss", listwise_label_loss="pairwise_loss")
 def pairwise_loss(
     positive: Tensor,
     negative: Tensor,
@@ -64,7 +71,7 @@ def pairwise_loss(
         >>> pairwise_loss(positive, negatives, ExponentialLink(3.0), 0.1, reduction="none")
         tensor([[4.0083e-13, 7.3121e-05]])
     """
-    owner = "pairwise_loss"
+    owner = caller("pairwise_loss")
     link = check_link(owner, link)
     positive, negative = _check_pairs(owner, positive, negative)
     mask = check_mask(owner, mask, negative, "negative")
@@ -80,6 +87,7 @@ def pairwise_loss(
     )
 
 
+@named("margin_loss", predicted="negative", target="margin")
 def margin_loss(
     positive: Tensor,
     negative: Tensor,
@@ -120,7 +128,7 @@ def margin_loss(
         >>> margin_loss(positive, negatives, torch.tensor([[0.6, 0.0]]), high_scores())
         tensor(0.0016)
     """
-    owner = "margin_loss"
+    owner = caller("margin_loss")
     link = check_link(owner, link)
     positive, negative = _check_pairs(owner, positive, negative)
     check_scores(owner, "margin", margin, like=negative, name_of_like="negative")
@@ -142,3 +150,54 @@ def _check_pairs(owner: str, positive: object, negative: object) -> tuple[Tensor
             f"negatives, got {tuple(n.shape)}."
         )
     return p, n
+
+
+# --- Pairs of a list by the ranks of its documents ----------------------------------------------------------------
+
+
+def among_first(scores: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Which pairs of a list have a document among the `k` of the highest scores.
+
+    Args:
+        scores: Scores of shape (lists, documents).
+        labels: In that shape; NaN marks a padded document.
+        k: How many.
+
+    Returns:
+        A mask of shape (lists, documents, documents).
+    """
+    first = _ranks(scores, labels) < k
+    return first.unsqueeze(2) | first.unsqueeze(1)
+
+
+def scheme_weights(
+    scores: Tensor, labels: Tensor, scheme: Callable[[Tensor, Tensor, Tensor], Tensor], k: int | None
+) -> Tensor:
+    """The weight that a scheme of `LambdaLoss` gives each pair of documents, by gains and by ranks of the scores.
+
+    Args:
+        scores: Scores of shape (lists, documents).
+        labels: Relevances in that shape, those below 0 as 0; NaN marks a padded document.
+        scheme: Takes gains and relevances of shape (lists, documents), and discounts of shape (1, documents), in the
+            order of the scores; gives weights that broadcast to (lists, documents, documents).
+        k: How many documents the ideal order has in its sum; None for all.
+
+    Returns:
+        Weights of shape (lists, documents, documents).
+    """
+    with torch.no_grad():
+        ranks = _ranks(scores, labels)
+        relevances = labels.nan_to_num(0.0).clamp(min=0).to(scores)
+        discounts = torch.log2(torch.arange(2.0, 2.0 + scores.shape[1], dtype=scores.dtype, device=scores.device))
+        ideal = (relevances.sort(descending=True).values.exp2() - 1)[:, :k] / discounts[:k]
+        by_rank = torch.zeros_like(relevances).scatter(1, ranks, relevances)
+        gains = (by_rank.exp2() - 1) / ideal.sum(1, keepdim=True).clamp(min=_SMALLEST_IDEAL)
+        weights = scheme(gains, discounts[None], by_rank).expand(*scores.shape, scores.shape[1])
+        lists = torch.arange(len(scores), device=scores.device)[:, None, None]
+        return weights[lists, ranks.unsqueeze(2), ranks.unsqueeze(1)]
+
+
+def _ranks(scores: Tensor, labels: Tensor) -> Tensor:
+    """The place of each document when a list is sorted by its scores, from 0; padded documents come last."""
+    order = scores.detach().masked_fill(labels.isnan(), -math.inf).argsort(descending=True)
+    return order.argsort()

@@ -17,7 +17,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from selective_st.functional._common import Reduction, check_link, check_mask, check_scores, reduce_loss
+from selective_st._caller import caller
+from selective_st._validation import finite_number
+from selective_st.functional._common import (
+    Reduction,
+    check_link,
+    check_mask,
+    check_scores,
+    check_weight,
+    counting,
+    reduce_loss,
+)
 from selective_st.links import Link
 
 
@@ -37,7 +47,7 @@ def matching_loss(
         target: Target scores s, in the shape of `predicted`.
         link: The link h; its slope says which scores matter.
         mask: Boolean, in the shape of `predicted`: True where a score counts. What is masked may be NaN.
-        weight: Weights >= 0, in the shape of `predicted` or one a row.
+        weight: Weights >= 0, in the shape of `predicted` or one a row; what has the weight 0 is as if masked.
         reduction: `"mean"` (weighted by `weight`), `"sum"` or `"none"`.
 
     Returns:
@@ -59,9 +69,10 @@ def matching_loss(
         >>> matching_loss(torch.tensor([0.6, 0.6]), target, high_scores(), mask=~target.isnan())
         tensor(0.0025)
     """
-    link = check_link("matching_loss", link)
+    owner = caller("matching_loss")
+    link = check_link(owner, link)
     targets = ("target", target)
-    return _pointwise("matching_loss", predicted, targets, link, link.divergence, lambda z: z, mask, weight, reduction)
+    return _pointwise(owner, predicted, targets, link, link.divergence, lambda z: z, mask, weight, reduction)
 
 
 def fenchel_young_loss(
@@ -69,6 +80,7 @@ def fenchel_young_loss(
     link_values: Tensor,
     link: Link,
     *,
+    pos_weight: float = 1.0,
     mask: Tensor | None = None,
     weight: Tensor | None = None,
     reduction: Reduction = "mean",
@@ -79,8 +91,10 @@ def fenchel_young_loss(
         predicted: Predicted scores p, any shape.
         link_values: Targets y within `link.range`, in the shape of `predicted`.
         link: The link h; its slope says which scores matter.
+        pos_weight: How much more a 1 counts than a 0, as in `torch.nn.BCEWithLogitsLoss`; a link value y between, of
+            which the share y is a 1, has the gradient `pos_weight y (h(p) - 1) + (1 - y) h(p)`.
         mask: Boolean, in the shape of `predicted`: True where a score counts. What is masked may be NaN.
-        weight: Weights >= 0, in the shape of `predicted` or one a row.
+        weight: Weights >= 0, in the shape of `predicted` or one a row; what has the weight 0 is as if masked.
         reduction: `"mean"` (weighted by `weight`), `"sum"` or `"none"`.
 
     Returns:
@@ -102,9 +116,26 @@ def fenchel_young_loss(
         >>> fenchel_young_loss(torch.tensor([0.7, 0.2]), torch.tensor([1.0, 0.0]), SigmoidLink(scale=10, shift=0.5))
         tensor(0.0088)
     """
-    link = check_link("fenchel_young_loss", link)
+    owner = caller("fenchel_young_loss")
+    link = check_link(owner, link)
     targets = ("link_values", link_values)
-    return _pointwise("fenchel_young_loss", predicted, targets, link, link.fenchel_young, link, mask, weight, reduction)
+    factor = finite_number(owner, "pos_weight", pos_weight, positive=True)
+    if factor == 1:
+        return _pointwise(owner, predicted, targets, link, link.fenchel_young, link, mask, weight, reduction)
+
+    def weighed(p: Tensor, y: Tensor) -> Tensor:
+        if y.numel() and not (float(y.min()) >= 0 and float(y.max()) <= 1):
+            raise ValueError(
+                f"{owner}: labels must lie from 0 to 1 for a pos_weight, which weighs a 1 against a 0, got values from "
+                f"{float(y.min()):g} to {float(y.max()):g}. Leave pos_weight out, or give weight."
+            )
+        total = 1 + (factor - 1) * y
+        return total * link.fenchel_young(p, (factor * y / total).clamp(max=1))  # of a rounding error
+
+    def of_score(score: Tensor) -> Tensor:
+        return link(score).clamp(0, 1)
+
+    return _pointwise(owner, predicted, targets, link, weighed, of_score, mask, weight, reduction)
 
 
 def _pointwise(
@@ -122,7 +153,8 @@ def _pointwise(
     name, target = targets
     predicted = check_scores(owner, "predicted", predicted)
     target = check_scores(owner, name, target, like=predicted)
-    mask = check_mask(owner, mask, predicted)
+    weight = check_weight(owner, weight, predicted.shape)
+    mask = counting(check_mask(owner, mask, predicted), weight)
     if mask is not None:
         # A masked NaN must reach neither the loss nor, through 0 * NaN, the gradient.
         some_score = torch.zeros((), device=predicted.device).clamp(*link.domain)

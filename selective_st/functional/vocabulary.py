@@ -23,14 +23,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from typing_extensions import override
 
+from selective_st._autograd import KnownSlopes, look, pull_through
+from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     Reduction,
@@ -43,7 +46,7 @@ from selective_st.functional._common import (
     single_or_double,
 )
 from selective_st.functional.listwise import check_smoothing
-from selective_st.links import ConstantLink, Link, _apply, _to_working_precision
+from selective_st.links import ConstantLink, Link, _to_working_precision
 
 Center = Literal["logsumexp"] | None
 _CENTERS: tuple[Center, ...] = ("logsumexp", None)
@@ -114,14 +117,13 @@ def vocabulary_loss(
         >>> vocabulary_loss(logits, labels, ConstantLink() + SigmoidLink(2.0, shift=-1.0))
         tensor(2.1290)
     """
-    owner = "vocabulary_loss"
+    owner = caller("vocabulary_loss")
     softmax = _softmax_of(owner, link, temperature, center)
     smoothing = check_smoothing(owner, label_smoothing)
     logits = _check_logits(owner, "logits", logits)
-    counts = _check_labels(owner, labels, logits, ignore_index)
-    tokens = counts.view(-1).nonzero().flatten()
-    objective = _Labels(softmax, labels.reshape(-1)[tokens].long(), smoothing)
-    return _reduce(owner, logits, counts, tokens, objective, reduction)
+    counts, labels = _check_labels(owner, labels, logits, ignore_index)
+    losses = _TokenLosses(partial(_Labels, softmax, smoothing), logits)(logits, counts, labels)
+    return reduce_loss(owner, losses, counts, None, reduction)
 
 
 def vocabulary_matching_loss(
@@ -178,7 +180,7 @@ def vocabulary_matching_loss(
         >>> vocabulary_matching_loss(student, teacher, ConstantLink())
         tensor(0.8112)
     """
-    owner = "vocabulary_matching_loss"
+    owner = caller("vocabulary_matching_loss")
     calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
     calibration_link = check_link(owner, link if calibration_link is None else calibration_link, "calibration_link")
     if isinstance(calibration_link, ConstantLink):
@@ -191,15 +193,10 @@ def vocabulary_matching_loss(
     _check_teacher(owner, teacher, logits)
     mask = check_mask(owner, mask, logits[..., 0], "logits without its last dimension")
     counts = torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device) if mask is None else mask
-    tokens = counts.reshape(-1).nonzero().flatten()
-    rows: Tensor | TopTokens
-    if isinstance(teacher, TopTokens):
-        scores, numbers, rest = (part.flatten(0, logits.dim() - 2) for part in teacher[:3])
-        rows = TopTokens(scores, numbers, rest, teacher.vocabulary)
-    else:
-        rows = teacher.reshape(-1, teacher.shape[-1])
-    objective = _Matching(softmax, of_teacher, rows, tokens, calibration, calibration_link)
-    return _reduce(owner, logits, counts, tokens, objective, reduction)
+    of_teacher_parts = teacher[:3] if isinstance(teacher, TopTokens) else (teacher,)
+    make = partial(_Matching, softmax, of_teacher, calibration, calibration_link)
+    losses = _TokenLosses(make, logits)(logits, counts, *of_teacher_parts)
+    return reduce_loss(owner, losses, counts, None, reduction)
 
 
 def top_tokens(
@@ -228,7 +225,7 @@ def top_tokens(
         >>> top_tokens(torch.tensor([[1.0, 3.0, 0.0]]), 2, ConstantLink()).tokens
         tensor([[1, 0]])
     """
-    owner = "top_tokens"
+    owner = caller("top_tokens")
     softmax = _softmax_of(owner, link, temperature, center, uses_scores=True)
     teacher = _check_logits(owner, "teacher", teacher)
     vocabulary = teacher.shape[-1]
@@ -276,7 +273,7 @@ def vocabulary_log_probabilities(
         >>> vocabulary_log_probabilities(logits, ConstantLink() + SigmoidLink(2.0, shift=-1.0)).exp()
         tensor([[0.7805, 0.1669, 0.0526]])
     """
-    owner = "vocabulary_log_probabilities"
+    owner = caller("vocabulary_log_probabilities")
     softmax = _softmax_of(owner, link, temperature, center)
     return softmax.plain(*single_or_double(_check_logits(owner, "logits", logits)))
 
@@ -315,8 +312,8 @@ def _check_logits(owner: str, name: str, logits: object) -> Tensor:
     return scores
 
 
-def _check_labels(owner: str, labels: object, logits: Tensor, ignore_index: object) -> Tensor:
-    """Which labels count."""
+def _check_labels(owner: str, labels: object, logits: Tensor, ignore_index: object) -> tuple[Tensor, Tensor]:
+    """Which labels count, and the labels, 0 for the others."""
     if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
         raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
     if (
@@ -328,7 +325,7 @@ def _check_labels(owner: str, labels: object, logits: Tensor, ignore_index: obje
         got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(
             f"{owner}: labels must be a tensor of integers, the number of a token in the vocabulary, got {got}. "
-            "For a teacher's scores use vocabulary_matching_loss."
+            f"For a teacher's scores use {wording('vocabulary_matching_loss')}."
         )
     if labels.shape != logits.shape[:-1]:
         raise ValueError(
@@ -336,15 +333,19 @@ def _check_labels(owner: str, labels: object, logits: Tensor, ignore_index: obje
             f"{tuple(labels.shape)}."
         )
     counts = labels != ignore_index
-    low, high = (int(end) for end in torch.where(counts, labels, 0).aminmax())
-    vocabulary = logits.shape[-1]
+    labels = torch.where(counts, labels, 0).long()
+    look(partial(_check_tokens, owner, logits.shape[-1], ignore_index), labels)
+    return counts, labels
+
+
+def _check_tokens(owner: str, vocabulary: int, ignore_index: int, labels: Tensor) -> None:
+    low, high = (int(end) for end in labels.aminmax())
     if low < 0 or high >= vocabulary:
         raise ValueError(
             f"{owner}: labels must be from 0 to {vocabulary - 1} for a vocabulary of {vocabulary}, or "
             f"ignore_index={ignore_index}, got labels from {low} to {high}. Give labels that do not count the label "
             f"{ignore_index}: labels.masked_fill(labels == pad_token_id, {ignore_index})."
         )
-    return counts
 
 
 def _check_vocabulary(owner: str, theirs: int, logits: Tensor) -> None:
@@ -364,7 +365,8 @@ def _check_teacher(owner: str, teacher: object, logits: Tensor) -> None:
         if shapes != ((*places, k), (*places, k), places):
             raise ValueError(
                 f"{owner}: teacher must hold the top tokens of each of the student's {places} places, got shapes "
-                f"{', '.join(map(str, shapes))}. Make it of the teacher's logits of the same texts by top_tokens."
+                f"{', '.join(map(str, shapes))}. Make it of the teacher's logits of the same texts by "
+                f"{wording('top_tokens')}."
             )
         _check_vocabulary(owner, teacher.vocabulary, logits)
     else:
@@ -377,15 +379,6 @@ def _check_teacher(owner: str, teacher: object, logits: Tensor) -> None:
             f"{owner}: teacher must not require a gradient, which would not reach it. Run the teacher under "
             "torch.no_grad(), or use teacher.detach()."
         )
-
-
-def _reduce(
-    owner: str, logits: Tensor, counts: Tensor, tokens: Tensor, objective: _Objective, reduction: Reduction
-) -> Tensor:
-    losses = _apply(_TokenLosses, logits.reshape(-1, logits.shape[-1]), tokens, objective)
-    if reduction != "none":
-        return reduce_loss(owner, losses, None, None, reduction)
-    return torch.zeros_like(counts, dtype=losses.dtype).masked_scatter(counts, losses)
 
 
 # --- The mathematics, block by block ----------------------------------------------------------------------------------
@@ -404,23 +397,48 @@ def _working_copy(rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Softmax:
-    """The composite Softmax of centred logits."""
+    """The composite Softmax of centred logits. A logit of minus infinity forbids a token: no link gives it back."""
 
     owner: str
     link: Link
     temperature: float
     centers: bool
 
-    def scores(self, z: Tensor) -> tuple[Tensor, Tensor | None]:
+    @property
+    def some_score(self) -> float:
+        """A score within the link's domain."""
+        return min(max(0.0, self.link.domain.low), self.link.domain.high)
+
+    def scores(self, z: Tensor, *, positive: bool = False) -> tuple[Tensor, Tensor | None]:
         """The scores of logits, which are overwritten, and the plain probabilities, which centring needs going back."""
         if self.centers:
             z = torch.log_softmax(z, -1)
-        check_domain(self.owner, self.link, z)
+        self._check(z, positive)
         return z, z.exp() if self.centers else None
+
+    def _check(self, scores: Tensor, positive: bool) -> None:
+        """Raise where scores leave the link's domain, or it must be positive on them and is not."""
+        if self.link._is_everywhere and (self.link._lowest_value >= 0 or not positive):
+            return
+        look(partial(self._check_allowed, positive), scores)
+
+    def _check_allowed(self, positive: bool, scores: Tensor) -> None:
+        allowed = scores[scores > -math.inf]
+        check_domain(self.owner, self.link, allowed)
+        if positive:
+            check_nonnegative(self.owner, self.link, allowed)
 
     def logits(self, scores: Tensor) -> tuple[Tensor, Tensor | float]:
         """`G(s) / T` and its slope `h(s) / T`; the scores are overwritten."""
-        return self.link._logits(scores, 1 / self.temperature)
+        forbidden = None
+        if self.link._potential_at_bottom != -math.inf and bool(scores.amin() == -math.inf):
+            forbidden = scores == -math.inf
+            scores = scores.masked_fill_(forbidden, self.some_score)
+        logits, slope = self.link._logits(scores, 1 / self.temperature)
+        if forbidden is not None:
+            logits = logits.masked_fill_(forbidden, -math.inf)
+            slope = slope.masked_fill_(forbidden, 0) if isinstance(slope, Tensor) else slope
+        return logits, slope
 
     def backward(self, gradient: Tensor, slope: Tensor | float, plain: Tensor | None) -> Tensor:
         """From the gradient with respect to `G(s) / T`, which is overwritten, to that with respect to the logits."""
@@ -430,17 +448,25 @@ class _Softmax:
             gradient.addcmul_(plain, gradient.sum(-1, keepdim=True), value=-1)
         return gradient
 
-    def plain(self, z: Tensor) -> Tensor:
-        """`log softmax(G(s) / T)`, for automatic differentiation to any order."""
+    def plain_scores(self, z: Tensor) -> Tensor:
+        """`scores`, for automatic differentiation to any order."""
         scores = torch.log_softmax(z, -1) if self.centers else z
-        check_domain(self.owner, self.link, scores)
-        return torch.log_softmax(self.link.potential(scores) / self.temperature, -1)
+        self._check(scores, positive=False)
+        return scores
+
+    def plain_logits(self, scores: Tensor) -> Tensor:
+        """`logits`, likewise."""
+        forbidden = scores == -math.inf
+        logits = self.link.potential(torch.where(forbidden, self.some_score, scores)) / self.temperature
+        return torch.where(forbidden, -math.inf, logits)
+
+    def plain(self, z: Tensor) -> Tensor:
+        """`log softmax(G(s) / T)`, likewise."""
+        return torch.log_softmax(self.plain_logits(self.plain_scores(z)), -1)
 
 
 class _Objective(ABC):
-    """What is to be computed of each token."""
-
-    softmax: _Softmax
+    """What is to be computed of each of some tokens, which are chosen among all."""
 
     @abstractmethod
     def block(self, z: Tensor, place: slice, wants_gradient: bool) -> tuple[Tensor, Tensor | None]:
@@ -451,16 +477,13 @@ class _Objective(ABC):
         """The losses of all tokens, for automatic differentiation to any order."""
 
 
-@dataclass(frozen=True)
 class _Labels(_Objective):
-    softmax: _Softmax
-    labels: Tensor
-    smoothing: float
+    def __init__(self, softmax: _Softmax, smoothing: float, tokens: Tensor, labels: Tensor) -> None:
+        self.softmax, self.smoothing, self.labels = softmax, smoothing, labels.reshape(-1)[tokens]
 
     def block(self, z: Tensor, place: slice, wants_gradient: bool) -> tuple[Tensor, Tensor | None]:
         labels = self.labels[place].unsqueeze(-1)
-        scores, plain = self.softmax.scores(z)
-        check_nonnegative(self.softmax.owner, self.softmax.link, scores)
+        scores, plain = self.softmax.scores(z, positive=True)
         logits, slope = self.softmax.logits(scores)
         log_r = torch.log_softmax(logits, -1)
         losses = self._losses(log_r, labels)
@@ -480,14 +503,20 @@ class _Labels(_Objective):
         return losses - self.smoothing * log_r.mean(-1) if self.smoothing else losses
 
 
-@dataclass(frozen=True)
 class _Matching(_Objective):
-    softmax: _Softmax
-    of_teacher: _Softmax
-    teacher: Tensor | TopTokens
-    tokens: Tensor
-    calibration: float
-    calibration_link: Link
+    def __init__(
+        self,
+        softmax: _Softmax,
+        of_teacher: _Softmax,
+        calibration: float,
+        calibration_link: Link,
+        tokens: Tensor,
+        *teacher: Tensor,
+    ) -> None:
+        self.softmax, self.of_teacher, self.tokens = softmax, of_teacher, tokens
+        self.calibration, self.calibration_link = calibration, calibration_link
+        # Scores of all tokens; or of the top ones, which these are, and the rest.
+        self.scores, self.chosen, self.rest = teacher if len(teacher) > 1 else (*teacher, None, None)
 
     def block(self, z: Tensor, place: slice, wants_gradient: bool) -> tuple[Tensor, Tensor | None]:
         log_q, targets, chosen, log_q_rest = self._of_teacher(z, self.tokens[place])
@@ -527,31 +556,46 @@ class _Matching(_Objective):
             gradient = self.softmax.backward(gradient, 1.0, plain)
         return losses, gradient
 
+    def _rows(self, teacher: Tensor | None, rows: Tensor, dtype: torch.dtype | None = None) -> Tensor | None:
+        """Some rows of a part of the teacher's, of which each has one for every token."""
+        if teacher is None:
+            return None
+        places = teacher.dim() - (1 if teacher is self.rest else 2)
+        return teacher.flatten(0, places)[rows].to(dtype)
+
     def _of_teacher(self, like: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Log-probabilities and scores of the chosen tokens, which those are (None for all), and those of the rest."""
-        if isinstance(self.teacher, TopTokens):
-            scores, chosen, rest = (part[rows] for part in self.teacher[:3])
-            scores, rest = scores.to(like.dtype), rest.to(like.dtype)
+        scores, rest = (self._rows(part, rows, like.dtype) for part in (self.scores, self.rest))
+        assert scores is not None
+        if rest is not None:
             logits, _ = self.of_teacher.logits(scores.clone())
             total = torch.logaddexp(torch.logsumexp(logits, -1), rest)
-            return logits.sub_(total.unsqueeze(-1)), scores, chosen, rest - total
-        scores, _ = self.of_teacher.scores(self.teacher[rows].to(like.dtype))
+            return logits.sub_(total.unsqueeze(-1)), scores, self._rows(self.chosen, rows), rest - total
+        scores, _ = self.of_teacher.scores(scores)
         logits, _ = self.of_teacher.logits(scores.clone() if self.calibration else scores)
         return torch.log_softmax(logits, -1), scores, None, None
 
     def plain(self, z: Tensor) -> Tensor:
+        scores, rest = (self._rows(part, self.tokens, z.dtype) for part in (self.scores, self.rest))
+        assert scores is not None
+        chosen, log_r = self._rows(self.chosen, self.tokens), self.softmax.plain(z)
         with torch.no_grad():
-            log_q, targets, chosen, log_q_rest = self._of_teacher(_working_copy(z.detach()), self.tokens)
-        log_r = self.softmax.plain(z)
+            targets = scores if chosen is not None else self.of_teacher.plain_scores(scores)
+            logits = self.of_teacher.plain_logits(targets)
+            total = torch.logsumexp(logits, -1) if rest is None else torch.logaddexp(torch.logsumexp(logits, -1), rest)
+            log_q = logits - total.unsqueeze(-1)
         q = log_q.exp()
         losses = _divergence(q, log_q, log_r if chosen is None else log_r.gather(-1, chosen))
-        if chosen is not None and log_q_rest is not None:
+        if chosen is not None and rest is not None:
             log_r_rest = torch.logsumexp(log_r.scatter(-1, chosen, -math.inf), -1)
-            losses = losses + _divergence(log_q_rest.exp(), log_q_rest, log_r_rest, dim=None)
+            losses = losses + _divergence((rest - total).exp(), rest - total, log_r_rest, dim=None)
         if self.calibration:
-            scores = torch.log_softmax(z, -1) if self.softmax.centers else z
-            scores = scores if chosen is None else scores.gather(-1, chosen)
-            divergence = self.calibration_link.divergence(scores, targets)
+            of_student = self.softmax.plain_scores(z)
+            of_student = of_student if chosen is None else of_student.gather(-1, chosen)
+            matters = q > 0
+            divergence = self.calibration_link.divergence(
+                *(torch.where(matters, x, self.softmax.some_score) for x in (of_student, targets))
+            )
             losses = losses + (self.calibration / self.softmax.temperature) * (q * divergence).sum(-1)
         return losses
 
@@ -562,50 +606,62 @@ def _divergence(q: Tensor, log_q: Tensor, log_r: Tensor, dim: int | None = -1) -
     return terms if dim is None else terms.sum(dim)
 
 
-class _TokenLosses(Function):
-    """The losses of the tokens that count; arguments are logits of shape (all tokens, vocabulary), which, and how."""
+class _TokenLosses(KnownSlopes):
+    """The losses of tokens, 0 where one does not count: of logits, which count, and what the objective is made of."""
 
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, tokens: Tensor, objective: _Objective) -> Tensor:
-        wants_gradient = ctx.needs_input_grad[0]
-        losses, gradient = _run(logits, tokens, objective, wants_gradient=wants_gradient)
-        ctx.objective = objective
-        if wants_gradient:
-            ctx.save_for_backward(logits, tokens)
-            # Kept by hand, for backward to give away rather than to copy: it is the most memory.
-            ctx.gradient = gradient
+    def __init__(self, make: Callable[..., _Objective], logits: Tensor) -> None:
+        """Say how to compute them.
+
+        Args:
+            make: Takes the numbers of tokens and all tensors after the second, gives the objective of these tokens.
+            logits: The logits, of which a gradient may be wanted.
+        """
+        self._make = make
+        self._wants_gradient = logits.requires_grad and torch.is_grad_enabled()
+        self._gradient: Tensor | None = None
+
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        losses, gradient = self._run(*tensors, wants_gradient=self._wants_gradient)
+        # Kept by hand, for the way back to give away rather than to copy: it is the most memory.
+        self._gradient = gradient
         return losses
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        logits, tokens = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            losses = ctx.objective.plain(*single_or_double(logits[tokens]))
-            (found,) = torch.autograd.grad(losses, logits, gradients[0], create_graph=True)
-            return found, None, None
-        gradient, ctx.gradient = ctx.gradient, None
-        if gradient is None:  # given away by an earlier backward through the same graph
-            _, gradient = _run(logits, tokens, ctx.objective, wants_gradient=True)
-        factors = gradients[0].new_zeros(len(logits)).index_copy_(0, tokens, gradients[0])
-        length = _block_length(logits)  # in blocks, for a product of two dtypes copies
-        for rows, factor in zip(gradient.split(length), factors.split(length), strict=True):
+    @override
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
+            return pull_through(self._plain, gradient, needed, tensors)
+        own, self._gradient = self._gradient, None
+        if own is None:  # given away by an earlier backward through the same graph
+            _, own = self._run(*tensors, wants_gradient=True)
+        assert own is not None
+        flat = own.view(-1, own.shape[-1])
+        length = _block_length(flat)  # in blocks, for a product of two dtypes copies
+        for rows, factor in zip(flat.split(length), gradient.reshape(-1).split(length), strict=True):
             rows.mul_(factor.unsqueeze(-1))
-        return gradient, None, None
+        return own, *(None for _ in needed[1:])
+
+    def _run(
+        self, logits: Tensor, counts: Tensor, *others: Tensor, wants_gradient: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """The losses, and the gradient with respect to all logits."""
+        flat, tokens = logits.reshape(-1, logits.shape[-1]), counts.reshape(-1).nonzero().flatten()
+        objective = self._make(tokens, *others)
+        losses = flat.new_zeros(len(flat), dtype=torch.promote_types(logits.dtype, torch.float32))
+        gradient = torch.zeros_like(flat) if wants_gradient else None
+        for place in _blocks(tokens, _block_length(flat)):
+            rows = tokens[place]
+            losses[rows], of_rows = objective.block(flat[rows].to(losses.dtype), place, wants_gradient)
+            if gradient is not None and of_rows is not None:
+                gradient.index_copy_(0, rows, of_rows.to(gradient.dtype))
+        return losses.view(counts.shape), None if gradient is None else gradient.view(logits.shape)
+
+    def _plain(self, logits: Tensor, counts: Tensor, *others: Tensor) -> Tensor:
+        """The same of all tokens, those that do not count with logits of 0, for automatic differentiation."""
+        flat = torch.where(counts.unsqueeze(-1), logits, 0).flatten(0, counts.dim() - 1)
+        losses = self._make(torch.arange(len(flat), device=flat.device), *others).plain(*single_or_double(flat))
+        return torch.where(counts, losses.view(counts.shape), 0)
 
 
 def _blocks(tokens: Tensor, length: int) -> Iterator[slice]:
     return (slice(begin, begin + length) for begin in range(0, len(tokens), length))
-
-
-def _run(
-    logits: Tensor, tokens: Tensor, objective: _Objective, *, wants_gradient: bool
-) -> tuple[Tensor, Tensor | None]:
-    """The losses, and the gradient with respect to all logits."""
-    losses = logits.new_zeros(len(tokens), dtype=torch.promote_types(logits.dtype, torch.float32))
-    gradient = torch.zeros_like(logits) if wants_gradient else None
-    for place in _blocks(tokens, _block_length(logits)):
-        rows = tokens[place]
-        losses[place], of_rows = objective.block(logits[rows].to(losses.dtype), place, wants_gradient)
-        if gradient is not None and of_rows is not None:
-            gradient.index_copy_(0, rows, of_rows.to(gradient.dtype))
-    return losses, gradient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -13,10 +13,11 @@ import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder, util
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
-from torch.autograd import Function
+from typing_extensions import override
 
-from selective_st.functional._common import at_least_single, check_link, without_autocast
-from selective_st.links import ExponentialLink, Interval, Link, _apply
+from selective_st._autograd import KnownSlopes
+from selective_st.functional._common import at_least_single, check_link, check_nonnegative, dense, without_autocast
+from selective_st.links import ExponentialLink, Interval, Link
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,10 +55,18 @@ class ScoreSpace(NamedTuple):
     Attributes:
         name: What gives them, such as "pairwise_cos_sim" or "Sigmoid".
         range: The range that the scores cannot leave; all real numbers where none is known.
+        sign: 1 where the model's scores are known not to be negative, whatever labels may be, 0 where they are known to
+            lie on both sides of 0; None where that is not known.
     """
 
     name: str
     range: Interval = Interval(-math.inf, math.inf)
+    sign: int | None = None
+
+    @property
+    def lowest(self) -> float:
+        """The lowest score that there can be, minus infinity where nothing bounds them."""
+        return max(self.range.low, 0.0) if self.sign == 1 else self.range.low
 
     @property
     def is_bounded_below(self) -> bool:
@@ -73,19 +82,33 @@ _MODEL_TYPES: dict[type[nn.Module], str] = {
     MultiVectorEncoder: "selective_st.multi_vector_encoder.losses",
 }
 
+# A loss sees a batch, never the column: it cannot know the ends of the labels' scale, nor what the column is called.
 MAP_SCORES = (
-    "If your label scale goes from {low} to {high}, map it to the score's range before training: "
-    'dataset.map(lambda row: {{"score": (row["score"] - {low}) / ({high} - {low})}}), or on the command line '
-    "--score-range {low},{high}."
+    "Map the labels to the score's range before training, by the ends of the whole column's scale. This shows them, "
+    "with the line that maps them: from selective_st.registry import check_dataset; print(check_dataset(dataset, "
+    "loss)). On the command line say --score-range LOW,HIGH."
 )
+DECLARE_RANGE = "label_range=(LOW, HIGH) with the ends of the whole column's scale"
 
 
-def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction) -> Tensor:
+# A loss is not told what the label column is called: the first of these names.
+LABEL_COLUMN = 'next(name for name in ("label", "labels", "score", "scores") if name in dataset.column_names)'
+REMOVE_LABELS = f"dataset = dataset.remove_columns({LABEL_COLUMN})"
+
+
+def cast_labels(dtype: str) -> str:
+    """The code that casts the label column."""
+    return f'dataset = dataset.cast_column({LABEL_COLUMN}, Value("{dtype}"))'
+
+
+def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction, labels: Any = None) -> Tensor:
     """The score of the first column against each other column, in at least single precision.
 
     Args:
         embeddings: One tensor of shape (batch_size, dim) a column: the anchors, then one or more columns of documents.
         similarity_fct: Takes two such tensors, gives (batch_size,) scores.
+        labels: Labels of the last columns, in which NaN marks a padded document: nothing of that one's embedding, be it
+            NaN, reaches the scores or gradients of others.
 
     Returns:
         Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
@@ -93,11 +116,12 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     device = embeddings[0].device.type
     # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
     with without_autocast(device):
-        anchors, *others = map(at_least_single, embeddings)
+        anchors, *others = (at_least_single(dense(column)) for column in embeddings)
+        others = without_padding(others, labels)
         if len(others) > 1 and is_cosine(similarity_fct):
-            return _apply(_ListOfCosines, anchors, *others)
+            return _ListOfCosines()(anchors, *others)
         if len(others) > 1 and is_dot_product(similarity_fct):
-            return _apply(_ListOfDotProducts, anchors, *others)
+            return _ListOfDotProducts()(anchors, *others)
         scores = [similarity_fct(anchors, other) for other in others]
     if scores[0].shape != anchors.shape[:1]:
         name = getattr(similarity_fct, "__name__", repr(similarity_fct))
@@ -108,29 +132,43 @@ def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction
     return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
 
 
-class _ListOfDotProducts(Function):
+def without_padding(documents: Sequence[Tensor], labels: Any) -> list[Tensor]:
+    """Columns of documents' embeddings, 0 for those that a NaN among the labels of the last columns marks as padded."""
+    documents = list(documents)
+    if not isinstance(labels, Tensor) or not labels.is_floating_point() or labels.dim() != 2:
+        return documents
+    padded = labels.isnan()
+    if not bool(padded.any()) or len(padded) != len(documents[0]) or padded.shape[1] > len(documents):
+        return documents
+    for place in range(-padded.shape[1], 0):
+        rows = padded[:, place].to(documents[place].device).view(-1, *(1,) * (documents[place].dim() - 1))
+        documents[place] = torch.where(rows, 0, documents[place])
+    return documents
+
+
+class _ListOfDotProducts(KnownSlopes):
     """The dot products of each anchor with its documents: one node of the graph, instead of one for each document."""
 
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, *documents: Tensor) -> Tensor:
-        ctx.save_for_backward(anchors, *documents)
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        anchors, *documents = tensors
         return _dot_products(anchors, documents)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        anchors, *documents = ctx.saved_tensors
-        return _gradients_of_dot_products(gradients[0], anchors, documents)
+    @override
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        anchors, *documents = tensors
+        return _gradients_of_dot_products(gradient, anchors, documents)
 
 
 def _dot_products(anchors: Tensor, documents: Sequence[Tensor]) -> Tensor:
-    products, scores = torch.empty_like(anchors), anchors.new_empty(len(anchors), len(documents))
-    for document, place in zip(documents, scores.unbind(1), strict=True):
+    products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
+    for document, place in zip(documents, scores.unbind(-1), strict=True):
         torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
     return scores
 
 
 def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: list[Tensor]) -> tuple[Tensor, ...]:
-    factors = gradient.unsqueeze(-1).unbind(1)
+    factors = gradient.unsqueeze(-1).unbind(-2)
     to_anchors = factors[0] * documents[0]
     for factor, document in zip(factors[1:], documents[1:], strict=True):
         if torch.is_grad_enabled():  # a gradient of the gradient is wanted
@@ -140,26 +178,66 @@ def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: lis
     return to_anchors, *(factor * anchors for factor in factors)
 
 
-class _ListOfCosines(Function):
+class _ListOfCosines(_ListOfDotProducts):
     """As `_ListOfDotProducts`, for cosines."""
 
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, *documents: Tensor) -> Tensor:
-        ctx.save_for_backward(anchors, *documents)
-        norms = [column.norm(dim=-1).clamp_min_(_SMALLEST_NORM) for column in (anchors, *documents)]
-        return _dot_products(anchors, documents).div_(torch.stack(norms[1:], dim=1)).div_(norms[0].unsqueeze(1))
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        norms = [column.norm(dim=-1).clamp_min_(_SMALLEST_NORM) for column in tensors]
+        products = super().value(*tensors)
+        return products.div_(torch.stack(norms[1:], dim=-1)).div_(norms[0].unsqueeze(-1))
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        columns = ctx.saved_tensors
-        norms = [column.norm(dim=-1, keepdim=True).clamp_min(_SMALLEST_NORM) for column in columns]
-        units = [column / norm for column, norm in zip(columns, norms, strict=True)]
-        to_units = _gradients_of_dot_products(gradients[0], units[0], units[1:])
+    @override
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        norms = [column.norm(dim=-1, keepdim=True).clamp_min(_SMALLEST_NORM) for column in tensors]
+        units = [column / norm for column, norm in zip(tensors, norms, strict=True)]
+        to_units = super().pull(gradient, needed, *units)
         # What points along an embedding only changes its length.
-        return tuple(
+        return [
             (to_unit - (to_unit * unit).sum(-1, keepdim=True) * unit) / norm
             for to_unit, unit, norm in zip(to_units, units, norms, strict=True)
+        ]
+
+
+def labels_and_weight(owner: str, labels: Any, weight: Any, rows: int) -> tuple[Any, Tensor | None]:
+    """The labels of a batch, and the weights of its rows.
+
+    Args:
+        owner: The loss, for messages.
+        labels: The labels; or a dict of these (`label`, if there are any) and of the weights (`weight`), as a data
+            collator with weights gives them.
+        weight: The weights, where they are given apart; None for none.
+        rows: How many rows there are.
+
+    Returns:
+        The labels, and the weights, of shape (rows,); None for none.
+
+    Raises:
+        TypeError: If the weights are no tensor, or given twice.
+        ValueError: If the dict has other names, or there is not one weight a row.
+    """
+    if isinstance(labels, Mapping):
+        if not {"weight"} <= set(labels) <= {"label", "weight"}:
+            raise ValueError(
+                f"{owner}: labels must be a tensor, or a dict of the labels and of the rows' weights, {{'label': ..., "
+                f"'weight': ...}}, got one of {', '.join(map(repr, labels)) or 'nothing'}."
+            )
+        if weight is not None:
+            raise TypeError(f"{owner}: weight is given twice, by itself and with the labels. Leave weight out.")
+        labels, weight = labels.get("label"), labels["weight"]
+    if weight is None:
+        return labels, None
+    if not isinstance(weight, Tensor):
+        raise TypeError(
+            f"{owner}: weight must be a tensor of one number >= 0 a row, got {type(weight).__name__}. Write "
+            "weight=torch.tensor(...)."
         )
+    if tuple(weight.shape) != (rows,):
+        raise ValueError(
+            f"{owner}: weight must have one number >= 0 for each of the {rows} rows, shape ({rows},), got "
+            f"{tuple(weight.shape)}."
+        )
+    return labels, weight
 
 
 def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
@@ -167,9 +245,18 @@ def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
     return Interval(-1.0, 1.0) if is_cosine(similarity_fct) else Interval(-math.inf, math.inf)
 
 
-def space_of(similarity_fct: SimilarityFunction) -> ScoreSpace:
-    """The space of the scores that a similarity function gives."""
-    return ScoreSpace(similarity_fct_name(similarity_fct), score_range_of(similarity_fct))
+def space_of(similarity_fct: SimilarityFunction, model_type: type[nn.Module] = SentenceTransformer) -> ScoreSpace:
+    """The space of the scores that a similarity function gives.
+
+    Args:
+        similarity_fct: The function.
+        model_type: The type of model whose embeddings it is given; a SparseEncoder's are never negative.
+
+    Returns:
+        The space.
+    """
+    sign = (1 if model_type is SparseEncoder else 0) if is_dot_product(similarity_fct) else None
+    return ScoreSpace(similarity_fct_name(similarity_fct), score_range_of(similarity_fct), sign)
 
 
 def is_cosine(similarity_fct: SimilarityFunction) -> bool:
@@ -257,6 +344,22 @@ def check_link_of_space(owner: str, link: Link, space: ScoreSpace) -> None:
         )
 
 
+def check_positive_link(owner: str, link: Link, space: ScoreSpace, scores: Tensor | None = None) -> None:
+    """Raise a ValueError where a link that must not be negative is so on scores that there can be, not only there are.
+
+    Args:
+        owner: The loss, for messages.
+        link: The link.
+        space: Where the scores come from.
+        scores: Scores of a batch; None before there are any. Where scores have no bounds and both signs, one as far
+            below 0 as these are from it is to be expected.
+    """
+    if math.isfinite(space.lowest):
+        check_nonnegative(owner, link, space.lowest)
+    elif scores is not None and scores.numel() and link._lowest_value < 0 and space.sign == 0:
+        check_nonnegative(owner, link, -float(scores.detach().abs().max()))
+
+
 def list_link(owner: str, link: Link | None, space: ScoreSpace) -> Link:
     """The link of a loss on lists: the one given, checked, or the default.
 
@@ -303,8 +406,7 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     Args:
         owner: The loss, for the message.
         labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
-        ranges: For each range, what it is and the range; and the advice for labels outside it, in which {low} and
-            {high} stand for the ends of a scale that would hold them.
+        ranges: For each range, what it is and the range; and the advice for labels outside it.
 
     Returns:
         Which labels count; None for all.
@@ -320,7 +422,8 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
         if rows:
             raise ValueError(
                 f"{owner}: labels must be numbers, but are NaN in row(s) {', '.join(map(str, rows[:5]))} of the batch. "
-                "Leave such rows out: dataset.filter(lambda row: row['score'] == row['score'])."
+                "Leave such rows out: from selective_st.conversion import remove_empty_rows; dataset = "
+                "remove_empty_rows(dataset)."
             )
         low, high, _ = _ends_and_sum(labels[mask])
     if math.isinf(low) or math.isinf(high):
@@ -328,8 +431,8 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     for (what, allowed), advice in ranges.items():
         if low < allowed.low - _RANGE_TOLERANCE or high > allowed.high + _RANGE_TOLERANCE:
             raise ValueError(
-                f"{owner}: labels must lie within {allowed}, {what}, but this batch has labels from {low:g} to "
-                f"{high:g}. " + advice.format(low=math.floor(low), high=math.ceil(high))
+                f"{owner}: labels must lie within {allowed}, {what}, but the labels of this batch go from {low:g} to "
+                f"{high:g}, so their scale is at least that wide. {advice}"
             )
     return mask
 

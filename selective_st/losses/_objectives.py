@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss, MarginMSELoss
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number, score_interval
 from selective_st.functional import (
     fenchel_young_loss,
@@ -25,19 +26,24 @@ from selective_st.functional import (
     matching_loss,
     pairwise_loss,
 )
-from selective_st.functional._common import check_link, check_nonnegative
+from selective_st.functional._common import check_link
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink, high_scores
 from selective_st.losses._common import (
+    DECLARE_RANGE,
     MAP_SCORES,
     PAPER_CITATION,
+    REMOVE_LABELS,
     ScoreSpace,
     builtin_citation,
     calibration_link_of,
+    cast_labels,
     check_label_range,
     check_link_of_space,
+    check_positive_link,
     list_link,
 )
+from selective_st.losses._settings import Checked
 
 __all__ = [
     "CalibratedObjective",
@@ -57,10 +63,12 @@ _TEACHER_SPACES = {
 }
 # Mean of the largest target probability, beyond which only the top counts, or hardly anything does.
 _SATURATED, _FLAT = 0.99, 1.05
+_ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
+_LISTS = ("rows", "batch")
 
 
-class Objective(nn.Module):
+class Objective(Checked):
     """What the objectives share.
 
     Attributes:
@@ -134,10 +142,12 @@ class PointwiseObjective(Objective):
 
     Attributes:
         targets: What labels are: "scores" or "link_values".
+        pos_weight: How much more a 1 counts than a 0, of link values; None for as much.
     """
 
     _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "link_values")
     targets: str
+    pos_weight: float | None = None
 
     def _set_objective(self, owner: str, space: ScoreSpace, *, link: Link | None, targets: str) -> None:
         """Set what the loss does with scores, checked.
@@ -184,19 +194,24 @@ class PointwiseObjective(Objective):
             )
         self._check_batch(rows)
 
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    @named(predicted="scores", target="labels", link_values="labels")
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
             scores: Predicted scores of shape (batch_size,), or (batch_size, n) for n documents a row.
             labels: Labels in that shape; NaN marks a padded document.
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
         """
         labels, mask = self._check_labels(scores, labels)
-        loss = matching_loss if self.targets == "scores" else fenchel_young_loss
-        return loss(scores, labels.to(scores.dtype), self.link, mask=mask)
+        labels = labels.to(scores.dtype)
+        if self.targets == "scores":
+            return matching_loss(scores, labels, self.link, mask=mask, weight=weight)
+        pos_weight = 1.0 if self.pos_weight is None else self.pos_weight
+        return fenchel_young_loss(scores, labels, self.link, pos_weight=pos_weight, mask=mask, weight=weight)
 
     def _check_labels(self, scores: Tensor, labels: Any) -> tuple[Tensor, Tensor | None]:
         """The labels in the shape of the scores, and which of them count, or an error that says what is wrong."""
@@ -216,8 +231,8 @@ class PointwiseObjective(Objective):
             )
         if not labels.is_floating_point() and (self.targets == "scores" or labels.is_complex()):
             raise TypeError(
-                f"{owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For scores "
-                'use dataset.cast_column("score", Value("float32")); for 0/1 classes use targets="link_values".'
+                f"{owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For scores: "
+                f'{cast_labels("float32")}; for 0/1 classes use targets="link_values".'
             )
         labels = labels if labels.is_floating_point() else labels.float()
         if documents == 1:
@@ -275,6 +290,8 @@ class PairwiseObjective(CalibratedObjective):
                 f"{owner}: targets must be None or one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}."
             )
         self._set_links(owner, space, link, calibration, calibration_link)
+        if targets == "order":
+            check_positive_link(owner, self.link, space)
         self.temperature = finite_number(owner, "temperature", temperature, positive=True)
         self.targets = targets
 
@@ -289,13 +306,15 @@ class PairwiseObjective(CalibratedObjective):
             )
         self._check_batch(rows)
 
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    @named(predicted="scores", target="labels")
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
             scores: Predicted scores of shape (batch_size, 1 + n): the positive, then n negatives.
             labels: None; margins of shape (batch_size,) for one negative or (batch_size, n) for n; or scores of shape
                 (batch_size, n + 1).
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
@@ -311,10 +330,12 @@ class PairwiseObjective(CalibratedObjective):
                     f'{owner}: targets="{self.targets}" needs labels, but there are none. The dataset needs a column '
                     'named "label", "labels", "score" or "scores"; without labels leave targets out.'
                 )
-            return pairwise_loss(positive, negative, self.link, self.temperature)
+            check_positive_link(owner, self.link, self.space, scores)
+            return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
         if self._kind_of_labels(labels, *negative.shape) == "margins":
             margins = self._margins(labels, negative.shape[1])
-            return margin_loss(positive, negative, margins.to(scores), self.link, mask=~margins.isnan())
+            mask = ~margins.isnan()
+            return margin_loss(positive, negative, margins.to(scores), self.link, mask=mask, weight=weight)
         check_label_range(owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
         check_label_range(owner, labels[:, 0], {})  # a positive without a score is no padding: it is in every pair
         targets = labels.to(scores)
@@ -326,6 +347,7 @@ class PairwiseObjective(CalibratedObjective):
             calibration=self.calibration,
             calibration_link=self.calibration_link,
             mask=~(targets[:, :1] + targets[:, 1:]).isnan().unsqueeze(-1).expand(-1, -1, 2),
+            weight=weight,
         )
 
     def _margins(self, labels: Tensor, negatives: int) -> Tensor:
@@ -353,8 +375,8 @@ class PairwiseObjective(CalibratedObjective):
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
             got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
             raise TypeError(
-                f"{owner}: labels must be a tensor of floats, margins or scores, got {got}. Remove the label column "
-                'with dataset.remove_columns("label") to rank without labels, or cast it to floats.'
+                f"{owner}: labels must be a tensor of floats, margins or scores, got {got}. To rank without labels "
+                f"remove the label column: {REMOVE_LABELS}. Otherwise cast it: {cast_labels('float32')}."
             )
         shape = tuple(labels.shape)
         if shape == (rows, negatives + 1):
@@ -399,6 +421,7 @@ class ListwiseObjective(CalibratedObjective):
         label_smoothing: How much of a label is spread over the candidates.
         teacher_space: What target scores are: "cosine", "probability", "logit", or None for the predicted scores' own.
         label_range: The ends of a scale of graded relevance, or None.
+        lists: What a list is: "rows", or "batch" for all pairs of a batch.
     """
 
     _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "labels")
@@ -410,6 +433,7 @@ class ListwiseObjective(CalibratedObjective):
     label_smoothing: float
     teacher_space: str | None
     label_range: tuple[float, float] | None
+    lists: str
 
     def _set_objective(
         self,
@@ -426,6 +450,7 @@ class ListwiseObjective(CalibratedObjective):
         label_smoothing: float,
         teacher_space: str | None,
         label_range: tuple[float, float] | None,
+        lists: str = "rows",
     ) -> None:
         """Set what the loss does with scores, checked.
 
@@ -442,12 +467,21 @@ class ListwiseObjective(CalibratedObjective):
             label_smoothing: For `targets="labels"`: from 0 to 1.
             teacher_space: `"cosine"`, `"probability"`, `"logit"`, or None.
             label_range: The ends of a scale of graded relevance, or None.
+            lists: What a list is: `"rows"` or `"batch"`.
 
         Raises:
             ValueError: If an argument is out of range or excludes another.
         """
         if targets not in self._TARGETS:
             raise ValueError(f"{owner}: targets must be one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}.")
+        if lists not in _LISTS:
+            raise ValueError(f"{owner}: lists must be one of {', '.join(map(repr, _LISTS))}, got {lists!r}.")
+        if lists == "batch" and targets == "labels":
+            raise ValueError(
+                f'{owner}: lists="batch" is for targets="scores", but targets is "labels". Where labels say which '
+                'pairs are right, use SelectivePointwiseLoss(model, targets="link_values").'
+            )
+        self.lists = lists
         if teacher_space is not None and teacher_space not in _TEACHER_SPACES:
             raise ValueError(
                 f"{owner}: teacher_space must be None or one of {', '.join(map(repr, _TEACHER_SPACES))}, got "
@@ -485,18 +519,16 @@ class ListwiseObjective(CalibratedObjective):
         self.targets = targets
         self.teacher_space = teacher_space
         self.label_range = label_range
-        if targets == "labels" and space.is_bounded_below:
-            check_nonnegative(owner, self.link, space.range.low)
+        if targets == "labels":
+            check_positive_link(owner, self.link, space)
         # Where target scores must lie: what says so, and what to do where they do not.
         self._label_ranges: dict[tuple[str, Interval], str] = {}
         if label_range is not None:
-            self._label_ranges["label_range", Interval(*label_range)] = (
-                "Mend the labels, or give label_range=({low}, {high})."
-            )
+            self._label_ranges["label_range", Interval(*label_range)] = f"Mend the labels, or give {DECLARE_RANGE}."
         elif teacher_space is not None:
             what = f'teacher_space="{teacher_space}"'
             self._label_ranges[what, _TEACHER_SPACES[teacher_space]] = (
-                'Declare the space of the labels: "logit" if they are unbounded, or label_range=({low}, {high}).'
+                f'Declare the space of the labels: "logit" if they are unbounded, or {DECLARE_RANGE}.'
             )
         elif not (
             isinstance(self.link, ConstantLink)
@@ -504,14 +536,19 @@ class ListwiseObjective(CalibratedObjective):
         ):
             # A plain Softmax does not care where the scores lie; a link does.
             self._label_ranges[f"the range of {space.name}", space.range] = (
-                'Declare what they are: teacher_space="logit" for the logits of a cross encoder, label_range=({low}, '
-                "{high}) for graded relevance. " + MAP_SCORES
+                f'Declare what they are: teacher_space="logit" for the logits of a cross encoder, {DECLARE_RANGE} for '
+                f"graded relevance. {MAP_SCORES}"
             )
         self._targets_checked = False
 
     def _check_columns(self, columns: int, rows: int) -> None:
-        """Raise a ValueError if there are too few text columns, or no rows."""
-        if columns < 3:
+        """Raise a ValueError if there are too few text columns, or too many, or no rows."""
+        if self.lists == "batch" and columns != 2:
+            raise ValueError(
+                f'{type(self).__name__}: with lists="batch" each row is a pair of texts with a score, but the dataset '
+                f'has {columns} text column(s). Where each row is a query with several documents, leave lists="rows".'
+            )
+        if self.lists == "rows" and columns < 3:
             raise ValueError(
                 f"{type(self).__name__} compares candidates of a query, so the dataset needs at least three text "
                 f"columns (query, document_1, document_2, ...), but has {columns}: over a single candidate the Softmax "
@@ -519,19 +556,24 @@ class ListwiseObjective(CalibratedObjective):
             )
         self._check_batch(rows)
 
-    def loss_of_scores(self, scores: Tensor, labels: Any) -> Tensor:
+    @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
+    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
         """The loss of predicted scores.
 
         Args:
-            scores: Predicted scores of shape (batch_size, n), for n candidates a row.
+            scores: Predicted scores of shape (batch_size, n), for n candidates a row; of pairs (batch_size,).
             labels: Target scores in that shape; or labels in that shape, or of shape (batch_size,). NaN marks a padded
                 candidate.
+            weight: Weights of the rows, of shape (batch_size,).
 
         Returns:
             The mean loss, a scalar.
         """
+        if self.lists == "batch":
+            scores, labels = self._one_list(scores, labels, weight)
         self._check_labels(scores, labels)
         if self.targets == "labels":
+            check_positive_link(type(self).__name__, self.link, self.space, scores)
             mask = None
             if labels.shape == scores.shape and labels.is_floating_point() and bool(labels.isnan().any()):
                 mask = ~labels.isnan()
@@ -545,9 +587,9 @@ class ListwiseObjective(CalibratedObjective):
                 self.student_temperature,
                 label_smoothing=self.label_smoothing,
                 mask=mask,
+                weight=weight,
             )
-        mask = check_label_range(type(self).__name__, labels, self._label_ranges)
-        targets = self._to_scores(labels.to(scores))
+        mask, targets = self._scores_of_labels(labels.to(scores))
         if not self._targets_checked:
             self._targets_checked = True
             self._warn_of_targets(targets[:_CHECKED_ROWS])
@@ -560,7 +602,34 @@ class ListwiseObjective(CalibratedObjective):
             calibration_link=self.calibration_link,
             target_temperature=self.teacher_temperature,
             mask=mask,
+            weight=weight,
         )
+
+    def _one_list(self, scores: Tensor, labels: Any, weight: Tensor | None) -> tuple[Tensor, Any]:
+        """The scores and labels of a batch of pairs as those of one list, checked."""
+        owner, rows = type(self).__name__, len(scores)
+        if weight is not None:
+            raise ValueError(
+                f'{owner}: weight is for rows, but with lists="batch" all rows are one list. Leave the weights out, or '
+                'use lists="rows".'
+            )
+        if isinstance(labels, Tensor):
+            if tuple(labels.shape) != (rows,):
+                raise ValueError(
+                    f'{owner}: with lists="batch" labels must have shape ({rows},), a score for each pair, got '
+                    f"{tuple(labels.shape)}."
+                )
+            check_label_range(owner, labels, {})  # a pair without a score is no padding
+            labels = labels[None]
+        return scores.view(1, rows), labels
+
+    def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
+        owner, never = type(self).__name__, labels == -math.inf
+        if not bool(never.any()):
+            return check_label_range(owner, labels, self._label_ranges), self._to_scores(labels)
+        check_label_range(owner, labels.masked_fill(never, math.nan), self._label_ranges)
+        return ~labels.isnan(), self._to_scores(labels).masked_fill(never, -math.inf)
 
     def _to_scores(self, labels: Tensor) -> Tensor:
         """Labels on the scale of the predicted scores."""
@@ -607,17 +676,16 @@ class ListwiseObjective(CalibratedObjective):
 
     def _warn_of_targets(self, targets: Tensor) -> None:
         """Warn where the target's probabilities leave nothing to learn: all on one candidate, or the same for all."""
+        owner, temperature = type(self).__name__, self.teacher_temperature
+        known = targets.isfinite()
         with torch.no_grad():
-            known = ~targets.isnan()
-            logits = self.link.potential(torch.where(known, targets, 0)) / self.teacher_temperature
-            logits = logits.masked_fill(~known, -math.inf)[known.sum(-1) > 1]
-            if not len(logits):
-                return
-            counts = (logits > -math.inf).sum(-1)
-            largest = torch.softmax(logits, -1).amax(-1)
-            spread = logits.amax(-1) - torch.where(logits > -math.inf, logits, math.inf).amin(-1)
-            typical = float(spread.median()) * self.teacher_temperature
-            saturated, flat = float(largest.mean()) > _SATURATED, float((largest * counts).mean()) < _FLAT
+            potentials = self.link.potential(torch.where(known, targets, 0)).masked_fill(~known, -math.inf)
+            counts = known.sum(-1)
+            largest = torch.softmax(potentials / temperature, -1).amax(-1)
+            lowest = torch.where(known, potentials, math.inf).amin(-1)
+            # In a list of two there are no others whose order could be lost.
+            saturated = float(largest[counts > 2].mean()) > _SATURATED
+            flat = float((largest * counts)[counts > 1].mean()) < _FLAT
         if not (saturated or flat):
             return
         effect = (
@@ -625,13 +693,29 @@ class ListwiseObjective(CalibratedObjective):
             if saturated
             else "the target's probabilities are nearly the same for all candidates, so there is little to learn"
         )
-        advice = (
-            f"In the first batch the target's potentials span {typical:.3g} within a list: try "
-            f"teacher_temperature={typical / 4:.2g}."
-            if typical > 0
-            else "The target scores of the first batch do not differ within a list."
+        spread = float((potentials.amax(-1) - lowest)[counts > 1].median())
+        advice = "The target scores of the first batch do not differ within a list."
+        if spread > 0:
+            advice = self._resize_link(targets[known]) or (
+                f"In the first batch the target's potentials span {spread:.3g} within a list: try "
+                f"teacher_temperature={spread / 4:.2g}."
+            )
+        logger.warning(f"{owner}: at teacher_temperature={temperature:g} {effect}. {advice}")
+
+    def _resize_link(self, targets: Tensor) -> str:
+        """How to make the link's values average 1 on the targets, where they are far from it; else nothing."""
+        low, high = float(targets.min()), float(targets.max())
+        low, high = (0.0, 1.0) if low >= 0 and high <= 1 and self.link.domain.includes(Interval(0, 1)) else (low, high)
+        ends = torch.tensor([low, high], dtype=torch.float64)
+        rise = float(self.link.divergence(ends[1], ends[0])) + (high - low) * float(self.link(ends[0]))
+        average = rise / (high - low) if high > low else 1.0
+        if not average > 0 or 1 / _ODD_SIZE <= average <= _ODD_SIZE:
+            return ""
+        operand = f"({self.link!r})" if " " in repr(self.link).split("(")[0] else repr(self.link)
+        return (
+            f"The link's values average {average:.3g} on scores from {low:.3g} to {high:.3g}, where temperatures are "
+            f'meant for 1: use link={operand}.normalized({low:.3g}, {high:.3g}, of="value").'
         )
-        logger.warning(f"{type(self).__name__}: at teacher_temperature={self.teacher_temperature:g} {effect}. {advice}")
 
     def _objective_config(self) -> dict[str, Any]:
         """The settings of the objective, JSON-serialisable."""
@@ -647,4 +731,5 @@ class ListwiseObjective(CalibratedObjective):
             "label_smoothing": self.label_smoothing,
             "teacher_space": self.teacher_space,
             "label_range": self.label_range,
+            **({} if self.lists == "rows" else {"lists": self.lists}),
         }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -21,13 +22,13 @@ from torch.nn.functional import pad
 from typing_extensions import override
 
 from selective_st._validation import finite_number
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
     Direction,
     HardnessMode,
     InBatchOptions,
     InBatchSetting,
+    MarginStrategy,
     PartitionMode,
     SimilarityMatrix,
 )
@@ -35,15 +36,19 @@ from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
 from selective_st.losses._common import (
     MAP_SCORES,
+    REMOVE_LABELS,
     builtin_citation,
     check_label_range,
     check_model,
+    check_positive_link,
     check_similarity,
     is_cosine,
     is_dot_product,
+    labels_and_weight,
     space_of,
     text_ids,
 )
+from selective_st.losses._guide import Guided, guide_of
 from selective_st.losses._objectives import CalibratedObjective
 
 logger = logging.getLogger(__name__)
@@ -60,7 +65,7 @@ _SAME_COLUMNS = (
 )
 
 
-class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
+class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
     r"""Rank each anchor's positive above all other documents of the batch, where the scores matter.
 
     With the similarity S of anchors and documents, and a link h of potential `G`, the loss of anchor i is the cross
@@ -90,6 +95,11 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
             than taken for a negative.
         calibration: For teacher scores: the weight >= 0 of the calibration term.
         calibration_link: For teacher scores: the link of the calibration term. Default: `link`.
+        guide: A SentenceTransformer that tells false negatives: what its cosine puts nearer to the anchor than the
+            positive, less `margin`, is left out, rather than taken for a negative. It embeds each batch too.
+        margin: How far below the positive's cosine, by the guide, a negative's must stay.
+        margin_strategy: `"absolute"` for a `margin` that is this distance, `"relative"` for a share of the positive's
+            cosine.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -111,6 +121,9 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
 
     Relations:
         - With `ConstantLink()` it is `MultipleNegativesRankingLoss`, with all of its options.
+        - With `ConstantLink()` and a `guide` it is `GISTEmbedLoss`: with `contrast_anchors` and `contrast_positives`
+          for `directions=("query_to_doc", "query_to_query", "doc_to_doc")`, without them for the default. A hard
+          negative is one in `"doc_to_doc"` too, which it is not there.
         - `CachedSelectiveMultipleNegativesRankingLoss` is the same loss for batches too large to embed at once.
         - With a teacher's scores, the anchor's own documents are ranked and calibrated as in `SelectiveListwiseLoss`,
           and the documents of the other anchors are negatives.
@@ -150,6 +163,9 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         mask_same_text: bool = False,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -164,10 +180,10 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         self.options = InBatchOptions(
             directions, partition_mode, hardness_mode, hardness_strength, label_smoothing, owner=owner
         )
-        self._set_links(owner, space_of(similarity_fct), link, calibration, calibration_link)
-        if self.space.is_bounded_below:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        self._set_links(owner, space_of(similarity_fct, self.model_type), link, calibration, calibration_link)
+        check_positive_link(owner, self.link, self.space)
         self.mask_same_text = mask_same_text
+        self._guide = guide_of(owner, model, guide, margin, margin_strategy)
         self._warned_of: set[str] = set()
         if hardness_mode is not None and hardness_strength == 0:
             self._warn_once(
@@ -225,10 +241,16 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         """
         features = list(sentence_features)
         document_ids = self._document_ids(features)
-        return self.compute_loss_from_embeddings(embed_columns(self.model, features), labels, document_ids)
+        guided = None if self._guide is None else self._guide.embed(features)
+        return self.compute_loss_from_embeddings(embed_columns(self.model, features), labels, document_ids, guided)
 
     def compute_loss_from_embeddings(
-        self, embeddings: list[Tensor], labels: Tensor | None, document_ids: list[Tensor] | None = None
+        self,
+        embeddings: list[Tensor],
+        labels: Tensor | None,
+        document_ids: list[Tensor] | None = None,
+        guide_embeddings: list[Tensor] | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """The loss from embeddings.
 
@@ -237,28 +259,32 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
             labels: None; or a teacher's scores of each row's documents, of shape (batch_size, documents).
             document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
                 document with the text of the positive is left out. None: nothing is.
+            guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
 
         Raises:
-            ValueError: If there are fewer than two columns, or the batch is empty.
+            ValueError: If there are fewer than two columns, the batch is empty, or the guide's embeddings are missing.
         """
         rows = len(embeddings[0]) if embeddings else 0
         self._check_columns(len(embeddings), rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
         target_scores = self._target_scores(labels, rows, len(embeddings) - 1)
+        guided = self._guide_embeddings(guide_embeddings, rows, len(embeddings))
         columns = embeddings
         cosine = is_cosine(self.similarity_fct)
         similarity_fct = None if cosine or is_dot_product(self.similarity_fct) else self.similarity_fct
         begin = 0
         if self._gathers():
-            self._check_same_everywhere(embeddings[0].device, rows, len(embeddings), target_scores, document_ids)
+            self._check_same_everywhere(
+                embeddings[0].device, rows, len(embeddings), target_scores, document_ids, weight
+            )
             begin = get_rank() * rows
-            columns = [all_gather_with_grad(column) for column in embeddings[1:]]
-            if any(not DIRECTIONS[direction][1] for direction in self.directions):
-                columns.insert(0, all_gather_with_grad(embeddings[0]))
-            else:  # nothing is compared with the other processes' queries: they need not be sent
-                columns.insert(0, pad(embeddings[0], (0, 0, begin, len(columns[0]) - begin - rows)))
+            columns = self._gathered(embeddings, begin, all_gather_with_grad)
+            guided = None if guided is None else self._gathered(guided, begin, all_gather)
             if target_scores is not None:
                 target_scores = all_gather(target_scores)
             if document_ids is not None:
@@ -267,16 +293,36 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         setting = InBatchSetting(
             self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=cosine
         )
-        return in_batch_loss_of_setting(
+        loss = in_batch_loss_of_setting(
             setting,
             queries,
             documents,
+            weight=weight,
             rows=(begin, begin + rows),
             target_scores=target_scores,
             document_ids=None if document_ids is None else torch.cat(document_ids),
+            keep=None if guided is None or self._guide is None else self._guide.guidance(guided).keep,
             similarity_fct=similarity_fct,
             block_size=self._block_size,
         )
+        return loss if weight is None else loss * self._share(weight.to(loss))
+
+    def _share(self, weight: Tensor) -> Tensor | float:
+        """How much the mean of this process counts in that of all, where they are averaged."""
+        if not self._gathers():
+            return 1.0
+        total = weight.sum()
+        totals = all_gather(total[None])
+        return total / torch.where(totals.sum() > 0, totals.mean(), 1)
+
+    def _gathered(self, columns: list[Tensor], begin: int, gather: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """The columns of all processes; this one's queries begin at `begin`."""
+        queries, *documents = columns
+        documents = [gather(column) for column in documents]
+        if any(not DIRECTIONS[direction][1] for direction in self.directions):
+            return [gather(queries), *documents]
+        # Nothing is compared with the other processes' queries: they need not be sent.
+        return [pad(queries, (0, 0, begin, len(documents[0]) - begin - len(queries))), *documents]
 
     def _check_columns(self, columns: int, rows: int) -> None:
         """Raise a ValueError if there are too few text columns, or no rows."""
@@ -304,6 +350,7 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         columns: int,
         target_scores: Tensor | None,
         document_ids: list[Tensor] | None,
+        weight: Tensor | None,
     ) -> None:
         """Raise a ValueError in every process if their batches do not fit together, on which a gather would hang."""
         counts = {
@@ -311,6 +358,7 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
             "text columns": columns,
             "teacher's scores a row": 0 if target_scores is None else target_scores.shape[1],
             "columns of texts to tell apart": len(document_ids or ()),
+            "weights a row": int(weight is not None),
         }
         everywhere = all_gather(torch.tensor([list(counts.values())], device=device)).tolist()
         for i, name in enumerate(counts):
@@ -339,9 +387,8 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         if not labels.is_floating_point():
             self._warn_once(
                 f"the dataset has a column of {labels.dtype} labels, which this loss does not use: each row's second "
-                "text "
-                'counts as a positive. Remove the column with dataset.remove_columns("label"), keep only the rows that '
-                "are positives, or give a teacher's scores as floats."
+                f"text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
+                "positives, or give a teacher's scores as floats."
             )
             return None
         if labels.shape == (rows,) and documents == 1:
@@ -349,10 +396,29 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
         if labels.shape != (rows, documents):
             raise ValueError(
                 f"{owner}: labels must have shape ({rows}, {documents}), a teacher's score for each document, got "
-                f'{tuple(labels.shape)}. Without a teacher remove the label column: dataset.remove_columns("label").'
+                f"{tuple(labels.shape)}. Without a teacher remove the label column: {REMOVE_LABELS}."
             )
-        check_label_range(owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
+        ranges = {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
+        check_label_range(owner, labels.masked_fill(labels == -math.inf, math.nan), ranges)
+        self._say_that_labels_teach(labels[labels > -math.inf])
         return labels
+
+    def _say_that_labels_teach(self, scores: Tensor) -> None:
+        """Say once that labels are taken for a teacher's scores; raise a ValueError if the first are all equal."""
+        if "teacher" in self._warned_of:
+            return
+        if scores.numel() > 1 and bool((scores == scores[0]).all()):
+            raise ValueError(
+                f"{type(self).__name__}: labels must be a teacher's scores of the documents, but in this batch all are "
+                f"{float(scores[0]):g}, which teaches nothing. Each row's second text counts as a positive without "
+                f"labels; remove the label column: {REMOVE_LABELS}."
+            )
+        self._warned_of.add("teacher")
+        self._warn_once(
+            "the dataset has a column of float labels, which are taken for a teacher's scores of each row's documents, "
+            "to be ranked and matched (calibration). If they are none, as the scores of mine_hard_negatives("
+            f"output_scores=True) may be, remove the column: {REMOVE_LABELS}."
+        )
 
     def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
         """For each column an integer a document, the same for the same text; None if texts are not told apart."""
@@ -397,7 +463,13 @@ class SelectiveMultipleNegativesRankingLoss(CalibratedObjective):
             "label_smoothing": self.label_smoothing,
             "mask_same_text": self.mask_same_text,
             **self._calibration_config(),
+            **self._guide_config(),
         }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the papers on selective matching losses, in-batch negatives, and guides where there is one."""
+        return super().citation + self._guide_citation()
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMultipleNegativesRankingLoss):
@@ -425,6 +497,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         mask_same_text: As in `SelectiveMultipleNegativesRankingLoss`.
         calibration: As in `SelectiveMultipleNegativesRankingLoss`.
         calibration_link: As in `SelectiveMultipleNegativesRankingLoss`.
+        guide: As in `SelectiveMultipleNegativesRankingLoss`; it embeds in mini-batches too.
+        margin: As in `SelectiveMultipleNegativesRankingLoss`.
+        margin_strategy: As in `SelectiveMultipleNegativesRankingLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -434,7 +509,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         As `SelectiveMultipleNegativesRankingLoss`.
 
     Relations:
-        - With `ConstantLink()` it is `CachedMultipleNegativesRankingLoss`.
+        - With `ConstantLink()` it is `CachedMultipleNegativesRankingLoss`, and with a `guide` `CachedGISTEmbedLoss`.
 
     References:
         - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
@@ -466,6 +541,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         mask_same_text: bool = False,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         super().__init__(
             model,
@@ -481,6 +559,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
             mask_same_text=mask_same_text,
             calibration=calibration,
             calibration_link=calibration_link,
+            guide=guide,
+            margin=margin,
+            margin_strategy=margin_strategy,
         )
         owner = type(self).__name__
         if isinstance(model, SentenceTransformer) and has_static_embedding_input(model):
@@ -496,7 +577,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         self.mini_batch_size = mini_batch_size
         self.mini_batch_num_tokens = mini_batch_num_tokens
         self.show_progress_bar = show_progress_bar
-        self._ids_of_batch: list[Tensor] | None = None
+        self._of_batch: tuple[list[Tensor] | None, list[Tensor] | None] = (None, None)
 
     @property
     @override
@@ -518,11 +599,14 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         """
         features = list(sentence_features)
         self._check_columns(len(features), rows=1)  # which are counted when they have been embedded
-        self._ids_of_batch = self._document_ids(features)
+        guided = None
+        if self._guide is not None:
+            guided = self._guide.embed(features, self.mini_batch_size, self.mini_batch_num_tokens)
+        self._of_batch = self._document_ids(features), guided
         try:
             return self.forward_cached(features, labels)
         finally:
-            self._ids_of_batch = None
+            self._of_batch = None, None
 
     def calculate_loss(
         self, reps: list[list[Tensor]], labels: Tensor | None = None, *, with_backward: bool = False
@@ -538,7 +622,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
             The mean loss, a scalar; detached if it was carried back.
         """
         embeddings = [torch.cat(column) for column in reps]
-        loss = self.compute_loss_from_embeddings(embeddings, labels, self._ids_of_batch)
+        loss = self.compute_loss_from_embeddings(embeddings, labels, *self._of_batch)
         if not with_backward:
             return loss
         # Outside autocast, where the trainer calls backward too: otherwise it would multiply in half precision.

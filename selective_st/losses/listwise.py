@@ -13,15 +13,13 @@ from torch import Tensor
 from selective_st.links import Link
 from selective_st.losses._common import (
     SimilarityFunction,
-    check_label_range,
     check_model,
     check_similarity,
+    labels_and_weight,
     pairwise_scores,
     space_of,
 )
 from selective_st.losses._objectives import ListwiseObjective
-
-_LISTS = ("rows", "batch")
 
 
 class SelectiveListwiseLoss(ListwiseObjective):
@@ -46,6 +44,7 @@ class SelectiveListwiseLoss(ListwiseObjective):
             with the mean value 1 on the scores from 0 to 1, going on linearly above 1 where the similarity is not
             bounded.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which candidates are right.
+            Scores of minus infinity are taken as of candidates that are never right, without a calibration term.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only; what lies between
             trades ranking against calibrated scores.
         calibration_link: The link of the calibration term. Default: `link`.
@@ -126,16 +125,9 @@ class SelectiveListwiseLoss(ListwiseObjective):
         owner = type(self).__name__
         check_model(owner, model, self.model_type)
         check_similarity(owner, similarity_fct, pairwise=True)
-        if lists not in _LISTS:
-            raise ValueError(f"{owner}: lists must be one of {', '.join(map(repr, _LISTS))}, got {lists!r}.")
-        if lists == "batch" and targets == "labels":
-            raise ValueError(
-                f'{owner}: lists="batch" is for targets="scores", but targets is "labels". Where labels say which '
-                'pairs are right, use SelectivePointwiseLoss(model, targets="link_values").'
-            )
         self._set_objective(
             owner,
-            space_of(similarity_fct),
+            space_of(similarity_fct, self.model_type),
             link=link,
             temperature=temperature,
             student_temperature=student_temperature,
@@ -146,10 +138,10 @@ class SelectiveListwiseLoss(ListwiseObjective):
             label_smoothing=label_smoothing,
             teacher_space=teacher_space,
             label_range=label_range,
+            lists=lists,
         )
         self.model = model
         self.similarity_fct = similarity_fct
-        self.lists = lists
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
         """The loss of one batch.
@@ -163,7 +155,9 @@ class SelectiveListwiseLoss(ListwiseObjective):
         """
         return self.compute_loss_from_embeddings(embed_columns(self.model, sentence_features), labels)
 
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
+    def compute_loss_from_embeddings(
+        self, embeddings: list[Tensor], labels: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
         """The loss from embeddings.
 
         Args:
@@ -171,37 +165,17 @@ class SelectiveListwiseLoss(ListwiseObjective):
                 of pairs, where the batch is the list, two.
             labels: Target scores of shape (batch_size, documents); or labels of that shape, or of shape (batch_size,).
                 Of pairs target scores of shape (batch_size,).
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
         rows = len(embeddings[0]) if embeddings else 0
-        if self.lists == "batch":
-            labels = self._list_of_pairs(len(embeddings), rows, labels)
-            return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct)[None], labels)
         self._check_columns(len(embeddings), rows)
-        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct), labels)
-
-    def _list_of_pairs(self, columns: int, rows: int, labels: Any) -> Any:
-        """The labels of the batch as those of one list, checked."""
-        owner = type(self).__name__
-        if columns != 2:
-            raise ValueError(
-                f'{owner}: with lists="batch" each row is a pair of texts with a score, but the dataset has {columns} '
-                'text column(s). Where each row is a query with several documents, leave lists="rows".'
-            )
-        self._check_batch(rows)
-        if not isinstance(labels, Tensor):
-            return labels  # for the message that all share
-        if tuple(labels.shape) != (rows,):
-            raise ValueError(
-                f'{owner}: with lists="batch" labels must have shape ({rows},), a score for each pair, got '
-                f"{tuple(labels.shape)}."
-            )
-        check_label_range(owner, labels, {})  # a pair without a score is no padding
-        return labels[None]
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, len(embeddings[0]))
+        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct, labels), labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
-        config = {"similarity_fct": similarity_fct_name(self.similarity_fct), **self._objective_config()}
-        return config if self.lists == "rows" else {**config, "lists": self.lists}
+        return {"similarity_fct": similarity_fct_name(self.similarity_fct), **self._objective_config()}

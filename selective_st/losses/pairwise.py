@@ -11,7 +11,14 @@ from sentence_transformers.util import pairwise_dot_score, similarity_fct_name
 from torch import Tensor
 
 from selective_st.links import Link
-from selective_st.losses._common import SimilarityFunction, check_model, check_similarity, pairwise_scores, space_of
+from selective_st.losses._common import (
+    SimilarityFunction,
+    check_model,
+    check_similarity,
+    labels_and_weight,
+    pairwise_scores,
+    space_of,
+)
 from selective_st.losses._objectives import PairwiseObjective
 
 
@@ -99,7 +106,7 @@ class SelectivePairwiseLoss(PairwiseObjective):
         check_similarity(owner, similarity_fct, pairwise=True)
         self._set_objective(
             owner,
-            space_of(similarity_fct),
+            space_of(similarity_fct, self.model_type),
             link=link,
             temperature=temperature,
             targets=targets,
@@ -121,13 +128,17 @@ class SelectivePairwiseLoss(PairwiseObjective):
         """
         return self.compute_loss_from_embeddings(embed_columns(self.model, sentence_features), labels)
 
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor | None) -> Tensor:
+    def compute_loss_from_embeddings(
+        self, embeddings: list[Tensor], labels: Tensor | None, weight: Tensor | None = None
+    ) -> Tensor:
         """The loss from embeddings.
 
         Args:
             embeddings: One tensor of shape (batch_size, dim) a column: anchors, positives, one or more negatives.
             labels: None; margins of shape (batch_size,) for one negative or (batch_size, n) for n; or scores of shape
                 (batch_size, n + 1).
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
@@ -136,7 +147,8 @@ class SelectivePairwiseLoss(PairwiseObjective):
             ValueError: If there are fewer than three columns, or `targets` is set but there are no labels.
         """
         self._check_columns(len(embeddings), len(embeddings[0]) if embeddings else 0)
-        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct), labels)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, len(embeddings[0]))
+        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct, labels), labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""

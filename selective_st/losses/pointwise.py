@@ -12,7 +12,14 @@ from sentence_transformers.util import fullname, similarity_fct_name
 from torch import Tensor, nn
 
 from selective_st.links import Link
-from selective_st.losses._common import SimilarityFunction, check_model, check_similarity, pairwise_scores, space_of
+from selective_st.losses._common import (
+    SimilarityFunction,
+    check_model,
+    check_similarity,
+    labels_and_weight,
+    pairwise_scores,
+    space_of,
+)
 from selective_st.losses._objectives import PointwiseObjective, ScoreSpace
 
 
@@ -99,7 +106,7 @@ class SelectivePointwiseLoss(PointwiseObjective):
                 f"{type(cos_score_transformation).__name__}."
             )
         check_similarity(owner, similarity_fct, pairwise=True)
-        space = space_of(similarity_fct)
+        space = space_of(similarity_fct, self.model_type)
         if not isinstance(cos_score_transformation, nn.Identity):
             space = ScoreSpace(fullname(cos_score_transformation))
         self._set_objective(owner, space, link=link, targets=targets)
@@ -119,19 +126,24 @@ class SelectivePointwiseLoss(PointwiseObjective):
         """
         return self.compute_loss_from_embeddings(embed_columns(self.model, sentence_features), labels)
 
-    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Tensor) -> Tensor:
+    def compute_loss_from_embeddings(
+        self, embeddings: list[Tensor], labels: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
         """The loss from embeddings.
 
         Args:
             embeddings: One tensor of shape (batch_size, dim) a column.
             labels: Labels of shape (batch_size,) for two columns, (batch_size, n) for n + 1.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
         self._check_columns(len(embeddings), len(embeddings[0]) if embeddings else 0)
-        scores = self.cos_score_transformation(pairwise_scores(embeddings, self.similarity_fct))
-        return self.loss_of_scores(scores, labels)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, len(embeddings[0]))
+        scores = self.cos_score_transformation(pairwise_scores(embeddings, self.similarity_fct, labels))
+        return self.loss_of_scores(scores, labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""

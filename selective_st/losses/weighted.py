@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,6 +28,8 @@ from selective_st.schedules import TrainingProgress, WeightSchedule
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
+logger = logging.getLogger(__name__)
+
 Weight = float | WeightSchedule
 
 # What the trainer, or a loss around this one, calls its own numbers in the log.
@@ -43,52 +46,154 @@ _NOT_FROM_EMBEDDINGS: dict[type[nn.Module], str] = {
     CSRReconstructionLoss: "it needs the codes within the model, not only its embeddings; CSRLoss adds it to a loss: "
     "CSRLoss(model, loss=WeightedLoss(...))",
 }
+_MEANS = ("magnitudes", "observed")
 _WINDOW = 100  # batches that the running mean of a magnitude reaches back
-_STATE_KEY = "selective_st_weighted_loss"
+# What asks for the kind of a tensor, where that of the total is meant.
+_OF_THE_TOTAL = (Tensor.__format__, Tensor.__deepcopy__, Tensor.__reduce_ex__)
 
 
-class LossParts(dict[str, Tensor]):
-    """The parts of a loss by name, to be added up: a dict, and in sums and products as good as their total.
+class LossParts(Tensor):
+    """A loss with its parts: a tensor, the total, that is also a dict of what it adds up.
 
-    The trainer takes the sum of a dict for the loss, and logs each part. A loss around it, such as `MatryoshkaLoss`,
-    takes multiples and sums of what the loss within it returns; these stay parts here, and are logged too.
+    It is used as any loss: `backward()`, `item()`, comparisons, gradient scalers. The trainer of Sentence Transformers,
+    and the losses that take another, ask whether a loss is a dict; to them it is one, so that the parts are logged.
+    Sums with it, and multiples of it, keep the parts; whatever else is computed with it is an ordinary tensor.
+
+    Args:
+        parts: The parts by name, which add up to the total.
+        total: The total, where the parts are only for the log: they then get no gradient, and what is missing in their
+            sum is a further part, called "rest".
+        **named: Further parts.
 
     Example:
         >>> parts = LossParts(ranking=torch.tensor(2.0), scores=torch.tensor(1.0))
+        >>> float(parts), float(parts["ranking"])
+        (3.0, 2.0)
         >>> (0.5 * parts + parts).total
         tensor(4.5000)
     """
 
     REST = "rest"
+    _parts: dict[str, Tensor]
+
+    def __new__(cls, parts: Any = (), /, *, total: Tensor | None = None, **named: Tensor) -> LossParts:
+        """The total, with the parts."""
+        values = dict(parts, **named)
+        if total is None:
+            return cls._made(torch.stack(list(values.values())).sum(0), values)
+        values = {name: value.detach() for name, value in values.items()}
+        return cls._made(total, {**values, cls.REST: total - torch.stack(list(values.values())).sum(0)})
+
+    @classmethod
+    def _made(cls, total: Tensor, values: dict[str, Tensor]) -> LossParts:
+        made = total.as_subclass(cls)
+        made._parts = values
+        return made
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """What `isinstance` goes by, beside the type."""
+        return dict
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Compute with the total; what comes out is no longer a loss with parts."""
+        if func in _OF_THE_TOTAL:
+            args = (args[0].total, *args[1:])
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
 
     @property
     def total(self) -> Tensor:
-        """The loss."""
-        return torch.stack(list(self.values())).sum()
+        """The loss, as an ordinary tensor."""
+        return self.as_subclass(Tensor)
 
-    def __mul__(self, factor: float | Tensor) -> LossParts:
+    def keys(self) -> KeysView[str]:
+        """The names of the parts."""
+        return self._parts.keys()
+
+    def values(self) -> ValuesView[Tensor]:  # type: ignore[override]
+        """The parts."""
+        return self._parts.values()
+
+    def items(self) -> ItemsView[str, Tensor]:
+        """The names and the parts."""
+        return self._parts.items()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A part; the total, where "loss" is asked for."""
+        return self[name] if name in self or name == "loss" else default
+
+    def __getitem__(self, place: Any) -> Tensor:
+        """A part by name, the total by "loss"; by another index what the total has there."""
+        if not isinstance(place, str):
+            return self.total[place]
+        return self.total if place == "loss" else self._parts[place]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the parts."""
+        return iter(self._parts)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a part."""
+        return name in self._parts
+
+    def __len__(self) -> int:
+        """How many parts there are."""
+        return len(self._parts)
+
+    def __eq__(self, other: Any) -> Any:
+        """As for any tensor; with a dict whether the parts are alike."""
+        if isinstance(other, Mapping) and not isinstance(other, Tensor):
+            return self._parts == dict(other)
+        return self.total == other
+
+    __hash__ = Tensor.__hash__
+
+    def __mul__(self, factor: Any) -> LossParts:
         """Each part times a factor."""
-        return LossParts({name: value * factor for name, value in self.items()})
+        factor = _total(factor)
+        return self._made(self.total * factor, {name: value * factor for name, value in self.items()})
 
-    __rmul__ = __mul__
-
-    def __truediv__(self, divisor: float | Tensor) -> LossParts:
+    def __truediv__(self, divisor: Any) -> LossParts:
         """Each part divided by a number."""
-        return LossParts({name: value / divisor for name, value in self.items()})
+        divisor = _total(divisor)
+        return self._made(self.total / divisor, {name: value / divisor for name, value in self.items()})
 
-    def __add__(self, other: float | Tensor | dict[str, Tensor]) -> LossParts:
+    def __add__(self, other: Any) -> LossParts:
         """The sum by parts; what has no name is a part of its own, called "rest"."""
         if not isinstance(other, dict):
             if not isinstance(other, Tensor):
                 if not other:
                     return self
                 other = torch.full_like(self.total, other)
-            other = {self.REST: other}
-        return LossParts(
-            {**self, **{name: self[name] + value if name in self else value for name, value in other.items()}}
-        )
+            other = LossParts({self.REST: other})
+        sums = {name: self[name] + value if name in self else value for name, value in other.items()}
+        return self._made(self.total + _total(other), {**self._parts, **sums})
 
-    __radd__ = __add__
+    def __sub__(self, other: Any) -> LossParts:
+        """The difference by parts."""
+        return self.__add__(-other)
+
+    def __rsub__(self, other: Any) -> LossParts:
+        """The difference by parts."""
+        return self.__neg__().__add__(other)
+
+    def __neg__(self) -> LossParts:
+        """Each part with the other sign."""
+        return self * -1
+
+    # Not in place: the parts would no longer add up to the total.
+    __rmul__ = __imul__ = __mul__
+    __radd__ = __iadd__ = __add__
+    __isub__, __itruediv__ = __sub__, __truediv__
+
+
+def _total(value: Any) -> Any:
+    """The sum of a loss that has parts; anything else as it is."""
+    if isinstance(value, Tensor):
+        return value.total if isinstance(value, LossParts) else value
+    return torch.stack(list(value.values())).sum(0) if isinstance(value, Mapping) else value
 
 
 class WeightedLoss(nn.Module):
@@ -100,8 +205,13 @@ class WeightedLoss(nn.Module):
 
     The model embeds the batch once. Each loss then runs as it would alone, only that it gets these embeddings where it
     asks its model for them: so nearly every loss can take part, built-in or not, also one that looks at more of the
-    batch than its embeddings. It returns a dict of the weighted parts, which the trainer adds up and logs by name
-    (`eval_` before it for the evaluation); within `MatryoshkaLoss` and others that multiply and add losses, too.
+    batch than its embeddings. It returns the weighted sum, a tensor that has the parts with it: `loss["ranking"]`. The
+    trainer logs them by name; within `MatryoshkaLoss` and others that multiply and add losses, too.
+
+    In training the parts are as they are added up. In evaluation (of a model in `eval()` mode, or without gradients)
+    the loss has one unit, so that evaluations of a training, and of several trainings, can be compared: nothing is
+    divided by a mean, and a schedule's weight is its last. There each part is logged as its loss gives it, without its
+    weight (`eval_ranking`), and `eval_rest` is what is missing to the weighted sum, `eval_loss`.
 
     Args:
         model: The model to train, a SentenceTransformer, SparseEncoder or MultiVectorEncoder.
@@ -118,14 +228,16 @@ class WeightedLoss(nn.Module):
         weights: The weight of each, a number or a schedule.
         progress: How far the training has come, for the schedules, also those of a `WeightedLoss` within: set by
             `callback`, or by your own training loop.
-        callback: Pass it to the trainer, `callbacks=[loss.callback]`: it tells the schedules how far the training is,
-            and has the state of `balance` saved with each checkpoint. For a `WeightedLoss` within this one, too.
+        callback: Pass it to the trainer, `callbacks=[loss.callback]`, or `trainer.add_callback(trainer.loss.callback)`
+            where the trainer makes the loss: it tells the schedules how far the training is, has the means of `balance`
+            begin anew with each training, and has them saved with each checkpoint. For a `WeightedLoss` within this
+            one, too.
 
     Raises:
         TypeError: If an argument has the wrong type, or a loss embeds with another kind of model.
-        ValueError: If there is no loss, a weight is negative or not finite, a name is unknown or taken by the trainer's
-            log; or if a loss was made with another model, cannot do with one pass of the model (the cached losses), or
-            reads the labels differently than another.
+        ValueError: If there is no loss, a weight is negative or not finite, all weights are 0 or end at 0, a name is
+            unknown or taken by the trainer's log; or if a loss was made with another model, cannot do with one pass of
+            the model (the cached losses), or reads the labels differently than another.
 
     Inputs:
         +---------------------------------------+-----------------------------+
@@ -197,6 +309,8 @@ class WeightedLoss(nn.Module):
         self.weights = _weights(owner, self.names, weights)
         self.balance = balance
         self._progress: TrainingProgress | None = None
+        self._seen = [base]  # in a list, since it is no module of the loss
+        self._said_that_nobody_tells = False
         self.register_buffer("magnitudes", torch.ones(len(named)))
         self.register_buffer("observed", torch.zeros(len(named)))
         # Not as modules, which they are already.
@@ -216,8 +330,21 @@ class WeightedLoss(nn.Module):
 
     @progress.setter
     def progress(self, progress: TrainingProgress | None) -> None:
+        before = self._progress
+        if progress is not None and before is not None and progress.steps < before.steps:
+            self.restart()
         for loss in self._weighted_losses():
             loss._progress = progress
+
+    def restart(self) -> None:
+        """Forget the training so far: the running means of `balance` begin anew, here and in a loss of its kind within.
+
+        `callback` does so where a training begins, and setting `progress` to an earlier step.
+        """
+        for loss in self._weighted_losses():
+            loss._said_that_nobody_tells = False
+            loss.magnitudes = torch.ones_like(loss.magnitudes)
+            loss.observed = torch.zeros_like(loss.observed)
 
     def _weighted_losses(self) -> Iterator[WeightedLoss]:
         """This loss, and those of its kind within it, in a fixed order."""
@@ -231,8 +358,13 @@ class WeightedLoss(nn.Module):
     def callback(self) -> WeightedLossCallback:
         """What tells the loss how far the training is, and saves its state: for `callbacks=` of the trainer."""
         if self._callback is None:
-            self._callback = WeightedLossCallback(self)
+            # A class of its own, since the trainer restores a callback from a checkpoint by its class alone.
+            self._callback = type(WeightedLossCallback.__name__, (WeightedLossCallback,), {"loss": self})()
         return self._callback
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: it has a callback of its own."""
+        return {**self.__dict__, "_callback": None}
 
     @property
     def current_weights(self) -> dict[str, float]:
@@ -249,9 +381,10 @@ class WeightedLoss(nn.Module):
         if self.progress is None:
             raise RuntimeError(
                 f"{type(self).__name__}: the weight of {name!r} goes {weight}, but nobody tells the loss how far the "
-                "training is. Pass callbacks=[loss.callback] to the trainer; in a training loop of your own, set "
-                "loss.progress = TrainingProgress(steps=..., epochs=..., fraction=...) of selective_st.schedules "
-                "before each step."
+                "training is. Pass callbacks=[loss.callback] to the trainer; where the trainer makes the loss by "
+                "itself, write trainer.add_callback(trainer.loss.callback) before trainer.train(); in a training loop "
+                "of your own, set loss.progress = TrainingProgress(steps=..., epochs=..., fraction=...) of "
+                "selective_st.schedules before each step."
             )
         return weight(self.progress)
 
@@ -263,7 +396,7 @@ class WeightedLoss(nn.Module):
             labels: What the losses take for labels.
 
         Returns:
-            The weighted parts by name, each a scalar; the loss is their sum, `.total`.
+            The weighted sum, a scalar that has the parts by name.
         """
         features = list(sentence_features)
         answers = _Answers(self.model, features)
@@ -290,7 +423,7 @@ class WeightedLoss(nn.Module):
             labels: What the losses take for labels.
 
         Returns:
-            The weighted parts by name, each a scalar; the loss is their sum, `.total`.
+            The weighted sum, a scalar that has the parts by name.
 
         Raises:
             TypeError: If one of the losses cannot be had from embeddings alone.
@@ -305,24 +438,48 @@ class WeightedLoss(nn.Module):
 
     def _weighed(self, values: list[Any]) -> LossParts:
         # Some losses return parts of their own, which are one part here.
-        scalars: list[Any] = [sum(value.values()) if isinstance(value, dict) else value for value in values]
+        scalars = [_total(value) for value in values]
         for (name, loss), value in zip(self.losses.items(), scalars, strict=True):
             if not isinstance(value, Tensor) or value.dim():
                 what = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise TypeError(
                     f"{type(self).__name__}: {_called(name, loss)} must return a scalar, or a dict of them, got {what}."
                 )
+        # The trainer sets the mode of the model, not that of the loss.
+        if torch.is_grad_enabled() and _base_model(self.model).training:
+            return self._in_training(scalars)
+        return self._in_evaluation(scalars)
+
+    def _in_training(self, values: list[Tensor]) -> LossParts:
         if self.balance:
-            # The trainer sets the mode of the model, not that of the loss.
-            if torch.is_grad_enabled() and _base_model(self.model).training:
-                self._observe(scalars)
-            scalars = [value / mean for value, mean in zip(scalars, self.magnitudes.unbind(), strict=True)]
-        weighed = zip(self.current_weights.items(), scalars, strict=True)
+            self._observe(values)
+            values = [value / mean for value, mean in zip(values, self.magnitudes.unbind(), strict=True)]
+        weighed = zip(self.current_weights.items(), values, strict=True)
         return LossParts({name: value * weight for (name, weight), value in weighed})
+
+    def _in_evaluation(self, values: list[Tensor]) -> LossParts:
+        parts = dict(zip(self.names, values, strict=True))
+        weights = [_last(weight) for weight in self.weights.values()]
+        if all(weight == 1 for weight in weights):
+            return LossParts(parts)
+        weighed = [value * weight for value, weight in zip(values, weights, strict=True)]
+        return LossParts(parts, total=torch.stack(weighed).sum())
 
     @torch.no_grad()
     def _observe(self, values: list[Tensor]) -> None:
         """Take the magnitudes of a training batch into the running means."""
+        base = _base_model(self.model)
+        if self._seen[0] is not base:  # the trainer of a search takes a new model for each trial
+            self._seen = [base]
+            self.restart()
+        if self.progress is None and not self._said_that_nobody_tells:
+            self._said_that_nobody_tells = True
+            logger.warning(
+                f"{type(self).__name__}: nobody tells the loss when a training begins, so the running means of "
+                "balance=True go on into the next one, and are not saved with checkpoints. Pass "
+                "callbacks=[loss.callback] to the trainer; in a training loop of your own, call loss.restart() before "
+                "each training."
+            )
         sizes = torch.stack([value.detach().abs().float() for value in values]).to(self.magnitudes)
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             # All processes must weigh alike: they train one model.
@@ -370,38 +527,45 @@ class WeightedLossCallback(TrainerCallback):
     Sentence Transformers saves the model, and nothing of a loss. The trainer does save its own state, from which the
     schedules know where they are; the running means of `balance` are added to it.
 
-    Args:
-        loss: The loss; `loss.callback` gives its callback.
+    Attributes:
+        loss: The loss, whose `callback` this is.
     """
 
-    def __init__(self, loss: WeightedLoss) -> None:
-        super().__init__()
-        self.loss = loss
-        # A loss within it may have the same names.
-        self._balanced = {
-            ":".join((_STATE_KEY, *each.names, *([str(place)] if place else []))): each
-            for place, each in enumerate(loss._weighted_losses())
-            if each.balance
-        }
-        self._keys = {key: key for key in self._balanced}
+    loss: WeightedLoss
 
     def _tell(self, state: TrainerState) -> None:
         fraction = min(1.0, state.global_step / state.max_steps) if state.max_steps > 0 else 0.0
         self.loss.progress = TrainingProgress(float(state.global_step), float(state.epoch or 0.0), fraction)
 
-    def _claim_keys(self, state: TrainerState) -> None:
-        """Find a name for each loss in the trainer's state: the losses of two datasets may have the same parts."""
-        claimed: dict[str, WeightedLoss] = vars(state).setdefault("_names_of_weighted_losses", {})
-        for key, loss in self._balanced.items():
-            names = (key, *(f"{key}#{number}" for number in range(2, len(claimed) + 3)))
-            self._keys[key] = next(name for name in names if claimed.setdefault(name, loss) is loss)
+    def _place(self, state: TrainerState) -> int:
+        """Which of the trainer's losses this is, by the order of their callbacks."""
+        told: list[WeightedLoss] = vars(state).setdefault("_weighted_losses", [])
+        if not any(loss is self.loss for loss in told):
+            told.append(self.loss)
+        return next(place for place, loss in enumerate(told) if loss is self.loss)
 
     def _save(self, state: TrainerState) -> None:
         kept: Any = state.stateful_callbacks
-        for key, loss in self._balanced.items():
-            if isinstance(kept, dict):
-                means = {name: getattr(loss, name).tolist() for name in ("magnitudes", "observed")}
-                kept[self._keys[key]] = {"args": {}, "attributes": means}
+        means = [
+            {"names": list(loss.names), **{name: getattr(loss, name).tolist() for name in _MEANS}}
+            for loss in self.loss._weighted_losses()
+            if loss.balance
+        ]
+        if means and isinstance(kept, dict):
+            place, saved = self._place(state), kept.setdefault(WeightedLossCallback.__name__, [])
+            saved.extend({"args": {}, "attributes": {}} for _ in range(place + 1 - len(saved)))
+            saved[place] = {"args": {}, "attributes": {"means": means}}
+
+    def _restore(self, state: TrainerState) -> None:
+        kept: Any = state.stateful_callbacks or {}
+        saved = kept.get(WeightedLossCallback.__name__, []) if isinstance(kept, dict) else []
+        place = self._place(state)
+        means = saved[place]["attributes"].get("means", []) if place < len(saved) else []
+        balanced = [loss for loss in self.loss._weighted_losses() if loss.balance]
+        for loss, own in zip(balanced, means, strict=False):
+            if own["names"] == list(loss.names):
+                for name in _MEANS:
+                    setattr(loss, name, torch.tensor(own[name]).to(getattr(loss, name)))
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Tell the loss that the training has not begun, for an evaluation before it.
@@ -425,14 +589,11 @@ class WeightedLossCallback(TrainerCallback):
             control: The trainer's control.
             **kwargs: What else the trainer gives.
         """
+        self.loss.restart()
         self._tell(state)
-        self._claim_keys(state)
-        kept: Any = state.stateful_callbacks or {}
-        for key, loss in self._balanced.items():
-            if state.global_step and self._keys[key] in kept:
-                for name, means in kept[self._keys[key]]["attributes"].items():
-                    buffer = getattr(loss, name)
-                    buffer.copy_(torch.tensor(means, dtype=buffer.dtype))
+        self._place(state)
+        if state.global_step:
+            self._restore(state)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -704,7 +865,17 @@ def _weights(owner: str, names: tuple[str, ...], weights: object) -> dict[str, W
         found[name] = weight
     if all(weight == 0 for weight in found.values()):
         raise ValueError(f"{owner}: all weights are 0, so there is nothing to learn. Give one loss a weight > 0.")
+    if all(_last(weight) == 0 for weight in found.values()):
+        raise ValueError(
+            f"{owner}: all weights end at 0, and an evaluation takes the last weights, so that it can be compared with "
+            "others: each would be 0. Let one end above it: linear_schedule(1, 0.01)."
+        )
     return found
+
+
+def _last(weight: Weight) -> float:
+    """A weight at the end of its schedule, or as it is."""
+    return weight.end if isinstance(weight, WeightSchedule) else weight
 
 
 def _config_of(loss: Any) -> Any:

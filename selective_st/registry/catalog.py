@@ -12,7 +12,7 @@ import ast
 import difflib
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -233,6 +233,9 @@ _SPARSE_POINTWISE = Selective("SelectivePointwiseLoss", _POINTWISE_LINK, argumen
 _SPARSE_LIST_LINK = 'ExponentialLink(0.03125).normalized(0, 32, of="value").linear_outside(None, 32)'
 _SPARSE_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _SPARSE_LIST_LINK)
 _SPARSE_LISTWISE = Selective("SelectiveListwiseLoss", _SPARSE_LIST_LINK)
+# Pairs of a batch as one list, ranked alone: labels from 0 to 1 are no scores to be reached.
+_RANKED_PAIRS = (("teacher_temperature", "0.1"), ("calibration", "0.0"), ("lists", '"batch"'))
+_SPARSE_LIST_OF_PAIRS = replace(_SPARSE_LISTWISE, arguments=_RANKED_PAIRS)
 _SPARSE_PAIRWISE = Selective("SelectivePairwiseLoss", _UNBOUNDED_LIST_LINK)
 _SPARSE_MARGINS = replace(_SPARSE_PAIRWISE, arguments=(("targets", '"margins"'),))
 _SPARSE_SCORES = replace(_SPARSE_PAIRWISE, arguments=(("targets", '"scores"'),))
@@ -248,6 +251,7 @@ _MULTI_LISTWISE = Selective(
     _UNBOUNDED_LIST_LINK,
     arguments=(("similarity_fct", "mean_colbert_kd_scores"), ("temperature", "0.1")),
 )
+_MULTI_LIST_OF_PAIRS = replace(_MULTI_LISTWISE, arguments=(*_MULTI_LISTWISE.arguments, *_RANKED_PAIRS[1:]))
 _MULTI_PAIRWISE = Selective(
     "SelectivePairwiseLoss", _UNBOUNDED_LIST_LINK, arguments=(*_MEAN_OF_PAIRS, ("temperature", "0.1"))
 )
@@ -260,8 +264,10 @@ _CROSS_BINARY = Selective(
     "SelectivePointwiseLoss", "SigmoidLink(scale=1, shift=0)", arguments=(("targets", '"link_values"'),)
 )
 _CROSS_IN_BATCH = Selective("SelectiveMultipleNegativesRankingLoss", _LIST_LINK)
+_CROSS_CACHED = replace(_CROSS_IN_BATCH, loss="CachedSelectiveMultipleNegativesRankingLoss")
 _CROSS_CLASSES = Selective("SelectiveCrossEntropyLoss", LOGIT_LINK)
 _CROSS_LISTWISE = Selective("SelectiveListwiseLoss", LOGIT_LINK)
+_CROSS_LIST_OF_PAIRS = replace(_CROSS_LISTWISE, arguments=_RANKED_PAIRS)
 _CROSS_RELEVANCES = replace(_CROSS_LISTWISE, arguments=(("calibration", "0.0"),))  # which are no logits to be reached
 _CROSS_PAIRWISE = Selective("SelectivePairwiseLoss", LOGIT_LINK)
 _CROSS_MARGINS = replace(_CROSS_PAIRWISE, arguments=(("targets", '"margins"'),))
@@ -542,7 +548,7 @@ _SELECTIVE = _entries(
     {
         "name": "SelectiveMultipleNegativesRankingLoss",
         "why": "in-batch negatives in less time and memory than the built-in loss, with most force where the link says "
-        "it matters",
+        "it matters; a guide leaves false negatives out",
         "score": "cosine",
         "min_columns": 2,
         "in_batch_negatives": True,
@@ -669,7 +675,15 @@ _SELECTIVE_CROSS = _entries(
     },
     {
         "name": "SelectiveMultipleNegativesRankingLoss",
-        "why": "the positive above negatives drawn from the batch, where the scores matter",
+        "why": "the positive above negatives drawn from the batch, where the scores matter; a guide leaves false ones "
+        "out",
+        "min_columns": 2,
+        "in_batch_negatives": True,
+        "caveats": (_ONE_OUTPUT, "Negatives drawn at random are easy; mined ones teach a reranker more."),
+    },
+    {
+        "name": "CachedSelectiveMultipleNegativesRankingLoss",
+        "why": "as SelectiveMultipleNegativesRankingLoss, for batches larger than memory allows",
         "min_columns": 2,
         "in_batch_negatives": True,
         "caveats": (_ONE_OUTPUT, "Negatives drawn at random are easy; mined ones teach a reranker more."),
@@ -783,7 +797,6 @@ _SELECTIVE_SPARSE = [
         module="selective_st.sparse_encoder.losses",
         caveats=(_WRAP, *entry.caveats),
         score=entry.score if entry.name == "SelectivePointwiseLoss" else "any",
-        min_columns=3 if entry.name == "SelectiveListwiseLoss" else entry.min_columns,  # it makes no lists of pairs
         max_columns=2 if entry.name == "SelectivePointwiseLoss" else None,
     )
     for entry in _SELECTIVE
@@ -825,7 +838,6 @@ _SELECTIVE_MULTI = [
         model_type="MultiVectorEncoder",
         module="selective_st.multi_vector_encoder.losses",
         score="any",
-        min_columns=3 if entry.name == "SelectiveListwiseLoss" else entry.min_columns,
         caveats=(_MEAN_SCORES,),
     )
     for entry in _SELECTIVE
@@ -962,17 +974,17 @@ _CROSS_ENCODER_ROWS = [
             _INPUT_PAIRS, "class", "pair", "class", "CrossEntropyLoss", outputs="num_classes",
             selective=(_CROSS_CLASSES,),
         ),
-        _row(_PAIRS, "none", "pair", "none", *_MNRL, selective=(_CROSS_IN_BATCH,)),
+        _row(_PAIRS, "none", "pair", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_CACHED)),
         _row(
             _LABELLED_PAIRS, _BINARY_LABELS, "pair", "binary", "BinaryCrossEntropyLoss",
             recommended=("BinaryCrossEntropyLoss",), selective=(_CROSS_BINARY,),
         ),
         _row(
             _INPUT_PAIRS, _SIMILARITY, "pair", "similarity", "BinaryCrossEntropyLoss",
-            recommended=("BinaryCrossEntropyLoss",), selective=(_POINTWISE,),
+            recommended=("BinaryCrossEntropyLoss",), selective=(_POINTWISE, _CROSS_LIST_OF_PAIRS),
         ),
-        _row(_TRIPLETS, "none", "triplet", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_PAIRWISE)),
-        _row(_TUPLES, "none", "n-tuple", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_PAIRWISE)),
+        _row(_TRIPLETS, "none", "triplet", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_CACHED, _CROSS_PAIRWISE)),
+        _row(_TUPLES, "none", "n-tuple", "none", *_MNRL, selective=(_CROSS_IN_BATCH, _CROSS_CACHED, _CROSS_PAIRWISE)),
         _row(
             "(query, [doc1, doc2, ..., docN])", "[score1, score2, ..., scoreN]", "list", "scores",
             "LambdaLoss", "PListMLELoss", "ListNetLoss", "RankNetLoss", "ListMLELoss", "ADRMSELoss",
@@ -1006,7 +1018,8 @@ _SPARSE_ENCODER_ROWS = _rows(
     _row(_PAIRS, "none", "pair", "none", _SPARSE_MNRL, recommended=(_SPARSE_MNRL,), selective=(_SPARSE_IN_BATCH,)),
     _row(
         _INPUT_PAIRS, _SIMILARITY, "pair", "similarity",
-        "SparseCoSENTLoss", "SparseAnglELoss", "SparseCosineSimilarityLoss", selective=(_SPARSE_POINTWISE,),
+        "SparseCoSENTLoss", "SparseAnglELoss", "SparseCosineSimilarityLoss",
+        selective=(_SPARSE_POINTWISE, _SPARSE_LIST_OF_PAIRS),
     ),
     _row(
         _TRIPLETS, "none", "triplet", "none", _SPARSE_MNRL, "SparseTripletLoss", recommended=(_SPARSE_MNRL,),
@@ -1065,7 +1078,10 @@ _MULTI_VECTOR_ROWS = _rows(
         _TUPLES, "none", "n-tuple", "none", *_MULTI_MNRL, recommended=_MULTI_MNRL,
         selective=(_MULTI_IN_BATCH, _MULTI_CACHED, _MULTI_PAIRWISE),
     ),
-    _row("(query, document) pairs", _SIMILARITY, "pair", "similarity", selective=(_MULTI_POINTWISE,), origin=OURS),
+    _row(
+        "(query, document) pairs", _SIMILARITY, "pair", "similarity", origin=OURS,
+        selective=(_MULTI_POINTWISE, _MULTI_LIST_OF_PAIRS),
+    ),
     *(
         {**row, "section": "distillation"}
         for row in (
@@ -1146,8 +1162,13 @@ def model_type_of(model: object) -> ModelType | None:
         >>> model_type_of("no model") is None
         True
     """
-    names = [base.__name__ for base in type(model).__mro__]
+    names = [base.__name__ for base in type(uncompiled(model)).__mro__]
     return next((known for name in names for known in MODEL_TYPES if known == name), None)
+
+
+def uncompiled(model: Any) -> Any:
+    """The model within what `torch.compile` makes of it; any other model as it is."""
+    return getattr(model, "_orig_mod", model)
 
 
 def losses(model_type: ModelType | None = None) -> list[LossEntry]:
@@ -1207,8 +1228,7 @@ def loss_entry(name: str, model_type: ModelType = "SentenceTransformer") -> Loss
         hint = f'It is a loss for {", ".join(others)}: say model_type="{others[0]}".'
     else:
         names = [entry.name for entry in losses(model_type)]
-        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-        hint = f"Did you mean {' or '.join(near)}? " if near else f"There are {', '.join(names)}. "
+        hint = did_you_mean(name, names) or f"There are {', '.join(names)}. "
         hint += "Add a loss of your own with selective_st.registry.register_loss."
     raise ValueError(f"There is no loss {name!r} for {model_type} in the registry. {hint}")
 
@@ -1442,6 +1462,94 @@ def _row_number(owner: str, model_type: ModelType, inputs: str, labels: str) -> 
         return places[0]
     known = ", ".join(f'("{row.shape}", "{row.label}")' for row in rows(model_type))
     raise ValueError(f'{owner}: {model_type} has no format ("{inputs}", "{labels}"). There are {known}.')
+
+
+# --- What `selective-st train` knows ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A loss that `selective-st train` makes the data ready for.
+
+    Attributes:
+        name: What `--loss` calls it.
+        loss: The name of its class.
+        shape: The inputs that the pairs are laid out to.
+        label: The kind of their labels then; with the shape, its row.
+        what: What it learns from, for people.
+        scale: The default scale of its class, where the temperature of the scores is its inverse.
+    """
+
+    name: str
+    loss: str
+    shape: Shape
+    label: LabelKind
+    what: str
+    scale: float | None = None
+
+    @property
+    def row(self) -> Row:
+        """Its row, which has its settings."""
+        fitting = (row for row in rows("SentenceTransformer") if (row.shape, row.label) == (self.shape, self.label))
+        return next(row for row in fitting if self.loss in [selective.loss for selective in row.selective])
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature in its row's settings; None if it has none."""
+        selective = next(selective for selective in self.row.selective if selective.loss == self.loss)
+        given = dict(selective.arguments).get("temperature")
+        return 1 / self.scale if self.scale else None if given is None else float(given)
+
+
+TRAINABLE = (
+    Trainable("pointwise", "SelectivePointwiseLoss", "pair", "similarity", "each pair"),
+    Trainable("pairwise", "SelectivePairwiseLoss", "triplet", "none", "a better against a worse candidate of a text"),
+    Trainable("listwise", "SelectiveListwiseLoss", "n-tuple", "scores", "all candidates of a text"),
+    Trainable("listwise-labels", "SelectiveListwiseLoss", "n-tuple", "binary list", "the same, right or wrong"),
+    Trainable(
+        "in-batch", "SelectiveMultipleNegativesRankingLoss", "pair", "none",
+        "positives against the rest of the batch", scale=20.0,
+    ),
+    Trainable(
+        "cached-in-batch", "CachedSelectiveMultipleNegativesRankingLoss", "pair", "none",
+        "the same for large batches", scale=20.0,
+    ),
+)  # fmt: skip
+
+
+def trainable(name: str) -> Trainable | None:
+    """What `train` makes of a loss's name.
+
+    Args:
+        name: As `--loss` calls it, or the name of its class.
+
+    Returns:
+        The loss, the first of its class; None if `train` does not know it.
+
+    Example:
+        >>> trainable("SelectiveListwiseLoss").name
+        'listwise'
+    """
+    return next((known for known in TRAINABLE if name in (known.name, known.loss)), None)
+
+
+def did_you_mean(name: object, names: Iterable[str]) -> str:
+    """A question with names that are nearly one that is not known; empty if there is none.
+
+    Args:
+        name: What was given.
+        names: What is known.
+
+    Returns:
+        The question, and a space.
+
+    Example:
+        >>> did_you_mean("cosent", ["CosineSimilarityLoss", "CoSENTLoss", "TripletLoss"])
+        'Did you mean CoSENTLoss? '
+    """
+    keys = {key: known for known in names for key in (known.lower(), known.lower().removesuffix("loss"))}
+    near = dict.fromkeys(keys[key] for key in difflib.get_close_matches(str(name).lower(), keys, n=4, cutoff=0.5))
+    return f"Did you mean {' or '.join(list(near)[:3])}? " if near else ""
 
 
 # --- The table for people ---------------------------------------------------------------------------------------------

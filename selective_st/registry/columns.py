@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from selective_st.registry.names import (
@@ -18,11 +20,13 @@ from selective_st.registry.names import (
     POSITIVE_VALUES,
     TRAINER_LABELS,
     hint_of,
+    is_attribute_name,
     is_id_name,
     key_of,
     role_of,
     words_of,
 )
+from selective_st.registry.steps import Step
 from selective_st.registry.table import Table
 
 ColumnKind = Literal[
@@ -30,15 +34,30 @@ ColumnKind = Literal[
     "empty", "other",
 ]  # fmt: skip
 
+Looks = Literal["text", "short", "category", "constant", "date", "code", "named", "numbers", "data", ""]
+
+_FEW_ROWS = 4  # fewer do not show that values come again
+_SHORT_WORDS = 2  # on average, of names and classes
+_LONGEST_CLASS = 4  # words
 _COUNTED_ROWS = 10  # so many numbers that count up are no labels; 3 in the first column
 _CLASS_VALUE_WORDS = 5  # longer texts are no names of classes
 # Numbers that Python does not read: 0,5 or 80 % or 4/5. A date has more than one separator.
 _WRITTEN_NUMBER = re.compile(r"\s*[+-]?\d+([.,/]\d+)?\s*%?\s*")
 _LOOKED_AT = 1_000  # lists whose items are looked at
+_SENTENCE = 3  # words on average
 _NAME_ONLY = re.compile(
     r"[{(]?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[})]?"  # a UUID
     r"|(?=.*\d)[0-9a-f]{16,}"  # a hash
     r"|[a-z][a-z0-9+.-]*://\S+|www\.\S+",  # a link
+    re.IGNORECASE,
+)
+
+
+_PARTED = re.compile(r"\s*[>/|»]\s*")  # the parts of a path of categories
+_TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([ap]m)?"
+_DATE = re.compile(
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ]([a-z]{3,9}|\d{1,2})[-/. ,]+\d{2,4}|[a-z]{3,9} \d{1,2},? \d{4})"
+    rf"([t ]+{_TIME})?\s*(z|utc|[+-]\d\d:?\d\d)?|{_TIME}",
     re.IGNORECASE,
 )
 
@@ -51,11 +70,15 @@ class Column:
         name: Its name.
         kind: What it holds, by its type and its values.
         stored_as_text: Whether it holds numbers that are written as text, as read from a CSV file.
+        looks: What its texts look like: `text`, `short` (a word or two), `category` (a few short ones that come again),
+            `constant` (one in all rows), `date`, `code`, `named` (a UUID, hash or link), `numbers` (in a way of writing
+            that is not read: 80 %) or `data` (lists or dicts written as text); empty if it holds no texts.
     """
 
     name: str
     kind: ColumnKind
     stored_as_text: bool = False
+    looks: Looks = field(default="", compare=False)
 
 
 def columns_of(table: Table) -> tuple[Column, ...]:
@@ -68,12 +91,21 @@ def columns_of(table: Table) -> tuple[Column, ...]:
         A description of each column, in their order.
     """
     found = tuple(_column(table, place, name) for place, name in enumerate(table.columns))
+    others = any(column.kind in ("texts", "id", "ids") for column in found)
+    if not others and all(column.looks == "constant" for column in found if column.kind == "text"):
+        found = tuple(replace(each, looks="text") if _may_be_text(each) else each for each in found)
     texts = {column.name: values_of(table, column.name) for column in found if column.kind == "text"}
     # One-word texts with digits are names of something only beside texts that are more than one word.
     if not any(_are_sentences(values) for values in texts.values()):
         return found
-    codes = [name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))]
-    return tuple(replace(column, kind="id") if column.name in codes else column for column in found)
+    few = {column.name for column in found if column.looks == "category"}
+    codes = {name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))} - few
+    return tuple(replace(column, kind="id", looks="") if column.name in codes else column for column in found)
+
+
+def _may_be_text(column: Column) -> bool:
+    """Whether the same text in all rows may be one to train on, where there is no other."""
+    return column.looks == "constant" and not is_attribute_name(column.name)
 
 
 def values_of(table: Table, name: str) -> list[Any]:
@@ -97,7 +129,7 @@ def _column(table: Table, place: int, name: str) -> Column:
     if all(isinstance(value, bool) for value in values):
         return Column(name, "boolean")
     if all(_is_number(value) for value in values):
-        return Column(name, _number_kind(name, values, place, table))
+        return Column(name, "other" if any(map(_is_infinite, values)) else _number_kind(name, values, place, table))
     if all(isinstance(value, list) for value in values):
         return Column(name, _list_kind(name, values))
     return Column(name, "other")
@@ -115,24 +147,52 @@ def _text_column(name: str, values: list[str], place: int, table: Table) -> Colu
             kind = _number_kind(name, [int(value) for value in values], place, table)
             return Column(name, kind, stored_as_text=kind == "integer")
         if all(map(_WRITTEN_NUMBER.fullmatch, values)):
-            return Column(name, "other")
+            return Column(name, "other", looks="numbers")
     if MEDIA_WORDS & set(words_of(name)) and all(map(_is_code, values)):
         return Column(name, "media")
-    return Column(name, "other" if all(map(_is_written_list, values)) else "text")
+    if all(map(_is_written_data, values)):
+        return Column(name, "other", looks="data")
+    return Column(name, "text", looks=_looks(values))
+
+
+def _looks(values: Sequence[str]) -> Looks:
+    """What texts look like, whatever their column is called."""
+    found = [value.strip() for value in values[:: -(-len(values) // _LOOKED_AT)]]
+    different = len(set(found))
+    if different == 1 and len(found) >= _FEW_ROWS and len(set(values)) == 1:
+        return "constant"
+    if all(map(_DATE.fullmatch, found)):
+        return "date"
+    if all(map(_NAME_ONLY.fullmatch, found)):
+        return "named"
+    words = [count_words(_PARTED.sub("-", value)) for value in found]
+    short = sum(words) <= _SHORT_WORDS * len(words) and max(words) <= _LONGEST_CLASS
+    if short and len(found) >= _FEW_ROWS and 2 * different <= len(found):
+        return "category"
+    if len(found) >= _COUNTED_ROWS and all(map(_is_code, found)):
+        return "code"
+    return "short" if short else "text"
+
+
+def count_words(text: str) -> int:
+    """How many words a text has; in scripts without spaces, about as many as it would have."""
+    unspaced = len(re.findall(r"[\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f]", text))
+    return len(text.split()) + unspaced // 2
 
 
 def _number_kind(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
     whole = all(isinstance(value, int) for value in values)
-    if is_id_name(name) or (whole and not hint_of(name) and _counts_up(values, table, place == 0)):
+    if is_id_name(name) or (whole and not hint_of(name) and _counts_up(name, values, table, place == 0)):
         return "id"
     return "integer" if whole else "float"
 
 
-def _counts_up(values: Sequence[float], table: Table, is_first: bool) -> bool:
+def _counts_up(name: str, values: Sequence[float], table: Table, is_first: bool) -> bool:
     """Whether numbers count the rows, or are so many different ones that they name them."""
-    if len(values) != len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
+    if 2 * len(values) < len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
         return False
-    steps = {value - row for value, row in zip(values, table.sampled, strict=True)}
+    rows = [row for row, value in zip(table.sampled, table.values[name], strict=True) if not is_missing(value)]
+    steps = {value - row for value, row in zip(values, rows, strict=True)}
     return len(steps) == 1 or (len(values) > 100 and len(set(values)) == len(values))
 
 
@@ -145,9 +205,81 @@ def _list_kind(name: str, values: list[list[Any]]) -> ColumnKind:
     if all(isinstance(item, str) for item in items):
         return "texts"
     if all(isinstance(item, (bool, int, float)) for item in items):
-        return "numbers"
+        return "other" if any(map(_is_infinite, items)) else "numbers"
     nested = all(isinstance(item, list) for item in items)
-    return "number lists" if nested and all(_is_number(x) for item in items for x in item) else "other"
+    numbers = nested and all(_is_number(x) and not _is_infinite(x) for item in items for x in item)
+    return "number lists" if numbers else "other"
+
+
+@dataclass(frozen=True)
+class NestedCells:
+    """What cells hold that are objects, or lists of objects.
+
+    Attributes:
+        are_lists: Whether they are lists of objects.
+        fields: What each field holds.
+        texts: The fields with texts to train on, in their order: of lists one, of objects one or more.
+    """
+
+    are_lists: bool
+    fields: dict[str, str]
+    texts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        fields = ", ".join(f"{name!r} ({kind})" for name, kind in self.fields.items())
+        return f"{'lists of objects' if self.are_lists else 'objects'} with the fields {fields}"
+
+    def step(self, column: str) -> Step | None:
+        """The step that leaves only the texts of such cells; None where there are none.
+
+        Args:
+            column: The column with the cells.
+
+        Returns:
+            The step, which can be shown as code or applied.
+        """
+        return Step("flatten_cells", (column, *self.texts), why="the texts of its cells") if self.texts else None
+
+
+def nested_fields(values: Sequence[Any]) -> NestedCells | None:
+    """Tell what cells hold that are objects, or lists of objects.
+
+    Args:
+        values: The cells of a column.
+
+    Returns:
+        What they hold; None if they are not all of that kind.
+
+    Example:
+        >>> found = nested_fields([[{"docid": "7", "text": "a dog runs"}], [{"docid": "9", "text": "a cat sits"}]])
+        >>> str(found), found.step("passages").code()
+        ("lists of objects with the fields 'docid' (texts), 'text' (texts)",
+        'dataset = flatten_cells(dataset, "passages", "text")')
+    """
+    cells = [value for value in values[:_LOOKED_AT] if value is not None]
+    are_lists = all(isinstance(cell, list) for cell in cells)
+    objects = [item for cell in cells for item in cell if item is not None] if are_lists else cells
+    if not objects or not all(isinstance(item, dict) for item in objects):
+        return None
+    by_field = {name: [item.get(name) for item in objects] for name in dict.fromkeys(key for x in objects for key in x)}
+    found = {name: [value for value in part if not is_missing(value)] for name, part in by_field.items()}
+    texts = {name: _texts_in(part) for name, part in found.items() if not is_id_name(name)}
+    sizes = {
+        name: (sum(len(text.split()) for text in part) / len(part), sum(map(len, part)))
+        for name, part in texts.items()
+        if part and all(isinstance(text, str) for text in part)
+    }
+    longest = max(sizes, key=lambda name: sizes[name], default=None)
+    sentences = [name for name, (words, _) in sizes.items() if not are_lists and words >= _SENTENCE]
+    chosen = sentences or ([longest] if longest is not None else [])
+    return NestedCells(are_lists, {name: _kind_of(part) for name, part in found.items()}, tuple(chosen))
+
+
+def _kind_of(values: Sequence[Any]) -> str:
+    """What values are, in a word."""
+    kinds = {str: "texts", bool: "truth values", int: "numbers", float: "numbers", list: "lists", dict: "objects"}
+    found = {kinds.get(type(value), "other values") for value in values}
+    return found.pop() if len(found) == 1 else "nothing" if not found else "other values"
 
 
 def is_missing(value: Any) -> bool:
@@ -163,6 +295,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _is_infinite(value: float) -> bool:
+    return abs(value) == math.inf
+
+
 def _is_by_modality(value: Any) -> bool:
     """Whether it is inputs by modality, as multimodal models take them."""
     return isinstance(value, dict) and bool(value.keys() & MEDIA_WORDS) and value.keys() <= {"text", *MEDIA_WORDS}
@@ -175,14 +311,15 @@ def holds_messages(table: Table, name: str) -> bool:
     return bool(turns) and all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns)
 
 
-def _is_written_list(text: str) -> bool:
+def _is_written_data(text: str) -> bool:
+    """Whether a text is a list or a dict, written as JSON or as Python does."""
     text = text.strip()
-    if not (text.startswith("[") and text.endswith("]")):
+    if text[:1] + text[-1:] not in ("[]", "{}"):
         return False
-    try:
-        return isinstance(json.loads(text), list)
-    except ValueError:
-        return False
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return isinstance(read(text), (list, dict))
+    return False
 
 
 def holds_codes(table: Table, name: str) -> bool:
@@ -229,10 +366,11 @@ def as_number(cell: Any) -> float | None:
 
 def is_metadata(column: Column) -> bool:
     """Whether a column is neither input nor label, by its name."""
-    key = key_of(column.name)
-    if column.kind in ("text", "texts", "class label") and not column.stored_as_text:
-        return key in METADATA_NAMES
-    return bool(set(words_of(column.name)) & METADATA_WORDS) or key in METADATA_NAMES
+    if column.kind in ("text", "texts") and not column.stored_as_text:
+        return is_attribute_name(column.name)
+    if column.kind == "class label":
+        return key_of(column.name) in METADATA_NAMES
+    return bool(set(words_of(column.name)) & METADATA_WORDS) or key_of(column.name) in METADATA_NAMES
 
 
 def numbers_of(table: Table, column: Column) -> list[Any]:

@@ -16,7 +16,9 @@ from selective_st.registry.columns import (
     are_class_names,
     are_whole,
     holds_messages,
+    is_metadata,
     is_missing,
+    nested_fields,
     numbers_of,
     values_of,
 )
@@ -24,18 +26,29 @@ from selective_st.registry.names import (
     CHOICE_WORDS,
     NEGATIONS,
     NEGATIVE_VALUES,
-    NLI_NAMES,
     POSITIVE_VALUES,
     TRAINER_LABELS,
     Role,
     Says,
+    are_parts,
+    are_premises,
+    are_relation_values,
+    are_sides,
     hint_of,
     is_damaged_first,
-    is_headerless,
+    is_label_name,
+    is_nameless,
     is_negating,
+    is_of_one_text,
+    is_relation_name,
+    is_search_name,
     key_of,
+    name_sides,
     role_of,
     roles_of,
+    says_quality,
+    says_right,
+    side_of_scores,
     stem_of,
     words_of,
 )
@@ -53,6 +66,7 @@ _DAMAGED_MOST = 0.95  # of the rows hold a damaged text and its original
 _DAMAGED_WORDS_LEFT = (0.2, 3)  # a damaged text keeps at least this share of the words, and this many on average
 _PLAUSIBLE_CLASSES = 11
 _MARGIN_WORDS = {"margin", "margins", "difference", "differences", "diff", "diffs"}
+_YES = {"yes", "true", "ja", "oui", "si", "sim"}
 _GRANTED = "the labels are 0 and 1; that 1 says the texts belong together is taken for granted"
 
 
@@ -73,7 +87,13 @@ class Reading:
     reasons: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     alternatives: list[tuple[Shape, LabelKind]] = field(default_factory=list)
-    rivals: bool = False  # several columns may be the label
+    label_rivals: tuple[Column, ...] = ()  # columns of which each may be the label
+    label_words: dict[float, str] = field(default_factory=dict)  # what numbers of the label are in another column
+    class_of: list[Column] = field(default_factory=list)  # another reading takes one of the inputs for a class
+    values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
+    flattening: list[Step] = field(default_factory=list)  # what takes texts out of cells that hold more
+    without: list[Column] = field(default_factory=list)  # another reading sets one of these aside
+    others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
     no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
     mends: list[Step] = field(default_factory=list)
     label_mends: list[tuple[str, str]] = field(default_factory=list)  # calls on the label column, and what for
@@ -95,6 +115,26 @@ class Reading:
         self.doubts.append(doubt)
         self._or(labels)
 
+    def deny(self, doubt: str) -> None:
+        """Values that speak against what the names say."""
+        self.unclear(doubt)
+        self.values_deny = True
+
+    def or_without(self, column: Column) -> None:
+        """Another reading: a column that is set aside."""
+        self.without.append(column)
+
+    def or_with(self, inputs: Sequence[Column]) -> None:
+        """Another reading: these inputs."""
+        self.others.append((tuple(inputs), "none"))
+
+    def or_pairs(self, label: LabelKind) -> None:
+        """Further readings: the first text with each of the others."""
+        first, *rest = self.inputs
+        self.others += [((first, other), label) for other in rest[:2]]
+        self.others += [((rest[0], rest[1]), label)] if len(rest) > 1 else []
+        self.alternatives.append(("pair", label))
+
     def _or(self, labels: Sequence[LabelKind]) -> None:
         if self.shape is not None:
             self.alternatives += [(self.shape, label) for label in labels]
@@ -114,11 +154,11 @@ def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_labe
     """
     lists = [column for column in reading.inputs if column.kind in ("texts", "ids")]
     for column in columns:
-        is_text = any(isinstance(value, str) for value in table.values[column.name])
-        if column.kind == "other" and (is_text or role_of(column.name) or hint_of(column.name)):
-            reading.unclear(
-                f"{column.name!r} holds what cannot be read, such as lists written as text, or numbers like 0,5 or 80 %"
-            )
+        if column.kind == "other" and _may_be_needed(table, reading, column):
+            reading.unclear(_unread(table, column))
+            nested = nested_fields(table.values[column.name])
+            step = nested.step(column.name) if nested else None
+            reading.flattening += [step] if step else []
     count = len(reading.inputs)
     if not count:
         reading.unclear("no column holds texts, images or audio to train on")
@@ -129,11 +169,35 @@ def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_labe
         reading.shape = ("single", "pair", "triplet", "n-tuple")[min(count, 4) - 1]
         _read_columns(table, reading, trainer_label)
     _read_names(table, reading)
+    _read_relation(table, reading)
     unresolved = any(column.kind in ("id", "ids") for column in reading.inputs)
     if reading.shape and reading.label and not reading.meaning and not (unresolved and reading.label == "none"):
         fitting = fitting_rows(reading.shape, reading.label)
         is_mixed = (reading.shape, reading.label) == ("pair", "none")
         reading.meaning = fitting[0].inputs if fitting and not is_mixed else ""
+
+
+def _may_be_needed(table: Table, reading: Reading, column: Column) -> bool:
+    """Whether what cannot be read may be an input or the label."""
+    if role_of(column.name) or hint_of(column.name):
+        return True
+    if nested_fields(table.values[column.name]):
+        return len(reading.inputs) < 2 and not is_metadata(column)
+    if column.looks == "numbers":
+        return reading.label_column is None
+    return not column.looks and any(isinstance(value, str) for value in table.values[column.name])
+
+
+def _unread(table: Table, column: Column) -> str:
+    """What a column holds that cannot be read as it is."""
+    if column.looks == "numbers":
+        example = next(iter(values_of(table, column.name)))
+        return f"{column.name!r} holds numbers in a way of writing that is not read, such as {example!r}"
+    nested = nested_fields(table.values[column.name])
+    what = (
+        f"{nested}, whose texts must be taken out" if nested else "what cannot be read, such as lists written as text"
+    )
+    return f"{column.name!r} holds {what}"
 
 
 def _read_names(table: Table, reading: Reading) -> None:
@@ -148,7 +212,8 @@ def _read_names(table: Table, reading: Reading) -> None:
     roles = {role_of(other.name) for other in reading.inputs}
     is_margin = kind in ("margin", "margins") and bool(words & _MARGIN_WORDS)  # a difference of two scores
     is_graded = kind not in ("class", "class probabilities")
-    if words & CHOICE_WORDS:
+    values = _label_words(table, reading, column)
+    if words & CHOICE_WORDS or name_sides(values, [given.name for given in reading.inputs]):
         reading.no_label = True
         reading.unclear(f"{column.name!r} may say which of the inputs is better, not whether they belong together")
     elif is_graded and is_negating(column.name) and not is_margin:
@@ -165,6 +230,75 @@ def _read_names(table: Table, reading: Reading) -> None:
     if kind is not None and reading.shape is not None:
         reading.alternatives.append((reading.shape, kind))
     reading.label, reading.scale, reading.classes, reading.meaning = None, None, None, ""
+
+
+def _read_relation(table: Table, reading: Reading) -> None:
+    """What names and values say against a label that tells how two texts relate."""
+    column = reading.label_column
+    if reading.shape == "single" and reading.label and column is not None:
+        values = _label_words(table, reading, column)
+        if is_relation_name(column.name) or sum(are_relation_values([value]) for value in values) > 1:
+            reading.deny(f"{column.name!r} is named like how two texts relate, but there is one: where is the other?")
+    if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity") or column is None:
+        return
+    names = [given.name for given in reading.inputs]
+    says = hint_of(column.name)
+    values = _label_words(table, reading, column)
+    if is_of_one_text(column.name):
+        _disagree(reading, f"{column.name!r} is named like what one text is like, not how two relate")
+        return
+    if are_relation_values(values) or is_relation_name(column.name):
+        return
+    if says == "binary" or (says == "score" and column.name not in TRAINER_LABELS and not says_quality(column.name)):
+        return
+    words = {key_of(word) for word in values}
+    if are_parts(names):
+        _disagree(reading, f"{names[0]!r} and {names[1]!r} are named like parts of one text, of which the label may be")
+    elif (
+        _asks(names) and words and words <= POSITIVE_VALUES | NEGATIVE_VALUES and words & {"yes", "no", "true", "false"}
+    ):
+        _disagree(reading, f"yes and no in {column.name!r} may be the answer, or say whether the texts belong together")
+    elif _are_related(names):
+        return
+    elif reading.label == "class" or (reading.label == "similarity" and _is_quality(table, column)):
+        what = "the class" if reading.label == "class" else "how good it is"
+        _disagree(reading, f"{column.name!r} may tell {what}, of one text, or how {names[0]!r} and {names[1]!r} relate")
+
+
+def _are_related(names: Sequence[str]) -> bool:
+    """Whether the names of two texts say that the label is of both; or say nothing at all."""
+    told = len(roles_of(names)) == 2 or any(map(is_search_name, names)) or are_sides(names)
+    return told or all(map(is_nameless, names))
+
+
+def _is_quality(table: Table, column: Column) -> bool:
+    """Whether grades may be of one text, and not of how two belong together."""
+    return says_quality(column.name) or are_whole(numbers_of(table, column))
+
+
+def _asks(names: Sequence[str]) -> bool:
+    """Whether names are those of a question and of the text that it is asked of."""
+    first, second = (set(words_of(name)) for name in names)
+    return bool(first & {"question", "frage", "pregunta", "domanda", "pergunta", "vraag"}) and bool(
+        second & {"passage", "context", "document", "paragraph", "text", "article", "kontext", "contexto", "contexte"}
+    )
+
+
+def _label_words(table: Table, reading: Reading, column: Column) -> list[str]:
+    """The labels in words, if they are."""
+    if column.kind == "class label":
+        return [str(name) for name in table.features[column.name].names]
+    if column.kind == "text":
+        return sorted(set(values_of(table, column.name)))
+    return ["true", "false"] if column.kind == "boolean" else list(reading.label_words.values())
+
+
+def _disagree(reading: Reading, doubt: str) -> None:
+    """The label may be of one text: what it is for two is one reading."""
+    kind = reading.label
+    reading.unclear(doubt)
+    reading.alternatives = [("single", "class"), *([("pair", kind)] if kind else []), *reading.alternatives]  # type: ignore[list-item]
+    reading.label, reading.scale, reading.meaning = None, None, ""
 
 
 def fitting_rows(shape: Shape, label: LabelKind, model_type: ModelType | None = None) -> list[Row]:
@@ -196,7 +330,7 @@ def _read_columns(table: Table, reading: Reading, trainer_label: str | None) -> 
     """The label of inputs that stand in columns of their own."""
     column = reading.label_column
     if column is None:
-        if not reading.rivals:
+        if not reading.label_rivals:
             _read_unlabelled(table, reading)
         return
     if column.kind == "numbers":
@@ -221,6 +355,7 @@ def _read_columns(table: Table, reading: Reading, trainer_label: str | None) -> 
             readers[reading.shape](reading, column, numbers, column.name == trainer_label)
         else:
             reading.unclear(f"{len(reading.inputs)} inputs have one number, {column.name!r}: no loss takes that")
+            reading.or_pairs("similarity")
         _check_order(table, reading)
         _convert(reading, column)
         _scale(reading, numbers)
@@ -265,11 +400,16 @@ def _read_single_number(reading: Reading, column: Column, numbers: list[float], 
 
 def _read_pair_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
     distinct, says = set(numbers), hint_of(column.name)
-    if column.kind == "boolean" or distinct <= {0, 1}:
+    if reading.label_words.keys() == {0.0, 1.0}:
+        reading.because(f"another column has words for {column.name!r}: {reading.label_words}")
+        _read_classes(reading, [reading.label_words[0.0], reading.label_words[1.0]])
+    elif column.kind == "boolean" or distinct <= {0, 1}:
         reading.label = "binary"
         other: LabelKind = "similarity" if column.kind == "float" or says == "score" else "class"
         if len(distinct) == 1 and says != "binary":
             reading.unclear(f"all labels are {numbers[0]:g}: they could be of any kind", "class", "similarity")
+            reading.label, reading.alternatives = None, []
+            reading.or_without(column)
         else:
             reading.doubt(_GRANTED, other)
     elif distinct <= {-1, 0, 1}:
@@ -290,12 +430,19 @@ def _read_pair_grades(reading: Reading, column: Column, distinct: set[float], sa
     names = [column.name for column in reading.inputs]
     classes = int(max(distinct)) + 1 if min(distinct) >= -1 else len(distinct)
     few = column.kind == "integer" and max(distinct) <= 2 and min(distinct) >= -1 and len(distinct) > 1
-    retrieval = any(role_of(name) in ("anchor", "positive") for name in names)
-    if says == "class" or (few and key_of(column.name) in ("label", "labels") and not retrieval):
+    retrieval = any(role_of(name) in ("anchor", "positive") or is_search_name(name) for name in names)
+    if says == "class" or (few and is_label_name(column.name) and (not retrieval or are_premises(names))):
         reading.label, reading.classes = "class", classes
         reading.doubt("the labels are whole numbers, which are taken for classes", "similarity")
         if -1 in distinct:
             reading.doubt("the label -1 mostly stands for rows without a class: remove them")
+    elif len(distinct) > _PLAUSIBLE_CLASSES and (min(distinct) < 0 or max(distinct) > _SCALE_ENDS[-1]):
+        reading.unclear(
+            f"{column.name!r} holds whole numbers from {min(distinct):g} to {max(distinct):g}: votes or counts of one "
+            "text, or grades of similarity?",
+            "similarity",
+        )
+        reading.or_without(column)
     elif says == "score":
         reading.label = "similarity"
         reading.doubt("the labels are whole numbers; the column's name speaks of scores", "class")
@@ -313,9 +460,23 @@ def _read_pair_grades(reading: Reading, column: Column, distinct: set[float], sa
 
 def _read_triplet_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
     if column.kind == "boolean" or set(numbers) <= {-1, 0, 1}:
+        reading.unclear("three inputs have labels of -1, 0 and 1: no margins, and no loss takes which one is better")
+        reading.or_pairs("binary")
+        return
+    kinds = [
+        role for given in reading.inputs if (role := roles_of([each.name for each in reading.inputs]).get(given.name))
+    ]
+    named = kinds == ["anchor", "positive", "negative"] or bool(set(words_of(column.name)) & _MARGIN_WORDS)
+    documents = (
+        kinds == ["anchor", "positive", "positive"] and len({stem_of(x.name)[0] for x in reading.inputs[1:]}) == 1
+    )
+    if not named and not (documents and min(numbers) < 0):
         reading.unclear(
-            "three inputs have labels of -1, 0 and 1: no margins, and no loss takes which one is better", "margin"
+            "three texts have one number, and the names do not speak of a positive and a negative, or of a margin: a "
+            "margin, or the similarity of two of them?",
+            "margin",
         )
+        reading.or_pairs("similarity")
         return
     reading.label = "margin"
     reading.because("three inputs have one number: a margin between two documents")
@@ -347,18 +508,18 @@ def _read_classes(reading: Reading, names: Sequence[str]) -> None:
     reading.label, reading.classes = "class", len(names)
     if reading.shape != "pair" or len(names) != 2:
         return
-    if _is_negation(*names):
+    if is_negation(*names):
         reading.label = "binary"
         reading.classes = None
         reading.doubt(f"of the classes {names[0]!r} and {names[1]!r}, the second is taken for a positive pair", "class")
         reading.scale = (0, 1)
-    elif _is_negation(names[1], names[0]):
+    elif is_negation(names[1], names[0]):
         reading.doubt(f"the class {names[0]!r} is 0: for binary labels, a positive pair must be 1", "binary")
     else:
         reading.doubt("two classes could also be negative and positive pairs", "binary")
 
 
-def _is_negation(negative: str, positive: str) -> bool:
+def is_negation(negative: str, positive: str) -> bool:
     """Whether the first of two names denies what the second says."""
     no, yes = key_of(negative), key_of(positive)
     if (no, yes) == ("0", "1") or (no in NEGATIVE_VALUES and yes in POSITIVE_VALUES):
@@ -483,26 +644,61 @@ def _flat(found: Sequence[Any]) -> list[float]:
 def _read_lists(table: Table, reading: Reading, lists: Sequence[Column]) -> None:
     label, texts = reading.label_column, len(reading.inputs) - len(lists)
     names = ", ".join(repr(column.name) for column in lists)
+    roles = roles_of([column.name for column in reading.inputs])
+    of_role = {role: [column for column in reading.inputs if roles.get(column.name) == role] for role in _ROLES}
+    sides = [len(of_role[role]) for role in _ROLES]
     if len(lists) == 1 and texts == 1 and label is not None and label.kind == "numbers":
         _read_scored_list(table, reading, lists[0], label)
-    elif len(lists) == 1 and texts == 1 and label is None:
-        reading.shape, reading.label = "list", "none"
+    elif sides in ([1, 1, 0], [1, 1, 1]) and sum(sides) == len(reading.inputs) and _are_sides(of_role, lists):
+        _read_sides(table, reading, of_role["positive"][0], *of_role["negative"])
+    elif label is None and not reading.label_rivals and texts >= 1:
+        reading.shape, reading.label = ("list" if len(lists) == texts == 1 else None), "none"
         reading.alternatives.append(("n-tuple", "none"))
         reading.unclear(
-            f"{names} holds lists without scores: right documents, wrong ones, or both? Add a column of scores, or "
-            "make columns of it with split_lists"
+            f"{names} hold(s) lists of texts without scores: right documents, wrong ones, or both? Add a column of "
+            "scores, or names that say so: positives, negatives"
         )
-        if role_of(lists[0].name) != "negative" and lists[0].kind == "texts":
-            reading.because(f"the name {names} does not speak of negatives")
-    elif label is None and texts >= 1:
-        reading.label = "none"
-        reading.alternatives.append(("n-tuple", "none"))
-        reading.unclear(f"{names} holds lists of texts, which no loss takes beside {texts} text column(s): split_lists")
-        if all(column.kind == "texts" for column in lists):
-            reading.mends += [Step("split_lists", (column.name,), why="one column for each text") for column in lists]
     else:
         what = "no label" if label is None else f"the label {label.name!r} ({label.kind})"
         reading.unclear(f"{names} holds lists of texts beside {texts} text column(s) and {what}: no loss takes that")
+
+
+_ROLES: tuple[Role, ...] = ("anchor", "positive", "negative")
+
+
+def _are_sides(of_role: Mapping[Role, Sequence[Column]], lists: Sequence[Column]) -> bool:
+    """Whether lists hold right or wrong texts, by their names."""
+    [anchor], [positive], *_ = of_role.values()
+    return anchor not in lists and bool(of_role["negative"] or says_right(positive.name))
+
+
+def _read_sides(table: Table, reading: Reading, positives: Column, negatives: Column | None = None) -> None:
+    """Right texts and wrong ones by their names, in lists: a row for each right one, or lists with labels."""
+    scores = {side_of_scores(column.name): column for column in reading.label_rivals}
+    sides = [positives.name, *([negatives.name] if negatives else [])]
+    if negatives and set(scores) == {"positive", "negative"}:
+        reading.certainty, reading.doubts = "likely", []  # two columns of scores are no rivals: each is of one side
+        reading.shape, reading.label, reading.label_rivals = "list", "scores", ()
+        columns = (*sides, scores["positive"].name, scores["negative"].name)
+        reading.mends.append(
+            Step("join_lists", columns, why="the right and the wrong texts in one list, with their scores")
+        )
+        return
+    if reading.label_column is not None or reading.label_rivals:
+        what = ", ".join(repr(each.name) for each in (reading.label_column, *reading.label_rivals) if each is not None)
+        reading.unclear(f"{', '.join(map(repr, sides))} say what is right and wrong, so that {what} is not needed")
+        return
+    widest = max((len(value) for value in values_of(table, negatives.name)), default=0) if negatives else 0
+    if negatives and negatives.kind == "text":
+        widest = 1
+    reading.shape, reading.label = ("pair", "triplet", "n-tuple")[min(widest, 2)], "none"
+    reading.meaning = "(anchor, positive) pairs" if not widest else ""
+    why = "a row for each right text" + (", with the wrong ones" if widest else "")
+    short = sum(not value for value in table.values[negatives.name]) if negatives else 0
+    if short:
+        why += "; rows without a wrong text are left out"
+    reading.because(f"the names {', '.join(sides)} say which texts are right" + (" and which wrong" if widest else ""))
+    reading.mends.append(Step("rows_of_positives", tuple(sides), why=why))
 
 
 def _read_scored_list(table: Table, reading: Reading, documents: Column, label: Column) -> None:
@@ -541,17 +737,23 @@ def _read_unlabelled(table: Table, reading: Reading) -> None:
     elif reading.shape != "single":
         _odd_inputs(reading)
         kinds = [roles.get(name) for name in names]
-        known = kinds[0] in ("anchor", "numbered") and kinds[1:] == ["positive"] + ["negative"] * (len(names) - 2)
+        numbered = kinds[:2] == ["numbered", "numbered"]  # sentence0, sentence1, hard_negative
+        known = numbered or kinds[:2] == ["anchor", "positive"]
+        known = known and kinds[2:] == ["negative"] * (len(names) - 2)
         if known:
             reading.because(f"the names {', '.join(names)} say so")
         elif kinds.count("anchor") > 1:
             reading.unclear("several columns are named as anchors: keep one, or make one text of them")
+            reading.or_pairs("none")
         elif kinds[0] == "anchor" and kinds.count("positive") > 1:
             reading.unclear("several columns are named as documents or positives, none of which is said to be wrong")
-        elif not any(kinds) and not all(map(is_headerless, names)):
-            reading.unclear("the columns' names do not say what is the anchor, what the positive, what a negative")
+            reading.or_pairs("none")
+        elif "numbered" in kinds:
+            reading.unclear(f"{', '.join(names)} are numbered: texts that mean the same, or right and wrong ones?")
+            reading.others.append((tuple(reading.inputs[:2]), "none"))
         else:
-            reading.doubt("which text is the positive, and which are negatives, is read off the order only")
+            reading.unclear("the columns' names do not say what is the anchor, what the positive, what a negative")
+            reading.others.append((tuple(reading.inputs[:2]), "none"))
 
 
 def _odd_inputs(reading: Reading) -> None:
@@ -576,7 +778,7 @@ def _read_pair(table: Table, reading: Reading, roles: Mapping[str, Role]) -> Non
         if not table.is_complete or len(texts) < 2:
             reading.doubt("only the rows that were read were compared")
     elif identical >= _IDENTICAL_SOME:
-        reading.unclear(
+        reading.deny(
             f"{identical:.0%} of the rows hold the same text twice and the others two texts: ContrastiveTensionLoss "
             "reads labels off that; for other losses remove these rows"
         )
@@ -585,14 +787,14 @@ def _read_pair(table: Table, reading: Reading, roles: Mapping[str, Role]) -> Non
         reading.doubt("the first text is, by names or words, the second with words deleted; it may be a positive")
     else:
         _read_positives(reading, [roles.get(name) for name in names], names)
-        if damaged:
+        if damaged and names != ["anchor", "positive"]:
             reading.unclear(f"each {names[0]!r} is its {names[1]!r} with words deleted, whatever the names say")
 
 
 def _read_positives(reading: Reading, kinds: list[Role | None], names: list[str]) -> None:
     if "negative" in kinds:
         reading.unclear("a column is named a negative, but there is no anchor with a positive: pairs would be wrong")
-    elif {key_of(name) for name in names} == NLI_NAMES:
+    elif are_premises(names):
         reading.unclear("premises and hypotheses without labels may contradict: they are no positives by themselves")
     else:
         reading.meaning = "(anchor, positive) pairs"

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from selective_st._validation import instance_of
+from selective_st.errors import literal
+
+__all__ = ["Code", "Step", "code_of", "literal"]
 
 _EXAMPLE = 'Step("rename_column", ("3", "score"))'
 # Methods of datasets.Dataset that a step may be; every other step is a function of selective_st.conversion.
-_METHODS = ("rename_column", "remove_columns", "select_columns", "class_encode_column", "with_format")
+_METHODS = (
+    "rename_column", "rename_columns", "remove_columns", "select_columns", "class_encode_column", "with_format",
+    "filter", "map", "cast",
+)  # fmt: skip
+_MAKES_ONE = "to_dataset"  # of what is none yet
+
+
+class Code(str):
+    """An argument that is code, such as a lambda: a step with one can be shown and pasted, not applied."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,9 @@ class Step:
     @property
     def import_line(self) -> str:
         """The import that the code needs; empty for a method."""
-        return "" if self.call in _METHODS else f"from selective_st.conversion import {self.call}"
+        if self.call in _METHODS:
+            return ""
+        return f"from selective_st.{'registry.table' if self.call == _MAKES_ONE else 'conversion'} import {self.call}"
 
     def code(self, name: str = "dataset") -> str:
         """The line of code.
@@ -56,33 +68,43 @@ class Step:
         Returns:
             The line.
         """
-        parts = [*(literal(value) for value in self.arguments), *(f"{k}={literal(v)}" for k, v in self.options)]
+        parts = [*map(_shown, self.arguments), *(f"{key}={_shown(value)}" for key, value in self.options)]
         if self.call in _METHODS:
             return f"{name} = {name}.{self.call}({', '.join(parts)})"
         return f"{name} = {self.call}({', '.join([name, *parts])})"
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it can be applied: none of its arguments is code."""
+        return not any(isinstance(value, Code) for value in (*self.arguments, *dict(self.options).values()))
 
     def apply(self, dataset: Any) -> Any:
         """Do it.
 
         Args:
-            dataset: A `datasets.Dataset`.
+            dataset: A `datasets.Dataset`; for `to_dataset`, whatever holds rows.
 
         Returns:
             Another dataset; the one given stays as it is.
 
         Raises:
             TypeError: If it is no dataset.
-            ValueError: If there is no such call.
+            ValueError: If there is no such call, or an argument is code.
         """
-        from datasets import Dataset
+        from datasets import Dataset, IterableDataset
 
         from selective_st import conversion
+        from selective_st.registry.table import to_dataset
 
+        if self.call == _MAKES_ONE:
+            return to_dataset(dataset)
+        known = (*_METHODS, *conversion.__all__)
+        if self.call not in known:
+            raise ValueError(f"Step: call must be one of {', '.join(known)}, got {self.call!r}. Write {_EXAMPLE}.")
+        if not self.is_data:
+            raise ValueError(f"Step: {self.code()!r} has an argument that is code. Paste the line instead.")
         mend = "Make one with Dataset.from_dict, or read a file with selective_st.data.read_table."
-        instance_of("Step.apply", "dataset", dataset, Dataset, mend)
-        if self.call not in (*_METHODS, *conversion.__all__):
-            known = ", ".join((*_METHODS, *conversion.__all__))
-            raise ValueError(f"Step: call must be one of {known}, got {self.call!r}. Write {_EXAMPLE}.")
+        instance_of("Step.apply", "dataset", dataset, (Dataset, IterableDataset), mend)
         options = dict(self.options)
         arguments = [list(value) if isinstance(value, tuple) else value for value in self.arguments]
         if self.call in _METHODS:
@@ -90,12 +112,17 @@ class Step:
         return getattr(conversion, self.call)(dataset, *arguments, **options)
 
 
-def code_of(steps: Sequence[Step], name: str = "dataset") -> str:
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, Code) else literal(value)
+
+
+def code_of(steps: Sequence[Step], name: str = "dataset", *, explained: bool = False) -> str:
     """The code of several steps.
 
     Args:
         steps: The steps.
         name: The name of the variable that holds the dataset.
+        explained: Whether to say after each line what it is for.
 
     Returns:
         Their imports, each once, then their lines.
@@ -105,24 +132,5 @@ def code_of(steps: Sequence[Step], name: str = "dataset") -> str:
         dataset = dataset.select_columns(["anchor", "positive"])
     """
     imports = dict.fromkeys(step.import_line for step in steps if step.import_line)
-    return "\n".join([*imports, *(step.code(name) for step in steps)])
-
-
-def literal(value: Any) -> str:
-    """A value as code, texts in double quotes.
-
-    Args:
-        value: A text, a number, None, or a list of these.
-
-    Returns:
-        The code.
-
-    Example:
-        >>> literal(("a", 1, None))
-        '["a", 1, None]'
-    """
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)  # such a text is a literal of Python too
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(literal, value))}]"
-    return repr(value)
+    lines = [step.code(name) + (f"  # {step.why}" if explained and step.why else "") for step in steps]
+    return "\n".join([*imports, *lines])

@@ -7,7 +7,7 @@ import importlib
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from selective_st.focus import Focus
     from selective_st.links import Link
     from selective_st.registry.detection import DataFormat
+    from selective_st.registry.readings import FormatReading
 
 _SCRIPT_BATCH = 16
 _WIDTH = 100  # a line of code that is longer is broken
@@ -135,7 +136,7 @@ class Suggestion:
             return "GROUP_BY_LABEL"
         return "NO_DUPLICATES" if self.entry.in_batch_negatives else ""
 
-    def script(self, data: str | None, model: str, header: bool | None = None) -> str:
+    def script(self, data: str | None, model: str, header: bool | None = None, split: str | None = None) -> str:
         """A complete program that trains with this loss.
 
         Args:
@@ -143,6 +144,7 @@ class Suggestion:
                 None for `train.csv`, to be filled in.
             model: The name or the folder of the model to train.
             header: Whether a CSV file has a header row. Default: see `read_table`.
+            split: Which split of a hub dataset. Default: train.
 
         Returns:
             The program.
@@ -153,6 +155,9 @@ class Suggestion:
         instance_of("script", "data", data, (str, type(None)), 'Write the path of the file: "train.csv".')
         instance_of("script", "model", model, str, f'Write its name or folder: "{DEFAULT_MODEL}".')
         trainer, arguments = f"{self.model_type}Trainer", f"{self.model_type}TrainingArguments"
+        read = [
+            f"{name}={literal(value)}" for name, value in (("header", header), ("split", split)) if value is not None
+        ]
         imports = {
             f"from sentence_transformers import {self.model_type}, {trainer}, {arguments}": None,
             "from selective_st.data import read_table": None,
@@ -164,6 +169,10 @@ class Suggestion:
             options.append(f"batch_sampler=BatchSamplers.{self.sampler}")
         options += ['save_strategy="no"', "logging_steps=50", 'report_to="none"']
         imports |= dict.fromkeys(self._imports())
+        callbacks = ""
+        if self.selective:  # the model's card then tells what the loss cares about
+            imports["from selective_st.model_card import SelectiveModelCardCallback"] = None
+            callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
         model_options = ""
         if self.model_type == "CrossEncoder":
             label = _NUMBER_OF_CLASSES["class"].format(label=self._label) if self.row.outputs == "num_classes" else "1"
@@ -173,7 +182,7 @@ class Suggestion:
             "",
             *_sorted_imports(imports),
             "",
-            f"dataset = read_table({literal(data or 'train.csv')}{'' if header is None else f', header={header}'})",
+            f"dataset = read_table({', '.join([literal(data or 'train.csv'), *read])})",
             *_step_lines(self.steps),
             "",
             f"model = {self.model_type}({literal(model)}{model_options})",
@@ -185,7 +194,7 @@ class Suggestion:
             f"args = {arguments}(",
             *(f"    {option}," for option in options),
             ")",
-            f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss)",
+            *_broken(f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})"),
             "trainer.train()",
             'model.save_pretrained("output/model")',
             'print("The trained model is in output/model.")',
@@ -288,6 +297,7 @@ class Suggestions(list[Suggestion]):
         data_format: The format of the data.
         conversions: What opens more losses.
         model_type: Which models.
+        named: What `of` finds by its name besides: losses for the readings of data that are unclear.
 
     Attributes:
         format: The format of the data.
@@ -301,8 +311,10 @@ class Suggestions(list[Suggestion]):
         data_format: DataFormat,
         conversions: Sequence[Conversion] = (),
         model_type: ModelType = "SentenceTransformer",
+        named: Sequence[Suggestion] = (),
     ) -> None:
         super().__init__(found)
+        self._named = tuple(named)
         self.format = data_format
         self.conversions = tuple(conversions)
         self.model_type = model_type
@@ -324,9 +336,9 @@ class Suggestions(list[Suggestion]):
         """
         where = "" if self.format.name is None else f"Dataset {self.format.name!r}: "
         if self.format.certainty == "unclear" and loss is None:
-            doubts = " ".join(f"{doubt}." for doubt in self.format.doubts) or "They fit no known format."
-            raise DataError(f"{where}It is not clear what the data mean: {doubts}{_ways_out(self)}")
-        found = next((suggestion for suggestion in self if loss in (None, suggestion.loss)), None)
+            raise DataError(f"{where}{_unclear(self)}")
+        known: tuple[Suggestion, ...] = (*self, *self._named)
+        found = next((suggestion for suggestion in known if loss in (None, suggestion.loss)), None)
         if found is None:
             raise DataError(f"{where}{_unsuited(self, loss)}")
         return found
@@ -539,33 +551,32 @@ def _same(code: str, link: Link) -> bool:
 
 
 def _suggestions(data_format: DataFormat, view: Any, focus: _Chosen | None, model_type: ModelType) -> Suggestions:
-    found: dict[str, Suggestion] = {}
+    conversions = _conversions(data_format, view, model_type)
     if _identifiers(data_format):  # no loss learns from IDs
-        return Suggestions([], data_format, _conversions(data_format, view, model_type), model_type)
-    readings: list[tuple[DataFormat, str]] = [(data_format, "")]
-    if data_format.certainty == "unclear":
-        readings = [(data_format, _reading(data_format.shape, data_format.label))]
-        readings += [
-            (_as_read(data_format, shape, label), _reading(shape, label)) for shape, label in data_format.alternatives
-        ]
-    for reading, condition in readings:
-        if reading.shape is None or reading.label is None:
-            continue
-        for suggestion in _ranked(reading, view, focus, model_type):
-            if condition:
-                suggestion = replace(suggestion, caveats=(condition, *suggestion.caveats))
-            found.setdefault(suggestion.loss, suggestion)
-    return Suggestions(list(found.values()), data_format, _conversions(data_format, view, model_type), model_type)
+        return Suggestions([], data_format, conversions, model_type)
+    if data_format.certainty != "unclear":
+        found = _once(_ranked(data_format, view, focus, model_type))
+        return Suggestions(found, data_format, conversions, model_type)
+    readings = [_as_read(data_format, reading) for reading in data_format.readings if reading.shape is not None]
+    named = _once(found for reading in readings for found in _ranked(reading, view, focus, model_type))
+    return Suggestions([], data_format, (), model_type, named)
 
 
-def _reading(shape: Shape | None, label: LabelKind | None) -> str:
-    return f"It is not clear what the data mean: this is for {shape} inputs with labels: {label}."
+def _once(found: Iterable[Suggestion]) -> list[Suggestion]:
+    """Each loss where it comes first."""
+    return list({suggestion.loss: suggestion for suggestion in reversed(list(found))}.values())[::-1]
 
 
-def _as_read(data_format: DataFormat, shape: Shape, label: LabelKind) -> DataFormat:
-    """The format in another reading."""
+def _as_read(data_format: DataFormat, reading: FormatReading) -> DataFormat:
+    """The format in one of its readings."""
     return replace(
-        data_format, shape=shape, label=label, meaning=_ANCHOR_POSITIVE if (shape, label) == ("pair", "none") else ""
+        data_format,
+        shape=reading.shape,
+        label=reading.label,
+        inputs=reading.inputs,
+        label_column=reading.label_column,
+        steps=reading.needs,
+        meaning=_ANCHOR_POSITIVE if (reading.shape, reading.label) == ("pair", "none") else "",
     )
 
 
@@ -826,7 +837,15 @@ def _conversions(data_format: DataFormat, view: Any, model_type: ModelType) -> l
             why += "; shorter lists are padded, which of these losses only the selective ones take"
         add("n-tuple", label, why, Step("split_lists"))
     if shape in ("triplet", "n-tuple") and label in ("none", "scores", "binary list") and lists_only:
-        add("list", "scores", "lists of documents, for the losses that rank lists", Step("join_columns"))
+        why = "lists of documents, for the losses that rank lists"
+        rows_made = next((step for step in data_format.steps if step.call == "rows_of_positives"), None)
+        if rows_made is None:
+            add("list", "scores", why, Step("join_columns"))
+        else:  # the right and the wrong texts are lists already
+            every = tuple(step for step in data_format.steps if step != rows_made)
+            every += (Step("join_lists", rows_made.arguments, why="the right and the wrong texts in one list"),)
+            names = _losses_for(model_type, "list", "scores")
+            found.append(Conversion(("list", "scores"), code_of(every), why, names, every))
     return found
 
 
@@ -1042,17 +1061,24 @@ def _indented(lines: Sequence[str]) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
+def _unclear(found: Suggestions) -> str:
+    """What is not clear, and what settles it."""
+    doubts = " ".join(f"{doubt}." for doubt in found.format.doubts) or "They fit no known format."
+    lines = [f"It is not clear what the data mean: {doubts}"]
+    for reading in found.format.readings:
+        lines += [f"If {reading.words}:", _indented(reading.code().splitlines())]
+    if found._named:
+        name = literal(found._named[0].loss)
+        lines.append(f"Or name the loss, if you know that it suits: create_loss(model, dataset, loss={name}).")
+    return "\n".join(lines) + _ways_out(found)
+
+
 def _ways_out(found: Suggestions) -> str:
-    lines = []
-    if found:
-        names = ", ".join(suggestion.loss for suggestion in found)
-        lines.append(
-            f" If you know what they mean, name the loss, one of {names}: create_loss(model, dataset, "
-            f"loss={literal(found[0].loss)})."
-        )
-    for conversion in found.conversions:
-        lines.append(f" Or convert them ({conversion.why}):\n{_indented(conversion.code.splitlines())}")
-    if not lines:
+    lines = [
+        f" Or convert them ({conversion.why}):\n{_indented(conversion.code.splitlines())}"
+        for conversion in found.conversions
+    ]
+    if not lines and not found.format.readings:
         lines.append(
             " Choose the columns in the order that the loss shall see them, and call the label so: dataset = "
             'dataset.select_columns(["anchor", "positive"]) or dataset.rename_column("...", "label").'
@@ -1069,7 +1095,7 @@ def _unsuited(found: Suggestions, name: Any) -> str:
     _check_role(name, found.model_type)
     wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in rows_of(name, found.model_type))
     text = f"{name} is for {wanted}. The data are {read}; losses that suit: "
-    text += f"{', '.join(suggestion.loss for suggestion in found) or 'none'}."
+    text += f"{', '.join(suggestion.loss for suggestion in (*found, *found._named)) or 'none'}."
     opened = next((each for each in found.conversions if name in each.losses), None)
     if opened is not None:
         return f"{text} Convert them ({opened.why}):\n{_indented(opened.code.splitlines())}"

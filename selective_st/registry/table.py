@@ -12,6 +12,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Table:
         values: For each column the values of the sampled rows.
         is_stream: Whether it is an IterableDataset.
         has_transform: Whether rows pass a transform of the user's.
+        has_features: Whether it says which columns it has, without which the trainer takes no stream.
     """
 
     name: str | None
@@ -52,6 +54,7 @@ class Table:
     values: Mapping[str, list[Any]] = field(repr=False)
     is_stream: bool = False
     has_transform: bool = False
+    has_features: bool = True
     _dataset: Any = field(default=None, repr=False)
 
     @property
@@ -64,10 +67,20 @@ class Table:
         """How many rows `scan` goes through."""
         return min(len(self._dataset), SCAN_ROWS)
 
-    @property
+    @cached_property  # the dataset copies them each time
     def features(self) -> Any:
         """The `datasets.Features` of the columns: of the sampled rows, where there is a transform or a stream."""
         return self._dataset.features
+
+    def sample(self) -> Dataset:
+        """The sampled rows as a dataset.
+
+        Returns:
+            The dataset.
+        """
+        is_sample = self.is_stream or self.has_transform or self.is_complete
+        found: Dataset = self._dataset if is_sample else self._dataset.select(list(self.sampled))
+        return found
 
     def holds_integers(self, column: str) -> bool:
         """Whether a column is of integers or booleans, or of lists of these.
@@ -156,13 +169,59 @@ def tables(data: object) -> list[Table]:
     return [_table(_as_dataset(data), None)]
 
 
+def without_trainer_transform(dataset: Any) -> Any:
+    """The dataset without what a trainer adds to each row: with the user's own transform, or with none.
+
+    Args:
+        dataset: A Dataset.
+
+    Returns:
+        The dataset; itself where no trainer has put a transform on it.
+    """
+    added = own = dataset.format["format_kwargs"].get("transform")
+    while isinstance(own, partial) and own.func.__name__.endswith("dataset_name_transform"):
+        own = own.keywords.get("transform")
+    if own is added:
+        return dataset
+    return dataset.with_format(None) if own is None else dataset.with_transform(own)
+
+
+def to_dataset(data: Any) -> Any:
+    """Make a `datasets.Dataset` of whatever holds rows, so that they can be converted.
+
+    Args:
+        data: A stream (all of it is read: shorten it with `take`), a Dataset with a transform (which is done for good),
+            a dict of columns, a list of rows (dicts), or a pandas DataFrame.
+
+    Returns:
+        The dataset; a Dataset without a transform as it is.
+
+    Raises:
+        TypeError: If the data are of another kind.
+        DataError: If there are no rows, or a column mixes kinds of values.
+
+    Example:
+        >>> to_dataset([{"a": "x", "b": "y"}, {"a": "z", "b": "w"}]).column_names
+        ['a', 'b']
+    """
+    from datasets import IterableDataset
+
+    found = _as_dataset(data)
+    if isinstance(found, IterableDataset):
+        return _from_rows("The stream", list(found), found.features)
+    return _from_rows("The dataset", list(found)) if found.format["type"] == "custom" else found
+
+
 def _as_dataset(data: Any) -> Any:
+    """A Dataset or a stream of whatever holds data."""
     import pandas as pd
     import pyarrow as pa
     from datasets import Dataset, IterableDataset
 
-    if isinstance(data, (Dataset, IterableDataset)):
+    if isinstance(data, IterableDataset):
         return data
+    if isinstance(data, Dataset):
+        return without_trainer_transform(data)
     for name, values in data.items() if isinstance(data, Mapping) else ():
         if isinstance(values, str):
             raise TypeError(
@@ -175,7 +234,7 @@ def _as_dataset(data: Any) -> Any:
             return Dataset.from_dict(dict(data))
         if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
             return Dataset.from_list([dict(row) for row in data])
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(
             f"The data could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
             "values as the others."
@@ -194,13 +253,17 @@ def _table(dataset: Any, name: str | None) -> Table:
     from datasets import IterableDataset
 
     label = "The dataset" if name is None else f"The dataset {name!r}"
+    dataset = _as_dataset(dataset)
     if isinstance(dataset, IterableDataset):
         found = list(itertools.islice(dataset, SAMPLE_ROWS))
         columns = list(found[0]) if found else []
         # Streams that know their features keep them: the names of classes, above all.
         known = dataset.features if dataset.features and list(dataset.features) == columns else None
         sample = _from_rows(label, found, known)
-        return _sampled(label, name, sample, columns, None, range(len(found)), is_stream=True)
+        has_features = dataset.column_names is not None
+        return _sampled(
+            label, name, sample, columns, None, range(len(found)), is_stream=True, has_features=has_features
+        )
     rows = len(dataset)
     # A transform decides which columns the trainer sees; other formats (torch, numpy) only wrap the same values.
     has_transform = dataset.format["type"] == "custom"
@@ -220,7 +283,7 @@ def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) ->
 
     try:
         return Dataset.from_list(found, features=features)
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{label} mixes kinds of values in a column: {error}. Give each column one kind.") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from selective_st._validation import finite_number
 from selective_st.functional._common import check_link
 from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import ConstantLink, Link, SigmoidLink
+
+logger = logging.getLogger(__name__)
 
 # Where probable tokens and all others part: over the log-probabilities from here to 0 the link has the mean 1.
 _LOWEST = math.log(1e-4)
@@ -136,11 +139,11 @@ def mean_of(owner: str, losses: Tensor, counts: Tensor, num_items_in_batch: obje
         advice: What to do where nothing counts.
 
     Returns:
-        The mean.
+        The mean; 0 if nothing counts where no gradient is wanted, as in an evaluation.
 
     Raises:
         TypeError: If the number is none.
-        ValueError: If nothing counts.
+        ValueError: If nothing counts in a training.
     """
     items = num_items_in_batch
     if items is None:
@@ -150,9 +153,13 @@ def mean_of(owner: str, losses: Tensor, counts: Tensor, num_items_in_batch: obje
             f"{owner}: num_items_in_batch must be a number, or a tensor with one, got {type(items).__name__}."
         )
     number = torch.as_tensor(items, device=losses.device).flatten()[:1]  # for DataParallel it is given repeatedly
-    if not bool((number > 0).all()) or not len(number):
+    if bool((number > 0).all()) and len(number):
+        return losses.sum() / number.squeeze(0)
+    if torch.is_grad_enabled():
         raise ValueError(f"{owner}: nothing in the batch counts. {advice}")
-    return losses.sum() / number.squeeze(0)
+    # In an evaluation, which is no reason to end a training.
+    logger.warning(f"{owner}: nothing in a batch of the evaluation counts, so that its loss is 0. {advice}")
+    return losses.sum()
 
 
 class ReferenceLoss(ABC):

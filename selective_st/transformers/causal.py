@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 from typing_extensions import override
 
+from selective_st._caller import named
 from selective_st.functional import vocabulary_log_probabilities, vocabulary_loss
 from selective_st.functional.listwise import check_smoothing
 from selective_st.functional.vocabulary import Center
@@ -89,6 +90,7 @@ class SelectiveCausalLMLoss(VocabularyLoss):
         super().__init__(link, temperature, ignore_index, shift_labels, center)
         self.label_smoothing = check_smoothing(type(self).__name__, label_smoothing)
 
+    @named(vocabulary_matching_loss="SelectiveDistillationLoss")
     def __call__(
         self, outputs: Any, labels: Tensor | None, num_items_in_batch: Tensor | int | float | None = None
     ) -> Tensor:
@@ -118,6 +120,7 @@ class SelectiveCausalLMLoss(VocabularyLoss):
         )
         return mean_of(owner, losses, labels != self.ignore_index, num_items_in_batch, all_ignored(self.ignore_index))
 
+    @named()
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """The logarithm of the probabilities that the model stands for when it is trained with this loss.
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
+from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.functional import TopTokens, top_tokens, vocabulary_matching_loss
 from selective_st.functional._common import check_link
@@ -118,6 +119,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         self.top_k = top_k
 
     @override
+    @named(top_tokens="of_reference")
     def of_reference(self, outputs: Any, labels: Tensor | None) -> Tensor | TopTokens:
         """The teacher's logits, cut to the `top_k`.
 
@@ -150,6 +152,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         return int((labels[..., int(self.shift_labels) :] != self.ignore_index).sum())
 
     @override
+    @named(top_tokens="of_reference")
     def __call__(
         self,
         outputs: Any,

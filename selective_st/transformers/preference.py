@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.functional import fenchel_young_loss, matching_loss, vocabulary_loss
 from selective_st.functional._common import check_link
@@ -136,6 +137,7 @@ class SelectivePreferenceLoss(ReferenceLoss):
         return len(labels) // 2
 
     @override
+    @named(vocabulary_matching_loss="SelectiveDistillationLoss")
     def of_reference(self, outputs: Any, labels: Tensor | None) -> Tensor:
         """The log-probability of each row's answer.
 
@@ -189,6 +191,7 @@ class SelectivePreferenceLoss(ReferenceLoss):
         return chosen - rejected
 
     @override
+    @named(vocabulary_matching_loss="SelectiveDistillationLoss")
     def __call__(
         self,
         outputs: Any,

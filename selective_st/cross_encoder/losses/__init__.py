@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selective_st.cross_encoder.losses.cached_in_batch import CachedSelectiveMultipleNegativesRankingLoss
 from selective_st.cross_encoder.losses.cross_entropy import SelectiveCrossEntropyLoss
 from selective_st.cross_encoder.losses.in_batch import SelectiveMultipleNegativesRankingLoss
 from selective_st.cross_encoder.losses.listwise import SelectiveListwiseLoss
@@ -9,6 +10,7 @@ from selective_st.cross_encoder.losses.pairwise import SelectivePairwiseLoss
 from selective_st.cross_encoder.losses.pointwise import SelectivePointwiseLoss
 
 __all__ = [
+    "CachedSelectiveMultipleNegativesRankingLoss",
     "SelectiveCrossEntropyLoss",
     "SelectiveListwiseLoss",
     "SelectiveMultipleNegativesRankingLoss",

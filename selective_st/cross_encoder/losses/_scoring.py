@@ -23,7 +23,7 @@ _RANGES: dict[type[nn.Module], Interval] = {
     nn.ReLU: Interval(0.0, math.inf),
     nn.Softplus: Interval(0.0, math.inf),
 }
-_LOGITS = ScoreSpace("the model's logits")
+_LOGITS = ScoreSpace("the model's logits", sign=0)
 
 
 class Documents(NamedTuple):
@@ -176,11 +176,13 @@ class CrossEncoderLoss(Objective):
         if size <= 0:
             size = len(pairs)
         parts = list(self._parts(pairs, size, prompt, task))
-        scores = parts[0] if len(parts) == 1 else torch.cat(parts)
-        device = scores.device.type
+        return self._activated(parts[0] if len(parts) == 1 else torch.cat(parts))
+
+    def _activated(self, logits: Tensor) -> Tensor:
+        """Logits after the activation, in at least single precision."""
         # A logit of 5 in bfloat16 is 5 +- 0.02: too coarse for a loss that cares about a region.
-        with without_autocast(device):
-            activated: Tensor = self.activation_fn(at_least_single(scores))
+        with without_autocast(logits.device.type):
+            activated: Tensor = self.activation_fn(at_least_single(logits))
         return activated
 
     def _parts(
@@ -246,13 +248,12 @@ class CrossEncoderLoss(Objective):
                     f"{owner}: labels must hold one number for each document, but row {row} of the batch has {length} "
                     f"{what} and {len(own)} label(s). Mend that row, or leave it out."
                 )
-        if any(own.is_floating_point() for own in labels) or self._takes_integers:
+        if any(own.is_floating_point() for own in labels) or self._takes_integers(labels):
             labels = [own if own.is_floating_point() else own.float() for own in labels]
         return _padded(labels, lengths, math.nan).to(device)
 
-    @property
-    def _takes_integers(self) -> bool:
-        """Whether integers are labels that can be taken as the floats that they equal."""
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        """Whether these lists of integers can be taken as the floats that they equal."""
         return False
 
     def _activation_config(self) -> dict[str, Any]:

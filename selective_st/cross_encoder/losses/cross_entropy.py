@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from sentence_transformers import CrossEncoder
 from torch import Tensor, nn
 
-from selective_st._validation import finite_number
+from selective_st._caller import named
+from selective_st._validation import finite_number, list_of
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.functional import listwise_label_loss
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, list_link
+from selective_st.losses._common import cast_labels, check_model, check_positive_link, labels_and_weight, list_link
 
 
 class SelectiveCrossEntropyLoss(CrossEncoderLoss):
@@ -34,6 +34,8 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
             `ExponentialLink(1.0)` with the mean value 1 on the scores from 0 to 1.
         temperature: The temperature T > 0, in units of the potential.
         label_smoothing: How much of the label, 0 to 1, is spread evenly over all classes.
+        weight: A weight >= 0 for each class, as in `torch.nn.CrossEntropyLoss`.
+        ignore_index: The class that marks a row to be left out.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -50,7 +52,8 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         +------------------------------+----------------------------------------+-------------------------------+
 
     Relations:
-        - With `ConstantLink()` it is `CrossEntropyLoss`, also with its `label_smoothing`, of the logits divided by T.
+        - With `ConstantLink()` it is `CrossEntropyLoss`, also with its `label_smoothing`, `weight` and `ignore_index`,
+          of the logits divided by T.
 
     References:
         - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
@@ -78,18 +81,46 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         link: Link | None = None,
         temperature: float = 1.0,
         label_smoothing: float = 0.0,
+        weight: Tensor | Sequence[float] | None = None,
+        ignore_index: int = -100,
     ) -> None:
         super().__init__()
         owner = type(self).__name__
         check_model(owner, model, self.model_type)
         self.space = self._set_activation(owner, activation_fn)
         self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        if self.space.range.low > -math.inf:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        check_positive_link(owner, self.link, self.space)
         self.temperature = finite_number(owner, "temperature", temperature, positive=True)
         self.label_smoothing = check_smoothing(owner, label_smoothing)
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            raise TypeError(
+                f"{owner}: ignore_index must be a whole number, that of rows to be left out, got {ignore_index!r}. "
+                "Write ignore_index=-100."
+            )
+        self.ignore_index = ignore_index
         self._set_model(owner, model, classes=True)
+        self.weight = self._checked_weight(owner, weight)
 
+    def _checked_weight(self, owner: str, given: Any) -> Tensor | None:
+        if given is None:
+            return None
+        weight: Tensor = given
+        if not isinstance(given, Tensor):
+            weight = torch.tensor(list_of(owner, "weight", given, "numbers, one for each class", "[1.0, 2.0]"))
+        classes = getattr(self.model, "num_labels", None)
+        if weight.dim() != 1 or len(weight) != (classes or len(weight)):
+            raise ValueError(
+                f"{owner}: weight must have a number for each of the model's {classes} classes, got shape "
+                f"{tuple(weight.shape)}."
+            )
+        if not bool(((weight >= 0) & weight.isfinite()).all()) or not bool((weight > 0).any()):
+            raise ValueError(
+                f"{owner}: weight must hold finite numbers >= 0, and one above it, got {weight.tolist()}. Write "
+                "weight=[1.0, 2.0], say."
+            )
+        return weight.float() if not weight.is_floating_point() else weight
+
+    @named(listwise_matching_loss="SelectivePointwiseLoss")
     def forward(
         self,
         inputs: Sequence[Sequence[Any]],
@@ -116,6 +147,7 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         documents = self._documents(inputs)
         if documents.lengths is not None:
             raise ValueError(f"{owner} takes a single second text for each class, but the dataset has lists of them.")
+        labels, weight = labels_and_weight(owner, labels, None, documents.rows)
         labels = self._labels(labels, documents)
         if not isinstance(labels, Tensor):
             raise TypeError(
@@ -125,13 +157,25 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         if labels.is_floating_point() and labels.dim() == 1:
             raise TypeError(
                 f"{owner}: labels must be classes, integers from 0, or a probability for each class, got one number of "
-                f'{labels.dtype} a row. Use dataset.cast_column("label", Value("int64")) for classes, and '
-                "SelectivePointwiseLoss for scores."
+                f"{labels.dtype} a row. For classes: {cast_labels('int64')}; for scores use SelectivePointwiseLoss."
             )
         if not labels.is_floating_point() and labels.shape == (documents.rows, 1):
             labels = labels.view(-1)
         scores = self._outputs(documents.pairs, documents.rows, prompt, task)
-        return listwise_label_loss(scores, labels, self.link, self.temperature, label_smoothing=self.label_smoothing)
+        check_positive_link(owner, self.link, self.space, scores)
+        if not labels.is_floating_point():
+            counts = labels != self.ignore_index
+            scores, labels = scores[counts], labels[counts]
+            weight = None if weight is None else weight[counts]
+        return listwise_label_loss(
+            scores,
+            labels,
+            self.link,
+            self.temperature,
+            label_smoothing=self.label_smoothing,
+            class_weight=self.weight,
+            weight=weight,
+        )
 
     def _check_columns(self, columns: int, rows: int) -> None:
         if columns != 2:
@@ -148,4 +192,6 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
             "link": self.link.get_config_dict(),
             "temperature": self.temperature,
             "label_smoothing": self.label_smoothing,
+            "weight": None if self.weight is None else self.weight.tolist(),
+            "ignore_index": self.ignore_index,
         }

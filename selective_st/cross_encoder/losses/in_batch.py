@@ -7,24 +7,26 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from sentence_transformers import CrossEncoder
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.losses import MultipleNegativesRankingLoss
 from torch import Tensor, nn
 
+from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, logit_list_link
 from selective_st.functional import listwise_label_loss
-from selective_st.functional._common import check_nonnegative
+from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import check_model, list_link
+from selective_st.losses._common import REMOVE_LABELS, check_model, check_positive_link, labels_and_weight, list_link
+from selective_st.losses._guide import Guided, guide_of
 
 logger = logging.getLogger(__name__)
 
 _SIGMOID = nn.Sigmoid()
 
 
-class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
+class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
     r"""Rank each anchor's positive above other documents of the batch, where the scores matter.
 
     With the scores p of the anchor's positive (k = 0) and of its negatives, and a link h of potential `G`, the loss of
@@ -44,6 +46,11 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         label_smoothing: How much of the label, 0 to 1, is spread evenly over all documents.
         mask_same_text: Whether an in-batch document with the text of the anchor's positive is left out, rather than
             taken for a negative.
+        guide: A SentenceTransformer that tells false negatives: what its cosine puts nearer to the anchor than the
+            positive, less `margin`, is left out, rather than taken for a negative. It embeds the batch's texts.
+        margin: How far below the positive's cosine, by the guide, a negative's must stay.
+        margin_strategy: `"absolute"` for a `margin` that is this distance, `"relative"` for a share of the positive's
+            cosine.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -63,6 +70,8 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
 
     Relations:
         - With `ConstantLink()` it is `MultipleNegativesRankingLoss`, with the same negatives from the same seed.
+        - With a `guide` the negatives are those of `GISTEmbedLoss`.
+        - `CachedSelectiveMultipleNegativesRankingLoss` is the same loss for batches too large to read at once.
 
     References:
         - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
@@ -91,6 +100,9 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         link: Link | None = None,
         label_smoothing: float = 0.0,
         mask_same_text: bool = False,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -108,10 +120,10 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         self.scale = finite_number(owner, "scale", scale, positive=True)
         self.space = self._set_activation(owner, activation_fn)
         self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        if self.space.is_bounded_below:
-            check_nonnegative(owner, self.link, self.space.range.low)
+        check_positive_link(owner, self.link, self.space)
         self.label_smoothing = check_smoothing(owner, label_smoothing)
         self.mask_same_text = mask_same_text
+        self._guide = guide_of(owner, model, guide, margin, margin_strategy)
         self._warned_of_labels = False
         self._set_model(owner, model)
 
@@ -120,6 +132,7 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         """1 / scale."""
         return 1 / self.scale
 
+    @named()
     def forward(
         self,
         inputs: Sequence[Sequence[Any]],
@@ -138,46 +151,60 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         Returns:
             The mean loss, a scalar.
         """
-        self._check_columns(len(inputs), len(inputs[0]) if inputs else 0)
-        if labels is not None and not self._warned_of_labels:
-            self._warned_of_labels = True
-            logger.warning(
-                f"{type(self).__name__}: the dataset has a column of labels, which this loss does not use: each row's "
-                'second text counts as a positive. Remove the column with dataset.remove_columns("label"), keep only '
-                "the rows that are positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
-            )
+        weight = self._check_inputs(inputs, labels)
         queries, positives, *hard_negatives = inputs
-        # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
-        builtin = cast(Any, MultipleNegativesRankingLoss)
-        in_batch = list(builtin.get_in_batch_negatives(self, queries, inputs[1:]))
+        in_batch = self._in_batch_negatives(queries, inputs[1:])
         columns = [positives, *in_batch, *hard_negatives]
         documents = Documents(
             [pair for column in columns for pair in zip(queries, column, strict=True)], len(queries), None
         )
         scores = self._scores(documents, prompt, task).view(len(queries), len(columns))
+        return self._loss_of(scores, self._mask(inputs, in_batch), weight)
+
+    def _check_inputs(self, inputs: Sequence[Sequence[Any]], labels: object) -> Tensor | None:
+        """The rows' weights; a ValueError if columns or rows are missing; says once that labels are not used."""
+        rows = len(inputs[0]) if inputs else 0
+        self._check_columns(len(inputs), rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, rows)
+        if labels is not None and not self._warned_of_labels:
+            self._warned_of_labels = True
+            logger.warning(
+                f"{type(self).__name__}: the dataset has a column of labels, which this loss does not use: each row's "
+                f"second text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
+                "positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
+            )
+        return weight
+
+    def _in_batch_negatives(self, queries: Sequence[Any], documents: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
+        return list(cast(Any, MultipleNegativesRankingLoss).get_in_batch_negatives(self, queries, documents))
+
+    def _loss_of(self, scores: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
+        check_positive_link(type(self).__name__, self.link, self.space, scores)
         return listwise_label_loss(
             scores,
-            torch.zeros(len(queries), dtype=torch.long, device=scores.device),
+            torch.zeros(len(scores), dtype=torch.long, device=scores.device),
             self.link,
             self.temperature,
             label_smoothing=self.label_smoothing,
-            mask=self._mask(positives, in_batch, columns, scores.device) if self.mask_same_text else None,
+            mask=None if mask is None else mask.to(scores.device),
+            weight=None if weight is None else weight.to(scores.device),
         )
 
-    def _mask(
-        self,
-        positives: Sequence[Any],
-        in_batch: Sequence[Sequence[Any]],
-        columns: Sequence[Sequence[Any]],
-        device: torch.device,
-    ) -> Tensor:
-        """Which documents count: all but the in-batch negatives with the text of the row's positive."""
-        mask = torch.ones(len(positives), len(columns), dtype=torch.bool)
-        for place, column in enumerate(in_batch, start=1):
+    def _mask(self, inputs: Sequence[Sequence[Any]], in_batch: Sequence[Sequence[Any]]) -> Tensor | None:
+        """Which documents count: all but false negatives, by the text of the row's positive or the guide; None: all."""
+        if not self.mask_same_text and self._guide is None:
+            return None
+        queries, positives, *hard_negatives = inputs
+        mask = torch.ones(len(positives), 1 + len(in_batch) + len(hard_negatives), dtype=torch.bool)
+        for place, column in enumerate(in_batch if self.mask_same_text else (), start=1):
             mask[:, place] = torch.tensor(
                 [negative != positive for negative, positive in zip(column, positives, strict=True)]
             )
-        return mask.to(device)
+        if self._guide is not None:
+            kept = self._guide.keep_texts([queries, positives, *in_batch, *hard_negatives])
+            mask = mask.to(kept.device) & kept
+        return mask
 
     def _check_columns(self, columns: int, rows: int) -> None:
         if columns < 2:
@@ -196,4 +223,10 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
             "link": self.link.get_config_dict(),
             "label_smoothing": self.label_smoothing,
             "mask_same_text": self.mask_same_text,
+            **self._guide_config(),
         }
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the papers on selective matching losses, and guides where there is one."""
+        return super().citation + self._guide_citation()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.links import Link
-from selective_st.losses._common import check_model
+from selective_st.losses._common import check_model, labels_and_weight
 from selective_st.losses._objectives import ListwiseObjective
 
 
@@ -41,6 +41,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             `SigmoidLink(scale=1, shift=0)`, so that high logits count up to three times as much as low ones; for scores
             of at most 1 (a Sigmoid's) `ExponentialLink(1.0)` with the mean value 1 on the scores from 0 to 1.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which documents are right.
+            Scores of minus infinity are taken as of documents that are never right, without a calibration term, and
+            integers 0 and 1 as the floats that they equal, as `ListNetLoss` takes them.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only.
         calibration_link: The link of the calibration term. Default: `link`.
         label_smoothing: For `targets="labels"`: how much of the label, 0 to 1, is spread over the documents.
@@ -48,6 +50,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             is mapped to the score 1 / (1 + e^-logit) where there is an activation, and else taken as it is: the
             student's scores are logits then too). Default: scores as the student's, after the activation.
         label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
+        lists: What a list is: `"rows"`, the documents of a row; or `"batch"`, for graded pairs: all pairs of the batch
+            are one list, as in `selective_st.losses.SelectiveListwiseLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -66,6 +70,8 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
         | (query, [doc_1, ..., doc_n])    | [1 if right, 0 if not], or probabilities         | targets="labels" |
         +---------------------------------+--------------------------------------------------+------------------+
         | (query, doc_1, ..., doc_n)      | any of these, or the index of the right document |                  |
+        +---------------------------------+--------------------------------------------------+------------------+
+        | (input_A, input_B) pairs        | float similarity score                           | lists="batch"    |
         +---------------------------------+--------------------------------------------------+------------------+
 
     Relations:
@@ -113,6 +119,7 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
         label_smoothing: float = 0.0,
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
+        lists: Literal["rows", "batch"] = "rows",
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -134,6 +141,7 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             label_smoothing=label_smoothing,
             teacher_space=teacher_space,
             label_range=label_range,
+            lists=lists,
         )
         self._set_model(owner, model)
 
@@ -142,9 +150,10 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             return labels
         return super()._to_scores(labels)
 
-    @property
-    def _takes_integers(self) -> bool:
-        return self.targets == "labels" or self.label_range is not None
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        # As ListNetLoss does with the 0 and 1 of mine_hard_negatives(output_format="labeled-list").
+        are_safe = self.targets == "labels" or self.label_range is not None
+        return are_safe or all(bool(((row == 0) | (row == 1)).all()) for row in labels)
 
     def forward(
         self,
@@ -165,8 +174,14 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             The mean loss, a scalar.
         """
         documents = self._documents(inputs)
+        if self.lists == "batch" and documents.lengths is not None:
+            raise ValueError(
+                f'{type(self).__name__}: with lists="batch" each row is a pair of texts with a score, but the dataset '
+                'has lists of documents. Leave lists="rows".'
+            )
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
         labels = self._labels(labels, documents)
-        return self.loss_of_scores(self._scores(documents, prompt, task), labels)
+        return self.loss_of_scores(self._scores(documents, prompt, task), labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
@@ -174,4 +189,5 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
             **self._activation_config(),
             "mini_batch_size": self.mini_batch_size,
             **self._objective_config(),
+            "lists": self.lists,
         }

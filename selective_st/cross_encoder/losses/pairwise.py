@@ -7,13 +7,25 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from sentence_transformers import CrossEncoder
-from sentence_transformers.cross_encoder.losses import MarginMSELoss, RankNetLoss
+from sentence_transformers.cross_encoder.losses import LambdaLoss, MarginMSELoss, NDCGLoss1Scheme, RankNetLoss
+from sentence_transformers.cross_encoder.losses.lambda_loss import BaseWeightingScheme
+from sentence_transformers.util import fullname
 from torch import Tensor, nn
 
+from selective_st._caller import named
+from selective_st._validation import whole_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
 from selective_st.functional import listwise_matching_loss, margin_loss, pairwise_loss
+from selective_st.functional.pairwise import among_first, scheme_weights
 from selective_st.links import Link
-from selective_st.losses._common import MAP_SCORES, builtin_citation, check_label_range, check_model
+from selective_st.losses._common import (
+    MAP_SCORES,
+    builtin_citation,
+    check_label_range,
+    check_model,
+    check_positive_link,
+    labels_and_weight,
+)
 from selective_st.losses._objectives import PairwiseObjective
 
 
@@ -46,6 +58,10 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
         calibration_link: For scores: the link of the calibration term. Default: `link`.
         mini_batch_size: How many pairs the model reads at once, as in `RankNetLoss`: None for as many as the batch has
             rows, 0 and below for all.
+        k: For lists, as in `RankNetLoss`: a pair counts if one of its documents is among the k that the model puts
+            first. Default: all.
+        weighting_scheme: For the order of lists: the weights of pairs by the ranks that the model gives, as in
+            `LambdaLoss`; one of its schemes, such as `NDCGLoss2PPScheme()`, with relevances as labels. Default: none.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -110,6 +126,8 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
         calibration: float = 1.0,
         calibration_link: Link | None = None,
         mini_batch_size: int | None = None,
+        k: int | None = None,
+        weighting_scheme: BaseWeightingScheme | None = None,
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -125,10 +143,27 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             calibration=calibration,
             calibration_link=calibration_link,
         )
+        self.k = None if k is None else whole_number(owner, "k", k, least=1)
+        self.weighting_scheme = self._checked_scheme(owner, weighting_scheme)
         self._set_model(owner, model)
 
-    @property
-    def _takes_integers(self) -> bool:
+    def _checked_scheme(self, owner: str, scheme: object) -> BaseWeightingScheme | None:
+        if scheme is None:
+            return None
+        if not isinstance(scheme, BaseWeightingScheme) or isinstance(scheme, NDCGLoss1Scheme):
+            got = "NDCGLoss1Scheme, which weighs documents" if isinstance(scheme, NDCGLoss1Scheme) else repr(scheme)
+            raise TypeError(
+                f"{owner}: weighting_scheme must be a scheme of LambdaLoss that weighs pairs, got {got}. Use "
+                "sentence_transformers.cross_encoder.losses.NDCGLoss2PPScheme()."
+            )
+        if self.targets not in (None, "order"):
+            raise ValueError(
+                f'{owner}: weighting_scheme is for pairs that are ordered, but targets is "{self.targets}". Use '
+                'targets="order".'
+            )
+        return scheme
+
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
         return self.targets in (None, "order")
 
     def forward(
@@ -150,19 +185,28 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             The mean loss, a scalar.
         """
         documents = self._documents(inputs)
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
         if labels is not None or documents.lengths is not None:
             labels = self._labels(labels, documents)
         scores = self._scores(documents, prompt, task)
         if documents.lengths is None and self.targets != "order":
-            return self.loss_of_scores(scores, labels)
-        return self._loss_of_all_pairs(scores, labels)
+            for name in ("k", "weighting_scheme"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{type(self).__name__}: {name} is for lists, but each row has a column for each document. Use "
+                        'targets="order" with a number for each document, or leave it out.'
+                    )
+            return self.loss_of_scores(scores, labels, weight)
+        return self._loss_of_all_pairs(scores, labels, weight)
 
-    def _loss_of_all_pairs(self, scores: Tensor, labels: Any) -> Tensor:
+    @named(predicted="scores", target="labels")
+    def _loss_of_all_pairs(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
         """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none.
 
         Args:
             scores: Predicted scores of shape (batch_size, n).
             labels: A number for each; NaN marks a padded document.
+            weight: Weights of the rows, of shape (batch_size,), whose pairs have them.
 
         Returns:
             The mean over the pairs, a scalar.
@@ -187,15 +231,28 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             )
         ranges = {} if self.targets != "scores" else {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
         check_label_range(owner, labels, ranges)
-        row, better, worse = (labels.unsqueeze(2) > labels.unsqueeze(1)).nonzero(as_tuple=True)
+        counts = labels.unsqueeze(2) > labels.unsqueeze(1)
+        if self.k is not None:
+            counts &= among_first(scores, labels, self.k)
+        row, better, worse = counts.nonzero(as_tuple=True)
         positive, negative = scores[row, better], scores[row, worse]
+        weight = None if weight is None else weight.to(scores)[row]
         if self.targets in (None, "order"):
-            return pairwise_loss(positive, negative, self.link, self.temperature)
+            check_positive_link(owner, self.link, self.space, scores)
+            if self.weighting_scheme is None:
+                return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
+            # The scheme's weights are part of the loss, and not of what its mean is taken over.
+            factors = scheme_weights(scores, labels, self.weighting_scheme, self.k)[row, better, worse]
+            rows = torch.ones_like(positive) if weight is None else weight
+            loss = pairwise_loss(
+                positive, negative, self.link, self.temperature, weight=factors * rows, reduction="sum"
+            )
+            return loss / torch.where(rows.sum() > 0, rows.sum(), 1)
         high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
         if self.targets == "margins":
             if len(row):
                 self._check_margins(high - low)
-            return margin_loss(positive, negative, high - low, self.link)
+            return margin_loss(positive, negative, high - low, self.link, weight=weight)
         return listwise_matching_loss(
             torch.stack([positive, negative], -1),
             torch.stack([high, low], -1),
@@ -203,6 +260,7 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             self.temperature,
             calibration=self.calibration,
             calibration_link=self.calibration_link,
+            weight=weight,
         )
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -211,9 +269,12 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
             **self._activation_config(),
             **self._objective_config(),
             "mini_batch_size": self.mini_batch_size,
+            "k": self.k,
+            "weighting_scheme": None if self.weighting_scheme is None else fullname(self.weighting_scheme),
         }
 
     @property
     def citation(self) -> str:
         """BibTeX of the papers on selective matching losses, on margins as targets, and on ranking by pairs."""
-        return super().citation + builtin_citation(RankNetLoss, self)
+        ranking = RankNetLoss if self.weighting_scheme is None else LambdaLoss
+        return super().citation + builtin_citation(ranking, self)

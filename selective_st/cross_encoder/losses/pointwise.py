@@ -8,9 +8,10 @@ from typing import Any, Literal
 from sentence_transformers import CrossEncoder
 from torch import Tensor, nn
 
+from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss
 from selective_st.links import Link, SigmoidLink, high_scores
-from selective_st.losses._common import check_model
+from selective_st.losses._common import check_model, labels_and_weight
 from selective_st.losses._objectives import PointwiseObjective
 
 
@@ -36,6 +37,8 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
             `SigmoidLink(scale=20, shift=0.5)` on scores of at most 1.
         targets: `"scores"` if the labels are scores to be reached; `"link_values"` if they are values of the link,
             within `link.range`, such as 0/1 labels (integers allowed).
+        pos_weight: For `targets="link_values"`: how much more a 1 counts than a 0, a number or a tensor of one, as in
+            `BinaryCrossEntropyLoss`; for mined hard negatives their number for each positive.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -84,6 +87,7 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
         *,
         link: Link | None = None,
         targets: Literal["scores", "link_values"] = "scores",
+        pos_weight: float | Tensor | None = None,
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -92,15 +96,33 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
             activation_fn = nn.Sigmoid()
         space = self._set_activation(owner, activation_fn)
         self._set_objective(owner, space, link=link, targets=targets)
+        self.pos_weight = self._checked_pos_weight(owner, pos_weight)
         self._set_model(owner, model)
+
+    def _checked_pos_weight(self, owner: str, pos_weight: float | Tensor | None) -> float | None:
+        if pos_weight is None:
+            return None
+        if self.targets == "scores":
+            raise ValueError(
+                f'{owner}: pos_weight is for 0/1 labels, targets="link_values", but targets is "scores". Write '
+                f'{owner}(model, targets="link_values", pos_weight=...); where scores are to be reached, a link says '
+                "which of them matter."
+            )
+        if isinstance(pos_weight, Tensor):
+            if pos_weight.numel() != 1:
+                raise ValueError(
+                    f"{owner}: pos_weight must be one number, got a tensor of shape {tuple(pos_weight.shape)}. Write "
+                    "pos_weight=4.0, say."
+                )
+            pos_weight = pos_weight.item()
+        return finite_number(owner, "pos_weight", pos_weight, positive=True)
 
     def _default_link(self, targets: str) -> Link:
         if self.space.range.high <= 1:
             return super()._default_link(targets)
         return SigmoidLink(scale=1.0, shift=0.0) if targets == "link_values" else high_scores().linear_outside(0.0, 1.0)
 
-    @property
-    def _takes_integers(self) -> bool:
+    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
         return self.targets == "link_values"
 
     def forward(
@@ -122,9 +144,10 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
             The mean loss, a scalar.
         """
         documents = self._documents(inputs)
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
         labels = self._labels(labels, documents)
-        return self.loss_of_scores(self._scores(documents, prompt, task), labels)
+        return self.loss_of_scores(self._scores(documents, prompt, task), labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {**self._activation_config(), **self._objective_config()}
+        return {**self._activation_config(), **self._objective_config(), "pos_weight": self.pos_weight}

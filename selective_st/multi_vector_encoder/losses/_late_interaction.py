@@ -10,7 +10,7 @@ from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
-from selective_st.links import ConstantLink, Link
+from selective_st.links import ConstantLink, Interval, Link
 from selective_st.losses._common import ScoreSpace, check_model
 from selective_st.multi_vector_encoder.losses._scoring import (
     LateInteraction,
@@ -20,6 +20,8 @@ from selective_st.multi_vector_encoder.losses._scoring import (
     embed,
     is_maxsim,
     is_mean,
+    is_mean_maxsim,
+    normalizes_tokens,
 )
 
 logger = logging.getLogger(__name__)
@@ -73,7 +75,11 @@ class LateInteractionLoss(nn.Module):
         self.similarity_fct = check_scoring(owner, similarity_fct, self.scoring_kind)
         self.mini_batch_size = mini_batch_size
         self._scale_checked = not is_maxsim(self.similarity_fct)
+        # A mean of the cosines of tokens cannot leave their range.
+        are_cosines = is_mean_maxsim(self.similarity_fct) and normalizes_tokens(model)
         space = ScoreSpace(similarity_fct_name(self.similarity_fct))
+        if are_cosines:
+            space = space._replace(range=Interval(-1.0, 1.0))
         if getattr(model, "similarity_fn_name", None) == "maxsim" and is_mean(self.similarity_fct):
             logger.warning(
                 f"{owner}: the scores of {space.name} are means over the query's tokens, but the model's "
@@ -105,12 +111,15 @@ class LateInteractionLoss(nn.Module):
         """
         return self.compute_loss_from_embeddings(self.embed(sentence_features), labels)
 
-    def compute_loss_from_embeddings(self, embeddings: list[TokenEmbeddings], labels: Tensor | None) -> Tensor:
+    def compute_loss_from_embeddings(
+        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, weight: Tensor | None = None
+    ) -> Tensor:
         """The loss from embeddings.
 
         Args:
             embeddings: For each column the embeddings of its tokens, and which of these count.
             labels: What the loss takes as labels.
+            weight: Weights of the rows.
 
         Returns:
             The mean loss, a scalar.

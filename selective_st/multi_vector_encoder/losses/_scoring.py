@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import Link
-from selective_st.losses._common import gentle_link
+from selective_st.losses._common import gentle_link, without_padding
 
 LateInteraction = Callable[..., Tensor]
 
@@ -192,6 +192,24 @@ def is_mean(similarity_fct: LateInteraction) -> bool:
     return any(known in kind.functions for kind in _KINDS) and not is_maxsim(similarity_fct)
 
 
+def is_mean_maxsim(similarity_fct: LateInteraction) -> bool:
+    """Whether its scores are known to be means over the query's tokens of the highest similarity to a token."""
+    known = _known_as(similarity_fct)
+    is_maxsim_of_a_kind = any(known in kind.functions[: _MEAN + 1] for kind in _KINDS)
+    return is_maxsim_of_a_kind and not is_maxsim(similarity_fct)
+
+
+def normalizes_tokens(model: nn.Module) -> bool:
+    """Whether the tokens' embeddings are known to have unit length, at most shortened by pooling."""
+    for module in reversed(list(model.children())):
+        name = type(module).__name__
+        if name == "Normalize":
+            return getattr(module, "module_output_name", None) == "token_embeddings"
+        if name not in ("MultiVectorMask", "TokenPooling"):
+            return False
+    return False
+
+
 def highest_score(similarity_fct: LateInteraction) -> float:
     """The highest score that is to be expected: of means over tokens 1, as of cosines; of others a query's length."""
     return 1.0 if is_mean(similarity_fct) else float(QUERY_TOKENS)
@@ -212,33 +230,41 @@ def list_link_for(similarity_fct: LateInteraction) -> Link:
     return gentle_link(highest_score(similarity_fct))
 
 
-def pair_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction) -> Tensor:
+def pair_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, labels: Any = None) -> Tensor:
     """The score of the first column against each other column, in at least single precision.
 
     Args:
         columns: Queries, then one or more columns of documents.
         similarity_fct: Compares each query with one document.
+        labels: Labels of the last columns, in which NaN marks a padded document.
 
     Returns:
         Scores of shape (batch_size, documents).
     """
-    queries, *documents = columns
+    queries, *documents = _without_padding(columns, labels)
     shape = queries.embeddings.shape[:1]
     return torch.stack([_score(queries, column, similarity_fct, shape, PAIRS) for column in documents], dim=1)
 
 
-def list_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction) -> Tensor:
+def list_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, labels: Any = None) -> Tensor:
     """As `pair_scores`, by a function that compares each query with its own documents at once.
 
     Args:
         columns: Queries, then one or more columns of documents.
         similarity_fct: Compares each query with its own documents.
+        labels: Labels of the last columns, in which NaN marks a padded document.
 
     Returns:
         Scores of shape (batch_size, documents).
     """
-    queries, *documents = columns
+    queries, *documents = _without_padding(columns, labels)
     return _score(queries, stack(documents), similarity_fct, (len(queries.embeddings), len(documents)), LISTS)
+
+
+def _without_padding(columns: Sequence[TokenEmbeddings], labels: Any) -> list[TokenEmbeddings]:
+    queries, *documents = columns
+    embeddings = without_padding([column.embeddings for column in documents], labels)
+    return [queries, *(TokenEmbeddings(*pair) for pair in zip(embeddings, (d.mask for d in documents), strict=True))]
 
 
 def all_scores(queries: TokenEmbeddings, documents: TokenEmbeddings, similarity_fct: LateInteraction) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
 import torch
-from sentence_transformers import MultiVectorEncoder
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.multi_vector_encoder.losses import (
     CachedMultiVectorMultipleNegativesRankingLoss,
     MultiVectorMultipleNegativesRankingLoss,
@@ -22,10 +22,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st import losses
-from selective_st.functional._in_batch_common import InBatchSetting
+from selective_st.functional._common import at_least_single
+from selective_st.functional._in_batch_common import InBatchSetting, Keep, MarginStrategy
 from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import Link
-from selective_st.losses._common import builtin_citation
+from selective_st.losses._common import builtin_citation, labels_and_weight
 from selective_st.multi_vector_encoder.losses._late_interaction import (
     LateInteractionLoss,
     check_size,
@@ -69,6 +70,11 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             than taken for a negative.
         calibration: For teacher scores: the weight >= 0 of the calibration term.
         calibration_link: For teacher scores: the link of the calibration term. Default: `link`.
+        guide: A SentenceTransformer that tells false negatives, as in
+            `selective_st.losses.SelectiveMultipleNegativesRankingLoss`.
+        margin: How far below the positive's cosine, by the guide, a negative's must stay.
+        margin_strategy: `"absolute"` for a `margin` that is this distance, `"relative"` for a share of the positive's
+            cosine.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -129,6 +135,9 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         mask_same_text: bool = False,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         owner = type(self).__name__
         similarity_fct = check_scoring(owner, similarity_fct, self.scoring_kind)
@@ -142,6 +151,9 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             mask_same_text=mask_same_text,
             calibration=calibration,
             calibration_link=calibration_link,
+            guide=guide,
+            margin=margin,
+            margin_strategy=margin_strategy,
         )
         self._set_scorer(owner, model, similarity_fct, mini_batch_size)
         check_size(owner, "score_mini_batch_size", score_mini_batch_size)
@@ -159,11 +171,17 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             The mean loss, a scalar.
         """
         features = list(sentence_features)
-        return self.compute_loss_from_embeddings(self.embed(features), labels, self._document_ids(features))
+        guided = None if self._guide is None else self._guide.embed(features, self.mini_batch_size)
+        return self.compute_loss_from_embeddings(self.embed(features), labels, self._document_ids(features), guided)
 
     @override
     def compute_loss_from_embeddings(  # type: ignore[override]
-        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, document_ids: list[Tensor] | None = None
+        self,
+        embeddings: list[TokenEmbeddings],
+        labels: Tensor | None,
+        document_ids: list[Tensor] | None = None,
+        guide_embeddings: list[Tensor] | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """The loss from embeddings.
 
@@ -172,34 +190,53 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             labels: None; or a teacher's scores of each row's documents, of shape (batch_size, documents).
             document_ids: For each column of documents one integer a row, the same for the same text: an in-batch
                 document with the text of the positive is left out. None: nothing is.
+            guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
-        batch = self._batch(embeddings, labels, document_ids)
+        batch = self._batch(embeddings, labels, document_ids, guide_embeddings, weight)
         rows = len(batch.queries.embeddings)
         step = self.score_mini_batch_size or rows
         scores = [self._scores(batch, begin, min(begin + step, rows)) for begin in range(0, rows, step)]
         return self._loss_of_scores(batch, scores[0] if len(scores) == 1 else torch.cat(scores), 0)
 
     def _batch(
-        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, document_ids: list[Tensor] | None
+        self,
+        embeddings: list[TokenEmbeddings],
+        labels: Tensor | None,
+        document_ids: list[Tensor] | None,
+        guide_embeddings: list[Tensor] | None,
+        weight: Tensor | None = None,
     ) -> _Batch:
         """What is compared in a batch, with the documents of other devices where these are gathered."""
         columns, rows = column_sizes(embeddings)
         self._check_columns(columns, rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
         queries, *documents = embeddings
         target_scores = self._target_scores(labels, rows, columns - 1)
+        guided = self._guide_embeddings(guide_embeddings, rows, columns)
         first = 0
         if self._gathers():
-            self._check_same_everywhere(queries.embeddings.device, rows, columns, target_scores, document_ids)
+            device = queries.embeddings.device
+            self._check_same_everywhere(device, rows, columns, target_scores, document_ids, weight)
             first = get_rank() * rows
             # Only documents: each device scores its own queries.
             documents = [_gather_tokens(column) for column in documents]
             target_scores = None if target_scores is None else all_gather(target_scores)
             document_ids = None if document_ids is None else [all_gather(ids) for ids in document_ids]
+            guided = None if guided is None else self._gathered(guided, first, all_gather)
         return _Batch(
-            queries, stack(documents), first, target_scores, None if document_ids is None else torch.cat(document_ids)
+            queries,
+            stack(documents),
+            first,
+            target_scores,
+            None if document_ids is None else torch.cat(document_ids),
+            None if guided is None or self._guide is None else self._guide.guidance(guided).keep,
+            weight,
+            1.0 if weight is None else self._share(weight.to(at_least_single(queries.embeddings))),
         )
 
     def _scores(self, batch: _Batch, begin: int, end: int) -> Tensor:
@@ -207,7 +244,7 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         return all_scores(rows_of(batch.queries, begin, end), batch.documents, self.similarity_fct)
 
     def _loss_of_scores(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
-        """The mean loss of the queries from `begin` on, given their scores against all documents."""
+        """What the queries from `begin` on add to the mean loss, given their scores against all documents."""
         if batch.target_scores is not None and not is_plain(self.link, self.calibration, self.calibration_link):
             self._check_scale(scores, batch.target_scores)
         groups, columns = batch.documents.embeddings.shape[:2]
@@ -215,7 +252,8 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         # hard negatives.
         by_column = scores.unflatten(1, (groups, columns)).transpose(1, 2).flatten(1)
         first = batch.first + begin
-        return in_batch_loss_of_scores(
+        weight, rows = batch.weight, len(batch.queries.embeddings)
+        loss = in_batch_loss_of_scores(
             InBatchSetting(
                 self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=False
             ),
@@ -224,7 +262,14 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             rows=(first, first + len(scores)),
             target_scores=batch.target_scores,
             document_ids=batch.document_ids,
+            keep=batch.keep,
+            weight=None if weight is None else weight[begin : begin + len(scores)],
         )
+        if weight is None:
+            return loss * (len(scores) / rows)
+        whole = weight.sum()
+        part = weight[begin : begin + len(scores)].sum() / torch.where(whole > 0, whole, 1)
+        return loss * part * batch.share
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
@@ -238,6 +283,7 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
             "label_smoothing": self.label_smoothing,
             "mask_same_text": self.mask_same_text,
             **self._calibration_config(),
+            **self._guide_config(),
         }
 
 
@@ -264,6 +310,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         mask_same_text: As in `SelectiveMultipleNegativesRankingLoss`.
         calibration: As in `SelectiveMultipleNegativesRankingLoss`.
         calibration_link: As in `SelectiveMultipleNegativesRankingLoss`.
+        guide: As in `SelectiveMultipleNegativesRankingLoss`; it embeds in mini-batches too.
+        margin: As in `SelectiveMultipleNegativesRankingLoss`.
+        margin_strategy: As in `SelectiveMultipleNegativesRankingLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -306,6 +355,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         mask_same_text: bool = False,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         # Not that of the built-in loss, which is here for how it embeds.
         SelectiveMultipleNegativesRankingLoss.__init__(
@@ -321,6 +373,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             mask_same_text=mask_same_text,
             calibration=calibration,
             calibration_link=calibration_link,
+            guide=guide,
+            margin=margin,
+            margin_strategy=margin_strategy,
         )
         owner = type(self).__name__
         if mini_batch_size is None:
@@ -331,7 +386,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         check_size(owner, "mini_batch_num_tokens", mini_batch_num_tokens)
         self.mini_batch_num_tokens = mini_batch_num_tokens
         self.show_progress_bar = show_progress_bar
-        self._of_batch: tuple[Tensor | None, list[Tensor] | None] = (None, None)
+        self._of_batch: tuple[Tensor | None, list[Tensor] | None, list[Tensor] | None] = (None, None, None)
 
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         """The loss of one batch.
@@ -345,14 +400,22 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         """
         features = list(sentence_features)
         self._check_columns(len(features), 1)
-        self._of_batch = labels, self._document_ids(features)
+        guided = None
+        if self._guide is not None:
+            guided = self._guide.embed(features, self.mini_batch_size, self.mini_batch_num_tokens)
+        self._of_batch = labels, self._document_ids(features), guided
         try:
             return CachedMultiVectorMultipleNegativesRankingLoss.forward(self, features)
         finally:
-            self._of_batch = None, None
+            self._of_batch = None, None, None
 
     def compute_loss_from_embeddings(  # type: ignore[override]
-        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, document_ids: list[Tensor] | None = None
+        self,
+        embeddings: list[TokenEmbeddings],
+        labels: Tensor | None,
+        document_ids: list[Tensor] | None = None,
+        guide_embeddings: list[Tensor] | None = None,
+        weight: Tensor | None = None,
     ) -> Tensor:
         """As in `SelectiveMultipleNegativesRankingLoss`.
 
@@ -360,12 +423,15 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             embeddings: For each column the embeddings of its tokens.
             labels: None, or a teacher's scores.
             document_ids: For each column of documents one integer a row, the same for the same text.
+            guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
         return SelectiveMultipleNegativesRankingLoss.compute_loss_from_embeddings(
-            self, embeddings, labels, document_ids
+            self, embeddings, labels, document_ids, guide_embeddings, weight
         )
 
     def calculate_loss(
@@ -397,7 +463,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         losses_of_steps = []
         for begin in range(0, rows, step):
             scores = self._scores(batch, begin, min(begin + step, rows))
-            loss = self._loss_of_scores(batch, scores, begin) * (len(scores) / rows)
+            loss = self._loss_of_scores(batch, scores, begin)
             if with_backward:
                 # Outside autocast, where the trainer calls backward too.
                 with torch.autocast(loss.device.type, enabled=False):
@@ -431,6 +497,9 @@ class _Batch(NamedTuple):
         first: The group of the first query.
         target_scores: A teacher's, of each group's documents; None for labels.
         document_ids: The same for the same text, column after column; None if texts are not told apart.
+        keep: Which documents a guide keeps; None without one.
+        weight: Weights of this device's queries; None for none.
+        share: How much their mean counts in that of all devices.
     """
 
     queries: TokenEmbeddings
@@ -438,6 +507,9 @@ class _Batch(NamedTuple):
     first: int
     target_scores: Tensor | None
     document_ids: Tensor | None
+    keep: Keep | None
+    weight: Tensor | None
+    share: Tensor | float
 
 
 def _gather_tokens(column: TokenEmbeddings) -> TokenEmbeddings:

@@ -10,6 +10,7 @@ from sentence_transformers.util import similarity_fct_name
 from torch import Tensor
 
 from selective_st.links import Link
+from selective_st.losses._common import labels_and_weight
 from selective_st.losses._objectives import ListwiseObjective
 from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, column_sizes, is_plain
 from selective_st.multi_vector_encoder.losses._scoring import (
@@ -45,6 +46,7 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         link: What matters. For `targets="labels"` it must be positive on the scores. Default: an `ExponentialLink` with
             the mean value 1 on the scores from 0 to 32 (from 0 to 1 where scores are means over tokens), linear above.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which candidates are right.
+            Scores of minus infinity are taken as of candidates that are never right, without a calibration term.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only. It pulls scores
             towards the targets, so these must be on the scale of the scores; the loss warns where they are not.
         calibration_link: The link of the calibration term. Default: `link`.
@@ -52,6 +54,8 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         teacher_space: What target scores are: `"cosine"` (in [-1, 1]), `"probability"` (in [0, 1]), or `"logit"` (of a
             cross encoder, say; mapped to the score 1 / (1 + e^-logit)). Default: scores in the student's own space.
         label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
+        lists: What a list is: `"rows"`, the documents of a row; or `"batch"`, for graded pairs: all pairs of the batch
+            are one list, as in `selective_st.losses.SelectiveListwiseLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -70,6 +74,8 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         +---------------------------------+--------------------------------------------------+------------------+
         | (query, document_1, ...,        | index of the positive; or n numbers 0 or 1; or n | targets="labels" |
         | document_n)                     | probabilities; NaN marks a padded document       |                  |
+        +---------------------------------+--------------------------------------------------+------------------+
+        | (input_A, input_B) pairs        | float similarity score                           | lists="batch"    |
         +---------------------------------+--------------------------------------------------+------------------+
 
     Relations:
@@ -117,6 +123,7 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         label_smoothing: float = 0.0,
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
+        lists: Literal["rows", "batch"] = "rows",
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -134,24 +141,31 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
             label_smoothing=label_smoothing,
             teacher_space=teacher_space,
             label_range=label_range,
+            lists=lists,
         )
 
-    def compute_loss_from_embeddings(self, embeddings: list[TokenEmbeddings], labels: Tensor | None) -> Tensor:
+    def compute_loss_from_embeddings(
+        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, weight: Tensor | None = None
+    ) -> Tensor:
         """The loss from embeddings.
 
         Args:
             embeddings: For each column the embeddings of its tokens: queries, then two or more columns of documents.
             labels: Target scores of shape (batch_size, documents); or labels of that shape, or of shape (batch_size,).
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
-        self._check_columns(*column_sizes(embeddings))
-        scores = list_scores(embeddings, self.similarity_fct)
+        columns, rows = column_sizes(embeddings)
+        self._check_columns(columns, rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
+        scores = list_scores(embeddings, self.similarity_fct, labels)
         plain = is_plain(self.link, self.calibration, self.calibration_link)
         if self.targets == "scores" and isinstance(labels, Tensor) and not plain:
             self._check_scale(scores, self._to_scores(labels))
-        return self.loss_of_scores(scores, labels)
+        return self.loss_of_scores(scores, labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""

@@ -10,6 +10,7 @@ from sentence_transformers.util import similarity_fct_name
 from torch import Tensor
 
 from selective_st.links import Link, SigmoidLink, high_scores
+from selective_st.losses._common import labels_and_weight
 from selective_st.losses._objectives import PointwiseObjective
 from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, column_sizes
 from selective_st.multi_vector_encoder.losses._scoring import (
@@ -112,21 +113,27 @@ class SelectivePointwiseLoss(LateInteractionLoss, PointwiseObjective):
             return high_scores(score_range=(0.0, highest)).linear_outside(None, highest)
         return SigmoidLink(scale=20.0 / highest, shift=0.5 * highest)
 
-    def compute_loss_from_embeddings(self, embeddings: list[TokenEmbeddings], labels: Tensor | None) -> Tensor:
+    def compute_loss_from_embeddings(
+        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, weight: Tensor | None = None
+    ) -> Tensor:
         """The loss from embeddings.
 
         Args:
             embeddings: For each column the embeddings of its tokens: queries, then one or more columns of documents.
             labels: Labels of shape (batch_size,) for two columns, (batch_size, n) for n + 1.
+            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
+                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
 
         Returns:
             The mean loss, a scalar.
         """
-        self._check_columns(*column_sizes(embeddings))
-        scores = pair_scores(embeddings, self.similarity_fct)
+        columns, rows = column_sizes(embeddings)
+        self._check_columns(columns, rows)
+        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
+        scores = pair_scores(embeddings, self.similarity_fct, labels)
         if self.targets == "scores":
             self._check_scale(scores, labels)
-        return self.loss_of_scores(scores, labels)
+        return self.loss_of_scores(scores, labels, weight)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""

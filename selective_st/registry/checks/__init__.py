@@ -1,22 +1,26 @@
 """Is this data right for that loss? What would stop the training, or make it learn something else than is meant.
 
-Each check is one function, a row of the table `CHECKS`: it reads what is known of the data, the loss and the model, and
-yields what it found. What can be counted column by column is counted over all rows (up to a million) in one pass of
-Arrow batches; the rest is looked up in the sample of `selective_st.registry.table`.
+Each check is a rule (`checks.engine`, `checks.rules`): it reads what is known of the data, the loss and the model
+(`checks.context`), and tells what is bad, with the lines that mend it. What can be counted column by column is counted
+over all rows (up to a million) in one pass of Arrow batches (`checks.scan`); the rest is looked up in the sample of
+`selective_st.registry.table`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from selective_st.errors import literal
 from selective_st.registry.catalog import ModelType, check_model_type
-from selective_st.registry.checks import classes, columns, label_values, labels, setup, teachers, texts
-from selective_st.registry.checks.batches import false_negative_rate, matching_rows
-from selective_st.registry.checks.context import UNKNOWN, Checked, Context, Found, subjects_of
-from selective_st.registry.checks.renamed import renamed_context
+from selective_st.registry.checks import rules
+from selective_st.registry.checks.batches import Conflicts, conflicts, false_negative_rate, matching_rows
+from selective_st.registry.checks.context import Context
+from selective_st.registry.checks.engine import RULES
+from selective_st.registry.checks.plan import Plan
 from selective_st.registry.checks.report import CheckReport, Finding
+from selective_st.registry.checks.scan import scan
+from selective_st.registry.checks.subjects import UNKNOWN, subjects_of
 from selective_st.registry.detection import format_of
 from selective_st.registry.table import SCAN_ROWS, tables
 
@@ -25,75 +29,16 @@ __all__ = [
     "CheckReport",
     "Finding",
     "check_dataset",
+    "conflicting_rows",
     "false_negative_rate",
     "matching_rows",
+    "rules",
 ]
 
+CHECKS = tuple(dict.fromkeys(rule.code for rule in RULES))
 _BATCH_SIZE = 32  # where none is given
 _SAMPLERS = ("batch_sampler", "no_duplicates", "no_duplicates_hashed", "group_by_label")
 _SAMPLER_CLASSES = {"NoDuplicatesBatchSampler": "no_duplicates", "GroupByLabelBatchSampler": "group_by_label"}
-
-_INPUT_CHECKS: dict[str, Callable[[Context], Checked]] = {
-    "reserved-column": columns.reserved_column,
-    "second-label": columns.second_label,
-    "id-column": columns.id_column,
-    "number-column": columns.number_column,
-    "empty-column": columns.empty_column,
-    "stray-column": columns.stray_column,
-    "column-order": columns.column_order,
-    "unnamed-negatives": columns.unnamed_negatives,
-    "list-column": columns.list_column,
-    "no-list-column": columns.no_list_column,
-    "too-few-columns": columns.too_few_columns,
-    "too-many-columns": columns.too_many_columns,
-    "ignored-columns": columns.ignored_columns,
-    "missing-text": texts.missing_text,
-    "empty-text": texts.empty_text,
-    "positive-is-negative": texts.positive_is_negative,
-    "anchor-is-negative": texts.anchor_is_negative,
-    "one-kind-of-pairs": texts.one_kind_of_pairs,
-    "too-long": texts.too_long,
-    "false-negatives": texts.false_negatives,
-}
-# What may speak of the label.
-_LABEL_CHECKS: dict[str, Callable[[Context], Checked]] = {
-    "no-label": labels.no_label,
-    "label-unused": labels.label_unused,
-    "teacher-labels": labels.teacher_labels,
-    "label-text": labels.label_text,
-    "label-classes": labels.label_classes,
-    "label-is-list": labels.label_is_list,
-    "label-is-scalar": labels.label_is_scalar,
-    "list-lengths": labels.list_lengths,
-    "missing-label": label_values.missing_label,
-    "infinite-label": label_values.infinite_label,
-    "label-integer": labels.label_integer,
-    "label-float": labels.label_float,
-    "label-boolean": labels.label_boolean,
-    "label-range": label_values.label_range,
-    "unreachable-label": label_values.unreachable_label,
-    "label-not-binary": label_values.label_not_binary,
-    "label-constant": label_values.label_constant,
-    "label-tied": label_values.label_tied,
-    "lists-tied": label_values.lists_tied,
-    "gain-range": label_values.gain_range,
-    "single-class": classes.single_class,
-    "class-batches": classes.class_batches,
-    "group-batch-size": classes.group_batch_size,
-    "class-range": classes.class_range,
-    "model-outputs": classes.model_outputs,
-    "margin-range": teachers.margin_range,
-    "teacher-scale": teachers.teacher_scale,
-    "embedding-size": teachers.embedding_size,
-    "matryoshka-labels": teachers.matryoshka_labels,
-    "not-wrapped": teachers.not_wrapped,
-    "lone-row": setup.lone_row,
-    "short-lists": setup.short_lists,
-    "loss-targets": setup.loss_targets,
-    "no-autoencoder": setup.no_autoencoder,
-    "classifier-size": setup.classifier_size,
-}
-CHECKS = _INPUT_CHECKS | _LABEL_CHECKS
 
 
 def check_dataset(
@@ -127,15 +72,16 @@ def check_dataset(
         DataError: If there are no rows or no columns.
 
     Example:
+        >>> from datasets import Dataset
         >>> pairs = {"text1": ["a", "b", "c"], "text2": ["d", "e", "f"], "score": [0.0, 4.5, 2.0]}
-        >>> report = check_dataset(pairs, "CosineSimilarityLoss")
+        >>> report = check_dataset(Dataset.from_dict(pairs), "CosineSimilarityLoss")
         >>> report.ok
         False
         >>> report.errors[0].code, report.errors[0].column, report.errors[0].count
         ('label-range', 'score', 2)
         >>> print(report.errors[0].mend)
         from selective_st.conversion import scale_labels
-        dataset = scale_labels(dataset, "score", 0, 5)
+        dataset = scale_labels(dataset, "score", 0, 5)  # a guess from labels of 0 to 4.5: give the ends of your scale
     """
     owner = "check_dataset"
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int)):
@@ -151,18 +97,18 @@ def check_dataset(
     subjects = subjects_of(owner, loss, read, model, model_type)
     findings: list[Finding] = []
     not_checked: list[str] = []
-    formats = []
-    for table, within in zip(read, subjects, strict=True):
-        formats.append(format_of(table))
+    formats = [format_of(table) for table in read]
+    is_dataset = _is_dataset(dataset)
+    for table, within, known in zip(read, subjects, formats, strict=True):
+        variable = (
+            "loss" if table.name is None else f"loss[{literal(table.name)}]" if isinstance(loss, Mapping) else None
+        )
+        contexts = [
+            Context(table, known, subject, batch_size or _BATCH_SIZE, sampler_name, variable) for subject in within
+        ]
+        findings += Plan(contexts, is_dataset=is_dataset).run()
         prefix = "" if table.name is None else f"{table.name}: "
-        for subject in within:
-            context = Context(table, formats[-1], subject, batch_size or _BATCH_SIZE, sampler_name)
-            for code, check in CHECKS.items():
-                findings += [_finding(code, found, table.name) for found in check(context)]
-            findings += _of_renamed_label(context)
-            not_checked += [prefix + what for what in (*context.not_checked, *_unchecked(context))]
-    findings = list(dict.fromkeys(findings))  # what is wrong with the data is so for all losses that are added up
-    findings.sort(key=lambda finding: finding.severity != "error")
+        not_checked += [prefix + what for context in contexts for what in (*context.not_checked, *_unchecked(context))]
     parts = [table.read() if table.name is None else f"{table.name}: {table.read()}" for table in read]
     names = dict.fromkeys(subject.name for within in subjects for subject in within)
     return CheckReport(
@@ -170,27 +116,38 @@ def check_dataset(
     )
 
 
-def _of_renamed_label(context: Context) -> list[Finding]:
-    """What is to be said of a label under another name, once it is renamed: its mending comes after that."""
-    renamed = renamed_context(context)
-    if renamed is None:
-        return []
-    after, label = renamed
-    column = context.format.label_column
-    found = [(code, what) for code, check in _LABEL_CHECKS.items() for what in check(after) if what.column == label]
-    return [
-        _finding(
-            code,
-            replace(what, column=column, message=f"once {column!r} is the label: {what.message}"),
-            context.table.name,
-        )
-        for code, what in found
-    ]
+def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_ordered: bool = True) -> Conflicts | None:
+    """Find rows that hold the same texts with different labels.
+
+    Args:
+        data: A single dataset, as for `check_dataset`.
+        inputs: The columns of texts.
+        label: The label column: numbers, or texts that say numbers or classes.
+        is_ordered: Whether two texts that have changed places are another pair.
+
+    Returns:
+        What was found, with its words; None if there is no such row.
+
+    Example:
+        >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
+        >>> found = conflicting_rows(data, ("a", "b"), "score")
+        >>> found.tally.count, found.examples
+        (2, (((0, 0.2), (2, 0.9)),))
+    """
+    (table,) = tables(data)
+    seen = scan(table, inputs, label, inputs)
+    hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
+    if seen.labels is None or seen.labels.numbers is None or len(hashes) < len(inputs):
+        return None
+    return conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
 
 
-def _finding(code: str, found: Found, dataset: str | None) -> Finding:
-    rows, count = ((), None) if found.tally is None else (found.tally.rows, found.tally.count)
-    return Finding(found.severity, code, f"{found.message}.", found.column, rows, count, found.mend, dataset)
+def _is_dataset(data: object) -> bool:
+    """Whether data are a Dataset or a stream, or a dict of these."""
+    from datasets import Dataset, IterableDataset
+
+    parts = list(data.values()) if isinstance(data, Mapping) else [data]
+    return all(isinstance(part, (Dataset, IterableDataset)) for part in parts)
 
 
 def _unchecked(context: Context) -> Iterator[str]:

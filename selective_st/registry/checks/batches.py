@@ -1,12 +1,18 @@
-"""What random batches hold: rows with the same text, rows of the same class."""
+"""What rows share: texts that meet in a random batch, and texts that have different labels."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from selective_st.registry.checks.scan import Integers, Numbers, Tally, Unsigned
+
+_EXAMPLES = 3  # of conflicts are shown
+_TIE = 1e-9  # labels that differ by less are equal
 
 
 def matching_rows(codes: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -79,3 +85,89 @@ def log_no_match(others: int, matches: int, drawn: int) -> float:
         - math.lgamma(others + 1)
         + math.lgamma(others - drawn + 1)
     )
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """Rows that hold the same texts with different labels.
+
+    Attributes:
+        tally: The rows.
+        groups: How many different texts, or pairs of texts, they hold.
+        repeated: How many rows of the data repeat the texts of an earlier row, with whatever label.
+        examples: For some of them, the rows and their labels.
+    """
+
+    tally: Tally
+    groups: int
+    repeated: int
+    examples: tuple[tuple[tuple[int, float], ...], ...]
+
+    def words(self, columns: str, label: str, names: Sequence[str] = ()) -> str:
+        """What is said of them.
+
+        Args:
+            columns: The columns of texts.
+            label: The label column.
+            names: The names of classes.
+
+        Returns:
+            A sentence without its full stop.
+        """
+        shown = [
+            ", ".join(f"row {row}: {names[int(value)] if names else format(value, 'g')}" for row, value in example)
+            for example in self.examples
+        ]
+        more = "; ..." if self.groups > len(shown) else ""
+        return (
+            f"{self.tally.count:,} rows hold the same texts in {columns} as another row, but another label in "
+            f"{label!r} ({'; '.join(shown)}{more}): one of them is wrong, or the texts do not tell the label"
+        )
+
+
+def conflicts(
+    hashes: Sequence[Unsigned], labels: Numbers, rows: Integers, *, is_ordered: bool = True
+) -> Conflicts | None:
+    """Find rows with the same texts and different labels.
+
+    Args:
+        hashes: For each column a number for each row that stands for its text.
+        labels: The labels; NaN where there is none.
+        rows: The numbers of the rows.
+        is_ordered: Whether two columns that have changed places hold something else.
+
+    Returns:
+        What was found; None if there is no such row.
+
+    Example:
+        >>> texts = np.array([7, 8, 7, 7], dtype=np.uint64)
+        >>> found = conflicts([texts], np.array([0.1, 0.5, 0.9, 0.1]), np.arange(4))
+        >>> found.tally.rows, found.repeated
+        ((0, 2, 3), 2)
+    """
+    known = np.flatnonzero(np.isfinite(labels))
+    columns = [column[known] for column in hashes]
+    if len(columns) == 2 and not is_ordered:
+        columns = [np.minimum(*columns), np.maximum(*columns)]
+    keys = np.zeros(len(known), dtype=np.uint64)
+    for column in columns:
+        keys = keys * np.uint64(0x9E3779B97F4A7C15) + column  # modulo 2^64: another multiple for each column
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.r_[True, keys[order][1:] != keys[order][:-1]]) if len(order) else order
+    if len(starts) == len(order):
+        return None
+    values = labels[known][order]
+    differ = np.maximum.reduceat(values, starts) - np.minimum.reduceat(values, starts) > _TIE
+    if not differ.any():
+        return None
+    sizes = np.diff(np.r_[starts, len(order)])
+    bad = np.zeros(len(labels), dtype=bool)
+    bad[known[order[np.repeat(differ, sizes)]]] = True
+    tally = Tally()
+    tally.add(bad, rows)
+    first = sorted(np.flatnonzero(differ), key=lambda group: rows[known[order[starts[group]]]])[:_EXAMPLES]
+    members = [known[order[starts[group] : starts[group] + sizes[group]]] for group in first]
+    examples = tuple(
+        tuple((int(rows[place]), float(labels[place])) for place in group[:_EXAMPLES]) for group in members
+    )
+    return Conflicts(tally, int(differ.sum()), len(order) - len(starts), examples)

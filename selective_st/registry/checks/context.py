@@ -1,63 +1,52 @@
-"""What the checks read: the data, the loss and the model, and what is known of them."""
+"""What the rules read: the data, the loss and the model, and what is known of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
-from selective_st.registry.catalog import (
-    MODEL_TYPES,
-    OURS,
-    LossEntry,
-    ModelType,
-    entry_of,
-    formats_of,
-    loss_entry,
-    losses,
-    model_type_of,
-    rows_of,
-)
-from selective_st.registry.checks.report import Severity
-from selective_st.registry.checks.scan import Labels, Scan, Tally, scan
+from selective_st.registry.catalog import OURS, LossEntry, formats_of, rows_of
+from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
+from selective_st.registry.checks.subjects import Subject
+from selective_st.registry.columns import is_metadata
 from selective_st.registry.detection import DataFormat
-from selective_st.registry.names import RESERVED, TRAINER_LABELS
-from selective_st.registry.steps import Step, code_of
+from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
+from selective_st.registry.steps import Code, Step
 from selective_st.registry.table import Table
+from selective_st.written import read_written
 
-UNKNOWN = "nothing is known of it"
+SCALARS = {"class", "binary", "similarity", "margin"}
+LISTS = {"margins", "scores", "binary list", "embedding", "embeddings", "class probabilities"}
+_MOST_RATERS = 20  # a longer list of labels is no one's several opinions
 _FEWEST = {"single": 1, "pair": 2, "triplet": 3, "n-tuple": 3}
-_MODEL_ATTRIBUTES = ("model", "sentence_embedder", "encoder", "model2")
+_NUMERIC = ("integer", "float", "boolean", "class label", "numbers", "number lists")
 
 
-@dataclass(frozen=True)
-class Subject:
-    """The loss: what the registry knows, and the object where there is one."""
+class LabelColumn(NamedTuple):
+    """The label: its present name, the one under which the trainer will read it, and what gives it that name.
 
-    entry: LossEntry
-    is_known: bool
-    loss: Any = None
-    wrappers: tuple[Any, ...] = ()
-    model: Any = None
+    `naming` is None where that would make it say the opposite, or something else.
+    """
 
-    @property
-    def name(self) -> str:
-        """The loss within what wraps it."""
-        names = [type(wrapper).__name__ for wrapper in self.wrappers]
-        return "".join(f"{name}(" for name in names) + self.entry.name + ")" * len(names)
+    source: str
+    name: str
+    naming: tuple[Step, ...] | None = ()
 
 
 @dataclass(frozen=True)
 class Context:
-    """All that a check may read."""
+    """All that a rule may read."""
 
     table: Table
     format: DataFormat
     subject: Subject
     batch_size: int
     sampler: str | None
+    loss_variable: str | None = "loss"  # what the loss is called in code; None where it is that of several datasets
     not_checked: list[str] = field(default_factory=list)
 
     # The data.
@@ -77,30 +66,97 @@ class Context:
         """The model, or None."""
         return self.subject.model
 
-    @property
-    def label(self) -> str | None:
-        """The column that the trainer takes for the label."""
-        return self.format.trainer_label
-
     @cached_property
     def kinds(self) -> dict[str, str]:
         """What each column holds."""
         return {column.name: column.kind for column in self.format.columns}
 
     @cached_property
+    def label_column(self) -> LabelColumn | None:
+        """The label, as it is meant."""
+        trainer = self.format.trainer_label
+        if trainer is not None and self.kinds[trainer] != "empty":
+            return LabelColumn(trainer, trainer)
+        column = self.format.label_column or (self.rivals[0] if len(self.rivals) == 1 else None)
+        if column is None or column == trainer:
+            return None if trainer is None else LabelColumn(trainer, trainer)
+        target = next((step.arguments[1] for step in self.format.steps if step.call == "rename_column"), None)
+        if target is None:
+            target = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(self.format.label), "label")
+        target = next(name for name in (target, *TRAINER_LABELS) if name not in self.table.columns)
+        rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
+        if is_negating(column) and self.format.label not in ("margin", "margins"):
+            turned = self._turned_round(column)
+            return LabelColumn(column, target, None if turned is None else (turned, rename))
+        says_which = bool(CHOICE_WORDS & set(words_of(column)))  # of the inputs is better
+        return LabelColumn(column, target, None if says_which else (rename,))
+
+    def _turned_round(self, column: str) -> Step | None:
+        """What makes 1 of 0 or no, and 0 of 1 or yes, where a label says that texts do not belong together."""
+        values = {value for value in self.table.values[column] if isinstance(value, (str, int, float))}
+        said = read_written(Counter(value for value in values if isinstance(value, str)))
+        mapping = {0: 1, 1: 0} if values <= {0, 1} else {text: 1 - int(number) for text, number in said.values.items()}
+        if not mapping.keys() >= values or (0 not in mapping and said.kind != "opposites"):
+            return None
+        return Step("labels_to_int", (column,), (("mapping", mapping),), "by its name, it says that the texts differ")
+
+    @cached_property
+    def rivals(self) -> tuple[str, ...]:
+        """The columns that may be the label, where none has a name that the trainer knows, and none is told by it."""
+        if self.format.trainer_label is not None or self.format.label_column is not None:
+            return ()
+        left = [column for column in self.format.columns if column.name not in (*self.format.inputs, *RESERVED)]
+        return tuple(
+            column.name
+            for column in left
+            if not is_metadata(column)
+            and (column.kind in _NUMERIC or (hint_of(column.name) and self._says_label(column.name)))
+        )
+
+    def _says_label(self, column: str) -> bool:
+        """Whether texts say numbers, yes and no, or grades."""
+        texts = Counter(value for value in self.table.values[column] if isinstance(value, str))
+        return bool(texts) and read_written(texts).kind in ("numbers", "opposites", "grades", "lists")
+
+    @property
+    def label(self) -> str | None:
+        """The name of the label when the lines before have run; None where there is none."""
+        return None if self.label_column is None else self.label_column.name
+
+    @property
+    def source(self) -> str | None:
+        """The present name of the label; None where there is none that can be read as one."""
+        found = self.label_column
+        return None if found is None or found.naming is None else found.source
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the trainer takes the label for one."""
+        return self.label_column is not None and self.label_column.source == self.format.trainer_label
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """The names of the classes, where the label column has them."""
+        feature = self.table.features[self.source] if self.source is not None else None
+        return list(getattr(feature, "names", None) or [])
+
+    @cached_property
     def strays(self) -> dict[str, str]:
-        """The inputs that are no inputs, each with the code of the check that tells of it."""
+        """The inputs that are no inputs, each with the code of the rule that tells of it."""
+        label = None if self.label_column is None else self.label_column.source
         found = {}
         for column in self.format.trainer_inputs:
             kind = self.kinds[column]
+            if column == label or (len(self.rivals) > 1 and column in self.rivals):
+                continue
             if column in RESERVED:
                 found[column] = "reserved-column"
+            elif kind == "empty":
+                found[column] = "empty-column"
             elif column in TRAINER_LABELS:
                 found[column] = "second-label"
             elif kind in ("id", "ids"):
                 found[column] = "id-column"
-            elif kind == "empty":
-                found[column] = "empty-column"
             elif kind not in ("text", "texts", "media"):
                 found[column] = "number-column"
             elif self.format.inputs and self.format.certainty != "unclear" and column not in self.format.inputs:
@@ -109,8 +165,10 @@ class Context:
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """The columns that the loss would get if the strays were gone."""
-        return tuple(column for column in self.format.trainer_inputs if column not in self.strays)
+        """The columns that the loss would get if the strays were gone, and the label had its name."""
+        label = None if self.label_column is None else self.label_column.source
+        out = {*self.strays, *self.rivals, *([] if label is None else [label])}
+        return tuple(column for column in self.format.trainer_inputs if column not in out)
 
     @property
     def read_inputs(self) -> tuple[str, ...]:
@@ -118,9 +176,45 @@ class Context:
         return self.inputs[: self.entry.max_columns]
 
     @property
-    def has_list(self) -> bool:
-        """Whether an input is a list of texts."""
-        return any(self.kinds[column] == "texts" for column in self.inputs)
+    def lists(self) -> tuple[str, ...]:
+        """The inputs that hold lists of texts."""
+        return tuple(column for column in self.inputs if self.kinds[column] == "texts")
+
+    @property
+    def shape(self) -> str:
+        """The shape of the data, by the inputs."""
+        count = len(self.inputs)
+        return "list" if self.lists else {1: "single", 2: "pair", 3: "triplet"}.get(count, "n-tuple")
+
+    @cached_property
+    def scan(self) -> Scan:
+        """What was counted over all rows."""
+        texts = [column for column in self.inputs if self.kinds[column] in ("text", "texts")]
+        coded = self.read_inputs[:2] if self.entry.in_batch_negatives else ()
+        coded = self.read_inputs if self.source is not None else coded
+        found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
+        naming = None if self.label_column is None else self.label_column.naming
+        if (
+            naming
+            and naming[0].call == "labels_to_int"
+            and found.labels is not None
+            and found.labels.numbers is not None
+        ):
+            found.labels.numbers = 1 - found.labels.numbers  # as they will be, turned round
+        return found
+
+    @property
+    def labels(self) -> Labels:
+        """The labels; only to be read where there is a label column."""
+        assert self.scan.labels is not None
+        return self.scan.labels
+
+    @property
+    def variable(self) -> str:
+        """What the dataset is called in code."""
+        return "dataset" if self.table.name is None else f"dataset[{json.dumps(self.table.name)}]"
+
+    # The loss.
 
     @cached_property
     def min_columns(self) -> int:
@@ -139,27 +233,56 @@ class Context:
         """The kinds of labels that the loss takes for as many inputs; `any` where nothing is known."""
         if not self.subject.is_known or self.entry.role != "loss":
             return {"any"}
-        count = len(self.inputs)
-        shape = "list" if self.has_list else {1: "single", 2: "pair", 3: "triplet"}.get(count, "n-tuple")
         of_loss = rows_of(self.entry.name, self.entry.model_type)
-        found = [row for row in of_loss if row.shape in (shape, "any")]
+        found = [row for row in of_loss if row.shape in (self.shape, "any")]
         # The rows of several inputs with a teacher's embeddings hold for any number of them.
-        found += [row for row in of_loss if row.label in ("embedding", "embeddings") and count > 1]
+        found += [row for row in of_loss if row.label in ("embedding", "embeddings") and len(self.inputs) > 1]
         kinds = {str(row.label) for row in found or of_loss} or {"any"}
         return kinds | {"scores"} if self.are_teacher_scores else kinds
+
+    def label_kinds_of(self, *shapes: str) -> set[str]:
+        """The kinds of labels that the loss takes with inputs of some shapes.
+
+        Args:
+            *shapes: The shapes.
+
+        Returns:
+            The kinds.
+        """
+        return {row.label for row in rows_of(self.entry.name, self.entry.model_type) if row.shape in shapes}
 
     @property
     def are_teacher_scores(self) -> bool:
         """Whether our in-batch losses take the labels for a teacher's scores, as they take floats."""
-        if self.entry.origin != OURS or not self.entry.in_batch_negatives or self.label is None:
+        if self.entry.origin != OURS or not self.entry.in_batch_negatives or self.source is None:
             return False
         return self.labels.type == "float" or (self.labels.type == "list" and not self.holds_integers)
 
     @property
     def holds_integers(self) -> bool:
         """Whether the label column is of integers or booleans, or of lists of these."""
-        assert self.label is not None
-        return self.table.holds_integers(self.label)
+        assert self.source is not None
+        return self.labels.written is None and self.table.holds_integers(self.source)
+
+    @property
+    def may_be_raters(self) -> bool:
+        """Whether lists of labels may be those of several raters: not where there is a label for each document."""
+        if self.source is None or self.labels.type != "list" or self.labels.lengths is None:
+            return False
+        is_short = len(self.labels.lengths) > 0 and int(self.labels.lengths.max()) <= _MOST_RATERS
+        return is_short and len(self.inputs) == 2 and str(self.format.label) not in LISTS
+
+    @property
+    def are_raters(self) -> bool:
+        """Whether they are, as the loss takes one label for each row."""
+        return self.may_be_raters and self.takes_labels and self.label_kinds <= SCALARS
+
+    @property
+    def becomes_pairs(self) -> bool:
+        """Whether a row has several documents and a label for each, where the loss takes pairs."""
+        lengths = None if self.source is None else self.labels.lengths
+        is_each = lengths is not None and bool((lengths == len(self.inputs) - 1).all())
+        return is_each and len(self.inputs) > 2 and self.entry.max_columns == 2
 
     @property
     def takes_labels(self) -> bool:
@@ -167,33 +290,39 @@ class Context:
         return bool(self.label_kinds - {"none"})
 
     @property
+    def needs_labels(self) -> bool:
+        """Whether the loss cannot do without labels."""
+        return self.takes_labels and not self.label_kinds & {"none", "any"}
+
+    @property
     def read_label(self) -> str | None:
-        """The label column, if the loss reads it."""
-        return self.label if self.takes_labels else None
+        """The present name of the label, if the loss reads it."""
+        return self.source if self.takes_labels else None
+
+    @property
+    def wanted(self) -> str:
+        """The kinds of labels that the loss takes, in words."""
+        return " or ".join(sorted(self.label_kinds - {"none"}))
+
+    @property
+    def lowest(self) -> float:
+        """The lowest label; only to be read where there is one."""
+        return float(self.labels.values.min())
+
+    @property
+    def highest(self) -> float:
+        """The highest label; only to be read where there is one."""
+        return float(self.labels.values.max())
+
+    @property
+    def numbers(self) -> Numbers | None:
+        """The labels, where they are amounts: neither lists nor names."""
+        return None if self.labels.are_names else self.labels.numbers
 
     @property
     def targets(self) -> str:
         """What labels mean to one of our losses, by its argument `targets`; empty where that is not known."""
         return str(getattr(self.loss, "targets", None) or "") if self.entry.origin == OURS else ""
-
-    @cached_property
-    def scan(self) -> Scan:
-        """What was counted over all rows."""
-        coded = self.read_inputs[:2] if self.entry.in_batch_negatives else ()
-        coded = tuple(column for column in coded if self.kinds[column] == "text")
-        texts = [column for column in self.inputs if self.kinds[column] in ("text", "texts")]
-        return scan(self.table, texts, self.label, coded)
-
-    @property
-    def labels(self) -> Labels:
-        """The labels; only to be read where there is a label column."""
-        assert self.scan.labels is not None
-        return self.scan.labels
-
-    @property
-    def variable(self) -> str:
-        """What the dataset is called in code."""
-        return "dataset" if self.table.name is None else f"dataset[{json.dumps(self.table.name)}]"
 
     @cached_property
     def dimension(self) -> int | None:
@@ -221,62 +350,6 @@ class Context:
             return True
         return False if name else None
 
-    # The mending.
-
-    def step(self, call: str, *arguments: Any) -> str:
-        """The code of one step.
-
-        Args:
-            call: A method of datasets.Dataset, or a function of selective_st.conversion.
-            *arguments: Its arguments.
-
-        Returns:
-            The code.
-        """
-        return code_of([Step(call, arguments)], self.variable)
-
-    def keep(self, argument: str, condition: str, column: str) -> str:
-        """The code that keeps rows.
-
-        Args:
-            argument: What a row's value is called.
-            condition: Which values are kept.
-            column: The column.
-
-        Returns:
-            The code.
-        """
-        name = self.variable
-        return f"{name} = {name}.filter(lambda {argument}: {condition}, input_columns={json.dumps(column)})"
-
-    def change(self, argument: str, value: str, column: str) -> str:
-        """The code that changes the values of a column.
-
-        Args:
-            argument: What a row's value is called.
-            value: What it becomes.
-            column: The column.
-
-        Returns:
-            The code.
-        """
-        name = self.variable
-        return f"{name} = {name}.map(lambda {argument}: {{{column!r}: {value}}}, input_columns={column!r})"
-
-
-@dataclass(frozen=True)
-class Found:
-    """A finding of a check, which gets the check's name and the dataset's later."""
-
-    severity: Severity
-    message: str
-    mend: str
-    column: str | None = None
-    tally: Tally | None = None
-
-
-Checked = Iterator[Found]
-
 
 def _is_normalized(model: Any) -> bool:
     return any(type(module).__name__ == "Normalize" for module in getattr(model, "children", list)())
@@ -298,89 +371,42 @@ def quoted(columns: Sequence[str]) -> str:
     return ", ".join(map(repr, columns))
 
 
-def row_numbers(tally: Tally) -> str:
-    """How many rows, and the first of them, for a message.
+# --- Steps ------------------------------------------------------------------------------------------------------------
+
+
+def keep(argument: str, condition: str, *columns: str) -> Step:
+    """The step that keeps rows.
 
     Args:
-        tally: The rows.
+        argument: What a row's value is called; with several columns, its values.
+        condition: Which rows are kept, as code.
+        *columns: The columns.
 
     Returns:
-        Both.
+        The step.
 
     Example:
-        >>> row_numbers(Tally(7, (0, 2, 3, 5, 8)))
-        '7 row(s) (0, 2, 3, 5, 8, ...)'
+        >>> print(keep("label", "label >= 0", "label").code())
+        dataset = dataset.filter(lambda label: label >= 0, input_columns="label")
     """
-    shown = ", ".join(map(str, tally.rows))
-    more = ", ..." if tally.count > len(tally.rows) else ""
-    return f"{tally.count:,} row(s) ({shown}{more})"
+    names = columns[0] if len(columns) == 1 else columns
+    return Step("filter", (Code(f"lambda {argument}: {condition}"),), (("input_columns", names),))
 
 
-def subjects_of(
-    owner: str, loss: object, read: Sequence[Table], model: Any, model_type: ModelType | None
-) -> list[list[Subject]]:
-    """Look up the losses of datasets.
+def change(argument: str, value: str, column: str) -> Step:
+    """The step that changes the values of a column.
 
     Args:
-        owner: The caller, for errors.
-        loss: A loss, its name, or a dict of these by the names of the datasets.
-        read: The datasets.
-        model: The model, or None for that of each loss.
-        model_type: Which models the loss trains, or None for that of the model.
+        argument: What a row's value is called.
+        value: What it becomes, as code.
+        column: The column.
 
     Returns:
-        For each dataset its loss, or the losses that its loss adds up.
+        The step.
 
-    Raises:
-        TypeError: If a loss is neither a loss nor a name.
-        ValueError: If there is no such loss, or the dict lacks one of the datasets.
+    Example:
+        >>> print(change("labels", "labels[0]", "label").code())
+        dataset = dataset.map(lambda labels: {"label": labels[0]}, input_columns="label")
     """
-    if not isinstance(loss, Mapping):
-        return [_subjects(owner, loss, model, model_type)] * len(read)
-    names = [table.name for table in read]
-    lacking = [name for name in names if name not in loss]
-    if lacking:
-        raise ValueError(
-            f"{owner}: loss is a dict for {', '.join(map(str, loss))}, but lacks {', '.join(map(repr, lacking))}. Give "
-            "one for each dataset, by its name; a single dataset takes a single loss."
-        )
-    return [_subjects(owner, loss[name], model, model_type) for name in names]
-
-
-def _subjects(owner: str, loss: Any, model: Any, model_type: ModelType | None) -> list[Subject]:
-    if isinstance(loss, str):
-        wanted = model_type or model_type_of(model)
-        if wanted is None:
-            having = [kind for kind in MODEL_TYPES if any(entry.name == loss for entry in losses(kind))]
-            wanted = having[0] if having else "SentenceTransformer"
-        return [Subject(loss_entry(loss, wanted), True, model=model)]
-    if isinstance(loss, type) or not callable(loss):
-        what = f"the class {loss.__name__}" if isinstance(loss, type) else f"{loss!r}"
-        raise TypeError(f"{owner}: loss must be a loss, such as CoSENTLoss(model), or its name; got {what}.")
-    return _subjects_within(loss, model, model_type)
-
-
-def _subjects_within(loss: Any, model: Any, model_type: ModelType | None) -> list[Subject]:
-    """The losses within a loss, or itself where it wraps none."""
-    model = model if model is not None else _model_of(loss)
-    kind = model_type or model_type_of(model) or "SentenceTransformer"
-    entry = entry_of(loss, kind)
-    inner = [one for one in _inner(loss) if hasattr(one, "forward")]
-    if inner and (entry is None or entry.role == "modifier"):
-        found = [subject for one in inner for subject in _subjects_within(one, model, model_type)]
-        return [replace(subject, wrappers=(loss, *subject.wrappers)) for subject in found]
-    known = entry is not None
-    if entry is None:
-        name = type(loss).__name__
-        entry = LossEntry(name=name, model_type=kind, module=type(loss).__module__, why=UNKNOWN, origin="")
-    return [Subject(entry, known, loss, model=model)]
-
-
-def _inner(loss: Any) -> list[Any]:
-    """What a loss wraps: one loss or, by their names, several."""
-    several = getattr(loss, "losses", None)
-    return list(several.values()) if isinstance(several, Mapping) else [getattr(loss, "loss", None)]
-
-
-def _model_of(loss: Any) -> Any:
-    return next((found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None), None)
+    code = Code(f"lambda {argument}: {{{json.dumps(column)}: {value}}}")
+    return Step("map", (code,), (("input_columns", column),))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from selective_st.errors import DataError
 from selective_st.registry.detection import DataFormat
+from selective_st.registry.steps import Step
 
 Severity = Literal["error", "warning"]
 
@@ -22,8 +23,10 @@ class Finding:
         column: The column it is about.
         rows: The numbers of the first rows that are concerned, counted from 0.
         count: How many rows are concerned.
-        mend: Code that mends it; the data are called `dataset`.
+        mend: Code that mends it, once the lines of the findings before it have run; it says what it leaves out. The
+            data are called `dataset`, the loss `loss`, the model `model`, the training arguments `args`.
         dataset: The dataset's name in a dict of datasets.
+        steps: The steps of that code; empty where it is more than steps that can be applied.
     """
 
     severity: Severity
@@ -34,6 +37,7 @@ class Finding:
     count: int | None = None
     mend: str = ""
     dataset: str | None = None
+    steps: tuple[Step, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         where = "" if self.dataset is None else f" in {self.dataset}"
@@ -46,7 +50,7 @@ class CheckReport:
     """What the checks of a dataset found.
 
     Attributes:
-        findings: The findings, errors first.
+        findings: The findings, in the order in which their mends work.
         not_checked: What could not be checked, and why.
         read: What was read of the data.
         loss: The loss, with those that wrap it.
@@ -78,10 +82,12 @@ class CheckReport:
         """Raise if there are errors.
 
         Raises:
-            DataError: With all errors, and the code that mends them.
+            DataError: With all errors, what comes before them, and the code that mends them.
         """
         if self.errors:
-            raise DataError(f"The data do not suit {self.loss}.\n" + "\n".join(map(str, self.errors)))
+            # A line works once those before it have run, also those of warnings.
+            shown = self.findings[: self.findings.index(self.errors[-1]) + 1]
+            raise DataError(f"The data do not suit {self.loss}.\n" + "\n".join(map(str, shown)))
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain values, for JSON.
@@ -89,12 +95,13 @@ class CheckReport:
         Returns:
             The findings, what was not checked, what was read, and the counts.
         """
+        found = [{**asdict(finding), "rows": list(finding.rows)} for finding in self.findings]
         return {
             "loss": self.loss,
             "ok": self.ok,
             "errors": len(self.errors),
             "warnings": len(self.warnings),
-            "findings": [{**asdict(finding), "rows": list(finding.rows)} for finding in self.findings],
+            "findings": [{name: value for name, value in finding.items() if name != "steps"} for finding in found],
             "not_checked": list(self.not_checked),
             "read": self.read,
         }

@@ -6,13 +6,19 @@ import logging
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, cast
 
-from sentence_transformers import SparseEncoder
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.util import dot_score, pairwise_dot_score
 from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st import losses
-from selective_st.functional._in_batch_common import Direction, HardnessMode, PartitionMode, SimilarityMatrix
+from selective_st.functional._in_batch_common import (
+    Direction,
+    HardnessMode,
+    MarginStrategy,
+    PartitionMode,
+    SimilarityMatrix,
+)
 from selective_st.links import Link
 from selective_st.losses._common import SimilarityFunction, gentle_link, is_dot_product
 
@@ -140,7 +146,7 @@ class SelectivePairwiseLoss(SparseLoss, losses.SelectivePairwiseLoss):
         - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
 
     Example:
-        >>> from sentence_transformers import SparseEncoder
+        >>> from sentence_transformers import SentenceTransformer, SparseEncoder
         >>> from sentence_transformers.sparse_encoder.losses import SpladeLoss
         >>> from selective_st.sparse_encoder.losses import SelectivePairwiseLoss
         >>> model = SparseEncoder("distilbert/distilbert-base-uncased")                           # doctest: +SKIP
@@ -187,12 +193,15 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
             `ExponentialLink` with the mean value 1 on the scores from 0 to 32, going on linearly above; from 0 to 1 for
             a cosine similarity.
         targets: `"scores"` if the labels are scores to be reached, `"labels"` if they say which candidates are right.
+            Scores of minus infinity are taken as of candidates that are never right, without a calibration term.
         calibration: The weight >= 0 of the calibration term: 1 gives the matching loss, 0 ranks only.
         calibration_link: The link of the calibration term. Default: `link`.
         label_smoothing: For `targets="labels"`: how much of the label, 0 to 1, is spread over the candidates.
         teacher_space: What target scores are: `"cosine"`, `"probability"`, or `"logit"` (mapped to the score
             1 / (1 + e^-logit)). Default: scores in the student's own space.
         label_range: The ends of a scale of graded relevance, such as (0, 5), which is mapped to scores from 0 to 1.
+        lists: What a list is: `"rows"`, the documents of a row; or `"batch"`, for graded pairs: all pairs of the batch
+            are one list, as in `selective_st.losses.SelectiveListwiseLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -209,7 +218,7 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
         - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446.
 
     Example:
-        >>> from sentence_transformers import SparseEncoder
+        >>> from sentence_transformers import SentenceTransformer, SparseEncoder
         >>> from sentence_transformers.sparse_encoder.losses import SpladeLoss
         >>> from selective_st.sparse_encoder.losses import SelectiveListwiseLoss
         >>> model = SparseEncoder("distilbert/distilbert-base-uncased")                           # doctest: +SKIP
@@ -233,6 +242,7 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
         label_smoothing: float = 0.0,
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
+        lists: Literal["rows", "batch"] = "rows",
     ) -> None:
         super().__init__(
             cast(Any, model),
@@ -247,6 +257,7 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
             label_smoothing=label_smoothing,
             teacher_space=teacher_space,
             label_range=label_range,
+            lists=lists,
         )
 
 
@@ -271,6 +282,11 @@ class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultiple
         label_smoothing: How much of the label, 0 to 1, is spread evenly over all candidates.
         calibration: For teacher scores: the weight >= 0 of the calibration term.
         calibration_link: For teacher scores: the link of the calibration term. Default: `link`.
+        guide: A SentenceTransformer that tells false negatives, as in
+            `selective_st.losses.SelectiveMultipleNegativesRankingLoss`.
+        margin: How far below the positive's cosine, by the guide, a negative's must stay.
+        margin_strategy: `"absolute"` for a `margin` that is this distance, `"relative"` for a share of the positive's
+            cosine.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -279,7 +295,7 @@ class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultiple
 
     Inputs:
         As `selective_st.losses.SelectiveMultipleNegativesRankingLoss`. The wrappers hand over embeddings, which do not
-        tell the same text twice: train with `batch_sampler=BatchSamplers.NO_DUPLICATES`.
+        tell the same text twice: train with `batch_sampler=BatchSamplers.NO_DUPLICATES`. Nor does a `guide` work there.
 
     Relations:
         - With `ConstantLink()` it is `SparseMultipleNegativesRankingLoss`, with all of its options.
@@ -316,6 +332,9 @@ class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultiple
         label_smoothing: float = 0.0,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
+        guide: SentenceTransformer | None = None,
+        margin: float = 0.0,
+        margin_strategy: MarginStrategy = "absolute",
     ) -> None:
         super().__init__(
             cast(Any, model),
@@ -330,4 +349,7 @@ class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultiple
             label_smoothing=label_smoothing,
             calibration=calibration,
             calibration_link=calibration_link,
+            guide=guide,
+            margin=margin,
+            margin_strategy=margin_strategy,
         )

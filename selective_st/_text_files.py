@@ -1,0 +1,132 @@
+"""Text files: lines of UTF-8, compressed or not, with what is to be said of a file that is none."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import gzip
+import io
+import itertools
+import shlex
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from selective_st.errors import DataError, shown_rows
+
+Lines = Callable[[], AbstractContextManager[Iterator[str]]]  # opens a file anew
+
+_GZIP = b"\x1f\x8b"
+# The longer marks first: UTF-16's is how UTF-32's begins.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_LONGEST = 2**28  # characters of a line
+MOST_COLUMNS = 20_000
+_START = 4_096  # bytes, to tell UTF-16 without a mark
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """What was read of a text file.
+
+    Attributes:
+        table: Its rows.
+        named: Whether the names of the columns come from the file.
+        notes: What was decided.
+        lines: On which line each row begins; None where rows have no lines.
+        written: The cells as they are written, of columns that were made numbers.
+    """
+
+    table: pa.Table
+    named: bool
+    notes: list[str]
+    lines: array[int] | None
+    written: dict[str, pa.ChunkedArray] = field(default_factory=dict)
+
+
+def ending(name: str) -> str:
+    """The ending of a file's name, in small letters and without that of its compression."""
+    return Path(name.lower().removesuffix(".gz")).suffix
+
+
+def is_compressed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
+
+
+def _open_bytes(path: Path) -> BinaryIO:
+    return cast("BinaryIO", gzip.GzipFile(path)) if is_compressed(path) else path.open("rb")
+
+
+@contextlib.contextmanager
+def open_lines(path: Path) -> Iterator[Iterator[str]]:
+    """The lines of a text file, with their ends, whichever these are."""
+    with _open_bytes(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        yield _checked_lines(path, text)
+
+
+def _checked_lines(path: Path, text: io.TextIOWrapper) -> Iterator[str]:
+    for number in itertools.count(start=1):
+        line = text.readline(_LONGEST)
+        if not line:
+            return
+        if "\0" in line:
+            raise not_text(path)
+        if len(line) == _LONGEST:
+            raise DataError(f"{path.name}: line {number} has more than {_LONGEST:,} characters. Part it into rows.")
+        yield line
+
+
+def not_text(path: Path) -> DataError:
+    """What to say of a file that is no text, or not in UTF-8: where, and how to mend it."""
+    with _open_bytes(path) as file:
+        start = file.read(_START)
+        encoding = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
+        if encoding is None and start.count(0) > len(start) / 4:
+            encoding = "utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le"
+        if encoding is not None:
+            command = _command(path, f"iconv -f {encoding} -t utf-8")
+            return DataError(f"{path.name} is {encoding.upper()} text; convert it first: {command}")
+        file.seek(0)
+        bad: list[int] = []
+        held: set[int] = set()
+        is_mixed = False
+        for number, line in enumerate(_byte_lines(file), start=1):
+            if 0 in line:
+                command = _command(path, r"sed 's/\x00//g'")
+                return DataError(f"{path.name} holds a NUL character in line {number}. Leave such out: {command}")
+            try:
+                is_mixed |= not line.decode().isascii()
+            except UnicodeDecodeError as error:
+                bad.append(number)
+                held.update(line[error.start :])
+    lines = shown_rows(bad, "line")
+    if is_mixed:
+        command = _command(path, "iconv -c -f utf-8 -t utf-8")
+        return DataError(
+            f"{path.name} is UTF-8 text, but not in {lines}. Mend these, or leave out what cannot be read: {command}"
+        )
+    marks = held.intersection(range(0x80, 0xA0))  # no characters in Latin 1, but quotes and dashes on Windows
+    encoding = "cp1252" if marks and not marks & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin1"
+    command = _command(path, f"iconv -f {encoding} -t utf-8")
+    return DataError(f"{path.name} is not UTF-8 text in {lines}; convert it first, for example: {command}")
+
+
+def _byte_lines(file: BinaryIO) -> Iterator[bytes]:
+    while part := file.readline(_LONGEST):
+        yield from part.splitlines(keepends=True)
+
+
+def _command(path: Path, command: str) -> str:
+    """A shell command on a text file, which works from any folder."""
+    name = shlex.quote(path.name)
+    there = "" if path.parent == Path() else f"cd {shlex.quote(str(path.parent))} && "
+    call = f"gunzip -c {name} | {command}" if is_compressed(path) else f"{command} {name}"
+    return f"{there}{call} > utf8{ending(path.name)}"

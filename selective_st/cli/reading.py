@@ -1,0 +1,321 @@
+"""One reader for all commands: a file or hub dataset, with the columns and the labels' scale that the options say."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from datasets import Dataset
+
+from selective_st.cli.common import CLASS_LABELS
+from selective_st.cli.options import DataOptions, told_words
+from selective_st.data import check_scale, named_columns, numbers_in, scale_around
+from selective_st.errors import DataError
+from selective_st.files import FileTable, read_file
+from selective_st.registry.catalog import LabelKind, ModelType
+from selective_st.registry.choice import first_choice, suggestions_for
+from selective_st.registry.columns import are_class_names
+from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.names import (
+    CHOICE_WORDS,
+    NEGATIVE_VALUES,
+    POSITIVE_VALUES,
+    TOPIC_NAMES,
+    TRAINER_LABELS,
+    hint_of,
+    is_negating,
+    key_of,
+    role_of,
+    words_of,
+)
+from selective_st.registry.steps import Step, code_of
+from selective_st.registry.suggestion import Suggestion, Suggestions
+
+_FEW_CLASSES = 20
+_SHOWN_CLASSES = 6
+_MOST_NAMED = 12  # columns in a command that is shown
+_ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data as the options say to read them.
+
+    Attributes:
+        table: What was read.
+        dataset: The same with the columns that were named, in their order, and the labels mapped to the scale from 0
+            to 1 where their scale was given.
+        format: What that is.
+        steps: What made it of what was read.
+        told: Whether the columns were named.
+        notes: What was decided.
+    """
+
+    table: FileTable
+    dataset: Dataset
+    format: DataFormat
+    steps: tuple[Step, ...] = ()
+    told: bool = False
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def not_similarity(self) -> str:
+        """Why the label of two texts does not say how similar they are, and what mends it; else empty."""
+        column, shape, label = self.format.label_column, self.format.shape, self.format.label
+        if column is None or shape != "pair":
+            return ""
+        if label in CLASS_LABELS:
+            values = sorted(set(map(str, self.dataset[column])))
+            names = list(getattr(self.dataset.features[column], "names", values))
+            shown = ", ".join([*names[:_SHOWN_CLASSES], *(["..."] if len(names) > _SHOWN_CLASSES else [])])
+            return (
+                f"{self.table.name}: the labels in column {column!r} are classes ({shown}), not grades of how similar "
+                'the texts are. If they do grade that, call the column "score"'
+            )
+        if self.unclear and _says_something_else(column):
+            return (
+                f"{self.table.name}: by its name, column {column!r} says something else than that 1 (or more) is for "
+                "texts that belong together: that they differ, or which is better. Make it say that, by another name"
+            )
+        return ""
+
+    @property
+    def unclear(self) -> str:
+        """What is not clear of what the data mean; else empty."""
+        if self.format.certainty != "unclear":
+            return ""
+        doubts = "; ".join(doubt.rstrip(".") for doubt in self.format.doubts)
+        return f"{self.table.name}: it is not clear what the data mean: {doubts or 'they fit no known format'}"
+
+    def ways(self) -> list[tuple[str, dict[str, Any]]]:
+        """The ways to read the data where that is not clear: what they would mean, and the options that say so."""
+        found = []
+        for reading in self.format.readings:
+            columns = [*reading.inputs, *([reading.label_column] if reading.label_column else [])]
+            if len(columns) > _MOST_NAMED or not {*columns} <= {*self.table.dataset.column_names}:
+                continue
+            told: dict[str, Any] = {"columns": columns}
+            scale = scale_around(*self.format.label_values) if self.format.label_values else None
+            guess = f" (that its scale is from {scale[0]} to {scale[1]} is a guess)" if scale else ""
+            for words, options in ((reading.words, told), (reading.words + guess, {**told, "score_range": scale})):
+                form = as_told(self.table, **options).format
+                if form.certainty != "unclear" and (form.shape, form.label) == (reading.shape, reading.label):
+                    found.append((words, options))
+                    break
+        return found
+
+    def choice(self, found: Suggestions, focus: Any = None) -> tuple[Suggestion, str]:
+        """The loss that comes first.
+
+        Args:
+            found: The losses that suit the data.
+            focus: Which scores matter.
+
+        Returns:
+            The loss, with the steps that lay the data out for it, and why it is chosen.
+
+        Raises:
+            DataError: If it is not clear what the data mean, or no loss suits them.
+        """
+        if self.unclear:
+            ways = "".join(f" If {words}: {_as_words(options)}." for words, options in self.ways())
+            raise DataError(f"{self.unclear}.{ways} Or name the loss with --loss, if you know that it suits.")
+        return first_choice(found, self.dataset, focus)
+
+    def suggestions(self, focus: Any, model_type: ModelType) -> Suggestions:
+        """The losses that suit the data as they are now.
+
+        Args:
+            focus: Which scores matter.
+            model_type: Of which models.
+
+        Returns:
+            The losses.
+        """
+        found = None if self.unclear else suggestions_for(self.dataset, focus, model_type)
+        if found is not None and found.format == self.format:
+            return found
+        return suggestions_for(self.format, focus, model_type)  # the options may say more than the data
+
+
+def read_source(options: DataOptions) -> Source:
+    """Read data as the options say.
+
+    Args:
+        options: Which, and how.
+
+    Returns:
+        The data, and what they are.
+
+    Raises:
+        DataError: If they cannot be read, the columns are not there, or labels lie outside their scale.
+    """
+    table = read_file(options.data, header=options.header, split=options.split or "train")
+    return as_told(table, options.columns, options.score_range)
+
+
+def as_told(
+    table: FileTable, columns: Sequence[str] | None = None, score_range: tuple[float, float] | None = None
+) -> Source:
+    """The columns and labels of what was read, as the options say.
+
+    Args:
+        table: What was read.
+        columns: As `--columns` has them.
+        score_range: As `--score-range` has it.
+
+    Returns:
+        The data, and what they are.
+
+    Raises:
+        DataError: If the columns are not there, or labels lie outside their scale.
+    """
+    if columns is None:
+        source = Source(table, table.dataset, _format_of(table.dataset), notes=tuple(table.notes))
+    else:
+        source = _with_columns(table, named_columns(table, columns))
+    return source if score_range is None else _with_scale(source, score_range)
+
+
+def _as_words(told: dict[str, Any]) -> str:
+    return shlex.join(told_words(DataOptions(data="", **told)))
+
+
+# --- Columns ----------------------------------------------------------------------------------------------------------
+
+
+def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
+    """The columns that were named: who names them knows which is the label, and what order the texts have."""
+    dataset, steps = table.dataset, tuple[Step, ...]()
+    if list(chosen) != dataset.column_names:
+        steps = (Step("select_columns", (tuple(chosen),), why="the columns that were named"),)
+        dataset = steps[0].apply(dataset)
+    source = Source(table, dataset, _format_of(dataset), steps, told=True, notes=tuple(table.notes))
+    label = chosen[-1] if len(chosen) > 1 and _is_label(source.dataset, chosen[-1]) else None
+    inputs = tuple(name for name in chosen if name != label)
+    if label is not None and label not in TRAINER_LABELS and not _says_something_else(label):
+        known = [step for step in source.format.steps if step.call == "rename_column"]
+        told = Step("rename_column", (label, "label"), why="it was named as the label")
+        renamed = _done(source, known[0] if known else told)
+        # A name that the trainer knows may say less than the one that it had.
+        if renamed.format.certainty != "unclear" or source.format.label_column != label:
+            source = renamed
+    if {*source.format.inputs} != {*inputs} or source.format.certainty == "unclear":
+        return _by_place(source, inputs)
+    kept = tuple(step for step in source.format.steps if step.call != "select_columns")
+    return replace(source, format=replace(source.format, inputs=inputs, steps=kept))
+
+
+def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
+    """The texts under names that say what their places do, where that makes it clear what they are."""
+    negatives = ["negative"] if len(inputs) == 3 else [f"negative_{k}" for k in range(1, len(inputs) - 1)]
+    names = ("anchor", "positive", *negatives)[: len(inputs)]
+    if len(inputs) == 2 and source.format.trainer_label is not None:
+        names = ("sentence1", "sentence2")
+    if len(inputs) == 1 or {*names} & ({*source.dataset.column_names} - {*inputs}):
+        return source
+    by_place = dict(zip(inputs, names, strict=True))
+    renamed = _done(source, Step("rename_columns", (by_place,), why="by the places that they were named at"))
+    return source if renamed.format.certainty == "unclear" else renamed
+
+
+def _says_something_else(label: str) -> bool:
+    """Whether a name of a label says the reverse of what losses read, or which of the texts is better."""
+    return is_negating(label) or bool(CHOICE_WORDS & {*words_of(label)})
+
+
+def _is_label(dataset: Dataset, column: str) -> bool:
+    """Whether a column is a label beside texts: no text, named as labels are, or few words that come again."""
+    values = [value for value in dataset[column] if value is not None]
+    texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
+    if not all(isinstance(text, str) for text in texts) or column in TRAINER_LABELS:
+        return True
+    if any(isinstance(value, list) for value in values) or role_of(column) is not None:
+        return False
+    if hint_of(column) or key_of(column) in TOPIC_NAMES:
+        return True
+    words = {key_of(text) for text in texts}
+    few = len(words) <= _FEW_CLASSES and len(words) * _ROWS_OF_A_CLASS <= len(texts)
+    return words <= POSITIVE_VALUES | NEGATIVE_VALUES or (few and are_class_names(texts))
+
+
+# --- Labels -----------------------------------------------------------------------------------------------------------
+
+
+def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
+    """The labels mapped to the scale from 0 to 1; classes have none, and stay."""
+    form = source.format
+    low, high = (int(end) if int(end) == end else end for end in score_range)
+    column = form.label_column or form.trainer_label
+    if column is None:
+        raise DataError(
+            f"{source.table.name}: --score-range is about a label, but no column is known to be one. Say which: "
+            f"--columns {','.join([*form.inputs, 'LABEL'])}."
+        )
+    if form.label in (*CLASS_LABELS, "embedding", "embeddings"):
+        why = source.not_similarity or f"{source.table.name}: the labels in column {column!r} are {form.label}"
+        return replace(source, notes=(*source.notes, f"--score-range {low:g},{high:g} does not apply: {why}"))
+    if form.label in ("margin", "margins"):
+        return _done(source, Step("scale_margins", (column, high - low), why="--score-range"))
+    labels = list(source.dataset[column])
+    if not any(isinstance(label, list) for label in labels):
+        check_scale(source.table, column, numbers_in(source.table, column, labels), score_range)
+    mapped = _done(source, Step("scale_labels", (column, low, high), why="--score-range"))
+    if mapped.format.certainty != "unclear":
+        return replace(mapped, format=replace(mapped.format, inputs=form.inputs)) if source.told else mapped
+    # A scale is one of grades: that settles what the label is, if it is clear which column is meant.
+    label: LabelKind = "binary" if {*mapped.dataset[column]} <= {0, 1} else "similarity"
+    of_label = [reading for reading in mapped.format.readings if reading.label_column is not None]
+    settled = next((reading for reading in of_label if reading.label == label), None)
+    if settled is not None and {reading.label_column for reading in of_label} == {column}:
+        inputs, steps = settled.inputs, settled.needs
+    elif (
+        len(form.inputs) == 2 and {*mapped.dataset.column_names} == {*form.inputs, column} and not source.not_similarity
+    ):
+        inputs, steps = form.inputs, () if column in TRAINER_LABELS else (Step("rename_column", (column, "score")),)
+    else:
+        return mapped
+    told = replace(
+        mapped.format, shape="pair", label=label, certainty="likely", inputs=inputs, label_column=column, steps=steps,
+        doubts=(), alternatives=(), readings=(),
+    )  # fmt: skip
+    return replace(mapped, format=told)
+
+
+# --- What they share --------------------------------------------------------------------------------------------------
+
+
+def _done(source: Source, step: Step) -> Source:
+    """The data after a step."""
+    dataset = step.apply(source.dataset)
+    return replace(source, dataset=dataset, format=_format_of(dataset), steps=(*source.steps, step))
+
+
+def _format_of(dataset: Dataset) -> DataFormat:
+    found = detect_format(dataset)
+    assert isinstance(found, DataFormat)  # one dataset has one format
+    return found
+
+
+def after(steps: tuple[Step, ...], found: Suggestions) -> Suggestions:
+    """Say all that is suggested for data before some steps.
+
+    Args:
+        steps: What made the data of those that were read.
+        found: The losses that suit them.
+
+    Returns:
+        The losses and conversions, whose steps and code begin with these.
+    """
+    if not steps:
+        return found
+    code = code_of(steps)
+    suggestions = [replace(each, steps=(*steps, *each.steps), code=f"{code}\n\n{each.code}") for each in found]
+    conversions = [
+        replace(each, steps=(*steps, *each.steps) if each.steps else (), code=f"{code}\n{each.code}")
+        for each in found.conversions
+    ]
+    return Suggestions(suggestions, found.format, conversions, found.model_type)

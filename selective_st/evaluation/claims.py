@@ -1,0 +1,349 @@
+"""What may be said of numbers: from how many cases, with how many digits, with what interval, and who is better.
+
+The console, the report, the JSON files and the cards all ask here, so that they say the same. A number that rests on
+fewer than ten cases has no interval and decides nothing.
+
+    >>> print(figure(0.8347, Support(17, 400)), "from", Support(17, 400))
+    0.83 from 17 of 400 pairs
+    >>> print(figure(0.8347, Support(3, 400)))
+    0.8 (too few)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy import stats
+
+from selective_st.evaluation._checks import Floats
+from selective_st.evaluation.metrics import Metric, metric_meaning
+
+if TYPE_CHECKING:
+    from selective_st.evaluation.comparison import Comparison
+
+FEWEST = 10  # cases, below which no interval is honest
+_MANY = 100  # from which three digits mean something
+_SAME = 5e-4  # differences that three digits do not show
+NOT_DEFINED = "not defined"
+TOO_FEW = "too few"
+NO_DIFFERENCE = "no clear difference"
+
+
+@dataclass(frozen=True)
+class Support:
+    """What a number rests on.
+
+    Attributes:
+        cases: The pairs, questions or lists that it rests on: where it sets two kinds apart, the rarer kind.
+        of: Out of how many.
+        noun: What these are, in the plural.
+        texts: Of how many different first texts the cases are; pairs of one text hang together. None if that is not
+            known.
+    """
+
+    cases: int
+    of: int
+    noun: str = "pairs"
+    texts: int | None = None
+
+    @property
+    def independent(self) -> int:
+        """How many cases tell something of their own."""
+        return self.cases if self.texts is None else min(self.cases, self.texts)
+
+    @property
+    def too_few(self) -> bool:
+        """Whether the number decides nothing."""
+        return self.independent < FEWEST
+
+    @property
+    def digits(self) -> int:
+        """How many digits after the point mean something."""
+        return 1 if self.too_few else 2 if self.independent < _MANY else 3
+
+    def __str__(self) -> str:
+        noun = self.noun if self.of != 1 else self.noun.removesuffix("s")
+        text = f"{self.of:,} {noun}" if self.cases == self.of else f"{self.cases:,} of {self.of:,} {noun}"
+        few_texts = self.texts is not None and self.texts < self.cases and self.texts < FEWEST
+        return f"{text} with {counted(self.texts or 0, 'first text')}" if few_texts else text
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, for JSON."""
+        return {"cases": self.cases, "of": self.of, "noun": self.noun, "too_few": self.too_few}
+
+
+def support_of_pairs(
+    metrics: Iterable[Metric], gold: Floats, clusters: Sequence[Any] | None = None
+) -> dict[str, Support]:
+    """What metrics of pairs rest on.
+
+    Args:
+        metrics: The metrics.
+        gold: The gold scores.
+        clusters: For each pair the cluster that it belongs to, such as its first text.
+
+    Returns:
+        For each metric its support, by its name.
+    """
+    found = {}
+    for metric in metrics:
+        if metric.rests_on is not None:
+            rows = np.flatnonzero(metric.rests_on(gold)).tolist()
+            texts = None if clusters is None else len({clusters[row] for row in rows})
+            found[metric.name] = Support(len(rows), len(gold), texts=texts)
+    return found
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    Args:
+        count: The number.
+        noun: The noun in the singular.
+
+    Returns:
+        The text.
+
+    Example:
+        >>> counted(1, "pair"), counted(1200, "pair")
+        ('1 pair', '1,200 pairs')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """A text with a capital at its beginning and a full stop."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def figure(value: float, support: Support | None = None, *, signed: bool = False) -> str:
+    """A number as far as it means something.
+
+    Args:
+        value: The number.
+        support: What it rests on; None where that is not known.
+        signed: Whether to write a plus.
+
+    Returns:
+        The text: "not defined" where it is, or where it would be the same for every model.
+    """
+    if not math.isfinite(value) or (support is not None and not support.cases):
+        return NOT_DEFINED
+    digits = 3 if support is None else support.digits
+    text = f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}"  # no minus before a zero
+    return f"{text} ({TOO_FEW})" if support is not None and support.too_few else text
+
+
+def rounded(value: float, support: Support | None = None) -> float:
+    """A number with as many digits as mean something, for cards that write numbers themselves."""
+    return value if support is None or not math.isfinite(value) else round(value, support.digits)
+
+
+def figures(ends: tuple[float, float] | None, support: Support | None = None, *, signed: bool = False) -> str:
+    """An interval from one number to another; empty where there is none."""
+    if ends is None or not all(map(math.isfinite, ends)) or (support is not None and support.too_few):
+        return ""
+    return " to ".join(figure(end, support, signed=signed) for end in ends)
+
+
+def interval(draws: Floats, support: Support) -> tuple[float, float] | None:
+    """The 95 % interval of a number from its values in resamples.
+
+    The percentiles are taken further out where there are few cases, as resamples of few vary too little (the expanded
+    percentile interval, Hesterberg 2015).
+
+    Args:
+        draws: The values.
+        support: What the number rests on.
+
+    Returns:
+        Both ends; None for fewer than ten cases.
+    """
+    draws = draws[np.isfinite(draws)]  # a resample may hold no pair of a region
+    if support.too_few or not draws.size:
+        return None
+    cases = support.independent
+    tail = float(stats.norm.cdf(-math.sqrt(cases / (cases - 1)) * stats.t.ppf(0.975, cases - 1)))
+    low, high = np.quantile(draws, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def about_labels(name: str, gold: Sequence[float] | Floats) -> list[str]:
+    """What the labels of a split alone forbid to say.
+
+    Args:
+        name: What the split is called.
+        gold: Its labels.
+
+    Returns:
+        The sentences, without a full stop.
+    """
+    pairs = counted(len(gold), "pair")
+    if len(set(gold)) == 1:
+        return [
+            f"every label of {name} is {gold[0]:g} ({pairs}): nothing can be said of the order of its scores, nor of "
+            "finding pairs, only how far the scores lie from that label"
+        ]
+    return [f"{name} has only {pairs}: {TOO_FEW} to conclude from"] if len(gold) < FEWEST else []
+
+
+# --- Which is better --------------------------------------------------------------------------------------------------
+
+Kind = Literal["one way", "both ways", "none", "equal", "too few"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a table of metrics says of two models.
+
+    Attributes:
+        models: Their names.
+        better: For each the titles of the metrics in which it is clearly better.
+        undecided: The titles of those without a clear difference.
+        too_few: The titles of those that rest on too few cases to decide.
+        equal: Whether the models give the same scores.
+    """
+
+    models: tuple[str, str]
+    better: tuple[tuple[str, ...], tuple[str, ...]]
+    undecided: tuple[str, ...]
+    too_few: tuple[str, ...]
+    equal: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """In short."""
+        if self.equal:
+            return "equal"
+        if all(self.better):
+            return "both ways"
+        if any(self.better):
+            return "one way"
+        return "none" if self.undecided else "too few"
+
+    @property
+    def winner(self) -> str | None:
+        """The model that is better in some metric, where the other is in none."""
+        if self.kind != "one way":
+            return None
+        return self.models[0] if self.better[0] else self.models[1]
+
+    def headline(self) -> str:
+        """The verdict in one sentence, without a full stop."""
+        first, second = self.models
+        told = len(self.better[0]) + len(self.better[1])
+        every = told + len(self.undecided)
+        rest = "rests" if len(self.too_few) == 1 else "rest"
+        few = f" ({len(self.too_few)} more {rest} on too few cases)" if self.too_few else ""
+        if self.kind == "equal":
+            return f"{first} and {second} are equal: they give the same scores"
+        if self.kind == "too few":
+            return f"there are too few cases to tell {first} and {second} apart"
+        measures = counted(every, "measure")
+        if self.kind == "none":
+            return f"of {measures}{few} none differs clearly: there is {NO_DIFFERENCE} between {first} and {second}"
+        if self.kind == "both ways":
+            ours, theirs = (f"{len(titles)} ({_listed(titles)})" for titles in self.better)
+            better = f"{first} is better in {ours}, {second} in {theirs}"
+            return f"of {measures}{few} {told} differ clearly, both ways: {better}"
+        differ = "differs" if told == 1 else "differ"
+        ours = f" in {_listed(self.better[0] or self.better[1])}, and there is {NO_DIFFERENCE} in the others"
+        ours = ours if 2 * told <= every else ""  # a few may differ by chance
+        return f"of {measures}{few} {told} {differ} clearly, all one way: {self.winner} is better{ours}"
+
+
+def _listed(titles: Sequence[str]) -> str:
+    return "; ".join(title[0].lower() + title[1:] if title[1:2].islower() else title for title in titles)
+
+
+def verdict(comparison: Comparison, names: Iterable[str]) -> Verdict:
+    """What a table of metrics says of two models.
+
+    Args:
+        comparison: The models' numbers.
+        names: The metrics of the table.
+
+    Returns:
+        The verdict.
+    """
+    better: tuple[list[str], list[str]] = ([], [])
+    undecided, too_few = [], []
+    for name in dict.fromkeys(names):
+        found = comparison.differences.get(name)
+        if found is None:
+            continue
+        title = metric_meaning(name).title
+        if comparison.support[name].too_few:
+            too_few.append(title)
+        elif found.better is None:
+            undecided.append(title)
+        else:
+            better[found.better].append(title)
+    first, second = comparison.models
+    equal = bool(np.abs(first.predicted - second.predicted).max() < _SAME)
+    sides = (tuple(better[0]), tuple(better[1]))
+    return Verdict((first.name, second.name), sides, tuple(undecided), tuple(too_few), equal)
+
+
+def against_untrained(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
+    """Whether training made a model better, in words and for JSON.
+
+    Args:
+        comparison: The saved model and the untrained one, in this order.
+        names: The metrics that are shown.
+
+    Returns:
+        `verdict` (`better`, `worse`, `mixed`, `equal`, `no clear difference`, `too few`), `sentence`, and the titles of
+        the metrics that are clearly `better` and `worse`, `worse_by_value_alone`, `undecided` and `too_few`.
+    """
+    found = verdict(comparison, names)
+    worse = [title for name in names if (title := _worse_in(comparison, name))]
+    points = f"; by these values alone it is WORSE in {_listed(worse)}" if worse else ""
+    values = _values(comparison, names)
+    kinds = {"equal": "equal", "both ways": "mixed", "none": NO_DIFFERENCE, "too few": TOO_FEW}
+    kind = kinds.get(found.kind) or ("better" if found.better[0] else "worse")
+    sentence = {
+        "better": f"The saved model is better than the untrained one in {_listed(found.better[0])}, and clearly "
+        f"worse in nothing that is shown ({values}).",
+        "worse": f"The saved model is WORSE than the untrained one in {_listed(found.better[1])}, and clearly "
+        f"better in nothing that is shown ({values}). Do not use it as it is.",
+        "mixed": f"The saved model is better than the untrained one in {_listed(found.better[0])}, but WORSE in "
+        f"{_listed(found.better[1])} ({values}).",
+        "equal": "The saved model is EQUAL to the untrained one: training has not changed its scores.",
+        NO_DIFFERENCE: f"The saved model is NOT clearly better than the untrained one ({values}){points}.",
+        TOO_FEW: f"Whether the saved model is better than the untrained one cannot be said: the test split has too few "
+        f"cases ({values}){points}.",
+    }[kind]
+    return {
+        "verdict": kind,
+        "sentence": sentence,
+        "better": list(found.better[0]),
+        "worse": list(found.better[1]),
+        "worse_by_value_alone": [title for title in worse if title not in found.better[1]],
+        "undecided": list(found.undecided),
+        "too_few": list(found.too_few),
+    }
+
+
+def _values(comparison: Comparison, names: Sequence[str]) -> str:
+    """The values of the metrics, of both models."""
+    found = []
+    for name in names:
+        texts = [figure(model.metrics.get(name, math.nan), comparison.support.get(name)) for model in comparison.models]
+        if NOT_DEFINED not in texts:
+            found.append(f"{_listed([metric_meaning(name).title])}: {texts[0]} against {texts[1]}")
+    return "; ".join(found) or "nothing that is shown is defined there"
+
+
+def _worse_in(comparison: Comparison, name: str) -> str:
+    """The title of a metric in which the first model's value is worse, clearly or not; empty where it is not."""
+    first, second = (model.metrics.get(name, math.nan) for model in comparison.models)
+    metric, support = metric_meaning(name), comparison.support.get(name)
+    if not metric.can_choose or support is None or not support.cases:
+        return ""
+    worse = first < second - _SAME if metric.better == "higher" else first > second + _SAME
+    return metric.title if worse else ""

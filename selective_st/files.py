@@ -1,0 +1,260 @@
+"""The user's files and hub datasets as tables: one reader for all commands.
+
+Nothing is guessed in silence: what was decided about delimiters, quotes, a header row and numbers is in the notes.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+
+from selective_st._delimited import read_delimited
+from selective_st._json_lines import read_json
+from selective_st._text_files import ending, is_compressed, not_text, open_lines
+from selective_st.errors import DataError
+
+_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """What was read of a file or a hub dataset.
+
+    Attributes:
+        dataset: Its rows. Columns of a CSV or TSV file hold numbers, with None for empty cells, where all cells that
+            are filled are numbers and none of them loses a digit; else texts.
+        name: What it is called, for people.
+        named: Whether the names of the columns come from the data; else they are numbered from 1.
+        notes: What was decided while reading.
+        lines: On which line of the file each row begins; None where rows have no lines.
+    """
+
+    dataset: Dataset
+    name: str
+    named: bool = True
+    notes: list[str] = field(default_factory=list)
+    lines: Sequence[int] | None = None
+    _written: Mapping[str, pa.ChunkedArray] = field(default_factory=dict, repr=False)
+
+    def texts(self, column: str) -> list[Any]:
+        """The values of a column; where it was made one of numbers, the cells as they are written in the file.
+
+        Args:
+            column: Its name.
+
+        Returns:
+            The value of each row.
+        """
+        return self._written[column].to_pylist() if column in self._written else list(self.dataset[column])
+
+
+def read_file(source: str, *, header: bool | None = None, split: str = "train") -> FileTable:
+    """Read a file or a hub dataset as it is, with all its columns, and say what was decided.
+
+    Args:
+        source: A .csv, .tsv, .jsonl (or .json) or .parquet file, the text files also compressed (.gz); or the name of
+            a dataset on the Hugging Face hub.
+        header: Whether a CSV or TSV file has a header row; without one, columns are named "1", "2" and so on. Default:
+            decided by comparing the first row with the others.
+        split: Which split of a hub dataset.
+
+    Returns:
+        The table, and what was decided.
+
+    Raises:
+        DataError: If the source is missing, empty or unreadable. The message names the line or row.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "pairs.csv"
+        >>> rows = ["question,answer,id", "What is it?,A pear,7", "Who is it?,A bear,"]
+        >>> _ = path.write_text(chr(10).join(rows), encoding="utf-8")
+        >>> table = read_file(str(path))
+        >>> table.dataset["id"][:], list(table.lines)
+        ([7, None], [2, 3])
+        >>> table.notes[0]
+        "pairs.csv: the first row is a header ('id' stands over numbers): question, answer, id; ..."
+    """
+    if not isinstance(source, str) or not source.strip():
+        raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
+    path = _local(source)
+    if path is None:
+        found = FileTable(_from_hub(source, lambda: datasets.load_dataset(source, split=split)), Path(source).name)
+    else:
+        try:
+            found = _read(path, header)
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DataError(
+                f"{source} could not be read: {reason}. Check the file and your rights; get it anew if it is cut off."
+            ) from error
+    if not len(found.dataset):
+        hint = "" if header is not None or not found.notes else f" below its header. {found.notes[-1]}."
+        raise DataError(f"{found.name} has no rows of data{hint or '.'}")
+    return found
+
+
+def read_table(source: str, *, header: bool | None = None, split: str = "train") -> Dataset:
+    """Read a file or a hub dataset as it is, with all its columns.
+
+    Args:
+        source: As for `read_file`.
+        header: As for `read_file`.
+        split: As for `read_file`.
+
+    Returns:
+        The table. Columns of a CSV or TSV file whose cells are all numbers hold numbers, with None for empty cells.
+
+    Raises:
+        DataError: If the source is missing, empty or unreadable.
+    """
+    return read_file(source, header=header, split=split).dataset
+
+
+def read_table_with_notes(
+    source: str, *, header: bool | None = None, split: str = "train"
+) -> tuple[Dataset, list[str]]:
+    """Read a table, and say what was decided.
+
+    Args:
+        source: As for `read_file`.
+        header: As for `read_file`.
+        split: As for `read_file`.
+
+    Returns:
+        The table, and what was decided while reading.
+
+    Raises:
+        DataError: If the source is missing, empty or unreadable.
+    """
+    found = read_file(source, header=header, split=split)
+    return found.dataset, found.notes
+
+
+def hub_splits(source: str) -> list[str]:
+    """The splits of a hub dataset; none for a local file."""
+    if _local(source) is not None:
+        return []
+    return list(_from_hub(source, lambda: datasets.get_dataset_split_names(source)))
+
+
+# --- Where it is ------------------------------------------------------------------------------------------------------
+
+
+def _local(source: str) -> Path | None:
+    """The file that is meant; None if it is the name of a hub dataset."""
+    if os.path.lexists(source):
+        return Path(source)  # also where its name begins with a tilde
+    is_file = source.startswith((".", "/", "~")) or ending(source) in _ENDINGS
+    return Path(os.path.expanduser(source)) if is_file else None
+
+
+def _from_hub(source: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except Exception as error:  # the hub client raises many kinds; all mean that the data cannot be had
+        raise DataError(
+            f"{source} is not a file here, and could not be loaded from the Hugging Face hub either "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}). Check the path, "
+            "or the dataset's name and your connection."
+        ) from error
+
+
+# --- What it holds ----------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path, header: bool | None) -> FileTable:
+    name, kind = path.name, ending(path.name)
+    if not path.exists():
+        raise DataError(f"{path} does not exist. Check the path (looked in {Path.cwd()}).")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give a file: {', '.join(_ENDINGS)}.")
+    if kind not in _ENDINGS:
+        raise DataError(f"{path} has the unknown ending {kind!r}; known are {', '.join(_ENDINGS)}.")
+    if not path.is_file():
+        raise DataError(f"{path} is no regular file. Write what it gives into one first.")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty.")
+    if kind == ".parquet":
+        return FileTable(_read_parquet(path), name)
+    lines = partial(open_lines, path)
+    try:
+        if kind in (".csv", ".tsv"):
+            found = read_delimited(name, "," if kind == ".csv" else "\t", lines, header)
+        else:
+            found = read_json(name, lines)
+    except UnicodeDecodeError as error:
+        raise not_text(path) from error
+    notes = [f"{name}: compressed by gzip"] if is_compressed(path) else []
+    # By default datasets takes a fingerprint of all values, which for wide tables takes most of the time.
+    state = path.stat()
+    fingerprint = Hasher.hash((str(path.resolve()), state.st_size, state.st_mtime_ns, header))
+    return FileTable(
+        Dataset(found.table, fingerprint=fingerprint),
+        name,
+        found.named,
+        [*notes, *found.notes],
+        found.lines,
+        found.written,
+    )
+
+
+def _read_parquet(path: Path) -> Dataset:
+    try:
+        names = Counter(pq.read_schema(path).names)
+        odd = [name for name, number in names.items() if number > 1 or "\0" in name]
+        if odd:
+            raise ValueError(f"the name {odd[0]!r} comes twice, or holds a NUL character. Rename that column.")
+        # A name is taken for a pattern there: "data[1].parquet" would be data1.parquet.
+        dataset = datasets.load_dataset("parquet", data_files=glob.escape(str(path.resolve())), split="train")
+    except Exception as error:  # readers raise errors of many libraries; all mean that the file cannot be read
+        found = str(error.__cause__ or error)
+        if "corresponds to no data" in found or "BatchSize must be greater than 0" in found:
+            raise DataError(f"{path.name} has no rows of data.") from None
+        reason = found.strip().splitlines() or [type(error).__name__]
+        raise DataError(f"{path} could not be read as PARQUET: {reason[-1]}") from error
+    for name, column in zip(dataset.column_names, dataset.data.table.columns, strict=True):
+        _check_column(f"{path.name}: column {name!r}", column)
+    return dataset
+
+
+def _check_column(label: str, column: pa.ChunkedArray) -> None:
+    """Raise if texts are no UTF-8, which is noticed only when they are read, or a number is infinite."""
+    start = 1
+    for chunk in column.chunks:
+        try:
+            chunk.validate(full=True)
+        except pa.ArrowInvalid as error:
+            text = re.search(r"UTF8 .* index (\d+)", str(error))
+            where = f"row {start + int(text[1])}" if text else f"rows {start} to {start + len(chunk) - 1}"
+            raise DataError(f"{label} holds broken values in {where} ({error}). Write the file anew.") from error
+        place = _infinite(chunk)
+        if place is not None:
+            raise DataError(f"{label} holds an infinite number in row {start + place}. Leave that row out.")
+        start += len(chunk)
+
+
+def _infinite(values: pa.Array) -> int | None:
+    """The first value that is an infinite number, or a list that holds one."""
+    if pa.types.is_floating(values.type):
+        place = pc.index(pc.is_inf(values), True).as_py()
+        return place if place >= 0 else None
+    if any(of(values.type) for of in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
+        place = _infinite(pc.list_flatten(values))
+        return None if place is None else pc.list_parent_indices(values)[place].as_py()
+    return None

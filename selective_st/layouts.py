@@ -1,0 +1,486 @@
+"""Graded pairs, and the layouts that losses take: pairs, lists, triplets, positives.
+
+Nothing is left out in silence: what was set aside, and what did not fit a layout, is in the notes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from selective_st.errors import DataError
+
+By = Literal["first", "either"]
+Numbers = NDArray[np.intp]
+
+_SAME_AGAIN = {"paraphrase", "paraphrased", "rephrased", "duplicate", "similar"}  # a text like the first, no answer
+PAIR_COLUMNS = ("sentence1", "sentence2", "score")
+# What a split keeps together: the first that leaves about the share that is asked for.
+_KEPT_TOGETHER = ("either", "first text", "pair")
+_MOST = 0.5  # of the rows in one cluster are too many for the others to stand for all
+
+_MOSTLY = 0.5  # of the rows that share their first text with another make it questions with their answers
+_TIE = 1e-6  # labels such as 4 / 5 shall reach the threshold 0.8 whatever their last bit, in single precision too
+_ENOUGH_NEGATIVES = 0.9  # of the positives must have a hard negative, for the rest to be left out
+
+
+@dataclass(frozen=True)
+class Group:
+    """A text with the texts that it is paired with.
+
+    Attributes:
+        anchor: The text.
+        others: Its candidates.
+        labels: The label of each candidate.
+        rows: The row that each candidate comes from.
+    """
+
+    anchor: str
+    others: list[str] = field(default_factory=list)
+    labels: list[float] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training data in the layout that a loss takes.
+
+    Attributes:
+        dataset: The columns of the layout, in the order that the loss takes them.
+        noun: What a row is called, in the plural.
+        notes: What was decided, with counts.
+        fewest_texts: How many different texts the column with the fewest has, where a batch may hold no text twice: it
+            can hold no more rows. None where it may.
+    """
+
+    dataset: Dataset
+    noun: str
+    notes: list[str] = field(default_factory=list)
+    fewest_texts: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+
+@dataclass(frozen=True)
+class GradedPairs:
+    """Sentence pairs with scores on the similarity's scale.
+
+    Attributes:
+        dataset: Columns sentence1, sentence2 and score (float).
+        name: Where they come from, for people.
+        notes: What was decided while reading.
+        columns: What the two text columns are called where they come from; None if that is not known.
+    """
+
+    dataset: Dataset
+    name: str
+    notes: list[str] = field(default_factory=list)
+    columns: tuple[str, str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def first_are_queries(self) -> bool | None:
+        """Whether the columns' names say that the first texts are queries, and the second their documents.
+
+        Returns:
+            True for names such as question and answer, False for two of a kind such as question1 and question2, None
+            where they say neither.
+        """
+        from selective_st.registry.names import role_of, words_of  # the registry stands above this module
+
+        if self.columns is None:
+            return None
+        first, second = map(role_of, self.columns)
+        words, others = (set(words_of(name)) for name in self.columns)
+        asks = first == "anchor" and "anchor" not in words
+        if asks and second not in ("anchor", "numbered") and not others & _SAME_AGAIN:
+            return True
+        return False if first is not None and (first == second or others & _SAME_AGAIN) else None
+
+    @property
+    def sentences1(self) -> list[str]:
+        """The first sentence of each pair."""
+        return list(self.dataset["sentence1"])
+
+    @property
+    def sentences2(self) -> list[str]:
+        """The second sentence of each pair."""
+        return list(self.dataset["sentence2"])
+
+    @property
+    def scores(self) -> list[float]:
+        """The scores."""
+        return list(self.dataset["score"])
+
+    def grouping(self) -> By | None:
+        """How the pairs make groups of candidates for one text.
+
+        Returns:
+            `"first"` where most rows share their first text with another row (questions with their answers); else
+            `"either"` where some text occurs in several pairs, on whichever side; else None.
+        """
+        count = Counter(self.sentences1)
+        if sum(number for number in count.values() if number > 1) >= _MOSTLY * len(self):
+            return "first"
+        return "either" if any(len(group.rows) > 1 for group in self.groups("either")) else None
+
+    def groups(self, by: By) -> list[Group]:
+        """The groups of the pairs, in the order of their first rows; also those of a single pair.
+
+        Args:
+            by: `"first"`: a group for each first text, with the second texts as candidates. `"either"`: a group for
+                each text, with the texts it is paired with as candidates, so that a pair counts in two groups.
+
+        Returns:
+            The groups.
+        """
+        groups: dict[str, Group] = {}
+        for row, (first, second, label) in enumerate(zip(self.sentences1, self.sentences2, self.scores, strict=True)):
+            sides = [(first, second), (second, first)] if by == "either" and first != second else [(first, second)]
+            for anchor, other in sides:
+                group = groups.setdefault(anchor, Group(anchor))
+                group.others.append(other)
+                group.labels.append(label)
+                group.rows.append(row)
+        return list(groups.values())
+
+    def split(self, name: str, fraction: float, seed: int = 0, by: By | None = None) -> tuple[GradedPairs, GradedPairs]:
+        """Set about a fraction of the rows aside, at random: as many whole clusters of rows as come nearest to it.
+
+        By default no text stands on both sides, where the data allow it: rows that share a text, also by way of other
+        rows, are a cluster. Where most rows hang together so, rows with the same first text and pairs that are equal or
+        mirrored are, or else these pairs alone; the note then says how many rows share a text with the rest.
+
+        Args:
+            name: What the part set aside is called.
+            fraction: How much of the rows it gets.
+            seed: Which random part.
+            by: What a cluster shares instead: the first text (`"first"`), or any text, also by way of other rows
+                (`"either"`), however near that comes to the fraction.
+
+        Returns:
+            The rest, and the part set aside.
+
+        Raises:
+            DataError: If there are too few rows for it.
+
+        Example:
+            >>> texts = {"sentence1": [f"question {i // 4}" for i in range(40)], "sentence2": list(map(str, range(40)))}
+            >>> pairs = GradedPairs(Dataset.from_dict({**texts, "score": [0.0, 1.0] * 20}), "answers.csv")
+            >>> rest, part = pairs.split("test", 0.1)
+            >>> len(rest), len(part), len(set(part.sentences1))
+            (36, 4, 1)
+        """
+        wanted = max(1, round(len(self) * fraction))
+        for together in (by,) if by else _KEPT_TOGETHER:
+            clusters = self._clusters(together)
+            part = _drawn(clusters, wanted, seed)
+            if part is not None and (by or together == _KEPT_TOGETHER[-1] or _is_fair(clusters, part, wanted)):
+                break
+        else:
+            what = "group(s) of rows that share a text" if by else "row(s) that differ"
+            raise DataError(
+                f"{self.name} has {len(np.unique(clusters))} {what}, too few to set some aside as the {name} split. "
+                "Give the splits as files: --eval-data FILE --test-data FILE."
+            )
+        parts = [self.dataset.select(np.flatnonzero(rows)) for rows in (~part, part)]
+        rest, aside = (GradedPairs(rows, self.name, columns=self.columns) for rows in parts)
+        kept = {"first": ", rows that share the first text together", "either": ", rows that share a text together"}
+        note = (
+            f"{len(aside):,} of {len(self):,} rows of {self.name} set aside at random as the {name} split (seed {seed}"
+            f"{kept[by] if by else ''}){'' if by else _what_is_shared(together, rest, aside)}"
+        )
+        return replace(rest, notes=[*self.notes, note]), replace(aside, name=f"{name} split of {self.name}")
+
+    def _clusters(self, together: str) -> Numbers:
+        """For each row the number of its cluster."""
+        if together == "first":
+            return _numbered(self.sentences1)
+        both = _numbered([*self.sentences1, *self.sentences2])
+        first, second = both[: len(self)], both[len(self) :]
+        if together == "either":
+            return _joined(first, second)
+        sides = np.stack([np.minimum(first, second), np.maximum(first, second)])
+        pairs: Numbers = np.unique(sides, axis=1, return_inverse=True)[1].reshape(-1)
+        return pairs if together == "pair" else _joined(first, pairs + len(both))
+
+
+def _joined(some: Numbers, others: Numbers) -> Numbers:
+    """For each row the number of its cluster, where rows are joined that share one of two numbers."""
+    size = int(max(some.max(), others.max())) + 1
+    graph = coo_array((np.ones(len(some)), (some, others)), shape=(size, size))
+    found: Any = connected_components(graph, directed=False)[1][some]
+    joined: Numbers = np.unique(found, return_inverse=True)[1]
+    return joined
+
+
+def _drawn(clusters: Numbers, wanted: int, seed: int) -> NDArray[np.bool_] | None:
+    """Rows of random clusters, about as many as are wanted; None where a single cluster holds all."""
+    sizes = np.bincount(clusters)
+    if len(sizes) < 2:
+        return None
+    order = np.random.RandomState(seed).permutation(len(sizes))
+    taken: list[int] = []
+    missing = wanted
+    for cluster in order:
+        if abs(missing - sizes[cluster]) < abs(missing) and len(taken) < len(sizes) - 1:  # it comes nearer
+            taken.append(cluster)
+            missing -= sizes[cluster]
+    return np.isin(clusters, taken or [order[np.argmin(sizes[order])]])
+
+
+def _is_fair(clusters: Numbers, part: NDArray[np.bool_], wanted: int) -> bool:
+    """Whether a part drawn of clusters is as large as wanted, and no cluster holds most rows."""
+    return np.bincount(clusters).max() <= _MOST * len(part) and abs(int(part.sum()) - wanted) <= wanted / 2
+
+
+def _what_is_shared(together: str, rest: GradedPairs, part: GradedPairs) -> str:
+    """How much a part has in common with the rest, for people."""
+    known = {*rest.sentences1, *rest.sentences2}
+    shared = [{*texts} & known for texts in zip(part.sentences1, part.sentences2, strict=True)]
+    rows = sum(map(bool, shared))
+    if not rows:
+        return "; none of their texts is in the rest"
+    kept = "rows with the same first text, and equal and mirrored pairs," if together == "first text" else ""
+    return (
+        f"; {kept or 'equal and mirrored pairs'} are kept together, but the rows share too many texts to keep each on "
+        f"one side: {rows:,} of the rows set aside ({rows / len(part):.0%}) hold a text of the rest"
+    )
+
+
+def _numbered(texts: Sequence[str]) -> Numbers:
+    """For each text its number among the different ones, in order.
+
+    `np.unique` gives the same, but takes the room of the longest text for each.
+    """
+    numbers = {text: number for number, text in enumerate(sorted(set(texts)))}
+    return np.array([numbers[text] for text in texts], dtype=np.intp)
+
+
+def as_pairs(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
+    """The pairs as they are: sentence1, sentence2, score.
+
+    Args:
+        pairs: What was read.
+        by: Not used.
+        list_size: Not used.
+        positive_from: Not used.
+
+    Returns:
+        The pairs.
+    """
+    return Examples(pairs.dataset, "pairs")
+
+
+def as_lists(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
+    """One list a text: anchor, doc_1, ..., doc_n and the n labels; shorter lists are filled up with "" and NaN.
+
+    The candidates with a label from `positive_from` come first (where that parts a list in two; else those with the
+    highest label), as many as leave room for another; then the others in the order of the file.
+
+    Args:
+        pairs: What was read.
+        by: How the pairs make groups: `GradedPairs.grouping`.
+        list_size: The most candidates in a list.
+        positive_from: From which label a candidate counts as positive.
+
+    Returns:
+        The lists.
+
+    Raises:
+        DataError: If there is no text with candidates of different labels.
+    """
+    groups, notes = _comparable_groups(pairs, by, "lists")
+    lists = []
+    for group in groups:
+        positives, others = _parted(group, positive_from)
+        positives = positives[: list_size - 1]
+        lists.append((group, [*positives, *others[: list_size - len(positives)]]))
+    width = max(len(chosen) for _, chosen in lists)
+    documents = [[*(group.others[i] for i in chosen), *[""] * (width - len(chosen))] for group, chosen in lists]
+    labels = [[*(group.labels[i] for i in chosen), *[math.nan] * (width - len(chosen))] for group, chosen in lists]
+    columns: dict[str, Any] = {"anchor": [group.anchor for group, _ in lists]}
+    columns |= {f"doc_{k + 1}": [texts[k] for texts in documents] for k in range(width)}
+    sizes = [len(chosen) for _, chosen in lists]
+    left_out = sum(len(group.others) for group in groups) - sum(sizes)
+    long = sum(len(group.others) > list_size for group in groups)
+    notes.append(
+        f"{pairs.name}: {_count(len(lists), 'list')} of {min(sizes)} to {max(sizes)} candidates, {sum(sizes):,} in all"
+        + (f"; {left_out:,} more of {_count(long, 'long list')} left out (--list-size {list_size})" if left_out else "")
+    )
+    return Examples(Dataset.from_dict({**columns, "label": labels}), "lists", notes)
+
+
+def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
+    """Triplets of a text, a candidate with a higher and one with a lower label: anchor, positive, negative.
+
+    The pairs of candidates with the largest differences of labels come first; where these are equal, the positives take
+    turns, each with another negative.
+
+    Args:
+        pairs: What was read.
+        by: How the pairs make groups: `GradedPairs.grouping`.
+        list_size: The most triplets of a text.
+        positive_from: From which label a candidate counts as positive, where there are more than `list_size`.
+
+    Returns:
+        The triplets.
+
+    Raises:
+        DataError: If there is no text with candidates of different labels.
+    """
+    groups, notes = _comparable_groups(pairs, by, "triplets")
+    rows = []
+    possible = 0
+    for group in groups:
+        labels = group.labels
+        possible += _ordered_pairs(labels)
+        parts = [part[:list_size] for part in _parted(group, positive_from)]
+        chosen = [(i, place) for part in parts for place, i in enumerate(part)]
+        found = [
+            (labels[low] - labels[high], (b - a) % len(parts[1]), high, low)
+            for (high, a), (low, b) in itertools.permutations(chosen, 2)
+            if labels[high] > labels[low] + _TIE
+        ]
+        found.sort(key=lambda entry: entry[:2])
+        rows += [(group.anchor, group.others[high], group.others[low]) for _, _, high, low in found[:list_size]]
+    notes.append(
+        f"{pairs.name}: {_count(len(rows), 'triplet')} of {_count(len(groups), 'text')}"
+        + (f"; {possible - len(rows):,} more left out (--list-size {list_size})" if possible > len(rows) else "")
+    )
+    columns = dict(zip(("anchor", "positive", "negative"), map(list, zip(*rows, strict=True)), strict=True))
+    return Examples(Dataset.from_dict(columns), "triplets", notes, _fewest_texts(columns))
+
+
+def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
+    """Pairs with a high label: anchor, positive, and a hard negative where there are enough.
+
+    A pair that occurs several times counts once, with its highest label.
+
+    Args:
+        pairs: What was read.
+        by: How the pairs make groups, in which hard negatives are looked for: `GradedPairs.grouping`.
+        list_size: Not used.
+        positive_from: The smallest label of a positive; what is below may be a hard negative.
+
+    Returns:
+        The pairs of a first text and its positive. If at least 90 % have a hard negative (a candidate of the same text
+        with a label below), the others are left out, and it is the third column.
+
+    Raises:
+        DataError: If no label is high enough.
+    """
+    candidates = {group.anchor: _without_repeats(group) for group in pairs.groups(by)} if by else {}
+    best: dict[tuple[str, str], float] = {}
+    for first, second, label in zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True):
+        best[first, second] = max(label, best.get((first, second), label))
+    used: Counter[str] = Counter()
+    rows: list[tuple[str, str, str | None]] = []
+    for (first, second), label in best.items():
+        if label >= positive_from - _TIE:
+            group = candidates.get(first, Group(first))
+            negatives = [
+                text for text, other in zip(group.others, group.labels, strict=True) if other < positive_from - _TIE
+            ]
+            # Another one for each positive of the same text.
+            rows.append((first, second, negatives[used[first] % len(negatives)] if negatives else None))
+            used[first] += 1
+    if not rows:
+        raise DataError(
+            f"{pairs.name}: no pair has a label of at least {positive_from:g} (they go from {min(pairs.scores):g} to "
+            f"{max(pairs.scores):g}), so there is no positive. Lower --positive-from, or mend --score-range."
+        )
+    count = f"{pairs.name}: {_count(len(rows), 'pair')} with a label of at least {positive_from:g} are positives"
+    complete = [(first, second, negative) for first, second, negative in rows if negative is not None]
+    names = ["anchor", "positive"]
+    if len(complete) >= _ENOUGH_NEGATIVES * len(rows):
+        left_out = len(rows) - len(complete)
+        notes = [
+            f"{count}; each with a hard negative, a candidate of the same text with a lower label"
+            + (f" ({left_out:,} without one left out)" if left_out else "")
+        ]
+        names.append("negative")
+        texts = [list(column) for column in zip(*complete, strict=True)]
+    else:
+        some = f"only {len(complete):,} of them have" if complete else "none of them has"
+        notes = [f"{count}, without hard negatives: {some} a candidate of the same text with a lower label"]
+        texts = [[row[0] for row in rows], [row[1] for row in rows]]
+    if len(best) < len(pairs):
+        notes[0] += f"; {_count(len(pairs) - len(best), 'repeated pair')} taken once, with the highest label"
+    columns = dict(zip(names, texts, strict=True))
+    return Examples(Dataset.from_dict(columns), "positives", notes, _fewest_texts(columns))
+
+
+def _fewest_texts(columns: Mapping[str, Sequence[str]]) -> int:
+    """How many different texts there are in the column that has the fewest."""
+    return min(len(set(texts)) for texts in columns.values())
+
+
+def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[list[Group], list[str]]:
+    """The groups with candidates of different labels, each candidate once; and notes."""
+    mend = (
+        "Give data in which a text has several others with different labels (such as a question and its answers), or "
+        "train with --loss pointwise."
+    )
+    if by is None:
+        raise DataError(f"{pairs.name}: no text occurs in several pairs, so there are no {noun} to make. {mend}")
+    merged = [_without_repeats(group) for group in pairs.groups(by)]
+    several = [group for group in merged if len(group.others) > 1]
+    groups = [group for group in several if max(group.labels) > min(group.labels) + _TIE]
+    single, equal = len(merged) - len(several), len(several) - len(groups)
+    side = "first text" if by == "first" else "text on either side, as first texts hardly repeat"
+    left_out = [f"{single:,} with a single candidate"] if single else []
+    left_out += [f"{equal:,} whose labels are all equal"] if equal else []
+    note = f"{pairs.name}: {_count(len(merged), 'group')} by {side}"
+    if left_out:
+        note += f"; left out: {', '.join(left_out)}"
+    repeats = sum(len(group.others) for group in pairs.groups(by)) - sum(len(group.others) for group in merged)
+    if repeats:
+        note += f"; {_count(repeats, 'repeated candidate')} taken once, with the highest label"
+    if not groups:
+        raise DataError(
+            f"{note}. So there are no {noun} to make: no text has two candidates with different labels. {mend}"
+        )
+    return groups, [note]
+
+
+def _without_repeats(group: Group) -> Group:
+    """The group with each candidate once, with its highest label."""
+    best: dict[str, tuple[float, int]] = {}
+    for text, label, row in zip(group.others, group.labels, group.rows, strict=True):
+        if text not in best or label > best[text][0]:
+            best[text] = (label, row)
+    if len(best) == len(group.others):
+        return group
+    return Group(group.anchor, list(best), [label for label, _ in best.values()], [row for _, row in best.values()])
+
+
+def _parted(group: Group, positive_from: float) -> tuple[list[int], list[int]]:
+    """The positives by falling label, and the others in order; both of a group with different labels have some."""
+    low, high = min(group.labels), max(group.labels)
+    threshold = positive_from if low < positive_from - _TIE and high >= positive_from - _TIE else high
+    positives = [i for i, label in enumerate(group.labels) if label >= threshold - _TIE]
+    others = [i for i, label in enumerate(group.labels) if label < threshold - _TIE]
+    return sorted(positives, key=lambda i: -group.labels[i]), others
+
+
+def _ordered_pairs(labels: list[float]) -> int:
+    """How many pairs of labels differ."""
+    alike = Counter(labels).values()
+    return (len(labels) ** 2 - sum(number**2 for number in alike)) // 2
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,284 @@
+"""The guide of the in-batch losses: another model, which tells the documents that are no negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
+from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
+from sentence_transformers.base.losses.merged_forward import embed_columns
+from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
+from sentence_transformers.util import batch_to_device
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from selective_st._validation import finite_number
+from selective_st.functional._common import at_least_single, without_autocast
+from selective_st.functional._in_batch_common import FalseNegatives, Guidance, MarginStrategy
+from selective_st.losses._common import builtin_citation
+
+_STRATEGIES = ("absolute", "relative")
+
+
+class Guide(nn.Module):
+    """A model that embeds a batch's texts too, to find the documents that are no negatives.
+
+    Args:
+        owner: The loss, for messages.
+        model: The model to train, whose tokens the guide reads, or the texts that they stand for.
+        encoder: The guide.
+        margin: How far below the positive's score a negative's must stay.
+        margin_strategy: Whether that is a distance, or a share of the positive's score.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self, owner: str, model: nn.Module, encoder: object, margin: float, margin_strategy: MarginStrategy
+    ) -> None:
+        super().__init__()
+        if not isinstance(encoder, nn.Module) or isinstance(encoder, (CrossEncoder, MultiVectorEncoder)):
+            raise TypeError(
+                f"{owner}: guide must be a SentenceTransformer, which gives each text one embedding, got "
+                f'{type(encoder).__name__}. Write guide=SentenceTransformer("all-MiniLM-L6-v2").'
+            )
+        if margin_strategy not in _STRATEGIES:
+            raise ValueError(
+                f"{owner}: margin_strategy must be one of {', '.join(map(repr, _STRATEGIES))}, got {margin_strategy!r}."
+            )
+        self.encoder = encoder
+        self.rule = FalseNegatives(finite_number(owner, "margin", margin), margin_strategy)
+        self._owner = owner
+        self._decoder = None if _reads_alike(model, encoder) else _tokenizer_of(model)
+
+    @torch.no_grad()
+    def embed(
+        self,
+        features: Sequence[dict[str, Tensor]],
+        mini_batch_size: int | None = None,
+        mini_batch_num_tokens: int | None = None,
+    ) -> list[Tensor]:
+        """The guide's embeddings of each column.
+
+        Args:
+            features: Tokenized features, one dict for each column; they are left as they are.
+            mini_batch_size: How many texts are embedded at once; None for a column at once.
+            mini_batch_num_tokens: If given, mini-batches are packed up to this many tokens instead.
+
+        Returns:
+            One tensor of shape (rows, dim) a column.
+        """
+        columns = [self._features(column) for column in features]
+        if mini_batch_size is None or _is_static(self.encoder):
+            return embed_columns(self.encoder, columns)
+        embedder = _InMiniBatches(self.encoder, mini_batch_size, mini_batch_num_tokens)
+        return [torch.cat(list(embedder.embeddings(column))) for column in columns]
+
+    def embed_texts(self, texts: Sequence[Any]) -> Tensor:
+        """The guide's embeddings of texts.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            A unit vector for each, of shape (texts, dim).
+        """
+        encoder = cast(Any, self.encoder)
+        embeddings = encoder.encode(list(texts), convert_to_tensor=True, show_progress_bar=False)
+        return normalize(at_least_single(embeddings.to_dense() if embeddings.is_sparse else embeddings))
+
+    def keep_texts(self, columns: Sequence[Sequence[Any]]) -> Tensor:
+        """Which texts may be negatives.
+
+        Args:
+            columns: Queries, their positives, then other texts for each query.
+
+        Returns:
+            A mask of shape (queries, columns without that of the queries); a positive is always kept.
+        """
+        # The same texts are there many times, as objects too.
+        texts = {id(text): text for column in columns for text in column}
+        places = {key: place for place, key in enumerate(texts)}
+        embeddings = self.embed_texts(list(texts.values()))
+        queries, *others = (embeddings[[places[id(text)] for text in column]] for column in columns)
+        scores = torch.stack([(queries * other).sum(1) for other in others], 1)
+        keep = self.rule.keep(scores, scores[:, 0])
+        keep[:, 0] = True
+        return keep
+
+    def guidance(self, embeddings: Sequence[Tensor]) -> Guidance:
+        """What the guide says of a batch.
+
+        Args:
+            embeddings: Its embeddings of the queries, then of each column of documents.
+
+        Returns:
+            Which candidates may be negatives.
+        """
+        with without_autocast(embeddings[0].device.type):
+            queries, *documents = (normalize(at_least_single(column), dim=1) for column in embeddings)
+            return Guidance(queries, torch.cat(documents), self.rule)
+
+    def _features(self, column: dict[str, Tensor]) -> dict[str, Any]:
+        """A column's features for the guide: the same tokens, or those of the texts that they stand for."""
+        if self._decoder is None:
+            return dict(column)  # a model writes into the dict that it is given
+        tokens = _token_lists(column)
+        if tokens is None:
+            raise ValueError(
+                f"{self._owner}: guide must have the tokenizer of the model where the features hold no texts' tokens "
+                "to be read by another, as those of images. Leave the guide out, or take one of the same kind."
+            )
+        decoder = cast(Any, self._decoder)
+        decode = decoder.batch_decode if hasattr(decoder, "batch_decode") else decoder.decode_batch
+        encoder = cast(Any, self.encoder)
+        features: dict[str, Any] = batch_to_device(
+            encoder.preprocess(decode(tokens, skip_special_tokens=True)), encoder.device
+        )
+        return features
+
+
+class _InMiniBatches(CachedLossMixin):
+    """A model that embeds a column in mini-batches."""
+
+    def __init__(self, model: nn.Module, mini_batch_size: int, mini_batch_num_tokens: int | None) -> None:
+        self.model = model
+        self.mini_batch_size = mini_batch_size
+        self.mini_batch_num_tokens = mini_batch_num_tokens
+
+    def embeddings(self, column: dict[str, Any]) -> Iterator[Tensor]:
+        """Those of each mini-batch, without a gradient."""
+        for embeddings, *_ in self.embed_minibatch_iter(column, with_grad=False, copy_random_state=False):
+            yield embeddings
+
+
+def guide_of(
+    owner: str, model: nn.Module, encoder: object, margin: float, margin_strategy: MarginStrategy
+) -> Guide | None:
+    """The guide of a loss, checked; None where there is none.
+
+    Args:
+        owner: The loss, for messages.
+        model: The model to train.
+        encoder: The guide, or None.
+        margin: How far below the positive's score a negative's must stay.
+        margin_strategy: Whether that is a distance, or a share of the positive's score.
+
+    Returns:
+        The guide.
+
+    Raises:
+        ValueError: If a margin is given without a guide.
+    """
+    if encoder is not None:
+        return Guide(owner, model, encoder, margin, margin_strategy)
+    for name, value, default in (("margin", margin, 0.0), ("margin_strategy", margin_strategy, "absolute")):
+        if value != default:
+            raise ValueError(
+                f"{owner}: {name} is for the scores of a guide, but guide is None. Give "
+                'guide=SentenceTransformer("all-MiniLM-L6-v2"), say, or leave it out.'
+            )
+    return None
+
+
+class Guided(nn.Module):
+    """A loss that may have a guide.
+
+    Attributes:
+        guide: The guide, or None.
+        margin: How far below the positive's score, by the guide, a negative's must stay.
+        margin_strategy: Whether that is a distance, or a share of the positive's score.
+    """
+
+    _guide: Guide | None
+
+    @property
+    def guide(self) -> nn.Module | None:
+        """The guide, or None."""
+        return None if self._guide is None else self._guide.encoder
+
+    @property
+    def margin(self) -> float:
+        """How far below the positive's score, by the guide, a negative's must stay."""
+        return 0.0 if self._guide is None else self._guide.rule.margin
+
+    @property
+    def margin_strategy(self) -> MarginStrategy:
+        """Whether the margin is a distance, or a share of the positive's score."""
+        return "absolute" if self._guide is None else self._guide.rule.margin_strategy
+
+    def _guide_embeddings(self, given: list[Tensor] | None, rows: int, columns: int) -> list[Tensor] | None:
+        """The guide's embeddings of a batch, checked; None without a guide."""
+        owner = type(self).__name__
+        if given is None and self._guide is not None:
+            raise ValueError(
+                f"{owner}: guide reads the texts of a batch, but only embeddings are given. A loss around this one "
+                "that gives no texts, such as SpladeLoss, does not go with a guide: leave guide out. Else give "
+                "guide_embeddings."
+            )
+        if given is not None and self._guide is None:
+            raise ValueError(
+                f"{owner}: guide_embeddings are those of a guide, but guide is None. Give {owner}(model, guide=...)."
+            )
+        if given is not None and [len(column) for column in given] != [rows] * columns:
+            raise ValueError(
+                f"{owner}: guide_embeddings must hold {columns} tensors of {rows} rows, as embeddings does, got "
+                f"{[tuple(column.shape) for column in given]}."
+            )
+        return given
+
+    def _guide_config(self) -> dict[str, Any]:
+        """The settings of the guide, JSON-serialisable."""
+        card = getattr(self.guide, "model_card_data", None)
+        name = None if self.guide is None else getattr(card, "base_model", None) or type(self.guide).__name__
+        return {"guide": name, "margin": self.margin, "margin_strategy": self.margin_strategy}
+
+    def _guide_citation(self) -> str:
+        """BibTeX of the paper on guides, where there is one."""
+        return "" if self._guide is None else builtin_citation(GISTEmbedLoss, self)
+
+
+def _is_static(model: nn.Module) -> bool:
+    return isinstance(model, SentenceTransformer) and has_static_embedding_input(model)
+
+
+def _tokenizer_of(model: nn.Module) -> Any:
+    return getattr(model, "tokenizer", None)
+
+
+def _vocabulary(tokenizer: Any) -> Any:
+    return tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else tokenizer
+
+
+def _reads_alike(model: nn.Module, encoder: nn.Module) -> bool:
+    """Whether the guide reads the model's tokens as they are."""
+    tokenizers = [_tokenizer_of(each) for each in (model, encoder)]
+    if None in tokenizers:  # no text is tokenised, or nobody knows how
+        return True
+    if _vocabulary(tokenizers[0]) != _vocabulary(tokenizers[1]):
+        return False
+    # A late-interaction model has tokens of its own around those of a text, and so may another first module.
+    if isinstance(model, MultiVectorEncoder) or not isinstance(cast(Any, encoder)[0], type(cast(Any, model)[0])):
+        return False
+    longest, own = (getattr(each, "max_seq_length", None) for each in (encoder, model))
+    return longest is None or own is None or longest >= own
+
+
+def _token_lists(features: dict[str, Any]) -> list[list[int]] | None:
+    """The tokens of each text; None where there are none."""
+    tokens = features.get("input_ids")
+    if not isinstance(tokens, Tensor):
+        return None
+    if "cu_seq_lens_q" in features:
+        ends = features["cu_seq_lens_q"].tolist()[1:-1]
+    elif isinstance(features.get("offsets"), Tensor):
+        ends = features["offsets"].tolist()[1:]
+    else:
+        mask = features.get("attention_mask")
+        rows = tokens.tolist() if mask is None else (row[kept] for row, kept in zip(tokens, mask.bool(), strict=True))
+        return [list(row) if mask is None else row.tolist() for row in rows]
+    return [part.tolist() for part in tokens.flatten().cpu().tensor_split(ends)]

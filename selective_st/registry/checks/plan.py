@@ -1,0 +1,283 @@
+"""What the rules find, in the order in which the lines that mend it work one after another."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from selective_st.registry.catalog import LossEntry
+from selective_st.registry.checks.context import Context
+from selective_st.registry.checks.engine import RULES, Found, Part, Stage
+from selective_st.registry.checks.report import Finding
+from selective_st.registry.detection import format_of
+from selective_st.registry.names import words_of
+from selective_st.registry.steps import Code, Step, code_of
+from selective_st.registry.table import tables
+
+_ROUNDS = 4
+_KEPT = {"label", "labels", "score", "scores", "positive", "positives", "pos", "negative", "negatives", "neg"}
+_ON_STREAMS = ("rename_column", "rename_columns", "remove_columns", "select_columns", "filter", "map", "cast")
+_LEAVES_OUT = ("filter", "remove_empty_rows", "remove_rare_classes")  # the rows that were found
+_ABOUT_ALL = ("pairs_to_triplets", "to_dataset", "rename_columns", "cast")  # whose first argument is no column
+# Steps after which the same is to be said of the rows that are left.
+_LOCAL = (
+    *_ON_STREAMS, *_LEAVES_OUT, "remove_duplicate_rows", "to_dataset", "labels_to_float", "labels_to_int",
+    "labels_to_binary", "pad_labels", "scale_labels", "scale_margins",
+)  # fmt: skip
+_CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "labels_to_binary", "class_encode_column")
+_OF_ALL_ROWS = ("single-class", "class-batches", "label-constant", "label-tied")  # a sample does not tell of these
+
+
+class Plan:
+    """The lines that mend a dataset, one after another: each is tried on a sample of the rows before it is printed.
+
+    What cannot be done after the lines before it is not printed, so that a column has one fate. Then the sample is
+    looked at as the lines have left it: what is wrong only then is mended by further lines after the last.
+
+    Args:
+        contexts: What is known of the data, for each of the losses that are added up.
+        is_dataset: Whether the user's data are a Dataset, or a stream.
+    """
+
+    def __init__(self, contexts: Sequence[Context], *, is_dataset: bool) -> None:
+        self._contexts = list(contexts)
+        self._table = contexts[0].table
+        self._is_plain = is_dataset and not self._table.has_transform and not self._table.is_stream
+        self._findings: dict[tuple[str, str | None], Finding] = {}
+        self._done: list[Part] = []
+        self._decided: set[str] = set()
+        self._loss: LossEntry | None = None  # another one, that a line takes
+        self._left_out = np.empty(0, dtype=np.int64)
+        self._columns = list(self._table.columns)
+        # The sampled rows after the steps so far, with their numbers in the dataset, as long as these are known.
+        self._sample: Any = None
+        self._numbers: Any = np.asarray(self._table.sampled)
+        self._is_known = True
+
+    def run(self) -> list[Finding]:
+        """Look, and look again at what is left.
+
+        Returns:
+            What was found, in the order in which the lines that mend it work.
+        """
+        self._look(lambda stage: stage == Stage.STORE)
+        if any(isinstance(part, Step) and part.call == "flatten_cells" for part in self._done):
+            self._looks_again()  # what else is to be said is said of the texts in the cells
+        later = False
+        for _ in range(_ROUNDS):
+            done = len(self._done)
+            self._look(lambda stage: Stage.STORE < stage < Stage.MODEL, later=later)
+            if len(self._done) == done or not self._looks_again():
+                break
+            later = True
+        self._look(lambda stage: stage == Stage.MODEL, later=later)
+        return list(self._findings.values())
+
+    def _look(self, is_asked: Callable[[Stage], bool], *, later: bool = False) -> None:
+        rules = [rule for rule in RULES if is_asked(rule.stage)]
+        found: dict[tuple[str, str], Found] = {}
+        for one in (one for context in self._contexts for rule in rules for one in rule.look(context)):
+            found.setdefault((one.rule.code, one.message), one)  # what is wrong with the data is so for all losses
+        for one in sorted(found.values(), key=lambda one: one.order):
+            (self._add_later if later else self._add)(one)
+
+    def _add(self, found: Found) -> None:
+        key = found.rule.code, found.bad.column
+        self._findings[key if key not in self._findings else (found.message, None)] = self._finding(found)
+
+    def _add_later(self, found: Found) -> None:
+        """Something that is wrong once the lines so far have run."""
+        key = found.rule.code, found.bad.column
+        known = self._findings.get(key)
+        is_told = self._table.is_complete or key[0] not in _OF_ALL_ROWS
+        if (known is not None and known.mend) or not is_told or not self._is_asked(found):
+            return
+        then = self._finding(found)
+        if known is not None:
+            if then.mend:  # it is mended after the others
+                del self._findings[key]
+                self._findings[key] = replace(known, mend=then.mend, steps=then.steps)
+            return
+        last, finding = next((key, one) for key, one in reversed(self._findings.items()) if one.mend)
+        if then.mend and (then.steps or not finding.steps):
+            mend = f"{finding.mend}\n# then: {then.message}\n{then.mend}"
+            steps = (*finding.steps, *then.steps) if finding.steps else ()
+            self._findings[last] = replace(finding, mend=mend, steps=steps)
+        else:  # lines that need more than the dataset stand alone
+            message = f"once the lines above have run: {then.message}"
+            self._findings[key] = replace(then, message=message, rows=(), count=None)
+
+    def _looks_again(self) -> bool:
+        """Take what is left for what is looked at; whether it is known, and may tell something else."""
+        changes = any(isinstance(part, Step) and part.call not in _LOCAL for part in self._done)
+        renews = "loss" in self._decided and self._loss in (None, *(context.entry for context in self._contexts))
+        if renews or not self._is_known or not (self._table.is_complete or self._loss is not None or changes):
+            return False  # of the settings of the same loss made anew nothing is known here
+        (table,) = tables(self._sampled())
+        table = replace(table, name=self._table.name)
+        other: dict[str, Any] = (
+            {} if self._loss is None else {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
+        )
+        found = format_of(table)
+        self._contexts = [
+            replace(context, table=table, format=found, subject=replace(context.subject, **other))
+            for context in self._contexts
+        ]
+        return True
+
+    def _finding(self, found: Found) -> Finding:
+        """What is reported, with the lines that work after those before."""
+        lines = found.mends if self._is_asked(found) else []
+        parts = next((taken for each in lines if (taken := self._taken(each, found)) is not None), ())
+        tally = found.bad.tally
+        is_of_all = found.context.table is self._table or self._table.is_complete
+        rows, count = (tally.rows, tally.count) if tally is not None and is_of_all else ((), None)
+        steps = tuple(part for part in parts if isinstance(part, Step) and part.is_data)
+        return Finding(
+            found.severity, found.rule.code, found.message, found.bad.column, rows, count,
+            _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else (),
+        )  # fmt: skip
+
+    def _is_asked(self, found: Found) -> bool:
+        """Whether something is still wrong: where another loss is taken, the lines are those that it needs."""
+        return self._loss is None or found.context.entry == self._loss
+
+    def _taken(self, parts: Sequence[Part], found: Found) -> tuple[Part, ...] | None:
+        """The lines that are left to do; None where one of them cannot be done."""
+        before = dict(vars(self), _done=list(self._done), _columns=list(self._columns), _decided=set(self._decided))
+        left: list[Part] = []
+        for part in parts:
+            if part in self._done:
+                continue
+            decision = _decision(part)
+            done = None if decision in self._decided else self._tried(part, found)
+            if done is None:
+                vars(self).update(before)
+                return None
+            left += [*self._dataset_for(part), done]
+            self._done += [part] if isinstance(part, Step) or not part.startswith("#") else []
+            self._decided |= {decision} if decision else set()
+            self._loss = getattr(part, "entry", self._loss)
+        return tuple(left)
+
+    def _tried(self, part: Part, found: Found) -> Part | None:
+        """A line as it is to be printed; None where it cannot be done."""
+        if isinstance(part, str):
+            self._is_known &= "{dataset} = " not in part
+            is_of_several = len(self._contexts) > 1 or found.context.loss_variable is None
+            return None if is_of_several and _decision(part) == "loss" else part
+        names, tally, why = _named(part), found.bad.tally, part.why
+        if part.call == "select_columns":
+            names = [name for name in names if name in self._columns]
+        if not set(names) <= set(self._columns):
+            return None
+        if part.call in ("select_columns", "remove_columns"):
+            gone = [name for name in self._columns if (name in names) == (part.call == "remove_columns")]
+            if not found.rule.is_choice and any(_is_kept(found.context, name) for name in gone):
+                return None
+            words = f"leaves out {', '.join(map(repr, gone))}" if gone else ""
+            part = replace(part, arguments=(tuple(names),), why=_joined(why, words))
+        if tally is not None and part.call in _LEAVES_OUT:
+            left_out = np.union1d(self._left_out, tally.all)
+            if len(left_out) >= self._table.scanned:
+                return None  # nothing would be left
+            part = replace(part, why=why or f"leaves out {len(left_out) - len(self._left_out):,} row(s)")
+            self._leave_out(left_out)
+            return part
+        if not part.is_data:
+            self._is_known &= part.call == "cast"
+            return part
+        return part if self._does(part) else None
+
+    def _does(self, step: Step) -> bool:
+        """Do a step with the sample; whether that can be done."""
+        if not self._is_known:
+            return step.call in _LOCAL  # what cannot be tried is not done to the whole
+        before = self._sampled()
+        try:
+            with _no_progress():
+                self._sample = step.apply(before)
+        except Exception:  # whatever it is, what raises is not printed
+            return False
+        if len(self._sample) != len(before):
+            self._numbers = None
+        self._columns = self._sample.column_names
+        return len(self._sample) > (1 if len(before) > 1 else 0)
+
+    def _leave_out(self, rows: Any) -> None:
+        """Leave rows out of the sample."""
+        self._left_out = rows
+        self._is_known &= self._numbers is not None
+        if self._is_known:
+            kept = np.flatnonzero(~np.isin(self._numbers, rows))
+            self._sample, self._numbers = self._sampled().select(kept), self._numbers[kept]
+
+    def _sampled(self) -> Any:
+        if self._sample is None:
+            self._sample = self._table.sample()
+        return self._sample
+
+    def _dataset_for(self, part: Part) -> list[Part]:
+        """What makes a Dataset of the data, before the first line that needs one."""
+        is_on_stream = self._table.is_stream and isinstance(part, Step) and part.call in _ON_STREAMS
+        make = Step("to_dataset", why="all rows of the stream" if self._table.is_stream else "")
+        is_about_data = isinstance(part, Step) or "{dataset}" in part
+        if self._is_plain or is_on_stream or not is_about_data or make in (*self._done, part):
+            return []
+        self._done.append(make)
+        return [make]
+
+
+@contextlib.contextmanager
+def _no_progress() -> Iterator[None]:
+    """No bars of `datasets` while steps are tried."""
+    import datasets
+
+    were_there = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if were_there:
+            datasets.enable_progress_bars()
+
+
+def _decision(part: Part) -> str | None:
+    """What a line decides, which no other line may decide again: the loss, the model, how a label is converted."""
+    if isinstance(part, Step):
+        return f"label {part.arguments[0]}" if part.call in _CONVERSIONS else None
+    return next((name for name in ("loss", "model") if f"\n{{{name}}} = " in f"\n{part}"), None)
+
+
+def _named(step: Step) -> list[str]:
+    """The columns that a step speaks of."""
+    named = [*step.arguments[: step.call not in _ABOUT_ALL], dict(step.options).get("input_columns")]
+    names = [name for value in named for name in (value if isinstance(value, (tuple, list)) else [value])]
+    return [name for name in names if isinstance(name, str) and not isinstance(name, Code)]
+
+
+def _is_kept(context: Context, column: str) -> bool:
+    """Whether a column is named a label, a positive or a negative, and holds something."""
+    return bool(_KEPT & set(words_of(column))) and context.kinds.get(column) not in ("empty", "id", "ids")
+
+
+def _joined(*words: str) -> str:
+    return "; ".join(word for word in words if word)
+
+
+def _code(parts: Sequence[Part], context: Context) -> str:
+    """The lines, steps that come together with their imports before them."""
+    blocks: list[str] = []
+    steps: list[Step] = []
+    for part in (*parts, ""):
+        if isinstance(part, Step):
+            steps.append(part)
+            continue
+        blocks += [code_of(steps, context.variable, explained=True)] if steps else []
+        blocks += [part.replace("{dataset}", context.variable).replace("{loss}", context.loss_variable or "loss")]
+        steps = []
+    return "\n".join(block.replace("{model}", "model") for block in blocks if block)

@@ -1,0 +1,324 @@
+"""Are the columns those that the loss takes, in their order, and are they all texts?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from selective_st.errors import literal
+from selective_st.registry.catalog import rows_of
+from selective_st.registry.checks.context import Context, keep, quoted
+from selective_st.registry.checks.engine import COLUMN, Bad, Mend, Part, Stage, bad, rule, says
+from selective_st.registry.checks.report import Severity
+from selective_st.registry.checks.rules.losses import other_loss
+from selective_st.registry.checks.scan import Tally
+from selective_st.registry.columns import nested_fields
+from selective_st.registry.names import RESERVED, role_of, roles_of
+from selective_st.registry.steps import Step
+
+_ENOUGH_TO_MINE = 10  # rows, among which there are negatives
+_DROP = Step("remove_columns", ((COLUMN,),))
+
+# --- Columns that are no inputs ---------------------------------------------------------------------------------------
+
+
+@rule("reserved-column", "column", "error", Stage.DROP, _DROP)
+@says("the trainer refuses a column called {column!r}")
+def reserved_column(c: Context, column: str) -> bool:
+    """A column whose name the trainer refuses."""
+    return column in RESERVED
+
+
+def _keep_label(c: Context, found: Bad) -> Step:
+    kept = tuple(name for name in c.table.columns if name != found.column)
+    return Step("select_columns", (kept,), why=f"keeps {c.source!r} as the label")
+
+
+@rule("second-label", "stray", "error", Stage.DROP, _keep_label, is_choice=True)
+@says("the trainer takes {label!r} for the label, and tokenizes {column!r} as a text: keep one of them")
+def second_label(c: Context, column: str) -> bool:
+    """A second label, which the trainer takes for a text."""
+    return True
+
+
+def _stray(c: Context, column: str, **facts: Any) -> Bad | None:
+    """An input that is none: where it comes after all that the loss reads, it does no harm yet."""
+    is_read = c.entry.extra_columns != "ignored" or c.entry.max_columns is None
+    harmless = not is_read and c.format.trainer_inputs.index(column) >= (c.entry.max_columns or 0)
+    effect = "the loss ignores it" if harmless else "it is tokenized and trained on as a text"
+    return bad(severity="warning" if harmless else None, effect=effect, **facts)
+
+
+@rule("empty-column", "stray", "error", Stage.DROP, _DROP)
+@says("column {column!r} is empty in all rows; {effect}")
+def empty_column(c: Context, column: str) -> Bad | None:
+    """A column without any value among the inputs."""
+    return _stray(c, column)
+
+
+@rule("stray-column", "stray", "warning", Stage.DROP, _DROP)
+@says("column {column!r} looks as if it described the row; {effect}")
+def stray_column(c: Context, column: str) -> Bad | None:
+    """Texts that describe a row but are no inputs."""
+    return _stray(c, column)
+
+
+@rule("id-column", "stray", "error", Stage.DROP, _DROP)
+@says("column {column!r} holds ids; {effect}")
+def id_column(c: Context, column: str) -> Bad | None:
+    """Ids among the inputs."""
+    return _stray(c, column) if c.inputs else None
+
+
+@rule("id-column", "data", "error", Stage.DROP)
+@says(
+    "the inputs {ids} hold ids, not texts; sentence_transformers.util.resolve_ids puts the texts of another dataset in "
+    "their place: dataset.set_transform(resolve_ids({{{lookups}}}))"
+)
+def only_ids(c: Context) -> Bad | None:
+    """Nothing but ids."""
+    found = [column for column, code in c.strays.items() if code == "id-column"]
+    lookups = ", ".join(f"{literal(column)}: texts" for column in found)
+    return bad(column=found[0], ids=quoted(found), lookups=lookups) if found and not c.inputs else None
+
+
+@rule("number-column", "stray", "error", Stage.STORE, lambda c, found: found.facts["cells"].step(str(found.column)))
+@says("column {column!r} holds no texts ({cells}); {effect}")
+def nested_column(c: Context, column: str) -> Bad | None:
+    """Cells of objects among the inputs."""
+    cells = nested_fields(c.table.values[column])
+    return None if cells is None else _stray(c, column, cells=cells)
+
+
+@rule("number-column", "stray", "error", Stage.DROP, _DROP)
+@says("column {column!r} holds no texts ({kind}); {effect}")
+def number_column(c: Context, column: str) -> Bad | None:
+    """Numbers, or other things that are no texts, among the inputs."""
+    return None if nested_fields(c.table.values[column]) else _stray(c, column, kind=c.kinds[column])
+
+
+# --- Their number and order -------------------------------------------------------------------------------------------
+
+
+def _select(c: Context, *columns: str) -> Step:
+    """Keep columns, and the label."""
+    return Step("select_columns", ((*columns, *([c.label] if c.label is not None else [])),))
+
+
+@rule("column-order", "data", "error", Stage.ORDER, lambda c, found: _select(c, *c.format.inputs))
+@says("the loss takes the columns by their order, {present}, but their names mean {meant}")
+def column_order(c: Context) -> Bad | None:
+    """Inputs in another order than their names say."""
+    meant, present = c.format.inputs, c.inputs
+    is_other = set(meant) == set(present) and meant != present
+    symmetric = {"similarity", "binary"} >= c.label_kinds and c.entry.model_type != "CrossEncoder"
+    if not is_other or (len(meant) == 2 and symmetric):
+        return None
+    is_mild = len(meant) == 2 and not c.lists  # a list for the query crashes
+    severity: Severity | None = "warning" if is_mild else None
+    return bad(column=present[0], severity=severity, present=quoted(present), meant=quoted(meant))
+
+
+def _unlisted(c: Context, found: Bad) -> Mend:
+    """A row for each labelled or right text of a list, a column for each wrong one."""
+    columns: tuple[Part, ...] = (Step("split_lists", (found.column,), why="a column for each text"),)
+    if c.source is not None:
+        rows: tuple[Part, ...] = (Step("lists_to_rows", (found.column,), why="a row for each text, with its label"),)
+        takes_lists = bool(c.label_kinds_of("n-tuple") & {"scores", "margins", "binary list"})
+        return [columns, rows] if takes_lists else [rows, columns]
+    if len(c.inputs) == 1:
+        return [columns]  # a set of texts that belong together
+    right = found.column if role_of(str(found.column)) != "negative" else c.inputs[1]
+    wrong = [name for name in c.inputs if role_of(name) == "negative"][:1]
+    made = Step("rows_of_positives", (right, *wrong), why="a row for each right text, with the wrong ones")
+    return [(made,), columns]
+
+
+@rule("list-column", "data", "error", Stage.CHANGE, _unlisted)
+@says("column {column!r} holds lists of texts, but {loss} takes a text in each column")
+def list_column(c: Context) -> str | None:
+    """Lists of texts, where the loss takes a text in each column: of right ones first, with which the wrong ones go."""
+    lists = sorted(c.lists, key=lambda name: role_of(name) == "negative")
+    return lists[0] if lists and c.shapes and not c.shapes & {"list", "any"} else None
+
+
+@rule(
+    "no-list-column", "data", "error", Stage.CHANGE,
+    lambda c, found: [
+        (Step("join_columns"),),
+        (Step("pairs_to_lists", why="leaves out texts that have one label only"), Step("join_columns")),
+        *other_loss(c, c.shape, c.format.label),
+    ],
+)  # fmt: skip
+@says("{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists")
+def no_list_column(c: Context) -> bool:
+    """No lists of texts, where the loss takes them."""
+    return c.shapes == {"list"} and not c.lists
+
+
+@rule("too-few-columns", "data", "error", Stage.CHANGE, lambda c, found: _more_columns(c))
+@says("{loss} takes {taken}, but there {verb} {count}: {present}")
+def too_few_columns(c: Context) -> Bad | None:
+    """Fewer inputs than the loss takes."""
+    count = len(c.inputs)
+    becomes_more = c.lists and c.entry.model_type != "CrossEncoder"  # rows or columns, as another rule says
+    if count >= c.min_columns or becomes_more or (not count and "id-column" in c.strays.values()):
+        return None
+    verb, present = "is" if count == 1 else "are", quoted(c.inputs) or "none"
+    return bad(taken=_counted(c), verb=verb, count=count, present=present)
+
+
+def _more_columns(c: Context) -> Mend:
+    """Pairs or triplets of what is there, or another loss."""
+    makes_triplets = "none" in c.label_kinds_of("triplet", "n-tuple")
+    if c.label_column is None:
+        return _of_unlabelled(c, makes_triplets=makes_triplets)
+    step = Step("class_to_triplets", why="of texts of the same class, and of another; leaves out the labels")
+    if len(c.inputs) > 1:
+        why = "of texts that have a better and a worse partner; leaves out the others, and the labels"
+        step = Step("pairs_to_triplets", why=why)
+    triplets: list[tuple[Part, ...]] = [(step,)] if makes_triplets and c.source is not None else []
+    return [*triplets, *other_loss(c, c.shape, c.format.label)]
+
+
+def _of_unlabelled(c: Context, *, makes_triplets: bool) -> Mend:
+    if len(c.inputs) == 1:
+        damaged = Step("damage_texts", why="pairs of a damaged text and the text")
+        tension = Step("texts_to_pairs", (), (("different", 1),), "each text with itself, and with another")
+        pairs = {"DenoisingAutoEncoderLoss": damaged, "ContrastiveTensionLoss": tension}.get(
+            c.entry.name, Step("texts_to_pairs", why="each text with itself")
+        )
+        return pairs if "none" in c.label_kinds_of("pair") else other_loss(c, "single", "none")
+    if len(c.inputs) != 2 or c.lists:
+        return None
+    names = dict(zip(c.inputs, ("anchor", "positive"), strict=True))
+    mined: list[Part] = [
+        "from sentence_transformers.util import mine_hard_negatives\n{dataset} = mine_hard_negatives({dataset}, model)"
+    ]
+    if list(names) != list(names.values()):
+        mined.append(Step("rename_columns", (names,), why="as they were taken"))
+    can_mine = c.entry.model_type == "SentenceTransformer" and c.table.scanned > _ENOUGH_TO_MINE
+    return [*([tuple(mined)] if can_mine and makes_triplets else []), *other_loss(c, "pair", "none")]
+
+
+def _counted(c: Context) -> str:
+    """How many columns a loss takes."""
+    fewest, most = c.min_columns, c.entry.max_columns
+    if most is None:
+        return f"{fewest} or more text columns"
+    return f"{fewest} text column(s)" if most == fewest else f"{fewest} to {most} text columns"
+
+
+def _fewer_columns(c: Context, found: Bad) -> Mend:
+    """A row for each document that has a label of its own; or what the loss reads; or a loss that reads all."""
+    rows: tuple[Part, ...] = (
+        Step("join_columns"),
+        Step("lists_to_rows", ("documents",), why="a row for each document"),
+    )
+    return [rows if c.becomes_pairs else (_select(c, *c.read_inputs),), *other_loss(c, c.shape, c.format.label)]
+
+
+@rule("too-many-columns", "data", "error", Stage.ORDER, _fewer_columns)
+@says("{loss} takes {taken}, but there are {count}; {extra} would be too many")
+def too_many_columns(c: Context) -> Bad | None:
+    """More inputs than the loss takes, at which it fails."""
+    extra = c.inputs[len(c.read_inputs) :]
+    is_wrong = extra and c.entry.extra_columns == "error" and not no_list_column(c)  # or they make a list
+    return bad(column=extra[0], taken=_counted(c), count=len(c.inputs), extra=quoted(extra)) if is_wrong else None
+
+
+@rule("ignored-columns", "data", "warning", Stage.ORDER, _fewer_columns)
+@says("{loss} reads the first {c.entry.max_columns} text column(s) and ignores {extra} in silence")
+def ignored_columns(c: Context) -> Bad | None:
+    """More inputs than the loss reads."""
+    extra = c.inputs[len(c.read_inputs) :]
+    listed = {row.inputs for row in rows_of(c.entry.name, c.entry.model_type)}
+    # Of the same text twice, one is enough.
+    is_wrong = extra and c.entry.extra_columns == "ignored" and c.format.meaning not in listed
+    return bad(column=extra[0], extra=quoted(extra)) if is_wrong else None
+
+
+def _named_or_left_out(c: Context, found: Bad) -> Mend:
+    """Names that say what the loss takes them for; where it needs no negatives, these are left out."""
+    named = Step("rename_columns", (found.facts["names"],), why="if they are so")
+    if c.min_columns > 2:
+        return named
+    kept = Step("select_columns", ((c.inputs[0], found.facts["positive"]),))
+    return kept, f"# or, if they are positive and negative(s): {named.code('{dataset}').splitlines()[0]}"
+
+
+@rule("unnamed-negatives", "data", "warning", Stage.ORDER, _named_or_left_out)
+@says(
+    "{loss} takes {c.inputs[1]!r} for the positive of {c.inputs[0]!r}, and {others} for negative(s), by their order "
+    "alone: their names do not say so"
+)
+def unnamed_negatives(c: Context) -> Bad | None:
+    """Three or more columns whose names do not say that the second is the positive and the others are negatives."""
+    inputs, meant = c.read_inputs, c.format.inputs
+    if len(inputs) < 3 or c.lists or c.read_label is not None or "none" not in c.label_kinds_of("triplet", "n-tuple"):
+        return None
+    roles = roles_of(inputs)
+    known = roles.get(inputs[1]) == "positive" or "negative" in [roles.get(column) for column in inputs[2:]]
+    if known or (set(meant) == set(c.inputs) and meant != c.inputs):
+        return None  # or their names say another order, as another rule tells
+    positive = next((column for column in inputs[2:] if roles.get(column) == "positive"), inputs[1])
+    names = {inputs[1]: "positive", **{column: f"negative_{k}" for k, column in enumerate(inputs[2:], 1)}}
+    return bad(column=inputs[2], others=quoted(inputs[2:]), positive=positive, names=names)
+
+
+# --- Texts ------------------------------------------------------------------------------------------------------------
+
+
+def _without(condition: str) -> Any:
+    """Leave out rows without a text; of lists, those that do not fulfil a condition."""
+    rows = Step("remove_empty_rows", ((COLUMN,),))
+    return lambda c, found: rows if c.kinds[found.column] == "text" else keep("texts", condition, found.column)
+
+
+@rule("missing-text", "text", "error", Stage.ROWS, _without("all(text is not None for text in texts or [None])"))
+@says("column {column!r} has no text (None) in {rows}")
+def missing_text(c: Context, column: str) -> Tally:
+    """None in place of a text."""
+    return c.scan.texts[column].missing
+
+
+@rule("empty-text", "text", "warning", Stage.ROWS, _without("texts and all(text.strip() for text in texts)"))
+@says("column {column!r} has an empty text in {rows}")
+def empty_text(c: Context, column: str) -> Tally:
+    """Texts that are empty, or white space."""
+    return c.scan.texts[column].empty
+
+
+def _unequal(place: int) -> Any:
+    """Leave out rows in which two columns hold the same text."""
+    return lambda c, found: keep("first, second", "first != second", c.inputs[place], found.column)
+
+
+@rule("positive-is-negative", "text", "error", Stage.ROWS, _unequal(1))
+@says("columns {c.inputs[1]!r} and {column!r}, positive and negative, hold the same text in {rows}")
+def positive_is_negative(c: Context, column: str) -> Tally | None:
+    """The same text as positive and as negative; a teacher's scores say how good a text is, wherever it stands."""
+    return c.scan.positive_is_negative.get(column) if c.label is None else None
+
+
+@rule("anchor-is-negative", "text", "error", Stage.ROWS, _unequal(0))
+@says("columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}")
+def anchor_is_negative(c: Context, column: str) -> Bad | None:
+    """The same text as anchor and as negative."""
+    tally = c.scan.anchor_is_negative.get(column)
+    if tally is None or c.label is not None:
+        return None
+    # Mined negatives now and then hold the query itself; in most rows, a column is the wrong one.
+    return bad(tally, severity=None if tally.count > 0.5 * len(c.scan.rows) else "warning")
+
+
+@rule(
+    "one-kind-of-pairs", "data", "error", Stage.CHANGE,
+    lambda c, found: Step("texts_to_pairs", c.inputs[:1], (("different", 1),), f"leaves out {c.inputs[1]!r}"),
+)  # fmt: skip
+@says("{loss} learns from pairs of equal and of different texts, but {some} are equal")
+def one_kind_of_pairs(c: Context) -> Bad | None:
+    """Only equal or only different texts, where the loss learns from both."""
+    same = c.scan.copies.count
+    is_asked = c.entry.name == "ContrastiveTensionLoss" and len(c.inputs) == 2 and c.label is None
+    is_wrong = is_asked and same in (0, len(c.scan.rows))
+    return bad(some="all" if same else "none") if is_wrong else None

@@ -1,0 +1,85 @@
+"""Lines that take another loss, or the same with other settings; or other training arguments."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+
+from selective_st.errors import literal
+from selective_st.registry.catalog import CLASSES, LossEntry, loss_entry, rows
+from selective_st.registry.checks.context import Context
+from selective_st.registry.checks.engine import Bad, LossLine, Mend, Part
+from selective_st.registry.steps import Step
+
+_POSITIVES = "(anchor, positive) pairs"
+_UTILITIES = ("pairwise_cos_sim", "pairwise_dot_score", "cos_sim", "dot_score")
+_NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
+_SPARSE_WEIGHTS = "document_regularizer_weight=3e-5, query_regularizer_weight=5e-5"
+TO_DATASET = Step("to_dataset", why="all rows of the stream")
+
+
+def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list[tuple[Part, ...]]:
+    """Lines that take a loss for another format.
+
+    Args:
+        c: What is known of the data.
+        shape: The inputs.
+        label: The kind of the labels; None where it is not known.
+        why: What it is for.
+
+    Returns:
+        One alternative; none where no loss is for that, or the loss in question is itself.
+    """
+    fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == (shape, label)]
+    if (shape, label) == ("pair", "none"):
+        inputs = c.format.meaning if c.format.meaning in {row.inputs for row in fitting} else _POSITIVES
+        fitting = [row for row in fitting if row.inputs == inputs]
+    names = [name for row in fitting for name in (*row.recommended, *row.losses, *(one.loss for one in row.selective))]
+    known = [loss_entry(name, c.entry.model_type) for name in names]
+    chosen = next((entry for entry in known if _can_be_taken(c, entry)), None)
+    return [] if chosen is None or c.entry in known else [(loss_line(c, chosen, why=why or f"for labels: {label}"),)]
+
+
+def _can_be_taken(c: Context, entry: LossEntry) -> bool:
+    """Whether a loss needs nothing but the model, and takes this one."""
+    is_static = "StaticEmbedding" in [type(module).__name__ for module in getattr(c.model, "children", list)()]
+    is_unfit = is_static and any(words in caveat for caveat in entry.caveats for words in _NEEDS_TRANSFORMER)
+    return not is_unfit and not entry.deprecated and "guide" not in dict(entry.arguments)
+
+
+def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossLine:
+    """The lines that make a loss.
+
+    Args:
+        c: What is known of the data.
+        entry: Which loss.
+        *given: Arguments as code, such as `temperature=0.5`. Default: those that the registry suggests.
+        why: What it is for.
+
+    Returns:
+        Its imports, what its arguments need, and the loss.
+    """
+    arguments = given or tuple(f"{name}={code}" for name, code in entry.arguments)
+    made = f"{entry.name}({', '.join(['model', *arguments])})"
+    imports = [f"from {entry.module} import {entry.name}"]
+    if entry.model_type == "SparseEncoder" and entry.name != "SparseMSELoss" and entry.role == "loss":
+        imports.append(f"from {loss_entry('SpladeLoss', entry.model_type).module} import SpladeLoss")
+        made = f"SpladeLoss(model, {made}, {_SPARSE_WEIGHTS})"
+    label = literal(str(c.label))
+    is_list = c.source is not None and c.labels.lengths is not None
+    classes = f"len({{dataset}}[{label}][0])" if is_list else f"int(max({{dataset}}[{label}])) + 1"
+    names = {node.id for node in ast.walk(ast.parse(made)) if isinstance(node, ast.Name)}
+    imports += [f"from sentence_transformers.util import {name}" for name in _UTILITIES if name in names]
+    setup = [] if given else [line.replace(CLASSES, classes) for line in entry.setup]
+    line = LossLine("\n".join([*imports, *setup, f"{{loss}} = {made}" + (f"  # {why}" if why else "")]))
+    line.entry = entry
+    return line
+
+
+def with_sampler(name: str) -> Callable[[Context, Bad], Mend]:
+    """What chooses a sampler of batches, which a stream cannot have."""
+    line = (
+        "from sentence_transformers.sentence_transformer.training_args import BatchSamplers\n"
+        f"args.batch_sampler = BatchSamplers.{name}"
+    )
+    return lambda c, found: (TO_DATASET, line) if c.table.is_stream else line

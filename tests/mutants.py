@@ -1,0 +1,378 @@
+"""Mutations of the mathematics, each run against the tests of its area: `make mutants` prints those that survive.
+
+A mutation is a line of a file and what it is replaced by. Results are kept in `.mutants.json`, so that the command can
+be stopped and started again; it runs anew what changed: the mutation, the file, or a test of its area.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "selective_st"
+RESULTS = ROOT / ".mutants.json"
+SECONDS = 900  # a mutant that takes longer runs in circles, and is noticed
+
+# The tests of each area, those first that notice most in the shortest time.
+LINKS = ("test_links", "test_link_accuracy", "test_far_out", "test_link_properties", "test_transforms")
+POINTWISE = ("test_functional_pointwise", "test_far_out", "test_transforms")
+LISTS = ("test_functional_listwise", "test_functional_pairwise", "test_embeddings_given", "test_transforms")
+IN_BATCH = ("test_functional_in_batch", "test_embeddings_given", "test_transforms")
+VOCABULARY = ("test_language_functional", "test_language_losses", "test_transforms")
+LOSSES = (
+    "test_loss_settings",
+    "test_pointwise_loss",
+    "test_embeddings_given",
+    "test_in_batch_modules",
+    "test_loss_properties",
+)
+CROSS = ("test_cross_encoder_losses", "test_loss_settings", "test_loss_properties")
+LATE = ("test_multi_vector_losses", "test_loss_settings", "test_loss_properties")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mutation.
+
+    Attributes:
+        file: Within the package.
+        line: The line that is replaced, without the space around it; there is one such line in the file.
+        replacement: By what.
+        tests: The test files of its area.
+        survives: Why no test can notice it; empty if one must.
+    """
+
+    file: str
+    line: str
+    replacement: str
+    tests: tuple[str, ...]
+    survives: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.file}: {self.line}  ->  {self.replacement}"
+
+    def mutated(self, text: str) -> str:
+        """The file's text with the mutation.
+
+        Args:
+            text: The text as it is.
+
+        Returns:
+            The text as it is to be tried.
+
+        Raises:
+            ValueError: If there is not just one such line.
+        """
+        lines = text.splitlines()
+        places = [place for place, line in enumerate(lines) if line.strip() == self.line]
+        if len(places) != 1:
+            raise ValueError(f"{self.file} has {len(places)} lines that read {self.line!r}; a mutant needs one.")
+        indent = lines[places[0]][: len(lines[places[0]]) - len(lines[places[0]].lstrip())]
+        lines[places[0]] = indent + self.replacement
+        return "\n".join(lines) + "\n"
+
+    def key(self) -> str:
+        """What changes where the mutant has to be run again."""
+        parts = [self.line, self.replacement, (ROOT / PACKAGE / self.file).read_text()]
+        parts += [(ROOT / "tests" / f"{test}.py").read_text() for test in self.tests]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _links(line: str, replacement: str, survives: str = "") -> Mutant:
+    return Mutant("links.py", line, replacement, LINKS, survives)
+
+
+MUTANTS = [
+    # The eight that an earlier round of mutations survived.
+    _links(
+        "slack = 1e-6 * max([abs(end) for end in self.range if math.isfinite(end)], default=0.0)",
+        "slack = 1e-3 * max([abs(end) for end in self.range if math.isfinite(end)], default=0.0)",
+    ),
+    _links(
+        "first, *others = (weight * of(link) for weight, link in self._parts)",
+        "first, *others = (of(link) for weight, link in self._parts)",
+    ),
+    _links(
+        "table = self._potential(edges[:1]) + torch.cat([torch.zeros_like(edges[:1]), rises.cumsum(0)])",
+        "table = torch.cat([torch.zeros_like(edges[:1]), rises.cumsum(0)])",
+    ),
+    _links("grid = torch.cat([even, near_zero[(near_zero >= low) & (near_zero <= high)]]).unique()", "grid = even"),
+    _links(
+        "domain = Interval(max(link.domain.low for link in links), min(link.domain.high for link in links))",
+        "domain = Interval(min(link.domain.low for link in links), max(link.domain.high for link in links))",
+    ),
+    Mutant(
+        "functional/_in_batch_common.py",
+        "scores = torch.where(known, scores, torch.where(known, scores, math.inf).amin(-1, keepdim=True))",
+        "scores = torch.where(known, scores, 0)",
+        IN_BATCH,
+    ),
+    Mutant(
+        "functional/_common.py",
+        "if float(link(lowest + _ROUNDING * lowest.abs().clamp(min=1))) < 0:",
+        "if float(link(lowest)) < 0:",
+        LOSSES,
+    ),
+    Mutant("losses/_common.py", "tokens = tokens.long() + 1", "tokens = tokens.long()", ("test_in_batch_modules",)),
+    # Links
+    _links("divergence = torch.where(close, d * (d * weighted_slope), d * rise)", "divergence = d * rise"),
+    _links("_CANCELLATION = 5e-3", "_CANCELLATION = 5e-10"),
+    _links("_PANELS = 32", "_PANELS = 2"),
+    _links("_LARGEST_HALF = 709.0", "_LARGEST_HALF = 354.0"),
+    _links("_DECAY_SERIES_END = 0.02", "_DECAY_SERIES_END = 2.0"),
+    _links(
+        "_FEW_FOR_SERIES = 256",
+        "_FEW_FOR_SERIES = 0",
+        "both ways of computing it are exact; this is the choice of the faster",
+    ),
+    _links("difference = decay.copysign_(x).mul_(half).mul_(half)", "difference = decay.mul_(half).mul_(half)"),
+    _links("decay = torch.expm1(-x.abs()).copysign(flip * x)", "decay = torch.expm1(-x.abs()).copysign(x)"),
+    _links("divergence = torch.where(x.abs() < 1, near, far) / self.scale", "divergence = far / self.scale"),
+    _links("flip = torch.where(v > 0, -1.0, 1.0).to(v)", "flip = torch.ones_like(v)"),
+    _links(
+        "sensitivity = torch.where((distance == 0) & sensitivity.isinf(), 0, sensitivity)",
+        "sensitivity = torch.where(sensitivity.isinf(), 0, sensitivity)",
+    ),
+    _links("return change * torch.where((change == 0) & slope.isinf(), 0, slope)", "return change * slope"),
+    _links("a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)", "pass"),
+    _links("s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)", "pass"),
+    _links("return type(self)._matching is not Link._matching", "return True"),
+    _links("_set(weighted, _log_weight=math.log(weight))", "_set(weighted, _log_weight=0.0)"),
+    _links("return (torch.log(y.abs()) - self._log_weight) / self.scale", "return torch.log(y.abs()) / self.scale"),
+    _links(
+        "return torch.asinh(y * math.exp(-self._log_weight)) / self.scale + self.shift",
+        "return torch.asinh(y) / self.scale + self.shift",
+    ),
+    _links("return rising.add_(falling), rise.sub_(fall)", "return rising.add_(falling), rise.add_(fall)"),
+    _links(
+        "divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2",
+        "divergence = divergence + slope * (end - start).square() / 2",
+    ),
+    _links("difference = difference + slope * (end - start)", "pass"),
+    _links(
+        "terms = at_left * (from_left / 3 + from_right / 6) + at_right * (from_left / 6 + from_right / 3)",
+        "terms = (at_left + at_right) * (from_left + from_right) / 4",
+    ),
+    _links(
+        "falls = (values[1:] < values[:-1] - 1e-9 * (values[1:].abs() + values[:-1].abs())).nonzero()",
+        "falls = (values[1:] < values[:-1] - 1.0).nonzero()",
+    ),
+    _links(
+        "ends = torch.where(values <= self.range.low, -math.inf, math.inf).to(values)",
+        "ends = torch.full_like(values, math.inf)",
+    ),
+    # Pointwise and what all share
+    Mutant(
+        "functional/_common.py", "return weight > 0 if mask is None else mask & (weight > 0)", "return mask", POINTWISE
+    ),
+    Mutant(
+        "functional/_common.py",
+        "return total / torch.where(total_weight > 0, total_weight, 1)",
+        "return total / loss.numel()",
+        POINTWISE,
+    ),
+    Mutant(
+        "functional/pointwise.py",
+        "target = torch.where(mask, target, target_of_score(some_score).to(target.dtype))",
+        "pass",
+        POINTWISE,
+    ),
+    # Lists
+    Mutant("functional/listwise.py", "kl = torch.log1p(total)", "kl = total", LISTS),
+    Mutant(
+        "functional/listwise.py", "_LARGEST_RISE = 300.0  # beyond, e^x might overflow", "_LARGEST_RISE = 3000.0", LISTS
+    ),
+    Mutant(
+        "functional/listwise.py",
+        "rise += of_target * (1 / self.temperature - 1 / self.target_temperature)",
+        "pass",
+        LISTS,
+    ),
+    Mutant(
+        "functional/listwise.py",
+        "factor = q * (self.calibration / self.temperature)",
+        "factor = q * (self.calibration / self.target_temperature)",
+        LISTS,
+    ),
+    Mutant(
+        "functional/listwise.py",
+        "total = total + y.clamp(max=_LARGEST_RISE).exp().sum(-1, keepdim=True)",
+        "pass",
+        LISTS,
+    ),
+    Mutant("functional/listwise.py", "tilt = tilt + (y - kl).exp()", "pass", LISTS),
+    Mutant(
+        "functional/listwise.py", "value = torch.where(is_positive.any(-1, keepdim=True), value, rest)", "pass", LISTS
+    ),
+    Mutant(
+        "functional/listwise.py",
+        "probabilities = (1 - smoothing) * probabilities + smoothing / count",
+        "probabilities = (1 - smoothing) * probabilities + smoothing / predicted.shape[-1]",
+        LISTS,
+    ),
+    Mutant(
+        "functional/listwise.py",
+        "return predicted, mask | ~rows.unsqueeze(-1), rows",
+        "return predicted, mask, rows",
+        LISTS,
+    ),
+    # In-batch
+    Mutant(
+        "functional/_in_batch_fused.py",
+        "part.addcmul_(unit, (part * unit).sum(1, keepdim=True), value=-1).div_(norms[rows])",
+        "part.div_(norms[rows])",
+        IN_BATCH,
+    ),
+    Mutant(
+        "functional/_in_batch_fused.py",
+        "total.mul_((top - new_top).exp_()).add_(back.sub_(new_top).exp_().sum(0))",
+        "total.add_(back.sub_(new_top).exp_().sum(0))",
+        IN_BATCH,
+    ),
+    Mutant(
+        "functional/_in_batch_fused.py",
+        "pull = 1.0 if positive is None else rest / total - smoothing",
+        "pull = 1.0 if positive is None else rest / total",
+        IN_BATCH,
+    ),
+    Mutant("functional/_in_batch_fused.py", "left_out &= ~targets.known", "pass", IN_BATCH),
+    Mutant("functional/_in_batch_fused.py", "if bool((positive < _VANISHING).any()):", "if False:", IN_BATCH),
+    Mutant(
+        "functional/in_batch.py",
+        "even = candidates / candidates.sum(1, keepdim=True)",
+        "even = candidates / candidates.shape[1]",
+        IN_BATCH,
+    ),
+    # Vocabulary
+    Mutant("functional/vocabulary.py", "logits = logits.masked_fill_(forbidden, -math.inf)", "pass", VOCABULARY),
+    Mutant(
+        "functional/vocabulary.py",
+        "gradient.addcmul_(plain, gradient.sum(-1, keepdim=True), value=-1)",
+        "pass",
+        VOCABULARY,
+    ),
+    Mutant(
+        "functional/vocabulary.py",
+        "losses += (factor * divergence.to(q)).masked_fill_(q == 0, 0).sum(-1)",
+        "losses += (factor * divergence.to(q)).sum(-1)",
+        VOCABULARY,
+    ),
+    Mutant(
+        "functional/vocabulary.py",
+        "total = torch.logaddexp(torch.logsumexp(logits, -1), rest)",
+        "total = torch.logsumexp(logits, -1)",
+        VOCABULARY,
+    ),
+    # Losses
+    Mutant(
+        "losses/_common.py",
+        "documents[place] = torch.where(rows, 0, documents[place])",
+        "documents[place] = documents[place] * ~rows",
+        LOSSES,
+    ),
+    Mutant(
+        "losses/_common.py",
+        "position = (mask.cumsum(1) - 1).clamp(min=0)  # so that padding on the left changes nothing",
+        "position = torch.arange(tokens.shape[1]).expand_as(tokens)",
+        ("test_in_batch_modules",),
+    ),
+    Mutant("losses/_common.py", "check_nonnegative(owner, link, -float(scores.detach().abs().max()))", "pass", LOSSES),
+    Mutant(
+        "losses/_objectives.py",
+        "labels = labels[:, :1] - labels[:, 1:]",
+        "labels = labels[:, 1:] - labels[:, :1]",
+        ("test_loss_identities", *LOSSES),
+    ),
+    Mutant("losses/_settings.py", "self._modules.update(made._modules)", "pass", LOSSES),
+    Mutant("losses/_settings.py", "self.__dict__.update(found)", "pass", LOSSES),
+    Mutant("losses/in_batch.py", "if scores.numel() > 1 and bool((scores == scores[0]).all()):", "if False:", LOSSES),
+    Mutant(
+        "cross_encoder/losses/_scoring.py",
+        "return scores if len(scores) == documents.rows else scores.view(-1, documents.rows).T",
+        "return scores if len(scores) == documents.rows else scores.view(documents.rows, -1)",
+        CROSS,
+    ),
+    Mutant(
+        "multi_vector_encoder/losses/_late_interaction.py",
+        "space = space._replace(range=Interval(-1.0, 1.0))",
+        "pass",
+        LATE,
+    ),
+]
+
+
+def run(mutant: Mutant, copy: Path) -> str:
+    """Run the tests on a mutated copy.
+
+    Args:
+        mutant: The mutation.
+        copy: A folder with the package and the tests, which is left as it was.
+
+    Returns:
+        `"noticed"`, with the first failure, or `"survived"`.
+    """
+    file = copy / PACKAGE / mutant.file
+    text = file.read_text()
+    file.write_text(mutant.mutated(text))
+    environment = {**os.environ, "PYTHONPATH": str(copy), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", "--tb=no"]
+    try:
+        # One file after the other: most mutants are noticed by the first.
+        for test in mutant.tests:
+            done = subprocess.run(
+                [*command, f"tests/{test}.py"],
+                cwd=copy,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=SECONDS,
+            )
+            if done.returncode:
+                failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+                return f"noticed: {failed[0][:160] if failed else done.stdout[-160:]}"
+    except subprocess.TimeoutExpired:
+        return "noticed: it did not end"
+    finally:
+        file.write_text(text)
+    return "survived"
+
+
+def main() -> None:
+    """Run the mutants that have no result yet, and print those that survive."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="only mutants with this text in their name")
+    arguments = parser.parse_args()
+    results: dict[str, str] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    chosen = [mutant for mutant in MUTANTS if arguments.only in mutant.name]
+    with tempfile.TemporaryDirectory(prefix="selective-st-mutants-") as folder:
+        copy = Path(folder)
+        for name in (PACKAGE, "tests"):
+            shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        for place, mutant in enumerate(chosen, start=1):
+            key = mutant.key()
+            if key not in results:
+                results[key] = run(mutant, copy)
+                RESULTS.write_text(json.dumps(results, indent=1))
+            print(f"{place:3} of {len(chosen)}  {mutant.name}\n           {results[key]}", flush=True)
+    survivors = [mutant for mutant in chosen if results[mutant.key()] == "survived"]
+    for mutant in survivors:
+        print(f"SURVIVED  {mutant.name}  {f'(explained: {mutant.survives})' if mutant.survives else ''}")
+    unexplained = [mutant for mutant in survivors if not mutant.survives]
+    print(f"{len(chosen)} mutants, {len(survivors)} survived, {len(unexplained)} of them unexplained.")
+    sys.exit(bool(unexplained))
+
+
+if __name__ == "__main__":
+    main()

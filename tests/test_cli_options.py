@@ -1,0 +1,627 @@
+"""The same file and options read alike, and one loss, by `suggest`, its script, `check` and `train`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset
+from sentence_transformers import SentenceTransformer
+from typer.testing import CliRunner, Result
+
+import selective_st.cli.training as training_commands
+from selective_st.cli import app
+from selective_st.cli.evaluation import EvaluateOptions
+from selective_st.cli.options import DataOptions, told_words, words_of
+from selective_st.cli.registry import CheckOptions, SuggestOptions
+from selective_st.cli.training import TrainOptions
+from selective_st.demo import graded_pairs
+from selective_st.registry.catalog import TRAINABLE
+
+PAIRS = graded_pairs(120, seed=3)
+FIRST, SECOND = [first for first, _, _ in PAIRS], [second for _, second, _ in PAIRS]
+SCORES = [score for _, _, score in PAIRS]
+QUESTIONS = [
+    (f"What about {FIRST[i][:-1].lower()}?", SECOND[(4 * i + k) % 120], int(k == i % 4))
+    for i in range(30) for k in range(4)
+]  # fmt: skip
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def text(result: Result) -> str:
+    return " ".join(result.output.split())
+
+
+def found(*arguments: object) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code in (0, 1), result.output
+    assert result.stdout.startswith("{"), result.output
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+def write(path: Path, header: str, rows: Sequence[Sequence[Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([*([header.split(",")] if header else []), *rows])
+    return path
+
+
+def pairs_with(labels: Sequence[Any]) -> list[tuple[str, str, Any]]:
+    return list(zip(FIRST, SECOND, labels, strict=True))
+
+
+def every(values: Sequence[Any]) -> list[Any]:
+    return [values[i % len(values)] for i in range(120)]
+
+
+class StopError(Exception):
+    """What ends a training before it begins."""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What `train` was about to do, without doing it."""
+    kept: dict[str, Any] = {}
+    read_splits = training_commands._read_splits
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise StopError
+
+    def keep(*given: Any) -> Any:
+        kept["kind"], kept["train"], *_ = splits = read_splits(*given)
+        return splits
+
+    monkeypatch.setattr(training_commands, "_read_splits", keep)
+    monkeypatch.setattr("selective_st.training.prepare", stop)
+    return kept
+
+
+# For each file: its header and rows, the loss that comes first, and what `train` calls it; None if it does not take it.
+FILES: dict[str, tuple[str, Sequence[Sequence[Any]], str, str | None]] = {
+    "graded without header": ("", PAIRS, "SelectivePointwiseLoss", "pointwise"),
+    "graded": (
+        "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]), "SelectivePointwiseLoss", "pointwise",
+    ),
+    "graded beside ids": (
+        "id,text_a,text_b,rating", [(i, *row) for i, row in enumerate(PAIRS)], "SelectivePointwiseLoss", "pointwise",
+    ),
+    "binary": ("sentence1,sentence2,label", pairs_with(every([0, 1, 1])), "SelectivePointwiseLoss", "pointwise"),
+    "duplicates": (
+        "question1,question2,is_duplicate", pairs_with(every([1, 0])), "SelectivePointwiseLoss", "pointwise",
+    ),
+    "duplicates only": (
+        "text1,text2,is_duplicate", pairs_with(every([1])), "SelectiveMultipleNegativesRankingLoss", "in-batch",
+    ),
+    "answers": ("question,answer,label", QUESTIONS, "SelectiveListwiseLoss", "listwise-labels"),
+    "graded answers": (
+        "query,document,relevance", [(q, a, 7 * i % 4) for i, (q, a, _) in enumerate(QUESTIONS)],
+        "SelectiveListwiseLoss", "listwise",
+    ),
+    "scored answers": (
+        "query,document,score", [(q, a, 7 * i % 10 / 10) for i, (q, a, _) in enumerate(QUESTIONS)],
+        "SelectiveListwiseLoss", "listwise",
+    ),
+    "classes of pairs": ("premise,hypothesis,label", pairs_with(every([0, 1, 2])), "SoftmaxLoss", None),
+    "classes of texts": ("text,label", [(t, i % 4) for i, t in enumerate(FIRST)], "BatchAllTripletLoss", None),
+    "positives": (
+        "anchor,positive", list(zip(FIRST, SECOND, strict=True)), "SelectiveMultipleNegativesRankingLoss", None,
+    ),
+    "triplets": (
+        "anchor,positive,negative", list(zip(FIRST, SECOND, SECOND[9:] + SECOND[:9], strict=True)),
+        "SelectiveMultipleNegativesRankingLoss", None,
+    ),
+    "yes and no": (
+        "question1,question2,is_duplicate", pairs_with(every(["yes", "no"])), "SelectivePointwiseLoss", None,
+    ),
+}  # fmt: skip
+LISTS: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "lists of scores": (
+        [
+            {"query": FIRST[i], "documents": SECOND[i : i + 3], "scores": [0.9, 0.4 - i / 500, 0]}
+            for i in range(60)
+        ],
+        "SelectiveListwiseLoss",
+    ),
+    "columns of scores": (
+        [
+            {"query": FIRST[i], "positive": SECOND[i], "negative_1": SECOND[i + 5], "negative_2": SECOND[i + 6],
+             "label": [0.9 - i / 500, 0.1, 0.2]}
+            for i in range(60)
+        ],
+        "SelectiveListwiseLoss",
+    ),
+    "right and wrong columns": (
+        [
+            {"query": FIRST[i], "doc_1": SECOND[i], "doc_2": SECOND[i + 5], "doc_3": SECOND[i + 6],
+             "label": [1.0, 0, 0]}
+            for i in range(60)
+        ],
+        "SelectiveListwiseLoss",
+    ),
+}  # fmt: skip
+
+
+def file_of(name: str, folder: Path) -> tuple[Path, str, str | None]:
+    """A file, the loss that comes first, and what `train` calls it."""
+    if name in LISTS:
+        rows, loss = LISTS[name]
+        path = folder / f"{name}.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        return path, loss, None
+    header, table, loss, kind = FILES[name]
+    return write(folder / f"{name}.csv", header, table), loss, kind
+
+
+class TestOneLoss:
+    @pytest.mark.parametrize("name", [*FILES, *LISTS])
+    def test_every_command_agrees(self, name: str, asked: dict[str, Any], tmp_path: Path) -> None:
+        path, loss, kind = file_of(name, tmp_path)
+        suggested = found("suggest", path)
+        assert suggested["suggestions"][0]["loss"] == loss
+        script = run("suggest", path, "--script").stdout
+        assert re.findall(r"^loss = (\w+)\(", script, re.MULTILINE) == [loss]
+        compile(script, "train.py", "exec")
+        assert found("check", path, "--loss", "auto")["loss"] == loss
+        following = shlex.split(suggested["next"])
+        if kind is None:
+            assert following[:3] == ["selective-st", "suggest", str(path)]
+            result = run("train", path, "--loss", "auto", "--output", tmp_path / "model")
+            assert result.exit_code == 1
+            assert not asked
+            assert "selective-st suggest" in text(result)
+            assert loss in text(result) or "are classes" in text(result)
+            return
+        assert following[:5] == ["selective-st", "train", str(path), "--loss", "auto"]
+        assert isinstance(run(*following[1:], "--output", tmp_path / "model").exception, StopError)
+        assert asked["kind"].name == kind
+        assert asked["kind"].selective == loss
+        options = following[5:]
+        assert found("check", path, "--loss", "auto", *options)["loss"] == loss
+        assert found("suggest", path, *options)["suggestions"][0]["loss"] == loss
+
+    @pytest.mark.parametrize("name", ["answers", "graded answers", "lists of scores", "duplicates only"])
+    def test_the_script_trains(
+        self, name: str, transformer_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, _, _ = file_of(name, tmp_path)
+        script = run("suggest", path, "--script", "--model", transformer_folder).stdout
+        monkeypatch.chdir(tmp_path)
+        exec(compile(script, "train.py", "exec"), {"__name__": "__main__"})
+        assert SentenceTransformer("output/model", device="cpu").encode(["a text"]).shape == (1, 32)
+
+    def test_check_lays_the_pairs_out_as_train_does(self, tmp_path: Path) -> None:
+        path, _, _ = file_of("answers", tmp_path)
+        for entry, rows in (("listwise", 30), ("pairwise", 90), ("in-batch", 30), ("pointwise", 120)):
+            report = found("check", path, "--loss", entry)
+            assert report["loss"] == next(known.loss for known in TRAINABLE if known.name == entry)
+            assert report["read"] == f"all {rows} rows"
+        assert found("check", path, "--loss", "SelectiveListwiseLoss")["read"] == "all 120 rows"  # as they stand
+
+
+# --- The columns that are named ---------------------------------------------------------------------------------------
+
+THIRD = SECOND[9:] + SECOND[:9]
+SHARES = [score / 5 for score in SCORES]
+NAMELESS = {"one": FIRST, "two": SECOND, "three": THIRD, "number": [share - 0.3 for share in SHARES]}
+FEELINGS = {"reply": FIRST, "message": SECOND, "feel": every(["joy", "anger", "fear"])}
+IN_BATCH, POINTWISE = "SelectiveMultipleNegativesRankingLoss", "SelectivePointwiseLoss"
+# Columns of a file; which are named; the shape, the kind of labels, and the loss.
+NAMED: list[tuple[dict[str, list[Any]], str, str, str, str]] = [
+    ({"title": FIRST, "body": SECOND, "votes": SCORES}, "title,body,votes", "pair", "similarity", POINTWISE),
+    ({"source": FIRST, "author": SECOND, "weight": SHARES}, "author,source,weight", "pair", "similarity", POINTWISE),
+    (NAMELESS, "one,two,three", "triplet", "none", IN_BATCH),
+    (NAMELESS, "1,2,4", "pair", "similarity", POINTWISE),
+    (NAMELESS, "one,two,three,number", "triplet", "margin", "SelectivePairwiseLoss"),
+    ({"a": FIRST, "b": SECOND, "c": THIRD, "d": FIRST[::-1]}, "a,b,c,d", "n-tuple", "none", IN_BATCH),
+    (FEELINGS, "message,feel", "single", "class", "BatchAllTripletLoss"),
+    (FEELINGS, "message,reply", "pair", "none", IN_BATCH),
+    ({"a": FIRST, "b": SECOND, "same": every(["yes", "no"]), "n": SCORES}, "a,b,same", "pair", "binary", POINTWISE),
+    (
+        {"q1": FIRST, "q2": SECOND, "is_match": every([0, 1]), "n": SCORES},
+        "q1,q2,is_match",
+        "pair",
+        "binary",
+        POINTWISE,
+    ),
+]
+
+
+class TestColumns:
+    @pytest.mark.parametrize(("columns", "named", "shape", "label", "loss"), NAMED, ids=[each[1] for each in NAMED])
+    def test_who_names_them_is_taken_at_his_word(
+        self, columns: dict[str, list[Any]], named: str, shape: str, label: str, loss: str, tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "data.csv", ",".join(columns), list(zip(*columns.values(), strict=True)))
+        scale = ("--score-range", "0,5") if "votes" in columns else ()
+        suggested = found("suggest", path, "--columns", named, *scale)
+        assert (suggested["format"]["shape"], suggested["format"]["label"]) == (shape, label)
+        assert suggested["format"]["certainty"] != "unclear"
+        assert suggested["suggestions"][0]["loss"] == loss
+        assert f"--columns {named}" in suggested["next"]
+        checked = found("check", path, "--columns", named, *scale, "--loss", "auto")
+        assert checked["loss"] == loss
+        assert not {"no-label", "stray-column", "id-column", "number-column"} & {x["code"] for x in checked["findings"]}
+        # The code that is shown makes the same columns of the file as it is.
+        names: dict[str, Any] = {"dataset": Dataset.from_dict(columns)}
+        exec("\n".join(checked["steps"]), names)
+        order = [list(columns)[int(name) - 1] if name.isdecimal() else name for name in named.split(",")]
+        texts = [name for name in order if isinstance(columns[name][0], str) and name not in ("feel", "same")]
+        dataset = names["dataset"]
+        assert [dataset[name][:] for name in dataset.column_names[: len(texts)]] == [columns[name] for name in texts]
+
+    def test_a_label_is_a_label_whatever_its_name(self, asked: dict[str, Any], tmp_path: Path) -> None:
+        path = write(tmp_path / "data.csv", "title,body,votes", pairs_with([score * 10 for score in SCORES]))
+        told = ("--columns", "2,1,3", "--score-range", "0,50", "--loss", "auto")
+        assert isinstance(run("train", path, *told, "--output", tmp_path / "model").exception, StopError)
+        assert asked["kind"].name == "pointwise"
+        train = asked["train"]
+        row = SECOND.index(train.sentences1[0])
+        assert train.sentences2[0] == FIRST[row]
+        assert train.scores[0] == pytest.approx(SHARES[row])
+
+    @pytest.mark.parametrize("command", [("suggest",), ("check", "--loss", "auto"), ("train",)])
+    def test_what_is_not_there(self, command: tuple[str, ...], tmp_path: Path) -> None:
+        path = write(tmp_path / "data.csv", "a,b,score", pairs_with(SCORES))
+        output = ("--output", tmp_path / "model") if command == ("train",) else ()
+        for columns, message in (("a,b,rating", "no column 'rating'; it has a, b"), ("a,a,score", "a column twice")):
+            result = run(command[0], path, *command[1:], "--columns", columns, *output)
+            assert result.exit_code == 1
+            assert message in text(result)
+
+    @pytest.mark.parametrize(
+        ("columns", "example"),
+        [
+            (
+                {
+                    "genre": every(["drama", "comedy"]),
+                    "file": [f"f{i}.txt" for i in range(120)],
+                    "year": [1990 + i % 20 for i in range(120)],
+                    "title": FIRST,
+                    "plot": SECOND,
+                    "stars": every([1, 2, 3, 4, 5]),
+                },
+                "title,plot,stars",
+            ),
+            ({"n": SCORES, "when": every(["2020-01-01"]), "left": FIRST, "right": SECOND}, "left,right,n"),
+            ({"code": [f"a{i}" for i in range(120)], "one": FIRST, "points": SCORES, "two": SECOND}, "one,two,points"),
+        ],
+        ids=["films", "label first", "label between"],
+    )
+    def test_an_example_comes_from_the_values(
+        self, columns: dict[str, list[Any]], example: str, asked: dict[str, Any], tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "data.csv", ",".join(columns), list(zip(*columns.values(), strict=True)))
+        result = run("train", path, "--output", tmp_path / "model")
+        assert f"for example --columns {example}" in text(result)
+        result = run("train", path, "--columns", example, "--score-range", "0,5", "--output", tmp_path / "model")
+        assert isinstance(result.exception, StopError), result.output
+
+    def test_no_example_where_there_is_none(self, tmp_path: Path) -> None:
+        path = write(
+            tmp_path / "data.csv", "genre,file,year", [("drama", f"f{i}.txt", 1990 + i % 20) for i in range(60)]
+        )
+        result = run("train", path, "--score-range", "0,5", "--output", tmp_path / "model")
+        assert result.exit_code == 1
+        assert "--columns genre" not in text(result)
+
+
+# --- Classes are no grades --------------------------------------------------------------------------------------------
+
+CLASSES: dict[str, list[Any]] = {
+    "numbers": every([0, 1, 2]),
+    "from one": every([1, 2]),
+    "words": every(["entailment", "neutral", "contradiction"]),
+}
+
+
+class TestClasses:
+    @pytest.mark.parametrize("kind", ["numbers", "words", "class labels"])
+    def test_all_commands_say_so(self, kind: str, asked: dict[str, Any], tmp_path: Path) -> None:
+        names = ["entailment", "neutral", "contradiction"]
+        path = tmp_path / "nli.csv"
+        if kind == "class labels":
+            path = tmp_path / "nli.parquet"
+            rows = Dataset.from_dict({"premise": FIRST, "hypothesis": SECOND, "label": CLASSES["numbers"]})
+            rows.cast_column("label", ClassLabel(names=names)).to_parquet(str(path))
+        else:
+            write(path, "premise,hypothesis,label", pairs_with(CLASSES[kind]))
+        suggested = found("suggest", path)
+        assert suggested["format"]["label"] == "class"
+        assert suggested["suggestions"][0]["loss"] == "SoftmaxLoss"
+        for options in ((), ("--score-range", "0,2"), ("--loss", "pointwise"), ("--loss", "auto")):
+            result = run("train", path, *options, "--output", tmp_path / "model")
+            assert result.exit_code == 1
+            shown = "0, 1, 2" if kind == "numbers" else ", ".join(names if kind == "class labels" else sorted(names))
+            assert f"the labels in column 'label' are classes ({shown}), not grades" in text(result)
+            assert 'call the column "score"; or train all the same with --no-check' in text(result)
+        assert not asked
+        checked = found("check", path, "--loss", "CosineSimilarityLoss", "--score-range", "0,2")
+        assert any("are classes" in note and "--score-range 0,2 does not apply" in note for note in checked["notes"])
+        assert not checked["steps"]
+        for report in (checked, found("check", path, "--loss", "pointwise")):
+            assert report["findings"][0]["severity"] == "error"
+            assert "are classes" in report["findings"][0]["message"]
+            assert not any("scale_labels" in finding["mend"] for finding in report["findings"])
+        assert not any("are classes" in x["message"] for x in found("check", path, "--loss", "SoftmaxLoss")["findings"])
+        suggested = found("suggest", path, "--score-range", "0,2")
+        assert suggested["suggestions"][0]["loss"] == "SoftmaxLoss"
+        assert "--score-range" not in suggested["next"]
+
+    def test_who_insists_is_obeyed(self, asked: dict[str, Any], tmp_path: Path) -> None:
+        path = write(tmp_path / "nli.csv", "premise,hypothesis,label", pairs_with(CLASSES["numbers"]))
+        train = ("train", path, "--score-range", "0,2", "--output", tmp_path / "model")
+        assert isinstance(run(*train, "--no-check").exception, StopError)
+        assert set(asked["train"].scores) == {0.0, 0.5, 1.0}
+        path = write(tmp_path / "grades.csv", "premise,hypothesis,score", pairs_with(CLASSES["numbers"]))
+        assert isinstance(run("train", path, *train[2:]).exception, StopError)
+
+    @pytest.mark.parametrize("name", ["is_different", "not_similar", "dissimilarity", "winner", "preference"])
+    def test_a_label_that_says_something_else(self, name: str, asked: dict[str, Any], tmp_path: Path) -> None:
+        path = write(tmp_path / "data.csv", f"a,b,{name}", pairs_with(every([0, 1])))
+        assert found("suggest", path, "--columns", f"a,b,{name}")["next"] == ""
+        train = ("train", path, "--columns", f"a,b,{name}", "--output", tmp_path / "model")
+        result = run(*train)
+        assert result.exit_code == 1
+        assert f"column '{name}' says something else than that 1 (or more) is for texts that belong together" in text(
+            result
+        )
+        assert run(*train, "--score-range", "0,1").exit_code == 1
+        assert not asked
+        assert isinstance(run(*train, "--no-check").exception, StopError)
+
+
+# --- Scales -----------------------------------------------------------------------------------------------------------
+
+
+class TestScales:
+    @pytest.mark.parametrize(
+        ("labels", "guess"),
+        [
+            ([1.2 + 5.6 * i / 119 for i in range(120)], "from 1.2 to 6.8"),
+            ([3.9 * i / 119 for i in range(120)], "from 0 to 3.9"),
+            ([20 + 77.5 * i / 119 for i in range(120)], "from 20 to 97.5"),
+        ],
+    )
+    def test_a_guess_is_called_one(
+        self, labels: list[float], guess: str, asked: dict[str, Any], tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "data.csv", "sentence1,sentence2,score", pairs_with(labels))
+        suggested = found("suggest", path)
+        [note] = [note for note in suggested["notes"] if "guess" in note]
+        assert guess in note
+        assert "say them with --score-range LOW,HIGH" in note
+        result = run("train", path, "--output", tmp_path / "model")
+        assert "a guess: --score-range" in text(result)
+        assert isinstance(run(*shlex.split(suggested["next"])[1:], "--output", tmp_path / "model").exception, StopError)
+        assert 0 <= min(asked["train"].scores) < max(asked["train"].scores) <= 1
+
+    @pytest.mark.parametrize("labels", [every([0, 2.5, 5]), [score / 5 for score in SCORES], every([0, 1])])
+    def test_what_is_none_is_not(self, labels: list[float], tmp_path: Path) -> None:
+        path = write(tmp_path / "data.csv", "sentence1,sentence2,score", pairs_with(labels))
+        assert not any("guess" in note for note in found("suggest", path)["notes"])
+
+    @pytest.mark.parametrize(
+        ("name", "labels", "scale"),
+        [
+            ("label", every(range(6)), "0,5"),
+            ("stars", every(range(1, 6)), "1,5"),
+            ("label", every([1]), "0,1"),
+        ],
+    )
+    def test_who_says_the_scale_says_that_there_is_one(
+        self, name: str, labels: list[int], scale: str, asked: dict[str, Any], tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "data.csv", f"text1,text2,{name}", pairs_with(labels))
+        assert found("suggest", path)["format"]["certainty"] == "unclear"
+        told = ("--columns", f"text1,text2,{name}", "--score-range", scale)
+        suggested = found("suggest", path, *told)
+        assert suggested["format"]["certainty"] != "unclear"
+        loss = suggested["suggestions"][0]["loss"]
+        assert loss == ("SelectivePointwiseLoss" if len(set(labels)) > 1 else "SelectiveMultipleNegativesRankingLoss")
+        assert found("check", path, "--loss", "auto", *told)["loss"] == loss
+        assert isinstance(run("train", path, "--loss", "auto", *told, "--output", tmp_path / "m").exception, StopError)
+        assert asked["kind"].selective == loss
+        low, high = map(int, scale.split(","))
+        assert sorted(set(asked["train"].scores)) == [(x - low) / (high - low) for x in sorted(set(labels))]
+
+    def test_margins_are_divided_by_its_width(self, tmp_path: Path) -> None:
+        rows = list(zip(FIRST, SECOND, THIRD, [10 - i / 6 for i in range(120)], strict=True))
+        path = write(tmp_path / "data.csv", "query,positive,negative,margin", rows)
+        checked = found("check", path, "--columns", "1,2,3,4", "--score-range", "0,20", "--loss", "MarginMSELoss")
+        assert checked["steps"][-1] == 'dataset = scale_margins(dataset, "score", 20)'
+
+    def test_a_label_beyond_it_is_named_alike(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "data.csv", "sentence1,sentence2,score", pairs_with([*SCORES[:77], 9, *SCORES[78:]]))
+        for command in (("suggest",), ("check", "--loss", "auto"), ("train", "--output", str(tmp_path / "model"))):
+            result = run(command[0], path, *command[1:], "--score-range", "0,5")
+            assert result.exit_code == 1
+            assert "column 'score' lies outside --score-range 0,5 in line 79: 9." in text(result)
+
+
+# What is not clear, and how many ways to read it the options can choose.
+UNCLEAR: dict[str, tuple[dict[str, list[Any]], int]] = {
+    "three texts": ({"one": FIRST, "two": SECOND, "three": THIRD}, 2),
+    "grades or classes": ({"sentence1": FIRST, "sentence2": SECOND, "label": every(range(6))}, 1),
+    "stars": ({"review_a": FIRST, "review_b": SECOND, "stars": every(range(1, 6))}, 2),
+    "parts of a text": ({"subject": FIRST, "message": SECOND, "label": every(range(3))}, 2),
+    "one label": ({"text1": FIRST, "text2": SECOND, "label": every([1])}, 1),
+}
+
+
+class TestUnclear:
+    @pytest.mark.parametrize("name", UNCLEAR)
+    def test_the_options_choose_a_reading(self, name: str, asked: dict[str, Any], tmp_path: Path) -> None:
+        columns, count = UNCLEAR[name]
+        path = write(tmp_path / "data.csv", ",".join(columns), list(zip(*columns.values(), strict=True)))
+        suggested = found("suggest", path)
+        assert suggested["format"]["certainty"] == "unclear"
+        assert not suggested["suggestions"]
+        assert not suggested["next"]
+        assert len(suggested["ways"]) == count
+        forms = set()
+        for words, command in suggested["ways"].items():
+            chosen = found(*shlex.split(command)[1:])
+            assert chosen["format"]["certainty"] != "unclear"
+            assert chosen["suggestions"]
+            assert ("--score-range" in command) == ("is a guess" in words)
+            forms.add((chosen["format"]["shape"], chosen["format"]["label"], tuple(chosen["format"]["inputs"])))
+        assert len(forms) == count
+        for command in (
+            ("suggest", path, "--script"),
+            ("check", path, "--loss", "auto"),
+            ("train", path, "--loss", "auto"),
+        ):
+            result = run(*command, *(("--output", tmp_path / "model") if command[0] == "train" else ()))
+            assert result.exit_code == 1
+            for words in suggested["ways"]:
+                assert f"If {words}: --" in text(result)
+        assert not asked
+
+
+# --- Rows -------------------------------------------------------------------------------------------------------------
+
+
+class TestRows:
+    def test_check_counts_as_train_does(self, tmp_path: Path) -> None:
+        rows = pairs_with([score / 5 for score in SCORES])
+        rows[3], rows[7] = (rows[3][0], "", 0.5), (rows[7][0], " ", 0.5)
+        rows[20] = (f"{rows[20][0]}\nin two lines", *rows[20][1:])
+        rows[30] = (*rows[30][:2], 7.0)
+        path = write(tmp_path / "data.csv", "sentence1,sentence2,score", rows)
+        checked = found("check", path, "--loss", "CosineSimilarityLoss")
+        messages = {finding["code"]: finding["message"] for finding in checked["findings"]}
+        assert "2 row(s) (lines 5, 9)" in messages["empty-text"]
+        assert "1 row(s) (line 33)" in messages["label-range"]
+        result = run("train", path, "--output", tmp_path / "model")
+        assert "the text in column 'sentence2' is empty in lines 5, 9." in text(result)
+
+    def test_rows_without_lines_count_from_one(self, tmp_path: Path) -> None:
+        path = tmp_path / "data.parquet"
+        second = [*SECOND[:4], "", *SECOND[5:]]
+        Dataset.from_dict({"a": FIRST, "b": second, "score": [s / 5 for s in SCORES]}).to_parquet(str(path))
+        checked = found("check", path, "--loss", "CosineSimilarityLoss")
+        assert "(row 5)" in checked["findings"][0]["message"]
+        assert "empty in row 5." in text(run("train", path, "--output", tmp_path / "model"))
+
+
+# --- Names of losses --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("names") / "pairs.csv", "sentence1,sentence2,score", pairs_with(SHARES))
+
+
+class TestLossNames:
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [("listwize", "listwise"), ("cosent", "CoSENTLoss"), ("CosineSimilarity", "CosineSimilarityLoss"),
+         ("Pointwise", "pointwise"), ("SelectivePointwise", "SelectivePointwiseLoss")],
+    )  # fmt: skip
+    @pytest.mark.parametrize("command", ["check", "suggest"])
+    def test_near_ones_are_offered(self, command: str, name: str, meant: str, path: Path) -> None:
+        result = run(command, path, "--loss", name)
+        assert result.exit_code == 1
+        assert re.search(rf"Did you mean [^?]*\b{meant}\b[^?]*\?", text(result))
+
+    @pytest.mark.parametrize("name", ["listwize", "hinge", "SelectiveLoss"])
+    def test_each_is_listed_once(self, name: str, path: Path, tmp_path: Path) -> None:
+        for result in (
+            run("check", path, "--loss", name),
+            run("train", path, "--loss", name, "--output", tmp_path / "m"),
+        ):
+            listed = re.sub(r"Did you mean [^?]*\?", "", text(result))
+            for known in {*(entry.name for entry in TRAINABLE), *(entry.loss for entry in TRAINABLE), "auto"}:
+                assert len(re.findall(rf"(?<![\w-]){known}(?![\w-])", listed)) <= 1, listed
+            for entry in TRAINABLE:
+                assert re.search(rf"(?<![\w-]){entry.name}(?![\w-])", listed)
+
+    @pytest.mark.parametrize("name", ["CoSENTLoss", "CosineSimilarityLoss", "SelectivePointwiseLoss"])
+    def test_built_in_ones_are_taken_where_they_are_said_to_be(self, name: str, path: Path, tmp_path: Path) -> None:
+        assert found("check", path, "--loss", name)["loss"] == name
+        assert f"loss = {name}(model" in run("suggest", path, "--script", "--loss", name).stdout
+        result = run("train", path, "--loss", name, "--epochs", 0, "--output", tmp_path / "model")
+        assert result.exit_code == 2  # the option, not the name
+        if not name.startswith("Selective"):
+            result = run("train", path, "--loss", name, "--output", tmp_path / "model")
+            assert "Say --loss pointwise --compare." in text(result)
+
+    def test_of_other_models(self, path: Path) -> None:
+        result = run("check", path, "--loss", "BinaryCrossEntropyLoss")
+        assert "is a loss for CrossEncoder: say --model-type CrossEncoder." in text(result)
+        assert found("check", path, "--loss", "BinaryCrossEntropyLoss", "--model-type", "CrossEncoder")["loss"]
+        assert "there is no such loss" in text(run("check", path, "--loss", "listwise", "--model-type", "CrossEncoder"))
+
+    def test_the_names_of_train_are_those_of_the_script_too(self, path: Path, tmp_path: Path) -> None:
+        answers, _, _ = file_of("answers", tmp_path)
+        for name, step in (("pairwise", "pairs_to_triplets"), ("in-batch", "pairs_to_positives"), ("pointwise", "")):
+            script = run("suggest", answers, "--script", "--loss", name).stdout
+            assert (f"dataset = {step}(dataset" in script) == bool(step)
+
+
+# --- One dataclass a command ------------------------------------------------------------------------------------------
+
+
+class TestOptions:
+    @pytest.mark.parametrize("options", [SuggestOptions, CheckOptions, TrainOptions, EvaluateOptions])
+    def test_every_command_reads_data_alike(self, options: type[Any]) -> None:
+        command = {SuggestOptions: "suggest", CheckOptions: "check", TrainOptions: "train"}.get(options, "evaluate")
+        names = [each.name for each in fields(options)]
+        assert {each.name for each in fields(DataOptions)} <= {*names}
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+        for option in ("--columns", "--score-range", "--no-header", "--split"):
+            assert option in shown
+
+    def test_the_words_of_options_ask_for_the_same(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        jobs: list[TrainOptions] = []
+        monkeypatch.setattr(training_commands, "_train", jobs.append)
+        job = TrainOptions(
+            data="some data.csv", columns=["a b", "2", "label"], score_range=(-1.0, 5.5), header=False, split="dev",
+            output=tmp_path / "a model", loss="auto", focus="0.6:0.8", learning_rates=(1e-5, 0.03), temperature=0.25,
+            compare=True, seeds=3, check=False, overwrite=True,
+        )  # fmt: skip
+        assert run("train", *words_of(job)).exit_code == 0
+        assert jobs == [job]
+        assert run("train", "pairs.csv").exit_code == 0
+        assert jobs[1] == TrainOptions(data="pairs.csv")
+        assert told_words(job) == [
+            "--score-range",
+            "-1,5.5",
+            "--columns",
+            "a b,2,label",
+            "--no-header",
+            "--split",
+            "dev",
+        ]
+
+    def test_the_help_has_the_settings_of_the_catalog(self) -> None:
+        shown = text(CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "400"}))
+        for entry in TRAINABLE:
+            assert f"{entry.name}: {entry.what}" in shown
+            if entry.temperature is not None:
+                assert f"{entry.name} {entry.temperature:g}" in shown
+
+    def test_the_split_of_a_hub_dataset(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+
+        def load(source: str, split: str) -> Dataset:
+            asked.append(split)
+            return Dataset.from_dict({"sentence1": FIRST, "sentence2": SECOND, "score": [s / 5 for s in SCORES]})
+
+        monkeypatch.setattr("datasets.load_dataset", load)
+        suggested = found("suggest", "some/pairs", "--split", "dev")
+        assert suggested["next"].endswith("--loss auto --split dev")
+        assert (
+            'read_table("some/pairs", split="dev")' in run("suggest", "some/pairs", "--split", "dev", "--script").stdout
+        )
+        assert found("check", "some/pairs", "--loss", "auto")["loss"] == "SelectivePointwiseLoss"
+        assert asked == ["dev", "dev", "train"]

@@ -1,0 +1,85 @@
+"""Labels beyond a loss's scores: it sees a batch, so it names no scale, but what finds that of the whole column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import pairwise_cos_sim
+from torch import nn
+
+from selective_st.losses import (
+    SelectiveListwiseLoss,
+    SelectiveMultipleNegativesRankingLoss,
+    SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
+)
+from selective_st.registry import check_dataset
+
+ROWS = 60
+TEXTS = {name: [f"{name} {7 * k % 60} of {k}" for k in range(ROWS)] for name in ("query", "positive", "negative")}
+GRADES = [5 * k / (ROWS - 1) for k in range(ROWS)]
+PAIRS = {"query": TEXTS["query"], "positive": TEXTS["positive"], "label": GRADES}
+LISTS = {**TEXTS, "label": [[grade, grade / 2] for grade in GRADES]}
+LOSSES: dict[str, tuple[Callable[[Any], nn.Module], dict[str, Any]]] = {
+    "pointwise": (SelectivePointwiseLoss, PAIRS),
+    "pointwise on lists": (SelectivePointwiseLoss, LISTS),
+    "listwise": (lambda model: SelectiveListwiseLoss(model, pairwise_cos_sim), LISTS),
+    "listwise over the batch": (lambda model: SelectiveListwiseLoss(model, pairwise_cos_sim, lists="batch"), PAIRS),
+    "pairwise": (lambda model: SelectivePairwiseLoss(model, pairwise_cos_sim, targets="scores"), LISTS),
+    "in-batch": (SelectiveMultipleNegativesRankingLoss, PAIRS),
+}
+
+
+def value(loss: nn.Module, model: SentenceTransformer, rows: Dataset) -> float:
+    *columns, label = rows.column_names
+    features = [model.preprocess(rows[name][:]) for name in columns]
+    return loss(features, torch.tensor(rows[label][:])).item()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_scale_is_guessed_from_a_batch_and_the_line_that_is_named_finds_it(
+    name: str, static_model: SentenceTransformer
+) -> None:
+    make, columns = LOSSES[name]
+    loss, dataset = make(static_model), Dataset.from_dict(columns)
+    for seed in range(6):
+        batch = dataset.shuffle(seed=seed).select(range(6))
+        with pytest.raises(ValueError, match=r"the labels of this batch go from .* at least that wide") as error:
+            value(loss, static_model, batch)
+        message = str(error.value)
+        assert not re.search(r"--score-range [\d-]|\) / \(|row\[", message)
+        assert "On the command line say --score-range LOW,HIGH." in message
+    [line] = re.findall(r"(from selective_st\.registry import .*?\)\))\.", message)
+    exec(line, {"dataset": dataset, "loss": loss})
+    mend = next(found.mend for found in check_dataset(dataset, loss).errors if found.code == "label-range")
+    names: dict[str, Any] = {"dataset": dataset}
+    exec(mend, names)
+    for seed in range(6):
+        assert value(loss, static_model, names["dataset"].shuffle(seed=seed).select(range(6))) >= 0
+
+
+@pytest.mark.parametrize("options", [{"label_range": (0, 1)}, {"teacher_space": "probability"}, {}])
+def test_a_range_to_declare_is_that_of_the_column(options: dict[str, Any], static_model: SentenceTransformer) -> None:
+    loss = SelectiveListwiseLoss(static_model, pairwise_cos_sim, **options)
+    with pytest.raises(
+        ValueError, match=r"label_range=\(LOW, HIGH\) with the ends of the whole column's scale"
+    ) as error:
+        value(loss, static_model, Dataset.from_dict(LISTS).select(range(20, 30)))
+    assert not re.search(r"label_range=\(\d", str(error.value))
+
+
+def test_rows_without_a_label_are_left_out_whatever_their_column_is_called(static_model: SentenceTransformer) -> None:
+    dataset = Dataset.from_dict({**PAIRS, "label": [*[grade / 5 for grade in GRADES[:-1]], float("nan")]})
+    loss = SelectivePointwiseLoss(static_model)
+    with pytest.raises(ValueError, match=r"NaN in row\(s\) 59 of the batch\. Leave such rows out: (.*)\.") as error:
+        value(loss, static_model, dataset)
+    names: dict[str, Any] = {"dataset": dataset}
+    exec(str(error.value).partition("Leave such rows out: ")[2].removesuffix("."), names)
+    assert len(names["dataset"]) == ROWS - 1
+    assert value(loss, static_model, names["dataset"]) >= 0
