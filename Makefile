@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-NUMERICAL := $(addprefix tests/test_,loss_identities.py cross_encoder_identities.py list_evaluator.py functional_pairwise.py \
-	functional_pointwise.py functional_listwise.py)
 
 .PHONY: help demo test test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
 
@@ -23,8 +21,18 @@ demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and comp
 test: $(INSTALLED)  ## Run the tests.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet tests selective_st
 
-test-numerics: $(INSTALLED)  ## Run numerical tests on the plainest instructions of the processor, with one thread and two.
-	for threads in 1 2; do ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=$$threads $(BIN)/python -m pytest --quiet $(NUMERICAL) || exit 1; done
+# As other processors compute, by threads and by the seed of the inputs: each pair of settings stands in one of them.
+NUMERICS := default-1-0 default-2-1 default-1-2 avx2-2-0 avx2-1-1 avx2-2-2
+
+test-numerics: $(INSTALLED)  ## Run the numerical tests with other instructions, threads and inputs.
+	$(MAKE) --jobs 2 --keep-going $(NUMERICS:%=numerics-%)
+
+numerics-%:
+	@set -- $(subst -, ,$*); \
+	if found=$$(ATEN_CPU_CAPABILITY=$$1 OMP_NUM_THREADS=$$2 INPUT_SEED=$$3 $(BIN)/python -m pytest \
+		--quiet -m 'numerical and not training' tests 2>&1); \
+	then echo "$*: $$(echo "$$found" | tail -n 1)"; \
+	else echo "$$found"; echo "$*: failed"; exit 1; fi
 
 test-oldest:  ## Run the tests with the oldest versions of what the library needs.
 	$(PYTHON) -m venv $(VENV)-oldest

@@ -24,6 +24,8 @@ from tests import random_inputs
 from tests.model_types import cross_encoder, sentence
 from tests.tolerances import assert_close, assert_same_step, precision
 
+pytestmark = pytest.mark.numerical
+
 ROWS = 5
 CONSTANT, IDENTITY, SIGMOID = ConstantLink(), IdentityLink(), SigmoidLink(scale=1.0, shift=0.0)
 DOUBLE, SINGLE = torch.float64, torch.float32

@@ -37,6 +37,8 @@ from tests.loss_properties import ROWS, columns_for, labels_for, leaves, pairs_i
 from tests.model_types import cross_encoder, model_for, sentence
 from tests.tolerances import assert_close, assert_same_step, assert_within, operations_of, rounding
 
+pytestmark = pytest.mark.numerical
+
 CASES = [case for case in LOSS_CASES if case.model_type == "CrossEncoder"]
 EVERY = [getattr(ours, name) for name in ours.__all__]
 OF_SCORES = [each for each in EVERY if each is not ours.SelectiveCrossEntropyLoss]
@@ -333,6 +335,7 @@ def data(make: Any) -> Dataset:
 
 @pytest.mark.parametrize("bf16", [False, True])
 @every_loss
+@pytest.mark.training
 def test_in_the_trainer(make: Any, bf16: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = cross_encoder(3 if make is ours.SelectiveCrossEntropyLoss else 1)
     before = copy.deepcopy(model)

@@ -23,6 +23,8 @@ from tests import random_inputs
 from tests.loss_references import CONSTANT, POSITIVE_LINKS, PositiveLink, in_batch
 from tests.tolerances import SCORE, assert_close, assert_same_step, largest
 
+pytestmark = pytest.mark.numerical
+
 Options = dict[str, Any]
 SCALE = 6.0
 ALL_DIRECTIONS = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")

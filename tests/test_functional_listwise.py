@@ -19,6 +19,8 @@ from tests.link_cases import LINK_CASES, LinkCase
 from tests.loss_references import composite_divergence, listwise_label, listwise_matching
 from tests.tolerances import DTYPES, SCORE, accuracy, assert_close, assert_within, largest, rounding
 
+pytestmark = pytest.mark.numerical
+
 BY_NAME = {case.name: case for case in LINK_CASES}
 # Each with the scores on which it is tried.
 CASES = {

@@ -17,6 +17,8 @@ from tests.link_cases import LINK_CASES, LinkCase
 from tests.loss_references import pairwise, pairwise_gradient
 from tests.tolerances import DTYPES, SCORE, STEEPEST, accuracy, assert_close, largest, rounding
 
+pytestmark = pytest.mark.numerical
+
 # For each link the scores, from here to 1, on which it is positive, as a loss without target scores needs it.
 POSITIVE_FROM = {
     case.name: low

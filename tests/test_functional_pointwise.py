@@ -14,6 +14,8 @@ from selective_st.links import ConstantLink, IdentityLink, SigmoidLink, high_sco
 from tests.link_cases import LINK_CASES, LinkCase
 from tests.tolerances import STEEPEST, assert_close, largest
 
+pytestmark = pytest.mark.numerical
+
 
 def tensor(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)

@@ -29,7 +29,10 @@ from tests.gather_script import RUNS, train
 from tests.loss_cases import CACHE_KEEPS_DOUBLE
 from tests.tolerances import LOGGED, are_close, assert_close, largest, operations_of
 
-pytestmark = pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo")
+pytestmark = [
+    pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo"),
+    pytest.mark.numerical,
+]
 
 ROOT = Path(__file__).parent.parent
 Results = dict[int, list[dict[str, Any]]]
@@ -180,6 +183,7 @@ def launched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     ]
 
 
+@pytest.mark.training
 def test_the_trainer_in_two_processes_is_the_trainer_with_the_double_batch(launched: list[dict[str, Any]]) -> None:
     for name in launched[0]:
         logs, parameters = in_one_process(name)

@@ -22,6 +22,8 @@ from selective_st.losses._common import text_ids
 from tests.test_pointwise_loss import EchoModel, embeddings
 from tests.tolerances import assert_close, operations_of
 
+pytestmark = pytest.mark.numerical
+
 
 class TestTextsToldApart:
     TEXTS = ("a man is here", "a man", "a man is here", "here is a man", "a")

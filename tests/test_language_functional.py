@@ -36,6 +36,8 @@ from tests import random_inputs
 from tests.link_cases import ArctanCase
 from tests.tolerances import DTYPES, SCORE, SEARCHED, are_close, assert_close, assert_within, largest, rounding
 
+pytestmark = pytest.mark.numerical
+
 VOCABULARY = 11
 POSITIVE: dict[str, Link] = {
     "constant": ConstantLink(),

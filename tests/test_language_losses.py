@@ -49,6 +49,8 @@ from selective_st.transformers import (
 from tests import random_inputs
 from tests.tolerances import DTYPES, SCORE, about, assert_close, assert_same_step, largest, rounding
 
+pytestmark = pytest.mark.numerical
+
 ROWS, TOKENS, VOCABULARY = 4, 7, 13
 
 

@@ -22,7 +22,7 @@ from selective_st.transformers import (
     SelectivePreferenceLoss,
 )
 from tests import random_inputs
-from tests.tolerances import assert_close
+from tests.tolerances import LOGGED, SCORE, about, assert_close, operations_of, rounding
 
 VOCABULARY, LENGTH = 24, 10
 LOSSES = {
@@ -121,7 +121,9 @@ def test_it_learns(name: str, half: bool, tmp_path: Path) -> None:
     assert after < 0.7 * before
     assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
     if name == "preference":
-        assert before == pytest.approx(0.6931, abs=1e-2 if half else 1e-4)  # log 2: the model is its reference
+        assert before == pytest.approx(
+            0.6931, abs=rounding(torch.bfloat16, 1) if half else LOGGED
+        )  # log 2: the model is its reference
     if name != "causal":
         reference = trainer.reference_model
         assert all(parameter.grad is None for parameter in reference.parameters())
@@ -145,8 +147,9 @@ def test_accumulated_steps_are_one_large_batch(name: str, tmp_path: Path) -> Non
     whole = trained(name, tmp_path, per_device_train_batch_size=8)
     parts = trained(name, tmp_path, per_device_train_batch_size=2, gradient_accumulation_steps=4)
     start = llama().double().state_dict()
+    operations = operations_of(llama())
     for key, value in whole.items():
-        assert_close(parts[key], value, rtol=0, atol=1e-9)
+        assert_close(parts[key], value, operations)
     assert max(float((whole[key] - start[key]).abs().max()) for key in whole) > 1e-3
     if name != "preference":  # texts with few labels that count do not count more
         mean = trained(name, tmp_path, per_device_train_batch_size=4)
@@ -154,16 +157,17 @@ def test_accumulated_steps_are_one_large_batch(name: str, tmp_path: Path) -> Non
 
 
 def test_a_constant_link_trains_as_the_model_does_by_itself(tmp_path: Path) -> None:
-    settings = {"gradient_accumulation_steps": 2, "num_train_epochs": 2}
+    # Plain descent: Adam divides out the size of a gradient, and so magnifies the rounding of a small one.
+    settings = {"gradient_accumulation_steps": 2, "num_train_epochs": 2, "optim": "sgd", "learning_rate": 0.1}
     ours = make_trainer("causal", tmp_path, SelectiveCausalLMLoss(ConstantLink()), **settings)
     theirs = make_trainer("causal", tmp_path, **settings)
     theirs.compute_loss_func = None
     for trainer in (ours, theirs):
         trainer.train()
-    assert logged(ours) == pytest.approx(logged(theirs), abs=1e-4)
-    assert ours.evaluate()["eval_loss"] == pytest.approx(theirs.evaluate()["eval_loss"], rel=1e-4)
+    assert logged(ours) == pytest.approx(logged(theirs), abs=LOGGED)
+    assert ours.evaluate()["eval_loss"] == pytest.approx(theirs.evaluate()["eval_loss"], rel=LOGGED)
     for one, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
-        assert_close(one, other, rtol=1e-3, atol=1e-4)
+        assert_close(one, other, operations_of(ours.model))
 
 
 def test_label_smoothing_trains_as_that_of_the_trainer(tmp_path: Path) -> None:
@@ -174,7 +178,7 @@ def test_label_smoothing_trains_as_that_of_the_trainer(tmp_path: Path) -> None:
     batch = ours.data_collator([dict(texts()[row]) for row in range(4)])
     counted = (batch["labels"][:, 1:] != -100).sum()
     found = [trainer.compute_loss(trainer.model, dict(batch), num_items_in_batch=counted) for trainer in (ours, theirs)]
-    assert_close(found[0], found[1], rtol=1e-5, atol=0)
+    assert_close(found[0], found[1])
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -186,7 +190,7 @@ def test_it_goes_on_from_a_checkpoint(name: str, tmp_path: Path) -> None:
     again.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-3"))
     assert again.state.global_step == 6
     for one, other in zip(straight.model.parameters(), again.model.parameters(), strict=True):
-        assert_close(one, other, rtol=0, atol=1e-7)
+        assert_close(one, other, SCORE)
     saved = {path.name for path in (tmp_path / "a" / "checkpoint-3").iterdir()}
     assert len([file for file in saved if file.endswith(".safetensors")]) == 1  # of the model that is trained
 
@@ -209,7 +213,7 @@ def test_a_dataset_may_hold_what_the_reference_says(tmp_path: Path) -> None:
         without.reference_model, without.train_dataset = None, Dataset.from_list(rows)
         for trainer in (with_model, without):
             trainer.train()
-        assert logged(without) == pytest.approx(logged(with_model), abs=1e-4)
+        assert logged(without) == pytest.approx(logged(with_model), abs=LOGGED)
 
 
 class WithTeacher(nn.Module):
@@ -256,14 +260,14 @@ def test_a_reference_trainer_counts_the_labels_that_the_loss_reads(make: Any, tm
     with torch.no_grad():
         inputs = {name: whole[name] for name in ("input_ids", "attention_mask")}
         expected = loss(model(**inputs), whole["labels"], reference=teacher()(**inputs).logits).item()
-    assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
+    assert trainer.evaluate()["eval_loss"] == about(expected, torch.float32, operations_of(trainer.model))
     trainer.args.gradient_accumulation_steps = 4  # all rows in one step
     for module in trainer.model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     trainer.args.num_train_epochs = 1
     trainer.train()
-    assert logged(trainer)[0] == pytest.approx(expected, rel=1e-3)
+    assert logged(trainer)[0] == pytest.approx(expected, rel=10 * LOGGED)
 
 
 def test_samples_come_from_the_probabilities_of_the_loss() -> None:
@@ -274,7 +278,7 @@ def test_samples_come_from_the_probabilities_of_the_loss() -> None:
     made = model.generate(prompt, logits_processor=loss.logits_processor(), **settings)
     with torch.no_grad():
         logits = model(prompt).logits[:, -1]
-    assert_close(made.scores[0].log_softmax(-1), loss.log_probabilities(logits), rtol=1e-4, atol=1e-5)
+    assert_close(made.scores[0].log_softmax(-1), loss.log_probabilities(logits), operations_of(model))
     assert (made.scores[0].log_softmax(-1) - logits.log_softmax(-1)).abs().max() > 0.1
     greedy = [
         model.generate(prompt, logits_processor=processor, do_sample=False, max_new_tokens=6, pad_token_id=0)

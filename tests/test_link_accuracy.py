@@ -16,6 +16,8 @@ from tests import random_inputs
 from tests.link_cases import LINK_CASES, LinkCase
 from tests.tolerances import DTYPES, STEEPEST, accuracy, assert_close
 
+pytestmark = pytest.mark.numerical
+
 SMALLEST_DISTANCE = 1e-6
 
 

@@ -12,6 +12,9 @@ from selective_st.links import ConstantLink, ExponentialLink, Link, SigmoidLink,
 from tests import random_inputs
 from tests.link_cases import LINK_CASES, LinkCase
 from tests.link_properties import PROPERTIES, Property
+from tests.tolerances import FIRST_ORDER, SECOND_ORDER
+
+pytestmark = pytest.mark.numerical
 
 
 def test_every_registered_link_has_a_case() -> None:
@@ -40,21 +43,21 @@ def test_property(case: LinkCase, check: Property) -> None:
 @pytest.mark.parametrize("case", LINK_CASES, ids=lambda case: case.name)
 def test_gradients_to_both_arguments(case: LinkCase) -> None:
     generator = random_inputs.generator(0)
-    p, s = (
-        (case.low + (case.high - case.low) * torch.rand(5, generator=generator, dtype=torch.float64)).requires_grad_()
-        for _ in range(2)
-    )
-    assert torch.autograd.gradcheck(case.link.divergence, (p, s), atol=1e-4, rtol=1e-3)
-    assert torch.autograd.gradgradcheck(case.link.divergence, (p, s), atol=1e-3, rtol=1e-2)
-    assert torch.autograd.gradcheck(case.link.potential, (p,), atol=1e-4, rtol=1e-3)
-    assert torch.autograd.gradgradcheck(case.link.potential, (p,), atol=1e-3, rtol=1e-2)
+    p, s = (case.low + (case.high - case.low) * torch.rand(40, generator=generator, dtype=torch.float64) for _ in "ps")
+    # Where a loss is larger, a finite difference of it is rounded away.
+    fits = (case.link.potential(p) < 1e4) & (case.link.potential(s) < 1e4)
+    p, s = p[fits], s[fits]
+    given = (p[:5].clone().requires_grad_(), s[:5].clone().requires_grad_())
+    assert len(given[0]) == 5
+    assert torch.autograd.gradcheck(case.link.divergence, given, **FIRST_ORDER)
+    assert torch.autograd.gradgradcheck(case.link.divergence, given, **SECOND_ORDER)
+    assert torch.autograd.gradcheck(case.link.potential, given[:1], **FIRST_ORDER)
+    assert torch.autograd.gradgradcheck(case.link.potential, given[:1], **SECOND_ORDER)
     if not isinstance(case.link, ConstantLink):
-        values = case.link(s.detach()).requires_grad_()
-        steep = case.link.sensitivity(s.detach()) > 1e-2  # elsewhere the inverse is too steep for finite differences
+        steep = case.link.sensitivity(s) > 1e-2  # elsewhere the inverse is too steep for finite differences
         assert steep.any()
-        assert torch.autograd.gradcheck(
-            case.link.fenchel_young, (p[steep], values[steep].detach().requires_grad_()), atol=1e-4, rtol=1e-3
-        )
+        given = (p[steep][:5].clone().requires_grad_(), case.link(s[steep][:5]).requires_grad_())
+        assert torch.autograd.gradcheck(case.link.fenchel_young, given, **FIRST_ORDER)
 
 
 @pytest.mark.parametrize("values", [[0.0, 1.0, 1.0], [0.0, 0.5, 1.0], [0.2, 0.5, 0.9]], ids=str)

@@ -32,6 +32,8 @@ from tests import random_inputs
 from tests.model_types import multi_vector_model, sentence, splade_model
 from tests.tolerances import about, operations_of, rounding
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.fixture(scope="module")
 def samples(pairs: list[tuple[str, str, float]]) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ from tests import model_types, random_inputs
 from tests.loss_cases import EchoModel
 from tests.tolerances import assert_close, assert_same_step, largest
 
+pytestmark = pytest.mark.numerical
+
 ROWS = 7
 LINKS: list[Link | None] = [None, ConstantLink(), ExponentialLink(2.0), SigmoidLink(5.0, 0.5)]
 
@@ -157,6 +159,7 @@ def test_the_config() -> None:
 
 
 @pytest.mark.parametrize("wrapped", ["alone", "matryoshka", "weighted"])
+@pytest.mark.training
 def test_it_trains_with_a_last_batch_of_one_row(tmp_path: Path, wrapped: str) -> None:
     model = model_types.static_model()
     loss: Any = SelectiveListwiseLoss(model, pairwise_cos_sim, 0.2, lists="batch")

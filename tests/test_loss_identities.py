@@ -32,6 +32,8 @@ from tests.loss_cases import EchoModel
 from tests.loss_properties import value_and_gradients
 from tests.tolerances import DTYPES, FEW, assert_close, assert_same_step, largest, operations_of
 
+pytestmark = pytest.mark.numerical
+
 ROWS = (1, 2, 7, 64)
 SEEDS = (0, 1)
 Of = dict[str, Any]

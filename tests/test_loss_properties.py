@@ -29,6 +29,8 @@ from tests.loss_properties import EXPONENT, PROPERTIES, Property, columns_for, l
 from tests.model_types import model_for, sentence
 from tests.tolerances import assert_close, assert_same_step
 
+pytestmark = pytest.mark.numerical
+
 BY_NAME = {case.name: case for case in LOSS_CASES}
 ids = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
 TEXT_ROWS = 4
@@ -183,6 +185,7 @@ TRAINED = [case for case in LOSS_CASES if not case.uncached or case.name in ("ca
 
 
 @pytest.mark.parametrize("case", TRAINED, ids=lambda case: case.name)
+@pytest.mark.training
 def test_a_few_steps_lower_the_loss(
     case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]
 ) -> None:

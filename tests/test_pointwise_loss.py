@@ -18,6 +18,8 @@ from selective_st.losses import SelectivePointwiseLoss
 from tests import random_inputs
 from tests.tolerances import DTYPES, FEW, about, assert_close, largest
 
+pytestmark = pytest.mark.numerical
+
 
 class EchoModel(nn.Module):
     """Returns the embeddings it is given."""

@@ -28,6 +28,8 @@ from tests.model_types import (
     tokenizer,
 )
 
+pytestmark = pytest.mark.numerical
+
 FIRST, SECOND = ([sentence(number) for number in range(begin, begin + 20)] for begin in (0, 100))
 
 

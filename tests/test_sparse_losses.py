@@ -30,6 +30,8 @@ from tests.loss_cases import CACHE_KEEPS_DOUBLE, EchoModel
 from tests.model_types import autoencoder_model, bert_model, cross_encoder, multi_vector_model, sentence, splade_model
 from tests.tolerances import DTYPES, assert_close, assert_same_step, assert_within, largest, operations_of, rounding
 
+pytestmark = pytest.mark.numerical
+
 LOSSES: list[type[nn.Module]] = [
     SelectivePointwiseLoss,
     SelectivePairwiseLoss,
@@ -348,6 +350,7 @@ def train(model: SparseEncoder, loss: nn.Module, data: Dataset, folder: Path) ->
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("name", ["points", "margins", "lists", "in-batch"])
+@pytest.mark.training
 def test_it_trains_and_the_card_tells(name: str, wrapper: str, tmp_path: Path) -> None:
     make_model, wrap = WRAPPERS[wrapper]
     make, columns, labels_of, settings = SETTINGS[name]

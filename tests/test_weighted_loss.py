@@ -69,9 +69,12 @@ from selective_st.schedules import TrainingProgress, WeightSchedule, cosine_sche
 from tests import model_types, random_inputs
 from tests.loss_cases import EchoModel
 from tests.test_registry_catalog import CASES, available, build, gradient, is_wrapped, make_batch, model_of, run
-from tests.tolerances import assert_close
+from tests.tolerances import FEW, LOGGED, about, assert_close, assert_same_step, largest, operations_of
+
+pytestmark = pytest.mark.numerical
 
 ROWS, DIMENSION = 6, model_types.DIMENSION
+LOGIT = 20.0  # no score is multiplied by more before an exponential is taken
 PARTS: dict[str, Callable[[Any], nn.Module]] = {
     "ranking": lambda model: SelectiveListwiseLoss(model, pairwise_cos_sim, 0.2),
     "scores": lambda model: SelectivePointwiseLoss(model),
@@ -191,7 +194,6 @@ def _deterministic() -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("how", ["forward", "embeddings"])
 def test_it_is_the_weighted_sum_of_its_losses(dtype: torch.dtype, how: str) -> None:
-    rtol = 1e-9 if dtype == torch.float64 else 1e-5
     model, columns, labels = EchoOfSize(), columns_of(3, dtype), scores_of(2, dtype)
     names = [name for name in PARTS if how == "forward" or name != "matryoshka"]
     losses = {name: PARTS[name](model) for name in names}
@@ -204,13 +206,12 @@ def test_it_is_the_weighted_sum_of_its_losses(dtype: torch.dtype, how: str) -> N
     assert list(parts) == names
     for name in names:
         alone = WEIGHTS[name] * total(PARTS[name](model)(features_of(columns), labels))
-        assert_close(parts[name], alone, rtol=rtol, atol=0)
+        assert_close(parts[name], alone, exponent=LOGIT)
         expected = expected + alone
-    assert_close(parts.total, expected, rtol=rtol, atol=0)
     assert all(part.requires_grad for part in parts.values())
-    for ours, theirs in zip(gradients(parts.total, columns), gradients(expected, columns), strict=True):
-        assert theirs.abs().sum() > 0
-        assert_close(ours, theirs, rtol=rtol, atol=rtol * float(theirs.abs().max()))
+    ours, theirs = ([value.detach(), *gradients(value, columns)] for value in (parts.total, expected))
+    assert all(gradient.abs().sum() > 0 for gradient in theirs[1:])
+    assert_same_step(ours, theirs, exponent=LOGIT)
 
 
 # Those that cannot be a part, and what the message says of it.
@@ -227,6 +228,7 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("row", "name", "selective"), [case for case in CASES if case.values[0].model_type != "CrossEncoder"]
 )
+@pytest.mark.training
 def test_every_loss_of_the_registry_is_a_part_or_says_why_not(row: Any, name: str, selective: Any) -> None:
     entry = loss_entry(name, row.model_type)
     batch = make_batch(row, name)
@@ -249,9 +251,8 @@ def test_every_loss_of_the_registry_is_a_part_or_says_why_not(row: Any, name: st
         value = run(model, loss, batch)
         values.append(value.detach())
         slopes.append(gradient(model, value))
-    assert_close(2 * values[1], values[0], rtol=1e-5, atol=1e-7)
     assert slopes[0].abs().sum() > 0
-    assert_close(2 * slopes[1], slopes[0], rtol=1e-4, atol=1e-5 * float(slopes[0].abs().max()))
+    assert_same_step([2 * values[1], 2 * slopes[1]], [values[0], slopes[0]], operations_of(model), exponent=LOGIT)
 
 
 def test_a_list_of_losses_is_called_by_their_classes() -> None:
@@ -270,14 +271,15 @@ def test_a_weighted_loss_in_another() -> None:
     outer = WeightedLoss(model, {"ours": inner, "kl": PARTS["kl"](model)}, {"ours": 0.5})
     parts = outer(features_of(columns), labels)
     assert list(parts) == ["ours", "kl"]
-    assert_close(parts["ours"], 0.5 * inner(features_of(columns), labels).total, rtol=1e-12, atol=0)
-    assert_close(outer.compute_loss_from_embeddings(columns, labels).total, parts.total, rtol=1e-12, atol=0)
+    assert_close(parts["ours"], 0.5 * inner(features_of(columns), labels).total)
+    assert_close(outer.compute_loss_from_embeddings(columns, labels).total, parts.total)
     with pytest.raises(ValueError, match="read the data differently"):
         WeightedLoss(model, {"ours": inner, "classes": SoftmaxLoss(model, DIMENSION, 3)})
 
 
 @pytest.mark.parametrize("balance", [False, True])
 @pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.training
 def test_the_callback_of_a_loss_is_that_of_the_losses_within(tmp_path: Path, wrapped: bool, balance: bool) -> None:
     class Stop(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -339,7 +341,7 @@ def test_the_model_is_asked_once_for_multi_vector_models() -> None:
     count = Count(model)
     parts = WeightedLoss(model, losses)(texts_of(model, 3), labels)
     assert count.calls == 3  # a column each
-    assert_close(list(parts.values()), alone, rtol=1e-5, atol=1e-6)
+    assert_close(list(parts.values()), alone)
 
 
 def test_a_loss_that_asks_about_other_texts_is_stopped_and_the_model_put_back() -> None:
@@ -557,10 +559,11 @@ def test_a_wrapper_around_the_sum_is_the_sum_of_wrappers(name: str) -> None:
         slopes.append(gradient(model, total({part: value[part] for part in parts})))
         for part in parts:  # the same, of the wrapper around the loss itself
             alone = total(wrap(model, PARTS[part](model))(texts_of(model, 3), labels))
-            assert_close(value[part], weights[part] * (alone - value.get("rest", 0)), rtol=1e-4, atol=1e-6)
+            expected = weights[part] * (alone - value.get("rest", 0))
+            assert_close(value[part], expected, exponent=LOGIT, size=float(weights[part] * alone))
     for part, value in (("ranking", found[1]), ("scores", found[2])):
-        assert_close(found[0][part], value[part], rtol=1e-5, atol=1e-7)
-    assert_close(slopes[0], slopes[1] + slopes[2], rtol=1e-4, atol=1e-5 * float(slopes[0].abs().max()))
+        assert_close(found[0][part], value[part], exponent=LOGIT)
+    assert_close(slopes[0], slopes[1] + slopes[2], operations_of(model), exponent=LOGIT, size=largest(*slopes))
 
 
 @pytest.mark.parametrize("wrapper", [SpladeLoss, CachedSpladeLoss])
@@ -579,10 +582,10 @@ def test_in_the_losses_of_sparse_models(wrapper: Any) -> None:
         alone = losses[parts[0]].compute_loss_from_embeddings(
             [model(column)["sentence_embedding"] for column in texts_of(model, 3)], labels
         )
-        assert_close(value[parts[0]].detach(), 0.5 * alone.detach(), rtol=1e-4, atol=1e-5)
+        assert_close(value[parts[0]].detach(), 0.5 * alone.detach(), operations_of(model), exponent=LOGIT)
         made.append((total(value).detach(), slope))
-    assert_close(made[0][0], made[1][0] + made[2][0], rtol=1e-5, atol=1e-6)
-    assert_close(made[0][1], made[1][1] + made[2][1], rtol=1e-4, atol=1e-5 * float(made[0][1].abs().max()))
+    for one, first, second in zip(*made, strict=True):
+        assert_close(one, first + second, operations_of(model), exponent=LOGIT, size=largest(first, second))
 
 
 def test_in_the_loss_of_sparse_autoencoders() -> None:
@@ -593,7 +596,7 @@ def test_in_the_loss_of_sparse_autoencoders() -> None:
     assert {"in batch", "kl"} < set(value)
     embeddings = [model(column)["sentence_embedding"] for column in texts_of(model, 3)]
     alone = losses["kl"].compute_loss_from_embeddings(embeddings, scores_of(2, torch.float32))
-    assert_close(value["kl"], alone, rtol=1e-4, atol=1e-6)  # 2.0 * 0.5
+    assert_close(value["kl"], alone, operations_of(model), exponent=LOGIT)  # 2.0 * 0.5
     total(value).backward()
 
 
@@ -638,7 +641,7 @@ def test_schedules(make: Any, length: dict[str, float], begin: float, end: float
     schedule = make(begin, end, **length)
     for done in (0.0, 0.001, 0.1, 0.3, 0.7, 1.0, 2.5, 7.0, 10.0, 1e6):
         progress = TrainingProgress(steps=done, epochs=done, fraction=min(done, 1.0))
-        assert schedule(progress) == pytest.approx(naive(schedule, progress), rel=1e-12, abs=1e-15)
+        assert schedule(progress) == about(naive(schedule, progress), torch.float64, size=1.0)
         assert min(begin, end) <= schedule(progress) <= max(begin, end)
     assert schedule(TrainingProgress()) == begin
     assert schedule(TrainingProgress(1e9, 1e9, 1.0)) == end
@@ -730,12 +733,13 @@ def test_neither_accumulation_nor_evaluation_nor_a_wrapper_disturbs_the_schedule
     ],
     ids=str,
 )
+@pytest.mark.training
 def test_schedules_in_the_trainer(tmp_path: Path, schedule: WeightSchedule, expected: list[float]) -> None:
     model = model_types.static_model()
     loss = annealed(model, weights={"scores": schedule})
     seen = Seen(loss)
     train(model, loss, tmp_path, loss.callback, num_train_epochs=2)
-    assert seen.weights == pytest.approx(expected, abs=1e-12)
+    assert seen.weights == about(expected, torch.float64)
     assert loss.current_weights["scores"] == schedule(TrainingProgress(16, 2, 1))  # after the training: the end
 
 
@@ -845,6 +849,7 @@ def test_the_losses_of_sparse_models_evaluate_it_too(wrapper: Any) -> None:
 
 
 @pytest.mark.parametrize("wrapper", [None, *WRAPPERS])
+@pytest.mark.training
 def test_the_parts_stand_in_the_log_and_add_up(tmp_path: Path, wrapper: str | None) -> None:
     model = model_types.bert_model()
     loss: Any = annealed(model, weights={"scores": 0.5})
@@ -856,7 +861,7 @@ def test_the_parts_stand_in_the_log_and_add_up(tmp_path: Path, wrapper: str | No
         whole, *parts = (logged(trainer, prefix + key) for key in ("loss", *names))
         assert len(whole) == (2 if prefix else 8)
         sums = [sum(values) for values in zip(*parts, strict=True)]
-        assert sums == pytest.approx([float(value) for value in whole], abs=3e-4)
+        assert sums == pytest.approx([float(value) for value in whole], abs=3 * LOGGED)
         assert all(value > 0 for part in parts[:2] for value in part)
 
 
@@ -874,10 +879,10 @@ def test_balance_divides_by_the_running_means() -> None:
             value = float(PARTS[name](model)(features_of(columns), labels))
             rate = 1 / min(batch + 1, 100)
             means[name] = means.get(name, 0.0) + rate * (abs(value) - means.get(name, 0.0))
-            assert float(parts[name]) == pytest.approx(weight * value / means[name], rel=1e-4)
+            assert float(parts[name]) == about(weight * value / means[name], torch.float32)
             if not batch:
-                assert float(parts[name]) == pytest.approx(weight, rel=1e-6)
-    assert_close(loss.magnitudes, torch.tensor(list(means.values())), rtol=1e-4, atol=0)
+                assert float(parts[name]) == about(weight, torch.float32)
+    assert_close(loss.magnitudes, torch.tensor(list(means.values())), FEW + 130)
 
 
 def test_the_mean_is_a_constant_of_the_gradient_and_scale_does_not_matter() -> None:
@@ -893,12 +898,12 @@ def test_the_mean_is_a_constant_of_the_gradient_and_scale_does_not_matter() -> N
 
         loss = WeightedLoss(model, {"scores": Scaled(model)}, balance=True)
         value = loss(features_of(columns), labels).total
-        assert float(value) == pytest.approx(1.0)
+        assert float(value) == about(1.0, torch.float32)
         slopes.append(gradients(value, columns))
         alone = Scaled(model)(features_of(columns), labels)
         for ours, theirs in zip(slopes[-1], gradients(alone, columns), strict=True):
-            assert_close(ours, theirs / float(alone), rtol=1e-6, atol=1e-12)
-    assert_close(slopes[0], slopes[1], rtol=1e-6, atol=1e-12)
+            assert_close(ours, theirs / float(alone), dtype=torch.float32)
+    assert_close(slopes[0], slopes[1], dtype=torch.float32)
 
 
 @pytest.mark.parametrize("how", ["eval", "no_grad"])
@@ -911,7 +916,7 @@ def test_evaluation_leaves_the_means_alone(how: str) -> None:
     model.train(how != "eval")
     with torch.set_grad_enabled(how != "no_grad"):
         after = loss([*texts_of(model, 3)], 1 - labels)
-    assert_close(loss.magnitudes, means, rtol=0, atol=0)
+    assert_close(loss.magnitudes, means, 0)
     assert not torch.equal(after.total, before.total)
 
 
@@ -938,8 +943,8 @@ def test_an_overflow_or_a_zero_does_not_spoil_the_means() -> None:
     assert results[2] == 1.0
     assert results[3] != results[3]
     assert results[4] == 0.0
-    assert results[5] == pytest.approx(-2 / 3)
-    assert float(loss.magnitudes) == pytest.approx(3.0)
+    assert results[5] == about(-2 / 3, torch.float32)
+    assert float(loss.magnitudes) == about(3.0, torch.float32)
 
 
 def _balance_in_a_process(rank: int, folder: str) -> None:
@@ -952,10 +957,12 @@ def _balance_in_a_process(rank: int, folder: str) -> None:
 
 
 @pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo")
+@pytest.mark.training
 def test_all_processes_weigh_alike(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_balance_in_a_process, (str(tmp_path),), nprocs=2)
     states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    assert_close(states[0], states[1], rtol=0, atol=0)
+    assert states[0].keys() == states[1].keys()
+    assert_close([*states[0].values()], [*states[1].values()], 0)
     model = EchoModel()
     for place, name in enumerate(("ranking", "scores")):
         values = [
@@ -963,13 +970,14 @@ def test_all_processes_weigh_alike(tmp_path: Path) -> None:
             for batch in range(3)
             for rank in range(2)
         ]
-        assert float(states[0]["magnitudes"][place]) == pytest.approx(sum(values) / 6, rel=1e-5)
+        assert float(states[0]["magnitudes"][place]) == about(sum(values) / 6, torch.float32)
 
 
 # --- Checkpoints ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.training
 def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, balance: bool) -> None:
     weights = {"ranking": linear_schedule(1, 0), "scores": cosine_schedule(0, 1, epochs=1.5)}
     whole, resumed = model_types.static_model(), model_types.static_model()
@@ -995,12 +1003,12 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, bal
     assert len(seen_again.weights) == 11
     assert seen_again.weights == seen.weights[5:]
     assert len(set(seen.weights)) > 8
-    assert_close(again.magnitudes, loss.magnitudes, rtol=1e-6, atol=0)
+    assert_close(again.magnitudes, loss.magnitudes)
     assert bool((loss.magnitudes != 1).all()) == balance
     for key in ("ranking", "scores", "loss"):
-        assert logged(trainer, key)[-11:] == pytest.approx(logged(uninterrupted, key)[-11:], abs=2e-4)
+        assert logged(trainer, key)[-11:] == pytest.approx(logged(uninterrupted, key)[-11:], abs=2 * LOGGED)
     for (_, ours), (_, theirs) in zip(resumed.named_parameters(), whole.named_parameters(), strict=True):
-        assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+        assert_close(ours, theirs)
 
 
 def state_of(loss: WeightedLoss) -> list[list[float]]:

@@ -1,8 +1,9 @@
 """How far apart two floating-point results of the same mathematics may lie: the one place that says so.
 
 In which order a sum is added up, and whether a product and a sum are rounded once or twice, depends on the processor,
-on `ATEN_CPU_CAPABILITY` and the number of threads. What two results may differ by therefore follows from the precision,
-the size of the numbers that are added up and the number of operations; never from what one machine was seen to do.
+on `ATEN_CPU_CAPABILITY` and on the number of threads. What two results may differ by therefore follows from the
+precision, the size of the numbers that are added up and the number of operations; never from what one machine was seen
+to do.
 """
 
 from __future__ import annotations
@@ -24,11 +25,17 @@ SCORE = 8
 STEEPEST = 40.0
 """The largest exponent that a link of `tests/link_cases.py` takes: a scale of 20, over scores from -1 to 1."""
 
+INTEGRATED = 1e-7
+"""Error of an integral of a link's sensitivity or value, by nodes as dense as it is steep."""
+
 SEARCHED = 1e-5
 """Error of a minimum that an optimizer has found."""
 
 LOGGED = 1e-4
 """Relative error of what a trainer logs: older ones round to four digits."""
+
+FIRST_ORDER, SECOND_ORDER = {"atol": 1e-4, "rtol": 1e-3}, {"atol": 1e-3, "rtol": 1e-2}
+"""What `torch.autograd.gradcheck` and `gradgradcheck` bear where links are steep: their step is 1e-6."""
 
 DIFFERENCE = 1e-5
 """Step of a central difference of a loss, and its error: step^2 of the third derivative, eps/step of the value."""
