@@ -19,6 +19,7 @@ from selective_st.errors import DataError
 from selective_st.registry import create_loss
 from selective_st.registry.catalog import MODEL_TYPES, losses, model_type_of
 from selective_st.registry.checks import CheckReport, Finding, check_dataset, conflicting_rows
+from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import RULES
 from selective_st.registry.checks.report import Finding as Reported
 from selective_st.registry.steps import Code, Step, code_of
@@ -541,7 +542,8 @@ def test_every_rule_has_a_code_and_words_with_known_facts() -> None:
     assert len(RULES) >= 60
     for rule in RULES:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)+", rule.code)
-        assert rule.words.endswith(".") and not rule.words.startswith(rule.code)
+        assert rule.words.endswith(".")
+        assert not rule.words.startswith(rule.code)
         read = {name for _, name, _, _ in string.Formatter().parse(rule.words) if name and name.startswith("c.")}
         assert all(hasattr(Context, name.split(".")[1]) or name.startswith("c.table") for name in read), read
 
