@@ -170,7 +170,7 @@ def table(loss: str, dtype: str) -> Any:
 @cache
 def guide(dtype: str) -> Any:
     """Another model with a row for each text."""
-    weight = torch.randn(ROWS * (2 + NEGATIVES), 1, DIMENSION, generator=torch.Generator().manual_seed(7))
+    weight = torch.randn(ROWS * (2 + NEGATIVES), 1, DIMENSION, generator=random_inputs.generator(7))
     return table_model("SentenceTransformer", weight.to(DTYPES[dtype]))
 
 
@@ -232,7 +232,7 @@ def run(
     if ddp:
         module.model = in_ddp(model, dist.get_world_size())  # as the trainer does
     if OPTIONS[options].weighted:
-        weight = torch.rand(ROWS, generator=torch.Generator().manual_seed(3))
+        weight = torch.rand(ROWS, generator=random_inputs.generator(3))
         weight[::4] = 0
         labels = {"weight": weight[rows], **({} if labels is None else {"label": labels})}
     value = module(features, labels)

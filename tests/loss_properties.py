@@ -66,15 +66,6 @@ def leaves(columns: list[Tensor]) -> list[Tensor]:
     return [column.detach().clone().requires_grad_() for column in columns]
 
 
-def assert_alike(ours: list[Tensor], theirs: list[Tensor], rtol: float = 1e-10) -> None:
-    """The value relative to itself, the gradients relative to their largest entry."""
-    assert len(ours) == len(theirs)
-    assert_close(ours[0], theirs[0], rtol=rtol, atol=0.1 * rtol)
-    most = max(float(gradient.abs().max()) for gradient in theirs[1:])
-    for one, other in zip(ours[1:], theirs[1:], strict=True):
-        assert_close(one, other, rtol=0.0, atol=rtol * most)
-
-
 def gradients_reach_every_column(case: LossCase) -> None:
     _, *gradients = value_and_gradients(case.loss(), columns_for(case), labels_for(case))
     for gradient in gradients:

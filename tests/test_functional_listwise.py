@@ -211,7 +211,7 @@ class TestIdentities:
     @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
     @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
     def test_with_weights_of_classes_it_is_cross_entropy_with_them(self, smoothing: float, reduction: Any) -> None:
-        generator = torch.Generator().manual_seed(0)
+        generator = random_inputs.generator(0)
         predicted = torch.randn(9, 4, dtype=torch.float64, generator=generator, requires_grad=True)
         weight = torch.tensor([0.5, 0.0, 2.0, 1.0], dtype=torch.float64)
         indices = torch.tensor([0, 2, 1, 3, 3, 0, 1, 0, 2])  # some of a class of weight 0

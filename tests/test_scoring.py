@@ -17,6 +17,7 @@ from torch import Tensor
 
 from selective_st.evaluation import ScoreListEvaluator, ScoreRegionEvaluator, predict_scores
 from selective_st.evaluation.scoring import embeds_queries_apart, first_are_queries
+from tests import random_inputs
 from tests.model_types import (
     WORDS,
     bert_model,
@@ -90,7 +91,7 @@ INSTRUCTION = "warm"
 def _table(rows: dict[str, Tensor]) -> Tensor:
     """The embeddings of the vocabulary: those given, and others at random."""
     vocabulary = tokenizer().get_vocab()
-    table = torch.randn(len(vocabulary), len(QUERIES), generator=torch.Generator().manual_seed(0))
+    table = torch.randn(len(vocabulary), len(QUERIES), generator=random_inputs.generator(0))
     for word, vector in rows.items():
         table[vocabulary[word]] = vector
     return table

@@ -490,7 +490,7 @@ class OwnLoss(SentenceTransformerTrainer):
 def test_a_trainer_with_a_loss_of_its_own(tmp_path: Path) -> None:
     results = []
     for trainer_class in (SentenceTransformerTrainer, OwnLoss):
-        torch.manual_seed(0)
+        torch.manual_seed(random_inputs.seed_of(0))
         model = model_types.static_model()
         loss = annealed(model, weights={"ranking": 0.25})
         trainer = trainer_class(
@@ -811,7 +811,7 @@ def test_a_model_may_be_trained_in_evaluation_mode() -> None:
     for of in (lambda parts: parts, total):
         found = gradients(of(loss(features_of(columns), labels)), columns)
         for ours, theirs in zip(found, expected, strict=True):
-            assert_close(ours, theirs, rtol=1e-10, atol=1e-15)
+            assert_close(ours, theirs)
 
 
 def test_a_weighted_loss_within_another_has_one_unit_too() -> None:
@@ -841,8 +841,8 @@ def test_the_losses_of_sparse_models_evaluate_it_too(wrapper: Any) -> None:
         embeddings = [model(column)["sentence_embedding"] for column in texts_of(model, 3)]
         alone = [part.compute_loss_from_embeddings(embeddings, labels) for part in losses.values()]
         value = outer(texts_of(model, 3), labels)
-    assert_close(total(value), 2 * alone[0] + 0.5 * alone[1], rtol=1e-5, atol=1e-6)
-    assert_close([value["kl"], value["margins"]], alone, rtol=1e-5, atol=1e-6)
+    assert_close(total(value), 2 * alone[0] + 0.5 * alone[1], operations_of(model))
+    assert_close([value["kl"], value["margins"]], alone, operations_of(model))
 
 
 # --- The log ----------------------------------------------------------------------------------------------------------
@@ -1123,7 +1123,7 @@ def test_equal_trials_of_a_search_are_equal(tmp_path: Path) -> None:
     """The trainer puts a new model into the loss for each trial; that is told without a callback."""
 
     def begun() -> Any:
-        torch.manual_seed(0)
+        torch.manual_seed(random_inputs.seed_of(0))
         return model_types.static_model()
 
     trainer = SentenceTransformerTrainer(
