@@ -21,15 +21,15 @@ demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and comp
 test: $(INSTALLED)  ## Run the tests.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet tests selective_st
 
-# As other processors compute, by threads and by the seed of the inputs: each pair of settings stands in one of them.
-NUMERICS := default-1-0 default-2-1 default-1-2 avx2-2-0 avx2-1-1 avx2-2-2
+# As other processors compute, by threads and by the seed of the inputs; `make test` is one thread and seed 0.
+NUMERICS := default-1-1 avx2-2-2 default-2-0
 
 test-numerics: $(INSTALLED)  ## Run the numerical tests with other instructions, threads and inputs.
 	$(MAKE) --jobs 2 --keep-going $(NUMERICS:%=numerics-%)
 
 numerics-%:
 	@set -- $(subst -, ,$*); \
-	if found=$$(ATEN_CPU_CAPABILITY=$$1 OMP_NUM_THREADS=$$2 INPUT_SEED=$$3 $(BIN)/python -m pytest \
+	if found=$$(ATEN_CPU_CAPABILITY=$$1 OMP_NUM_THREADS=$$2 OMP_WAIT_POLICY=passive INPUT_SEED=$$3 $(BIN)/python -m pytest \
 		--quiet -m 'numerical and not training' tests 2>&1); \
 	then echo "$*: $$(echo "$$found" | tail -n 1)"; \
 	else echo "$$found"; echo "$*: failed"; exit 1; fi

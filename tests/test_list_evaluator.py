@@ -418,6 +418,7 @@ class TestEvaluator:
             ScoreListEvaluator(samples)(model)
 
 
+@pytest.mark.training
 class TestTrainers:
     def test_bi_encoder(
         self,

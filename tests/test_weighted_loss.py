@@ -487,6 +487,7 @@ class OwnLoss(SentenceTransformerTrainer):
         return (loss, {}) if return_outputs else loss
 
 
+@pytest.mark.training
 def test_a_trainer_with_a_loss_of_its_own(tmp_path: Path) -> None:
     results = []
     for trainer_class in (SentenceTransformerTrainer, OwnLoss):
@@ -706,6 +707,7 @@ class Seen(TrainerCallback):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.training
 def test_neither_accumulation_nor_evaluation_nor_a_wrapper_disturbs_the_schedule(tmp_path: Path, wrapped: bool) -> None:
     model = model_types.static_model()
     loss = annealed(model, weights={"scores": linear_schedule(0, 1, steps=4)})
@@ -756,6 +758,7 @@ LAST = {"balance": (0.5, 2.0), "schedules": (0.25, 2.0), "both": (0.1, 1.0), "ne
 
 @pytest.mark.parametrize("moving", MOVING)
 @pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.training
 def test_an_evaluation_has_one_unit_whatever_the_training_has_come_to(
     tmp_path: Path, moving: str, wrapped: bool
 ) -> None:
@@ -1029,6 +1032,7 @@ class Stop(TrainerCallback):
 
 
 @pytest.mark.parametrize("restore", [False, True], ids=["", "restoring callbacks"])
+@pytest.mark.training
 def test_the_losses_of_two_datasets_keep_a_state_each(
     tmp_path: Path, restore: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1065,6 +1069,7 @@ def test_the_losses_of_two_datasets_keep_a_state_each(
     assert [message for message in found if "Checkpoint included" in message or "already one" in message] == []
 
 
+@pytest.mark.training
 def test_a_loss_made_by_the_trainer(tmp_path: Path) -> None:
     model = model_types.static_model()
     trainer = SentenceTransformerTrainer(
@@ -1094,6 +1099,7 @@ def test_the_state_of_the_loss_can_be_saved_by_hand() -> None:
 
 
 @pytest.mark.parametrize("same_trainer", [False, True])
+@pytest.mark.training
 def test_a_second_training_has_nothing_of_the_first(tmp_path: Path, same_trainer: bool) -> None:
     model = model_types.static_model()
     loss = annealed(model, balance=True, weights={"scores": linear_schedule(0, 1)})
@@ -1119,6 +1125,7 @@ def test_a_second_training_has_nothing_of_the_first(tmp_path: Path, same_trainer
     assert means != [[1.0, 1.0], [0.0, 0.0]]
 
 
+@pytest.mark.training
 def test_equal_trials_of_a_search_are_equal(tmp_path: Path) -> None:
     """The trainer puts a new model into the loss for each trial; that is told without a callback."""
 
@@ -1189,6 +1196,7 @@ def test_a_copy_has_a_callback_of_its_own() -> None:
     assert pickle.loads(pickle.dumps(loss)).names == loss.names
 
 
+@pytest.mark.training
 def test_the_parameters_of_a_part_are_trained(tmp_path: Path) -> None:
     model = model_types.static_model()
     torch.manual_seed(random_inputs.seed_of(1))
@@ -1274,6 +1282,7 @@ def test_the_citation_is_that_of_every_part_and_each_entry_once() -> None:
     assert len(entries) == len(set(entries)) == 4
 
 
+@pytest.mark.training
 def test_the_card_describes_and_cites_every_part(tmp_path: Path) -> None:
     model = model_types.static_model()
     losses = {"ranking": PARTS["ranking"](model), "scores": PARTS["scores"](model), "margins": PARTS["margins"](model)}
@@ -1299,6 +1308,7 @@ def test_the_card_describes_and_cites_every_part(tmp_path: Path) -> None:
     assert card.count("@misc{hofstätter2021improving") == 1
 
 
+@pytest.mark.training
 def test_the_card_of_the_trainer_alone_shows_the_parts(tmp_path: Path) -> None:
     model = model_types.static_model()
     loss = annealed(model)
