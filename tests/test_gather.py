@@ -183,7 +183,7 @@ def launched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     ]
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_trainer_in_two_processes_is_the_trainer_with_the_double_batch(launched: list[dict[str, Any]]) -> None:
     for name in launched[0]:
         logs, parameters = in_one_process(name)

@@ -418,7 +418,7 @@ class TestEvaluator:
             ScoreListEvaluator(samples)(model)
 
 
-@pytest.mark.training
+@pytest.mark.slow
 class TestTrainers:
     def test_bi_encoder(
         self,
