@@ -373,6 +373,7 @@ class TestQueries:
         assert found["as_queries"] == {"model": False}
         assert "embeds queries" not in said
 
+    @pytest.mark.slow
     def test_symmetric_pairs_stay_so_unless_told(self, model: Path, tmp_path: Path) -> None:
         loaded = SentenceTransformer(str(model), device="cpu")
         path = tmp_path / "pairs.csv"

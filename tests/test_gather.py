@@ -71,6 +71,7 @@ def tolerance(case: tuple[str, str, str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("case", CASES, ids=", ".join)
+@pytest.mark.slow
 def test_processes_equal_one_with_the_joined_batch(case: tuple[str, str, str], world: int, results: Results) -> None:
     value, gradient = joined(case)
     values = [result["ddp"][case][0] for result in results[world]]
