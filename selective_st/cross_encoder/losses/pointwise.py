@@ -31,14 +31,14 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
         activation_fn: Applied to the logits. Default: `torch.nn.Sigmoid()` for `targets="scores"`, so that scores lie
             in [0, 1] as those of `model.predict` do; none for `targets="link_values"`, whose link does the squashing.
             For a teacher's logits as targets give `torch.nn.Identity()`.
+        pos_weight: For `targets="link_values"`: how much more a 1 counts than a 0, a number or a tensor of one, as in
+            `BinaryCrossEntropyLoss`; for mined hard negatives their number for each positive.
         link: What matters: a preset such as `high_scores()`, or any `Link`, used as given. Default for
             `targets="scores"`: `high_scores()`, going on linearly outside [0, 1] where scores are not bounded. Default
             for `targets="link_values"`: `SigmoidLink(scale=1, shift=0)` on logits, the binary cross entropy;
             `SigmoidLink(scale=20, shift=0.5)` on scores of at most 1.
         targets: `"scores"` if the labels are scores to be reached; `"link_values"` if they are values of the link,
             within `link.range`, such as 0/1 labels (integers allowed).
-        pos_weight: For `targets="link_values"`: how much more a 1 counts than a 0, a number or a tensor of one, as in
-            `BinaryCrossEntropyLoss`; for mined hard negatives their number for each positive.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -84,10 +84,10 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
         self,
         model: CrossEncoder,
         activation_fn: nn.Module | None = None,
+        pos_weight: float | Tensor | None = None,
         *,
         link: Link | None = None,
         targets: Literal["scores", "link_values"] = "scores",
-        pos_weight: float | Tensor | None = None,
     ) -> None:
         super().__init__()
         owner = type(self).__name__
