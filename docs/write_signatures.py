@@ -155,9 +155,9 @@ def differing(loss: Any, counterpart: Any) -> Iterator[str]:
     for place, (name, parameter) in enumerate(inspect.signature(counterpart).parameters.items()):
         if parameter.kind is parameter.VAR_KEYWORD:
             yield f"**{name}"
-        elif name not in own or not _alike(own[name].default, parameter.default):
-            yield name
-        elif parameter.kind is parameter.POSITIONAL_OR_KEYWORD and positional[place : place + 1] != [name]:
+            continue
+        moved = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and positional[place : place + 1] != [name]
+        if moved or name not in own or not _alike(own[name].default, parameter.default):
             yield name
 
 
