@@ -45,6 +45,7 @@ _ROW_BY_ROW = {
 _OTHER_MODALITIES = ("pixel_", "image_", "video_", "audio_", "input_features", "input_values")
 # A teacher's cosine of 1.0000001 is a rounding error, not a label of another scale.
 _RANGE_TOLERANCE = 1e-4
+_FEW_LABELS = 256
 
 
 class ScoreSpace(NamedTuple):
@@ -208,12 +209,12 @@ def space_of(similarity_fct: SimilarityFunction, model_type: type[nn.Module] = S
 
 def is_cosine(similarity_fct: SimilarityFunction) -> bool:
     """Whether it is known to be the cosine similarity."""
-    return any(similarity_fct is cosine for cosine in _COSINES)
+    return similarity_fct in _COSINES
 
 
 def is_dot_product(similarity_fct: SimilarityFunction) -> bool:
     """Whether it is known to be the dot product."""
-    return any(similarity_fct is product for product in _DOT_PRODUCTS)
+    return similarity_fct in _DOT_PRODUCTS
 
 
 def check_model(owner: str, model: object, model_type: type[nn.Module] = SentenceTransformer) -> None:
@@ -356,7 +357,12 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     Raises:
         ValueError: If a row has no label at all, or a label lies outside a range; with the line that maps it.
     """
-    low, high, total = _ends_and_sum(labels)
+    if labels.numel() > _FEW_LABELS:
+        ends = labels.aminmax()
+        low, high, total = float(ends.min), float(ends.max), float(labels.sum())
+    else:  # which cost less to look through than tensor operations do to start
+        values = labels.flatten().tolist()
+        low, high, total = min(values), max(values), sum(values)
     mask = None
     if math.isnan(total):
         mask = ~labels.isnan()
@@ -367,7 +373,7 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
                 "Leave such rows out: from selective_st.conversion import remove_empty_rows; dataset = "
                 "remove_empty_rows(dataset)."
             )
-        low, high, _ = _ends_and_sum(labels[mask])
+        low, high = (float(end) for end in labels[mask].aminmax())
     if math.isinf(low) or math.isinf(high):
         raise ValueError(f"{owner}: labels must be finite, but this batch has labels from {low:g} to {high:g}.")
     for (what, allowed), advice in ranges.items():
@@ -440,16 +446,3 @@ def text_ids(features: dict[str, Tensor]) -> Tensor | None:
 def _power_of_two(length: int) -> int:
     """The next power of two, so that few lengths are kept."""
     return 1 << max(length - 1, 1).bit_length()
-
-
-_FEW_LABELS = 256
-
-
-def _ends_and_sum(labels: Tensor) -> tuple[float, float, float]:
-    """The lowest and the highest label, and their sum, which is NaN where one is."""
-    if labels.numel() > _FEW_LABELS:
-        low, high = labels.aminmax()
-        return float(low), float(high), float(labels.sum())
-    # A list of a few floats costs less to look through than tensor operations do to start.
-    values = labels.flatten().tolist()
-    return min(values), max(values), sum(values)

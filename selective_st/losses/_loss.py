@@ -147,8 +147,9 @@ class Loss(nn.Module):
         Returns:
             The mean loss, a scalar.
         """
-        self._say_if_alone()
-        return self.compute_loss_from_embeddings(self.embed(sentence_features), labels)
+        if self.model_type is SparseEncoder:
+            self._say_that_it_is_alone()
+        return self.compute_loss_from_embeddings(self.scorer.embed(self.model, sentence_features), labels)
 
     def embed(self, sentence_features: Iterable[dict[str, Tensor]]) -> list[Any]:
         """What `compute_loss_from_embeddings` takes.
@@ -162,9 +163,8 @@ class Loss(nn.Module):
         embeddings: list[Any] = self.scorer.embed(self.model, sentence_features)
         return embeddings
 
-    def _say_if_alone(self) -> None:
-        if self.model_type is SparseEncoder:
-            self.say(_ALONE.format(name=type(self).__name__), "alone", joint=" is ")
+    def _say_that_it_is_alone(self) -> None:
+        self.say(_ALONE.format(name=type(self).__name__), "alone", joint=" is ")
 
     def compute_loss_from_embeddings(
         self, embeddings: list[Any], labels: Tensor | None = None, weight: Tensor | None = None
@@ -183,7 +183,8 @@ class Loss(nn.Module):
         """
         columns, rows = self.scorer.sizes(embeddings)
         self.objective._check_columns(columns, rows)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
+        if weight is not None or isinstance(labels, Mapping):
+            labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
         return self.loss_of_scores(self.scorer.scores(embeddings, labels), labels, weight)
 
     def loss_of_scores(

@@ -71,11 +71,11 @@ class Objective(Part):
 
     def _check_columns(self, columns: int, rows: int) -> None:
         """Raise a ValueError if there are too few text columns, or no rows."""
-        self._check_rows(rows)
-
-    def _check_rows(self, rows: int) -> None:
         if not rows:
-            raise ValueError(f"{self.owner}: got an empty batch; {self.space.inputs} must hold at least one row.")
+            self._refuse_no_rows()
+
+    def _refuse_no_rows(self) -> None:
+        raise ValueError(f"{self.owner}: got an empty batch; {self.space.inputs} must hold at least one row.")
 
     @abstractmethod
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
@@ -160,12 +160,14 @@ class Pointwise(Objective):
                 f"{self.owner} compares a first text column with one or more others, but the dataset has {columns} "
                 "text column(s). Give it (sentence_A, sentence_B) with a label column; see dataset.select_columns."
             )
-        self._check_rows(rows)
+        if not rows:
+            self._refuse_no_rows()
 
     @override
     @named(predicted="scores", target="labels", link_values="labels")
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        self._check_labels(scores, labels)
+        if not isinstance(labels, Tensor) or labels.shape != scores.shape or not labels.is_floating_point():
+            self._check_labels(scores, labels)
         labels = labels.to(scores).view(scores.shape)
         mask = check_label_range(self.owner, labels, self._ranges)
         if self._bounds is not None:
@@ -262,7 +264,8 @@ class Pairwise(Calibrated):
                 "SelectiveMultipleNegativesRankingLoss or SelectivePointwiseLoss, or find negatives with "
                 "sentence_transformers.util.mine_hard_negatives."
             )
-        self._check_rows(rows)
+        if not rows:
+            self._refuse_no_rows()
 
     @override
     @named(predicted="scores", target="labels")
@@ -460,7 +463,8 @@ class Listwise(Calibrated):
                 f"(query, document_1, document_2, ...), but has {columns}: over a single candidate the Softmax is "
                 "constant. For pairs use SelectivePointwiseLoss or SelectiveMultipleNegativesRankingLoss."
             )
-        self._check_rows(rows)
+        if not rows:
+            self._refuse_no_rows()
 
     @override
     def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
@@ -477,7 +481,8 @@ class Listwise(Calibrated):
         if self.lists == "batch":
             self._check_one_list(scores, labels, weight)
             scores, labels = scores.view(1, -1), labels[None] if isinstance(labels, Tensor) else labels
-        self._check_labels(scores, labels)
+        if not isinstance(labels, Tensor) or labels.shape != scores.shape or not labels.is_floating_point():
+            self._check_labels(scores, labels)
         if self.targets == "labels":
             return self._loss_of_labels(scores, labels, weight)
         mask, targets = self._mask_and_targets(labels.to(scores))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes
-from selective_st.functional._common import at_least_single, dense, without_autocast
+from selective_st.functional._common import without_autocast
 from selective_st.losses._common import (
     Part,
     ScoreSpace,
@@ -57,9 +57,12 @@ class Similarity(Scorer):
 
     similarity_fct: SimilarityFunction
     cos_score_transformation: nn.Module | None = None
+    _lists: type[KnownSlopes] | None = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_similarity(self.owner, self.similarity_fct, pairwise=True)
+        of_lists = _ListOfDotProducts if is_dot_product(self.similarity_fct) else None
+        self._settle(_lists=_ListOfCosines if is_cosine(self.similarity_fct) else of_lists)
         if self.cos_score_transformation is None:
             self._settle(cos_score_transformation=nn.Identity())
         if not isinstance(self.cos_score_transformation, nn.Module):
@@ -83,49 +86,47 @@ class Similarity(Scorer):
         return len(embeddings), len(embeddings[0]) if embeddings else 0
 
     def scores(self, embeddings: Sequence[Tensor], labels: Any) -> Tensor:
-        """The scores of a batch.
+        """The scores of a batch, in at least single precision.
 
         Args:
-            embeddings: One tensor of shape (batch_size, dim) a column.
-            labels: Labels of the last columns, in which NaN marks a padded document.
+            embeddings: One tensor of shape (batch_size, dim) a column: the anchors, then one or more columns of
+                documents.
+            labels: Labels of the last columns, in which NaN marks a padded document: nothing of that one's embedding,
+                be it NaN, reaches the scores or gradients of others.
 
         Returns:
             Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
         """
-        scores = pairwise_scores(embeddings, self.similarity_fct, labels)
+        # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
+        with without_autocast(embeddings[0].device.type):
+            anchors, *documents = map(_dense_single, embeddings)
+            if isinstance(labels, Tensor) and labels.dim() == 2:
+                documents = without_padding(documents, labels)
+            if len(documents) > 1 and self._lists is not None:
+                scores = self._lists()(anchors, *documents)
+            elif len(documents) > 1:
+                scores = torch.stack([self._similarity(anchors, document) for document in documents], dim=1)
+            else:
+                scores = self._similarity(anchors, documents[0])
         transform: Any = self.cos_score_transformation
         return scores if isinstance(transform, nn.Identity) else transform(scores)
 
+    def _similarity(self, anchors: Tensor, documents: Tensor) -> Tensor:
+        scores = self.similarity_fct(anchors, documents)
+        if scores.shape != anchors.shape[:1]:
+            name = getattr(self.similarity_fct, "__name__", repr(self.similarity_fct))
+            raise ValueError(
+                f"similarity_fct must give one score a row, of shape {tuple(anchors.shape[:1])}, but {name} gave shape "
+                f"{tuple(scores.shape)}. Use a pairwise function, such as sentence_transformers.util.pairwise_cos_sim."
+            )
+        return scores
 
-def pairwise_scores(embeddings: Sequence[Tensor], similarity_fct: SimilarityFunction, labels: Any = None) -> Tensor:
-    """The score of the first column against each other column, in at least single precision.
 
-    Args:
-        embeddings: One tensor of shape (batch_size, dim) a column: the anchors, then one or more columns of documents.
-        similarity_fct: Takes two such tensors, gives (batch_size,) scores.
-        labels: Labels of the last columns, in which NaN marks a padded document: nothing of that one's embedding, be it
-            NaN, reaches the scores or gradients of others.
-
-    Returns:
-        Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
-    """
-    device = embeddings[0].device.type
-    # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
-    with without_autocast(device):
-        anchors, *others = (at_least_single(dense(column)) for column in embeddings)
-        others = without_padding(others, labels)
-        if len(others) > 1 and is_cosine(similarity_fct):
-            return _ListOfCosines()(anchors, *others)
-        if len(others) > 1 and is_dot_product(similarity_fct):
-            return _ListOfDotProducts()(anchors, *others)
-        scores = [similarity_fct(anchors, other) for other in others]
-    if scores[0].shape != anchors.shape[:1]:
-        name = getattr(similarity_fct, "__name__", repr(similarity_fct))
-        raise ValueError(
-            f"similarity_fct must give one score a row, of shape {tuple(anchors.shape[:1])}, but {name} gave shape "
-            f"{tuple(scores[0].shape)}. Use a pairwise function, such as sentence_transformers.util.pairwise_cos_sim."
-        )
-    return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
+def _dense_single(column: Tensor) -> Tensor:
+    """An embedding in the usual layout, in at least single precision."""
+    if column.layout != torch.strided:
+        column = column.to_dense()
+    return column.float() if column.dtype.itemsize < 4 else column
 
 
 class _ListOfDotProducts(KnownSlopes):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer.losses import (
@@ -73,21 +73,22 @@ class AllSimilarities(Scorer):
 
     Attributes:
         similarity_fct: Takes (a, dim) and (b, dim), gives (a, b).
+        is_cosine: Whether it is the cosine.
+        is_fused: Whether it is computed block by block.
     """
 
     similarity_fct: Any
+    is_cosine: bool = field(init=False, compare=False, repr=False)
+    is_fused: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         check_similarity(self.owner, self.similarity_fct, pairwise=False)
+        cosine = is_cosine(self.similarity_fct)
+        self._settle(is_cosine=cosine, is_fused=cosine or is_dot_product(self.similarity_fct))
 
     @override
     def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
         return space_of(self.similarity_fct, model_type)
-
-    @property
-    def is_fused(self) -> bool:
-        """Whether it is computed block by block."""
-        return is_cosine(self.similarity_fct) or is_dot_product(self.similarity_fct)
 
     def embed(self, model: nn.Module, features: Iterable[dict[str, Tensor]]) -> list[Tensor]:
         """The embeddings of each column."""
@@ -147,7 +148,8 @@ class InBatch(Calibrated):
             raise ValueError(
                 f"{self.owner} takes the text columns {_COLUMNS}, but the dataset has {columns} text column(s)."
             )
-        self._check_rows(rows)
+        if not rows:
+            self._refuse_no_rows()
 
     @override
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
@@ -215,11 +217,12 @@ class InBatchLoss(Loss):
         owner = type(self).__name__
         columns, rows = self.scorer.sizes(embeddings)
         self.objective._check_columns(columns, rows)
-        labels, weight = labels_and_weight(owner, labels, weight, rows)
+        if weight is not None or isinstance(labels, Mapping):
+            labels, weight = labels_and_weight(owner, labels, weight, rows)
         targets = self._target_scores(labels, rows, columns - 1)
         guided = checked_embeddings(owner, self._guide, guide_embeddings, rows, columns)
         begin, share = 0, 1.0
-        if like is not None and self._gathers():
+        if like is not None and self.gather_across_devices and self._gathers():
             self._check_same_everywhere(like.device, rows, columns, targets, document_ids, weight)
             begin = get_rank() * rows
             targets = None if targets is None else all_gather(targets)
@@ -463,7 +466,8 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
 
     @override
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
-        self._say_if_alone()
+        if self.model_type is SparseEncoder:
+            self._say_that_it_is_alone()
         features = list(sentence_features)
         ids, guided = self._document_ids(features), self._embedded_by_guide(features)
         return self.compute_loss_from_embeddings(self.embed(features), labels, ids, guided)
@@ -494,11 +498,11 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         like = embeddings[0] if embeddings else None
         others = self._others(embeddings, like, labels, document_ids, guide_embeddings, weight)
         rows = len(embeddings[0])
-        if self._gathers():
+        if self.gather_across_devices and self._gathers():
             embeddings = self._gathered(embeddings, others.begin, all_gather_with_grad)
         queries, *documents = embeddings
         loss = in_batch_loss_of_setting(
-            self.objective.setting(normalize=is_cosine(self.similarity_fct)),
+            self.objective.setting(normalize=self.scorer.is_cosine),
             queries,
             documents,
             weight=others.weight,
@@ -509,7 +513,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
             similarity_fct=None if self.scorer.is_fused else self.similarity_fct,
             block_size=self._block_size,
         )
-        return loss * others.share if self._gathers() else loss
+        return loss if others.weight is None else loss * others.share
 
     @property
     def _block_size(self) -> int | None:
@@ -561,7 +565,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         - Gao et al. 2021, *Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup*, arXiv 2101.06983.
 
     Example:
-        >>> from sentence_transformers import SentenceTransformer
+        >>> from sentence_transformers import SentenceTransformer, SparseEncoder
         >>> from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss
         >>> model = SentenceTransformer("microsoft/mpnet-base")                                   # doctest: +SKIP
         >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=64)         # doctest: +SKIP

@@ -201,8 +201,8 @@ class CrossEncoderLoss(Loss):
         """
         queries, columns = (inputs[0] if inputs else ()), inputs[1:]
         rows = len(queries)
-        if columns:
-            self.objective._check_rows(rows)
+        if columns and not rows:
+            self.objective._refuse_no_rows()
         if len(columns) != 1 or not isinstance(columns[0][0], (list, tuple)):
             self.objective._check_columns(len(inputs), rows)
             pairs = [pair for column in columns for pair in zip(queries, column, strict=True)]

@@ -93,7 +93,8 @@ class Classes(Objective):
                 f"{self.owner} takes two text columns, (input_A, input_B) with a class, but the dataset has "
                 f"{columns}. See dataset.select_columns."
             )
-        self._check_rows(rows)
+        if not rows:
+            self._refuse_no_rows()
 
     @override
     def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:

@@ -66,7 +66,8 @@ class DrawnNegatives(Objective):
                 f"{self.owner} takes the text columns (anchor, positive) or (anchor, positive, negative, ...), but the "
                 f"dataset has {columns} text column(s)."
             )
-        self._check_rows(rows)
+        if not rows:
+            self._refuse_no_rows()
 
     @override
     @named()
