@@ -10,7 +10,6 @@ import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
 from sentence_transformers.util import batch_to_device
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -18,7 +17,7 @@ from torch.nn.functional import normalize
 from selective_st._validation import finite_number
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.functional._in_batch_common import FalseNegatives, Guidance, MarginStrategy
-from selective_st.losses._common import builtin_citation, one_of
+from selective_st.losses._common import one_of
 
 
 @dataclass(eq=False)
@@ -195,11 +194,6 @@ def checked_embeddings(
             f"{[tuple(column.shape) for column in given]}."
         )
     return given
-
-
-def guide_citation(loss: nn.Module, guide: Guide | None) -> str:
-    """BibTeX of the paper on guides, where there is one."""
-    return "" if guide is None else builtin_citation(GISTEmbedLoss, loss)
 
 
 def _is_static(model: nn.Module) -> bool:

@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any, ClassVar, TypeVar
 
 from sentence_transformers import SentenceTransformer, SparseEncoder
+from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
 from sentence_transformers.util import fullname, get_rank, similarity_fct_name
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ from selective_st.losses._common import (
     labels_and_weight,
     list_link,
 )
+from selective_st.losses._guide import Guide, guide_of
 from selective_st.losses._objectives import Objective
 from selective_st.losses._scorers import Similarity
 
@@ -70,6 +72,7 @@ class Loss(nn.Module):
     model: Any
     scorer: Any
     objective: Any
+    _guide: Guide | None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,6 +90,9 @@ class Loss(nn.Module):
     def _compose(self, settings: dict[str, Any]) -> None:
         """Make the scorer and the objective of settings."""
         owner = type(self).__name__
+        guide = None
+        if "guide" in settings:
+            guide = guide_of(owner, self.model, *(settings[name] for name in ("guide", "margin", "margin_strategy")))
         scorer = _made(self.scorer_type, settings, owner=owner)
         space = scorer.space(self.model, self.model_type)
         link = settings["link"]
@@ -98,7 +104,7 @@ class Loss(nn.Module):
             is_module = isinstance(values[name], nn.Module)
             (self._modules if is_module else self.__dict__)[name] = values[name]
             (self.__dict__ if is_module else self._modules).pop(name, None)
-        self.__dict__.update(_composed=settings, scorer=scorer, objective=objective)
+        self.__dict__.update(_composed=settings, scorer=scorer, objective=objective, _guide=guide)
         for remark in (*scorer.remarks_on(self.model), *objective.remarks_on_settings()):
             self.say(remark)
 
@@ -240,8 +246,10 @@ class Loss(nn.Module):
 
     @property
     def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, and on the loss that this one generalises."""
-        return PAPER_CITATION + ("" if self.builtin is None else builtin_citation(self.builtin, self))
+        """BibTeX of the papers on selective matching losses, the loss that this one generalises, and a guide."""
+        builtins = [self.builtin] if self.builtin else []
+        builtins += [GISTEmbedLoss] if self._guide else []
+        return PAPER_CITATION + "".join(builtin_citation(builtin, self) for builtin in builtins)
 
 
 def _made(kind: type[Part], settings: Mapping[str, Any], **given: Any) -> Any:

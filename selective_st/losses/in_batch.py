@@ -50,7 +50,7 @@ from selective_st.losses._common import (
     space_of,
     text_ids,
 )
-from selective_st.losses._guide import Guide, checked_embeddings, guide_citation, guide_of
+from selective_st.losses._guide import checked_embeddings
 from selective_st.losses._loss import Loss, constructor
 from selective_st.losses._objectives import Calibrated
 from selective_st.losses._scorers import Scorer
@@ -190,16 +190,8 @@ class InBatchLoss(Loss):
     """What the in-batch losses on embeddings share."""
 
     objective_type = InBatch
-    _guide: Guide | None
     gather_across_devices: bool
     mask_same_text: bool = False
-
-    @override
-    def _compose(self, settings: dict[str, Any]) -> None:
-        owner = type(self).__name__
-        guide = guide_of(owner, self.model, *(settings[name] for name in ("guide", "margin", "margin_strategy")))
-        super()._compose(settings)
-        self.__dict__["_guide"] = guide  # not as a module: the encoder is one already
 
     def _embedded_by_guide(self, features: list[dict[str, Tensor]], *mini_batches: int | None) -> list[Tensor] | None:
         return None if self._guide is None else self._guide.embed(features, *mini_batches)
@@ -351,12 +343,6 @@ class InBatchLoss(Loss):
             )
             return None
         return known
-
-    @property
-    @override
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, in-batch negatives, and guides where there is one."""
-        return super().citation + guide_citation(self, self._guide)
 
 
 class SelectiveMultipleNegativesRankingLoss(InBatchLoss):

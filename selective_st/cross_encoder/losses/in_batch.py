@@ -20,7 +20,6 @@ from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
 from selective_st.losses._common import REMOVE_LABELS, check_positive_link, labels_and_weight
-from selective_st.losses._guide import Guide, guide_citation, guide_of
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Objective
 
@@ -150,7 +149,6 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
     """
 
     objective_type = DrawnNegatives
-    _guide: Guide | None
 
     @constructor
     def __init__(
@@ -167,13 +165,6 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
     ) -> None: ...
-
-    @override
-    def _compose(self, settings: dict[str, Any]) -> None:
-        owner = type(self).__name__
-        guide = guide_of(owner, self.model, *(settings[name] for name in ("guide", "margin", "margin_strategy")))
-        super()._compose(settings)
-        self.__dict__["_guide"] = guide  # not as a module: the encoder is one already
 
     @override
     def forward(  # type: ignore[override]
@@ -224,9 +215,3 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
             kept = self._guide.keep_texts([queries, positives, *in_batch, *hard_negatives])
             mask = mask.to(kept.device) & kept
         return mask
-
-    @property
-    @override
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, and guides where there is one."""
-        return super().citation + guide_citation(self, self._guide)
