@@ -32,6 +32,7 @@ from selective_st.evaluation.claims import (
     verdict,
 )
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
+from selective_st.evaluation.thresholds import ScoreThreshold
 
 __all__ = ["Measured", "Row", "html_report", "summary", "table"]
 
@@ -268,8 +269,12 @@ def _threshold_sentence(model: ModelScores, note: str) -> str:
         f"Calling a pair found when {model.name} scores it {sign} {threshold.value:.3f} gives precision "
         f"{figure(precision, Support(found, found))} ({decided['found']:,} of {found:,} found rightly) and recall "
         f"{figure(recall, Support(sought, sought))} ({decided['found']:,} of {sought:,}) for gold {sign} "
-        f"{threshold.gold:g}."
+        f"{threshold.gold:g}. How the threshold was chosen: {note or _chosen_how(threshold)}."
     )
+
+
+def _chosen_how(threshold: ScoreThreshold) -> str:
+    return "it was given" if threshold.metric is None else str(threshold).partition(": ")[2]
 
 
 def summary(comparison: Comparison, measured: Measured) -> list[str]:
@@ -432,13 +437,8 @@ def _spreads(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 def _decided(comparison: Comparison, measured: Measured) -> list[str]:
     """What the thresholds decide, and how they came about."""
-    paragraphs = []
-    for model in comparison.models:
-        note = measured.threshold_notes.get(model.name, "")
-        paragraphs.append(_threshold_sentence(model, note))
-        if model.threshold is not None:
-            given = "it was given" if model.threshold.metric is None else str(model.threshold).partition(": ")[2]
-            paragraphs[-1] += f" How the threshold was chosen: {note or given}."
+    notes = measured.threshold_notes
+    paragraphs = [_threshold_sentence(model, notes.get(model.name, "")) for model in comparison.models]
     suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
     if len(suffixes) == 2 and suffixes[0] == suffixes[1]:
         row = _row(comparison, f"f1_{suffixes[0]}")

@@ -625,3 +625,95 @@ class TestOptions:
         )
         assert found("check", "some/pairs", "--loss", "auto")["loss"] == "SelectivePointwiseLoss"
         assert asked == ["dev", "dev", "train"]
+
+
+# --- Evaluation -------------------------------------------------------------------------------------------------------
+
+
+class TestEvaluationOfOtherLabels:
+    """`evaluate` takes no label for a grade that says something else, be it in its data or on the validation split."""
+
+    @pytest.mark.parametrize("role", ["data", "--validation-data"])
+    @pytest.mark.parametrize(
+        ("header", "labels", "options", "said"),
+        [
+            ("question1,question2,not_duplicate", [0, 1], (), "says something else"),
+            ("a,b,different", [0, 1], ("--columns", "a,b,different"), "says something else"),
+            ("answer_a,answer_b,winner", [1, 0], (), "says something else"),
+            ("premise,hypothesis,label", [0, 1, 2], ("--score-range", "0,2"), "are classes (0, 1, 2)"),
+            ("premise,hypothesis,label", ["entailment", "neutral", "contradiction"], (), "are classes"),
+            ("text_a,text_b,label", ["match", "mismatch"], (), "are classes (match, mismatch)"),
+        ],
+    )
+    def test_is_refused(
+        self, header: str, labels: list[Any], options: tuple[str, ...], said: str, role: str, tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "other.csv", header, pairs_with(every(labels)))
+        texts = ",".join(header.split(",")[:2])
+        grades = write(tmp_path / "grades.csv", f"{texts},score", pairs_with([score / 5 for score in SCORES]))
+        if role == "data":
+            result = run("evaluate", "no-model", path, *options, "--output", tmp_path / "out")
+        else:
+            scale = ("--score-range", "0,2") if "0,2" in options else ()
+            result = run(
+                "evaluate", "no-model", grades, "--columns", "1,2,3", *scale, role, path, "--output", tmp_path / "out"
+            )
+        assert result.exit_code == 1
+        assert said in text(result)
+        assert "or evaluate all the same with --no-check" in text(result)
+        suggest = re.search(r"`selective-st (suggest [^`]*)`", text(result))
+        assert suggest is not None
+        assert run(*shlex.split(suggest[1])).exit_code in (0, 1)
+        assert not (tmp_path / "out").exists()
+        words = ("--columns", header, "--no-check")
+        insisting = text(run("evaluate", "no-model", path, *options, *words, "--output", tmp_path / "out"))
+        found_words = "are words" in insisting or "is not a number" in insisting
+        assert "no-model could not be loaded" in insisting if isinstance(labels[0], int) else found_words
+
+    def test_grades_and_yes_or_no_are_taken(self, tmp_path: Path) -> None:
+        for header, labels in (("a,b,score", [0.1, 0.9, 1]), ("q1,q2,label", [0, 1])):
+            path = write(tmp_path / "pairs.csv", header, pairs_with(every(labels)))
+            assert "no-model could not be loaded" in text(run("evaluate", "no-model", path, "--output", tmp_path / "o"))
+
+    def test_words_for_yes_and_no_are_named(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "pairs.csv", "a,b,is_duplicate", pairs_with(every(["yes", "no"])))
+        result = run("evaluate", "no-model", path, "--columns", "a,b,is_duplicate", "--output", tmp_path / "out")
+        assert "are words. Write 1 for yes, 0 for no." in text(result)
+
+    @pytest.mark.parametrize("role", ["--eval-data", "--test-data"])
+    def test_train_looks_at_every_file(self, role: str, asked: dict[str, Any], tmp_path: Path) -> None:
+        grades = write(tmp_path / "grades.csv", "a,b,score", pairs_with([score / 5 for score in SCORES]))
+        other = write(tmp_path / "other.csv", "a,b,not_similar", pairs_with(every([0, 1])))
+        command = ("train", grades, "--columns", "1,2,3", role, other, "--output", tmp_path / "model")
+        result = run(*command)
+        assert result.exit_code == 1
+        assert "other.csv: by its name, column 'not_similar' says something else" in text(result)
+        assert not asked
+        assert isinstance(run(*command, "--no-check").exception, StopError)
+
+
+class TestConflicts:
+    """Rows with the same texts and other labels are named by `suggest` as by `check`, with examples."""
+
+    @pytest.mark.parametrize(
+        ("header", "rows", "said"),
+        [
+            ("sentence1,sentence2,score", [("a b", "c d", 0.9), ("a b", "c d", 0.1)], "1 pair with different labels"),
+            ("sentence1,sentence2,score", [("a b", "c d", 0.9), ("c d", "a b", 0.1)], "1 pair with different labels"),
+            (
+                "text,label",
+                [("a b c d e", "x"), ("a b c d e", "y"), ("f g h i", "y"), ("f g h i", "x")],
+                "2 texts with",
+            ),
+        ],
+    )
+    def test_suggest(self, header: str, rows: list[tuple[Any, ...]], said: str, tmp_path: Path) -> None:
+        others = [(one, f"{two} too", score / 5) for one, two, score in PAIRS]
+        if header == "text,label":
+            others = [(one, "xy"[i % 2]) for i, one in enumerate(dict.fromkeys(FIRST))]  # type: ignore[misc]
+        path = write(tmp_path / "data.csv", header, [*rows, *others])
+        [note] = [note for note in found("suggest", path)["notes"] if "different labels" in note]
+        assert said in note
+        assert "(lines 2, 3: " in note
+        write(path, header, others)
+        assert not [note for note in found("suggest", path)["notes"] if "different labels" in note]

@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,12 @@ class EvaluateOptions(DataOptions, _ModelArgument):
     )
     positive_from: float = option(POSITIVE_FROM, POSITIVE_FROM_HELP)
     as_queries: bool | None = option(None, AS_QUERIES_HELP, "--as-queries/--no-as-queries")
+    check: bool = option(
+        True,
+        "Refuse labels that are known to say something else than how similar the texts are, such as classes; "
+        "--no-check takes them for grades.",
+        "--check/--no-check",
+    )
     output: Path = option(Path("evaluation"), "Folder for the report, the metrics and the pictures.")
     as_json: bool = option(False, "Print the metrics as JSON, for other programs.", "--json")
     overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
@@ -183,7 +189,8 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
     common = None
     if validation is not None:
         common = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
-        notes.append(f"{common.sentence(pairs.name, validation.name)} ({HOW})")
+        others = validation.name if validation.name != pairs.name else "the validation data"
+        notes.append(f"{common.sentence(pairs.name, others)} ({HOW})")
     notes.append("whether the model has seen these pairs in its training is not known here")
     print_notes(console, notes)
 
@@ -278,17 +285,21 @@ def _about_similarity(model: Any) -> list[str]:
 
 
 def _read(job: EvaluateOptions, source: str, role: str) -> GradedPairs:
-    from selective_st.data import hub_splits, read_pairs
+    from selective_st.cli.reading import read_source
+    from selective_st.data import hub_splits
 
     available = hub_splits(source)
     split = (job.split if role == "data" else None) or next((s for s in _SPLITS[role] if s in available), "train")
     if available and split not in available:
         wanted = job.split if job.split and role == "data" else " or ".join(_SPLITS[role])
         raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
-    pairs = read_pairs(source, columns=job.columns, score_range=job.score_range, header=job.header, split=split)
-    if available:
-        pairs.notes.append(f"{source}: its split {split}")
-    return pairs
+    job = replace(job, data=source, split=split if available else job.split)
+    found = read_source(replace(job, score_range=None))
+    if job.check:
+        found.refuse_other_labels(job, "evaluate")
+    pairs = found.graded_pairs(job)
+    notes = [f"{source}: its split {split}"] if available else []
+    return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])])
 
 
 def _names(job: EvaluateOptions) -> list[str]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, List
 
 from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
-from selective_st.data import check_scale, named_columns, numbers_in, scale_around
+from selective_st.data import check_scale, named_columns, numbers_in, read_pairs, row_numbers, scale_around
 from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file
+from selective_st.layouts import GradedPairs
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import first_choice, suggestions_for
 from selective_st.registry.columns import are_class_names
@@ -37,6 +38,7 @@ from selective_st.registry.suggestion import Suggestion, Suggestions
 _FEW_CLASSES = 20
 _SHOWN_CLASSES = 6
 _MOST_NAMED = 12  # columns in a command that is shown
+_SHOWN_CONFLICTS = 3
 _ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
 
 
@@ -81,6 +83,63 @@ class Source:
                 "texts that belong together: that they differ, or which is better. Make it say that, by another name"
             )
         return ""
+
+    def refuse_other_labels(self, options: DataOptions, do: str) -> None:
+        """Raise if the label of two texts is known to say something else than how similar they are.
+
+        Args:
+            options: What was asked.
+            do: What the command does.
+
+        Raises:
+            DataError: If it is.
+        """
+        if self.not_similarity:
+            told = told_words(replace(options, score_range=None))
+            raise DataError(
+                f"{self.not_similarity}; or {do} all the same with --no-check. "
+                f"`{shlex.join(['selective-st', 'suggest', options.data, *told])}` says what suits them as they are."
+            )
+
+    def graded_pairs(self, options: DataOptions) -> GradedPairs:
+        """The data as graded pairs.
+
+        Args:
+            options: The columns and the labels' scale.
+
+        Returns:
+            The pairs.
+
+        Raises:
+            DataError: If they are none.
+        """
+        pairs = read_pairs(self.table, columns=options.columns, score_range=options.score_range)
+        notes = [f"{self.unclear}; taken for two texts and how well they belong together"] if self.unclear else []
+        return replace(pairs, notes=[*pairs.notes, *notes])
+
+    @cached_property
+    def conflicts(self) -> str:
+        """What to say of rows that hold the same texts with different labels; empty where there are none."""
+        label, inputs = self.format.label_column, self.format.inputs
+        if label is None or not inputs or any(_is_nested(self.dataset, name) for name in (label, *inputs)):
+            return ""
+        either = self.format.label in ("similarity", "binary")  # then the order of a pair does not count
+        rows: dict[tuple[Any, ...], dict[Any, int]] = {}  # by their texts, the first row of each label
+        for row, (value, *texts) in enumerate(zip(*(self.dataset[name] for name in (label, *inputs)), strict=True)):
+            if value is not None and None not in texts:
+                rows.setdefault(tuple(sorted(texts) if either else texts), {}).setdefault(value, row)
+        found = [of_texts for of_texts in rows.values() if len(of_texts) > 1]
+        if not found:
+            return ""
+        shown = [
+            f"{row_numbers(self.table, list(of.values()))}: {', '.join(map(str, of))}"
+            for of in found[:_SHOWN_CONFLICTS]
+        ]
+        what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
+        examples = "; ".join([*shown, *(["..."] if len(found) > len(shown) else [])])
+        return (
+            f"{self.table.name}: {what} with different labels ({examples}): one is wrong, or the texts do not tell it"
+        )
 
     @property
     def unclear(self) -> str:
@@ -292,6 +351,10 @@ def _done(source: Source, step: Step) -> Source:
     """The data after a step."""
     dataset = step.apply(source.dataset)
     return replace(source, dataset=dataset, format=_format_of(dataset), steps=(*source.steps, step))
+
+
+def _is_nested(dataset: Dataset, column: str) -> bool:
+    return isinstance(dataset.features[column], (list, dict, List))
 
 
 def _format_of(dataset: Dataset) -> DataFormat:

@@ -131,7 +131,7 @@ def suggest(options: SuggestOptions) -> None:
         return
     found = after(source.steps, with_choice(found, source.dataset, options.focus))
     following = _next_command(options, source, found)
-    notes = [*source.notes, *_guesses(options, source)]
+    notes = [*source.notes, *_guesses(options, source), *filter(None, [source.conflicts])]
     ways = {words: _again(options, **told) for words, told in source.ways()}
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))

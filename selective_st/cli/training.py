@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -304,7 +303,7 @@ def _read_splits(
     And how they make groups of candidates of one text.
     """
     from selective_st.cli.reading import read_source
-    from selective_st.data import hub_splits, read_pairs
+    from selective_st.data import hub_splits
     from selective_st.loss_kinds import kind_of_labels, suited_kind
 
     available = hub_splits(job.data)
@@ -313,10 +312,7 @@ def _read_splits(
     source = read_source(replace(job, score_range=None))
     if job.check:
         _judge(job, source)
-    read = partial(read_pairs, columns=job.columns, score_range=job.score_range, header=job.header)
-    train_split = read(source.table)
-    if source.unclear:
-        train_split.notes.append(f"{source.unclear}; taken for two texts and how well they belong together")
+    train_split = source.graded_pairs(job)
     if kind is None:
         kind, why = suited_kind(train_split)
         train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
@@ -333,25 +329,31 @@ def _read_splits(
     ):
         own = next((split for split in split_names if split in available), None)
         if given is not None:
-            chosen.append(read(given))
+            chosen.append(_read_split(job, given))
         elif own is not None:
-            chosen.append(read(job.data, split=own))
+            chosen.append(_read_split(job, job.data, own))
         else:
             train_split, part = train_split.split(name, _HELD_OUT, seed)
             chosen.append(part)
     return kind, train_split, chosen[1], chosen[0], by
 
 
+def _read_split(job: TrainOptions, data: str, split: str | None = None) -> GradedPairs:
+    """Pairs of another file or split, labelled as those to train on."""
+    from selective_st.cli.reading import read_source
+
+    job = replace(job, data=data, split=split)
+    source = read_source(replace(job, score_range=None))
+    if job.check:
+        source.refuse_other_labels(job, "train")
+    return source.graded_pairs(job)
+
+
 def _judge(job: TrainOptions, source: Source) -> None:
     """Refuse what is not two texts with grades, or with yes or no, as far as that can be told."""
     from selective_st.registry.choice import are_labelled_pairs
 
-    suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])
-    if source.not_similarity:
-        raise ValueError(
-            f"{source.not_similarity}; or train all the same with --no-check. `{suggest}` says what suits them as they "
-            "are."
-        )
+    source.refuse_other_labels(job, "train")
     if source.unclear and (job.loss != AUTO or job.score_range is not None):
         return
     found = source.suggestions(job.focus, "SentenceTransformer")
@@ -360,6 +362,7 @@ def _judge(job: TrainOptions, source: Source) -> None:
     if not source.unclear and (kinds.get(str(source.format.label_column)) in NUMBERS if takes else source.told):
         return
     chosen, _ = source.choice(found)
+    suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])
     raise ValueError(
         f"{source.table.name} holds {source.format.meaning or source.format.shape}, labels: {source.format.label}, but "
         "`train` takes two texts and a number that grades them, or 1 and 0 for yes and no. "
