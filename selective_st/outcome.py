@@ -6,18 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from selective_st._templates import say
 from selective_st.data import GradedPairs
 from selective_st.evaluation import ScoreRegionEvaluator
 from selective_st.evaluation.claims import NOT_DEFINED, Support, about_labels, against_untrained, figure, sentence
-from selective_st.evaluation.comparison import compare, metric_meaning, resamples_for
+from selective_st.evaluation.comparison import compare_on, metric_meaning
 from selective_st.evaluation.overlap import HOW, overlap
 from selective_st.evaluation.scoring import Encoding, embeds_queries_apart, note_on_roles
 from selective_st.focus import Focus
-from selective_st.model_card import add_to_saved_card, markdown_table
+from selective_st.model_card import add_to_saved_card
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -71,12 +72,12 @@ def notes_on_splits(evaluators: dict[str, ScoreRegionEvaluator], focus: Focus) -
     return notes
 
 
-def roles(model: SentenceTransformer, train: GradedPairs, as_queries: bool | None) -> tuple[bool, list[str]]:
+def roles(model: Any, train: GradedPairs, as_queries: bool | None) -> tuple[bool, list[str]]:
     """Whether a model shall embed first texts as queries, and what to say of it.
 
     Args:
         model: The model.
-        train: The training pairs.
+        train: The pairs.
         as_queries: What was told.
 
     Returns:
@@ -84,14 +85,12 @@ def roles(model: SentenceTransformer, train: GradedPairs, as_queries: bool | Non
     """
     told = train.first_are_queries() if as_queries is None else as_queries
     encoding = Encoding(told)
-    found = encoding.roles_of(model, train.sentences1)
+    options = ("--as-queries", "--no-as-queries")
     if as_queries is None and told is not None and train.columns is not None and embeds_queries_apart(model):
-        first, second = train.columns
-        how, other = ("as queries and documents", "--no-as-queries") if told else ("alike", "--as-queries")
-        note = f"texts are embedded {how}, as the columns' names {first!r} and {second!r} say; {other} changes it"
+        note = say("embedded", told=told, columns=train.columns, options=options)
     else:
-        note = note_on_roles(encoding, model, train.sentences1, ("--as-queries", "--no-as-queries"))
-    return found, [note] if note else []
+        note = note_on_roles(encoding, model, train.sentences1, options)
+    return encoding.roles_of(model, train.sentences1), [note] if note else []
 
 
 def arguments_of_roles(model: SentenceTransformer, columns: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -183,21 +182,9 @@ def judge(task: Task, report: Report) -> None:
         task: What was trained and evaluated.
         report: What came out.
     """
-    evaluator, focus = task.evaluators["test"], task.focus
-    gold = evaluator.scores.tolist()
-    comparison = compare(
-        gold,
-        {"saved": report.saved.test_scores, "untrained": report.untrained_scores},
-        at_least=focus.at_least,
-        at_most=focus.at_most,
-        regions=focus.regions,
-        groups=evaluator.groups,
-        positive_from=evaluator.positive_from,
-        clusters=evaluator.sentences1,
-        resamples=resamples_for(len(gold)),
-        metrics=focus.shown_metrics,
-    )
-    report.against_untrained = against_untrained(comparison, focus.shown_metrics)
+    predicted = {"saved": report.saved.test_scores, "untrained": report.untrained_scores}
+    comparison = compare_on(task.evaluators["test"], predicted, metrics=task.focus.shown_metrics)
+    report.against_untrained = against_untrained(comparison, task.focus.shown_metrics)
 
 
 def write_card(folder: Path, loss: nn.Module, task: Task, settings: Settings, report: Report) -> None:
@@ -211,7 +198,6 @@ def write_card(folder: Path, loss: nn.Module, task: Task, settings: Settings, re
         report: What came out.
     """
     shown = results(report, task.focus)
-    compared = markdown_table(shown.heads, [*shown.losses, *shown.differences])
     runs = f"mean of {settings.seeds} seeds ± 95 % interval" if settings.seeds > 1 else "one seed"
     caption = f"On the test split, each loss with its best learning rate on the eval split ({runs}):"
     add_to_saved_card(
@@ -221,7 +207,7 @@ def write_card(folder: Path, loss: nn.Module, task: Task, settings: Settings, re
         (report.untrained, report.saved.test),
         base_model=_base_model(settings.model),
         claims=[f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)],
-        compared=[caption, "", *compared] if settings.compare else [],
+        compared=(caption, shown.heads, [*shown.losses, *shown.differences]) if settings.compare else None,
     )
 
 
