@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import rich.markup
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -16,6 +17,9 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
+
+
+_ENVIRONMENT.filters["in_markup"] = rich.markup.escape
 
 
 def in_templates(function: _Function) -> _Function:
@@ -37,6 +41,18 @@ def render(name: str, **facts: Any) -> str:
     return _ENVIRONMENT.get_template(name).render(facts)
 
 
+def template(name: str) -> Any:
+    """The macros of a template.
+
+    Args:
+        name: The name of its file.
+
+    Returns:
+        Their module.
+    """
+    return _ENVIRONMENT.get_template(name).module
+
+
 def say(sentence: str, **facts: Any) -> str:
     """A sentence of `templates/sentences.txt`.
 
@@ -47,5 +63,4 @@ def say(sentence: str, **facts: Any) -> str:
     Returns:
         The sentence, on one line.
     """
-    macro = getattr(_ENVIRONMENT.get_template("sentences.txt").module, sentence)
-    return " ".join(str(macro(**facts)).split())
+    return " ".join(str(getattr(template("sentences.txt"), sentence)(**facts)).split())

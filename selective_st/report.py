@@ -38,7 +38,6 @@ __all__ = ["Measured", "Row", "html_report", "summary", "table"]
 
 _LARGE_BIAS = 0.1  # of the range of gold scores, from where a bin is told of
 _FEW_PAIRS = 30
-_DECISION_LABELS = ("found rightly", "found wrongly", "missed", "left rightly", "precision", "recall", "F1")
 
 
 @dataclass(frozen=True)
@@ -299,64 +298,21 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
         measured=measured,
         summary=summary(comparison, measured),
         says=say("gold", comparison=comparison, score_range=measured.score_range),
-        warnings=_warnings(comparison),
+        comparison=comparison,
+        few_pairs=_FEW_PAIRS,
+        all_alike=np.ptp(comparison.gold) == 0,
         results=table(comparison, measured.metrics),
         fewest=FEWEST,
         difference_is=difference_is,
         errs=[_errs(model, binary=comparison.is_binary) for model in comparison.models],
         error_pictures=_chosen(pictures, ("Error", "Bias")),
-        bins=_bins(comparison),
         squeezes=_squeezes(comparison),
-        quantiles=[name[1:] for name in comparison.gold_quantiles],
-        spreads=_spreads(comparison),
         score_pictures=_chosen(pictures, ("Scores",)),
         decided=[*_thresholds(comparison, measured), *_compared_thresholds(comparison)],
-        decisions=_decisions(comparison),
-        decision_labels=_DECISION_LABELS,
         rankings=table(comparison, _rankings(comparison)),
         resamples=f"{comparison.resamples:,}",
         notes=notes,
     )
-
-
-def _warnings(comparison: Comparison) -> list[str]:
-    """What forbids to conclude much."""
-    pairs = len(comparison.gold)
-    found = [f"There are only {counted(pairs, 'pair')}: {TOO_FEW} to conclude much."] if pairs < _FEW_PAIRS else []
-    if np.ptp(comparison.gold) == 0:
-        found.append("All labels are equal: no model can be better than another in order, or in finding pairs.")
-    return found
-
-
-@dataclass(frozen=True)
-class _Bin:
-    """A row of the table of bins: error and bias of each model."""
-
-    ends: str
-    count: str
-    values: tuple[tuple[str, str], ...]
-
-
-def _bins(comparison: Comparison) -> list[_Bin]:
-    rows = []
-    for number, row in enumerate(comparison.models[0].bins):
-        support = Support(int(row["count"]), int(row["count"]))
-        if support.cases:
-            of_models = [model.bins[number] for model in comparison.models]
-            values = tuple(
-                (figure(found["rmse"], support), figure(found["bias"], support, signed=True)) for found in of_models
-            )
-            rows.append(_Bin(f"{row['low']:g} to {row['high']:g}", f"{support.cases:,}", values))
-    return rows
-
-
-def _spreads(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """The quantiles and the spread of the gold scores and of each model's."""
-    support = comparison.support["spread"]
-    rows = [("gold", {**comparison.gold_quantiles, "spread": 1.0})]
-    rows += [(model.name, model.metrics) for model in comparison.models]
-    names = (*comparison.gold_quantiles, "spread")
-    return [(name, [figure(values[key], support) for key in names]) for name, values in rows]
 
 
 def _compared_thresholds(comparison: Comparison) -> list[str]:
@@ -365,17 +321,6 @@ def _compared_thresholds(comparison: Comparison) -> list[str]:
     if len(suffixes) < 2 or suffixes[0] != suffixes[1]:
         return []
     return [say("thresholds_compared", row=_row(comparison, f"f1_{suffixes[0]}"))]
-
-
-def _decisions(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """For each model with a threshold its counts and shares."""
-    rows = []
-    for model in comparison.models:
-        if model.threshold is not None and model.decisions is not None:
-            names = [f"{name}_{model.threshold.suffix}" for name in ("precision", "recall", "f1")]
-            shares = [figure(model.metrics[name], comparison.support[name]) for name in names]
-            rows.append((model.name, [*(f"{count:,}" for count in model.decisions.values()), *shares]))
-    return rows
 
 
 def _chosen(pictures: Mapping[str, Path], starts: tuple[str, ...]) -> dict[str, str]:

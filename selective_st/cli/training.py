@@ -179,6 +179,7 @@ def _train_into(output: Output, job: TrainOptions) -> None:
             key_of_runs,
             no_static_message,
             prepare,
+            runs_asked_for,
             steps_of_run,
             train_and_compare,
         )
@@ -243,9 +244,10 @@ def _train_into(output: Output, job: TrainOptions) -> None:
         note = f" ({kind.note})" if kind.note else ""
         console.print(f"[dim]·[/] compared with {', '.join(kind.builtins)}{note}")
 
-    kept = KeptRuns(output.state(key_of_runs(task, settings)), settings)
+    kept = KeptRuns(output.state(key_of_runs(task, settings)), runs_asked_for(settings))
     print_notes(console, kept.notes)
-    with _Progress(console, runs, steps, len(kept)) as progress:
+    progress = _Progress(console, runs, steps, len(kept))
+    with progress.bar:
         report = train_and_compare(task, settings, output.new, progress.on_run, progress.on_step, kept)
     _write_results(output.new, report, focus, settings, job)
     output.publish()
@@ -374,48 +376,24 @@ class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere."""
 
     def __init__(self, console: Console, runs: int, steps: int, done: int) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-        self._console = console
-        self._runs = runs
-        self._started = done
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=runs * steps, completed=done * steps)
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._runs, self._started = runs, done
+        columns = (BarColumn(), MofNCompleteColumn(), "steps", TimeElapsedColumn(), TimeRemainingColumn())
+        self.bar = Progress("{task.description}", *columns, console=console, disable=not console.is_terminal)
+        self._task = self.bar.add_task("", total=runs * steps, completed=done * steps)
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
         """Show which run begins."""
         self._started += 1
         text = f"run {self._started}/{self._runs}: {loss}, learning rate {learning_rate:g}, seed {seed}"
-        self._bar.update(self._task, description=text)
-        if not self._console.is_terminal:
-            self._console.print(text, highlight=False)
+        self.bar.update(self._task, description=text)
+        if not self.bar.console.is_terminal:
+            self.bar.console.print(text, highlight=False)
 
     def on_step(self) -> None:
         """Advance by one step."""
-        self._bar.advance(self._task)
+        self.bar.advance(self._task)
 
 
 def _write_results(folder: Path, report: Report, focus: Focus, settings: Settings, job: TrainOptions) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -141,32 +141,28 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers for JSON; what is not defined is None."""
+        models = [
+            {
+                "name": model.name,
+                "metrics": {name: self._said(name, value) for name, value in model.metrics.items()},
+                "intervals": {name: list(ends) for name, ends in model.intervals.items()},
+                "squeezed": model.squeeze,
+                "threshold": model.threshold.as_dict() if model.threshold else None,
+                "decisions": model.decisions,
+                "bins": model.bins,
+            }
+            for model in self.models
+        ]
         found: dict[str, Any] = without_nan(
             {
                 "pairs": len(self.gold),
                 "gold_quantiles": self.gold_quantiles,
                 "resamples": self.resamples,
                 "support": {name: support.as_dict() for name, support in self.support.items()},
-                "models": [
-                    {
-                        "name": model.name,
-                        "metrics": {name: self._said(name, value) for name, value in model.metrics.items()},
-                        "intervals": {name: list(ends) for name, ends in model.intervals.items()},
-                        "squeezed": model.squeeze,
-                        "threshold": model.threshold.as_dict() if model.threshold else None,
-                        "decisions": model.decisions,
-                        "bins": model.bins,
-                    }
-                    for model in self.models
-                ],
+                "models": models,
                 "differences": {
-                    name: {
-                        "value": found.value,
-                        "low": found.low,
-                        "high": found.high,
-                        "better": None if found.better is None else self.models[found.better].name,
-                    }
-                    for name, found in self.differences.items()
+                    name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
+                    for name, of in self.differences.items()
                 },
             }
         )
