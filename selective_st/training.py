@@ -59,6 +59,7 @@ __all__ = [
     "Settings",
     "Task",
     "count_runs",
+    "fitting",
     "key_of_runs",
     "mean_and_interval",
     "model_maker",
@@ -373,6 +374,25 @@ def steps_of_run(examples: Examples, settings: Settings) -> int:
     if examples.fewest_texts is not None:
         return settings.epochs * (len(examples) // settings.batch_size)
     return settings.epochs * math.ceil(len(examples) / settings.batch_size)
+
+
+def fitting(settings: Settings, examples: Examples) -> tuple[Settings, str]:
+    """Settings with a batch size for which there are enough different texts, so that each batch is another choice.
+
+    Args:
+        settings: The settings.
+        examples: The training data.
+
+    Returns:
+        The settings, and what was decided; nothing if empty.
+    """
+    largest = None if examples.fewest_texts is None else max(2, min(examples.fewest_texts // 2, len(examples)))
+    if largest is None or settings.batch_size <= largest:
+        return settings, ""
+    return replace(settings, batch_size=largest), (
+        f"batch size {largest}: a column has only {examples.fewest_texts:,} different texts, and no text may stand "
+        "twice in a batch"
+    )
 
 
 def count_runs(settings: Settings) -> int:
