@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 # Rows of the first are looked for in the second.
 _OVERLAPS = (("test", "train"), ("eval", "train"), ("test", "eval"))
-_HEADINGS = {"map": "MAP ↑", "mrr@10": "MRR@10 ↑", "ndcg@10": "nDCG@10 ↑"}
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
@@ -152,19 +151,7 @@ def results(report: Report, focus: Focus) -> Results:
         ]
         for loss in others
     ]
-    return Results(["loss (learning rate)", *map(heading, metrics)], rows, differences)
-
-
-def heading(metric: str) -> str:
-    """`ap_ge_0.95` as a narrow column takes it."""
-    if metric in _HEADINGS:
-        return _HEADINGS[metric]
-    parts = metric.split("_")
-    if parts[0] == "ap":
-        return f"AP gold {'≥' if parts[1] == 'ge' else '≤'} {parts[2]} ↑"
-    if parts[0] == "rmse":
-        return f"RMSE gold {parts[1]}-{parts[2]} ↓"
-    return "Spearman ↑"
+    return Results(["loss (learning rate)", *(metric_meaning(metric).heading for metric in metrics)], rows, differences)
 
 
 def _cell(mean_and_half_width: tuple[float, float], support: Support, *, signed: bool = False) -> str:
