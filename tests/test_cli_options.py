@@ -740,3 +740,39 @@ def test_what_needs_no_model_does_not_import_sentence_transformers(tmp_path: Pat
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class TestWordsThatTurnTheLabelRound:
+    """0 and 1 whose words say the reverse are classes, also where the column of words is left out; the mend works."""
+
+    @pytest.mark.parametrize(
+        ("zero", "one", "right"),
+        [
+            ("same", "different", False),
+            ("duplicate", "not_duplicate", False),
+            ("yes", "no", False),
+            ("different", "same", True),
+            ("no", "yes", True),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["train", "evaluate"])
+    def test_beside_it(
+        self, command: str, zero: str, one: str, right: bool, asked: dict[str, Any], tmp_path: Path
+    ) -> None:
+        rows = [(*pair, (zero, one)[int(pair[2])]) for pair in pairs_with(every([0, 1, 1]))]
+        path = write(tmp_path / "data.csv", "text_a,text_b,label,label_name", rows)
+        call = ("train", path) if command == "train" else ("evaluate", "no-model", path)
+        result = run(*call, "--columns", "text_a,text_b,label", "--output", tmp_path / "out")
+        if right:
+            reached = bool(asked) if command == "train" else "no-model could not be loaded" in text(result)
+            assert reached, text(result)
+            return
+        assert f"the class '{zero}' is 0: for binary labels, a positive pair must be 1" in text(result)
+        assert "write numbers, higher for more similar, and call the column" in text(result)
+        assert not asked
+        mended = [(a, b, 1 - label) for a, b, label, _ in rows]  # as it says
+        path = write(tmp_path / "data.csv", "text_a,text_b,score", mended)
+        result = run(*call, "--columns", "text_a,text_b,score", "--output", tmp_path / "out")
+        assert bool(asked) if command == "train" else "no-model could not be loaded" in text(result)
+        if command == "train":
+            assert asked["train"].scores[:3] != [0.0, 1.0, 1.0]

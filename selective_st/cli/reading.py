@@ -18,7 +18,7 @@ from selective_st.files import FileTable, read_file
 from selective_st.layouts import GradedPairs
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import first_choice, suggestions_for
-from selective_st.registry.columns import are_class_names
+from selective_st.registry.columns import are_class_names, as_number
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
     CHOICE_WORDS,
@@ -39,6 +39,7 @@ _FEW_CLASSES = 20
 _SHOWN_CLASSES = 6
 _MOST_NAMED = 12  # columns in a command that is shown
 _SHOWN_CONFLICTS = 3
+_AS_NUMBERS = "write numbers, higher for more similar, and "
 _ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
 
 
@@ -73,9 +74,12 @@ class Source:
             values = sorted(set(map(str, self.dataset[column])))
             names = list(getattr(self.dataset.features[column], "names", values))
             shown = ", ".join([*names[:_SHOWN_CLASSES], *(["..."] if len(names) > _SHOWN_CLASSES else [])])
+            turned = [doubt for doubt in self.format.doubts if doubt.startswith("the class ")]  # such as that 0 is yes
+            as_numbers = "" if names == values and not turned and all(map(_is_number, names)) else _AS_NUMBERS
             return (
                 f"{self.table.name}: the labels in column {column!r} are classes ({shown}), not grades of how similar "
-                'the texts are. If they do grade that, call the column "score"'
+                f"the texts are{''.join(f'; {doubt}' for doubt in turned)}. If they do grade that, {as_numbers}call "
+                'the column "score"'
             )
         if self.unclear and _says_something_else(column):
             return (
@@ -265,7 +269,14 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     if {*source.format.inputs} != {*inputs} or source.format.certainty == "unclear":
         return _by_place(source, inputs)
     kept = tuple(step for step in source.format.steps if step.call != "select_columns")
-    return replace(source, format=replace(source.format, inputs=inputs, steps=kept))
+    form = replace(source.format, inputs=inputs, steps=kept)
+    if form.label == "binary" and set(table.dataset.column_names) - {*chosen}:
+        # A column that was left out may say in words what 0 and 1 mean.
+        whole = _format_of(table.dataset)
+        if whole.label in CLASS_LABELS and (whole.label_column, {*whole.inputs}) == (label, {*inputs}):
+            names = ("label", "meaning", "classes", "reasons", "doubts", "alternatives")
+            form = replace(form, **{name: getattr(whole, name) for name in names})
+    return replace(source, format=form)
 
 
 def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
@@ -351,6 +362,10 @@ def _done(source: Source, step: Step) -> Source:
     """The data after a step."""
     dataset = step.apply(source.dataset)
     return replace(source, dataset=dataset, format=_format_of(dataset), steps=(*source.steps, step))
+
+
+def _is_number(text: str) -> bool:
+    return as_number(text) is not None
 
 
 def _is_nested(dataset: Dataset, column: str) -> bool:
