@@ -25,7 +25,13 @@ from selective_st.cli.options import DataOptions, told_words, words_of
 from selective_st.cli.registry import CheckOptions, SuggestOptions
 from selective_st.cli.training import TrainOptions
 from selective_st.demo import graded_pairs
-from selective_st.registry.catalog import TRAINABLE
+from selective_st.focus import parse_focus
+from selective_st.layouts import GradedPairs
+from selective_st.loss_kinds import loss_kind
+from selective_st.registry import suggest_losses
+from selective_st.registry.catalog import TRAINABLE, Trainable
+from selective_st.registry.suggestion import Suggestions
+from tests.model_types import model_for
 
 PAIRS = graded_pairs(120, seed=3)
 FIRST, SECOND = [first for first, _, _ in PAIRS], [second for _, second, _ in PAIRS]
@@ -776,3 +782,23 @@ class TestWordsThatTurnTheLabelRound:
         assert bool(asked) if command == "train" else "no-model could not be loaded" in text(result)
         if command == "train":
             assert asked["train"].scores[:3] != [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("entry", TRAINABLE, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("focus", ["high", "0.4:0.6"])
+def test_train_makes_the_loss_that_is_suggested_for_what_it_lays_out(entry: Trainable, focus: str) -> None:
+    """Name by name: the same link, temperature and settings, and the temperature that `train --help` gives."""
+    grades = [i % 2 if entry.label == "binary list" else 0.25 * (i % 5) for i in range(120)]
+    columns = {"sentence1": [FIRST[i // 5] for i in range(120)], "sentence2": SECOND, "score": map(float, grades)}
+    pairs = GradedPairs(Dataset.from_dict({name: list(values) for name, values in columns.items()}), "pairs")
+    kind, model = loss_kind(entry.name), model_for("SentenceTransformer")
+    laid_out = kind.layout(pairs, "first", 4, 0.8).dataset
+    suggested = suggest_losses(laid_out, focus=focus)
+    assert isinstance(suggested, Suggestions)
+    made = [
+        kind.build(model, parse_focus(focus)).get_config_dict(),  # type: ignore[operator]
+        suggested.of(entry.loss).build(model).get_config_dict(),
+    ]
+    assert made[0] == made[1]
+    given = made[0].get("temperature", 1 / made[0]["scale"] if "scale" in made[0] else None)
+    assert given == (None if entry.temperature is None else pytest.approx(entry.temperature))
