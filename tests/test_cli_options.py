@@ -726,6 +726,16 @@ class TestConflicts:
         write(path, header, others)
         assert not [note for note in found("suggest", path)["notes"] if "different labels" in note]
 
+    def test_rows_without_a_label_do_not_shift_the_lines(self, tmp_path: Path) -> None:
+        rows = [
+            {"sentence1": a, "sentence2": b, "score": None if i < 3 else s / 5} for i, (a, b, s) in enumerate(PAIRS)
+        ]
+        rows += [rows[10] | {"score": 0.123}, rows[20] | {"sentence2": None}]
+        path = tmp_path / "pairs.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        [note] = [note for note in found("suggest", path)["notes"] if "different labels" in note]
+        assert f"1 pair with different labels (lines 11, 121: {rows[10]['score']}, 0.123)" in note
+
 
 def test_what_needs_no_model_does_not_import_sentence_transformers(tmp_path: Path) -> None:
     path = write(tmp_path / "pairs.csv", "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, List
 
 from selective_st.cli.common import CLASS_LABELS
@@ -127,18 +130,26 @@ class Source:
         label, inputs = self.format.label_column, self.format.inputs
         if label is None or not inputs or any(_is_nested(self.dataset, name) for name in (label, *inputs)):
             return ""
-        either = self.format.label in ("similarity", "binary")  # then the order of a pair does not count
-        rows: dict[tuple[Any, ...], dict[Any, int]] = {}  # by their texts, the first row of each label
-        for row, (value, *texts) in enumerate(zip(*(self.dataset[name] for name in (label, *inputs)), strict=True)):
-            if value is not None and None not in texts:
-                rows.setdefault(tuple(sorted(texts) if either else texts), {}).setdefault(value, row)
-        found = [of_texts for of_texts in rows.values() if len(of_texts) > 1]
-        if not found:
+        names = [f"text {place}" for place in range(len(inputs))]
+        table = self.dataset.select_columns([*inputs, label]).with_format("arrow")[:].select([*inputs, label])
+        texts = table.rename_columns([*names, "label"])
+        texts = texts.append_column("row", pa.array(range(len(texts)))).drop_null()
+        if len(inputs) == 2 and self.format.label in ("similarity", "binary"):  # then a pair's order does not count
+            one, two = texts[names[0]], texts[names[1]]
+            for place, column in enumerate((pc.min_element_wise(one, two), pc.max_element_wise(one, two))):
+                texts = texts.set_column(place, names[place], column)
+        by_texts = texts.group_by(names).aggregate([("label", "count_distinct"), ("row", "min")])
+        found = by_texts.filter(pc.greater(by_texts["label_count_distinct"], 1)).sort_by("row_min")
+        if not len(found):
             return ""
-        shown = [
-            f"{row_numbers(self.table, list(of.values()))}: {', '.join(map(str, of))}"
-            for of in found[:_SHOWN_CONFLICTS]
-        ]
+        shown = []
+        for example in found.slice(0, _SHOWN_CONFLICTS).to_pylist():
+            alike = functools.reduce(pc.and_, (pc.equal(texts[name], example[name]) for name in names))
+            rows = {row["label"]: row["row"] for row in reversed(texts.filter(alike).to_pylist())}
+            of = sorted(rows.items(), key=lambda item: item[1])
+            shown.append(
+                f"{row_numbers(self.table, [row for _, row in of])}: {', '.join(str(value) for value, _ in of)}"
+            )
         what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
         examples = "; ".join([*shown, *(["..."] if len(found) > len(shown) else [])])
         return (
