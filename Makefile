@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
+.PHONY: help demo test test-rest test-all size test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -18,19 +18,27 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## Train on graded pairs made on the spot, offline, and compare with the built-in losses.
 	$(BIN)/selective-st demo --output demo --overwrite
 
-test: $(INSTALLED)  ## Run the tests.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet tests selective_st
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --quiet
 
-# As other processors compute, by threads and by the seed of the inputs: each pair of settings stands in one of them.
-NUMERICS := default-1-0 default-2-1 default-1-2 avx2-2-0 avx2-1-1 avx2-2-2
+test: $(INSTALLED)  ## Run the tests: a few cases of each, without those that take seconds.
+	$(PYTEST) -m quick tests selective_st
+
+test-rest: $(INSTALLED)  ## Run the cases that make test leaves out.
+	$(PYTEST) -m 'not quick' tests selective_st
+
+test-all: $(INSTALLED)  ## Run all tests.
+	$(PYTEST) tests selective_st
+
+# As other processors compute, by threads and by the seed of the inputs; `make test` is one thread and seed 0.
+NUMERICS := default-1-1 avx2-2-2 default-2-0
 
 test-numerics: $(INSTALLED)  ## Run the numerical tests with other instructions, threads and inputs.
 	$(MAKE) --jobs 2 --keep-going $(NUMERICS:%=numerics-%)
 
 numerics-%:
 	@set -- $(subst -, ,$*); \
-	if found=$$(ATEN_CPU_CAPABILITY=$$1 OMP_NUM_THREADS=$$2 INPUT_SEED=$$3 $(BIN)/python -m pytest \
-		--quiet -m 'numerical and not training' tests 2>&1); \
+	if found=$$(ATEN_CPU_CAPABILITY=$$1 OMP_NUM_THREADS=$$2 OMP_WAIT_POLICY=passive INPUT_SEED=$$3 $(BIN)/python -m pytest \
+		--quiet -m 'numerical and not slow' tests 2>&1); \
 	then echo "$*: $$(echo "$$found" | tail -n 1)"; \
 	else echo "$$found"; echo "$*: failed"; exit 1; fi
 
@@ -68,6 +76,9 @@ study: $(INSTALLED)  ## Run, or resume, the study of all losses on the files in 
 
 coverage: $(INSTALLED)  ## Print how many losses the registry knows, and how many datasets of the corpus it tells.
 	$(BIN)/python -m pytest tests/test_registry_catalog.py tests/test_registry_corpus.py --quiet --capture=no -k 'every_exported_loss or never_wrong'
+
+size: $(INSTALLED)  ## Print the size of the house: code lines, largest modules, circles.
+	$(BIN)/python benchmarks/size.py
 
 accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each; try 20,000 random links.
 	$(BIN)/python -m pytest tests/test_link_accuracy.py --accuracy-cases 10000 --quiet --capture=no -k relative_error

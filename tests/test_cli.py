@@ -50,6 +50,7 @@ def trained(data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 class TestTrain:
+    @pytest.mark.slow
     def test_prints_one_table_and_every_path(self, trained: tuple[Result, Path]) -> None:
         result, output = trained
         assert result.exit_code == 0, result.output
@@ -190,7 +191,7 @@ class TestTrain:
         def broken(*_: Any, **__: Any) -> None:
             int("not a number")
 
-        monkeypatch.setattr("selective_st.data.read_pairs", lambda *_, **__: json.loads("{"))
+        monkeypatch.setattr("selective_st.cli.reading.read_pairs", lambda *_, **__: json.loads("{"))
         result = run("train", data["train"], *QUICK, "--output", tmp_path / "model")
         assert isinstance(result.exception, json.JSONDecodeError)
 
@@ -221,6 +222,7 @@ QUICK_LISTS = ("--epochs", 1, "--learning-rates", "0.03", "--batch-size", 8)
 
 class TestLosses:
     @pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.name)
+    @pytest.mark.slow
     def test_each_trains_on_questions(
         self, kind: Any, questions: dict[str, Path], transformer_folder: Path, tmp_path: Path
     ) -> None:
@@ -259,6 +261,7 @@ class TestLosses:
     @pytest.mark.parametrize(
         ("loss", "noun"), [("listwise", "lists"), ("pairwise", "triplets"), ("in-batch", "positives")]
     )
+    @pytest.mark.slow
     def test_a_single_file_of_graded_pairs(self, loss: str, noun: str, tmp_path: Path) -> None:
         pairs = graded_pairs(120, seed=3)
         rows = [f"{first}\t{second}\t{score}" for first, second, score in pairs]
@@ -380,6 +383,7 @@ class TestLosses:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing(stop: signal.Signals, data: dict[str, Path], tmp_path: Path) -> None:
     output = tmp_path / "model"
     command = [sys.executable, "-m", "selective_st.cli", "train", str(data["train"]), "--score-range", "0,5"]

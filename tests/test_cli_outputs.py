@@ -18,7 +18,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
 
-from selective_st import training
+from selective_st import kept_runs, training
 from selective_st.cli import app, evaluation
 from selective_st.cli import training as training_command
 from selective_st.demo import write_demo_data
@@ -140,6 +140,7 @@ class TestNothingIsLost:
             (("demo", "--output", "."), "was not written by this command"),
         ],
     )  # fmt: skip
+    @pytest.mark.slow
     def test_refused_before_any_work(
         self, place: Path, arguments: tuple[str, ...], reason: str, overwrite: tuple[str, ...]
     ) -> None:
@@ -260,6 +261,7 @@ class TestInterruptedTrainings:
     def train(self, *more: object, output: str = "new") -> Result:
         return run("train", "data/train.csv", *QUICK, *more, "--output", output)
 
+    @pytest.mark.slow
     def test_at_run_79_of_80_nothing_is_lost(
         self, place: Path, trained_runs: list[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -287,6 +289,7 @@ class TestInterruptedTrainings:
         shutil.rmtree(place / "new")
         assert snapshot(place) == before
 
+    @pytest.mark.slow
     def test_changed_data_or_options_start_anew_and_lose_nothing(
         self, place: Path, trained_runs: list[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -334,6 +337,7 @@ class TestInterruptedTrainings:
         assert_alike(place / "new", place / "whole")
 
     @pytest.mark.parametrize("harm", ["no model", "cut", "empty", "not this"])
+    @pytest.mark.slow
     def test_what_is_damaged_is_done_again(
         self, place: Path, harm: str, trained_runs: list[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -401,7 +405,7 @@ def test_a_disk_that_fills_while_saving_keeps_the_model(
         if stage in ("model", "card"):
             patch.setattr(SentenceTransformer, "save_pretrained", save_where_there_is_room)
         elif stage == "run":
-            patch.setattr(training, "settle", full)
+            patch.setattr(kept_runs, "settle", full)
         elif stage == "metrics":
             patch.setattr(training_command, "write_metrics", full)
         else:
@@ -459,6 +463,7 @@ def stop_at(line: str, signal_: int, command: list[str]) -> tuple[str, str, int]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
+@pytest.mark.slow
 def test_killed_and_interrupted_for_real(place: Path) -> None:
     """The same figures and weights as of a training that went through."""
     arguments = ["train", "data/train.csv", *map(str, QUICK[:-1]), "40", "--learning-rates", "0.02,0.1", "--seeds", "2"]

@@ -127,6 +127,7 @@ class TestSuggest:
         assert "doubt" in result.output
 
     @pytest.mark.parametrize("name", ["ids.csv", "graded.csv"])
+    @pytest.mark.slow
     def test_the_script_trains_as_it_is(
         self, name: str, folder: Path, transformer_folder: Path, tmp_path: Path
     ) -> None:
@@ -219,6 +220,7 @@ class TestCheck:
 class TestTrain:
     QUICK = ("--epochs", 1, "--learning-rates", "0.1")
 
+    @pytest.mark.slow
     def test_auto_takes_what_suits(self, folder: Path, tmp_path: Path) -> None:
         for name, options, kind in (
             ("graded.csv", ("--score-range", "0,5"), "pointwise"),

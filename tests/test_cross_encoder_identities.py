@@ -22,7 +22,7 @@ from selective_st.cross_encoder.losses import (
 from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink
 from tests import random_inputs
 from tests.model_types import cross_encoder, sentence
-from tests.tolerances import assert_close, assert_same_step, operations_of, precision
+from tests.tolerances import are_close, assert_close, assert_same_step, operations_of, precision
 
 pytestmark = pytest.mark.numerical
 
@@ -322,7 +322,7 @@ def test_the_cached_loss_is_the_uncached_with_dropout(dropping: CrossEncoder, ar
     assert_same(value_and_gradients(dropping, loss, inputs, None), uncached, dropping)
     dropping.eval()
     without = value_and_gradients(dropping, loss, inputs, None)
-    assert abs(float(without.found[0] - uncached.found[0])) > 1e-4  # there is dropout
+    assert not are_close(without.found[0], uncached.found[0], operations_of(dropping))  # there is dropout
     with torch.no_grad():
         torch.manual_seed(random_inputs.seed_of(11))
         assert_close(loss(inputs, None), without.found[0], operations_of(dropping))
@@ -431,7 +431,7 @@ def test_lambda_loss(scheme: Any, k: int | None) -> None:
     assert "wang2018lambdaloss" in loss.citation
     assert loss.get_config_dict()["weighting_scheme"].endswith(type(scheme).__name__)
     with_link = SelectivePairwiseLoss(model, **{**arguments, "link": SIGMOID})
-    assert abs(float((with_link(lists(), labels) - loss(lists(), labels)).detach())) > 1e-4
+    assert not are_close(with_link(lists(), labels), loss(lists(), labels), operations_of(model))
 
 
 def test_a_list_of_two_is_a_pair(model: CrossEncoder) -> None:

@@ -335,7 +335,7 @@ def data(make: Any) -> Dataset:
 
 @pytest.mark.parametrize("bf16", [False, True])
 @every_loss
-@pytest.mark.training
+@pytest.mark.slow
 def test_in_the_trainer(make: Any, bf16: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = cross_encoder(3 if make is ours.SelectiveCrossEntropyLoss else 1)
     before = copy.deepcopy(model)

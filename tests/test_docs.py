@@ -18,6 +18,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 CARD = ("```math", "**Generalises**", "| inputs | labels | setting |", "**Link.**", "calibration.**", "**Example.**")
 
 
+@pytest.mark.slow
 def test_the_code_runs_and_prints_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "losses"}

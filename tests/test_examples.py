@@ -101,6 +101,7 @@ def check_card(folder: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.slow
 def test_an_example_runs_and_prints_what_its_docstring_shows(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +122,7 @@ def test_an_example_runs_and_prints_what_its_docstring_shows(
         assert threshold.chosen_on == "dev"
 
 
+@pytest.mark.slow
 def test_an_example_takes_a_file_and_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run("graded_pairs", "--quick")

@@ -639,6 +639,7 @@ class TestOddColumns:
 
 class TestWideTables:
     @pytest.mark.parametrize("kind", ["text", "number", "label"])
+    @pytest.mark.slow
     def test_work_grows_as_the_columns_do(self, kind: str) -> None:
         def calls(columns: int) -> int:
             values = {"text": lambda i: f"a text of number {i}", "number": lambda i: i / 2, "label": lambda i: "yes"}

@@ -71,6 +71,7 @@ def tolerance(case: tuple[str, str, str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("case", CASES, ids=", ".join)
+@pytest.mark.slow
 def test_processes_equal_one_with_the_joined_batch(case: tuple[str, str, str], world: int, results: Results) -> None:
     value, gradient = joined(case)
     values = [result["ddp"][case][0] for result in results[world]]
@@ -183,7 +184,7 @@ def launched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     ]
 
 
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_trainer_in_two_processes_is_the_trainer_with_the_double_batch(launched: list[dict[str, Any]]) -> None:
     for name in launched[0]:
         logs, parameters = in_one_process(name)

@@ -23,6 +23,7 @@ EXAMPLE = ROOT / "examples" / "language_model.py"
 NUMBER = re.compile(r"(?<![\w.@-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")
 
 
+@pytest.mark.slow
 def test_the_code_runs_and_prints_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "language_models"}
@@ -54,6 +55,7 @@ def shape(printed: str) -> list[str]:
     return [" ".join(NUMBER.sub("#", line).split()) for line in printed.strip().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_prints_what_its_docstring_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [EXAMPLE.name, "--quick"])

@@ -319,6 +319,7 @@ def test_the_config_is_json_and_makes_the_same_loss(name: str) -> None:
         assert f"eprint={{{paper}}}" in loss.citation
 
 
+@pytest.mark.slow
 def test_importing_the_library_does_not_import_transformers() -> None:
     code = (
         "import sys, selective_st, selective_st.links, selective_st.functional; sys.exit('transformers' in sys.modules)"

@@ -143,6 +143,7 @@ def trained(name: str, folder: Path, **settings: Any) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.slow
 def test_accumulated_steps_are_one_large_batch(name: str, tmp_path: Path) -> None:
     whole = trained(name, tmp_path, per_device_train_batch_size=8)
     parts = trained(name, tmp_path, per_device_train_batch_size=2, gradient_accumulation_steps=4)
@@ -195,6 +196,7 @@ def test_it_goes_on_from_a_checkpoint(name: str, tmp_path: Path) -> None:
     assert len([file for file in saved if file.endswith(".safetensors")]) == 1  # of the model that is trained
 
 
+@pytest.mark.slow
 def test_a_dataset_may_hold_what_the_reference_says(tmp_path: Path) -> None:
     for name in ("distillation", "preference"):
         with_model = make_trainer(name, tmp_path, num_train_epochs=1)

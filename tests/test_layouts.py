@@ -85,6 +85,7 @@ TANGLED: dict[str, tuple[list[Row], str]] = {
 
 
 @pytest.mark.parametrize("name", TANGLED)
+@pytest.mark.slow
 def test_what_cannot_be_kept_apart_is_said_with_its_share(name: str) -> None:
     rows, kept = TANGLED[name]
     rest, part = pairs_of(rows).split("test", 0.1)

@@ -418,6 +418,7 @@ class TestEvaluator:
             ScoreListEvaluator(samples)(model)
 
 
+@pytest.mark.slow
 class TestTrainers:
     def test_bi_encoder(
         self,

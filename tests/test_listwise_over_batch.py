@@ -159,7 +159,7 @@ def test_the_config() -> None:
 
 
 @pytest.mark.parametrize("wrapped", ["alone", "matryoshka", "weighted"])
-@pytest.mark.training
+@pytest.mark.slow
 def test_it_trains_with_a_last_batch_of_one_row(tmp_path: Path, wrapped: str) -> None:
     model = model_types.static_model()
     loss: Any = SelectiveListwiseLoss(model, pairwise_cos_sim, 0.2, lists="batch")

@@ -185,7 +185,7 @@ TRAINED = [case for case in LOSS_CASES if not case.uncached or case.name in ("ca
 
 
 @pytest.mark.parametrize("case", TRAINED, ids=lambda case: case.name)
-@pytest.mark.training
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(
     case: LossCase, model: SentenceTransformer, pairs: list[tuple[str, str, float]]
 ) -> None:

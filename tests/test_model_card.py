@@ -556,6 +556,7 @@ def test_measured_after_the_training(static_model: SentenceTransformer, pair_dat
     assert table_of(section_of(saved(static_model, tmp_path / "model")))["rmse"][:2] == rmse
 
 
+@pytest.mark.slow
 def test_resumed(static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path) -> None:
     """The base model is the one before the first part of the training; its numbers are in the checkpoint."""
     evaluator = evaluator_of(pair_dataset)

@@ -738,7 +738,7 @@ def train(
 
 
 @pytest.mark.parametrize("make", LOSSES, ids=lambda loss: loss.__name__)
-@pytest.mark.training
+@pytest.mark.slow
 def test_it_trains_and_the_card_tells(make: Any, tmp_path: Path) -> None:
     columns = dict(zip(("query", "positive", "negative"), texts(3, 8), strict=True))
     labels: dict[str, Any] = {
@@ -754,6 +754,7 @@ def test_it_trains_and_the_card_tells(make: Any, tmp_path: Path) -> None:
     assert MultiVectorEncoder(str(tmp_path / "model"), local_files_only=True, device="cpu").encode_query(["a"])
 
 
+@pytest.mark.slow
 def test_it_trains_in_bf16_and_with_several_datasets(tmp_path: Path) -> None:
     columns = dict(zip(("query", "positive", "negative"), texts(3, 8), strict=True))
     data = Dataset.from_dict({**columns, "label": [[6.0, 1.0]] * 8})

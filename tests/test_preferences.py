@@ -334,6 +334,7 @@ def test_hidden_states_are_as_good_as_their_logits(link: Link, bias: bool, reduc
 
 
 @pytest.mark.parametrize("link", LINKS, ids=repr)
+@pytest.mark.slow
 def test_the_logits_are_never_in_memory_at_once(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither they nor their gradient, on the way there and on the way back."""
     tokens, vocabulary, block = 400, 200, 2
@@ -421,6 +422,7 @@ def test_bad_hidden_states(call: Any, error: type[Exception], message: str) -> N
 
 
 @pytest.mark.parametrize("name", ["causal", "distillation", "top tokens", "preference"])
+@pytest.mark.slow
 def test_training_without_logits_is_training(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_layer, "_BLOCK", 5 * 24)
     trained = []

@@ -370,6 +370,7 @@ def test_a_case_that_is_not_what_the_corpus_says_would_be_noticed() -> None:
 # --- Variants ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_variants_are_never_wrong_with_certainty_and_seldom_otherwise() -> None:
     wrong: dict[str, list[str]] = {"certain": [], "likely": []}
     at_a_loss = count = told = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache
 
+import pytest
 from datasets import Dataset
 
 from selective_st.registry import DataFormat, detect_format, suggest_losses
@@ -93,6 +94,7 @@ def _after(dataset: Dataset, reading: FormatReading) -> DataFormat:
     return found
 
 
+@pytest.mark.slow
 def test_the_table_is_large_and_its_names_are_unique() -> None:
     assert len(all_found()) >= 500
     for table in (PUBLISHED, PUBLISHED_2):

@@ -560,6 +560,7 @@ class TestScript:
         ],
         ids=["graded pairs without a header", "positives", "classes"],
     )  # fmt: skip
+    @pytest.mark.slow
     def test_it_runs_as_given(
         self, content: str, loss: str, sampler: str, transformer_folder: Path, tmp_path: Path
     ) -> None:

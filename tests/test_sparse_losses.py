@@ -350,7 +350,7 @@ def train(model: SparseEncoder, loss: nn.Module, data: Dataset, folder: Path) ->
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("name", ["points", "margins", "lists", "in-batch"])
-@pytest.mark.training
+@pytest.mark.slow
 def test_it_trains_and_the_card_tells(name: str, wrapper: str, tmp_path: Path) -> None:
     make_model, wrap = WRAPPERS[wrapper]
     make, columns, labels_of, settings = SETTINGS[name]

@@ -85,12 +85,8 @@ def test_no_numerical_test_has_a_tolerance_or_a_seed_of_its_own(path: Path) -> N
     assert not re.findall(r"(?:manual_seed|Random|default_rng)\((?!random_inputs)", text)
 
 
-def test_each_pair_of_settings_is_tried() -> None:
+def test_each_setting_is_tried() -> None:
     made = re.search(r"^NUMERICS := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert made is not None
     tried = [tuple(setting.split("-")) for setting in made.group(1).split()]
-    values = [("default", "avx2"), ("1", "2"), ("0", "1", "2")]
-    for first, second in itertools.combinations(range(3), 2):
-        assert {(setting[first], setting[second]) for setting in tried} == {
-            *itertools.product(values[first], values[second])
-        }
+    assert [set(values) for values in zip(*tried, strict=True)] == [{"default", "avx2"}, {"1", "2"}, {"0", "1", "2"}]

@@ -120,6 +120,7 @@ class TestAgainstUntrained:
 
 
 class TestCounts:
+    @pytest.mark.slow
     def test_digits_and_counts_of_few_positives(self, tmp_path: Path) -> None:
         test = pairs(102, 1)  # each sixth is a positive
         result, found, card = trained(tmp_path, pairs(60), test[:48], test, *QUICK, "--compare")
@@ -200,6 +201,7 @@ class TestOverlap:
 
 
 class TestCard:
+    @pytest.mark.slow
     def test_train_writes_the_section_of_a_trainer(self, tmp_path: Path) -> None:
         test = pairs(102, 1)
         _, found, card = trained(tmp_path, pairs(60), test, test)
@@ -329,6 +331,7 @@ def test_the_primary_metric_keeps_the_best_checkpoint(
 
 class TestQueries:
     @pytest.mark.parametrize("make", [routed, prompted], ids=["modules", "prompts"])
+    @pytest.mark.slow
     def test_are_trained_and_evaluated_as_such(self, make: Any, tmp_path: Path) -> None:
         make().save_pretrained(str(tmp_path / "model"))
         first, second, labels, _ = questions()

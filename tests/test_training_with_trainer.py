@@ -153,6 +153,7 @@ def test_bf16_autocast(transformer_model: SentenceTransformer, pair_dataset: Dat
     assert trainer.state.global_step == 8
 
 
+@pytest.mark.slow
 def test_a_compiled_model(transformer_model: SentenceTransformer, pair_dataset: Dataset) -> None:
     """The trainer puts the compiled model in the loss's place; values and gradients stay."""
     loss = SelectivePointwiseLoss(transformer_model, high_scores())
@@ -253,6 +254,7 @@ def with_labels(questions: GradedPairs) -> GradedPairs:
 
 @pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("wrapped", [False, True], ids=["alone", "matryoshka"])
+@pytest.mark.slow
 def test_each_loss_on_its_layout(
     kind: LossKind, wrapped: bool, transformer_model: SentenceTransformer, questions: GradedPairs, tmp_path: Path
 ) -> None:

@@ -228,7 +228,7 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("row", "name", "selective"), [case for case in CASES if case.values[0].model_type != "CrossEncoder"]
 )
-@pytest.mark.training
+@pytest.mark.slow
 def test_every_loss_of_the_registry_is_a_part_or_says_why_not(row: Any, name: str, selective: Any) -> None:
     entry = loss_entry(name, row.model_type)
     batch = make_batch(row, name)
@@ -279,7 +279,7 @@ def test_a_weighted_loss_in_another() -> None:
 
 @pytest.mark.parametrize("balance", [False, True])
 @pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_callback_of_a_loss_is_that_of_the_losses_within(tmp_path: Path, wrapped: bool, balance: bool) -> None:
     class Stop(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -487,6 +487,7 @@ class OwnLoss(SentenceTransformerTrainer):
         return (loss, {}) if return_outputs else loss
 
 
+@pytest.mark.slow
 def test_a_trainer_with_a_loss_of_its_own(tmp_path: Path) -> None:
     results = []
     for trainer_class in (SentenceTransformerTrainer, OwnLoss):
@@ -706,6 +707,7 @@ class Seen(TrainerCallback):
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.slow
 def test_neither_accumulation_nor_evaluation_nor_a_wrapper_disturbs_the_schedule(tmp_path: Path, wrapped: bool) -> None:
     model = model_types.static_model()
     loss = annealed(model, weights={"scores": linear_schedule(0, 1, steps=4)})
@@ -733,7 +735,7 @@ def test_neither_accumulation_nor_evaluation_nor_a_wrapper_disturbs_the_schedule
     ],
     ids=str,
 )
-@pytest.mark.training
+@pytest.mark.slow
 def test_schedules_in_the_trainer(tmp_path: Path, schedule: WeightSchedule, expected: list[float]) -> None:
     model = model_types.static_model()
     loss = annealed(model, weights={"scores": schedule})
@@ -756,6 +758,7 @@ LAST = {"balance": (0.5, 2.0), "schedules": (0.25, 2.0), "both": (0.1, 1.0), "ne
 
 @pytest.mark.parametrize("moving", MOVING)
 @pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.slow
 def test_an_evaluation_has_one_unit_whatever_the_training_has_come_to(
     tmp_path: Path, moving: str, wrapped: bool
 ) -> None:
@@ -849,7 +852,7 @@ def test_the_losses_of_sparse_models_evaluate_it_too(wrapper: Any) -> None:
 
 
 @pytest.mark.parametrize("wrapper", [None, *WRAPPERS])
-@pytest.mark.training
+@pytest.mark.slow
 def test_the_parts_stand_in_the_log_and_add_up(tmp_path: Path, wrapper: str | None) -> None:
     model = model_types.bert_model()
     loss: Any = annealed(model, weights={"scores": 0.5})
@@ -957,7 +960,7 @@ def _balance_in_a_process(rank: int, folder: str) -> None:
 
 
 @pytest.mark.skipif(not dist.is_available() or sys.platform == "win32", reason="needs gloo")
-@pytest.mark.training
+@pytest.mark.slow
 def test_all_processes_weigh_alike(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_balance_in_a_process, (str(tmp_path),), nprocs=2)
     states = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
@@ -977,7 +980,7 @@ def test_all_processes_weigh_alike(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("balance", [False, True])
-@pytest.mark.training
+@pytest.mark.slow
 def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, balance: bool) -> None:
     weights = {"ranking": linear_schedule(1, 0), "scores": cosine_schedule(0, 1, epochs=1.5)}
     whole, resumed = model_types.static_model(), model_types.static_model()
@@ -1029,6 +1032,7 @@ class Stop(TrainerCallback):
 
 
 @pytest.mark.parametrize("restore", [False, True], ids=["", "restoring callbacks"])
+@pytest.mark.slow
 def test_the_losses_of_two_datasets_keep_a_state_each(
     tmp_path: Path, restore: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1065,6 +1069,7 @@ def test_the_losses_of_two_datasets_keep_a_state_each(
     assert [message for message in found if "Checkpoint included" in message or "already one" in message] == []
 
 
+@pytest.mark.slow
 def test_a_loss_made_by_the_trainer(tmp_path: Path) -> None:
     model = model_types.static_model()
     trainer = SentenceTransformerTrainer(
@@ -1094,6 +1099,7 @@ def test_the_state_of_the_loss_can_be_saved_by_hand() -> None:
 
 
 @pytest.mark.parametrize("same_trainer", [False, True])
+@pytest.mark.slow
 def test_a_second_training_has_nothing_of_the_first(tmp_path: Path, same_trainer: bool) -> None:
     model = model_types.static_model()
     loss = annealed(model, balance=True, weights={"scores": linear_schedule(0, 1)})
@@ -1119,6 +1125,7 @@ def test_a_second_training_has_nothing_of_the_first(tmp_path: Path, same_trainer
     assert means != [[1.0, 1.0], [0.0, 0.0]]
 
 
+@pytest.mark.slow
 def test_equal_trials_of_a_search_are_equal(tmp_path: Path) -> None:
     """The trainer puts a new model into the loss for each trial; that is told without a callback."""
 
@@ -1189,6 +1196,7 @@ def test_a_copy_has_a_callback_of_its_own() -> None:
     assert pickle.loads(pickle.dumps(loss)).names == loss.names
 
 
+@pytest.mark.slow
 def test_the_parameters_of_a_part_are_trained(tmp_path: Path) -> None:
     model = model_types.static_model()
     torch.manual_seed(random_inputs.seed_of(1))
@@ -1274,6 +1282,7 @@ def test_the_citation_is_that_of_every_part_and_each_entry_once() -> None:
     assert len(entries) == len(set(entries)) == 4
 
 
+@pytest.mark.slow
 def test_the_card_describes_and_cites_every_part(tmp_path: Path) -> None:
     model = model_types.static_model()
     losses = {"ranking": PARTS["ranking"](model), "scores": PARTS["scores"](model), "margins": PARTS["margins"](model)}
@@ -1299,6 +1308,7 @@ def test_the_card_describes_and_cites_every_part(tmp_path: Path) -> None:
     assert card.count("@misc{hofstätter2021improving") == 1
 
 
+@pytest.mark.slow
 def test_the_card_of_the_trainer_alone_shows_the_parts(tmp_path: Path) -> None:
     model = model_types.static_model()
     loss = annealed(model)
