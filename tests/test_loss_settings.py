@@ -216,6 +216,28 @@ class TestAssigning:
         loss.sharpness = 8.0
         assert loss.temperature == 1 / 8
 
+    def test_a_subclass_that_hands_on_what_it_is_given(self) -> None:
+        class Cosines(SelectivePairwiseLoss):
+            def __init__(self, model: Any, **settings: Any) -> None:
+                super().__init__(model, pairwise_cos_sim, **settings)
+
+        loss = Cosines(MODEL, temperature=0.2, targets="scores")
+        loss.temperature = 0.4
+        assert loss.get_config_dict() == (
+            SelectivePairwiseLoss(MODEL, pairwise_cos_sim, temperature=0.4, targets="scores").get_config_dict()
+        )
+        with pytest.raises(TypeError, match="sharpness"):
+            Cosines(MODEL, sharpness=4.0)
+
+    def test_a_module_in_the_place_of_none_and_back(self) -> None:
+        loss = SelectivePointwiseLoss(MODEL)
+        loss.cos_score_transformation = nn.Sigmoid()
+        assert loss.space.name.endswith("Sigmoid")
+        assert isinstance(dict(loss.named_children())["cos_score_transformation"], nn.Sigmoid)
+        loss.cos_score_transformation = None
+        assert loss.space == SelectivePointwiseLoss(MODEL).space
+        assert isinstance(loss.cos_score_transformation, nn.Identity)
+
     @pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.name)
     def test_every_setting_can_be_set_to_what_it_is(self, case: LossCase) -> None:
         loss = case.loss()

@@ -678,6 +678,14 @@ def test_queries_and_documents_are_embedded_as_such(make: Any) -> None:
     assert all("task" not in column for column in columns)
 
 
+def test_nothing_is_said_of_the_scale_of_scores_that_are_none(caplog: pytest.LogCaptureFixture) -> None:
+    model: Any = EchoModel()
+    loss = SelectiveListwiseLoss(model)
+    columns = [TokenEmbeddings(torch.full((ROWS, 3, 8), math.nan)) for _ in range(3)]
+    assert loss.compute_loss_from_embeddings(columns, torch.rand(ROWS, 2)).isnan()
+    assert "about nan" not in caplog.text
+
+
 @pytest.mark.parametrize("make", LOSSES, ids=lambda loss: loss.__name__)
 def test_config_and_citation(make: Any) -> None:
     loss = make(multi_vector_model())

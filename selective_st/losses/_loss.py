@@ -273,18 +273,20 @@ def _plain(name: str, value: Any) -> Any:
 def _keeping_settings(init: Callable[..., None]) -> Callable[..., None]:
     """The constructor, which keeps its arguments: the settings."""
     signature = inspect.signature(init)
+    others = next((name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD), None)
 
     @wraps(init)
     def construct(self: Any, *args: Any, **kwargs: Any) -> None:
         is_of_subclass = "_settings" in self.__dict__  # whose constructor calls this one
         if not is_of_subclass:
             for name, value in kwargs.items():
-                if name not in signature.parameters:
+                if others is None and name not in signature.parameters:
                     raise TypeError(_unknown(type(self).__name__, name, value, list(signature.parameters)[1:]))
             self.__dict__["_settings"] = {}
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         settings = dict(list(bound.arguments.items())[1:])
+        settings |= settings.pop(others or "", {})
         if hasattr(init, "is_constructor"):
             self._set_up(**settings)
         else:

@@ -76,7 +76,7 @@ class LateInteractionOfPairs(Scorer):
         if not is_maxsim(self.similarity_fct):
             return []
         typical, highest = float(scores.detach().abs().median()), float(targets.abs().nan_to_num(0.0).max())
-        if typical <= _SUMMED or highest > 1:
+        if not typical > _SUMMED or highest > 1:
             return []
         return [
             f"the scores of {similarity_fct_name(self.similarity_fct)} are sums over the query's tokens, in the first "
