@@ -652,6 +652,20 @@ class TestWideTables:
         calls(1_000)  # what names say is read once and kept
         assert calls(1_000) < 2.3 * calls(500)
 
+    @pytest.mark.slow
+    def test_the_work_of_a_check_grows_as_the_columns_do(self) -> None:
+        def calls(columns: int) -> int:
+            numbers = {f"n{i}": [row / (i + 1) for row in range(N)] for i in range(columns)}
+            dataset = datasets.Dataset.from_dict(
+                {"sentence1": FIRST, "sentence2": SECOND, **numbers, "score": [0.5] * N}
+            )
+            profile = cProfile.Profile()
+            profile.runcall(check_dataset, dataset, "CosineSimilarityLoss")
+            return pstats.Stats(profile).total_calls  # type: ignore[attr-defined, no-any-return]
+
+        calls(400)
+        assert calls(400) < 2.3 * calls(200)
+
     def test_ten_thousand_columns(self, tmp_path: Path) -> None:
         names, row = [f"c{i}" for i in range(10_000)], [f"a text {i}" for i in range(10_000)]
         found = read_file(written(tmp_path / "p.csv", [names, row, row]))

@@ -80,8 +80,8 @@ _UNBOUNDED = ".linear_outside(None, 1)"  # with which a focus on scores from 0 t
 
 # How many classes there are, where a loss or a model needs it: classes count from 0.
 _NUMBER_OF_CLASSES: dict[LabelKind, str] = {
-    "class": 'int(max(dataset["{label}"])) + 1',
-    "class probabilities": 'len(dataset["{label}"][0])',
+    "class": "int(max(dataset[{label}])) + 1",
+    "class probabilities": "len(dataset[{label}][0])",
 }
 _SPARSE_ALONE = ("SparseMSELoss",)
 _DUPLICATES = (
@@ -175,8 +175,8 @@ class Suggestion:
             callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
         model_options = ""
         if self.model_type == "CrossEncoder":
-            label = _NUMBER_OF_CLASSES["class"].format(label=self._label) if self.row.outputs == "num_classes" else "1"
-            model_options = f", num_labels={label}"
+            classes = _NUMBER_OF_CLASSES["class"].format(label=literal(self._label))
+            model_options = f", num_labels={classes if self.row.outputs == 'num_classes' else 1}"
         lines = [
             f'"""Train {_one_line(model)} with {self.loss}."""',
             "",
@@ -690,7 +690,7 @@ def _setup(
         name, _, code = line.partition(" = ")
         if CLASSES in line:
             kind: LabelKind = "class probabilities" if row.label == "class probabilities" else "class"
-            line = line.replace(CLASSES, _NUMBER_OF_CLASSES[kind].format(label=label))
+            line = line.replace(CLASSES, _NUMBER_OF_CLASSES[kind].format(label=literal(label)))
             number = data_format.label_length
             if kind == "class":
                 number = None if data_format.label_values is None else int(data_format.label_values[1]) + 1

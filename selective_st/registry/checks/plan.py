@@ -53,6 +53,7 @@ class Plan:
         self._loss: LossEntry | None = None  # another one, that a line takes
         self._left_out = np.empty(0, dtype=np.int64)
         self._columns = list(self._table.columns)
+        self._removed: list[str] = []  # columns that the sample still has: of wide tables all are taken out at once
         # The sampled rows after the steps so far, with their numbers in the dataset, as long as these are known.
         self._sample: Any = None
         self._numbers: Any = np.asarray(self._table.sampled)
@@ -140,7 +141,8 @@ class Plan:
 
     def _taken(self, parts: Sequence[Part], found: Found) -> tuple[Part, ...] | None:
         """The lines that are left to do; None where one of them cannot be done."""
-        before = dict(vars(self), _done=list(self._done), _columns=list(self._columns), _decided=set(self._decided))
+        kept: dict[str, Any] = {name: list(vars(self)[name]) for name in ("_done", "_columns", "_removed")}
+        before = vars(self) | kept | {"_decided": set(self._decided)}
         left: list[Part] = []
         for part in parts:
             if part in self._done:
@@ -189,6 +191,11 @@ class Plan:
         """Do a step with the sample; whether that can be done."""
         if not self._is_known:
             return step.call in _LOCAL  # what cannot be tried is not done to the whole
+        if step.call == "remove_columns":
+            gone = _named(step)
+            self._removed += gone
+            self._columns = [name for name in self._columns if name not in gone]
+            return bool(self._columns)
         before = self._sampled()
         try:
             with _no_progress():
@@ -211,6 +218,8 @@ class Plan:
     def _sampled(self) -> Any:
         if self._sample is None:
             self._sample = self._table.sample()
+        if self._removed:
+            self._sample, self._removed = self._sample.remove_columns(self._removed), []
         return self._sample
 
     def _dataset_for(self, part: Part) -> list[Part]:
