@@ -42,7 +42,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes
+from selective_st._autograd import KnownSlopes, may_hold
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number, score_interval
 
@@ -171,6 +171,7 @@ def _pair_of_scores(owner: str, names: tuple[str, str], first: Any, second: Any)
 # times it is 0. Scores in double precision are cut here, so that no multiple of them overflows.
 _LARGEST_HALF = 709.0
 _LARGEST_SCORE = 1e300
+_SMALL_WEIGHT = 2.0**-100
 
 
 # e^-x - 1 + x = x^2 (1/2! - x/3! + ...); six terms reach double precision for x <= 0.02, and beyond it the left side
@@ -776,8 +777,18 @@ class Link:
         """The slope of the divergence with respect to the target: `(s - p) h'(s)`, 0 at the match."""
         precise = _to_working_precision(s)
         distance, sensitivity = precise - _to_working_precision(p), self.sensitivity(precise)
-        sensitivity = torch.where((distance == 0) & sensitivity.isinf(), 0, sensitivity)
-        return (distance * sensitivity).to(s)
+        overflows = sensitivity.isinf()
+        if not may_hold(overflows):
+            return (distance * sensitivity).to(s)
+        # The product may be finite where the sensitivity is not.
+        small = torch.where(overflows & (distance != 0), self._small_sensitivity(precise), 0)
+        slope = distance * torch.where(overflows, small, sensitivity)
+        return torch.where(overflows, slope / _SMALL_WEIGHT, slope).to(s)
+
+    def _small_sensitivity(self, z: Tensor) -> Tensor:
+        """`_SMALL_WEIGHT h'(z)`, where `h'(z)` may overflow."""
+        weight, link = self._absorb(_SMALL_WEIGHT)
+        return weight * link.sensitivity(z)
 
     def _checked_link_values(self, name: str, y: Tensor) -> Tensor:
         """The link values within the range; an error where they are not."""
@@ -1159,7 +1170,7 @@ class SigmoidLink(_ShiftedLink):
 def _in_exponent(link: Link, weight: float) -> tuple[float, Link]:
     """A link whose weight belongs into its exponent, where it keeps what would overflow without it from overflowing."""
     weighted = copy.copy(link)
-    _set(weighted, _log_weight=math.log(weight))
+    _set(weighted, _log_weight=math.log(weight) + link._log_weight)
     return 1.0, weighted
 
 
@@ -1534,6 +1545,10 @@ class WeightedSumLink(Link):
         return self._sum(lambda link: link.sensitivity(z))
 
     @override
+    def _small_sensitivity(self, z: Tensor) -> Tensor:
+        return self._sum(lambda link: link._small_sensitivity(z))
+
+    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         *others, (last_weight, last) = self._parts
         if not others:
@@ -1695,6 +1710,11 @@ class LinearOutsideLink(Link):
     @override
     def _is_exact_far_out(self) -> bool:
         return self.link._is_exact_far_out
+
+    @override
+    def _absorb(self, weight: float) -> tuple[float, Link]:
+        inner_weight, inner = self.link._absorb(weight)
+        return inner_weight, self if inner is self.link else LinearOutsideLink(inner, self.low, self.high)
 
     @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
