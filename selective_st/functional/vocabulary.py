@@ -47,7 +47,8 @@ from selective_st.functional._common import (
 )
 from selective_st.functional.listwise import check_smoothing
 from selective_st.functional.output_layer import HiddenStates, block_length, losses_in_blocks
-from selective_st.links import ConstantLink, Link, _to_working_precision
+from selective_st.links import ConstantLink, Link
+from selective_st.links._numerics import _to_working_precision
 
 Center = Literal["logsumexp"] | None
 _CENTERS: tuple[Center, ...] = ("logsumexp", None)
