@@ -1,8 +1,9 @@
 """What the losses of language models cost, against cross entropy, `LabelSmoother` and the KL divergence.
 
-Time is that of forward and backward from logits to their gradient: the losses take turns, and the ratio is the median
-over the turns. Memory is the peak resident size meanwhile less that just before, gradient included, in a process of its
-own for each figure; the logits themselves, which all have, are not counted. Run it with
+Time is that of forward and backward from logits to their gradient; in the last group from hidden states through the
+output layer, of which `without_logits` never has all logits in memory. The losses take turns, and the ratio is the
+median over the turns. Memory is the peak resident size meanwhile less that just before, gradients included, in a
+process of its own for each figure; the inputs are not counted. Run it with
 
     python benchmarks/language_cost.py
 """
@@ -26,10 +27,11 @@ from torch.nn.functional import kl_div
 from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.trainer_pt_utils import LabelSmoother
 
+from selective_st.functional import HiddenStates
 from selective_st.links import ConstantLink
 from selective_st.transformers import SelectiveCausalLMLoss, SelectiveDistillationLoss
 
-THREADS, VOCABULARY, TEXTS, LENGTH, EPSILON, TEMPERATURE = 2, 32_000, 4, 256, 0.1, 2.0
+THREADS, VOCABULARY, TEXTS, LENGTH, EPSILON, TEMPERATURE, DIM = 2, 32_000, 4, 256, 0.1, 2.0, 512
 MEGABYTE = 2**20
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -51,6 +53,18 @@ def of_teacher(loss: SelectiveDistillationLoss) -> Loss:
     return lambda logits, labels, teacher: loss({"logits": logits}, labels, reference=teacher)
 
 
+FROM_STATES: dict[str, Loss] = {
+    "layer and cross entropy": lambda hidden, labels, weight: ForCausalLMLoss(hidden @ weight.mT, labels, VOCABULARY),
+    "layer and causal, default link": lambda hidden, labels, weight: SelectiveCausalLMLoss()(
+        {"logits": hidden @ weight.mT}, labels
+    ),
+    "causal, constant, without logits": lambda hidden, labels, weight: SelectiveCausalLMLoss(ConstantLink())(
+        {"logits": HiddenStates(hidden, weight)}, labels
+    ),
+    "causal, default link, without logits": lambda hidden, labels, weight: SelectiveCausalLMLoss()(
+        {"logits": HiddenStates(hidden, weight)}, labels
+    ),
+}
 LOSSES: dict[str, Loss] = {
     "cross entropy": lambda logits, labels, teacher: ForCausalLMLoss(logits, labels, VOCABULARY),
     "causal, constant": of_outputs(SelectiveCausalLMLoss(ConstantLink())),
@@ -62,6 +76,7 @@ LOSSES: dict[str, Loss] = {
     "distillation, default link, no calibration": of_teacher(SelectiveDistillationLoss(None, TEMPERATURE, 0.0)),
     "distillation, default link": of_teacher(SelectiveDistillationLoss(None, TEMPERATURE)),
     "distillation, constant, top 64": of_teacher(SelectiveDistillationLoss(ConstantLink(), TEMPERATURE, top_k=64)),
+    **FROM_STATES,
 }
 GROUPS = (
     ("cross entropy", "causal, constant", "causal, default link"),
@@ -73,19 +88,22 @@ GROUPS = (
         "distillation, default link",
         "distillation, constant, top 64",
     ),
+    tuple(FROM_STATES),
 )
 
 
 def make_step(name: str, texts: int) -> Callable[[], None]:
-    """From logits to their gradient."""
+    """From logits, or hidden states and the weight of a layer in the teacher's place, to their gradient."""
     torch.manual_seed(0)
-    logits = torch.randn(texts, LENGTH, VOCABULARY).requires_grad_()
+    logits = torch.randn(texts, LENGTH, DIM if name in FROM_STATES else VOCABULARY).requires_grad_()
     teacher = torch.randn(texts, LENGTH, VOCABULARY) if name in GROUPS[2] else logits.detach()
+    if name in FROM_STATES:
+        teacher = torch.randn(VOCABULARY, DIM).requires_grad_()
     labels = torch.randint(VOCABULARY, (texts, LENGTH))
     loss = LOSSES[name]
 
     def step() -> None:
-        logits.grad = None
+        logits.grad = teacher.grad = None
         loss(logits, labels, teacher).backward()
 
     return step

@@ -89,7 +89,13 @@ class Mutant:
 
 
 def _links(line: str, replacement: str, survives: str = "") -> Mutant:
-    return Mutant("links.py", line, replacement, LINKS, survives)
+    package = ROOT / PACKAGE
+    files = [path for path in sorted((package / "links").glob("*.py")) if _has_line(path, line.splitlines()[0])]
+    return Mutant(files[0].relative_to(package).as_posix(), line, replacement, LINKS, survives)
+
+
+def _has_line(path: Path, line: str) -> bool:
+    return line.strip() in map(str.strip, path.read_text().splitlines())
 
 
 MUTANTS = [
@@ -140,14 +146,14 @@ MUTANTS = [
     _links("divergence = torch.where(x.abs() < 1, near, far) / self.scale", "divergence = far / self.scale"),
     _links("flip = torch.where(v > 0, -1.0, 1.0).to(v)", "flip = torch.ones_like(v)"),
     _links(
-        "sensitivity = torch.where((distance == 0) & sensitivity.isinf(), 0, sensitivity)",
-        "sensitivity = torch.where(sensitivity.isinf(), 0, sensitivity)",
+        "small = torch.where(overflows & (distance != 0), self._small_sensitivity(precise), 0)",
+        "small = torch.zeros_like(sensitivity)",
     ),
     _links("return change * torch.where((change == 0) & slope.isinf(), 0, slope)", "return change * slope"),
     _links("a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)", "pass"),
     _links("s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)", "pass"),
     _links("return type(self)._matching is not Link._matching", "return True"),
-    _links("_set(weighted, _log_weight=math.log(weight))", "_set(weighted, _log_weight=0.0)"),
+    _links("_set(weighted, _log_weight=math.log(weight) + link._log_weight)", "_set(weighted, _log_weight=0.0)"),
     _links("return (torch.log(y.abs()) - self._log_weight) / self.scale", "return torch.log(y.abs()) / self.scale"),
     _links(
         "return torch.asinh(y * math.exp(-self._log_weight)) / self.scale + self.shift",

@@ -18,6 +18,7 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 
 from selective_st import links
 from selective_st.evaluation import load_threshold
+from selective_st.links import config as link_configs
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES, CARDS = ROOT / "examples", ROOT / "model_cards"
@@ -46,7 +47,7 @@ NUMBER = re.compile(r"(?<![\w.@-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")
 
 @pytest.fixture(autouse=True)
 def _links_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "_LINKS", dict(links._LINKS))  # own_link registers one
+    monkeypatch.setattr(link_configs, "_LINKS", dict(link_configs._LINKS))  # own_link registers one
 
 
 def run(name: str, *options: str) -> str:

@@ -141,6 +141,31 @@ def assert_within(value: Tensor, exact: object) -> None:
     assert within(float(value), exact, torch.float64)
 
 
+SCORES_NEAR_OVERFLOW = [
+    (SinhLink(9.124447558845517, 0.7192304533215058), 79.00175554623745, 79.00175551209894),
+    (ExponentialLink(10.0), 71.2, 71.2 - 1e-8),
+    (1e-3 * ExponentialLink(-10.0), -71.5, -71.5 + 1e-8),
+    (ExponentialLink(10.0).linear_outside(0.0, None), 71.2, 71.2 - 1e-8),
+]
+
+
+@pytest.mark.parametrize(("link", "p", "s"), SCORES_NEAR_OVERFLOW)
+def test_the_slope_to_a_near_target_where_the_sensitivity_overflows(link: Link, p: float, s: float) -> None:
+    (p_, s_), (p, s) = tensors([(p, s)], torch.float64), (p, s)
+    with mp.workdps(DIGITS):
+        right = reference(link).to_target(p, s)
+    assert link.sensitivity(s_.detach()).isinf().all()
+    assert abs(right) < LARGEST
+    assert within(float(torch.autograd.grad(link.divergence(p_, s_).sum(), s_)[0]), right, torch.float64)
+    (at_match,) = torch.autograd.grad(link.divergence(s_.detach(), s_).sum(), s_)
+    assert at_match == 0
+
+
+def test_a_weight_reaches_into_what_goes_on_linearly() -> None:
+    link = 1e-10 * ExponentialLink(10.0).linear_outside(0.0, None)
+    assert_within(link(torch.tensor(72.0, dtype=torch.float64)), mp.mpf(1e-10) * mp.exp(720))
+
+
 class TestLinkValues:
     FAR = torch.tensor([-1e4, -800.0, -1.0, 0.0, 1.0, 800.0, 1e4], dtype=torch.float64)
 

@@ -490,3 +490,112 @@ def test_a_plain_trainer_without_logits_learns(tmp_path: Path) -> None:
     with without_logits(trainer.model):  # type: ignore[arg-type]
         trainer.train()
     assert trainer.evaluate()["eval_loss"] < 0.8 * before
+
+
+# --- Hidden states in other surroundings ------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("link", LINKS, ids=repr)
+def test_single_precision_is_that_of_the_plain_form(link: Link) -> None:
+    torch.manual_seed(2)
+    layer, hidden, labels = nn.Linear(4, VOCABULARY), torch.randn(9, 4), torch.arange(9)
+    results = []
+    for dtype, fused in ((torch.float64, False), (torch.float32, True)):
+        weight, bias, rows = (x.detach().to(dtype).requires_grad_() for x in (layer.weight, layer.bias, hidden))
+        logits = HiddenStates(rows, weight, bias) if fused else nn.functional.linear(rows, weight, bias)
+        loss = vocabulary_loss(logits, labels, link, 0.7, label_smoothing=0.2)
+        results.append([loss, *torch.autograd.grad(loss, [rows, weight, bias])])
+    for exact, found in zip(*results, strict=True):
+        assert found.dtype == torch.float32
+        assert_close(found.double(), exact, rtol=0, atol=2e-6 * float(exact.detach().abs().max()))
+
+
+@pytest.mark.usefixtures("_small_blocks")
+def test_a_layer_that_also_makes_the_hidden_states_gets_both_gradients() -> None:
+    """Weights tied to the embedding of the tokens; and the gradient of a gradient."""
+    table = torch.randn(VOCABULARY, 4, dtype=torch.float64, requires_grad=True)
+    tokens, labels = torch.tensor([1, 4, 4, 0, 9]), torch.tensor([4, -100, 0, 9, 1])
+    results = []
+    for fused in (False, True):
+        hidden = torch.tanh(table[tokens])
+        logits = HiddenStates(hidden, table) if fused else hidden @ table.T
+        loss = vocabulary_loss(logits, labels, LINKS[1])
+        (gradient,) = torch.autograd.grad(loss, table, create_graph=True)
+        results.append([gradient, torch.autograd.grad(gradient.square().sum(), table)[0]])
+    for plain, fused_one in zip(*results, strict=True):
+        assert plain.abs().max() > 1e-3
+        assert_close(fused_one, plain, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("link", LINKS, ids=repr)
+def test_transforms_of_torch_func(link: Link) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(4, VOCABULARY).double().requires_grad_(False)
+    hidden, labels = torch.randn(2, 5, 4, dtype=torch.float64), torch.randint(VOCABULARY, (2, 5))
+    labels[:, 1] = -100
+
+    def fused(rows: Tensor, of_rows: Tensor) -> Tensor:
+        return vocabulary_loss(HiddenStates(rows, layer.weight, layer.bias), of_rows, link)
+
+    def plain(rows: Tensor, of_rows: Tensor) -> Tensor:
+        return vocabulary_loss(layer(rows), of_rows, link)
+
+    for transform in (torch.func.grad, torch.func.jacrev, lambda f: torch.vmap(torch.func.grad(f))):
+        given = (hidden, labels) if transform not in (torch.func.grad, torch.func.jacrev) else (hidden[0], labels[0])
+        assert_close(transform(fused)(*given), transform(plain)(*given), rtol=1e-12, atol=1e-14)
+
+
+def test_blocks_within_blocks_and_layers_that_had_a_forward_of_their_own() -> None:
+    model, ids = llama(), torch.ones(1, 3, dtype=torch.long)
+    of_layer = type(model.lm_head).forward
+    model.lm_head.forward = lambda hidden: of_layer(model.lm_head, hidden)  # as accelerate's hooks
+    before = model.lm_head.forward
+    with without_logits(model, model):
+        assert isinstance(model(ids).logits, HiddenStates)
+        with without_logits(model):
+            assert isinstance(model(ids).logits, HiddenStates)
+        assert isinstance(model(ids).logits, HiddenStates)
+    assert model.lm_head.forward is before
+    assert isinstance(model(ids).logits, Tensor)
+
+
+class Scaled(nn.Module):
+    """A model that does something to the logits of its layer."""
+
+    def __init__(self, change: Any) -> None:
+        super().__init__()
+        self.layer, self.change = nn.Linear(2, 3), change
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.layer
+
+    def forward(self, hidden: Tensor) -> Any:
+        return self.change(self.layer(hidden))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda z: z / 2,
+        lambda z: 0.5 * z,
+        lambda z: z + torch.ones(3),
+        lambda z: torch.ones(3) + z,
+        lambda z: z[..., :2],
+        lambda z: torch.tanh(z),
+    ],
+)
+def test_a_model_that_changes_its_logits_is_refused(change: Any) -> None:
+    model = Scaled(change)
+    with without_logits(model), pytest.raises(TypeError):
+        model(torch.ones(1, 2, 2))
+    assert isinstance(model(torch.ones(1, 2, 2)), Tensor)
+
+
+def test_what_without_logits_refuses() -> None:
+    model = llama()
+    mend = r"give the model that is trained, got none\. Write without_logits\(model\)"
+    with pytest.raises(ValueError, match=mend), without_logits():
+        pass
+    with without_logits(model), pytest.raises(TypeError, match=r"no logits here.*text is generated after the block"):
+        model.generate(torch.ones(1, 3, dtype=torch.long), max_new_tokens=1)

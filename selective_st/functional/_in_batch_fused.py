@@ -21,7 +21,8 @@ from selective_st.functional._in_batch_common import (
     Targets,
     targets_of,
 )
-from selective_st.links import ConstantLink, _to_working_precision
+from selective_st.links import ConstantLink
+from selective_st.links._numerics import _to_working_precision
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 _SMALL_POSITIVE = 1e-6  # relative to the largest; a smaller one might vanish

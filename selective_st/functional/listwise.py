@@ -43,7 +43,8 @@ from selective_st.functional._common import (
     is_finite,
     reduce_loss,
 )
-from selective_st.links import ConstantLink, Link, _to_working_precision
+from selective_st.links import ConstantLink, Link
+from selective_st.links._numerics import _to_working_precision
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
 

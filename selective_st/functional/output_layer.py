@@ -93,10 +93,27 @@ class HiddenStates:
         """The logits of some tokens, by their numbers, in the dtype of the hidden states."""
         return _logits(self.hidden.flatten(0, -2)[tokens], self.weight, self.bias)
 
+    def whole(self) -> Tensor:
+        """The logits of all tokens, in the memory that they take."""
+        return _logits(self.hidden, self.weight, self.bias)
+
     def detach(self) -> HiddenStates:
         """The same, without a graph."""
         bias = None if self.bias is None else self.bias.detach()
         return HiddenStates(self.hidden.detach(), self.weight.detach(), bias)
+
+
+def _no_logits(self: HiddenStates, *_: Any) -> Any:
+    raise TypeError(
+        "HiddenStates: there are no logits here, and the model (or what uses it) is about to change or read them. "
+        "Models that do more to their logits than their output layer does are trained with them; text is generated "
+        "after the block `with without_logits(model):`."
+    )
+
+
+_OPERATORS = "add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "neg", "matmul", "getitem"
+for _operator in _OPERATORS:
+    setattr(HiddenStates, f"__{_operator}__", _no_logits)
 
 
 def losses_in_blocks(states: HiddenStates, counts: Tensor, losses_of: Callable[..., Tensor], *of_tokens: Any) -> Tensor:

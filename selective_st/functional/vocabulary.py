@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes, look, pull_through
+from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
@@ -47,7 +47,8 @@ from selective_st.functional._common import (
 )
 from selective_st.functional.listwise import check_smoothing
 from selective_st.functional.output_layer import HiddenStates, block_length, losses_in_blocks
-from selective_st.links import ConstantLink, Link, _to_working_precision
+from selective_st.links import ConstantLink, Link
+from selective_st.links._numerics import _to_working_precision
 
 Center = Literal["logsumexp"] | None
 _CENTERS: tuple[Center, ...] = ("logsumexp", None)
@@ -305,6 +306,9 @@ def _losses_of(
     logits: Tensor | HiddenStates, counts: Tensor, make: Callable[..., _Objective], *of_tokens: Any
 ) -> Tensor:
     """The losses of tokens, 0 where one does not count."""
+    if isinstance(logits, HiddenStates) and in_transform():  # where nothing can be made again on the way back
+        logits = logits.whole()
+        of_tokens = tuple(each.whole() if isinstance(each, HiddenStates) else each for each in of_tokens)
     if isinstance(logits, HiddenStates):
 
         def losses_of(keep: bool, some: Tensor, *parts: Tensor) -> Tensor:

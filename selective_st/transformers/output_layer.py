@@ -30,14 +30,16 @@ def without_logits(*models: nn.Module) -> Iterator[None]:
         Nothing; after it the models are as before, and can generate.
 
     Raises:
-        TypeError: If a model has no linear layer of outputs.
-        ValueError: If a model changes its logits after that layer.
+        TypeError: If a model has no linear layer of outputs, or (when a batch comes) changes or reads its logits.
+        ValueError: If there is no model, or a setting of one changes its logits after that layer.
 
     Example:
         >>> from selective_st.transformers import without_logits
         >>> with without_logits(model, reference):                             # doctest: +SKIP
         ...     trainer.train()
     """
+    if not models:
+        raise ValueError("without_logits: give the model that is trained, got none. Write without_logits(model).")
     with ExitStack() as stack:
         for model in models:
             stack.enter_context(_without_logits(model))
@@ -54,12 +56,16 @@ def _without_logits(model: nn.Module) -> Iterator[None]:
             hidden = hidden.to(torch.get_autocast_dtype(kind))  # as the layer itself would
         return HiddenStates(hidden, layer.weight, layer.bias)
 
-    patched = cast(Any, layer)
+    patched, of_object = cast(Any, layer), vars(layer)
+    before = of_object.get("forward")  # of a layer that is in another such block, or has a hook of accelerate
     patched.forward = forward  # of this object: its parameters stay where they are, also those shared with others
     try:
         yield
     finally:
-        del patched.forward
+        if before is None:
+            del patched.forward
+        else:
+            patched.forward = before
 
 
 def _output_layer(model: nn.Module) -> nn.Linear:

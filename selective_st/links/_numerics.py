@@ -1,0 +1,211 @@
+"""Numerics that the links share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selective_st._autograd import KnownSlopes
+
+
+class Interval(NamedTuple):
+    """A closed interval of numbers, possibly unbounded: `(low, high)`."""
+
+    low: float
+    high: float
+
+    def includes(self, other: Interval) -> bool:
+        """Whether `other` lies within this interval, ends included."""
+        return self.low <= other.low and other.high <= self.high
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}]"
+
+
+# --- Numerics shared by the links --------------------------------------------------------------------------------
+
+# Gauss-Legendre nodes on [0, 1]. Eight are exact to double precision for e^x and the sigmoid over a length |x| <= 1.
+_NODES, _NODE_WEIGHTS = (array.tolist() for array in np.polynomial.legendre.leggauss(8))
+_NODES = [(1 + node) / 2 for node in _NODES]
+_NODE_WEIGHTS = [weight / 2 for weight in _NODE_WEIGHTS]
+# A link of which only h is known may bend anywhere, so its potential is integrated over this many panels of 8 nodes.
+_PANELS = 32
+_PANEL_NODES = [(panel + node) / _PANELS for panel in range(_PANELS) for node in _NODES]
+_PANEL_WEIGHTS = [weight / _PANELS for _ in range(_PANELS) for weight in _NODE_WEIGHTS]
+# Over many scores it is integrated once, over the panels of a table.
+_TABLE_PANELS = 512
+_FEW_SCORES = 2**15
+_PRECISE = (torch.float32, torch.float64)
+# Below this relative difference of h(p) and h(s), subtracting them loses too many digits.
+_CANCELLATION = 5e-3
+
+
+@lru_cache(maxsize=256)
+def _constants(values: float | tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`values` as a tensor; cached, because a copy to a GPU in every step would stall it."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+def _integrate(integrand: Callable[[Tensor], Tensor], like: Tensor, *, panels: bool = False) -> Tensor:
+    """Integrate `integrand(t)` over t in [0, 1] at fixed nodes; t carries an extra last dimension.
+
+    Sums products rather than multiplying matrices, which autocast would do in half precision.
+    """
+    nodes = tuple(_PANEL_NODES if panels else _NODES)
+    weights = tuple(_PANEL_WEIGHTS if panels else _NODE_WEIGHTS)
+    t = _constants(nodes, like.dtype, like.device)
+    return (_constants(weights, like.dtype, like.device) * integrand(t)).sum(-1)
+
+
+def _to_working_precision(scores: Tensor) -> Tensor:
+    """The scores in double precision, on the CPU where their device has none (Apple's GPUs).
+
+    In single precision e^(a s) alone loses |a s| units in the last place, more than the 1e-6 this library promises.
+    """
+    if scores.device.type in ("cpu", "cuda"):
+        return scores.to(torch.float64)
+    return scores.to("cpu").to(torch.float64)
+
+
+def _scores(owner: str, name: str, value: Any) -> Tensor:
+    """`value` as a floating-point tensor of at least single precision, or a TypeError that names the argument."""
+    if isinstance(value, Tensor) and value.dtype in _PRECISE:
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = torch.tensor(float(value))
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{owner}: {name} must be a torch.Tensor, got {type(value).__name__}. Use torch.tensor({name})."
+        )
+    if value.dtype == torch.bool or value.is_complex():
+        raise TypeError(
+            f"{owner}: {name} must hold real numbers, got dtype {value.dtype}. Use {name}.to(torch.float32)."
+        )
+    if not value.is_floating_point():
+        return value.to(torch.get_default_dtype())
+    return value.float()
+
+
+def _pair_of_scores(owner: str, names: tuple[str, str], first: Any, second: Any) -> tuple[Tensor, Tensor]:
+    """Both arguments, checked, in one shape and dtype."""
+    a, b = _scores(owner, names[0], first), _scores(owner, names[1], second)
+    if a.dtype != b.dtype:
+        dtype = torch.promote_types(a.dtype, b.dtype)
+        a, b = a.to(dtype), b.to(dtype)
+    if a.shape != b.shape:
+        try:
+            shape = torch.broadcast_shapes(a.shape, b.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"{owner}: {names[0]} and {names[1]} must have shapes that broadcast, got {tuple(a.shape)} and "
+                f"{tuple(b.shape)}. Give both the same shape."
+            ) from None
+        a, b = a.expand(shape), b.expand(shape)
+    if a.dtype == torch.float64:  # single precision cannot come near the largest of these numbers
+        a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+    return a, b
+
+
+# An exponential is a product of two, each at most e^709, so that it overflows only where the right value does, and 0
+# times it is 0. Scores in double precision are cut here, so that no multiple of them overflows.
+_LARGEST_HALF = 709.0
+_LARGEST_SCORE = 1e300
+_SMALL_WEIGHT = 2.0**-100
+
+
+# e^-x - 1 + x = x^2 (1/2! - x/3! + ...); six terms reach double precision for x <= 0.02, and beyond it the left side
+# loses less than two digits.
+_DECAY_SERIES = [(-1) ** k / math.factorial(k) for k in range(7, 1, -1)]
+_DECAY_SERIES_END = 0.02
+_FEW_FOR_SERIES = 256
+
+
+def _exponential_matching(half: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
+    """`F (e^u - e^v - x e^v) / rate` and `F (e^u - e^v)` for `x = u - v`, without cancellation, or overflow of a part.
+
+    With the larger of e^u and e^v drawn out, what remains is bounded: for x > 0 it is `1 - (1 + x) e^-x`, which is the
+    incomplete gamma function P(2, x); for x < 0 it is `e^-|x| - 1 + |x|`, which is `|x| (1 - e^-|x|) - P(2, |x|)`.
+
+    Args:
+        half: Half of the larger of u and v, which is overwritten.
+        x: Their difference.
+        log_factor: The logarithm of F.
+        rate: The rate.
+
+    Returns:
+        The two.
+    """
+    half = (half.add_(log_factor / 2) if log_factor else half).clamp_(max=_LARGEST_HALF).exp_()
+    distance = x.abs()
+    decay = distance.neg().expm1_()
+    if x.numel() <= _FEW_FOR_SERIES:  # one slow operation takes less time than many fast ones
+        above = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
+        below = torch.addcmul(above, distance, decay).neg_()
+    else:
+        series = distance * _DECAY_SERIES[0]
+        for coefficient in _DECAY_SERIES[1:-1]:
+            series.add_(coefficient).mul_(distance)
+        series.add_(_DECAY_SERIES[-1]).mul_(distance).mul_(distance)
+        near = distance <= _DECAY_SERIES_END
+        below = torch.where(near, series, distance + decay)
+        above = torch.where(near, torch.addcmul(series, distance, decay), decay + distance * (1 + decay)).neg_()
+    difference = decay.copysign_(x).mul_(half).mul_(half)
+    return torch.where(x < 0, below, above).mul_(half).div_(rate).mul_(half), difference
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """`log(1 + e^x)`. Unlike `torch.nn.functional.softplus`, exact for large x."""
+    return torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
+class _Elementwise(KnownSlopes):
+    """An elementwise function, computed in working precision, and its slopes.
+
+    Each derivative is the next function, so that gradients are as exact as values: H -> h -> h', D -> difference -> h'.
+    """
+
+    def __init__(self, value: Callable[..., Tensor | tuple[Tensor, Tensor]], *slopes: Callable[..., Tensor]) -> None:
+        """Say how to compute it.
+
+        Args:
+            value: The function; or the function and its slope with respect to the first argument, found beside it.
+            *slopes: For each argument the slope, which autograd can follow.
+        """
+        self._value, self._slopes = value, slopes
+        self._found: Tensor | None = None
+
+    def value(self, *tensors: Tensor) -> Tensor:
+        found = self._value(*map(_to_working_precision, tensors))
+        if isinstance(found, tuple):
+            found, slope = found
+            self._found = slope.to(tensors[0])
+        return found.to(tensors[0])
+
+    def push(self, tangents: Sequence[Tensor | None], *tensors: Tensor) -> Tensor:
+        pairs = zip(self._slopes, tangents, strict=True)
+        pushed = (_times(tangent, slope_of(*tensors)) for slope_of, tangent in pairs if tangent is not None)
+        return sum(pushed, torch.zeros_like(tensors[0]))
+
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        pulled: list[Tensor | None] = [None] * len(needed)
+        for i, slope_of in enumerate(self._slopes):
+            if i == 0 and self._found is not None and not torch.is_grad_enabled():
+                pulled[i] = gradient * self._found
+            elif needed[i]:
+                pulled[i] = _times(gradient, slope_of(*tensors))
+        return pulled
+
+
+def _times(change: Tensor, slope: Tensor) -> Tensor:
+    """Their product: where nothing comes in, nothing goes out, however steep the function is there."""
+    return change * torch.where((change == 0) & slope.isinf(), 0, slope)
+
+
+_ALL_SCORES = Interval(-math.inf, math.inf)

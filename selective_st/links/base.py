@@ -1,0 +1,622 @@
+"""The base class: what a link is, and what follows from its values."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+
+from selective_st._autograd import may_hold
+from selective_st._caller import caller, wording
+from selective_st._validation import score_interval
+from selective_st.links._numerics import (
+    _ALL_SCORES,
+    _CANCELLATION,
+    _FEW_SCORES,
+    _LARGEST_SCORE,
+    _SMALL_WEIGHT,
+    _TABLE_PANELS,
+    Interval,
+    _Elementwise,
+    _integrate,
+    _pair_of_scores,
+    _scores,
+    _to_working_precision,
+)
+
+
+class Link:
+    r"""A nondecreasing function of a score, whose slope says how much each score region matters.
+
+    A link of your own needs only `h`. Everything else is derived: the sensitivity by automatic differentiation, the
+    potential and the divergence by Gauss-Legendre quadrature in double precision (32 panels of 8 nodes between the two
+    scores, so `h` should not change much over less than a thirtieth of that distance), the inverse by bisection.
+    Override `potential`, `sensitivity` and so on where you know better.
+
+    Attributes:
+        domain: The scores for which the link is defined, as `Interval(low, high)`. All real numbers unless overridden.
+        range: The values `h` takes, as `Interval(low, high)`; link-value targets must lie in it.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import Link
+        >>> class CubicLink(Link):
+        ...     def h(self, z):
+        ...         return z**3
+        >>> CubicLink().divergence(torch.tensor(0.9), torch.tensor(0.5))    # (p - s)^2 (p^2 + 2 p s + 3 s^2) / 4
+        tensor(0.0984)
+    """
+
+    domain: Interval = _ALL_SCORES
+    # The links made of links, which know this class.
+    _weighted_sum: ClassVar[Any]
+    _linear_outside: ClassVar[Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__call__" in cls.__dict__ and cls.h is Link.h:  # to define the call does as well
+            cls.h, cls.__call__ = cls.__dict__["__call__"], Link.__call__  # type: ignore[method-assign]
+        given = cls.__dict__.get("domain")
+        if given is None or isinstance(given, property):
+            return
+        if not isinstance(given, tuple) or len(given) != 2 or not given[0] < given[1]:
+            raise TypeError(f"{cls.__name__}: domain must be Interval(low, high) with low < high, got {given!r}.")
+        cls.domain = Interval(*given)
+
+    # -- what a subclass says
+
+    def h(self, z: Tensor) -> Tensor:
+        """The link itself, elementwise on a tensor of scores."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define h(self, z): the link's value for each score in the tensor z."
+        )
+
+    @property
+    def range(self) -> Interval:
+        """The values the link takes, ends included: `Interval(low, high)`."""
+        # Where h cannot be had at infinity (inf / inf), ask for it far out.
+        ends = torch.tensor([self.domain, (-1e150, 1e150)], dtype=torch.float64).clamp(*self.domain)
+        (low, high), (far_low, far_high) = self(ends).tolist()
+        low, high = (far if math.isnan(end) else end for end, far in ((low, far_low), (high, far_high)))
+        return Interval(-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)
+
+    # -- what a user calls
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """The link's values `h(z)`.
+
+        Args:
+            z: Scores, any shape.
+
+        Returns:
+            The values, in the shape of `z` and at least float32.
+
+        Raises:
+            TypeError: If `z` is not a tensor of real numbers.
+        """
+        return _Elementwise(self.h, self.sensitivity)(_scores(type(self).__name__, "z", z))
+
+    def potential(self, z: Tensor) -> Tensor:
+        """The potential `H(z)`, a primitive of the link: convex, with derivative `h(z)`.
+
+        Args:
+            z: Scores, any shape.
+
+        Returns:
+            The potential, in the shape of `z` and at least float32.
+
+        Raises:
+            TypeError: If `z` is not a tensor of real numbers.
+        """
+        return _Elementwise(self._potential, self.__call__)(_scores(type(self).__name__, "z", z))
+
+    def sensitivity(self, z: Tensor) -> Tensor:
+        """The sensitivity `h'(z)`: an error of e near the score z costs `h'(z) e^2 / 2`.
+
+        Args:
+            z: Scores, any shape.
+
+        Returns:
+            The sensitivity, >= 0, in the shape of `z` and at least float32.
+
+        Raises:
+            TypeError: If `z` is not a tensor of real numbers.
+        """
+        scores = _scores(type(self).__name__, "z", z)
+        return self._sensitivity(_to_working_precision(scores)).to(scores)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """A score `z` with `h(z) = y`; infinite where the link only approaches `y`.
+
+        Args:
+            y: Link values, any shape, within `range`.
+
+        Returns:
+            The scores, in the shape of `y` and at least float32.
+
+        Raises:
+            TypeError: If `y` is not a tensor of real numbers.
+            ValueError: If a value lies outside `range`.
+        """
+        rule = _Elementwise(
+            lambda y: self._inverse(self._checked_link_values("y", y)), lambda y: 1 / self.sensitivity(self.inverse(y))
+        )
+        return rule(_scores(type(self).__name__, "y", y))
+
+    def conjugate(self, y: Tensor) -> Tensor:
+        """The convex conjugate `H*(y) = sup_z (z y - H(z))`.
+
+        Args:
+            y: Link values, any shape.
+
+        Returns:
+            The conjugate, in the shape of `y` and at least float32; `inf` outside `range`.
+
+        Raises:
+            TypeError: If `y` is not a tensor of real numbers.
+        """
+        return _Elementwise(self._conjugate, self.inverse)(_scores(type(self).__name__, "y", y))
+
+    def difference(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """`h(predicted) - h(target)`, the gradient of the divergence, without cancellation.
+
+        Args:
+            predicted: Predicted scores, any shape.
+            target: Target scores, of a shape that broadcasts with it.
+
+        Returns:
+            The differences, in the broadcast shape and at least float32.
+
+        Raises:
+            TypeError: If an argument is not a tensor of real numbers.
+            ValueError: If the shapes do not broadcast.
+        """
+        rule = _Elementwise(
+            lambda p, s: self._checked_matching("difference", p, s)[1],
+            lambda p, s: self.sensitivity(p),
+            lambda p, s: -self.sensitivity(s),
+        )
+        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target))
+
+    def divergence(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """The matching loss `D(p, s) = H(p) - H(s) - (p - s) h(s)`, elementwise.
+
+        Computed as sums of nonnegative terms: never negative, and exact to the last digits however close p and s are.
+
+        Args:
+            predicted: Predicted scores p, any shape.
+            target: Target scores s, of a shape that broadcasts with it.
+
+        Returns:
+            The divergence, >= 0 and 0 where the link values agree, in the broadcast shape and at least float32.
+
+        Raises:
+            TypeError: If an argument is not a tensor of real numbers.
+            ValueError: If the shapes do not broadcast, or a link of your own turns out to decrease.
+        """
+        rule = _Elementwise(partial(self._checked_matching, "divergence"), self.difference, self._slope_to_target)
+        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target))
+
+    def fenchel_young(self, predicted: Tensor, link_values: Tensor) -> Tensor:
+        """The matching loss for targets given as link values y: `H(p) + H*(y) - p y`, with gradient `h(p) - y`.
+
+        For the target `y = h(s)` it equals `divergence(p, s)`. Link values at the ends of `range` are allowed: with a
+        `SigmoidLink`, y = 0 and y = 1 give the binary cross entropy.
+
+        Args:
+            predicted: Predicted scores p, any shape.
+            link_values: Link values y within `range`, of a shape that broadcasts with it.
+
+        Returns:
+            The loss, >= 0, in the broadcast shape and at least float32.
+
+        Raises:
+            TypeError: If an argument is not a tensor of real numbers.
+            ValueError: If the shapes do not broadcast, or a link value lies outside `range`.
+        """
+        to_value = _Elementwise(
+            lambda p, y: self._matching_of_value(p, y)[1],
+            lambda p, y: self.sensitivity(p),
+            lambda p, y: -torch.ones_like(y),
+        )
+        rule = _Elementwise(self._matching_of_value, to_value, lambda p, y: self.inverse(y) - p)
+        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "link_values"), predicted, link_values))
+
+    def normalized(self, low: float, high: float, of: Literal["sensitivity", "value"] = "sensitivity") -> Link:
+        """This link, multiplied so that the average over `[low, high]` of its sensitivity (or value) is 1.
+
+        A link whose average sensitivity is 1 costs about as much as half the squared error there, so that changing the
+        link does not ask for a new learning rate. For lists and batches normalise the value instead: then the
+        potential rises as the score does, and `temperature` and `scale` keep their meaning.
+
+        Args:
+            low: Lower end of the scores' range.
+            high: Upper end of the scores' range.
+            of: What shall average 1: `"sensitivity"` or `"value"`.
+
+        Returns:
+            The multiple of this link.
+
+        Raises:
+            ValueError: If the range is empty or `of` unknown, or if the average is not positive.
+        """
+        owner = f"{type(self).__name__}.normalized"
+        low, high = score_interval(owner, low, high)
+        top, bottom = torch.tensor(high, dtype=torch.float64), torch.tensor(low, dtype=torch.float64)
+        self._check_domain("normalized", ("low", "high"), top, bottom)
+        if of == "sensitivity":
+            average = float(self.difference(top, bottom)) / (high - low)
+            remedy = "A link without slope there has no sensitivity; choose another range or link."
+        elif of == "value":
+            average = float(self.divergence(top, bottom)) / (high - low) + float(self(bottom))
+            remedy = "Choose a link that is positive on the range, for example ExponentialLink."
+        else:
+            raise ValueError(f'{owner}: of must be "sensitivity" or "value", got {of!r}.')
+        if not bool(self.sensitivity(top).isfinite() and self.sensitivity(bottom).isfinite()):
+            average, remedy = math.inf, "The link overflows there; lower its scale, or choose a range nearer to 0."
+        if not 0 < average < math.inf:
+            raise ValueError(
+                f"{owner}: the average {of} over [{low:g}, {high:g}] must be positive and finite, got {average:g}. "
+                f"{remedy}"
+            )
+        return (1 / average) * self
+
+    def linear_outside(self, low: float | None, high: float | None) -> Link:
+        """This link within `[low, high]`, going on outside with its slope at the end.
+
+        Outside, the loss grows as a square: no overflow for unbounded scores, however steep the link is inside.
+
+        Args:
+            low: Lower end of the range that keeps the link's shape; None to keep it however low the score.
+            high: Upper end of that range; None to keep it however high the score.
+
+        Returns:
+            The link.
+
+        Raises:
+            ValueError: If the range is empty or leaves the link's domain.
+        """
+        return cast(Link, self._linear_outside(self, low, high))
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The link as JSON-serialisable data: its type and parameters. See `link_from_config`."""
+        config: dict[str, Any] = {"type": type(self).__name__}
+        for name in _parameters_of(type(self)):
+            try:
+                config[name] = _to_config(getattr(self, name))
+            except AttributeError:
+                raise TypeError(
+                    f"{type(self).__name__}.get_config_dict: the constructor's parameter {name!r} must be kept as the "
+                    f"attribute of that name. Add self.{name} = {name} to __init__, or make the class a dataclass."
+                ) from None
+        return config
+
+    def validate(self) -> None:
+        """Check on a grid over the domain that the link is defined, keeps the shape of its input, and never decreases.
+
+        Raises:
+            TypeError: If `h` does not return a tensor of the shape of its input.
+            ValueError: If `h` gives NaN or decreases, with the scores where it does.
+        """
+        if self.__dict__.get("_validated"):
+            return
+        name = type(self).__name__
+        # 200 wide where the domain is not bounded.
+        low = max(self.domain.low, min(-100.0, self.domain.high - 200.0))
+        high = min(self.domain.high, max(100.0, self.domain.low + 200.0))
+        even = torch.linspace(low, high, 2001, dtype=torch.float64)
+        near_zero = torch.linspace(-1.5, 1.5, 3001, dtype=torch.float64)
+        grid = torch.cat([even, near_zero[(near_zero >= low) & (near_zero <= high)]]).unique()
+        with torch.no_grad():
+            values = self(grid)
+        if not isinstance(values, Tensor) or values.shape != grid.shape:
+            got = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+            raise TypeError(
+                f"{name}: h must return one value for each score: for input of shape {tuple(grid.shape)} it gave {got}."
+            )
+        if values.isnan().any():
+            z = float(grid[values.isnan()][0])
+            raise ValueError(
+                f"{name}: h({z:g}) is NaN. Say where the link is defined: domain = Interval(low, high) in the class."
+            )
+        falls = (values[1:] < values[:-1] - 1e-9 * (values[1:].abs() + values[:-1].abs())).nonzero()
+        if len(falls):
+            i = int(falls[0])
+            raise ValueError(
+                f"{name}: a link must be nondecreasing, but h({float(grid[i]):g}) = {float(values[i]):g} > "
+                f"h({float(grid[i + 1]):g}) = {float(values[i + 1]):g}. Its matching loss would be negative there; "
+                "return -h, or restrict the domain to where it rises."
+            )
+        object.__setattr__(self, "_validated", True)
+
+    @property
+    def _is_everywhere(self) -> bool:
+        """Whether it is defined for all scores."""
+        return self.domain == _ALL_SCORES
+
+    @property
+    def _lowest_value(self) -> float:
+        """`range.low`, worked out once."""
+        if "_known_lowest_value" not in self.__dict__:
+            _set(self, _known_lowest_value=self.range.low)
+        return cast(float, self.__dict__["_known_lowest_value"])
+
+    @property
+    def _overflows(self) -> bool:
+        """Whether the potential is infinite at scores that a model may give; worked out once."""
+        if "_known_overflow" not in self.__dict__:
+            ends = torch.tensor([-1e30, 1e30], dtype=torch.float64).clamp(*self.domain)
+            _set(self, _known_overflow=not bool(self._potential(ends).isfinite().all()))
+        return cast(bool, self.__dict__["_known_overflow"])
+
+    @property
+    def _potential_at_bottom(self) -> float:
+        """The potential at minus infinity, worked out once; NaN where it cannot be had."""
+        if "_known_potential_at_bottom" not in self.__dict__:
+            bottom = torch.tensor(-math.inf, dtype=torch.float64)
+            _set(self, _known_potential_at_bottom=float(self._potential(bottom)))
+        return cast(float, self.__dict__["_known_potential_at_bottom"])
+
+    # -- algebra
+
+    def __add__(self, other: object) -> Link:
+        if isinstance(other, Link):
+            return _written(self._weighted_sum((1.0, 1.0), (self, other)), "{!r} + {!r}", self, other)
+        if isinstance(other, (int, float)) and other == 0:  # the start of sum(links)
+            return self
+        return NotImplemented
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: object) -> Link:
+        if isinstance(factor, (Link, Tensor)):
+            return NotImplemented
+        product = self._weighted_sum((cast(float, factor),), (self,))
+        return _written(
+            product, f"{factor!r} * " + ("({!r})" if "+" in self.__dict__.get("_as_written", "") else "{!r}"), self
+        )
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Link) and type(self) is type(other) and self.get_config_dict() == other.get_config_dict()
+        )
+
+    def __hash__(self) -> int:
+        return hash(repr(self.get_config_dict()))
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(f"{name}={getattr(self, name)!r}" for name in _parameters_of(type(self)))
+        return f"{type(self).__name__}({parameters})"
+
+    # -- the mathematics, on tensors of one shape and dtype, without regard to gradients; the defaults need only h
+
+    _log_weight: ClassVar[float] = 0.0  # of a part of a sum, in whose exponent its weight is
+
+    def _absorb(self, weight: float) -> tuple[float, Link]:
+        """This link times a weight: what is left of the weight, and a link that holds the rest."""
+        return weight, self
+
+    def _potential(self, z: Tensor) -> Tensor:
+        candidates = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64).clamp(*self.domain)
+        finite = candidates[self(candidates).isfinite()]
+        origin = torch.full_like(z, float(finite[0]) if len(finite) else math.nan)
+        return self._matching(z, origin)[0] + (z - origin) * self(origin)
+
+    def _conjugate(self, y: Tensor) -> Tensor:
+        inside = (y >= self.range.low) & (y <= self.range.high)
+        zeros = torch.zeros_like(y).clamp(*self.domain)
+        z = self._inverse(torch.where(inside, y, self(zeros)))
+        # Of H(p) + H*(y) - p y = D(p, z) for any p: p = z, or where that is infinite any other.
+        p = torch.where(z.isfinite(), z, zeros)
+        values = p * y - self._potential(p) + self._matching_anywhere(p, z)[0]
+        return torch.where(inside | y.isnan(), values, math.inf)
+
+    def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
+        """`scale * H(z)` and its slope `scale * h(z)`, in the dtype of z, for score matrices.
+
+        z may be overwritten; `out` is memory for the first, which need not be used.
+        """
+        precise = _to_working_precision(z)
+        by_quadrature = type(self)._potential is Link._potential and z.numel() > _FEW_SCORES
+        potential = self._potential_of_many if by_quadrature else self._potential
+        return (scale * potential(precise)).to(z), (scale * self.h(precise)).to(z)
+
+    def _potential_of_many(self, z: Tensor) -> Tensor:
+        """The potential by a table: integrated once from panel to panel of the scores' range, then within a panel."""
+        low, high = (float(end) for end in z.aminmax())
+        edges = torch.linspace(low, high, _TABLE_PANELS + 1, dtype=z.dtype, device=z.device)
+        width = (high - low) / _TABLE_PANELS
+        rises = width * _integrate(lambda t: self.h(edges[:-1, None] + t * width), edges)
+        table = self._potential(edges[:1]) + torch.cat([torch.zeros_like(edges[:1]), rises.cumsum(0)])
+        potential = torch.empty_like(z)
+        for scores, place in zip(z.view(-1).split(_FEW_SCORES), potential.view(-1).split(_FEW_SCORES), strict=True):
+            panel = ((scores - low) / width).nan_to_num().long().clamp(0, _TABLE_PANELS - 1) if width else 0
+            start = edges[panel].expand_as(scores).unsqueeze(-1)
+            step = scores.unsqueeze(-1) - start
+            inside = _integrate(partial(self._between, start, step), scores)
+            place.copy_(table[panel] + step.squeeze(-1) * inside)
+        return potential
+
+    def _between(self, start: Tensor, step: Tensor, t: Tensor) -> Tensor:
+        return self.h(start + t * step)
+
+    def _sensitivity(self, z: Tensor) -> Tensor:
+        return self._derivative(1, z)
+
+    def _derivative(self, order: int, z: Tensor) -> Tensor:
+        """A derivative of h, whose own is the next."""
+        return _Elementwise(partial(self._differentiate, order), partial(self._derivative, order + 1))(z)
+
+    def _differentiate(self, order: int, z: Tensor) -> Tensor:
+        with torch.inference_mode(False), torch.enable_grad():
+            scores = z.detach().clone().requires_grad_()
+            values = self.h(scores)
+            for _ in range(order):
+                if not values.requires_grad:  # a constant
+                    return torch.zeros_like(z)
+                (values,) = torch.autograd.grad(values.sum(), scores, create_graph=True)
+        return values.detach()
+
+    def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """The divergence, and its gradient `h(p) - h(s)`, both without cancellation."""
+        self.validate()
+        with torch.no_grad():
+            d = p - s
+
+            def between(t: Tensor) -> Tensor:
+                return s.unsqueeze(-1) + t * d.unsqueeze(-1)
+
+            of_p, of_s = self.h(p), self.h(s)
+            # Where h(p) and h(s) agree in their first digits, integrate the slope; elsewhere h, which may even jump.
+            close = (of_p - of_s).abs() < _CANCELLATION * torch.maximum(of_p.abs(), of_s.abs())
+            rise = _integrate(lambda t: self.h(between(t)) - of_s.unsqueeze(-1), d, panels=True)
+            slope, weighted_slope = _integrate(
+                lambda t: torch.stack([sensitivity := self.sensitivity(between(t)), (1 - t) * sensitivity]),
+                d,
+                panels=True,
+            )
+            divergence = torch.where(close, d * (d * weighted_slope), d * rise)
+            divergence = torch.where(of_s.isinf(), math.inf, divergence)
+            difference = torch.where(of_p == of_s, d * 0, of_p - of_s)  # also where both are infinite
+            difference = torch.where(close, d * slope, torch.where(of_s.isinf(), d * math.inf, difference))
+            return torch.where(d == 0, d, divergence), torch.where(d == 0, d, difference)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        """Bisection on the link, for each distinct value once."""
+        values, where = y.unique(return_inverse=True)
+        bottom, top = (min(max(start, self.domain.low), self.domain.high) for start in (-1.0, 1.0))
+        low, high = torch.full_like(values, bottom), torch.full_like(values, top)
+        with torch.no_grad():
+            for step in (2.0**i for i in range(40)):
+                low = torch.where(self(low) > values, low - step, low).clamp(*self.domain)
+                high = torch.where(self(high) < values, high + step, high).clamp(*self.domain)
+            missed = (self(low) > values) | (self(high) < values)
+            for _ in range(1100):
+                middle = (low + high) / 2
+                if bool(((middle <= low) | (middle >= high)).all()):
+                    break
+                below = self(middle) < values
+                low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        ends = torch.where(values <= self.range.low, -math.inf, math.inf).to(values)
+        if bool((missed & (values > self.range.low) & (values < self.range.high)).any()):
+            value = float(values[missed][0])
+            raise ValueError(f"{type(self).__name__}: no score has the link value {value:g}; give values within range.")
+        return torch.where(missed, ends, high)[where].view_as(y)
+
+    def _checked_matching(self, method: str, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """`_matching` of scores within the domain."""
+        self._check_domain(method, ("predicted", "target"), p, s)
+        return self._matching(p, s)
+
+    def _matching_of_value(self, p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """`_matching` for the target whose link value is y."""
+        self._check_domain("fenchel_young", ("predicted",), p)
+        return self._matching_anywhere(p, self._inverse(self._checked_link_values("link_values", y)))
+
+    def _matching_anywhere(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """`_matching` also for a target at infinity: the divergence is the area between the link and its limit."""
+        at_end = s.isinf()
+        if bool(at_end.any()):
+            if not self._is_exact_far_out:
+                end = self.range.high if float(s[at_end][0]) > 0 else self.range.low
+                raise ValueError(
+                    f"{caller(type(self).__name__)}: the loss is infinite for the link value {end:g}, which the link "
+                    "only approaches. Give link values strictly inside the range."
+                )
+            s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        return self._matching(p, s)
+
+    @property
+    def _is_exact_far_out(self) -> bool:
+        """Whether `_matching` is right for scores at any distance, which a quadrature is not."""
+        return type(self)._matching is not Link._matching
+
+    def _slope_to_target(self, p: Tensor, s: Tensor) -> Tensor:
+        """The slope of the divergence with respect to the target: `(s - p) h'(s)`, 0 at the match."""
+        precise = _to_working_precision(s)
+        distance, sensitivity = precise - _to_working_precision(p), self.sensitivity(precise)
+        overflows = sensitivity.isinf()
+        if not may_hold(overflows):
+            return (distance * sensitivity).to(s)
+        # The product may be finite where the sensitivity is not.
+        small = torch.where(overflows & (distance != 0), self._small_sensitivity(precise), 0)
+        slope = distance * torch.where(overflows, small, sensitivity)
+        return torch.where(overflows, slope / _SMALL_WEIGHT, slope).to(s)
+
+    def _small_sensitivity(self, z: Tensor) -> Tensor:
+        """`_SMALL_WEIGHT h'(z)`, where `h'(z)` may overflow."""
+        weight, link = self._absorb(_SMALL_WEIGHT)
+        return weight * link.sensitivity(z)
+
+    def _checked_link_values(self, name: str, y: Tensor) -> Tensor:
+        """The link values within the range; an error where they are not."""
+        if not y.numel():
+            return y
+        owner, name = caller(type(self).__name__), wording(name)
+        low, high = (float(end) for end in y.detach().aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(
+                f"{owner}: {name} must hold finite numbers, got values from {low:g} to {high:g}. Leave such rows out, "
+                "or mask them."
+            )
+        # The end of a range, rounded to single precision, may lie a little beyond it.
+        slack = 1e-6 * max([abs(end) for end in self.range if math.isfinite(end)], default=0.0)
+        if low < self.range.low - slack or high > self.range.high + slack:
+            raise ValueError(
+                f"{owner}: {name} must lie within the link's range {self.range}, got values from {low:g} to {high:g}. "
+                'If they are scores rather than link values, use divergence (in a loss: targets="scores"); if they are '
+                "link values of another scale, map them to the range first."
+            )
+        return y.clamp(*self.range)
+
+    def _check_domain(self, method: str, names: Sequence[str], *scores: Tensor) -> None:
+        """Raise where scores leave a bounded domain: there the loss could be negative, or NaN."""
+        if self._is_everywhere:
+            return
+        for tensor in scores:
+            if tensor.numel():
+                low, high = (float(end) for end in tensor.detach().aminmax())
+                if low < self.domain.low or high > self.domain.high:
+                    owner, what = caller(f"{type(self).__name__}.{method}"), " and ".join(map(wording, names))
+                    raise ValueError(
+                        f"{owner}: {what} must lie within the link's domain {self.domain}, got values from {low:g} to "
+                        f"{high:g}. For scores beyond it use link.linear_outside(low, high), with ends inside of it."
+                    )
+
+
+def _to_config(value: Any) -> Any:
+    if isinstance(value, Link):
+        return value.get_config_dict()
+    if isinstance(value, (list, tuple)):
+        return [_to_config(item) for item in value]
+    return value
+
+
+_PARAMETERS: dict[type[Link], tuple[str, ...]] = {}  # reading a signature takes longer than a small loss
+
+
+def _parameters_of(link_class: type[Link]) -> tuple[str, ...]:
+    if link_class not in _PARAMETERS:
+        has_none = link_class.__init__ is object.__init__
+        _PARAMETERS[link_class] = () if has_none else tuple(inspect.signature(link_class).parameters)
+    return _PARAMETERS[link_class]
+
+
+def _set(link: Link, **values: object) -> None:
+    """Store checked values in a frozen dataclass."""
+    for name, value in values.items():
+        object.__setattr__(link, name, value)
+
+
+def _written(link: Link, code: str, *parts: Link) -> Link:
+    """A link that is shown as it was written, code with its parts, if one of these is shown so."""
+    if any("_as_written" in part.__dict__ for part in parts):
+        _set(link, _as_written=code.format(*parts))
+    return link
