@@ -295,6 +295,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def holds_infinite(table: Table, name: str) -> bool:
+    """Whether a column holds infinite numbers, also within lists."""
+    left = list(table.values[name])
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, float) and _is_infinite(value):
+            return True
+    return False
+
+
 def _is_infinite(value: float) -> bool:
     return abs(value) == math.inf
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, rows
@@ -15,6 +15,7 @@ from selective_st.registry.columns import (
     Column,
     are_class_names,
     are_whole,
+    holds_infinite,
     holds_messages,
     is_metadata,
     is_missing,
@@ -52,6 +53,7 @@ from selective_st.registry.names import (
     stem_of,
     words_of,
 )
+from selective_st.registry.signs import signs_of, speak_for_themselves
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table
 
@@ -96,7 +98,7 @@ class Reading:
     others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
     no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
     mends: list[Step] = field(default_factory=list)
-    label_mends: list[tuple[str, str]] = field(default_factory=list)  # calls on the label column, and what for
+    label_mends: list[Step] = field(default_factory=list)  # without the label column, which comes first
 
     def because(self, reason: str) -> None:
         """A reason for this reading."""
@@ -193,6 +195,8 @@ def _unread(table: Table, column: Column) -> str:
     if column.looks == "numbers":
         example = next(iter(values_of(table, column.name)))
         return f"{column.name!r} holds numbers in a way of writing that is not read, such as {example!r}"
+    if holds_infinite(table, column.name):
+        return f"{column.name!r} holds infinite numbers, which no loss can reach: leave out these rows"
     nested = nested_fields(table.values[column.name])
     what = (
         f"{nested}, whose texts must be taken out" if nested else "what cannot be read, such as lists written as text"
@@ -216,7 +220,7 @@ def _read_names(table: Table, reading: Reading) -> None:
     if words & CHOICE_WORDS or name_sides(values, [given.name for given in reading.inputs]):
         reading.no_label = True
         reading.unclear(f"{column.name!r} may say which of the inputs is better, not whether they belong together")
-    elif is_graded and is_negating(column.name) and not is_margin:
+    elif is_graded and is_negating(column.name) and not is_margin and not (values and speak_for_themselves(values)):
         reading.no_label = True
         reading.doubts = [doubt for doubt in reading.doubts if doubt != _GRANTED]
         reading.unclear(
@@ -379,9 +383,9 @@ def _convert(reading: Reading, column: Column) -> None:
     """Numbers that the trainer cannot take as they are."""
     float_class = reading.label == "class" and column.kind == "float"
     if column.kind == "boolean" or float_class or (column.stored_as_text and reading.label == "class"):
-        reading.label_mends.append(("labels_to_int", "classes are whole numbers"))
+        reading.label_mends.append(Step("labels_to_int", why="classes are whole numbers"))
     elif column.stored_as_text:
-        reading.label_mends.append(("labels_to_float", "the labels are numbers written as text"))
+        reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
 
 
 # --- Labels of one number ---------------------------------------------------------------------------------------------
@@ -537,9 +541,15 @@ def _read_text_label(table: Table, reading: Reading, column: Column) -> None:
         return
     names = sorted(set(values))
     reading.because(f"{column.name!r} holds the names {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
+    signs = signs_of(table, column) if reading.shape == "pair" else None
+    if signs is not None and len(names) > 1:
+        reading.label, reading.scale = "binary", (0, 1)
+        reading.doubt(f"{' and '.join(map(repr, signs.yes))} in {column.name!r} is taken for a positive pair", "class")
+        reading.label_mends.append(replace(signs.step(""), arguments=()))
+        return
     _read_classes(reading, names)
     reading.doubt("the classes are written as text")
-    reading.label_mends.append(("class_encode_column", "classes are numbers"))
+    reading.label_mends.append(Step("class_encode_column", why="classes are numbers"))
 
 
 # --- Labels that are lists --------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
-from selective_st.registry.meaning import Reading, is_negation
+from selective_st.registry.meaning import Reading
 from selective_st.registry.names import TRAINER_LABELS, is_body_name, role_of, roles_of
+from selective_st.registry.signs import signs_of
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
 
@@ -102,7 +103,7 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
         names = tuple(given.name for given in inputs)
         key: tuple[LabelKind, tuple[str, ...], str | None] = (label, names, None if column is None else column.name)
         if key not in found and len(found) < _MOST:
-            words = _WORDS[shape, label].format(*names, label=None if column is None else column.name)
+            words = _words(table, shape, label, names, column)
             steps, needs = (_choosing(table, shape, label, names, column, told=told) for told in (True, False))
             steps = () if reading.values_deny else steps
             found[key] = FormatReading(
@@ -126,6 +127,8 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
             yield from _with(shape, guess, inputs, column)
     own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label)]
     margins: list[tuple[Shape, LabelKind | None]] = [each for each in reading.alternatives if each[1] == "margin"]
+    if reading.no_label and label is not None and signs_of(table, label) is not None:
+        yield from _with(shape, "binary", inputs, label)
     for of, kind in [*own, *(each for each in reading.alternatives if each not in margins)]:
         if reading.no_label or kind is None or (kind == "none" and label is not None):
             continue
@@ -140,11 +143,22 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
         kinds = (guess,) if label is None or guess == "none" else _guess(table, label, len(others))
         for each in kinds:
             yield from _with(_SHAPES[min(len(others), 4) - 1], each, others, label)
-    is_told = label is not None and label.name in TRAINER_LABELS and not reading.without
+    says_which = reading.no_label and label is not None and signs_of(table, label) is not None
+    is_told = says_which or (label is not None and label.name in TRAINER_LABELS and not reading.without)
     if not is_told and not _is_denied(table, shape, "none", inputs, None):
         yield from _with(shape, "none", inputs, None)
     if margins:
         yield from _with(shape, "margin", inputs, label)
+
+
+def _words(table: Table, shape: Shape, label: LabelKind, names: tuple[str, ...], column: Column | None) -> str:
+    """A reading in words."""
+    words = _WORDS[shape, label].format(*names, label=None if column is None else column.name)
+    signs = signs_of(table, column) if label == "binary" and column is not None else None
+    if signs is None:
+        return words
+    yes = " and ".join(f"{value}" for value in signs.yes)
+    return f"{yes}{words.removeprefix('1')}"
 
 
 def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Column], label: Column | None) -> bool:
@@ -158,8 +172,7 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
     if shape != "pair":
         return False
     guess = _guess(table, label, len(inputs))
-    words = sorted(set(values_of(table, label.name))) if label.kind == "text" else []
-    if len(words) == 2 and is_negation(*words):  # encoded in this order, the second is 1
+    if label.kind == "text" and signs_of(table, label) is not None:
         return kind == "class"
     is_word = kind == "binary" and label.kind in ("text", "class label")
     is_sign = kind == "binary" and "similarity" in guess
@@ -222,6 +235,9 @@ def _telling(shape: Shape, label: LabelKind, inputs: tuple[str, ...]) -> dict[st
 
 def _as_labels(table: Table, label: LabelKind, column: Column, name: str, *, told: bool) -> list[Step]:
     """The steps that make values the labels that they are said to be."""
+    signs = signs_of(table, column) if label == "binary" else None
+    if signs is not None:
+        return [signs.step(name)]
     if label == "class" and (told or column.kind == "text"):
         return [] if column.kind == "class label" else [Step("class_encode_column", (name,))]
     if column.kind == "text":

@@ -38,8 +38,9 @@ def margin_range(c: Context) -> Bad | None:
     if ends is None:
         return None
     lows, highs = ends
-    tally = c.scan.tally((lows < -2 - ROUNDING) | (highs > 2 + ROUNDING))
-    widest = float(np.nanmax(np.maximum(np.abs(lows), np.abs(highs)))) if tally.count else 0.0
+    widths = np.maximum(np.abs(lows), np.abs(highs))
+    beyond = (widths > 2 + ROUNDING) & np.isfinite(widths)  # infinite ones are another rule's
+    tally, widest = c.scan.tally(beyond), float(widths[beyond].max(initial=0.0))
     is_error = c.loss is not None or c.entry.origin == OURS
     return bad(tally, severity=None if is_error else "warning", widest=widest)
 
