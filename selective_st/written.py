@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -148,8 +148,17 @@ _NO = _set(
     "nein|falsch|verschieden|unterschiedlich|anders|unähnlich|unpassend|unzutreffend|negativ|non|faux|fausse|différent|"
     "distinct|négatif|falso|falsa|diferente|distinto|negativo|diverso|diversa|differente|sbagliato|errato|scorretto|"
     "não|errado|distinta|nee|onwaar|onjuist|fout|verschillend|anders|negatief|nej|olika|nie|fałsz|нет|неверно|hayir|"
-    "yanlis|いいえ|異なる|不一致|否|不同|아니요"
+    "yanlis|いいえ|異なる|不一致|否|不是|不同|아니요|아니오"
 )
+# A yes or no to whatever was asked; the others above say themselves what they are about.
+_PLAIN = _set(
+    "yes|y|true|t|1|ja|j|wahr|oui|vrai|vraie|sí|verdadero|verdadera|cierto|sì|vero|vera|sim|verdadeiro|verdadeira|waar|"
+    "tak|prawda|да|evet|はい|是|예|네|no|n|false|f|0|nein|non|faux|fausse|falso|falsa|não|nee|onwaar|nej|nie|fałsz|нет|"
+    "hayir|いいえ|否|不是|아니요|아니오"
+)
+# Letters that say yes and no beside each other only.
+_LETTERS = {"y": "n", "j": "n", "o": "n", "s": "n", "t": "n", "д": "н", "v": "f", "w": "f", "e": "h"}
+_LETTERS |= {"真": "假", "对": "错"}
 _MAYBE = _set(
     "maybe|perhaps|possibly|unsure|uncertain|unclear|undecided|partly|partially|partial|partial match|somewhat|"
     "borderline|half|neutral|vielleicht|unklar|unsicher|teilweise|teils|peut être|incertain|partiellement|en partie|"
@@ -241,6 +250,12 @@ def _relation(key: str) -> float | None:
     return None
 
 
+def are_plain(texts: Iterable[str]) -> bool:
+    """Whether texts are yes and no, in words or letters that leave to the question what that is about."""
+    keys = {_key(text) for text in texts}
+    return keys <= _PLAIN or any(keys == {yes, no} for yes, no in _LETTERS.items())
+
+
 def _place(order: tuple[frozenset[str], ...], key: str) -> float | None:
     """Where a word stands in an order; a word such as `very` moves it away from the middle."""
     for place, tier in enumerate(order):
@@ -259,6 +274,10 @@ def _ranked(keys: Mapping[str, str]) -> tuple[Kind, dict[str, float]] | None:
     """Opposites or grades: the number from 0 to 1 of each text; None where texts are none."""
     if not keys or set(keys.values()) >= {"entailment", "contradiction"}:
         return None
+    couple = sorted(set(keys.values()))
+    for yes, no in _LETTERS.items():
+        if couple == sorted((yes, no)):
+            return "opposites", _spread({text: float(key == yes) for text, key in keys.items()})
     said = {text: rank for text, key in keys.items() if (rank := _relation(key)) is not None}
     if len(said) == len(keys):
         return ("opposites" if set(said.values()) <= {0.0, 1.0} else "grades"), _spread(said)

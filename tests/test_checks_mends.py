@@ -546,7 +546,7 @@ def test_every_rule_has_a_code_and_words_with_known_facts() -> None:
         assert rule.words.endswith(".")
         assert not rule.words.startswith(rule.code)
         read = {name for _, name, _, _ in string.Formatter().parse(rule.words) if name and name.startswith("c.")}
-        assert all(re.split(r"[.\[]", name)[1] in {*dir(Context), *Context.__dataclass_fields__} for name in read), read
+        assert all(re.split(r"\W", name)[1] in {*dir(Context), *Context.__dataclass_fields__} for name in read), read
 
 
 def test_a_step_with_code_is_shown_and_not_applied() -> None:

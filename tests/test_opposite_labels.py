@@ -40,7 +40,7 @@ def test_a_label_that_says_the_opposite_is_read_the_other_way_round(
     assert (found.certainty, found.label) == ("unclear", None)
     assert not suggest_losses({"sentence1": A, "sentence2": B, name: values})
     [reading] = found.readings
-    assert f"{name!r} says" in reading.words
+    assert repr(name) in reading.words
     dataset = to_dataset({"sentence1": A, "sentence2": B, name: values})
     for step in reading.steps:
         dataset = step.apply(dataset)
@@ -100,8 +100,8 @@ def test_infinite_labels_are_named_and_left_out(columns: dict[str, Any], loss: s
 
 @pytest.mark.parametrize(
     ("scores", "guessed"),
-    [([1.25, 6.75] * 10, True), ([0.0, 4.0] * 10, True), ([0.0, 2.5, 5.0, 1.5] * 5, False), (GRADES, False)],
+    [([1.25, 6.75] * 10, True), ([0.5, 4.5] * 10, True), ([0.0, 2.5, 5.0, 1.5] * 5, False), (GRADES, False)],
 )
 def test_a_scale_that_is_a_guess_is_called_one(scores: list[float], guessed: bool) -> None:
     [best, *_] = suggest_losses({"sentence1": A, "sentence2": B, "score": scores})
-    assert any("give the ends of your scale" in caveat for caveat in best.caveats) == guessed
+    assert any("is a guess" in caveat for caveat in best.caveats) == guessed

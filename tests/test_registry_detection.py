@@ -391,7 +391,7 @@ def test_chat_messages_must_be_made_texts() -> None:
         (["entailment", "neutral", "contradiction"] * 2, ("pair", "class", "likely")),
         (["yes", "no"] * 3, ("pair", "binary", "likely")),
         (["same", "different"] * 3, ("pair", "binary", "likely")),
-        (["match", "mismatch"] * 3, ("pair", "binary", "likely")),
+        (["match", "mismatch"] * 3, ("pair", "binary", "likely")),  # by what they mean, not in their order
         ([0, 1, 2, 3, 4, 5], ("pair", None, "unclear")),
         ([-1, 1] * 3, ("pair", None, "unclear")),
         ([1] * ROWS, ("pair", None, "unclear")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -249,11 +248,11 @@ def _in_file(source: Source, finding: Finding) -> Finding:
 
     if not finding.rows:
         return finding
-    numbers = ", ".join(map(str, finding.rows))
-    noun, _, shown = row_numbers(source.table, finding.rows).partition(" ")
-    pattern = rf"\(({re.escape(numbers)})(, \.\.\.)?\)|\brows? ({re.escape(numbers)})\b"
-    message, count = re.subn(pattern, lambda found: f"({noun} {shown}{found[2] or ''})", finding.message, count=1)
-    return replace(finding, message=message if count else f"{finding.message} ({noun} {shown})")
+    more = ", ..." if finding.count is not None and finding.count > len(finding.rows) else ""
+    said = f"({row_numbers(source.table, finding.rows)}{more})"
+    if finding.rows_shown not in finding.message:
+        return replace(finding, message=f"{finding.message} {said}")
+    return replace(finding, message=finding.message.replace(finding.rows_shown, said, 1))
 
 
 def _print_code(console: Console, code: str) -> None:

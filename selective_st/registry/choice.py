@@ -127,10 +127,10 @@ def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | No
         chosen, why = first_choice(found, dataset, focus)
     except DataError:
         return found
-    others = [each for each in found if each is not chosen]
-    if len(others) == len(found):
-        chosen = replace(chosen, why=f"{chosen.why}; {why}")
-    return Suggestions([chosen, *others], found.format, found.conversions, found.model_type)
+    same = [each for each in found if (each.loss, each.steps) == (chosen.loss, chosen.steps)]
+    others = [each for each in found if each not in same]
+    first = same[0] if same else replace(chosen, why=f"{chosen.why}; {why}")
+    return Suggestions([first, *others], found.format, found.conversions, found.model_type, found._named)
 
 
 def command_of(suggestion: Suggestion) -> Trainable | None:

@@ -295,10 +295,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def holds_infinite(values: Iterable[Any]) -> bool:
-    """Whether there is an infinite number among values, or in lists of them."""
-    flat = (item for value in values for item in (value if isinstance(value, (list, tuple)) else [value]))
-    return any(isinstance(item, float) and math.isinf(item) for item in flat)
+def holds_infinite(table: Table, name: str) -> bool:
+    """Whether a column holds infinite numbers, also within lists."""
+    left = list(table.values[name])
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, float) and _is_infinite(value):
+            return True
+    return False
 
 
 def _is_infinite(value: float) -> bool:

@@ -8,7 +8,7 @@ and values; where they allow two readings, both are told, and nothing is certain
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, check_model_type
 from selective_st.registry.columns import Column, columns_of
@@ -231,5 +231,5 @@ def _steps(
         if label not in TRAINER_LABELS:
             steps.append(Step("rename_column", (label, target), why="the trainer knows the label by its name"))
             label = target
-    calls = [Step(mend.call, (label,), mend.options, mend.why) for mend in reading.label_mends]
+    calls = [replace(step, arguments=(label,)) for step in reading.label_mends]
     return (*steps, *calls, *reading.mends)

@@ -2,7 +2,7 @@
 
 A name is read by its words. The last one says what the column is (`answer_letter` is a letter, no answer); words for a
 text (`answer_text`, `product_title`) leave that to those before them. The vocabulary is English, German, French,
-Spanish, Italian, Portuguese and Dutch, with some Japanese, Chinese and Russian; accents do not count.
+Spanish, Italian, Portuguese and Dutch, with some Japanese, Chinese, Korean and Russian; accents do not count.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ANCHOR_WORDS = _set(
     "pregunta preguntas consulta busqueda ancla domanda domande richiesta ricerca quesito "
     "pergunta perguntas busca pesquisa ancora vraag vragen zoekopdracht zoekvraag zoekterm "
     "pytanie zapytanie soru sorgu "
-    "вопрос запрос 質問 クエリ 检索 検索 问题 查询"
+    "вопрос запрос 質問 クエリ 检索 検索 问题 查询 질문 질의"
 )
 _POSITIVE_WORDS = _set(
     "positive positives pos answer answers atext response responses reply document documents doc docs passage passages "
@@ -50,7 +50,8 @@ _POSITIVE_WORDS = _set(
     "respuesta respuestas positivo documento documentos pasaje parrafo contexto candidato "
     "risposta risposte passaggio paragrafo contesto resposta respostas passagem "
     "antwoord antwoorden positief alinea passaggi chunk chunks similar supporting odpowiedz dokument cevap yanit belge "
-    "richtiger richtige richtiges ответ документ 回答 文書 商品 正例 答案 文档 正样本"
+    "richtiger richtige richtiges ответ документ 回答 文書 商品 正例 答案 文档 正样本 답변 대답 정답 문서 긍정 "
+    "pozytywny pozytywna poprawna положительный верный"
 )
 _NEGATIVE_WORDS = _set(
     "negative negatives neg negs contradiction distractor distractors irrelevant nonrelevant wrong incorrect "
@@ -58,10 +59,12 @@ _NEGATIVE_WORDS = _set(
     "hn hneg distracting dissimilar falscher 負例 负样本 "
     "negativ falsch falsche falsches negatif negatifs faux fausse mauvais mauvaise incorrecte "
     "negativo negativos negativa incorrecto incorrecta errado errada sbagliato sbagliata errato errata "
-    "negatief foute verkeerd"
+    "negatief fout foute verkeerd 오답 부정 "
+    "negatywny negatywna błedna отрицательный неверный"
 )
 _EXPLICIT_POSITIVES = _set(
-    "similar supporting richtiger richtige 正例 正样本 positive positives pos positiv positif positivo positief"
+    "similar supporting richtiger richtige 正例 正样本 정답 긍정 "
+    "positive positives pos positiv positif positivo positief"
 )
 _SEARCH = _set(
     "query queries search searchterm suchanfrage suchbegriff requete recherche busqueda ricerca busca zoekopdracht"
@@ -70,7 +73,8 @@ _RIGHT_WORDS = _set("answers correct gold chosen accepted antworten reponses res
 _NUMBERED_STEMS = _set(
     "sentence sent s text txt t input question query q string str phrase utterance title item example clause product "
     "headline paragraph tweet name description word term claim abstract body post code left_title "
-    "satz frage phrase oracion frase zin titel texto testo texte titre titulo titolo tekst 文 文章 句子"
+    "satz frage phrase oracion frase zin titel texto testo texte titre titulo titolo tekst 文 文章 句子 "
+    "문장 텍스트 질문"
 )
 _NUMBER_WORDS = {"one": 1, "two": 2, "three": 3, "four": 4, "first": 1, "second": 2, "third": 3, "left": 1, "right": 2}
 # Pairs of names whose first comes first, though neither says so without the other.
@@ -84,6 +88,7 @@ _NLI_COUPLES = (
     ("посылка", "гипотеза"),
     ("前提", "仮説"),
     ("前提", "假设"),
+    ("전제", "가설"),
 )
 _COUPLES = (
     *_NLI_COUPLES,
@@ -128,7 +133,7 @@ _SCORE_WORDS = _set(
     "similarita somiglianza punteggio rilevanza valutazione similaridade semelhanca pontuacao avaliacao "
     "gelijkenis overeenkomst relevantie beoordeling оценка сходство релевантность "
     "podobienstwo benzerlik adequation passung "
-    "スコア 関連度 類似度 分数 相似度"
+    "スコア 関連度 類似度 分数 相似度 유사도 점수 관련도"
 )
 # Of labels: how good something is, which need not be how well two texts belong together.
 _QUALITY_WORDS = _set(
@@ -150,14 +155,14 @@ _RELATION_WORDS = _set(
 )
 _BINARY_WORDS = _set(
     "duplicate duplicates paraphrase relevant match matches matching matched equivalent correct same "
-    "clicked aligned supported entailed linked дубликат trafny ilgili 是否 geklikt "
+    "clicked aligned supported entailed linked дубликат trafny ilgili 是否 중복 일치 重複 重复 geklikt "
     "duplikat dublette gleich passend passt treffer doublon pertinent identique duplicado relevante igual coincide "
     "duplicato rilevante uguale duplikaat"
 )
 _DIFFERENT_WORDS = _set("different dissimilar distinct nonduplicate")
 _OTHER_LABEL_WORDS = _set(
     "label labels target gold y margin margins logit logits embedding embeddings emb probabilities probs probability "
-    "stars teacher etikett etikette etiquette etiqueta etichetta rotulo метка 标签 ラベル"
+    "stars teacher etikett etikette etiquette etiqueta etichetta rotulo метка 标签 ラベル 라벨 레이블"
 )
 # Classes of single texts.
 TOPIC_NAMES = _set(
@@ -228,7 +233,7 @@ _RELATION_VALUES = _set(
     "entailment contradiction supports support refutes refute undermine attack agree disagree discuss related "
     "unrelated fit match mismatch duplicate paraphrase equivalent relevant irrelevant same different similar dissimilar"
 )
-_LABEL_NAMES = _set("label labels etikett etikette etiquette etiqueta etichetta rotulo метка 标签 ラベル")
+_LABEL_NAMES = _set("label labels etikett etikette etiquette etiqueta etichetta rotulo метка 标签 ラベル 라벨 레이블")
 NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis")
 _NOT_WORDS = _set("not non isnt arent")  # each denies what follows, whatever that is
 # Of labels: the more there is of it, the less the texts belong together.
@@ -244,7 +249,8 @@ NLI_VALUES = {"entailment", "neutral", "contradiction", "not_entailment"}
 
 _UNPARTED = _set(
     "正例 負例 正样本 负样本 是否 評価 评分 質問 クエリ 問題 问题 查询 回答 文書 答案 文档 検索 商品 関連度 スコア "
-    "類似度 分数 相似度 ラベル 标签 前提 仮説 番号 编号"
+    "類似度 分数 相似度 ラベル 标签 前提 仮説 番号 编号 重複 重复 "
+    "질문 질의 답변 대답 정답 오답 문서 문장 텍스트 유사도 점수 관련도 중복 일치 라벨 레이블 전제 가설"
 )
 
 _WRITINGS = _set("str string html raw clean cleaned plain markdown text")
@@ -287,7 +293,7 @@ def stem_of(name: str) -> tuple[str, int | None]:
 def words_of(name: str) -> list[str]:
     """The words of a name, without its number; where words are not parted, those that are known."""
     words = stem_of(name)[0].split("_")
-    if not re.search("[\u3040-\u30ff\u4e00-\u9fff]", name):
+    if not re.search("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]", name):
         return words
     return words + [word for word in _UNPARTED if word in words[0] and word != words[0]]
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
-from selective_st.registry.meaning import Reading, is_negation, turned_round
-from selective_st.registry.names import TRAINER_LABELS, is_body_name, role_of, roles_of
+from selective_st.registry.meaning import Reading
+from selective_st.registry.names import TRAINER_LABELS, is_body_name, is_negating, role_of, roles_of
+from selective_st.registry.signs import signs_of
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
 
@@ -97,41 +98,18 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
         columns_named = " and ".join(repr(step.arguments[0]) for step in reading.flattening)
         words = f"the texts in the cells of {columns_named} are to be trained on"
         return (FormatReading(words, None, None, (), None, tuple(reading.flattening)),)
-    if reading.says_opposite is not None:
-        return _turned_round(table, reading)
     found: dict[tuple[LabelKind, tuple[str, ...], str | None], FormatReading] = {}
     for shape, label, inputs, column in _candidates(table, reading, columns):
         names = tuple(given.name for given in inputs)
         key: tuple[LabelKind, tuple[str, ...], str | None] = (label, names, None if column is None else column.name)
         if key not in found and len(found) < _MOST:
-            words = _WORDS[shape, label].format(*names, label=None if column is None else column.name)
+            words = _words(table, shape, label, names, column)
             steps, needs = (_choosing(table, shape, label, names, column, told=told) for told in (True, False))
             steps = () if reading.values_deny else steps
             found[key] = FormatReading(
                 words, shape, label, names, None if column is None else column.name, steps, needs
             )
     return tuple(found.values())
-
-
-def _turned_round(table: Table, reading: Reading) -> tuple[FormatReading, ...]:
-    """The one way to read a label that says that texts differ: the other way round."""
-    column, kind = reading.label_column, reading.says_opposite
-    names = tuple(given.name for given in reading.inputs)
-    if column is None or kind not in ("binary", "similarity") or len(names) != 2:
-        return ()
-    turn = turned_round(table, column)
-    if turn is None:
-        return ()
-    kind = "similarity" if turn.call == "scale_labels" else "binary"
-    words = f"{column.name!r} says {'how far' if kind == 'similarity' else 'that'} {names[0]!r} and {names[1]!r} differ"
-    kept = (*names, column.name)
-    renamed = _telling("pair", kind, names) | {column.name: _LABEL_NAMES[kind]}
-    steps = (
-        *([] if kept == table.columns else [Step("select_columns", (kept,))]),
-        turn,
-        Step("rename_columns", ({old: new for old, new in renamed.items() if old != new},)),
-    )
-    return (FormatReading(words, "pair", kind, names, column.name, steps, steps),)
 
 
 _Candidate = tuple[Shape, LabelKind, tuple[Column, ...], "Column | None"]
@@ -149,6 +127,8 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
             yield from _with(shape, guess, inputs, column)
     own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label)]
     margins: list[tuple[Shape, LabelKind | None]] = [each for each in reading.alternatives if each[1] == "margin"]
+    turned = list(_turned(table, reading, shape, inputs))
+    yield from turned
     for of, kind in [*own, *(each for each in reading.alternatives if each not in margins)]:
         if reading.no_label or kind is None or (kind == "none" and label is not None):
             continue
@@ -163,11 +143,39 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
         kinds = (guess,) if label is None or guess == "none" else _guess(table, label, len(others))
         for each in kinds:
             yield from _with(_SHAPES[min(len(others), 4) - 1], each, others, label)
-    is_told = label is not None and label.name in TRAINER_LABELS and not reading.without
+    is_told = bool(turned) or (label is not None and label.name in TRAINER_LABELS and not reading.without)
     if not is_told and not _is_denied(table, shape, "none", inputs, None):
         yield from _with(shape, "none", inputs, None)
     if margins:
         yield from _with(shape, "margin", inputs, label)
+
+
+def _turned(table: Table, reading: Reading, shape: Shape, inputs: tuple[Column, ...]) -> Iterator[_Candidate]:
+    """The ways to read a label that, by its name, says that texts do not belong together."""
+    label = reading.label_column
+    if not reading.no_label or label is None:
+        return
+    if signs_of(table, label) is not None:
+        yield from _with(shape, "binary", inputs, label)
+    elif shape == "pair" and _are_distances(label):
+        yield from _with(shape, "similarity", inputs, label)
+
+
+def _words(table: Table, shape: Shape, label: LabelKind, names: tuple[str, ...], column: Column | None) -> str:
+    """A reading in words."""
+    words = _WORDS[shape, label].format(*names, label=None if column is None else column.name)
+    if label == "similarity" and column is not None and _are_distances(column):
+        return f"{column.name!r} says how far {names[0]!r} and {names[1]!r} differ"
+    signs = signs_of(table, column) if label == "binary" and column is not None else None
+    if signs is None:
+        return words
+    yes = " and ".join(f"{value}" for value in signs.yes)
+    return f"{yes}{words.removeprefix('1')}"
+
+
+def _are_distances(column: Column) -> bool:
+    """Whether numbers say how far texts differ: by the column's name, the more the less alike."""
+    return is_negating(column.name) and column.kind in ("integer", "float")
 
 
 def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Column], label: Column | None) -> bool:
@@ -181,8 +189,7 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
     if shape != "pair":
         return False
     guess = _guess(table, label, len(inputs))
-    words = sorted(set(values_of(table, label.name))) if label.kind == "text" else []
-    if len(words) == 2 and is_negation(*words):  # encoded in this order, the second is 1
+    if label.kind == "text" and signs_of(table, label) is not None:
         return kind == "class"
     is_word = kind == "binary" and label.kind in ("text", "class label")
     is_sign = kind == "binary" and "similarity" in guess
@@ -245,6 +252,9 @@ def _telling(shape: Shape, label: LabelKind, inputs: tuple[str, ...]) -> dict[st
 
 def _as_labels(table: Table, label: LabelKind, column: Column, name: str, *, told: bool) -> list[Step]:
     """The steps that make values the labels that they are said to be."""
+    signs = signs_of(table, column) if label == "binary" else None
+    if signs is not None:
+        return [signs.step(name)]
     if label == "class" and (told or column.kind == "text"):
         return [] if column.kind == "class label" else [Step("class_encode_column", (name,))]
     if column.kind == "text":
@@ -252,6 +262,10 @@ def _as_labels(table: Table, label: LabelKind, column: Column, name: str, *, tol
     numbers = numbers_of(table, column)
     low, high = min(numbers), max(numbers)
     steps = [Step("labels_to_float", (name,))] if column.stored_as_text else []
+    if label == "similarity" and _are_distances(column):
+        ends = min(0, math.floor(low)), math.ceil(high)
+        why = "" if ends == (0, 1) else "the ends of its scale are a guess: give those of yours"
+        return [*steps, Step("scale_labels", (name, *ends), (("reverse", True),), why)]
     if told and label == "similarity" and are_whole(numbers) and not 0 <= low <= high <= 1:
         steps.append(Step("scale_labels", (name, min(0, math.floor(low)), math.ceil(high))))
     return steps

@@ -402,9 +402,11 @@ def suggest_losses(
 ) -> Suggestions | dict[str, Suggestions]:
     """Find the losses that suit data.
 
-    With a focus the selective losses come first, with the link for it. Without one they come first for data with
-    scores, which is what they are for, and beside the commonly recommended losses for data without labels. Then come
-    the recommended losses, the others, and deprecated ones.
+    The first is what `selective-st train` chooses and `create_loss` builds: for pairs whose labels differ between the
+    candidates of a text a loss on lists, for pairs of one label a loss on positives. With a focus the selective losses
+    come next, with the link for it. Without one they come next for data with scores, which is what they are for, and
+    beside the commonly recommended losses for data without labels. Then come the recommended losses, the others, and
+    deprecated ones.
 
     Args:
         data: A Dataset, IterableDataset, DatasetDict, dict of columns, list of rows or pandas frame; or what
@@ -437,9 +439,13 @@ def suggest_losses(
         return _suggestions(data, None, chosen, model_type)
     if isinstance(data, Mapping) and data and all(isinstance(value, DataFormat) for value in data.values()):
         return {str(name): _suggestions(value, None, chosen, model_type) for name, value in data.items()}
+    from selective_st.registry.choice import with_choice
     from selective_st.registry.table import tables
 
-    found = {view.name: _suggestions(format_of(view), view, chosen, model_type) for view in tables(data)}
+    found = {}
+    for view in tables(data):
+        suited = _suggestions(format_of(view), view, chosen, model_type)
+        found[view.name] = with_choice(suited, view, focus) if suited else suited
     if None in found:  # a single dataset has no name
         return found[None]
     return {str(name): suggestions for name, suggestions in found.items()}
@@ -734,8 +740,8 @@ def _more_steps(
         and not (wanted[0] <= scale[0] and scale[1] <= wanted[1])
     ):
         low, high = (int(end) if float(end).is_integer() else end for end in scale)
-        note = f"{low} and {high} hold the labels seen: give the ends of your scale instead, if they are others."
-        step = Step("scale_labels", (label, low, high), why="to scores from 0 to 1")
+        note = f"That the labels' scale is from {low} to {high} is a guess: give its ends, if they are others."
+        step = Step("scale_labels", (label, low, high), why=_why_scaled(low, high, guessed=guessed))
         return [step], [note] if guessed else []
     targets = arguments.get("targets")
     if selective is None:
@@ -765,11 +771,17 @@ def _wanted_scale(
 
 
 def _scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:
-    """The scale of the labels, and whether it is a guess: of another than what was seen."""
-    if data_format.label_scale is not None or data_format.label_values is None:
-        return data_format.label_scale, data_format.label_scale != data_format.label_values
-    low, high = data_format.label_values
-    return (float(math.floor(low)), float(math.ceil(high))), True
+    """The scale of the labels, and whether it is a guess from those seen."""
+    scale, seen = data_format.label_scale, data_format.label_values
+    if seen is None:
+        return scale, False
+    if scale is None:
+        scale = (float(math.floor(seen[0])), float(math.ceil(seen[1])))
+    return scale, scale != seen and not (seen[0] >= -1 and seen[1] <= 1)
+
+
+def _why_scaled(low: float, high: float, *, guessed: bool) -> str:
+    return "to scores from 0 to 1" + (f"; that the scale is from {low} to {high} is a guess" if guessed else "")
 
 
 def _holds_integers(data_format: DataFormat, view: Any) -> bool:
@@ -859,11 +871,11 @@ def _add_from_labelled_pairs(
     add: Callable[..., None], data_format: DataFormat, view: Any, column: str | None, lists_only: bool
 ) -> None:
     label, values = data_format.label, data_format.label_values
-    scale, _ = _scale_of(data_format)
+    scale, guessed = _scale_of(data_format)
     scaled: tuple[Step, ...] = ()
     if label == "similarity" and scale and column and not (scale[0] >= 0 and scale[1] <= 1):
         low, high = (int(end) if float(end).is_integer() else end for end in scale)
-        scaled = (Step("scale_labels", (column, low, high), why="to scores from 0 to 1"),)
+        scaled = (Step("scale_labels", (column, low, high), why=_why_scaled(low, high, guessed=guessed)),)
         add("pair", "similarity", "labels as scores from 0 to 1, as most losses take them", *scaled)
     if label == "class":
         shares = _shares_texts(data_format, view)

@@ -57,6 +57,11 @@ class Table:
     has_features: bool = True
     _dataset: Any = field(default=None, repr=False)
 
+    def __getitem__(self, column: str) -> Any:
+        """The values of a column: of all rows, or of those that were read of a stream or through a transform."""
+        in_part = self.is_complete or self.is_stream or self.has_transform
+        return self.values[column] if in_part else self._dataset[column]
+
     @property
     def is_complete(self) -> bool:
         """Whether the sample holds every row."""

@@ -15,8 +15,8 @@ from selective_st.registry.catalog import OURS, formats_of, rows_of
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.checks.subjects import Subject
 from selective_st.registry.detection import DataFormat
-from selective_st.registry.meaning import turned_round
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
+from selective_st.registry.signs import Signs, signs_of
 from selective_st.registry.steps import Code, Step
 from selective_st.registry.table import Table
 from selective_st.written import Written, read_written
@@ -67,10 +67,14 @@ class Context(Subject):
         target = next((name for name in targets if name not in self.table.columns), targets[0])
         rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
         if is_negating(column) and self.format.label not in ("margin", "margins"):
-            turned = turned_round(self.table, next(each for each in self.format.columns if each.name == column))
-            return LabelColumn(column, target, None if turned is None else (turned, rename))
+            signs = self._signs(column)
+            return LabelColumn(column, target, None if signs is None else (signs.step(column), rename))
         says_which = bool(CHOICE_WORDS & set(words_of(column)))  # of the inputs is better
         return LabelColumn(column, target, None if says_which else (rename,))
+
+    def _signs(self, column: str) -> Signs | None:
+        """What the values of a label that says yes or no are as 1 and 0."""
+        return signs_of(self.table, next(each for each in self.format.columns if each.name == column))
 
     @cached_property
     def rivals(self) -> tuple[str, ...]:
@@ -160,7 +164,8 @@ class Context(Subject):
         found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
         naming, labels = self.label_column.naming, found.labels
         if naming and naming[0].call == "labels_to_int" and labels is not None:
-            labels.numbers = 1 - labels.numbers  # as they will be, turned round
+            signs = self._signs(str(self.label_column.source))
+            labels.numbers = 1 - labels.numbers if signs is not None and signs.turned else labels.numbers
         return found
 
     @property

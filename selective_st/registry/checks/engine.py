@@ -15,7 +15,7 @@ import numpy as np
 
 from selective_st.registry.catalog import LossEntry
 from selective_st.registry.checks.context import Context
-from selective_st.registry.checks.report import Severity
+from selective_st.registry.checks.report import Severity, in_brackets
 from selective_st.registry.checks.scan import Mask, Tally
 from selective_st.registry.steps import Step
 
@@ -155,5 +155,4 @@ class Found:
 
 def row_numbers(tally: Tally) -> str:
     """How many rows, and the first of them: `7 row(s) (0, 2, 3, 5, 8, ...)`."""
-    more = ["..."] if tally.count > len(tally.rows) else []
-    return f"{tally.count:,} row(s) ({', '.join([*map(str, tally.rows), *more])})"
+    return f"{tally.count:,} row(s) {in_brackets(tally.rows, tally.count)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -39,10 +40,21 @@ class Finding:
     dataset: str | None = None
     steps: tuple[Step, ...] = field(default=(), compare=False)
 
+    @property
+    def rows_shown(self) -> str:
+        """The rows as the message writes them: `(0, 2, 3, ...)`; empty where it names none."""
+        return in_brackets(self.rows, self.count) if self.rows else ""
+
     def __str__(self) -> str:
         where = "" if self.dataset is None else f" in {self.dataset}"
         mend = "".join(f"\n    {line}" for line in self.mend.splitlines())
         return f"{self.severity} {self.code}{where}: {self.message}{mend}"
+
+
+def in_brackets(rows: Sequence[int], count: int | None) -> str:
+    """Numbers of rows, and whether there are more."""
+    more = ["..."] if count is not None and count > len(rows) else []
+    return f"({', '.join([*map(str, rows), *more])})"
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,10 @@ def margin_range(c: Context) -> Bad | None:
     ends = _margins(c) if c.is_cosine and is_margin else None
     if ends is None:
         return None
-    lows, highs = (np.where(np.isinf(margins), np.nan, margins) for margins in ends)  # infinite ones are another rule's
-    tally = c.scan.tally((lows < -2 - ROUNDING) | (highs > 2 + ROUNDING))
-    widest = float(np.nanmax(np.maximum(np.abs(lows), np.abs(highs)))) if tally.count else 0.0
+    lows, highs = ends
+    widths = np.maximum(np.abs(lows), np.abs(highs))
+    beyond = (widths > 2 + ROUNDING) & np.isfinite(widths)  # infinite ones are another rule's
+    tally, widest = c.scan.tally(beyond), float(widths[beyond].max(initial=0.0))
     is_error = c.loss is not None or c.entry.origin == OURS
     return bad(tally, severity=None if is_error else "warning", widest=widest)
 
