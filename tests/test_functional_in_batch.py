@@ -665,3 +665,31 @@ def test_an_unknown_teachers_score_stays_within_the_links_domain() -> None:
     assert_close(loss, in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=filled))
     plain = in_batch_loss(queries, [documents, negatives], From1(), 2.0, target_scores=target, form="plain")
     assert_close(loss, plain)
+
+
+@pytest.mark.parametrize("form", ["fused", "plain"])
+def test_rows_nearly_right_keep_their_digits_with_any_option(form: Any) -> None:
+    queries = torch.eye(3)
+    others = ("query_to_doc", "query_to_query", "doc_to_doc")
+    for negatives, options in ((2, {"weight": torch.tensor([1.0, 2.0, 0.5])}), (6, {"directions": others})):
+        loss = in_batch_loss(queries, queries, ConstantLink(), 20.0, form=form, **options)  # type: ignore[arg-type]
+        assert float(loss) == pytest.approx(math.log1p(negatives * math.exp(-20)), rel=1e-5)
+
+
+@pytest.mark.parametrize("form", ["fused", "plain"])
+def test_what_the_teacher_has_scored_is_a_candidate_though_its_text_is_the_positives(form: Any) -> None:
+    torch.manual_seed(0)
+    queries, documents, ids = torch.randn(4, 5).double(), torch.randn(8, 5).double(), torch.tensor([0, 1, 1, 3] * 2)
+    for shape in ((4, 2), (4, 8)):
+        scores = torch.rand(shape, dtype=torch.float64)
+        whole, with_ids = (
+            in_batch_loss(queries, documents, ConstantLink(), target_scores=scores, document_ids=each, form=form)
+            for each in (None, ids)
+        )
+        if shape == (4, 8):
+            torch.testing.assert_close(with_ids, whole)
+        else:  # the others' are left out
+            assert float(with_ids) < float(whole)
+        scores[:, 1] = math.nan
+        others = in_batch_loss(queries, documents, ConstantLink(), target_scores=scores, document_ids=ids, form=form)
+        assert float(others) != pytest.approx(float(with_ids))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,14 +18,11 @@ from selective_st.functional._in_batch_common import (
     Direction,
     InBatchOptions,
     InBatchSetting,
-    Targets,
-    targets_of,
 )
+from selective_st.functional._in_batch_rows import FastLogits, diagonal_of, losses_of_rows
 from selective_st.links import ConstantLink
-from selective_st.links._numerics import _to_working_precision
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
-_SMALL_POSITIVE = 1e-6  # relative to the largest; a smaller one might vanish
 _VANISHING = 1e-36  # a probability whose logarithm single precision can still tell
 _SIMPLE = InBatchOptions()
 _SYMMETRIC = InBatchOptions(directions=("query_to_doc", "doc_to_query"))
@@ -172,9 +169,7 @@ class _Pass:
             if self._is_one_block:
                 for gradient in self.gradients.values():
                     gradient.zero_()
-        groups = self.setting.options.groups
-        losses = [self._softmax(group, begin, end, 1 / len(groups)) for group in groups]
-        self.losses.append(losses[0] if len(losses) == 1 else torch.stack(losses).mean(0))
+        self.losses.append(self._general(begin, end))
 
     def _logits(self, begin: int, end: int) -> tuple[Tensor, Tensor, Tensor | float]:
         """Some queries' embeddings, and their logits and slopes against the documents."""
@@ -192,7 +187,7 @@ class _Pass:
         left, logits, slope = self._logits(begin, end)
         right = self._right[True]
         weights = torch.softmax(logits, 1, out=logits)
-        diagonal = _diagonal(weights, begin)
+        diagonal = diagonal_of(weights, begin)
         positive = diagonal.clone()
         if bool((positive < _VANISHING).any()):
             return None
@@ -201,7 +196,7 @@ class _Pass:
         if self.gradients:
             factor = 1 / self.batch.anchors
             if isinstance(slope, Tensor):
-                pull = rest * _diagonal(slope, begin) * -factor
+                pull = rest * diagonal_of(slope, begin) * -factor
                 weights.mul_(slope)
             else:
                 factor *= slope
@@ -228,7 +223,7 @@ class _Pass:
         of_rows, of_positives = [], []
         for begin, end in blocks:
             _, logits, _ = self._logits(begin, end)
-            of_positives.append(_diagonal(logits, begin).clone())
+            of_positives.append(diagonal_of(logits, begin).clone())
             of_rows.append(torch.logsumexp(logits, 1))
             back = logits[:, :count]
             new_top = torch.maximum(top, back.amax(0))
@@ -249,12 +244,12 @@ class _Pass:
             back = (logits[:, :count] - columns).exp_()
             weights = logits.sub_(rows[own, None]).exp_()
             weights[:, :count] += back
-            diagonal = _diagonal(weights, begin)
+            diagonal = diagonal_of(weights, begin)
             pull = diagonal - 1 / share
             diagonal.zero_()
             factor = share / self.batch.anchors
             if isinstance(slope, Tensor):
-                pull *= _diagonal(slope, begin)
+                pull *= diagonal_of(slope, begin)
                 weights.mul_(slope)
             else:
                 factor *= slope
@@ -278,238 +273,22 @@ class _Pass:
             slab = self._slabs[name] = self._queries.new_empty(min(self._block_size, self.batch.anchors), columns)
         return slab[:rows]
 
-    def _softmax(self, group: tuple[Direction, ...], begin: int, end: int, share: float) -> Tensor:
-        """The anchors' losses in one Softmax, whose gradients are added with the weight `share`."""
-        smoothing = self.setting.options.label_smoothing
-        # The first direction holds the label: query_to_doc, or doc_to_query where that has a Softmax of its own.
-        parts = [self._part(direction, begin, end, is_labelled=i == 0) for i, direction in enumerate(group)]
-        top = parts[0].logits.amax(1, keepdim=True)
-        for part in parts[1:]:
-            top = torch.maximum(top, part.logits.amax(1, keepdim=True))
-        first = parts[0]
-        count = torch.zeros_like(top)
-        sums = torch.zeros_like(top)
-        if smoothing:
-            for part in parts:
-                finite = part.logits > -math.inf
-                sums += torch.where(finite, part.logits, 0).sum(1, keepdim=True)
-                count += finite.sum(1, keepdim=True)
-        for part in parts:
-            part.logits.sub_(top).exp_()
-        positive = first.take_positive()
-        rest = first.logits.sum(1, keepdim=True)
-        for part in parts[1:]:
-            rest += part.logits.sum(1, keepdim=True)
-        total = rest if positive is None else rest + positive
-        log_normaliser = top + total.log()
-        loss = log_normaliser - first.expected_logit
-        if positive is not None:
-            # Where the positive has most of the probability, what is left of it keeps its digits.
-            loss = torch.where(positive > _SMALL_POSITIVE, torch.log1p(rest / positive), loss)
-        if smoothing:
-            loss = (1 - smoothing) * loss + smoothing * (log_normaliser - sums / count)
-        if self.gradients:
-            factor = share * self.batch.share(begin, end)
-            pull = 1.0 if positive is None else rest / total - smoothing
-            smoothed = smoothing * factor / count if smoothing else count
-            for part in parts:
-                self._add_gradients(part, begin, end, factor, factor / total, smoothed, pull)
-        return loss.squeeze(1) + first.extra
-
-    def _part(self, direction: Direction, begin: int, end: int, *, is_labelled: bool) -> _Part:
-        """The logits of one direction, and its labels if it has them."""
-        setting, batch = self.setting, self.batch
-        from_documents, to_documents = DIRECTIONS[direction]
-        left = self._rows(from_documents, begin, end)
-        scores = self._product(direction, left, self._right[to_documents])
-        check_domain(setting.options.owner, setting.link, scores)
-        if batch.needs_positive_link(setting):
-            check_nonnegative(setting.options.owner, setting.link, scores)
-        own = batch.own_columns(begin, to_documents)
-        own_scores = _own_entries(scores, own)
-        to_own = direction == "query_to_doc"
-        in_batch, own_penalised = setting.options.penalised(batch.columns) if to_own else (False, [])
-        targets = None
-        if is_labelled:
-            labels = batch if to_own else replace(batch, target_scores=None)
-            targets = targets_of(labels, setting, begin, end, scores)
-        teaches_all = is_labelled and to_own and batch.teaches_all
-        raw = scores.clone() if in_batch or teaches_all else None
-        part = _Part(setting, from_documents, to_documents, left, own, *setting.link._logits(scores, setting.scale))
-        if raw is not None and in_batch:
-            kept = _own_entries(part.logits, own)
-            part.logits.add_(raw, alpha=setting.options.hardness_strength)
-            for i, column in enumerate(own):
-                if i not in own_penalised:
-                    _diagonal(part.logits, column).copy_(kept[:, i])
-        else:
-            for i in own_penalised:
-                _diagonal(part.logits, own[i]).add_(own_scores[:, i], alpha=setting.options.hardness_strength)
-        part.exclude(batch.left_out(direction, begin, end), targets)
-        if targets is not None:
-            part.label(targets, own_scores if raw is None or not teaches_all else raw, all_candidates=teaches_all)
-        return part
-
-    def _add_gradients(
-        self,
-        part: _Part,
-        begin: int,
-        end: int,
-        factor: Tensor | float,
-        row_factor: Tensor,
-        smoothed: Tensor,
-        pull: Tensor | float,
-    ) -> None:
-        """Add the gradients of the embeddings that a part's scores come from.
-
-        Args:
-            part: The part, its logits by now e^(logit - top).
-            begin: The first anchor.
-            end: One past the last anchor.
-            factor: The weight of an anchor's loss, one number or one an anchor.
-            row_factor: What makes weighted probabilities of the part's weights, one number an anchor.
-            smoothed: The label that smoothing gives every candidate, weighted.
-            pull: How much of the own labels the weights lack.
-        """
-        weights = part.logits
-        smoothing = self.setting.options.label_smoothing
-        if smoothing or part.dense_labels is not None:
-            weights.mul_(row_factor)
-            row_factor = torch.ones_like(row_factor)
-            if smoothing:
-                weights.sub_(smoothed if part.left_out is None else torch.where(part.left_out, 0, smoothed))
-            if part.dense_labels is not None:
-                _add(weights, part.dense_labels, factor, sign=-1)
-        if isinstance(part.slope, Tensor) or part.dense_calibration is not None:
-            weights.mul_(part.slope)
-        else:
-            row_factor = row_factor * part.slope
-        if part.dense_calibration is not None:
-            _add(weights, part.dense_calibration, factor)
-        left, right = part.left, self._right[part.to_documents]
-        to_left, to_right = self.gradients[part.from_documents][begin:end], self.gradients[part.to_documents]
-        to_left.addcmul_(weights @ right, row_factor)
-        to_right.addmm_(weights.mT, left * row_factor)
-        for column, gradient in part.own_gradients(pull):
-            gradient = factor * gradient.unsqueeze(1)
-            to_left.addcmul_(gradient, right[column : column + end - begin])
-            to_right[column : column + end - begin].addcmul_(gradient, left)
-
-
-@dataclass
-class _Part:
-    """The scores of one direction in a block of anchors, on their way to logits, weights and gradients.
-
-    Attributes:
-        setting: What is the same for every batch.
-        from_documents: Whether the anchors are documents.
-        to_documents: Whether the candidates are.
-        left: The anchors' embeddings.
-        logits: Of every candidate; later e^(logit - top).
-        slope: `scale h` of every candidate, or one number for all.
-        own: The column of the first anchor's own document of each kind (or own query); the others' lie diagonally.
-        left_out: Candidates left out; None if none is.
-        teaches: Whether a teacher gave the labels.
-        expected_logit: The mean logit under the label.
-        extra: How much the loss is more than the cross entropy.
-        dense_labels: The label of every candidate, where a teacher gave one.
-        dense_calibration: The gradient of the calibration term, likewise.
-    """
-
-    setting: InBatchSetting
-    from_documents: bool
-    to_documents: bool
-    left: Tensor
-    own: list[int]
-    logits: Tensor
-    slope: Tensor | float
-    left_out: Tensor | None = None
-    teaches: bool = False
-    expected_logit: Tensor | float = 0.0
-    extra: Tensor | float = 0.0
-    dense_labels: Tensor | None = None
-    dense_calibration: Tensor | None = None
-    _own_labels: Tensor | None = None
-    _own_calibration: Tensor | None = None
-
-    def exclude(self, left_out: Tensor | None, targets: Targets | None) -> None:
-        """Leave out what is no negative: an anchor itself, and what is given, but for its positive."""
-        compares_alike = self.from_documents == self.to_documents
-        if left_out is None and compares_alike:
-            left_out = torch.zeros_like(self.logits, dtype=torch.bool)
-        if left_out is None:
-            return
-        if compares_alike:
-            for column in self.own:
-                _diagonal(left_out, column).fill_(True)
-        else:
-            _diagonal(left_out, self.own[0]).fill_(False)
-            if targets is not None and targets.known is not None:  # what the teacher has scored is a candidate
-                if targets.known.shape == left_out.shape:
-                    left_out &= ~targets.known
-                else:
-                    for i, column in enumerate(self.own):
-                        _diagonal(left_out, column).logical_and_(~targets.known[:, i])
-        self.left_out = left_out
-        self.logits.masked_fill_(left_out, -math.inf)
-
-    def label(self, targets: Targets, scores: Tensor, *, all_candidates: bool) -> None:
-        """Take labels, of all candidates or of the first own ones, whose scores are given."""
-        y = targets.probabilities
-        logits = self.logits if all_candidates else _own_entries(self.logits, self.own[: y.shape[1]])
-        self.teaches = targets.scores is not None
-        self.expected_logit = (y * torch.where(y > 0, logits, 0)).sum(1, keepdim=True)
-        self.extra = targets.constant
-        calibration = None
-        if targets.scores is not None and self.setting.calibrates:
-            check_domain(self.setting.options.owner, self.setting.calibration_link, scores)
-            divergence, difference = self.setting.calibration_link._matching(
-                _to_working_precision(scores), targets.scores
-            )
-            factor = y * (self.setting.calibration * self.setting.scale)
-            self.extra = self.extra + (factor * divergence.to(y)).sum(1)
-            calibration = factor * difference.to(y)
-        if all_candidates:
-            self.dense_labels, self.dense_calibration = y, calibration
-        else:
-            self._own_labels, self._own_calibration = y, calibration
-
-    def take_positive(self) -> Tensor | None:
-        """Take the positive's weight out of the matrix, if the label is one positive; None if a teacher labels."""
-        if self.teaches or self._own_labels is None:
-            return None
-        weights = _diagonal(self.logits, self.own[0])
-        positive = weights.unsqueeze(1).clone()
-        weights.zero_()
-        return positive
-
-    def own_gradients(self, pull: Tensor | float) -> list[tuple[int, Tensor]]:
-        """For each own candidate with a label its column, and the gradient of its score that the weights lack."""
-        if self._own_labels is None:
-            return []
-        pulls = -pull * self._own_labels
-        labelled = self.own[: pulls.shape[1]]
-        pulls = pulls * (_own_entries(self.slope, labelled) if isinstance(self.slope, Tensor) else self.slope)
-        if self._own_calibration is not None:
-            pulls = pulls + self._own_calibration
-        return [(column, pulls[:, i]) for i, column in enumerate(labelled)]
-
-
-def _add(matrix: Tensor, other: Tensor, factor: Tensor | float, sign: int = 1) -> None:
-    """Add `sign factor other`, the factor one number or one a row."""
-    if isinstance(factor, Tensor):
-        matrix.addcmul_(other, factor, value=sign)
-    else:
-        matrix.add_(other, alpha=sign * factor)
-
-
-def _diagonal(matrix: Tensor, column: int) -> Tensor:
-    """The entries (i, column + i), as a view."""
-    return matrix[:, column : column + len(matrix)].diagonal()
-
-
-def _own_entries(matrix: Tensor, own: list[int]) -> Tensor:
-    """A copy of the entries of the anchors' own candidates, of shape (anchors, own)."""
-    if len(own) == 1:
-        return _diagonal(matrix, own[0]).unsqueeze(1).clone()
-    return torch.stack([_diagonal(matrix, column) for column in own], 1)
+    def _general(self, begin: int, end: int) -> Tensor:
+        """`block` for any options, by automatic differentiation of the losses with respect to the scores."""
+        batch, wants_gradients = replace(self.batch, begin=begin, end=end), bool(self.gradients)
+        scores: dict[Direction, Tensor] = {}
+        for direction in self.setting.options.directions:
+            from_documents, to_documents = DIRECTIONS[direction]
+            left = self._rows(from_documents, begin, end)
+            scores[direction] = self._product(direction, left, self._right[to_documents])
+        with torch.set_grad_enabled(wants_gradients):
+            leaves = [matrix.requires_grad_(wants_gradients) for matrix in scores.values()]
+            losses = losses_of_rows(scores.items(), batch, self.setting, FastLogits)
+        if wants_gradients:
+            share = self.batch.share(begin, end)
+            factors = share.squeeze(1) if isinstance(share, Tensor) else torch.full_like(losses, share)
+            for direction, slope in zip(scores, torch.autograd.grad(losses, leaves, factors), strict=True):
+                from_documents, to_documents = DIRECTIONS[direction]
+                self.gradients[from_documents][begin:end].addmm_(slope, self._right[to_documents])
+                self.gradients[to_documents].addmm_(slope.mT, self._rows(from_documents, begin, end))
+        return losses.detach()

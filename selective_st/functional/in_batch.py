@@ -22,7 +22,6 @@ form is differentiated automatically.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, cast
 
@@ -32,9 +31,7 @@ from torch import Tensor
 from selective_st._caller import caller
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
-    check_domain,
     check_link,
-    check_nonnegative,
     check_weight,
     single_or_double,
     without_autocast,
@@ -49,9 +46,9 @@ from selective_st.functional._in_batch_common import (
     Keep,
     PartitionMode,
     SimilarityMatrix,
-    targets_of,
 )
 from selective_st.functional._in_batch_fused import FusedLoss
+from selective_st.functional._in_batch_rows import exact_logits, losses_of_rows
 from selective_st.links import ConstantLink, Link
 
 _FORMS = ("fused", "plain")
@@ -415,62 +412,4 @@ def _plain(
 
 def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setting: InBatchSetting) -> Tensor:
     """The plain form from the score matrix of each direction, a row for each anchor."""
-    begin, end = batch.begin, batch.end
-    owner, options = setting.options.owner, setting.options
-    logits: dict[str, Tensor] = {}
-    labels: dict[str, Tensor] = {}
-    extra: Tensor | float = 0.0
-    for direction, scores in matrices:
-        from_documents, to_documents = DIRECTIONS[direction]
-        check_domain(owner, setting.link, scores)
-        if batch.needs_positive_link(setting):
-            check_nonnegative(owner, setting.link, scores)
-        position = torch.arange(scores.shape[1], device=scores.device)
-        anchors = torch.arange(begin, end, device=scores.device)
-        own = (position % batch.queries) == anchors[:, None]
-        positive = position == anchors[:, None]
-        candidates = torch.ones_like(own) if from_documents != to_documents else ~own
-        label, scored = positive.to(scores), positive
-        logit = setting.scale * setting.link.potential(scores)
-        if direction == "query_to_doc":
-            targets = targets_of(batch, setting, begin, end, scores)
-            extra = targets.constant
-            teacher, known = targets.scores, targets.known
-            if teacher is not None and known is not None:
-                label = targets.probabilities
-                if not batch.teaches_all:
-                    columns = anchors[:, None] + batch.queries * torch.arange(batch.columns, device=scores.device)
-                    label, teacher, known = (
-                        part.new_zeros(scores.shape).scatter(1, columns, part) for part in (label, teacher, known)
-                    )
-                scored = known
-                if setting.calibrates:
-                    teacher = torch.where(known, teacher.to(scores), scores.detach())
-                    divergence = setting.calibration_link.divergence(scores, teacher)
-                    extra = extra + setting.calibration * setting.scale * (label * divergence).sum(1)
-            penalised = {
-                None: torch.zeros_like(own),
-                "in_batch_negatives": ~own,
-                "hard_negatives": own & ~positive,
-                "all_negatives": ~positive,
-            }[options.hardness_mode]
-            logit = logit + options.hardness_strength * torch.where(penalised, scores.detach(), 0)
-        left_out = batch.left_out(direction, begin, end)
-        if left_out is not None:
-            if from_documents != to_documents:
-                left_out = left_out & ~positive & ~scored
-            candidates = candidates & ~left_out
-        logits[direction] = logit.masked_fill(~candidates, -math.inf)
-        labels[direction] = label
-    loss: Tensor | float = 0.0
-    for group in options.groups:
-        joint = torch.cat([logits[direction] for direction in group], 1)
-        first, *others = (labels[direction] for direction in group)
-        label = torch.cat([first, *(torch.zeros_like(other) for other in others)], 1)
-        candidates = (joint > -math.inf).to(joint)
-        even = candidates / candidates.sum(1, keepdim=True)
-        label = (1 - options.label_smoothing) * label + options.label_smoothing * even
-        expected = (label * torch.where(label > 0, joint, 0)).sum(1)
-        group_loss = torch.logsumexp(joint, 1) - expected
-        loss = loss + (group_loss + extra if group[0] == "query_to_doc" else group_loss) / len(options.groups)
-    return batch.mean(cast(Tensor, loss))
+    return batch.mean(losses_of_rows(matrices, batch, setting, exact_logits))
