@@ -23,7 +23,6 @@ from selective_st.registry.columns import (
     values_of,
 )
 from selective_st.registry.names import (
-    CHOICE_WORDS,
     NEGATIONS,
     NEGATIVE_VALUES,
     POSITIVE_VALUES,
@@ -36,21 +35,15 @@ from selective_st.registry.names import (
     are_sides,
     hint_of,
     is_damaged_first,
-    is_label_name,
     is_nameless,
     is_negating,
-    is_of_one_text,
-    is_relation_name,
-    is_search_name,
     key_of,
     name_sides,
     role_of,
     roles_of,
-    says_quality,
-    says_right,
     side_of_scores,
+    speaks_of,
     stem_of,
-    words_of,
 )
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table
@@ -65,8 +58,6 @@ _IDENTICAL_SOME = 0.1  # of the rows hold the same text twice: not by chance
 _DAMAGED_MOST = 0.95  # of the rows hold a damaged text and its original
 _DAMAGED_WORDS_LEFT = (0.2, 3)  # a damaged text keeps at least this share of the words, and this many on average
 _PLAUSIBLE_CLASSES = 11
-_MARGIN_WORDS = {"margin", "margins", "difference", "differences", "diff", "diffs"}
-_YES = {"yes", "true", "ja", "oui", "si", "sim"}
 _GRANTED = "the labels are 0 and 1; that 1 says the texts belong together is taken for granted"
 
 
@@ -208,12 +199,11 @@ def _read_names(table: Table, reading: Reading) -> None:
     column, kind = reading.label_column, reading.label
     if column is None or reading.shape == "single" or column.kind == "number lists" or kind == "embedding":
         return
-    words = set(words_of(column.name))
     roles = {role_of(other.name) for other in reading.inputs}
-    is_margin = kind in ("margin", "margins") and bool(words & _MARGIN_WORDS)  # a difference of two scores
+    is_margin = kind in ("margin", "margins") and speaks_of(column.name, "margin")  # a difference of two scores
     is_graded = kind not in ("class", "class probabilities")
     values = _label_words(table, reading, column)
-    if words & CHOICE_WORDS or name_sides(values, [given.name for given in reading.inputs]):
+    if speaks_of(column.name, "better") or name_sides(values, [given.name for given in reading.inputs]):
         reading.no_label = True
         reading.unclear(f"{column.name!r} may say which of the inputs is better, not whether they belong together")
     elif is_graded and is_negating(column.name) and not is_margin:
@@ -237,19 +227,21 @@ def _read_relation(table: Table, reading: Reading) -> None:
     column = reading.label_column
     if reading.shape == "single" and reading.label and column is not None:
         values = _label_words(table, reading, column)
-        if is_relation_name(column.name) or sum(are_relation_values([value]) for value in values) > 1:
+        if speaks_of(column.name, "relation") or sum(are_relation_values([value]) for value in values) > 1:
             reading.deny(f"{column.name!r} is named like how two texts relate, but there is one: where is the other?")
     if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity") or column is None:
         return
     names = [given.name for given in reading.inputs]
     says = hint_of(column.name)
     values = _label_words(table, reading, column)
-    if is_of_one_text(column.name):
+    if speaks_of(column.name, "of one text"):
         _disagree(reading, f"{column.name!r} is named like what one text is like, not how two relate")
         return
-    if are_relation_values(values) or is_relation_name(column.name):
+    if are_relation_values(values) or speaks_of(column.name, "relation"):
         return
-    if says == "binary" or (says == "score" and column.name not in TRAINER_LABELS and not says_quality(column.name)):
+    if says == "binary" or (
+        says == "score" and column.name not in TRAINER_LABELS and not speaks_of(column.name, "quality")
+    ):
         return
     words = {key_of(word) for word in values}
     if are_parts(names):
@@ -267,21 +259,18 @@ def _read_relation(table: Table, reading: Reading) -> None:
 
 def _are_related(names: Sequence[str]) -> bool:
     """Whether the names of two texts say that the label is of both; or say nothing at all."""
-    told = len(roles_of(names)) == 2 or any(map(is_search_name, names)) or are_sides(names)
+    told = len(roles_of(names)) == 2 or any(speaks_of(name, "search") for name in names) or are_sides(names)
     return told or all(map(is_nameless, names))
 
 
 def _is_quality(table: Table, column: Column) -> bool:
     """Whether grades may be of one text, and not of how two belong together."""
-    return says_quality(column.name) or are_whole(numbers_of(table, column))
+    return speaks_of(column.name, "quality") or are_whole(numbers_of(table, column))
 
 
 def _asks(names: Sequence[str]) -> bool:
     """Whether names are those of a question and of the text that it is asked of."""
-    first, second = (set(words_of(name)) for name in names)
-    return bool(first & {"question", "frage", "pregunta", "domanda", "pergunta", "vraag"}) and bool(
-        second & {"passage", "context", "document", "paragraph", "text", "article", "kontext", "contexto", "contexte"}
-    )
+    return speaks_of(names[0], "asked") and speaks_of(names[1], "asked of")
 
 
 def _label_words(table: Table, reading: Reading, column: Column) -> list[str]:
@@ -430,8 +419,8 @@ def _read_pair_grades(reading: Reading, column: Column, distinct: set[float], sa
     names = [column.name for column in reading.inputs]
     classes = int(max(distinct)) + 1 if min(distinct) >= -1 else len(distinct)
     few = column.kind == "integer" and max(distinct) <= 2 and min(distinct) >= -1 and len(distinct) > 1
-    retrieval = any(role_of(name) in ("anchor", "positive") or is_search_name(name) for name in names)
-    if says == "class" or (few and is_label_name(column.name) and (not retrieval or are_premises(names))):
+    retrieval = any(role_of(name) in ("anchor", "positive") or speaks_of(name, "search") for name in names)
+    if says == "class" or (few and speaks_of(column.name, "label") and (not retrieval or are_premises(names))):
         reading.label, reading.classes = "class", classes
         reading.doubt("the labels are whole numbers, which are taken for classes", "similarity")
         if -1 in distinct:
@@ -466,7 +455,7 @@ def _read_triplet_number(reading: Reading, column: Column, numbers: list[float],
     kinds = [
         role for given in reading.inputs if (role := roles_of([each.name for each in reading.inputs]).get(given.name))
     ]
-    named = kinds == ["anchor", "positive", "negative"] or bool(set(words_of(column.name)) & _MARGIN_WORDS)
+    named = kinds == ["anchor", "positive", "negative"] or speaks_of(column.name, "margin")
     documents = (
         kinds == ["anchor", "positive", "positive"] and len({stem_of(x.name)[0] for x in reading.inputs[1:]}) == 1
     )
@@ -598,7 +587,7 @@ def _read_scores(reading: Reading, numbers: list[float]) -> None:
 
 
 def _read_embedding(reading: Reading, column: Column, numbers: list[float], length: int) -> None:
-    named = set(words_of(column.name)) & {"embedding", "embeddings", "emb", "vector"}
+    named = speaks_of(column.name, "embedding")
     if are_whole(numbers) or (length < _EMBEDDING_LENGTH and not named):
         reading.unclear(
             f"{len(reading.inputs)} input(s) have lists of {length} number(s) in {column.name!r}: neither scores nor "
@@ -669,7 +658,7 @@ _ROLES: tuple[Role, ...] = ("anchor", "positive", "negative")
 def _are_sides(of_role: Mapping[Role, Sequence[Column]], lists: Sequence[Column]) -> bool:
     """Whether lists hold right or wrong texts, by their names."""
     [anchor], [positive], *_ = of_role.values()
-    return anchor not in lists and bool(of_role["negative"] or says_right(positive.name))
+    return anchor not in lists and bool(of_role["negative"] or speaks_of(positive.name, "explicit positive", "right"))
 
 
 def _read_sides(table: Table, reading: Reading, positives: Column, negatives: Column | None = None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
 from selective_st.registry.meaning import Reading, is_negation
-from selective_st.registry.names import TRAINER_LABELS, is_body_name, role_of, roles_of
+from selective_st.registry.names import TRAINER_LABELS, role_of, roles_of, speaks_of
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
 
@@ -168,7 +168,7 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
 
 def _body(table: Table, inputs: Sequence[Column]) -> Column:
     """Of the parts of a text the one to train on alone."""
-    bodies = [column for column in inputs if is_body_name(column.name)]
+    bodies = [column for column in inputs if speaks_of(column.name, "body")]
     return max(bodies or inputs, key=lambda column: sum(map(len, values_of(table, column.name))))
 
 
