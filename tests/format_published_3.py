@@ -84,7 +84,8 @@ non duplicates flagged: ? pair/binary: q1_text, q2_text > not_duplicate @0 :: q1
   not_duplicate=0|1
 related words: pair/binary|class: sentence_a, sentence_b > verdict @related :: sentence_a=s; sentence_b=~sentence_a;
   verdict=related|unrelated
-votes of a forum: ? pair/none: question_body, answer_body :: question_body=b; answer_body=~~question_body;
+votes of a forum: may pair/none: question_body, answer_body ||
+  pair/binary: question_body, answer_body > accepted :: question_body=b; answer_body=~~question_body;
   upvotes=int 0 900; downvotes=int 0 40; accepted=true|false
 priority of a mail: may single/class: body > priority || single/class: subject > priority ||
   pair/none: subject, body :: mail_id=hash; subject=h; body=b; priority=low|medium|high

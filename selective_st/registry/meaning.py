@@ -742,7 +742,7 @@ def _read_unlabelled(table: Table, reading: Reading) -> None:
             reading.others.append((tuple(reading.inputs[:2]), "none"))
         else:
             reading.unclear("the columns' names do not say what is the anchor, what the positive, what a negative")
-            reading.others.append((tuple(reading.inputs[:2]), "none"))
+            reading.others += [(tuple(reading.inputs[k : k + 2]), "none") for k in (0, 1)]
 
 
 def _odd_inputs(reading: Reading) -> None:

@@ -168,7 +168,8 @@ def _is_among(key: str, names: frozenset[str]) -> bool:
 def is_topic_name(name: str) -> bool:
     """Whether a name is that of classes of single texts."""
     words = words_of(name)
-    return _is_among(key_of(name), TOPIC_NAMES) or (words[0] in TOPIC_NAMES and words[-1] in ("path", "name", "code"))
+    of_topic = words[0] in TOPIC_NAMES and words[-1] in ("path", "name", "code")
+    return of_topic or _is_among(key_of(name), TOPIC_NAMES) or (len(words) > 1 and speaks_of(words[-1], "feeling"))
 
 
 def is_class_attribute(name: str) -> bool:

@@ -104,7 +104,8 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
         if key not in found and len(found) < _MOST:
             words = _WORDS[shape, label].format(*names, label=None if column is None else column.name)
             steps, needs = (_choosing(table, shape, label, names, column, told=told) for told in (True, False))
-            steps = () if reading.values_deny else steps
+            named_as_texts = column is not None and any(given in reading.class_of for given in inputs)
+            steps = () if reading.values_deny or named_as_texts else steps
             found[key] = FormatReading(
                 words, shape, label, names, None if column is None else column.name, steps, needs
             )
@@ -121,7 +122,7 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
         return
     label = reading.label_column
     shape = _SHAPES[min(len(inputs), 4) - 1]
-    for column in reading.label_rivals:
+    for column in reading.label_rivals[: _MOST - 1]:  # the last place is for none of them
         for guess in _guess(table, column, len(inputs)):
             yield from _with(shape, guess, inputs, column)
     own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label)]

@@ -145,7 +145,8 @@ def _choose_label(
     alone = len(longer) if "anchor" not in kinds or "positive" not in kinds else 0  # a pair without its label
     alone = 2 if are_premises([column.name for column in sentences]) else alone  # which is nothing without
     candidates = [column for column in columns if column != taken and _may_be_label(table, column, alone, roles)]
-    named = [column for column in candidates if hint_of(column.name)]
+    candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
+    named = [column for column in candidates if hint_of(column.name) or _says_how_two_relate(table, column)]
     named = [column for column in named if not is_weak_label(column.name)] or named
     sides = _sides(named, reading)
     candidates, named = ([column for column in some if column not in sides] for some in (candidates, named))
@@ -278,14 +279,30 @@ def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[s
     # A few short texts that come again, beside longer ones that do not.
     if column.looks != "category" or role_of(column.name) is not None or speaks_of(column.name, "damaged"):
         return False
-    named = len(words_of(column.name)) > 1 and is_class_attribute(column.name) and not _is_of_input(column, roles)
-    if named or (is_topic_name(column.name) and sentences > 1):
+    is_attribute = len(words_of(column.name)) > 1 and is_class_attribute(column.name)
+    if is_attribute and _is_of_input(column, roles) and sentences != 1:
+        return False
+    if (is_attribute and not _is_of_input(column, roles)) or (is_topic_name(column.name) and sentences > 1):
         return True
     if are_judgements(values_of(table, column.name)) and not says([column.name], "metadata name"):
         return True
     if is_metadata(column) or (is_nameless(column.name) and sentences != 1):
         return False
     return sentences >= 1
+
+
+def _is_said_of_another(column: Column, candidates: Sequence[Column]) -> bool:
+    """Whether a column is named as something said of a candidate: `stance_confidence` beside `stance`."""
+    *of, head = words_of(column.name)
+    is_said = is_attribute_name(column.name) or speaks_of(head, "fit")
+    return is_said and any(words_of(other.name) == of for other in candidates)
+
+
+def _says_how_two_relate(table: Table, column: Column) -> bool:
+    """Whether the words of a column are several that say how two texts relate, whatever its name."""
+    if column.looks != "category" or is_attribute_name(column.name) or speaks_of(column.name, "person"):
+        return False
+    return sum(are_relation_values([value]) for value in set(values_of(table, column.name))) > 1
 
 
 def _is_of_input(column: Column, roles: Mapping[str, Role]) -> bool:
