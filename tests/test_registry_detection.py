@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from selective_st.registry.catalog import LABEL_KINDS, MODEL_TYPES, SHAPES
 from selective_st.registry.columns import Column, ColumnKind
 from selective_st.registry.detection import DataFormat, detect_format
-from selective_st.registry.meaning import Certainty
 from selective_st.registry.names import (
     hint_of,
     is_headerless,
@@ -26,6 +25,7 @@ from selective_st.registry.names import (
     stem_of,
     without_id,
 )
+from selective_st.registry.reading import Certainty
 
 ROWS = 6
 CLASSES = [0, 1, 2, 1, 0, 2]

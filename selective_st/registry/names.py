@@ -25,7 +25,7 @@ TOPIC_NAMES = words_for("topic")
 POSITIVE_VALUES = words_for("positive value")
 NEGATIVE_VALUES = words_for("negative value")
 NLI_VALUES = words_for("nli value")
-NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis")
+_NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis")
 
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "first": 1, "second": 2, "third": 3, "left": 1, "right": 2}
 # What IDs are of, where one word says both.
@@ -318,7 +318,7 @@ def is_negating(name: str) -> bool:
 
 
 def _denies(word: str, known: frozenset[str]) -> bool:
-    return any(word.startswith(negation) and word[len(negation) :] in known for negation in NEGATIONS)
+    return any(word.startswith(negation) and word[len(negation) :] in known for negation in _NEGATIONS)
 
 
 def is_flag(name: str, values: Iterable[str]) -> bool:
@@ -359,3 +359,11 @@ def are_yes_and_no(values: Iterable[str]) -> bool:
     """Whether words say yes and no."""
     keys = {key_of(value) for value in values}
     return len(keys) == 2 and bool(keys & words_for("yes")) and says(keys, "positive value", "negative value")
+
+
+def is_negation(negative: str, positive: str) -> bool:
+    """Whether the first of two names denies what the second says."""
+    no, yes = key_of(negative), key_of(positive)
+    if (no, yes) == ("0", "1") or (no in NEGATIVE_VALUES and yes in POSITIVE_VALUES):
+        return True
+    return any(no in (f"{negation}{yes}", f"{negation}_{yes}") for negation in _NEGATIONS)

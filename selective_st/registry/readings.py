@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
-from selective_st.registry.meaning import Reading, is_negation
-from selective_st.registry.names import TRAINER_LABELS, role_of, roles_of, speaks_of
+from selective_st.registry.names import TRAINER_LABELS, is_negation, role_of, roles_of, speaks_of
+from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
 

@@ -19,7 +19,6 @@ from selective_st.registry.columns import (
     numbers_of,
     values_of,
 )
-from selective_st.registry.meaning import Reading
 from selective_st.registry.names import (
     RESERVED,
     TRAINER_LABELS,
@@ -50,6 +49,7 @@ from selective_st.registry.names import (
     without_id,
     words_of,
 )
+from selective_st.registry.reading import Reading
 from selective_st.registry.table import Table
 
 _NUMERIC: tuple[ColumnKind, ...] = ("integer", "float", "boolean", "class label", "numbers", "number lists")
@@ -177,10 +177,10 @@ def _choose_label(
         return
     if not _is_plausible(table, found) or speaks_of(found.name, "fit"):
         reading.unclear(f"{found.name!r} holds numbers, but neither its name nor its values are those of labels")
-        reading.or_without(found)
+        reading.without.append(found)
     elif found.kind not in ("numbers", "number lists") and (len(longer) > 1 or _is_graded(table, found)):
         reading.unclear(f"{found.name!r} may be a label, or something else that is known of a row: its name is neither")
-        reading.or_without(found)
+        reading.without.append(found)
 
 
 def _is_told(table: Table, column: Column, alone: int, sentences: Sequence[Column]) -> bool:
@@ -378,7 +378,7 @@ def _choose_inputs(table: Table, inputs: list[Column], left: Sequence[Column], r
             reading.doubt(f"{names} may be text to train on too, but the label is for two texts, and these are named")
         else:
             reading.unclear(f"{names} may be text to train on, or not: keep only the columns to train on")
-            reading.or_with(inputs)
+            reading.others.append((tuple(inputs), "none"))
         inputs = named
     if not inputs or not (complete or len(inputs) > 1):
         inputs, roles = _with_ids(inputs, left, roles, reading)
