@@ -144,4 +144,54 @@ ko, 유사도: pair/similarity: 문장1, 문장2 > 유사도 :: 문장1=s.ko; �
 ko, 추론: pair/class: 전제, 가설 > 레이블 :: 전제=s.ko; 가설=~전제; 레이블=함의|중립|모순
 ko, 감정: single/class: 리뷰 > 감정 :: 리뷰=b.ko; 감정=긍정|부정|중립
 ko, 검색: triplet/none: 검색어, 정답문서, 오답문서 :: 검색어=q.ko; 정답문서=~~검색어; 오답문서=b.ko
+# Written after the mends for the above, blind again
+gold with several coders: pair/class: tweet_a, tweet_b > gold_relation :: tweet_a=s; tweet_b=~tweet_a;
+  coder1=agree|disagree|none; coder2=agree|disagree|none; gold_relation=agree|disagree|none
+intent with its confidence: single/class: utterance > intent :: utterance=s; intent=refund|cancel|upgrade;
+  intent_confidence=float 0.3 1; locale=en-US|en-GB
+score with its deviation: pair/similarity: sentence1, sentence2 > similarity :: pair=index; sentence1=s;
+  sentence2=~sentence1; similarity=float 0 5; similarity_std=float 0 1
+faq in shop: pair/none: faq_question, faq_answer :: faq_id=id f; faq_question=q; faq_answer=~~faq_question; views=int
+  3 9000; last_updated=date
+mined titles with margin: pair/none: en_sentence, de_sentence <> :: en_sentence=s; de_sentence=s.de;
+  labse_score=float 0.6 1
+titles of one product: pair/binary: listing_title, catalog_title > is_match :: listing_id=id l; catalog_id=id c;
+  listing_title=h8; catalog_title=~listing_title; is_match=true|false; matcher_score=float 0 1
+hate speech: single/class: comment_text > label :: comment_id=uuid; comment_text=s18; label=hate|offensive|neither;
+  annotator_id=id a
+essay parts: ? :: essay_id=id e; prompt=q; introduction=b; body=b; conclusion=b
+news summary: pair/none: article, highlights <> :: id=hash; article=b60; highlights=~article
+clinical notes: ? :: note_id=id n; section=history|exam|plan; text=b; icd_codes=[id I]2
+positives in a list: pair/none: query, positives || list/binary list: query, positives :: query=q; positives=[b]2
+dpo: triplet/none: prompt, chosen, rejected :: prompt=q; chosen=~~prompt; rejected=b; score_chosen=float 5 10;
+  score_rejected=float 0 5
+es, noticias: single/class: titular > seccion :: titular=h8.es; seccion=Deportes|Cultura|Economía; enlace=url
+es, implicación: pair/class: premisa, hipótesis > relación :: premisa=s.es; hipótesis=~premisa;
+  relación=implicación|neutral|contradicción
+fr, doublons: pair/binary|class: question_a, question_b > est_doublon @oui :: question_a=q.fr;
+  question_b=~question_a; est_doublon=oui|non
+fr, recherche: pair/binary: requête, titre_produit > cliqué :: requête=t3.fr; titre_produit=h.fr; cliqué=0|1;
+  horodatage=iso
+it, ricerca: triplet/none: ricerca, documento_rilevante, documento_irrilevante :: ricerca=q.it;
+  documento_rilevante=~~ricerca; documento_irrilevante=b.it
+pt, perguntas: pair/none: pergunta, resposta_correta :: pergunta=q.pt; resposta_correta=~~pergunta; fonte=A|B;
+  data=date
+de, Paare: pair/binary|class: Satz1, Satz2 > gleichbedeutend @ja :: Satz1=s.de; Satz2=~Satz1; gleichbedeutend=ja|nein
+de, Rechtsfragen: pair/none: Rechtsfrage, Gesetzestext :: Aktenzeichen=id A; Rechtsfrage=q.de; Gesetzestext=b.de
+nl, recensies: single/class: recensie > sentiment :: recensie=b.nl; sentiment=positief|negatief; datum=date
+nl, overeenkomst: pair/similarity: tekst_a, tekst_b > overeenkomst :: tekst_a=s.nl; tekst_b=~tekst_a;
+  overeenkomst=float 0 1
+pl, wyszukiwanie: triplet/none: zapytanie, trafny_dokument, nietrafny_dokument :: zapytanie=q.pl;
+  trafny_dokument=~~zapytanie; nietrafny_dokument=b.pl
+pl, wynikanie: pair/class: przesłanka, hipoteza > etykieta :: przesłanka=s.pl; hipoteza=~przesłanka;
+  etykieta=wynikanie|sprzeczność|neutralne
+ru, тройки: triplet/none: запрос, положительный, отрицательный :: запрос=q.ru; положительный=~~запрос;
+  отрицательный=b.ru
+ru, перевод: pair/none: оригинал, перевод <> :: оригинал=s.ru; перевод=s; источник=A|B
+zh, 蕴含: pair/class: 前提, 假设 > 标签 :: 前提=s.zh; 假设=~前提; 标签=蕴含|矛盾|中立
+zh, 摘要: pair/none: 原文, 摘要 <> :: 原文=b.zh; 摘要=~原文; 发布时间=iso
+ja, 翻訳: pair/none: 原文, 訳文 <> :: 原文=s.ja; 訳文=s; 出典=A|B
+ja, 評判: single/class: レビュー > 評判 :: レビュー=b.ja; 評判=良い|悪い|普通
+ko, 중복: pair/binary|class: 질문1, 질문2 > 중복여부 @예 :: 질문1=q.ko; 질문2=~질문1; 중복여부=예|아니오
+ko, 요약: pair/none: 본문, 요약 <> :: 본문=b.ko; 요약=~본문; 출처=신문|방송
 """)

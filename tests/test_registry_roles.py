@@ -129,6 +129,16 @@ _ANSWERS = of("A", "B", "C")
             "unclear",
         ),
         (data("frase1 frase2", similaridade=real(1, 5), saida=of("implicação", "contradição")), "unclear"),
+        # What is denied is a negative, in whatever language.
+        (
+            data("ricerca documento_rilevante documento_irrilevante"),
+            "triplet/none ricerca documento_rilevante documento_irrilevante -",
+        ),
+        (data("query relevant_text irrelevant_text"), "triplet/none query relevant_text irrelevant_text -"),
+        (
+            data("zapytanie trafny_dokument nietrafny_dokument"),
+            "triplet/none zapytanie trafny_dokument nietrafny_dokument -",
+        ),
         # Names that are not English.
         (data("질문 정답문서 오답문서"), "triplet/none 질문 정답문서 오답문서 -"),
         (data("문장1 문장2", 유사도=real(0, 5)), "pair/similarity 문장1 문장2 유사도"),

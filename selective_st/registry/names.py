@@ -25,7 +25,7 @@ TOPIC_NAMES = words_for("topic")
 POSITIVE_VALUES = words_for("positive value")
 NEGATIVE_VALUES = words_for("negative value")
 NLI_VALUES = words_for("nli value")
-_NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis")
+_NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis", "nie", "не")
 
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "first": 1, "second": 2, "third": 3, "left": 1, "right": 2}
 # What IDs are of, where one word says both.
@@ -233,6 +233,8 @@ def role_of(name: str) -> Role | None:
         return None
     if words & words_for("negative") or (words & words_for("not") and words & words_for("positive", "binary")):
         return "negative"
+    if len(listed) > 1 and any(_denies(word, words_for("binary", "explicit positive")) for word in listed):
+        return "negative"  # the irrelevant one
     if words & words_for("explicit positive"):
         return "positive"
     if number is not None and stem in words_for("numbered"):
@@ -254,8 +256,12 @@ def roles_of(names: Sequence[str]) -> dict[str, Role]:
         if base in by_key and contrasted and "anchor" not in roles.values():
             roles[by_key[base]] = "anchor"
     unknown = [name for name in names if name not in roles]
-    if len(names) == 3 and len(unknown) == 1 and set(roles.values()) == {"positive", "negative"}:
-        return {unknown[0]: "anchor", **roles}
+    if len(names) == 3 and len(unknown) == 1:
+        kinds = set(roles.values())
+        if kinds == {"positive", "negative"}:
+            return {unknown[0]: "anchor", **roles}
+        if kinds == {"anchor", "negative"} and speaks_of(unknown[0], "binary", "right"):
+            return {**roles, unknown[0]: "positive"}
     complete = {"anchor", "positive"} <= set(roles.values())
     return roles if complete else roles | _numbered(names, roles)
 
