@@ -61,6 +61,8 @@ _WORDS = {
     "pl": "rzeka rynek okno silnik ogród lekarz prawo góra sygnał zima uczeń kamera most kuchnia list lato muzeum las "
     "granica wyspa wieś sieć kawa dworzec historia płatność dostarczyć mierzyć chronić wyjaśnić nowy cichy jasny "
     "ciężki wczesny lokalny publiczny między podczas przeciw bez nad pod",
+    "ko": "서울 회의 시장 기차 학교 의사 법률 산길 신호 겨울 학생 사진 주방 편지 여름 박물관 숲 국경 섬 마을 네트워크 "
+    "커피 역사 결제 배송 측정 보호 새로운 조용한 밝은 무거운 이른 지역 공공 대하여 사이에 이후",
     "tr": "nehir pazar pencere motor bahçe doktor yasa dağ sinyal kış öğrenci kamera köprü mutfak mektup yaz müze "
     "orman sınır ada köy ağ kahve istasyon tarih ödeme teslim ölçmek korumak açıklamak yeni sessiz parlak ağır erken "
     "yerel yıllık kamu arasında sırasında karşı olmadan üzerinde altında",
@@ -69,7 +71,7 @@ _ASKS = {
     "en": "how what why when where which", "de": "wie was warum wann wo", "fr": "comment pourquoi quand où",
     "es": "cómo qué cuándo dónde", "it": "come perché quando dove", "pt": "como quando onde", "nl": "hoe wat waarom",
     "ru": "как что почему когда", "pl": "jak dlaczego kiedy gdzie", "tr": "nasıl neden ne nerede",
-    "ja": "なぜ どこで いつ", "zh": "为什么 怎么 哪里",
+    "ja": "なぜ どこで いつ", "ko": "왜 어디서 언제", "zh": "为什么 怎么 哪里",
 }  # fmt: skip
 _TEXT = re.compile(r"(?:(\d+)\*)?([tsqbhwn])(\d*)(?:\.(\w\w))?")
 _LENGTHS = {"t": 4, "s": 9, "q": 7, "b": 32, "h": 5, "w": 1, "n": 2}
@@ -148,7 +150,15 @@ def _sharing(text: str, as_body: bool, draw: random.Random) -> str:
     spaced = " " in text
     parts = text.strip("?.。？").split() if spaced else [text[i : i + 3] for i in range(0, len(text), 3)]
     kept = [part for part in parts if draw.random() < 0.6] or parts[:1]
-    pool = _WORDS["en" if re.search("[a-z]", text) else "ru" if re.search("[а-я]", text) else "zh"].split()
+    pool = _WORDS[
+        "en"
+        if re.search("[a-z]", text)
+        else "ru"
+        if re.search("[а-я]", text)
+        else "ko"
+        if re.search("[가-힣]", text)
+        else "zh"
+    ].split()
     added = [draw.choice(pool) for _ in range(28 if as_body else 3)]
     mixed = kept + added
     draw.shuffle(mixed)

@@ -457,7 +457,7 @@ class TestScales:
 
 # What is not clear, and how many ways to read it the options can choose.
 UNCLEAR: dict[str, tuple[dict[str, list[Any]], int]] = {
-    "three texts": ({"one": FIRST, "two": SECOND, "three": THIRD}, 2),
+    "three texts": ({"one": FIRST, "two": SECOND, "three": THIRD}, 3),
     "grades or classes": ({"sentence1": FIRST, "sentence2": SECOND, "label": every(range(6))}, 1),
     "stars": ({"review_a": FIRST, "review_b": SECOND, "stars": every(range(1, 6))}, 2),
     "parts of a text": ({"subject": FIRST, "message": SECOND, "label": every(range(3))}, 2),

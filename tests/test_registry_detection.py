@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
+from importlib import resources
 from typing import Any, get_args
 
 import pandas as pd
@@ -15,17 +17,18 @@ from hypothesis import strategies as st
 from selective_st.registry.catalog import LABEL_KINDS, MODEL_TYPES, SHAPES
 from selective_st.registry.columns import Column, ColumnKind
 from selective_st.registry.detection import DataFormat, detect_format
-from selective_st.registry.meaning import Certainty
 from selective_st.registry.names import (
     hint_of,
     is_headerless,
     is_id_name,
     is_negating,
+    key_of,
     role_of,
     roles_of,
     stem_of,
     without_id,
 )
+from selective_st.registry.reading import Certainty
 
 ROWS = 6
 CLASSES = [0, 1, 2, 1, 0, 2]
@@ -57,6 +60,16 @@ def calls(columns: Any) -> list[tuple[Any, ...]]:
 
 
 # --- Names ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_vocabulary_is_written_as_names_are_compared() -> None:
+    vocabulary = json.loads(resources.files("selective_st.registry").joinpath("words.json").read_text("utf-8"))
+    assert {"en", "de", "fr", "es", "it", "pt", "nl", "pl", "ru", "tr", "zh", "ja", "ko"} <= set(vocabulary["anchor"])
+    for concept, languages in vocabulary.items():
+        for language, words in languages.items():
+            known = words.replace("|", " ").split()
+            assert known, (concept, language)
+            assert [word for word in known if key_of(word) != word] == [], (concept, language)
 
 
 @pytest.mark.parametrize(

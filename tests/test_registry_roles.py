@@ -110,7 +110,40 @@ _ANSWERS = of("A", "B", "C")
             "unclear",
         ),
         ({**data("input_text output_text"), "row_numbers": list(range(ROWS))}, "pair/none input_text output_text -"),
+        # What is said of another column is no label beside it.
+        (
+            data("tweet", tweet_sentiment=of("good", "bad"), tweet_sentiment_confidence=real(0.3, 1)),
+            "single/class tweet tweet_sentiment",
+        ),
+        (
+            data("claim tweet", stance=of("support", "deny"), stance_weight=real(0, 2)),
+            "pair/class claim tweet stance",
+        ),
+        (data("question answer", answerType=of("yes_no", "open")), "pair/none question answer -"),
+        # Scores by which pairs were mined, beside texts that belong together.
+        (data("source_text target_text", laser_score=real(1, 1.3)), "pair/none source_text target_text -"),
+        (data("source target", bicleaner_score=real(0, 1)), "pair/none source target -"),
+        # Two labels, of which one is known by its words only.
+        (
+            data("sentence_A sentence_B", similarity=real(1, 5), outcome=of("entailment", "contradiction")),
+            "unclear",
+        ),
+        (data("frase1 frase2", similaridade=real(1, 5), saida=of("implicação", "contradição")), "unclear"),
+        # What is denied is a negative, in whatever language.
+        (
+            data("ricerca documento_rilevante documento_irrilevante"),
+            "triplet/none ricerca documento_rilevante documento_irrilevante -",
+        ),
+        (data("query relevant_text irrelevant_text"), "triplet/none query relevant_text irrelevant_text -"),
+        (
+            data("zapytanie trafny_dokument nietrafny_dokument"),
+            "triplet/none zapytanie trafny_dokument nietrafny_dokument -",
+        ),
         # Names that are not English.
+        (data("질문 정답문서 오답문서"), "triplet/none 질문 정답문서 오답문서 -"),
+        (data("문장1 문장2", 유사도=real(0, 5)), "pair/similarity 문장1 문장2 유사도"),
+        (data("전제 가설", 레이블=of("함의", "모순", "중립")), "pair/class 전제 가설 레이블"),
+        (data("zoekvraag", afdeling=of("Verkoop", "Techniek")), "single/class zoekvraag afdeling"),
         (data("Frage Antwort", Bewertung=real(0, 5)), "pair/similarity Frage Antwort Bewertung"),
         (data("requête document", pertinence=of(0, 1, 2, 3)), "pair/similarity requête document pertinence"),
         (

@@ -12,22 +12,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from selective_st.registry.names import (
-    MEDIA_WORDS,
-    METADATA_NAMES,
-    METADATA_WORDS,
-    NEGATIVE_VALUES,
-    NLI_VALUES,
-    POSITIVE_VALUES,
     TRAINER_LABELS,
     hint_of,
     is_attribute_name,
     is_id_name,
     key_of,
     role_of,
-    words_of,
+    says,
+    speaks_of,
 )
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table
+from selective_st.registry.words import words_for
 
 ColumnKind = Literal[
     "text", "texts", "id", "ids", "integer", "float", "boolean", "class label", "numbers", "number lists", "media",
@@ -148,7 +144,7 @@ def _text_column(name: str, values: list[str], place: int, table: Table) -> Colu
             return Column(name, kind, stored_as_text=kind == "integer")
         if all(map(_WRITTEN_NUMBER.fullmatch, values)):
             return Column(name, "other", looks="numbers")
-    if MEDIA_WORDS & set(words_of(name)) and all(map(_is_code, values)):
+    if speaks_of(name, "media") and all(map(_is_code, values)):
         return Column(name, "media")
     if all(map(_is_written_data, values)):
         return Column(name, "other", looks="data")
@@ -313,7 +309,11 @@ def _is_infinite(value: float) -> bool:
 
 def _is_by_modality(value: Any) -> bool:
     """Whether it is inputs by modality, as multimodal models take them."""
-    return isinstance(value, dict) and bool(value.keys() & MEDIA_WORDS) and value.keys() <= {"text", *MEDIA_WORDS}
+    return (
+        isinstance(value, dict)
+        and bool(value.keys() & words_for("media"))
+        and value.keys() <= {"text", *words_for("media")}
+    )
 
 
 def holds_messages(table: Table, name: str) -> bool:
@@ -381,8 +381,8 @@ def is_metadata(column: Column) -> bool:
     if column.kind in ("text", "texts") and not column.stored_as_text:
         return is_attribute_name(column.name)
     if column.kind == "class label":
-        return key_of(column.name) in METADATA_NAMES
-    return bool(set(words_of(column.name)) & METADATA_WORDS) or key_of(column.name) in METADATA_NAMES
+        return says([column.name], "metadata name")
+    return speaks_of(column.name, "metadata word") or says([column.name], "metadata name")
 
 
 def numbers_of(table: Table, column: Column) -> list[Any]:
@@ -399,7 +399,7 @@ def are_class_names(values: Iterable[Any]) -> bool:
     if sum(not re.search(r"[^\W\d_]", value) for value in found) > len(found) / 2:
         return False  # numbers in some way of writing: 0,5 or 80 % or 4/5
     known = {key_of(value) for value in found}
-    return len(known) < len(found) or known <= (NLI_VALUES | POSITIVE_VALUES | NEGATIVE_VALUES)
+    return len(known) < len(found) or says(known, "nli value", "positive value", "negative value")
 
 
 def are_whole(numbers: Iterable[float]) -> bool:

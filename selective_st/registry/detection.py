@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, check_model_type
 from selective_st.registry.columns import Column, columns_of
-from selective_st.registry.meaning import Certainty, Reading, fitting_rows, read
+from selective_st.registry.meaning import fitting_rows, read
 from selective_st.registry.names import RESERVED, TRAINER_LABELS
+from selective_st.registry.reading import Certainty, Reading
 from selective_st.registry.readings import FormatReading, readings_of
 from selective_st.registry.roles import choose_columns
 from selective_st.registry.steps import Step

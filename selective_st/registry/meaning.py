@@ -5,144 +5,49 @@ Each rule is one function. It sets the kind of the labels, says why, and says wh
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, rows
 from selective_st.registry.columns import (
     Column,
-    are_class_names,
     are_whole,
     holds_infinite,
     holds_messages,
     is_metadata,
-    is_missing,
     nested_fields,
     numbers_of,
     values_of,
 )
+from selective_st.registry.labels import GRANTED, doubt_odd_inputs, numbers_in, read_label, read_scores
 from selective_st.registry.names import (
-    CHOICE_WORDS,
-    NEGATIONS,
     NEGATIVE_VALUES,
     POSITIVE_VALUES,
     TRAINER_LABELS,
     Role,
-    Says,
     are_parts,
     are_premises,
     are_relation_values,
     are_sides,
     hint_of,
     is_damaged_first,
-    is_label_name,
     is_nameless,
     is_negating,
-    is_of_one_text,
-    is_relation_name,
-    is_search_name,
     key_of,
     name_sides,
     role_of,
     roles_of,
-    says_quality,
-    says_right,
     side_of_scores,
-    stem_of,
-    words_of,
+    speaks_of,
 )
-from selective_st.registry.signs import signs_of, speak_for_themselves
+from selective_st.registry.reading import Reading
+from selective_st.registry.signs import speak_for_themselves
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table
 
-Certainty = Literal["certain", "likely", "unclear"]
-
-
-_SCALE_ENDS = (5, 10, 100)
 _LOOKED_AT = 1_000  # rows in which texts are compared, and numbers of lists read
-_EMBEDDING_LENGTH = 8  # a shorter list is hardly an embedding
 _IDENTICAL_SOME = 0.1  # of the rows hold the same text twice: not by chance
 _DAMAGED_MOST = 0.95  # of the rows hold a damaged text and its original
 _DAMAGED_WORDS_LEFT = (0.2, 3)  # a damaged text keeps at least this share of the words, and this many on average
-_PLAUSIBLE_CLASSES = 11
-_MARGIN_WORDS = {"margin", "margins", "difference", "differences", "diff", "diffs"}
-_YES = {"yes", "true", "ja", "oui", "si", "sim"}
-_GRANTED = "the labels are 0 and 1; that 1 says the texts belong together is taken for granted"
-
-
-@dataclass
-class Reading:
-    """The meaning as far as it is known; every doubt lowers its certainty, and nothing raises it again."""
-
-    shape: Shape | None = None
-    label: LabelKind | None = None
-    meaning: str = ""
-    certainty: Certainty = "certain"
-    inputs: list[Column] = field(default_factory=list)
-    label_column: Column | None = None
-    values: tuple[float, float] | None = None
-    scale: tuple[float, float] | None = None
-    classes: int | None = None
-    length: int | None = None
-    reasons: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-    alternatives: list[tuple[Shape, LabelKind]] = field(default_factory=list)
-    label_rivals: tuple[Column, ...] = ()  # columns of which each may be the label
-    label_words: dict[float, str] = field(default_factory=dict)  # what numbers of the label are in another column
-    class_of: list[Column] = field(default_factory=list)  # another reading takes one of the inputs for a class
-    values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
-    flattening: list[Step] = field(default_factory=list)  # what takes texts out of cells that hold more
-    without: list[Column] = field(default_factory=list)  # another reading sets one of these aside
-    others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
-    no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
-    mends: list[Step] = field(default_factory=list)
-    label_mends: list[Step] = field(default_factory=list)  # without the label column, which comes first
-
-    def because(self, reason: str) -> None:
-        """A reason for this reading."""
-        self.reasons.append(reason)
-
-    def doubt(self, doubt: str, *labels: LabelKind) -> None:
-        """A doubt that leaves this reading the likely one; `labels` are the others."""
-        if self.certainty == "certain":
-            self.certainty = "likely"
-        self.doubts.append(doubt)
-        self._or(labels)
-
-    def unclear(self, doubt: str, *labels: LabelKind) -> None:
-        """A doubt that leaves it open."""
-        self.certainty = "unclear"
-        self.doubts.append(doubt)
-        self._or(labels)
-
-    def deny(self, doubt: str) -> None:
-        """Values that speak against what the names say."""
-        self.unclear(doubt)
-        self.values_deny = True
-
-    def or_without(self, column: Column) -> None:
-        """Another reading: a column that is set aside."""
-        self.without.append(column)
-
-    def or_with(self, inputs: Sequence[Column]) -> None:
-        """Another reading: these inputs."""
-        self.others.append((tuple(inputs), "none"))
-
-    def or_pairs(self, label: LabelKind) -> None:
-        """Further readings: the first text with each of the others."""
-        first, *rest = self.inputs
-        self.others += [((first, other), label) for other in rest[:2]]
-        self.others += [((rest[0], rest[1]), label)] if len(rest) > 1 else []
-        self.alternatives.append(("pair", label))
-
-    def _or(self, labels: Sequence[LabelKind]) -> None:
-        if self.shape is not None:
-            self.alternatives += [(self.shape, label) for label in labels]
-
-
-# --- What inputs and labels mean --------------------------------------------------------------------------------------
 
 
 def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_label: str | None) -> None:
@@ -169,7 +74,10 @@ def read(table: Table, reading: Reading, columns: Sequence[Column], trainer_labe
         _read_lists(table, reading, lists)
     else:
         reading.shape = ("single", "pair", "triplet", "n-tuple")[min(count, 4) - 1]
-        _read_columns(table, reading, trainer_label)
+        if reading.label_column is not None:
+            read_label(table, reading, trainer_label)
+        elif not reading.label_rivals:
+            _read_unlabelled(table, reading)
     _read_names(table, reading)
     _read_relation(table, reading)
     unresolved = any(column.kind in ("id", "ids") for column in reading.inputs)
@@ -212,17 +120,16 @@ def _read_names(table: Table, reading: Reading) -> None:
     column, kind = reading.label_column, reading.label
     if column is None or reading.shape == "single" or column.kind == "number lists" or kind == "embedding":
         return
-    words = set(words_of(column.name))
     roles = {role_of(other.name) for other in reading.inputs}
-    is_margin = kind in ("margin", "margins") and bool(words & _MARGIN_WORDS)  # a difference of two scores
+    is_margin = kind in ("margin", "margins") and speaks_of(column.name, "margin")  # a difference of two scores
     is_graded = kind not in ("class", "class probabilities")
     values = _label_words(table, reading, column)
-    if words & CHOICE_WORDS or name_sides(values, [given.name for given in reading.inputs]):
+    if speaks_of(column.name, "better") or name_sides(values, [given.name for given in reading.inputs]):
         reading.no_label = True
         reading.unclear(f"{column.name!r} may say which of the inputs is better, not whether they belong together")
     elif is_graded and is_negating(column.name) and not is_margin and not (values and speak_for_themselves(values)):
         reading.no_label = True
-        reading.doubts = [doubt for doubt in reading.doubts if doubt != _GRANTED]
+        reading.doubts = [doubt for doubt in reading.doubts if doubt != GRANTED]
         reading.unclear(
             f"by its name, 1 (or more) in {column.name!r} seems to mean 'does not belong together', while losses read "
             "1 as 'belongs together': turn the values round, into a column with a name that says so"
@@ -241,19 +148,21 @@ def _read_relation(table: Table, reading: Reading) -> None:
     column = reading.label_column
     if reading.shape == "single" and reading.label and column is not None:
         values = _label_words(table, reading, column)
-        if is_relation_name(column.name) or sum(are_relation_values([value]) for value in values) > 1:
+        if speaks_of(column.name, "relation") or sum(are_relation_values([value]) for value in values) > 1:
             reading.deny(f"{column.name!r} is named like how two texts relate, but there is one: where is the other?")
     if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity") or column is None:
         return
     names = [given.name for given in reading.inputs]
     says = hint_of(column.name)
     values = _label_words(table, reading, column)
-    if is_of_one_text(column.name):
+    if speaks_of(column.name, "of one text"):
         _disagree(reading, f"{column.name!r} is named like what one text is like, not how two relate")
         return
-    if are_relation_values(values) or is_relation_name(column.name):
+    if are_relation_values(values) or speaks_of(column.name, "relation"):
         return
-    if says == "binary" or (says == "score" and column.name not in TRAINER_LABELS and not says_quality(column.name)):
+    if says == "binary" or (
+        says == "score" and column.name not in TRAINER_LABELS and not speaks_of(column.name, "quality")
+    ):
         return
     words = {key_of(word) for word in values}
     if are_parts(names):
@@ -271,21 +180,18 @@ def _read_relation(table: Table, reading: Reading) -> None:
 
 def _are_related(names: Sequence[str]) -> bool:
     """Whether the names of two texts say that the label is of both; or say nothing at all."""
-    told = len(roles_of(names)) == 2 or any(map(is_search_name, names)) or are_sides(names)
+    told = len(roles_of(names)) == 2 or any(speaks_of(name, "search") for name in names) or are_sides(names)
     return told or all(map(is_nameless, names))
 
 
 def _is_quality(table: Table, column: Column) -> bool:
     """Whether grades may be of one text, and not of how two belong together."""
-    return says_quality(column.name) or are_whole(numbers_of(table, column))
+    return speaks_of(column.name, "quality") or are_whole(numbers_of(table, column))
 
 
 def _asks(names: Sequence[str]) -> bool:
     """Whether names are those of a question and of the text that it is asked of."""
-    first, second = (set(words_of(name)) for name in names)
-    return bool(first & {"question", "frage", "pregunta", "domanda", "pergunta", "vraag"}) and bool(
-        second & {"passage", "context", "document", "paragraph", "text", "article", "kontext", "contexto", "contexte"}
-    )
+    return speaks_of(names[0], "asked") and speaks_of(names[1], "asked of")
 
 
 def _label_words(table: Table, reading: Reading, column: Column) -> list[str]:
@@ -330,324 +236,6 @@ def fitting_rows(shape: Shape, label: LabelKind, model_type: ModelType | None = 
     ]
 
 
-def _read_columns(table: Table, reading: Reading, trainer_label: str | None) -> None:
-    """The label of inputs that stand in columns of their own."""
-    column = reading.label_column
-    if column is None:
-        if not reading.label_rivals:
-            _read_unlabelled(table, reading)
-        return
-    if column.kind == "numbers":
-        _read_number_list(table, reading, column)
-        _check_order(table, reading)
-    elif column.kind == "number lists":
-        _read_matrix(table, reading, column)
-        _check_order(table, reading)
-    elif column.kind == "class label":
-        _read_class_names(table, reading, column)
-    elif column.kind == "text":
-        _read_text_label(table, reading, column)
-    elif column.kind in ("integer", "float", "boolean"):
-        readers: dict[Shape, Callable[[Reading, Column, list[float], bool], None]] = {
-            "single": _read_single_number,
-            "pair": _read_pair_number,
-            "triplet": _read_triplet_number,
-        }
-        numbers = numbers_of(table, column)
-        reading.values = (min(numbers), max(numbers))
-        if reading.shape is not None and reading.shape in readers:
-            readers[reading.shape](reading, column, numbers, column.name == trainer_label)
-        else:
-            reading.unclear(f"{len(reading.inputs)} inputs have one number, {column.name!r}: no loss takes that")
-            reading.or_pairs("similarity")
-        _check_order(table, reading)
-        _convert(reading, column)
-        _scale(reading, numbers)
-    else:
-        reading.unclear(f"of {column.name!r} no label can be made as it is")
-
-
-def _check_order(table: Table, reading: Reading) -> None:
-    """Numbers that belong to inputs one by one would not change places with them."""
-    names = [column.name for column in reading.inputs]
-    first = 0 if reading.label == "embeddings" else 1
-    present = [name for name in table.columns if name in names[first:]]
-    if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and names[first:] != present:
-        reading.unclear(
-            f"the names ask for the order {', '.join(names)}, but the numbers may follow the columns' present order: "
-            "put both in one order"
-        )
-
-
-def _convert(reading: Reading, column: Column) -> None:
-    """Numbers that the trainer cannot take as they are."""
-    float_class = reading.label == "class" and column.kind == "float"
-    if column.kind == "boolean" or float_class or (column.stored_as_text and reading.label == "class"):
-        reading.label_mends.append(Step("labels_to_int", why="classes are whole numbers"))
-    elif column.stored_as_text:
-        reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
-
-
-# --- Labels of one number ---------------------------------------------------------------------------------------------
-
-
-def _read_single_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
-    distinct = set(numbers)
-    if not are_whole(numbers):
-        reading.unclear("single texts have numbers that are no classes: no loss takes that")
-    elif hint_of(column.name) == "score" or (len(distinct) == len(numbers) and len(numbers) > _PLAUSIBLE_CLASSES):
-        reading.unclear(f"{column.name!r} holds whole numbers for single texts: classes, or scores?", "class")
-    else:
-        reading.label, reading.classes = "class", len(distinct)
-        reading.doubt("the classes are numbers: they are told from grades by the single text only")
-
-
-def _read_pair_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
-    distinct, says = set(numbers), hint_of(column.name)
-    if reading.label_words.keys() == {0.0, 1.0}:
-        reading.because(f"another column has words for {column.name!r}: {reading.label_words}")
-        _read_classes(reading, [reading.label_words[0.0], reading.label_words[1.0]])
-    elif column.kind == "boolean" or distinct <= {0, 1}:
-        reading.label = "binary"
-        other: LabelKind = "similarity" if column.kind == "float" or says == "score" else "class"
-        if len(distinct) == 1 and says != "binary":
-            reading.unclear(f"all labels are {numbers[0]:g}: they could be of any kind", "class", "similarity")
-            reading.label, reading.alternatives = None, []
-            reading.or_without(column)
-        else:
-            reading.doubt(_GRANTED, other)
-    elif distinct <= {-1, 0, 1}:
-        reading.unclear(
-            "the labels are -1 and 1: map them to 0 and 1 if they are negative and positive", "binary", "class"
-        )
-    elif not are_whole(numbers):
-        reading.label = "similarity"
-        reading.because(f"{column.name!r} holds real numbers for two inputs")
-        if not taken:
-            reading.doubt(f"that {column.name!r} is a similarity is read off its values only")
-    else:
-        _read_pair_grades(reading, column, distinct, says)
-
-
-def _read_pair_grades(reading: Reading, column: Column, distinct: set[float], says: Says) -> None:
-    """Whole numbers beyond 0 and 1: classes or grades."""
-    names = [column.name for column in reading.inputs]
-    classes = int(max(distinct)) + 1 if min(distinct) >= -1 else len(distinct)
-    few = column.kind == "integer" and max(distinct) <= 2 and min(distinct) >= -1 and len(distinct) > 1
-    retrieval = any(role_of(name) in ("anchor", "positive") or is_search_name(name) for name in names)
-    if says == "class" or (few and is_label_name(column.name) and (not retrieval or are_premises(names))):
-        reading.label, reading.classes = "class", classes
-        reading.doubt("the labels are whole numbers, which are taken for classes", "similarity")
-        if -1 in distinct:
-            reading.doubt("the label -1 mostly stands for rows without a class: remove them")
-    elif len(distinct) > _PLAUSIBLE_CLASSES and (min(distinct) < 0 or max(distinct) > _SCALE_ENDS[-1]):
-        reading.unclear(
-            f"{column.name!r} holds whole numbers from {min(distinct):g} to {max(distinct):g}: votes or counts of one "
-            "text, or grades of similarity?",
-            "similarity",
-        )
-        reading.or_without(column)
-    elif says == "score":
-        reading.label = "similarity"
-        reading.doubt("the labels are whole numbers; the column's name speaks of scores", "class")
-    elif column.kind == "float" and max(distinct) > 2:
-        reading.label = "similarity"
-        reading.doubt("the labels are whole numbers stored as floats", "class")
-    else:
-        reading.unclear(
-            f"{column.name!r} holds the whole numbers {', '.join(f'{x:g}' for x in sorted(distinct)[:6])}: classes, or "
-            'grades of similarity? Rename it to "score" if it grades.',
-            "class",
-            "similarity",
-        )
-
-
-def _read_triplet_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
-    if column.kind == "boolean" or set(numbers) <= {-1, 0, 1}:
-        reading.unclear("three inputs have labels of -1, 0 and 1: no margins, and no loss takes which one is better")
-        reading.or_pairs("binary")
-        return
-    kinds = [
-        role for given in reading.inputs if (role := roles_of([each.name for each in reading.inputs]).get(given.name))
-    ]
-    named = kinds == ["anchor", "positive", "negative"] or bool(set(words_of(column.name)) & _MARGIN_WORDS)
-    documents = (
-        kinds == ["anchor", "positive", "positive"] and len({stem_of(x.name)[0] for x in reading.inputs[1:]}) == 1
-    )
-    if not named and not (documents and min(numbers) < 0):
-        reading.unclear(
-            "three texts have one number, and the names do not speak of a positive and a negative, or of a margin: a "
-            "margin, or the similarity of two of them?",
-            "margin",
-        )
-        reading.or_pairs("similarity")
-        return
-    reading.label = "margin"
-    reading.because("three inputs have one number: a margin between two documents")
-    _odd_inputs(reading)
-    if are_whole(numbers):
-        reading.doubt("the margins are whole numbers")
-    if not taken or hint_of(column.name) == "score":
-        reading.doubt(f"{column.name!r} could also be the score of one document only")
-
-
-# --- Labels of names --------------------------------------------------------------------------------------------------
-
-
-def _read_class_names(table: Table, reading: Reading, column: Column) -> None:
-    names: list[str] = list(table.features[column.name].names)
-    numbers = numbers_of(table, column)
-    reading.values = (min(numbers), max(numbers))
-    if reading.shape in ("triplet", "n-tuple"):
-        reading.unclear(f"{len(reading.inputs)} inputs have a class, {column.name!r}: no loss takes that")
-        return
-    reading.because(f"{column.name!r} is a ClassLabel: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
-    _read_classes(reading, names)
-    if -1 in numbers:
-        reading.doubt("the label -1 stands for rows without a class: remove them")
-
-
-def _read_classes(reading: Reading, names: Sequence[str]) -> None:
-    """Named classes; of two names for pairs one may say that the texts belong together."""
-    reading.label, reading.classes = "class", len(names)
-    if reading.shape != "pair" or len(names) != 2:
-        return
-    if is_negation(*names):
-        reading.label = "binary"
-        reading.classes = None
-        reading.doubt(f"of the classes {names[0]!r} and {names[1]!r}, the second is taken for a positive pair", "class")
-        reading.scale = (0, 1)
-    elif is_negation(names[1], names[0]):
-        reading.doubt(f"the class {names[0]!r} is 0: for binary labels, a positive pair must be 1", "binary")
-    else:
-        reading.doubt("two classes could also be negative and positive pairs", "binary")
-
-
-def is_negation(negative: str, positive: str) -> bool:
-    """Whether the first of two names denies what the second says."""
-    no, yes = key_of(negative), key_of(positive)
-    if (no, yes) == ("0", "1") or (no in NEGATIVE_VALUES and yes in POSITIVE_VALUES):
-        return True
-    return any(no in (f"{negation}{yes}", f"{negation}_{yes}") for negation in NEGATIONS)
-
-
-def _read_text_label(table: Table, reading: Reading, column: Column) -> None:
-    values = values_of(table, column.name)
-    if reading.shape in ("triplet", "n-tuple"):
-        reading.unclear(f"{len(reading.inputs)} inputs have a text for a label, {column.name!r}: no loss takes that")
-        return
-    if not are_class_names(values):
-        reading.unclear(f"the label column {column.name!r} holds texts that do not look like names of classes", "class")
-        return
-    names = sorted(set(values))
-    reading.because(f"{column.name!r} holds the names {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
-    signs = signs_of(table, column) if reading.shape == "pair" else None
-    if signs is not None and len(names) > 1:
-        reading.label, reading.scale = "binary", (0, 1)
-        reading.doubt(f"{' and '.join(map(repr, signs.yes))} in {column.name!r} is taken for a positive pair", "class")
-        reading.label_mends.append(replace(signs.step(""), arguments=()))
-        return
-    _read_classes(reading, names)
-    reading.doubt("the classes are written as text")
-    reading.label_mends.append(Step("class_encode_column", why="classes are numbers"))
-
-
-# --- Labels that are lists --------------------------------------------------------------------------------------------
-
-
-def _read_number_list(table: Table, reading: Reading, column: Column) -> None:
-    found = numbers_of(table, column)
-    lengths = {len(value) for value in found}
-    numbers = _flat(found)
-    if not numbers:
-        reading.unclear(f"the lists in {column.name!r} hold no numbers")
-        return
-    reading.values = (min(numbers), max(numbers))
-    if len(lengths) > 1:
-        reading.unclear(
-            f"the lists in {column.name!r} have {min(lengths)} to {max(lengths)} numbers: pad the inputs with empty "
-            "texts and the labels with NaN, or cut them to one length"
-        )
-        return
-    length = reading.length = lengths.pop()
-    documents = len(reading.inputs) - 1
-    if documents >= 2 and length == documents:
-        _read_scores(reading, numbers)
-        if length >= _EMBEDDING_LENGTH:
-            reading.doubt("a list of that length could also be an embedding", "embedding")
-    elif documents >= 2 and length == documents - 1:
-        reading.label = "margins"
-        reading.because(f"{documents} documents have {length} number(s), one fewer: margins to the first")
-        if length >= _EMBEDDING_LENGTH:
-            reading.doubt("a list of that length could also be an embedding", "embedding")
-        _odd_inputs(reading)
-    elif reading.shape == "pair" and length > 1 and all(_is_distribution(value) for value in found[:_LOOKED_AT]):
-        reading.label, reading.classes, reading.scale = "class probabilities", length, (0, 1)
-        reading.because(f"{column.name!r} holds numbers that sum to 1 in each row")
-        if set(numbers) <= {0, 1}:
-            reading.doubt("the labels are 0 and 1 only: classes, one of them in each row", "class")
-        elif length == 2:
-            reading.doubt("two numbers that sum to 1 could also be a score and what it lacks", "similarity")
-        elif length >= _EMBEDDING_LENGTH:
-            reading.doubt("a list of that length could also be an embedding", "embedding")
-    else:
-        _read_embedding(reading, column, numbers, length)
-
-
-def _read_scores(reading: Reading, numbers: list[float]) -> None:
-    count = reading.length if reading.length is not None else "as many"
-    reading.because(f"each row has {count} number(s) for its documents, one for each")
-    if set(numbers) <= {0, 1}:
-        reading.label = "binary list"
-        reading.doubt("the scores are only 0 and 1: right and wrong documents, or grades", "scores")
-    else:
-        reading.label = "scores"
-        if are_whole(numbers):
-            reading.doubt("the scores are whole numbers: grades")
-    _scale(reading, numbers)
-
-
-def _read_embedding(reading: Reading, column: Column, numbers: list[float], length: int) -> None:
-    named = set(words_of(column.name)) & {"embedding", "embeddings", "emb", "vector"}
-    if are_whole(numbers) or (length < _EMBEDDING_LENGTH and not named):
-        reading.unclear(
-            f"{len(reading.inputs)} input(s) have lists of {length} number(s) in {column.name!r}: neither scores nor "
-            "margins of the documents, nor an embedding"
-        )
-        return
-    if column.name not in TRAINER_LABELS and reading.shape != "single":
-        reading.alternatives.append((reading.shape or "pair", "none"))
-        reading.unclear(f"{column.name!r} may be the teacher's embedding to learn from, or one that was only kept")
-        return
-    reading.label = "embedding"
-    reading.because(f"{column.name!r} holds {length} real numbers in each row, which no scores of the inputs can be")
-    if not named:
-        reading.doubt("that the long list is an embedding is read off its length")
-
-
-def _read_matrix(table: Table, reading: Reading, column: Column) -> None:
-    found = numbers_of(table, column)[:_LOOKED_AT]
-    counts = {len(value) for value in found}
-    lengths = {len(row) if row is not None else 0 for value in found for row in value}
-    if counts == {len(reading.inputs)} and len(lengths) == 1 and len(reading.inputs) > 1:
-        reading.label, reading.length = "embeddings", lengths.pop()
-        reading.because(f"{column.name!r} holds one list of {reading.length} numbers for each of {counts.pop()} inputs")
-        return
-    reading.unclear(
-        f"{column.name!r} holds lists of {min(counts)} to {max(counts)} lists of numbers; per-input embeddings "
-        f"would be {len(reading.inputs)}, all of one length"
-    )
-
-
-def _is_distribution(value: Sequence[float | None]) -> bool:
-    numbers = [number for number in value if number is not None]
-    return len(numbers) == len(value) and min(numbers) >= 0 and math.isclose(sum(numbers), 1, abs_tol=0.01)
-
-
-def _flat(found: Sequence[Any]) -> list[float]:
-    return [float(x) for value in found[:_LOOKED_AT] for x in value if not is_missing(x)]
-
-
 # --- List columns of inputs -------------------------------------------------------------------------------------------
 
 
@@ -679,7 +267,7 @@ _ROLES: tuple[Role, ...] = ("anchor", "positive", "negative")
 def _are_sides(of_role: Mapping[Role, Sequence[Column]], lists: Sequence[Column]) -> bool:
     """Whether lists hold right or wrong texts, by their names."""
     [anchor], [positive], *_ = of_role.values()
-    return anchor not in lists and bool(of_role["negative"] or says_right(positive.name))
+    return anchor not in lists and bool(of_role["negative"] or speaks_of(positive.name, "explicit positive", "right"))
 
 
 def _read_sides(table: Table, reading: Reading, positives: Column, negatives: Column | None = None) -> None:
@@ -715,7 +303,7 @@ def _read_scored_list(table: Table, reading: Reading, documents: Column, label: 
     reading.shape = "list"
     rows = zip(table.values[documents.name], table.values[label.name], strict=True)
     pairs = [(a, b) for a, b in rows if a is not None and b is not None]
-    numbers = _flat([scores for _, scores in pairs])
+    numbers = numbers_in([scores for _, scores in pairs])
     if not numbers:
         reading.unclear(f"the lists in {label.name!r} hold no numbers")
         return
@@ -729,7 +317,7 @@ def _read_scored_list(table: Table, reading: Reading, documents: Column, label: 
         return
     if len(lengths) > 1:
         reading.because(f"the lists have {min(lengths)} to {max(lengths)} documents")
-    _read_scores(reading, numbers)
+    read_scores(reading, numbers)
     reading.alternatives.append(("n-tuple", reading.label or "scores"))
 
 
@@ -745,7 +333,7 @@ def _read_unlabelled(table: Table, reading: Reading) -> None:
     if reading.shape == "pair":
         _read_pair(table, reading, roles)
     elif reading.shape != "single":
-        _odd_inputs(reading)
+        doubt_odd_inputs(reading)
         kinds = [roles.get(name) for name in names]
         numbered = kinds[:2] == ["numbered", "numbered"]  # sentence0, sentence1, hard_negative
         known = numbered or kinds[:2] == ["anchor", "positive"]
@@ -763,14 +351,7 @@ def _read_unlabelled(table: Table, reading: Reading) -> None:
             reading.others.append((tuple(reading.inputs[:2]), "none"))
         else:
             reading.unclear("the columns' names do not say what is the anchor, what the positive, what a negative")
-            reading.others.append((tuple(reading.inputs[:2]), "none"))
-
-
-def _odd_inputs(reading: Reading) -> None:
-    """Three and more inputs of which two are of different kinds of documents, as a title and its text."""
-    stems = {stem_of(column.name)[0] for column in reading.inputs if role_of(column.name) == "positive"}
-    if len(stems) > 1:
-        reading.unclear(f"the inputs are named {' and '.join(sorted(stems))}: parts of one document, or several?")
+            reading.others += [(tuple(reading.inputs[k : k + 2]), "none") for k in (0, 1)]
 
 
 def _read_pair(table: Table, reading: Reading, roles: Mapping[str, Role]) -> None:
@@ -830,25 +411,3 @@ def _are_damaged(texts: Sequence[tuple[str, str]]) -> bool:
 def _is_subsequence(part: Sequence[str], whole: Sequence[str]) -> bool:
     rest = iter(whole)
     return all(word in rest for word in part)
-
-
-# --- Scales -------------------------------------------------------------------------------------------------------
-
-
-def _scale(reading: Reading, numbers: Sequence[float]) -> None:
-    """The ends of the labels' scale: the smallest usual one that holds them."""
-    if reading.label not in ("binary", "similarity", "scores", "binary list"):
-        return
-    low, high = min(numbers), max(numbers)
-    if low >= -1 and high <= 1:
-        reading.scale = (0, 1) if low >= 0 else (-1, 1)
-        return
-    end = next((end for end in _SCALE_ENDS if high <= end), None)
-    # Grades of 0 to 3 have a scale of their own; real numbers seldom reach its end.
-    short = end is not None and are_whole(numbers) and high < (end if end < _SCALE_ENDS[-1] else 0.8 * end)
-    if low < 0 or end is None or short or high < end / 2:
-        reading.doubts.append(f"the labels go from {low:g} to {high:g}, which does not tell the ends of their scale")
-        return
-    reading.scale = (1, end) if low == 1 and end == 5 else (0, end)
-    if low > 1 and end == 5:
-        reading.doubts.append("the labels' scale could also begin at 1")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
-from selective_st.registry.meaning import Reading
-from selective_st.registry.names import TRAINER_LABELS, is_body_name, is_negating, role_of, roles_of
+from selective_st.registry.names import TRAINER_LABELS, is_negating, role_of, roles_of, speaks_of
+from selective_st.registry.reading import Reading
 from selective_st.registry.signs import signs_of
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
@@ -105,7 +105,8 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
         if key not in found and len(found) < _MOST:
             words = _words(table, shape, label, names, column)
             steps, needs = (_choosing(table, shape, label, names, column, told=told) for told in (True, False))
-            steps = () if reading.values_deny else steps
+            named_as_texts = column is not None and any(given in reading.class_of for given in inputs)
+            steps = () if reading.values_deny or named_as_texts else steps
             found[key] = FormatReading(
                 words, shape, label, names, None if column is None else column.name, steps, needs
             )
@@ -122,7 +123,7 @@ def _candidates(table: Table, reading: Reading, columns: Sequence[Column]) -> It
         return
     label = reading.label_column
     shape = _SHAPES[min(len(inputs), 4) - 1]
-    for column in reading.label_rivals:
+    for column in reading.label_rivals[: _MOST - 1]:  # the last place is for none of them
         for guess in _guess(table, column, len(inputs)):
             yield from _with(shape, guess, inputs, column)
     own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label)]
@@ -198,7 +199,7 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
 
 def _body(table: Table, inputs: Sequence[Column]) -> Column:
     """Of the parts of a text the one to train on alone."""
-    bodies = [column for column in inputs if is_body_name(column.name)]
+    bodies = [column for column in inputs if speaks_of(column.name, "body")]
     return max(bodies or inputs, key=lambda column: sum(map(len, values_of(table, column.name))))
 
 

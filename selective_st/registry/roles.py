@@ -19,10 +19,7 @@ from selective_st.registry.columns import (
     numbers_of,
     values_of,
 )
-from selective_st.registry.meaning import Reading
 from selective_st.registry.names import (
-    CHOICE_WORDS,
-    METADATA_NAMES,
     RESERVED,
     TRAINER_LABELS,
     Role,
@@ -36,27 +33,23 @@ from selective_st.registry.names import (
     is_choices_name,
     is_class_attribute,
     is_damaged_first,
-    is_damaged_name,
-    is_fit_name,
     is_flag,
-    is_group_name,
     is_id_name,
-    is_instruction_name,
     is_nameless,
-    is_remark_name,
-    is_title_name,
-    is_title_of,
     is_topic_name,
     is_weak_label,
     key_of,
     role_of,
     roles_of,
+    says,
     side_of_scores,
+    speaks_of,
     stem_of,
     text_of,
     without_id,
     words_of,
 )
+from selective_st.registry.reading import Reading
 from selective_st.registry.table import Table
 
 _NUMERIC: tuple[ColumnKind, ...] = ("integer", "float", "boolean", "class label", "numbers", "number lists")
@@ -121,17 +114,17 @@ def _why_aside(column: Column) -> str:
     if column.name in RESERVED:
         return f"{column.name!r} is a name that the trainer refuses"
     what = _WHAT.get(column.looks) or _HOLDS[column.kind]
-    if column.looks == "constant" and is_instruction_name(column.name):
+    if column.looks == "constant" and speaks_of(column.name, "instruction"):
         what += " (an instruction: give it to the trainer as prompts)"
     return f"{column.name!r} {what}: it is no input, though the trainer would read it"
 
 
 def _is_said_of_a_text(column: Column) -> bool:
     """Whether texts are no input: by their name, unless they are more than a word or two, or by their looks."""
-    if is_damaged_name(column.name):
+    if speaks_of(column.name, "damaged"):
         return False
     if column.looks in ("constant", "date") or (column.looks in ("code", "named") and role_of(column.name) is None):
-        return column.looks != "constant" or role_of(column.name) != "anchor" or is_instruction_name(column.name)
+        return column.looks != "constant" or role_of(column.name) != "anchor" or speaks_of(column.name, "instruction")
     return is_metadata(column) and (column.looks != "text" or is_topic_name(column.name))
 
 
@@ -152,7 +145,8 @@ def _choose_label(
     alone = len(longer) if "anchor" not in kinds or "positive" not in kinds else 0  # a pair without its label
     alone = 2 if are_premises([column.name for column in sentences]) else alone  # which is nothing without
     candidates = [column for column in columns if column != taken and _may_be_label(table, column, alone, roles)]
-    named = [column for column in candidates if hint_of(column.name)]
+    candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
+    named = [column for column in candidates if hint_of(column.name) or _says_how_two_relate(table, column)]
     named = [column for column in named if not is_weak_label(column.name)] or named
     sides = _sides(named, reading)
     candidates, named = ([column for column in some if column not in sides] for some in (candidates, named))
@@ -171,7 +165,7 @@ def _choose_label(
         reading.label_rivals = tuple(named or candidates)
         return
     if not candidates:
-        groups = [column for column in columns if column.kind == "id" and is_group_name(column.name)]
+        groups = [column for column in columns if column.kind == "id" and speaks_of(column.name, "group")]
         if len(sentences) == 1 and groups:
             reading.unclear(f"{groups[0].name!r} seems to say which texts are the same: it may be their class")
             reading.label_rivals = (groups[0],)
@@ -181,12 +175,12 @@ def _choose_label(
     reading.doubt(f"the trainer does not take {found.name!r} for the label: its name is none of {TRAINER_LABELS}")
     if _is_told(table, found, alone, sentences):
         return
-    if not _is_plausible(table, found) or is_fit_name(found.name):
+    if not _is_plausible(table, found) or speaks_of(found.name, "fit"):
         reading.unclear(f"{found.name!r} holds numbers, but neither its name nor its values are those of labels")
-        reading.or_without(found)
+        reading.without.append(found)
     elif found.kind not in ("numbers", "number lists") and (len(longer) > 1 or _is_graded(table, found)):
         reading.unclear(f"{found.name!r} may be a label, or something else that is known of a row: its name is neither")
-        reading.or_without(found)
+        reading.without.append(found)
 
 
 def _is_told(table: Table, column: Column, alone: int, sentences: Sequence[Column]) -> bool:
@@ -283,16 +277,32 @@ def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[s
     if _is_label_text(table, column) or (is_topic and are_class_names(table.values[column.name])):
         return True
     # A few short texts that come again, beside longer ones that do not.
-    if column.looks != "category" or role_of(column.name) is not None or is_damaged_name(column.name):
+    if column.looks != "category" or role_of(column.name) is not None or speaks_of(column.name, "damaged"):
         return False
-    named = len(words_of(column.name)) > 1 and is_class_attribute(column.name) and not _is_of_input(column, roles)
-    if named or (is_topic_name(column.name) and sentences > 1):
+    is_attribute = len(words_of(column.name)) > 1 and is_class_attribute(column.name)
+    if is_attribute and _is_of_input(column, roles) and sentences != 1:
+        return False
+    if (is_attribute and not _is_of_input(column, roles)) or (is_topic_name(column.name) and sentences > 1):
         return True
-    if are_judgements(values_of(table, column.name)) and key_of(column.name) not in METADATA_NAMES:
+    if are_judgements(values_of(table, column.name)) and not says([column.name], "metadata name"):
         return True
     if is_metadata(column) or (is_nameless(column.name) and sentences != 1):
         return False
     return sentences >= 1
+
+
+def _is_said_of_another(column: Column, candidates: Sequence[Column]) -> bool:
+    """Whether a column is named as something said of a candidate: `stance_confidence` beside `stance`."""
+    *of, head = words_of(column.name)
+    is_said = is_attribute_name(column.name) or speaks_of(head, "fit")
+    return is_said and any(words_of(other.name) == of for other in candidates)
+
+
+def _says_how_two_relate(table: Table, column: Column) -> bool:
+    """Whether the words of a column are several that say how two texts relate, whatever its name."""
+    if column.looks != "category" or is_attribute_name(column.name) or speaks_of(column.name, "person"):
+        return False
+    return sum(are_relation_values([value]) for value in set(values_of(table, column.name))) > 1
 
 
 def _is_of_input(column: Column, roles: Mapping[str, Role]) -> bool:
@@ -304,7 +314,7 @@ def _is_of_input(column: Column, roles: Mapping[str, Role]) -> bool:
 def _is_label_text(table: Table, column: Column) -> bool:
     """Whether texts are labels by the column's name: those that could be inputs by it must be marks, as yes and no."""
     values = values_of(table, column.name)
-    is_choice = bool(CHOICE_WORDS & set(words_of(column.name)))
+    is_choice = speaks_of(column.name, "better")
     if role_of(column.name) is not None and not is_choice:
         return is_flag(column.name, values)
     return bool(hint_of(column.name)) and are_class_names(values)
@@ -330,12 +340,12 @@ def _is_stray(table: Table, column: Column, texts: Sequence[Column], reading: Re
         return False
     others = [other for other in texts if other.name != column.name]
     sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
-    told = reading.label_column is not None and is_remark_name(column.name)
+    told = reading.label_column is not None and speaks_of(column.name, "remark")
     if told and _is_complete(list(roles_of([other.name for other in others]).values())):
         return True
-    if is_instruction_name(column.name) and others and _is_few(table, column):
+    if speaks_of(column.name, "instruction") and others and _is_few(table, column):
         return any(role_of(other.name) in ("anchor", "numbered") for other in others)
-    if role_of(column.name) is None and not is_nameless(column.name) and not is_damaged_name(column.name):
+    if role_of(column.name) is None and not is_nameless(column.name) and not speaks_of(column.name, "damaged"):
         if hint_of(column.name) and reading.label_column is None:
             return are_class_names(table.values[column.name])
         if column.looks == "category" and sentences:
@@ -363,12 +373,12 @@ def _choose_inputs(table: Table, inputs: list[Column], left: Sequence[Column], r
         reading.unclear(f"{names} hold(s) answers to choose from: which of them is right must be looked up first")
     elif complete and extra:
         names = ", ".join(repr(column.name) for column in extra)
-        aside = all(is_remark_name(column.name) or is_attribute_name(column.name) for column in extra)
+        aside = all(speaks_of(column.name, "remark") or is_attribute_name(column.name) for column in extra)
         if _takes_two(reading.label_column) and len(named) == 2 and (aside or "numbered" not in kinds):
             reading.doubt(f"{names} may be text to train on too, but the label is for two texts, and these are named")
         else:
             reading.unclear(f"{names} may be text to train on, or not: keep only the columns to train on")
-            reading.or_with(inputs)
+            reading.others.append((tuple(inputs), "none"))
         inputs = named
     if not inputs or not (complete or len(inputs) > 1):
         inputs, roles = _with_ids(inputs, left, roles, reading)
@@ -402,7 +412,8 @@ def _without_contradicted(inputs: list[Column], reading: Reading) -> list[Column
     """The inputs without those whose values are no texts though their names are, where the others do without them."""
     odd = ("category", "constant", "code", "date", "named")
     said = [column for column in inputs if column.looks not in odd or role_of(column.name) == "anchor"]
-    said = [column for column in said if not is_title_of(column.name)] if reading.label_column else said
+    if reading.label_column:  # the title of a document stands beside it
+        said = [column for column in said if words_of(column.name)[1:][-1:] != ["title"]]
     roles = roles_of([column.name for column in said])
     kept = {column.name for column in said}
     doubtful = [column for column in inputs if column.name not in kept and role_of(column.name) != "anchor"]
@@ -471,7 +482,7 @@ def _ordered(inputs: list[Column], roles: Mapping[str, Role]) -> list[Column]:
     if len(roles) >= len(inputs) and all(column.name in roles for column in inputs):
         return sorted(inputs, key=lambda column: (rank[roles[column.name]], stem_of(column.name)[1] or 0))
     names = [column.name for column in inputs]
-    if is_damaged_first(names[::-1]) or (are_parts(names) and not is_title_name(names[0])):
+    if is_damaged_first(names[::-1]) or (are_parts(names) and not speaks_of(names[0], "title")):
         return inputs[::-1]
     # What is not named an anchor comes after it; lists come last.
     has_anchor = "anchor" in roles.values()

@@ -1,0 +1,75 @@
+"""What is known of the meaning of data while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from selective_st.registry.catalog import LabelKind, Shape
+from selective_st.registry.columns import Column
+from selective_st.registry.steps import Step
+
+Certainty = Literal["certain", "likely", "unclear"]
+
+
+@dataclass
+class Reading:
+    """The meaning as far as it is known; every doubt lowers its certainty, and nothing raises it again."""
+
+    shape: Shape | None = None
+    label: LabelKind | None = None
+    meaning: str = ""
+    certainty: Certainty = "certain"
+    inputs: list[Column] = field(default_factory=list)
+    label_column: Column | None = None
+    values: tuple[float, float] | None = None
+    scale: tuple[float, float] | None = None
+    classes: int | None = None
+    length: int | None = None
+    reasons: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    alternatives: list[tuple[Shape, LabelKind]] = field(default_factory=list)
+    label_rivals: tuple[Column, ...] = ()  # columns of which each may be the label
+    label_words: dict[float, str] = field(default_factory=dict)  # what numbers of the label are in another column
+    class_of: list[Column] = field(default_factory=list)  # another reading takes one of the inputs for a class
+    values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
+    flattening: list[Step] = field(default_factory=list)  # what takes texts out of cells that hold more
+    without: list[Column] = field(default_factory=list)  # another reading sets one of these aside
+    others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
+    no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
+    mends: list[Step] = field(default_factory=list)
+    label_mends: list[Step] = field(default_factory=list)  # without the label column, which comes first
+
+    def because(self, reason: str) -> None:
+        """A reason for this reading."""
+        self.reasons.append(reason)
+
+    def doubt(self, doubt: str, *labels: LabelKind) -> None:
+        """A doubt that leaves this reading the likely one; `labels` are the others."""
+        if self.certainty == "certain":
+            self.certainty = "likely"
+        self.doubts.append(doubt)
+        self._or(labels)
+
+    def unclear(self, doubt: str, *labels: LabelKind) -> None:
+        """A doubt that leaves it open."""
+        self.certainty = "unclear"
+        self.doubts.append(doubt)
+        self._or(labels)
+
+    def deny(self, doubt: str) -> None:
+        """Values that speak against what the names say."""
+        self.unclear(doubt)
+        self.values_deny = True
+
+    def or_pairs(self, label: LabelKind) -> None:
+        """Further readings: the first text with each of the others."""
+        first, *rest = self.inputs
+        self.others += [((first, other), label) for other in rest[:2]]
+        self.others += [((rest[0], rest[1]), label)] if len(rest) > 1 else []
+        self.alternatives.append(("pair", label))
+
+    def _or(self, labels: Sequence[LabelKind]) -> None:
+        if self.shape is not None:
+            self.alternatives += [(self.shape, label) for label in labels]
