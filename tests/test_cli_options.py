@@ -650,7 +650,7 @@ class TestEvaluationOfOtherLabels:
             ("answer_a,answer_b,winner", [1, 0], (), "says something else"),
             ("premise,hypothesis,label", [0, 1, 2], ("--score-range", "0,2"), "are classes (0, 1, 2)"),
             ("premise,hypothesis,label", ["entailment", "neutral", "contradiction"], (), "are classes"),
-            ("text_a,text_b,label", ["match", "mismatch"], (), "are classes (match, mismatch)"),
+            ("text_a,text_b,label", ["match", "mismatch"], (), r"Write 1 for match, 0 for mismatch"),
         ],
     )
     def test_is_refused(
