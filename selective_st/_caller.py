@@ -27,7 +27,7 @@ def named(name: str | None = None, **words: str) -> Callable[[_Method], _Method]
     """A decorator for what calls functions of ours on the user's behalf, so that their messages name it.
 
     Args:
-        name: What the user called; None for the class of the method's object.
+        name: What the user called; None for the `owner` of the method's object, or its class.
         **words: How the user says what those functions say.
 
     Returns:
@@ -39,7 +39,7 @@ def named(name: str | None = None, **words: str) -> Callable[[_Method], _Method]
         def call(*args: Any, **kwargs: Any) -> Any:
             if _CALLER.get() is not None:  # what the user called comes first
                 return method(*args, **kwargs)
-            token = _CALLER.set((type(args[0]).__name__ if name is None else name, words))
+            token = _CALLER.set((getattr(args[0], "owner", type(args[0]).__name__) if name is None else name, words))
             try:
                 return method(*args, **kwargs)
             finally:

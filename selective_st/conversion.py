@@ -57,7 +57,7 @@ _TRIES = 20  # to draw a text of another class that is not of this one too
 # --- Labels -----------------------------------------------------------------------------------------------------------
 
 
-def scale_labels(dataset: Dataset, column: str, low: float, high: float) -> Dataset:
+def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reverse: bool = False) -> Dataset:
     """Map labels to the scale from 0 to 1.
 
     Args:
@@ -65,9 +65,10 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float) -> Data
         column: The label column: numbers, or lists of numbers.
         low: The lowest score of the labels' scale; it becomes 0.
         high: The highest; it becomes 1.
+        reverse: Whether the lowest becomes 1 and the highest 0: of distances, similarities.
 
     Returns:
-        The dataset with `(label - low) / (high - low)`. Missing labels (None, NaN) stay missing.
+        The dataset with `(label - low) / (high - low)`; reversed, 1 less that. Missing labels (None, NaN) stay missing.
 
     Raises:
         DataError: If there is no such column, it holds other than numbers, or a label lies outside the scale.
@@ -88,11 +89,12 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float) -> Data
         number = _checked_number(label)
         if not low <= number <= high:
             raise _BadCellError(f"outside the scale from {low:g} to {high:g}")
-        return (number - low) / (high - low)
+        return (high - number if reverse else number - low) / (high - low)
 
     return _change_labels(
         owner, dataset, column, change, "float64",
-        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, 0, 10).", (low, high),
+        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, 0, 10).",
+        (low, high, reverse),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from selective_st.files import FileTable, hub_splits, read_file, read_table, rea
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
 from selective_st.registry.columns import as_number, is_metadata
 from selective_st.registry.detection import DataFormat, detect_format
-from selective_st.registry.names import TRAINER_LABELS, hint_of
+from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, TRAINER_LABELS, hint_of, key_of
 
 __all__ = ["GradedPairs", "hub_splits", "read_pairs", "read_table", "read_table_with_notes"]
 
@@ -250,6 +250,15 @@ def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: b
     wrong = [row for row, number in enumerate(numbers) if number is None and not absent[row]]
     if wrong:
         written = table.texts(name) if name in table.dataset.column_names else labels
+        words = {str(label) for label in labels}
+        if {key_of(word) for word in words} <= POSITIVE_VALUES | NEGATIVE_VALUES:
+            yes, no = (
+                sorted(word for word in words if key_of(word) in of) for of in (POSITIVE_VALUES, NEGATIVE_VALUES)
+            )
+            raise DataError(
+                f"{table.name}: the labels in column {name!r} are words. Write 1 for {' and '.join(yes) or 'yes'}, 0 "
+                f"for {' and '.join(no) or 'no'}."
+            )
         raise DataError(
             f"{table.name}: the label in column {name!r} is not a number in {row_numbers(table, wrong)}: "
             f"{written[wrong[0]]!r}. Mend or remove such rows; if this is not the label column, say --columns; if the "

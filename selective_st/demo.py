@@ -8,40 +8,15 @@ and most so in the middle.
 from __future__ import annotations
 
 import csv
+import json
 import random
+from importlib import resources
 from pathlib import Path
 
 # For each part of a sentence, its possible meanings, and for each meaning its wordings.
-_PARTS: dict[str, list[list[str]]] = {
-    "who": [
-        ["a man", "a guy"], ["a woman", "a lady"], ["a child", "a kid"], ["the doctor", "the physician"],
-        ["the teacher", "the instructor"], ["a student", "a pupil"], ["the lawyer", "the attorney"],
-        ["a policeman", "a cop"], ["the boss", "the manager"], ["a sailor", "a seaman"], ["the cook", "the chef"],
-        ["a farmer", "a grower"], ["the king", "the monarch"], ["a thief", "a robber"], ["the author", "the writer"],
-    ],
-    "what": [
-        ["is buying", "is purchasing"], ["is fixing", "is repairing"], ["is washing", "is cleaning"],
-        ["is hiding", "is concealing"], ["is building", "is constructing"], ["is looking at", "is watching"],
-        ["is carrying", "is hauling"], ["is painting", "is drawing"], ["is selling", "is vending"],
-        ["is breaking", "is smashing"], ["is describing", "is depicting"], ["is choosing", "is selecting"],
-    ],
-    "with what": [
-        ["a car", "an automobile"], ["a bike", "a bicycle"], ["a picture", "an image"], ["a jacket", "a coat"],
-        ["a boat", "a vessel"], ["a sofa", "a couch"], ["a house", "a home"], ["a stone", "a rock"],
-        ["a present", "a gift"], ["a rug", "a carpet"], ["a bag", "a sack"], ["a ship", "a liner"],
-        ["a gun", "a firearm"], ["a phone", "a telephone"], ["a film", "a movie"],
-    ],
-    "where": [
-        ["in the street", "on the road"], ["in the forest", "in the woods"], ["at the shop", "at the store"],
-        ["near the sea", "by the ocean"], ["in the town", "in the city"], ["at school", "in the classroom"],
-        ["in the garden", "in the yard"], ["at the airport", "at the terminal"], ["in the office", "at work"],
-        ["on the hill", "on the slope"],
-    ],
-    "when": [
-        ["today", "this day"], ["in the evening", "at nightfall"], ["at dawn", "at sunrise"], ["often", "frequently"],
-        ["slowly", "without haste"], ["at once", "immediately"], ["in autumn", "in the fall"], ["quietly", "silently"],
-    ],
-}  # fmt: skip
+_PARTS: dict[str, list[list[str]]] = json.loads(
+    resources.files("selective_st").joinpath("templates/demo_sentences.json").read_text(encoding="utf-8")
+)
 # How much of a score out of 5 each part carries.
 _WEIGHTS = {"who": 1.2, "what": 1.5, "with what": 1.3, "where": 0.7, "when": 0.3}
 _OTHER_WORDING = 0.05

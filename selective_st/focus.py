@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from selective_st._caller import named
-from selective_st.evaluation import RANKING_METRICS, ScoreRegionEvaluator
+from selective_st.evaluation.metrics import RANKING_METRICS, metric_meaning
 from selective_st.links import (
     ConstantLink,
     Link,
@@ -24,6 +24,7 @@ from selective_st.links import (
 )
 
 if TYPE_CHECKING:
+    from selective_st.evaluation import ScoreRegionEvaluator
     from selective_st.layouts import GradedPairs
 
 _PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
@@ -61,6 +62,12 @@ class Focus:
         return _RANKING if self.ranking == "chooses" else self.score_metric
 
     @property
+    def decides_for(self) -> float | None:
+        """The gold score that a threshold decides for: that of the main metric, if it finds pairs."""
+        kind, _, rest = self.score_metric.partition("_")
+        return float(rest.partition("_")[2]) if kind == "ap" else None
+
+    @property
     def value_link(self) -> Link | None:
         """The link for lists and batches, of mean value 1; None for `high`, which their losses have by default.
 
@@ -95,6 +102,8 @@ class Focus:
         Returns:
             The evaluator.
         """
+        from selective_st.evaluation import ScoreRegionEvaluator  # which needs Sentence Transformers
+
         return ScoreRegionEvaluator(
             pairs.sentences1,
             pairs.sentences2,
@@ -129,7 +138,7 @@ class Focus:
     @property
     def greater_is_better(self) -> bool:
         """Whether a larger main metric is better."""
-        return not self.main_metric.startswith("rmse")
+        return metric_meaning(self.main_metric).better == "higher"
 
     @property
     def shown_metrics(self) -> list[str]:

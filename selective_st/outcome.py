@@ -6,18 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from selective_st._templates import say
 from selective_st.data import GradedPairs
 from selective_st.evaluation import ScoreRegionEvaluator
 from selective_st.evaluation.claims import NOT_DEFINED, Support, about_labels, against_untrained, figure, sentence
-from selective_st.evaluation.comparison import compare, metric_meaning, resamples_for
+from selective_st.evaluation.comparison import compare_on, metric_meaning
 from selective_st.evaluation.overlap import HOW, overlap
 from selective_st.evaluation.scoring import Encoding, embeds_queries_apart, note_on_roles
 from selective_st.focus import Focus
-from selective_st.model_card import add_to_saved_card, markdown_table
+from selective_st.model_card import add_to_saved_card
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 # Rows of the first are looked for in the second.
 _OVERLAPS = (("test", "train"), ("eval", "train"), ("test", "eval"))
-_HEADINGS = {"map": "MAP ↑", "mrr@10": "MRR@10 ↑", "ndcg@10": "nDCG@10 ↑"}
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
@@ -71,12 +71,12 @@ def notes_on_splits(evaluators: dict[str, ScoreRegionEvaluator], focus: Focus) -
     return notes
 
 
-def roles(model: SentenceTransformer, train: GradedPairs, as_queries: bool | None) -> tuple[bool, list[str]]:
+def roles(model: Any, train: GradedPairs, as_queries: bool | None) -> tuple[bool, list[str]]:
     """Whether a model shall embed first texts as queries, and what to say of it.
 
     Args:
         model: The model.
-        train: The training pairs.
+        train: The pairs.
         as_queries: What was told.
 
     Returns:
@@ -84,14 +84,12 @@ def roles(model: SentenceTransformer, train: GradedPairs, as_queries: bool | Non
     """
     told = train.first_are_queries() if as_queries is None else as_queries
     encoding = Encoding(told)
-    found = encoding.roles_of(model, train.sentences1)
+    options = ("--as-queries", "--no-as-queries")
     if as_queries is None and told is not None and train.columns is not None and embeds_queries_apart(model):
-        first, second = train.columns
-        how, other = ("as queries and documents", "--no-as-queries") if told else ("alike", "--as-queries")
-        note = f"texts are embedded {how}, as the columns' names {first!r} and {second!r} say; {other} changes it"
+        note = say("embedded", told=told, columns=train.columns, options=options)
     else:
-        note = note_on_roles(encoding, model, train.sentences1, ("--as-queries", "--no-as-queries"))
-    return found, [note] if note else []
+        note = note_on_roles(encoding, model, train.sentences1, options)
+    return encoding.roles_of(model, train.sentences1), [note] if note else []
 
 
 def arguments_of_roles(model: SentenceTransformer, columns: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -153,19 +151,7 @@ def results(report: Report, focus: Focus) -> Results:
         ]
         for loss in others
     ]
-    return Results(["loss (learning rate)", *map(heading, metrics)], rows, differences)
-
-
-def heading(metric: str) -> str:
-    """`ap_ge_0.95` as a narrow column takes it."""
-    if metric in _HEADINGS:
-        return _HEADINGS[metric]
-    parts = metric.split("_")
-    if parts[0] == "ap":
-        return f"AP gold {'≥' if parts[1] == 'ge' else '≤'} {parts[2]} ↑"
-    if parts[0] == "rmse":
-        return f"RMSE gold {parts[1]}-{parts[2]} ↓"
-    return "Spearman ↑"
+    return Results(["loss (learning rate)", *(metric_meaning(metric).heading for metric in metrics)], rows, differences)
 
 
 def _cell(mean_and_half_width: tuple[float, float], support: Support, *, signed: bool = False) -> str:
@@ -183,21 +169,9 @@ def judge(task: Task, report: Report) -> None:
         task: What was trained and evaluated.
         report: What came out.
     """
-    evaluator, focus = task.evaluators["test"], task.focus
-    gold = evaluator.scores.tolist()
-    comparison = compare(
-        gold,
-        {"saved": report.saved.test_scores, "untrained": report.untrained_scores},
-        at_least=focus.at_least,
-        at_most=focus.at_most,
-        regions=focus.regions,
-        groups=evaluator.groups,
-        positive_from=evaluator.positive_from,
-        clusters=evaluator.sentences1,
-        resamples=resamples_for(len(gold)),
-        metrics=focus.shown_metrics,
-    )
-    report.against_untrained = against_untrained(comparison, focus.shown_metrics)
+    predicted = {"saved": report.saved.test_scores, "untrained": report.untrained_scores}
+    comparison = compare_on(task.evaluators["test"], predicted, metrics=task.focus.shown_metrics)
+    report.against_untrained = against_untrained(comparison, task.focus.shown_metrics)
 
 
 def write_card(folder: Path, loss: nn.Module, task: Task, settings: Settings, report: Report) -> None:
@@ -211,7 +185,6 @@ def write_card(folder: Path, loss: nn.Module, task: Task, settings: Settings, re
         report: What came out.
     """
     shown = results(report, task.focus)
-    compared = markdown_table(shown.heads, [*shown.losses, *shown.differences])
     runs = f"mean of {settings.seeds} seeds ± 95 % interval" if settings.seeds > 1 else "one seed"
     caption = f"On the test split, each loss with its best learning rate on the eval split ({runs}):"
     add_to_saved_card(
@@ -221,7 +194,7 @@ def write_card(folder: Path, loss: nn.Module, task: Task, settings: Settings, re
         (report.untrained, report.saved.test),
         base_model=_base_model(settings.model),
         claims=[f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)],
-        compared=[caption, "", *compared] if settings.compare else [],
+        compared=(caption, shown.heads, [*shown.losses, *shown.differences]) if settings.compare else None,
     )
 
 

@@ -307,7 +307,7 @@ class Output:
         """A free place that may be written, as an option."""
         is_file = self._recognise is not None
         inside = any(_same(self.path, part) for part in (Path.cwd(), *Path.cwd().parents))
-        path = Path.cwd() / f"{self.command}-output" if inside else self.path
+        path = Path.cwd() / f"{self.command}-output" if inside else Path(os.path.abspath(self.given))
         for parent in path.parents:
             candidate = _free(parent / path.name, is_file=is_file)
             if os.access(parent, os.W_OK) and self._against_place(candidate) is None:

@@ -7,7 +7,8 @@ colour, for grey print and for colour-blind readers.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ from selective_st.output import picture_metadata
 try:
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 except ImportError as error:
     raise ImportError(
         f'Pictures need matplotlib, which could not be imported ({error}): pip install "selective-st[plot]"'
@@ -51,17 +51,36 @@ _SMALL = 9
 _ERRORS = {"rmse": "root mean squared error", "bias": "bias: predicted - gold"}
 
 
-def _figure(owner: str, panels: int, columns: int, width: float, height: float, *, share: bool = False) -> Figure:
-    """A figure of panels of that size in inches, in rows of so many columns."""
+_STYLE: dict[Any, Any] = {
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "errorbar.capsize": 2,
+    "font.size": 10,
+    "grid.linewidth": 0.3,
+    "legend.fontsize": _SMALL,
+    "legend.frameon": False,
+    "text.parse_math": False,  # a name may hold dollar signs
+}
+
+
+@contextmanager
+def _drawn(
+    owner: str, path: str | Path, panels: int, columns: int, width: float, height: float, *, share: bool = False
+) -> Iterator[Figure]:
+    """A figure of panels of that size in inches, in rows of so many columns, which is written when all is drawn."""
+    target = _checked_path(owner, path)
     columns = min(panels, whole_number(owner, "columns", columns, least=1))
     rows = -(-panels // columns)
-    with matplotlib.rc_context({"font.size": 10}):
+    with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width * columns, height * rows), dpi=200, layout="constrained")
         figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
-    figure.set_label(owner)  # who drew it, which the file will say
-    for axes in figure.axes[panels:]:
-        axes.remove()
-    return figure
+        for axes in figure.axes[panels:]:
+            axes.remove()
+        figure.set_label(owner)  # who drew it, which the file will say
+        yield figure
+        _write(figure, target)
 
 
 def _check_named(owner: str, name: str, values: Any, what: str) -> None:
@@ -118,13 +137,11 @@ def plot_links(
     _check_named(owner, "links", links, "links")
     for link in links.values():
         instance_of(owner, "links", link, Link, 'Write links={"high": high_scores()}.')
-    picture = _checked_path(owner, path)
     low, high = interval_of(owner, "score_range", score_range)
     targets = list_of(owner, "targets", targets, "scores", "[0.2, 0.9]")
     targets = [finite_number(owner, f"targets[{place}]", target) for place, target in enumerate(targets)]
     if not targets:
         raise ValueError(f"{owner}: targets must hold at least one score, got none. Write targets=[0.2, 0.9].")
-    figure = _figure(owner, 3, columns, 3.7, 3.4)
     scores = torch.linspace(low, high, 401, dtype=torch.float64)
     of_labels = (low, high) if label_range is None else interval_of(owner, "label_range", label_range)
 
@@ -132,9 +149,10 @@ def plot_links(
         return of_labels[0] + (score - low) / (high - low) * (of_labels[1] - of_labels[0])
 
     shown = label(scores)
-    value_axes, sensitivity_axes, loss_axes = figure.axes
-    height = 0.0
-    with torch.no_grad():
+    what = "score" if label_range in (None, (low, high)) else "score, on the labels' scale"
+    with torch.no_grad(), _drawn(owner, path, 3, columns, 3.7, 3.4) as figure:
+        value_axes, sensitivity_axes, loss_axes = figure.axes
+        height = 0.0
         for (name, link), colour, style in zip(links.items(), _COLOURS, _STYLES, strict=False):
             line: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8}
             value_axes.plot(shown, link(scores), label=name, **line)
@@ -143,15 +161,14 @@ def plot_links(
                 losses = link.divergence(scores, torch.tensor(target, dtype=torch.float64))
                 height = max(height, float(losses.quantile(0.75)))
                 loss_axes.plot(shown, losses, **line)
-    for target in targets:
-        loss_axes.axvline(label(target), color="#bbbbbb", linewidth=0.8, zorder=0)
-    what = "score" if label_range in (None, (low, high)) else "score, on the labels' scale"
-    value_axes.set(title="link h: the gradient's scale", xlabel=what)
-    sensitivity_axes.set(title="sensitivity h': what matters", xlabel=what, ylim=(0, None))
-    around = ", ".join(f"{label(target):g}" for target in targets)
-    loss_axes.set(title=f"loss around {around}", xlabel=f"predicted {what}", ylim=(0, height or None))
-    value_axes.legend(frameon=False, fontsize=_SMALL)
-    return _write(figure, picture)
+        for target in targets:
+            loss_axes.axvline(label(target), color="#bbbbbb", linewidth=0.8, zorder=0)
+        value_axes.set(title="link h: the gradient's scale", xlabel=what)
+        sensitivity_axes.set(title="sensitivity h': what matters", xlabel=what, ylim=(0, None))
+        around = ", ".join(f"{label(target):g}" for target in targets)
+        loss_axes.set(title=f"loss around {around}", xlabel=f"predicted {what}", ylim=(0, height or None))
+        value_axes.legend()
+    return Path(path)
 
 
 def plot_error_by_score_bin(
@@ -194,26 +211,25 @@ def plot_error_by_score_bin(
                 "what error_by_score_bin(gold, predicted) gives."
             )
     regions = checked_regions(owner, regions)
-    picture = _checked_path(owner, path)
-    figure = _figure(owner, len(metrics), columns, 5, 3.8)
-    edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")]
-    for axes, metric in zip(figure.axes, metrics, strict=True):
-        _shade(axes, regions)
-        for (name, rows), colour, style, marker in zip(errors.items(), _COLOURS, _STYLES, _MARKERS, strict=False):
-            axes.plot(
-                [(row["low"] + row["high"]) / 2 for row in rows],
-                [row[metric] for row in rows],
-                label=name,
-                color=colour,
-                linestyle=style,
-                marker=marker,
-                markersize=4,
-            )
-        if metric == "bias":
-            axes.axhline(0, color="#777777", linewidth=0.8)
-        axes.set(title=_ERRORS[metric], xlabel="gold score", xlim=(min(edges), max(edges)))
-    _legend_below(figure)
-    return _write(figure, picture)
+    with _drawn(owner, path, len(metrics), columns, 5, 3.8) as figure:
+        edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")]
+        for axes, metric in zip(figure.axes, metrics, strict=True):
+            _shade(axes, regions)
+            for (name, rows), colour, style, marker in zip(errors.items(), _COLOURS, _STYLES, _MARKERS, strict=False):
+                axes.plot(
+                    [(row["low"] + row["high"]) / 2 for row in rows],
+                    [row[metric] for row in rows],
+                    label=name,
+                    color=colour,
+                    linestyle=style,
+                    marker=marker,
+                    markersize=4,
+                )
+            if metric == "bias":
+                axes.axhline(0, color="#777777", linewidth=0.8)
+            axes.set(title=_ERRORS[metric], xlabel="gold score", xlim=(min(edges), max(edges)))
+        _legend_below(figure)
+    return Path(path)
 
 
 def plot_scores_against_gold(
@@ -254,38 +270,48 @@ def plot_scores_against_gold(
     whole_number(owner, "bins", bins, least=1)
     score_range = interval_of(owner, "score_range", score_range)
     regions = checked_regions(owner, regions)
-    picture = _checked_path(owner, path)
-    figure = _figure(owner, len(panels), columns, 5 if len(panels) == 1 else 4, 4.2, share=True)
-    for axes, (name, (gold_scores, scores)), colour in zip(figure.axes, panels.items(), _COLOURS, strict=False):
-        _shade(axes, regions)
-        if len(scores) > _MANY:
-            axes.hexbin(gold_scores, scores, gridsize=40, cmap="Greys", bins="log", linewidths=0, alpha=0.5, mincnt=1)
-        else:
-            # Gold scores mostly have few values: spread a little, the pairs are seen.
-            shaken = gold_scores + np.random.default_rng(0).normal(0, 0.006, len(scores)) * np.ptp(score_range)
-            name_of_points = "pairs, spread a little sideways"
-            axes.scatter(
-                shaken, scores, s=4, color="#888888", alpha=0.35, linewidths=0, rasterized=True, label=name_of_points
+    with _drawn(owner, path, len(panels), columns, 5 if len(panels) == 1 else 4, 4.2, share=True) as figure:
+        for axes, (name, (gold_scores, scores)), colour in zip(figure.axes, panels.items(), _COLOURS, strict=False):
+            _shade(axes, regions)
+            if len(scores) > _MANY:
+                axes.hexbin(
+                    gold_scores, scores, gridsize=40, cmap="Greys", bins="log", linewidths=0, alpha=0.5, mincnt=1
+                )
+            else:
+                # Gold scores mostly have few values: spread a little, the pairs are seen.
+                shaken = gold_scores + np.random.default_rng(0).normal(0, 0.006, len(scores)) * np.ptp(score_range)
+                name_of_points = "pairs, spread a little sideways"
+                axes.scatter(
+                    shaken,
+                    scores,
+                    s=4,
+                    color="#888888",
+                    alpha=0.35,
+                    linewidths=0,
+                    rasterized=True,
+                    label=name_of_points,
+                )
+            axes.axline(
+                (0, 0), slope=1, color="#333333", linewidth=0.9, linestyle=(0, (4, 3)), label="predicted = gold"
             )
-        axes.axline((0, 0), slope=1, color="#333333", linewidth=0.9, linestyle=(0, (4, 3)), label="predicted = gold")
-        centres, quantiles = _binned_quantiles(gold_scores, scores, bins, score_range)
-        if centres.size:
-            band: dict[str, Any] = {"color": colour, "linewidth": 0}
-            axes.fill_between(centres, quantiles[0], quantiles[4], alpha=0.18, label="middle 90 %", **band)
-            axes.fill_between(centres, quantiles[1], quantiles[3], alpha=0.35, label="middle 50 %", **band)
-            axes.plot(centres, quantiles[2], color=colour, linewidth=2, marker="o", markersize=4, label="median")
-        axes.set(title=name, xlabel="gold score", ylabel="predicted score")
-        axes.label_outer()
-    # The scores' range is what a reader compares, so that the panels share it.
-    if predicted_range is not None:
-        predicted_range = interval_of(owner, "predicted_range", predicted_range)
-    else:
-        every = np.concatenate([scores for _, scores in panels.values()])
-        predicted_range = min(float(every.min()), score_range[0]), max(float(every.max()), score_range[1])
-    low, high = predicted_range
-    figure.axes[0].set(xlim=(score_range[0] - 0.02, score_range[1] + 0.02), ylim=(low - 0.02, high + 0.02))
-    _legend_below(figure, 2 if len(panels) == 1 else 5)
-    return _write(figure, picture)
+            centres, quantiles = _binned_quantiles(gold_scores, scores, bins, score_range)
+            if centres.size:
+                band: dict[str, Any] = {"color": colour, "linewidth": 0}
+                axes.fill_between(centres, quantiles[0], quantiles[4], alpha=0.18, label="middle 90 %", **band)
+                axes.fill_between(centres, quantiles[1], quantiles[3], alpha=0.35, label="middle 50 %", **band)
+                axes.plot(centres, quantiles[2], color=colour, linewidth=2, marker="o", markersize=4, label="median")
+            axes.set(title=name, xlabel="gold score", ylabel="predicted score")
+            axes.label_outer()
+        # The scores' range is what a reader compares, so that the panels share it.
+        if predicted_range is not None:
+            predicted_range = interval_of(owner, "predicted_range", predicted_range)
+        else:
+            every = np.concatenate([scores for _, scores in panels.values()])
+            predicted_range = min(float(every.min()), score_range[0]), max(float(every.max()), score_range[1])
+        low, high = predicted_range
+        figure.axes[0].set(xlim=(score_range[0] - 0.02, score_range[1] + 0.02), ylim=(low - 0.02, high + 0.02))
+        _legend_below(figure, 2 if len(panels) == 1 else 5)
+    return Path(path)
 
 
 def _binned_quantiles(
@@ -366,50 +392,48 @@ def plot_frontier(
         instance_of(owner, "points", point, FrontierPoint, f"Write points={example}.")
     for name, text in (("ranking", ranking), ("calibration", calibration), ("title", title)):
         instance_of(owner, name, text, str, f'Write {name}="...".')
-    picture = _checked_path(owner, path)
     families = list(dict.fromkeys(point.family for point in points))
     if not points or len(families) > len(_MARKERS):
         raise ValueError(
             f"{owner}: points must hold at least one point, of 1 to {len(_MARKERS)} families; got {len(points)} of "
             f"{len(families)}. Write points={example}."
         )
-    figure = _figure(owner, 1, 1, 6.4, 4.6)
-    axes = figure.axes[0]
-    for number, family in enumerate(families):
-        members = [point for point in points if point.family == family]
-        colour = _COLOURS[number % len(_COLOURS)]
-        axes.errorbar(
-            [point.calibration for point in members],
-            [point.ranking for point in members],
-            xerr=[point.calibration_interval for point in members],
-            yerr=[point.ranking_interval for point in members],
-            label=family,
-            color=colour,
-            marker=_MARKERS[number],
-            linestyle=_STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none",
-            linewidth=1.2,
-            elinewidth=0.9,
-            capsize=2,
-            markersize=6,
-        )
-    axes.margins(x=0.16, y=0.12)
-    axes.invert_xaxis()  # better is right, and up
-    for point in points:
-        # A label stands on the inner side, where there is room for it.
-        right = point.calibration > float(np.mean(axes.get_xlim()))
-        axes.annotate(
-            point.label,
-            (point.calibration, point.ranking),
-            xytext=(7 if right else -7, 6),
-            textcoords="offset points",
-            fontsize=_SMALL,
-            ha="left" if right else "right",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-        )
-    axes.set(xlabel=f"{calibration} (smaller is better →)", ylabel=f"{ranking} (larger is better →)", title=title)
-    if any(families):
-        _legend_below(figure, 2)
-    return _write(figure, picture)
+    with _drawn(owner, path, 1, 1, 6.4, 4.6) as figure:
+        axes = figure.axes[0]
+        for number, family in enumerate(families):
+            members = [point for point in points if point.family == family]
+            colour = _COLOURS[number % len(_COLOURS)]
+            axes.errorbar(
+                [point.calibration for point in members],
+                [point.ranking for point in members],
+                xerr=[point.calibration_interval for point in members],
+                yerr=[point.ranking_interval for point in members],
+                label=family,
+                color=colour,
+                marker=_MARKERS[number],
+                linestyle=_STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none",
+                linewidth=1.2,
+                elinewidth=0.9,
+                markersize=6,
+            )
+        axes.margins(x=0.16, y=0.12)
+        axes.invert_xaxis()  # better is right, and up
+        for point in points:
+            # A label stands on the inner side, where there is room for it.
+            right = point.calibration > float(np.mean(axes.get_xlim()))
+            axes.annotate(
+                point.label,
+                (point.calibration, point.ranking),
+                xytext=(7 if right else -7, 6),
+                textcoords="offset points",
+                fontsize=_SMALL,
+                ha="left" if right else "right",
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
+            )
+        axes.set(xlabel=f"{calibration} (smaller is better →)", ylabel=f"{ranking} (larger is better →)", title=title)
+        if any(families):
+            _legend_below(figure, 2)
+    return Path(path)
 
 
 def _shade(axes: Axes, regions: Sequence[tuple[float, float]]) -> None:
@@ -436,16 +460,8 @@ def _legend_below(figure: Figure, columns: int = 3) -> None:
         unique.keys(),
         loc="outside lower center",
         ncols=min(columns, fitting, max(1, len(unique))),
-        frameon=False,
-        fontsize=_SMALL,
     )
 
 
-def _write(figure: Figure, path: Path) -> Path:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", linewidth=0.3)
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)  # a name may hold dollar signs
+def _write(figure: Figure, path: Path) -> None:
     figure.savefig(path, metadata=picture_metadata(path, str(figure.get_label())))
-    return path

@@ -9,14 +9,15 @@ import base64
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from selective_st._templates import in_templates, render, say
 from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS
 from selective_st.evaluation.claims import (
@@ -37,7 +38,6 @@ __all__ = ["Measured", "Row", "html_report", "summary", "table"]
 
 _LARGE_BIAS = 0.1  # of the range of gold scores, from where a bin is told of
 _FEW_PAIRS = 30
-_DECISION_LABELS = ("found rightly", "found wrongly", "missed", "left rightly", "precision", "recall", "F1")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ class Row:
         values: Each model's number.
         difference: With two models, the first less the second.
         interval: Its 95 % interval.
-        verdict: Which is better.
+        verdict: Which is better, or why none is.
+        winner: The model that is better; none where that is not clear.
     """
 
     title: str
@@ -124,6 +125,17 @@ class Row:
     difference: str = ""
     interval: str = ""
     verdict: str = ""
+    winner: str = ""
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether each model has a number."""
+        return all(value.text != NOT_DEFINED for value in self.values)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether something can be said of the models' difference."""
+        return self.is_defined and self.verdict != TOO_FEW
 
 
 def table(comparison: Comparison, names: Iterable[str]) -> list[Row]:
@@ -150,15 +162,13 @@ def _row(comparison: Comparison, name: str) -> Row:
     row = Row(meaning.title, meaning.meaning + better, str(support or ""), tuple(values))
     if found is None:
         return row
-    winner = NO_DIFFERENCE if found.better is None else comparison.models[found.better].name
-    return Row(
-        row.title,
-        row.meaning,
-        row.support,
-        row.values,
-        figure(found.value, support, signed=True),
-        figures((found.low, found.high), support, signed=True),
-        TOO_FEW if support is not None and support.too_few else winner,
+    winner = "" if found.better is None else comparison.models[found.better].name
+    return replace(
+        row,
+        difference=figure(found.value, support, signed=True),
+        interval=figures((found.low, found.high), support, signed=True),
+        verdict=TOO_FEW if support is not None and support.too_few else winner or NO_DIFFERENCE,
+        winner=winner,
     )
 
 
@@ -177,99 +187,44 @@ def _rankings(comparison: Comparison) -> list[str]:
 # --- Sentences --------------------------------------------------------------------------------------------------------
 
 
-def _main_sentence(comparison: Comparison, measured: Measured) -> str:
-    """What the main metric says."""
-    row, name = _row(comparison, measured.main_metric), measured.main_metric
-    what = f"It says most of what matters here, {measured.focus_meaning}."
-    texts = [value.text for value in row.values]
-    if NOT_DEFINED in texts:
-        return f"{row.title}: not defined, as it rests on {row.support}. {what}"
-    interval = row.interval if len(texts) == 2 else row.values[0].interval
-    shown = f" (95 % interval {interval})" if interval else ""
-    difference = f", difference {row.difference}" if row.difference else ""
-    winner = {NO_DIFFERENCE: f": {NO_DIFFERENCE}", TOO_FEW: "", "": ""}.get(row.verdict, f": {row.verdict} is better")
-    better = metric_meaning(name).better
-    end = f"; {better} is better" if better and not winner else ""
-    return f"{row.title}: {' against '.join(texts)}{difference}{shown}, from {row.support}{winner}{end}. {what}"
+@dataclass(frozen=True)
+class _Span:
+    """Neighbouring bins in which a model errs in one direction."""
+
+    where: str
+    mean: float
+    support: Support
 
 
-def _sentence_on(comparison: Comparison, name: str, one: str, none: str, better: str) -> str:
-    """What a metric says: of one model, of two alike, or with `{}` for the better one."""
-    row = _row(comparison, name)
-    found = comparison.differences.get(name)
-    values = f"{row.title if name != 'spearman' else 'rank correlation'} "
-    values += f"{' against '.join(value.text for value in row.values)}, from {row.support}"
-    if len(comparison.models) == 1 or row.verdict == TOO_FEW or NOT_DEFINED in values:
-        return f"{one}: {values}."
-    if found is None or found.better is None:
-        return f"{none}: {values}."
-    return f"{better.format(comparison.models[found.better].name)}: {values}."
-
-
-def _squeeze_sentence(model: ModelScores, comparison: Comparison) -> str:
-    support = comparison.support["spread"]
-    if support.too_few:
-        return f"Whether the scores of {model.name} are squeezed cannot be said of {support}: {TOO_FEW}."
-    if model.squeeze == "unknown":
-        return f"Whether the scores of {model.name} are squeezed cannot be said: the gold scores are all alike."
-    ends = figures((model.metrics["q5"], model.metrics["q95"]), support)
-    said = {
-        "squeezed": "are squeezed together",
-        "stretched": "are stretched",
-        "as wide as gold": "are about as spread as the gold scores",
-    }[model.squeeze]
-    wide = f"{model.metrics['spread']:.2g} times as wide as gold's"
-    return f"The scores of {model.name} {said}: their middle 90 % lie from {ends}, {wide}."
-
-
-def _bias_sentence(model: ModelScores, *, binary: bool) -> str:
+def _errs(model: ModelScores, *, binary: bool) -> str:
     """Where a model errs most, in the same direction over neighbouring bins."""
     filled = [row for row in model.bins if row["count"]]
     first, last = model.bins[0]["low"], model.bins[-1]["high"]
-    if not filled:
-        return f"No pair has gold {first:g} to {last:g}, so where {model.name} errs there cannot be said."
-    count = sum(row["count"] for row in filled)
-    within, off = (f"For gold {first:g} to {last:g}, ", "off") if count < len(model.predicted) else ("", "Off")
-    width = (last - first) * _LARGE_BIAS
-    spans: list[tuple[int, list[Mapping[str, float]]]] = []
-    for row in filled:
-        sign = 0 if abs(row["bias"]) < width else 1 if row["bias"] > 0 else -1
-        if spans and spans[-1][0] == sign:
-            spans[-1][1].append(row)
-        else:
-            spans.append((sign, [row]))
-    parts = []
-    for sign, rows in spans:
+    pairs, width = int(sum(row["count"] for row in filled)), (last - first) * _LARGE_BIAS
+    spans = []
+    for sign, group in groupby(filled, lambda row: np.sign(row["bias"]) * (abs(row["bias"]) >= width)):
+        rows = list(group)
         if sign:
-            of_span = int(sum(row["count"] for row in rows))
-            mean = sum(row["bias"] * row["count"] for row in rows) / of_span
-            low, high = rows[0]["low"], rows[-1]["high"]
-            where = "the label 0" if high < 1 else "the label 1"
-            where = where if binary and len(rows) == 1 else f"gold {low:g} to {high:g}"
-            shown = figure(mean, Support(of_span, of_span), signed=True).removesuffix(f" ({TOO_FEW})")
-            few = f": {TOO_FEW}" if of_span < FEWEST else ""
-            parts.append(
-                f"too {'high' if sign > 0 else 'low'} for {where} (on average {shown}, {counted(of_span, 'pair')}{few})"
-            )
-    if not parts:
-        few = f" ({counted(int(count), 'pair')}: {TOO_FEW} to rely on)" if count < FEWEST else ""
-        return f"{within}{model.name} is nowhere off by more than {width:.2g} on average{few}."
-    return f"{within}{off} by {width:.2g} or more on average, {model.name} scores {' and '.join(parts)}."
-
-
-def _threshold_sentence(model: ModelScores, note: str) -> str:
-    threshold, decided = model.threshold, model.decisions
-    if threshold is None or decided is None:
-        return f"{model.name} has no threshold: {note}" if note else f"{model.name} has no threshold."
-    precision, recall = (model.metrics[f"{name}_{threshold.suffix}"] for name in ("precision", "recall"))
-    found, sought = (decided["found"] + decided[other] for other in ("found_wrongly", "missed"))
-    sign = "at least" if threshold.side == "at_least" else "at most"
-    return (
-        f"Calling a pair found when {model.name} scores it {sign} {threshold.value:.3f} gives precision "
-        f"{figure(precision, Support(found, found))} ({decided['found']:,} of {found:,} found rightly) and recall "
-        f"{figure(recall, Support(sought, sought))} ({decided['found']:,} of {sought:,}) for gold {sign} "
-        f"{threshold.gold:g}."
+            count, low, high = int(sum(row["count"] for row in rows)), rows[0]["low"], rows[-1]["high"]
+            where = f"gold {low:g} to {high:g}"
+            if binary and len(rows) == 1:
+                where = "the label 0" if high < 1 else "the label 1"
+            spans.append(_Span(where, sum(row["bias"] * row["count"] for row in rows) / count, Support(count, count)))
+    outside = pairs < len(model.predicted)
+    return say(
+        "errs", name=model.name, low=first, high=last, width=width, pairs=pairs, some_outside=outside, spans=spans
     )
+
+
+def _squeezes(comparison: Comparison) -> list[str]:
+    return [say("squeeze", model=model, support=comparison.support["spread"]) for model in comparison.models]
+
+
+def _thresholds(comparison: Comparison, measured: Measured) -> list[str]:
+    """What the thresholds decide, and how they came about."""
+    return [
+        say("threshold", model=model, note=measured.threshold_notes.get(model.name, "")) for model in comparison.models
+    ]
 
 
 def summary(comparison: Comparison, measured: Measured) -> list[str]:
@@ -286,39 +241,26 @@ def summary(comparison: Comparison, measured: Measured) -> list[str]:
     sentences = []
     if len(comparison.models) == 2:
         sentences.append(sentence(verdict(comparison, tabled(comparison, measured)).headline()))
-    sentences.append(_main_sentence(comparison, measured))
-    if measured.main_metric != "spearman":
-        none = "Over all pairs, there is no clear difference in how well they are ordered"
-        sentences.append(
-            _sentence_on(comparison, "spearman", "Over all pairs", none, "Over all pairs, {} orders better")
-        )
+    main = measured.main_metric
+    focus = {"better": metric_meaning(main).better, "focus_meaning": measured.focus_meaning}
+    sentences.append(say("main_metric", row=_row(comparison, main), **focus))
+    if main != "spearman":
+        sentences.append(say("order", row=_row(comparison, "spearman")))
     if "map" in _rankings(comparison):
-        rank = "rank the candidates of a text"
-        none = f"There is no clear difference in how well the scores {rank}"
-        one, better = f"How well the scores {rank}", f"The scores of {{}} better {rank}"
-        sentences.append(_sentence_on(comparison, "map", one, none, better))
-    for model in comparison.models:
-        sentences.append(_squeeze_sentence(model, comparison))
-        sentences.append(_bias_sentence(model, binary=comparison.is_binary))
-        sentences.append(_threshold_sentence(model, measured.threshold_notes.get(model.name, "")))
-    return sentences
+        sentences.append(say("ranking", row=_row(comparison, "map")))
+    errs = (_errs(model, binary=comparison.is_binary) for model in comparison.models)
+    of_models = zip(_squeezes(comparison), errs, _thresholds(comparison, measured), strict=True)
+    return [*sentences, *(text for texts in of_models for text in texts)]
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
 
 
-def _broken(text: str) -> Markup:
+@in_templates
+def broken(text: str) -> Markup:
     """A name for a table's narrow cells: it may break where its parts meet."""
     parts = re.split(r"(?<=[-_/.])(?=\w)|(?<=[a-z])(?=[A-Z])", text)
     return Markup("<wbr>").join(escape(part) for part in parts)
-
-
-def _environment() -> Environment:
-    found = Environment(
-        loader=PackageLoader("selective_st", "templates"), autoescape=True, trim_blocks=True, undefined=StrictUndefined
-    )
-    found.filters["broken"] = _broken
-    return found
 
 
 def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[str, Path]) -> str:
@@ -348,117 +290,37 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
         if len(names) == 2
         else ""
     )
-    return (
-        _environment()
-        .get_template("report.html")
-        .render(
-            title=f"How well {names[0]} scores text pairs" + (f", against {names[1]}" if len(names) == 2 else ""),
-            pairs=counted(len(comparison.gold), "text pair"),
-            names=names,
-            measured=measured,
-            summary=summary(comparison, measured),
-            says=_says(comparison, measured),
-            warnings=_warnings(comparison),
-            results=table(comparison, measured.metrics),
-            fewest=FEWEST,
-            difference_is=difference_is,
-            errs=[_bias_sentence(model, binary=comparison.is_binary) for model in comparison.models],
-            error_pictures=_chosen(pictures, ("Error", "Bias")),
-            bins=_bins(comparison),
-            squeezes=[_squeeze_sentence(model, comparison) for model in comparison.models],
-            quantiles=[name[1:] for name in comparison.gold_quantiles],
-            spreads=_spreads(comparison),
-            score_pictures=_chosen(pictures, ("Scores",)),
-            decided=_decided(comparison, measured),
-            decisions=_decisions(comparison),
-            decision_labels=_DECISION_LABELS,
-            rankings=table(comparison, _rankings(comparison)),
-            resamples=f"{comparison.resamples:,}",
-            notes=notes,
-        )
+    return render(
+        "report.html",
+        title=f"How well {names[0]} scores text pairs" + (f", against {names[1]}" if len(names) == 2 else ""),
+        pairs=counted(len(comparison.gold), "text pair"),
+        names=names,
+        measured=measured,
+        summary=summary(comparison, measured),
+        says=say("gold", comparison=comparison, score_range=measured.score_range),
+        comparison=comparison,
+        few_pairs=_FEW_PAIRS,
+        all_alike=np.ptp(comparison.gold) == 0,
+        results=table(comparison, measured.metrics),
+        fewest=FEWEST,
+        difference_is=difference_is,
+        errs=[_errs(model, binary=comparison.is_binary) for model in comparison.models],
+        error_pictures=_chosen(pictures, ("Error", "Bias")),
+        squeezes=_squeezes(comparison),
+        score_pictures=_chosen(pictures, ("Scores",)),
+        decided=[*_thresholds(comparison, measured), *_compared_thresholds(comparison)],
+        rankings=table(comparison, _rankings(comparison)),
+        resamples=f"{comparison.resamples:,}",
+        notes=notes,
     )
 
 
-def _says(comparison: Comparison, measured: Measured) -> str:
-    """What the label of a pair says."""
-    gold = comparison.gold
-    if comparison.is_binary:
-        return f"a label, the gold score: 1 where its texts belong together ({np.sum(gold == 1):,} pairs), else 0"
-    scale = ""
-    if measured.score_range is not None:
-        scale = f" (labels from {measured.score_range[0]:g} to {measured.score_range[1]:g}, mapped to 0 to 1)"
-    return f"a gold score, which says how alike its texts are: from {gold.min():g} to {gold.max():g} here{scale}"
-
-
-def _warnings(comparison: Comparison) -> list[str]:
-    """What forbids to conclude much."""
-    pairs = len(comparison.gold)
-    found = [f"There are only {counted(pairs, 'pair')}: {TOO_FEW} to conclude much."] if pairs < _FEW_PAIRS else []
-    if np.ptp(comparison.gold) == 0:
-        found.append("All labels are equal: no model can be better than another in order, or in finding pairs.")
-    return found
-
-
-@dataclass(frozen=True)
-class _Bin:
-    """A row of the table of bins: error and bias of each model."""
-
-    ends: str
-    count: str
-    values: tuple[tuple[str, str], ...]
-
-
-def _bins(comparison: Comparison) -> list[_Bin]:
-    rows = []
-    for number, row in enumerate(comparison.models[0].bins):
-        support = Support(int(row["count"]), int(row["count"]))
-        if support.cases:
-            of_models = [model.bins[number] for model in comparison.models]
-            values = tuple(
-                (figure(found["rmse"], support), figure(found["bias"], support, signed=True)) for found in of_models
-            )
-            rows.append(_Bin(f"{row['low']:g} to {row['high']:g}", f"{support.cases:,}", values))
-    return rows
-
-
-def _spreads(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """The quantiles and the spread of the gold scores and of each model's."""
-    support = comparison.support["spread"]
-    rows = [("gold", {**comparison.gold_quantiles, "spread": 1.0})]
-    rows += [(model.name, model.metrics) for model in comparison.models]
-    names = (*comparison.gold_quantiles, "spread")
-    return [(name, [figure(values[key], support) for key in names]) for name, values in rows]
-
-
-def _decided(comparison: Comparison, measured: Measured) -> list[str]:
-    """What the thresholds decide, and how they came about."""
-    paragraphs = []
-    for model in comparison.models:
-        note = measured.threshold_notes.get(model.name, "")
-        paragraphs.append(_threshold_sentence(model, note))
-        if model.threshold is not None:
-            given = "it was given" if model.threshold.metric is None else str(model.threshold).partition(": ")[2]
-            paragraphs[-1] += f" How the threshold was chosen: {note or given}."
+def _compared_thresholds(comparison: Comparison) -> list[str]:
+    """Which of two models decides better, where both decide for the same."""
     suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
-    if len(suffixes) == 2 and suffixes[0] == suffixes[1]:
-        row = _row(comparison, f"f1_{suffixes[0]}")
-        said = f"{row.verdict} decides better"
-        if row.verdict in (NO_DIFFERENCE, TOO_FEW):
-            said = "No clear difference in F1" if row.verdict == NO_DIFFERENCE else "Too few pairs to compare F1"
-        interval = f" (95 % interval {row.interval})" if row.interval else ""
-        paragraphs.append(f"{said}: it differs by {row.difference}{interval}, from {row.support}.")
-    return paragraphs
-
-
-def _decisions(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """For each model with a threshold its counts and shares."""
-    rows = []
-    for model in comparison.models:
-        if model.threshold is not None and model.decisions is not None:
-            names = [f"{name}_{model.threshold.suffix}" for name in ("precision", "recall", "f1")]
-            shares = [figure(model.metrics[name], comparison.support[name]) for name in names]
-            rows.append((model.name, [*(f"{count:,}" for count in model.decisions.values()), *shares]))
-    return rows
+    if len(suffixes) < 2 or suffixes[0] != suffixes[1]:
+        return []
+    return [say("thresholds_compared", row=_row(comparison, f"f1_{suffixes[0]}"))]
 
 
 def _chosen(pictures: Mapping[str, Path], starts: tuple[str, ...]) -> dict[str, str]:

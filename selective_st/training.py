@@ -7,7 +7,6 @@ loss's learning rate on the eval split, and reports on the test split.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
@@ -26,15 +25,12 @@ import torch
 from scipy import stats
 from sentence_transformers import (
     SentenceTransformer,
-    SentenceTransformerModelCardData,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.losses import has_static_embedding_input
-from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 from sentence_transformers.util import get_device_name
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
@@ -45,15 +41,37 @@ from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
+from selective_st.kept_runs import KeptRuns, Run
 from selective_st.layouts import By, Examples, GradedPairs
 from selective_st.loss_kinds import LossFactory, LossKind, check_pairs, loss_kind
 from selective_st.outcome import arguments_of_roles, judge, notes_on_splits, overlaps, roles, write_card
-from selective_st.output import OutputError, State, save_elsewhere, settle, without_nan
+from selective_st.output import State, without_nan
 from selective_st.registry.names import TRAINER_LABELS
+from selective_st.untrained import STATIC, model_maker, train_tokenizer
 
-STATIC = "static"
-_STATIC_DIMENSION = 256
-_STATIC_VOCABULARY = 10_000
+__all__ = [
+    "EPOCHS",
+    "LEARNING_RATES",
+    "STATIC",
+    "KeptRuns",
+    "Report",
+    "Run",
+    "Settings",
+    "Task",
+    "count_runs",
+    "fitting",
+    "key_of_runs",
+    "mean_and_interval",
+    "model_maker",
+    "no_static_message",
+    "prepare",
+    "runs_asked_for",
+    "steps_of_run",
+    "train_and_compare",
+    "train_once",
+    "train_tokenizer",
+]
+
 # Learning rates for tables trained from nothing are a thousand times those for fine-tuning a transformer.
 LEARNING_RATES = {STATIC: (0.003, 0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5e-5)}
 EPOCHS = {STATIC: 5, "pretrained": 1}
@@ -107,139 +125,6 @@ class Settings:
         if self.temperature is not None:
             finite_number("Settings", "temperature", self.temperature, positive=True)
         finite_number("Settings", "positive_from", self.positive_from)
-
-
-@dataclass
-class Run:
-    """One training run, with its metrics on the eval and the test split."""
-
-    loss: str
-    learning_rate: float
-    seed: int
-    eval: dict[str, float]
-    test: dict[str, float]
-    test_scores: list[float]
-
-    @property
-    def name(self) -> str:
-        """Which run it is."""
-        return f"{self.loss}-{self.learning_rate!r}-{self.seed}"
-
-
-class KeptRuns:
-    """The runs that are done, on disk, so that an interrupted training goes on from there.
-
-    Args:
-        state: Where they are kept.
-        settings: Which runs are asked for.
-    """
-
-    def __init__(self, state: State, settings: Settings) -> None:
-        self._state = state
-        self._total = count_runs(settings)
-        self._runs: dict[str, Run] = {}
-        asked = set(product(_losses_of(settings), settings.learning_rates, range(settings.seeds)))
-        for path in state.folder.glob("*/run.json"):
-            try:
-                run = Run(**json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):  # what cannot be read is done again
-                continue
-            if (run.loss, run.learning_rate, run.seed) in asked:
-                self._runs[run.name] = run
-        self._say()
-
-    def _say(self) -> None:
-        self._state.says = f"{self._so_many()} kept" if len(self) else ""
-
-    def _so_many(self) -> str:
-        return f"{len(self)} of {self._total} runs {'is' if len(self) == 1 else 'are'}"
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    @property
-    def notes(self) -> list[str]:
-        """What to tell of an earlier training that was interrupted."""
-        others = sum(1 for other in self._state.others for _ in other.glob("*/run.json"))
-        if len(self):
-            return [f"going on: {self._so_many()} done"]
-        if others:
-            what = "run of an interrupted training is" if others == 1 else "runs of an interrupted training are"
-            return [f"starting anew: {others} {what} kept, but with other data, options or versions"]
-        return []
-
-    def find(self, loss: str, learning_rate: float, seed: int) -> Run | None:
-        """A run that is done, or None.
-
-        Args:
-            loss: Its loss.
-            learning_rate: Its learning rate.
-            seed: Its seed.
-
-        Returns:
-            The run.
-        """
-        return self._runs.get(Run(loss, learning_rate, seed, {}, {}, []).name)
-
-    def model(self, run: Run) -> Path:
-        """Where the model of a run is, if it was kept.
-
-        Args:
-            run: The run.
-
-        Returns:
-            The folder.
-        """
-        return self._state.folder / run.name / "model"
-
-    def add(self, run: Run, model: SentenceTransformer | None, working_folder: Path) -> None:
-        """Keep a run; it is there whole or not at all.
-
-        Args:
-            run: The run.
-            model: Its model, if that is to be kept too.
-            working_folder: A folder on the same disk.
-
-        Raises:
-            OutputError: If a model could not be saved there; the message names where it is instead.
-        """
-        place = working_folder / "run"
-        try:
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(parents=True)
-            if model is not None:
-                model.save_pretrained(str(place / "model"))
-            (place / "run.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
-            settle(place)
-            self.forget(run)
-            os.rename(place, self._state.folder / run.name)
-        except Exception as error:  # each writer of weights has errors of its own for a full disk
-            elsewhere = None if model is None else save_elsewhere(lambda folder: model.save_pretrained(str(folder)))
-            if elsewhere is None:
-                raise
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise OutputError(
-                f"The model just trained could not be saved in its place ({reason}). It is kept in {elsewhere}: move "
-                "it to where it can stay. With more room the same command goes on after "
-                f"{len(self)} of {self._total} runs."
-            ) from error
-        self._runs[run.name] = run
-        self._say()
-
-    def forget(self, run: Run) -> None:
-        """Drop a run, to be done again.
-
-        Args:
-            run: The run.
-        """
-        self._runs.pop(run.name, None)
-        shutil.rmtree(self._state.folder / run.name, ignore_errors=True)
-        self._say()
-
-    def discard(self) -> None:
-        """Drop everything: there is nothing to go on from."""
-        for run in list(self._runs.values()):
-            self.forget(run)
 
 
 def key_of_runs(task: Task, settings: Settings) -> str:
@@ -390,82 +275,6 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
     return float(array.mean()), quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
 
 
-def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) -> Tokenizer:
-    """Train a lower-casing byte-pair tokenizer; the same texts give the same tokenizer.
-
-    Args:
-        texts: What to train it on.
-        vocabulary: The most tokens it may have.
-
-    Returns:
-        The tokenizer.
-    """
-    owner = "train_tokenizer"
-    texts = list_of(owner, "texts", texts, "texts", '["a cat", "a dog"]')
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f'{owner}: texts must hold texts, at least one, got {texts!r:.60}. Write ["a cat", "a dog"].')
-    whole_number(owner, "vocabulary", vocabulary, least=1)
-    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    # Training WordPiece, or byte pairs with a prefix for continuations, gives another vocabulary in each process.
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=["[UNK]"], show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
-
-
-def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
-    """How to make the untrained model, anew for each run.
-
-    Args:
-        spec: `static`, for a tokenizer and a `StaticEmbedding` from nothing, or a path or hub name.
-        train: The training pairs, on which a tokenizer is trained.
-
-    Returns:
-        A function of the seed. A pretrained model is the same for every seed.
-
-    Raises:
-        ValueError: If the model cannot be loaded.
-    """
-    instance_of("model_maker", "spec", spec, str, f'Write "{STATIC}", or a path or hub name.')
-    check_pairs("model_maker", "train", train)
-    if spec == STATIC:
-        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2])
-
-        def make_static(seed: int) -> SentenceTransformer:
-            torch.manual_seed(seed)
-            module = StaticEmbedding(Tokenizer.from_str(tokenizer.to_str()), embedding_dim=_STATIC_DIMENSION)
-            card = SentenceTransformerModelCardData(
-                model_name=f"Static embeddings trained on {train.name}", local_files_only=True
-            )
-            return SentenceTransformer(modules=[module], model_card_data=card)
-
-        return make_static
-    try:
-        if not spec.strip():
-            raise FileNotFoundError("an empty name")
-        pretrained = SentenceTransformer(spec)
-    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        first_line = (str(error).splitlines() or ["no details"])[0]
-        raise ValueError(
-            f"--model {spec} could not be loaded ({type(error).__name__}: {first_line}). Give the folder of a "
-            f"SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
-        ) from error
-    if pretrained.similarity_fn_name != "cosine":
-        raise ValueError(
-            f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "
-            'similarities. If that is what you want, set model.similarity_fn_name = "cosine", save the model, and give '
-            "the folder."
-        )
-    pretrained.to("cpu")
-
-    def make_copy(seed: int) -> SentenceTransformer:
-        torch.manual_seed(seed)
-        return copy.deepcopy(pretrained)
-
-    return make_copy
-
-
 class _StepCallback(TrainerCallback):
     def __init__(self, on_step: Callable[[], None]) -> None:
         self._on_step = on_step
@@ -567,16 +376,43 @@ def steps_of_run(examples: Examples, settings: Settings) -> int:
     return settings.epochs * math.ceil(len(examples) / settings.batch_size)
 
 
+def fitting(settings: Settings, examples: Examples) -> tuple[Settings, str]:
+    """Settings with a batch size for which there are enough different texts, so that each batch is another choice.
+
+    Args:
+        settings: The settings.
+        examples: The training data.
+
+    Returns:
+        The settings, and what was decided; nothing if empty.
+    """
+    largest = None if examples.fewest_texts is None else max(2, min(examples.fewest_texts // 2, len(examples)))
+    if largest is None or settings.batch_size <= largest:
+        return settings, ""
+    return replace(settings, batch_size=largest), (
+        f"batch size {largest}: a column has only {examples.fewest_texts:,} different texts, and no text may stand "
+        "twice in a batch"
+    )
+
+
 def count_runs(settings: Settings) -> int:
     """How many runs the settings ask for."""
     instance_of("count_runs", "settings", settings, Settings, "Write Settings(...).")
-    return len(_losses_of(settings)) * len(settings.learning_rates) * settings.seeds
+    return len(runs_asked_for(settings))
 
 
-def _losses_of(settings: Settings) -> list[str]:
-    """The names of the losses that are trained, the selective one first."""
+def runs_asked_for(settings: Settings) -> list[tuple[str, float, int]]:
+    """The loss, learning rate and seed of each run, in order; the selective loss comes first.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The runs.
+    """
     kind = loss_kind(settings.loss)
-    return [kind.selective, *(kind.builtins if settings.compare else ())]
+    losses = [kind.selective, *(kind.builtins if settings.compare else ())]
+    return list(product(losses, settings.learning_rates, range(settings.seeds)))
 
 
 @dataclass(frozen=True)
@@ -714,7 +550,7 @@ def train_and_compare(
 
     working_folder = folder / "working"
     if kept is None:
-        kept = KeptRuns(State(working_folder / "kept"), settings)
+        kept = KeptRuns(State(working_folder / "kept"), runs_asked_for(settings))
         (working_folder / "kept").mkdir(parents=True)
     runs, best = _do_runs(task, settings, factories, kept, working_folder, on_run, on_step)
 
@@ -773,7 +609,7 @@ def _do_runs(
                 kept.forget(run)
     runs: list[Run] = []
     best: dict[float, Run] = {}
-    for loss, rate, seed in product(factories, settings.learning_rates, range(settings.seeds)):
+    for loss, rate, seed in runs_asked_for(settings):
         finished = kept.find(loss, rate, seed)
         if finished is None:
             on_run(loss, rate, seed)

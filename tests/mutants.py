@@ -293,8 +293,9 @@ MUTANTS = [
         "labels = labels[:, 1:] - labels[:, :1]",
         ("test_loss_identities", *LOSSES),
     ),
-    Mutant("losses/_settings.py", "self._modules.update(made._modules)", "pass", LOSSES),
-    Mutant("losses/_settings.py", "self.__dict__.update(found)", "pass", LOSSES),
+    Mutant("losses/_loss.py", "self._modules.update(made._modules)", "pass", LOSSES),
+    Mutant("losses/_loss.py", "self._compose({**composed, name: value})", "pass", LOSSES),
+    Mutant("losses/_loss.py", "(self.__dict__ if is_module else self._modules).pop(name, None)", "pass", LOSSES),
     Mutant("losses/in_batch.py", "if scores.numel() > 1 and bool((scores == scores[0]).all()):", "if False:", LOSSES),
     Mutant(
         "cross_encoder/losses/_scoring.py",

@@ -191,7 +191,7 @@ class TestTrain:
         def broken(*_: Any, **__: Any) -> None:
             int("not a number")
 
-        monkeypatch.setattr("selective_st.data.read_pairs", lambda *_, **__: json.loads("{"))
+        monkeypatch.setattr("selective_st.cli.reading.read_pairs", lambda *_, **__: json.loads("{"))
         result = run("train", data["train"], *QUICK, "--output", tmp_path / "model")
         assert isinstance(result.exception, json.JSONDecodeError)
 

@@ -283,7 +283,7 @@ class TestClaims:
         assert found["overlap_with_validation_data"]["texts"] == texts
         said = f"{pairs} of the 120 pairs reported here had a part in it"
         said = said if pairs else "the pairs reported here had no part in it"
-        for place in (html, found["threshold_notes"]["larger"]):
+        for place in (html, found["threshold_notes"]["larger"], text(result), " ".join(found["summary"])):
             assert said in place
             assert ("had no part" in place) == (pairs == 0)
             assert (f"{texts} share a text with those that had" in place) == (texts > pairs)

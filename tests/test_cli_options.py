@@ -6,6 +6,8 @@ import csv
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -23,7 +25,13 @@ from selective_st.cli.options import DataOptions, told_words, words_of
 from selective_st.cli.registry import CheckOptions, SuggestOptions
 from selective_st.cli.training import TrainOptions
 from selective_st.demo import graded_pairs
-from selective_st.registry.catalog import TRAINABLE
+from selective_st.focus import parse_focus
+from selective_st.layouts import GradedPairs
+from selective_st.loss_kinds import loss_kind
+from selective_st.registry import suggest_losses
+from selective_st.registry.catalog import TRAINABLE, Trainable
+from selective_st.registry.suggestion import Suggestions
+from tests.model_types import model_for
 
 PAIRS = graded_pairs(120, seed=3)
 FIRST, SECOND = [first for first, _, _ in PAIRS], [second for _, second, _ in PAIRS]
@@ -625,3 +633,182 @@ class TestOptions:
         )
         assert found("check", "some/pairs", "--loss", "auto")["loss"] == "SelectivePointwiseLoss"
         assert asked == ["dev", "dev", "train"]
+
+
+# --- Evaluation -------------------------------------------------------------------------------------------------------
+
+
+class TestEvaluationOfOtherLabels:
+    """`evaluate` takes no label for a grade that says something else, be it in its data or on the validation split."""
+
+    @pytest.mark.parametrize("role", ["data", "--validation-data"])
+    @pytest.mark.parametrize(
+        ("header", "labels", "options", "said"),
+        [
+            ("question1,question2,not_duplicate", [0, 1], (), "says something else"),
+            ("a,b,different", [0, 1], ("--columns", "a,b,different"), "says something else"),
+            ("answer_a,answer_b,winner", [1, 0], (), "says something else"),
+            ("premise,hypothesis,label", [0, 1, 2], ("--score-range", "0,2"), "are classes (0, 1, 2)"),
+            ("premise,hypothesis,label", ["entailment", "neutral", "contradiction"], (), "are classes"),
+            ("text_a,text_b,label", ["match", "mismatch"], (), "are classes (match, mismatch)"),
+        ],
+    )
+    def test_is_refused(
+        self, header: str, labels: list[Any], options: tuple[str, ...], said: str, role: str, tmp_path: Path
+    ) -> None:
+        path = write(tmp_path / "other.csv", header, pairs_with(every(labels)))
+        texts = ",".join(header.split(",")[:2])
+        grades = write(tmp_path / "grades.csv", f"{texts},score", pairs_with([score / 5 for score in SCORES]))
+        if role == "data":
+            result = run("evaluate", "no-model", path, *options, "--output", tmp_path / "out")
+        else:
+            scale = ("--score-range", "0,2") if "0,2" in options else ()
+            result = run(
+                "evaluate", "no-model", grades, "--columns", "1,2,3", *scale, role, path, "--output", tmp_path / "out"
+            )
+        assert result.exit_code == 1
+        assert said in text(result)
+        assert "or evaluate all the same with --no-check" in text(result)
+        suggest = re.search(r"`selective-st (suggest [^`]*)`", text(result))
+        assert suggest is not None
+        assert run(*shlex.split(suggest[1])).exit_code in (0, 1)
+        assert not (tmp_path / "out").exists()
+        words = ("--columns", header, "--no-check")
+        insisting = text(run("evaluate", "no-model", path, *options, *words, "--output", tmp_path / "out"))
+        found_words = "are words" in insisting or "is not a number" in insisting
+        assert "no-model could not be loaded" in insisting if isinstance(labels[0], int) else found_words
+
+    def test_grades_and_yes_or_no_are_taken(self, tmp_path: Path) -> None:
+        for header, labels in (("a,b,score", [0.1, 0.9, 1]), ("q1,q2,label", [0, 1])):
+            path = write(tmp_path / "pairs.csv", header, pairs_with(every(labels)))
+            assert "no-model could not be loaded" in text(run("evaluate", "no-model", path, "--output", tmp_path / "o"))
+
+    def test_words_for_yes_and_no_are_named(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "pairs.csv", "a,b,is_duplicate", pairs_with(every(["yes", "no"])))
+        result = run("evaluate", "no-model", path, "--columns", "a,b,is_duplicate", "--output", tmp_path / "out")
+        assert "are words. Write 1 for yes, 0 for no." in text(result)
+
+    @pytest.mark.parametrize("role", ["--eval-data", "--test-data"])
+    def test_train_looks_at_every_file(self, role: str, asked: dict[str, Any], tmp_path: Path) -> None:
+        grades = write(tmp_path / "grades.csv", "a,b,score", pairs_with([score / 5 for score in SCORES]))
+        other = write(tmp_path / "other.csv", "a,b,not_similar", pairs_with(every([0, 1])))
+        command = ("train", grades, "--columns", "1,2,3", role, other, "--output", tmp_path / "model")
+        result = run(*command)
+        assert result.exit_code == 1
+        assert "other.csv: by its name, column 'not_similar' says something else" in text(result)
+        assert not asked
+        assert isinstance(run(*command, "--no-check").exception, StopError)
+
+
+class TestConflicts:
+    """Rows with the same texts and other labels are named by `suggest` as by `check`, with examples."""
+
+    @pytest.mark.parametrize(
+        ("header", "rows", "said"),
+        [
+            ("sentence1,sentence2,score", [("a b", "c d", 0.9), ("a b", "c d", 0.1)], "1 pair with different labels"),
+            ("sentence1,sentence2,score", [("a b", "c d", 0.9), ("c d", "a b", 0.1)], "1 pair with different labels"),
+            (
+                "text,label",
+                [("a b c d e", "x"), ("a b c d e", "y"), ("f g h i", "y"), ("f g h i", "x")],
+                "2 texts with",
+            ),
+        ],
+    )
+    def test_suggest(self, header: str, rows: list[tuple[Any, ...]], said: str, tmp_path: Path) -> None:
+        others = [(one, f"{two} too", score / 5) for one, two, score in PAIRS]
+        if header == "text,label":
+            others = [(one, "xy"[i % 2]) for i, one in enumerate(dict.fromkeys(FIRST))]  # type: ignore[misc]
+        path = write(tmp_path / "data.csv", header, [*rows, *others])
+        [note] = [note for note in found("suggest", path)["notes"] if "different labels" in note]
+        assert said in note
+        assert "(lines 2, 3: " in note
+        write(path, header, others)
+        assert not [note for note in found("suggest", path)["notes"] if "different labels" in note]
+
+    def test_rows_without_a_label_do_not_shift_the_lines(self, tmp_path: Path) -> None:
+        rows = [
+            {"sentence1": a, "sentence2": b, "score": None if i < 3 else s / 5} for i, (a, b, s) in enumerate(PAIRS)
+        ]
+        rows += [rows[10] | {"score": 0.123}, rows[20] | {"sentence2": None}]
+        path = tmp_path / "pairs.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        [note] = [note for note in found("suggest", path)["notes"] if "different labels" in note]
+        assert f"1 pair with different labels (lines 11, 121: {rows[10]['score']}, 0.123)" in note
+
+
+def test_what_needs_no_model_does_not_import_sentence_transformers(tmp_path: Path) -> None:
+    path = write(tmp_path / "pairs.csv", "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]))
+    commands = [
+        ["formats"],
+        ["suggest", str(path), "--focus", "high"],
+        ["suggest", str(path), "--script"],
+        ["check", str(path), "--loss", "pointwise"],
+        ["plot", "--output", str(tmp_path / "links.png")],
+        ["evaluate", "model", str(tmp_path / "missing.csv"), "--output", str(tmp_path / "report")],
+    ]
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom selective_st.cli import app\n"
+        f"for command in {commands!r}:\n"
+        "    code = CliRunner().invoke(app, command).exit_code\n"
+        "    assert code == (command[0] == 'evaluate'), (command, code)\n"
+        "    assert 'sentence_transformers' not in sys.modules, command\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class TestWordsThatTurnTheLabelRound:
+    """0 and 1 whose words say the reverse are classes, also where the column of words is left out; the mend works."""
+
+    @pytest.mark.parametrize(
+        ("zero", "one", "right"),
+        [
+            ("same", "different", False),
+            ("duplicate", "not_duplicate", False),
+            ("yes", "no", False),
+            ("different", "same", True),
+            ("no", "yes", True),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["train", "evaluate"])
+    def test_beside_it(
+        self, command: str, zero: str, one: str, right: bool, asked: dict[str, Any], tmp_path: Path
+    ) -> None:
+        rows = [(*pair, (zero, one)[int(pair[2])]) for pair in pairs_with(every([0, 1, 1]))]
+        path = write(tmp_path / "data.csv", "text_a,text_b,label,label_name", rows)
+        call = ("train", path) if command == "train" else ("evaluate", "no-model", path)
+        result = run(*call, "--columns", "text_a,text_b,label", "--output", tmp_path / "out")
+        if right:
+            reached = bool(asked) if command == "train" else "no-model could not be loaded" in text(result)
+            assert reached, text(result)
+            return
+        assert f"the class '{zero}' is 0: for binary labels, a positive pair must be 1" in text(result)
+        assert "write numbers, higher for more similar, and call the column" in text(result)
+        assert not asked
+        mended = [(a, b, 1 - label) for a, b, label, _ in rows]  # as it says
+        path = write(tmp_path / "data.csv", "text_a,text_b,score", mended)
+        result = run(*call, "--columns", "text_a,text_b,score", "--output", tmp_path / "out")
+        assert bool(asked) if command == "train" else "no-model could not be loaded" in text(result)
+        if command == "train":
+            assert asked["train"].scores[:3] != [0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("entry", TRAINABLE, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("focus", ["high", "0.4:0.6"])
+def test_train_makes_the_loss_that_is_suggested_for_what_it_lays_out(entry: Trainable, focus: str) -> None:
+    """Name by name: the same link, temperature and settings, and the temperature that `train --help` gives."""
+    grades = [i % 2 if entry.label == "binary list" else 0.25 * (i % 5) for i in range(120)]
+    columns = {"sentence1": [FIRST[i // 5] for i in range(120)], "sentence2": SECOND, "score": map(float, grades)}
+    pairs = GradedPairs(Dataset.from_dict({name: list(values) for name, values in columns.items()}), "pairs")
+    kind, model = loss_kind(entry.name), model_for("SentenceTransformer")
+    laid_out = kind.layout(pairs, "first", 4, 0.8).dataset
+    suggested = suggest_losses(laid_out, focus=focus)
+    assert isinstance(suggested, Suggestions)
+    made = [
+        kind.build(model, parse_focus(focus)).get_config_dict(),  # type: ignore[operator]
+        suggested.of(entry.loss).build(model).get_config_dict(),
+    ]
+    assert made[0] == made[1]
+    given = made[0].get("temperature", 1 / made[0]["scale"] if "scale" in made[0] else None)
+    assert given == (None if entry.temperature is None else pytest.approx(entry.temperature))

@@ -18,7 +18,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
 
-from selective_st import training
+from selective_st import kept_runs, training
 from selective_st.cli import app, evaluation
 from selective_st.cli import training as training_command
 from selective_st.demo import write_demo_data
@@ -405,7 +405,7 @@ def test_a_disk_that_fills_while_saving_keeps_the_model(
         if stage in ("model", "card"):
             patch.setattr(SentenceTransformer, "save_pretrained", save_where_there_is_room)
         elif stage == "run":
-            patch.setattr(training, "settle", full)
+            patch.setattr(kept_runs, "settle", full)
         elif stage == "metrics":
             patch.setattr(training_command, "write_metrics", full)
         else:

@@ -276,7 +276,7 @@ class TestDefaults:
                 if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
             ]
 
-        assert names(ours.SelectivePointwiseLoss) == names(builtin.MSELoss)
+        assert names(ours.SelectivePointwiseLoss) == names(builtin.BinaryCrossEntropyLoss)
         assert names(ours.SelectivePairwiseLoss) == names(builtin.MarginMSELoss)
         assert names(ours.SelectiveListwiseLoss) == names(builtin.ListNetLoss)
         assert names(ours.SelectiveCrossEntropyLoss) == names(builtin.CrossEntropyLoss)

@@ -676,8 +676,11 @@ class TestAPlaceThatCannotBeWritten:
         monkeypatch.chdir(tmp_path)
         Path("m").symlink_to(target)
         for recognise in (None, lambda path: True):
-            with pytest.raises(OutputError, match=message):
+            with pytest.raises(OutputError, match=message) as raised:
                 Output(Path(link), "train", overwrite=True, recognise=recognise)
+            another = str(raised.value).partition("Choose another: --output ")[2]
+            assert Path(another).parent.resolve() == tmp_path  # beside the link, not where it leads
+            Output(Path(another), "train", recognise=recognise)
         assert snapshot(tmp_path) == {"m": f"-> {target}"}
 
     @pytest.mark.parametrize(

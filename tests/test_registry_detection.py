@@ -390,8 +390,8 @@ def test_chat_messages_must_be_made_texts() -> None:
         (CLASSES, ("pair", "class", "likely")),
         (["entailment", "neutral", "contradiction"] * 2, ("pair", "class", "likely")),
         (["yes", "no"] * 3, ("pair", "binary", "likely")),
-        (["same", "different"] * 3, ("pair", "binary", "likely")),  # sorted: different is 0, same is 1
-        (["match", "mismatch"] * 3, ("pair", "class", "likely")),  # match would be 0
+        (["same", "different"] * 3, ("pair", "binary", "likely")),
+        (["match", "mismatch"] * 3, ("pair", "binary", "likely")),
         ([0, 1, 2, 3, 4, 5], ("pair", None, "unclear")),
         ([-1, 1] * 3, ("pair", None, "unclear")),
         ([1] * ROWS, ("pair", None, "unclear")),

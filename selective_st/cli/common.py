@@ -189,7 +189,7 @@ def print_notes(console: Console, notes: Iterable[str]) -> None:
         console: Where to.
         notes: What was decided.
     """
-    for note in notes:
+    for note in dict.fromkeys(notes):
         console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ from selective_st.cli.common import (
 from selective_st.cli.options import DATA_HELP, DataOptions, argument, command, option
 
 if TYPE_CHECKING:
-    from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold
+    from selective_st.evaluation import ScoreThreshold
     from selective_st.evaluation.comparison import Comparison
     from selective_st.evaluation.overlap import Overlap
     from selective_st.focus import Focus
@@ -76,6 +75,12 @@ class EvaluateOptions(DataOptions, _ModelArgument):
     )
     positive_from: float = option(POSITIVE_FROM, POSITIVE_FROM_HELP)
     as_queries: bool | None = option(None, AS_QUERIES_HELP, "--as-queries/--no-as-queries")
+    check: bool = option(
+        True,
+        "Refuse labels that are known to say something else than how similar the texts are, such as classes; "
+        "--no-check takes them for grades.",
+        "--check/--no-check",
+    )
     output: Path = option(Path("evaluation"), "Folder for the report, the metrics and the pictures.")
     as_json: bool = option(False, "Print the metrics as JSON, for other programs.", "--json")
     overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
@@ -104,7 +109,16 @@ def evaluate(job: EvaluateOptions) -> None:
 
     Writes report.html (one file, to be opened in a browser), metrics.json and the pictures, and prints a table.
     """
-    _evaluate(job)
+    from selective_st.output import Output
+
+    reads = {
+        "the model": job.model,
+        "--against": job.against,
+        "the data": job.data,
+        "--validation-data": job.validation_data,
+    }
+    with Output(job.output, "evaluate", reads, overwrite=job.overwrite) as output:
+        _evaluate_into(output, job)
 
 
 @command(PlotOptions)
@@ -146,19 +160,6 @@ def _need_pictures() -> None:
         raise ValueError(str(error)) from None
 
 
-def _evaluate(job: EvaluateOptions) -> None:
-    from selective_st.output import Output
-
-    reads = {
-        "the model": job.model,
-        "--against": job.against,
-        "the data": job.data,
-        "--validation-data": job.validation_data,
-    }
-    with Output(job.output, "evaluate", reads, overwrite=job.overwrite) as output:
-        _evaluate_into(output, job)
-
-
 def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
     """Cheap checks come first, heavy imports last."""
     check_positive_from(job.positive_from)
@@ -166,76 +167,30 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
     # With --json, standard output holds the JSON and nothing else.
     console = Console(stderr=True) if job.as_json else make_console()
     with console.status("Loading libraries ..."):
-        from selective_st.evaluation.claims import about_labels
-        from selective_st.evaluation.comparison import compare, resamples_for
-        from selective_st.evaluation.overlap import HOW, overlap
+        from selective_st.evaluation.comparison import compare_on
         from selective_st.focus import parse_focus
-        from selective_st.report import summary
     focus = parse_focus(job.focus)
     pairs = _read(job, job.data, "data")
     validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")
-    evaluator = focus.evaluator(pairs, "data")
-    focus.check_on(pairs, evaluator.metrics(evaluator.scores))
     by = pairs.grouping()
     groups = [group.rows for group in pairs.groups(by)] if by == "first" else []
-    notes = [note for split in filter(None, (pairs, validation)) for note in split.notes]
-    notes += about_labels(pairs.name, pairs.scores)
-    common = None
-    if validation is not None:
-        common = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
-        notes.append(f"{common.sentence(pairs.name, validation.name)} ({HOW})")
-    notes.append("whether the model has seen these pairs in its training is not known here")
+    evaluator = focus.evaluator(pairs, "data", groups=groups, positive_from=job.positive_from)
+    focus.check_on(pairs, evaluator.metrics(evaluator.scores))
+    common, notes = _about_data(pairs, validation)
     print_notes(console, notes)
 
-    sources = dict(zip(_names(job), filter(None, (job.model, job.against)), strict=True))
-    predicted: dict[str, Any] = {}
-    as_queries: dict[str, bool] = {}
-    thresholds: dict[str, ScoreThreshold] = {}
-    reasons: dict[str, str] = {}
-    for name, source in sources.items():
+    models = []
+    for name, source in zip(_names(job), filter(None, (job.model, job.against)), strict=True):
         with console.status(f"Scoring the pairs with {escape(name)} ..."):
-            loaded = _load(source)
-            as_queries[name], said = _roles(job, loaded, pairs)
-            said += _about_similarity(loaded)
-            predicted[name] = focus.evaluator(pairs, "data", as_queries=as_queries[name]).predict(loaded)
-            on_validation = None
-            if validation is not None:
-                on_validation = focus.evaluator(validation, validation.name, as_queries=as_queries[name])
-            threshold, reasons[name] = _threshold(job, source, loaded, on_validation, focus, common)
-        print_notes(console, said := [f"{name}: {note}" for note in said])
-        notes += said
-        if threshold is not None:
-            thresholds[name] = threshold
+            models.append(_scored(job, name, source, focus, pairs, validation, common))
+        print_notes(console, models[-1].notes)
+        notes += models[-1].notes
     with console.status("Computing the metrics and their intervals ..."):
-        comparison = compare(
-            pairs.scores,
-            predicted,
-            thresholds=thresholds,
-            at_least=focus.at_least,
-            at_most=focus.at_most,
-            regions=focus.regions,
-            groups=groups,
-            positive_from=job.positive_from,
-            clusters=pairs.sentences1,
-            resamples=resamples_for(len(pairs)),
-        )
-    measured = _measured(job, pairs, focus, sources, reasons, notes, comparison)
-    results = {
-        "model": job.model,
-        "against": job.against,
-        "data": job.data,
-        "validation_data": job.validation_data,
-        "score_range": job.score_range,
-        "focus": focus.name,
-        "main_metric": measured.main_metric,
-        "summary": summary(comparison, measured),
-        "threshold_notes": reasons,
-        "as_queries": as_queries,
-        "overlap_with_validation_data": None if common is None else common.as_dict(),
-        "notes": notes,
-        "versions": dict(measured.versions),
-        **comparison.as_dict(),
-    }
+        predicted = {model.name: model.predicted for model in models}
+        thresholds = {model.name: model.threshold for model in models if model.threshold is not None}
+        comparison = compare_on(evaluator, predicted, thresholds=thresholds)
+    measured = _measured(job, pairs, focus, models, notes, comparison)
+    results = _results(job, models, measured, comparison, common)
     written = _write(output.new, comparison, measured, results, focus)
     output.publish()
     if job.as_json:
@@ -250,20 +205,85 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
         console.print('[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\\[plot]"')
 
 
-def _roles(job: EvaluateOptions, model: Any, pairs: GradedPairs) -> tuple[bool, list[str]]:
-    """Whether a model embeds the first texts as queries, and what to say of it."""
-    from selective_st.evaluation.scoring import Encoding, embeds_queries_apart, note_on_roles
+def _about_data(pairs: GradedPairs, validation: GradedPairs | None) -> tuple[Overlap | None, list[str]]:
+    """How much the validation pairs hold of those reported, and what is to be said of both."""
+    from selective_st.evaluation.claims import about_labels
+    from selective_st.evaluation.overlap import HOW, overlap
 
-    told = pairs.first_are_queries() if job.as_queries is None else job.as_queries
-    encoding = Encoding(told)
-    if job.as_queries is None and told is not None and pairs.columns is not None and embeds_queries_apart(model):
-        first, second = pairs.columns
-        how = "as queries and documents" if told else "alike"
-        other = "--no-as-queries" if told else "--as-queries"
-        note = f"its texts are embedded {how}, as the columns' names {first!r} and {second!r} say; {other} changes it"
-        return encoding.roles_of(model, pairs.sentences1), [note]
-    note = note_on_roles(encoding, model, pairs.sentences1, ("--as-queries", "--no-as-queries"))
-    return encoding.roles_of(model, pairs.sentences1), [note] if note else []
+    notes = [*pairs.notes, *(validation.notes if validation else ()), *about_labels(pairs.name, pairs.scores)]
+    common = None
+    if validation is not None:
+        common = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
+        others = validation.name if validation.name != pairs.name else "the validation data"
+        notes.append(f"{common.sentence(pairs.name, others)} ({HOW})")
+    notes.append("whether the model has seen these pairs in its training is not known here")
+    return common, list(dict.fromkeys(notes))
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model, its scores of the pairs, its threshold and why that one, and what was decided."""
+
+    name: str
+    source: str
+    predicted: Any
+    as_queries: bool
+    threshold: ScoreThreshold | None
+    reason: str
+    notes: list[str]
+
+
+def _scored(
+    job: EvaluateOptions,
+    name: str,
+    source: str,
+    focus: Focus,
+    pairs: GradedPairs,
+    validation: GradedPairs | None,
+    common: Overlap | None,
+) -> _Model:
+    """Load a model, and ask it."""
+    from selective_st._templates import say
+    from selective_st.evaluation import load_threshold
+
+    model = _load(source)
+    from selective_st.outcome import roles
+
+    as_queries, notes = roles(model, pairs, job.as_queries)
+    predicted = focus.evaluator(pairs, "data", as_queries=as_queries).predict(model)
+    if validation is None:
+        threshold = load_threshold(source)
+        reason = say("saved_threshold", t=threshold)
+    else:
+        on_validation = focus.evaluator(validation, validation.name, as_queries=as_queries)
+        threshold = on_validation.choose_threshold(model, focus.decides_for, job.threshold_metric)
+        reason = say("chosen_on_validation", t=threshold, name=validation.name, common=common)
+    said = [f"{name}: {note}" for note in (*notes, *_about_similarity(model))]
+    return _Model(name, source, predicted, as_queries, threshold, reason, said)
+
+
+def _results(
+    job: EvaluateOptions, models: list[_Model], measured: Measured, comparison: Comparison, common: Overlap | None
+) -> dict[str, Any]:
+    """What metrics.json holds."""
+    from selective_st.report import summary
+
+    return {
+        "model": job.model,
+        "against": job.against,
+        "data": job.data,
+        "validation_data": job.validation_data,
+        "score_range": job.score_range,
+        "focus": measured.focus,
+        "main_metric": measured.main_metric,
+        "summary": summary(comparison, measured),
+        "threshold_notes": dict(measured.threshold_notes),
+        "as_queries": {model.name: model.as_queries for model in models},
+        "overlap_with_validation_data": None if common is None else common.as_dict(),
+        "notes": measured.notes,
+        "versions": dict(measured.versions),
+        **comparison.as_dict(),
+    }
 
 
 def _about_similarity(model: Any) -> list[str]:
@@ -278,17 +298,21 @@ def _about_similarity(model: Any) -> list[str]:
 
 
 def _read(job: EvaluateOptions, source: str, role: str) -> GradedPairs:
-    from selective_st.data import hub_splits, read_pairs
+    from selective_st.cli.reading import read_source
+    from selective_st.data import hub_splits
 
     available = hub_splits(source)
     split = (job.split if role == "data" else None) or next((s for s in _SPLITS[role] if s in available), "train")
     if available and split not in available:
         wanted = job.split if job.split and role == "data" else " or ".join(_SPLITS[role])
         raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
-    pairs = read_pairs(source, columns=job.columns, score_range=job.score_range, header=job.header, split=split)
-    if available:
-        pairs.notes.append(f"{source}: its split {split}")
-    return pairs
+    job = replace(job, data=source, split=split if available else job.split)
+    found = read_source(replace(job, score_range=None))
+    if job.check:
+        found.refuse_other_labels(job, "evaluate")
+    pairs = found.graded_pairs(job)
+    notes = [f"{source}: its split {split}"] if available else []
+    return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])])
 
 
 def _names(job: EvaluateOptions) -> list[str]:
@@ -327,58 +351,11 @@ def _model_type(name: str) -> ModelType:
     return next(named, "SentenceTransformer")
 
 
-def _threshold(
-    job: EvaluateOptions,
-    source: str,
-    model: Any,
-    validation: ScoreRegionEvaluator | None,
-    focus: Focus,
-    common: Overlap | None,
-) -> tuple[ScoreThreshold | None, str]:
-    """A model's threshold, and how it came about, or why there is none."""
-    from selective_st.evaluation import load_threshold
-    from selective_st.evaluation.claims import Support, figure
-
-    if validation is not None and common is not None:
-        # The threshold decides for the gold score that the main metric is about.
-        side = focus.score_metric.split("_")
-        gold = float(side[2]) if side[0] == "ap" else None
-        found = validation.choose_threshold(model, gold, job.threshold_metric)
-        value = figure(found.metric_value or 0.0, Support(found.positives or 0, found.pairs or 0))
-        part = f"{common.pairs:,} of the {common.rows:,} pairs reported here had a part in it"
-        if not common.pairs:
-            part = "the pairs reported here had no part in it"
-        if common.texts > common.pairs:
-            part += f", {common.texts:,} share a text with those that had"
-        return found, (
-            f"on {validation.name} ({found.pairs:,} pairs, {found.positives:,} of them to be found), where it gives "
-            f"the highest {str(found.metric).upper()}, {value}; {part}"
-        )
-    found_saved = load_threshold(source)
-    if found_saved is None:
-        return None, "none was saved with it, and no --validation-data was given to choose one on."
-    sign = "at least" if found_saved.side == "at_least" else "at most"
-    how = "as given"
-    if found_saved.metric:
-        how = (
-            f"where it gave the highest {found_saved.metric.upper()} for gold {sign} {found_saved.gold:g} on "
-            f"{found_saved.chosen_on or 'a validation split'}; whether the pairs reported here had a part in it is not "
-            "known"
-        )
-    return found_saved, f"it was saved with the model, {how}"
-
-
-def _is_defined(name: str, comparison: Comparison) -> bool:
-    """Whether a metric says something of one of the models."""
-    return any(not math.isnan(model.metrics.get(name, math.nan)) for model in comparison.models)
-
-
 def _measured(
     job: EvaluateOptions,
     pairs: GradedPairs,
     focus: Focus,
-    sources: dict[str, str],
-    reasons: dict[str, str],
+    models: list[_Model],
     notes: list[str],
     comparison: Comparison,
 ) -> Measured:
@@ -390,16 +367,15 @@ def _measured(
     for low, high in focus.regions:
         names += [f"{kind}_{low:g}_{high:g}" for kind in ("rmse", "bias", "spearman")]
     names += ["spearman", "rmse", "bias", "spread"]
-    regions = " and ".join(f"gold scores from {low:g} to {high:g}" for low, high in focus.regions)
     return Measured(
         data=pairs.name,
         focus=focus.name,
-        focus_meaning=regions,
+        focus_meaning=" and ".join(f"gold scores from {low:g} to {high:g}" for low, high in focus.regions),
         main_metric=focus.score_metric,
-        metrics=[name for name in dict.fromkeys(names) if _is_defined(name, comparison)],
+        metrics=[name for name in dict.fromkeys(names) if comparison.is_defined(name)],
         score_range=job.score_range,
-        sources=sources,
-        threshold_notes=reasons,
+        sources={model.name: model.source for model in models},
+        threshold_notes={model.name: model.reason for model in models},
         notes=notes,
         versions=versions(),
         command=shlex.join(["selective-st", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from datasets import Dataset
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, List
 
 from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
-from selective_st.data import check_scale, named_columns, numbers_in, scale_around
+from selective_st.data import check_scale, named_columns, numbers_in, read_pairs, row_numbers, scale_around
 from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file
+from selective_st.layouts import GradedPairs
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import first_choice, suggestions_for
-from selective_st.registry.columns import are_class_names
+from selective_st.registry.columns import are_class_names, as_number
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
     CHOICE_WORDS,
@@ -37,6 +41,8 @@ from selective_st.registry.suggestion import Suggestion, Suggestions
 _FEW_CLASSES = 20
 _SHOWN_CLASSES = 6
 _MOST_NAMED = 12  # columns in a command that is shown
+_SHOWN_CONFLICTS = 3
+_AS_NUMBERS = "write numbers, higher for more similar, and "
 _ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
 
 
@@ -71,9 +77,12 @@ class Source:
             values = sorted(set(map(str, self.dataset[column])))
             names = list(getattr(self.dataset.features[column], "names", values))
             shown = ", ".join([*names[:_SHOWN_CLASSES], *(["..."] if len(names) > _SHOWN_CLASSES else [])])
+            turned = [doubt for doubt in self.format.doubts if doubt.startswith("the class ")]  # such as that 0 is yes
+            as_numbers = "" if names == values and not turned and all(map(_is_number, names)) else _AS_NUMBERS
             return (
                 f"{self.table.name}: the labels in column {column!r} are classes ({shown}), not grades of how similar "
-                'the texts are. If they do grade that, call the column "score"'
+                f"the texts are{''.join(f'; {doubt}' for doubt in turned)}. If they do grade that, {as_numbers}call "
+                'the column "score"'
             )
         if self.unclear and _says_something_else(column):
             return (
@@ -81,6 +90,71 @@ class Source:
                 "texts that belong together: that they differ, or which is better. Make it say that, by another name"
             )
         return ""
+
+    def refuse_other_labels(self, options: DataOptions, do: str) -> None:
+        """Raise if the label of two texts is known to say something else than how similar they are.
+
+        Args:
+            options: What was asked.
+            do: What the command does.
+
+        Raises:
+            DataError: If it is.
+        """
+        if self.not_similarity:
+            told = told_words(replace(options, score_range=None))
+            raise DataError(
+                f"{self.not_similarity}; or {do} all the same with --no-check. "
+                f"`{shlex.join(['selective-st', 'suggest', options.data, *told])}` says what suits them as they are."
+            )
+
+    def graded_pairs(self, options: DataOptions) -> GradedPairs:
+        """The data as graded pairs.
+
+        Args:
+            options: The columns and the labels' scale.
+
+        Returns:
+            The pairs.
+
+        Raises:
+            DataError: If they are none.
+        """
+        pairs = read_pairs(self.table, columns=options.columns, score_range=options.score_range)
+        notes = [f"{self.unclear}; taken for two texts and how well they belong together"] if self.unclear else []
+        return replace(pairs, notes=[*pairs.notes, *notes])
+
+    @cached_property
+    def conflicts(self) -> str:
+        """What to say of rows that hold the same texts with different labels; empty where there are none."""
+        label, inputs = self.format.label_column, self.format.inputs
+        if label is None or not inputs or any(_is_nested(self.dataset, name) for name in (label, *inputs)):
+            return ""
+        names = [f"text {place}" for place in range(len(inputs))]
+        table = self.dataset.select_columns([*inputs, label]).with_format("arrow")[:].select([*inputs, label])
+        texts = table.rename_columns([*names, "label"])
+        texts = texts.append_column("row", pa.array(range(len(texts)))).drop_null()
+        if len(inputs) == 2 and self.format.label in ("similarity", "binary"):  # then a pair's order does not count
+            one, two = texts[names[0]], texts[names[1]]
+            for place, column in enumerate((pc.min_element_wise(one, two), pc.max_element_wise(one, two))):
+                texts = texts.set_column(place, names[place], column)
+        by_texts = texts.group_by(names).aggregate([("label", "count_distinct"), ("row", "min")])
+        found = by_texts.filter(pc.greater(by_texts["label_count_distinct"], 1)).sort_by("row_min")
+        if not len(found):
+            return ""
+        shown = []
+        for example in found.slice(0, _SHOWN_CONFLICTS).to_pylist():
+            alike = functools.reduce(pc.and_, (pc.equal(texts[name], example[name]) for name in names))
+            rows = {row["label"]: row["row"] for row in reversed(texts.filter(alike).to_pylist())}
+            of = sorted(rows.items(), key=lambda item: item[1])
+            shown.append(
+                f"{row_numbers(self.table, [row for _, row in of])}: {', '.join(str(value) for value, _ in of)}"
+            )
+        what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
+        examples = "; ".join([*shown, *(["..."] if len(found) > len(shown) else [])])
+        return (
+            f"{self.table.name}: {what} with different labels ({examples}): one is wrong, or the texts do not tell it"
+        )
 
     @property
     def unclear(self) -> str:
@@ -206,7 +280,14 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     if {*source.format.inputs} != {*inputs} or source.format.certainty == "unclear":
         return _by_place(source, inputs)
     kept = tuple(step for step in source.format.steps if step.call != "select_columns")
-    return replace(source, format=replace(source.format, inputs=inputs, steps=kept))
+    form = replace(source.format, inputs=inputs, steps=kept)
+    if form.label == "binary" and set(table.dataset.column_names) - {*chosen}:
+        # A column that was left out may say in words what 0 and 1 mean.
+        whole = _format_of(table.dataset)
+        if whole.label in CLASS_LABELS and (whole.label_column, {*whole.inputs}) == (label, {*inputs}):
+            names = ("label", "meaning", "classes", "reasons", "doubts", "alternatives")
+            form = replace(form, **{name: getattr(whole, name) for name in names})
+    return replace(source, format=form)
 
 
 def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
@@ -292,6 +373,14 @@ def _done(source: Source, step: Step) -> Source:
     """The data after a step."""
     dataset = step.apply(source.dataset)
     return replace(source, dataset=dataset, format=_format_of(dataset), steps=(*source.steps, step))
+
+
+def _is_number(text: str) -> bool:
+    return as_number(text) is not None
+
+
+def _is_nested(dataset: Dataset, column: str) -> bool:
+    return isinstance(dataset.features[column], (list, dict, List))
 
 
 def _format_of(dataset: Dataset) -> DataFormat:

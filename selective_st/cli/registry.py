@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +47,6 @@ AUTO = "auto"
 NUMBERS = ("integer", "float")  # kinds of columns that `train` takes for labels
 LOSS_NAMES = ", ".join(known.name for known in TRAINABLE)
 _SHOWN = 8  # suggestions, unless all are asked for
-_NAMED = 3  # losses that a conversion opens, by name
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 _MODEL_TYPE_HELP = f"For which models: {', '.join(MODEL_TYPES)}."
@@ -131,12 +129,18 @@ def suggest(options: SuggestOptions) -> None:
         return
     found = after(source.steps, with_choice(found, source.dataset, options.focus))
     following = _next_command(options, source, found)
-    notes = [*source.notes, *_guesses(options, source)]
+    notes = [*source.notes, *_guesses(options, source), *filter(None, [source.conflicts])]
     ways = {words: _again(options, **told) for words, told in source.ways()}
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
     else:
-        _print_suggestions(found, notes, options.focus, following, ways=ways, every=options.every)
+        _print_suggestions(
+            found,
+            notes,
+            options.focus,
+            {f"If {words}": way for words, way in ways.items()} | ({"Next": following} if following else {}),
+            every=options.every,
+        )
     if found.format.certainty == "unclear" and not found:
         raise typer.Exit(1)
 
@@ -369,60 +373,43 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
 
 
 def _print_suggestions(
-    found: Suggestions, notes: list[str], focus: str | None, command: str, *, ways: dict[str, str], every: bool
+    found: Suggestions, notes: list[str], focus: str | None, following: dict[str, str], *, every: bool
 ) -> None:
-    console = make_console()
+    from selective_st._templates import template
+
+    console, form = make_console(), found.format
     print_notes(console, notes)
-    _print_format(console, found.format)
-    if found:
-        _print_losses(console, found, every=every)
-        if focus and not any(suggestion.selective for suggestion in found):
-            console.print(
-                f"[yellow]Note:[/] --focus needs a selective loss, and there is none for these data "
-                f"({escape(found[0].row.why_none)}).",
-                soft_wrap=True,
-            )
-    shown = {suggestion.loss for suggestion in found}
-    for conversion in found.conversions:
-        opened = [loss for loss in conversion.losses if loss not in shown]
-        if opened:
-            more = f" and {len(opened) - _NAMED} more" if len(opened) > _NAMED else ""
-            console.print(
-                f"\n[bold]For {', '.join(opened[:_NAMED])}{more}[/]: {escape(conversion.why)}", soft_wrap=True
-            )
-            _print_code(console, conversion.code)
-    following = {f"If {words}": way for words, way in ways.items()} | ({"Next": command} if command else {})
-    for words, way in following.items():
-        console.print(f"\n[bold]{escape(words)}:[/]", soft_wrap=True)
-        console.print(f"    {way}", markup=False, soft_wrap=True, highlight=False)
-
-
-def _print_format(console: Console, form: DataFormat) -> None:
     console.print(f"\n[bold]{escape(Path(form.name).name) if form.name else 'Format'}[/]: {escape(str(form))}")
-
-
-def _print_losses(console: Console, found: Suggestions, *, every: bool) -> None:
-    table = Table(title="Losses", box=box.SIMPLE_HEAD, title_justify="left")
-    for heading in ("loss", "link", "why"):
-        table.add_column(heading, overflow="fold")
     shown = list(found) if every else list(found)[:_SHOWN]
-    shared = Counter(caveat for suggestion in shown for caveat in suggestion.caveats)
-    for suggestion in shown:
-        star = " ★" if suggestion.recommended else ""
-        why = Text(suggestion.why)
-        for caveat in suggestion.caveats:
-            if shared[caveat] == 1:
-                why.append(f"\n{caveat}", style="dim")
-        table.add_row(
-            Text(suggestion.loss + star, style="bold" if suggestion.selective else ""), Text(suggestion.link), why
-        )
-    console.print(table)
-    for caveat, number in shared.items():
-        if number > 1:
-            of = [suggestion.loss for suggestion in shown if caveat in suggestion.caveats]
-            names = "all" if number == len(shown) else ", ".join(of)
-            console.print(Text(f"For {names}: {caveat}", style="dim"), soft_wrap=True)
-    if len(found) > len(shown):
-        console.print(f"and {len(found) - len(shown)} more with --all", style="dim")
-    console.print(f"[bold]Code[/] for {found[0].loss}:")
-    _print_code(console, found[0].code)
+    having = {
+        caveat: [each.loss for each in shown if caveat in each.caveats] for each in shown for caveat in each.caveats
+    }
+    if found:
+        console.print(_table_of_losses(shown, alone={caveat for caveat, of in having.items() if len(of) == 1}))
+    of_all = {suggestion.loss for suggestion in found}
+    opened = [(each, [loss for loss in each.losses if loss not in of_all]) for each in found.conversions]
+    text = template("suggestions.txt").after(
+        losses=list(found),
+        shared={
+            caveat: "all" if len(of) == len(shown) else ", ".join(of) for caveat, of in having.items() if len(of) > 1
+        },
+        more=len(found) - len(shown),
+        focus=focus,
+        conversions=[(each, losses) for each, losses in opened if losses],
+        following=following,
+    )
+    console.print(str(text), end="", soft_wrap=True, highlight=False)
+
+
+def _table_of_losses(shown: list[Suggestion], alone: set[str]) -> Table:
+    """The losses, with the caveats that each has alone."""
+    table = Table("loss", "link", "why", title="Losses", box=box.SIMPLE_HEAD, title_justify="left")
+    for column in table.columns:
+        column.overflow = "fold"
+    for each in shown:
+        why = Text(each.why)
+        for caveat in each.caveats:
+            why.append(f"\n{caveat}" if caveat in alone else "", style="dim")
+        name = f"{each.loss} ★" if each.recommended else each.loss
+        table.add_row(Text(name, style="bold" if each.selective else ""), Text(each.link), why)
+    return table

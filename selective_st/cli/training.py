@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -170,87 +169,24 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     be_quiet()
     with console.status("Loading libraries ..."):
         from selective_st.focus import parse_focus
-        from selective_st.loss_kinds import loss_kind
-        from selective_st.training import (
-            EPOCHS,
-            LEARNING_RATES,
-            KeptRuns,
-            Settings,
-            count_runs,
-            key_of_runs,
-            no_static_message,
-            prepare,
-            steps_of_run,
-            train_and_compare,
-        )
+        from selective_st.training import KeptRuns, key_of_runs, runs_asked_for, steps_of_run, train_and_compare
     focus = parse_focus(job.focus)
-    is_static = job.model == _STATIC
-    known = None if job.loss == AUTO else loss_kind(job.loss)
-    if known is not None:
-        _check_options(job, known)
-        if is_static and not known.takes_static:
-            raise ValueError(no_static_message(known, job.model))
-    kind, train_split, eval_split, test_split, by = _read_splits(job, known)
-    if known is None:
-        _check_options(job, kind)
-
-    model = _STATIC if is_static else "pretrained"
-    rates = job.learning_rates or LEARNING_RATES[model]
-    settings = Settings(
-        model=job.model,
-        epochs=job.epochs or EPOCHS[model],
-        batch_size=job.batch_size or kind.batch_sizes[model],
-        learning_rates=tuple(rates),
-        seeds=job.seeds,
-        compare=job.compare,
-        loss=kind.name,
-        temperature=job.temperature,
-        list_size=job.list_size or _LIST_SIZE,
-        positive_from=job.positive_from,
-        as_queries=job.as_queries,
-    )
-    task = prepare(train_split, eval_split, test_split, by, focus, settings)
-    focus, examples = task.focus, task.examples
-    notes = [note for pairs in (train_split, eval_split, test_split) for note in pairs.notes] + task.notes
-    if examples.fewest_texts is not None:
-        # Each batch is to be another choice of the texts.
-        largest = max(2, min(examples.fewest_texts // 2, len(examples)))
-        if settings.batch_size > largest:
-            settings = replace(settings, batch_size=largest)
-            notes.append(
-                f"batch size {largest}: a column has only {examples.fewest_texts:,} different texts, and no text may "
-                "stand twice in a batch"
-            )
+    splits = _read_splits(job, _named_kind(job))
+    task, settings, notes = _prepared(job, splits, focus)
     print_notes(console, notes)
     if job.check:
-        _check_examples(console, task, kind, settings)
-    runs = count_runs(settings)
-    steps = steps_of_run(examples, settings)
-    console.print(
-        f"[dim]·[/] {len(examples):,} {examples.noun} to train, {len(eval_split):,} pairs to choose, "
-        f"{len(test_split):,} to test; {runs} run{'s' if runs > 1 else ''} of {settings.epochs} "
-        f"epoch{'s' if settings.epochs > 1 else ''}, batch size {settings.batch_size}, learning rates "
-        f"{', '.join(f'{rate:g}' for rate in rates)}"
-    )
-    console.print(
-        f"[dim]·[/] focus {escape(focus.name)}: {escape(kind.suggestion(focus).expression)}",
-        soft_wrap=True,
-        highlight=False,
-    )
-    temperature = settings.temperature or kind.temperature
-    if temperature is not None:
-        console.print(f"[dim]·[/] temperature {temperature:g} (scale {1 / temperature:g})")
-    if settings.compare:
-        note = f" ({kind.note})" if kind.note else ""
-        console.print(f"[dim]·[/] compared with {', '.join(kind.builtins)}{note}")
+        _check_examples(console, task, splits.kind, settings)
+    asked = runs_asked_for(settings)
+    _print_told(console, "plan", task=task, kind=splits.kind, settings=settings, pairs=splits, runs=len(asked))
 
-    kept = KeptRuns(output.state(key_of_runs(task, settings)), settings)
+    kept = KeptRuns(output.state(key_of_runs(task, settings)), asked)
     print_notes(console, kept.notes)
-    with _Progress(console, runs, steps, len(kept)) as progress:
+    progress = _Progress(console, len(asked), steps_of_run(task.examples, settings), len(kept))
+    with progress.bar:
         report = train_and_compare(task, settings, output.new, progress.on_run, progress.on_step, kept)
-    _write_results(output.new, report, focus, settings, job)
+    _write_results(output.new, report, task.focus, settings, job)
     output.publish()
-    _print_results(console, report, focus, settings, len(test_split))
+    _print_results(console, report, task.focus, settings, len(splits.test))
     print_written(console, "model", output.given)
     for label, name in (("card", _CARD_FILE), ("metrics", METRICS_FILE), ("picture", _PICTURE_FILE)):
         if (output.given / name).exists():
@@ -259,6 +195,53 @@ def _train_into(output: Output, job: TrainOptions) -> None:
         console.print(r'[yellow]Note:[/] no picture, as matplotlib is missing: pip install "selective-st\[plot]"')
     found = report.against_untrained
     console.print(found["sentence"], style="" if found["verdict"] == "better" else "bold yellow", soft_wrap=True)
+
+
+def _print_told(console: Console, what: str, **facts: Any) -> None:
+    from selective_st._templates import template
+
+    text = getattr(template("training.txt"), what)(**facts)
+    console.print(str(text).strip(), soft_wrap=True, highlight=False)
+
+
+def _named_kind(job: TrainOptions) -> LossKind | None:
+    """The loss that `--loss` names, if it names one, and the other options suit it."""
+    from selective_st.loss_kinds import loss_kind
+    from selective_st.training import no_static_message
+
+    if job.loss == AUTO:
+        return None
+    kind = loss_kind(job.loss)
+    _check_options(job, kind)
+    if job.model == _STATIC and not kind.takes_static:
+        raise ValueError(no_static_message(kind, job.model))
+    return kind
+
+
+def _prepared(job: TrainOptions, splits: _Splits, focus: Focus) -> tuple[Task, Settings, list[str]]:
+    """What is trained and how, with defaults for what was not told, and what was decided."""
+    from selective_st.training import EPOCHS, LEARNING_RATES, Settings, fitting, prepare
+
+    if job.loss == AUTO:
+        _check_options(job, splits.kind)
+    model = _STATIC if job.model == _STATIC else "pretrained"
+    settings = Settings(
+        model=job.model,
+        epochs=job.epochs or EPOCHS[model],
+        batch_size=job.batch_size or splits.kind.batch_sizes[model],
+        learning_rates=tuple(job.learning_rates or LEARNING_RATES[model]),
+        seeds=job.seeds,
+        compare=job.compare,
+        loss=splits.kind.name,
+        temperature=job.temperature,
+        list_size=job.list_size or _LIST_SIZE,
+        positive_from=job.positive_from,
+        as_queries=job.as_queries,
+    )
+    task = prepare(splits.train, splits.eval, splits.test, splits.by, focus, settings)
+    settings, note = fitting(settings, task.examples)
+    notes = [note for pairs in (splits.train, splits.eval, splits.test) for note in pairs.notes]
+    return task, settings, [*notes, *task.notes, *filter(None, [note])]
 
 
 def _check_examples(console: Console, task: Task, kind: LossKind, settings: Settings) -> None:
@@ -296,15 +279,20 @@ def _check_options(job: TrainOptions, kind: LossKind) -> None:
     check_positive_from(job.positive_from)
 
 
-def _read_splits(
-    job: TrainOptions, kind: LossKind | None
-) -> tuple[LossKind, GradedPairs, GradedPairs, GradedPairs, By | None]:
-    """The loss, and the training, eval and test pairs: as given, or of the hub dataset, or set aside from the data.
+class _Splits(NamedTuple):
+    """The loss, the pairs to train, choose and report on, and how they make groups of candidates of one text."""
 
-    And how they make groups of candidates of one text.
-    """
+    kind: LossKind
+    train: GradedPairs
+    eval: GradedPairs
+    test: GradedPairs
+    by: By | None
+
+
+def _read_splits(job: TrainOptions, kind: LossKind | None) -> _Splits:
+    """The splits as given, or of the hub dataset, or set aside from the data."""
     from selective_st.cli.reading import read_source
-    from selective_st.data import hub_splits, read_pairs
+    from selective_st.data import hub_splits
     from selective_st.loss_kinds import kind_of_labels, suited_kind
 
     available = hub_splits(job.data)
@@ -313,10 +301,7 @@ def _read_splits(
     source = read_source(replace(job, score_range=None))
     if job.check:
         _judge(job, source)
-    read = partial(read_pairs, columns=job.columns, score_range=job.score_range, header=job.header)
-    train_split = read(source.table)
-    if source.unclear:
-        train_split.notes.append(f"{source.unclear}; taken for two texts and how well they belong together")
+    train_split = source.graded_pairs(job)
     if kind is None:
         kind, why = suited_kind(train_split)
         train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
@@ -333,25 +318,31 @@ def _read_splits(
     ):
         own = next((split for split in split_names if split in available), None)
         if given is not None:
-            chosen.append(read(given))
+            chosen.append(_read_split(job, given))
         elif own is not None:
-            chosen.append(read(job.data, split=own))
+            chosen.append(_read_split(job, job.data, own))
         else:
             train_split, part = train_split.split(name, _HELD_OUT, seed)
             chosen.append(part)
-    return kind, train_split, chosen[1], chosen[0], by
+    return _Splits(kind, train_split, chosen[1], chosen[0], by)
+
+
+def _read_split(job: TrainOptions, data: str, split: str | None = None) -> GradedPairs:
+    """Pairs of another file or split, labelled as those to train on."""
+    from selective_st.cli.reading import read_source
+
+    job = replace(job, data=data, split=split)
+    source = read_source(replace(job, score_range=None))
+    if job.check:
+        source.refuse_other_labels(job, "train")
+    return source.graded_pairs(job)
 
 
 def _judge(job: TrainOptions, source: Source) -> None:
     """Refuse what is not two texts with grades, or with yes or no, as far as that can be told."""
     from selective_st.registry.choice import are_labelled_pairs
 
-    suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])
-    if source.not_similarity:
-        raise ValueError(
-            f"{source.not_similarity}; or train all the same with --no-check. `{suggest}` says what suits them as they "
-            "are."
-        )
+    source.refuse_other_labels(job, "train")
     if source.unclear and (job.loss != AUTO or job.score_range is not None):
         return
     found = source.suggestions(job.focus, "SentenceTransformer")
@@ -360,6 +351,7 @@ def _judge(job: TrainOptions, source: Source) -> None:
     if not source.unclear and (kinds.get(str(source.format.label_column)) in NUMBERS if takes else source.told):
         return
     chosen, _ = source.choice(found)
+    suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])
     raise ValueError(
         f"{source.table.name} holds {source.format.meaning or source.format.shape}, labels: {source.format.label}, but "
         "`train` takes two texts and a number that grades them, or 1 and 0 for yes and no. "
@@ -371,48 +363,24 @@ class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere."""
 
     def __init__(self, console: Console, runs: int, steps: int, done: int) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-        self._console = console
-        self._runs = runs
-        self._started = done
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=runs * steps, completed=done * steps)
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._runs, self._started = runs, done
+        columns = (BarColumn(), MofNCompleteColumn(), "steps", TimeElapsedColumn(), TimeRemainingColumn())
+        self.bar = Progress("{task.description}", *columns, console=console, disable=not console.is_terminal)
+        self._task = self.bar.add_task("", total=runs * steps, completed=done * steps)
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
         """Show which run begins."""
         self._started += 1
         text = f"run {self._started}/{self._runs}: {loss}, learning rate {learning_rate:g}, seed {seed}"
-        self._bar.update(self._task, description=text)
-        if not self._console.is_terminal:
-            self._console.print(text, highlight=False)
+        self.bar.update(self._task, description=text)
+        if not self.bar.console.is_terminal:
+            self.bar.console.print(text, highlight=False)
 
     def on_step(self) -> None:
         """Advance by one step."""
-        self._bar.advance(self._task)
+        self.bar.advance(self._task)
 
 
 def _write_results(folder: Path, report: Report, focus: Focus, settings: Settings, job: TrainOptions) -> None:
@@ -440,14 +408,11 @@ def _print_results(console: Console, report: Report, focus: Focus, settings: Set
     from rich import box
     from rich.table import Table
 
+    from selective_st._templates import template
     from selective_st.outcome import results
 
-    seeds = f"mean of {settings.seeds} seeds ± 95 % interval" if settings.seeds > 1 else "1 seed"
-    ranked = report.untrained.get("questions")
-    questions = f", {ranked:,.0f} questions" if ranked else ""
-    table = Table(
-        title=f"Test split, {test_rows:,} pairs{questions}: {seeds}", box=box.SIMPLE_HEAD, title_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, title_justify="left")
+    table.title = str(template("training.txt").title(report=report, settings=settings, rows=test_rows)).strip()
     found = results(report, focus)
     for place, head in enumerate(found.heads):
         table.add_column(head, **({"justify": "right", "no_wrap": True} if place else {"overflow": "fold"}))
@@ -460,15 +425,4 @@ def _print_results(console: Console, report: Report, focus: Focus, settings: Set
     console.print(table)
     ends = {min(settings.learning_rates), max(settings.learning_rates)}
     at_end = [loss for loss, rate in report.chosen_rates.items() if rate in ends]
-    if at_end and len(settings.learning_rates) > 2:
-        console.print(
-            f"[yellow]Note:[/] the best learning rate of {', '.join(at_end)} lies at an end of the grid; a wider "
-            "--learning-rates may serve it better."
-        )
-    saved = report.saved
-    several = {"learning rate": len(settings.learning_rates) > 1, "seed": settings.seeds > 1}
-    chosen = " and ".join(what for what, many in several.items() if many)
-    how = f"; {chosen} chosen by {focus.main_metric} on the eval split" if chosen else ""
-    console.print(
-        f"Saved: {saved.loss}, learning rate {saved.learning_rate:g}, seed {saved.seed}{how}.", highlight=False
-    )
+    _print_told(console, "saved", report=report, settings=settings, metric=focus.main_metric, at_end=at_end)

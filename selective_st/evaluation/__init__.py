@@ -9,9 +9,15 @@ candidates: how high the positives stand in each question's ranking, and how far
     >>> metrics = region_metrics(gold=[0.0, 0.5, 0.9, 1.0], predicted=[0.1, 0.4, 0.8, 0.9], at_least=(0.9,))
     >>> metrics["ap_ge_0.9"], round(metrics["rmse"], 3)
     (1.0, 0.1)
+
+What asks a model is imported when it is used: metrics alone need no Sentence Transformers.
 """
 
-from selective_st.evaluation.evaluators import ScoreListEvaluator, ScoreRegionEvaluator, store_threshold
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from selective_st.evaluation.metrics import (
     RANKING_METRICS,
     error_by_score_bin,
@@ -19,8 +25,11 @@ from selective_st.evaluation.metrics import (
     ranking_metrics,
     region_metrics,
 )
-from selective_st.evaluation.scoring import predict_scores
 from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold, load_threshold, remember_threshold
+
+if TYPE_CHECKING:
+    from selective_st.evaluation.evaluators import ScoreListEvaluator, ScoreRegionEvaluator, store_threshold
+    from selective_st.evaluation.scoring import predict_scores
 
 __all__ = [
     "RANKING_METRICS",
@@ -37,3 +46,13 @@ __all__ = [
     "remember_threshold",
     "store_threshold",
 ]
+
+_LATE = {"predict_scores": "scoring"} | dict.fromkeys(
+    ("ScoreListEvaluator", "ScoreRegionEvaluator", "store_threshold"), "evaluators"
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)

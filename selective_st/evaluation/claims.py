@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy import stats
 
+from selective_st._templates import in_templates, say
 from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.metrics import Metric, metric_meaning
 
@@ -33,6 +34,7 @@ TOO_FEW = "too few"
 NO_DIFFERENCE = "no clear difference"
 
 
+@in_templates
 @dataclass(frozen=True)
 class Support:
     """What a number rests on.
@@ -98,6 +100,7 @@ def support_of_pairs(
     return found
 
 
+@in_templates
 def counted(count: int, noun: str) -> str:
     """A number with its noun.
 
@@ -120,6 +123,7 @@ def sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
+@in_templates
 def figure(value: float, support: Support | None = None, *, signed: bool = False) -> str:
     """A number as far as it means something.
 
@@ -143,6 +147,7 @@ def rounded(value: float, support: Support | None = None) -> float:
     return value if support is None or not math.isfinite(value) else round(value, support.digits)
 
 
+@in_templates
 def figures(ends: tuple[float, float] | None, support: Support | None = None, *, signed: bool = False) -> str:
     """An interval from one number to another; empty where there is none."""
     if ends is None or not all(map(math.isfinite, ends)) or (support is not None and support.too_few):
@@ -182,13 +187,8 @@ def about_labels(name: str, gold: Sequence[float] | Floats) -> list[str]:
     Returns:
         The sentences, without a full stop.
     """
-    pairs = counted(len(gold), "pair")
-    if len(set(gold)) == 1:
-        return [
-            f"every label of {name} is {gold[0]:g} ({pairs}): nothing can be said of the order of its scores, nor of "
-            "finding pairs, only how far the scores lie from that label"
-        ]
-    return [f"{name} has only {pairs}: {TOO_FEW} to conclude from"] if len(gold) < FEWEST else []
+    said = say("about_labels", name=name, gold=gold, alike=len(set(gold)) == 1, too_few=len(gold) < FEWEST)
+    return [said] if said else []
 
 
 # --- Which is better --------------------------------------------------------------------------------------------------
@@ -234,29 +234,12 @@ class Verdict:
 
     def headline(self) -> str:
         """The verdict in one sentence, without a full stop."""
-        first, second = self.models
-        told = len(self.better[0]) + len(self.better[1])
-        every = told + len(self.undecided)
-        rest = "rests" if len(self.too_few) == 1 else "rest"
-        few = f" ({len(self.too_few)} more {rest} on too few cases)" if self.too_few else ""
-        if self.kind == "equal":
-            return f"{first} and {second} are equal: they give the same scores"
-        if self.kind == "too few":
-            return f"there are too few cases to tell {first} and {second} apart"
-        measures = counted(every, "measure")
-        if self.kind == "none":
-            return f"of {measures}{few} none differs clearly: there is {NO_DIFFERENCE} between {first} and {second}"
-        if self.kind == "both ways":
-            ours, theirs = (f"{len(titles)} ({_listed(titles)})" for titles in self.better)
-            better = f"{first} is better in {ours}, {second} in {theirs}"
-            return f"of {measures}{few} {told} differ clearly, both ways: {better}"
-        differ = "differs" if told == 1 else "differ"
-        ours = f" in {_listed(self.better[0] or self.better[1])}, and there is {NO_DIFFERENCE} in the others"
-        ours = ours if 2 * told <= every else ""  # a few may differ by chance
-        return f"of {measures}{few} {told} {differ} clearly, all one way: {self.winner} is better{ours}"
+        return say("headline", v=self)
 
 
-def _listed(titles: Sequence[str]) -> str:
+@in_templates
+def listed(titles: Sequence[str]) -> str:
+    """The titles of metrics, as they stand within a sentence."""
     return "; ".join(title[0].lower() + title[1:] if title[1:2].islower() else title for title in titles)
 
 
@@ -302,25 +285,10 @@ def against_untrained(comparison: Comparison, names: Sequence[str]) -> dict[str,
     """
     found = verdict(comparison, names)
     worse = [title for name in names if (title := _worse_in(comparison, name))]
-    points = f"; by these values alone it is WORSE in {_listed(worse)}" if worse else ""
-    values = _values(comparison, names)
     kinds = {"equal": "equal", "both ways": "mixed", "none": NO_DIFFERENCE, "too few": TOO_FEW}
-    kind = kinds.get(found.kind) or ("better" if found.better[0] else "worse")
-    sentence = {
-        "better": f"The saved model is better than the untrained one in {_listed(found.better[0])}, and clearly "
-        f"worse in nothing that is shown ({values}).",
-        "worse": f"The saved model is WORSE than the untrained one in {_listed(found.better[1])}, and clearly "
-        f"better in nothing that is shown ({values}). Do not use it as it is.",
-        "mixed": f"The saved model is better than the untrained one in {_listed(found.better[0])}, but WORSE in "
-        f"{_listed(found.better[1])} ({values}).",
-        "equal": "The saved model is EQUAL to the untrained one: training has not changed its scores.",
-        NO_DIFFERENCE: f"The saved model is NOT clearly better than the untrained one ({values}){points}.",
-        TOO_FEW: f"Whether the saved model is better than the untrained one cannot be said: the test split has too few "
-        f"cases ({values}){points}.",
-    }[kind]
     return {
-        "verdict": kind,
-        "sentence": sentence,
+        "verdict": kinds.get(found.kind) or ("better" if found.better[0] else "worse"),
+        "sentence": say("against_untrained", v=found, values=_values(comparison, names), worse=worse),
         "better": list(found.better[0]),
         "worse": list(found.better[1]),
         "worse_by_value_alone": [title for title in worse if title not in found.better[1]],
@@ -335,7 +303,7 @@ def _values(comparison: Comparison, names: Sequence[str]) -> str:
     for name in names:
         texts = [figure(model.metrics.get(name, math.nan), comparison.support.get(name)) for model in comparison.models]
         if NOT_DEFINED not in texts:
-            found.append(f"{_listed([metric_meaning(name).title])}: {texts[0]} against {texts[1]}")
+            found.append(f"{listed([metric_meaning(name).title])}: {texts[0]} against {texts[1]}")
     return "; ".join(found) or "nothing that is shown is defined there"
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,10 @@ from selective_st.evaluation.metrics import (
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
 
-__all__ = ["Comparison", "ModelScores", "compare", "metric_meaning", "resamples_for"]
+if TYPE_CHECKING:
+    from selective_st.evaluation import ScoreRegionEvaluator
+
+__all__ = ["Comparison", "ModelScores", "compare", "compare_on", "metric_meaning", "resamples_for"]
 
 _SQUEEZED, _STRETCHED = 0.8, 1.25
 _MOST_RESAMPLES, _FEWEST_RESAMPLES = 300, 100
@@ -132,34 +135,34 @@ class Comparison:
         """Whether gold says right or wrong, 1 or 0, rather than how alike texts are."""
         return bool(np.isin(self.gold, (0, 1)).all())
 
+    def is_defined(self, name: str) -> bool:
+        """Whether a metric says something of one of the models."""
+        return any(not math.isnan(model.metrics.get(name, math.nan)) for model in self.models)
+
     def as_dict(self) -> dict[str, Any]:
         """The numbers for JSON; what is not defined is None."""
+        models = [
+            {
+                "name": model.name,
+                "metrics": {name: self._said(name, value) for name, value in model.metrics.items()},
+                "intervals": {name: list(ends) for name, ends in model.intervals.items()},
+                "squeezed": model.squeeze,
+                "threshold": model.threshold.as_dict() if model.threshold else None,
+                "decisions": model.decisions,
+                "bins": model.bins,
+            }
+            for model in self.models
+        ]
         found: dict[str, Any] = without_nan(
             {
                 "pairs": len(self.gold),
                 "gold_quantiles": self.gold_quantiles,
                 "resamples": self.resamples,
                 "support": {name: support.as_dict() for name, support in self.support.items()},
-                "models": [
-                    {
-                        "name": model.name,
-                        "metrics": {name: self._said(name, value) for name, value in model.metrics.items()},
-                        "intervals": {name: list(ends) for name, ends in model.intervals.items()},
-                        "squeezed": model.squeeze,
-                        "threshold": model.threshold.as_dict() if model.threshold else None,
-                        "decisions": model.decisions,
-                        "bins": model.bins,
-                    }
-                    for model in self.models
-                ],
+                "models": models,
                 "differences": {
-                    name: {
-                        "value": found.value,
-                        "low": found.low,
-                        "high": found.high,
-                        "better": None if found.better is None else self.models[found.better].name,
-                    }
-                    for name, found in self.differences.items()
+                    name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
+                    for name, of in self.differences.items()
                 },
             }
         )
@@ -267,6 +270,39 @@ def compare(
         differences = {name: _difference(name, models, columns, support[name]) for name, columns in draws.items()}
     quantiles = {f"q{100 * level:g}": float(np.quantile(gold_scores, level)) for level in QUANTILES}
     return Comparison(gold_scores, models, differences, quantiles, resamples, support)
+
+
+def compare_on(
+    evaluator: ScoreRegionEvaluator,
+    predicted: Mapping[str, Sequence[float]],
+    *,
+    thresholds: Mapping[str, ScoreThreshold] | None = None,
+    metrics: Sequence[str] | None = None,
+) -> Comparison:
+    """Compare the scores of one or two models on the pairs of an evaluator, by its metrics.
+
+    Args:
+        evaluator: The evaluator.
+        predicted: As for `compare`.
+        thresholds: As for `compare`.
+        metrics: As for `compare`.
+
+    Returns:
+        The comparison. Pairs that share their first text are drawn together.
+    """
+    return compare(
+        evaluator.scores.tolist(),
+        predicted,
+        thresholds=thresholds,
+        at_least=evaluator.at_least,
+        at_most=evaluator.at_most,
+        regions=evaluator.regions,
+        groups=evaluator.groups,
+        positive_from=evaluator.positive_from,
+        clusters=evaluator.sentences1,
+        resamples=resamples_for(len(evaluator.scores)),
+        metrics=metrics,
+    )
 
 
 def _checked_thresholds(

@@ -78,6 +78,14 @@ class Metric:
         """Whether a checkpoint can be chosen by it: whether more, or less, of it is always better."""
         return self.better in ("higher", "lower")
 
+    @property
+    def heading(self) -> str:
+        """Its title as the narrow column of a table takes it, with an arrow to the better end."""
+        what, _, where = self.title.partition(", ")
+        short = {"Average precision": "AP", "Error": "RMSE", "Rank correlation": "Spearman"}.get(what, what)
+        arrow = {"higher": "↑", "lower": "↓"}.get(self.better, "")
+        return " ".join(filter(None, (short, where.replace(" to ", "-"), arrow)))
+
     def negative(self) -> Metric:
         """An error with the better end up."""
         return Metric(

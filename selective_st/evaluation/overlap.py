@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from selective_st._templates import say
 from selective_st._validation import list_of
 
 HOW = "texts are compared without regard to case and spacing, pairs without regard to their order"
@@ -39,27 +40,12 @@ class Overlap:
             >>> Overlap(100, 0, 4).sentence("test.csv", "train.csv")
             'no row of test.csv is a pair of train.csv too, but 4 of 100 rows (4 %) share a text with it'
         """
-        if not self.texts:
-            return f"no row of {these} ({self.rows:,}) shares a text with {others}"
-        if self.pairs == self.rows:
-            return f"every row of {these} ({self.rows:,}) is a pair of {others} too"
-        if not self.pairs:
-            return (
-                f"no row of {these} is a pair of {others} too, but {_share(self.texts, self.rows)} share a text with it"
-            )
-        same = f"{_share(self.pairs, self.rows)} of {these} are pairs of {others} too"
-        return f"{same}, and {_share(self.texts, self.rows)} share a text with it"
+        return say("overlap", found=self, these=these, others=others)
 
     def as_dict(self) -> dict[str, Any]:
         """The counts and shares, for JSON."""
         shares = {"share_of_pairs": self.pairs / self.rows, "share_of_texts": self.texts / self.rows}
         return asdict(self) | shares
-
-
-def _share(count: int, rows: int) -> str:
-    percent = 100 * count / rows
-    shown = f"{percent:.0f}" if percent >= 1 or not count else "under 1"
-    return f"{count:,} of {rows:,} rows ({shown} %)"
 
 
 def overlap(these: tuple[Sequence[str], Sequence[str]], others: tuple[Sequence[str], Sequence[str]]) -> Overlap:

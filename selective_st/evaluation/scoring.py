@@ -14,6 +14,7 @@ from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.modules import Router
 from sentence_transformers.util import quantize_embeddings
 
+from selective_st._templates import say
 from selective_st._validation import instance_of, list_of, whole_number
 from selective_st.evaluation._checks import Floats, checked_texts
 
@@ -143,16 +144,7 @@ def note_on_roles(
     """
     if encoding.as_queries is not None or isinstance(model, MultiVectorEncoder) or not embeds_queries_apart(model):
         return ""
-    differs = "the model embeds queries and documents differently"
-    if encoding.roles_of(model, first):
-        return (
-            f"{differs}; most first texts stand in several pairs, so they are embedded as queries and the second texts "
-            f"as documents. {options[1]} embeds all texts alike"
-        )
-    return (
-        f"{differs}, but nothing says that the first texts are queries, so all texts are embedded alike, as neither. "
-        f"If they are queries, {options[0]} embeds them so"
-    )
+    return say("roles", as_queries=encoding.roles_of(model, first), options=options)
 
 
 def predict_scores(

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sentence_transformers.util import load_file_path
 from sklearn.metrics import precision_recall_curve
 from torch import nn
 
@@ -311,6 +310,8 @@ def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:
     Returns:
         The config; empty if there is no such file.
     """
+    from sentence_transformers.util import load_file_path
+
     path = load_file_path(name, file_name)
     if path is None:
         return {}

@@ -1,10 +1,11 @@
-"""What the loss modules share: from embeddings to scores, and the checks of labels."""
+"""What the losses share: where scores lie, checks of models and labels, default links, texts told apart."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, NamedTuple, cast
@@ -13,18 +14,9 @@ import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder, util
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
-from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes
-from selective_st.functional._common import (
-    at_least_single,
-    check_link,
-    check_nonnegative,
-    dense,
-    is_finite,
-    without_autocast,
-)
-from selective_st.links import ExponentialLink, Interval, Link
+from selective_st.functional._common import check_nonnegative, is_finite
+from selective_st.links import ExponentialLink, Interval, Link, SigmoidLink, high_scores
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -53,7 +45,7 @@ _ROW_BY_ROW = {
 _OTHER_MODALITIES = ("pixel_", "image_", "video_", "audio_", "input_features", "input_values")
 # A teacher's cosine of 1.0000001 is a rounding error, not a label of another scale.
 _RANGE_TOLERANCE = 1e-4
-_SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
+_FEW_LABELS = 256
 
 
 class ScoreSpace(NamedTuple):
@@ -64,11 +56,19 @@ class ScoreSpace(NamedTuple):
         range: The range that the scores cannot leave; all real numbers where none is known.
         sign: 1 where the model's scores are known not to be negative, whatever labels may be, 0 where they are known to
             lie on both sides of 0; None where that is not known.
+        highest: The highest score that is to be expected.
+        are_logits: Whether they are a model's logits as they are.
+        inputs: What the loss calls its inputs.
+        outputs: How many output labels the model has, where that is known.
     """
 
     name: str
     range: Interval = Interval(-math.inf, math.inf)
     sign: int | None = None
+    highest: float = 1.0
+    are_logits: bool = False
+    inputs: str = "sentence_features"
+    outputs: int | None = None
 
     @property
     def lowest(self) -> float:
@@ -98,6 +98,8 @@ MAP_SCORES = (
 DECLARE_RANGE = "label_range=(LOW, HIGH) with the ends of the whole column's scale"
 
 
+NEEDS_LABELS = 'The dataset needs a column named "label", "labels", "score" or "scores".'
+
 # A loss is not told what the label column is called: the first of these names.
 LABEL_COLUMN = 'next(name for name in ("label", "labels", "score", "scores") if name in dataset.column_names)'
 REMOVE_LABELS = f"dataset = dataset.remove_columns({LABEL_COLUMN})"
@@ -108,35 +110,27 @@ def cast_labels(dtype: str) -> str:
     return f'dataset = dataset.cast_column({LABEL_COLUMN}, Value("{dtype}"))'
 
 
-def pairwise_scores(embeddings: list[Tensor], similarity_fct: SimilarityFunction, labels: Any = None) -> Tensor:
-    """The score of the first column against each other column, in at least single precision.
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of a loss; its fields are settings of the loss, checked in `__post_init__`.
 
-    Args:
-        embeddings: One tensor of shape (batch_size, dim) a column: the anchors, then one or more columns of documents.
-        similarity_fct: Takes two such tensors, gives (batch_size,) scores.
-        labels: Labels of the last columns, in which NaN marks a padded document: nothing of that one's embedding, be it
-            NaN, reaches the scores or gradients of others.
-
-    Returns:
-        Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
+    Attributes:
+        owner: The loss, for messages.
     """
-    device = embeddings[0].device.type
-    # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
-    with without_autocast(device):
-        anchors, *others = (at_least_single(dense(column)) for column in embeddings)
-        others = without_padding(others, labels)
-        if len(others) > 1 and is_cosine(similarity_fct):
-            return _ListOfCosines()(anchors, *others)
-        if len(others) > 1 and is_dot_product(similarity_fct):
-            return _ListOfDotProducts()(anchors, *others)
-        scores = [similarity_fct(anchors, other) for other in others]
-    if scores[0].shape != anchors.shape[:1]:
-        name = getattr(similarity_fct, "__name__", repr(similarity_fct))
-        raise ValueError(
-            f"similarity_fct must give one score a row, of shape {tuple(anchors.shape[:1])}, but {name} gave shape "
-            f"{tuple(scores[0].shape)}. Use a pairwise function, such as sentence_transformers.util.pairwise_cos_sim."
-        )
-    return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
+
+    owner: str = field(compare=False)
+
+    def _settle(self, **values: Any) -> None:
+        """Keep what has been made of the settings."""
+        self.__dict__.update(values)
+
+
+def one_of(owner: str, name: str, value: object, *allowed: object) -> None:
+    """Raise a ValueError unless `value` is one of those allowed, which None may be the first of."""
+    if value not in allowed:
+        named = ", ".join(repr(one) for one in allowed if one is not None)
+        which = "None or one of" if None in allowed else "one of"
+        raise ValueError(f"{owner}: {name} must be {which} {named}, got {value!r}.")
 
 
 def without_padding(documents: Sequence[Tensor], labels: Any) -> list[Tensor]:
@@ -151,59 +145,6 @@ def without_padding(documents: Sequence[Tensor], labels: Any) -> list[Tensor]:
         rows = padded[:, place].to(documents[place].device).view(-1, *(1,) * (documents[place].dim() - 1))
         documents[place] = torch.where(rows, 0, documents[place])
     return documents
-
-
-class _ListOfDotProducts(KnownSlopes):
-    """The dot products of each anchor with its documents: one node of the graph, instead of one for each document."""
-
-    @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        anchors, *documents = tensors
-        return _dot_products(anchors, documents)
-
-    @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        anchors, *documents = tensors
-        return _gradients_of_dot_products(gradient, anchors, documents)
-
-
-def _dot_products(anchors: Tensor, documents: Sequence[Tensor]) -> Tensor:
-    products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
-    for document, place in zip(documents, scores.unbind(-1), strict=True):
-        torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
-    return scores
-
-
-def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: list[Tensor]) -> tuple[Tensor, ...]:
-    factors = gradient.unsqueeze(-1).unbind(-2)
-    to_anchors = factors[0] * documents[0]
-    for factor, document in zip(factors[1:], documents[1:], strict=True):
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            to_anchors = torch.addcmul(to_anchors, factor, document)
-        else:
-            to_anchors.addcmul_(factor, document)
-    return to_anchors, *(factor * anchors for factor in factors)
-
-
-class _ListOfCosines(_ListOfDotProducts):
-    """As `_ListOfDotProducts`, for cosines."""
-
-    @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        norms = [column.norm(dim=-1).clamp_min_(_SMALLEST_NORM) for column in tensors]
-        products = super().value(*tensors)
-        return products.div_(torch.stack(norms[1:], dim=-1)).div_(norms[0].unsqueeze(-1))
-
-    @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        norms = [column.norm(dim=-1, keepdim=True).clamp_min(_SMALLEST_NORM) for column in tensors]
-        units = [column / norm for column, norm in zip(tensors, norms, strict=True)]
-        to_units = super().pull(gradient, needed, *units)
-        # What points along an embedding only changes its length.
-        return [
-            (to_unit - (to_unit * unit).sum(-1, keepdim=True) * unit) / norm
-            for to_unit, unit, norm in zip(to_units, units, norms, strict=True)
-        ]
 
 
 def labels_and_weight(owner: str, labels: Any, weight: Any, rows: int) -> tuple[Any, Tensor | None]:
@@ -268,12 +209,12 @@ def space_of(similarity_fct: SimilarityFunction, model_type: type[nn.Module] = S
 
 def is_cosine(similarity_fct: SimilarityFunction) -> bool:
     """Whether it is known to be the cosine similarity."""
-    return any(similarity_fct is cosine for cosine in _COSINES)
+    return similarity_fct in _COSINES
 
 
 def is_dot_product(similarity_fct: SimilarityFunction) -> bool:
     """Whether it is known to be the dot product."""
-    return any(similarity_fct is product for product in _DOT_PRODUCTS)
+    return similarity_fct in _DOT_PRODUCTS
 
 
 def check_model(owner: str, model: object, model_type: type[nn.Module] = SentenceTransformer) -> None:
@@ -367,25 +308,25 @@ def check_positive_link(owner: str, link: Link, space: ScoreSpace, scores: Tenso
         check_nonnegative(owner, link, -float(scores.detach().abs().max()))
 
 
-def list_link(owner: str, link: Link | None, space: ScoreSpace) -> Link:
-    """The link of a loss on lists: the one given, checked, or the default.
+def list_link(space: ScoreSpace) -> Link:
+    """The default link of a loss on lists: high scores matter gently, up to the highest that is to be expected."""
+    return gentle_link(space.highest, bounded=space.range.high <= 1)
 
-    The default makes high scores matter gently, with the mean value 1 over the scores from 0 to 1, so that temperatures
-    and scales keep their meaning; unbounded scores find it linear above 1, so that it cannot overflow.
+
+def score_link(space: ScoreSpace, targets: str | None) -> Link:
+    """The default link of a loss on single scores, on their scale.
 
     Args:
-        owner: The loss, for messages.
-        link: The link given, or None.
         space: Where the scores come from.
+        targets: What labels are: "scores" or "link_values".
 
     Returns:
         The link.
     """
-    if link is None:
-        return gentle_link(1.0, bounded=space.range.high <= 1)
-    check_link(owner, link).validate()
-    check_link_of_space(owner, link, space)
-    return link
+    highest = space.highest
+    if targets == "link_values":
+        return SigmoidLink(scale=20.0 / highest, shift=0.5 * highest)
+    return high_scores(score_range=(0.0, highest))
 
 
 def gentle_link(highest: float, *, bounded: bool = False) -> Link:
@@ -402,11 +343,6 @@ def gentle_link(highest: float, *, bounded: bool = False) -> Link:
     return link if bounded else link.linear_outside(None, highest)
 
 
-def calibration_link_of(owner: str, given: Link | None, space: ScoreSpace) -> Link | None:
-    """The link of the calibration term as given, checked; None where it is that of the loss."""
-    return None if given is None else list_link(owner, check_link(owner, given, "calibration_link"), space)
-
-
 def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interval], str]) -> Tensor | None:
     """Check that labels lie within ranges, and find the padded ones.
 
@@ -421,7 +357,12 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
     Raises:
         ValueError: If a row has no label at all, or a label lies outside a range; with the line that maps it.
     """
-    low, high, total = _ends_and_sum(labels)
+    if labels.numel() > _FEW_LABELS:
+        ends = labels.aminmax()
+        low, high, total = float(ends.min), float(ends.max), float(labels.sum())
+    else:  # which cost less to look through than tensor operations do to start
+        values = labels.flatten().tolist()
+        low, high, total = min(values), max(values), sum(values)
     mask = None
     if math.isnan(total):
         mask = ~labels.isnan()
@@ -432,7 +373,7 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
                 "Leave such rows out: from selective_st.conversion import remove_empty_rows; dataset = "
                 "remove_empty_rows(dataset)."
             )
-        low, high, _ = _ends_and_sum(labels[mask])
+        low, high = (float(end) for end in labels[mask].aminmax())
     if math.isinf(low) or math.isinf(high):
         raise ValueError(f"{owner}: labels must be finite, but this batch has labels from {low:g} to {high:g}.")
     for (what, allowed), advice in ranges.items():
@@ -505,16 +446,3 @@ def text_ids(features: dict[str, Tensor]) -> Tensor | None:
 def _power_of_two(length: int) -> int:
     """The next power of two, so that few lengths are kept."""
     return 1 << max(length - 1, 1).bit_length()
-
-
-_FEW_LABELS = 256
-
-
-def _ends_and_sum(labels: Tensor) -> tuple[float, float, float]:
-    """The lowest and the highest label, and their sum, which is NaN where one is."""
-    if labels.numel() > _FEW_LABELS:
-        low, high = labels.aminmax()
-        return float(low), float(high), float(labels.sum())
-    # A list of a few floats costs less to look through than tensor operations do to start.
-    values = labels.flatten().tolist()
-    return min(values), max(values), sum(values)

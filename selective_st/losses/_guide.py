@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
 from sentence_transformers.util import batch_to_device
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -17,43 +17,25 @@ from torch.nn.functional import normalize
 from selective_st._validation import finite_number
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.functional._in_batch_common import FalseNegatives, Guidance, MarginStrategy
-from selective_st.losses._common import builtin_citation
-
-_STRATEGIES = ("absolute", "relative")
+from selective_st.losses._common import one_of
 
 
-class Guide(nn.Module):
+@dataclass(eq=False)
+class Guide:
     """A model that embeds a batch's texts too, to find the documents that are no negatives.
 
-    Args:
+    Attributes:
         owner: The loss, for messages.
-        model: The model to train, whose tokens the guide reads, or the texts that they stand for.
         encoder: The guide.
-        margin: How far below the positive's score a negative's must stay.
-        margin_strategy: Whether that is a distance, or a share of the positive's score.
-
-    Raises:
-        TypeError: If an argument has the wrong type.
-        ValueError: If an argument is out of range.
+        rule: When a document is no negative.
+        _decoder: What gives the texts that the trained model's tokens stand for; None if the guide reads them as they
+            are.
     """
 
-    def __init__(
-        self, owner: str, model: nn.Module, encoder: object, margin: float, margin_strategy: MarginStrategy
-    ) -> None:
-        super().__init__()
-        if not isinstance(encoder, nn.Module) or isinstance(encoder, (CrossEncoder, MultiVectorEncoder)):
-            raise TypeError(
-                f"{owner}: guide must be a SentenceTransformer, which gives each text one embedding, got "
-                f'{type(encoder).__name__}. Write guide=SentenceTransformer("all-MiniLM-L6-v2").'
-            )
-        if margin_strategy not in _STRATEGIES:
-            raise ValueError(
-                f"{owner}: margin_strategy must be one of {', '.join(map(repr, _STRATEGIES))}, got {margin_strategy!r}."
-            )
-        self.encoder = encoder
-        self.rule = FalseNegatives(finite_number(owner, "margin", margin), margin_strategy)
-        self._owner = owner
-        self._decoder = None if _reads_alike(model, encoder) else _tokenizer_of(model)
+    owner: str
+    encoder: nn.Module
+    rule: FalseNegatives
+    _decoder: Any
 
     @torch.no_grad()
     def embed(
@@ -130,7 +112,7 @@ class Guide(nn.Module):
         tokens = _token_lists(column)
         if tokens is None:
             raise ValueError(
-                f"{self._owner}: guide must have the tokenizer of the model where the features hold no texts' tokens "
+                f"{self.owner}: guide must have the tokenizer of the model where the features hold no texts' tokens "
                 "to be read by another, as those of images. Leave the guide out, or take one of the same kind."
             )
         decoder = cast(Any, self._decoder)
@@ -172,74 +154,46 @@ def guide_of(
         The guide.
 
     Raises:
-        ValueError: If a margin is given without a guide.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, or a margin is given without a guide.
     """
-    if encoder is not None:
-        return Guide(owner, model, encoder, margin, margin_strategy)
-    for name, value, default in (("margin", margin, 0.0), ("margin_strategy", margin_strategy, "absolute")):
-        if value != default:
-            raise ValueError(
-                f"{owner}: {name} is for the scores of a guide, but guide is None. Give "
-                'guide=SentenceTransformer("all-MiniLM-L6-v2"), say, or leave it out.'
-            )
-    return None
+    if encoder is None:
+        for name, value, default in (("margin", margin, 0.0), ("margin_strategy", margin_strategy, "absolute")):
+            if value != default:
+                raise ValueError(
+                    f"{owner}: {name} is for the scores of a guide, but guide is None. Give "
+                    'guide=SentenceTransformer("all-MiniLM-L6-v2"), say, or leave it out.'
+                )
+        return None
+    if not isinstance(encoder, nn.Module) or isinstance(encoder, (CrossEncoder, MultiVectorEncoder)):
+        raise TypeError(
+            f"{owner}: guide must be a SentenceTransformer, which gives each text one embedding, got "
+            f'{type(encoder).__name__}. Write guide=SentenceTransformer("all-MiniLM-L6-v2").'
+        )
+    one_of(owner, "margin_strategy", margin_strategy, "absolute", "relative")
+    rule = FalseNegatives(finite_number(owner, "margin", margin), margin_strategy)
+    return Guide(owner, encoder, rule, None if _reads_alike(model, encoder) else _tokenizer_of(model))
 
 
-class Guided(nn.Module):
-    """A loss that may have a guide.
-
-    Attributes:
-        guide: The guide, or None.
-        margin: How far below the positive's score, by the guide, a negative's must stay.
-        margin_strategy: Whether that is a distance, or a share of the positive's score.
-    """
-
-    _guide: Guide | None
-
-    @property
-    def guide(self) -> nn.Module | None:
-        """The guide, or None."""
-        return None if self._guide is None else self._guide.encoder
-
-    @property
-    def margin(self) -> float:
-        """How far below the positive's score, by the guide, a negative's must stay."""
-        return 0.0 if self._guide is None else self._guide.rule.margin
-
-    @property
-    def margin_strategy(self) -> MarginStrategy:
-        """Whether the margin is a distance, or a share of the positive's score."""
-        return "absolute" if self._guide is None else self._guide.rule.margin_strategy
-
-    def _guide_embeddings(self, given: list[Tensor] | None, rows: int, columns: int) -> list[Tensor] | None:
-        """The guide's embeddings of a batch, checked; None without a guide."""
-        owner = type(self).__name__
-        if given is None and self._guide is not None:
-            raise ValueError(
-                f"{owner}: guide reads the texts of a batch, but only embeddings are given. A loss around this one "
-                "that gives no texts, such as SpladeLoss, does not go with a guide: leave guide out. Else give "
-                "guide_embeddings."
-            )
-        if given is not None and self._guide is None:
-            raise ValueError(
-                f"{owner}: guide_embeddings are those of a guide, but guide is None. Give {owner}(model, guide=...)."
-            )
-        if given is not None and [len(column) for column in given] != [rows] * columns:
-            raise ValueError(
-                f"{owner}: guide_embeddings must hold {columns} tensors of {rows} rows, as embeddings does, got "
-                f"{[tuple(column.shape) for column in given]}."
-            )
-        return given
-
-    def _guide_config(self) -> dict[str, Any]:
-        """The settings of the guide, JSON-serialisable."""
-        card = getattr(self.guide, "model_card_data", None)
-        name = None if self.guide is None else getattr(card, "base_model", None) or type(self.guide).__name__
-        return {"guide": name, "margin": self.margin, "margin_strategy": self.margin_strategy}
-
-    def _guide_citation(self) -> str:
-        """BibTeX of the paper on guides, where there is one."""
-        return "" if self._guide is None else builtin_citation(GISTEmbedLoss, self)
+def checked_embeddings(
+    owner: str, guide: Guide | None, given: list[Tensor] | None, rows: int, columns: int
+) -> list[Tensor] | None:
+    """The guide's embeddings of a batch as given, checked; None without a guide."""
+    if given is None and guide is not None:
+        raise ValueError(
+            f"{owner}: guide reads the texts of a batch, but only embeddings are given. A loss around this one that "
+            "gives no texts, such as SpladeLoss, does not go with a guide: leave guide out. Else give guide_embeddings."
+        )
+    if given is not None and guide is None:
+        raise ValueError(
+            f"{owner}: guide_embeddings are those of a guide, but guide is None. Give {owner}(model, guide=...)."
+        )
+    if given is not None and [len(column) for column in given] != [rows] * columns:
+        raise ValueError(
+            f"{owner}: guide_embeddings must hold {columns} tensors of {rows} rows, as embeddings does, got "
+            f"{[tuple(column.shape) for column in given]}."
+        )
+    return given
 
 
 def _is_static(model: nn.Module) -> bool:

@@ -1,20 +1,16 @@
-"""The objectives: what a loss module does with scores, wherever they come from.
-
-A loss module is a scorer of its model type and one of these as a base class. It calls `_set_objective` in its
-`__init__`, `_check_columns` when a batch comes, and gives its scores to `loss_of_scores`.
-"""
+"""The objectives: from scores and labels to a loss, wherever the scores come from. They keep no state."""
 
 from __future__ import annotations
 
-import logging
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss, MarginMSELoss
-from torch import Tensor, nn
+from torch import Tensor
+from typing_extensions import override
 
 from selective_st._caller import named
 from selective_st._validation import finite_number, score_interval
@@ -28,33 +24,20 @@ from selective_st.functional import (
 )
 from selective_st.functional._common import check_link, is_finite
 from selective_st.functional.listwise import check_smoothing
-from selective_st.links import ConstantLink, Interval, Link, SigmoidLink, high_scores
+from selective_st.links import ConstantLink, Interval, Link
 from selective_st.losses._common import (
     DECLARE_RANGE,
     MAP_SCORES,
-    PAPER_CITATION,
+    NEEDS_LABELS,
     REMOVE_LABELS,
+    Part,
     ScoreSpace,
-    builtin_citation,
-    calibration_link_of,
     cast_labels,
     check_label_range,
     check_link_of_space,
     check_positive_link,
-    list_link,
+    one_of,
 )
-from selective_st.losses._settings import Checked
-
-__all__ = [
-    "CalibratedObjective",
-    "ListwiseObjective",
-    "Objective",
-    "PairwiseObjective",
-    "PointwiseObjective",
-    "ScoreSpace",
-]
-
-logger = logging.getLogger(__name__)
 
 _TEACHER_SPACES = {
     "cosine": Interval(-1.0, 1.0),
@@ -65,79 +48,62 @@ _TEACHER_SPACES = {
 _SATURATED, _FLAT = 0.99, 1.05
 _ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
-_LISTS = ("rows", "batch")
+
+# For a range of labels: what says so, and what to do where they do not lie in it.
+Ranges = dict[tuple[str, Interval], str]
 
 
-class Objective(Checked):
-    """What the objectives share.
+@dataclass(frozen=True, kw_only=True)
+class Objective(Part):
+    """From scores and labels to a loss.
 
     Attributes:
-        builtin: The built-in loss that a module generalises, whose citation goes with the paper's; None if it has none.
-        model_type: The type of model that a module trains.
-        link: What matters.
         space: Where the scores come from.
+        link: What matters.
     """
 
-    builtin: ClassVar[type[nn.Module] | None] = None
-    model_type: ClassVar[type[nn.Module]] = SentenceTransformer
-    link: Link
     space: ScoreSpace
+    link: Link
+
+    def __post_init__(self) -> None:
+        check_link(self.owner, self.link).validate()
+        check_link_of_space(self.owner, self.link, self.space)
 
     def _check_columns(self, columns: int, rows: int) -> None:
         """Raise a ValueError if there are too few text columns, or no rows."""
-        self._check_batch(rows)
-
-    def _check_batch(self, rows: int) -> None:
-        """Raise a ValueError if there are no rows."""
         if not rows:
-            raise ValueError(
-                f"{type(self).__name__}: got an empty batch; sentence_features must hold at least one row."
-            )
+            self._refuse_no_rows()
 
-    @property
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, and on the loss that this one generalises."""
-        return PAPER_CITATION + ("" if self.builtin is None else builtin_citation(self.builtin, self))
+    def _refuse_no_rows(self) -> None:
+        raise ValueError(f"{self.owner}: got an empty batch; {self.space.inputs} must hold at least one row.")
 
+    @abstractmethod
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        """The mean loss of scores, given labels and the weights of rows."""
 
-class CalibratedObjective(Objective):
-    """An objective with a ranking term and a calibration term.
+    def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        """The mean loss of scores of lists, which are padded with NaN among the labels."""
+        return self.loss_of(scores, labels, weight)
 
-    Attributes:
-        calibration: The weight of the calibration term.
-    """
+    def takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        """Whether lists of integers can be taken as the floats that they equal."""
+        return False
 
-    calibration: float
-    _calibration_link: Link | None
+    def to_be_reached(self, labels: Any) -> Tensor | None:
+        """The scores that are to be reached, if the labels are such."""
+        return None
 
-    def _set_links(
-        self, owner: str, space: ScoreSpace, link: Link | None, calibration: float, calibration_link: Link | None
-    ) -> None:
-        """Set both links and the weight of the calibration term, checked.
+    def remarks_on_settings(self) -> list[str]:
+        """What is odd in the settings."""
+        return []
 
-        Args:
-            owner: The loss, for messages.
-            space: Where the scores come from.
-            link: The link, or None for the default.
-            calibration: The weight of the calibration term.
-            calibration_link: The link of the calibration term, or None for `link`.
-        """
-        self.space = space
-        self.link = list_link(owner, link, space)
-        self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-        self._calibration_link = calibration_link_of(owner, calibration_link, space)
-
-    @property
-    def calibration_link(self) -> Link:
-        """The link of the calibration term."""
-        return self.link if self._calibration_link is None else self._calibration_link
-
-    def _calibration_config(self) -> dict[str, Any]:
-        """The settings of the calibration term, JSON-serialisable."""
-        return {"calibration": self.calibration, "calibration_link": self.calibration_link.get_config_dict()}
+    def remarks(self, labels: Any) -> list[str]:
+        """What is odd in the labels of the first batch."""
+        return []
 
 
-class PointwiseObjective(Objective):
+@dataclass(frozen=True, kw_only=True)
+class Pointwise(Objective):
     """Each score matched to its label.
 
     Attributes:
@@ -145,109 +111,131 @@ class PointwiseObjective(Objective):
         pos_weight: How much more a 1 counts than a 0, of link values; None for as much.
     """
 
-    _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "link_values")
     targets: str
-    pos_weight: float | None = None
+    pos_weight: Any = None
+    _ranges: Ranges = field(init=False, compare=False, repr=False)
+    _bounds: Interval | None = field(init=False, compare=False, repr=False)
 
-    def _set_objective(self, owner: str, space: ScoreSpace, *, link: Link | None, targets: str) -> None:
-        """Set what the loss does with scores, checked.
-
-        Args:
-            owner: The loss, for messages.
-            space: Where the scores come from.
-            link: What matters, or None for the default.
-            targets: What labels are: `"scores"` or `"link_values"`.
-
-        Raises:
-            ValueError: If `targets` is unknown, or scores leave the link's domain.
-        """
-        if targets not in self._TARGETS:
-            raise ValueError(f"{owner}: targets must be one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}.")
-        self.space = space
-        self.link = check_link(owner, self._default_link(targets) if link is None else link)
-        self.link.validate()
-        self.targets = targets
-        bounds = self.link.range if targets == "link_values" else self.link.domain
-        self._label_bounds = bounds if bounds != (-math.inf, math.inf) else None
-        # Where labels must lie: what says so, and what to do where they do not.
-        self._label_ranges: dict[tuple[str, Interval], str] = {}
-        if targets == "link_values":
+    @override
+    def __post_init__(self) -> None:
+        one_of(self.owner, "targets", self.targets, "scores", "link_values")
+        check_link(self.owner, self.link).validate()
+        ranges: Ranges
+        if self.targets == "link_values":
+            bounds = self.link.range
             what = f'the range of {self.link!r} (targets="link_values")'
-            advice = 'If the labels are scores to be reached, use targets="scores".'
-            self._label_ranges[what, self.link.range] = advice
+            ranges = {(what, bounds): 'If the labels are scores to be reached, use targets="scores".'}
         else:
-            self._label_ranges[f"the domain of {self.link!r}", self.link.domain] = MAP_SCORES
-            self._label_ranges[f"the range of {space.name}", space.range] = MAP_SCORES
-        check_link_of_space(owner, self.link, space)
+            bounds = self.link.domain
+            of_space = f"the range of {self.space.name}", self.space.range
+            ranges = {(f"the domain of {self.link!r}", bounds): MAP_SCORES, of_space: MAP_SCORES}
+        check_link_of_space(self.owner, self.link, self.space)
+        # Labels are clamped of the rounding error that the check allows.
+        bounded = None if bounds == (-math.inf, math.inf) else bounds
+        self._settle(_ranges=ranges, _bounds=bounded, pos_weight=self._checked_pos_weight())
 
-    def _default_link(self, targets: str) -> Link:
-        """The link where none is given."""
-        return high_scores() if targets == "scores" else SigmoidLink(scale=20.0, shift=0.5)
+    def _checked_pos_weight(self) -> float | None:
+        value = self.pos_weight
+        if value is None:
+            return None
+        if self.targets == "scores":
+            raise ValueError(
+                f'{self.owner}: pos_weight is for 0/1 labels, targets="link_values", but targets is "scores". Write '
+                f'{self.owner}(model, targets="link_values", pos_weight=...); where scores are to be reached, a link '
+                "says which of them matter."
+            )
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise ValueError(
+                    f"{self.owner}: pos_weight must be one number, got a tensor of shape {tuple(value.shape)}. Write "
+                    "pos_weight=4.0, say."
+                )
+            value = value.item()
+        return finite_number(self.owner, "pos_weight", value, positive=True)
 
+    @override
     def _check_columns(self, columns: int, rows: int) -> None:
-        """Raise a ValueError if there are too few text columns, or no rows."""
         if columns < 2:
             raise ValueError(
-                f"{type(self).__name__} compares a first text column with one or more others, but the dataset has "
-                f"{columns} text column(s). Give it (sentence_A, sentence_B) with a label column; see "
-                "dataset.select_columns."
+                f"{self.owner} compares a first text column with one or more others, but the dataset has {columns} "
+                "text column(s). Give it (sentence_A, sentence_B) with a label column; see dataset.select_columns."
             )
-        self._check_batch(rows)
+        if not rows:
+            self._refuse_no_rows()
 
+    @override
     @named(predicted="scores", target="labels", link_values="labels")
-    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
-        """The loss of predicted scores.
-
-        Args:
-            scores: Predicted scores of shape (batch_size,), or (batch_size, n) for n documents a row.
-            labels: Labels in that shape; NaN marks a padded document.
-            weight: Weights of the rows, of shape (batch_size,).
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        labels, mask = self._check_labels(scores, labels)
-        labels = labels.to(scores.dtype)
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        if not isinstance(labels, Tensor) or labels.shape != scores.shape or not labels.is_floating_point():
+            self._check_labels(scores, labels)
+        labels = labels.to(scores).view(scores.shape)
+        mask = check_label_range(self.owner, labels, self._ranges)
+        if self._bounds is not None:
+            labels = labels.clamp(*self._bounds)
         if self.targets == "scores":
             return matching_loss(scores, labels, self.link, mask=mask, weight=weight)
         pos_weight = 1.0 if self.pos_weight is None else self.pos_weight
         return fenchel_young_loss(scores, labels, self.link, pos_weight=pos_weight, mask=mask, weight=weight)
 
-    def _check_labels(self, scores: Tensor, labels: Any) -> tuple[Tensor, Tensor | None]:
-        """The labels in the shape of the scores, and which of them count, or an error that says what is wrong."""
-        owner = type(self).__name__
+    def _check_labels(self, scores: Tensor, labels: Any) -> None:
+        """Raise where the type or the shape of the labels does not fit."""
         if not isinstance(labels, Tensor):
-            raise TypeError(
-                f"{owner}: labels must be a tensor, got {type(labels).__name__}. The dataset needs a column named "
-                '"label", "labels", "score" or "scores".'
-            )
+            raise TypeError(f"{self.owner}: labels must be a tensor, got {type(labels).__name__}. {NEEDS_LABELS}")
         rows, documents = len(scores), 1 if scores.dim() == 1 else scores.shape[1]
         shapes = [(rows,), (rows, 1)] if documents == 1 else [(rows, documents)]
         if tuple(labels.shape) not in shapes:
             raise ValueError(
-                f"{owner}: labels must have shape {' or '.join(map(str, shapes))} for {documents + 1} text columns "
-                f"(one label for each column after the first), got {tuple(labels.shape)}. Remove text columns that "
-                "have no label, or give each row a list of labels."
+                f"{self.owner}: labels must have shape {' or '.join(map(str, shapes))} for {documents + 1} text "
+                f"columns (one label for each column after the first), got {tuple(labels.shape)}. Remove text columns "
+                "that have no label, or give each row a list of labels."
             )
         if not labels.is_floating_point() and (self.targets == "scores" or labels.is_complex()):
             raise TypeError(
-                f"{owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For scores: "
-                f'{cast_labels("float32")}; for 0/1 classes use targets="link_values".'
+                f"{self.owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For "
+                f'scores: {cast_labels("float32")}; for 0/1 classes use targets="link_values".'
             )
-        labels = labels if labels.is_floating_point() else labels.float()
-        if documents == 1:
-            labels = labels.view(scores.shape)
-        mask = check_label_range(owner, labels, self._label_ranges)
-        if self._label_bounds is not None:
-            labels = labels.clamp(*self._label_bounds)  # of the rounding error that the check allows
-        return labels, mask
 
-    def _objective_config(self) -> dict[str, Any]:
-        """The settings of the objective, JSON-serialisable."""
-        return {"link": self.link.get_config_dict(), "targets": self.targets}
+    @override
+    def takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        return self.targets == "link_values"
+
+    @override
+    def to_be_reached(self, labels: Any) -> Tensor | None:
+        return labels if self.targets == "scores" and isinstance(labels, Tensor) else None
 
 
-class PairwiseObjective(CalibratedObjective):
+@dataclass(frozen=True, kw_only=True)
+class Calibrated(Objective):
+    """An objective with a ranking term and a calibration term.
+
+    Attributes:
+        calibration: The weight of the calibration term.
+        calibration_link: Its link.
+    """
+
+    calibration: float = 1.0
+    calibration_link: Link | None = None
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        link = self.link
+        if self.calibration_link is not None:
+            link = check_link(self.owner, self.calibration_link, "calibration_link")
+            link.validate()
+            check_link_of_space(self.owner, link, self.space)
+        calibration = finite_number(self.owner, "calibration", self.calibration, nonnegative=True)
+        self._settle(calibration_link=link, calibration=calibration)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a plain Softmax, which does not care where the scores lie."""
+        calibrates = self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
+        return isinstance(self.link, ConstantLink) and not calibrates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairwise(Calibrated):
     """A positive against its negatives.
 
     Attributes:
@@ -255,98 +243,70 @@ class PairwiseObjective(CalibratedObjective):
         targets: What labels are: "margins", "scores", or None if their shape says so.
     """
 
-    _TARGETS: ClassVar[tuple[str, ...]] = ("margins", "scores")
-    builtin: ClassVar[type[nn.Module] | None] = MarginMSELoss
-    temperature: float
-    targets: str | None
+    temperature: float = 1.0
+    targets: str | None = None
 
-    def _set_objective(
-        self,
-        owner: str,
-        space: ScoreSpace,
-        *,
-        link: Link | None,
-        temperature: float,
-        targets: str | None,
-        calibration: float,
-        calibration_link: Link | None,
-    ) -> None:
-        """Set what the loss does with scores, checked.
+    @override
+    def __post_init__(self) -> None:
+        self._check_targets()
+        super().__post_init__()
+        self._settle(temperature=finite_number(self.owner, "temperature", self.temperature, positive=True))
 
-        Args:
-            owner: The loss, for messages.
-            space: Where the scores come from.
-            link: What matters, or None for the default.
-            temperature: The temperature > 0.
-            targets: What labels are: `"margins"`, `"scores"`, or None.
-            calibration: For scores: the weight >= 0 of the calibration term.
-            calibration_link: For scores: the link of the calibration term, or None for `link`.
+    def _check_targets(self) -> None:
+        one_of(self.owner, "targets", self.targets, None, "margins", "scores")
 
-        Raises:
-            ValueError: If `targets` is unknown.
-        """
-        if targets is not None and targets not in self._TARGETS:
-            raise ValueError(
-                f"{owner}: targets must be None or one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}."
-            )
-        self._set_links(owner, space, link, calibration, calibration_link)
-        if targets == "order":
-            check_positive_link(owner, self.link, space)
-        self.temperature = finite_number(owner, "temperature", temperature, positive=True)
-        self.targets = targets
-
+    @override
     def _check_columns(self, columns: int, rows: int) -> None:
-        """Raise a ValueError if there are too few text columns, or no rows."""
         if columns < 3:
             raise ValueError(
-                f"{type(self).__name__} compares a positive with negatives, so the dataset needs at least three text "
-                f"columns (anchor, positive, negative, ...), but has {columns}. For pairs use "
+                f"{self.owner} compares a positive with negatives, so the dataset needs at least three text columns "
+                f"(anchor, positive, negative, ...), but has {columns}. For pairs use "
                 "SelectiveMultipleNegativesRankingLoss or SelectivePointwiseLoss, or find negatives with "
                 "sentence_transformers.util.mine_hard_negatives."
             )
-        self._check_batch(rows)
+        if not rows:
+            self._refuse_no_rows()
 
+    @override
     @named(predicted="scores", target="labels")
-    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
-        """The loss of predicted scores.
-
-        Args:
-            scores: Predicted scores of shape (batch_size, 1 + n): the positive, then n negatives.
-            labels: None; margins of shape (batch_size,) for one negative or (batch_size, n) for n; or scores of shape
-                (batch_size, n + 1).
-            weight: Weights of the rows, of shape (batch_size,).
-
-        Returns:
-            The mean loss, a scalar.
-
-        Raises:
-            ValueError: If `targets` is set but there are no labels.
-        """
-        owner = type(self).__name__
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
         positive, negative = scores[:, 0], scores[:, 1:]
         if labels is None:
             if self.targets is not None:
                 raise ValueError(
-                    f'{owner}: targets="{self.targets}" needs labels, but there are none. The dataset needs a column '
-                    'named "label", "labels", "score" or "scores"; without labels leave targets out.'
+                    f'{self.owner}: targets="{self.targets}" needs labels, but there are none. {NEEDS_LABELS[:-1]}; '
+                    "without labels leave targets out."
                 )
-            check_positive_link(owner, self.link, self.space, scores)
+            check_positive_link(self.owner, self.link, self.space, scores)
             return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
         if self._kind_of_labels(labels, *negative.shape) == "margins":
             margins = self._margins(labels, negative.shape[1])
             mask = ~margins.isnan()
             return margin_loss(positive, negative, margins.to(scores), self.link, mask=mask, weight=weight)
-        check_label_range(owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
-        check_label_range(owner, labels[:, 0], {})  # a positive without a score is no padding: it is in every pair
+        check_label_range(self.owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
+        check_label_range(self.owner, labels[:, 0], {})  # a positive without a score is no padding: it is in every pair
         targets = labels.to(scores)
+        mask = ~(targets[:, :1] + targets[:, 1:]).isnan().unsqueeze(-1).expand(-1, -1, 2)
+        return self._matched(positive.unsqueeze(1), negative, targets[:, :1], targets[:, 1:], weight, mask)
+
+    def _matched(
+        self,
+        positive: Tensor,
+        negative: Tensor,
+        high: Tensor,
+        low: Tensor,
+        weight: Tensor | None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """The matching loss of pairs of scores as lists of two."""
         return listwise_matching_loss(
-            torch.stack([positive.unsqueeze(1).expand_as(negative), negative], -1),
-            torch.stack([targets[:, :1].expand_as(negative), targets[:, 1:]], -1),
+            torch.stack([positive.expand_as(negative), negative], -1),
+            torch.stack([high.expand_as(low), low], -1),
             self.link,
             self.temperature,
             calibration=self.calibration,
             calibration_link=self.calibration_link,
-            mask=~(targets[:, :1] + targets[:, 1:]).isnan().unsqueeze(-1).expand(-1, -1, 2),
+            mask=mask,
             weight=weight,
         )
 
@@ -363,15 +323,12 @@ class PairwiseObjective(CalibratedObjective):
         """Raise a ValueError for margins that no two scores have."""
         scores = self.space.range
         what = f"the range of differences of {self.space.name}"
-        check_label_range(
-            type(self).__name__,
-            margins,
-            {(what, Interval(scores.low - scores.high, scores.high - scores.low)): "Scale the margins to the scores."},
-        )
+        differences = Interval(scores.low - scores.high, scores.high - scores.low)
+        check_label_range(self.owner, margins, {(what, differences): "Scale the margins to the scores."})
 
     def _kind_of_labels(self, labels: Any, rows: int, negatives: int) -> str:
         """Whether labels are margins or scores; an error where they are neither, or could be both."""
-        owner = type(self).__name__
+        owner = self.owner
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
             got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
             raise TypeError(
@@ -400,17 +357,13 @@ class PairwiseObjective(CalibratedObjective):
             f"{negatives + 2} text columns, got shape {shape}."
         )
 
-    def _objective_config(self) -> dict[str, Any]:
-        """The settings of the objective, JSON-serialisable."""
-        return {
-            "link": self.link.get_config_dict(),
-            "temperature": self.temperature,
-            "targets": self.targets,
-            **self._calibration_config(),
-        }
+    @override
+    def to_be_reached(self, labels: Any) -> Tensor | None:
+        return labels if self.targets == "scores" and isinstance(labels, Tensor) else None
 
 
-class ListwiseObjective(CalibratedObjective):
+@dataclass(frozen=True, kw_only=True)
+class Listwise(Calibrated):
     """All candidates of a query against one another.
 
     Attributes:
@@ -424,175 +377,115 @@ class ListwiseObjective(CalibratedObjective):
         lists: What a list is: "rows", or "batch" for all pairs of a batch.
     """
 
-    _TARGETS: ClassVar[tuple[str, ...]] = ("scores", "labels")
-    builtin: ClassVar[type[nn.Module] | None] = DistillKLDivLoss
-    temperature: float
-    student_temperature: float
-    teacher_temperature: float
-    targets: str
-    label_smoothing: float
-    teacher_space: str | None
-    label_range: tuple[float, float] | None
-    lists: str
+    temperature: float = 1.0
+    student_temperature: Any = None
+    teacher_temperature: Any = None
+    targets: str = "scores"
+    label_smoothing: float = 0.0
+    teacher_space: str | None = None
+    label_range: tuple[float, float] | None = None
+    lists: str = "rows"
+    _ranges: Ranges = field(init=False, compare=False, repr=False)
 
-    def _set_objective(
-        self,
-        owner: str,
-        space: ScoreSpace,
-        *,
-        link: Link | None,
-        temperature: float,
-        student_temperature: float | None,
-        teacher_temperature: float | None,
-        targets: str,
-        calibration: float,
-        calibration_link: Link | None,
-        label_smoothing: float,
-        teacher_space: str | None,
-        label_range: tuple[float, float] | None,
-        lists: str = "rows",
-    ) -> None:
-        """Set what the loss does with scores, checked.
-
-        Args:
-            owner: The loss, for messages.
-            space: Where the scores come from.
-            link: What matters, or None for the default.
-            temperature: The temperature > 0.
-            student_temperature: Overrides `temperature` for the predicted probabilities.
-            teacher_temperature: Overrides `temperature` for the target's probabilities.
-            targets: What labels are: `"scores"` or `"labels"`.
-            calibration: The weight >= 0 of the calibration term.
-            calibration_link: The link of the calibration term, or None for `link`.
-            label_smoothing: For `targets="labels"`: from 0 to 1.
-            teacher_space: `"cosine"`, `"probability"`, `"logit"`, or None.
-            label_range: The ends of a scale of graded relevance, or None.
-            lists: What a list is: `"rows"` or `"batch"`.
-
-        Raises:
-            ValueError: If an argument is out of range or excludes another.
-        """
-        if targets not in self._TARGETS:
-            raise ValueError(f"{owner}: targets must be one of {', '.join(map(repr, self._TARGETS))}, got {targets!r}.")
-        if lists not in _LISTS:
-            raise ValueError(f"{owner}: lists must be one of {', '.join(map(repr, _LISTS))}, got {lists!r}.")
-        if lists == "batch" and targets == "labels":
+    @override
+    def __post_init__(self) -> None:
+        owner = self.owner
+        one_of(owner, "targets", self.targets, "scores", "labels")
+        one_of(owner, "lists", self.lists, "rows", "batch")
+        if self.lists == "batch" and self.targets == "labels":
             raise ValueError(
                 f'{owner}: lists="batch" is for targets="scores", but targets is "labels". Where labels say which '
                 'pairs are right, use SelectivePointwiseLoss(model, targets="link_values").'
             )
-        self.lists = lists
-        if teacher_space is not None and teacher_space not in _TEACHER_SPACES:
+        one_of(owner, "teacher_space", self.teacher_space, None, *_TEACHER_SPACES)
+        self._settle(label_range=self._checked_label_range())
+        self._settle(label_smoothing=check_smoothing(owner, self.label_smoothing))
+        self._check_that_settings_agree()
+        for name in ("temperature", "student_temperature", "teacher_temperature"):
+            value = getattr(self, name)
+            value = self.temperature if value is None else finite_number(owner, name, value, positive=True)
+            self._settle(**{name: value})
+        super().__post_init__()
+        if self.targets == "labels":
+            check_positive_link(owner, self.link, self.space)
+        self._settle(_ranges=self._ranges_of_scores())
+
+    def _checked_label_range(self) -> tuple[float, float] | None:
+        given: Any = self.label_range
+        if given is None:
+            return None
+        if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 2:
+            raise ValueError(f"{self.owner}: label_range must be two numbers such as (0, 5), got {given!r}.")
+        return score_interval(self.owner, *given, names=("label_range[0]", "label_range[1]"))
+
+    def _check_that_settings_agree(self) -> None:
+        owner = self.owner
+        if self.label_range is not None and self.teacher_space is not None:
             raise ValueError(
-                f"{owner}: teacher_space must be None or one of {', '.join(map(repr, _TEACHER_SPACES))}, got "
-                f"{teacher_space!r}."
+                f"{owner}: label_range and teacher_space exclude each other: both say what the labels' scale is. "
+                "Give label_range for graded relevance, teacher_space for a teacher's scores."
             )
-        if label_range is not None:
-            if isinstance(label_range, str) or not isinstance(label_range, Sequence) or len(label_range) != 2:
-                raise ValueError(f"{owner}: label_range must be two numbers such as (0, 5), got {label_range!r}.")
-            label_range = score_interval(owner, *label_range, names=("label_range[0]", "label_range[1]"))
-            if teacher_space is not None:
-                raise ValueError(
-                    f"{owner}: label_range and teacher_space exclude each other: both say what the labels' scale is. "
-                    "Give label_range for graded relevance, teacher_space for a teacher's scores."
-                )
-        self.label_smoothing = check_smoothing(owner, label_smoothing)
-        if targets == "labels":
-            given = {"teacher_space": teacher_space, "label_range": label_range}
-            for name, value in given.items():
-                if value is not None:
-                    raise ValueError(f'{owner}: {name} is for targets="scores", but targets is "labels". Leave it out.')
-        elif self.label_smoothing:
+        if self.targets == "scores" and self.label_smoothing:
             raise ValueError(
                 f'{owner}: label_smoothing is for targets="labels", but targets is "scores". Use a higher '
                 "teacher_temperature to make the target's probabilities smoother."
             )
-        self.temperature = finite_number(owner, "temperature", temperature, positive=True)
-        self.student_temperature, self.teacher_temperature = (
-            self.temperature if value is None else finite_number(owner, name, value, positive=True)
-            for name, value in (
-                ("student_temperature", student_temperature),
-                ("teacher_temperature", teacher_temperature),
-            )
-        )
-        self._set_links(owner, space, link, calibration, calibration_link)
-        self.targets = targets
-        self.teacher_space = teacher_space
-        self.label_range = label_range
-        if targets == "labels":
-            check_positive_link(owner, self.link, space)
-        # Where target scores must lie: what says so, and what to do where they do not.
-        self._label_ranges: dict[tuple[str, Interval], str] = {}
-        if label_range is not None:
-            self._label_ranges["label_range", Interval(*label_range)] = f"Mend the labels, or give {DECLARE_RANGE}."
-        elif teacher_space is not None:
-            what = f'teacher_space="{teacher_space}"'
-            self._label_ranges[what, _TEACHER_SPACES[teacher_space]] = (
-                f'Declare the space of the labels: "logit" if they are unbounded, or {DECLARE_RANGE}.'
-            )
-        elif not (
-            isinstance(self.link, ConstantLink)
-            and (not self.calibration or isinstance(self.calibration_link, ConstantLink))
-        ):
-            # A plain Softmax does not care where the scores lie; a link does.
-            self._label_ranges[f"the range of {space.name}", space.range] = (
-                f'Declare what they are: teacher_space="logit" for the logits of a cross encoder, {DECLARE_RANGE} for '
-                f"graded relevance. {MAP_SCORES}"
-            )
-        self._targets_checked = False
+        for name in ("teacher_space", "label_range"):
+            if self.targets == "labels" and getattr(self, name) is not None:
+                raise ValueError(f'{owner}: {name} is for targets="scores", but targets is "labels". Leave it out.')
 
+    def _ranges_of_scores(self) -> Ranges:
+        """Where target scores must lie."""
+        if self.label_range is not None:
+            advice = f"Mend the labels, or give {DECLARE_RANGE}."
+            return {("label_range", Interval(*self.label_range)): advice}
+        if self.teacher_space is not None:
+            advice = f'Declare the space of the labels: "logit" if they are unbounded, or {DECLARE_RANGE}.'
+            return {(f'teacher_space="{self.teacher_space}"', _TEACHER_SPACES[self.teacher_space]): advice}
+        if self.is_plain:  # a plain Softmax does not care where the scores lie; a link does
+            return {}
+        advice = (
+            f'Declare what they are: teacher_space="logit" for the logits of a cross encoder, {DECLARE_RANGE} for '
+            f"graded relevance. {MAP_SCORES}"
+        )
+        return {(f"the range of {self.space.name}", self.space.range): advice}
+
+    @override
     def _check_columns(self, columns: int, rows: int) -> None:
-        """Raise a ValueError if there are too few text columns, or too many, or no rows."""
         if self.lists == "batch" and columns != 2:
             raise ValueError(
-                f'{type(self).__name__}: with lists="batch" each row is a pair of texts with a score, but the dataset '
-                f'has {columns} text column(s). Where each row is a query with several documents, leave lists="rows".'
+                f'{self.owner}: with lists="batch" each row is a pair of texts with a score, but the dataset has '
+                f'{columns} text column(s). Where each row is a query with several documents, leave lists="rows".'
             )
         if self.lists == "rows" and columns < 3:
             raise ValueError(
-                f"{type(self).__name__} compares candidates of a query, so the dataset needs at least three text "
-                f"columns (query, document_1, document_2, ...), but has {columns}: over a single candidate the Softmax "
-                "is constant. For pairs use SelectivePointwiseLoss or SelectiveMultipleNegativesRankingLoss."
+                f"{self.owner} compares candidates of a query, so the dataset needs at least three text columns "
+                f"(query, document_1, document_2, ...), but has {columns}: over a single candidate the Softmax is "
+                "constant. For pairs use SelectivePointwiseLoss or SelectiveMultipleNegativesRankingLoss."
             )
-        self._check_batch(rows)
+        if not rows:
+            self._refuse_no_rows()
 
-    @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
-    def loss_of_scores(self, scores: Tensor, labels: Any, weight: Tensor | None = None) -> Tensor:
-        """The loss of predicted scores.
-
-        Args:
-            scores: Predicted scores of shape (batch_size, n), for n candidates a row; of pairs (batch_size,).
-            labels: Target scores in that shape; or labels in that shape, or of shape (batch_size,). NaN marks a padded
-                candidate.
-            weight: Weights of the rows, of shape (batch_size,).
-
-        Returns:
-            The mean loss, a scalar.
-        """
+    @override
+    def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
         if self.lists == "batch":
-            scores, labels = self._one_list(scores, labels, weight)
-        self._check_labels(scores, labels)
-        if self.targets == "labels":
-            check_positive_link(type(self).__name__, self.link, self.space, scores)
-            mask = None
-            if labels.shape == scores.shape and labels.is_floating_point() and bool(labels.isnan().any()):
-                mask = ~labels.isnan()
-                if not bool(mask.any(-1).all()):
-                    check_label_range(type(self).__name__, labels, {})
-                labels = torch.where(mask, labels, 0)
-            return listwise_label_loss(
-                scores,
-                labels,
-                self.link,
-                self.student_temperature,
-                label_smoothing=self.label_smoothing,
-                mask=mask,
-                weight=weight,
+            raise ValueError(
+                f'{self.owner}: with lists="batch" each row is a pair of texts with a score, but the dataset has lists '
+                'of documents. Leave lists="rows".'
             )
-        mask, targets = self._scores_of_labels(labels.to(scores))
-        if not self._targets_checked:
-            self._targets_checked = True
-            self._warn_of_targets(targets[:_CHECKED_ROWS])
+        return self.loss_of(scores, labels, weight)
+
+    @override
+    @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        if self.lists == "batch":
+            self._check_one_list(scores, labels, weight)
+            scores, labels = scores.view(1, -1), labels[None] if isinstance(labels, Tensor) else labels
+        if not isinstance(labels, Tensor) or labels.shape != scores.shape or not labels.is_floating_point():
+            self._check_labels(scores, labels)
+        if self.targets == "labels":
+            return self._loss_of_labels(scores, labels, weight)
+        mask, targets = self._mask_and_targets(labels.to(scores))
         return listwise_matching_loss(
             scores,
             targets,
@@ -605,30 +498,43 @@ class ListwiseObjective(CalibratedObjective):
             weight=weight,
         )
 
-    def _one_list(self, scores: Tensor, labels: Any, weight: Tensor | None) -> tuple[Tensor, Any]:
-        """The scores and labels of a batch of pairs as those of one list, checked."""
-        owner, rows = type(self).__name__, len(scores)
+    def _loss_of_labels(self, scores: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+        check_positive_link(self.owner, self.link, self.space, scores)
+        mask = None
+        if labels.shape == scores.shape and labels.is_floating_point() and bool(labels.isnan().any()):
+            mask = check_label_range(self.owner, labels, {})
+            labels = torch.where(mask, labels, 0) if mask is not None else labels
+        return listwise_label_loss(
+            scores,
+            labels,
+            self.link,
+            self.student_temperature,
+            label_smoothing=self.label_smoothing,
+            mask=mask,
+            weight=weight,
+        )
+
+    def _check_one_list(self, scores: Tensor, labels: Any, weight: Tensor | None) -> None:
+        """Raise unless the labels of a batch of pairs can be those of one list."""
         if weight is not None:
             raise ValueError(
-                f'{owner}: weight is for rows, but with lists="batch" all rows are one list. Leave the weights out, or '
-                'use lists="rows".'
+                f'{self.owner}: weight is for rows, but with lists="batch" all rows are one list. Leave the weights '
+                'out, or use lists="rows".'
             )
-        if isinstance(labels, Tensor):
-            if tuple(labels.shape) != (rows,):
-                raise ValueError(
-                    f'{owner}: with lists="batch" labels must have shape ({rows},), a score for each pair, got '
-                    f"{tuple(labels.shape)}."
-                )
-            check_label_range(owner, labels, {})  # a pair without a score is no padding
-            labels = labels[None]
-        return scores.view(1, rows), labels
+        if not isinstance(labels, Tensor):
+            return
+        if tuple(labels.shape) != (len(scores),):
+            raise ValueError(
+                f'{self.owner}: with lists="batch" labels must have shape ({len(scores)},), a score for each pair, got '
+                f"{tuple(labels.shape)}."
+            )
+        check_label_range(self.owner, labels, {})  # a pair without a score is no padding
 
-    def _scores_of_labels(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
+    def _mask_and_targets(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
         """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
-        owner = type(self).__name__
         if is_finite(labels) or not bool((never := labels == -math.inf).any()):
-            return check_label_range(owner, labels, self._label_ranges), self._to_scores(labels)
-        check_label_range(owner, labels.masked_fill(never, math.nan), self._label_ranges)
+            return check_label_range(self.owner, labels, self._ranges), self._to_scores(labels)
+        check_label_range(self.owner, labels.masked_fill(never, math.nan), self._ranges)
         return ~labels.isnan(), self._to_scores(labels).masked_fill(never, -math.inf)
 
     def _to_scores(self, labels: Tensor) -> Tensor:
@@ -636,19 +542,16 @@ class ListwiseObjective(CalibratedObjective):
         if self.label_range is not None:
             low, high = self.label_range
             return (labels - low) / (high - low)
-        if self.teacher_space == "logit":
+        if self.teacher_space == "logit" and not self.space.are_logits:
             return labels.sigmoid()
         return labels
 
     def _check_labels(self, scores: Tensor, labels: Any) -> None:
         """Raise where the type or the shape of the labels does not fit."""
-        owner = type(self).__name__
+        owner = self.owner
         rows, documents = scores.shape
         if not isinstance(labels, Tensor):
-            raise TypeError(
-                f"{owner}: labels must be a tensor, got {type(labels).__name__}. The dataset needs a column named "
-                '"label", "labels", "score" or "scores".'
-            )
+            raise TypeError(f"{owner}: labels must be a tensor, got {type(labels).__name__}. {NEEDS_LABELS}")
         shape = tuple(labels.shape)
         if self.targets == "labels":
             if shape not in ((rows,), (rows, documents)):
@@ -664,30 +567,41 @@ class ListwiseObjective(CalibratedObjective):
                 "and give label_range=(lowest, highest)."
             )
         if shape != (rows, documents):
-            margins = (
-                " As many margins as negatives are labels for SelectivePairwiseLoss."
-                if shape == (rows, documents - 1)
-                else ""
-            )
+            margins = " As many margins as negatives are labels for SelectivePairwiseLoss."
             raise ValueError(
                 f"{owner}: labels must have shape ({rows}, {documents}), a score for each document, got {shape}. Pad "
-                f"shorter lists with NaN labels and any text.{margins}"
+                f"shorter lists with NaN labels and any text.{margins if shape == (rows, documents - 1) else ''}"
             )
 
-    def _warn_of_targets(self, targets: Tensor) -> None:
-        """Warn where the target's probabilities leave nothing to learn: all on one candidate, or the same for all."""
-        owner, temperature = type(self).__name__, self.teacher_temperature
+    @override
+    def takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        # As ListNetLoss does with the 0 and 1 of mine_hard_negatives(output_format="labeled-list").
+        are_safe = self.targets == "labels" or self.label_range is not None
+        return are_safe or all(bool(((row == 0) | (row == 1)).all()) for row in labels)
+
+    @override
+    def to_be_reached(self, labels: Any) -> Tensor | None:
+        matches = self.targets == "scores" and not self.is_plain and isinstance(labels, Tensor)
+        return self._to_scores(labels) if matches else None
+
+    @override
+    def remarks(self, labels: Any) -> list[str]:
+        """That the target's probabilities leave nothing to learn: all on one candidate, or the same for all."""
+        if self.targets != "scores":
+            return []
+        labels = labels[None] if self.lists == "batch" else labels
+        _, targets = self._mask_and_targets(labels[:_CHECKED_ROWS].to(torch.promote_types(labels.dtype, torch.float)))
         known = targets.isfinite()
         with torch.no_grad():
             potentials = self.link.potential(torch.where(known, targets, 0)).masked_fill(~known, -math.inf)
             counts = known.sum(-1)
-            largest = torch.softmax(potentials / temperature, -1).amax(-1)
+            largest = torch.softmax(potentials / self.teacher_temperature, -1).amax(-1)
             lowest = torch.where(known, potentials, math.inf).amin(-1)
             # In a list of two there are no others whose order could be lost.
             saturated = float(largest[counts > 2].mean()) > _SATURATED
             flat = float((largest * counts)[counts > 1].mean()) < _FLAT
         if not (saturated or flat):
-            return
+            return []
         effect = (
             "nearly all of the target's probability lies on one candidate, so the order of the others is not learned"
             if saturated
@@ -696,13 +610,13 @@ class ListwiseObjective(CalibratedObjective):
         spread = float((potentials.amax(-1) - lowest)[counts > 1].median())
         advice = "The target scores of the first batch do not differ within a list."
         if spread > 0:
-            advice = self._resize_link(targets[known]) or (
+            advice = self._resized_link(targets[known]) or (
                 f"In the first batch the target's potentials span {spread:.3g} within a list: try "
                 f"teacher_temperature={spread / 4:.2g}."
             )
-        logger.warning(f"{owner}: at teacher_temperature={temperature:g} {effect}. {advice}")
+        return [f"at teacher_temperature={self.teacher_temperature:g} {effect}. {advice}"]
 
-    def _resize_link(self, targets: Tensor) -> str:
+    def _resized_link(self, targets: Tensor) -> str:
         """How to make the link's values average 1 on the targets, where they are far from it; else nothing."""
         low, high = float(targets.min()), float(targets.max())
         low, high = (0.0, 1.0) if low >= 0 and high <= 1 and self.link.domain.includes(Interval(0, 1)) else (low, high)
@@ -716,20 +630,3 @@ class ListwiseObjective(CalibratedObjective):
             f"The link's values average {average:.3g} on scores from {low:.3g} to {high:.3g}, where temperatures are "
             f'meant for 1: use link={operand}.normalized({low:.3g}, {high:.3g}, of="value").'
         )
-
-    def _objective_config(self) -> dict[str, Any]:
-        """The settings of the objective, JSON-serialisable."""
-        config: dict[str, Any] = {"temperature": self.temperature}
-        for name in ("student_temperature", "teacher_temperature"):
-            if getattr(self, name) != self.temperature:
-                config[name] = getattr(self, name)
-        return {
-            **config,
-            "link": self.link.get_config_dict(),
-            "targets": self.targets,
-            **self._calibration_config(),
-            "label_smoothing": self.label_smoothing,
-            "teacher_space": self.teacher_space,
-            "label_range": self.label_range,
-            **({} if self.lists == "rows" else {"lists": self.lists}),
-        }

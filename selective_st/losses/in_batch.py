@@ -1,33 +1,35 @@
-"""The in-batch negatives loss modules, as they are and with cached gradients."""
+"""The in-batch negatives losses, as they are and with cached gradients."""
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank, similarity_fct_name
+from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank
 from sentence_transformers.util.environment import is_dist_initialized
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from typing_extensions import override
 
 from selective_st._validation import finite_number
+from selective_st.functional._common import at_least_single
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
     Direction,
     HardnessMode,
     InBatchOptions,
     InBatchSetting,
+    Keep,
     MarginStrategy,
     PartitionMode,
     SimilarityMatrix,
@@ -37,9 +39,9 @@ from selective_st.links import Link
 from selective_st.losses._common import (
     MAP_SCORES,
     REMOVE_LABELS,
+    ScoreSpace,
     builtin_citation,
     check_label_range,
-    check_model,
     check_positive_link,
     check_similarity,
     is_cosine,
@@ -48,10 +50,10 @@ from selective_st.losses._common import (
     space_of,
     text_ids,
 )
-from selective_st.losses._guide import Guided, guide_of
-from selective_st.losses._objectives import CalibratedObjective
-
-logger = logging.getLogger(__name__)
+from selective_st.losses._guide import checked_embeddings
+from selective_st.losses._loss import Loss, constructor
+from selective_st.losses._objectives import Calibrated
+from selective_st.losses._scorers import Scorer
 
 _CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
 _COLUMNS = "(anchor, positive), (anchor, positive, negative) or (anchor, positive, negative_1, ..., negative_n)"
@@ -65,7 +67,285 @@ _SAME_COLUMNS = (
 )
 
 
-class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
+@dataclass(frozen=True, kw_only=True)
+class AllSimilarities(Scorer):
+    """The similarity of all anchors to all documents.
+
+    Attributes:
+        similarity_fct: Takes (a, dim) and (b, dim), gives (a, b).
+        is_cosine: Whether it is the cosine.
+        is_fused: Whether it is computed block by block.
+    """
+
+    similarity_fct: Any
+    is_cosine: bool = field(init=False, compare=False, repr=False)
+    is_fused: bool = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_similarity(self.owner, self.similarity_fct, pairwise=False)
+        cosine = is_cosine(self.similarity_fct)
+        self._settle(is_cosine=cosine, is_fused=cosine or is_dot_product(self.similarity_fct))
+
+    @override
+    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
+        return space_of(self.similarity_fct, model_type)
+
+    def embed(self, model: nn.Module, features: Iterable[dict[str, Tensor]]) -> list[Tensor]:
+        """The embeddings of each column."""
+        return embed_columns(model, features)
+
+    def sizes(self, embeddings: Sequence[Tensor]) -> tuple[int, int]:
+        """How many columns, and how many rows."""
+        return len(embeddings), len(embeddings[0]) if embeddings else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class InBatch(Calibrated):
+    """Each anchor's positive above all other documents of the batch.
+
+    Attributes:
+        scale: The factor of the potential.
+        directions: What is compared.
+        partition_mode: One Softmax over all directions, or one each.
+        hardness_mode: Which negatives' logits are raised.
+        hardness_strength: By how much times their similarity.
+        label_smoothing: How much of the label is spread evenly over all candidates.
+        options: Which comparisons are made.
+    """
+
+    scale: float = 1.0
+    directions: tuple[Direction, ...] = ("query_to_doc",)
+    partition_mode: PartitionMode = "joint"
+    hardness_mode: HardnessMode | None = None
+    hardness_strength: float = 0.0
+    label_smoothing: float = 0.0
+    options: InBatchOptions = field(init=False, compare=False, repr=False)
+
+    @override
+    def __post_init__(self) -> None:
+        if isinstance(self.scale, Link):
+            raise TypeError(f"{self.owner}: scale must be a finite number > 0, got a link. Write link=....")
+        names = ("directions", "partition_mode", "hardness_mode", "hardness_strength", "label_smoothing")
+        options = InBatchOptions(owner=self.owner, **{name: getattr(self, name) for name in names})
+        self._settle(scale=finite_number(self.owner, "scale", self.scale, positive=True), options=options)
+        self._settle(**{name: getattr(options, name) for name in names})
+        super().__post_init__()
+        check_positive_link(self.owner, self.link, self.space)
+
+    @property
+    def temperature(self) -> float:
+        """1 / scale."""
+        return 1 / self.scale
+
+    def setting(self, *, normalize: bool) -> InBatchSetting:
+        """What is the same for every batch."""
+        calibration_link = self.link if self.calibration_link is None else self.calibration_link
+        return InBatchSetting(self.link, self.scale, self.options, self.calibration, calibration_link, normalize)
+
+    @override
+    def _check_columns(self, columns: int, rows: int) -> None:
+        if columns < 2:
+            raise ValueError(
+                f"{self.owner} takes the text columns {_COLUMNS}, but the dataset has {columns} text column(s)."
+            )
+        if not rows:
+            self._refuse_no_rows()
+
+    @override
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        raise NotImplementedError  # it is a loss of embeddings, or of the scores of a block
+
+    @override
+    def to_be_reached(self, labels: Any) -> Tensor | None:
+        return labels if isinstance(labels, Tensor) and not self.is_plain else None
+
+    @override
+    def remarks_on_settings(self) -> list[str]:
+        if self.hardness_mode is None or self.hardness_strength:
+            return []
+        return [f"hardness_mode={self.hardness_mode!r} has no effect with hardness_strength=0; give it a number > 0."]
+
+
+class Others(NamedTuple):
+    """What is known of a batch beside its embeddings, of all processes where these are gathered.
+
+    Attributes:
+        begin: The first of this process's queries.
+        target_scores: A teacher's scores; None for labels.
+        document_ids: The same for the same text, column after column; None if texts are not told apart.
+        keep: Which documents a guide keeps; None without one.
+        weight: Weights of this process's queries; None for none.
+        share: How much their mean counts in that of all processes, where they are averaged.
+    """
+
+    begin: int
+    target_scores: Tensor | None
+    document_ids: Tensor | None
+    keep: Keep | None
+    weight: Tensor | None
+    share: Tensor | float
+
+
+class InBatchLoss(Loss):
+    """What the in-batch losses on embeddings share."""
+
+    objective_type = InBatch
+    gather_across_devices: bool
+    mask_same_text: bool = False
+
+    def _embedded_by_guide(self, features: list[dict[str, Tensor]], *mini_batches: int | None) -> list[Tensor] | None:
+        return None if self._guide is None else self._guide.embed(features, *mini_batches)
+
+    def _others(
+        self,
+        embeddings: list[Any],
+        like: Tensor | None,
+        labels: Any,
+        document_ids: list[Tensor] | None,
+        guide_embeddings: list[Tensor] | None,
+        weight: Tensor | None,
+    ) -> Others:
+        """What is known of a batch beside its embeddings, checked; `like` is one of them."""
+        owner = type(self).__name__
+        columns, rows = self.scorer.sizes(embeddings)
+        self.objective._check_columns(columns, rows)
+        if weight is not None or isinstance(labels, Mapping):
+            labels, weight = labels_and_weight(owner, labels, weight, rows)
+        targets = self._target_scores(labels, rows, columns - 1)
+        guided = checked_embeddings(owner, self._guide, guide_embeddings, rows, columns)
+        begin, share = 0, 1.0
+        if like is not None and self.gather_across_devices and self._gathers():
+            self._check_same_everywhere(like.device, rows, columns, targets, document_ids, weight)
+            begin = get_rank() * rows
+            targets = None if targets is None else all_gather(targets)
+            document_ids = None if document_ids is None else [all_gather(ids) for ids in document_ids]
+            guided = None if guided is None else self._gathered(guided, begin, all_gather)
+            share = 1.0 if weight is None else self._share(weight.to(at_least_single(like)))
+        ids = None if document_ids is None else torch.cat(document_ids)
+        keep = None if guided is None or self._guide is None else self._guide.guidance(guided).keep
+        return Others(begin, targets, ids, keep, weight, share)
+
+    def _share(self, weight: Tensor) -> Any:
+        """How much the mean of this process counts in that of all, where they are averaged."""
+        total = weight.sum()
+        totals = all_gather(total[None])
+        return total / torch.where(totals.sum() > 0, totals.mean(), 1)
+
+    def _gathered(self, columns: list[Tensor], begin: int, gather: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        """The columns of all processes; this one's queries begin at `begin`."""
+        queries, *documents = columns
+        documents = [gather(column) for column in documents]
+        if any(not DIRECTIONS[direction][1] for direction in self.directions):
+            return [gather(queries), *documents]
+        # Nothing is compared with the other processes' queries: they need not be sent.
+        return [pad(queries, (0, 0, begin, len(documents[0]) - begin - len(queries))), *documents]
+
+    def _gathers(self) -> bool:
+        """Whether what other devices have is to be gathered; warns where it cannot be."""
+        if self.gather_across_devices and not is_dist_initialized():
+            self.say(
+                "gather_across_devices=True, but no process group is initialised, so this process trains on its own "
+                "batch alone. Start the script with torchrun or accelerate, or set gather_across_devices=False."
+            )
+            return False
+        return self.gather_across_devices
+
+    def _check_same_everywhere(
+        self,
+        device: torch.device,
+        rows: int,
+        columns: int,
+        target_scores: Tensor | None,
+        document_ids: list[Tensor] | None,
+        weight: Tensor | None,
+    ) -> None:
+        """Raise a ValueError in every process if their batches do not fit together, on which a gather would hang."""
+        counts = {
+            "rows": rows,
+            "text columns": columns,
+            "teacher's scores a row": 0 if target_scores is None else target_scores.shape[1],
+            "columns of texts to tell apart": len(document_ids or ()),
+            "weights a row": int(weight is not None),
+        }
+        everywhere = all_gather(torch.tensor([list(counts.values())], device=device)).tolist()
+        for i, name in enumerate(counts):
+            first = everywhere[0][i]
+            for process, of_process in enumerate(everywhere):
+                if of_process[i] != first:
+                    advice = _SAME_ROWS if name == "rows" else _SAME_COLUMNS
+                    raise ValueError(
+                        f"{type(self).__name__}: gather_across_devices=True needs batches of the same size in all "
+                        f"processes, got {first} {name} in process 0, but {of_process[i]} in process "
+                        f"{process}. {advice}"
+                    )
+
+    def _target_scores(self, labels: object, rows: int, documents: int) -> Tensor | None:
+        """A teacher's scores, checked; None where there are none."""
+        owner = type(self).__name__
+        if labels is None:
+            return None
+        if not isinstance(labels, Tensor):
+            raise TypeError(f"{owner}: labels must be None or a tensor, got {type(labels).__name__}.")
+        if not labels.is_floating_point():
+            self.say(
+                f"the dataset has a column of {labels.dtype} labels, which this loss does not use: each row's second "
+                f"text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
+                "positives, or give a teacher's scores as floats."
+            )
+            return None
+        if labels.shape == (rows,) and documents == 1:
+            labels = labels.unsqueeze(1)
+        if labels.shape != (rows, documents):
+            raise ValueError(
+                f"{owner}: labels must have shape ({rows}, {documents}), a teacher's score for each document, got "
+                f"{tuple(labels.shape)}. Without a teacher remove the label column: {REMOVE_LABELS}."
+            )
+        ranges = {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
+        check_label_range(owner, labels.masked_fill(labels == -math.inf, math.nan), ranges)
+        self._say_that_labels_teach(labels[labels > -math.inf])
+        return labels
+
+    def _say_that_labels_teach(self, scores: Tensor) -> None:
+        """Say once that labels are taken for a teacher's scores; raise a ValueError if the first are all equal."""
+        if "teacher" in self._said:
+            return
+        if scores.numel() > 1 and bool((scores == scores[0]).all()):
+            raise ValueError(
+                f"{type(self).__name__}: labels must be a teacher's scores of the documents, but in this batch all are "
+                f"{float(scores[0]):g}, which teaches nothing. Each row's second text counts as a positive without "
+                f"labels; remove the label column: {REMOVE_LABELS}."
+            )
+        self._said.add("teacher")
+        self.say(
+            "the dataset has a column of float labels, which are taken for a teacher's scores of each row's documents, "
+            "to be ranked and matched (calibration). If they are none, as the scores of mine_hard_negatives("
+            f"output_scores=True) may be, remove the column: {REMOVE_LABELS}."
+        )
+
+    def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
+        """For each column an integer a document, the same for the same text; None if texts are not told apart."""
+        if not self.mask_same_text and "duplicates looked for" in self._said:
+            return None
+        ids = [text_ids(column) for column in features[1:]]
+        known = [column for column in ids if column is not None]
+        if not self.mask_same_text:
+            self._said.add("duplicates looked for")
+            if known and len(known[0].unique()) < len(known[0]):
+                self.say(
+                    f"{len(known[0]) - len(known[0].unique())} of the {len(known[0])} positives of the first batch "
+                    "have the text of another, and are taken for its negatives. Use "
+                    "batch_sampler=BatchSamplers.NO_DUPLICATES in the training arguments, or mask_same_text=True."
+                )
+            return None
+        if len(known) < len(ids):
+            self.say(
+                "mask_same_text=True has no effect: this model's features hold no input_ids to tell texts apart by."
+            )
+            return None
+        return known
+
+
+class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     r"""Rank each anchor's positive above all other documents of the batch, where the scores matter.
 
     With the similarity S of anchors and documents, and a link h of potential `G`, the loss of anchor i is the cross
@@ -145,8 +425,10 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    builtin: ClassVar[type[nn.Module] | None] = MultipleNegativesRankingLoss
+    builtin = MultipleNegativesRankingLoss
+    scorer_type = AllSimilarities
 
+    @constructor
     def __init__(
         self,
         model: SentenceTransformer,
@@ -166,88 +448,21 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        if isinstance(scale, Link):
-            raise TypeError(f"{owner}: scale must be a finite number > 0, got a link. Write link=....")
-        check_similarity(owner, similarity_fct, pairwise=False)
-        self.model = model
-        self.scale = scale
-        self.similarity_fct = similarity_fct
-        self.gather_across_devices = gather_across_devices
-        self.options = InBatchOptions(
-            directions, partition_mode, hardness_mode, hardness_strength, label_smoothing, owner=owner
-        )
-        self._set_links(owner, space_of(similarity_fct, self.model_type), link, calibration, calibration_link)
-        check_positive_link(owner, self.link, self.space)
-        self.mask_same_text = mask_same_text
-        self._guide = guide_of(owner, model, guide, margin, margin_strategy)
-        self._warned_of: set[str] = set()
-        if hardness_mode is not None and hardness_strength == 0:
-            self._warn_once(
-                f"hardness_mode={hardness_mode!r} has no effect with hardness_strength=0; give it a number > 0."
-            )
+    ) -> None: ...
 
-    @property
-    def scale(self) -> float:
-        """The factor of the potential, > 0."""
-        return self._scale
-
-    @scale.setter
-    def scale(self, value: float) -> None:
-        self._scale = finite_number(type(self).__name__, "scale", value, positive=True)
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        """What is compared."""
-        return self.options.directions
-
-    @property
-    def partition_mode(self) -> PartitionMode:
-        """One Softmax over all directions, or one each."""
-        return self.options.partition_mode
-
-    @property
-    def hardness_mode(self) -> HardnessMode | None:
-        """Which negatives' logits are raised."""
-        return self.options.hardness_mode
-
-    @property
-    def hardness_strength(self) -> float:
-        """By how much times their similarity."""
-        return self.options.hardness_strength
-
-    @property
-    def label_smoothing(self) -> float:
-        """How much of the label is spread evenly over all candidates."""
-        return self.options.label_smoothing
-
-    @property
-    def temperature(self) -> float:
-        """1 / scale."""
-        return 1 / self.scale
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: None, or a teacher's scores.
-
-        Returns:
-            The mean loss, a scalar.
-        """
+    @override
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
+        if self.model_type is SparseEncoder:
+            self._say_that_it_is_alone()
         features = list(sentence_features)
-        document_ids = self._document_ids(features)
-        guided = None if self._guide is None else self._guide.embed(features)
-        return self.compute_loss_from_embeddings(embed_columns(self.model, features), labels, document_ids, guided)
+        ids, guided = self._document_ids(features), self._embedded_by_guide(features)
+        return self.compute_loss_from_embeddings(self.embed(features), labels, ids, guided)
 
-    def compute_loss_from_embeddings(
+    @override
+    def compute_loss_from_embeddings(  # type: ignore[override]
         self,
-        embeddings: list[Tensor],
-        labels: Tensor | None,
+        embeddings: list[Any],
+        labels: Tensor | None = None,
         document_ids: list[Tensor] | None = None,
         guide_embeddings: list[Tensor] | None = None,
         weight: Tensor | None = None,
@@ -265,211 +480,31 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CalibratedObjective):
 
         Returns:
             The mean loss, a scalar.
-
-        Raises:
-            ValueError: If there are fewer than two columns, the batch is empty, or the guide's embeddings are missing.
         """
-        rows = len(embeddings[0]) if embeddings else 0
-        self._check_columns(len(embeddings), rows)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
-        target_scores = self._target_scores(labels, rows, len(embeddings) - 1)
-        guided = self._guide_embeddings(guide_embeddings, rows, len(embeddings))
-        columns = embeddings
-        cosine = is_cosine(self.similarity_fct)
-        similarity_fct = None if cosine or is_dot_product(self.similarity_fct) else self.similarity_fct
-        begin = 0
-        if self._gathers():
-            self._check_same_everywhere(
-                embeddings[0].device, rows, len(embeddings), target_scores, document_ids, weight
-            )
-            begin = get_rank() * rows
-            columns = self._gathered(embeddings, begin, all_gather_with_grad)
-            guided = None if guided is None else self._gathered(guided, begin, all_gather)
-            if target_scores is not None:
-                target_scores = all_gather(target_scores)
-            if document_ids is not None:
-                document_ids = [all_gather(ids) for ids in document_ids]
-        queries, *documents = columns
-        setting = InBatchSetting(
-            self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=cosine
-        )
+        like = embeddings[0] if embeddings else None
+        others = self._others(embeddings, like, labels, document_ids, guide_embeddings, weight)
+        rows = len(embeddings[0])
+        if self.gather_across_devices and self._gathers():
+            embeddings = self._gathered(embeddings, others.begin, all_gather_with_grad)
+        queries, *documents = embeddings
         loss = in_batch_loss_of_setting(
-            setting,
+            self.objective.setting(normalize=self.scorer.is_cosine),
             queries,
             documents,
-            weight=weight,
-            rows=(begin, begin + rows),
-            target_scores=target_scores,
-            document_ids=None if document_ids is None else torch.cat(document_ids),
-            keep=None if guided is None or self._guide is None else self._guide.guidance(guided).keep,
-            similarity_fct=similarity_fct,
+            weight=others.weight,
+            rows=(others.begin, others.begin + rows),
+            target_scores=others.target_scores,
+            document_ids=others.document_ids,
+            keep=others.keep,
+            similarity_fct=None if self.scorer.is_fused else self.similarity_fct,
             block_size=self._block_size,
         )
-        return loss if weight is None else loss * self._share(weight.to(loss))
-
-    def _share(self, weight: Tensor) -> Tensor | float:
-        """How much the mean of this process counts in that of all, where they are averaged."""
-        if not self._gathers():
-            return 1.0
-        total = weight.sum()
-        totals = all_gather(total[None])
-        return total / torch.where(totals.sum() > 0, totals.mean(), 1)
-
-    def _gathered(self, columns: list[Tensor], begin: int, gather: Callable[[Tensor], Tensor]) -> list[Tensor]:
-        """The columns of all processes; this one's queries begin at `begin`."""
-        queries, *documents = columns
-        documents = [gather(column) for column in documents]
-        if any(not DIRECTIONS[direction][1] for direction in self.directions):
-            return [gather(queries), *documents]
-        # Nothing is compared with the other processes' queries: they need not be sent.
-        return [pad(queries, (0, 0, begin, len(documents[0]) - begin - len(queries))), *documents]
-
-    def _check_columns(self, columns: int, rows: int) -> None:
-        """Raise a ValueError if there are too few text columns, or no rows."""
-        if columns < 2:
-            raise ValueError(
-                f"{type(self).__name__} takes the text columns {_COLUMNS}, but the dataset has {columns} text "
-                "column(s)."
-            )
-        self._check_batch(rows)
-
-    def _gathers(self) -> bool:
-        """Whether what other devices have is to be gathered; warns where it cannot be."""
-        if self.gather_across_devices and not is_dist_initialized():
-            self._warn_once(
-                "gather_across_devices=True, but no process group is initialised, so this process trains on its own "
-                "batch alone. Start the script with torchrun or accelerate, or set gather_across_devices=False."
-            )
-            return False
-        return self.gather_across_devices
-
-    def _check_same_everywhere(
-        self,
-        device: torch.device,
-        rows: int,
-        columns: int,
-        target_scores: Tensor | None,
-        document_ids: list[Tensor] | None,
-        weight: Tensor | None,
-    ) -> None:
-        """Raise a ValueError in every process if their batches do not fit together, on which a gather would hang."""
-        counts = {
-            "rows": rows,
-            "text columns": columns,
-            "teacher's scores a row": 0 if target_scores is None else target_scores.shape[1],
-            "columns of texts to tell apart": len(document_ids or ()),
-            "weights a row": int(weight is not None),
-        }
-        everywhere = all_gather(torch.tensor([list(counts.values())], device=device)).tolist()
-        for i, name in enumerate(counts):
-            first = everywhere[0][i]
-            for process, of_process in enumerate(everywhere):
-                if of_process[i] != first:
-                    advice = _SAME_ROWS if name == "rows" else _SAME_COLUMNS
-                    raise ValueError(
-                        f"{type(self).__name__}: gather_across_devices=True needs batches of the same size in all "
-                        f"processes, got {first} {name} in process 0, but {of_process[i]} in process "
-                        f"{process}. {advice}"
-                    )
+        return loss if others.weight is None else loss * others.share
 
     @property
     def _block_size(self) -> int | None:
         """How many anchors' scores are in memory at once; None for the default."""
         return None
-
-    def _target_scores(self, labels: object, rows: int, documents: int) -> Tensor | None:
-        """A teacher's scores, checked; None where there are none."""
-        owner = type(self).__name__
-        if labels is None:
-            return None
-        if not isinstance(labels, Tensor):
-            raise TypeError(f"{owner}: labels must be None or a tensor, got {type(labels).__name__}.")
-        if not labels.is_floating_point():
-            self._warn_once(
-                f"the dataset has a column of {labels.dtype} labels, which this loss does not use: each row's second "
-                f"text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
-                "positives, or give a teacher's scores as floats."
-            )
-            return None
-        if labels.shape == (rows,) and documents == 1:
-            labels = labels.unsqueeze(1)
-        if labels.shape != (rows, documents):
-            raise ValueError(
-                f"{owner}: labels must have shape ({rows}, {documents}), a teacher's score for each document, got "
-                f"{tuple(labels.shape)}. Without a teacher remove the label column: {REMOVE_LABELS}."
-            )
-        ranges = {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
-        check_label_range(owner, labels.masked_fill(labels == -math.inf, math.nan), ranges)
-        self._say_that_labels_teach(labels[labels > -math.inf])
-        return labels
-
-    def _say_that_labels_teach(self, scores: Tensor) -> None:
-        """Say once that labels are taken for a teacher's scores; raise a ValueError if the first are all equal."""
-        if "teacher" in self._warned_of:
-            return
-        if scores.numel() > 1 and bool((scores == scores[0]).all()):
-            raise ValueError(
-                f"{type(self).__name__}: labels must be a teacher's scores of the documents, but in this batch all are "
-                f"{float(scores[0]):g}, which teaches nothing. Each row's second text counts as a positive without "
-                f"labels; remove the label column: {REMOVE_LABELS}."
-            )
-        self._warned_of.add("teacher")
-        self._warn_once(
-            "the dataset has a column of float labels, which are taken for a teacher's scores of each row's documents, "
-            "to be ranked and matched (calibration). If they are none, as the scores of mine_hard_negatives("
-            f"output_scores=True) may be, remove the column: {REMOVE_LABELS}."
-        )
-
-    def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
-        """For each column an integer a document, the same for the same text; None if texts are not told apart."""
-        if not self.mask_same_text and "duplicates looked for" in self._warned_of:
-            return None
-        ids = [text_ids(column) for column in features[1:]]
-        known = [column for column in ids if column is not None]
-        if not self.mask_same_text:
-            self._warned_of.add("duplicates looked for")
-            if known and len(known[0].unique()) < len(known[0]):
-                self._warn_once(
-                    f"{len(known[0]) - len(known[0].unique())} of the {len(known[0])} positives of the first batch "
-                    "have the text of another, and are taken for its negatives. Use "
-                    "batch_sampler=BatchSamplers.NO_DUPLICATES in the training arguments, or mask_same_text=True."
-                )
-            return None
-        if len(known) < len(ids):
-            self._warn_once(
-                "mask_same_text=True has no effect: this model's features hold no input_ids to tell texts apart by."
-            )
-            return None
-        return known
-
-    def _warn_once(self, message: str) -> None:
-        if message not in self._warned_of:
-            self._warned_of.add(message)
-            if get_rank() > 0:  # the first process says it for all
-                return
-            logger.warning(f"{type(self).__name__}: {message}")
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            "scale": self.scale,
-            "similarity_fct": similarity_fct_name(self.similarity_fct),
-            "gather_across_devices": self.gather_across_devices,
-            "directions": self.directions,
-            "partition_mode": self.partition_mode,
-            "hardness_mode": self.hardness_mode,
-            "hardness_strength": self.hardness_strength,
-            "link": self.link.get_config_dict(),
-            "label_smoothing": self.label_smoothing,
-            "mask_same_text": self.mask_same_text,
-            **self._calibration_config(),
-            **self._guide_config(),
-        }
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, in-batch negatives, and guides where there is one."""
-        return super().citation + self._guide_citation()
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMultipleNegativesRankingLoss):
@@ -516,12 +551,13 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         - Gao et al. 2021, *Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup*, arXiv 2101.06983.
 
     Example:
-        >>> from sentence_transformers import SentenceTransformer
+        >>> from sentence_transformers import SentenceTransformer, SparseEncoder
         >>> from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss
         >>> model = SentenceTransformer("microsoft/mpnet-base")                                   # doctest: +SKIP
         >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=64)         # doctest: +SKIP
     """
 
+    @constructor
     def __init__(
         self,
         model: SentenceTransformer,
@@ -544,39 +580,23 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
-    ) -> None:
-        super().__init__(
-            model,
-            scale,
-            similarity_fct,
-            gather_across_devices,
-            directions,
-            partition_mode,
-            hardness_mode,
-            hardness_strength,
-            link=link,
-            label_smoothing=label_smoothing,
-            mask_same_text=mask_same_text,
-            calibration=calibration,
-            calibration_link=calibration_link,
-            guide=guide,
-            margin=margin,
-            margin_strategy=margin_strategy,
-        )
+    ) -> None: ...
+
+    @override
+    def _compose(self, settings: dict[str, Any]) -> None:
         owner = type(self).__name__
-        if isinstance(model, SentenceTransformer) and has_static_embedding_input(model):
+        if isinstance(self.model, SentenceTransformer) and has_static_embedding_input(self.model):
             raise ValueError(
                 f"{owner}: model must not be one of a StaticEmbedding, whose inputs cannot be split into "
                 "mini-batches. Use SelectiveMultipleNegativesRankingLoss, which embeds even very large batches of "
                 "such a model at once."
             )
-        for name, value in (("mini_batch_size", mini_batch_size), ("mini_batch_num_tokens", mini_batch_num_tokens)):
+        for name in ("mini_batch_size", "mini_batch_num_tokens"):
+            value = settings[name]
             whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
             if not whole and not (value is None and name == "mini_batch_num_tokens"):
                 raise ValueError(f"{owner}: {name} must be a whole number > 0, got {value!r}.")
-        self.mini_batch_size = mini_batch_size
-        self.mini_batch_num_tokens = mini_batch_num_tokens
-        self.show_progress_bar = show_progress_bar
+        super()._compose(settings)
         self._of_batch: tuple[list[Tensor] | None, list[Tensor] | None] = (None, None)
 
     @property
@@ -584,24 +604,11 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
     def _block_size(self) -> int | None:
         return max(self.mini_batch_size, _CACHED_BLOCK_SIZE)
 
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: None, or a teacher's scores.
-
-        Returns:
-            The mean loss, a scalar; its backward embeds the batch again.
-
-        Raises:
-            ValueError: If there are fewer than two columns.
-        """
+    @override
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
-        self._check_columns(len(features), rows=1)  # which are counted when they have been embedded
-        guided = None
-        if self._guide is not None:
-            guided = self._guide.embed(features, self.mini_batch_size, self.mini_batch_num_tokens)
+        self.objective._check_columns(len(features), rows=1)  # which are counted when they have been embedded
+        guided = self._embedded_by_guide(features, self.mini_batch_size, self.mini_batch_num_tokens)
         self._of_batch = self._document_ids(features), guided
         try:
             return self.forward_cached(features, labels)
@@ -630,15 +637,8 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
             loss.backward()
         return loss.detach()
 
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            **super().get_config_dict(),
-            "mini_batch_size": self.mini_batch_size,
-            "mini_batch_num_tokens": self.mini_batch_num_tokens,
-        }
-
     @property
+    @override
     def citation(self) -> str:
         """BibTeX of the papers on selective matching losses, in-batch negatives, and cached gradients."""
         return super().citation + builtin_citation(CachedMultipleNegativesRankingLoss, self)

@@ -1,28 +1,20 @@
-"""The listwise loss module: all candidates of a query against one another."""
+"""The listwise loss: all candidates of a query against one another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.util import pairwise_dot_score, similarity_fct_name
-from torch import Tensor
+from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
+from sentence_transformers.util import pairwise_dot_score
 
 from selective_st.links import Link
-from selective_st.losses._common import (
-    SimilarityFunction,
-    check_model,
-    check_similarity,
-    labels_and_weight,
-    pairwise_scores,
-    space_of,
-)
-from selective_st.losses._objectives import ListwiseObjective
+from selective_st.losses._common import SimilarityFunction
+from selective_st.losses._loss import Loss, constructor
+from selective_st.losses._objectives import Listwise
 
 
-class SelectiveListwiseLoss(ListwiseObjective):
+class SelectiveListwiseLoss(Loss):
     r"""Match the scores of a query's candidates to a teacher's scores, graded relevances, or labels, as a list.
 
     A link h of potential `G` and the temperature T make probabilities of scores, softmax(G(z) / T). With target scores
@@ -104,6 +96,10 @@ class SelectiveListwiseLoss(ListwiseObjective):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    builtin = DistillKLDivLoss
+    objective_type = Listwise
+
+    @constructor
     def __init__(
         self,
         model: SentenceTransformer,
@@ -120,62 +116,4 @@ class SelectiveListwiseLoss(ListwiseObjective):
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
         lists: Literal["rows", "batch"] = "rows",
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        check_similarity(owner, similarity_fct, pairwise=True)
-        self._set_objective(
-            owner,
-            space_of(similarity_fct, self.model_type),
-            link=link,
-            temperature=temperature,
-            student_temperature=student_temperature,
-            teacher_temperature=teacher_temperature,
-            targets=targets,
-            calibration=calibration,
-            calibration_link=calibration_link,
-            label_smoothing=label_smoothing,
-            teacher_space=teacher_space,
-            label_range=label_range,
-            lists=lists,
-        )
-        self.model = model
-        self.similarity_fct = similarity_fct
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: Target scores, or labels.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        return self.compute_loss_from_embeddings(embed_columns(self.model, sentence_features), labels)
-
-    def compute_loss_from_embeddings(
-        self, embeddings: list[Tensor], labels: Tensor, weight: Tensor | None = None
-    ) -> Tensor:
-        """The loss from embeddings.
-
-        Args:
-            embeddings: One tensor of shape (batch_size, dim) a column: queries, then two or more columns of documents;
-                of pairs, where the batch is the list, two.
-            labels: Target scores of shape (batch_size, documents); or labels of that shape, or of shape (batch_size,).
-                Of pairs target scores of shape (batch_size,).
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        rows = len(embeddings[0]) if embeddings else 0
-        self._check_columns(len(embeddings), rows)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, len(embeddings[0]))
-        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct, labels), labels, weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {"similarity_fct": similarity_fct_name(self.similarity_fct), **self._objective_config()}
+    ) -> None: ...

@@ -1,28 +1,20 @@
-"""The pairwise loss module: a positive against its negatives."""
+"""The pairwise loss: a positive against its negatives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.util import pairwise_dot_score, similarity_fct_name
-from torch import Tensor
+from sentence_transformers.sentence_transformer.losses import MarginMSELoss
+from sentence_transformers.util import pairwise_dot_score
 
 from selective_st.links import Link
-from selective_st.losses._common import (
-    SimilarityFunction,
-    check_model,
-    check_similarity,
-    labels_and_weight,
-    pairwise_scores,
-    space_of,
-)
-from selective_st.losses._objectives import PairwiseObjective
+from selective_st.losses._common import SimilarityFunction
+from selective_st.losses._loss import Loss, constructor
+from selective_st.losses._objectives import Pairwise
 
 
-class SelectivePairwiseLoss(PairwiseObjective):
+class SelectivePairwiseLoss(Loss):
     r"""Rank each positive above its negatives, by as much as the labels say, where the scores matter.
 
     With the scores p of the positive and n of a negative, a link h of potential `G`, and what the labels are, the loss
@@ -89,6 +81,10 @@ class SelectivePairwiseLoss(PairwiseObjective):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    builtin = MarginMSELoss
+    objective_type = Pairwise
+
+    @constructor
     def __init__(
         self,
         model: SentenceTransformer,
@@ -99,57 +95,4 @@ class SelectivePairwiseLoss(PairwiseObjective):
         targets: Literal["margins", "scores"] | None = None,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        check_similarity(owner, similarity_fct, pairwise=True)
-        self._set_objective(
-            owner,
-            space_of(similarity_fct, self.model_type),
-            link=link,
-            temperature=temperature,
-            targets=targets,
-            calibration=calibration,
-            calibration_link=calibration_link,
-        )
-        self.model = model
-        self.similarity_fct = similarity_fct
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: None, or margins or scores.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        return self.compute_loss_from_embeddings(embed_columns(self.model, sentence_features), labels)
-
-    def compute_loss_from_embeddings(
-        self, embeddings: list[Tensor], labels: Tensor | None, weight: Tensor | None = None
-    ) -> Tensor:
-        """The loss from embeddings.
-
-        Args:
-            embeddings: One tensor of shape (batch_size, dim) a column: anchors, positives, one or more negatives.
-            labels: None; margins of shape (batch_size,) for one negative or (batch_size, n) for n; or scores of shape
-                (batch_size, n + 1).
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-
-        Raises:
-            ValueError: If there are fewer than three columns, or `targets` is set but there are no labels.
-        """
-        self._check_columns(len(embeddings), len(embeddings[0]) if embeddings else 0)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, len(embeddings[0]))
-        return self.loss_of_scores(pairwise_scores(embeddings, self.similarity_fct, labels), labels, weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {"similarity_fct": similarity_fct_name(self.similarity_fct), **self._objective_config()}
+    ) -> None: ...

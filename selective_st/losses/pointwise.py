@@ -1,29 +1,20 @@
-"""The pointwise loss module: embed, score, and call one function."""
+"""The pointwise loss: each score matched to its label."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.losses.merged_forward import embed_columns
-from sentence_transformers.util import fullname, similarity_fct_name
-from torch import Tensor, nn
+from torch import nn
 
 from selective_st.links import Link
-from selective_st.losses._common import (
-    SimilarityFunction,
-    check_model,
-    check_similarity,
-    labels_and_weight,
-    pairwise_scores,
-    space_of,
-)
-from selective_st.losses._objectives import PointwiseObjective, ScoreSpace
+from selective_st.losses._common import SimilarityFunction, score_link
+from selective_st.losses._loss import Loss, constructor
+from selective_st.losses._objectives import Pointwise
 
 
-class SelectivePointwiseLoss(PointwiseObjective):
+class SelectivePointwiseLoss(Loss):
     r"""Match each predicted similarity to its label, with errors weighed by where the scores lie.
 
     The link's slope says how much a score region matters. With a link `h` of potential `H`, a predicted score `p` and a
@@ -87,6 +78,10 @@ class SelectivePointwiseLoss(PointwiseObjective):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    objective_type = Pointwise
+    default_link = staticmethod(score_link)
+
+    @constructor
     def __init__(
         self,
         model: SentenceTransformer,
@@ -94,62 +89,4 @@ class SelectivePointwiseLoss(PointwiseObjective):
         cos_score_transformation: nn.Module | None = None,
         similarity_fct: SimilarityFunction = torch.cosine_similarity,
         targets: Literal["scores", "link_values"] = "scores",
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        if cos_score_transformation is None:
-            cos_score_transformation = nn.Identity()
-        if not isinstance(cos_score_transformation, nn.Module):
-            raise TypeError(
-                f"{owner}: cos_score_transformation must be a torch.nn.Module, got "
-                f"{type(cos_score_transformation).__name__}."
-            )
-        check_similarity(owner, similarity_fct, pairwise=True)
-        space = space_of(similarity_fct, self.model_type)
-        if not isinstance(cos_score_transformation, nn.Identity):
-            space = ScoreSpace(fullname(cos_score_transformation))
-        self._set_objective(owner, space, link=link, targets=targets)
-        self.model = model
-        self.cos_score_transformation = cos_score_transformation
-        self.similarity_fct = similarity_fct
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: Labels of shape (batch_size,) for two columns, (batch_size, n) for n + 1.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        return self.compute_loss_from_embeddings(embed_columns(self.model, sentence_features), labels)
-
-    def compute_loss_from_embeddings(
-        self, embeddings: list[Tensor], labels: Tensor, weight: Tensor | None = None
-    ) -> Tensor:
-        """The loss from embeddings.
-
-        Args:
-            embeddings: One tensor of shape (batch_size, dim) a column.
-            labels: Labels of shape (batch_size,) for two columns, (batch_size, n) for n + 1.
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        self._check_columns(len(embeddings), len(embeddings[0]) if embeddings else 0)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, len(embeddings[0]))
-        scores = self.cos_score_transformation(pairwise_scores(embeddings, self.similarity_fct, labels))
-        return self.loss_of_scores(scores, labels, weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            "link": self.link.get_config_dict(),
-            "cos_score_transformation": fullname(self.cos_score_transformation),
-            "similarity_fct": similarity_fct_name(self.similarity_fct),
-            **self._objective_config(),
-        }
+    ) -> None: ...

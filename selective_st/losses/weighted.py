@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import operator
 import re
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
 
@@ -150,15 +151,19 @@ class LossParts(Tensor):
 
     __hash__ = Tensor.__hash__
 
+    def _each(self, operation: Callable[[Any, Any], Any], number: Any) -> LossParts:
+        number = _total(number)
+        return self._made(
+            operation(self.total, number), {name: operation(value, number) for name, value in self.items()}
+        )
+
     def __mul__(self, factor: Any) -> LossParts:
         """Each part times a factor."""
-        factor = _total(factor)
-        return self._made(self.total * factor, {name: value * factor for name, value in self.items()})
+        return self._each(operator.mul, factor)
 
     def __truediv__(self, divisor: Any) -> LossParts:
         """Each part divided by a number."""
-        divisor = _total(divisor)
-        return self._made(self.total / divisor, {name: value / divisor for name, value in self.items()})
+        return self._each(operator.truediv, divisor)
 
     def __add__(self, other: Any) -> LossParts:
         """The sum by parts; what has no name is a part of its own, called "rest"."""
@@ -568,7 +573,7 @@ class WeightedLossCallback(TrainerCallback):
                     setattr(loss, name, torch.tensor(own[name]).to(getattr(loss, name)))
 
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Tell the loss that the training has not begun, for an evaluation before it.
+        """Tell the loss how far the training is: not begun, for an evaluation before it; then each step, and its end.
 
         Args:
             args: The trainer's arguments.
@@ -577,6 +582,8 @@ class WeightedLossCallback(TrainerCallback):
             **kwargs: What else the trainer gives.
         """
         self._tell(state)
+
+    on_step_begin = on_train_end = on_init_end
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -595,19 +602,6 @@ class WeightedLossCallback(TrainerCallback):
         if state.global_step:
             self._restore(state)
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Tell the loss how far the training is.
-
-        Args:
-            args: The trainer's arguments.
-            state: The trainer's state.
-            control: The trainer's control.
-            **kwargs: What else the trainer gives.
-        """
-        self._tell(state)
-
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Tell the loss of the step, for an evaluation after it, and leave its state for a checkpoint.
 
@@ -619,19 +613,6 @@ class WeightedLossCallback(TrainerCallback):
         """
         self._tell(state)
         self._save(state)
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Tell the loss that the training is over.
-
-        Args:
-            args: The trainer's arguments.
-            state: The trainer's state.
-            control: The trainer's control.
-            **kwargs: What else the trainer gives.
-        """
-        self._tell(state)
 
 
 class _Answers(nn.Module):

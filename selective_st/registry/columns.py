@@ -295,6 +295,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def holds_infinite(values: Iterable[Any]) -> bool:
+    """Whether there is an infinite number among values, or in lists of them."""
+    flat = (item for value in values for item in (value if isinstance(value, (list, tuple)) else [value]))
+    return any(isinstance(item, float) and math.isinf(item) for item in flat)
+
+
 def _is_infinite(value: float) -> bool:
     return abs(value) == math.inf
 

@@ -231,5 +231,5 @@ def _steps(
         if label not in TRAINER_LABELS:
             steps.append(Step("rename_column", (label, target), why="the trainer knows the label by its name"))
             label = target
-    calls = [Step(call, (label,), why=why) for call, why in reading.label_mends]
+    calls = [Step(mend.call, (label,), mend.options, mend.why) for mend in reading.label_mends]
     return (*steps, *calls, *reading.mends)

@@ -6,15 +6,17 @@ Each rule is one function. It sets the kind of the labels, says why, and says wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, rows
 from selective_st.registry.columns import (
     Column,
     are_class_names,
     are_whole,
+    holds_infinite,
     holds_messages,
     is_metadata,
     is_missing,
@@ -54,6 +56,7 @@ from selective_st.registry.names import (
 )
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table
+from selective_st.written import read_written
 
 Certainty = Literal["certain", "likely", "unclear"]
 
@@ -68,6 +71,14 @@ _PLAUSIBLE_CLASSES = 11
 _MARGIN_WORDS = {"margin", "margins", "difference", "differences", "diff", "diffs"}
 _YES = {"yes", "true", "ja", "oui", "si", "sim"}
 _GRANTED = "the labels are 0 and 1; that 1 says the texts belong together is taken for granted"
+
+
+class LabelMend(NamedTuple):
+    """A call on the label column, and what for."""
+
+    call: str
+    why: str
+    options: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass
@@ -96,7 +107,8 @@ class Reading:
     others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
     no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
     mends: list[Step] = field(default_factory=list)
-    label_mends: list[tuple[str, str]] = field(default_factory=list)  # calls on the label column, and what for
+    says_opposite: LabelKind | None = None  # what the label would be, but for its name, by which 1 is 0
+    label_mends: list[LabelMend] = field(default_factory=list)
 
     def because(self, reason: str) -> None:
         """A reason for this reading."""
@@ -193,6 +205,8 @@ def _unread(table: Table, column: Column) -> str:
     if column.looks == "numbers":
         example = next(iter(values_of(table, column.name)))
         return f"{column.name!r} holds numbers in a way of writing that is not read, such as {example!r}"
+    if holds_infinite(table.values[column.name]):
+        return f"{column.name!r} holds infinite numbers: leave out their rows"
     nested = nested_fields(table.values[column.name])
     what = (
         f"{nested}, whose texts must be taken out" if nested else "what cannot be read, such as lists written as text"
@@ -217,7 +231,7 @@ def _read_names(table: Table, reading: Reading) -> None:
         reading.no_label = True
         reading.unclear(f"{column.name!r} may say which of the inputs is better, not whether they belong together")
     elif is_graded and is_negating(column.name) and not is_margin:
-        reading.no_label = True
+        reading.no_label, reading.says_opposite = True, kind
         reading.doubts = [doubt for doubt in reading.doubts if doubt != _GRANTED]
         reading.unclear(
             f"by its name, 1 (or more) in {column.name!r} seems to mean 'does not belong together', while losses read "
@@ -360,7 +374,7 @@ def _read_columns(table: Table, reading: Reading, trainer_label: str | None) -> 
         _convert(reading, column)
         _scale(reading, numbers)
     else:
-        reading.unclear(f"of the {column.kind!r} values in {column.name!r} no label can be made")
+        reading.unclear(f"of {column.name!r} no label can be made as it is")
 
 
 def _check_order(table: Table, reading: Reading) -> None:
@@ -379,9 +393,9 @@ def _convert(reading: Reading, column: Column) -> None:
     """Numbers that the trainer cannot take as they are."""
     float_class = reading.label == "class" and column.kind == "float"
     if column.kind == "boolean" or float_class or (column.stored_as_text and reading.label == "class"):
-        reading.label_mends.append(("labels_to_int", "classes are whole numbers"))
+        reading.label_mends.append(LabelMend("labels_to_int", "classes are whole numbers"))
     elif column.stored_as_text:
-        reading.label_mends.append(("labels_to_float", "the labels are numbers written as text"))
+        reading.label_mends.append(LabelMend("labels_to_float", "the labels are numbers written as text"))
 
 
 # --- Labels of one number ---------------------------------------------------------------------------------------------
@@ -519,6 +533,31 @@ def _read_classes(reading: Reading, names: Sequence[str]) -> None:
         reading.doubt("two classes could also be negative and positive pairs", "binary")
 
 
+def opposites(values: Iterable[Any]) -> dict[str, int] | None:
+    """The number of each of two words, 1 for yes; None where they do not say opposite things, or others stand there."""
+    said = read_written(Counter(values))
+    if said.kind != "opposites" or said.others or len(said.values) != 2:
+        return None
+    return {word: int(number) for word, number in said.values.items()}
+
+
+def turned_round(table: Table, column: Column) -> Step | None:
+    """What makes labels say that texts belong together which say that they do not; None where that is not clear."""
+    why = "by its name, it says that the texts differ"
+    if column.kind == "text":
+        said = opposites(values_of(table, column.name))
+        mapping = None if said is None else {word: 1 - number for word, number in said.items()}
+        return None if mapping is None else Step("labels_to_int", (column.name,), (("mapping", mapping),), why)
+    if column.kind not in ("integer", "float", "boolean"):
+        return None
+    numbers = numbers_of(table, column)
+    if set(numbers) <= {0, 1}:
+        return Step("labels_to_int", (column.name,), (("mapping", {0: 1, 1: 0}),), why)
+    low, high = min(0, math.floor(min(numbers))), math.ceil(max(numbers))
+    why = why if (low, high) == (0, 1) else f"{why}; the ends of its scale are a guess: give those of yours"
+    return Step("scale_labels", (column.name, low, high), (("reverse", True),), why)
+
+
 def is_negation(negative: str, positive: str) -> bool:
     """Whether the first of two names denies what the second says."""
     no, yes = key_of(negative), key_of(positive)
@@ -537,9 +576,18 @@ def _read_text_label(table: Table, reading: Reading, column: Column) -> None:
         return
     names = sorted(set(values))
     reading.because(f"{column.name!r} holds the names {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
+    said = opposites(values) if reading.shape == "pair" else None
+    if said is not None:
+        no, yes = sorted(said, key=lambda word: said[word])
+        reading.label, reading.classes = "binary", 2
+        reading.doubt(
+            f"that {yes!r} says the texts belong together, and {no!r} that they do not, is read off the words", "class"
+        )
+        reading.label_mends.append(LabelMend("labels_to_int", f"1 is {yes!r}", (("mapping", said),)))
+        return
     _read_classes(reading, names)
     reading.doubt("the classes are written as text")
-    reading.label_mends.append(("class_encode_column", "classes are numbers"))
+    reading.label_mends.append(LabelMend("class_encode_column", "classes are numbers"))
 
 
 # --- Labels that are lists --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
-from selective_st.registry.meaning import Reading, is_negation
+from selective_st.registry.meaning import Reading, is_negation, turned_round
 from selective_st.registry.names import TRAINER_LABELS, is_body_name, role_of, roles_of
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.table import Table
@@ -97,6 +97,8 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
         columns_named = " and ".join(repr(step.arguments[0]) for step in reading.flattening)
         words = f"the texts in the cells of {columns_named} are to be trained on"
         return (FormatReading(words, None, None, (), None, tuple(reading.flattening)),)
+    if reading.says_opposite is not None:
+        return _turned_round(table, reading)
     found: dict[tuple[LabelKind, tuple[str, ...], str | None], FormatReading] = {}
     for shape, label, inputs, column in _candidates(table, reading, columns):
         names = tuple(given.name for given in inputs)
@@ -109,6 +111,27 @@ def readings_of(table: Table, reading: Reading, columns: Sequence[Column]) -> tu
                 words, shape, label, names, None if column is None else column.name, steps, needs
             )
     return tuple(found.values())
+
+
+def _turned_round(table: Table, reading: Reading) -> tuple[FormatReading, ...]:
+    """The one way to read a label that says that texts differ: the other way round."""
+    column, kind = reading.label_column, reading.says_opposite
+    names = tuple(given.name for given in reading.inputs)
+    if column is None or kind not in ("binary", "similarity") or len(names) != 2:
+        return ()
+    turn = turned_round(table, column)
+    if turn is None:
+        return ()
+    kind = "similarity" if turn.call == "scale_labels" else "binary"
+    words = f"{column.name!r} says {'how far' if kind == 'similarity' else 'that'} {names[0]!r} and {names[1]!r} differ"
+    kept = (*names, column.name)
+    renamed = _telling("pair", kind, names) | {column.name: _LABEL_NAMES[kind]}
+    steps = (
+        *([] if kept == table.columns else [Step("select_columns", (kept,))]),
+        turn,
+        Step("rename_columns", ({old: new for old, new in renamed.items() if old != new},)),
+    )
+    return (FormatReading(words, "pair", kind, names, column.name, steps, steps),)
 
 
 _Candidate = tuple[Shape, LabelKind, tuple[Column, ...], "Column | None"]

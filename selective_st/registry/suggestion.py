@@ -765,11 +765,9 @@ def _wanted_scale(
 
 
 def _scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:
-    """The scale of the labels, and whether it is only what was seen."""
-    if data_format.label_scale is not None:
-        return data_format.label_scale, False
-    if data_format.label_values is None:
-        return None, False
+    """The scale of the labels, and whether it is a guess: of another than what was seen."""
+    if data_format.label_scale is not None or data_format.label_values is None:
+        return data_format.label_scale, data_format.label_scale != data_format.label_values
     low, high = data_format.label_values
     return (float(math.floor(low)), float(math.ceil(high))), True
 

@@ -1,20 +1,24 @@
-"""What the losses for a CrossEncoder share: from texts to scores, and from lists of labels to a padded matrix."""
+"""The scorer of the losses for a CrossEncoder, and what they share: from texts to scores, lists to padded matrices."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from sentence_transformers import CrossEncoder
-from sentence_transformers.util import batch_to_device, fullname
+from sentence_transformers.util import batch_to_device
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from typing_extensions import override
 
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink
-from selective_st.losses._objectives import Objective, ScoreSpace
+from selective_st.losses._common import ScoreSpace, labels_and_weight, list_link
+from selective_st.losses._loss import Loss
+from selective_st.losses._scorers import Scorer
 
 # The ranges that these cannot leave; of any other activation none is known.
 _RANGES: dict[type[nn.Module], Interval] = {
@@ -23,7 +27,6 @@ _RANGES: dict[type[nn.Module], Interval] = {
     nn.ReLU: Interval(0.0, math.inf),
     nn.Softplus: Interval(0.0, math.inf),
 }
-_LOGITS = ScoreSpace("the model's logits", sign=0)
 
 
 class Documents(NamedTuple):
@@ -40,89 +43,148 @@ class Documents(NamedTuple):
     lengths: list[int] | None
 
 
-class CrossEncoderLoss(Objective):
-    """Reads the texts of a batch, scores them, and brings labels into the scores' shape.
+@dataclass(frozen=True, kw_only=True)
+class TextPairs(Scorer):
+    """The model's score of each pair of texts.
 
     Attributes:
-        model: The CrossEncoder to train.
-        activation_fn: Applied to the logits.
+        activation_fn: Applied to the logits; None for the default.
         mini_batch_size: How many pairs the model reads at once: None for as many as the batch has rows, 0 and below for
             all.
     """
 
-    model_type = CrossEncoder
-    model: CrossEncoder
-    activation_fn: nn.Module
-    mini_batch_size: int | None = None
+    outputs: ClassVar[str] = "1"
+    activation_fn: Any
+    mini_batch_size: Any = None
 
-    def _set_model(self, owner: str, model: CrossEncoder, *, classes: bool = False) -> None:
-        """Keep the model, if it has as many output labels as the loss needs.
-
-        Args:
-            owner: The loss, for messages.
-            model: The model, known to be one.
-            classes: Whether it needs an output label for each class, rather than a single one.
-
-        Raises:
-            ValueError: If it has another number of output labels.
-        """
-        outputs = getattr(model, "num_labels", None)  # a wrapped model may not tell
-        if outputs is not None and (outputs == 1) is classes:
-            needs, use = (
-                ("one output label for each class", "SelectivePointwiseLoss for a single score")
-                if classes
-                else ("1 output label", "SelectiveCrossEntropyLoss for classes")
+    def __post_init__(self) -> None:
+        if self.activation_fn is None:
+            self._settle(activation_fn=self.default_activation())
+        if not isinstance(self.activation_fn, nn.Module):
+            is_link = isinstance(self.activation_fn, Link)
+            hint = " Write link=...." if is_link else " Use for example torch.nn.Sigmoid()."
+            got = "a link" if is_link else repr(self.activation_fn)
+            raise TypeError(f"{self.owner}: activation_fn must be a torch.nn.Module, got {got}.{hint}")
+        size = self.mini_batch_size
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+            raise TypeError(
+                f"{self.owner}: mini_batch_size must be a whole number of pairs, None for as many as the batch has "
+                f"rows, or 0 for all at once; got {size!r}."
             )
+
+    def default_activation(self) -> nn.Module:
+        """The activation where none is given."""
+        return nn.Identity()
+
+    @override
+    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
+        outputs: Any = getattr(model, "num_labels", None)  # a wrapped model may not tell
+        if outputs is not None and not self._fits(outputs):
             raise ValueError(
-                f"{owner}: model must have {needs}, but has {outputs}. Load it with CrossEncoder(name, num_labels="
-                f"{'...' if classes else '1'}), or use {use}."
+                f"{self.owner}: model must have {self._needs}, but has {outputs}. Load it with CrossEncoder(name, "
+                f"num_labels={self.outputs}), or use {self._instead}."
             )
-        self.model = model
+        kind = type(self.activation_fn)
+        if kind is nn.Identity:
+            return ScoreSpace("the model's logits", sign=0, are_logits=True, inputs="inputs", outputs=outputs)
+        bounds = _RANGES.get(kind, Interval(-math.inf, math.inf))
+        return ScoreSpace(kind.__name__, bounds, inputs="inputs", outputs=outputs)
 
-    def _set_activation(self, owner: str, activation_fn: nn.Module | None) -> ScoreSpace:
-        """Keep the activation function.
+    _needs: ClassVar[str] = "1 output label"
+    _instead: ClassVar[str] = "SelectiveCrossEntropyLoss for classes"
+
+    def _fits(self, outputs: int) -> bool:
+        return outputs == 1
+
+    def outputs_of(self, model: Any, documents: Documents, prompt: str | None, task: str | None) -> Tensor:
+        """What the model gives for each pair, in at least single precision, after the activation.
 
         Args:
-            owner: The loss, for messages.
-            activation_fn: What was given; None for none.
+            model: The model.
+            documents: The documents of a batch.
+            prompt: Passed to the model's preprocessing.
+            task: Passed to the model's preprocessing.
 
         Returns:
-            The space of the scores that it gives.
-
-        Raises:
-            TypeError: If it is no module.
+            Scores of shape (pairs, output labels).
         """
-        if activation_fn is None:
-            activation_fn = nn.Identity()
-        if not isinstance(activation_fn, nn.Module):
-            hint = " Write link=...." if isinstance(activation_fn, Link) else " Use for example torch.nn.Sigmoid()."
-            got = "a link" if isinstance(activation_fn, Link) else repr(activation_fn)
-            raise TypeError(f"{owner}: activation_fn must be a torch.nn.Module, got {got}.{hint}")
-        self.activation_fn = activation_fn
-        kind = type(activation_fn)
-        return _LOGITS if kind is nn.Identity else ScoreSpace(kind.__name__, _RANGES.get(kind, _LOGITS.range))
+        pairs = documents.pairs
+        size = documents.rows if self.mini_batch_size is None else self.mini_batch_size
+        size = size if size > 0 else len(pairs)
+        parts = []
+        for begin in range(0, len(pairs), size):
+            features = model.preprocess(pairs[begin : begin + size], prompt=prompt, task=task)
+            parts.append(model(batch_to_device(features, model.device))["scores"])
+        return self.activated(parts[0] if len(parts) == 1 else torch.cat(parts))
 
-    def _set_mini_batches(self, owner: str, mini_batch_size: int | None) -> None:
-        """Keep the size of mini-batches.
+    def activated(self, logits: Tensor) -> Tensor:
+        """Logits after the activation, in at least single precision."""
+        # A logit of 5 in bfloat16 is 5 +- 0.02: too coarse for a loss that cares about a region.
+        with without_autocast(logits.device.type):
+            activated: Tensor = self.activation_fn(at_least_single(logits))
+        return activated
+
+    def scores(self, model: Any, documents: Documents, prompt: str | None, task: str | None) -> Tensor:
+        """The scores of a batch.
 
         Args:
-            owner: The loss, for messages.
-            mini_batch_size: What was given.
+            model: The model.
+            documents: The documents of a batch.
+            prompt: Passed to the model's preprocessing.
+            task: Passed to the model's preprocessing.
 
-        Raises:
-            TypeError: If it is no whole number.
+        Returns:
+            Scores of shape (rows, documents), 0 where a list is padded; (rows,) for a single column of documents.
         """
-        if mini_batch_size is not None and (isinstance(mini_batch_size, bool) or not isinstance(mini_batch_size, int)):
-            raise TypeError(
-                f"{owner}: mini_batch_size must be a whole number of pairs, None for as many as the batch has rows, "
-                f"or 0 for all at once; got {mini_batch_size!r}."
-            )
-        self.mini_batch_size = mini_batch_size
+        scores = self.outputs_of(model, documents, prompt, task).view(-1)
+        if documents.lengths is None:
+            return scores if len(scores) == documents.rows else scores.view(-1, documents.rows).T
+        return _padded(scores.split(documents.lengths), documents.lengths, 0.0)
 
-    def _check_batch(self, rows: int) -> None:
-        """Raise a ValueError if there are no rows."""
-        if not rows:
-            raise ValueError(f"{type(self).__name__}: got an empty batch; inputs must hold at least one row.")
+
+class CrossEncoderLoss(Loss):
+    """Reads the texts of a batch, scores them, and brings labels into the scores' shape."""
+
+    model_type = CrossEncoder
+    scorer_type: ClassVar[type[Any]] = TextPairs
+    said_if_not: ClassVar[dict[str, Any]] = {}
+
+    @staticmethod
+    @override
+    def default_link(space: ScoreSpace, targets: str | None) -> Link:
+        """For scores without an upper end a link that rises from 0.5 to 1.5, with the value 1 at the logit 0.
+
+        High logits matter, up to three times as much as low ones, but low ones are not forgotten, and temperatures and
+        scales keep their meaning.
+        """
+        if space.range.high <= 1:
+            return list_link(space)
+        return 0.5 * ConstantLink() + SigmoidLink(scale=1.0, shift=0.0)
+
+    @override
+    def forward(  # type: ignore[override]
+        self,
+        inputs: Sequence[Sequence[Any]],
+        labels: Tensor | list[Tensor] | None = None,
+        prompt: str | None = None,
+        task: str | None = None,
+    ) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            inputs: The columns: queries, then columns of documents, or one column of lists of documents.
+            labels: What the loss takes for labels: a tensor, or one for each row.
+            prompt: Passed to the model's preprocessing.
+            task: Passed to the model's preprocessing.
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        documents = self._documents(inputs)
+        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
+        labels = self._labels(labels, documents)
+        scores = self.scorer.scores(self.model, documents, prompt, task)
+        return self.loss_of_scores(scores, labels, weight, lists=documents.lengths is not None)
 
     def _documents(self, inputs: Sequence[Sequence[Any]]) -> Documents:
         """The pairs of a batch.
@@ -139,10 +201,10 @@ class CrossEncoderLoss(Objective):
         """
         queries, columns = (inputs[0] if inputs else ()), inputs[1:]
         rows = len(queries)
-        if columns:
-            self._check_batch(rows)
+        if columns and not rows:
+            self.objective._refuse_no_rows()
         if len(columns) != 1 or not isinstance(columns[0][0], (list, tuple)):
-            self._check_columns(len(inputs), rows)
+            self.objective._check_columns(len(inputs), rows)
             pairs = [pair for column in columns for pair in zip(queries, column, strict=True)]
             return Documents(pairs, rows, None)
         lists = columns[0]
@@ -159,54 +221,6 @@ class CrossEncoderLoss(Objective):
                 )
         pairs = [(query, document) for query, documents in zip(queries, lists, strict=True) for document in documents]
         return Documents(pairs, rows, [len(documents) for documents in lists])
-
-    def _outputs(self, pairs: Sequence[tuple[Any, Any]], rows: int, prompt: str | None, task: str | None) -> Tensor:
-        """What the model gives for each pair, in at least single precision, after the activation.
-
-        Args:
-            pairs: Pairs of texts.
-            rows: How many rows the batch has.
-            prompt: Passed to the model's preprocessing.
-            task: Passed to the model's preprocessing.
-
-        Returns:
-            Scores of shape (pairs, output labels).
-        """
-        size = rows if self.mini_batch_size is None else self.mini_batch_size
-        if size <= 0:
-            size = len(pairs)
-        parts = list(self._parts(pairs, size, prompt, task))
-        return self._activated(parts[0] if len(parts) == 1 else torch.cat(parts))
-
-    def _activated(self, logits: Tensor) -> Tensor:
-        """Logits after the activation, in at least single precision."""
-        # A logit of 5 in bfloat16 is 5 +- 0.02: too coarse for a loss that cares about a region.
-        with without_autocast(logits.device.type):
-            activated: Tensor = self.activation_fn(at_least_single(logits))
-        return activated
-
-    def _parts(
-        self, pairs: Sequence[tuple[Any, Any]], size: int, prompt: str | None, task: str | None
-    ) -> Iterator[Tensor]:
-        for begin in range(0, len(pairs), size):
-            features = self.model.preprocess(pairs[begin : begin + size], prompt=prompt, task=task)
-            yield self.model(batch_to_device(features, self.model.device))["scores"]
-
-    def _scores(self, documents: Documents, prompt: str | None, task: str | None) -> Tensor:
-        """The scores of a batch.
-
-        Args:
-            documents: Its documents.
-            prompt: Passed to the model's preprocessing.
-            task: Passed to the model's preprocessing.
-
-        Returns:
-            Scores of shape (rows, documents), 0 where a list is padded; (rows,) for a single column of documents.
-        """
-        scores = self._outputs(documents.pairs, documents.rows, prompt, task).view(-1)
-        if documents.lengths is None:
-            return scores if len(scores) == documents.rows else scores.view(-1, documents.rows).T
-        return _padded(scores.split(documents.lengths), documents.lengths, 0.0)
 
     def _labels(self, labels: Any, documents: Documents) -> Any:
         """The labels in the shape of the scores, where they are lists or fit lists of documents.
@@ -248,17 +262,9 @@ class CrossEncoderLoss(Objective):
                     f"{owner}: labels must hold one number for each document, but row {row} of the batch has {length} "
                     f"{what} and {len(own)} label(s). Mend that row, or leave it out."
                 )
-        if any(own.is_floating_point() for own in labels) or self._takes_integers(labels):
+        if any(own.is_floating_point() for own in labels) or self.objective.takes_integers(labels):
             labels = [own if own.is_floating_point() else own.float() for own in labels]
         return _padded(labels, lengths, math.nan).to(device)
-
-    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
-        """Whether these lists of integers can be taken as the floats that they equal."""
-        return False
-
-    def _activation_config(self) -> dict[str, Any]:
-        """The activation function, JSON-serialisable."""
-        return {"activation_fn": fullname(self.activation_fn)}
 
 
 def _padded(rows: Sequence[Tensor], lengths: Sequence[int], padding: float) -> Tensor:
@@ -266,18 +272,3 @@ def _padded(rows: Sequence[Tensor], lengths: Sequence[int], padding: float) -> T
     if min(lengths) == max(lengths):
         return torch.stack(list(rows))
     return pad_sequence(list(rows), batch_first=True, padding_value=padding if rows[0].is_floating_point() else 0)
-
-
-def logit_list_link(space: ScoreSpace) -> Link | None:
-    """The default link of a loss on lists of scores without an upper end; None where there is one.
-
-    It rises from 0.5 to 1.5, with the value 1 at the logit 0: high logits matter, up to three times as much as low
-    ones, but low ones are not forgotten, and temperatures and scales keep their meaning.
-
-    Args:
-        space: Where the scores come from.
-
-    Returns:
-        The link.
-    """
-    return None if space.range.high <= 1 else 0.5 * ConstantLink() + SigmoidLink(scale=1.0, shift=0.0)

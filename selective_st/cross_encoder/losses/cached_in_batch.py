@@ -9,11 +9,13 @@ import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.losses import CachedMultipleNegativesRankingLoss
 from torch import Tensor, nn
+from typing_extensions import override
 
 from selective_st._validation import instance_of, whole_number
 from selective_st.cross_encoder.losses.in_batch import _SIGMOID, SelectiveMultipleNegativesRankingLoss
 from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.links import Link
+from selective_st.losses._loss import constructor
 
 # Its steps are taken as they are; they ask the loss for its negatives, and for the loss of logits.
 _BUILTIN = cast(Any, CachedMultipleNegativesRankingLoss)
@@ -67,8 +69,10 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
     predict_minibatch_iter = _BUILTIN.predict_minibatch_iter
     embed_minibatch_iter = _BUILTIN.embed_minibatch_iter
     calculate_loss_and_cache_gradients = _BUILTIN.calculate_loss_and_cache_gradients
-    mini_batch_size: int
+    _kept: Tensor | None = None
+    _weight: Tensor | None = None
 
+    @constructor
     def __init__(
         self,
         model: CrossEncoder,
@@ -84,45 +88,24 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
-    ) -> None:
-        super().__init__(
-            model,
-            num_negatives,
-            scale,
-            activation_fn,
-            link=link,
-            label_smoothing=label_smoothing,
-            mask_same_text=mask_same_text,
-            guide=guide,
-            margin=margin,
-            margin_strategy=margin_strategy,
-        )
-        owner = type(self).__name__
-        self.mini_batch_size = whole_number(owner, "mini_batch_size", mini_batch_size, least=1)
-        self.show_progress_bar = instance_of(
-            owner, "show_progress_bar", show_progress_bar, bool, "Write show_progress_bar=True."
-        )
-        self._kept: Tensor | None = None
-        self._weight: Tensor | None = None
+    ) -> None: ...
 
-    def forward(
+    @override
+    def _compose(self, settings: dict[str, Any]) -> None:
+        owner = type(self).__name__
+        whole_number(owner, "mini_batch_size", settings["mini_batch_size"], least=1)
+        bar = settings["show_progress_bar"]
+        instance_of(owner, "show_progress_bar", bar, bool, "Write show_progress_bar=True.")
+        super()._compose(settings)
+
+    @override
+    def forward(  # type: ignore[override]
         self,
         inputs: Sequence[Sequence[Any]],
         labels: Tensor | list[Tensor] | None = None,
         prompt: str | None = None,
         task: str | None = None,
     ) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            inputs: The columns: anchors, positives, then any hard negatives.
-            labels: None; any others are not used.
-            prompt: Passed to the model's preprocessing.
-            task: Passed to the model's preprocessing.
-
-        Returns:
-            The mean loss, a scalar; its backward reads the pairs again.
-        """
         self._weight = self._check_inputs(inputs, labels)
         try:
             loss: Tensor = _BUILTIN.forward(self, [list(column) for column in inputs], None, prompt, task)
@@ -156,12 +139,6 @@ class CachedSelectiveMultipleNegativesRankingLoss(SelectiveMultipleNegativesRank
         Returns:
             The mean loss, a scalar.
         """
-        return self._loss_of(self._activated(torch.cat(list(logits))).view(-1, batch_size).T, self._kept, self._weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            **super().get_config_dict(),
-            "mini_batch_size": self.mini_batch_size,
-            "show_progress_bar": self.show_progress_bar,
-        }
+        scores = self.scorer.activated(torch.cat(list(logits))).view(-1, batch_size).T
+        loss: Tensor = self.objective.loss_of(scores, self._kept, self._weight)
+        return loss

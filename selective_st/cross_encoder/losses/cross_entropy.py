@@ -3,19 +3,130 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from sentence_transformers import CrossEncoder
 from torch import Tensor, nn
+from typing_extensions import override
 
 from selective_st._caller import named
 from selective_st._validation import finite_number, list_of
-from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
+from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, TextPairs
 from selective_st.functional import listwise_label_loss
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import cast_labels, check_model, check_positive_link, labels_and_weight, list_link
+from selective_st.losses._common import NEEDS_LABELS, cast_labels, check_positive_link
+from selective_st.losses._loss import constructor
+from selective_st.losses._objectives import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ClassesOfPairs(TextPairs):
+    """The model's score of each class."""
+
+    outputs: ClassVar[str] = "..."
+    _needs: ClassVar[str] = "one output label for each class"
+    _instead: ClassVar[str] = "SelectivePointwiseLoss for a single score"
+
+    @override
+    def _fits(self, outputs: int) -> bool:
+        return outputs > 1
+
+    @override
+    def scores(self, model: Any, documents: Documents, prompt: str | None, task: str | None) -> Tensor:
+        return self.outputs_of(model, documents, prompt, task)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classes(Objective):
+    """The right class above the others.
+
+    Attributes:
+        temperature: The temperature, in units of the potential.
+        label_smoothing: How much of the label is spread evenly over all classes.
+        weight: A weight for each class, or None.
+        ignore_index: The class that marks a row to be left out.
+    """
+
+    temperature: float
+    label_smoothing: float
+    weight: Any
+    ignore_index: int
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive_link(self.owner, self.link, self.space)
+        temperature = finite_number(self.owner, "temperature", self.temperature, positive=True)
+        smoothing = check_smoothing(self.owner, self.label_smoothing)
+        if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
+            raise TypeError(
+                f"{self.owner}: ignore_index must be a whole number, that of rows to be left out, got "
+                f"{self.ignore_index!r}. Write ignore_index=-100."
+            )
+        weight = None if self.weight is None else self._checked_weight(self.weight)
+        self._settle(temperature=temperature, label_smoothing=smoothing, weight=weight)
+
+    def _checked_weight(self, given: Any) -> Tensor:
+        weight: Tensor = given
+        if not isinstance(given, Tensor):
+            weight = torch.tensor(list_of(self.owner, "weight", given, "numbers, one for each class", "[1.0, 2.0]"))
+        classes = self.space.outputs
+        if weight.dim() != 1 or len(weight) != (classes or len(weight)):
+            raise ValueError(
+                f"{self.owner}: weight must have a number for each of the model's {classes} classes, got shape "
+                f"{tuple(weight.shape)}."
+            )
+        if not bool(((weight >= 0) & weight.isfinite()).all()) or not bool((weight > 0).any()):
+            raise ValueError(
+                f"{self.owner}: weight must hold finite numbers >= 0, and one above it, got {weight.tolist()}. Write "
+                "weight=[1.0, 2.0], say."
+            )
+        return weight.float() if not weight.is_floating_point() else weight
+
+    @override
+    def _check_columns(self, columns: int, rows: int) -> None:
+        if columns != 2:
+            raise ValueError(
+                f"{self.owner} takes two text columns, (input_A, input_B) with a class, but the dataset has "
+                f"{columns}. See dataset.select_columns."
+            )
+        if not rows:
+            self._refuse_no_rows()
+
+    @override
+    def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        raise ValueError(f"{self.owner} takes a single second text for each class, but the dataset has lists of them.")
+
+    @override
+    @named(listwise_matching_loss="SelectivePointwiseLoss")
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        if not isinstance(labels, Tensor):
+            raise TypeError(f"{self.owner}: labels must be a tensor, got {type(labels).__name__}. {NEEDS_LABELS}")
+        if labels.is_floating_point() and labels.dim() == 1:
+            raise TypeError(
+                f"{self.owner}: labels must be classes, integers from 0, or a probability for each class, got one "
+                f"number of {labels.dtype} a row. For classes: {cast_labels('int64')}; for scores use "
+                "SelectivePointwiseLoss."
+            )
+        if not labels.is_floating_point() and labels.shape == (len(scores), 1):
+            labels = labels.view(-1)
+        check_positive_link(self.owner, self.link, self.space, scores)
+        if not labels.is_floating_point():
+            counts = labels != self.ignore_index
+            scores, labels = scores[counts], labels[counts]
+            weight = None if weight is None else weight[counts]
+        return listwise_label_loss(
+            scores,
+            labels,
+            self.link,
+            self.temperature,
+            label_smoothing=self.label_smoothing,
+            class_weight=self.weight,
+            weight=weight,
+        )
 
 
 class SelectiveCrossEntropyLoss(CrossEncoderLoss):
@@ -73,6 +184,10 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    scorer_type = _ClassesOfPairs
+    objective_type = Classes
+
+    @constructor
     def __init__(
         self,
         model: CrossEncoder,
@@ -83,115 +198,4 @@ class SelectiveCrossEntropyLoss(CrossEncoderLoss):
         label_smoothing: float = 0.0,
         weight: Tensor | Sequence[float] | None = None,
         ignore_index: int = -100,
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        self.space = self._set_activation(owner, activation_fn)
-        self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        check_positive_link(owner, self.link, self.space)
-        self.temperature = finite_number(owner, "temperature", temperature, positive=True)
-        self.label_smoothing = check_smoothing(owner, label_smoothing)
-        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-            raise TypeError(
-                f"{owner}: ignore_index must be a whole number, that of rows to be left out, got {ignore_index!r}. "
-                "Write ignore_index=-100."
-            )
-        self.ignore_index = ignore_index
-        self._set_model(owner, model, classes=True)
-        self.weight = self._checked_weight(owner, weight)
-
-    def _checked_weight(self, owner: str, given: Any) -> Tensor | None:
-        if given is None:
-            return None
-        weight: Tensor = given
-        if not isinstance(given, Tensor):
-            weight = torch.tensor(list_of(owner, "weight", given, "numbers, one for each class", "[1.0, 2.0]"))
-        classes = getattr(self.model, "num_labels", None)
-        if weight.dim() != 1 or len(weight) != (classes or len(weight)):
-            raise ValueError(
-                f"{owner}: weight must have a number for each of the model's {classes} classes, got shape "
-                f"{tuple(weight.shape)}."
-            )
-        if not bool(((weight >= 0) & weight.isfinite()).all()) or not bool((weight > 0).any()):
-            raise ValueError(
-                f"{owner}: weight must hold finite numbers >= 0, and one above it, got {weight.tolist()}. Write "
-                "weight=[1.0, 2.0], say."
-            )
-        return weight.float() if not weight.is_floating_point() else weight
-
-    @named(listwise_matching_loss="SelectivePointwiseLoss")
-    def forward(
-        self,
-        inputs: Sequence[Sequence[Any]],
-        labels: Tensor | list[Tensor],
-        prompt: str | None = None,
-        task: str | None = None,
-    ) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            inputs: The two columns of texts.
-            labels: Classes of shape (batch_size,), or a probability for each class, of shape (batch_size, classes).
-            prompt: Passed to the model's preprocessing.
-            task: Passed to the model's preprocessing.
-
-        Returns:
-            The mean loss, a scalar.
-
-        Raises:
-            TypeError: If the labels are no tensor of classes or probabilities.
-            ValueError: If the second column holds lists.
-        """
-        owner = type(self).__name__
-        documents = self._documents(inputs)
-        if documents.lengths is not None:
-            raise ValueError(f"{owner} takes a single second text for each class, but the dataset has lists of them.")
-        labels, weight = labels_and_weight(owner, labels, None, documents.rows)
-        labels = self._labels(labels, documents)
-        if not isinstance(labels, Tensor):
-            raise TypeError(
-                f"{owner}: labels must be a tensor, got {type(labels).__name__}. The dataset needs a column named "
-                '"label", "labels", "score" or "scores".'
-            )
-        if labels.is_floating_point() and labels.dim() == 1:
-            raise TypeError(
-                f"{owner}: labels must be classes, integers from 0, or a probability for each class, got one number of "
-                f"{labels.dtype} a row. For classes: {cast_labels('int64')}; for scores use SelectivePointwiseLoss."
-            )
-        if not labels.is_floating_point() and labels.shape == (documents.rows, 1):
-            labels = labels.view(-1)
-        scores = self._outputs(documents.pairs, documents.rows, prompt, task)
-        check_positive_link(owner, self.link, self.space, scores)
-        if not labels.is_floating_point():
-            counts = labels != self.ignore_index
-            scores, labels = scores[counts], labels[counts]
-            weight = None if weight is None else weight[counts]
-        return listwise_label_loss(
-            scores,
-            labels,
-            self.link,
-            self.temperature,
-            label_smoothing=self.label_smoothing,
-            class_weight=self.weight,
-            weight=weight,
-        )
-
-    def _check_columns(self, columns: int, rows: int) -> None:
-        if columns != 2:
-            raise ValueError(
-                f"{type(self).__name__} takes two text columns, (input_A, input_B) with a class, but the dataset has "
-                f"{columns}. See dataset.select_columns."
-            )
-        super()._check_columns(columns, rows)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            **self._activation_config(),
-            "link": self.link.get_config_dict(),
-            "temperature": self.temperature,
-            "label_smoothing": self.label_smoothing,
-            "weight": None if self.weight is None else self.weight.tolist(),
-            "ignore_index": self.ignore_index,
-        }
+    ) -> None: ...

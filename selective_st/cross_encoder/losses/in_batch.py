@@ -2,31 +2,89 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.losses import MultipleNegativesRankingLoss
 from torch import Tensor, nn
+from typing_extensions import override
 
 from selective_st._caller import named
 from selective_st._validation import finite_number
-from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, logit_list_link
+from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents
 from selective_st.functional import listwise_label_loss
 from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import REMOVE_LABELS, check_model, check_positive_link, labels_and_weight, list_link
-from selective_st.losses._guide import Guided, guide_of
-
-logger = logging.getLogger(__name__)
+from selective_st.losses._common import REMOVE_LABELS, check_positive_link, labels_and_weight
+from selective_st.losses._loss import constructor
+from selective_st.losses._objectives import Objective
 
 _SIGMOID = nn.Sigmoid()
 
 
-class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
+@dataclass(frozen=True, kw_only=True)
+class DrawnNegatives(Objective):
+    """The first document of each row above the others.
+
+    Attributes:
+        num_negatives: How many in-batch negatives are drawn for each anchor; None for all.
+        scale: The factor of the potential.
+        label_smoothing: How much of the label is spread evenly over all documents.
+    """
+
+    num_negatives: int | None
+    scale: float
+    label_smoothing: float
+
+    @override
+    def __post_init__(self) -> None:
+        owner, number = self.owner, self.num_negatives
+        for name in ("num_negatives", "scale"):
+            if isinstance(getattr(self, name), Link):
+                raise TypeError(f"{owner}: {name} must be a number, got a link. Write link=....")
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+            raise ValueError(f"{owner}: num_negatives must be a whole number > 0, or None for all, got {number!r}.")
+        super().__post_init__()
+        check_positive_link(owner, self.link, self.space)
+        scale = finite_number(owner, "scale", self.scale, positive=True)
+        self._settle(scale=scale, label_smoothing=check_smoothing(owner, self.label_smoothing))
+
+    @property
+    def temperature(self) -> float:
+        """1 / scale."""
+        return 1 / self.scale
+
+    @override
+    def _check_columns(self, columns: int, rows: int) -> None:
+        if columns < 2:
+            raise ValueError(
+                f"{self.owner} takes the text columns (anchor, positive) or (anchor, positive, negative, ...), but the "
+                f"dataset has {columns} text column(s)."
+            )
+        if not rows:
+            self._refuse_no_rows()
+
+    @override
+    @named()
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        """The mean loss of scores; labels are a mask of the documents that count, or None for all."""
+        check_positive_link(self.owner, self.link, self.space, scores)
+        return listwise_label_loss(
+            scores,
+            torch.zeros(len(scores), dtype=torch.long, device=scores.device),
+            self.link,
+            self.temperature,
+            label_smoothing=self.label_smoothing,
+            mask=None if labels is None else labels.to(scores.device),
+            weight=None if weight is None else weight.to(scores.device),
+        )
+
+
+class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
     r"""Rank each anchor's positive above other documents of the batch, where the scores matter.
 
     With the scores p of the anchor's positive (k = 0) and of its negatives, and a link h of potential `G`, the loss of
@@ -90,6 +148,9 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    objective_type = DrawnNegatives
+
+    @constructor
     def __init__(
         self,
         model: CrossEncoder,
@@ -103,93 +164,42 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        for name, value in (("num_negatives", num_negatives), ("scale", scale)):
-            if isinstance(value, Link):
-                raise TypeError(f"{owner}: {name} must be a number, got a link. Write link=....")
-        if num_negatives is not None:
-            whole = isinstance(num_negatives, int) and not isinstance(num_negatives, bool)
-            if not whole or num_negatives < 1:
-                raise ValueError(
-                    f"{owner}: num_negatives must be a whole number > 0, or None for all, got {num_negatives!r}."
-                )
-        self.num_negatives = num_negatives
-        self.scale = finite_number(owner, "scale", scale, positive=True)
-        self.space = self._set_activation(owner, activation_fn)
-        self.link = list_link(owner, logit_list_link(self.space) if link is None else link, self.space)
-        check_positive_link(owner, self.link, self.space)
-        self.label_smoothing = check_smoothing(owner, label_smoothing)
-        self.mask_same_text = mask_same_text
-        self._guide = guide_of(owner, model, guide, margin, margin_strategy)
-        self._warned_of_labels = False
-        self._set_model(owner, model)
+    ) -> None: ...
 
-    @property
-    def temperature(self) -> float:
-        """1 / scale."""
-        return 1 / self.scale
-
-    @named()
-    def forward(
+    @override
+    def forward(  # type: ignore[override]
         self,
         inputs: Sequence[Sequence[Any]],
         labels: Tensor | list[Tensor] | None = None,
         prompt: str | None = None,
         task: str | None = None,
     ) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            inputs: The columns: anchors, positives, then any hard negatives.
-            labels: None; any others are not used.
-            prompt: Passed to the model's preprocessing.
-            task: Passed to the model's preprocessing.
-
-        Returns:
-            The mean loss, a scalar.
-        """
         weight = self._check_inputs(inputs, labels)
         queries, positives, *hard_negatives = inputs
         in_batch = self._in_batch_negatives(queries, inputs[1:])
         columns = [positives, *in_batch, *hard_negatives]
-        documents = Documents(
-            [pair for column in columns for pair in zip(queries, column, strict=True)], len(queries), None
-        )
-        scores = self._scores(documents, prompt, task).view(len(queries), len(columns))
-        return self._loss_of(scores, self._mask(inputs, in_batch), weight)
+        pairs = [pair for column in columns for pair in zip(queries, column, strict=True)]
+        scores = self.scorer.scores(self.model, Documents(pairs, len(queries), None), prompt, task)
+        mask = self._mask(inputs, in_batch)
+        loss: Tensor = self.objective.loss_of(scores.view(len(queries), -1), mask, weight)
+        return loss
 
     def _check_inputs(self, inputs: Sequence[Sequence[Any]], labels: object) -> Tensor | None:
         """The rows' weights; a ValueError if columns or rows are missing; says once that labels are not used."""
         rows = len(inputs[0]) if inputs else 0
-        self._check_columns(len(inputs), rows)
+        self.objective._check_columns(len(inputs), rows)
         labels, weight = labels_and_weight(type(self).__name__, labels, None, rows)
-        if labels is not None and not self._warned_of_labels:
-            self._warned_of_labels = True
-            logger.warning(
-                f"{type(self).__name__}: the dataset has a column of labels, which this loss does not use: each row's "
-                f"second text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
-                "positives, or use SelectivePointwiseLoss or SelectiveListwiseLoss."
+        if labels is not None:
+            self.say(
+                "the dataset has a column of labels, which this loss does not use: each row's second text counts as a "
+                f"positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are positives, or use "
+                "SelectivePointwiseLoss or SelectiveListwiseLoss."
             )
         return weight
 
     def _in_batch_negatives(self, queries: Sequence[Any], documents: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         # The sampling of the built-in loss, which reads nothing of the loss but num_negatives.
         return list(cast(Any, MultipleNegativesRankingLoss).get_in_batch_negatives(self, queries, documents))
-
-    def _loss_of(self, scores: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
-        check_positive_link(type(self).__name__, self.link, self.space, scores)
-        return listwise_label_loss(
-            scores,
-            torch.zeros(len(scores), dtype=torch.long, device=scores.device),
-            self.link,
-            self.temperature,
-            label_smoothing=self.label_smoothing,
-            mask=None if mask is None else mask.to(scores.device),
-            weight=None if weight is None else weight.to(scores.device),
-        )
 
     def _mask(self, inputs: Sequence[Sequence[Any]], in_batch: Sequence[Sequence[Any]]) -> Tensor | None:
         """Which documents count: all but false negatives, by the text of the row's positive or the guide; None: all."""
@@ -205,28 +215,3 @@ class SelectiveMultipleNegativesRankingLoss(Guided, CrossEncoderLoss):
             kept = self._guide.keep_texts([queries, positives, *in_batch, *hard_negatives])
             mask = mask.to(kept.device) & kept
         return mask
-
-    def _check_columns(self, columns: int, rows: int) -> None:
-        if columns < 2:
-            raise ValueError(
-                f"{type(self).__name__} takes the text columns (anchor, positive) or (anchor, positive, negative, "
-                f"...), but the dataset has {columns} text column(s)."
-            )
-        self._check_batch(rows)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            "num_negatives": self.num_negatives,
-            "scale": self.scale,
-            **self._activation_config(),
-            "link": self.link.get_config_dict(),
-            "label_smoothing": self.label_smoothing,
-            "mask_same_text": self.mask_same_text,
-            **self._guide_config(),
-        }
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, and guides where there is one."""
-        return super().citation + self._guide_citation()

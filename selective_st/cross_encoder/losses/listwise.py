@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import ListNetLoss
-from torch import Tensor, nn
+from torch import nn
+from typing_extensions import override
 
-from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
+from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, TextPairs
 from selective_st.links import Link
-from selective_st.losses._common import check_model, labels_and_weight
-from selective_st.losses._objectives import ListwiseObjective
+from selective_st.losses._loss import constructor
+from selective_st.losses._objectives import Listwise
 
 
-class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
+@dataclass(frozen=True, kw_only=True)
+class _ListsOfPairs(TextPairs):
+    """Scores from 0 to 1 where the labels are such.
+
+    Attributes:
+        label_range: The ends of a scale of graded relevance, or None.
+        teacher_space: What target scores are.
+    """
+
+    label_range: Any
+    teacher_space: str | None
+
+    @override
+    def default_activation(self) -> nn.Module:
+        is_graded = self.label_range is not None or self.teacher_space == "probability"
+        return nn.Sigmoid() if is_graded else nn.Identity()
+
+
+class SelectiveListwiseLoss(CrossEncoderLoss):
     r"""Match the scores of a query's documents to a teacher's scores, graded relevances, or labels, as a list.
 
     A link h of potential `G` and the temperature T make probabilities of scores, softmax(G(z) / T). With target scores
@@ -102,7 +121,10 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
     """
 
     builtin = ListNetLoss
+    scorer_type = _ListsOfPairs
+    objective_type = Listwise
 
+    @constructor
     def __init__(
         self,
         model: CrossEncoder,
@@ -120,74 +142,4 @@ class SelectiveListwiseLoss(CrossEncoderLoss, ListwiseObjective):
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
         lists: Literal["rows", "batch"] = "rows",
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        if activation_fn is None and (label_range is not None or teacher_space == "probability"):
-            activation_fn = nn.Sigmoid()
-        space = self._set_activation(owner, activation_fn)
-        self._set_mini_batches(owner, mini_batch_size)
-        self._set_objective(
-            owner,
-            space,
-            link=logit_list_link(space) if link is None else link,
-            temperature=temperature,
-            student_temperature=student_temperature,
-            teacher_temperature=teacher_temperature,
-            targets=targets,
-            calibration=calibration,
-            calibration_link=calibration_link,
-            label_smoothing=label_smoothing,
-            teacher_space=teacher_space,
-            label_range=label_range,
-            lists=lists,
-        )
-        self._set_model(owner, model)
-
-    def _to_scores(self, labels: Tensor) -> Tensor:
-        if self.teacher_space == "logit" and isinstance(self.activation_fn, nn.Identity):
-            return labels
-        return super()._to_scores(labels)
-
-    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
-        # As ListNetLoss does with the 0 and 1 of mine_hard_negatives(output_format="labeled-list").
-        are_safe = self.targets == "labels" or self.label_range is not None
-        return are_safe or all(bool(((row == 0) | (row == 1)).all()) for row in labels)
-
-    def forward(
-        self,
-        inputs: Sequence[Sequence[Any]],
-        labels: Tensor | list[Tensor],
-        prompt: str | None = None,
-        task: str | None = None,
-    ) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            inputs: The columns: queries, then a column of lists of documents, or two or more columns of documents.
-            labels: Target scores, or labels: a tensor for each row, or one of shape (batch_size, n) or (batch_size,).
-            prompt: Passed to the model's preprocessing.
-            task: Passed to the model's preprocessing.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        documents = self._documents(inputs)
-        if self.lists == "batch" and documents.lengths is not None:
-            raise ValueError(
-                f'{type(self).__name__}: with lists="batch" each row is a pair of texts with a score, but the dataset '
-                'has lists of documents. Leave lists="rows".'
-            )
-        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
-        labels = self._labels(labels, documents)
-        return self.loss_of_scores(self._scores(documents, prompt, task), labels, weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            **self._activation_config(),
-            "mini_batch_size": self.mini_batch_size,
-            **self._objective_config(),
-            "lists": self.lists,
-        }
+    ) -> None: ...

@@ -3,33 +3,134 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import LambdaLoss, MarginMSELoss, NDCGLoss1Scheme, RankNetLoss
 from sentence_transformers.cross_encoder.losses.lambda_loss import BaseWeightingScheme
-from sentence_transformers.util import fullname
 from torch import Tensor, nn
+from typing_extensions import override
 
 from selective_st._caller import named
 from selective_st._validation import whole_number
-from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, logit_list_link
-from selective_st.functional import listwise_matching_loss, margin_loss, pairwise_loss
+from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss
+from selective_st.functional import margin_loss, pairwise_loss
 from selective_st.functional.pairwise import among_first, scheme_weights
 from selective_st.links import Link
 from selective_st.losses._common import (
     MAP_SCORES,
     builtin_citation,
     check_label_range,
-    check_model,
     check_positive_link,
-    labels_and_weight,
+    one_of,
 )
-from selective_st.losses._objectives import PairwiseObjective
+from selective_st.losses._loss import constructor
+from selective_st.losses._objectives import Pairwise
 
 
-class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
+@dataclass(frozen=True, kw_only=True)
+class PairsOfLists(Pairwise):
+    """A positive against its negatives; of lists, all pairs of documents with different labels.
+
+    Attributes:
+        k: How many documents are first; a pair of a list counts if one of them is in it. None for all.
+        weighting_scheme: The weights of pairs of a list, by the ranks; None for none.
+    """
+
+    k: int | None = None
+    weighting_scheme: Any = None
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.targets == "order":
+            check_positive_link(self.owner, self.link, self.space)
+        if self.k is not None:
+            whole_number(self.owner, "k", self.k, least=1)
+        if self.weighting_scheme is not None:
+            self._check_scheme(self.weighting_scheme)
+
+    @override
+    def _check_targets(self) -> None:
+        one_of(self.owner, "targets", self.targets, None, "margins", "scores", "order")
+
+    def _check_scheme(self, scheme: object) -> None:
+        if not isinstance(scheme, BaseWeightingScheme) or isinstance(scheme, NDCGLoss1Scheme):
+            got = "NDCGLoss1Scheme, which weighs documents" if isinstance(scheme, NDCGLoss1Scheme) else repr(scheme)
+            raise TypeError(
+                f"{self.owner}: weighting_scheme must be a scheme of LambdaLoss that weighs pairs, got {got}. Use "
+                "sentence_transformers.cross_encoder.losses.NDCGLoss2PPScheme()."
+            )
+        if self.targets not in (None, "order"):
+            raise ValueError(
+                f'{self.owner}: weighting_scheme is for pairs that are ordered, but targets is "{self.targets}". Use '
+                'targets="order".'
+            )
+
+    @override
+    def takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        return self.targets in (None, "order")
+
+    @override
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        if self.targets == "order":
+            return self.loss_of_lists(scores, labels, weight)
+        for name in ("k", "weighting_scheme"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{self.owner}: {name} is for lists, but each row has a column for each document. Use "
+                    'targets="order" with a number for each document, or leave it out.'
+                )
+        return super().loss_of(scores, labels, weight)
+
+    @override
+    @named(predicted="scores", target="labels")
+    def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none."""
+        owner = self.owner
+        if not isinstance(labels, Tensor) or not labels.is_floating_point():
+            got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+            advice = (
+                "Give each row a list of labels, or leave targets out to rank the first document above the others."
+                if self.targets == "order"
+                else 'Cast them to floats, or use targets="order" if only their order counts.'
+            )
+            raise TypeError(f"{owner}: labels must be floats, a number for each document, got {got}. {advice}")
+        if labels.shape != scores.shape:
+            raise ValueError(
+                f"{owner}: labels must have shape {tuple(scores.shape)}, a number for each document, got "
+                f"{tuple(labels.shape)}."
+            )
+        ranges = {} if self.targets != "scores" else {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
+        check_label_range(owner, labels, ranges)
+        counts = labels.unsqueeze(2) > labels.unsqueeze(1)
+        if self.k is not None:
+            counts &= among_first(scores, labels, self.k)
+        row, better, worse = counts.nonzero(as_tuple=True)
+        positive, negative = scores[row, better], scores[row, worse]
+        weight = None if weight is None else weight.to(scores)[row]
+        if self.targets in (None, "order"):
+            check_positive_link(owner, self.link, self.space, scores)
+            if self.weighting_scheme is None:
+                return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
+            # The scheme's weights are part of the loss, and not of what its mean is taken over.
+            factors = scheme_weights(scores, labels, self.weighting_scheme, self.k)[row, better, worse]
+            rows = torch.ones_like(positive) if weight is None else weight
+            loss = pairwise_loss(
+                positive, negative, self.link, self.temperature, weight=factors * rows, reduction="sum"
+            )
+            return loss / torch.where(rows.sum() > 0, rows.sum(), 1)
+        high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
+        if self.targets == "margins":
+            if len(row):
+                self._check_margins(high - low)
+            return margin_loss(positive, negative, high - low, self.link, weight=weight)
+        return self._matched(positive, negative, high, low, weight)
+
+
+class SelectivePairwiseLoss(CrossEncoderLoss):
     r"""Rank each document above those that are less relevant, by as much as the labels say, where the scores matter.
 
     With the scores p of the better document and n of the other, a link h of potential `G`, and what the labels are, the
@@ -112,9 +213,10 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    _TARGETS: ClassVar[tuple[str, ...]] = ("margins", "scores", "order")
     builtin = MarginMSELoss
+    objective_type = PairsOfLists
 
+    @constructor
     def __init__(
         self,
         model: CrossEncoder,
@@ -128,152 +230,10 @@ class SelectivePairwiseLoss(CrossEncoderLoss, PairwiseObjective):
         mini_batch_size: int | None = None,
         k: int | None = None,
         weighting_scheme: BaseWeightingScheme | None = None,
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        space = self._set_activation(owner, activation_fn)
-        self._set_mini_batches(owner, mini_batch_size)
-        self._set_objective(
-            owner,
-            space,
-            link=logit_list_link(space) if link is None else link,
-            temperature=temperature,
-            targets=targets,
-            calibration=calibration,
-            calibration_link=calibration_link,
-        )
-        self.k = None if k is None else whole_number(owner, "k", k, least=1)
-        self.weighting_scheme = self._checked_scheme(owner, weighting_scheme)
-        self._set_model(owner, model)
-
-    def _checked_scheme(self, owner: str, scheme: object) -> BaseWeightingScheme | None:
-        if scheme is None:
-            return None
-        if not isinstance(scheme, BaseWeightingScheme) or isinstance(scheme, NDCGLoss1Scheme):
-            got = "NDCGLoss1Scheme, which weighs documents" if isinstance(scheme, NDCGLoss1Scheme) else repr(scheme)
-            raise TypeError(
-                f"{owner}: weighting_scheme must be a scheme of LambdaLoss that weighs pairs, got {got}. Use "
-                "sentence_transformers.cross_encoder.losses.NDCGLoss2PPScheme()."
-            )
-        if self.targets not in (None, "order"):
-            raise ValueError(
-                f'{owner}: weighting_scheme is for pairs that are ordered, but targets is "{self.targets}". Use '
-                'targets="order".'
-            )
-        return scheme
-
-    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
-        return self.targets in (None, "order")
-
-    def forward(
-        self,
-        inputs: Sequence[Sequence[Any]],
-        labels: Tensor | list[Tensor] | None,
-        prompt: str | None = None,
-        task: str | None = None,
-    ) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            inputs: The columns: queries, positives and one or more of negatives; or queries and lists of documents.
-            labels: None; margins or scores of shape (batch_size,) or (batch_size, n); or a tensor for each row.
-            prompt: Passed to the model's preprocessing.
-            task: Passed to the model's preprocessing.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        documents = self._documents(inputs)
-        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
-        if labels is not None or documents.lengths is not None:
-            labels = self._labels(labels, documents)
-        scores = self._scores(documents, prompt, task)
-        if documents.lengths is None and self.targets != "order":
-            for name in ("k", "weighting_scheme"):
-                if getattr(self, name) is not None:
-                    raise ValueError(
-                        f"{type(self).__name__}: {name} is for lists, but each row has a column for each document. Use "
-                        'targets="order" with a number for each document, or leave it out.'
-                    )
-            return self.loss_of_scores(scores, labels, weight)
-        return self._loss_of_all_pairs(scores, labels, weight)
-
-    @named(predicted="scores", target="labels")
-    def _loss_of_all_pairs(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none.
-
-        Args:
-            scores: Predicted scores of shape (batch_size, n).
-            labels: A number for each; NaN marks a padded document.
-            weight: Weights of the rows, of shape (batch_size,), whose pairs have them.
-
-        Returns:
-            The mean over the pairs, a scalar.
-
-        Raises:
-            TypeError: If the labels are no tensor of floats.
-            ValueError: If there is not a label for each document.
-        """
-        owner = type(self).__name__
-        if not isinstance(labels, Tensor) or not labels.is_floating_point():
-            got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-            advice = (
-                "Give each row a list of labels, or leave targets out to rank the first document above the others."
-                if self.targets == "order"
-                else 'Cast them to floats, or use targets="order" if only their order counts.'
-            )
-            raise TypeError(f"{owner}: labels must be floats, a number for each document, got {got}. {advice}")
-        if labels.shape != scores.shape:
-            raise ValueError(
-                f"{owner}: labels must have shape {tuple(scores.shape)}, a number for each document, got "
-                f"{tuple(labels.shape)}."
-            )
-        ranges = {} if self.targets != "scores" else {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
-        check_label_range(owner, labels, ranges)
-        counts = labels.unsqueeze(2) > labels.unsqueeze(1)
-        if self.k is not None:
-            counts &= among_first(scores, labels, self.k)
-        row, better, worse = counts.nonzero(as_tuple=True)
-        positive, negative = scores[row, better], scores[row, worse]
-        weight = None if weight is None else weight.to(scores)[row]
-        if self.targets in (None, "order"):
-            check_positive_link(owner, self.link, self.space, scores)
-            if self.weighting_scheme is None:
-                return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
-            # The scheme's weights are part of the loss, and not of what its mean is taken over.
-            factors = scheme_weights(scores, labels, self.weighting_scheme, self.k)[row, better, worse]
-            rows = torch.ones_like(positive) if weight is None else weight
-            loss = pairwise_loss(
-                positive, negative, self.link, self.temperature, weight=factors * rows, reduction="sum"
-            )
-            return loss / torch.where(rows.sum() > 0, rows.sum(), 1)
-        high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
-        if self.targets == "margins":
-            if len(row):
-                self._check_margins(high - low)
-            return margin_loss(positive, negative, high - low, self.link, weight=weight)
-        return listwise_matching_loss(
-            torch.stack([positive, negative], -1),
-            torch.stack([high, low], -1),
-            self.link,
-            self.temperature,
-            calibration=self.calibration,
-            calibration_link=self.calibration_link,
-            weight=weight,
-        )
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            **self._activation_config(),
-            **self._objective_config(),
-            "mini_batch_size": self.mini_batch_size,
-            "k": self.k,
-            "weighting_scheme": None if self.weighting_scheme is None else fullname(self.weighting_scheme),
-        }
+    ) -> None: ...
 
     @property
+    @override
     def citation(self) -> str:
         """BibTeX of the papers on selective matching losses, on margins as targets, and on ranking by pairs."""
         ranking = RankNetLoss if self.weighting_scheme is None else LambdaLoss

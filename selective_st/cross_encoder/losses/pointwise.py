@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from sentence_transformers import CrossEncoder
 from torch import Tensor, nn
+from typing_extensions import override
 
-from selective_st._validation import finite_number
-from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss
-from selective_st.links import Link, SigmoidLink, high_scores
-from selective_st.losses._common import check_model, labels_and_weight
-from selective_st.losses._objectives import PointwiseObjective
+from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, TextPairs
+from selective_st.links import Link, SigmoidLink
+from selective_st.losses._common import ScoreSpace, score_link
+from selective_st.losses._loss import constructor
+from selective_st.losses._objectives import Pointwise
 
 
-class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
+@dataclass(frozen=True, kw_only=True)
+class _ScoresOfPairs(TextPairs):
+    """Scores as `CrossEncoder.predict` gives them, where they are to be reached.
+
+    Attributes:
+        targets: What labels are.
+    """
+
+    targets: str
+
+    @override
+    def default_activation(self) -> nn.Module:
+        return nn.Sigmoid() if self.targets == "scores" else nn.Identity()
+
+
+class SelectivePointwiseLoss(CrossEncoderLoss):
     r"""Match each predicted score to its label, with errors weighed by where the scores lie.
 
     With a link `h` of potential `H`, a predicted score `p` and a target score `s`, the loss is the mean over the pairs
@@ -31,14 +47,14 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
         activation_fn: Applied to the logits. Default: `torch.nn.Sigmoid()` for `targets="scores"`, so that scores lie
             in [0, 1] as those of `model.predict` do; none for `targets="link_values"`, whose link does the squashing.
             For a teacher's logits as targets give `torch.nn.Identity()`.
+        pos_weight: For `targets="link_values"`: how much more a 1 counts than a 0, a number or a tensor of one, as in
+            `BinaryCrossEntropyLoss`; for mined hard negatives their number for each positive.
         link: What matters: a preset such as `high_scores()`, or any `Link`, used as given. Default for
             `targets="scores"`: `high_scores()`, going on linearly outside [0, 1] where scores are not bounded. Default
             for `targets="link_values"`: `SigmoidLink(scale=1, shift=0)` on logits, the binary cross entropy;
             `SigmoidLink(scale=20, shift=0.5)` on scores of at most 1.
         targets: `"scores"` if the labels are scores to be reached; `"link_values"` if they are values of the link,
             within `link.range`, such as 0/1 labels (integers allowed).
-        pos_weight: For `targets="link_values"`: how much more a 1 counts than a 0, a number or a tensor of one, as in
-            `BinaryCrossEntropyLoss`; for mined hard negatives their number for each positive.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -80,74 +96,24 @@ class SelectivePointwiseLoss(CrossEncoderLoss, PointwiseObjective):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    scorer_type = _ScoresOfPairs
+    objective_type = Pointwise
+
+    @staticmethod
+    @override
+    def default_link(space: ScoreSpace, targets: str | None) -> Link:
+        link = score_link(space, targets)
+        if space.range.high <= 1:
+            return link
+        return SigmoidLink(scale=1.0, shift=0.0) if targets == "link_values" else link.linear_outside(0.0, 1.0)
+
+    @constructor
     def __init__(
         self,
         model: CrossEncoder,
         activation_fn: nn.Module | None = None,
+        pos_weight: float | Tensor | None = None,
         *,
         link: Link | None = None,
         targets: Literal["scores", "link_values"] = "scores",
-        pos_weight: float | Tensor | None = None,
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        check_model(owner, model, self.model_type)
-        if activation_fn is None and targets == "scores":
-            activation_fn = nn.Sigmoid()
-        space = self._set_activation(owner, activation_fn)
-        self._set_objective(owner, space, link=link, targets=targets)
-        self.pos_weight = self._checked_pos_weight(owner, pos_weight)
-        self._set_model(owner, model)
-
-    def _checked_pos_weight(self, owner: str, pos_weight: float | Tensor | None) -> float | None:
-        if pos_weight is None:
-            return None
-        if self.targets == "scores":
-            raise ValueError(
-                f'{owner}: pos_weight is for 0/1 labels, targets="link_values", but targets is "scores". Write '
-                f'{owner}(model, targets="link_values", pos_weight=...); where scores are to be reached, a link says '
-                "which of them matter."
-            )
-        if isinstance(pos_weight, Tensor):
-            if pos_weight.numel() != 1:
-                raise ValueError(
-                    f"{owner}: pos_weight must be one number, got a tensor of shape {tuple(pos_weight.shape)}. Write "
-                    "pos_weight=4.0, say."
-                )
-            pos_weight = pos_weight.item()
-        return finite_number(owner, "pos_weight", pos_weight, positive=True)
-
-    def _default_link(self, targets: str) -> Link:
-        if self.space.range.high <= 1:
-            return super()._default_link(targets)
-        return SigmoidLink(scale=1.0, shift=0.0) if targets == "link_values" else high_scores().linear_outside(0.0, 1.0)
-
-    def _takes_integers(self, labels: Sequence[Tensor]) -> bool:
-        return self.targets == "link_values"
-
-    def forward(
-        self,
-        inputs: Sequence[Sequence[Any]],
-        labels: Tensor | list[Tensor],
-        prompt: str | None = None,
-        task: str | None = None,
-    ) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            inputs: The columns: queries, then columns of documents, or one column of lists of documents.
-            labels: A label for each document: of shape (batch_size,) or (batch_size, n), or a tensor for each row.
-            prompt: Passed to the model's preprocessing.
-            task: Passed to the model's preprocessing.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        documents = self._documents(inputs)
-        labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
-        labels = self._labels(labels, documents)
-        return self.loss_of_scores(self._scores(documents, prompt, task), labels, weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {**self._activation_config(), **self._objective_config(), "pos_weight": self.pos_weight}
+    ) -> None: ...

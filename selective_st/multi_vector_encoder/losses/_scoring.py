@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import Link
-from selective_st.losses._common import gentle_link, without_padding
+from selective_st.losses._common import without_padding
 
 LateInteraction = Callable[..., Tensor]
 
@@ -213,21 +213,6 @@ def normalizes_tokens(model: nn.Module) -> bool:
 def highest_score(similarity_fct: LateInteraction) -> float:
     """The highest score that is to be expected: of means over tokens 1, as of cosines; of others a query's length."""
     return 1.0 if is_mean(similarity_fct) else float(QUERY_TOKENS)
-
-
-def list_link_for(similarity_fct: LateInteraction) -> Link:
-    """The default link of a loss on lists: high scores matter gently, on the scale of the scores.
-
-    Its mean value is 1 from 0 to the highest score that is to be expected, so that temperatures and scales keep their
-    meaning. Above it is linear, so that it cannot overflow.
-
-    Args:
-        similarity_fct: Where the scores come from.
-
-    Returns:
-        The link.
-    """
-    return gentle_link(highest_score(similarity_fct))
 
 
 def pair_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, labels: Any = None) -> Tensor:

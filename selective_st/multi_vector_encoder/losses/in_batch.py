@@ -1,9 +1,9 @@
-"""The in-batch negatives loss modules for late interaction, as they are and with cached gradients."""
+"""The in-batch negatives losses for late interaction, as they are and with cached gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -11,42 +11,28 @@ from sentence_transformers.multi_vector_encoder.losses import (
     CachedMultiVectorMultipleNegativesRankingLoss,
     MultiVectorMultipleNegativesRankingLoss,
 )
-from sentence_transformers.util import (
-    all_gather,
-    all_gather_padded,
-    cat_padded_token_embeddings,
-    get_rank,
-    similarity_fct_name,
-)
+from sentence_transformers.util import all_gather_padded, cat_padded_token_embeddings
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st import losses
-from selective_st.functional._common import at_least_single
-from selective_st.functional._in_batch_common import InBatchSetting, Keep, MarginStrategy
+from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import Link
-from selective_st.losses._common import builtin_citation, labels_and_weight
-from selective_st.multi_vector_encoder.losses._late_interaction import (
-    LateInteractionLoss,
-    check_size,
-    column_sizes,
-    is_plain,
-)
+from selective_st.losses._common import builtin_citation
+from selective_st.losses._loss import constructor
+from selective_st.losses.in_batch import InBatchLoss, Others
+from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionOfAll, check_size, list_link
 from selective_st.multi_vector_encoder.losses._scoring import (
-    ALL,
     LateInteraction,
     TokenEmbeddings,
     all_scores,
-    check_scoring,
-    list_link_for,
     rows_of,
     stack,
     with_mask,
 )
 
 
-class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.SelectiveMultipleNegativesRankingLoss):
+class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     r"""Rank each query's positive above all other documents of the batch, where the late-interaction scores matter.
 
     With the scores S of queries and documents, and a link h of potential `G`, the loss of query i is the cross entropy
@@ -117,10 +103,13 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    requires_media_counts: ClassVar[bool] = True
+    model_type = MultiVectorEncoder
     builtin = MultiVectorMultipleNegativesRankingLoss
-    scoring_kind = ALL
-    model: Any  # each base class has its own type of model
+    scorer_type = LateInteractionOfAll
+    default_link = staticmethod(list_link)
 
+    @constructor
     def __init__(
         self,
         model: MultiVectorEncoder,
@@ -138,47 +127,25 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
-    ) -> None:
-        owner = type(self).__name__
-        similarity_fct = check_scoring(owner, similarity_fct, self.scoring_kind)
-        super().__init__(
-            cast(Any, model),
-            scale,
-            similarity_fct,
-            gather_across_devices,
-            link=list_link_for(similarity_fct) if link is None else link,
-            label_smoothing=label_smoothing,
-            mask_same_text=mask_same_text,
-            calibration=calibration,
-            calibration_link=calibration_link,
-            guide=guide,
-            margin=margin,
-            margin_strategy=margin_strategy,
-        )
-        self._set_scorer(owner, model, similarity_fct, mini_batch_size)
-        check_size(owner, "score_mini_batch_size", score_mini_batch_size)
-        self.score_mini_batch_size = score_mini_batch_size
+    ) -> None: ...
+
+    @override
+    def _compose(self, settings: dict[str, Any]) -> None:
+        check_size(type(self).__name__, "score_mini_batch_size", settings["score_mini_batch_size"])
+        super()._compose(settings)
 
     @override
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: None, or a teacher's scores.
-
-        Returns:
-            The mean loss, a scalar.
-        """
         features = list(sentence_features)
-        guided = None if self._guide is None else self._guide.embed(features, self.mini_batch_size)
-        return self.compute_loss_from_embeddings(self.embed(features), labels, self._document_ids(features), guided)
+        guided = self._embedded_by_guide(features, self.mini_batch_size)
+        ids = self._document_ids(features)
+        return self.compute_loss_from_embeddings(self.embed(features), labels, ids, guided)
 
     @override
     def compute_loss_from_embeddings(  # type: ignore[override]
         self,
         embeddings: list[TokenEmbeddings],
-        labels: Tensor | None,
+        labels: Tensor | None = None,
         document_ids: list[Tensor] | None = None,
         guide_embeddings: list[Tensor] | None = None,
         weight: Tensor | None = None,
@@ -201,7 +168,7 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         rows = len(batch.queries.embeddings)
         step = self.score_mini_batch_size or rows
         scores = [self._scores(batch, begin, min(begin + step, rows)) for begin in range(0, rows, step)]
-        return self._loss_of_scores(batch, scores[0] if len(scores) == 1 else torch.cat(scores), 0)
+        return self._loss_of_some(batch, scores[0] if len(scores) == 1 else torch.cat(scores), 0)
 
     def _batch(
         self,
@@ -212,79 +179,43 @@ class SelectiveMultipleNegativesRankingLoss(LateInteractionLoss, losses.Selectiv
         weight: Tensor | None = None,
     ) -> _Batch:
         """What is compared in a batch, with the documents of other devices where these are gathered."""
-        columns, rows = column_sizes(embeddings)
-        self._check_columns(columns, rows)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
+        like = embeddings[0].embeddings if embeddings else None
+        others = self._others(embeddings, like, labels, document_ids, guide_embeddings, weight)
         queries, *documents = embeddings
-        target_scores = self._target_scores(labels, rows, columns - 1)
-        guided = self._guide_embeddings(guide_embeddings, rows, columns)
-        first = 0
-        if self._gathers():
-            device = queries.embeddings.device
-            self._check_same_everywhere(device, rows, columns, target_scores, document_ids, weight)
-            first = get_rank() * rows
-            # Only documents: each device scores its own queries.
+        if self._gathers():  # only documents: each device scores its own queries
             documents = [_gather_tokens(column) for column in documents]
-            target_scores = None if target_scores is None else all_gather(target_scores)
-            document_ids = None if document_ids is None else [all_gather(ids) for ids in document_ids]
-            guided = None if guided is None else self._gathered(guided, first, all_gather)
-        return _Batch(
-            queries,
-            stack(documents),
-            first,
-            target_scores,
-            None if document_ids is None else torch.cat(document_ids),
-            None if guided is None or self._guide is None else self._guide.guidance(guided).keep,
-            weight,
-            1.0 if weight is None else self._share(weight.to(at_least_single(queries.embeddings))),
-        )
+        return _Batch(queries, stack(documents), others)
 
     def _scores(self, batch: _Batch, begin: int, end: int) -> Tensor:
         """The scores of some queries against all documents."""
         return all_scores(rows_of(batch.queries, begin, end), batch.documents, self.similarity_fct)
 
-    def _loss_of_scores(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
+    def _loss_of_some(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
         """What the queries from `begin` on add to the mean loss, given their scores against all documents."""
-        if batch.target_scores is not None and not is_plain(self.link, self.calibration, self.calibration_link):
-            self._check_scale(scores, batch.target_scores)
+        others = batch.others
+        if others.target_scores is not None:
+            self._remark(scores, others.target_scores)
         groups, columns = batch.documents.embeddings.shape[:2]
         # Here a query's documents stand side by side; the in-batch loss wants the positives first, then each column of
         # hard negatives.
         by_column = scores.unflatten(1, (groups, columns)).transpose(1, 2).flatten(1)
-        first = batch.first + begin
-        weight, rows = batch.weight, len(batch.queries.embeddings)
+        first = others.begin + begin
+        weight, rows = others.weight, len(batch.queries.embeddings)
         loss = in_batch_loss_of_scores(
-            InBatchSetting(
-                self.link, self.scale, self.options, self.calibration, self.calibration_link, normalize=False
-            ),
+            self.objective.setting(normalize=False),
             by_column,
             groups,
             rows=(first, first + len(scores)),
-            target_scores=batch.target_scores,
-            document_ids=batch.document_ids,
-            keep=batch.keep,
+            target_scores=others.target_scores,
+            document_ids=others.document_ids,
+            keep=others.keep,
             weight=None if weight is None else weight[begin : begin + len(scores)],
         )
         if weight is None:
             return loss * (len(scores) / rows)
         whole = weight.sum()
         part = weight[begin : begin + len(scores)].sum() / torch.where(whole > 0, whole, 1)
-        return loss * part * batch.share
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            "scale": self.scale,
-            "similarity_fct": similarity_fct_name(self.similarity_fct),
-            "mini_batch_size": self.mini_batch_size,
-            "score_mini_batch_size": self.score_mini_batch_size,
-            "gather_across_devices": self.gather_across_devices,
-            "link": self.link.get_config_dict(),
-            "label_smoothing": self.label_smoothing,
-            "mask_same_text": self.mask_same_text,
-            **self._calibration_config(),
-            **self._guide_config(),
-        }
+        return loss * part * others.share
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(
@@ -338,7 +269,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(
     model: Any
     mini_batch_size: Any
     score_mini_batch_size: Any
+    _of_batch: tuple[Tensor | None, list[Tensor] | None, list[Tensor] | None] = (None, None, None)
 
+    @constructor
     def __init__(
         self,
         model: MultiVectorEncoder,
@@ -358,81 +291,35 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
-    ) -> None:
-        # Not that of the built-in loss, which is here for how it embeds.
-        SelectiveMultipleNegativesRankingLoss.__init__(
-            self,
-            model,
-            scale=scale,
-            similarity_fct=similarity_fct,
-            mini_batch_size=mini_batch_size,
-            score_mini_batch_size=mini_batch_size if score_mini_batch_size is None else score_mini_batch_size,
-            gather_across_devices=gather_across_devices,
-            link=link,
-            label_smoothing=label_smoothing,
-            mask_same_text=mask_same_text,
-            calibration=calibration,
-            calibration_link=calibration_link,
-            guide=guide,
-            margin=margin,
-            margin_strategy=margin_strategy,
-        )
+    ) -> None: ...
+
+    @override
+    def _compose(self, settings: dict[str, Any]) -> None:
         owner = type(self).__name__
-        if mini_batch_size is None:
+        if settings["mini_batch_size"] is None:
             raise ValueError(
                 f"{owner}: mini_batch_size must be a whole number > 0, got None. Without mini-batches use "
                 "SelectiveMultipleNegativesRankingLoss."
             )
-        check_size(owner, "mini_batch_num_tokens", mini_batch_num_tokens)
-        self.mini_batch_num_tokens = mini_batch_num_tokens
-        self.show_progress_bar = show_progress_bar
-        self._of_batch: tuple[Tensor | None, list[Tensor] | None, list[Tensor] | None] = (None, None, None)
+        check_size(owner, "mini_batch_num_tokens", settings["mini_batch_num_tokens"])
+        super()._compose(settings)
+        if self.score_mini_batch_size is None:
+            self.__dict__["score_mini_batch_size"] = self.mini_batch_size
 
+    @override
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
-        """The loss of one batch.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: None, or a teacher's scores.
-
-        Returns:
-            The mean loss, a scalar; its backward embeds the batch again.
-        """
         features = list(sentence_features)
-        self._check_columns(len(features), 1)
-        guided = None
-        if self._guide is not None:
-            guided = self._guide.embed(features, self.mini_batch_size, self.mini_batch_num_tokens)
+        self.objective._check_columns(len(features), 1)
+        guided = self._embedded_by_guide(features, self.mini_batch_size, self.mini_batch_num_tokens)
         self._of_batch = labels, self._document_ids(features), guided
         try:
             return CachedMultiVectorMultipleNegativesRankingLoss.forward(self, features)
         finally:
             self._of_batch = None, None, None
 
-    def compute_loss_from_embeddings(  # type: ignore[override]
-        self,
-        embeddings: list[TokenEmbeddings],
-        labels: Tensor | None,
-        document_ids: list[Tensor] | None = None,
-        guide_embeddings: list[Tensor] | None = None,
-        weight: Tensor | None = None,
-    ) -> Tensor:
-        """As in `SelectiveMultipleNegativesRankingLoss`.
-
-        Args:
-            embeddings: For each column the embeddings of its tokens.
-            labels: None, or a teacher's scores.
-            document_ids: For each column of documents one integer a row, the same for the same text.
-            guide_embeddings: The guide's embeddings of each column, where the loss has a guide.
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        return SelectiveMultipleNegativesRankingLoss.compute_loss_from_embeddings(
-            self, embeddings, labels, document_ids, guide_embeddings, weight
-        )
+    # Those of the built-in loss, which is here for how it embeds, know nothing of ours.
+    compute_loss_from_embeddings = SelectiveMultipleNegativesRankingLoss.compute_loss_from_embeddings
+    get_config_dict = SelectiveMultipleNegativesRankingLoss.get_config_dict
 
     def calculate_loss(
         self, reps: list[list[Tensor]], masks_chunks: list[list[Tensor]], *, with_backward: bool = False
@@ -463,7 +350,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
         losses_of_steps = []
         for begin in range(0, rows, step):
             scores = self._scores(batch, begin, min(begin + step, rows))
-            loss = self._loss_of_scores(batch, scores, begin)
+            loss = self._loss_of_some(batch, scores, begin)
             if with_backward:
                 # Outside autocast, where the trainer calls backward too.
                 with torch.autocast(loss.device.type, enabled=False):
@@ -474,14 +361,8 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             torch.autograd.backward(documents, leaf.grad)
         return torch.stack(losses_of_steps).sum()
 
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            **SelectiveMultipleNegativesRankingLoss.get_config_dict(self),
-            "mini_batch_num_tokens": self.mini_batch_num_tokens,
-        }
-
     @property
+    @override
     def citation(self) -> str:
         """BibTeX of the papers on selective matching losses, in-batch negatives, and cached gradients."""
         own = builtin_citation(SelectiveMultipleNegativesRankingLoss, self)
@@ -494,22 +375,12 @@ class _Batch(NamedTuple):
     Attributes:
         queries: Those of this device.
         documents: Of all, one group a query.
-        first: The group of the first query.
-        target_scores: A teacher's, of each group's documents; None for labels.
-        document_ids: The same for the same text, column after column; None if texts are not told apart.
-        keep: Which documents a guide keeps; None without one.
-        weight: Weights of this device's queries; None for none.
-        share: How much their mean counts in that of all devices.
+        others: What else is known.
     """
 
     queries: TokenEmbeddings
     documents: TokenEmbeddings
-    first: int
-    target_scores: Tensor | None
-    document_ids: Tensor | None
-    keep: Keep | None
-    weight: Tensor | None
-    share: Tensor | float
+    others: Others
 
 
 def _gather_tokens(column: TokenEmbeddings) -> TokenEmbeddings:

@@ -1,28 +1,20 @@
-"""The listwise loss module for late interaction."""
+"""The listwise loss for late interaction."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.losses import MultiVectorDistillKLDivLoss
-from sentence_transformers.util import similarity_fct_name
-from torch import Tensor
 
 from selective_st.links import Link
-from selective_st.losses._common import labels_and_weight
-from selective_st.losses._objectives import ListwiseObjective
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, column_sizes, is_plain
-from selective_st.multi_vector_encoder.losses._scoring import (
-    LISTS,
-    LateInteraction,
-    TokenEmbeddings,
-    list_link_for,
-    list_scores,
-)
+from selective_st.losses._loss import constructor
+from selective_st.losses._objectives import Listwise
+from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, LateInteractionOfLists
+from selective_st.multi_vector_encoder.losses._scoring import LateInteraction
 
 
-class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
+class SelectiveListwiseLoss(LateInteractionLoss):
     r"""Match the late-interaction scores of a query's candidates to a teacher's, to graded relevances, or to labels.
 
     A link h of potential `G` and the temperature T make probabilities of scores, softmax(G(z) / T). With target scores
@@ -105,8 +97,10 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
     """
 
     builtin = MultiVectorDistillKLDivLoss
-    scoring_kind = LISTS
+    scorer_type = LateInteractionOfLists
+    objective_type = Listwise
 
+    @constructor
     def __init__(
         self,
         model: MultiVectorEncoder,
@@ -124,53 +118,4 @@ class SelectiveListwiseLoss(LateInteractionLoss, ListwiseObjective):
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
         lists: Literal["rows", "batch"] = "rows",
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        space = self._set_scorer(owner, model, similarity_fct, mini_batch_size)
-        self._set_objective(
-            owner,
-            space,
-            link=list_link_for(self.similarity_fct) if link is None else link,
-            temperature=temperature,
-            student_temperature=student_temperature,
-            teacher_temperature=teacher_temperature,
-            targets=targets,
-            calibration=calibration,
-            calibration_link=calibration_link,
-            label_smoothing=label_smoothing,
-            teacher_space=teacher_space,
-            label_range=label_range,
-            lists=lists,
-        )
-
-    def compute_loss_from_embeddings(
-        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, weight: Tensor | None = None
-    ) -> Tensor:
-        """The loss from embeddings.
-
-        Args:
-            embeddings: For each column the embeddings of its tokens: queries, then two or more columns of documents.
-            labels: Target scores of shape (batch_size, documents); or labels of that shape, or of shape (batch_size,).
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        columns, rows = column_sizes(embeddings)
-        self._check_columns(columns, rows)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
-        scores = list_scores(embeddings, self.similarity_fct, labels)
-        plain = is_plain(self.link, self.calibration, self.calibration_link)
-        if self.targets == "scores" and isinstance(labels, Tensor) and not plain:
-            self._check_scale(scores, self._to_scores(labels))
-        return self.loss_of_scores(scores, labels, weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            "similarity_fct": similarity_fct_name(self.similarity_fct),
-            **self._objective_config(),
-            "mini_batch_size": self.mini_batch_size,
-        }
+    ) -> None: ...

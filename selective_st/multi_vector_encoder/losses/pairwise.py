@@ -1,28 +1,20 @@
-"""The pairwise loss module for late interaction."""
+"""The pairwise loss for late interaction."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.losses import MultiVectorMarginMSELoss
-from sentence_transformers.util import similarity_fct_name
-from torch import Tensor
 
 from selective_st.links import Link
-from selective_st.losses._common import labels_and_weight
-from selective_st.losses._objectives import PairwiseObjective
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, column_sizes
-from selective_st.multi_vector_encoder.losses._scoring import (
-    PAIRS,
-    LateInteraction,
-    TokenEmbeddings,
-    list_link_for,
-    pair_scores,
-)
+from selective_st.losses._loss import constructor
+from selective_st.losses._objectives import Pairwise
+from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss
+from selective_st.multi_vector_encoder.losses._scoring import LateInteraction
 
 
-class SelectivePairwiseLoss(LateInteractionLoss, PairwiseObjective):
+class SelectivePairwiseLoss(LateInteractionLoss):
     r"""Rank each positive above its negatives, by as much as the labels say, where the late-interaction scores matter.
 
     With the scores p of the positive and n of a negative, a link h of potential `G`, and what the labels are, the loss
@@ -93,8 +85,9 @@ class SelectivePairwiseLoss(LateInteractionLoss, PairwiseObjective):
     """
 
     builtin = MultiVectorMarginMSELoss
-    scoring_kind = PAIRS
+    objective_type = Pairwise
 
+    @constructor
     def __init__(
         self,
         model: MultiVectorEncoder,
@@ -106,47 +99,4 @@ class SelectivePairwiseLoss(LateInteractionLoss, PairwiseObjective):
         targets: Literal["margins", "scores"] | None = None,
         calibration: float = 1.0,
         calibration_link: Link | None = None,
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        space = self._set_scorer(owner, model, similarity_fct, mini_batch_size)
-        self._set_objective(
-            owner,
-            space,
-            link=list_link_for(self.similarity_fct) if link is None else link,
-            temperature=temperature,
-            targets=targets,
-            calibration=calibration,
-            calibration_link=calibration_link,
-        )
-
-    def compute_loss_from_embeddings(
-        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, weight: Tensor | None = None
-    ) -> Tensor:
-        """The loss from embeddings.
-
-        Args:
-            embeddings: For each column the embeddings of its tokens: queries, positives, one or more negatives.
-            labels: None; margins of shape (batch_size,) for one negative or (batch_size, n) for n; or scores of shape
-                (batch_size, n + 1).
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        columns, rows = column_sizes(embeddings)
-        self._check_columns(columns, rows)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
-        scores = pair_scores(embeddings, self.similarity_fct, labels)
-        if self.targets == "scores":
-            self._check_scale(scores, labels)
-        return self.loss_of_scores(scores, labels, weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            "similarity_fct": similarity_fct_name(self.similarity_fct),
-            **self._objective_config(),
-            "mini_batch_size": self.mini_batch_size,
-        }
+    ) -> None: ...

@@ -1,28 +1,22 @@
-"""The pointwise loss module for late interaction."""
+"""The pointwise loss for late interaction."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.scoring import mean_colbert_scores_pairwise
-from sentence_transformers.util import similarity_fct_name
-from torch import Tensor
+from typing_extensions import override
 
-from selective_st.links import Link, SigmoidLink, high_scores
-from selective_st.losses._common import labels_and_weight
-from selective_st.losses._objectives import PointwiseObjective
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, column_sizes
-from selective_st.multi_vector_encoder.losses._scoring import (
-    PAIRS,
-    LateInteraction,
-    TokenEmbeddings,
-    highest_score,
-    pair_scores,
-)
+from selective_st.links import Link
+from selective_st.losses._common import ScoreSpace, score_link
+from selective_st.losses._loss import constructor
+from selective_st.losses._objectives import Pointwise
+from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss
+from selective_st.multi_vector_encoder.losses._scoring import LateInteraction
 
 
-class SelectivePointwiseLoss(LateInteractionLoss, PointwiseObjective):
+class SelectivePointwiseLoss(LateInteractionLoss):
     r"""Match each predicted late-interaction score to its label, with errors weighed by where the scores lie.
 
     With a link `h` of potential `H`, a predicted score `p` and a target score `s`, the loss is the mean of the matching
@@ -90,8 +84,15 @@ class SelectivePointwiseLoss(LateInteractionLoss, PointwiseObjective):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
-    scoring_kind = PAIRS
+    objective_type = Pointwise
 
+    @staticmethod
+    @override
+    def default_link(space: ScoreSpace, targets: str | None) -> Link:
+        link = score_link(space, targets)
+        return link if targets == "link_values" else link.linear_outside(None, space.highest)
+
+    @constructor
     def __init__(
         self,
         model: MultiVectorEncoder,
@@ -100,45 +101,4 @@ class SelectivePointwiseLoss(LateInteractionLoss, PointwiseObjective):
         similarity_fct: LateInteraction | None = mean_colbert_scores_pairwise,
         targets: Literal["scores", "link_values"] = "scores",
         mini_batch_size: int | None = None,
-    ) -> None:
-        super().__init__()
-        owner = type(self).__name__
-        space = self._set_scorer(owner, model, similarity_fct, mini_batch_size)
-        self._set_objective(owner, space, link=link, targets=targets)
-
-    def _default_link(self, targets: str) -> Link:
-        """The link where none is given, on the scale of the scores."""
-        highest = highest_score(self.similarity_fct)
-        if targets == "scores":
-            return high_scores(score_range=(0.0, highest)).linear_outside(None, highest)
-        return SigmoidLink(scale=20.0 / highest, shift=0.5 * highest)
-
-    def compute_loss_from_embeddings(
-        self, embeddings: list[TokenEmbeddings], labels: Tensor | None, weight: Tensor | None = None
-    ) -> Tensor:
-        """The loss from embeddings.
-
-        Args:
-            embeddings: For each column the embeddings of its tokens: queries, then one or more columns of documents.
-            labels: Labels of shape (batch_size,) for two columns, (batch_size, n) for n + 1.
-            weight: Weights >= 0 of the rows, of shape (batch_size,), for the mean. They may come with the labels too:
-                `{"label": labels, "weight": weight}`, as `with_row_weights` has them collated.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        columns, rows = column_sizes(embeddings)
-        self._check_columns(columns, rows)
-        labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
-        scores = pair_scores(embeddings, self.similarity_fct, labels)
-        if self.targets == "scores":
-            self._check_scale(scores, labels)
-        return self.loss_of_scores(scores, labels, weight)
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable; the model card shows them."""
-        return {
-            "similarity_fct": similarity_fct_name(self.similarity_fct),
-            **self._objective_config(),
-            "mini_batch_size": self.mini_batch_size,
-        }
+    ) -> None: ...

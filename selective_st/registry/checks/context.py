@@ -15,6 +15,7 @@ from selective_st.registry.catalog import OURS, formats_of, rows_of
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.checks.subjects import Subject
 from selective_st.registry.detection import DataFormat
+from selective_st.registry.meaning import turned_round
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
 from selective_st.registry.steps import Code, Step
 from selective_st.registry.table import Table
@@ -66,20 +67,10 @@ class Context(Subject):
         target = next((name for name in targets if name not in self.table.columns), targets[0])
         rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
         if is_negating(column) and self.format.label not in ("margin", "margins"):
-            turned = self._turned_round(column)
+            turned = turned_round(self.table, next(each for each in self.format.columns if each.name == column))
             return LabelColumn(column, target, None if turned is None else (turned, rename))
         says_which = bool(CHOICE_WORDS & set(words_of(column)))  # of the inputs is better
         return LabelColumn(column, target, None if says_which else (rename,))
-
-    def _turned_round(self, column: str) -> Step | None:
-        """What makes 1 of 0 or no, and 0 of 1 or yes, where a label says that texts do not belong together."""
-        if self.kinds[column] not in ("integer", "float", "boolean", "text"):
-            return None
-        values, said = {value for value in self.table.values[column] if value is not None}, self._said_by(column)
-        mapping = {0: 1, 1: 0} if values <= {0, 1} else {text: 1 - int(number) for text, number in said.values.items()}
-        if not mapping.keys() >= values or (0 not in mapping and said.kind != "opposites"):
-            return None
-        return Step("labels_to_int", (column,), (("mapping", mapping),), "by its name, it says that the texts differ")
 
     @cached_property
     def rivals(self) -> tuple[str, ...]:

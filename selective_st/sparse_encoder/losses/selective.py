@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
-from typing import Any, ClassVar, Literal, cast
+from typing import Literal
 
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.util import dot_score, pairwise_dot_score
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import override
 
 from selective_st import losses
@@ -20,49 +18,19 @@ from selective_st.functional._in_batch_common import (
     SimilarityMatrix,
 )
 from selective_st.links import Link
-from selective_st.losses._common import SimilarityFunction, gentle_link, is_dot_product
-
-logger = logging.getLogger(__name__)
-
+from selective_st.losses._common import ScoreSpace, SimilarityFunction, gentle_link, list_link, score_link
+from selective_st.losses._loss import constructor
 
 # Dot products of sparse embeddings reach some tens: a link made for scores from 0 to 1 would be many times too steep.
 _HIGHEST = 32.0
 
 
-def _list_link(link: Link | None, similarity_fct: SimilarityFunction | SimilarityMatrix) -> Link | None:
-    """The link given, or the default for dot products; None for the default of `selective_st.losses`."""
-    return gentle_link(_HIGHEST) if link is None and is_dot_product(similarity_fct) else link
+def _list_link(space: ScoreSpace, targets: str | None) -> Link:
+    """The default link of a loss on lists."""
+    return gentle_link(_HIGHEST) if space.sign == 1 else list_link(space)
 
 
-class SparseLoss(nn.Module):
-    """What the losses for a SparseEncoder share: they belong into a loss that keeps the embeddings sparse."""
-
-    model_type: ClassVar[type[nn.Module]] = SparseEncoder
-    _warned_alone = False
-
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
-        """The loss of one batch, with nothing to keep the embeddings sparse; warns of that once.
-
-        Args:
-            sentence_features: Tokenized features, one dict for each column.
-            labels: What the loss takes as labels.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        if not self._warned_alone:
-            self._warned_alone = True
-            name = type(self).__name__
-            logger.warning(
-                f"{name} is used alone: nothing keeps the embeddings sparse, unless the model does. Wrap it: "
-                f"SpladeLoss(model, loss={name}(model, ...), document_regularizer_weight=3e-5, "
-                "query_regularizer_weight=5e-5), or CSRLoss(model, loss=...) for a SparseAutoEncoder."
-            )
-        result: Tensor = super().forward(sentence_features, labels)
-        return result
-
-
-class SelectivePointwiseLoss(SparseLoss, losses.SelectivePointwiseLoss):
+class SelectivePointwiseLoss(losses.SelectivePointwiseLoss):
     r"""`selective_st.losses.SelectivePointwiseLoss` for a SparseEncoder: by default on dot products.
 
     Args:
@@ -100,6 +68,15 @@ class SelectivePointwiseLoss(SparseLoss, losses.SelectivePointwiseLoss):
         ... )                                                                                     # doctest: +SKIP
     """
 
+    model_type = SparseEncoder
+
+    @staticmethod
+    @override
+    def default_link(space: ScoreSpace, targets: str | None) -> Link:
+        link = score_link(space, targets)
+        return link if targets == "link_values" or space.range.high <= 1 else link.linear_outside(None, 1.0)
+
+    @constructor
     def __init__(
         self,
         model: SparseEncoder,
@@ -107,16 +84,10 @@ class SelectivePointwiseLoss(SparseLoss, losses.SelectivePointwiseLoss):
         cos_score_transformation: nn.Module | None = None,
         similarity_fct: SimilarityFunction = pairwise_dot_score,
         targets: Literal["scores", "link_values"] = "scores",
-    ) -> None:
-        super().__init__(cast(Any, model), link, cos_score_transformation, similarity_fct, targets)
-
-    @override
-    def _default_link(self, targets: str) -> Link:
-        link = super()._default_link(targets)
-        return link if targets != "scores" or self.space.range.high <= 1 else link.linear_outside(None, 1.0)
+    ) -> None: ...
 
 
-class SelectivePairwiseLoss(SparseLoss, losses.SelectivePairwiseLoss):
+class SelectivePairwiseLoss(losses.SelectivePairwiseLoss):
     r"""`selective_st.losses.SelectivePairwiseLoss` for a SparseEncoder.
 
     Args:
@@ -158,29 +129,10 @@ class SelectivePairwiseLoss(SparseLoss, losses.SelectivePairwiseLoss):
         ... )                                                                                     # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        model: SparseEncoder,
-        similarity_fct: SimilarityFunction = pairwise_dot_score,
-        *,
-        link: Link | None = None,
-        temperature: float = 1.0,
-        targets: Literal["margins", "scores"] | None = None,
-        calibration: float = 1.0,
-        calibration_link: Link | None = None,
-    ) -> None:
-        super().__init__(
-            cast(Any, model),
-            similarity_fct,
-            link=link,
-            temperature=temperature,
-            targets=targets,
-            calibration=calibration,
-            calibration_link=calibration_link,
-        )
+    model_type = SparseEncoder
 
 
-class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
+class SelectiveListwiseLoss(losses.SelectiveListwiseLoss):
     r"""`selective_st.losses.SelectiveListwiseLoss` for a SparseEncoder: by default at the temperature 2.
 
     Args:
@@ -227,6 +179,10 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
         ... )                                                                                     # doctest: +SKIP
     """
 
+    model_type = SparseEncoder
+    default_link = staticmethod(_list_link)
+
+    @constructor
     def __init__(
         self,
         model: SparseEncoder,
@@ -243,25 +199,10 @@ class SelectiveListwiseLoss(SparseLoss, losses.SelectiveListwiseLoss):
         teacher_space: Literal["cosine", "probability", "logit"] | None = None,
         label_range: tuple[float, float] | None = None,
         lists: Literal["rows", "batch"] = "rows",
-    ) -> None:
-        super().__init__(
-            cast(Any, model),
-            similarity_fct,
-            temperature,
-            student_temperature,
-            teacher_temperature,
-            link=_list_link(link, similarity_fct),
-            targets=targets,
-            calibration=calibration,
-            calibration_link=calibration_link,
-            label_smoothing=label_smoothing,
-            teacher_space=teacher_space,
-            label_range=label_range,
-            lists=lists,
-        )
+    ) -> None: ...
 
 
-class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultipleNegativesRankingLoss):
+class SelectiveMultipleNegativesRankingLoss(losses.SelectiveMultipleNegativesRankingLoss):
     r"""`selective_st.losses.SelectiveMultipleNegativesRankingLoss` for a SparseEncoder: dot products, at the scale 1.
 
     For large batches wrap it in `CachedSpladeLoss`, which embeds in mini-batches and caches the gradients of all parts.
@@ -317,6 +258,10 @@ class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultiple
         ... )                                                                                     # doctest: +SKIP
     """
 
+    model_type = SparseEncoder
+    default_link = staticmethod(_list_link)
+
+    @constructor
     def __init__(
         self,
         model: SparseEncoder,
@@ -335,21 +280,4 @@ class SelectiveMultipleNegativesRankingLoss(SparseLoss, losses.SelectiveMultiple
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
-    ) -> None:
-        super().__init__(
-            cast(Any, model),
-            scale,
-            similarity_fct,
-            gather_across_devices,
-            directions,
-            partition_mode,
-            hardness_mode,
-            hardness_strength,
-            link=_list_link(link, similarity_fct),
-            label_smoothing=label_smoothing,
-            calibration=calibration,
-            calibration_link=calibration_link,
-            guide=guide,
-            margin=margin,
-            margin_strategy=margin_strategy,
-        )
+    ) -> None: ...

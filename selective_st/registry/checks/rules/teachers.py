@@ -37,7 +37,7 @@ def margin_range(c: Context) -> Bad | None:
     ends = _margins(c) if c.is_cosine and is_margin else None
     if ends is None:
         return None
-    lows, highs = ends
+    lows, highs = (np.where(np.isinf(margins), np.nan, margins) for margins in ends)  # infinite ones are another rule's
     tally = c.scan.tally((lows < -2 - ROUNDING) | (highs > 2 + ROUNDING))
     widest = float(np.nanmax(np.maximum(np.abs(lows), np.abs(highs)))) if tally.count else 0.0
     is_error = c.loss is not None or c.entry.origin == OURS

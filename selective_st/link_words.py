@@ -1,0 +1,162 @@
+"""What a loss with a link cares about, in words.
+
+>>> from selective_st.links import high_scores
+>>> print(describe_link(high_scores()))
+The loss cares most about high scores (`high_scores()`): errors at scores near 1 cost 148 times as much as near 0.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from selective_st._templates import in_templates, say
+from selective_st._validation import instance_of, interval_of
+from selective_st.links import LinearOutsideLink, Link, extreme_scores, high_scores, low_scores, middle_scores
+
+Weighing = Literal["sensitivity", "value"]
+
+_GRID = 401
+# Of the largest weight: from here on a score belongs to the region that matters; and this near, weights are alike.
+_REGION_SHARE = 0.5
+_ALIKE = 0.02
+_LARGEST_RATIO = 1000.0
+_HIGH = "high scores"
+_PRESETS = {
+    "high_scores": _HIGH,
+    "low_scores": "low scores",
+    "extreme_scores": "scores at both ends",
+    "middle_scores": "scores in the middle",
+    "score_region": "scores from {} to {}",
+}
+
+
+def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of: Weighing = "sensitivity") -> str:
+    """What a loss with this link cares about, in one sentence.
+
+    Args:
+        link: The link. A preset is called by its name, and a multiple of one by the preset it is shaped as.
+        score_range: The scores to look at.
+        of: What weighs the scores: the link's `"sensitivity"`, as in the loss that compares each score with its label
+            (`SelectivePointwiseLoss`), or the size of its `"value"`, as in the losses that rank.
+
+    Returns:
+        The sentence.
+
+    Raises:
+        TypeError: If an end of the range is not a number.
+        ValueError: If the range is empty or outside the link's domain, or `of` is unknown.
+
+    Example:
+        >>> from selective_st.links import IdentityLink, SigmoidLink
+        >>> describe_link(IdentityLink())
+        'The loss cares about every score alike: an error costs the same wherever the score lies.'
+        >>> print(describe_link(0.3 * IdentityLink() + SigmoidLink(scale=20, shift=0.8)))
+        The loss cares most about scores from 0.71 to 0.89: errors at scores near 0.8 cost 18 times as much as near 0.2.
+    """
+    instance_of("describe_link", "link", link, Link, "Write describe_link(high_scores()).")
+    if of not in ("sensitivity", "value"):
+        raise ValueError(f'describe_link: of must be "sensitivity" or "value", got {of!r}. Write of="value".')
+    low, high = interval_of("describe_link", "score_range", score_range)
+    low, high = max(low, link.domain.low), min(high, link.domain.high)
+    if not low < high:
+        raise ValueError(f"describe_link: score_range {score_range} lies outside the link's domain {link.domain}.")
+    scores = torch.linspace(low, high, _GRID, dtype=torch.float64)
+    with torch.no_grad():
+        weights = (link.sensitivity(scores) if of == "sensitivity" else link(scores)).abs()
+    weights = weights.nan_to_num(nan=0.0)
+    largest, smallest = float(weights.max()), float(weights.min())
+    if largest == 0:
+        return f"The loss cares about no score from {low:g} to {high:g}."
+    if smallest >= (1 - _ALIKE) * largest:
+        alike = "an error costs the same wherever the score lies"
+        if of == "value":
+            alike = "in a ranking, all candidates count the same"
+        return f"The loss cares about every score alike: {alike}."
+    words = _Words(low, high)
+    regions = _runs(weights >= _REGION_SHARE * largest)
+    tops = [max(float(weights[place]) for place in region) for region in regions]
+    peaks = [
+        words.point([place for place in region if float(weights[place]) >= (1 - _ALIKE) * top])
+        for region, top in zip(regions, tops, strict=True)
+    ]
+    what, code = _preset_of(link, low, high) or ("", "")
+    if of == "value" and what != _HIGH:
+        what = ""  # a preset is named for its sensitivity; its value may be large elsewhere
+    ratio = largest / smallest if smallest > 0 else math.inf
+    return say(
+        "link_cares",
+        what=what,
+        code=code,
+        regions=[words.interval(run) for run in regions],
+        of=of,
+        peaks=peaks,
+        least=words.point(max(_runs(weights <= (1 + _ALIKE) * smallest + 1e-6 * largest), key=len)),
+        up_to=min(tops) < (1 - _ALIKE) * largest,
+        times=f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}" if ratio <= _LARGEST_RATIO else "more than 1000",
+    )
+
+
+class _Words:
+    """Scores of a range, cut into `_GRID` places, in words."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._step = low, (high - low) / (_GRID - 1)
+        self._digits = max(0, 2 - math.floor(math.log10(high - low)))
+
+    def _number(self, place: float) -> str:
+        return f"{round(self._low + place * self._step, self._digits) + 0.0:.12g}"
+
+    def point(self, places: Sequence[int]) -> str:
+        """The middle of neighbouring places; the end of the range, if they are few that touch it."""
+        first, last = places[0], places[-1]
+        if last - first < _GRID // 20 and (first == 0 or last == _GRID - 1):
+            return self._number(0 if first == 0 else _GRID - 1)
+        return self._number((first + last) / 2)
+
+    def interval(self, places: Sequence[int]) -> str:
+        """From the first place to the last."""
+        first, last = places[0], places[-1]
+        if first == 0 and last < _GRID - 1:
+            return f"below {self._number(last)}"
+        if last == _GRID - 1 and first > 0:
+            return f"above {self._number(first)}"
+        return f"from {self._number(first)} to {self._number(last)}"
+
+
+def _runs(mask: Tensor) -> list[list[int]]:
+    """The places where the mask is true, neighbours together."""
+    runs = [
+        (value, [place for place, _ in run]) for value, run in groupby(enumerate(mask.tolist()), lambda item: item[1])
+    ]
+    return [places for value, places in runs if value]
+
+
+@in_templates
+def in_words(texts: Sequence[str]) -> str:
+    """Texts as one enumerates them."""
+    return " and ".join([", ".join(texts[:-1]), *texts[-1:]] if len(texts) > 1 else texts)
+
+
+def _preset_of(link: Link, low: float, high: float) -> tuple[str, str] | None:
+    """What the preset that made a link cares about, and its code; None if none did."""
+    inner = link
+    if isinstance(link, LinearOutsideLink) and not any(
+        edge is not None and low < edge < high for edge in (link.low, link.high)
+    ):
+        inner = link.link
+    # A link of a config has lost its name; it is found again where it is a preset as it comes.
+    usual = (high_scores(), low_scores(), extreme_scores(), middle_scores())
+    inner = next((preset for preset in usual if preset == inner), inner)
+    found = re.fullmatch(r"([\d.e+-]+ \* )?((\w+)\((.*)\))", repr(inner))
+    if found is None or found[3] not in _PRESETS:
+        return None
+    code, arguments = (re.sub(r"(?<=\d)\.0\b", "", text) for text in (found[2], found[4]))
+    shaped = "" if inner == link and found[1] is None else "shaped as "
+    return _PRESETS[found[3]].format(*arguments.split(", ")), f"{shaped}`{code}`"
