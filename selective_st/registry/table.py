@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selective_st.errors import DataError
+from selective_st.registry.steps import callable_as_step
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -186,6 +187,7 @@ def without_trainer_transform(dataset: Any) -> Any:
     return dataset.with_format(None) if own is None else dataset.with_transform(own)
 
 
+@callable_as_step
 def to_dataset(data: Any) -> Any:
     """Make a `datasets.Dataset` of whatever holds rows, so that they can be converted.
 
