@@ -30,6 +30,7 @@ from selective_st.catalog._lookup import (
     check_model_type,
     did_you_mean,
     entry_of,
+    find_loss,
     formats_of,
     loss_entry,
     losses,
@@ -48,6 +49,6 @@ __all__ = [
     "CLASSES", "DEFAULT_MODEL", "HELPERS", "LABEL_KINDS", "LOGIT_LINK", "MODEL_TYPES", "OURS", "PACKAGES",
     "RANKS_ONLY", "SECTION_TITLES", "SHAPES", "TRAINABLE", "UPSTREAM", "LabelKind", "LossEntry", "ModelType",
     "Role", "Row", "ScoreRange", "Section", "Selective", "Shape", "Trainable", "check_model_type", "did_you_mean",
-    "entry_of", "formats_of", "loss_entry", "loss_table", "losses", "model_type_of", "register_loss", "rows",
-    "rows_of", "trainable", "uncompiled", "unregister_loss",
+    "entry_of", "find_loss", "formats_of", "loss_entry", "loss_table", "losses", "model_type_of", "register_loss",
+    "rows", "rows_of", "trainable", "uncompiled", "unregister_loss",
 ]  # fmt: skip

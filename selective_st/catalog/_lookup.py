@@ -126,6 +126,11 @@ def loss_entry(name: str, model_type: ModelType = "SentenceTransformer") -> Loss
     raise ValueError(f"There is no loss {name!r} for {model_type} in the registry. {hint}")
 
 
+def find_loss(name: str, model_type: ModelType) -> LossEntry | None:
+    """The entry of a loss; None if there is none."""
+    return _REGISTRY.losses.get((model_type, name))
+
+
 def rows_of(name: str, model_type: ModelType = "SentenceTransformer") -> list[Row]:
     """The rows that a loss stands in, be it as a built-in or as a selective one.
 

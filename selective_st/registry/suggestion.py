@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
 import math
-import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,63 +15,39 @@ from selective_st.registry.catalog import (
     DEFAULT_MODEL,
     LOGIT_LINK,
     MODEL_TYPES,
-    OURS,
     RANKS_ONLY,
     LabelKind,
     LossEntry,
     ModelType,
     Row,
     Selective,
-    Shape,
     check_model_type,
     loss_entry,
-    losses,
     model_type_of,
-    rows,
     rows_of,
 )
-from selective_st.registry.steps import Step, code_of, literal
+from selective_st.registry.code import Expression, UnknownCodeError, call_of, one_line, sorted_imports, step_lines
+from selective_st.registry.conversions import (
+    ANCHOR_POSITIVE,
+    Conversion,
+    conversions_of,
+    identifiers_of,
+    name_after,
+    scale_of,
+)
+from selective_st.registry.detection import DataFormat, format_of
+from selective_st.registry.steps import Step, literal
+from selective_st.registry.table import tables
 
 if TYPE_CHECKING:
     from torch import nn
 
     from selective_st.focus import Focus
     from selective_st.links import Link
-    from selective_st.registry.detection import DataFormat
+    from selective_st.registry.focused import Chosen
     from selective_st.registry.readings import FormatReading
 
 _SCRIPT_BATCH = 16
-_WIDTH = 100  # a line of code that is longer is broken
-
-# Where the names come from that stand in the code of arguments.
-_MODULES = {
-    **dict.fromkeys(("cos_sim", "dot_score", "pairwise_cos_sim", "pairwise_dot_score"), "sentence_transformers.util"),
-    **dict.fromkeys(
-        ("mean_colbert_kd_scores", "mean_colbert_scores", "mean_colbert_scores_pairwise"),
-        "sentence_transformers.multi_vector_encoder.scoring",
-    ),
-    **dict.fromkeys(
-        (
-            "ConstantLink", "ExponentialLink", "IdentityLink", "Interval", "LinearOutsideLink", "PiecewiseLink",
-            "SigmoidLink", "SinhLink", "WeightedSumLink", "extreme_scores", "high_scores", "link_from_config",
-            "low_scores", "middle_scores", "score_region",
-        ),
-        "selective_st.links",
-    ),
-    "SentenceTransformer": "sentence_transformers",
-    "Sigmoid": "torch.nn",
-    "inf": "math",
-}  # fmt: skip
-_BUILTINS: dict[str, Any] = {"len": len, "max": max, "int": int, "set": set}
-_METHODS = ("normalized", "linear_outside", "get_embedding_dimension")
-_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
-}
-
-_FOCUSES = {"high": "high_scores()", "low": "low_scores()", "extremes": "extreme_scores()", "middle": "middle_scores()"}
-_ANCHOR_POSITIVE = "(anchor, positive) pairs"
 _UNBOUNDED_MARGINS = ".linear_outside(-1, 1)"  # of logits
 _UNBOUNDED = ".linear_outside(None, 1)"  # with which a focus on scores from 0 to 1 serves unbounded ones
 
@@ -177,24 +150,25 @@ class Suggestion:
         if self.model_type == "CrossEncoder":
             label = _NUMBER_OF_CLASSES["class"].format(label=self._label) if self.row.outputs == "num_classes" else "1"
             model_options = f", num_labels={label}"
+        made = Expression(f"{trainer}(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})")
         lines = [
-            f'"""Train {_one_line(model)} with {self.loss}."""',
+            f'"""Train {one_line(model)} with {self.loss}."""',
             "",
-            *_sorted_imports(imports),
+            *sorted_imports(imports),
             "",
             f"dataset = read_table({', '.join([literal(data or 'train.csv'), *read])})",
-            *_step_lines(self.steps),
+            *step_lines(self.steps),
             "",
             f"model = {self.model_type}({literal(model)}{model_options})",
             *self.setup,
-            *_broken(f"loss = {self.expression}"),
+            *self._expression(self.expression).assigned("loss"),
             "",
             "# Stops with the line that mends it, if the data are not right for this loss.",
             f"check_dataset(dataset, loss, model=model, batch_size={_SCRIPT_BATCH}).raise_for_errors()",
             f"args = {arguments}(",
             *(f"    {option}," for option in options),
             ")",
-            *_broken(f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})"),
+            *made.assigned("trainer"),
             "trainer.train()",
             'model.save_pretrained("output/model")',
             'print("The trained model is in output/model.")',
@@ -233,19 +207,17 @@ class Suggestion:
 
     def _imports(self) -> list[str]:
         """The imports of the code."""
-        found = [step.import_line for step in self.steps if step.import_line]
-        trees = [ast.parse(line) for line in (*self.setup, self.expression)]
-        names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        for name in sorted(names):
-            module = _module_of(name, self.model_type, self.entry)
-            if module:
-                found.append(f"from {module} import {name}")
-        return found
+        needed = [self._expression(line.partition(" = ")[2]) for line in self.setup]
+        found = [line for each in (*needed, self._expression(self.expression)) for line in each.imports()]
+        return [*(step.import_line for step in self.steps if step.import_line), *found]
+
+    def _expression(self, code: str) -> Expression:
+        return Expression(code, self.model_type, self.entry)
 
     def _value(self, code: str, names: Mapping[str, Any]) -> Any:
         try:
-            return _evaluated(ast.parse(code, mode="eval").body, names, self.model_type, self.entry)
-        except _UnknownCodeError as error:
+            return self._expression(code).value(names)
+        except UnknownCodeError as error:
             raise DataError(
                 f"{self.loss}: the value of {code!r} is not known here ({error}). Give it to build, such as "
                 f"build(model, dataset), or paste the code of the suggestion: print(suggestion.code)."
@@ -253,40 +225,18 @@ class Suggestion:
 
     def _made(self, expression: str, names: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
         """The loss, with given arguments instead of its own, also within a wrapper."""
-        node = ast.parse(expression, mode="eval").body
-        if not isinstance(node, ast.Call):
+        call = self._expression(expression).call
+        if call is None:
             raise DataError(f"{self.loss}: the code {expression!r} is no call. Paste the code of the suggestion.")
-        name = ast.unparse(node.func)
+        name, arguments = call
+        is_own = name == self.loss
         loss_class = self._value(name, names)
-        arguments = {}
-        for keyword in node.keywords:
-            code = ast.unparse(keyword.value)
-            if name == self.loss and keyword.arg in given:
-                continue
-            if keyword.arg == "loss" and name != self.loss:
-                arguments["loss"] = self._made(code, names, given)
-            else:
-                arguments[str(keyword.arg)] = self._value(code, names)
-        return loss_class(names["model"], **arguments, **(given if name == self.loss else {}))
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """A change of the data that opens more losses.
-
-    Attributes:
-        to: The shape and the kind of labels that come out.
-        code: Code ready to paste; `dataset` is yours, and `model` where it stands.
-        why: What it is good for, in a line.
-        losses: The losses for what comes out, the best first.
-        steps: The steps, where all of it is steps.
-    """
-
-    to: tuple[Shape, LabelKind]
-    code: str
-    why: str
-    losses: tuple[str, ...]
-    steps: tuple[Step, ...] = ()
+        values = {
+            key: self._made(code, names, given) if key == "loss" and not is_own else self._value(code, names)
+            for key, code in arguments.items()
+            if not (is_own and key in given)
+        }
+        return loss_class(names["model"], **values, **(given if is_own else {}))
 
 
 class Suggestions(list[Suggestion]):
@@ -429,16 +379,16 @@ def suggest_losses(
         <BLANKLINE>
         loss = SelectivePointwiseLoss(model, link=high_scores())
     """
-    from selective_st.registry.detection import DataFormat, format_of
-
     model_type = check_model_type("suggest_losses", model_type)
-    chosen = None if focus is None else _focus_of(focus)
+    chosen = None
+    if focus is not None:
+        from selective_st.registry.focused import chosen_focus  # late: it imports torch
+
+        chosen = chosen_focus(focus)
     if isinstance(data, DataFormat):
         return _suggestions(data, None, chosen, model_type)
     if isinstance(data, Mapping) and data and all(isinstance(value, DataFormat) for value in data.values()):
         return {str(name): _suggestions(value, None, chosen, model_type) for name, value in data.items()}
-    from selective_st.registry.table import tables
-
     found = {view.name: _suggestions(format_of(view), view, chosen, model_type) for view in tables(data)}
     if None in found:  # a single dataset has no name
         return found[None]
@@ -476,83 +426,12 @@ def create_loss(
     return {name: _created(model, dataset[name], suggested, loss, focus) for name, suggested in found.items()}
 
 
-# --- The focus --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """A focus, with the code of its links.
-
-    Attributes:
-        link: The link for single scores.
-        value_link: That for lists and batches; None for the default of their losses.
-        what: What matters, for people.
-    """
-
-    link: str
-    value_link: str | None
-    what: str
-
-
-def _focus_of(focus: Any) -> _Chosen:
-    from selective_st.focus import Focus, parse_focus
-    from selective_st.links import Link
-
-    if isinstance(focus, str):
-        focus = parse_focus(focus)
-    elif isinstance(focus, Link):
-        focus = Focus("link", focus, (), (), (), "")
-    elif not isinstance(focus, Focus):
-        raise TypeError(
-            f'focus must be {", ".join(map(literal, _FOCUSES))}, a region such as "0.7:0.9", or a link; got '
-            f'{type(focus).__name__}. Write for example focus="high".'
-        )
-    ends = focus.regions[0] if focus.regions else None
-    if focus.name in _FOCUSES:
-        code = _FOCUSES[focus.name]
-        what = {"extremes": "scores at both ends", "middle": "scores in the middle"}.get(
-            focus.name, f"{focus.name} scores"
-        )
-    elif ends is not None and _same(f"score_region({ends[0]!r}, {ends[1]!r})", focus.link):
-        code, what = f"score_region({ends[0]!r}, {ends[1]!r})", f"scores from {ends[0]:g} to {ends[1]:g}"
-    else:
-        code, what = _link_code(focus.link), "the scores at which your link is steep"
-    if focus.value_link is None:
-        return _Chosen(code, None, what)
-    operand = f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
-    raised = focus.value_link  # the link, raised by a constant if needed, and normalised
-    value_code = f'{operand}.normalized(0, 1, of="value")'
-    if not _same(value_code, raised):
-        value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
-    return _Chosen(code, value_code if _same(value_code, raised) else _link_code(raised), what)
-
-
-def _constant_of(focus: Focus) -> float:
-    """By how much `Focus.value_link` raises a link that is negative somewhere."""
-    import torch
-
-    return -float(focus.link(torch.tensor(max(-1.0, focus.link.domain.low), dtype=torch.float64)))
-
-
-def _link_code(link: Link) -> str:
-    code = repr(link)
-    return code if _same(code, link) else f"link_from_config({link.get_config_dict()!r})"
-
-
-def _same(code: str, link: Link) -> bool:
-    """Whether code makes this link."""
-    try:
-        return bool(_evaluated(ast.parse(code, mode="eval").body, {}) == link)
-    except (_UnknownCodeError, SyntaxError, TypeError, ValueError):
-        return False
-
-
 # --- Suggestions ------------------------------------------------------------------------------------------------------
 
 
-def _suggestions(data_format: DataFormat, view: Any, focus: _Chosen | None, model_type: ModelType) -> Suggestions:
-    conversions = _conversions(data_format, view, model_type)
-    if _identifiers(data_format):  # no loss learns from IDs
+def _suggestions(data_format: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Suggestions:
+    conversions = conversions_of(data_format, view, model_type)
+    if identifiers_of(data_format):  # no loss learns from IDs
         return Suggestions([], data_format, conversions, model_type)
     if data_format.certainty != "unclear":
         found = _once(_ranked(data_format, view, focus, model_type))
@@ -576,11 +455,11 @@ def _as_read(data_format: DataFormat, reading: FormatReading) -> DataFormat:
         inputs=reading.inputs,
         label_column=reading.label_column,
         steps=reading.needs,
-        meaning=_ANCHOR_POSITIVE if (reading.shape, reading.label) == ("pair", "none") else "",
+        meaning=ANCHOR_POSITIVE if (reading.shape, reading.label) == ("pair", "none") else "",
     )
 
 
-def _ranked(data_format: DataFormat, view: Any, focus: _Chosen | None, model_type: ModelType) -> Iterator[Suggestion]:
+def _ranked(data_format: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Iterator[Suggestion]:
     ranked: list[tuple[tuple[int, int, int], LossEntry, Row, Selective | None]] = []
     for row in data_format.matching_rows(model_type):
         beside = row.label == "none" and focus is None
@@ -598,7 +477,7 @@ def _ranked(data_format: DataFormat, view: Any, focus: _Chosen | None, model_typ
 
 
 def _suggestion(
-    data_format: DataFormat, view: Any, focus: _Chosen | None, entry: LossEntry, row: Row, selective: Selective | None
+    data_format: DataFormat, view: Any, focus: Chosen | None, entry: LossEntry, row: Row, selective: Selective | None
 ) -> Suggestion:
     why = entry.why
     link = selective.link if selective else ""
@@ -620,7 +499,7 @@ def _suggestion(
         link = _focused(selective, focus)
         if link != selective.link or focus.value_link is not None or entry.name == "SelectivePointwiseLoss":
             arguments["link"] = link
-    label = _name_after(data_format.label_column, data_format.steps)
+    label = name_after(data_format.label_column, data_format.steps)
     more, notes = _more_steps(data_format, view, entry, row, selective, label, arguments)
     steps = (*data_format.steps, *more)
     setup, known = _setup(entry, row, data_format, label)
@@ -634,11 +513,11 @@ def _suggestion(
     since = max(entry.since, row.since, key=lambda release: tuple(map(int, release.split("."))))
     if since != "6.0":
         caveats.append(f"It needs sentence-transformers {since} or newer.")
-    expression = f"{entry.name}({', '.join(['model', *(f'{name}={code}' for name, code in arguments.items())])})"
+    expression = call_of(entry.name, arguments)
     if row.model_type == "SparseEncoder" and entry.name not in _SPARSE_ALONE:
         wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
         wrapper["loss"] = expression
-        expression = f"SpladeLoss({', '.join(['model', *(f'{name}={code}' for name, code in wrapper.items())])})"
+        expression = call_of("SpladeLoss", wrapper)
     found = Suggestion(
         loss=entry.name,
         model_type=row.model_type,
@@ -657,13 +536,13 @@ def _suggestion(
         known=known,
     )
     parts = [
-        "\n".join(_sorted_imports(dict.fromkeys(found._imports()))),
-        "\n".join([*_step_lines(steps), *setup, *_broken(f"loss = {expression}")]),
+        "\n".join(sorted_imports(found._imports())),
+        "\n".join([*step_lines(steps), *setup, *found._expression(expression).assigned("loss")]),
     ]
     return replace(found, code="\n\n".join(part for part in parts if part))
 
 
-def _focused(selective: Selective, focus: _Chosen) -> str:
+def _focused(selective: Selective, focus: Chosen) -> str:
     """The code of the link for a focus."""
     unbounded = _UNBOUNDED if ".linear_outside(None, " in selective.link else ""
     if selective.loss == "SelectivePointwiseLoss":
@@ -726,7 +605,7 @@ def _more_steps(
             step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
             return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
     wanted = _wanted_scale(entry, row, selective, arguments)
-    scale, guessed = _scale_of(data_format)
+    scale, guessed = scale_of(data_format)
     if (
         row.label in ("similarity", "scores")
         and wanted
@@ -764,14 +643,6 @@ def _wanted_scale(
     return (-1.0, 1.0) if selective is not None and row.label in ("scores", "similarity") and bounded else None
 
 
-def _scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:
-    """The scale of the labels, and whether it is a guess: of another than what was seen."""
-    if data_format.label_scale is not None or data_format.label_values is None:
-        return data_format.label_scale, data_format.label_scale != data_format.label_values
-    low, high = data_format.label_values
-    return (float(math.floor(low)), float(math.ceil(high))), True
-
-
 def _holds_integers(data_format: DataFormat, view: Any) -> bool:
     """Whether the labels are integers, and stay so in the steps."""
     column = data_format.label_column
@@ -780,203 +651,6 @@ def _holds_integers(data_format: DataFormat, view: Any) -> bool:
     if any(each.name == column and each.kind in ("integer", "boolean", "class label") for each in data_format.columns):
         return True
     return view is not None and column is not None and bool(view.holds_integers(column))
-
-
-def _name_after(column: str | None, steps: Sequence[Step]) -> str | None:
-    """What a column is called after the steps."""
-    for step in steps:
-        if step.call == "rename_column" and step.arguments[0] == column:
-            column = step.arguments[1]
-    return column
-
-
-# --- Conversions ------------------------------------------------------------------------------------------------------
-
-
-def _conversions(data_format: DataFormat, view: Any, model_type: ModelType) -> list[Conversion]:
-    found: list[Conversion] = []
-
-    def add(shape: Shape, label: LabelKind, why: str, *steps: Step, inputs: str = "", code: str = "") -> None:
-        names = _losses_for(model_type, shape, label, inputs)
-        if names:
-            every = (*data_format.steps, *steps)
-            text = code_of(data_format.steps) + ("\n" if data_format.steps else "") + code if code else code_of(every)
-            found.append(Conversion((shape, label), text, why, names, () if code else every))
-
-    shape, label = data_format.shape, data_format.label
-    lists_only = model_type == "CrossEncoder"
-    column = _name_after(data_format.label_column, data_format.steps)
-    identifiers = _identifiers(data_format)
-    if identifiers:
-        _add_resolved(add, data_format, identifiers, lists_only)
-        return found
-    if shape == "single" and label == "class":
-        add("triplet", "none", "texts of a class as positives, of another as negatives", Step("class_to_triplets"))
-    if shape == "single" and label == "none":
-        add(
-            "pair", "none", "texts with words deleted, to be restored", Step("damage_texts"),
-            inputs="(damaged_input, original_input) pairs",
-        )  # fmt: skip
-        add(
-            "pair", "none", "each text with itself; the other texts of the batch are negatives",
-            Step("texts_to_pairs"), inputs="(anchor, anchor) pairs",
-        )  # fmt: skip
-        add(
-            "pair", "none", "each text with itself, and with 7 others",
-            Step("texts_to_pairs", (), (("different", 7),)), inputs="(input_A, input_B) pairs",
-        )  # fmt: skip
-    if shape == "pair" and label in ("class", "binary", "similarity"):
-        _add_from_labelled_pairs(add, data_format, view, column, lists_only)
-    if shape == "pair" and label == "none" and data_format.meaning in ("", _ANCHOR_POSITIVE):
-        _add_mined(add, data_format, lists_only)
-    if shape == "list" and not lists_only and label in ("scores", "binary list", "none"):
-        why = "a column for each document of the lists"
-        if data_format.label_length is None and label != "none":
-            why += "; shorter lists are padded, which of these losses only the selective ones take"
-        add("n-tuple", label, why, Step("split_lists"))
-    if shape in ("triplet", "n-tuple") and label in ("none", "scores", "binary list") and lists_only:
-        why = "lists of documents, for the losses that rank lists"
-        rows_made = next((step for step in data_format.steps if step.call == "rows_of_positives"), None)
-        if rows_made is None:
-            add("list", "scores", why, Step("join_columns"))
-        else:  # the right and the wrong texts are lists already
-            every = tuple(step for step in data_format.steps if step != rows_made)
-            every += (Step("join_lists", rows_made.arguments, why="the right and the wrong texts in one list"),)
-            names = _losses_for(model_type, "list", "scores")
-            found.append(Conversion(("list", "scores"), code_of(every), why, names, every))
-    return found
-
-
-def _identifiers(data_format: DataFormat) -> dict[str, str]:
-    """The columns of IDs and their kinds, where there is nothing else to train on."""
-    kinds = {each.name: each.kind for each in data_format.columns}
-    if any(kind in ("text", "texts", "media") for kind in kinds.values()):
-        return {}
-    return {name: kind for name, kind in kinds.items() if kind in ("id", "ids")}
-
-
-def _add_from_labelled_pairs(
-    add: Callable[..., None], data_format: DataFormat, view: Any, column: str | None, lists_only: bool
-) -> None:
-    label, values = data_format.label, data_format.label_values
-    scale, _ = _scale_of(data_format)
-    scaled: tuple[Step, ...] = ()
-    if label == "similarity" and scale and column and not (scale[0] >= 0 and scale[1] <= 1):
-        low, high = (int(end) if float(end).is_integer() else end for end in scale)
-        scaled = (Step("scale_labels", (column, low, high), why="to scores from 0 to 1"),)
-        add("pair", "similarity", "labels as scores from 0 to 1, as most losses take them", *scaled)
-    if label == "class":
-        shares = _shares_texts(data_format, view)
-        if shares is not False:
-            # Natural language inference: 0 entailment, 1 neutral, 2 contradiction.
-            positive, negative = _entailment(data_format, view) or (0, max(1, (data_format.classes or 3) - 1))
-            options = (("positive", positive), ("negative", negative))
-            why = "a text with one of the one class and one of the other; say which classes are right and wrong"
-            add("triplet", "none", why, Step("pairs_to_triplets", (), options))
-        return
-    if label == "binary":
-        high = 1 if values is None else int(values[1])
-        low = 0 if values is None else int(values[0])
-        options = (("positive", high), ("negative", low))
-        triplets = Step("pairs_to_triplets", (), options)
-    else:
-        triplets = Step("pairs_to_triplets")
-    if _shares_texts(data_format, view) is not False:
-        add("triplet", "none", "better and worse candidates of the same text", *scaled, triplets)
-        lists = Step("pairs_to_lists")
-        if lists_only:
-            add("list", "scores", "all candidates of a text together", *scaled, lists, Step("join_columns"))
-        else:
-            why = "all candidates of a text together; shorter lists are padded, which only selective losses take"
-            add("n-tuple", "scores", why, *scaled, lists)
-    why = "the pairs with a high label as positives, with hard negatives where a text has others"
-    add("pair", "none", why, *scaled, Step("pairs_to_positives"), inputs=_ANCHOR_POSITIVE)
-
-
-def _add_mined(add: Callable[..., None], data_format: DataFormat, lists_only: bool) -> None:
-    anchor, positive = data_format.inputs
-
-    def mined(model: str, output: str) -> str:
-        return "\n".join(
-            [
-                "dataset = mine_hard_negatives(",
-                f"    dataset, {model},",
-                f"    anchor_column_name={literal(anchor)}, positive_column_name={literal(positive)},",
-                f"    num_negatives=3, relative_margin=0.05, output_format={literal(output)},",
-                ")",
-            ]
-        )
-
-    imported = "from sentence_transformers.util import mine_hard_negatives"
-    embedder = (
-        f"from sentence_transformers import SentenceTransformer\n{imported}\n\n"
-        f"embedder = SentenceTransformer({literal(DEFAULT_MODEL)})  # finds the negatives\n"
-    )
-    if lists_only:
-        why = "texts that an embedding model takes for near, as negatives"
-        add("pair", "binary", why, code=embedder + mined("embedder", "labeled-pair"))
-        add("list", "scores", f"{why}, in lists", code=embedder + mined("embedder", "labeled-list"))
-        return
-    why = "texts that the model takes for near, as negatives: they teach more than those of the batch"
-    add("n-tuple", "none", why, code=f"{imported}\n\n{mined('model', 'n-tuple')}")
-
-
-def _add_resolved(
-    add: Callable[..., None], data_format: DataFormat, identifiers: Mapping[str, str], lists_only: bool
-) -> None:
-    names = [name for name in (data_format.inputs or data_format.trainer_inputs) if name in identifiers]
-    names = names or list(identifiers)
-    listed = any(identifiers[name] == "ids" for name in names)
-    has_label = data_format.trainer_label is not None
-    shape: Shape = {1: "single", 2: "pair", 3: "triplet"}.get(len(names), "n-tuple")  # type: ignore[assignment]
-    if listed:
-        shape = "list" if lists_only else "n-tuple"
-    label: LabelKind = "scores" if has_label else "none"
-    if has_label and not listed:
-        label = {"single": "class", "pair": "similarity", "triplet": "margin"}.get(shape, "scores")  # type: ignore[assignment]
-    sources = ", ".join(f"{literal(name)}: {'queries' if k == 0 else 'documents'}" for k, name in enumerate(names))
-    options = ', output_format="lists"' if listed and lists_only else ""
-    code = "\n".join(
-        [
-            "from datasets import load_dataset",
-            "from sentence_transformers.util import resolve_ids",
-            "",
-            "# Two datasets with a column of IDs and a column of texts each: put yours here.",
-            'queries = load_dataset("...", "queries", split="train")',
-            'documents = load_dataset("...", "documents", split="train")',
-            f"dataset.set_transform(resolve_ids({{{sources}}}{options}))",
-        ]
-    )
-    add(shape, label, "the texts in the place of their IDs; as they are, IDs would be trained as if texts", code=code)
-
-
-def _losses_for(model_type: ModelType, shape: Shape, label: LabelKind, inputs: str = "") -> tuple[str, ...]:
-    """The losses for a format: selective ones, recommended ones, others; no deprecated ones."""
-    wanted = [row for row in rows(model_type) if (row.shape, row.label) == (shape, label)]
-    wanted = [row for row in wanted if row.section in ("main", "distillation")]
-    if shape == "pair" and label == "none":
-        wanted = [row for row in wanted if row.inputs == (inputs or _ANCHOR_POSITIVE)]
-    names = [selective.loss for row in wanted for selective in row.selective]
-    names += [name for row in wanted for name in row.recommended]
-    names += [name for row in wanted for name in row.losses]
-    return tuple(name for name in dict.fromkeys(names) if not loss_entry(name, model_type).deprecated)
-
-
-def _shares_texts(data_format: DataFormat, view: Any) -> bool | None:
-    """Whether a text stands in several pairs of the sample; None if that is not known."""
-    if view is None or len(data_format.inputs) != 2:
-        return None
-    texts = [view.values[name] for name in data_format.inputs if name in view.values]
-    return any(len(set(map(str, column))) < len(column) for column in texts)
-
-
-def _entailment(data_format: DataFormat, view: Any) -> tuple[str, str] | None:
-    """The names of the classes of natural language inference, where the labels have them."""
-    feature = None if view is None or not view.features else view.features.get(data_format.label_column)
-    names = {str(name).lower(): str(name) for name in getattr(feature, "names", None) or ()}
-    if "entailment" in names and "contradiction" in names:
-        return names["entailment"], names["contradiction"]
-    return None
 
 
 # --- Building ---------------------------------------------------------------------------------------------------------
@@ -1027,7 +701,7 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, foc
             f"create_loss again:\n{lines}"
         )
     if _is_sparse_autoencoder(model) and suggestion.expression.startswith("SpladeLoss("):
-        inner = f"{suggestion.loss}({', '.join(['model', *(f'{k}={v}' for k, v in suggestion.arguments)])})"
+        inner = call_of(suggestion.loss, dict(suggestion.arguments))
         suggestion = replace(suggestion, expression=f"CSRLoss(model, loss={inner})")
     return suggestion.build(model, dataset if hasattr(dataset, "column_names") else None)
 
@@ -1052,7 +726,7 @@ def _is_sparse_autoencoder(model: Any) -> bool:
 
 def _code_of_steps(steps: Sequence[Step]) -> list[str]:
     imports = dict.fromkeys(step.import_line for step in steps if step.import_line)
-    return [*_sorted_imports(imports), *_step_lines(steps)]
+    return [*sorted_imports(imports), *step_lines(steps)]
 
 
 def _indented(lines: Sequence[str]) -> str:
@@ -1099,105 +773,3 @@ def _unsuited(found: Suggestions, name: Any) -> str:
         return f"{text} Convert them ({opened.why}):\n{_indented(opened.code.splitlines())}"
     mend = f" Build one that suits: create_loss(model, dataset, loss={literal(found[0].loss)})." if found else ""
     return text + mend
-
-
-# --- Code -------------------------------------------------------------------------------------------------------------
-
-
-class _UnknownCodeError(Exception):
-    """Code of the registry that cannot be read here; the message says what of it."""
-
-
-def _evaluated(
-    node: ast.AST, names: Mapping[str, Any], model_type: ModelType | None = None, entry: LossEntry | None = None
-) -> Any:
-    """The value of code as the registry writes it: names of a table, literals, and few calls and operations."""
-
-    def value(part: ast.AST) -> Any:
-        if isinstance(part, ast.Constant):
-            return part.value
-        if isinstance(part, ast.Name):
-            return _named(part.id, names, model_type, entry)
-        if isinstance(part, ast.List):
-            return [value(each) for each in part.elts]
-        if isinstance(part, ast.Tuple):
-            return tuple(value(each) for each in part.elts)
-        if isinstance(part, ast.Dict):
-            return {value(key): value(each) for key, each in zip(part.keys, part.values, strict=True) if key}
-        if isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub):
-            return -value(part.operand)
-        if isinstance(part, ast.BinOp) and type(part.op) in _OPERATORS:
-            return _OPERATORS[type(part.op)](value(part.left), value(part.right))
-        if isinstance(part, ast.Subscript):
-            return value(part.value)[value(part.slice)]
-        if isinstance(part, ast.Call):
-            arguments = [value(each) for each in part.args]
-            options = {str(each.arg): value(each.value) for each in part.keywords}
-            if isinstance(part.func, ast.Attribute) and part.func.attr in _METHODS:
-                return getattr(value(part.func.value), part.func.attr)(*arguments, **options)
-            if isinstance(part.func, ast.Name):
-                return value(part.func)(*arguments, **options)
-        raise _UnknownCodeError(ast.unparse(part))
-
-    return value(node)
-
-
-def _named(name: str, names: Mapping[str, Any], model_type: ModelType | None, entry: LossEntry | None) -> Any:
-    if name in names:
-        return names[name]
-    if name in _BUILTINS:
-        return _BUILTINS[name]
-    if model_type is not None and entry is not None:
-        for known in (entry, *losses(model_type)):
-            if known.name == name:
-                return known.load()
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
-    raise _UnknownCodeError(name)
-
-
-def _module_of(name: str, model_type: ModelType, entry: LossEntry) -> str:
-    """Where a name in code is imported from; empty if it is not."""
-    for known in (entry, *losses(model_type)):
-        if known.name == name:
-            return known.module
-    return _MODULES.get(name, "")
-
-
-def _sorted_imports(imports: Mapping[str, None]) -> list[str]:
-    """The imports, of each module one line: other packages first, then ours."""
-    modules: dict[str, list[str]] = {}
-    for line in imports:
-        module, _, names = line.removeprefix("from ").partition(" import ")
-        modules.setdefault(module, []).extend(names.split(", "))
-    lines = []
-    for module in sorted(modules, key=lambda module: (module.startswith(OURS), module)):
-        found = sorted(set(modules[module]))
-        line = f"from {module} import {', '.join(found)}"
-        lines += (
-            [line] if len(line) <= _WIDTH else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
-        )
-    return lines
-
-
-def _step_lines(steps: Sequence[Step]) -> list[str]:
-    """The lines of steps, each with what it is for."""
-    return [line for step in steps for line in ([f"# {step.why}"] if step.why else []) + [step.code()]]
-
-
-def _broken(line: str) -> list[str]:
-    """A call, with an argument a line if it is long."""
-    if len(line) <= _WIDTH:
-        return [line]
-    name, _, code = line.partition(" = ")
-    node = ast.parse(code, mode="eval").body
-    if not isinstance(node, ast.Call):
-        return [line]
-    parts = [ast.get_source_segment(code, each) or "" for each in node.args]
-    parts += [f"{each.arg}={ast.get_source_segment(code, each.value)}" for each in node.keywords]
-    return [f"{name} = {ast.unparse(node.func)}(", *(f"    {part}," for part in parts), ")"]
-
-
-def _one_line(text: str) -> str:
-    """A text that is harmless in a docstring."""
-    return " ".join(text.replace("\\", "/").replace('"', "'").split())
