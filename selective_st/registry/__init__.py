@@ -10,7 +10,8 @@ from selective_st.registry.checks import CheckReport, Finding, check_dataset
 from selective_st.registry.conversions import Conversion
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.steps import Step
-from selective_st.registry.suggestion import Suggestion, Suggestions, create_loss, suggest_losses
+from selective_st.registry.suggested import Suggestion, Suggestions
+from selective_st.registry.suggestion import create_loss, suggest_losses
 
 __all__ = [
     "CheckReport",
