@@ -19,6 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from selective_st.errors import DataError
+from selective_st.registry.names import role_of, words_of
 
 By = Literal["first", "either"]
 Numbers = NDArray[np.intp]
@@ -98,8 +99,6 @@ class GradedPairs:
             True for names such as question and answer, False for two of a kind such as question1 and question2, None
             where they say neither.
         """
-        from selective_st.registry.names import role_of, words_of  # the registry stands above this module
-
         if self.columns is None:
             return None
         first, second = map(role_of, self.columns)

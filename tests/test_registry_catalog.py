@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 import selective_st.links
 import selective_st.losses
-from selective_st.registry import catalog
+from selective_st import catalog
+from selective_st.catalog._lookup import _REGISTRY
 from selective_st.registry.catalog import (
     HELPERS,
     LABEL_KINDS,
@@ -72,7 +73,7 @@ def upstream(model_type: Any) -> list[LossEntry]:
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_every_exported_loss_is_listed_and_no_other(model_type: Any) -> None:
-    package = importlib.import_module(catalog._PACKAGES[model_type])
+    package = importlib.import_module(catalog.PACKAGES[model_type])
     exported = set(package.__all__)
     assert set(HELPERS[model_type]) <= exported
     listed = {entry.name for entry in upstream(model_type) if available(entry.since)}
@@ -93,7 +94,7 @@ def test_an_entry_loads_if_the_installed_version_has_it(entry: LossEntry) -> Non
 
 def test_helpers_are_no_losses() -> None:
     for model_type, names in HELPERS.items():
-        package = importlib.import_module(catalog._PACKAGES[model_type])
+        package = importlib.import_module(catalog.PACKAGES[model_type])
         for name in names:
             helper = getattr(package, name)
             takes_model = "model" in inspect.signature(helper).parameters
@@ -288,7 +289,7 @@ def is_wrapped(entry: LossEntry) -> bool:
 
 def names_for(entry: LossEntry, model: Any, dataset: Dataset) -> dict[str, Any]:
     """What the catalog's code may use."""
-    package = importlib.import_module(catalog._PACKAGES[entry.model_type])
+    package = importlib.import_module(catalog.PACKAGES[entry.model_type])
     return {
         **vars(selective_st.links),
         **{name: getattr(package, name) for name in package.__all__},
@@ -810,9 +811,9 @@ class HuberLoss(nn.Module):
 @pytest.fixture
 def registry() -> Iterator[None]:
     """The registry is as before after the test."""
-    before = dict(catalog._REGISTRY.losses), list(catalog._REGISTRY.rows)
+    before = dict(_REGISTRY.losses), list(_REGISTRY.rows)
     yield
-    catalog._REGISTRY.losses, catalog._REGISTRY.rows = dict(before[0]), list(before[1])
+    _REGISTRY.losses, _REGISTRY.rows = dict(before[0]), list(before[1])
 
 
 @pytest.mark.usefixtures("registry")

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from transformers import TrainerCallback
 
 from selective_st._validation import finite_number
+from selective_st.catalog import formats_of, model_type_of
 from selective_st.losses._common import bibtex_entries
-from selective_st.registry.catalog import formats_of, model_type_of
 from selective_st.schedules import TrainingProgress, WeightSchedule
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from selective_st.errors import DataError
 from selective_st.registry.catalog import TRAINABLE, LabelKind, ModelType, Row, Shape, Trainable
 from selective_st.registry.columns import as_number
+from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.steps import Step
 from selective_st.registry.suggestion import Suggestion, Suggestions, suggest_losses
 
 if TYPE_CHECKING:
     from selective_st.focus import Focus
     from selective_st.links import Link
-    from selective_st.registry.detection import DataFormat
 
 _POSITIVES = "(anchor, positive) pairs"
 _IN_LISTS = 0.5  # of the rows, from which on labelled pairs are lists of candidates
@@ -195,8 +195,6 @@ def _as_read(form: DataFormat, shape: Shape, label: LabelKind, pairs: str, steps
 
 
 def _any_format() -> DataFormat:
-    from selective_st.registry.detection import DataFormat, detect_format
-
     form = detect_format({"anchor": ["a cat", "a dog"], "positive": ["a kitten", "a puppy"]})
     assert isinstance(form, DataFormat)  # one dataset has one format
     return form

@@ -22,7 +22,7 @@ from selective_st.registry.names import (
     speaks_of,
 )
 from selective_st.registry.steps import Step
-from selective_st.registry.table import Table
+from selective_st.registry.table import Table, present
 from selective_st.registry.words import words_for
 
 ColumnKind = Literal[
@@ -49,6 +49,7 @@ _NAME_ONLY = re.compile(
 )
 
 
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f]")  # scripts without spaces between words
 _PARTED = re.compile(r"\s*[>/|»]\s*")  # the parts of a path of categories
 _TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([ap]m)?"
 _DATE = re.compile(
@@ -106,7 +107,7 @@ def _may_be_text(column: Column) -> bool:
 
 def values_of(table: Table, name: str) -> list[Any]:
     """The sampled values of a column that are there: no None, no NaN, no empty text."""
-    return [value for value in table.values[name] if not is_missing(value)]
+    return table.known(name)
 
 
 def _column(table: Table, place: int, name: str) -> Column:
@@ -120,13 +121,14 @@ def _column(table: Table, place: int, name: str) -> Column:
         return Column(name, "empty")
     if feature_name == "ClassLabel":
         return Column(name, "class label")
-    if all(isinstance(value, str) for value in values):
+    types = set(map(type, values))
+    if all(issubclass(each, str) for each in types):
         return _text_column(name, values, place, table)
-    if all(isinstance(value, bool) for value in values):
+    if types == {bool}:
         return Column(name, "boolean")
-    if all(_is_number(value) for value in values):
-        return Column(name, "other" if any(map(_is_infinite, values)) else _number_kind(name, values, place, table))
-    if all(isinstance(value, list) for value in values):
+    if bool not in types and all(issubclass(each, (int, float)) for each in types):
+        return Column(name, "other" if math.inf in map(abs, values) else _number_kind(name, values, place, table))
+    if all(issubclass(each, list) for each in types):
         return Column(name, _list_kind(name, values))
     return Column(name, "other")
 
@@ -161,7 +163,9 @@ def _looks(values: Sequence[str]) -> Looks:
         return "date"
     if all(map(_NAME_ONLY.fullmatch, found)):
         return "named"
-    words = [count_words(_PARTED.sub("-", value)) for value in found]
+    parted = [_PARTED.sub("-", value) for value in found]
+    # Most texts have spaces between all their words.
+    words = list(map(count_words, parted)) if _UNSPACED.search("".join(parted)) else [len(x.split()) for x in parted]
     short = sum(words) <= _SHORT_WORDS * len(words) and max(words) <= _LONGEST_CLASS
     if short and len(found) >= _FEW_ROWS and 2 * different <= len(found):
         return "category"
@@ -172,8 +176,7 @@ def _looks(values: Sequence[str]) -> Looks:
 
 def count_words(text: str) -> int:
     """How many words a text has; in scripts without spaces, about as many as it would have."""
-    unspaced = len(re.findall(r"[\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f]", text))
-    return len(text.split()) + unspaced // 2
+    return len(text.split()) + len(_UNSPACED.findall(text)) // 2
 
 
 def _number_kind(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
@@ -258,7 +261,7 @@ def nested_fields(values: Sequence[Any]) -> NestedCells | None:
     if not objects or not all(isinstance(item, dict) for item in objects):
         return None
     by_field = {name: [item.get(name) for item in objects] for name in dict.fromkeys(key for x in objects for key in x)}
-    found = {name: [value for value in part if not is_missing(value)] for name, part in by_field.items()}
+    found = {name: present(part) for name, part in by_field.items()}
     texts = {name: _texts_in(part) for name, part in found.items() if not is_id_name(name)}
     sizes = {
         name: (sum(len(text.split()) for text in part) / len(part), sum(map(len, part)))
@@ -280,11 +283,7 @@ def _kind_of(values: Sequence[Any]) -> str:
 
 def is_missing(value: Any) -> bool:
     """Whether a value is None, NaN, or a text without a character to read."""
-    return (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or (value.__class__ is str and not value.strip())
-    )
+    return not present([value])
 
 
 def _is_number(value: Any) -> bool:
@@ -349,7 +348,7 @@ def holds_names_only(table: Table, name: str) -> bool:
 def _texts_in(values: Iterable[Any]) -> list[str]:
     """Texts, and those in lists of texts."""
     found = [text for value in values for text in (value if isinstance(value, list) else [value])]
-    return [text for text in found if not is_missing(text)]
+    return present(found)
 
 
 def _may_be_codes(name: str) -> bool:
@@ -362,7 +361,7 @@ def _is_code(text: str) -> bool:
 
 
 def _are_sentences(values: list[str]) -> bool:
-    return sum(" " in value.strip() for value in values) > len(values) / 2
+    return 2 * len([value for value in values if " " in value.strip()]) > len(values)
 
 
 def as_number(cell: Any) -> float | None:
@@ -393,7 +392,7 @@ def numbers_of(table: Table, column: Column) -> list[Any]:
 
 def are_class_names(values: Iterable[Any]) -> bool:
     """Whether texts are short, and come again."""
-    found = [value for value in values if not is_missing(value)]
+    found = present(values)
     if not found or any(len(value.split()) > _CLASS_VALUE_WORDS for value in found):
         return False
     if sum(not re.search(r"[^\W\d_]", value) for value in found) > len(found) / 2:

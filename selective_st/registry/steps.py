@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from selective_st._validation import instance_of
 from selective_st.errors import literal
@@ -18,6 +19,14 @@ _METHODS = (
     "filter", "map", "cast",
 )  # fmt: skip
 _MAKES_ONE = "to_dataset"  # of what is none yet
+_FUNCTIONS: dict[str, Callable[..., Any]] = {}  # which are registered as their modules are imported
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def callable_as_step(function: _Function) -> _Function:
+    """Let a function that takes a dataset and gives one be the call of a step."""
+    _FUNCTIONS[function.__name__] = function
+    return function
 
 
 class Code(str):
@@ -57,7 +66,11 @@ class Step:
         """The import that the code needs; empty for a method."""
         if self.call in _METHODS:
             return ""
-        return f"from selective_st.{'registry.table' if self.call == _MAKES_ONE else 'conversion'} import {self.call}"
+        return f"from {self._module} import {self.call}"
+
+    @property
+    def _module(self) -> str:
+        return f"selective_st.{'registry.table' if self.call == _MAKES_ONE else 'conversion'}"
 
     def code(self, name: str = "dataset") -> str:
         """The line of code.
@@ -93,23 +106,20 @@ class Step:
         """
         from datasets import Dataset, IterableDataset
 
-        from selective_st import conversion
-        from selective_st.registry.table import to_dataset
-
+        importlib.import_module(self._module)  # late, since it imports datasets; there it registers itself
         if self.call == _MAKES_ONE:
-            return to_dataset(dataset)
-        known = (*_METHODS, *conversion.__all__)
+            return _FUNCTIONS[self.call](dataset)
+        known = (*_METHODS, *sorted({*_FUNCTIONS} - {_MAKES_ONE}))
         if self.call not in known:
             raise ValueError(f"Step: call must be one of {', '.join(known)}, got {self.call!r}. Write {_EXAMPLE}.")
         if not self.is_data:
             raise ValueError(f"Step: {self.code()!r} has an argument that is code. Paste the line instead.")
         mend = "Make one with Dataset.from_dict, or read a file with selective_st.data.read_table."
         instance_of("Step.apply", "dataset", dataset, (Dataset, IterableDataset), mend)
-        options = dict(self.options)
         arguments = [list(value) if isinstance(value, tuple) else value for value in self.arguments]
         if self.call in _METHODS:
-            return getattr(dataset, self.call)(*arguments, **options)
-        return getattr(conversion, self.call)(dataset, *arguments, **options)
+            return getattr(dataset, self.call)(*arguments, **dict(self.options))
+        return _FUNCTIONS[self.call](dataset, *arguments, **dict(self.options))
 
 
 def _shown(value: Any) -> str:

@@ -1,400 +1,59 @@
-"""Which loss for this data: suggestions with code ready to paste, conversions that open more, and the loss built."""
+"""Which loss for this data: those that suit it, the best first, and the one that is built."""
 
 from __future__ import annotations
 
-import ast
-import importlib
 import math
-import operator
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from selective_st._validation import instance_of
 from selective_st.errors import DataError
 from selective_st.registry.catalog import (
     CLASSES,
-    DEFAULT_MODEL,
     LOGIT_LINK,
     MODEL_TYPES,
-    OURS,
     RANKS_ONLY,
     LabelKind,
     LossEntry,
     ModelType,
     Row,
     Selective,
-    Shape,
     check_model_type,
     loss_entry,
-    losses,
     model_type_of,
-    rows,
-    rows_of,
 )
-from selective_st.registry.steps import Step, code_of, literal
+from selective_st.registry.code import call_of, sorted_imports, step_lines
+from selective_st.registry.conversions import (
+    ANCHOR_POSITIVE,
+    Conversion,
+    conversions_of,
+    identifiers_of,
+    name_after,
+    scale_of,
+    why_scaled,
+)
+from selective_st.registry.detection import DataFormat, format_of
+from selective_st.registry.steps import Step, literal
+from selective_st.registry.suggested import NUMBER_OF_CLASSES, Suggestion, Suggestions, indented, lines_of_steps
+from selective_st.registry.table import tables
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from selective_st.focus import Focus
     from selective_st.links import Link
-    from selective_st.registry.detection import DataFormat
+    from selective_st.registry.focused import Chosen
     from selective_st.registry.readings import FormatReading
 
-_SCRIPT_BATCH = 16
-_WIDTH = 100  # a line of code that is longer is broken
+__all__ = ["Conversion", "Suggestion", "Suggestions", "create_loss", "suggest_losses"]
 
-# Where the names come from that stand in the code of arguments.
-_MODULES = {
-    **dict.fromkeys(("cos_sim", "dot_score", "pairwise_cos_sim", "pairwise_dot_score"), "sentence_transformers.util"),
-    **dict.fromkeys(
-        ("mean_colbert_kd_scores", "mean_colbert_scores", "mean_colbert_scores_pairwise"),
-        "sentence_transformers.multi_vector_encoder.scoring",
-    ),
-    **dict.fromkeys(
-        (
-            "ConstantLink", "ExponentialLink", "IdentityLink", "Interval", "LinearOutsideLink", "PiecewiseLink",
-            "SigmoidLink", "SinhLink", "WeightedSumLink", "extreme_scores", "high_scores", "link_from_config",
-            "low_scores", "middle_scores", "score_region",
-        ),
-        "selective_st.links",
-    ),
-    "SentenceTransformer": "sentence_transformers",
-    "Sigmoid": "torch.nn",
-    "inf": "math",
-}  # fmt: skip
-_BUILTINS: dict[str, Any] = {"len": len, "max": max, "int": int, "set": set}
-_METHODS = ("normalized", "linear_outside", "get_embedding_dimension")
-_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
-}
-
-_FOCUSES = {"high": "high_scores()", "low": "low_scores()", "extremes": "extreme_scores()", "middle": "middle_scores()"}
-_ANCHOR_POSITIVE = "(anchor, positive) pairs"
 _UNBOUNDED_MARGINS = ".linear_outside(-1, 1)"  # of logits
 _UNBOUNDED = ".linear_outside(None, 1)"  # with which a focus on scores from 0 to 1 serves unbounded ones
 
-# How many classes there are, where a loss or a model needs it: classes count from 0.
-_NUMBER_OF_CLASSES: dict[LabelKind, str] = {
-    "class": "int(max(dataset[{label}])) + 1",
-    "class probabilities": "len(dataset[{label}][0])",
-}
 _SPARSE_ALONE = ("SparseMSELoss",)
 _DUPLICATES = (
     "In-batch negatives: a text twice in a batch is a false negative, so train with "
     "batch_sampler=BatchSamplers.NO_DUPLICATES."
 )
 _CLASS_BATCHES = "A batch needs several rows of a class: train with batch_sampler=BatchSamplers.GROUP_BY_LABEL."
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A loss for the data.
-
-    Attributes:
-        loss: The name of its class.
-        model_type: Which models it trains.
-        entry: Its entry in the registry.
-        row: The row of the tables that it was found in.
-        link: The code of its link; empty for losses without one.
-        selective: Whether it is one of ours.
-        recommended: Whether Sentence Transformers commonly recommends it for such data.
-        why: What it is good for, in a line.
-        caveats: What else to know, a sentence each.
-        steps: What is to be done with the dataset before.
-        arguments: Its arguments after the model, as code.
-        code: Code ready to paste; `model` and `dataset` are yours.
-        setup: The lines of it that make what the arguments need.
-        expression: The expression of it that makes the loss.
-        known: What a setup line would find in the dataset, by its name.
-    """
-
-    loss: str
-    model_type: ModelType
-    entry: LossEntry
-    row: Row
-    link: str
-    selective: bool
-    recommended: bool
-    why: str
-    caveats: tuple[str, ...]
-    steps: tuple[Step, ...]
-    arguments: tuple[tuple[str, str], ...]
-    code: str = field(repr=False)
-    setup: tuple[str, ...] = field(default=(), repr=False)
-    expression: str = field(default="", repr=False)
-    known: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
-
-    @property
-    def sampler(self) -> str:
-        """The name of the batch sampler that the loss needs; empty for the usual one."""
-        if self.entry.class_batches:
-            return "GROUP_BY_LABEL"
-        return "NO_DUPLICATES" if self.entry.in_batch_negatives else ""
-
-    def script(self, data: str | None, model: str, header: bool | None = None, split: str | None = None) -> str:
-        """A complete program that trains with this loss.
-
-        Args:
-            data: The path of the file with the data, which the program reads with `selective_st.data.read_table`;
-                None for `train.csv`, to be filled in.
-            model: The name or the folder of the model to train.
-            header: Whether a CSV file has a header row. Default: see `read_table`.
-            split: Which split of a hub dataset. Default: train.
-
-        Returns:
-            The program.
-
-        Raises:
-            TypeError: If the path or the name is no text.
-        """
-        instance_of("script", "data", data, (str, type(None)), 'Write the path of the file: "train.csv".')
-        instance_of("script", "model", model, str, f'Write its name or folder: "{DEFAULT_MODEL}".')
-        trainer, arguments = f"{self.model_type}Trainer", f"{self.model_type}TrainingArguments"
-        read = [
-            f"{name}={literal(value)}" for name, value in (("header", header), ("split", split)) if value is not None
-        ]
-        imports = {
-            f"from sentence_transformers import {self.model_type}, {trainer}, {arguments}": None,
-            "from selective_st.data import read_table": None,
-            "from selective_st.registry import check_dataset": None,
-        }
-        options = ['output_dir="output"', "num_train_epochs=1", f"per_device_train_batch_size={_SCRIPT_BATCH}"]
-        if self.sampler:
-            imports["from sentence_transformers.base.training_args import BatchSamplers"] = None
-            options.append(f"batch_sampler=BatchSamplers.{self.sampler}")
-        options += ['save_strategy="no"', "logging_steps=50", 'report_to="none"']
-        imports |= dict.fromkeys(self._imports())
-        callbacks = ""
-        if self.selective:  # the model's card then tells what the loss cares about
-            imports["from selective_st.model_card import SelectiveModelCardCallback"] = None
-            callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
-        model_options = ""
-        if self.model_type == "CrossEncoder":
-            classes = _NUMBER_OF_CLASSES["class"].format(label=literal(self._label))
-            model_options = f", num_labels={classes if self.row.outputs == 'num_classes' else 1}"
-        lines = [
-            f'"""Train {_one_line(model)} with {self.loss}."""',
-            "",
-            *_sorted_imports(imports),
-            "",
-            f"dataset = read_table({', '.join([literal(data or 'train.csv'), *read])})",
-            *_step_lines(self.steps),
-            "",
-            f"model = {self.model_type}({literal(model)}{model_options})",
-            *self.setup,
-            *_broken(f"loss = {self.expression}"),
-            "",
-            "# Stops with the line that mends it, if the data are not right for this loss.",
-            f"check_dataset(dataset, loss, model=model, batch_size={_SCRIPT_BATCH}).raise_for_errors()",
-            f"args = {arguments}(",
-            *(f"    {option}," for option in options),
-            ")",
-            *_broken(f"trainer = {trainer}(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})"),
-            "trainer.train()",
-            'model.save_pretrained("output/model")',
-            'print("The trained model is in output/model.")',
-        ]
-        return "\n".join(lines) + "\n"
-
-    def build(self, model: Any, dataset: Any = None, **given: Any) -> nn.Module:
-        """Make the loss.
-
-        Args:
-            model: The model to train.
-            dataset: The dataset, with the steps done; for losses that must count its classes.
-            **given: Arguments to be passed instead of those in `arguments`, such as `guide=my_model`.
-
-        Returns:
-            The loss.
-
-        Raises:
-            TypeError: If the model is of another kind.
-            DataError: If an argument cannot be made, such as the number of classes without the dataset.
-            ImportError: If the installed version does not have the loss.
-        """
-        names = {"model": model, **({} if dataset is None else {"dataset": dataset}), **dict(self.known)}
-        for line in self.setup:
-            name, _, code = line.partition(" = ")
-            # What is known is of the rows that were looked at; the dataset has them all.
-            if name not in given and (name not in names or dataset is not None):
-                names[name] = self._value(code, names)
-        built: nn.Module = self._made(self.expression, names, given)
-        return built
-
-    @property
-    def _label(self) -> str:
-        """The name of the label column after the steps, where code needs it."""
-        return str(dict(self.known).get("label", "label"))
-
-    def _imports(self) -> list[str]:
-        """The imports of the code."""
-        found = [step.import_line for step in self.steps if step.import_line]
-        trees = [ast.parse(line) for line in (*self.setup, self.expression)]
-        names = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        for name in sorted(names):
-            module = _module_of(name, self.model_type, self.entry)
-            if module:
-                found.append(f"from {module} import {name}")
-        return found
-
-    def _value(self, code: str, names: Mapping[str, Any]) -> Any:
-        try:
-            return _evaluated(ast.parse(code, mode="eval").body, names, self.model_type, self.entry)
-        except _UnknownCodeError as error:
-            raise DataError(
-                f"{self.loss}: the value of {code!r} is not known here ({error}). Give it to build, such as "
-                f"build(model, dataset), or paste the code of the suggestion: print(suggestion.code)."
-            ) from None
-
-    def _made(self, expression: str, names: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-        """The loss, with given arguments instead of its own, also within a wrapper."""
-        node = ast.parse(expression, mode="eval").body
-        if not isinstance(node, ast.Call):
-            raise DataError(f"{self.loss}: the code {expression!r} is no call. Paste the code of the suggestion.")
-        name = ast.unparse(node.func)
-        loss_class = self._value(name, names)
-        arguments = {}
-        for keyword in node.keywords:
-            code = ast.unparse(keyword.value)
-            if name == self.loss and keyword.arg in given:
-                continue
-            if keyword.arg == "loss" and name != self.loss:
-                arguments["loss"] = self._made(code, names, given)
-            else:
-                arguments[str(keyword.arg)] = self._value(code, names)
-        return loss_class(names["model"], **arguments, **(given if name == self.loss else {}))
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """A change of the data that opens more losses.
-
-    Attributes:
-        to: The shape and the kind of labels that come out.
-        code: Code ready to paste; `dataset` is yours, and `model` where it stands.
-        why: What it is good for, in a line.
-        losses: The losses for what comes out, the best first.
-        steps: The steps, where all of it is steps.
-    """
-
-    to: tuple[Shape, LabelKind]
-    code: str
-    why: str
-    losses: tuple[str, ...]
-    steps: tuple[Step, ...] = ()
-
-
-class Suggestions(list[Suggestion]):
-    """The losses for the data, the best first, and what else can be done.
-
-    Args:
-        found: The losses.
-        data_format: The format of the data.
-        conversions: What opens more losses.
-        model_type: Which models.
-        named: What `of` finds by its name besides: losses for the readings of data that are unclear.
-
-    Attributes:
-        format: The format of the data.
-        conversions: What opens more losses.
-        model_type: Which models.
-    """
-
-    def __init__(
-        self,
-        found: Sequence[Suggestion],
-        data_format: DataFormat,
-        conversions: Sequence[Conversion] = (),
-        model_type: ModelType = "SentenceTransformer",
-        named: Sequence[Suggestion] = (),
-    ) -> None:
-        super().__init__(found)
-        self._named = tuple(named)
-        self.format = data_format
-        self.conversions = tuple(conversions)
-        self.model_type = model_type
-
-    def of(self, loss: str | None = None) -> Suggestion:
-        """A suggestion by the name of its loss.
-
-        Args:
-            loss: The name. Default: the first.
-
-        Returns:
-            The suggestion.
-
-        Raises:
-            DataError: If there is none, or it is not clear what the data mean and no loss is named; the message says
-                what is suggested instead.
-            TypeError: If the name is no text.
-            ValueError: If there is no such loss.
-        """
-        where = "" if self.format.name is None else f"Dataset {self.format.name!r}: "
-        if self.format.certainty == "unclear" and loss is None:
-            raise DataError(f"{where}{_unclear(self)}")
-        known: tuple[Suggestion, ...] = (*self, *self._named)
-        found = next((suggestion for suggestion in known if loss in (None, suggestion.loss)), None)
-        if found is None:
-            raise DataError(f"{where}{_unsuited(self, loss)}")
-        return found
-
-    def as_dict(self) -> dict[str, Any]:
-        """The suggestions as JSON-serialisable data."""
-        form = self.format
-        return {
-            "model_type": self.model_type,
-            "format": {
-                "shape": form.shape,
-                "label": form.label,
-                "meaning": form.meaning,
-                "certainty": form.certainty,
-                "inputs": list(form.inputs),
-                "label_column": form.label_column,
-                "label_values": form.label_values,
-                "label_scale": form.label_scale,
-                "trainer_inputs": list(form.trainer_inputs),
-                "trainer_label": form.trainer_label,
-                "reasons": list(form.reasons),
-                "doubts": list(form.doubts),
-                "rows": form.rows,
-                "read": form.read,
-            },
-            "suggestions": [
-                {
-                    "loss": found.loss,
-                    "link": found.link,
-                    "selective": found.selective,
-                    "recommended": found.recommended,
-                    "why": found.why,
-                    "caveats": list(found.caveats),
-                    "code": found.code,
-                }
-                for found in self
-            ],
-            "conversions": [
-                {"to": list(found.to), "why": found.why, "losses": list(found.losses), "code": found.code}
-                for found in self.conversions
-            ],
-        }
-
-    def __str__(self) -> str:
-        lines = [str(self.format), ""]
-        if not self:
-            lines.append("No loss to suggest as the data are.")
-        for number, suggestion in enumerate(self, start=1):
-            mark = " (selective)" if suggestion.selective else " (recommended)" if suggestion.recommended else ""
-            lines.append(f"{number}. {suggestion.loss}{mark}: {suggestion.why}")
-            lines += [f"   - {caveat}" for caveat in suggestion.caveats]
-        for conversion in self.conversions:
-            shape, label = conversion.to
-            lines += ["", f"More losses with a conversion to {shape}, labels {label}: {conversion.why}"]
-            lines += [f"   {', '.join(conversion.losses)}", *(f"   {line}" for line in conversion.code.splitlines())]
-        return "\n".join(lines)
 
 
 def suggest_losses(
@@ -431,16 +90,17 @@ def suggest_losses(
         <BLANKLINE>
         loss = SelectivePointwiseLoss(model, link=high_scores())
     """
-    from selective_st.registry.detection import DataFormat, format_of
-
     model_type = check_model_type("suggest_losses", model_type)
-    chosen = None if focus is None else _focus_of(focus)
+    chosen = None
+    if focus is not None:
+        from selective_st.registry.focused import chosen_focus  # late: it imports torch
+
+        chosen = chosen_focus(focus)
     if isinstance(data, DataFormat):
         return _suggestions(data, None, chosen, model_type)
     if isinstance(data, Mapping) and data and all(isinstance(value, DataFormat) for value in data.values()):
         return {str(name): _suggestions(value, None, chosen, model_type) for name, value in data.items()}
-    from selective_st.registry.choice import with_choice
-    from selective_st.registry.table import tables
+    from selective_st.registry.choice import with_choice  # which suggests too
 
     found = {}
     for view in tables(data):
@@ -482,83 +142,12 @@ def create_loss(
     return {name: _created(model, dataset[name], suggested, loss, focus) for name, suggested in found.items()}
 
 
-# --- The focus --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """A focus, with the code of its links.
-
-    Attributes:
-        link: The link for single scores.
-        value_link: That for lists and batches; None for the default of their losses.
-        what: What matters, for people.
-    """
-
-    link: str
-    value_link: str | None
-    what: str
-
-
-def _focus_of(focus: Any) -> _Chosen:
-    from selective_st.focus import Focus, parse_focus
-    from selective_st.links import Link
-
-    if isinstance(focus, str):
-        focus = parse_focus(focus)
-    elif isinstance(focus, Link):
-        focus = Focus("link", focus, (), (), (), "")
-    elif not isinstance(focus, Focus):
-        raise TypeError(
-            f'focus must be {", ".join(map(literal, _FOCUSES))}, a region such as "0.7:0.9", or a link; got '
-            f'{type(focus).__name__}. Write for example focus="high".'
-        )
-    ends = focus.regions[0] if focus.regions else None
-    if focus.name in _FOCUSES:
-        code = _FOCUSES[focus.name]
-        what = {"extremes": "scores at both ends", "middle": "scores in the middle"}.get(
-            focus.name, f"{focus.name} scores"
-        )
-    elif ends is not None and _same(f"score_region({ends[0]!r}, {ends[1]!r})", focus.link):
-        code, what = f"score_region({ends[0]!r}, {ends[1]!r})", f"scores from {ends[0]:g} to {ends[1]:g}"
-    else:
-        code, what = _link_code(focus.link), "the scores at which your link is steep"
-    if focus.value_link is None:
-        return _Chosen(code, None, what)
-    operand = f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
-    raised = focus.value_link  # the link, raised by a constant if needed, and normalised
-    value_code = f'{operand}.normalized(0, 1, of="value")'
-    if not _same(value_code, raised):
-        value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
-    return _Chosen(code, value_code if _same(value_code, raised) else _link_code(raised), what)
-
-
-def _constant_of(focus: Focus) -> float:
-    """By how much `Focus.value_link` raises a link that is negative somewhere."""
-    import torch
-
-    return -float(focus.link(torch.tensor(max(-1.0, focus.link.domain.low), dtype=torch.float64)))
-
-
-def _link_code(link: Link) -> str:
-    code = repr(link)
-    return code if _same(code, link) else f"link_from_config({link.get_config_dict()!r})"
-
-
-def _same(code: str, link: Link) -> bool:
-    """Whether code makes this link."""
-    try:
-        return bool(_evaluated(ast.parse(code, mode="eval").body, {}) == link)
-    except (_UnknownCodeError, SyntaxError, TypeError, ValueError):
-        return False
-
-
 # --- Suggestions ------------------------------------------------------------------------------------------------------
 
 
-def _suggestions(data_format: DataFormat, view: Any, focus: _Chosen | None, model_type: ModelType) -> Suggestions:
-    conversions = _conversions(data_format, view, model_type)
-    if _identifiers(data_format):  # no loss learns from IDs
+def _suggestions(data_format: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Suggestions:
+    conversions = conversions_of(data_format, view, model_type)
+    if identifiers_of(data_format):  # no loss learns from IDs
         return Suggestions([], data_format, conversions, model_type)
     if data_format.certainty != "unclear":
         found = _once(_ranked(data_format, view, focus, model_type))
@@ -582,11 +171,11 @@ def _as_read(data_format: DataFormat, reading: FormatReading) -> DataFormat:
         inputs=reading.inputs,
         label_column=reading.label_column,
         steps=reading.needs,
-        meaning=_ANCHOR_POSITIVE if (reading.shape, reading.label) == ("pair", "none") else "",
+        meaning=ANCHOR_POSITIVE if (reading.shape, reading.label) == ("pair", "none") else "",
     )
 
 
-def _ranked(data_format: DataFormat, view: Any, focus: _Chosen | None, model_type: ModelType) -> Iterator[Suggestion]:
+def _ranked(data_format: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Iterator[Suggestion]:
     ranked: list[tuple[tuple[int, int, int], LossEntry, Row, Selective | None]] = []
     for row in data_format.matching_rows(model_type):
         beside = row.label == "none" and focus is None
@@ -604,7 +193,7 @@ def _ranked(data_format: DataFormat, view: Any, focus: _Chosen | None, model_typ
 
 
 def _suggestion(
-    data_format: DataFormat, view: Any, focus: _Chosen | None, entry: LossEntry, row: Row, selective: Selective | None
+    data_format: DataFormat, view: Any, focus: Chosen | None, entry: LossEntry, row: Row, selective: Selective | None
 ) -> Suggestion:
     why = entry.why
     link = selective.link if selective else ""
@@ -626,7 +215,7 @@ def _suggestion(
         link = _focused(selective, focus)
         if link != selective.link or focus.value_link is not None or entry.name == "SelectivePointwiseLoss":
             arguments["link"] = link
-    label = _name_after(data_format.label_column, data_format.steps)
+    label = name_after(data_format.label_column, data_format.steps)
     more, notes = _more_steps(data_format, view, entry, row, selective, label, arguments)
     steps = (*data_format.steps, *more)
     setup, known = _setup(entry, row, data_format, label)
@@ -640,11 +229,11 @@ def _suggestion(
     since = max(entry.since, row.since, key=lambda release: tuple(map(int, release.split("."))))
     if since != "6.0":
         caveats.append(f"It needs sentence-transformers {since} or newer.")
-    expression = f"{entry.name}({', '.join(['model', *(f'{name}={code}' for name, code in arguments.items())])})"
+    expression = call_of(entry.name, arguments)
     if row.model_type == "SparseEncoder" and entry.name not in _SPARSE_ALONE:
         wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
         wrapper["loss"] = expression
-        expression = f"SpladeLoss({', '.join(['model', *(f'{name}={code}' for name, code in wrapper.items())])})"
+        expression = call_of("SpladeLoss", wrapper)
     found = Suggestion(
         loss=entry.name,
         model_type=row.model_type,
@@ -663,13 +252,13 @@ def _suggestion(
         known=known,
     )
     parts = [
-        "\n".join(_sorted_imports(dict.fromkeys(found._imports()))),
-        "\n".join([*_step_lines(steps), *setup, *_broken(f"loss = {expression}")]),
+        "\n".join(sorted_imports(found._imports())),
+        "\n".join([*step_lines(steps), *setup, *found.as_code(expression).assigned("loss")]),
     ]
     return replace(found, code="\n\n".join(part for part in parts if part))
 
 
-def _focused(selective: Selective, focus: _Chosen) -> str:
+def _focused(selective: Selective, focus: Chosen) -> str:
     """The code of the link for a focus."""
     unbounded = _UNBOUNDED if ".linear_outside(None, " in selective.link else ""
     if selective.loss == "SelectivePointwiseLoss":
@@ -696,7 +285,7 @@ def _setup(
         name, _, code = line.partition(" = ")
         if CLASSES in line:
             kind: LabelKind = "class probabilities" if row.label == "class probabilities" else "class"
-            line = line.replace(CLASSES, _NUMBER_OF_CLASSES[kind].format(label=literal(label)))
+            line = line.replace(CLASSES, NUMBER_OF_CLASSES[kind].format(label=literal(label)))
             number = data_format.label_length
             if kind == "class":
                 number = None if data_format.label_values is None else int(data_format.label_values[1]) + 1
@@ -732,7 +321,7 @@ def _more_steps(
             step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
             return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
     wanted = _wanted_scale(entry, row, selective, arguments)
-    scale, guessed = _scale_of(data_format)
+    scale, guessed = scale_of(data_format)
     if (
         row.label in ("similarity", "scores")
         and wanted
@@ -741,7 +330,7 @@ def _more_steps(
     ):
         low, high = (int(end) if float(end).is_integer() else end for end in scale)
         note = f"That the labels' scale is from {low} to {high} is a guess: give its ends, if they are others."
-        step = Step("scale_labels", (label, low, high), why=_why_scaled(low, high, guessed=guessed))
+        step = Step("scale_labels", (label, low, high), why=why_scaled(low, high, guessed=guessed))
         return [step], [note] if guessed else []
     targets = arguments.get("targets")
     if selective is None:
@@ -770,20 +359,6 @@ def _wanted_scale(
     return (-1.0, 1.0) if selective is not None and row.label in ("scores", "similarity") and bounded else None
 
 
-def _scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:
-    """The scale of the labels, and whether it is a guess from those seen."""
-    scale, seen = data_format.label_scale, data_format.label_values
-    if seen is None:
-        return scale, False
-    if scale is None:
-        scale = (float(math.floor(seen[0])), float(math.ceil(seen[1])))
-    return scale, scale != seen and not (seen[0] >= -1 and seen[1] <= 1)
-
-
-def _why_scaled(low: float, high: float, *, guessed: bool) -> str:
-    return "to scores from 0 to 1" + (f"; that the scale is from {low} to {high} is a guess" if guessed else "")
-
-
 def _holds_integers(data_format: DataFormat, view: Any) -> bool:
     """Whether the labels are integers, and stay so in the steps."""
     column = data_format.label_column
@@ -792,203 +367,6 @@ def _holds_integers(data_format: DataFormat, view: Any) -> bool:
     if any(each.name == column and each.kind in ("integer", "boolean", "class label") for each in data_format.columns):
         return True
     return view is not None and column is not None and bool(view.holds_integers(column))
-
-
-def _name_after(column: str | None, steps: Sequence[Step]) -> str | None:
-    """What a column is called after the steps."""
-    for step in steps:
-        if step.call == "rename_column" and step.arguments[0] == column:
-            column = step.arguments[1]
-    return column
-
-
-# --- Conversions ------------------------------------------------------------------------------------------------------
-
-
-def _conversions(data_format: DataFormat, view: Any, model_type: ModelType) -> list[Conversion]:
-    found: list[Conversion] = []
-
-    def add(shape: Shape, label: LabelKind, why: str, *steps: Step, inputs: str = "", code: str = "") -> None:
-        names = _losses_for(model_type, shape, label, inputs)
-        if names:
-            every = (*data_format.steps, *steps)
-            text = code_of(data_format.steps) + ("\n" if data_format.steps else "") + code if code else code_of(every)
-            found.append(Conversion((shape, label), text, why, names, () if code else every))
-
-    shape, label = data_format.shape, data_format.label
-    lists_only = model_type == "CrossEncoder"
-    column = _name_after(data_format.label_column, data_format.steps)
-    identifiers = _identifiers(data_format)
-    if identifiers:
-        _add_resolved(add, data_format, identifiers, lists_only)
-        return found
-    if shape == "single" and label == "class":
-        add("triplet", "none", "texts of a class as positives, of another as negatives", Step("class_to_triplets"))
-    if shape == "single" and label == "none":
-        add(
-            "pair", "none", "texts with words deleted, to be restored", Step("damage_texts"),
-            inputs="(damaged_input, original_input) pairs",
-        )  # fmt: skip
-        add(
-            "pair", "none", "each text with itself; the other texts of the batch are negatives",
-            Step("texts_to_pairs"), inputs="(anchor, anchor) pairs",
-        )  # fmt: skip
-        add(
-            "pair", "none", "each text with itself, and with 7 others",
-            Step("texts_to_pairs", (), (("different", 7),)), inputs="(input_A, input_B) pairs",
-        )  # fmt: skip
-    if shape == "pair" and label in ("class", "binary", "similarity"):
-        _add_from_labelled_pairs(add, data_format, view, column, lists_only)
-    if shape == "pair" and label == "none" and data_format.meaning in ("", _ANCHOR_POSITIVE):
-        _add_mined(add, data_format, lists_only)
-    if shape == "list" and not lists_only and label in ("scores", "binary list", "none"):
-        why = "a column for each document of the lists"
-        if data_format.label_length is None and label != "none":
-            why += "; shorter lists are padded, which of these losses only the selective ones take"
-        add("n-tuple", label, why, Step("split_lists"))
-    if shape in ("triplet", "n-tuple") and label in ("none", "scores", "binary list") and lists_only:
-        why = "lists of documents, for the losses that rank lists"
-        rows_made = next((step for step in data_format.steps if step.call == "rows_of_positives"), None)
-        if rows_made is None:
-            add("list", "scores", why, Step("join_columns"))
-        else:  # the right and the wrong texts are lists already
-            every = tuple(step for step in data_format.steps if step != rows_made)
-            every += (Step("join_lists", rows_made.arguments, why="the right and the wrong texts in one list"),)
-            names = _losses_for(model_type, "list", "scores")
-            found.append(Conversion(("list", "scores"), code_of(every), why, names, every))
-    return found
-
-
-def _identifiers(data_format: DataFormat) -> dict[str, str]:
-    """The columns of IDs and their kinds, where there is nothing else to train on."""
-    kinds = {each.name: each.kind for each in data_format.columns}
-    if any(kind in ("text", "texts", "media") for kind in kinds.values()):
-        return {}
-    return {name: kind for name, kind in kinds.items() if kind in ("id", "ids")}
-
-
-def _add_from_labelled_pairs(
-    add: Callable[..., None], data_format: DataFormat, view: Any, column: str | None, lists_only: bool
-) -> None:
-    label, values = data_format.label, data_format.label_values
-    scale, guessed = _scale_of(data_format)
-    scaled: tuple[Step, ...] = ()
-    if label == "similarity" and scale and column and not (scale[0] >= 0 and scale[1] <= 1):
-        low, high = (int(end) if float(end).is_integer() else end for end in scale)
-        scaled = (Step("scale_labels", (column, low, high), why=_why_scaled(low, high, guessed=guessed)),)
-        add("pair", "similarity", "labels as scores from 0 to 1, as most losses take them", *scaled)
-    if label == "class":
-        shares = _shares_texts(data_format, view)
-        if shares is not False:
-            # Natural language inference: 0 entailment, 1 neutral, 2 contradiction.
-            positive, negative = _entailment(data_format, view) or (0, max(1, (data_format.classes or 3) - 1))
-            options = (("positive", positive), ("negative", negative))
-            why = "a text with one of the one class and one of the other; say which classes are right and wrong"
-            add("triplet", "none", why, Step("pairs_to_triplets", (), options))
-        return
-    if label == "binary":
-        high = 1 if values is None else int(values[1])
-        low = 0 if values is None else int(values[0])
-        options = (("positive", high), ("negative", low))
-        triplets = Step("pairs_to_triplets", (), options)
-    else:
-        triplets = Step("pairs_to_triplets")
-    if _shares_texts(data_format, view) is not False:
-        add("triplet", "none", "better and worse candidates of the same text", *scaled, triplets)
-        lists = Step("pairs_to_lists")
-        if lists_only:
-            add("list", "scores", "all candidates of a text together", *scaled, lists, Step("join_columns"))
-        else:
-            why = "all candidates of a text together; shorter lists are padded, which only selective losses take"
-            add("n-tuple", "scores", why, *scaled, lists)
-    why = "the pairs with a high label as positives, with hard negatives where a text has others"
-    add("pair", "none", why, *scaled, Step("pairs_to_positives"), inputs=_ANCHOR_POSITIVE)
-
-
-def _add_mined(add: Callable[..., None], data_format: DataFormat, lists_only: bool) -> None:
-    anchor, positive = data_format.inputs
-
-    def mined(model: str, output: str) -> str:
-        return "\n".join(
-            [
-                "dataset = mine_hard_negatives(",
-                f"    dataset, {model},",
-                f"    anchor_column_name={literal(anchor)}, positive_column_name={literal(positive)},",
-                f"    num_negatives=3, relative_margin=0.05, output_format={literal(output)},",
-                ")",
-            ]
-        )
-
-    imported = "from sentence_transformers.util import mine_hard_negatives"
-    embedder = (
-        f"from sentence_transformers import SentenceTransformer\n{imported}\n\n"
-        f"embedder = SentenceTransformer({literal(DEFAULT_MODEL)})  # finds the negatives\n"
-    )
-    if lists_only:
-        why = "texts that an embedding model takes for near, as negatives"
-        add("pair", "binary", why, code=embedder + mined("embedder", "labeled-pair"))
-        add("list", "scores", f"{why}, in lists", code=embedder + mined("embedder", "labeled-list"))
-        return
-    why = "texts that the model takes for near, as negatives: they teach more than those of the batch"
-    add("n-tuple", "none", why, code=f"{imported}\n\n{mined('model', 'n-tuple')}")
-
-
-def _add_resolved(
-    add: Callable[..., None], data_format: DataFormat, identifiers: Mapping[str, str], lists_only: bool
-) -> None:
-    names = [name for name in (data_format.inputs or data_format.trainer_inputs) if name in identifiers]
-    names = names or list(identifiers)
-    listed = any(identifiers[name] == "ids" for name in names)
-    has_label = data_format.trainer_label is not None
-    shape: Shape = {1: "single", 2: "pair", 3: "triplet"}.get(len(names), "n-tuple")  # type: ignore[assignment]
-    if listed:
-        shape = "list" if lists_only else "n-tuple"
-    label: LabelKind = "scores" if has_label else "none"
-    if has_label and not listed:
-        label = {"single": "class", "pair": "similarity", "triplet": "margin"}.get(shape, "scores")  # type: ignore[assignment]
-    sources = ", ".join(f"{literal(name)}: {'queries' if k == 0 else 'documents'}" for k, name in enumerate(names))
-    options = ', output_format="lists"' if listed and lists_only else ""
-    code = "\n".join(
-        [
-            "from datasets import load_dataset",
-            "from sentence_transformers.util import resolve_ids",
-            "",
-            "# Two datasets with a column of IDs and a column of texts each: put yours here.",
-            'queries = load_dataset("...", "queries", split="train")',
-            'documents = load_dataset("...", "documents", split="train")',
-            f"dataset.set_transform(resolve_ids({{{sources}}}{options}))",
-        ]
-    )
-    add(shape, label, "the texts in the place of their IDs; as they are, IDs would be trained as if texts", code=code)
-
-
-def _losses_for(model_type: ModelType, shape: Shape, label: LabelKind, inputs: str = "") -> tuple[str, ...]:
-    """The losses for a format: selective ones, recommended ones, others; no deprecated ones."""
-    wanted = [row for row in rows(model_type) if (row.shape, row.label) == (shape, label)]
-    wanted = [row for row in wanted if row.section in ("main", "distillation")]
-    if shape == "pair" and label == "none":
-        wanted = [row for row in wanted if row.inputs == (inputs or _ANCHOR_POSITIVE)]
-    names = [selective.loss for row in wanted for selective in row.selective]
-    names += [name for row in wanted for name in row.recommended]
-    names += [name for row in wanted for name in row.losses]
-    return tuple(name for name in dict.fromkeys(names) if not loss_entry(name, model_type).deprecated)
-
-
-def _shares_texts(data_format: DataFormat, view: Any) -> bool | None:
-    """Whether a text stands in several pairs of the sample; None if that is not known."""
-    if view is None or len(data_format.inputs) != 2:
-        return None
-    texts = [view.values[name] for name in data_format.inputs if name in view.values]
-    return any(len(set(map(str, column))) < len(column) for column in texts)
-
-
-def _entailment(data_format: DataFormat, view: Any) -> tuple[str, str] | None:
-    """The names of the classes of natural language inference, where the labels have them."""
-    feature = None if view is None or not view.features else view.features.get(data_format.label_column)
-    names = {str(name).lower(): str(name) for name in getattr(feature, "names", None) or ()}
-    if "entailment" in names and "contradiction" in names:
-        return names["entailment"], names["contradiction"]
-    return None
 
 
 # --- Building ---------------------------------------------------------------------------------------------------------
@@ -1004,24 +382,6 @@ def _needed_model_type(model: Any) -> ModelType:
     return found
 
 
-def _check_role(loss: Any, model_type: ModelType) -> None:
-    if not isinstance(loss, str):
-        raise TypeError(
-            f'loss must be the name of a loss, such as "CoSENTLoss", or None for the best; got {type(loss).__name__}. '
-            "If it is built already, use it as it is."
-        )
-    entry = loss_entry(loss, model_type)
-    if entry.role == "modifier":
-        inner = re.sub(r"\w+\(model\)", "create_loss(model, dataset)", entry.arguments[0][1])
-        options = ", ".join(["model", inner, *(f"{k}={v}" for k, v in entry.arguments[1:])])
-        raise DataError(f"{loss} wraps another loss. Build that one, and wrap it: {loss}({options}).")
-    if entry.role == "regularizer":
-        raise DataError(
-            f"{loss} is no loss by itself, but is added to one: it {entry.why}. Build a loss with "
-            "create_loss(model, dataset)."
-        )
-
-
 def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, focus: Any) -> Any:
     suggestion = found.of(name)
     if focus is not None and not suggestion.selective:
@@ -1033,13 +393,13 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, foc
     _check_outputs(model, suggestion, found.format)
     if suggestion.steps:
         which = "" if found.format.name is None else f" {found.format.name!r}"
-        lines = _indented(_code_of_steps(suggestion.steps))
+        lines = indented(lines_of_steps(suggestion.steps))
         raise DataError(
             f"create_loss: for {suggestion.loss} the dataset{which} must be changed first. Do this, and call "
             f"create_loss again:\n{lines}"
         )
     if _is_sparse_autoencoder(model) and suggestion.expression.startswith("SpladeLoss("):
-        inner = f"{suggestion.loss}({', '.join(['model', *(f'{k}={v}' for k, v in suggestion.arguments)])})"
+        inner = call_of(suggestion.loss, dict(suggestion.arguments))
         suggestion = replace(suggestion, expression=f"CSRLoss(model, loss={inner})")
     return suggestion.build(model, dataset if hasattr(dataset, "column_names") else None)
 
@@ -1060,156 +420,3 @@ def _check_outputs(model: Any, suggestion: Suggestion, data_format: DataFormat) 
 
 def _is_sparse_autoencoder(model: Any) -> bool:
     return any(type(module).__name__ == "SparseAutoEncoder" for module in model.modules())
-
-
-def _code_of_steps(steps: Sequence[Step]) -> list[str]:
-    imports = dict.fromkeys(step.import_line for step in steps if step.import_line)
-    return [*_sorted_imports(imports), *_step_lines(steps)]
-
-
-def _indented(lines: Sequence[str]) -> str:
-    return "\n".join(f"    {line}" for line in lines)
-
-
-def _unclear(found: Suggestions) -> str:
-    """What is not clear, and what settles it."""
-    doubts = " ".join(f"{doubt}." for doubt in found.format.doubts) or "They fit no known format."
-    lines = [f"It is not clear what the data mean: {doubts}"]
-    for reading in found.format.readings:
-        lines += [f"If {reading.words}:", _indented(reading.code().splitlines())]
-    if found._named:
-        name = literal(found._named[0].loss)
-        lines.append(f"Or name the loss, if you know that it suits: create_loss(model, dataset, loss={name}).")
-    return "\n".join(lines) + _ways_out(found)
-
-
-def _ways_out(found: Suggestions) -> str:
-    lines = [
-        f" Or convert them ({conversion.why}):\n{_indented(conversion.code.splitlines())}"
-        for conversion in found.conversions
-    ]
-    if not lines and not found.format.readings:
-        lines.append(
-            " Choose the columns in the order that the loss shall see them, and call the label so: dataset = "
-            'dataset.select_columns(["anchor", "positive"]) or dataset.rename_column("...", "label").'
-        )
-    return "".join(lines)
-
-
-def _unsuited(found: Suggestions, name: Any) -> str:
-    """Why a loss does not suit, or none does, and what to do."""
-    form = found.format
-    read = f"read as {form.meaning or form.shape}, labels: {form.label}"
-    if name is None:
-        return f"There is no {found.model_type} loss for the data as they are, {read}.{_ways_out(found)}"
-    _check_role(name, found.model_type)
-    wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in rows_of(name, found.model_type))
-    text = f"{name} is for {wanted}. The data are {read}; losses that suit: "
-    text += f"{', '.join(suggestion.loss for suggestion in (*found, *found._named)) or 'none'}."
-    opened = next((each for each in found.conversions if name in each.losses), None)
-    if opened is not None:
-        return f"{text} Convert them ({opened.why}):\n{_indented(opened.code.splitlines())}"
-    mend = f" Build one that suits: create_loss(model, dataset, loss={literal(found[0].loss)})." if found else ""
-    return text + mend
-
-
-# --- Code -------------------------------------------------------------------------------------------------------------
-
-
-class _UnknownCodeError(Exception):
-    """Code of the registry that cannot be read here; the message says what of it."""
-
-
-def _evaluated(
-    node: ast.AST, names: Mapping[str, Any], model_type: ModelType | None = None, entry: LossEntry | None = None
-) -> Any:
-    """The value of code as the registry writes it: names of a table, literals, and few calls and operations."""
-
-    def value(part: ast.AST) -> Any:
-        if isinstance(part, ast.Constant):
-            return part.value
-        if isinstance(part, ast.Name):
-            return _named(part.id, names, model_type, entry)
-        if isinstance(part, ast.List):
-            return [value(each) for each in part.elts]
-        if isinstance(part, ast.Tuple):
-            return tuple(value(each) for each in part.elts)
-        if isinstance(part, ast.Dict):
-            return {value(key): value(each) for key, each in zip(part.keys, part.values, strict=True) if key}
-        if isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub):
-            return -value(part.operand)
-        if isinstance(part, ast.BinOp) and type(part.op) in _OPERATORS:
-            return _OPERATORS[type(part.op)](value(part.left), value(part.right))
-        if isinstance(part, ast.Subscript):
-            return value(part.value)[value(part.slice)]
-        if isinstance(part, ast.Call):
-            arguments = [value(each) for each in part.args]
-            options = {str(each.arg): value(each.value) for each in part.keywords}
-            if isinstance(part.func, ast.Attribute) and part.func.attr in _METHODS:
-                return getattr(value(part.func.value), part.func.attr)(*arguments, **options)
-            if isinstance(part.func, ast.Name):
-                return value(part.func)(*arguments, **options)
-        raise _UnknownCodeError(ast.unparse(part))
-
-    return value(node)
-
-
-def _named(name: str, names: Mapping[str, Any], model_type: ModelType | None, entry: LossEntry | None) -> Any:
-    if name in names:
-        return names[name]
-    if name in _BUILTINS:
-        return _BUILTINS[name]
-    if model_type is not None and entry is not None:
-        for known in (entry, *losses(model_type)):
-            if known.name == name:
-                return known.load()
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
-    raise _UnknownCodeError(name)
-
-
-def _module_of(name: str, model_type: ModelType, entry: LossEntry) -> str:
-    """Where a name in code is imported from; empty if it is not."""
-    for known in (entry, *losses(model_type)):
-        if known.name == name:
-            return known.module
-    return _MODULES.get(name, "")
-
-
-def _sorted_imports(imports: Mapping[str, None]) -> list[str]:
-    """The imports, of each module one line: other packages first, then ours."""
-    modules: dict[str, list[str]] = {}
-    for line in imports:
-        module, _, names = line.removeprefix("from ").partition(" import ")
-        modules.setdefault(module, []).extend(names.split(", "))
-    lines = []
-    for module in sorted(modules, key=lambda module: (module.startswith(OURS), module)):
-        found = sorted(set(modules[module]))
-        line = f"from {module} import {', '.join(found)}"
-        lines += (
-            [line] if len(line) <= _WIDTH else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
-        )
-    return lines
-
-
-def _step_lines(steps: Sequence[Step]) -> list[str]:
-    """The lines of steps, each with what it is for."""
-    return [line for step in steps for line in ([f"# {step.why}"] if step.why else []) + [step.code()]]
-
-
-def _broken(line: str) -> list[str]:
-    """A call, with an argument a line if it is long."""
-    if len(line) <= _WIDTH:
-        return [line]
-    name, _, code = line.partition(" = ")
-    node = ast.parse(code, mode="eval").body
-    if not isinstance(node, ast.Call):
-        return [line]
-    parts = [ast.get_source_segment(code, each) or "" for each in node.args]
-    parts += [f"{each.arg}={ast.get_source_segment(code, each.value)}" for each in node.keywords]
-    return [f"{name} = {ast.unparse(node.func)}(", *(f"    {part}," for part in parts), ")"]
-
-
-def _one_line(text: str) -> str:
-    """A text that is harmless in a docstring."""
-    return " ".join(text.replace("\\", "/").replace('"', "'").split())

@@ -9,8 +9,9 @@ dataset with a transform (`set_transform`), fewer rows are read: the first 10,00
 from __future__ import annotations
 
 import itertools
+import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selective_st.errors import DataError
+from selective_st.registry.steps import callable_as_step
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,6 +78,23 @@ class Table:
     def features(self) -> Any:
         """The `datasets.Features` of the columns: of the sampled rows, where there is a transform or a stream."""
         return self._dataset.features
+
+    def known(self, column: str) -> list[Any]:
+        """The sampled values of a column that are there.
+
+        Args:
+            column: The column.
+
+        Returns:
+            The values without None, NaN and empty texts.
+        """
+        if column not in self._known:
+            self._known[column] = present(self.values[column])
+        return self._known[column]
+
+    @cached_property  # one check asks for a column's values many times
+    def _known(self) -> dict[str, list[Any]]:
+        return {}
 
     def sample(self) -> Dataset:
         """The sampled rows as a dataset.
@@ -143,6 +162,19 @@ class Table:
         return f"a sample of {len(self.sampled):,} rows; {scanned} rows scanned for what can be counted"
 
 
+def present(values: Iterable[Any]) -> list[Any]:
+    """The values that are there: no None, no NaN, no text without a character to read."""
+    return [
+        value
+        for value in values
+        if not (
+            value is None
+            or (isinstance(value, float) and math.isnan(value))
+            or (value.__class__ is str and not value.strip())
+        )
+    ]
+
+
 def tables(data: object) -> list[Table]:
     """View data, whatever holds it.
 
@@ -191,6 +223,7 @@ def without_trainer_transform(dataset: Any) -> Any:
     return dataset.with_format(None) if own is None else dataset.with_transform(own)
 
 
+@callable_as_step
 def to_dataset(data: Any) -> Any:
     """Make a `datasets.Dataset` of whatever holds rows, so that they can be converted.
 

@@ -1,0 +1,381 @@
+"""The catalog: look a loss or a format up, and register a loss of one's own."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from selective_st.catalog._formats import ROWS
+from selective_st.catalog._kinds import MODEL_TYPES, OURS, LossEntry, ModelType, Row
+from selective_st.catalog._losses import ENTRIES
+
+
+@dataclass
+class _Registry:
+    losses: dict[tuple[str, str], LossEntry] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+
+_REGISTRY = _Registry({(entry.model_type, entry.name): entry for entry in ENTRIES}, list(ROWS))
+
+
+def check_model_type(owner: str, model_type: object) -> ModelType:
+    """Return the model type, or raise.
+
+    Args:
+        owner: The function whose argument it is, for the message.
+        model_type: The name of a model class of Sentence Transformers.
+
+    Returns:
+        The model type.
+
+    Raises:
+        ValueError: If there is no such model type.
+    """
+    for known in MODEL_TYPES:
+        if model_type == known:
+            return known
+    raise ValueError(f"{owner}: model_type must be one of {', '.join(MODEL_TYPES)}; got {model_type!r}.")
+
+
+def model_type_of(model: object) -> ModelType | None:
+    """Which of the model types a model is.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The model type, of the class nearest to the model's own; None if it is of none.
+
+    Example:
+        >>> model_type_of("no model") is None
+        True
+    """
+    names = [base.__name__ for base in type(uncompiled(model)).__mro__]
+    return next((known for name in names for known in MODEL_TYPES if known == name), None)
+
+
+def uncompiled(model: Any) -> Any:
+    """The model within what `torch.compile` makes of it; any other model as it is."""
+    return getattr(model, "_orig_mod", model)
+
+
+def losses(model_type: ModelType | None = None) -> list[LossEntry]:
+    """The registered losses.
+
+    Args:
+        model_type: Of which models. Default: of all.
+
+    Returns:
+        Their entries, in the order of the tables.
+
+    Example:
+        >>> [loss.name for loss in losses("MultiVectorEncoder")][3]
+        'MultiVectorMarginMSELoss'
+    """
+    return [entry for entry in _REGISTRY.losses.values() if model_type in (None, entry.model_type)]
+
+
+def rows(model_type: ModelType | None = None) -> list[Row]:
+    """The rows of the tables.
+
+    Args:
+        model_type: Of which models. Default: of all.
+
+    Returns:
+        The rows.
+
+    Example:
+        >>> [row.losses for row in rows("SparseEncoder") if row.section == "regularization"]
+        [('FlopsLoss', 'CSRReconstructionLoss')]
+    """
+    return [row for row in _REGISTRY.rows if model_type in (None, row.model_type)]
+
+
+def loss_entry(name: str, model_type: ModelType = "SentenceTransformer") -> LossEntry:
+    """The entry of a loss.
+
+    Args:
+        name: The name of its class.
+        model_type: Of which models.
+
+    Returns:
+        The entry.
+
+    Raises:
+        ValueError: If no such loss is registered; the message names similar ones, or the model type that has it.
+
+    Example:
+        >>> loss_entry("CoSENTLoss").order_only
+        True
+    """
+    entry = _REGISTRY.losses.get((model_type, name))
+    if entry is not None:
+        return entry
+    others = sorted(of for of, known in _REGISTRY.losses if known == name)
+    if others:
+        hint = f'It is a loss for {", ".join(others)}: say model_type="{others[0]}".'
+    else:
+        names = [entry.name for entry in losses(model_type)]
+        hint = did_you_mean(name, names) or f"There are {', '.join(names)}. "
+        hint += "Add a loss of your own with selective_st.registry.register_loss."
+    raise ValueError(f"There is no loss {name!r} for {model_type} in the registry. {hint}")
+
+
+def find_loss(name: str, model_type: ModelType) -> LossEntry | None:
+    """The entry of a loss; None if there is none."""
+    return _REGISTRY.losses.get((model_type, name))
+
+
+def rows_of(name: str, model_type: ModelType = "SentenceTransformer") -> list[Row]:
+    """The rows that a loss stands in, be it as a built-in or as a selective one.
+
+    Args:
+        name: The name of its class.
+        model_type: Of which models.
+
+    Returns:
+        The rows.
+
+    Example:
+        >>> [row.labels for row in rows_of("CosineSimilarityLoss")]
+        ['float similarity score between 0 and 1']
+    """
+    return [
+        row
+        for row in rows(model_type)
+        if name in row.losses or any(selective.loss == name for selective in row.selective)
+    ]
+
+
+def entry_of(loss: object, model_type: ModelType = "SentenceTransformer") -> LossEntry | None:
+    """The entry of a loss that is built.
+
+    Args:
+        loss: The loss.
+        model_type: Of which models.
+
+    Returns:
+        The entry of its class, or of the nearest class that it derives from; None if there is none.
+
+    Example:
+        >>> entry_of("no loss") is None
+        True
+    """
+    names = (base.__name__ for base in type(loss).__mro__)
+    return next((found for name in names if (found := _REGISTRY.losses.get((model_type, name))) is not None), None)
+
+
+def formats_of(loss: object, model_type: ModelType = "SentenceTransformer") -> list[tuple[str, str]]:
+    """The data that a loss that is built reads, with its settings.
+
+    Args:
+        loss: The loss.
+        model_type: Of which models.
+
+    Returns:
+        Pairs of a shape and a kind of labels, as `register_loss` takes them; none where nothing is known: of a loss
+        that is not registered, wraps another, or only regularizes.
+
+    Example:
+        >>> formats_of("no loss")
+        []
+    """
+    entry = entry_of(loss, model_type)
+    if entry is None or entry.role != "loss":  # a regularizer reads no labels, whatever they are
+        return []
+    formats: dict[tuple[str, str], None] = {}
+    for row in rows_of(entry.name, model_type):
+        settings = [dict(selective.arguments) for selective in row.selective if selective.loss == entry.name]
+        if not settings or any(_is_set_so(loss, arguments) for arguments in settings):
+            formats[row.shape, row.label] = None
+    # Our in-batch losses take floats for a teacher's scores, which the tables list for lists alone.
+    if entry.origin == OURS and entry.in_batch_negatives:
+        formats["pair", "similarity"] = None
+    return list(formats)
+
+
+# Arguments of our losses that say how they read the data.
+_READING = ("targets", "lists")
+
+
+def _is_set_so(loss: object, arguments: dict[str, str]) -> bool:
+    """Whether a loss reads the data as these arguments, in code, would have it."""
+    parameters = inspect.signature(type(loss)).parameters
+    for name in _READING:
+        setting = getattr(loss, name, None)
+        # None: the loss reads that off the labels.
+        if name in parameters and setting is not None:
+            default = parameters[name].default
+            if setting != (ast.literal_eval(arguments[name]) if name in arguments else default):
+                return False
+    return True
+
+
+def register_loss(
+    loss: type[Any] | str,
+    *,
+    formats: Sequence[tuple[str, str]],
+    why: str,
+    model_type: ModelType = "SentenceTransformer",
+    recommended: bool = False,
+    exist_ok: bool = False,
+    **traits: Any,
+) -> LossEntry:
+    """Add a loss of your own to the registry: it is then suggested, checked and listed with the others.
+
+    Args:
+        loss: Its class, or where to import it from: `"package.module.ClassName"`; then it is imported only when used.
+        formats: For which data: pairs of a shape (single, pair, triplet, n-tuple, list, any) and a kind of labels
+            (none, class, class probabilities, binary, similarity, margin, margins, scores, binary list, embedding,
+            embeddings, any); or of inputs and labels as a row of `loss_table` names them.
+        why: What it is good for, in a line.
+        model_type: Which models it trains.
+        recommended: Whether it is suggested before the losses that are not.
+        exist_ok: Whether it may take the place of a loss of that name.
+        **traits: Further attributes of `LossEntry`, such as `max_columns=2` or `in_batch_negatives=True`.
+
+    Returns:
+        The entry.
+
+    Raises:
+        TypeError: If a trait is unknown or of the wrong type, or `loss` is neither a class nor a text.
+        ValueError: If the name is taken, or a format is unknown.
+
+    Example:
+        >>> entry = register_loss(
+        ...     "my_package.losses.HuberLoss", formats=[("pair", "similarity")], why="tolerates wrong labels",
+        ...     max_columns=2, score="cosine", exist_ok=True,
+        ... )
+        >>> "HuberLoss" in loss_table("SentenceTransformer")
+        True
+        >>> unregister_loss("HuberLoss")
+    """
+    owner = "register_loss"
+    model_type = check_model_type(owner, model_type)
+    if isinstance(loss, str):
+        module, _, name = loss.rpartition(".")
+        if not module or not name.isidentifier():
+            raise ValueError(f"{owner}: loss must be written package.module.ClassName; got {loss!r}.")
+    elif inspect.isclass(loss):
+        module, name = loss.__module__, loss.__name__
+    else:
+        raise TypeError(f"{owner}: loss must be a class or the text package.module.ClassName; got {loss!r}.")
+    known = {attribute.name for attribute in fields(LossEntry)} - {"name", "model_type", "module", "why", "origin"}
+    unknown = sorted(set(traits) - known)
+    if unknown:
+        raise TypeError(f"{owner}: unknown {', '.join(unknown)}; a loss may have {', '.join(sorted(known))}.")
+    for trait, value in traits.items():
+        hint = get_type_hints(LossEntry)[trait]
+        if not _fits(value, hint):
+            wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            raise TypeError(f"{owner}: {trait} must be of type {wanted}, got {value!r}.")
+    if not isinstance(why, str) or not why.strip():
+        raise ValueError(f"{owner}: why must say in a line what {name} is good for; got {why!r}.")
+    if (model_type, name) in _REGISTRY.losses and not exist_ok:
+        raise ValueError(
+            f"{owner}: {model_type} has a loss {name} already. Rename yours, or pass exist_ok=True to replace it."
+        )
+    pairs = [] if isinstance(formats, str) or not isinstance(formats, Sequence) else list(formats)
+    if not pairs or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        raise ValueError(
+            f"{owner}: formats must hold at least one pair of a shape and a kind of labels, got {formats!r}. Write "
+            'formats=[("pair", "similarity")].'
+        )
+    places = [_row_number(owner, model_type, *pair) for pair in formats]
+    entry = LossEntry(
+        name=name, model_type=model_type, module=module, why=why, origin=module.partition(".")[0], **traits
+    )
+    _remove(name, model_type)
+    for place in places:
+        row = _REGISTRY.rows[place]
+        _REGISTRY.rows[place] = replace(
+            row,
+            losses=(*row.losses, name),
+            recommended=(*row.recommended, name) if recommended else row.recommended,
+        )
+    _REGISTRY.losses[model_type, name] = entry
+    return entry
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of a type that a `LossEntry` uses."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        each = inner[:1] * len(value) if inner[-1] is ... else inner
+        return len(value) == len(each) and all(map(_fits, value, each))
+    if inner:
+        return any(_fits(value, one) for one in inner)
+    return isinstance(value, hint) and (hint is not int or not isinstance(value, bool))
+
+
+def unregister_loss(name: str, model_type: ModelType = "SentenceTransformer") -> None:
+    """Take a loss out of the registry.
+
+    Args:
+        name: The name of its class.
+        model_type: Of which models.
+
+    Raises:
+        ValueError: If there is no such loss.
+    """
+    loss_entry(name, model_type)
+    _remove(name, model_type)
+
+
+def _remove(name: str, model_type: ModelType) -> None:
+    _REGISTRY.losses.pop((model_type, name), None)
+    for place, row in enumerate(_REGISTRY.rows):
+        if row.model_type == model_type and name in row.losses:
+            _REGISTRY.rows[place] = replace(
+                row,
+                losses=tuple(loss for loss in row.losses if loss != name),
+                recommended=tuple(loss for loss in row.recommended if loss != name),
+            )
+
+
+def _row_number(owner: str, model_type: ModelType, inputs: str, labels: str) -> int:
+    """The place of a row, by its names or by its kinds; of several rows of a kind the most general one."""
+    places = [
+        place
+        for place, row in enumerate(_REGISTRY.rows)
+        if row.model_type == model_type and ((row.inputs, row.labels) == (inputs, labels))
+    ]
+    if not places:
+        places = [
+            place
+            for place, row in enumerate(_REGISTRY.rows)
+            if row.model_type == model_type and (row.shape, row.label) == (inputs, labels)
+        ]
+        places.sort(key=lambda place: bool(_REGISTRY.rows[place].note))
+    if places:
+        return places[0]
+    known = ", ".join(f'("{row.shape}", "{row.label}")' for row in rows(model_type))
+    raise ValueError(f'{owner}: {model_type} has no format ("{inputs}", "{labels}"). There are {known}.')
+
+
+def did_you_mean(name: object, names: Iterable[str]) -> str:
+    """A question with names that are nearly one that is not known; empty if there is none.
+
+    Args:
+        name: What was given.
+        names: What is known.
+
+    Returns:
+        The question, and a space.
+
+    Example:
+        >>> did_you_mean("cosent", ["CosineSimilarityLoss", "CoSENTLoss", "TripletLoss"])
+        'Did you mean CoSENTLoss? '
+    """
+    keys = {key: known for known in names for key in (known.lower(), known.lower().removesuffix("loss"))}
+    near = dict.fromkeys(keys[key] for key in difflib.get_close_matches(str(name).lower(), keys, n=4, cutoff=0.5))
+    return f"Did you mean {' or '.join(list(near)[:3])}? " if near else ""

@@ -1,0 +1,375 @@
+"""Labels: their scale, their type, how people write them, how many there are."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any
+
+import datasets
+import numpy as np
+from datasets import ClassLabel, Dataset, Value
+
+from selective_st._validation import whole_number
+from selective_st.conversion._common import (
+    check_column,
+    converter,
+    finite,
+    holds_lists,
+    inner_feature,
+    is_missing,
+    is_number,
+    mapped,
+    mean_of_known,
+    shown,
+    values_in,
+)
+from selective_st.errors import DataError, literal
+from selective_st.written import Written, read_written
+
+
+@converter
+def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reverse: bool = False) -> Dataset:
+    """Map labels to the scale from 0 to 1.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: numbers, or lists of numbers.
+        low: The lowest score of the labels' scale; it becomes 0.
+        high: The highest; it becomes 1.
+        reverse: Whether the lowest becomes 1 and the highest 0: of distances, similarities.
+
+    Returns:
+        The dataset with `(label - low) / (high - low)`; reversed, 1 less that. Missing labels (None, NaN) stay missing.
+
+    Raises:
+        DataError: If there is no such column, it holds other than numbers, or a label lies outside the scale.
+        ValueError: If `low` is not below `high`.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [2, 5]})
+        >>> scale_labels(pairs, "score", 0, 5)["score"][:]
+        [0.4, 1.0]
+    """
+    owner = "scale_labels"
+    check_column(owner, dataset, column)
+    low, high = finite(owner, "low", low), finite(owner, "high", high)
+    if not low < high:
+        raise ValueError(f"{owner}: low must be below high, got low={low:g} and high={high:g}. Swap them.")
+
+    def change(label: Any) -> float:
+        number = _checked_number(label)
+        if not low <= number <= high:
+            raise _BadCellError(f"outside the scale from {low:g} to {high:g}")
+        return (high - number if reverse else number - low) / (high - low)
+
+    return _change_labels(
+        owner, dataset, column, change, "float64",
+        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, 0, 10).",
+        (low, high, reverse),
+    )  # fmt: skip
+
+
+@converter
+def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
+    """Map the margins between a teacher's scores to those on the scale from 0 to 1.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: margins, or lists of margins.
+        width: The width of the scale of the teacher's scores: its highest less its lowest.
+
+    Returns:
+        The dataset with `margin / width`. Missing margins (None, NaN) stay missing.
+
+    Raises:
+        DataError: If there is no such column, it holds other than numbers, or a margin is wider than the scale.
+        ValueError: If `width` is not above 0.
+
+    Example:
+        >>> triplets = Dataset.from_dict({"q": ["x"], "a": ["y"], "b": ["z"], "label": [-5.0]})
+        >>> scale_margins(triplets, "label", 20)["label"][:]
+        [-0.25]
+    """
+    owner = "scale_margins"
+    check_column(owner, dataset, column)
+    width = finite(owner, "width", width)
+    if not width > 0:
+        raise ValueError(f"{owner}: width must be above 0, got {width:g}. Give the highest score less the lowest.")
+
+    def change(margin: Any) -> float:
+        number = _checked_number(margin)
+        if not -width <= number <= width:
+            raise _BadCellError(f"wider than the scale, {width:g}")
+        return number / width
+
+    return _change_labels(
+        owner, dataset, column, change, "float64",
+        f"Give the width of the teacher's scale, here 20: dataset = {owner}(dataset, {literal(column)}, 20).", (width,),
+    )  # fmt: skip
+
+
+@converter
+def labels_to_float(
+    dataset: Dataset, column: str, mapping: Mapping[Any, float | None] | None = None, *, mean: bool = False
+) -> Dataset:
+    """Make labels floats: of integers, booleans, classes, and of texts that say numbers or what a mapping says.
+
+    Texts may say numbers as people write them: `"0.5"`, `"0,5"`, `"80%"`, `"4/5"`, `"4 out of 5"`, `"4 stars"`; percent
+    and fractions become numbers from 0 to 1. All must be written in one way, or lie from 0 to 1.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: such labels, or lists of them; also lists stored as text, such as `"[0.5, 1]"`.
+        mapping: What labels become, such as `{"good": 1, "bad": 0, "NA": None}`; others are read as numbers.
+        mean: Whether lists, the labels of several raters, become their mean.
+
+    Returns:
+        The dataset. Missing labels (None, NaN, empty text) are None.
+
+    Raises:
+        DataError: If there is no such column, or it holds something that is no number.
+        TypeError: If the mapping is no dict of labels and numbers.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": ["80%", "5%"]})
+        >>> labels_to_float(pairs, "score")["score"][:]
+        [0.8, 0.05]
+        >>> graded = pairs.remove_columns("score").add_column("score", ["good", "fair"])
+        >>> labels_to_float(graded, "score", mapping={"bad": 0, "fair": 0.5, "good": 1})["score"][:]
+        [1.0, 0.5]
+    """
+    owner = "labels_to_float"
+    check_column(owner, dataset, column)
+    number, advice = _read_labels(owner, dataset, column, mapping)
+    settings = (tuple((mapping or {}).items()), mean)
+    return _change_labels(owner, dataset, column, number, "float64", advice, settings, mean=mean)
+
+
+@converter
+def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | None] | None = None) -> Dataset:
+    """Make labels integers: of floats that are whole, booleans, classes, and texts as `labels_to_float` takes them.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: such labels, or lists of them.
+        mapping: What labels become, such as `{"match": 1, "mismatch": 0}`; others are read as numbers.
+
+    Returns:
+        The dataset. Missing labels (None, NaN, empty text) are None.
+
+    Raises:
+        DataError: If there is no such column, or it holds something that is no whole number.
+        TypeError: If the mapping is no dict of labels and numbers.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "label": [0.0, 2.0]})
+        >>> labels_to_int(pairs, "label")["label"][:]
+        [0, 2]
+    """
+    owner = "labels_to_int"
+    check_column(owner, dataset, column)
+    number, advice = _read_labels(owner, dataset, column, mapping)
+
+    def change(label: Any) -> int | None:
+        read = number(label)
+        if read is not None and not float(read).is_integer():
+            raise _BadCellError(
+                f"not a whole number; if it is a score: dataset = labels_to_float(dataset, {literal(column)})"
+            )
+        return None if read is None else int(read)
+
+    return _change_labels(owner, dataset, column, change, "int64", advice, tuple((mapping or {}).items()))
+
+
+@converter
+def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
+    """Make 1 of the labels above a limit, and 0 of the others.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: numbers, or lists of numbers.
+        above: The limit.
+
+    Returns:
+        The dataset. Missing labels (None, NaN) are None.
+
+    Raises:
+        DataError: If there is no such column, or it holds other than numbers.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [2.5, 4.0]})
+        >>> labels_to_binary(pairs, "score", above=3)["score"][:]
+        [0, 1]
+    """
+    owner = "labels_to_binary"
+    check_column(owner, dataset, column)
+    limit = finite(owner, "above", above)
+    return _change_labels(
+        owner, dataset, column, lambda label: int(_checked_number(label) > limit), "int64",
+        f"Give numbers: dataset = labels_to_float(dataset, {literal(column)}).", (limit,),
+    )  # fmt: skip
+
+
+@converter
+def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
+    """Fill lists of labels up with NaN, which stands for a label that is not there.
+
+    Args:
+        dataset: The dataset.
+        column: The label column: lists of numbers.
+        size: How many labels each list gets; longer lists stay as they are.
+
+    Returns:
+        The dataset; None in a list, or in place of one, is NaN too.
+
+    Raises:
+        DataError: If there is no such column, or it holds other than lists of numbers.
+        ValueError: If `size` is not a whole number of at least 1.
+
+    Example:
+        >>> lists = Dataset.from_dict({"query": ["x", "y"], "scores": [[0.9, 0.1], [0.5]]})
+        >>> pad_labels(lists, "scores", 2)["scores"][:]
+        [[0.9, 0.1], [0.5, nan]]
+    """
+    owner = "pad_labels"
+    check_column(owner, dataset, column)
+    whole_number(owner, "size", size, least=1)
+    feature = dataset.features[column]
+    if not holds_lists(feature) or not str(getattr(inner_feature(feature), "dtype", "")).startswith(
+        ("int", "float", "bool")
+    ):
+        raise DataError(f"{owner}: column {column!r} does not hold lists of numbers. Name one that does.")
+
+    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        lists = [
+            [math.nan if is_missing(label) else float(label) for label in labels or []] for labels in batch[column]
+        ]
+        return {column: [[*labels, *[math.nan] * (size - len(labels))] for labels in lists]}
+
+    features = {**dataset.features, column: datasets.Sequence(Value("float64"))}
+    return mapped(dataset, change, features, (owner, column, size))
+
+
+def _read_labels(
+    owner: str, dataset: Dataset, column: str, mapping: Mapping[Any, Any] | None
+) -> tuple[Callable[[Any], float | None], str]:
+    """What says the number of a label, and what to write where it cannot."""
+    given = _checked_mapping(owner, dataset.features[column], mapping)
+    texts = Counter(text for text in _texts_in(dataset, column) if text not in given and text.strip() not in given)
+    written = read_written(texts)
+    known = written.values if written.kind in ("numbers", "mixed") else {}
+
+    def number(label: Any) -> float | None:
+        if isinstance(label, str):
+            label = label if label in given else label.strip()
+        if isinstance(label, Hashable) and label in given:
+            return given[label]
+        if label == "":
+            return None
+        try:
+            found = float(known[label] if isinstance(label, str) else label)
+        except (TypeError, ValueError, KeyError):
+            raise _BadCellError("not a number") from None
+        return None if math.isnan(found) else found
+
+    return number, _mapping_advice(owner, column, written)
+
+
+def _texts_in(dataset: Dataset, column: str) -> Iterator[str]:
+    """The texts of a column, also within lists, also within lists that are stored as text."""
+    left = [value for (value,) in values_in(dataset, [column])]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            left += value
+
+
+def _mapping_advice(owner: str, column: str, written: Written) -> str:
+    start = f"dataset = {owner}(dataset, {literal(column)}, mapping="
+    if written.kind in ("opposites", "grades"):
+        return f"If they mean this, say so: {start}{literal(dict(written.values))})."
+    example = literal(dict.fromkeys(written.others[:1]) or {"NA": None})
+    return f"Say what such labels mean, None if nothing: {start}{example}). If they are classes: dataset = " + (
+        f"dataset.class_encode_column({literal(column)})."
+    )
+
+
+def _checked_mapping(owner: str, feature: Any, mapping: Mapping[Any, Any] | None) -> dict[Any, float | None]:
+    if mapping is None:
+        return {}
+    is_dict = isinstance(mapping, Mapping)
+    if not is_dict or not all(value is None or is_number(value) for value in mapping.values()):
+        raise TypeError(
+            f"{owner}: mapping must be a dict of labels and the numbers that they become, got {mapping!r:.80}. Write "
+            'mapping={"good": 1, "bad": 0, "NA": None}.'
+        )
+    names = getattr(feature, "names", None) or []
+    return {names.index(key) if key in names else key: value for key, value in mapping.items()}
+
+
+class _BadCellError(Exception):
+    """A label cannot be converted; the message says why."""
+
+
+def _change_labels(
+    owner: str,
+    dataset: Dataset,
+    column: str,
+    change: Callable[[Any], Any],
+    dtype: str,
+    advice: str,
+    settings: tuple[Any, ...] = (),
+    mean: bool = False,
+) -> Dataset:
+    """The dataset with the labels changed one by one, also within lists; `settings` are what `change` depends on."""
+    feature = dataset.features[column]
+    is_list = holds_lists(feature)
+    # Lists that are stored as text are found in the values.
+    written = read_written({} if is_list else Counter(_texts_in(dataset, column)))
+    lists = written.values if written.kind == "lists" else {}
+    several = is_list or bool(lists)
+
+    def changed(value: Any) -> Any:
+        value = lists.get(value.strip(), value) if isinstance(value, str) else value
+        if isinstance(value, (list, tuple, np.ndarray)):
+            return [changed(part) for part in value]
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return None if dtype != "float64" else math.nan if several else value
+        return change(value)
+
+    def change_batch(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        found = []
+        bad: list[int] = []
+        what = ""
+        for value, row in zip(batch[column], rows, strict=True):
+            try:
+                found.append(mean_of_known(changed(value)) if mean else changed(value))
+            except _BadCellError as error:
+                what = what or f"{value!r}, {error}"
+                bad.append(row)
+        if bad:
+            raise DataError(f"{owner}: column {column!r} holds in {shown(bad)} what cannot be: {what}. {advice}")
+        return {column: found}
+
+    features = dict(dataset.features)
+    features[column] = datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
+    if mean:
+        features[column] = Value(dtype)
+    made = mapped(dataset, change_batch, features, (owner, column, *settings), with_indices=True)
+    return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+
+
+def _with_dtype(feature: Any, dtype: str) -> Any:
+    if isinstance(feature, (Value, ClassLabel)):
+        return Value(dtype)
+    return datasets.Sequence(_with_dtype(inner_feature(feature), dtype), length=getattr(feature, "length", -1))
+
+
+def _checked_number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _BadCellError("not a number; make it one with labels_to_float" if isinstance(value, str) else "no number")
+    return float(value)

@@ -1,0 +1,190 @@
+"""Code that is shown and run: it prints as it stands, and has a value without `eval`."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from selective_st.registry.catalog import OURS, LossEntry, ModelType, find_loss
+from selective_st.registry.steps import Step
+
+_WIDTH = 100  # a line of code that is longer is broken
+
+# Where the names come from that stand in the code of arguments.
+_MODULES = {
+    **dict.fromkeys(("cos_sim", "dot_score", "pairwise_cos_sim", "pairwise_dot_score"), "sentence_transformers.util"),
+    **dict.fromkeys(
+        ("mean_colbert_kd_scores", "mean_colbert_scores", "mean_colbert_scores_pairwise"),
+        "sentence_transformers.multi_vector_encoder.scoring",
+    ),
+    **dict.fromkeys(
+        (
+            "ConstantLink", "ExponentialLink", "IdentityLink", "Interval", "LinearOutsideLink", "PiecewiseLink",
+            "SigmoidLink", "SinhLink", "WeightedSumLink", "extreme_scores", "high_scores", "link_from_config",
+            "low_scores", "middle_scores", "score_region",
+        ),
+        "selective_st.links",
+    ),
+    "SentenceTransformer": "sentence_transformers",
+    "Sigmoid": "torch.nn",
+    "inf": "math",
+}  # fmt: skip
+_BUILTINS: dict[str, Any] = {"len": len, "max": max, "int": int, "set": set}
+_METHODS = ("normalized", "linear_outside", "get_embedding_dimension")
+_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+}
+
+
+class UnknownCodeError(Exception):
+    """Code of the registry that cannot be read here; the message says what of it."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An expression as the registry writes it: names of a table, literals, and few calls and operations.
+
+    Attributes:
+        code: The expression.
+        model_type: Whose losses it may name; None for none.
+        entry: A loss that it may name besides.
+    """
+
+    code: str
+    model_type: ModelType | None = None
+    entry: LossEntry | None = None
+
+    def __str__(self) -> str:
+        return self.code
+
+    @property
+    def call(self) -> tuple[str, dict[str, str]] | None:
+        """The name of what is called and its keyword arguments as code; None if it is no call."""
+        node = _parsed(self.code)
+        if not isinstance(node, ast.Call):
+            return None
+        return ast.unparse(node.func), {str(each.arg): ast.unparse(each.value) for each in node.keywords}
+
+    def value(self, names: Mapping[str, Any]) -> Any:
+        """What it comes to.
+
+        Args:
+            names: What names stand for, beside those that can be imported.
+
+        Returns:
+            The value.
+
+        Raises:
+            UnknownCodeError: If it holds other code than the registry writes.
+        """
+        return self._value(_parsed(self.code), names)
+
+    def _value(self, part: ast.AST, names: Mapping[str, Any]) -> Any:
+        def value(of: ast.AST) -> Any:
+            return self._value(of, names)
+
+        match part:
+            case ast.Constant():
+                return part.value
+            case ast.Name():
+                return names[part.id] if part.id in names else self._named(part.id)
+            case ast.List():
+                return [value(each) for each in part.elts]
+            case ast.Tuple():
+                return tuple(value(each) for each in part.elts)
+            case ast.Dict():
+                return {value(key): value(each) for key, each in zip(part.keys, part.values, strict=True) if key}
+            case ast.UnaryOp(op=ast.USub()):
+                return -value(part.operand)
+            case ast.BinOp() if type(part.op) in _OPERATORS:
+                return _OPERATORS[type(part.op)](value(part.left), value(part.right))
+            case ast.Subscript():
+                return value(part.value)[value(part.slice)]
+            case ast.Call(func=ast.Attribute() | ast.Name()):
+                return self._function(part.func, names, part)(
+                    *map(value, part.args), **{str(each.arg): value(each.value) for each in part.keywords}
+                )
+        raise UnknownCodeError(ast.unparse(part))
+
+    def _function(self, func: ast.expr, names: Mapping[str, Any], call: ast.Call) -> Any:
+        if isinstance(func, ast.Name):
+            return self._value(func, names)
+        if isinstance(func, ast.Attribute) and func.attr in _METHODS:
+            return getattr(self._value(func.value, names), func.attr)
+        raise UnknownCodeError(ast.unparse(call))
+
+    def _named(self, name: str) -> Any:
+        if name in _BUILTINS:
+            return _BUILTINS[name]
+        loss = self._loss(name)
+        if loss is not None:
+            return loss.load()
+        if name in _MODULES:
+            return getattr(importlib.import_module(_MODULES[name]), name)
+        raise UnknownCodeError(name)
+
+    def _loss(self, name: str) -> LossEntry | None:
+        if self.entry is not None and self.entry.name == name:
+            return self.entry
+        return None if self.model_type is None else find_loss(name, self.model_type)
+
+    def imports(self) -> list[str]:
+        """The imports that it needs, by the order of the names."""
+        found = []
+        for name in sorted({node.id for node in ast.walk(_parsed(self.code)) if isinstance(node, ast.Name)}):
+            loss = self._loss(name)
+            module = loss.module if loss is not None else _MODULES.get(name)
+            found += [f"from {module} import {name}"] if module else []
+        return found
+
+    def assigned(self, name: str) -> list[str]:
+        """The lines that give it a name: a call with an argument a line where it is long."""
+        line, node = f"{name} = {self.code}", _parsed(self.code)
+        if len(line) <= _WIDTH or not isinstance(node, ast.Call):
+            return [line]
+        parts = [ast.get_source_segment(self.code, each) or "" for each in node.args]
+        parts += [f"{each.arg}={ast.get_source_segment(self.code, each.value)}" for each in node.keywords]
+        return [f"{name} = {ast.unparse(node.func)}(", *(f"    {part}," for part in parts), ")"]
+
+
+@lru_cache(maxsize=256)
+def _parsed(code: str) -> ast.expr:
+    return ast.parse(code, mode="eval").body
+
+
+def call_of(name: str, arguments: Mapping[str, str]) -> str:
+    """The code that makes a loss for `model`."""
+    return f"{name}({', '.join(['model', *(f'{key}={code}' for key, code in arguments.items())])})"
+
+
+def sorted_imports(imports: Iterable[str]) -> list[str]:
+    """The imports, of each module one line: other packages first, then ours."""
+    modules: dict[str, list[str]] = {}
+    for line in imports:
+        module, _, names = line.removeprefix("from ").partition(" import ")
+        modules.setdefault(module, []).extend(names.split(", "))
+    lines = []
+    for module in sorted(modules, key=lambda module: (module.startswith(OURS), module)):
+        found = sorted(set(modules[module]))
+        line = f"from {module} import {', '.join(found)}"
+        lines += (
+            [line] if len(line) <= _WIDTH else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
+        )
+    return lines
+
+
+def step_lines(steps: Sequence[Step]) -> list[str]:
+    """The lines of steps, each with what it is for."""
+    return [line for step in steps for line in ([f"# {step.why}"] if step.why else []) + [step.code()]]
+
+
+def one_line(text: str) -> str:
+    """A text that is harmless in a docstring."""
+    return " ".join(text.replace("\\", "/").replace('"', "'").split())

@@ -1,0 +1,79 @@
+"""A focus as code: the links that make it matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from selective_st.focus import Focus, parse_focus
+from selective_st.links import Link
+from selective_st.registry.code import Expression, UnknownCodeError
+from selective_st.registry.steps import literal
+
+_FOCUSES = {"high": "high_scores()", "low": "low_scores()", "extremes": "extreme_scores()", "middle": "middle_scores()"}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A focus, with the code of its links.
+
+    Attributes:
+        link: The link for single scores.
+        value_link: That for lists and batches; None for the default of their losses.
+        what: What matters, for people.
+    """
+
+    link: str
+    value_link: str | None
+    what: str
+
+
+def chosen_focus(focus: Any) -> Chosen:
+    """The code of a focus, however it is given: by name, as a region, a link or its config."""
+    if isinstance(focus, str):
+        focus = parse_focus(focus)
+    elif isinstance(focus, Link):
+        focus = Focus("link", focus, (), (), (), "")
+    elif not isinstance(focus, Focus):
+        raise TypeError(
+            f'focus must be {", ".join(map(literal, _FOCUSES))}, a region such as "0.7:0.9", or a link; got '
+            f'{type(focus).__name__}. Write for example focus="high".'
+        )
+    ends = focus.regions[0] if focus.regions else None
+    if focus.name in _FOCUSES:
+        code = _FOCUSES[focus.name]
+        what = {"extremes": "scores at both ends", "middle": "scores in the middle"}.get(
+            focus.name, f"{focus.name} scores"
+        )
+    elif ends is not None and _same(f"score_region({ends[0]!r}, {ends[1]!r})", focus.link):
+        code, what = f"score_region({ends[0]!r}, {ends[1]!r})", f"scores from {ends[0]:g} to {ends[1]:g}"
+    else:
+        code, what = _link_code(focus.link), "the scores at which your link is steep"
+    if focus.value_link is None:
+        return Chosen(code, None, what)
+    operand = f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
+    raised = focus.value_link  # the link, raised by a constant if needed, and normalised
+    value_code = f'{operand}.normalized(0, 1, of="value")'
+    if not _same(value_code, raised):
+        value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
+    return Chosen(code, value_code if _same(value_code, raised) else _link_code(raised), what)
+
+
+def _constant_of(focus: Focus) -> float:
+    """By how much `Focus.value_link` raises a link that is negative somewhere."""
+    return -float(focus.link(torch.tensor(max(-1.0, focus.link.domain.low), dtype=torch.float64)))
+
+
+def _link_code(link: Link) -> str:
+    code = repr(link)
+    return code if _same(code, link) else f"link_from_config({link.get_config_dict()!r})"
+
+
+def _same(code: str, link: Link) -> bool:
+    """Whether code makes this link."""
+    try:
+        return bool(Expression(code).value({}) == link)
+    except (UnknownCodeError, SyntaxError, TypeError, ValueError):
+        return False
