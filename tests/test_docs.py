@@ -1,4 +1,4 @@
-"""docs/losses.md: its Python code runs and prints what it shows, and each loss has the same kind of card."""
+"""The pages: their Python code runs and prints what it shows; in docs/losses.md each loss has the same kind of card."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 CARD = ("```math", "**Generalises**", "| inputs | labels | setting |", "**Link.**", "calibration.**", "**Example.**")
 
 
+@pytest.mark.parametrize("page", ["losses.md", "evaluation.md"])
 @pytest.mark.slow
-def test_the_code_runs_and_prints_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_runs_and_prints_what_is_shown(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": "losses"}
-    printed, blocks = "", 0
-    for match in re.finditer(r"```(python|text)\n(.*?)```", PAGE, re.DOTALL):
+    namespace: dict[str, object] = {"__name__": "page"}
+    text, printed, blocks = (DOCS / page).read_text(encoding="utf-8"), "", 0
+    for match in re.finditer(r"```(python|text)\n(.*?)```", text, re.DOTALL):
         kind, block = match.groups()
         if kind == "text":
             assert printed == block
             continue
         # So that a traceback names the line of the page.
-        code = "\n" * PAGE.count("\n", 0, match.start(2)) + block
+        code = "\n" * text.count("\n", 0, match.start(2)) + block
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
-            exec(compile(code, str(DOCS / "losses.md"), "exec"), namespace)
+            exec(compile(code, str(DOCS / page), "exec"), namespace)
         printed, blocks = output.getvalue(), blocks + 1
-    assert blocks > len(losses.__all__)
+    assert blocks > (len(losses.__all__) if page == "losses.md" else 1)
 
 
 @pytest.mark.parametrize("name", losses.__all__)
