@@ -97,6 +97,7 @@ class TestTrain:
         assert '"type": "ExponentialLink"' in card
         assert "eprint={2506.04446}" in card
 
+    @pytest.mark.slow
     def test_sets_splits_aside_and_takes_a_pretrained_model(
         self, data: dict[str, Path], transformer_folder: Path, tmp_path: Path
     ) -> None:
@@ -319,6 +320,7 @@ class TestLosses:
         assert "few to choose a learning rate by" in text(result)
         assert "SelectiveListwiseLoss (0.03)" in text(result)
 
+    @pytest.mark.slow
     def test_another_focus_and_temperature(self, questions: dict[str, Path], tmp_path: Path) -> None:
         output = tmp_path / "model"
         splits = ("--eval-data", questions["eval"], "--test-data", questions["test"])

@@ -739,6 +739,7 @@ class TestConflicts:
         assert f"1 pair with different labels (lines 11, 121: {rows[10]['score']}, 0.123)" in note
 
 
+@pytest.mark.slow
 def test_what_needs_no_model_does_not_import_sentence_transformers(tmp_path: Path) -> None:
     path = write(tmp_path / "pairs.csv", "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]))
     commands = [

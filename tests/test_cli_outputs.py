@@ -148,6 +148,7 @@ class TestNothingIsLost:
         assert reason in in_one_line(run(*arguments, *overwrite))
         assert snapshot(place) == before
 
+    @pytest.mark.slow
     def test_each_command_replaces_its_own(self, place: Path, trained_runs: list[Any]) -> None:
         for arguments, output in (
             (("train", "data/train.csv", *QUICK, "--learning-rates", 0.2), "other"),
@@ -325,6 +326,7 @@ class TestInterruptedTrainings:
         assert trained_runs == []
         assert not list(place.glob(".*"))
 
+    @pytest.mark.slow
     def test_fewer_seeds_than_before(
         self, place: Path, trained_runs: list[Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:

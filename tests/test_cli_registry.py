@@ -232,6 +232,7 @@ class TestTrain:
             assert f"--loss auto: {kind}, as" in text(result)
             SentenceTransformer(str(output), device="cpu")
 
+    @pytest.mark.slow
     def test_two_commands_from_a_file_to_a_model(self, folder: Path, tmp_path: Path) -> None:
         following = _names("suggest", folder / "graded.csv")["next"]
         words = shlex.split(following)
@@ -240,6 +241,7 @@ class TestTrain:
         assert result.exit_code == 0, result.output
         SentenceTransformer(str(tmp_path / "model"), device="cpu")
 
+    @pytest.mark.slow
     def test_errors_stop_it_and_nothing_is_written(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -666,6 +666,7 @@ class TestWideTables:
         calls(400)
         assert calls(400) < 2.3 * calls(200)
 
+    @pytest.mark.slow
     def test_ten_thousand_columns(self, tmp_path: Path) -> None:
         names, row = [f"c{i}" for i in range(10_000)], [f"a text {i}" for i in range(10_000)]
         found = read_file(written(tmp_path / "p.csv", [names, row, row]))

@@ -400,6 +400,7 @@ class TestOneTraining:
         assert_column(section, "Base", run.trained)
         assert_column(section, "Trained", run.evaluator(copy.deepcopy(model)))
 
+    @pytest.mark.slow
     def test_loaded_and_trained_again(self, run: SimpleNamespace, tmp_path: Path) -> None:
         """Sentence Transformers makes the card anew: once more with one section, or without."""
         for callback in (True, False):
@@ -583,6 +584,7 @@ def test_resumed(static_model: SentenceTransformer, pair_dataset: Dataset, tmp_p
 # --- Losses -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_datasets_with_a_loss_each(
     static_model: SentenceTransformer, pair_dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -725,6 +727,7 @@ TRAINERS = {
 
 
 @pytest.mark.parametrize("kind", TRAINERS)
+@pytest.mark.slow
 def test_model_types(kind: str, tmp_path: Path) -> None:
     model = model_for(kind)
     trainer_class, arguments_class = TRAINERS[kind]
@@ -800,6 +803,7 @@ def test_chosen_metrics(static_model: SentenceTransformer, pair_dataset: Dataset
 
 
 class TestThreshold:
+    @pytest.mark.slow
     def test_of_the_evaluator(self, pair_dataset: Dataset, tmp_path: Path) -> None:
         """Chosen on a validation split for the model that is saved: not for the one before the training."""
         model = model_for("SentenceTransformer")

@@ -449,6 +449,7 @@ def test_training_without_logits_is_training(name: str, tmp_path: Path, monkeypa
     assert not torch.equal(trained[0][0]["lm_head.weight"], llama().double().lm_head.weight)
 
 
+@pytest.mark.slow
 def test_tied_weights_and_half_precision_without_logits(tmp_path: Path) -> None:
     found = []
     for fused in (False, True):

@@ -261,6 +261,7 @@ def test_a_trap_is_seen_and_its_mending_code_mends_it(
     assert code not in codes(after), f"{finding}\n--- after mending ---\n{after}"
 
 
+@pytest.mark.slow
 def test_rows_and_counts_are_exact_in_shuffled_and_selected_datasets() -> None:
     count = 25_000
     rng = np.random.default_rng(0)

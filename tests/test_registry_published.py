@@ -117,6 +117,7 @@ def test_what_is_claimed_is_right() -> None:
     assert len(wrong) <= MOST_WRONG * len(claims), "\n".join([f"{len(wrong)} of {len(claims)}", *wrong])
 
 
+@pytest.mark.slow
 def test_no_first_suggestion_is_harmful() -> None:
     """A suggestion is for what was claimed: it trains what the data do not say where that is wrong, or nothing is."""
     suggested, harmful = 0, []
@@ -143,6 +144,7 @@ def test_what_is_unclear_has_the_readings_that_people_argue_about() -> None:
     assert len(without) <= MOST_WITHOUT * len(argued), "\n".join([f"{len(without)} of {len(argued)}", *without])
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_reading_choose_it() -> None:
     chosen = [(found, reading) for found in all_found() for reading in found.format.readings if reading.steps]
     failed = [f"{found}\n   {reading.words}: {fault}" for found, reading in chosen if (fault := _fault(found, reading))]

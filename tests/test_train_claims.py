@@ -85,6 +85,7 @@ class TestAgainstUntrained:
         assert f"**{judged['sentence']}**" in section_of(card)
         return judged["sentence"], judged
 
+    @pytest.mark.slow
     def test_worse(self, tmp_path: Path) -> None:
         """Trained upside down."""
         upside_down = [(first, second, 1 - score) for first, second, score in pairs(60)]
@@ -105,6 +106,7 @@ class TestAgainstUntrained:
         assert "cannot be said" in sentence
         assert "(too few)" in sentence
 
+    @pytest.mark.slow
     def test_better(self, tmp_path: Path) -> None:
         """Words that mean the same, which only training can tell."""
         generator, rows = random.Random(0), []
@@ -166,6 +168,7 @@ class TestCounts:
 
 class TestOverlap:
     @pytest.mark.parametrize("kind", ["nothing", "mirrored pairs", "texts", "the same file"])
+    @pytest.mark.slow
     def test_is_measured_and_said(self, kind: str, tmp_path: Path) -> None:
         train, evaluation, test = pairs(60), pairs(30, 1), pairs(30, 2)
         mirrored = [(second.upper(), f" {first}", score) for first, second, score in train[:6]]

@@ -133,6 +133,7 @@ def test_n_scores_and_class_labels_train(static_model: SentenceTransformer, pair
     assert trainer.state.global_step == 2 * (4 + 4)
 
 
+@pytest.mark.slow
 def test_resumes_from_a_checkpoint(transformer_folder: Path, pair_dataset: Dataset, tmp_path: Path) -> None:
     def trainer_for(model: SentenceTransformer) -> SentenceTransformerTrainer:
         changes = {"save_strategy": "steps", "save_steps": 4, "seed": 3}
