@@ -89,4 +89,5 @@ def test_each_setting_is_tried() -> None:
     made = re.search(r"^NUMERICS := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert made is not None
     tried = [tuple(setting.split("-")) for setting in made.group(1).split()]
-    assert [set(values) for values in zip(*tried, strict=True)] == [{"default", "avx2"}, {"1", "2"}, {"0", "1", "2"}]
+    # Seed 0 is that of all other runs.
+    assert [set(values) for values in zip(*tried, strict=True)] == [{"default", "avx2"}, {"1", "2"}, {"1", "2"}]
