@@ -195,6 +195,10 @@ edits: ? :: before=s; after=s; edit_type=fact|style|typo
 # Judgements of several people, and counts of them, from which a label is yet to be made
 two reviewers: ? pair/similarity: sentence1, sentence2 > reviewer_1 :: sentence1=s; sentence2=s; reviewer_1=int 1 5;
   reviewer_2=int 1 5
+two experts, in words: ? :: query=q; passage=b; expert_1=relevant|not relevant; expert_2=relevant|not relevant
+nl, verwantschap: pair/similarity: zin_A, zin_B > verwantschap :: zin_A=s.nl; zin_B=s.nl; verwantschap=float 1 5
+de, Übereinstimmung: pair/binary: titel_links, titel_rechts > uebereinstimmung :: titel_links=h.de; titel_rechts=h.de;
+  uebereinstimmung=0|1; shop_links=A-Markt|B-Haus
 three workers: ? :: text1=s; text2=s; worker1=true|false; worker2=true|false; worker3=true|false
 de, Stimmen: ? :: text_a=s.de; text_b=s.de; ja_stimmen=int 0 9; nein_stimmen=int 0 9
 counts of judgements: ? :: query=q; doc=b; n_relevant=int 0 9; n_irrelevant=int 0 9

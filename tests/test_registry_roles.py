@@ -144,6 +144,12 @@ _ANSWERS = of("A", "B", "C")
         (data("text1 text2", worker1=of(True, False), worker2=of(True, False)), "unclear"),
         (data("question1 question2", yes_votes=of(0, 1, 2, 3), no_votes=of(0, 1, 2, 3)), "unclear"),
         (data("text_a text_b", ja_stimmen=of(0, 1, 2, 3), nein_stimmen=of(0, 1, 2, 3)), "unclear"),
+        (
+            data("query passage", expert_1=of("relevant", "not relevant"), expert_2=of("relevant", "not relevant")),
+            "unclear",
+        ),
+        (data("question answer", second_look=of("match", "mismatch")), "pair/binary question answer second_look"),
+        (data("question answer", has_image=of("yes", "no")), "pair/none question answer -"),
         (data("question answer", annotator=of(0, 1, 2, 3)), "pair/none question answer -"),
         (data("question answer", upvotes=of(0, 1, 2, 3), downvotes=of(0, 1, 2, 3)), "pair/none question answer -"),
         # A score of something else, beside two texts.

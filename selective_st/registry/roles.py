@@ -303,7 +303,7 @@ def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[s
         return True
     if is_metadata(column) or (is_nameless(column.name) and sentences != 1):
         return False
-    return sentences >= 1
+    return sentences >= 1 or _says_how_two_relate(table, column)
 
 
 def _is_of_two(table: Table, column: Column) -> bool:
