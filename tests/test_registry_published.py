@@ -13,6 +13,7 @@ from selective_st.registry.readings import FormatReading
 from tests.format_published import PUBLISHED
 from tests.format_published_2 import PUBLISHED_2
 from tests.format_published_3 import PUBLISHED_3
+from tests.format_published_4 import PUBLISHED_4
 from tests.published_values import Answer, Published, dataset_of
 
 LEAST_RIGHT = 0.9  # of those that can be told
@@ -82,7 +83,7 @@ def _label_of(dataset: Dataset) -> str:
 
 @cache
 def all_found() -> tuple[Found, ...]:
-    made = [(case, dataset_of(case.columns)) for case in (*PUBLISHED, *PUBLISHED_2, *PUBLISHED_3)]
+    made = [(case, dataset_of(case.columns)) for case in (*PUBLISHED, *PUBLISHED_2, *PUBLISHED_3, *PUBLISHED_4)]
     found = [(case, dataset, detect_format(dataset)) for case, dataset in made]
     return tuple(Found(case, dataset, each) for case, dataset, each in found if isinstance(each, DataFormat))
 
@@ -97,8 +98,8 @@ def _after(dataset: Dataset, reading: FormatReading) -> DataFormat:
 
 @pytest.mark.slow
 def test_the_table_is_large_and_its_names_are_unique() -> None:
-    assert len(all_found()) >= 500
-    for table in (PUBLISHED, PUBLISHED_2, PUBLISHED_3):
+    assert len(all_found()) >= 600
+    for table in (PUBLISHED, PUBLISHED_2, PUBLISHED_3, PUBLISHED_4):
         assert len(table) == len({case.name for case in table})
     for found in all_found():
         meant = {name for answer in found.case.answers for name in (*answer.inputs, answer.label_column) if name}

@@ -139,6 +139,43 @@ _ANSWERS = of("A", "B", "C")
             data("zapytanie trafny_dokument nietrafny_dokument"),
             "triplet/none zapytanie trafny_dokument nietrafny_dokument -",
         ),
+        # What several people said, and how many said it, is not yet a label; votes of readers are none.
+        (data("question1 question2", annotator_1=of(0, 1), annotator_2=of(0, 1)), "unclear"),
+        (data("text1 text2", worker1=of(True, False), worker2=of(True, False)), "unclear"),
+        (data("question1 question2", yes_votes=of(0, 1, 2, 3), no_votes=of(0, 1, 2, 3)), "unclear"),
+        (data("text_a text_b", ja_stimmen=of(0, 1, 2, 3), nein_stimmen=of(0, 1, 2, 3)), "unclear"),
+        (
+            data("query passage", expert_1=of("relevant", "not relevant"), expert_2=of("relevant", "not relevant")),
+            "unclear",
+        ),
+        (data("question answer", second_look=of("match", "mismatch")), "pair/binary question answer second_look"),
+        (data("question answer", has_image=of("yes", "no")), "pair/none question answer -"),
+        (data("question answer", annotator=of(0, 1, 2, 3)), "pair/none question answer -"),
+        (data("question answer", upvotes=of(0, 1, 2, 3), downvotes=of(0, 1, 2, 3)), "pair/none question answer -"),
+        # A score of something else, beside two texts.
+        (data("title plot", imdb_score=real(1, 9)), "unclear"),
+        (data("タイトル 本文", 点数=real(0, 5)), "unclear"),
+        (data("name description", health_score=real(0, 100)), "unclear"),
+        (data("title plot", relevance_score=real(0, 1)), "pair/similarity title plot relevance_score"),
+        (data("title plot", cross_encoder_score=real(0, 1)), "pair/similarity title plot cross_encoder_score"),
+        # A label named after one of two texts, whose values tell of both, or not.
+        (
+            data("claim evidence", evidence_label=of("SUPPORTS", "REFUTES", "NEI"), entropy=real(0, 1)),
+            "pair/class claim evidence evidence_label",
+        ),
+        (data("question answer", answer_label=of("yes", "no")), "pair/binary question answer answer_label"),
+        (data("context response", context_label=of("happy", "sad", "angry")), "pair/none context response -"),
+        # Right and wrong in more languages.
+        (data("domanda risposta", corretta=of(0, 1)), "pair/binary domanda risposta corretta"),
+        (data("문장1 문장2", 유사여부=of(0, 1)), "pair/binary 문장1 문장2 유사여부"),
+        (
+            data("soru doğru_cevap yanlış_cevap"),  # noqa: RUF001
+            "triplet/none soru doğru_cevap yanlış_cevap -",  # noqa: RUF001
+        ),
+        (
+            data("Frage korrekte_Antwort inkorrekte_Antwort"),
+            "triplet/none Frage korrekte_Antwort inkorrekte_Antwort -",
+        ),
         # Names that are not English.
         (data("질문 정답문서 오답문서"), "triplet/none 질문 정답문서 오답문서 -"),
         (data("문장1 문장2", 유사도=real(0, 5)), "pair/similarity 문장1 문장2 유사도"),
@@ -276,3 +313,18 @@ def test_unclear_data_get_the_readings_instead_of_a_loss() -> None:
         create_loss(model, columns)
     built = create_loss(model, Dataset.from_dict(columns), loss="ContrastiveLoss")
     assert type(built).__name__ == "ContrastiveLoss"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        classes(data("title content"), "negative", "positive"),
+        classes(data("title text"), "no", "yes"),
+        data("text1 text2", annotator1=of("yes", "no"), annotator2=of("yes", "no")),
+    ],
+)
+def test_yes_and_no_of_two_texts_are_read_as_0_and_1(columns: Any) -> None:
+    """Not as classes, which the steps of the reading would not make of them."""
+    kinds = {(reading.shape, reading.label) for reading in found(columns).readings}
+    assert ("pair", "binary") in kinds
+    assert ("pair", "class") not in kinds

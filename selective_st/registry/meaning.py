@@ -29,6 +29,7 @@ from selective_st.registry.names import (
     are_relation_values,
     are_sides,
     hint_of,
+    is_bare_score,
     is_damaged_first,
     is_nameless,
     is_negating,
@@ -38,6 +39,7 @@ from selective_st.registry.names import (
     roles_of,
     side_of_scores,
     speaks_of,
+    words_of,
 )
 from selective_st.registry.reading import Reading
 from selective_st.registry.signs import speak_for_themselves
@@ -160,9 +162,7 @@ def _read_relation(table: Table, reading: Reading) -> None:
         return
     if are_relation_values(values) or speaks_of(column.name, "relation"):
         return
-    if says == "binary" or (
-        says == "score" and column.name not in TRAINER_LABELS and not speaks_of(column.name, "quality")
-    ):
+    if says == "binary" or (says == "score" and _scores_two(column.name, names)):
         return
     words = {key_of(word) for word in values}
     if are_parts(names):
@@ -178,6 +178,12 @@ def _read_relation(table: Table, reading: Reading) -> None:
         _disagree(reading, f"{column.name!r} may tell {what}, of one text, or how {names[0]!r} and {names[1]!r} relate")
 
 
+def _scores_two(label: str, names: Sequence[str]) -> bool:
+    """Whether the name of a score says, or leaves no doubt, that it is of both texts."""
+    of_another = is_bare_score(label) and (are_parts(names) or len(words_of(label)) > 1)
+    return label not in TRAINER_LABELS and not speaks_of(label, "quality") and not of_another
+
+
 def _are_related(names: Sequence[str]) -> bool:
     """Whether the names of two texts say that the label is of both; or say nothing at all."""
     told = len(roles_of(names)) == 2 or any(speaks_of(name, "search") for name in names) or are_sides(names)
@@ -186,7 +192,8 @@ def _are_related(names: Sequence[str]) -> bool:
 
 def _is_quality(table: Table, column: Column) -> bool:
     """Whether grades may be of one text, and not of how two belong together."""
-    return speaks_of(column.name, "quality") or are_whole(numbers_of(table, column))
+    is_other_score = is_bare_score(column.name) and len(words_of(column.name)) > 1
+    return speaks_of(column.name, "quality") or is_other_score or are_whole(numbers_of(table, column))
 
 
 def _asks(names: Sequence[str]) -> bool:

@@ -208,6 +208,12 @@ def are_parts(names: Sequence[str]) -> bool:
     )
 
 
+def is_bare_score(name: str) -> bool:
+    """Whether a name speaks of a score, and not of how two texts relate: `imdb_score`, but not `relevance_score`."""
+    related = words_for("score", "scorer", "relation", "binary", "alike") - words_for("bare score", "quality")
+    return speaks_of(name, "bare score") and related.isdisjoint(words_of(name))
+
+
 def is_choices_name(name: str) -> bool:
     """Whether a name is that of answers to choose from, the wanted one among them: no text to train on by itself."""
     return speaks_of(name, "choices") and {"correct", "right", "gold"}.isdisjoint(words_of(name))
@@ -229,7 +235,7 @@ def role_of(name: str) -> Role | None:
     last, words = listed[-1], set(listed)
     if is_choices_name(name) or (is_attribute_name(name) and last not in words_for("anchor")):
         return None
-    if _is_relation_class(listed) or (len(listed) > 1 and last in words_for("class", "score")):
+    if _is_relation_class(listed) or (len(listed) > 1 and last in words_for("class", "score", "label")):
         return None
     if words & words_for("negative") or (words & words_for("not") and words & words_for("positive", "binary")):
         return "negative"

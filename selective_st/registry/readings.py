@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole, numbers_of, values_of
-from selective_st.registry.names import TRAINER_LABELS, is_negating, role_of, roles_of, speaks_of
+from selective_st.registry.names import TRAINER_LABELS, is_negating, is_negation, role_of, roles_of, speaks_of
 from selective_st.registry.reading import Reading
 from selective_st.registry.signs import signs_of
 from selective_st.registry.steps import Step, code_of
@@ -192,7 +192,7 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
     guess = _guess(table, label, len(inputs))
     if label.kind == "text" and signs_of(table, label) is not None:
         return kind == "class"
-    is_word = kind == "binary" and label.kind in ("text", "class label")
+    is_word = kind == "binary" and label.kind in ("text", "class label") and "binary" not in guess
     is_sign = kind == "binary" and "similarity" in guess
     return is_word or is_sign or (kind in ("class", "similarity") and "binary" in guess)
 
@@ -212,9 +212,17 @@ def _with(shape: Shape, kind: LabelKind, inputs: tuple[Column, ...], label: Colu
         yield shape, kind, inputs, label
 
 
+def _are_no_and_yes(table: Table, column: Column) -> bool:
+    """Whether words, or the names of classes, are two that are read as 0 and 1."""
+    if column.kind == "class label":
+        names = list(table.features[column.name].names)
+        return len(names) == 2 and is_negation(*names)
+    return column.kind == "text" and signs_of(table, column) is not None
+
+
 def _guess(table: Table, column: Column, inputs: int) -> tuple[LabelKind, ...]:
     """What a column's values would be as labels."""
-    if column.kind == "class label" and list(table.features[column.name].names) == ["0", "1"] and inputs > 1:
+    if inputs == 2 and _are_no_and_yes(table, column):
         return ("binary",)
     if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean", "id")):
         return ("class",)

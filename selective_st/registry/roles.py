@@ -146,6 +146,7 @@ def _choose_label(
     alone = 2 if are_premises([column.name for column in sentences]) else alone  # which is nothing without
     candidates = [column for column in columns if column != taken and _may_be_label(table, column, alone, roles)]
     candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
+    candidates = candidates or _judgements(table, columns)
     named = [column for column in candidates if hint_of(column.name) or _says_how_two_relate(table, column)]
     named = [column for column in named if not is_weak_label(column.name)] or named
     sides = _sides(named, reading)
@@ -181,6 +182,20 @@ def _choose_label(
     elif found.kind not in ("numbers", "number lists") and (len(longer) > 1 or _is_graded(table, found)):
         reading.unclear(f"{found.name!r} may be a label, or something else that is known of a row: its name is neither")
         reading.without.append(found)
+
+
+def _judgements(table: Table, columns: Sequence[Column]) -> list[Column]:
+    """What each of several people said of a row, or how many said what: of these a label is to be made."""
+    found = [column for column in columns if column.kind in _NUMERIC[:4] and _is_judgement(column.name)]
+    few = [column for column in found if _is_plausible(table, column)]
+    return few if len(few) > 1 else []
+
+
+def _is_judgement(name: str) -> bool:
+    counted = speaks_of(name, "count") and speaks_of(
+        name, "positive value", "negative value", "binary", "relation value"
+    )
+    return counted or (speaks_of(name, "person") and not is_id_name(name))
 
 
 def _is_told(table: Table, column: Column, alone: int, sentences: Sequence[Column]) -> bool:
@@ -274,13 +289,13 @@ def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[s
         return False
     if column.name in roles and role_of(column.name) is None and column.looks != "category":
         return False  # beside the others its name is that of an input
+    is_attribute = len(words_of(column.name)) > 1 and is_class_attribute(column.name)
+    if is_attribute and _is_of_input(column, roles) and sentences != 1 and not _is_of_two(table, column):
+        return False
     if _is_label_text(table, column) or (is_topic and are_class_names(table.values[column.name])):
         return True
     # A few short texts that come again, beside longer ones that do not.
     if column.looks != "category" or role_of(column.name) is not None or speaks_of(column.name, "damaged"):
-        return False
-    is_attribute = len(words_of(column.name)) > 1 and is_class_attribute(column.name)
-    if is_attribute and _is_of_input(column, roles) and sentences != 1:
         return False
     if (is_attribute and not _is_of_input(column, roles)) or (is_topic_name(column.name) and sentences > 1):
         return True
@@ -288,7 +303,15 @@ def _may_be_label(table: Table, column: Column, sentences: int, roles: Mapping[s
         return True
     if is_metadata(column) or (is_nameless(column.name) and sentences != 1):
         return False
-    return sentences >= 1
+    return sentences >= 1 or _says_how_two_relate(table, column)
+
+
+def _is_of_two(table: Table, column: Column) -> bool:
+    """Whether the words of a column may be said of two texts, though its name is that of something said of one."""
+    values = values_of(table, column.name)
+    return words_of(column.name)[-1] == "label" and (
+        are_relation_values(values) or are_yes_and_no(values) or are_judgements(values)
+    )
 
 
 def _is_said_of_another(column: Column, candidates: Sequence[Column]) -> bool:
