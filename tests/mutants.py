@@ -228,8 +228,8 @@ MUTANTS = [
     ),
     Mutant(
         "functional/listwise.py",
-        "return predicted, mask | ~rows.unsqueeze(-1), rows",
-        "return predicted, mask, rows",
+        "return predicted, mask, mask.any(-1)",
+        "return predicted, mask, mask.all(-1)",
         LISTS,
     ),
     # In-batch

@@ -276,13 +276,12 @@ def _fill_masked(predicted: Tensor, mask: Tensor | None, link: Link) -> tuple[Te
         link: The link, for a score in its domain.
 
     Returns:
-        The scores, the mask (all True in a list of which nothing counts), and which lists count.
+        The scores, the mask, and which lists count: those of which a candidate does.
     """
     if mask is None:
         return predicted, None, None
     predicted = torch.where(mask, predicted, min(max(0.0, link.domain.low), link.domain.high))
-    rows = mask.any(-1)
-    return predicted, mask | ~rows.unsqueeze(-1), rows
+    return predicted, mask, mask.any(-1)
 
 
 def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
