@@ -260,6 +260,34 @@ class OnPositives(Link):
         return z + 0.5
 
 
+def test_a_module_in_the_place_of_a_function_and_back() -> None:
+    class Weighted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor(0.5))
+
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return self.weight * pairwise_dot_score(a, b)
+
+    module, loss = Weighted(), SelectivePointwiseLoss(MODEL)
+    loss.similarity_fct = module
+    assert loss.similarity_fct is module
+    assert module.weight in set(loss.parameters())
+    loss.similarity_fct = pairwise_cos_sim
+    assert loss.similarity_fct is pairwise_cos_sim
+    assert module.weight not in set(loss.parameters())
+
+
+def test_a_setting_of_a_subclass_renews_its_modules() -> None:
+    class Scaled(SelectivePointwiseLoss):
+        def __init__(self, model: Any, width: int = 3) -> None:
+            super().__init__(model, cos_score_transformation=nn.Softplus(width))
+
+    loss = Scaled(MODEL)
+    loss.width = 5
+    assert loss.cos_score_transformation.beta == 5  # type: ignore[union-attr]
+
+
 class TestLinksThatAreNegative:
     @pytest.mark.parametrize("link", [*NEGATIVE, OnPositives()], ids=repr)
     @pytest.mark.parametrize(
