@@ -40,10 +40,7 @@ class ConstantLink(Link):
         tensor([0.2000, 0.8000])
     """
 
-    @property
-    @override
-    def range(self) -> Interval:
-        return Interval(1.0, 1.0)
+    range = Interval(1.0, 1.0)
 
     @override
     def h(self, z: Tensor) -> Tensor:
@@ -85,10 +82,7 @@ class IdentityLink(Link):
         tensor(0.0800)
     """
 
-    @property
-    @override
-    def range(self) -> Interval:
-        return Interval(-math.inf, math.inf)
+    range = Interval(-math.inf, math.inf)
 
     @override
     def h(self, z: Tensor) -> Tensor:
@@ -158,10 +152,7 @@ class SigmoidLink(_ShiftedLink):
         tensor([0.0493, 5.0000, 0.3533])
     """
 
-    @property
-    @override
-    def range(self) -> Interval:
-        return Interval(0.0, 1.0)
+    range = Interval(0.0, 1.0)
 
     @override
     def h(self, z: Tensor) -> Tensor:
@@ -236,10 +227,7 @@ class SinhLink(_ShiftedLink):
         tensor([30.6614,  5.0000, 30.6614])
     """
 
-    @property
-    @override
-    def range(self) -> Interval:
-        return Interval(-math.inf, math.inf)
+    range = Interval(-math.inf, math.inf)
 
     # sinh and cosh as exponentials, with every factor in the exponent: they overflow only where the right value does.
 

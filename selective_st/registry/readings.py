@@ -190,8 +190,6 @@ def _is_denied(table: Table, shape: Shape, kind: LabelKind, inputs: Sequence[Col
     if shape != "pair":
         return False
     guess = _guess(table, label, len(inputs))
-    if label.kind == "text" and signs_of(table, label) is not None:
-        return kind == "class"
     is_word = kind == "binary" and label.kind in ("text", "class label") and "binary" not in guess
     is_sign = kind == "binary" and "similarity" in guess
     return is_word or is_sign or (kind in ("class", "similarity") and "binary" in guess)
