@@ -5,7 +5,6 @@ Nothing is guessed in silence: what was decided about the columns and the labels
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from selective_st._validation import score_interval
 from selective_st.errors import DataError, shown_rows
 from selective_st.files import FileTable, hub_splits, read_file, read_table, read_table_with_notes
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
-from selective_st.registry.columns import as_number, is_metadata
+from selective_st.registry.columns import as_number, is_metadata, scale_around
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, TRAINER_LABELS, hint_of, key_of
 
@@ -201,26 +200,6 @@ def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float
             + _a_scale(low, high)
         )
     return scores
-
-
-def scale_around(low: float, high: float) -> tuple[int, int]:
-    """The narrowest scale of whole numbers that labels may have, from those that were seen.
-
-    Args:
-        low: The lowest label.
-        high: The highest.
-
-    Returns:
-        Its ends.
-
-    Example:
-        >>> scale_around(1.2, 6.8), scale_around(5, 5)
-        ((1, 7), (0, 5))
-    """
-    ends = math.floor(low), math.ceil(high)
-    if ends[0] < ends[1]:
-        return ends
-    return min(ends[0], 0), max(ends[1], 0 if ends[0] else 1)  # one label alone says nothing of the other end
 
 
 def _a_scale(low: float, high: float) -> str:

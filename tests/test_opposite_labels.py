@@ -105,3 +105,35 @@ def test_infinite_labels_are_named_and_left_out(columns: dict[str, Any], loss: s
 def test_a_scale_that_is_a_guess_is_called_one(scores: list[float], guessed: bool) -> None:
     [best, *_] = suggest_losses({"sentence1": A, "sentence2": B, "score": scores})
     assert any("is a guess" in caveat for caveat in best.caveats) == guessed
+
+
+@pytest.mark.parametrize("scores", [[3, 3] * 10, [7.0, 7.0] * 10, [-2.0, -2.0] * 10])
+def test_labels_of_one_value_get_a_scale_that_can_be_used(scores: list[float]) -> None:
+    data = {"sentence1": A, "sentence2": B, "score": scores}
+    for suggestion in suggest_losses(data):
+        dataset = to_dataset(data)
+        for step in suggestion.steps:  # type: ignore[union-attr]
+            dataset = step.apply(dataset)
+        scaled = [step for step in suggestion.steps if step.call == "scale_labels"]  # type: ignore[union-attr]
+        assert all(low < high for _, low, high in (step.arguments for step in scaled))
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "are_positives"),
+    [
+        ("is_duplicate", [1] * ROWS, True),
+        ("is_duplicate", [True] * ROWS, True),
+        ("is_duplicate", [0] * ROWS, False),
+        ("is_duplicate", [False] * ROWS, False),
+        ("score", [5.0] * ROWS, True),
+        ("score", [0.5] * ROWS, False),
+        ("score", [3.5] * ROWS, False),
+    ],
+)
+def test_pairs_of_one_label_are_positives_only_where_it_is_the_highest(
+    name: str, values: list[Any], are_positives: bool
+) -> None:
+    data = {"sentence1": A, "sentence2": B, name: values}
+    found = suggest_losses(data)
+    assert found
+    assert ("pairs_to_positives" in [step.call for step in found[0].steps]) == are_positives  # type: ignore[index]

@@ -15,13 +15,13 @@ from datasets import Dataset, List
 
 from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
-from selective_st.data import check_scale, named_columns, numbers_in, read_pairs, row_numbers, scale_around
+from selective_st.data import check_scale, named_columns, numbers_in, read_pairs, row_numbers
 from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file
 from selective_st.layouts import GradedPairs
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import first_choice, suggestions_for
-from selective_st.registry.columns import are_class_names, as_number
+from selective_st.registry.columns import are_class_names, as_number, scale_around
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
     CHOICE_WORDS,

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from selective_st.cli.reading import Source
     from selective_st.registry.catalog import Row
     from selective_st.registry.checks import CheckReport, Finding
-    from selective_st.registry.detection import DataFormat
     from selective_st.registry.steps import Step
     from selective_st.registry.suggestion import Suggestion, Suggestions
 
@@ -327,11 +326,12 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
     if form.certainty == "unclear" or not found:
         return ""
     from selective_st.registry.choice import are_labelled_pairs
+    from selective_st.registry.conversions import scale_of
 
     focus = ["--focus", options.focus] if options.focus else []
     kinds = {column.name: column.kind for column in form.columns}
     if are_labelled_pairs(found) and kinds.get(str(form.label_column)) in NUMBERS:
-        scale, columns = _scale_of(form), None
+        (scale, _), columns = scale_of(form), None
         if len(form.columns) != 3 or form.label_column != form.trainer_label:
             columns = [*form.inputs, str(form.label_column)]
             if any("," in name for name in columns):
@@ -350,20 +350,13 @@ def _again(options: SuggestOptions, **changes: Any) -> str:
     return shlex.join(["selective-st", "suggest", options.data, *of, *told, *focus])
 
 
-def _scale_of(form: DataFormat) -> tuple[float, float] | None:
-    """The scale that the labels seem to have: whoever knows better says so."""
-    if form.label_scale is not None or form.label_values is None:
-        return form.label_scale
-    from selective_st.data import scale_around
-
-    return scale_around(*form.label_values)
-
-
 def _guesses(options: DataOptions, source: Source) -> list[str]:
     """What is guessed of the labels, and the option that settles it."""
-    scale, ends = _scale_of(source.format), source.format.label_values
+    from selective_st.registry.conversions import scale_of
+
+    (scale, guessed), ends = scale_of(source.format), source.format.label_values
     graded = source.format.label in ("similarity", "scores") and options.score_range is None
-    if not graded or scale is None or ends is None or scale == ends or (ends[0] >= -1 and ends[1] <= 1):
+    if not (graded and guessed) or scale is None or ends is None:
         return []
     return [
         f"the labels go from {ends[0]:g} to {ends[1]:g}; that their scale is from {scale[0]:g} to {scale[1]:g} is a "

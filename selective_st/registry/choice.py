@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from selective_st.errors import DataError
 from selective_st.registry.catalog import TRAINABLE, LabelKind, ModelType, Row, Shape, Trainable
 from selective_st.registry.columns import as_number
+from selective_st.registry.conversions import scale_of
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.steps import Step
 from selective_st.registry.suggestion import Suggestion, Suggestions, suggest_losses
@@ -61,8 +62,9 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
         return first, f"it {first.why}"
     rows = zip(dataset[form.inputs[0]], dataset[str(form.label_column)], strict=True)
     labelled = [(text, label) for text, label in rows if label is not None and label == label]
-    if len({label for _, label in labelled}) == 1:
-        return suggestion_of(found, _IN_BATCH, focus), "every pair has the same label: they are positives"
+    highest = (scale_of(form)[0] or (0, 1))[1]
+    if {float(label) if isinstance(label, bool) else as_number(label) for _, label in labelled} == {highest}:
+        return suggestion_of(found, _IN_BATCH, focus), "every pair has the highest label: they are positives"
     in_lists = _rows_in_lists(labelled)
     if in_lists < _IN_LISTS * len(labelled):
         return first, f"it {first.why}"

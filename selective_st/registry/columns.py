@@ -401,6 +401,26 @@ def are_class_names(values: Iterable[Any]) -> bool:
     return len(known) < len(found) or says(known, "nli value", "positive value", "negative value")
 
 
+def scale_around(low: float, high: float) -> tuple[int, int]:
+    """The narrowest scale of whole numbers that labels may have, from those that were seen.
+
+    Args:
+        low: The lowest label.
+        high: The highest.
+
+    Returns:
+        Its ends.
+
+    Example:
+        >>> scale_around(1.2, 6.8), scale_around(5, 5)
+        ((1, 7), (0, 5))
+    """
+    ends = math.floor(low), math.ceil(high)
+    if ends[0] < ends[1]:
+        return ends
+    return min(ends[0], 0), max(ends[1], 0 if ends[0] else 1)  # one label alone says nothing of the other end
+
+
 def are_whole(numbers: Iterable[float]) -> bool:
     """Whether all numbers are whole."""
     return all(float(number).is_integer() for number in numbers)

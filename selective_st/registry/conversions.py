@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from selective_st.registry.catalog import DEFAULT_MODEL, LabelKind, ModelType, Shape, loss_entry, rows
+from selective_st.registry.columns import scale_around
 from selective_st.registry.steps import Step, code_of, literal
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]
     if seen is None:
         return scale, False
     if scale is None:
-        scale = (float(math.floor(seen[0])), float(math.ceil(seen[1])))
+        scale = scale_around(*seen)
     return scale, scale != seen and not (seen[0] >= -1 and seen[1] <= 1)
 
 
