@@ -39,6 +39,9 @@ def pairs(label: list[Any], name: str = "label") -> Dataset:
 class TestLabels:
     def test_scaled(self) -> None:
         assert scale_labels(pairs([1, 3, 5], "score"), "score", 1, 5)["score"][:] == [0.0, 0.5, 1.0]
+        assert scale_labels(pairs([1, 3, 5], "score"), "score", 1, 5, reverse=True)["score"][:] == [1.0, 0.5, 0.0]
+        with pytest.raises(TypeError, match=r"reverse must be .* got .*Write reverse=True"):
+            scale_labels(pairs([1, 3, 5], "score"), "score", 1, 5, reverse="no")  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("label", [[0, 5, 0], [0.0, 5.0, 0.0]])
     def test_integers_do_not_stay_integers(self, label: list[float]) -> None:

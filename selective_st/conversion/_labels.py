@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 from datasets import ClassLabel, Dataset, Value
 
-from selective_st._validation import whole_number
+from selective_st._validation import instance_of, whole_number
 from selective_st.conversion._common import (
     check_column,
     converter,
@@ -45,6 +45,7 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reve
 
     Raises:
         DataError: If there is no such column, it holds other than numbers, or a label lies outside the scale.
+        TypeError: If an argument is of another kind.
         ValueError: If `low` is not below `high`.
 
     Example:
@@ -54,6 +55,7 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reve
     """
     owner = "scale_labels"
     check_column(owner, dataset, column)
+    instance_of(owner, "reverse", reverse, bool, "Write reverse=True, or leave it out.")
     low, high = finite(owner, "low", low), finite(owner, "high", high)
     if not low < high:
         raise ValueError(f"{owner}: low must be below high, got low={low:g} and high={high:g}. Swap them.")

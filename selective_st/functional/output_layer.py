@@ -58,7 +58,10 @@ class HiddenStates:
                 continue
             if not isinstance(value, Tensor) or not value.is_floating_point():
                 got = value.dtype if isinstance(value, Tensor) else type(value).__name__
-                raise TypeError(f"{owner}: {name} must be a tensor of floating-point numbers, got {got}.")
+                raise TypeError(
+                    f"{owner}: {name} must be a tensor of floating-point numbers, got {got}. "
+                    "Write HiddenStates(hidden, layer.weight, layer.bias), with the model's last hidden states."
+                )
         dim = self.hidden.shape[-1] if self.hidden.dim() > 1 else None
         if self.weight.dim() != 2 or self.weight.shape[1] != dim:
             raise ValueError(
