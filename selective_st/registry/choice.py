@@ -63,7 +63,8 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
     rows = zip(dataset[form.inputs[0]], dataset[str(form.label_column)], strict=True)
     labelled = [(text, label) for text, label in rows if label is not None and label == label]
     highest = (scale_of(form)[0] or (0, 1))[1]
-    if {float(label) if isinstance(label, bool) else as_number(label) for _, label in labelled} == {highest}:
+    labels = {label for _, label in labelled}
+    if len(labels) == 1 and _number(*labels) == highest:
         return suggestion_of(found, _IN_BATCH, focus), "every pair has the highest label: they are positives"
     in_lists = _rows_in_lists(labelled)
     if in_lists < _IN_LISTS * len(labelled):
@@ -177,6 +178,10 @@ def format_of_pairs(labels: Sequence[float]) -> DataFormat:
     scale = (0.0, 1.0) if ends[0] >= 0 else (-1.0, 1.0)
     form = _as_read(_any_format(), "pair", label, "", ())
     return replace(form, inputs=("sentence1", "sentence2"), label_column="score", label_values=ends, label_scale=scale)
+
+
+def _number(label: Any) -> float | None:
+    return float(label) if isinstance(label, bool) else as_number(label)
 
 
 def _rows_in_lists(rows: Sequence[tuple[str, Any]]) -> int:
