@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from selective_st.functional.in_batch import in_batch_loss
 from selective_st.functional.listwise import listwise_label_loss, listwise_matching_loss
+from selective_st.functional.order import order_loss
 from selective_st.functional.output_layer import HiddenStates
 from selective_st.functional.pairwise import margin_loss, pairwise_loss
 from selective_st.functional.pointwise import fenchel_young_loss, matching_loss
@@ -24,6 +25,7 @@ __all__ = [
     "listwise_matching_loss",
     "margin_loss",
     "matching_loss",
+    "order_loss",
     "pairwise_loss",
     "top_tokens",
     "vocabulary_log_probabilities",
