@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
 
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.evaluation._checks import (
@@ -225,25 +226,29 @@ def compare(
     instance_of(owner, "predicted", predicted, Mapping, mend)
     if not 1 <= len(predicted) <= 2:
         raise ValueError(f"{owner}: predicted must hold one or two models, got {len(predicted)}. {mend}")
-    thresholds = _checked_thresholds(owner, thresholds, predicted)
+    mend = 'Give them by the name of the model: {"base": choose_threshold(...)}.'
+    thresholds = instance_of(owner, "thresholds", thresholds or {}, Mapping, mend)
+    for name, threshold in thresholds.items():
+        instance_of(owner, "thresholds", threshold, ScoreThreshold, mend)
+        if name not in predicted:
+            raise ValueError(f"{owner}: thresholds has {name!r}, which is none of the models {', '.join(predicted)}.")
     whole_number(owner, "resamples", resamples, least=1)
     whole_number(owner, "seed", seed)
     finite_number(owner, "positive_from", positive_from)
     gold_scores = checked_scores("gold", gold)
     clusters = _checked_clusters(owner, clusters, len(gold_scores))
     settings: dict[str, Any] = {"at_least": at_least, "at_most": at_most, "regions": regions}
+    covered = range_of_gold(gold_scores) if bin_range is None else bin_range
     models = []
     for name, scores in predicted.items():
         _, own = checked_pair(gold, scores)
-        threshold = thresholds.get(name)
-        values = region_metrics(gold, scores, **settings, thresholds=[threshold] if threshold else [])
+        of = thresholds.get(name)
+        values = region_metrics(gold, scores, **settings, thresholds=[of] if of else [])
         if groups:
             values |= ranking_metrics(groups, gold, scores, positive_from=positive_from)
-        covered = range_of_gold(gold_scores) if bin_range is None else bin_range
-        found = ModelScores(name, own, values, error_by_score_bin(gold, scores, bins=bins, score_range=covered))
-        if threshold:
-            found.threshold, found.decisions = threshold, _decided(threshold, gold_scores, own)
-        models.append(found)
+        by_bin = error_by_score_bin(gold, scores, bins=bins, score_range=covered)
+        decided = _decided(of, gold_scores, own) if of else None
+        models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
     of_pairs = pair_metrics(
         checked_thresholds(owner, "at_least", at_least),
         checked_thresholds(owner, "at_most", at_most),
@@ -305,18 +310,6 @@ def compare_on(
     )
 
 
-def _checked_thresholds(
-    owner: str, thresholds: Mapping[str, ScoreThreshold] | None, predicted: Mapping[str, Any]
-) -> Mapping[str, ScoreThreshold]:
-    mend = 'Give them by the name of the model: {"base": choose_threshold(...)}.'
-    found: Mapping[str, ScoreThreshold] = instance_of(owner, "thresholds", thresholds or {}, Mapping, mend)
-    for name, threshold in found.items():
-        instance_of(owner, "thresholds", threshold, ScoreThreshold, mend)
-        if name not in predicted:
-            raise ValueError(f"{owner}: thresholds has {name!r}, which is none of the models {', '.join(predicted)}.")
-    return found
-
-
 def _checked_clusters(owner: str, clusters: Sequence[Any] | None, pairs: int) -> list[Any] | None:
     if clusters is None:
         return None
@@ -331,14 +324,8 @@ def _checked_clusters(owner: str, clusters: Sequence[Any] | None, pairs: int) ->
 
 def _decided(threshold: ScoreThreshold, gold: Floats, predicted: Floats) -> dict[str, int]:
     """How many pairs were found rightly and wrongly, missed, and left rightly."""
-    sought, taken = threshold.is_sought(gold), threshold.is_found(predicted)
-    rows = {
-        "found": sought & taken,
-        "found_wrongly": ~sought & taken,
-        "missed": sought & ~taken,
-        "left": ~sought & ~taken,
-    }
-    return {name: int(of.sum()) for name, of in rows.items()}
+    found = confusion_matrix(threshold.is_sought(gold), threshold.is_found(predicted), labels=[False, True]).ravel()
+    return dict(zip(("left", "found_wrongly", "missed", "found"), map(int, found), strict=True))
 
 
 def _draw(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sentence_transformers.util import get_rank
 
-from selective_st._validation import finite_number, instance_of, list_of
+from selective_st._validation import finite_number, instance_of, list_of, one_of, same_length
 from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
 from selective_st.evaluation._evaluator import ScoreEvaluator
 from selective_st.evaluation.claims import Support, support_of_pairs
@@ -31,20 +31,19 @@ from selective_st.evaluation.metrics import (
     ranking_metrics,
     ranking_of_lists,
     region_metrics,
+    sought_by,
 )
 from selective_st.evaluation.scoring import Encoding, Precision, note_on_roles, scores_by_function
 from selective_st.evaluation.thresholds import (
+    THRESHOLD_METRICS,
     ScoreThreshold,
     Side,
-    check_threshold_metric,
     choose_threshold,
     remember_threshold,
 )
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
-
-    PairModel = SentenceTransformer | SparseEncoder | MultiVectorEncoder | CrossEncoder
+    from selective_st.evaluation._evaluator import PairModel
 
 logger = logging.getLogger(__name__)
 
@@ -139,11 +138,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, names, owner)
         super().__init__("score_region", name, batch_size, show_progress_bar, write_csv, encoding)
         self._roles_noted = False
-        if not len(self.sentences1) == len(self.sentences2) == len(self.scores):
-            raise ValueError(
-                f"{owner}: sentences1, sentences2 and scores must have the same length, got {len(self.sentences1)}, "
-                f"{len(self.sentences2)} and {len(self.scores)}. Give both texts and the gold score of each pair."
-            )
+        mend = "Give both texts and the gold score of each pair."
+        same_length(owner, mend, sentences1=self.sentences1, sentences2=self.sentences2, scores=self.scores)
         self.at_least = checked_thresholds(owner, "at_least", at_least)
         self.at_most = checked_thresholds(owner, "at_most", at_most)
         self.regions = checked_regions(owner, regions)
@@ -153,29 +149,23 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         self.positive_from = finite_number(owner, "positive_from", positive_from)
         self.bins, self.bin_range = bins, bin_range
         if threshold is not None and threshold_from is not None:
-            raise ValueError("ScoreRegionEvaluator: give either threshold or threshold_from, not both.")
+            raise ValueError(f"{owner}: give either threshold or threshold_from, not both.")
         mend = "Write threshold_from=ScoreRegionEvaluator(...), of a validation split."
         instance_of(owner, "threshold_from", threshold_from, (ScoreRegionEvaluator, type(None)), mend)
-        check_threshold_metric(owner, "threshold_metric", threshold_metric)
+        one_of(owner, "threshold_metric", threshold_metric, THRESHOLD_METRICS)
         if threshold_from is not None and len(encoding.similarity_fn_names) > 1:
             raise ValueError(f"{owner}: threshold_from goes with one similarity function, got {', '.join(names)}.")
         self.threshold_from, self.threshold_metric = threshold_from, threshold_metric
         self._sought = threshold if isinstance(threshold, ScoreThreshold) else self._decision(threshold_gold)
         if (threshold is not None or threshold_from is not None) and self._sought is None:
             raise ValueError(
-                "ScoreRegionEvaluator: say which gold score the threshold decides for, for example threshold_gold=0.9."
+                f"{owner}: say which gold score the threshold decides for, for example threshold_gold=0.9."
             )
-        self.threshold: ScoreThreshold | None = None
-        if isinstance(threshold, ScoreThreshold):
-            self.threshold = threshold
-        elif threshold is not None and self._sought is not None:
-            value = finite_number("ScoreRegionEvaluator", "threshold", threshold)
-            self.threshold = ScoreThreshold(value, self._sought.gold, self._sought.side)
-        default = "spearman"
-        if self.at_least:
-            default = f"ap_ge_{max(self.at_least):g}"
-        elif self.at_most:
-            default = f"ap_le_{min(self.at_most):g}"
+        self.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
+        if threshold is not None and self.threshold is None and self._sought is not None:
+            self.threshold = replace(self._sought, value=finite_number(owner, "threshold", threshold))
+        decided = self._decision(None)
+        default = "spearman" if decided is None else f"ap_{decided.suffix}"
         self._set_main_metric(main_metric, default, self.scores)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
@@ -185,12 +175,10 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             if decided is not None and name.endswith(decided.suffix) and decided.is_sought(self.scores).any():
                 return ""  # a decision of a threshold that is yet to be chosen
             return f"is not defined for these gold scores {seen}"
-        sought = {f"ap_ge_{t:g}": ScoreThreshold(0.0, t, "at_least") for t in self.at_least}
-        sought |= {f"ap_le_{t:g}": ScoreThreshold(0.0, t, "at_most") for t in self.at_most}
-        if name in sought and sought[name].is_sought(self.scores).all():
-            side = sought[name].side.replace("_", " ")
-            return f"is 1 for every model, as every gold score is {side} {sought[name].gold:g} {seen}"
-        return ""
+        of = next((of for of in sought_by(self.at_least, self.at_most) if name == f"ap_{of.suffix}"), None)
+        if of is None or not of.is_sought(self.scores).all():
+            return ""
+        return f"is 1 for every model, as every gold score is {of.side.replace('_', ' ')} {of.gold:g} {seen}"
 
     @property
     def _other_data(self) -> str:
@@ -203,9 +191,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         if gold is not None:
             side: Side = "at_most" if gold in self.at_most and gold not in self.at_least else "at_least"
             return ScoreThreshold(0.0, gold, side)
-        if self.at_least:
-            return ScoreThreshold(0.0, max(self.at_least), "at_least")
-        return ScoreThreshold(0.0, min(self.at_most), "at_most") if self.at_most else None
+        decided = sought_by([max(self.at_least)], []) if self.at_least else sought_by([], sorted(self.at_most)[:1])
+        return decided[0] if decided else None
 
     def metrics(self, predicted: Any) -> dict[str, float]:
         """The metrics of scores that someone predicted.

@@ -317,14 +317,18 @@ def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]
     return [make(threshold, chosen) for make in (_threshold, _precision, _recall_of_pairs, _f1)]
 
 
+def sought_by(at_least: Sequence[float], at_most: Sequence[float]) -> list[ScoreThreshold]:
+    """What is sought by thresholds on gold scores, as thresholds whose value says nothing."""
+    sides: tuple[tuple[Side, Sequence[float]], ...] = (("at_least", at_least), ("at_most", at_most))
+    return [ScoreThreshold(0.0, limit, side) for side, limits in sides for limit in limits]
+
+
 def pair_metrics(
     at_least: Sequence[float], at_most: Sequence[float], regions: Sequence[tuple[float, float]]
 ) -> list[Metric]:
     """The metrics of `region_metrics`, in the order that they are reported in."""
-    sides: tuple[tuple[Side, Sequence[float]], ...] = (("at_least", at_least), ("at_most", at_most))
-    sought = [ScoreThreshold(0.0, limit, side) for side, limits in sides for limit in limits]
     found = [_spearman(), _pearson(), _rmse(), _bias()]
-    found += [make(of) for of in sought for make in (_ap, _sought)]
+    found += [make(of) for of in sought_by(at_least, at_most) for make in (_ap, _sought)]
     found += [make(*region) for region in regions for make in (_rmse, _bias, _spearman, _count)]
     return [*found, *(_quantile(100 * level) for level in QUANTILES), _spread()]
 
