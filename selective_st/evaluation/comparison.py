@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
+import selective_st.evaluation.metrics as measures
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
-from selective_st.evaluation import metrics as measures
 from selective_st.evaluation._checks import (
     Floats,
     checked_pair,

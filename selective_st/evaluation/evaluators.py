@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sentence_transformers.util import get_rank
 
+import selective_st.evaluation.metrics as measures
 from selective_st._validation import finite_number, instance_of, list_of, one_of, same_length
-from selective_st.evaluation import metrics as measures
 from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
 from selective_st.evaluation._evaluator import ScoreEvaluator
 from selective_st.evaluation.claims import Support, support_of_pairs

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from selective_st.registry.checks.scan import Integers, Numbers, Tally, Unsigned, scan
 from selective_st.registry.table import tables
@@ -59,6 +58,8 @@ def false_negative_rate(matches: NDArray[np.int64], batch_size: int) -> float:
 
 def meets_none(others: int, matches: Any, drawn: int) -> Numbers:
     """The probability that none of the matches is among the rows drawn from the others."""
+    from scipy.special import gammaln  # late: the command line loads this module for its help too
+
     left = others - matches
     # Of fewer rows than are drawn, the logarithm is minus infinity.
     among_left = gammaln(left + 1) - gammaln(np.maximum(left - drawn + 1, 0))

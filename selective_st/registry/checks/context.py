@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from selective_st.registry import catalog
+from selective_st import catalog
 from selective_st.registry.catalog import OURS, LossEntry, ModelType, model_type_of, rows_of, uncompiled
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.detection import DataFormat
