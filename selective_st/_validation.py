@@ -6,7 +6,7 @@ Each error names the argument, what it got, what is allowed, and what to write i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
 from numbers import Integral, Real
 from typing import Any
 
@@ -179,6 +179,45 @@ def interval_of(owner: str, name: str, value: Any) -> tuple[float, float]:
     if len(ends) != 2:
         raise ValueError(f"{owner}: {name} must be two numbers, got {_shown(value)}. Write {name}=(0, 1).")
     return score_interval(owner, *ends, names=(f"{name}[0]", f"{name}[1]"))
+
+
+def one_of(owner: str, name: str, value: Any, allowed: Sequence[str], mend: str = "") -> Any:
+    """Return `value`, or raise unless it is one of a few.
+
+    Args:
+        owner: The class or function whose argument it is, for the message.
+        name: The argument's name, for the message.
+        value: What was given.
+        allowed: What it may be.
+        mend: What to write instead, a sentence. Default: the first of these.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if value not in tuple(allowed):
+        mend = mend or f'Write {name}="{allowed[0]}".'
+        raise ValueError(f"{owner}: {name} must be one of {', '.join(allowed)}, got {value!r}. {mend}")
+    return value
+
+
+def same_length(owner: str, mend: str, **lists: Sized) -> None:
+    """Raise unless lists have the same length.
+
+    Args:
+        owner: The class or function whose arguments they are, for the message.
+        mend: What to give instead, a sentence.
+        **lists: The lists, by the arguments' names.
+
+    Raises:
+        ValueError: If one has another length.
+    """
+    sizes = [str(len(of)) for of in lists.values()]
+    if len({*sizes}) > 1:
+        names, got = (" and ".join([", ".join(each[:-1]), each[-1]]) for each in ([*lists], sizes))
+        raise ValueError(f"{owner}: {names} must have the same length, got {got}. {mend}")
 
 
 def _shown(value: object) -> str:

@@ -8,26 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from selective_st._validation import finite_number, interval_of, list_of
+from selective_st._validation import finite_number, interval_of, list_of, same_length
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 # Gold scores such as 4.75 / 5 shall reach the threshold 0.95 whatever their last bit, in single precision too.
 TIE = 1e-6
 
 
 def checked_scores(name: str, values: Any) -> Floats:
-    """The values as an array.
-
-    Args:
-        name: What they are, for the message.
-        values: What was given.
-
-    Returns:
-        The array.
-
-    Raises:
-        ValueError: If they are no non-empty list of finite numbers.
-    """
+    """The values as an array, or raise unless they are a non-empty list of finite numbers."""
     if hasattr(values, "detach"):  # a tensor, be it on another device or with a gradient
         values = values.detach().cpu()
     try:
@@ -42,68 +32,29 @@ def checked_scores(name: str, values: Any) -> Floats:
             "as [0.2, 0.9]."
         )
     if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array))[0])
+        row = int(np.argmin(np.isfinite(array)))
         raise ValueError(f"{name} must hold finite numbers, got {array[row]} in row {row}.")
     return array
 
 
-def checked_pair(gold: Any, predicted: Any) -> tuple[Floats, Floats]:
-    """Gold and predicted scores as arrays.
-
-    Args:
-        gold: The gold scores.
-        predicted: The predicted scores.
-
-    Returns:
-        Both arrays.
-
-    Raises:
-        ValueError: If one is no non-empty list of finite numbers, or they differ in length.
-    """
-    of_gold, of_predicted = checked_scores("gold", gold), checked_scores("predicted", predicted)
-    if of_gold.shape != of_predicted.shape:
-        raise ValueError(f"gold and predicted must have the same length, got {len(of_gold)} and {len(of_predicted)}.")
-    return of_gold, of_predicted
+def checked_pair(gold: Any, predicted: Any, names: tuple[str, str] = ("gold", "predicted")) -> tuple[Floats, Floats]:
+    """Gold and predicted scores as arrays, or raise unless they are as many finite numbers."""
+    found = {name: checked_scores(name, values) for name, values in zip(names, (gold, predicted), strict=True)}
+    same_length("scores", "Give both for each pair.", **found)
+    first, second = found.values()
+    return first, second
 
 
 def checked_thresholds(owner: str, name: str, values: Any) -> tuple[float, ...]:
-    """Thresholds on gold scores.
-
-    Args:
-        owner: The class or function whose argument it is, for the message.
-        name: The argument's name, for the message.
-        values: What was given.
-
-    Returns:
-        The thresholds.
-
-    Raises:
-        TypeError: If they are no list of numbers.
-    """
+    """Thresholds on gold scores, or raise unless they are a list of numbers."""
     if isinstance(values, (int, float)):
         raise TypeError(f"{owner}: {name} must be a list of thresholds, got {values!r}; use [{values!r}].")
     found = list_of(owner, name, values, "thresholds", "[0.8, 0.95]")
     return tuple(finite_number(owner, f"{name}[{place}]", value) for place, value in enumerate(found))
 
 
-def range_of_gold(gold: Sequence[float] | Floats) -> tuple[float, float]:
-    """The range to cut into bins: 0 to 1, and as far beyond as the gold scores go."""
-    return min(0.0, float(np.min(gold))), max(1.0, float(np.max(gold)))
-
-
 def checked_regions(owner: str, regions: Any) -> tuple[tuple[float, float], ...]:
-    """Score regions.
-
-    Args:
-        owner: The class or function whose argument it is, for the message.
-        regions: What was given.
-
-    Returns:
-        The low and the high end of each.
-
-    Raises:
-        TypeError: If they are no list of pairs of numbers.
-    """
+    """The low and the high end of score regions, or raise unless they are a list of pairs of numbers."""
     found = list_of(owner, "regions", regions, "pairs of scores", "[(0.8, 1.0)]")
     if len(found) == 2 and all(isinstance(end, (int, float)) for end in found):
         raise TypeError(
@@ -114,19 +65,7 @@ def checked_regions(owner: str, regions: Any) -> tuple[tuple[float, float], ...]
 
 
 def checked_texts(owner: str, name: str, texts: Any) -> list[Any]:
-    """What a model takes: texts, or whatever else it embeds.
-
-    Args:
-        owner: The class or function whose argument it is, for the message.
-        name: The argument's name, for the message.
-        texts: What was given.
-
-    Returns:
-        The texts.
-
-    Raises:
-        TypeError: If they are one text, no list, or hold None or numbers.
-    """
+    """Texts, or whatever else a model embeds; or raise if they are one text, no list, or hold None or numbers."""
     if isinstance(texts, str):
         raise TypeError(
             f"{owner}: {name} must be a list of texts, got one text: {texts!r:.60}. Write {name}=[{texts!r:.60}]."
@@ -139,3 +78,8 @@ def checked_texts(owner: str, name: str, texts: Any) -> list[Any]:
                 f"str({text!r})."
             )
     return found
+
+
+def range_of_gold(gold: Sequence[float] | Floats) -> tuple[float, float]:
+    """The range to cut into bins: 0 to 1, and as far beyond as the gold scores go."""
+    return min(0.0, float(np.min(gold))), max(1.0, float(np.max(gold)))

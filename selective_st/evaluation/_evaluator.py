@@ -222,11 +222,6 @@ class ScoreEvaluator(BaseEvaluator):
 
     def _common_config(self) -> dict[str, Any]:
         """The settings of the encoding that are given."""
-        given = {
-            "as_queries": self.encoding.as_queries,
-            "prompt_name": self.encoding.prompt_name,
-            "truncate_dim": self.encoding.truncate_dim,
-            "precision": self.encoding.precision,
-            "similarity_fn_names": list(self.encoding.similarity_fn_names) or None,
-        }
+        names = list(self.encoding.similarity_fn_names) or None
+        given = vars(self.encoding) | {"similarity_fn_names": names, "owner": None}
         return {name: value for name, value in given.items() if value is not None}

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
 
+import selective_st.evaluation.metrics as measures
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.evaluation._checks import (
     Floats,
@@ -27,21 +29,7 @@ from selective_st.evaluation._checks import (
     range_of_gold,
 )
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
-from selective_st.evaluation.metrics import (
-    NEGATIVE,
-    QUANTILES,
-    Better,
-    Metric,
-    decisions,
-    error_by_score_bin,
-    list_values,
-    metric_meaning,
-    pair_metrics,
-    question_metrics,
-    questions_of,
-    ranking_metrics,
-    region_metrics,
-)
+from selective_st.evaluation.metrics import Better, Metric, metric_meaning
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
 
@@ -170,7 +158,7 @@ class Comparison:
 
     def _said(self, name: str, value: float) -> float:
         """A metric's value; NaN where it is the same for every model."""
-        support = self.support.get(name.removeprefix(NEGATIVE))
+        support = self.support.get(name.removeprefix(measures.NEGATIVE))
         return math.nan if support is not None and not support.cases else value
 
 
@@ -225,39 +213,43 @@ def compare(
     instance_of(owner, "predicted", predicted, Mapping, mend)
     if not 1 <= len(predicted) <= 2:
         raise ValueError(f"{owner}: predicted must hold one or two models, got {len(predicted)}. {mend}")
-    thresholds = _checked_thresholds(owner, thresholds, predicted)
+    mend = 'Give them by the name of the model: {"base": choose_threshold(...)}.'
+    thresholds = instance_of(owner, "thresholds", thresholds or {}, Mapping, mend)
+    for name, threshold in thresholds.items():
+        instance_of(owner, "thresholds", threshold, ScoreThreshold, mend)
+        if name not in predicted:
+            raise ValueError(f"{owner}: thresholds has {name!r}, which is none of the models {', '.join(predicted)}.")
     whole_number(owner, "resamples", resamples, least=1)
     whole_number(owner, "seed", seed)
     finite_number(owner, "positive_from", positive_from)
     gold_scores = checked_scores("gold", gold)
     clusters = _checked_clusters(owner, clusters, len(gold_scores))
     settings: dict[str, Any] = {"at_least": at_least, "at_most": at_most, "regions": regions}
+    covered = range_of_gold(gold_scores) if bin_range is None else bin_range
     models = []
     for name, scores in predicted.items():
         _, own = checked_pair(gold, scores)
-        threshold = thresholds.get(name)
-        values = region_metrics(gold, scores, **settings, thresholds=[threshold] if threshold else [])
+        of = thresholds.get(name)
+        values = measures.region_metrics(gold, scores, **settings, thresholds=[of] if of else [])
         if groups:
-            values |= ranking_metrics(groups, gold, scores, positive_from=positive_from)
-        covered = range_of_gold(gold_scores) if bin_range is None else bin_range
-        found = ModelScores(name, own, values, error_by_score_bin(gold, scores, bins=bins, score_range=covered))
-        if threshold:
-            found.threshold, found.decisions = threshold, _decided(threshold, gold_scores, own)
-        models.append(found)
-    of_pairs = pair_metrics(
+            values |= measures.ranking_metrics(groups, gold, scores, positive_from=positive_from)
+        by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
+        decided = _decided(of, gold_scores, own) if of else None
+        models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
+    of_pairs = measures.pair_metrics(
         checked_thresholds(owner, "at_least", at_least),
         checked_thresholds(owner, "at_most", at_most),
         checked_regions(owner, regions),
     )
-    measures = [[*of_pairs, *(decisions(model.threshold) if model.threshold else ())] for model in models]
-    support = support_of_pairs([metric for own in measures for metric in own], gold_scores, clusters)
+    reported = [[*of_pairs, *(measures.decisions(model.threshold) if model.threshold else ())] for model in models]
+    support = support_of_pairs([metric for own in reported for metric in own], gold_scores, clusters)
     wanted = None if metrics is None else set(list_of(owner, "metrics", metrics, "names", '["spearman"]'))
-    drawn = [[m for m in own if m.better and (wanted is None or m.name in wanted)] for own in measures]
+    drawn = [[m for m in own if m.better and (wanted is None or m.name in wanted)] for own in reported]
     draws = _draw(gold_scores, models, drawn, clusters, resamples, seed)
     if groups:
-        questions = questions_of(groups, gold_scores, positive_from)
+        questions = measures.questions_of(groups, gold_scores, positive_from)
         lists = [[(gold_scores[rows], model.predicted[rows]) for rows in questions] for model in models]
-        of_questions = [list_values(question_metrics(positive_from), of_model) for of_model in lists]
+        of_questions = [measures.list_values(measures.question_metrics(positive_from), of_model) for of_model in lists]
         support |= {name: Support(len(of), len(questions), "questions") for name, of in of_questions[0].items()}
         draws |= _draw_questions(of_questions, resamples, seed)
     for name, columns in draws.items():
@@ -268,7 +260,7 @@ def compare(
     differences = {}
     if len(models) == 2:
         differences = {name: _difference(name, models, columns, support[name]) for name, columns in draws.items()}
-    quantiles = {f"q{100 * level:g}": float(np.quantile(gold_scores, level)) for level in QUANTILES}
+    quantiles = {f"q{100 * level:g}": float(np.quantile(gold_scores, level)) for level in measures.QUANTILES}
     return Comparison(gold_scores, models, differences, quantiles, resamples, support)
 
 
@@ -305,18 +297,6 @@ def compare_on(
     )
 
 
-def _checked_thresholds(
-    owner: str, thresholds: Mapping[str, ScoreThreshold] | None, predicted: Mapping[str, Any]
-) -> Mapping[str, ScoreThreshold]:
-    mend = 'Give them by the name of the model: {"base": choose_threshold(...)}.'
-    found: Mapping[str, ScoreThreshold] = instance_of(owner, "thresholds", thresholds or {}, Mapping, mend)
-    for name, threshold in found.items():
-        instance_of(owner, "thresholds", threshold, ScoreThreshold, mend)
-        if name not in predicted:
-            raise ValueError(f"{owner}: thresholds has {name!r}, which is none of the models {', '.join(predicted)}.")
-    return found
-
-
 def _checked_clusters(owner: str, clusters: Sequence[Any] | None, pairs: int) -> list[Any] | None:
     if clusters is None:
         return None
@@ -331,20 +311,14 @@ def _checked_clusters(owner: str, clusters: Sequence[Any] | None, pairs: int) ->
 
 def _decided(threshold: ScoreThreshold, gold: Floats, predicted: Floats) -> dict[str, int]:
     """How many pairs were found rightly and wrongly, missed, and left rightly."""
-    sought, taken = threshold.is_sought(gold), threshold.is_found(predicted)
-    rows = {
-        "found": sought & taken,
-        "found_wrongly": ~sought & taken,
-        "missed": sought & ~taken,
-        "left": ~sought & ~taken,
-    }
-    return {name: int(of.sum()) for name, of in rows.items()}
+    found = confusion_matrix(threshold.is_sought(gold), threshold.is_found(predicted), labels=[False, True]).ravel()
+    return dict(zip(("left", "found_wrongly", "missed", "found"), map(int, found), strict=True))
 
 
 def _draw(
     gold: Floats,
     models: list[ModelScores],
-    measures: list[list[Metric]],
+    reported: list[list[Metric]],
     clusters: Sequence[Any] | None,
     resamples: int,
     seed: int,
@@ -352,7 +326,7 @@ def _draw(
     """For each metric its values in every resample, a column for each model."""
     generator = np.random.default_rng(seed)
     rows_of = _rows_of_clusters(range(len(gold)) if clusters is None else clusters)
-    by_name = [{metric.name: metric for metric in own} for own in measures]
+    by_name = [{metric.name: metric for metric in own} for own in reported]
     shared = [name for name in by_name[0] if name in by_name[-1]]
     found = {name: np.empty((resamples, len(models))) for name in shared}
     for draw in range(resamples):

@@ -11,40 +11,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sentence_transformers.util import get_rank
 
-from selective_st._validation import finite_number, instance_of, list_of
+import selective_st.evaluation.metrics as measures
+from selective_st._validation import finite_number, instance_of, list_of, one_of, same_length
 from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
 from selective_st.evaluation._evaluator import ScoreEvaluator
 from selective_st.evaluation.claims import Support, support_of_pairs
-from selective_st.evaluation.metrics import (
-    RANKING_METRICS,
-    Gains,
-    Metric,
-    check_gains,
-    checked_cutoffs,
-    checked_lists,
-    decisions,
-    is_graded,
-    list_values,
-    metrics_of_lists,
-    pair_metrics,
-    questions_of,
-    ranking_metrics,
-    ranking_of_lists,
-    region_metrics,
-)
+from selective_st.evaluation.metrics import Gains, Metric
 from selective_st.evaluation.scoring import Encoding, Precision, note_on_roles, scores_by_function
 from selective_st.evaluation.thresholds import (
+    THRESHOLD_METRICS,
     ScoreThreshold,
     Side,
-    check_threshold_metric,
     choose_threshold,
     remember_threshold,
 )
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
-
-    PairModel = SentenceTransformer | SparseEncoder | MultiVectorEncoder | CrossEncoder
+    from selective_st.evaluation._evaluator import PairModel
 
 logger = logging.getLogger(__name__)
 
@@ -139,11 +122,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, names, owner)
         super().__init__("score_region", name, batch_size, show_progress_bar, write_csv, encoding)
         self._roles_noted = False
-        if not len(self.sentences1) == len(self.sentences2) == len(self.scores):
-            raise ValueError(
-                f"{owner}: sentences1, sentences2 and scores must have the same length, got {len(self.sentences1)}, "
-                f"{len(self.sentences2)} and {len(self.scores)}. Give both texts and the gold score of each pair."
-            )
+        mend = "Give both texts and the gold score of each pair."
+        same_length(owner, mend, sentences1=self.sentences1, sentences2=self.sentences2, scores=self.scores)
         self.at_least = checked_thresholds(owner, "at_least", at_least)
         self.at_most = checked_thresholds(owner, "at_most", at_most)
         self.regions = checked_regions(owner, regions)
@@ -153,29 +133,23 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         self.positive_from = finite_number(owner, "positive_from", positive_from)
         self.bins, self.bin_range = bins, bin_range
         if threshold is not None and threshold_from is not None:
-            raise ValueError("ScoreRegionEvaluator: give either threshold or threshold_from, not both.")
+            raise ValueError(f"{owner}: give either threshold or threshold_from, not both.")
         mend = "Write threshold_from=ScoreRegionEvaluator(...), of a validation split."
         instance_of(owner, "threshold_from", threshold_from, (ScoreRegionEvaluator, type(None)), mend)
-        check_threshold_metric(owner, "threshold_metric", threshold_metric)
+        one_of(owner, "threshold_metric", threshold_metric, THRESHOLD_METRICS)
         if threshold_from is not None and len(encoding.similarity_fn_names) > 1:
             raise ValueError(f"{owner}: threshold_from goes with one similarity function, got {', '.join(names)}.")
         self.threshold_from, self.threshold_metric = threshold_from, threshold_metric
         self._sought = threshold if isinstance(threshold, ScoreThreshold) else self._decision(threshold_gold)
         if (threshold is not None or threshold_from is not None) and self._sought is None:
             raise ValueError(
-                "ScoreRegionEvaluator: say which gold score the threshold decides for, for example threshold_gold=0.9."
+                f"{owner}: say which gold score the threshold decides for, for example threshold_gold=0.9."
             )
-        self.threshold: ScoreThreshold | None = None
-        if isinstance(threshold, ScoreThreshold):
-            self.threshold = threshold
-        elif threshold is not None and self._sought is not None:
-            value = finite_number("ScoreRegionEvaluator", "threshold", threshold)
-            self.threshold = ScoreThreshold(value, self._sought.gold, self._sought.side)
-        default = "spearman"
-        if self.at_least:
-            default = f"ap_ge_{max(self.at_least):g}"
-        elif self.at_most:
-            default = f"ap_le_{min(self.at_most):g}"
+        self.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
+        if threshold is not None and self.threshold is None and self._sought is not None:
+            self.threshold = replace(self._sought, value=finite_number(owner, "threshold", threshold))
+        decided = self._decision(None)
+        default = "spearman" if decided is None else f"ap_{decided.suffix}"
         self._set_main_metric(main_metric, default, self.scores)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
@@ -185,12 +159,10 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             if decided is not None and name.endswith(decided.suffix) and decided.is_sought(self.scores).any():
                 return ""  # a decision of a threshold that is yet to be chosen
             return f"is not defined for these gold scores {seen}"
-        sought = {f"ap_ge_{t:g}": ScoreThreshold(0.0, t, "at_least") for t in self.at_least}
-        sought |= {f"ap_le_{t:g}": ScoreThreshold(0.0, t, "at_most") for t in self.at_most}
-        if name in sought and sought[name].is_sought(self.scores).all():
-            side = sought[name].side.replace("_", " ")
-            return f"is 1 for every model, as every gold score is {side} {sought[name].gold:g} {seen}"
-        return ""
+        of = next((of for of in measures.sought_by(self.at_least, self.at_most) if name == f"ap_{of.suffix}"), None)
+        if of is None or not of.is_sought(self.scores).all():
+            return ""
+        return f"is 1 for every model, as every gold score is {of.side.replace('_', ' ')} {of.gold:g} {seen}"
 
     @property
     def _other_data(self) -> str:
@@ -203,9 +175,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         if gold is not None:
             side: Side = "at_most" if gold in self.at_most and gold not in self.at_least else "at_least"
             return ScoreThreshold(0.0, gold, side)
-        if self.at_least:
-            return ScoreThreshold(0.0, max(self.at_least), "at_least")
-        return ScoreThreshold(0.0, min(self.at_most), "at_most") if self.at_most else None
+        decided = measures.sought_by(sorted(self.at_least)[-1:], sorted(self.at_most)[:1])
+        return decided[0] if decided else None
 
     def metrics(self, predicted: Any) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -218,7 +189,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             decisions are those of the threshold chosen last, NaN before.
         """
         gold: Any = self.scores  # an array serves as a sequence
-        metrics = region_metrics(
+        metrics = measures.region_metrics(
             gold,
             predicted,
             at_least=self.at_least,
@@ -230,15 +201,15 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         scores = np.asarray(predicted, dtype=np.float64)
         metrics |= {metric.name: metric.compute(self.scores, scores) for metric in self._decisions()}
         if self.groups:
-            metrics |= ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
+            metrics |= measures.ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
         return metrics
 
     def _decisions(self) -> list[Metric]:
         """The metrics of the threshold's decisions, if there is one or is to be."""
         if self.threshold is not None:
-            return decisions(self.threshold)
+            return measures.decisions(self.threshold)
         chosen_later = self._sought is not None and self.threshold_from is not None
-        return decisions(self._sought, chosen=False) if chosen_later and self._sought is not None else []
+        return measures.decisions(self._sought, chosen=False) if chosen_later and self._sought is not None else []
 
     def support(self) -> dict[str, Support]:
         """What each metric rests on.
@@ -246,12 +217,12 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         Returns:
             The support by the metric's name; none for counts and thresholds, which are exact.
         """
-        metrics = [*pair_metrics(self.at_least, self.at_most, self.regions), *self._decisions()]
+        metrics = [*measures.pair_metrics(self.at_least, self.at_most, self.regions), *self._decisions()]
         texts = self.sentences1 if all(isinstance(text, str) for text in self.sentences1) else None
         found = support_of_pairs(metrics, self.scores, texts)
         if self.groups:
-            questions = len(questions_of(self.groups, self.scores, self.positive_from))
-            found |= dict.fromkeys(RANKING_METRICS, Support(questions, questions, "questions"))
+            questions = len(measures.questions_of(self.groups, self.scores, self.positive_from))
+            found |= dict.fromkeys(measures.RANKING_METRICS, Support(questions, questions, "questions"))
         return found
 
     def predict_by_function(self, model: PairModel) -> dict[str, Floats]:
@@ -440,9 +411,9 @@ class ScoreListEvaluator(ScoreEvaluator):
         )
         if not len(samples):
             raise ValueError(f"{owner}: samples must hold at least one query, got none.")
-        self.at_k = checked_cutoffs(owner, at_k if mrr_at_k is None else mrr_at_k)
+        self.at_k = measures.checked_cutoffs(owner, at_k if mrr_at_k is None else mrr_at_k)
         self.positive_from = finite_number(owner, "positive_from", positive_from)
-        check_gains(owner, gains)
+        measures.check_gains(owner, gains)
         self.gains: Gains = gains
         read = [_read_sample(row, sample, always_rerank_positives) for row, sample in enumerate(samples)]
         # Where nothing was found, nothing can be ranked.
@@ -457,7 +428,7 @@ class ScoreListEvaluator(ScoreEvaluator):
         self.documents = [sample.documents for sample in ranked]
         self.labels = [sample.labels for sample in ranked]
         self._as_given = [sample.as_given for sample in read if sample.as_given is not None]
-        self.top_error = is_graded(self.labels) if top_error is None else top_error
+        self.top_error = measures.is_graded(self.labels) if top_error is None else top_error
         self._set_main_metric(main_metric, f"ndcg@{self.at_k[-1]}", self.labels)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
@@ -483,14 +454,14 @@ class ScoreListEvaluator(ScoreEvaluator):
             `base_ndcg@k` of that order.
         """
         labels: Any = self.labels  # arrays serve as sequences
-        pairs = checked_lists("ScoreListEvaluator", labels, predicted)
-        found = metrics_of_lists(
+        pairs = measures.checked_lists("ScoreListEvaluator", labels, predicted)
+        found = measures.metrics_of_lists(
             pairs, self.at_k, self.positive_from, top_error=self.top_error, gains=self.gains, missed=self.missed
         )
         if self._as_given:
             none = sum(not label.any() for label in self._as_given)
             ordered = [(label, -np.arange(len(label), dtype=np.float64)) for label in self._as_given if label.any()]
-            given = metrics_of_lists(ordered, self.at_k, self.positive_from, top_error=False, missed=none)
+            given = measures.metrics_of_lists(ordered, self.at_k, self.positive_from, top_error=False, missed=none)
             found |= {f"base_{name}": given[name] for name in given if name.split("@")[0] in ("map", "mrr", "ndcg")}
         return found
 
@@ -502,8 +473,8 @@ class ScoreListEvaluator(ScoreEvaluator):
         """
         pairs = [(label, label) for label in self.labels]
         lists = len(pairs) + self.missed
-        metrics = ranking_of_lists(self.at_k, self.positive_from, self.gains)
-        cases = {name: len(values) + self.missed for name, values in list_values(metrics, pairs).items()}
+        metrics = measures.ranking_of_lists(self.at_k, self.positive_from, self.gains)
+        cases = {name: len(values) + self.missed for name, values in measures.list_values(metrics, pairs).items()}
         if self.top_error:
             cases |= {f"{name}_top@{k}": len(pairs) for k in self.at_k for name in ("rmse", "bias")}
         for name in [name for name in cases if name.split("@")[0] in ("map", "mrr", "ndcg")]:

@@ -21,6 +21,7 @@ from sklearn.metrics import ndcg_score
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
 from selective_st.evaluation._checks import (
     TIE,
+    Bools,
     Floats,
     checked_pair,
     checked_regions,
@@ -31,7 +32,8 @@ from selective_st.evaluation.thresholds import ScoreThreshold, Side
 
 Better = Literal["higher", "lower", "nearer 0", "nearer 1", ""]
 Gains = Literal["linear", "exponential"]
-Bools = npt.NDArray[np.bool_]
+Ranks = npt.NDArray[np.intp]
+Of2 = Callable[[Floats, Floats], float]
 
 RANKING_METRICS = ("map", "mrr@10", "ndcg@10")
 NEGATIVE = "negative_"  # before the name of an error: the same with the better end up, as upstream's `negative_mse`
@@ -101,8 +103,6 @@ class Metric:
 
 # --- Metrics by name --------------------------------------------------------------------------------------------------
 
-Of2 = Callable[[Floats, Floats], float]
-
 _NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
 _KINDS: list[tuple[re.Pattern[str], Callable[..., Metric]]] = []
 
@@ -130,16 +130,13 @@ def metric_meaning(name: str) -> Metric:
     for pattern, make in _KINDS:
         found = pattern.fullmatch(plain)
         if found is not None:
-            metric = make(*map(_number_or_text, found.groups()))
+            metric = make(*(_number_or_text(text) for text in found.groups() if text is not None))
             return metric if plain == name else metric.negative()
     raise ValueError(f"metric_meaning: there is no metric named {name!r}.")
 
 
-def _number_or_text(text: str | None) -> float | str | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return text
+def _number_or_text(text: str) -> float | str:
+    return float(text) if re.fullmatch(_NUMBER, text) else text
 
 
 def _named(pattern: str, make: Callable[..., Metric]) -> Callable[..., Metric]:
@@ -148,40 +145,33 @@ def _named(pattern: str, make: Callable[..., Metric]) -> Callable[..., Metric]:
     return make
 
 
+def _words(compute: Callable[..., Any]) -> str:
+    """What a metric means: the docstring of its computation, in one line; python -OO leaves none."""
+    return " ".join((compute.__doc__ or "").split())
+
+
 # --- Of pairs ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Region:
-    """Gold scores between two ends, both included; all of them without."""
-
-    low: float = -math.inf
-    high: float = math.inf
-
-    @property
-    def suffix(self) -> str:
-        return "" if math.isinf(self.low) else f"_{self.low:g}_{self.high:g}"
-
-    def holds(self, gold: Floats) -> Bools:
-        return (gold >= self.low - TIE) & (gold <= self.high + TIE)
-
-
-def _of_region(name: str, title: str, meaning: str, better: Better = "") -> Callable[[Of2], Callable[..., Metric]]:
+def _of_region(name: str, title: str, better: Better = "") -> Callable[[Of2], Callable[..., Metric]]:
     """Make a function of pairs a metric of a region of gold scores; the meaning says with {} which."""
 
     def register(compute: Of2) -> Callable[..., Metric]:
-        def make(low: float | None = None, high: float | None = None) -> Metric:
-            region = _Region() if low is None or high is None else _Region(low, high)
-            where, words = "", "over all pairs"
-            if region.suffix:
-                where, words = f", gold {low:g} to {high:g}", f"for gold scores from {low:g} to {high:g}"
+        def make(low: float = -math.inf, high: float = math.inf) -> Metric:
+            ends, where, words = "", "", "over all pairs"
+            if math.isfinite(low):
+                ends, where = f"_{low:g}_{high:g}", f", gold {low:g} to {high:g}"
+                words = f"for gold scores from {low:g} to {high:g}"
+
+            def holds(gold: Floats) -> Bools:
+                return (gold >= low - TIE) & (gold <= high + TIE)
 
             def of_region(gold: Floats, predicted: Floats) -> float:
-                inside = region.holds(gold)
+                inside = holds(gold)
                 return compute(gold[inside], predicted[inside]) if inside.any() or name == "count" else math.nan
 
-            rests_on = None if name == "count" else region.holds
-            return Metric(f"{name}{region.suffix}", title + where, meaning.format(words), better, of_region, rests_on)
+            meaning, rests_on = _words(compute).format(words), None if name == "count" else holds
+            return Metric(name + ends, title + where, meaning, better, of_region, rests_on)
 
         return _named(rf"{name}(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?", make)
 
@@ -194,146 +184,151 @@ def _correlation(gold: Floats, predicted: Floats) -> float:
     return float(np.corrcoef(gold, predicted)[0, 1])
 
 
-@_of_region(
-    "spearman",
-    "Rank correlation",
-    "Whether the predicted scores put the pairs in the gold order (Spearman), {}; 1 is the same order.",
-    "higher",
-)
+@_of_region("spearman", "Rank correlation", "higher")
 def _spearman(gold: Floats, predicted: Floats) -> float:
+    """Whether the predicted scores put the pairs in the gold order (Spearman), {}; 1 is the same order."""
     return _correlation(rankdata(gold), rankdata(predicted))
 
 
-@_of_region(
-    "pearson", "Linear correlation", "Whether predicted and gold scores rise in a line (Pearson), {}.", "higher"
-)
+@_of_region("pearson", "Linear correlation", "higher")
 def _pearson(gold: Floats, predicted: Floats) -> float:
+    """Whether predicted and gold scores rise in a line (Pearson), {}."""
     return _correlation(gold, predicted)
 
 
-@_of_region("rmse", "Error", "Typical distance between predicted and gold score, {}.", "lower")
+@_of_region("rmse", "Error", "lower")
 def _rmse(gold: Floats, predicted: Floats) -> float:
+    """Typical distance between predicted and gold score, {}."""
     return float(np.sqrt(np.mean((predicted - gold) ** 2)))
 
 
-@_of_region(
-    "bias", "Bias", "Mean of predicted less gold, {}: above 0 the scores are too high, below 0 too low.", "nearer 0"
-)
+@_of_region("bias", "Bias", "nearer 0")
 def _bias(gold: Floats, predicted: Floats) -> float:
+    """Mean of predicted less gold, {}: above 0 the scores are too high, below 0 too low."""
     return float(np.mean(predicted - gold))
 
 
-@_of_region("count", "Pairs", "How many pairs there are {}.")
+@_of_region("count", "Pairs")
 def _count(gold: Floats, predicted: Floats) -> float:
+    """How many pairs there are {}."""
     return len(gold)
 
 
-@_of_region(
-    "spread",
-    "Spread of the scores",
-    "How wide the middle 90 % of the predicted scores lie against that of the gold scores; well below 1 the scores are "
-    "squeezed together.",
-    "nearer 1",
-)
+@_of_region("spread", "Spread of the scores", "nearer 1")
 def _spread(gold: Floats, predicted: Floats) -> float:
+    """How wide the middle 90 % of the predicted scores lie against that of the gold scores.
+
+    Well below 1 the scores are squeezed together.
+    """
     (low, high), (lowest, highest) = (np.quantile(scores, _MIDDLE) for scores in (gold, predicted))
     return float((highest - lowest) / (high - low)) if high > low else math.nan
 
 
 def _make_quantile(percent: float) -> Metric:
+    def compute(gold: Floats, predicted: Floats) -> float:
+        return float(np.quantile(predicted, percent / 100))
+
     meaning = f"{percent:g} % of the predicted scores lie below this."
-    compute = lambda gold, predicted: float(np.quantile(predicted, percent / 100))  # noqa: E731
     return Metric(f"q{percent:g}", f"{percent:g} % quantile", meaning, "", compute)
 
 
 _quantile = _named(f"q{_NUMBER}", _make_quantile)
 
-# Of the pairs to be found, those whose gold score reaches a threshold: titles, meanings and better ends.
-_OF_SOUGHT: dict[str, tuple[str, str, Better]] = {
-    "ap": (
-        "Average precision",
-        "How cleanly the {highest} predicted scores pick out the pairs with {sought}; 1 is perfect, and needs no "
-        "threshold.",
-        "higher",
-    ),
-    "count": ("Pairs", "How many pairs have {sought}.", ""),
-    "threshold": ("Threshold", "The predicted score from which a pair counts as found.", ""),
-    "precision": ("Precision", "Of the pairs that the threshold finds, the share with {sought}.", "higher"),
-    "recall": ("Recall", "Of the pairs with {sought}, the share that the threshold finds.", "higher"),
-    "f1": ("F1", "Precision and recall in one number (their harmonic mean); 1 is perfect.", "higher"),
-}
-_DECISIONS = tuple(_OF_SOUGHT)[2:]
+# --- Of the pairs that are sought -------------------------------------------------------------------------------------
+
+OfSought = Callable[[Bools, Floats, ScoreThreshold], float]
 
 
-def _make_of_sought(kind: str, end: str, limit: float, threshold: ScoreThreshold | None = None) -> Metric:
-    side: Side = "at_least" if end == "ge" else "at_most"
-    of = ScoreThreshold(0.0, limit, side)
-    title, meaning, better = _OF_SOUGHT[kind]
-    words = {
-        "sought": f"gold {'≥' if end == 'ge' else '≤'} {limit:g}",
-        "highest": "highest" if end == "ge" else "lowest",
-    }
+def _of_sought(name: str, title: str, better: Better = "", *, decides: bool = True) -> Callable[..., Any]:
+    """Make a function of the pairs whose gold score reaches a threshold a metric; NaN where a decision is yet to come.
 
-    def compute(gold: Floats, predicted: Floats) -> float:
-        sought = of.is_sought(gold)
-        if kind == "count":
-            return int(sought.sum())
-        if kind == "ap":
-            return average_precision(sought, predicted if end == "ge" else -predicted)
-        return math.nan if threshold is None else _decision(kind, threshold, sought, predicted)
+    The function gets which pairs are sought, the predicted scores and the threshold. Metrics that decide nothing ask
+    only what it looks for.
+    """
 
-    def rarer(gold: Floats) -> Bools:
-        sought = of.is_sought(gold)
-        return sought if kind != "ap" or 2 * sought.sum() <= len(sought) else ~sought
+    def register(compute: OfSought) -> Callable[..., Metric]:
+        def make(of: ScoreThreshold, chosen: bool = True) -> Metric:
+            sign, highest = ("≥", "highest") if of.side == "at_least" else ("≤", "lowest")
+            words = f"gold {sign} {of.gold:g}"
 
-    title = f"{title}, {words['sought']}"
-    return Metric(f"{kind}_{of.suffix}", title, meaning.format(**words), better, compute, rarer if better else None)
+            def of_pairs(gold: Floats, predicted: Floats) -> float:
+                return compute(of.is_sought(gold), predicted, of) if chosen or not decides else math.nan
+
+            def rarer(gold: Floats) -> Bools:
+                sought = of.is_sought(gold)
+                return sought if decides or 2 * sought.sum() <= len(sought) else ~sought
+
+            meaning = _words(compute).format(of=words, top=highest)
+            rests_on = rarer if better else None
+            return Metric(f"{name}_{of.suffix}", f"{title}, {words}", meaning, better, of_pairs, rests_on)
+
+        def of_name(end: str, gold: float) -> Metric:
+            return make(ScoreThreshold(0.0, gold, "at_least" if end == "ge" else "at_most"), chosen=False)
+
+        _named(rf"{name}_(ge|le)_{_NUMBER}", of_name)
+        return make
+
+    return register
 
 
-_of_sought = _named(rf"({'|'.join(_OF_SOUGHT)})_(ge|le)_{_NUMBER}", _make_of_sought)
+@_of_sought("ap", "Average precision", "higher", decides=False)
+def _ap(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+    """How cleanly the {top} predicted scores pick out the pairs with {of}; 1 is perfect, and needs no threshold."""
+    return average_precision(sought, predicted if of.side == "at_least" else -predicted)
 
 
-def _decision(kind: str, threshold: ScoreThreshold, sought: Bools, predicted: Floats) -> float:
-    """A metric of a threshold's decisions; NaN where no pair is to be found."""
-    found = threshold.is_found(predicted)
-    hits, taken, wanted = (int(rows.sum()) for rows in (sought & found, found, sought))
-    if kind == "threshold" or not wanted:
-        return threshold.value if kind == "threshold" else math.nan
-    if kind == "precision":
-        return hits / taken if taken else 0.0
-    return hits / wanted if kind == "recall" else 2 * hits / (taken + wanted)
+@_of_sought("count", "Pairs", decides=False)
+def _sought(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+    """How many pairs have {of}."""
+    return int(sought.sum())
+
+
+@_of_sought("threshold", "Threshold")
+def _threshold(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+    """The predicted score from which a pair counts as found."""
+    return of.value
+
+
+@_of_sought("precision", "Precision", "higher")
+def _precision(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+    """Of the pairs that the threshold finds, the share with {of}."""
+    found = of.is_found(predicted)
+    return float((sought & found).sum() / max(found.sum(), 1)) if sought.any() else math.nan
+
+
+@_of_sought("recall", "Recall", "higher")
+def _recall_of_pairs(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+    """Of the pairs with {of}, the share that the threshold finds."""
+    return float(of.is_found(predicted)[sought].mean()) if sought.any() else math.nan
+
+
+@_of_sought("f1", "F1", "higher")
+def _f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+    """Precision and recall in one number (their harmonic mean); 1 is perfect."""
+    found = of.is_found(predicted)
+    return float(2 * (sought & found).sum() / (found.sum() + sought.sum())) if sought.any() else math.nan
 
 
 def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]:
-    """The metrics of a threshold's decisions, NaN where it is yet to be chosen.
+    """The metrics of a threshold's decisions; NaN where it is yet to be chosen, and says only what it looks for.
 
-    Args:
-        threshold: The threshold, of which only what it looks for counts where it is not chosen.
-        chosen: Whether it is.
-
-    Returns:
-        `threshold_S`, `precision_S`, `recall_S` and `f1_S`; precision is 0 where nothing is found.
+    They are `threshold_S`, `precision_S`, `recall_S` and `f1_S`; precision is 0 where nothing is found.
     """
-    end = "ge" if threshold.side == "at_least" else "le"
-    return [_of_sought(kind, end, threshold.gold, threshold if chosen else None) for kind in _DECISIONS]
+    return [make(threshold, chosen) for make in (_threshold, _precision, _recall_of_pairs, _f1)]
+
+
+def sought_by(at_least: Sequence[float], at_most: Sequence[float]) -> list[ScoreThreshold]:
+    """What is sought by thresholds on gold scores, as thresholds whose value says nothing."""
+    sides: tuple[tuple[Side, Sequence[float]], ...] = (("at_least", at_least), ("at_most", at_most))
+    return [ScoreThreshold(0.0, limit, side) for side, limits in sides for limit in limits]
 
 
 def pair_metrics(
     at_least: Sequence[float], at_most: Sequence[float], regions: Sequence[tuple[float, float]]
 ) -> list[Metric]:
-    """The metrics of `region_metrics`.
-
-    Args:
-        at_least: Thresholds for the average precision of pairs with gold >= t.
-        at_most: Thresholds for the average precision of pairs with gold <= t.
-        regions: Gold regions (low, high).
-
-    Returns:
-        The metrics, in the order that they are reported in.
-    """
+    """The metrics of `region_metrics`, in the order that they are reported in."""
     found = [_spearman(), _pearson(), _rmse(), _bias()]
-    for end, limits in (("ge", at_least), ("le", at_most)):
-        found += [_of_sought(kind, end, limit) for limit in limits for kind in ("ap", "count")]
+    found += [make(of) for of in sought_by(at_least, at_most) for make in (_ap, _sought)]
     found += [make(*region) for region in regions for make in (_rmse, _bias, _spearman, _count)]
     return [*found, *(_quantile(100 * level) for level in QUANTILES), _spread()]
 
@@ -424,24 +419,15 @@ def error_by_score_bin(
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         below = gold_scores <= high + TIE if i == bins - 1 else gold_scores < high - TIE
         inside = (gold_scores >= low - TIE) & below
-        some = bool(inside.any())
-        pairs = gold_scores[inside], scores[inside]
-        rows.append(
-            {
-                "low": float(low),
-                "high": float(high),
-                "count": int(inside.sum()),
-                "rmse": _rmse().compute(*pairs) if some else math.nan,
-                "bias": _bias().compute(*pairs) if some else math.nan,
-            }
-        )
+        values = {metric.name: metric.compute(gold_scores[inside], scores[inside]) for metric in (_rmse(), _bias())}
+        rows.append({"low": float(low), "high": float(high), "count": int(inside.sum()), **values})
     return rows
 
 
 # --- Rankings ---------------------------------------------------------------------------------------------------------
 
 
-def worst_ranks(relevant: Bools, score: Floats) -> npt.NDArray[np.intp]:
+def worst_ranks(relevant: Bools, score: Floats) -> Ranks:
     """The ranks of the positives, in order, where each stands behind everything else that scores as high.
 
     Args:
@@ -477,39 +463,39 @@ def average_precision(relevant: Bools, score: Floats) -> float:
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else math.nan
 
 
-OfRanks = Callable[[npt.NDArray[np.intp], float], float]
-
-
-def _of_ranks(name: str, title: str, meaning: str) -> Callable[[OfRanks], Callable[..., Metric]]:
+def _of_ranks(name: str, title: str) -> Callable[..., Callable[..., Metric]]:
     """Make a function of the ranks of a list's positives a metric of lists, NaN without a positive or another one."""
 
-    def register(compute: OfRanks) -> Callable[..., Metric]:
+    def register(compute: Callable[[Ranks, float], float]) -> Callable[..., Metric]:
         def make(k: float = math.inf, *, positive_from: float = _POSITIVE_FROM) -> Metric:
             def of_list(label: Floats, score: Floats) -> float:
                 relevant = label >= positive_from - TIE
                 some = relevant.any() and not relevant.all()
                 return compute(worst_ranks(relevant, score), k) if some else math.nan
 
-            named, titled, means = (text.format(f"{k:g}") for text in (name, title, meaning))
-            return Metric(named, titled, means, "higher", of_list)
+            named, titled, meaning = (text.format(f"{k:g}") for text in (name, title, _words(compute)))
+            return Metric(named, titled, meaning, "higher", of_list)
 
         return _named(name.format(_NUMBER), make)
 
     return register
 
 
-@_of_ranks("map", "MAP", "How high the positives stand among their question's candidates, over all positives.")
-def _map(ranks: npt.NDArray[np.intp], k: float) -> float:
+@_of_ranks("map", "MAP")
+def _map(ranks: Ranks, k: float) -> float:
+    """How high the positives stand among their question's candidates, over all positives."""
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
-@_of_ranks("mrr@{0}", "MRR@{0}", "One over the rank of the first positive (0 behind rank {0}), mean.")
-def _mrr(ranks: npt.NDArray[np.intp], k: float) -> float:
+@_of_ranks("mrr@{0}", "MRR@{0}")
+def _mrr(ranks: Ranks, k: float) -> float:
+    """One over the rank of the first positive (0 behind rank {0}), mean."""
     return 1 / int(ranks[0]) if ranks[0] <= k else 0.0
 
 
-@_of_ranks("recall@{0}", "Recall@{0}", "The share of the positives that stand in the first {0} places.")
-def _recall(ranks: npt.NDArray[np.intp], k: float) -> float:
+@_of_ranks("recall@{0}", "Recall@{0}")
+def _recall(ranks: Ranks, k: float) -> float:
+    """The share of the positives that stand in the first {0} places."""
     return float(np.mean(ranks <= k))
 
 
@@ -526,25 +512,35 @@ def _make_ndcg(k: float, *, gains: Gains = "linear") -> Metric:
 _ndcg = _named(f"ndcg@{_NUMBER}", _make_ndcg)
 
 
-def _make_of_top(kind: str, k: float) -> Metric:
-    """The error or the bias of a list's best candidates, and of those tied with the last of them."""
-    of = f"for the {k:g} candidates of each list with the highest gold scores."
+def _of_top(
+    name: str, title: str, better: Better, over_lists: Callable[[Floats], float] = _mean
+) -> Callable[..., Callable[..., Metric]]:
+    """Make a function of errors a metric of a list's best candidates, and of those tied with the last of them."""
 
-    def errors(label: Floats, score: Floats) -> Floats:
-        found: Floats = (score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE]
-        return found
+    def register(compute: Callable[[Floats], float]) -> Callable[..., Metric]:
+        def make(k: float) -> Metric:
+            def of_list(label: Floats, score: Floats) -> float:
+                return compute((score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE])
 
-    if kind == "bias":
-        meaning = f"Mean of predicted less gold, {of}"
-        compute: Of2 = lambda label, score: float(np.mean(errors(label, score)))  # noqa: E731
-        return Metric(f"bias_top@{k:g}", f"Bias of the top {k:g}", meaning, "nearer 0", compute)
-    meaning = f"Typical distance of predicted and gold score, {of}"
-    compute = lambda label, score: float(np.mean(errors(label, score) ** 2))  # noqa: E731
-    root = lambda squares: math.sqrt(np.mean(squares))  # noqa: E731
-    return Metric(f"rmse_top@{k:g}", f"Error of the top {k:g}", meaning, "lower", compute, over_lists=root)
+            meaning = f"{_words(compute)[:-1]}, for the {k:g} candidates of each list with the highest gold scores."
+            named, titled = f"{name}_top@{k:g}", f"{title} of the top {k:g}"
+            return Metric(named, titled, meaning, better, of_list, over_lists=over_lists)
+
+        return _named(f"{name}_top@{_NUMBER}", make)
+
+    return register
 
 
-_of_top = _named(f"(rmse|bias)_top@{_NUMBER}", _make_of_top)
+@_of_top("rmse", "Error", "lower", over_lists=lambda squares: math.sqrt(np.mean(squares)))
+def _rmse_of_top(errors: Floats) -> float:
+    """Typical distance of predicted and gold score."""
+    return float(np.mean(errors**2))
+
+
+@_of_top("bias", "Bias", "nearer 0")
+def _bias_of_top(errors: Floats) -> float:
+    """Mean of predicted less gold."""
+    return float(np.mean(errors))
 
 
 def _make_how_many(what: str) -> Metric:
@@ -599,9 +595,7 @@ def ranking_metrics(
         >>> metrics["map"], metrics["mrr@10"], round(metrics["ndcg@10"], 3), metrics["questions"]
         (0.5, 0.5, 0.631, 1)
     """
-    gold, predicted = checked_scores("labels", labels), checked_scores("scores", scores)
-    if gold.shape != predicted.shape:
-        raise ValueError(f"labels and scores must have the same length, got {len(gold)} and {len(predicted)}.")
+    gold, predicted = checked_pair(labels, scores, names=("labels", "scores"))
     finite_number("ranking_metrics", "positive_from", positive_from)
     metrics = question_metrics(positive_from)
     questions = questions_of(groups, gold, positive_from)
@@ -770,7 +764,7 @@ def metrics_of_lists(
         The metrics.
     """
     rankings = ranking_of_lists(cutoffs, positive_from, gains)
-    errors = [_of_top(kind, k) for k in cutoffs for kind in ("rmse", "bias")] if top_error else []
+    errors = [make(k) for k in cutoffs for make in (_rmse_of_top, _bias_of_top)] if top_error else []
     values = {name: np.append(of, np.zeros(missed)) for name, of in list_values(rankings, pairs).items()}
     found = _over_lists([*rankings, *errors], values | list_values(errors, pairs))
     found |= {"lists": len(pairs) + missed, "questions": len(values["map"])}

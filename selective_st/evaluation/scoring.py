@@ -6,7 +6,7 @@ import inspect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,11 +15,11 @@ from sentence_transformers.base.modules import Router
 from sentence_transformers.util import quantize_embeddings
 
 from selective_st._templates import say
-from selective_st._validation import instance_of, list_of, whole_number
+from selective_st._validation import instance_of, list_of, one_of, whole_number
 from selective_st.evaluation._checks import Floats, checked_texts
 
 Precision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
-PRECISIONS = ("float32", "int8", "uint8", "binary", "ubinary")
+PRECISIONS = get_args(Precision)
 _PAIRS_AT_ONCE = 4096  # so that the embeddings of long lists are not all repeated at once
 _ROLES = ("query", "document", "passage", "corpus")
 _MOSTLY = 0.5  # of the pairs that share their first text with another make it a query with its candidates
@@ -86,11 +86,8 @@ class Encoding:
             instance_of(owner, name, getattr(self, name), (str, type(None)), mend)
         if self.truncate_dim is not None:
             whole_number(owner, "truncate_dim", self.truncate_dim, least=1)
-        if self.precision not in (None, *PRECISIONS):
-            raise ValueError(
-                f"{owner}: precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}. Write "
-                'precision="int8", or leave it out.'
-            )
+        if self.precision is not None:
+            one_of(owner, "precision", self.precision, PRECISIONS, 'Write precision="int8", or leave it out.')
         names = list_of(owner, "similarity_fn_names", self.similarity_fn_names, "names", '["cosine", "dot"]')
         for name in names:
             instance_of(owner, "similarity_fn_names", name, str, 'Write similarity_fn_names=["cosine", "dot"].')
@@ -256,11 +253,11 @@ def _embedded(
     for texts, name in ((first, "encode_query"), (second, "encode_document")):
         encode = getattr(model, name) if as_queries else model.encode
         given = {key: value for key, value in settings.items() if key != "prompt_name" or texts is first}
-        different, rows = list(texts), list(range(len(texts)))
+        different, rows = texts, list(range(len(texts)))
         if as_queries and all(isinstance(text, str) for text in texts):  # pictures, say, have no hash
-            different = list(dict.fromkeys(texts))
-            place = {text: row for row, text in enumerate(different)}
-            rows = [place[text] for text in texts]
+            place: dict[str, int] = {}
+            rows = [place.setdefault(text, len(place)) for text in texts]
+            different = list(place)
         found.append((encode(different, **(given if as_queries else settings)), rows))
     if precision is None:
         return found

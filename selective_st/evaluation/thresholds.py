@@ -15,23 +15,22 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve
 from torch import nn
 
-from selective_st._validation import finite_number, instance_of
-from selective_st.evaluation._checks import TIE, checked_pair
+from selective_st._validation import finite_number, instance_of, one_of
+from selective_st.evaluation._checks import TIE, Bools, checked_pair
 
 if TYPE_CHECKING:
     from sentence_transformers.base.model import BaseModel
 
 # How much recall counts against precision.
 _BETAS = {"f1": 1.0, "f0.5": 0.5, "f2": 2.0}
+THRESHOLD_METRICS = tuple(_BETAS)
 _CONFIG_FILE = "config_sentence_transformers.json"
 _CONFIG_KEY = "score_threshold"
 
 Side = Literal["at_least", "at_most"]
-_Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,7 @@ class ScoreThreshold:
     def __post_init__(self) -> None:
         for name in ("value", "gold"):
             object.__setattr__(self, name, finite_number("ScoreThreshold", name, getattr(self, name)))
-        if self.side not in ("at_least", "at_most"):
-            raise ValueError(f"ScoreThreshold: side must be 'at_least' or 'at_most', got {self.side!r}.")
+        one_of("ScoreThreshold", "side", self.side, ("at_least", "at_most"))
         instance_of("ScoreThreshold", "metric", self.metric, (str, type(None)), 'Write metric="f1", or leave it out.')
         instance_of("ScoreThreshold", "chosen_on", self.chosen_on, str, 'Write the split\'s name: chosen_on="dev".')
 
@@ -91,7 +89,7 @@ class ScoreThreshold:
         """What the names of its metrics end with, such as `ge_0.95`."""
         return f"{'ge' if self.side == 'at_least' else 'le'}_{self.gold:g}"
 
-    def is_sought(self, gold: Any) -> _Bools:
+    def is_sought(self, gold: Any) -> Bools:
         """Which gold scores are to be found.
 
         Args:
@@ -101,10 +99,10 @@ class ScoreThreshold:
             True for each that is.
         """
         array = np.asarray(gold, dtype=np.float64)
-        found: _Bools = array >= self.gold - TIE if self.side == "at_least" else array <= self.gold + TIE
+        found: Bools = array >= self.gold - TIE if self.side == "at_least" else array <= self.gold + TIE
         return found
 
-    def is_found(self, predicted: Any) -> _Bools:
+    def is_found(self, predicted: Any) -> Bools:
         """Which predicted scores are on the side of those found.
 
         Args:
@@ -114,7 +112,7 @@ class ScoreThreshold:
             True for each that is.
         """
         array = np.asarray(predicted, dtype=np.float64)
-        found: _Bools = array >= self.value if self.side == "at_least" else array <= self.value
+        found: Bools = array >= self.value if self.side == "at_least" else array <= self.value
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,21 +139,6 @@ class ScoreThreshold:
                 f"{config!r:.200} is not the config of a score threshold ({error}); it needs at least "
                 '{"value": 0.8, "gold": 0.95}.'
             ) from None
-
-
-def check_threshold_metric(owner: str, name: str, metric: Any) -> None:
-    """Raise unless a threshold can be chosen by a metric.
-
-    Args:
-        owner: The class or function whose argument it is, for the message.
-        name: The argument's name, for the message.
-        metric: What was given.
-
-    Raises:
-        ValueError: If it is none of these metrics.
-    """
-    if metric not in tuple(_BETAS):
-        raise ValueError(f'{owner}: {name} must be one of {", ".join(_BETAS)}, got {metric!r}. Write {name}="f1".')
 
 
 def choose_threshold(
@@ -198,7 +181,7 @@ def choose_threshold(
             "choose_threshold: give either gold_at_least or gold_at_most, for example gold_at_least=0.95; got "
             f"{gold_at_least!r} and {gold_at_most!r}."
         )
-    check_threshold_metric("choose_threshold", "metric", metric)
+    one_of("choose_threshold", "metric", metric, THRESHOLD_METRICS)
     side: Side = "at_most" if gold_at_least is None else "at_least"
     limit = gold_at_most if gold_at_least is None else gold_at_least
     sought = ScoreThreshold(0.0, limit, side)  # type: ignore[arg-type]  # it refuses what is no number

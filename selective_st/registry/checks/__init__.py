@@ -8,21 +8,20 @@ over all rows (up to a million) in one pass of Arrow batches (`checks.scan`); th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from selective_st._validation import whole_number
 from selective_st.errors import literal
 from selective_st.registry.catalog import ModelType, check_model_type
 from selective_st.registry.checks import rules
-from selective_st.registry.checks.batches import Conflicts, conflicts, false_negative_rate, matching_rows
-from selective_st.registry.checks.context import Context
+from selective_st.registry.checks.batches import conflicting_rows, false_negative_rate, matching_rows
+from selective_st.registry.checks.context import UNKNOWN, Context, subjects_of
 from selective_st.registry.checks.engine import RULES
 from selective_st.registry.checks.plan import Plan
 from selective_st.registry.checks.report import CheckReport, Finding
-from selective_st.registry.checks.scan import scan
-from selective_st.registry.checks.subjects import UNKNOWN, subjects_of
 from selective_st.registry.detection import format_of
-from selective_st.registry.table import SCAN_ROWS, tables
+from selective_st.registry.table import SCAN_ROWS, Table, tables
 
 __all__ = [
     "CHECKS",
@@ -84,62 +83,44 @@ def check_dataset(
         dataset = scale_labels(dataset, "score", 0, 5)  # a guess from labels of 0 to 4.5: give the ends of your scale
     """
     owner = "check_dataset"
-    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int)):
-        raise TypeError(f"{owner}: batch_size must be a whole number > 0, got {batch_size!r}.")
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"{owner}: batch_size must be a whole number > 0, got {batch_size}.")
+    if batch_size is not None:
+        whole_number(owner, "batch_size", batch_size, least=1)
     if isinstance(model, (str, int, float, bytes)):
         raise TypeError(f'{owner}: model must be a model, got {model!r:.60}. Load it: SentenceTransformer("...").')
     if model_type is not None:
         model_type = check_model_type(owner, model_type)
-    sampler_name = _sampler_name(owner, sampler)
+    given: dict[str, Any] = {"batch_size": batch_size or _BATCH_SIZE, "sampler": _sampler_name(owner, sampler)}
     read = tables(dataset)
-    subjects = subjects_of(owner, loss, read, model, model_type)
-    findings: list[Finding] = []
-    not_checked: list[str] = []
-    formats = [format_of(table) for table in read]
-    is_dataset = _is_dataset(dataset)
-    for table, within, known in zip(read, subjects, formats, strict=True):
-        variable = "loss" if table.name is None else None
-        if table.name is not None and isinstance(loss, Mapping):
-            variable = f"loss[{literal(table.name)}]"
-        given: dict[str, Any] = {"table": table, "format": known, "loss_variable": variable}
-        given |= {"batch_size": batch_size or _BATCH_SIZE, "sampler": sampler_name}
-        contexts = [Context(**vars(subject), **given) for subject in within]
-        findings += Plan(contexts, is_dataset=is_dataset).run()
-        prefix = "" if table.name is None else f"{table.name}: "
-        not_checked += [prefix + what for context in contexts for what in (*context.not_checked, *_unchecked(context))]
-    parts = [f"{table.name}: {table.read()}" if table.name else table.read() for table in read]
-    names = dict.fromkeys(subject.name for within in subjects for subject in within)
-    return CheckReport(
-        tuple(findings), tuple(dict.fromkeys(not_checked)), "; ".join(parts), ", ".join(names), tuple(formats)
-    )
+    contexts: list[list[Context]] = []
+    for table, (variable, one) in zip(read, _losses(owner, loss, read), strict=True):
+        given |= {"table": table, "format": format_of(table), "loss_variable": variable}
+        contexts.append([Context(**vars(subject), **given) for subject in subjects_of(owner, one, model, model_type)])
+    plans = [Plan(of_table, is_dataset=_is_dataset(dataset)) for of_table in contexts]
+    findings = [finding for plan in plans for finding in plan.run()]
+    every = [context for of_table in contexts for context in of_table]
+    not_checked = [_of(one.table, what) for one in every for what in (*one.not_checked, *_unchecked(one))]
+    parts = "; ".join(_of(table, table.read()) for table in read)
+    names = ", ".join(dict.fromkeys(context.name for context in every))
+    formats = tuple(of_table[0].format for of_table in contexts)
+    return CheckReport(tuple(findings), tuple(dict.fromkeys(not_checked)), parts, names, formats)
 
 
-def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_ordered: bool = True) -> Conflicts | None:
-    """Find rows that hold the same texts with different labels.
+def _losses(owner: str, loss: Any, read: Sequence[Table]) -> Iterator[tuple[str | None, Any]]:
+    """For each dataset what its loss is called in code, None where that is the loss of several; and the loss."""
+    if not isinstance(loss, Mapping):
+        yield from (("loss" if table.name is None else None, loss) for table in read)
+        return
+    lacking = [table.name for table in read if table.name not in loss]
+    if lacking:
+        raise ValueError(
+            f"{owner}: loss is a dict for {', '.join(map(str, loss))}, but lacks {', '.join(map(repr, lacking))}. Give "
+            "one for each dataset, by its name; a single dataset takes a single loss."
+        )
+    yield from ((f"loss[{literal(table.name)}]", loss[table.name]) for table in read)
 
-    Args:
-        data: A single dataset, as for `check_dataset`.
-        inputs: The columns of texts.
-        label: The label column: numbers, or texts that say numbers or classes.
-        is_ordered: Whether two texts that have changed places are another pair.
 
-    Returns:
-        What was found, with its words; None if there is no such row.
-
-    Example:
-        >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
-        >>> found = conflicting_rows(data, ("a", "b"), "score")
-        >>> found.tally.count, found.examples
-        (2, (((0, 0.2), (2, 0.9)),))
-    """
-    (table,) = tables(data)
-    seen = scan(table, inputs, label, inputs)
-    hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
-    if seen.labels is None or len(hashes) < len(inputs):
-        return None
-    return conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
+def _of(table: Table, what: str) -> str:
+    return what if table.name is None else f"{table.name}: {what}"
 
 
 def _is_dataset(data: object) -> bool:
@@ -153,13 +134,14 @@ def _is_dataset(data: object) -> bool:
 def _unchecked(context: Context) -> Iterator[str]:
     """What the checks could not see."""
     name, table = context.entry.name, context.table
+    if context.model is None:
+        yield "whether texts are too long for the model: give model=, or the loss itself"
     if not context.is_known:
         yield f"what {name} needs: {UNKNOWN}; tell it with selective_st.registry.register_loss"
     elif context.entry.role == "modifier":
         yield f"the loss within {name}: give the loss itself, not its name"
     if context.format.certainty == "unclear":
-        for doubt in context.format.doubts:
-            yield f"what the data mean: {doubt}"
+        yield from (f"what the data mean: {doubt}" for doubt in context.format.doubts)
     if table.is_stream or table.has_transform:
         yield f"more than {table.read()}"
     elif table.rows is not None and table.rows > SCAN_ROWS:
@@ -168,17 +150,13 @@ def _unchecked(context: Context) -> Iterator[str]:
 
 def _sampler_name(owner: str, sampler: Any) -> str | None:
     """The name of a batch sampler, given as the training arguments take it."""
-    if sampler is None:
-        return None
     value = getattr(sampler, "value", sampler)
-    if not isinstance(value, str) and not callable(value) and not hasattr(value, "__iter__"):
-        raise TypeError(
+    if value is None or value in _SAMPLERS:
+        return None if value is None else str(value)
+    if isinstance(value, str) or not (callable(value) or hasattr(value, "__iter__")):
+        raise (ValueError if isinstance(value, str) else TypeError)(
             f"{owner}: sampler must be one of {', '.join(_SAMPLERS)}, or a sampler's class; got {sampler!r}. Write "
             'sampler="no_duplicates".'
         )
-    if isinstance(value, str):
-        if value not in _SAMPLERS:
-            raise ValueError(f"{owner}: sampler must be one of {', '.join(_SAMPLERS)}; got {value!r}.")
-        return value
-    bases = getattr(value, "__mro__", type(value).__mro__)
-    return next((_SAMPLER_CLASSES[base.__name__] for base in bases if base.__name__ in _SAMPLER_CLASSES), "other")
+    bases = [base.__name__ for base in getattr(value, "__mro__", type(value).__mro__)]
+    return next((name for base, name in _SAMPLER_CLASSES.items() if base in bases), "other")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selective_st.registry.checks.scan import Integers, Numbers, Tally, Unsigned
+from selective_st.registry.checks.scan import Integers, Numbers, Tally, Unsigned, scan
+from selective_st.registry.table import tables
 
 _EXAMPLES = 3  # of conflicts are shown
 _TIE = 1e-9  # labels that differ by less are equal
@@ -28,14 +29,11 @@ def matching_rows(codes: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
         >>> matching_rows([np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])]).tolist()
         [1, 2, 1, 0]
     """
-    counts = [np.bincount(code)[code] for code in codes]
-    matches: NDArray[np.int64] = sum((count - 1 for count in counts), np.zeros(len(codes[0]), dtype=np.int64))
-    if len(codes) == 2:
-        # Rows that share both texts were counted twice.
-        twice = np.flatnonzero((counts[0] > 1) & (counts[1] > 1))
-        pairs = codes[0][twice].astype(np.int64) * (int(codes[1].max()) + 1) + codes[1][twice]
+    matches: NDArray[np.int64] = sum((np.bincount(code)[code] - 1 for code in codes), np.zeros(len(codes[0]), np.int64))
+    if len(codes) == 2:  # rows that share both texts were counted twice
+        pairs = codes[0].astype(np.int64) * (int(codes[1].max()) + 1) + codes[1]
         _, places, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
-        matches[twice] -= sizes[places] - 1
+        matches -= sizes[places] - 1
     return matches
 
 
@@ -53,25 +51,20 @@ def false_negative_rate(matches: NDArray[np.int64], batch_size: int) -> float:
         >>> false_negative_rate(np.array([1, 1, 0, 0]), 2)  # of two rows with one text, one finds the other in 1 of 3
         0.166...
     """
-    rows = len(matches)
-    drawn = min(batch_size, rows) - 1
     values, counts = np.unique(matches, return_counts=True)
-    meets = [1.0 - math.exp(log_no_match(rows - 1, int(value), drawn)) for value in values]
-    return float(np.dot(meets, counts) / rows)
+    others = len(matches) - 1
+    return float(np.average(1 - meets_none(others, values, min(batch_size - 1, others)), weights=counts))
 
 
-def log_no_match(others: int, matches: int, drawn: int) -> float:
-    """The logarithm of the probability that none of the matches is among the rows drawn from the others."""
-    if matches == 0 or drawn == 0:
-        return 0.0
-    if others - matches < drawn:
-        return -math.inf
-    return (
-        math.lgamma(others - matches + 1)
-        - math.lgamma(others - matches - drawn + 1)
-        - math.lgamma(others + 1)
-        + math.lgamma(others - drawn + 1)
-    )
+def meets_none(others: int, matches: Any, drawn: int) -> Numbers:
+    """The probability that none of the matches is among the rows drawn from the others."""
+    from scipy.special import gammaln  # late: the command line loads this module for its help too
+
+    left = others - matches
+    # Of fewer rows than are drawn, the logarithm is minus infinity.
+    among_left = gammaln(left + 1) - gammaln(np.maximum(left - drawn + 1, 0))
+    found: Numbers = np.exp(among_left - (gammaln(others + 1) - gammaln(others - drawn + 1)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -90,46 +83,53 @@ class Conflicts:
     repeated: int
     examples: tuple[tuple[tuple[int, float], ...], ...]
 
-    def words(self, columns: str, label: str, names: Sequence[str] = ()) -> str:
-        """What is said of them."""
-        shown = [
-            ", ".join(f"row {row}: {names[int(value)] if names else format(value, 'g')}" for row, value in example)
-            for example in self.examples
-        ]
-        more = "; ..." if self.groups > len(shown) else ""
-        return (
-            f"{self.tally.count:,} rows hold the same texts in {columns} as another row, but another label in "
-            f"{label!r} ({'; '.join(shown)}{more}): one of them is wrong, or the texts do not tell the label"
-        )
-
 
 def conflicts(
     hashes: Sequence[Unsigned], labels: Numbers, rows: Integers, *, is_ordered: bool = True
 ) -> Conflicts | None:
     """Find rows with the same texts and different labels."""
     known = np.flatnonzero(np.isfinite(labels))
+    known = known[np.argsort(rows[known], kind="stable")]
     columns = [column[known] for column in hashes]
     if len(columns) == 2 and not is_ordered:
         columns = [np.minimum(*columns), np.maximum(*columns)]
     keys = np.zeros(len(known), dtype=np.uint64)
     for column in columns:
         keys = keys * np.uint64(0x9E3779B97F4A7C15) + column  # modulo 2^64: another multiple for each column
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.r_[True, keys[order][1:] != keys[order][:-1]]) if len(order) else order
-    if len(starts) == len(order):
+    different, group = np.unique(keys, return_inverse=True)
+    lows, highs = np.full(len(different), np.inf), np.full(len(different), -np.inf)
+    np.minimum.at(lows, group, labels[known])
+    np.maximum.at(highs, group, labels[known])
+    bad = np.flatnonzero((highs - lows > _TIE)[group])
+    if not len(bad):
         return None
-    values = labels[known][order]
-    differ = np.maximum.reduceat(values, starts) - np.minimum.reduceat(values, starts) > _TIE
-    if not differ.any():
+    groups, firsts = np.unique(group[bad], return_index=True)
+    members = (known[bad[group[bad] == one]][:_EXAMPLES] for one in group[bad[np.sort(firsts)[:_EXAMPLES]]])
+    examples = tuple(tuple((int(rows[place]), float(labels[place])) for place in places) for places in members)
+    return Conflicts(Tally(rows[known[bad]]), len(groups), len(known) - len(different), examples)
+
+
+def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_ordered: bool = True) -> Conflicts | None:
+    """Find rows that hold the same texts with different labels.
+
+    Args:
+        data: A single dataset, as for `check_dataset`.
+        inputs: The columns of texts.
+        label: The label column: numbers, or texts that say numbers or classes.
+        is_ordered: Whether two texts that have changed places are another pair.
+
+    Returns:
+        What was found; None if there is no such row.
+
+    Example:
+        >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
+        >>> found = conflicting_rows(data, ("a", "b"), "score")
+        >>> found.tally.count, found.examples
+        (2, (((0, 0.2), (2, 0.9)),))
+    """
+    (table,) = tables(data)
+    seen = scan(table, inputs, label, inputs)
+    hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
+    if seen.labels is None or len(hashes) < len(inputs):
         return None
-    sizes = np.diff(np.r_[starts, len(order)])
-    bad = np.zeros(len(labels), dtype=bool)
-    bad[known[order[np.repeat(differ, sizes)]]] = True
-    tally = Tally()
-    tally.add(bad, rows)
-    first = sorted(np.flatnonzero(differ), key=lambda group: rows[known[order[starts[group]]]])[:_EXAMPLES]
-    members = [known[order[starts[group] : starts[group] + sizes[group]]] for group in first]
-    examples = tuple(
-        tuple((int(rows[place]), float(labels[place])) for place in group[:_EXAMPLES]) for group in members
-    )
-    return Conflicts(tally, int(differ.sum()), len(order) - len(starts), examples)
+    return conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)

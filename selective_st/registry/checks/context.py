@@ -4,28 +4,90 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from selective_st.registry.catalog import OURS, formats_of, rows_of
+from selective_st import catalog
+from selective_st.registry.catalog import OURS, LossEntry, ModelType, model_type_of, rows_of, uncompiled
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
-from selective_st.registry.checks.subjects import Subject
 from selective_st.registry.detection import DataFormat
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
 from selective_st.registry.signs import Signs, signs_of
-from selective_st.registry.steps import Code, Step
+from selective_st.registry.steps import Step
 from selective_st.registry.table import Table
-from selective_st.written import Written, read_written
+from selective_st.written import read_written
 
+EMBEDDINGS = {"embedding", "embeddings"}
 SCALARS = {"class", "binary", "similarity", "margin"}
-LISTS = {"margins", "scores", "binary list", "embedding", "embeddings", "class probabilities"}
+LISTS = {"margins", "scores", "binary list", "class probabilities", *EMBEDDINGS}
+UNKNOWN = "nothing is known of it"
 _MOST_RATERS = 20  # a longer list of labels is no one's several opinions
 _FEWEST = {"single": 1, "pair": 2, "triplet": 3, "n-tuple": 3}
-_NUMERIC = ("integer", "float", "boolean", "class label", "numbers", "number lists")
+_MODEL_ATTRIBUTES = ("model", "sentence_embedder", "encoder", "model2")
+
+# --- The loss ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The loss: what the registry knows, and the object where there is one."""
+
+    entry: LossEntry
+    is_known: bool = True
+    loss: Any = None
+    wrappers: tuple[Any, ...] = ()
+    model: Any = None
+
+    @property
+    def name(self) -> str:
+        """The loss within what wraps it."""
+        names = [type(wrapper).__name__ for wrapper in self.wrappers]
+        return "".join(f"{name}(" for name in names) + self.entry.name + ")" * len(names)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the loss, and of the classes of all that wraps it."""
+        bases = [base.__name__ for wrapper in self.wrappers for base in type(wrapper).__mro__]
+        return [*bases, self.entry.name]
+
+    @property
+    def modules(self) -> list[str]:
+        """The names of the classes of the model's modules."""
+        return [type(module).__name__ for module in getattr(self.model, "children", list)()]
+
+
+def subjects_of(owner: str, loss: Any, model: Any, model_type: ModelType | None) -> list[Subject]:
+    """The losses within a loss, or itself where it wraps none, looked up in the registry."""
+    if isinstance(loss, str):
+        having: list[ModelType] = [kind for kind in catalog.MODEL_TYPES if catalog.find_loss(loss, kind)]
+        known = catalog.loss_entry(loss, model_type or model_type_of(model) or [*having, "SentenceTransformer"][0])
+        return [Subject(known, model=uncompiled(model))]
+    if isinstance(loss, type) or not callable(loss):
+        what = f"the class {loss.__name__}" if isinstance(loss, type) else f"{loss!r}"
+        raise TypeError(f"{owner}: loss must be a loss, such as CoSENTLoss(model), or its name; got {what}.")
+    loss = uncompiled(loss)
+    own = [found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None]
+    model = uncompiled(own[0] if model is None and own else model)
+    kind = model_type or model_type_of(model) or "SentenceTransformer"
+    entry = catalog.entry_of(loss, kind)
+    several = getattr(loss, "losses", None)
+    inner = list(several.values()) if isinstance(several, Mapping) else [getattr(loss, "loss", None)]
+    inner = [one for one in inner if hasattr(one, "forward")]
+    if inner and (entry is None or entry.role == "modifier"):
+        found = [subject for one in inner for subject in subjects_of(owner, one, model, model_type)]
+        return [replace(subject, wrappers=(loss, *subject.wrappers)) for subject in found]
+    if entry is not None:
+        return [Subject(entry, loss=loss, model=model)]
+    of = type(loss)
+    unknown = LossEntry(name=of.__name__, model_type=kind, module=of.__module__, why=UNKNOWN, origin="")
+    return [Subject(unknown, is_known=False, loss=loss, model=model)]
+
+
+# --- The loss and the data --------------------------------------------------------------------------------------------
 
 
 class LabelColumn(NamedTuple):
@@ -47,12 +109,72 @@ class Context(Subject):
     loss_variable: str | None = "loss"  # what the loss is called in code; None where it is that of several datasets
     not_checked: list[str] = field(default_factory=list)
 
-    # The data.
-
     @cached_property
     def kinds(self) -> dict[str, str]:
         """What each column holds."""
         return {column.name: column.kind for column in self.format.columns}
+
+    @property
+    def variable(self) -> str:
+        """What the dataset is called in code."""
+        return "dataset" if self.table.name is None else f"dataset[{json.dumps(self.table.name)}]"
+
+    @cached_property
+    def scan(self) -> Scan:
+        """What was counted over all rows."""
+        texts = [column for column in self.inputs if self.kinds[column] in ("text", "texts")]
+        coded = self.read_inputs[:2] if self.entry.in_batch_negatives else ()
+        coded = self.read_inputs if self.source is not None else coded
+        found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
+        naming, labels = self.label_column.naming, found.labels
+        if naming and naming[0].call == "labels_to_int" and labels is not None:
+            signs = self._signs(str(self.label_column.source))
+            labels.numbers = 1 - labels.numbers if signs is not None and signs.turned else labels.numbers
+        return found
+
+    # The inputs.
+
+    @cached_property
+    def strays(self) -> dict[str, str]:
+        """The inputs that are no inputs, each with the code of the rule that tells of it."""
+        of_label = {self.label_column.source, *(self.rivals if len(self.rivals) > 1 else ())}
+        columns = [column for column in self.format.trainer_inputs if column not in of_label]
+        return {column: code for column in columns if (code := self._stray_as(column))}
+
+    def _stray_as(self, column: str) -> str | None:
+        kind, meant = self.kinds[column], self.format.inputs
+        if column in RESERVED:
+            return "reserved-column"
+        if column in TRAINER_LABELS and kind != "empty":
+            return "second-label"
+        by_kind = {"empty": "empty-column", "id": "id-column", "ids": "id-column"}
+        if kind not in ("text", "texts", "media"):
+            return by_kind.get(kind, "number-column")
+        is_other = meant and self.format.certainty != "unclear" and column not in meant
+        return "stray-column" if is_other else None
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that the loss would get if the strays were gone, and the label had its name."""
+        out = {*self.strays, *self.rivals, self.label_column.source}
+        return tuple(column for column in self.format.trainer_inputs if column not in out)
+
+    @property
+    def read_inputs(self) -> tuple[str, ...]:
+        """Those of them that the loss reads."""
+        return self.inputs[: self.entry.max_columns]
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The inputs that hold lists of texts."""
+        return tuple(column for column in self.inputs if self.kinds[column] == "texts")
+
+    @property
+    def shape(self) -> str:
+        """The shape of the data, by the inputs."""
+        return "list" if self.lists else {1: "single", 2: "pair", 3: "triplet"}.get(len(self.inputs), "n-tuple")
+
+    # The labels.
 
     @cached_property
     def label_column(self) -> LabelColumn:
@@ -83,12 +205,10 @@ class Context(Subject):
             return ()
         named = [way.label_column for way in self.format.readings if way.label_column is not None]
         unread = [column.name for column in self.format.columns if column.kind == "other" and hint_of(column.name)]
-        written = [name for name in unread if self._said_by(name).kind in ("numbers", "opposites", "grades", "lists")]
+        texts = {name: [value for value in self.table.values[name] if isinstance(value, str)] for name in unread}
+        said = {name: read_written(Counter(values)).kind for name, values in texts.items()}
+        written = [name for name, kind in said.items() if kind in ("numbers", "opposites", "grades", "lists")]
         return tuple(dict.fromkeys(named or written))
-
-    def _said_by(self, column: str) -> Written:
-        """What the sampled texts of a column say."""
-        return read_written(Counter(value for value in self.table.values[column] if isinstance(value, str)))
 
     @property
     def label(self) -> str | None:
@@ -111,63 +231,6 @@ class Context(Subject):
         feature = self.table.features[self.source] if self.source is not None else None
         return list(getattr(feature, "names", None) or [])
 
-    @cached_property
-    def strays(self) -> dict[str, str]:
-        """The inputs that are no inputs, each with the code of the rule that tells of it."""
-        label, found = self.label_column.source, {}
-        for column in self.format.trainer_inputs:
-            kind = self.kinds[column]
-            if column == label or (len(self.rivals) > 1 and column in self.rivals):
-                continue
-            if column in RESERVED:
-                found[column] = "reserved-column"
-            elif kind == "empty":
-                found[column] = "empty-column"
-            elif column in TRAINER_LABELS:
-                found[column] = "second-label"
-            elif kind in ("id", "ids"):
-                found[column] = "id-column"
-            elif kind not in ("text", "texts", "media"):
-                found[column] = "number-column"
-            elif self.format.inputs and self.format.certainty != "unclear" and column not in self.format.inputs:
-                found[column] = "stray-column"
-        return found
-
-    @cached_property
-    def inputs(self) -> tuple[str, ...]:
-        """The columns that the loss would get if the strays were gone, and the label had its name."""
-        out = {*self.strays, *self.rivals, self.label_column.source}
-        return tuple(column for column in self.format.trainer_inputs if column not in out)
-
-    @property
-    def read_inputs(self) -> tuple[str, ...]:
-        """Those of them that the loss reads."""
-        return self.inputs[: self.entry.max_columns]
-
-    @property
-    def lists(self) -> tuple[str, ...]:
-        """The inputs that hold lists of texts."""
-        return tuple(column for column in self.inputs if self.kinds[column] == "texts")
-
-    @property
-    def shape(self) -> str:
-        """The shape of the data, by the inputs."""
-        count = len(self.inputs)
-        return "list" if self.lists else {1: "single", 2: "pair", 3: "triplet"}.get(count, "n-tuple")
-
-    @cached_property
-    def scan(self) -> Scan:
-        """What was counted over all rows."""
-        texts = [column for column in self.inputs if self.kinds[column] in ("text", "texts")]
-        coded = self.read_inputs[:2] if self.entry.in_batch_negatives else ()
-        coded = self.read_inputs if self.source is not None else coded
-        found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
-        naming, labels = self.label_column.naming, found.labels
-        if naming and naming[0].call == "labels_to_int" and labels is not None:
-            signs = self._signs(str(self.label_column.source))
-            labels.numbers = 1 - labels.numbers if signs is not None and signs.turned else labels.numbers
-        return found
-
     @property
     def labels(self) -> Labels:
         """The labels; only to be read where there is a label column."""
@@ -175,39 +238,62 @@ class Context(Subject):
         return self.scan.labels
 
     @property
-    def variable(self) -> str:
-        """What the dataset is called in code."""
-        return "dataset" if self.table.name is None else f"dataset[{json.dumps(self.table.name)}]"
+    def lowest(self) -> float:
+        """The lowest label; only to be read where there is one."""
+        return float(self.labels.values.min())
 
-    # The loss.
+    @property
+    def highest(self) -> float:
+        """The highest label; only to be read where there is one."""
+        return float(self.labels.values.max())
+
+    @property
+    def numbers(self) -> Numbers:
+        """The labels where they are amounts; NaN where there is none, or they are lists or names."""
+        return np.full(len(self.scan.rows), np.nan) if self.labels.are_names else self.labels.numbers
+
+    @property
+    def has_amounts(self) -> bool:
+        """Whether labels are amounts: neither lists nor names."""
+        return self.source is not None and bool(np.isfinite(self.numbers).any())
+
+    @property
+    def holds_integers(self) -> bool:
+        """Whether the label column is of integers or booleans, or of lists of these."""
+        return self.labels.written is None and self.table.holds_integers(str(self.source))
+
+    # What the loss takes.
+
+    @cached_property
+    def _rows(self) -> list[catalog.Row]:
+        return rows_of(self.entry.name, self.entry.model_type)
 
     @cached_property
     def min_columns(self) -> int:
         """The fewest text columns that the loss reads, with its settings."""
-        formats = [] if self.loss is None else formats_of(self.loss, self.entry.model_type)
+        formats = [] if self.loss is None else catalog.formats_of(self.loss, self.entry.model_type)
         fewest = min((_FEWEST[shape] for shape, _ in formats if shape in _FEWEST), default=1)
         return max(fewest, self.entry.min_columns)
 
     @cached_property
     def shapes(self) -> set[str]:
         """The shapes of data that the loss is for."""
-        return {row.shape for row in rows_of(self.entry.name, self.entry.model_type)}
+        return {row.shape for row in self._rows}
+
+    def label_kinds_of(self, *shapes: str) -> set[str]:
+        """The kinds of labels that the loss takes with inputs of some shapes."""
+        return {row.label for row in self._rows if row.shape in shapes}
 
     @cached_property
     def label_kinds(self) -> set[str]:
         """The kinds of labels that the loss takes for as many inputs; `any` where nothing is known."""
         if not self.is_known or self.entry.role != "loss":
             return {"any"}
-        of_loss = rows_of(self.entry.name, self.entry.model_type)
-        found = [row for row in of_loss if row.shape in (self.shape, "any")]
+        found = self.label_kinds_of(self.shape, "any")
         # The rows of several inputs with a teacher's embeddings hold for any number of them.
-        found += [row for row in of_loss if row.label in ("embedding", "embeddings") and len(self.inputs) > 1]
-        kinds = {str(row.label) for row in found or of_loss} or {"any"}
-        return kinds | {"scores"} if self.are_teacher_scores else kinds
-
-    def label_kinds_of(self, *shapes: str) -> set[str]:
-        """The kinds of labels that the loss takes with inputs of some shapes."""
-        return {row.label for row in rows_of(self.entry.name, self.entry.model_type) if row.shape in shapes}
+        every = self.label_kinds_of(*self.shapes)
+        found |= every & EMBEDDINGS if len(self.inputs) > 1 else set()
+        return (found or every or {"any"}) | ({"scores"} if self.are_teacher_scores else set())
 
     @property
     def are_teacher_scores(self) -> bool:
@@ -215,12 +301,6 @@ class Context(Subject):
         if self.entry.origin != OURS or not self.entry.in_batch_negatives or self.source is None:
             return False
         return self.labels.type == "float" or (self.labels.type == "list" and not self.holds_integers)
-
-    @property
-    def holds_integers(self) -> bool:
-        """Whether the label column is of integers or booleans, or of lists of these."""
-        assert self.source is not None
-        return self.labels.written is None and self.table.holds_integers(self.source)
 
     @property
     def may_be_raters(self) -> bool:
@@ -257,26 +337,6 @@ class Context(Subject):
         return " or ".join(sorted(self.label_kinds - {"none"}))
 
     @property
-    def lowest(self) -> float:
-        """The lowest label; only to be read where there is one."""
-        return float(self.labels.values.min())
-
-    @property
-    def highest(self) -> float:
-        """The highest label; only to be read where there is one."""
-        return float(self.labels.values.max())
-
-    @property
-    def numbers(self) -> Numbers:
-        """The labels where they are amounts; NaN where there is none, or they are lists or names."""
-        return np.full(len(self.scan.rows), np.nan) if self.labels.are_names else self.labels.numbers
-
-    @property
-    def has_amounts(self) -> bool:
-        """Whether labels are amounts: neither lists nor names."""
-        return self.source is not None and bool(np.isfinite(self.numbers).any())
-
-    @property
     def targets(self) -> str:
         """What labels mean to one of our losses, by its argument `targets`; empty where that is not known."""
         return str(getattr(self.loss, "targets", None) or "") if self.entry.origin == OURS else ""
@@ -285,45 +345,22 @@ class Context(Subject):
     def dimension(self) -> int | None:
         """The size of the model's embeddings; None where that is not known."""
         names = ("get_embedding_dimension", "get_sentence_embedding_dimension")
-        sizes = [size() for name in names if callable(size := getattr(self.model, name, None))]
-        return sizes[0] if sizes and isinstance(sizes[0], int) else None
+        size = next((of for name in names if callable(of := getattr(self.model, name, None))), lambda: None)()
+        return size if isinstance(size, int) else None
 
     @property
     def is_cosine(self) -> bool | None:
         """Whether the loss's scores are cosines; None where that is not known."""
-        similarity = getattr(self.loss, "similarity_fct", None)
-        name = str(getattr(similarity, "__name__", ""))
-        if self.loss is None:
-            # By its name alone, the loss is taken as the registry suggests it.
+        name = str(getattr(getattr(self.loss, "similarity_fct", None), "__name__", ""))
+        if self.loss is None:  # by its name alone, the loss is taken as the registry suggests it
             name = dict(self.entry.arguments).get("similarity_fct", "")
             if not name and self.entry.origin == OURS and self.entry.model_type == "SentenceTransformer":
                 name = "pairwise_cos_sim"
-        if "cos" in name:
-            return True
-        if "dot" in name and self.model is not None and _is_normalized(self.model):
+        if "cos" in name or ("dot" in name and "Normalize" in self.modules):
             return True
         return False if name else None
-
-
-def _is_normalized(model: Any) -> bool:
-    return any(type(module).__name__ == "Normalize" for module in getattr(model, "children", list)())
 
 
 def quoted(columns: Sequence[str]) -> str:
     """Names of columns, for a message."""
     return ", ".join(map(repr, columns))
-
-
-# --- Steps ------------------------------------------------------------------------------------------------------------
-
-
-def keep(argument: str, condition: str, *columns: str) -> Step:
-    """The step that keeps rows."""
-    names = columns[0] if len(columns) == 1 else columns
-    return Step("filter", (Code(f"lambda {argument}: {condition}"),), (("input_columns", names),))
-
-
-def change(argument: str, value: str, column: str) -> Step:
-    """The step that changes the values of a column."""
-    code = Code(f"lambda {argument}: {{{json.dumps(column)}: {value}}}")
-    return Step("map", (code,), (("input_columns", column),))

@@ -7,7 +7,7 @@ docstring is what is said; the decorator holds the rule's code, what it looks at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from selective_st.registry.checks.report import Severity, in_brackets
 from selective_st.registry.checks.scan import Mask, Tally
 from selective_st.registry.steps import Step
 
+# A rule is asked once of the data; of each column, input that is none, or column of texts; or of the label.
 About = Literal["data", "column", "stray", "text", "label", "read label"]
 # A step of the dataset; or a line of code, in which {dataset} and {loss} stand for the user's variables.
 Part = Step | str
@@ -32,20 +33,8 @@ class LossLine(str):
     entry: LossEntry
 
 
-class Stage(IntEnum):
-    """When a mend has its turn: what is called by a name comes after what gives the name."""
-
-    STORE = 0
-    NAME = 1
-    DROP = 2
-    ORDER = 3
-    ROWS = 4
-    READ = 5
-    VALUES = 6
-    CHANGE = 7
-    LOSS = 8
-    MODEL = 9
-
+Stage = IntEnum("Stage", "STORE NAME DROP ORDER ROWS READ VALUES CHANGE LOSS MODEL")
+Stage.__doc__ = "When a mend has its turn: what is called by a name comes after what gives the name."
 
 RULES: list[rule] = []
 
@@ -54,17 +43,24 @@ RULES: list[rule] = []
 class Bad:
     """What a rule has found: the rows, if it is about rows, and what the words and lines need to know besides."""
 
-    tally: Tally | None = None
+    rows: Mask | Tally | None = None
     column: str | None = None  # where it is not the one that the rule was asked about
     severity: Severity | None = None  # where it is not always the same
+    mend: Mend = None  # likewise
     facts: dict[str, Any] = field(default_factory=dict)  # what the words speak of
 
 
 def bad(
-    tally: Tally | None = None, *, column: str | None = None, severity: Severity | None = None, **facts: Any
+    rows: Mask | Tally | None = None,
+    *,
+    column: str | None = None,
+    severity: Severity | None = None,
+    mend: Mend = None,
+    **facts: Any,
 ) -> Bad | None:
     """What was found; None where it is about rows and there are none."""
-    return None if tally is not None and not tally.count else Bad(tally, column, severity, facts)
+    some = rows is None or (rows.count if isinstance(rows, Tally) else rows.any())
+    return Bad(rows, column, severity, mend, facts) if some else None
 
 
 @dataclass
@@ -75,10 +71,10 @@ class rule:  # noqa: N801 - it is used as a decorator
     """
 
     code: str  # its name, which stays the same
-    about: About  # the data, each column, input that is none or column of texts, or the label (if the loss reads it)
+    about: About
     severity: Severity
     stage: Stage
-    mend: Mend | Callable[[Context, Bad], Mend] = None  # the lines that mend it, or what makes them of what was found
+    mend: Mend | Callable[[Context, Found], Mend] = None  # what mends it, or what makes that of what was found
     is_choice: bool = False  # whether its lines choose between columns, and so may leave one out whatever its name
     find: Callable[..., Any] = field(init=False)
 
@@ -97,30 +93,23 @@ class rule:  # noqa: N801 - it is used as a decorator
     def look(self, context: Context) -> Iterator[Found]:
         """Each thing that is bad."""
         for column in self._columns(context):
-            told = self.find(context) if column is None or "label" in self.about else self.find(context, column)
-            each = (_as_bad(context, one, column) for one in (told if isinstance(told, Iterator) else [told]))
-            yield from (Found(self, context, found) for found in each if found is not None)
+            is_each = self.about in ("column", "stray", "text")
+            told = self.find(context, column) if is_each else self.find(context)
+            told = bad(told) if isinstance(told, np.ndarray) else Bad() if told is True else told
+            if told:
+                yield Found(self, context, told, told.column or column)
 
     def _columns(self, context: Context) -> Sequence[str | None]:
-        if self.about == "data":
-            return [None]
+        """What it is asked of; None for the data."""
         if "label" in self.about:
             # Where columns are lacking, the labels will be others.
             is_read = context.takes_labels and len(context.inputs) >= context.min_columns
             return [context.source] if context.source is not None and (self.about == "label" or is_read) else []
         if self.about == "stray":
             return [column for column, code in context.strays.items() if code == self.code]
-        return context.table.columns if self.about == "column" else list(context.scan.texts)
-
-
-def _as_bad(context: Context, told: Bad | Tally | Mask | bool | str | None, column: str | None) -> Bad | None:
-    if isinstance(told, np.ndarray):
-        told = context.scan.tally(told)
-    if isinstance(told, Tally):
-        told = bad(told)
-    if isinstance(told, (bool, str)):
-        told = Bad(column=told if isinstance(told, str) else None) if told else None
-    return told if told is None or told.column is not None else replace(told, column=column)
+        if self.about == "text":
+            return list(context.scan.texts)
+        return context.table.columns if self.about == "column" else [None]
 
 
 @dataclass(frozen=True)
@@ -130,6 +119,18 @@ class Found:
     rule: rule
     context: Context
     bad: Bad
+    column: str | None
+
+    @property
+    def tally(self) -> Tally | None:
+        """The rows, if it is about rows."""
+        rows = self.bad.rows
+        return self.context.scan.tally(rows) if isinstance(rows, np.ndarray) else rows
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the words speak of, besides what is always known."""
+        return self.bad.facts
 
     @property
     def severity(self) -> Severity:
@@ -139,16 +140,16 @@ class Found:
     @property
     def message(self) -> str:
         """What is said."""
-        context, rows = self.context, "" if self.bad.tally is None else row_numbers(self.bad.tally)
-        facts = {"loss": context.entry.name, "label": context.source, "column": self.bad.column, "rows": rows}
+        context, rows = self.context, "" if self.tally is None else row_numbers(self.tally)
+        facts = {"loss": context.entry.name, "label": context.source, "column": self.column, "rows": rows}
         is_renamed = "label" in self.rule.about and context.source != context.label
         once = f"once {context.source!r} is the label: " if is_renamed else ""
-        return once + self.rule.words.format(c=context, **facts | self.bad.facts)
+        return once + self.rule.words.format(c=context, **facts | self.facts)
 
     @property
     def mends(self) -> list[tuple[Part, ...]]:
         """The lines that mend it: alternatives, the best first."""
-        found = self.rule.mend(self.context, self.bad) if callable(self.rule.mend) else self.rule.mend
+        found = self.rule.mend(self.context, self) if callable(self.rule.mend) else self.bad.mend or self.rule.mend
         each = found if isinstance(found, list) else [found] if found else []
         return [one if isinstance(one, tuple) else (one,) for one in each]
 

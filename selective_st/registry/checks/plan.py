@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 
 from selective_st.registry.catalog import LossEntry
 from selective_st.registry.checks.context import Context
-from selective_st.registry.checks.engine import RULES, Found, Part, Stage
+from selective_st.registry.checks.engine import RULES, Found, LossLine, Part, Stage
 from selective_st.registry.checks.report import Finding
+from selective_st.registry.checks.scan import Integers
 from selective_st.registry.detection import format_of
 from selective_st.registry.names import words_of
 from selective_st.registry.steps import Code, Step, code_of
-from selective_st.registry.table import tables
+from selective_st.registry.table import Table, tables
 
 _ROUNDS = 4
 _KEPT = {"label", "labels", "score", "scores", "positive", "positives", "pos", "negative", "negatives", "neg"}
@@ -30,6 +33,64 @@ _LOCAL = (
 )  # fmt: skip
 _CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "labels_to_binary", "class_encode_column")
 _OF_ALL_ROWS = ("single-class", "class-batches", "label-constant", "label-tied")  # a sample does not tell of these
+
+
+class Sample:
+    """The sampled rows as the steps so far have left them."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._rows: Any = None
+        self._numbers: Any = np.asarray(table.sampled)  # of the rows in the dataset, as long as these are known
+        self._removed: list[str] = []  # columns that the rows still have: of wide tables all are taken out at once
+        self._left_out: Integers = np.empty(0, dtype=np.int64)
+        self.columns = list(table.columns)
+        self.is_known = True
+
+    def copy(self) -> Sample:
+        """The same, which other steps may be tried on."""
+        copied = Sample(self._table)
+        vars(copied).update(vars(self) | {"_removed": list(self._removed)})
+        return copied
+
+    @property
+    def rows(self) -> Any:
+        """The rows."""
+        if self._rows is None:
+            self._rows = self._table.sample()
+        if self._removed:
+            self._rows, self._removed = self._rows.remove_columns(self._removed), []
+        return self._rows
+
+    def leave_out(self, rows: Integers) -> int | None:
+        """Leave rows out; how many more there are now, None where nothing would be left."""
+        before, self._left_out = len(self._left_out), np.union1d(self._left_out, rows)
+        if len(self._left_out) >= self._table.scanned:
+            return None
+        self.is_known &= self._numbers is not None
+        if self.is_known:
+            kept = np.flatnonzero(~np.isin(self._numbers, self._left_out))
+            self._rows, self._numbers = self.rows.select(kept), self._numbers[kept]
+        return len(self._left_out) - before
+
+    def does(self, step: Step) -> bool:
+        """Do a step; whether that can be done."""
+        if not self.is_known:
+            return step.call in _LOCAL  # what cannot be tried is not done to the whole
+        if step.call == "remove_columns":
+            gone = _named(step)
+            self._removed += gone
+            self.columns = [name for name in self.columns if name not in gone]
+            return bool(self.columns)
+        before = self.rows
+        try:
+            with _no_progress():
+                self._rows = step.apply(before)
+        except Exception:  # whatever it is, what raises is not printed
+            return False
+        self._numbers = self._numbers if len(self._rows) == len(before) else None
+        self.columns = self._rows.column_names
+        return len(self._rows) > (1 if len(before) > 1 else 0)
 
 
 class Plan:
@@ -49,46 +110,38 @@ class Plan:
         self._is_plain = is_dataset and not self._table.has_transform and not self._table.is_stream
         self._findings: dict[tuple[str, str | None], Finding] = {}
         self._done: list[Part] = []
-        self._decided: set[str] = set()
         self._loss: LossEntry | None = None  # another one, that a line takes
-        self._left_out = np.empty(0, dtype=np.int64)
-        self._columns = list(self._table.columns)
-        self._removed: list[str] = []  # columns that the sample still has: of wide tables all are taken out at once
-        # The sampled rows after the steps so far, with their numbers in the dataset, as long as these are known.
-        self._sample: Any = None
-        self._numbers: Any = np.asarray(self._table.sampled)
-        self._is_known = True
+        self._sample = Sample(self._table)
 
     def run(self) -> list[Finding]:
         """Look, and look again at what is left."""
-        self._look(lambda stage: stage == Stage.STORE)
+        self._look(Stage.STORE)
         if any(isinstance(part, Step) and part.call == "flatten_cells" for part in self._done):
             self._looks_again()  # what else is to be said is said of the texts in the cells
         later = False
         for _ in range(_ROUNDS):
             done = len(self._done)
-            self._look(lambda stage: Stage.STORE < stage < Stage.MODEL, later=later)
+            self._look(*list(Stage)[1:-1], later=later)
             if len(self._done) == done or not self._looks_again():
                 break
             later = True
-        self._look(lambda stage: stage == Stage.MODEL, later=later)
+        self._look(Stage.MODEL, later=later)
         return list(self._findings.values())
 
-    def _look(self, is_asked: Callable[[Stage], bool], *, later: bool = False) -> None:
-        rules = [rule for rule in RULES if is_asked(rule.stage)]
+    def _look(self, *stages: Stage, later: bool = False) -> None:
+        rules = [rule for rule in RULES if rule.stage in stages]
         found: dict[tuple[str, str], Found] = {}
         for one in (one for context in self._contexts for rule in rules for one in rule.look(context)):
             found.setdefault((one.rule.code, one.message), one)  # what is wrong with the data is so for all losses
         for one in sorted(found.values(), key=lambda one: (one.rule.stage, one.severity != "error")):
-            (self._add_later if later else self._add)(one)
+            key = one.rule.code, one.column
+            if later:
+                self._add_later(one, key)
+            else:
+                self._findings[key if key not in self._findings else (one.message, None)] = self._finding(one)
 
-    def _add(self, found: Found) -> None:
-        key = found.rule.code, found.bad.column
-        self._findings[key if key not in self._findings else (found.message, None)] = self._finding(found)
-
-    def _add_later(self, found: Found) -> None:
+    def _add_later(self, found: Found, key: tuple[str, str | None]) -> None:
         """Something that is wrong once the lines so far have run."""
-        key = found.rule.code, found.bad.column
         known = self._findings.get(key)
         is_told = self._table.is_complete or key[0] not in _OF_ALL_ROWS
         if (known is not None and known.mend) or not is_told or not self._is_asked(found):
@@ -112,10 +165,10 @@ class Plan:
         """Take what is left for what is looked at; whether it is known, and may tell something else."""
         changes = any(isinstance(part, Step) and part.call not in _LOCAL for part in self._done)
         renews = "loss" in self._decided and self._loss in (None, *(context.entry for context in self._contexts))
-        if renews or not self._is_known or not (self._table.is_complete or self._loss is not None or changes):
+        is_news = self._table.is_complete or self._loss is not None or changes
+        if renews or not self._sample.is_known or not is_news:
             return False  # of the settings of the same loss made anew nothing is known here
-        (table,) = tables(self._sampled())
-        table = replace(table, name=self._table.name)
+        table = replace(tables(self._sample.rows)[0], name=self._table.name)
         known: dict[str, Any] = {"table": table, "format": format_of(table)}
         if self._loss is not None:
             known |= {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
@@ -126,12 +179,11 @@ class Plan:
         """What is reported, with the lines that work after those before."""
         lines = found.mends if self._is_asked(found) else []
         parts = next((taken for each in lines if (taken := self._taken(each, found)) is not None), ())
-        tally = found.bad.tally
-        is_of_all = found.context.table is self._table or self._table.is_complete
-        rows, count = (tally.rows, tally.count) if tally is not None and is_of_all else ((), None)
+        tally = found.tally if found.context.table is self._table or self._table.is_complete else None
+        rows, count = (tally.rows, tally.count) if tally is not None else ((), None)
         steps = tuple(part for part in parts if isinstance(part, Step) and part.is_data)
         return Finding(
-            found.severity, found.rule.code, found.message, found.bad.column, rows, count,
+            found.severity, found.rule.code, found.message, found.column, rows, count,
             _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else ()
         )  # fmt: skip
 
@@ -139,88 +191,53 @@ class Plan:
         """Whether something is still wrong: where another loss is taken, the lines are those that it needs."""
         return self._loss is None or found.context.entry == self._loss
 
+    @property
+    def _decided(self) -> set[str | None]:
+        return {_decision(part) for part in self._done}
+
     def _taken(self, parts: Sequence[Part], found: Found) -> tuple[Part, ...] | None:
         """The lines that are left to do; None where one of them cannot be done."""
-        kept: dict[str, Any] = {name: list(vars(self)[name]) for name in ("_done", "_columns", "_removed")}
-        before = vars(self) | kept | {"_decided": set(self._decided)}
+        before = vars(self) | {"_done": list(self._done), "_sample": self._sample.copy()}
         left: list[Part] = []
         for part in parts:
             if part in self._done:
                 continue
-            decision = _decision(part)
-            done = None if decision in self._decided else self._tried(part, found)
+            is_decided = _decision(part) is not None and _decision(part) in self._decided
+            done = None if is_decided else self._tried(part, found)
             if done is None:
                 vars(self).update(before)
                 return None
             left += [*self._dataset_for(part), done]
             self._done += [part] if isinstance(part, Step) or not part.startswith("#") else []
-            self._decided |= {decision} if decision else set()
-            self._loss = getattr(part, "entry", self._loss)
+            self._loss = part.entry if isinstance(part, LossLine) else self._loss
         return tuple(left)
 
     def _tried(self, part: Part, found: Found) -> Part | None:
         """A line as it is to be printed; None where it cannot be done."""
+        sample = self._sample
         if isinstance(part, str):
-            self._is_known &= "{dataset} = " not in part
+            sample.is_known &= "{dataset} = " not in part
             is_of_several = len(self._contexts) > 1 or found.context.loss_variable is None
             return None if is_of_several and _decision(part) == "loss" else part
-        names, tally, why = _named(part), found.bad.tally, part.why
+        names = _named(part)
         if part.call == "select_columns":
-            names = [name for name in names if name in self._columns]
-        if not set(names) <= set(self._columns):
+            names = [name for name in names if name in sample.columns]
+        if not set(names) <= set(sample.columns):
             return None
         if part.call in ("select_columns", "remove_columns"):
-            gone = [name for name in self._columns if (name in names) == (part.call == "remove_columns")]
+            gone = [name for name in sample.columns if (name in names) == (part.call == "remove_columns")]
             if not found.rule.is_choice and any(_is_kept(found.context, name) for name in gone):
                 return None
-            words = f"leaves out {', '.join(map(repr, gone))}" if gone else ""
-            part = replace(part, arguments=(tuple(names),), why=_joined(why, words))
-        if tally is not None and part.call in _LEAVES_OUT:
-            left_out = np.union1d(self._left_out, tally.all)
-            if len(left_out) >= self._table.scanned:
-                return None  # nothing would be left
-            part = replace(part, why=why or f"leaves out {len(left_out) - len(self._left_out):,} row(s)")
-            self._leave_out(left_out)
-            return part
+            why = [part.why] if part.why else []
+            why += [f"leaves out {', '.join(map(repr, gone))}"] if gone else []
+            part = replace(part, arguments=(tuple(names),), why="; ".join(why))
+        if found.tally is not None and part.call in _LEAVES_OUT:
+            more = sample.leave_out(found.tally.all)
+            return None if more is None else replace(part, why=part.why or f"leaves out {more:,} row(s)")
         if not part.is_data:
-            self._is_known &= part.call == "cast"
+            sample.is_known &= part.call == "cast"
             return part
-        return part if self._does(part) else None
-
-    def _does(self, step: Step) -> bool:
-        """Do a step with the sample; whether that can be done."""
-        if not self._is_known:
-            return step.call in _LOCAL  # what cannot be tried is not done to the whole
-        if step.call == "remove_columns":
-            gone = _named(step)
-            self._removed += gone
-            self._columns = [name for name in self._columns if name not in gone]
-            return bool(self._columns)
-        before = self._sampled()
-        try:
-            with _no_progress():
-                self._sample = step.apply(before)
-        except Exception:  # whatever it is, what raises is not printed
-            return False
-        if len(self._sample) != len(before):
-            self._numbers = None
-        self._columns = self._sample.column_names
-        return len(self._sample) > (1 if len(before) > 1 else 0)
-
-    def _leave_out(self, rows: Any) -> None:
-        """Leave rows out of the sample."""
-        self._left_out = rows
-        self._is_known &= self._numbers is not None
-        if self._is_known:
-            kept = np.flatnonzero(~np.isin(self._numbers, rows))
-            self._sample, self._numbers = self._sampled().select(kept), self._numbers[kept]
-
-    def _sampled(self) -> Any:
-        if self._sample is None:
-            self._sample = self._table.sample()
-        if self._removed:
-            self._sample, self._removed = self._sample.remove_columns(self._removed), []
-        return self._sample
+        return part if sample.does(part) else None
 
     def _dataset_for(self, part: Part) -> list[Part]:
         """What makes a Dataset of the data, before the first line that needs one."""
@@ -266,19 +283,14 @@ def _is_kept(context: Context, column: str) -> bool:
     return bool(_KEPT & set(words_of(column))) and context.kinds.get(column) not in ("empty", "id", "ids")
 
 
-def _joined(*words: str) -> str:
-    return "; ".join(word for word in words if word)
-
-
 def _code(parts: Sequence[Part], context: Context) -> str:
     """The lines, steps that come together with their imports before them."""
+    names = {"dataset": context.variable, "loss": context.loss_variable or "loss", "model": "model"}
     blocks: list[str] = []
-    steps: list[Step] = []
-    for part in (*parts, ""):
-        if isinstance(part, Step):
-            steps.append(part)
-            continue
-        blocks += [code_of(steps, context.variable, explained=True)] if steps else []
-        blocks += [part.replace("{dataset}", context.variable).replace("{loss}", context.loss_variable or "loss")]
-        steps = []
-    return "\n".join(block.replace("{model}", "model") for block in blocks if block)
+    for is_step, group in itertools.groupby(parts, key=lambda part: isinstance(part, Step)):
+        lines: list[Any] = list(group)
+        if is_step:
+            blocks.append(code_of(lines, context.variable, explained=True))
+        else:
+            blocks += [re.sub(r"\{(dataset|loss|model)\}", lambda found: names[found[1]], line) for line in lines]
+    return "\n".join(blocks)

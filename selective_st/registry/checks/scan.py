@@ -1,10 +1,14 @@
-"""One pass over the columns that a loss reads, in Arrow batches: what must be counted over all rows."""
+"""One pass over the columns that a loss reads, in Arrow batches: what must be known of every row.
+
+What is seen of a column is an array each (`Facts`), with an entry for each row: batches are looked at one by one, and
+their arrays put together. Only labels that are texts are kept until all are there, as all together say what each means.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,38 +31,27 @@ Mask = NDArray[np.bool_]
 Unsigned = NDArray[np.uint64]
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Facts = dict[str, NDArray[Any]]
 LabelType = Literal["integer", "boolean", "float", "text", "list", "lists", "other"]
 _NUMBER_TYPES: dict[str, LabelType] = {
     "bool": "boolean", "int": "integer", "uint": "integer", "halffloat": "float", "float": "float", "double": "float",
     "decimal": "float"
 }  # fmt: skip
+_FLAGS = ("missing", "empty", "nulls", "nan", "infinite", "others")
+_NUMBERS = ("numbers", "lows", "highs", "margin_lows", "margin_highs")
 
 
-def _nothing() -> Numbers:
-    return np.empty(0)
-
-
-@dataclass
+@dataclass(frozen=True)
 class Tally:
-    """Rows with something: their numbers, and how many there are, where that is no more than an estimate."""
+    """Rows with something: their numbers, in order, and how many there are, where that is no more than an estimate."""
 
-    parts: list[Integers] = field(default_factory=list)
+    all: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     estimate: int | None = None
-
-    def add(self, mask: Mask, rows: Integers) -> None:
-        """Count those of the rows that are masked."""
-        if mask.any():
-            self.parts.append(rows[mask])
 
     @property
     def count(self) -> int:
         """How many."""
-        return sum(map(len, self.parts)) if self.estimate is None else self.estimate
-
-    @property
-    def all(self) -> Integers:
-        """Their numbers, in order."""
-        return np.sort(np.concatenate(self.parts)) if self.parts else np.empty(0, dtype=np.int64)
+        return len(self.all) if self.estimate is None else self.estimate
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -70,10 +63,10 @@ class Tally:
 class Texts:
     """A column of texts, or of lists of texts."""
 
-    missing: Tally = field(default_factory=Tally)  # None
-    empty: Tally = field(default_factory=Tally)  # or white space only; a text whose label is NaN is padding
+    missing: Mask  # None
+    empty: Mask  # or white space only; a text whose label is NaN is padding
     lengths: Integers | None = None  # of lists
-    hashes: Unsigned | None = None  # for each row 64 bits that stand for its text, where they were asked for
+    hashes: Unsigned | None = None  # 64 bits that stand for the text, where they were asked for
 
     @property
     def codes(self) -> Integers | None:
@@ -85,25 +78,23 @@ class Texts:
 class Labels:
     """The label column."""
 
-    type: LabelType = "other"  # what is stored; of texts that can be read, what they say
+    type: LabelType  # what is stored; of texts that can be read, what they say
+    is_list: bool
+    missing: Mask  # no label: None, or a list of NaN only
+    empty: Mask  # an empty list
+    nulls: Mask  # None in place of a list, or within it
+    nan: Mask  # NaN; in lists, a part is NaN
+    infinite: Mask
+    others: Mask  # a text that says something else than most
+    numbers: Numbers  # the labels, NaN where there is none; for names, a number for each
+    lows: Numbers  # of lists that are not long, the lowest label of each
+    highs: Numbers
+    margin_lows: Numbers  # the lowest difference of the first from another
+    margin_highs: Numbers
+    lengths: Integers  # of lists
+    inner_lengths: tuple[int, int] | None = None  # of lists of lists, the lowest and the highest
     written: Written | None = None  # what texts say
     names: list[str] = field(default_factory=list)  # the different texts, without the others
-    others: Tally = field(default_factory=Tally)  # a text that says something else than most
-    missing: Tally = field(default_factory=Tally)  # no label: None, or a list of NaN only
-    empty: Tally = field(default_factory=Tally)  # an empty list
-    nulls: Tally = field(default_factory=Tally)  # None in place of a list, or within it
-    nan: Tally = field(default_factory=Tally)  # NaN; in lists, a part is NaN
-    infinite: Tally = field(default_factory=Tally)
-    is_list: bool = False
-    numbers: Numbers = field(
-        default_factory=_nothing
-    )  # the labels, NaN where there is none; for names, a number for each
-    lengths: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))  # of lists
-    inner_lengths: tuple[int, int] | None = None  # of lists of lists, the lowest and the highest
-    lows: Numbers = field(default_factory=_nothing)  # of lists that are not long, the lowest label of each
-    highs: Numbers = field(default_factory=_nothing)
-    margin_lows: Numbers = field(default_factory=_nothing)  # the lowest difference of the first from another
-    margin_highs: Numbers = field(default_factory=_nothing)
 
     @property
     def are_names(self) -> bool:
@@ -128,45 +119,54 @@ class Scan:
     rows: Integers  # their numbers, counted from 0, in the order in which they came
     texts: dict[str, Texts]
     labels: Labels | None
-    same: dict[tuple[str, ...], Tally]  # for the first or the second column and a later one, if they hold the same text
+    same: dict[tuple[str, ...], Mask]  # whether the first or the second column and a later one hold the same text
 
     def tally(self, mask: Mask) -> Tally:
-        """Count those of the scanned rows that are masked."""
-        tally = Tally()
-        tally.add(mask, self.rows)
-        return tally
+        """Those of the scanned rows that are masked."""
+        return Tally(np.sort(self.rows[mask]))
 
 
 def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[str] = ()) -> Scan:
     """Go through a table once."""
-    found = {column: Texts() for column in texts}
-    labels = _LabelScan()
-    same: dict[tuple[str, ...], Tally] = {
-        (one, other): Tally() for place, one in enumerate(texts[:2]) for other in texts[place + 1 :]
-    }
-    hashes: dict[str, list[Unsigned]] = {column: [] for column in coded}
-    lengths: dict[str, list[Integers]] = {column: [] for column in texts}
-    numbers: list[Integers] = []
-    wanted = [*texts, *([] if label is None else [label])]
-    batches: Any = table.scan(*wanted) if wanted else [(np.arange(table.scanned), {})]
+    columns = [*texts, *([] if label is None else [label])]
+    pairs = [(one, other) for place, one in enumerate(texts[:2]) for other in texts[place + 1 :]]
+    parts: dict[Any, list[Facts]] = defaultdict(list)
+    numbers, labels = [], []
+    batches: Any = table.scan(*columns) if columns else [(np.arange(table.scanned), {})]
     for rows, batch in batches:
         numbers.append(rows)
-        padded = None if label is None else labels.add(_array(batch[label]), rows)
-        arrays = {column: _array(batch[column]) for column in texts}
-        for place, (column, array) in enumerate(arrays.items()):
-            is_padded = padded is not None and place > 0 and padded.shape[1] == len(texts) - 1
-            sizes = _count_empty(array, rows, found[column], padded[:, place - 1] if is_padded else None)  # type: ignore[index]
-            if sizes is not None:
-                lengths[column].append(sizes)
-            if column in hashes:
-                hashes[column].append(_hashes(array))
-        for columns, tally in same.items():
-            tally.add(_equal(*(arrays[column] for column in columns)), rows)
-    for column in texts:
-        found[column].hashes = np.concatenate(hashes[column]) if hashes.get(column) else None
-        found[column].lengths = np.concatenate(lengths[column]) if lengths[column] else None
+        arrays = {column: _array(batch[column]) for column in columns}
+        facts: Facts = {}
+        if label is not None:
+            labels.append(arrays[label])
+            facts = {} if _is_text(arrays[label].type) else _label_facts(arrays[label])
+        padding = facts.pop("padding", np.empty((len(rows), 0)))
+        parts[None].append(facts)
+        for place, column in enumerate(texts):
+            facts = _text_facts(arrays[column])
+            if place > 0 and padding.shape[1] == len(texts) - 1:
+                facts |= {name: facts[name] & ~padding[:, place - 1] for name in ("missing", "empty")}
+            parts[column].append(facts | ({"hashes": _hashes(arrays[column])} if column in coded else {}))
+        for pair in pairs:
+            parts[pair].append({"same": _equal(*(arrays[column] for column in pair))})
+    joined = {key: _joined(of_batches) for key, of_batches in parts.items()}
     seen = np.concatenate(numbers)
-    return Scan(seen, found, None if label is None else labels.done(len(seen)), same)
+    return Scan(
+        seen,
+        {column: Texts(**joined[column]) for column in texts},
+        _labels(labels, joined[None], len(seen)) if labels else None,
+        {pair: joined[pair]["same"] for pair in pairs},
+    )
+
+
+def _joined(parts: list[Facts]) -> Facts:
+    """The facts of all rows: those that are known of every batch."""
+    return {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0] if all(name in part for part in parts)
+    }
+
+
+# --- Arrays -----------------------------------------------------------------------------------------------------------
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -231,22 +231,18 @@ def _of_each(reduce: np.ufunc, values: NDArray[Any], lengths: Integers, empty: f
     return found
 
 
-def _count_empty(array: pa.Array, rows: Integers, texts: Texts, is_padding: Mask | None) -> Integers | None:
-    """Count missing and empty texts; the lengths of lists."""
-    missing = _mask(array.is_null()) if array.null_count else np.zeros(len(array), dtype=bool)
-    lengths = None
-    empty = _blank(array) if _is_text(array.type) else np.zeros(len(array), dtype=bool)
-    if _is_list(array.type):
-        lengths, inner = _list_lengths(array), array.flatten()
-        empty = (lengths == 0) & ~missing
-        if inner.null_count:
-            missing = missing | _any_of(_mask(inner.is_null()), lengths)
-        if _is_text(inner.type):
-            empty |= _any_of(_blank(inner), lengths)
-    counted = slice(None) if is_padding is None else ~is_padding
-    texts.missing.add(missing[counted], rows[counted])
-    texts.empty.add(empty[counted], rows[counted])
-    return lengths
+# --- Texts ------------------------------------------------------------------------------------------------------------
+
+
+def _text_facts(array: pa.Array) -> Facts:
+    missing = _mask(array.is_null())
+    if not _is_list(array.type):
+        return {"missing": missing, "empty": _blank(array) if _is_text(array.type) else np.zeros(len(array), bool)}
+    lengths, inner = _list_lengths(array), array.flatten()
+    empty = (lengths == 0) & ~missing
+    if _is_text(inner.type):
+        empty |= _any_of(_blank(inner), lengths)
+    return {"missing": missing | _any_of(_mask(inner.is_null()), lengths), "empty": empty, "lengths": lengths}
 
 
 def _equal(one: pa.Array, other: pa.Array) -> Mask:
@@ -264,130 +260,110 @@ def _hashes(array: pa.Array) -> Unsigned:
     return np.fromiter((xxh3_64_intdigest(text or b"") for text in texts), dtype=np.uint64, count=len(texts))
 
 
-class _LabelScan:
-    """The label column, batch by batch."""
+# --- Labels -----------------------------------------------------------------------------------------------------------
 
-    def __init__(self) -> None:
-        self.labels = Labels()
-        self.parts: dict[str, list[Any]] = {}
-        self.texts: list[tuple[pa.DictionaryArray, Integers]] = []
-        self.is_long = False
 
-    def done(self, rows: int) -> Labels:
-        """What was found."""
-        if self.texts:
-            self._read_texts()
-        for part in ("numbers", "lengths", "lows", "highs", "margin_lows", "margin_highs"):
-            arrays = [] if self.is_long and part not in ("lengths", "numbers") else self.parts.get(part, [])
-            nothing = np.broadcast_to(0 if part == "lengths" else math.nan, rows)
-            setattr(self.labels, part, np.concatenate(arrays) if arrays else nothing)
-        return self.labels
+def _labels(batches: list[pa.Array], facts: Facts, rows: int) -> Labels:
+    kind = batches[0].type
+    more: dict[str, Any] = {"type": _number_type(kind)}
+    if _is_text(kind):
+        facts, more = _written_facts(batches)
+    elif _is_list(kind):
+        inner = kind.value_type
+        more["type"] = "lists" if _is_list(inner) else "other" if _number_type(inner) == "other" else "list"
+    if facts.get("lengths", np.zeros(1)).max() > _LONG_LIST:  # other batches may hold short ones only
+        facts = {name: values for name, values in facts.items() if name not in _NUMBERS}
+    if len(sizes := facts.get("sizes", ())):
+        more["inner_lengths"] = int(min(sizes)), int(max(sizes))
+    each: dict[str, Any] = {name: facts.get(name, np.zeros(rows, dtype=bool)) for name in _FLAGS}
+    each |= {name: facts.get(name, np.full(rows, math.nan)) for name in _NUMBERS}
+    lengths = facts.get("lengths", np.zeros(rows, dtype=np.int64))
+    return Labels(is_list="lengths" in facts, lengths=lengths, **each, **more)
 
-    def add(self, array: pa.Array, rows: Integers) -> Mask | None:
-        """Count a batch; where its lists are NaN, if they all have one length."""
-        if _is_list(array.type):
-            return self._add_lists(array, rows)
-        missing = _mask(array.is_null())
-        self.labels.type = "text" if _is_text(array.type) else _number_type(array.type)
-        if self.labels.type == "text":
-            missing |= _blank(array)
-            self.texts.append((array.dictionary_encode(), rows))
-        elif self.labels.type != "other":
-            self._add_numbers(_numbers(array), ~missing, rows)
-        self.labels.missing.add(missing, rows)
-        return None
 
-    def _keep(self, **arrays: NDArray[Any]) -> None:
-        for part, array in arrays.items():
-            self.parts.setdefault(part, []).append(array)
+def _label_facts(array: pa.Array) -> Facts:
+    if _is_list(array.type):
+        return _list_facts(array)
+    missing = _mask(array.is_null())
+    is_number = _number_type(array.type) != "other"
+    return {"missing": missing} | (_number_facts(_numbers(array), ~missing) if is_number else {})
 
-    def _add_numbers(self, values: Numbers, known: Mask, rows: Integers) -> None:
-        self.labels.nan.add(np.isnan(values) & known, rows)
-        self.labels.infinite.add(np.isinf(values), rows)
-        self._keep(numbers=values)
 
-    def _read_texts(self) -> None:
-        """The numbers of labels that are stored as text, as far as they say any; for names a number for each."""
-        import pyarrow as pa
+def _number_facts(values: Numbers, known: Mask) -> Facts:
+    return {"numbers": values, "nan": np.isnan(values) & known, "infinite": np.isinf(values)}
 
-        labels, counts = self.labels, Counter[str]()
-        for array, _ in self.texts:
-            places, times = np.unique(array.indices.drop_null().to_numpy(), return_counts=True)
-            names = array.dictionary.take(pa.array(places)).to_pylist()
-            counts.update(dict(zip(names, times.tolist(), strict=True)))
-        labels.written = written = read_written(counts)
-        labels.names = sorted({name.strip() for name in counts} - {"", *written.others})
-        said = {name: place for place, name in enumerate(labels.names)} if labels.are_names else written.values
-        for array, rows in self.texts:
-            names = [name.strip() for name in array.dictionary.to_pylist()] or [""]
-            indices, known = array.indices.fill_null(0).to_numpy(), ~_mask(array.indices.is_null())
-            labels.others.add(np.asarray([name in written.others for name in names])[indices] & known, rows)
-            if written.kind == "lists":
-                lists = pa.array([said.get(name) for name in names], pa.list_(pa.float64()))
-                self._add_lists(lists.take(array.indices), rows)
-            else:
-                values = np.asarray([said.get(name, math.nan) for name in names], dtype=np.float64)[indices]
-                is_said = np.asarray([name in said for name in names])[indices] & known
-                self._add_numbers(np.where(known, values, math.nan), is_said, rows)
-        if "numbers" in self.parts and not labels.are_names:
-            known = np.concatenate(self.parts["numbers"])
-            is_whole = bool((np.isnan(known) | (known == np.round(known))).all())
-            labels.type = "integer" if is_whole and written.kind != "grades" else "float"
 
-    def _add_lists(self, array: pa.Array, rows: Integers) -> Mask | None:
-        labels, lengths, inner = self.labels, _list_lengths(array), array.flatten()
-        self._keep(lengths=lengths)
-        nulls = _mask(array.is_null())
-        labels.empty.add((lengths == 0) & ~nulls, rows)
-        nulls |= _any_of(_mask(inner.is_null()), lengths)
-        labels.is_list = True
-        labels.type = "lists" if _is_list(inner.type) else "list"
-        if labels.type == "lists":
-            self._add_matrices(inner, lengths, rows, nulls)
-            return None
-        labels.nulls.add(nulls, rows)
-        if _number_type(inner.type) == "other":
-            labels.type = "other"
-            return None
-        values = _numbers(inner)
-        self.is_long |= bool(len(lengths)) and int(lengths.max()) > _LONG_LIST
-        if self.is_long:
-            self._add_vectors(values, lengths, rows, ~nulls)
-            return None
-        self._add_short(values, lengths, rows, ~nulls)
-        is_even = len(lengths) and lengths.min() == lengths.max() > 0 and len(values) == len(rows) * lengths[0]
-        return np.isnan(values.reshape(len(rows), -1)) if is_even else None
+def _written_facts(batches: list[pa.Array]) -> tuple[Facts, dict[str, Any]]:
+    """The numbers of labels that are stored as text, as far as they say any; for names a number for each."""
+    import pyarrow as pa
 
-    def _add_matrices(self, inner: pa.Array, lengths: Integers, rows: Integers, nulls: Mask) -> None:
-        """Lists of vectors."""
-        labels, sizes, deep = self.labels, _list_lengths(inner), inner.flatten()
-        if len(sizes):
-            low, high = labels.inner_lengths or (int(sizes[0]), int(sizes[0]))
-            labels.inner_lengths = min(low, int(sizes.min())), max(high, int(sizes.max()))
-        nulls = nulls | _any_of(_any_of(_mask(deep.is_null()), sizes), lengths)
+    encoded = pa.chunked_array(batches).dictionary_encode().combine_chunks()
+    texts = encoded.dictionary.to_pylist() or [""]
+    indices, known = encoded.indices.fill_null(0).to_numpy(), ~_mask(encoded.indices.is_null())
+    counts = np.bincount(indices[known], minlength=len(texts))
+    written = read_written(Counter({text: int(count) for text, count in zip(texts, counts, strict=True) if count}))
+    stripped = [text.strip() for text in texts]
+    labels: dict[str, Any] = {"written": written, "names": sorted({*stripped} - {"", *written.others}), "type": "text"}
+    are_names = written.kind in ("classes", "mixed", "texts")
+    said: Any = {name: place for place, name in enumerate(labels["names"])} if are_names else written.values
+    is_said, is_other, is_blank = (
+        np.asarray([text in those for text in stripped])[indices] & known for those in (said, written.others, ("",))
+    )
+    if written.kind == "lists":
+        lists = pa.array([said.get(text) for text in stripped], pa.list_(pa.float64()))
+        facts, labels["type"] = _list_facts(lists.take(encoded.indices)), "list"
+    else:
+        values = np.asarray([said.get(text, math.nan) for text in stripped], dtype=np.float64)[indices]
+        facts = _number_facts(np.where(known, values, math.nan), is_said)
+        if not are_names:
+            is_whole = bool((np.isnan(facts["numbers"]) | (facts["numbers"] % 1 == 0)).all())
+            labels["type"] = "integer" if is_whole and written.kind != "grades" else "float"
+    missing = facts.get("missing", np.zeros(len(known), dtype=bool)) | ~known | is_blank
+    return facts | {"missing": missing, "others": is_other}, labels
+
+
+def _list_facts(array: pa.Array) -> Facts:
+    """Of lists of numbers, or of vectors; with `padding`, where those of one length are NaN."""
+    lengths, inner, is_null = _list_lengths(array), array.flatten(), _mask(array.is_null())
+    nulls = is_null | _any_of(_mask(inner.is_null()), lengths)
+    facts: Facts = {"lengths": lengths, "empty": (lengths == 0) & ~is_null, "missing": np.zeros(len(lengths), bool)}
+    if _is_list(inner.type):
+        sizes, deep = _list_lengths(inner), inner.flatten()
+        nulls |= _any_of(_any_of(_mask(deep.is_null()), sizes), lengths)
         missing = _any_of(sizes == 0, lengths) & ~nulls
-        labels.nulls.add(nulls, rows)
-        labels.missing.add(missing, rows)
-        self._add_vectors(_numbers(deep), _of_each(np.add, sizes, lengths, 0), rows, ~missing & ~nulls)
+        inside = _of_each(np.add, sizes, lengths, 0)
+        return facts | {"nulls": nulls, "missing": missing, "sizes": sizes} | _sums(deep, inside, ~missing & ~nulls)
+    facts["nulls"] = nulls
+    if _number_type(inner.type) == "other":
+        return facts
+    if lengths.max(initial=0) > _LONG_LIST:
+        return facts | _sums(inner, lengths, ~nulls)
+    values = _numbers(inner)
+    if len(lengths) and lengths.min() == lengths.max() > 0:
+        facts["padding"] = np.isnan(values.reshape(len(lengths), -1))
+    unknown = _of_each(np.add, np.isnan(values).astype(np.int64), lengths, 0)
+    is_missing = (lengths > 0) & (unknown == lengths)
+    facts |= {
+        "missing": is_missing & ~nulls,
+        "nan": (unknown > 0) & ~is_missing & ~nulls,
+        "infinite": _any_of(np.isinf(values), lengths),
+    }
+    return facts | _ends(values, lengths)
 
-    def _add_vectors(self, values: Numbers, lengths: Integers, rows: Integers, known: Mask) -> None:
-        """Long lists: whether a value is NaN or infinite shows in their sums."""
-        sums = _of_each(np.add, values, lengths, 0.0)
-        self.labels.nan.add(np.isnan(sums) & known, rows)
-        self.labels.infinite.add(np.isinf(sums), rows)
 
-    def _add_short(self, values: Numbers, lengths: Integers, rows: Integers, known: Mask) -> None:
-        unknown = np.isnan(values)
-        unknowns = _of_each(np.add, unknown.astype(np.int64), lengths, 0)
-        is_missing = (lengths > 0) & (unknowns == lengths)
-        self.labels.missing.add(is_missing & known, rows)
-        self.labels.nan.add((unknowns > 0) & ~is_missing & known, rows)
-        self.labels.infinite.add(_any_of(np.isinf(values), lengths), rows)
-        rest, starts = values.copy(), (np.cumsum(lengths) - lengths)[lengths > 0]
-        rest[starts] = math.nan
-        firsts = np.full(len(lengths), math.nan)
-        firsts[lengths > 0] = values[starts]
-        (lows, highs), (rest_lows, rest_highs) = (
-            [_of_each(reduce, of, lengths, math.nan) for reduce in (np.fmin, np.fmax)] for of in (values, rest)
-        )
-        self._keep(lows=lows, highs=highs, margin_lows=firsts - rest_highs, margin_highs=firsts - rest_lows)
+def _sums(vectors: pa.Array, lengths: Integers, known: Mask) -> Facts:
+    """Of long lists: whether a value is NaN or infinite shows in their sums."""
+    sums = _of_each(np.add, _numbers(vectors), lengths, 0.0)
+    return {"nan": np.isnan(sums) & known, "infinite": np.isinf(sums)}
+
+
+def _ends(values: Numbers, lengths: Integers) -> Facts:
+    """The ends of each list, and those of the differences of its first value from the others."""
+    rest, starts = values.copy(), (np.cumsum(lengths) - lengths)[lengths > 0]
+    rest[starts] = math.nan
+    firsts = np.full(len(lengths), math.nan)
+    firsts[lengths > 0] = values[starts]
+    lows, highs, rest_lows, rest_highs = (
+        _of_each(reduce, of, lengths, math.nan) for of in (values, rest) for reduce in (np.fmin, np.fmax)
+    )
+    return {"lows": lows, "highs": highs, "margin_lows": firsts - rest_highs, "margin_highs": firsts - rest_lows}

@@ -1,5 +1,5 @@
 """The rules, by what they look at."""
 
-from selective_st.registry.checks.rules import batches, inputs, labels, setup, teachers, values
+from selective_st.registry.checks.rules import batches, columns, labels, setup, values
 
-__all__ = ["batches", "inputs", "labels", "setup", "teachers", "values"]
+__all__ = ["batches", "columns", "labels", "setup", "values"]

@@ -8,12 +8,15 @@ import numpy as np
 
 from selective_st.registry.checks.batches import conflicts, false_negative_rate, matching_rows
 from selective_st.registry.checks.context import Context, quoted
-from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule
-from selective_st.registry.checks.rules.losses import TO_DATASET, with_sampler
+from selective_st.registry.checks.engine import Bad, Found, Part, Stage, bad, rule
+from selective_st.registry.checks.lines import TO_DATASET, with_sampler
 from selective_st.registry.steps import Code, Step
 
 _FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
 _ALONE = 0.5  # of the rows of a batch may lack another row of their class
+_CUT_BATCHES = (
+    'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}'
+)
 
 # --- Streams ----------------------------------------------------------------------------------------------------------
 
@@ -24,7 +27,7 @@ def stream_dict(c: Context) -> bool:
     return c.table.is_stream and c.table.name is not None
 
 
-def _cast(c: Context, found: Bad) -> tuple[Part, ...]:
+def _cast(c: Context, found: Found) -> tuple[Part, ...]:
     code = repr({name: c.table.features[name] for name in c.table.columns})
     names = sorted({name for name in ("Value", "Sequence", "List", "LargeList", "ClassLabel") if f"{name}(" in code})
     return f"from datasets import {', '.join(['Features', *names])}", Step("cast", (Code(f"Features({code})"),))
@@ -36,21 +39,13 @@ def stream_features(c: Context) -> bool:
     return not c.table.has_features and c.table.name is None
 
 
-_CUT_BATCHES = (
-    'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}'
-)
-
-
 @rule("stream-batches", "data", "error", Stage.LOSS, _CUT_BATCHES)
 def stream_batches(c: Context) -> bool:
     """The trainer cuts the batches of a stream in pieces, but this model's hold no row for each text: it crashes."""
-    return c.table.is_stream and c.table.name is None and _are_flat(c.model)
-
-
-def _are_flat(model: Any) -> bool:
-    """Whether a batch of a model holds tensors without a row for each text."""
-    preprocess = getattr(model, "preprocess", None)
-    batch: Any = preprocess(["one", "two words", "three words here"]) if callable(preprocess) else {}
+    preprocess = getattr(c.model, "preprocess", None)
+    if not c.table.is_stream or c.table.name is not None or not callable(preprocess):
+        return False
+    batch: Any = preprocess(["one", "two words", "three words here"])
     return any(len(value) != 3 for value in batch.values() if getattr(value, "ndim", 0))
 
 
@@ -63,22 +58,19 @@ def stream_sampler(c: Context) -> bool:
 # --- Batches ----------------------------------------------------------------------------------------------------------
 
 
-def _more_rows(c: Context, found: Bad) -> Mend:
-    return None if found.facts["are_few"] else "args.per_device_train_batch_size = 32"
-
-
-@rule("lone-row", "data", "error", Stage.LOSS, _more_rows)
+@rule("lone-row", "data", "error", Stage.LOSS)
 def lone_row(c: Context) -> Bad | None:
     """{loss} compares the rows of a batch, but {what}: it teaches nothing."""
-    are_few = c.table.rows is not None and c.table.rows <= 1
     in_batch = c.entry.in_batch_negatives and len(c.read_inputs) < 3 and not (c.source and c.takes_labels)
     # Lists are ordered within a row, and pairs across rows.
     ordered = c.entry.order_only and c.has_amounts
     compares = (in_batch or ordered or c.entry.class_batches) and len(c.read_inputs) >= c.entry.min_columns
-    if not compares or not (are_few or c.batch_size == 1) or getattr(c.loss, "gather_across_devices", None) is True:
+    if not compares or getattr(c.loss, "gather_across_devices", None) is True:
         return None
-    what = "there is one row (datasets.concatenate_datasets adds others)" if are_few else "a batch has one row"
-    return bad(are_few=are_few, what=what)
+    if c.table.rows is not None and c.table.rows <= 1:
+        return bad(what="there is one row (datasets.concatenate_datasets adds others)")
+    is_one = c.batch_size == 1
+    return bad(what="a batch has one row", mend="args.per_device_train_batch_size = 32") if is_one else None
 
 
 @rule("false-negatives", "data", "warning", Stage.LOSS, with_sampler("NO_DUPLICATES"))
@@ -95,25 +87,15 @@ def false_negatives(c: Context) -> Bad | None:
     if not codes:
         return None
     matches = matching_rows(codes)
-    rate = false_negative_rate(matches, c.batch_size)
-    what, size = " or the same ".join(map(repr, columns)), min(c.batch_size, len(matches))
-    found = bad(c.scan.tally(matches > 0), column=columns[0], rate=rate, size=size, what=what)
-    return found if rate >= _FALSE_NEGATIVES else None
+    rate, size = false_negative_rate(matches, c.batch_size), min(c.batch_size, len(matches))
+    what = " or the same ".join(map(repr, columns))
+    is_often = rate >= _FALSE_NEGATIVES
+    return bad(matches > 0, column=columns[0], rate=rate, size=size, what=what) if is_often else None
 
 
-def _merged(c: Context, found: Bad) -> Step:
-    """One row for each pair, with the mean of its scores, or its first class."""
-    more = f"leaves out {found.facts['more']:,} repeated row(s)"
-    if c.label_kinds & {"similarity", "margin"}:
-        return Step(
-            "remove_duplicate_rows", (c.read_inputs,), (("mean_of", c.label),), f"the mean of their labels; {more}"
-        )
-    return Step("remove_duplicate_rows", (c.read_inputs,), why=f"keeps the first label of each; {more}")
-
-
-@rule("conflicting-labels", "read label", "warning", Stage.VALUES, _merged)
+@rule("conflicting-labels", "read label", "warning", Stage.VALUES)
 def conflicting_labels(c: Context) -> Bad | None:
-    """{conflicts}."""
+    """{count} rows hold the same texts in {columns} as another row, but another label in {label!r} ({shown}): {why}."""
     texts = [c.scan.texts.get(column) for column in c.read_inputs]
     hashes = [text.hashes for text in texts if text is not None and text.hashes is not None]
     if not hashes or len(hashes) < len(c.read_inputs):
@@ -123,18 +105,29 @@ def conflicting_labels(c: Context) -> Bad | None:
     if found is None:
         return None
     names = c.class_names or (c.labels.names if c.labels.are_names else [])
-    words = found.words(quoted(c.read_inputs), str(c.source), names)
-    return bad(found.tally, conflicts=words, more=found.repeated)
+    shown = [
+        ", ".join(f"row {row}: {names[int(value)] if names else format(value, 'g')}" for row, value in example)
+        for example in found.examples
+    ]
+    shown += ["..."] if found.groups > len(shown) else []
+    facts: dict[str, Any] = {
+        "count": f"{found.tally.count:,}",
+        "columns": quoted(c.read_inputs),
+        "shown": "; ".join(shown),
+    }
+    why = "one of them is wrong, or the texts do not tell the label"
+    more = f"leaves out {found.repeated:,} repeated row(s)"
+    merged = Step("remove_duplicate_rows", (c.read_inputs,), why=f"keeps the first label of each; {more}")
+    if c.label_kinds & {"similarity", "margin"}:
+        mean = (("mean_of", c.label),)
+        merged = Step("remove_duplicate_rows", (c.read_inputs,), mean, f"the mean of their labels; {more}")
+    return bad(found.tally, mend=merged, why=why, **facts)
 
 
 # --- Batches of classes -----------------------------------------------------------------------------------------------
 
 
-def _of_several(c: Context, found: Bad) -> Mend:
-    return None if found.facts["few"] else Step("remove_rare_classes", (c.label,))
-
-
-@rule("single-class", "label", "warning", Stage.VALUES, _of_several)
+@rule("single-class", "label", "warning", Stage.VALUES)
 def single_class(c: Context) -> Bad | None:
     """Of {classes:,} classes in {label!r} {alone:,} have one row, no positive: {rows}; {left:,} rows are left{few}."""
     numbers = c.labels.numbers
@@ -142,10 +135,11 @@ def single_class(c: Context) -> Bad | None:
         return None
     classes, counts = np.unique(numbers[~np.isnan(numbers)], return_counts=True)
     several = counts[counts > 1]
-    few = ", in fewer than two classes" if len(several) < 2 else ""
-    tally = c.scan.tally(np.isin(numbers, classes[counts == 1]))
-    alone, left = len(counts) - len(several), int(several.sum())
-    return bad(tally, severity="error" if few else None, classes=len(classes), alone=alone, left=left, few=few)
+    facts: dict[str, Any] = {"classes": len(classes), "alone": len(counts) - len(several), "left": int(several.sum())}
+    rows = np.isin(numbers, classes[counts == 1])
+    if len(several) < 2:
+        return bad(rows, severity="error", few=", in fewer than two classes", **facts)
+    return bad(rows, mend=Step("remove_rare_classes", (c.label,)), few="", **facts)
 
 
 @rule("class-batches", "label", "warning", Stage.LOSS, with_sampler("GROUP_BY_LABEL"))
@@ -160,11 +154,9 @@ def class_batches(c: Context) -> Bad | None:
     return bad(missing=missing, size=min(c.batch_size, len(others))) if missing > _ALONE else None
 
 
-def _even_batches(c: Context, found: Bad) -> Mend:
-    return f"args.per_device_train_batch_size = {max(4, c.batch_size + c.batch_size % 2)}"
-
-
-@rule("group-batch-size", "data", "error", Stage.LOSS, _even_batches)
-def group_batch_size(c: Context) -> bool:
+@rule("group-batch-size", "data", "error", Stage.LOSS)
+def group_batch_size(c: Context) -> Bad | None:
     """The sampler group_by_label takes an even batch size of at least 4, got {c.batch_size}."""
-    return c.sampler == "group_by_label" and (c.batch_size < 4 or c.batch_size % 2 > 0)
+    mended = max(4, c.batch_size + c.batch_size % 2)
+    is_wrong = c.sampler == "group_by_label" and mended != c.batch_size
+    return bad(mend=f"args.per_device_train_batch_size = {mended}") if is_wrong else None

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from selective_st.registry.catalog import OURS
-from selective_st.registry.checks.context import LISTS, SCALARS, Context, change, keep, quoted
-from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, row_numbers, rule
-from selective_st.registry.checks.rules.losses import TO_LISTS, other_loss
+from selective_st.registry.checks.context import EMBEDDINGS, LISTS, SCALARS, Context, quoted
+from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, row_numbers, rule
+from selective_st.registry.checks.lines import TO_LISTS, change, keep, other_loss
+from selective_st.registry.checks.scan import Mask
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
 from selective_st.registry.steps import Step
 
 _READS_ANY_LABELS = ("ContrastiveTensionLoss", "AnglELoss")  # labels that the tables do not list are used as well
 _NO_BOOLEANS = ("ContrastiveLoss", "SoftmaxLoss", "CrossEntropyLoss")
-_FLOATS = {"similarity", "margin", "margins", "scores", "embedding", "embeddings"}
-_SHOWN_NAMES = 6
+_FLOATS = {"similarity", "margin", "margins", "scores", *EMBEDDINGS}
+_SHOWN = 6  # names, or lengths
 _MOST_OTHERS = 10  # different texts that are no labels are written into the line that leaves them out
 
 # --- Is there a label? ------------------------------------------------------------------------------------------------
 
 
-def _named(c: Context, found: Bad) -> Mend:
+def _named(c: Context, found: Found) -> Mend:
     """Lines that name the label and read it; or those to choose from; or a loss that needs none."""
+    naming = c.label_column.naming
     if c.label is not None:
         # A label that cannot be read is named all the same: the next check tells of it.
-        naming = c.label_column.naming
         is_read = naming is None or naming[0].call == "labels_to_int"  # which turns it round
         return None if naming is None else (*naming, *(() if is_read else _reading(c) or ()))
     ways = [(way.words, way.code("{dataset}")) for way in c.format.readings if way.label_column and way.steps]
-    ways = ways or [(f"{name!r} is the label", _rename(name)) for name in c.rivals]
+    renamed = {name: Step("rename_column", (name, "label")).code("{dataset}") for name in c.rivals}
+    ways = ways or [(f"{name!r} is the label", code) for name, code in renamed.items()]
     shown = [f"# If {words}:\n# " + code.replace("\n", "\n# ") for words, code in ways]
     return "\n".join(["# Choose one:", *shown]) if ways else other_loss(c, c.shape, "none")
-
-
-def _rename(name: str) -> str:
-    return Step("rename_column", (name, "label")).code("{dataset}")
 
 
 @rule("no-label", "data", "error", Stage.NAME, _named)
@@ -58,9 +55,10 @@ def no_label(c: Context) -> Bad | None:
 
 
 @rule("number-column", "data", "error", Stage.NAME, _named)
-def unnamed_label(c: Context) -> str | None:
+def unnamed_label(c: Context) -> Bad | None:
     """Column {column!r} is a label, but its name is none that the trainer knows, and so it is tokenized as a text."""
-    return None if c.is_named or c.needs_labels else c.label_column.source
+    column = c.label_column.source
+    return bad(column=column) if column is not None and not c.is_named and not c.needs_labels else None
 
 
 # --- Labels that the loss does not read -------------------------------------------------------------------------------
@@ -90,20 +88,19 @@ def _are_taken_for_positives(c: Context) -> bool:
     return _is_ignored(c) and c.entry.in_batch_negatives and is_graded
 
 
-@rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _positives(c, found.facts["limit"]))
+@rule("label-unused", "label", "error", Stage.CHANGE)
 def low_label_unused(c: Context) -> Bad | None:
     """{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}."""
     if not _are_taken_for_positives(c) or not c.lowest < c.highest:
         return None
-    return bad(c.scan.tally(c.numbers < _high(c)), limit=_high(c))
+    return bad(c.numbers < _high(c), limit=_high(c), mend=_positives(c, _high(c)))
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE)
 def zero_label_unused(c: Context) -> bool:
     """{loss} ignores the labels in {label!r} and takes each row for a positive, but all are 0, as of negatives."""
-    names = {*map(key_of, c.class_names)}
-    first = key_of(c.class_names[0]) if names else ""
-    is_positive = first in POSITIVE_VALUES or NLI_VALUES & names or (not names and are_premises(c.inputs))
+    names = [key_of(name) for name in c.class_names]
+    is_positive = NLI_VALUES & {*names} or (names[0] in POSITIVE_VALUES if names else are_premises(c.inputs))
     return _are_taken_for_positives(c) and not c.labels.values.any() and not is_positive
 
 
@@ -117,37 +114,32 @@ def _nli_triplets(c: Context) -> Step:
     return Step("pairs_to_triplets", _nli_ends(c), why="of texts that have both; leaves out the others, and the labels")
 
 
-@rule("label-unused", "label", "error", Stage.CHANGE, lambda c, found: _nli_triplets(c))
+@rule("label-unused", "label", "error", Stage.CHANGE)
 def class_unused(c: Context) -> Bad | None:
     """{loss} ignores the labels in {label!r} and takes all rows for positives: {rows} are not of class {positive!r}."""
     ends, numbers = _nli_ends(c), c.labels.numbers
     if not ends or not _is_ignored(c) or not c.entry.in_batch_negatives or len(c.inputs) != 2:
         return None
     place = (c.class_names or c.labels.names).index(ends[0])
-    return bad(c.scan.tally(np.isfinite(numbers) & (numbers != place)), positive=ends[0])
+    return bad(np.isfinite(numbers) & (numbers != place), positive=ends[0], mend=_nli_triplets(c))
 
 
-def _all_pairs(c: Context, found: Bad) -> Mend:
-    return _positives(c, c.lowest) if _are_taken_for_positives(c) else None
-
-
-@rule("label-unused", "label", "warning", Stage.CHANGE, _all_pairs)
-def label_unused(c: Context) -> bool:
+@rule("label-unused", "label", "warning", Stage.CHANGE)
+def label_unused(c: Context) -> Bad | None:
     """{loss} does not read the labels in {label!r}."""
-    return _is_ignored(c) and not any(told(c) for told in (low_label_unused, zero_label_unused, class_unused))
+    if not _is_ignored(c) or any(told(c) for told in (low_label_unused, zero_label_unused, class_unused)):
+        return None
+    return bad(mend=_positives(c, c.lowest) if _are_taken_for_positives(c) else None)
 
 
-def _high_pairs(c: Context, found: Bad) -> Mend:
-    return _positives(c, _high(c)) if c.has_amounts else None
-
-
-@rule("teacher-labels", "label", "warning", Stage.CHANGE, _high_pairs)
-def teacher_labels(c: Context) -> bool:
+@rule("teacher-labels", "label", "warning", Stage.CHANGE)
+def teacher_labels(c: Context) -> Bad | None:
     """{loss} takes the numbers in {label!r} for a teacher's scores of each row's second text.
 
     The other rows' texts count as negatives; for graded pairs there is SelectivePointwiseLoss(model).
     """
-    return c.are_teacher_scores and len(c.inputs) == 2
+    is_asked = c.are_teacher_scores and len(c.inputs) == 2
+    return bad(mend=_positives(c, _high(c)) if c.has_amounts else None) if is_asked else None
 
 
 # --- Labels that are no numbers ---------------------------------------------------------------------------------------
@@ -158,74 +150,67 @@ def label_text(c: Context) -> Bad | None:
     """The labels in {label!r} are {what}, of which no tensor can be made{effect}."""
     labels = c.labels
     is_text = labels.written is not None or labels.type == "other"
-    if not is_text or not c.is_named or labels.missing.count == len(c.scan.rows):  # there are none at all
+    if not is_text or not c.is_named or labels.missing.all():  # there are none at all
         return None
     effect = "" if c.takes_labels else f", which the trainer does though {c.entry.name} does not read them"
     what = "no numbers" if labels.written is None else f"stored as text: {_written(c)}"
-    return bad(labels.others if labels.others.count else None, what=what, effect=effect)
+    return bad(labels.others if labels.others.any() else None, what=what, effect=effect)
 
 
 def _written(c: Context) -> str:
     """What labels that are texts say."""
     labels = c.labels
     assert labels.written is not None
-    kind, names = labels.written.kind, [*map(repr, labels.names[:_SHOWN_NAMES])]
-    shown = ", ".join([*names, *(["..."] if len(labels.names) > _SHOWN_NAMES else [])])
+    kind, names = labels.written.kind, [*map(repr, labels.names[:_SHOWN])]
+    shown = ", ".join([*names, *(["..."] if len(labels.names) > _SHOWN else [])])
     mixed = f"numbers and other things, or numbers written in several ways, such as {shown}"
     what = {"numbers": "numbers", "lists": "several numbers each", "texts": "texts", "mixed": mixed}.get(kind, shown)
-    others = ", ".join(map(repr, labels.written.others[:_SHOWN_NAMES]))
-    is_partly = labels.others.count and kind != "mixed"
-    return f"{what}, but {others} in {row_numbers(labels.others)}" if is_partly else what
+    if not labels.others.any() or kind == "mixed":
+        return what
+    return f"{what}, but {quoted(labels.written.others[:_SHOWN])} in {row_numbers(c.scan.tally(labels.others))}"
 
 
 def _reading(c: Context) -> tuple[Part, ...] | None:
     """The steps that make numbers, or classes, of labels that are texts."""
-    labels, label = c.labels, str(c.label)
-    if labels.written is None:
-        return _field(c)
-    written, others = labels.written, labels.written.others
-    wants_class = "class" in c.label_kinds
+    labels, written = c.labels, c.labels.written
+    if written is None:  # objects, of which one that holds a number is taken
+        nested = nested_fields(c.table.values[str(c.source)])
+        numbers = [] if nested is None else [name for name, kind in nested.fields.items() if kind == "numbers"]
+        return (Step("flatten_cells", (c.label, numbers[0])),) if len(numbers) == 1 else None
+    others, wants_class = written.others, "class" in c.label_kinds
     if len(others) > _MOST_OTHERS or written.kind == "mixed" or (written.kind == "texts" and not wants_class):
         return None
     if labels.are_names or (wants_class and written.kind in ("opposites", "grades")):
-        return _as_classes(c, label, others)
-    values = {} if written.kind in ("numbers", "lists") else written.values
-    mapping: dict[str, Any] = {**values, **dict.fromkeys(others)}
-    why = "in the order that the words seem to have: edit the numbers" if written.kind == "grades" else ""
+        return _as_classes(c, others)
+    mapping = dict(written.values) if written.kind not in ("numbers", "lists") else {}
     is_whole = labels.type == "integer" and (wants_class or c.label_kinds <= {"binary", "none"})
-    if is_whole:
-        mapping = {text: None if number is None else int(number) for text, number in mapping.items()}
-    options: dict[str, Any] = {"mapping": mapping} if mapping else {}
+    numbers_of: dict[str, Any] = {text: int(number) if is_whole else number for text, number in mapping.items()}
+    numbers_of |= dict.fromkeys(others)
+    options: dict[str, Any] = {"mapping": numbers_of} if numbers_of else {}
+    why = "in the order that the words seem to have: edit the numbers" if written.kind == "grades" else ""
     if written.kind == "lists" and c.label_kinds - {"none"} <= SCALARS:
         options["mean"], why = True, "the mean of several raters"
-    step = Step("labels_to_int" if is_whole else "labels_to_float", (label,), tuple(options.items()), why)
-    return (step, _labelled_rows(label, labels.others.count)) if others else (step,)
+    step = Step("labels_to_int" if is_whole else "labels_to_float", (c.label,), tuple(options.items()), why)
+    return (step, _labelled_rows(c, labels.others)) if others else (step,)
 
 
-def _labelled_rows(label: str, count: int) -> Step:
-    return Step("remove_empty_rows", ((label,),), why=f"leaves out {count:,} row(s)")
+def _labelled_rows(c: Context, without: Mask) -> Step:
+    return Step("remove_empty_rows", ((c.label,),), why=f"leaves out {without.sum():,} row(s)")
 
 
-def _as_classes(c: Context, label: str, others: tuple[str, ...]) -> tuple[Part, ...]:
+def _as_classes(c: Context, others: tuple[str, ...]) -> tuple[Part, ...]:
     """Classes of names, without those that are none."""
-    steps = [_labelled_rows(label, c.labels.missing.count)] if c.labels.missing.count else []
+    steps = [_labelled_rows(c, c.labels.missing)] if c.labels.missing.any() else []
     if others:
-        kept = keep("label", f"label not in {list(others)!r}", label)
-        steps.append(replace(kept, why=f"leaves out {c.labels.others.count:,} row(s)"))
-    return (*steps, Step("class_encode_column", (label,)))
-
-
-def _field(c: Context) -> tuple[Part, ...] | None:
-    """Take the number out of objects that hold one."""
-    nested = nested_fields(c.table.values[str(c.source)])
-    numbers = [] if nested is None else [name for name, kind in nested.fields.items() if kind == "numbers"]
-    return (Step("flatten_cells", (c.label, numbers[0])),) if len(numbers) == 1 else None
+        why = f"leaves out {c.labels.others.sum():,} row(s)"
+        steps.append(keep("label", f"label not in {list(others)!r}", c.label, why=why))
+    return (*steps, Step("class_encode_column", (c.label,)))
 
 
 # --- Labels of another kind -------------------------------------------------------------------------------------------
 
 
-def _for_classes(c: Context, found: Bad) -> Mend:
+def _for_classes(c: Context, found: Found) -> Mend:
     """Triplets of natural language inference, or a loss for classes."""
     triplets = [(_nli_triplets(c), line) for line in other_loss(c, "triplet", "none")] if _nli_ends(c) else []
     return [*triplets, *other_loss(c, c.shape, "class")]
@@ -244,10 +229,10 @@ def label_classes(c: Context) -> Bad | None:
     return bad(severity="error" if c.format.certainty == "certain" else "warning", classes=c.format.classes)
 
 
-def _one_of_list(c: Context, found: Bad) -> Mend:
+def _one_of_list(c: Context, found: Found) -> Mend:
     """The mean of raters, the likeliest class, or a loss for lists."""
     if c.format.label == "class probabilities" and "class" in c.label_kinds:
-        return replace(change("labels", "labels.index(max(labels))", str(c.label)), why="the likeliest class")
+        return change("labels", "labels.index(max(labels))", c.label, why="the likeliest class")
     mean = Step("labels_to_float", (c.label,), (("mean", True),), "the mean of several raters")
     return [*([mean] if c.may_be_raters else []), *other_loss(c, c.shape, c.format.label)]
 
@@ -261,7 +246,7 @@ def label_is_list(c: Context) -> bool:
     return is_list and not one_each and not c.becomes_pairs
 
 
-def _listed_or_other(c: Context, found: Bad) -> Mend:
+def _listed_or_other(c: Context, found: Found) -> Mend:
     may_be_listed = len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
     return [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
 
@@ -279,45 +264,55 @@ def label_is_scalar(c: Context) -> Bad | None:
     return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels")
 
 
-def _padded(c: Context, length: int | None = None) -> Step:
-    return Step("pad_labels", (c.label, length or int(c.labels.lengths.max())), why="fills shorter lists up with NaN")
+def _padded(c: Context, length: int) -> Step:
+    return Step("pad_labels", (c.label, length), why="fills shorter lists up with NaN")
 
 
-@rule("list-lengths", "label", "error", Stage.VALUES, lambda c, found: _padded(c))
+@rule("list-lengths", "label", "error", Stage.VALUES, lambda c, found: _padded(c, int(c.labels.lengths.max())))
 def ragged_lists(c: Context) -> bool:
     """Of the lists in {label!r}, of different lengths, no tensor can be made, which the trainer does all the same."""
-    lengths = c.labels.lengths
-    if c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder":
-        return False
-    inner = c.labels.inner_lengths or (0, 0)
-    return bool(lengths.min() < lengths.max()) or inner[0] < inner[1]
+    lengths, inner = c.labels.lengths, c.labels.inner_lengths or (0, 0)
+    is_asked = not (c.takes_labels or c.lists or c.entry.model_type == "CrossEncoder")
+    return is_asked and (bool(lengths.min() < lengths.max()) or inner[0] < inner[1])
 
 
-def _of_one_length(c: Context, found: Bad) -> Mend:
-    return keep("labels, texts", "len(labels) == len(texts)", str(c.label), c.lists[0])
+def _of_one_length(c: Context, found: Found) -> Mend:
+    return keep("labels, texts", "len(labels) == len(texts)", c.label, c.lists[0])
 
 
 @rule("list-lengths", "read label", "error", Stage.ROWS, _of_one_length)
-def labels_of_list(c: Context) -> Any:
+def labels_of_list(c: Context) -> Mask | None:
     """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
     sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
     return None if sizes is None or not c.labels.is_list else sizes != c.labels.lengths
 
 
-@rule("list-lengths", "read label", "error", Stage.ROWS, lambda c, found: _fit_lengths(c))
+def _fit_lengths(c: Context, found: Found) -> Mend:
+    """What makes labels and columns fit: labels filled up, rows left out, columns left out; or another loss."""
+    lengths, documents = c.labels.lengths, len(c.inputs) - 1
+    if c.entry.origin == OURS and lengths.min() < lengths.max() <= documents:
+        return _padded(c, documents)
+    fitting = [length for length in sorted(_allowed_lengths(c)) if (lengths == length).any()]
+    if fitting:
+        return keep("labels", f"len(labels) == {fitting[-1]}", c.label)
+    shortest = int(lengths[lengths > 0].min()) if (lengths > 0).any() else 0
+    if 2 <= shortest < documents:
+        return Step("select_columns", ((*c.inputs[: shortest + 1], c.label),))
+    return _one_of_list(c, found)
+
+
+@rule("list-lengths", "read label", "error", Stage.ROWS, _fit_lengths)
 def list_lengths(c: Context) -> Bad | None:
     """The lists in {label!r} must have {wanted} labels for the columns {columns}, but have {sizes}: {where}."""
     lengths, allowed = c.labels.lengths, sorted(_allowed_lengths(c))
-    if not allowed:
-        return None
-    tally, found = c.scan.tally(~np.isin(lengths, allowed) & (lengths > 0)), np.unique(lengths).tolist()
+    wrong, found = ~np.isin(lengths, allowed) & (lengths > 0), np.unique(lengths).tolist()
     is_mixed = len(allowed) > 1 and len(found) > 1
-    if not tally.count and not is_mixed:
+    if not allowed or not (wrong.any() or is_mixed):
         return None
-    where = row_numbers(tally) if tally.count else "all rows: one of them for all"
-    sizes = ", ".join(map(str, found[:6])) + (", ..." if len(found) > 6 else "")
+    where = row_numbers(c.scan.tally(wrong)) if wrong.any() else "all rows: one of them for all"
+    sizes = ", ".join([*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])])
     wanted = " or ".join(map(str, allowed))
-    return bad(tally if tally.count else None, wanted=wanted, columns=quoted(c.inputs), sizes=sizes, where=where)
+    return bad(wrong if wrong.any() else None, wanted=wanted, columns=quoted(c.inputs), sizes=sizes, where=where)
 
 
 def _allowed_lengths(c: Context) -> set[int]:
@@ -325,25 +320,11 @@ def _allowed_lengths(c: Context) -> set[int]:
     lengths, kinds, documents = c.labels.lengths, c.label_kinds, len(c.inputs) - 1
     if not c.labels.is_list or c.lists:
         return set()
-    if kinds & {"embedding", "embeddings", "class probabilities"}:
+    if kinds & {*EMBEDDINGS, "class probabilities"}:
         return ({len(c.inputs)} if c.labels.type == "lists" else {int(np.bincount(lengths).argmax())}) - {0}
     scores = {documents} if kinds & {"scores", "binary list"} and c.targets != "margins" else set()
     margins = {documents - 1, documents} if kinds & {"margins", "margin"} or c.targets == "margins" else set()
     return (scores | margins) - {0}
-
-
-def _fit_lengths(c: Context) -> Mend:
-    """What makes labels and columns fit: labels filled up, rows left out, columns left out; or another loss."""
-    lengths, documents = c.labels.lengths, len(c.inputs) - 1
-    if c.entry.origin == OURS and lengths.min() < lengths.max() <= documents:
-        return _padded(c, documents)
-    fitting = [length for length in sorted(_allowed_lengths(c)) if (lengths == length).any()]
-    if fitting:
-        return keep("labels", f"len(labels) == {fitting[-1]}", str(c.label))
-    shortest = int(lengths[lengths > 0].min()) if (lengths > 0).any() else 0
-    if 2 <= shortest < documents:
-        return Step("select_columns", ((*c.inputs[: shortest + 1], c.label),))
-    return _one_of_list(c, Bad())
 
 
 # --- Labels of another type -------------------------------------------------------------------------------------------
@@ -362,30 +343,22 @@ def label_integer(c: Context) -> Bad | None:
     binary = bool(len(labels.values)) and bool(np.isin(labels.values, (0, 1)).all())
     by_name = ours and binary and "binary" in kinds and c.loss is None
     is_fine = by_name or c.entry.in_batch_negatives if ours else binary or c.entry.order_only or bool(c.lists)
-    floats = " or ".join(sorted(kinds & _FLOATS))
-    type_ = "integer" if labels.type == "list" else labels.type
-    return None if is_fine else bad(severity=None if ours else "warning", type=type_, floats=floats)
+    stored, floats = "integer" if labels.type == "list" else labels.type, " or ".join(sorted(kinds & _FLOATS))
+    return None if is_fine else bad(severity=None if ours else "warning", type=stored, floats=floats)
 
 
-def _to_int(c: Context, found: Bad) -> Step:
-    return Step("labels_to_int", (c.label,))
-
-
-def _classes(c: Context, found: Bad) -> Mend:
-    return other_loss(c, c.shape, "similarity") if found.facts["scores"] else _to_int(c, found)
-
-
-@rule("label-float", "read label", "error", Stage.VALUES, _classes)
+@rule("label-float", "read label", "error", Stage.VALUES)
 def label_float(c: Context) -> Bad | None:
     """The labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}."""
     values = c.labels.values
     if "class" not in c.label_kinds or c.entry.class_batches or c.labels.type != "float":
         return None
-    is_whole = bool(len(values)) and bool((values == np.round(values)).all())
-    return bad(scores="" if is_whole else "; they look like scores")
+    if len(values) and (values == np.round(values)).all():
+        return bad(scores="", mend=Step("labels_to_int", (c.label,)))
+    return bad(scores="; they look like scores", mend=other_loss(c, c.shape, "similarity"))
 
 
-@rule("label-boolean", "label", "error", Stage.VALUES, _to_int)
+@rule("label-boolean", "label", "error", Stage.VALUES, lambda c, found: Step("labels_to_int", (c.label,)))
 def label_boolean(c: Context) -> bool:
     """The labels in {label!r} are booleans, with which {loss} cannot calculate."""
     return c.entry.name in _NO_BOOLEANS and c.labels.type == "boolean"

@@ -1,4 +1,4 @@
-"""Are the values of the labels such that the loss can learn from them?"""
+"""Are the values of the labels such that the loss can learn from them, and the student reach what the teacher gives?"""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from collections.abc import Callable
 import numpy as np
 
 from selective_st.registry.catalog import OURS, loss_entry, rows
-from selective_st.registry.checks.batches import log_no_match
-from selective_st.registry.checks.context import SCALARS, Context, keep
-from selective_st.registry.checks.engine import Bad, Mend, Stage, bad, rule
+from selective_st.registry.checks.batches import meets_none
+from selective_st.registry.checks.context import EMBEDDINGS, SCALARS, Context
+from selective_st.registry.checks.engine import Bad, Found, Mend, Stage, bad, rule
+from selective_st.registry.checks.lines import keep, loss_line, more_outputs, other_loss
 from selective_st.registry.checks.rules.labels import label_classes
-from selective_st.registry.checks.rules.losses import loss_line, other_loss
-from selective_st.registry.checks.rules.setup import model_line
-from selective_st.registry.checks.scan import Labels, Mask, Tally
+from selective_st.registry.checks.scan import Labels, Mask, Numbers
 from selective_st.registry.steps import Step
 
-ROUNDING = 1e-4  # labels may lie beyond their range by so much
+_ROUNDING = 1e-4  # labels may lie beyond their range by so much
 _TIED = 0.9  # of the pairs of rows with the same label are almost all
 _SAME_BATCH = 0.1  # of the batches may hold one label only
 _LARGEST_GAIN = 100  # 2 to a label beyond that overflows
 _FEW_LABELS = 10  # different ones, which a mapping can write out
+_SATURATED = 0.999  # of the probability on one document leaves nothing for the others
+_FLAT = 0.02  # a spread of logits that hardly differs from none
 
 # --- Missing and infinite ---------------------------------------------------------------------------------------------
 
 
-def _labelled(c: Context, found: Bad) -> Step:
+def _labelled(c: Context, found: Found) -> Step:
     return Step("remove_empty_rows", ((c.label,),))
 
 
@@ -40,46 +41,44 @@ def missing_label(c: Context) -> Bad | None:
     return bad(c.labels.missing, none=none, effect="" if c.takes_labels else unread)
 
 
-def _where(condition: str) -> Callable[[Context, Bad], Mend]:
+def _where(condition: str) -> Callable[[Context, Found], Mend]:
     """Keep the rows whose label, or each of whose labels, is so."""
 
-    def kept(c: Context, found: Bad) -> Step:
+    def kept(c: Context, found: Found) -> Step:
         if not c.labels.is_list:
-            return keep("label", condition, str(c.label))
+            return keep("label", condition, c.label)
         each = "for label in labels" if c.labels.type == "list" else "for vector in labels for label in vector"
-        return keep("labels", f"all({condition} {each})", str(c.label))
+        return keep("labels", f"all({condition} {each})", c.label)
 
     return kept
 
 
 @rule("missing-label", "read label", "error", Stage.ROWS, _where("label == label"))
-def nan_label(c: Context) -> Tally | None:
+def nan_label(c: Context) -> Mask | None:
     """Column {label!r} has the label NaN in {rows}."""
     is_padding = c.labels.is_list and (c.entry.origin == OURS or c.becomes_pairs)
     return None if is_padding or c.are_raters else c.labels.nan
 
 
 @rule("missing-label", "read label", "error", Stage.ROWS, _labelled)
-def empty_label(c: Context) -> Tally | None:
+def empty_label(c: Context) -> Mask | None:
     """Column {label!r} has an empty list in {rows}."""
     return None if c.are_raters or (c.lists and c.entry.model_type == "CrossEncoder") else c.labels.empty
 
 
-def _without_null(c: Context, found: Bad) -> Step:
-    if found.facts["padding"]:
-        return Step("pad_labels", (c.label, 1), why="None becomes NaN")
-    return keep("labels", "labels and None not in labels", str(c.label))
-
-
-@rule("missing-label", "label", "error", Stage.ROWS, _without_null)
+@rule("missing-label", "label", "error", Stage.ROWS)
 def null_label(c: Context) -> Bad | None:
     """The lists in {label!r} hold None in {rows}, of which no tensor can be made{padding}."""
-    is_fillable = c.labels.type == "list" and (c.entry.origin == OURS or not c.takes_labels)
-    return None if c.are_raters else bad(c.labels.nulls, padding="; a padded label is NaN" if is_fillable else "")
+    if c.are_raters:
+        return None
+    if c.labels.type == "list" and (c.entry.origin == OURS or not c.takes_labels):
+        fill = Step("pad_labels", (c.label, 1), why="None becomes NaN")
+        return bad(c.labels.nulls, padding="; a padded label is NaN", mend=fill)
+    return bad(c.labels.nulls, padding="", mend=keep("labels", "labels and None not in labels", c.label))
 
 
 @rule("infinite-label", "read label", "error", Stage.VALUES, _where("abs(label) < 1e30"))
-def infinite_label(c: Context) -> Tally:
+def infinite_label(c: Context) -> Mask:
     """Column {label!r} has infinite labels in {rows}."""
     return c.labels.infinite
 
@@ -87,23 +86,22 @@ def infinite_label(c: Context) -> Tally:
 # --- Their range ------------------------------------------------------------------------------------------------------
 
 
-def scaled(c: Context, found: Bad) -> Step:
+def _scaled(c: Context, found: Found) -> Step:
     """Map the scale that the labels have, or seem to have, to the one from 0 to 1."""
     low, high, known = min(c.lowest, 0.0), c.highest, c.format.label_scale
     if known is not None and known[0] <= c.lowest and high <= known[1] and not (known[0] == -1 and high <= 1):
         low, high = known
-    is_guess = (low, high) != (c.lowest, c.highest)
-    why = f"a guess from labels of {c.lowest:g} to {c.highest:g}: give the ends of your scale" if is_guess else ""
-    if c.format.label == "class":
-        why = "; ".join(["if they are grades, not classes", *([why] if why else [])])
-    return Step("scale_labels", (c.label, _short(low), _short(high)), why=why)
+    why = ["if they are grades, not classes"] if c.format.label == "class" else []
+    if (low, high) != (c.lowest, c.highest):
+        why.append(f"a guess from labels of {c.lowest:g} to {c.highest:g}: give the ends of your scale")
+    return Step("scale_labels", (c.label, _short(low), _short(high)), why="; ".join(why))
 
 
 def _short(number: float) -> float:
     return int(number) if number == int(number) else number
 
 
-@rule("label-range", "read label", "error", Stage.VALUES, scaled)
+@rule("label-range", "read label", "error", Stage.VALUES, _scaled)
 def label_range(c: Context) -> Bad | None:
     """The labels in {label!r} run from {c.lowest:g} to {c.highest:g}, but {what} lies in [{low:g}, {high:g}].
 
@@ -113,83 +111,75 @@ def label_range(c: Context) -> Bad | None:
     if limits is None or c.labels.are_names or label_classes(c):
         return None  # classes are not to be scaled
     low, high, what = limits
-    return bad(c.scan.tally(outside(c.labels, low, high)), low=low, high=high, what=what)
+    return bad(_outside(c.labels, low, high), low=low, high=high, what=what)
 
 
-def outside(labels: Labels, low: float, high: float) -> Mask:
+def _outside(labels: Labels, low: float, high: float) -> Mask:
     """Which rows have a label outside a range; infinite ones are another rule's."""
     lows, highs = (labels.lows, labels.highs) if labels.is_list else (labels.numbers, labels.numbers)
-    return ((lows < low - ROUNDING) & np.isfinite(lows)) | ((highs > high + ROUNDING) & np.isfinite(highs))
+    return ((lows < low - _ROUNDING) & np.isfinite(lows)) | ((highs > high + _ROUNDING) & np.isfinite(highs))
 
 
 def _limits(c: Context) -> tuple[float, float, str] | None:
     """Where labels must lie, and what says so; None where they may lie anywhere."""
     entry, kinds, cosine = c.entry, c.label_kinds, (-1.0, 1.0, "the cosine similarity")
+    ours = entry.origin == OURS
     if kinds <= {"binary"}:
         return None  # another rule looks at these
-    if entry.origin == OURS and entry.in_batch_negatives:
+    if ours and entry.in_batch_negatives:
         return cosine if c.is_cosine else None  # a teacher's scores must lie where the student's do
     if entry.score == "probability":
         return 0.0, 1.0, "a probability"
-    if are_margins(c):
+    if _are_margins(c):
         return None  # these have a range of their own
     if entry.score == "cosine":
         changed = getattr(c.loss, "cos_score_transformation", None)
         if changed is not None and type(changed).__name__ != "Identity":
             return None
-        return (_limits_of_link(c) if entry.origin == OURS and c.loss is not None else None) or cosine
-    if entry.origin != OURS or not c.is_cosine or not kinds & {"scores", "binary list"}:
+        link = c.loss.link if ours and c.loss is not None else None
+        if link is not None and c.targets == "link_values":
+            return float(link.range.low), float(link.range.high), f"a value of {link!r}"
+        if link is not None and c.is_cosine is False:
+            return float(link.domain.low), float(link.domain.high), f"the domain of {link!r}"
+        return cosine
+    if not ours or not c.is_cosine or not kinds & {"scores", "binary list"} or c.targets in ("labels", "margins"):
         return None
     space, ends = getattr(c.loss, "teacher_space", None), getattr(c.loss, "label_range", None)
-    if c.targets in ("labels", "margins") or (space == "logit" and ends is None):
-        return None
     if ends is not None:
         return float(ends[0]), float(ends[1]), "label_range"
-    return (0.0, 1.0, "a probability (teacher_space)") if space == "probability" else cosine
+    return {"logit": None, "probability": (0.0, 1.0, "a probability (teacher_space)")}.get(str(space), cosine)
 
 
-def _limits_of_link(c: Context) -> tuple[float, float, str] | None:
-    """Where labels must lie for the loss's link."""
-    link = c.loss.link
-    if c.targets == "link_values":
-        return float(link.range.low), float(link.range.high), f"a value of {link!r}"
-    if c.is_cosine is False:
-        return float(link.domain.low), float(link.domain.high), f"the domain of {link!r}"
-    return None
-
-
-def are_margins(c: Context) -> bool:
+def _are_margins(c: Context) -> bool:
     """Whether labels are margins, or are made to be margins."""
     if c.targets == "margins" or "margin" in c.label_kinds:
         return c.labels.type != "list" or c.targets == "margins"
     return c.labels.are_lists_of(len(c.inputs) - 2)
 
 
-@rule(
-    "unreachable-label", "read label", "warning", Stage.VALUES, lambda c, found: Step("scale_labels", (c.label, -1, 1))
-)
+@rule("unreachable-label", "read label", "warning", Stage.VALUES)
 def unreachable_label(c: Context) -> Bad | None:
     """The labels in {label!r} go down to {c.lowest:g}, but sparse embeddings have no negative entries.
 
     Their cosine similarity is not below 0: the labels of {rows} cannot be reached.
     """
     is_asked = c.entry.model_type == "SparseEncoder" and c.entry.score == "cosine" and not label_range(c)
-    return bad(c.scan.tally(c.numbers < -ROUNDING)) if is_asked else None
+    return bad(c.numbers < -_ROUNDING, mend=Step("scale_labels", (c.label, -1, 1))) if is_asked else None
 
 
-@rule("gain-range", "label", "warning", Stage.VALUES, scaled)
+@rule("gain-range", "label", "warning", Stage.VALUES, _scaled)
 def gain_range(c: Context) -> Mask | None:
     """{loss} takes labels for grades, whose gain is 2^label - 1.
 
     Negative ones count as 0, and large ones overflow: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}.
     """
     is_asked = c.entry.name == "LambdaLoss" and c.labels.is_list
-    return outside(c.labels, 0, _LARGEST_GAIN) if is_asked else None
+    return _outside(c.labels, 0, _LARGEST_GAIN) if is_asked else None
 
 
-def _binary(c: Context, found: Bad) -> Step:
+def _binary(c: Context, found: Found) -> Step:
     """Make 1 of the labels above the middle, and 0 of the others."""
-    middle, different = (c.lowest + c.highest) / 2, sorted(set(c.labels.values.tolist()))
+    middle, different = (c.lowest + c.highest) / 2, np.unique(c.labels.values).tolist()
     why = f"labels above {middle:g} become 1: set the limit"
     if len(different) > _FEW_LABELS:
         return Step("labels_to_binary", (c.label,), (("above", middle),), why)
@@ -200,27 +190,25 @@ def _binary(c: Context, found: Bad) -> Step:
 @rule("label-not-binary", "read label", "error", Stage.VALUES, _binary)
 def label_not_binary(c: Context) -> Bad | None:
     """{loss} takes the labels 1 and 0; {effect}: {rows} of {label!r}, from {c.lowest:g} to {c.highest:g}."""
-    numbers = c.numbers
-    if not c.label_kinds <= {"binary"} or label_classes(c):
+    wrong = np.isfinite(c.numbers) & ~np.isin(c.numbers, (0, 1))
+    if not c.label_kinds <= {"binary"} or label_classes(c) or not wrong.any():
         return None
-    ignored = c.entry.name.startswith("Online")
-    effect = "rows with other labels are ignored" if ignored else "other labels weigh both of its terms"
-    tally = c.scan.tally(np.isfinite(numbers) & (numbers != 0) & (numbers != 1))
-    is_mild = tally.count and not ignored and c.lowest >= 0 and c.highest <= 1
-    return bad(tally, severity="warning" if is_mild else None, effect=effect)
+    if c.entry.name.startswith("Online"):
+        return bad(wrong, effect="rows with other labels are ignored")
+    is_mild = c.lowest >= 0 and c.highest <= 1
+    return bad(wrong, severity="warning" if is_mild else None, effect="other labels weigh both of its terms")
 
 
 # --- Is there something to tell apart? --------------------------------------------------------------------------------
 
 
-def _as_positives(c: Context, found: Bad) -> Mend:
+def _as_positives(c: Context, found: Found) -> Mend:
     """Pairs whose labels are all the highest are positives."""
     highest = 1.0 if c.format.label_scale is None else c.format.label_scale[1]
     if not c.has_amounts or c.format.label == "class" or c.lowest < highest or len(c.inputs) != 2:
         return None
-    step = Step(
-        "pairs_to_positives", (), (("positive_from", c.lowest),), "each row is a positive; leaves out the labels"
-    )
+    why = "each row is a positive; leaves out the labels"
+    step = Step("pairs_to_positives", (), (("positive_from", c.lowest),), why)
     return [(step, line) for line in other_loss(c, "pair", "none")]
 
 
@@ -230,14 +218,14 @@ def label_constant(c: Context) -> Bad | None:
     labels = c.labels
     if labels.is_list or len(labels.values) < 2 or c.lowest < c.highest:
         return None
-    nothing = c.entry.order_only or bool(c.label_kinds & {"class"})
-    effect = "there is nothing to tell apart, and the loss teaches nothing" if nothing else "there is little to learn"
     value = repr(labels.names[0]) if labels.are_names else format(c.lowest, "g")
-    tally = c.scan.tally(np.isfinite(labels.numbers))
-    return bad(tally, severity="error" if nothing else None, value=value, effect=effect)
+    if not c.entry.order_only and "class" not in c.label_kinds:
+        return bad(np.isfinite(labels.numbers), value=value, effect="there is little to learn")
+    effect = "there is nothing to tell apart, and the loss teaches nothing"
+    return bad(np.isfinite(labels.numbers), severity="error", value=value, effect=effect)
 
 
-def _not_order_only(c: Context, found: Bad) -> Mend:
+def _not_order_only(c: Context, found: Found) -> Mend:
     """A loss for similarities that also learns from rows with the same label."""
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == ("pair", "similarity")]
     entries = [loss_entry(name, c.entry.model_type) for row in fitting for name in row.losses]
@@ -253,31 +241,28 @@ def label_tied(c: Context) -> Bad | None:
     """
     if not c.entry.order_only or not c.has_amounts:
         return None
-    _, counts = np.unique(c.labels.values, return_counts=True)
-    total = int(counts.sum())
+    counts = np.unique(c.labels.values, return_counts=True)[1].astype(np.float64)
+    total = counts.sum()
     if len(counts) < 2:
         return None
-    tied = float((counts * (counts - 1.0)).sum() / (total * (total - 1.0)))
-    drawn = min(c.batch_size, total)
-    same = sum(math.exp(log_no_match(total, total - int(count), drawn)) for count in counts if count >= drawn)
+    tied = float((counts * (counts - 1)).sum() / (total * (total - 1)))
+    drawn = min(c.batch_size, int(total))
+    same = float(meets_none(int(total), total - counts, drawn).sum())
     return None if tied < _TIED and same < _SAME_BATCH else bad(tied=tied, same=same, drawn=drawn)
 
 
-def _ordered_lists(c: Context, found: Bad) -> Mend:
-    return keep("labels", "min(labels) < max(labels)", str(c.label))
-
-
-@rule("lists-tied", "read label", "error", Stage.ROWS, _ordered_lists)
+@rule("lists-tied", "read label", "error", Stage.ROWS)
 def lists_tied(c: Context) -> Bad | None:
     """All labels of a list are equal in {rows} of {label!r}: such a list has no order to learn."""
-    lows, highs, lengths = c.labels.lows, c.labels.highs, c.labels.lengths
-    no_order = bool(c.label_kinds & {"class probabilities", "embedding", "embeddings", "any"}) or are_margins(c)
-    no_order |= c.label_kinds <= SCALARS
-    if no_order:
+    no_order = bool(c.label_kinds & {"class probabilities", *EMBEDDINGS, "any"}) or _are_margins(c)
+    several = c.labels.lengths > 1
+    tied = several & (c.labels.lows == c.labels.highs)
+    if no_order or c.label_kinds <= SCALARS or tied.sum() < 0.5 * several.sum():
         return None
-    several = int((lengths > 1).sum())
-    tally = c.scan.tally((lengths > 1) & (lows == highs))
-    return bad(tally, severity=None if tally.count == several else "warning") if tally.count >= 0.5 * several else None
+    is_every = tied.sum() == several.sum()
+    return bad(
+        tied, severity=None if is_every else "warning", mend=keep("labels", "min(labels) < max(labels)", c.label)
+    )
 
 
 # --- Classes ----------------------------------------------------------------------------------------------------------
@@ -290,48 +275,137 @@ def _are_class_numbers(c: Context) -> bool:
     return is_asked and len(values) > 0 and not (values != np.round(values)).any()
 
 
-def _outputs(c: Context) -> int | None:
-    """How many classes the loss or the model knows."""
-    found = getattr(c.model if c.entry.model_type == "CrossEncoder" else c.loss, "num_labels", None)
-    return found if isinstance(found, int) else None
-
-
-def _too_few_outputs(c: Context) -> bool:
-    """Whether the classes are right, and the outputs of the loss or the model too few."""
-    outputs = _outputs(c)
-    is_asked = outputs is not None and _are_class_numbers(c)
-    return is_asked and (outputs or 0) < c.highest + 1 == len(np.unique(c.labels.values))
-
-
-def _beyond(c: Context, allowed: int) -> Bad | None:
-    """The rows whose classes have no output."""
-    owner = "the model" if c.entry.model_type == "CrossEncoder" else c.entry.name
-    tally = c.scan.tally(c.labels.numbers >= allowed)
-    return bad(tally, owner=owner, allowed=allowed, last=allowed - 1) if c.lowest >= 0 else None
-
-
-@rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: keep("label", "label >= 0", str(c.label)))
-def negative_class(c: Context) -> Tally | None:
+@rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: keep("label", "label >= 0", c.label))
+def negative_class(c: Context) -> Mask | None:
     """Classes are numbered from 0, but {label!r} has {c.lowest:g} in {rows}, as rows without a class often have."""
-    return c.scan.tally(c.labels.numbers < 0) if _are_class_numbers(c) else None
+    return c.labels.numbers < 0 if _are_class_numbers(c) else None
+
+
+def _beyond(c: Context, *, few_outputs: bool) -> Bad | None:
+    """The rows whose classes have no output; where the outputs are too few, or else where the classes have gaps."""
+    if not _are_class_numbers(c) or c.lowest < 0:
+        return None
+    is_model, classes = c.entry.model_type == "CrossEncoder", len(np.unique(c.labels.values))
+    outputs = getattr(c.model if is_model else c.loss, "num_labels", None)
+    outputs = outputs if isinstance(outputs, int) else None
+    are_few = outputs is not None and outputs < c.highest + 1 == classes
+    if are_few != few_outputs:
+        return None
+    allowed = outputs or (0 if are_few else max(classes, len(c.class_names)))
+    owner = "the model" if is_model else c.entry.name
+    return bad(c.labels.numbers >= allowed, owner=owner, allowed=allowed, last=allowed - 1)
 
 
 @rule("class-range", "read label", "error", Stage.VALUES, lambda c, found: Step("class_encode_column", (c.label,)))
 def class_gaps(c: Context) -> Bad | None:
     """The classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} from 0 to {last}: {rows}."""
-    if not _are_class_numbers(c) or _too_few_outputs(c):
-        return None
-    return _beyond(c, _outputs(c) or max(len(np.unique(c.labels.values)), len(c.class_names)))
+    return _beyond(c, few_outputs=False)
 
 
-def _more_outputs(c: Context, found: Bad) -> str:
-    classes = int(c.highest) + 1
-    if c.entry.model_type == "CrossEncoder":
-        return model_line(c, classes)
-    return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={classes}")
-
-
-@rule("class-range", "read label", "error", Stage.MODEL, _more_outputs)
+@rule("class-range", "read label", "error", Stage.MODEL, lambda c, found: more_outputs(c, int(c.highest) + 1))
 def class_range(c: Context) -> Bad | None:
     """The classes in {label!r} go up to {c.highest:g}, but {owner} numbers {allowed} from 0 to {last}: {rows}."""
-    return _beyond(c, _outputs(c) or 0) if _too_few_outputs(c) else None
+    return _beyond(c, few_outputs=True)
+
+
+# --- Can the student reach what the teacher gives? --------------------------------------------------------------------
+
+
+def _are_scores(c: Context) -> bool:
+    """Whether there is a label for each document, of which the margins are the differences."""
+    return c.labels.are_lists_of(len(c.inputs) - 1)
+
+
+def _narrowed(c: Context, found: Found) -> Step:
+    if _are_scores(c):
+        return _scaled(c, found)
+    widest = found.facts["widest"]
+    why = f"{widest:g} is the widest margin seen: give the width of your teacher's scale"
+    return Step("scale_margins", (c.label, math.ceil(widest)), why=why)
+
+
+@rule("margin-range", "read label", "error", Stage.VALUES, _narrowed)
+def margin_range(c: Context) -> Bad | None:
+    """The teacher's margins in {label!r} are as large as {widest:g}.
+
+    Differences of cosine similarities are at most 2: {rows} cannot be reached.
+    """
+    is_margin = c.label_kinds & {"margin", "margins"} or c.targets == "margins"
+    ends = _margins(c) if c.is_cosine and is_margin else None
+    if ends is None:
+        return None
+    widths = np.maximum(*np.abs(ends))
+    beyond = (widths > 2 + _ROUNDING) & np.isfinite(widths)  # infinite ones are another rule's
+    is_error = c.loss is not None or c.entry.origin == OURS
+    return bad(beyond, severity=None if is_error else "warning", widest=float(widths[beyond].max(initial=0.0)))
+
+
+def _margins(c: Context) -> tuple[Numbers, Numbers] | None:
+    """The lowest and the highest margin of each row; None where there are none."""
+    labels = c.labels
+    if not labels.is_list:
+        return None if labels.are_names else (labels.numbers, labels.numbers)
+    if not _are_scores(c):
+        return labels.lows, labels.highs
+    if c.targets == "scores" or (c.entry.origin == OURS and c.targets != "margins"):
+        return None
+    return labels.margin_lows, labels.margin_highs
+
+
+@rule("teacher-scale", "label", "warning", Stage.LOSS)
+def teacher_scale(c: Context) -> Bad | None:
+    """The teacher's scores in {label!r} span {spread:.3g} in half of the rows, {scaled:.3g} by temperature: {what}."""
+    spreads = c.labels.highs - c.labels.lows
+    known, is_asked = spreads[np.isfinite(spreads)], "DistillKLDivLoss" in c.entry.name
+    spread = float(np.median(known)) if is_asked and len(known) and (c.labels.lengths > 1).all() else 0.0
+    if not spread > 0:
+        return None
+    teacher, student = (_temperature(c, f"{which}_temperature") for which in ("teacher", "student"))
+    top, scaled = _top_probability(c, teacher), spread / teacher
+    limit = 2 / student if c.is_cosine else math.inf
+    if scaled > limit + _ROUNDING:
+        what = f"the student's cosines, which span at most {limit:.3g} by its own, cannot match them"
+    elif top > _SATURATED:
+        what = f"one document has {top:.2%} of the probability, and the order of the others is not learned"
+    elif scaled < _FLAT:
+        what = "all documents have nearly the same probability, and there is little to learn"
+    else:
+        return None
+    advice = [f"{name}={value}" for name, value in c.entry.arguments if name == "similarity_fct"]
+    advice += [f"student_temperature={student:g}", f"teacher_temperature={spread / min(4.0, limit):.2g}"]
+    return bad(spread=spread, scaled=scaled, what=what, mend=loss_line(c, c.entry, *advice))
+
+
+def _temperature(c: Context, name: str) -> float:
+    """A temperature of the loss; of one given by its name, as the registry suggests it or as is its default."""
+    for of in (name, "temperature"):
+        found = getattr(c.loss, of, None)
+        if isinstance(found, (int, float)):
+            return float(found)
+    default = 2.0 if c.entry.model_type == "SparseEncoder" else 1.0
+    return float(dict(c.entry.arguments).get("temperature", default))
+
+
+def _top_probability(c: Context, temperature: float) -> float:
+    """The largest probability of a list, in the middle of the sampled rows."""
+    found = []
+    for value in c.table.values[str(c.source)]:
+        scores = np.asarray([score for score in value or [] if score is not None], dtype=np.float64)
+        scores = scores[np.isfinite(scores)]
+        if len(scores) > 1:
+            found.append(1 / np.exp((scores - scores.max()) / temperature).sum())
+    return float(np.median(found or [0.0]))
+
+
+@rule("embedding-size", "label", "error", Stage.LOSS)
+def embedding_size(c: Context) -> Bad | None:
+    """The embeddings in {label!r} have {size} numbers, but those of the model {c.dimension}."""
+    labels = c.labels
+    if not c.label_kinds <= EMBEDDINGS or c.lists or not labels.lengths.any():
+        return None
+    if c.dimension is None:
+        c.not_checked.append("whether the teacher's embeddings have the model's size: give model=")
+        return None
+    size = labels.inner_lengths[1] if labels.inner_lengths else int(np.bincount(labels.lengths).argmax())
+    is_wrong = getattr(c.loss, "projection", None) is None and size != c.dimension
+    return bad(size=size, mend=loss_line(c, c.entry, f"projection_dim={size}")) if is_wrong else None

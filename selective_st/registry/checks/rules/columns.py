@@ -6,11 +6,11 @@ from typing import Any
 
 from selective_st.errors import literal
 from selective_st.registry.catalog import rows_of
-from selective_st.registry.checks.context import Context, keep, quoted
-from selective_st.registry.checks.engine import Bad, Mend, Part, Stage, bad, rule
+from selective_st.registry.checks.context import Context, quoted
+from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
+from selective_st.registry.checks.lines import TO_LISTS, keep, other_loss
 from selective_st.registry.checks.report import Severity
-from selective_st.registry.checks.rules.losses import TO_LISTS, other_loss
-from selective_st.registry.checks.scan import Tally
+from selective_st.registry.checks.scan import Mask
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import RESERVED, role_of, roles_of
 from selective_st.registry.steps import Step
@@ -20,7 +20,7 @@ _ENOUGH_TO_MINE = 10  # rows, among which there are negatives
 # --- Columns that are no inputs ---------------------------------------------------------------------------------------
 
 
-def _dropped(c: Context, found: Bad) -> Step:
+def _dropped(c: Context, found: Found) -> Step:
     return Step("remove_columns", ((found.column,),))
 
 
@@ -30,15 +30,11 @@ def reserved_column(c: Context, column: str) -> bool:
     return column in RESERVED
 
 
-def _keep_label(c: Context, found: Bad) -> Step:
-    kept = tuple(name for name in c.table.columns if name != found.column)
-    return Step("select_columns", (kept,), why=f"keeps {c.source!r} as the label")
-
-
-@rule("second-label", "stray", "error", Stage.DROP, _keep_label, is_choice=True)
-def second_label(c: Context, column: str) -> bool:
+@rule("second-label", "stray", "error", Stage.DROP, is_choice=True)
+def second_label(c: Context, column: str) -> Bad | None:
     """The trainer takes {label!r} for the label, and tokenizes {column!r} as a text: keep one of them."""
-    return True
+    kept = tuple(name for name in c.table.columns if name != column)
+    return bad(mend=Step("select_columns", (kept,), why=f"keeps {c.source!r} as the label"))
 
 
 def _stray(c: Context, column: str, **facts: Any) -> Bad | None:
@@ -79,11 +75,11 @@ def only_ids(c: Context) -> Bad | None:
     return bad(column=found[0], ids=quoted(found), lookups=lookups) if found and not c.inputs else None
 
 
-@rule("number-column", "stray", "error", Stage.STORE, lambda c, found: found.facts["cells"].step(str(found.column)))
+@rule("number-column", "stray", "error", Stage.STORE)
 def nested_column(c: Context, column: str) -> Bad | None:
     """Column {column!r} holds no texts ({cells}); {effect}."""
     cells = nested_fields(c.table.values[column])
-    return None if cells is None else _stray(c, column, cells=cells)
+    return None if cells is None else _stray(c, column, cells=cells, mend=cells.step(column))
 
 
 @rule("number-column", "stray", "error", Stage.DROP, _dropped)
@@ -113,7 +109,7 @@ def column_order(c: Context) -> Bad | None:
     return bad(column=present[0], severity=severity, present=quoted(present), meant=quoted(meant))
 
 
-def _unlisted(c: Context, found: Bad) -> Mend:
+def _unlisted(c: Context, found: Found) -> Mend:
     """A row for each labelled or right text of a list, a column for each wrong one."""
     columns = Step("split_lists", (found.column,), why="a column for each text")
     if c.source is not None:
@@ -128,13 +124,13 @@ def _unlisted(c: Context, found: Bad) -> Mend:
 
 
 @rule("list-column", "data", "error", Stage.CHANGE, _unlisted)
-def list_column(c: Context) -> str | None:
+def list_column(c: Context) -> Bad | None:
     """Column {column!r} holds lists of texts, but {loss} takes a text in each column."""
     lists = sorted(c.lists, key=lambda name: role_of(name) == "negative")
-    return lists[0] if lists and c.shapes and not c.shapes & {"list", "any"} else None
+    return bad(column=lists[0]) if lists and c.shapes and not c.shapes & {"list", "any"} else None
 
 
-def _listed(c: Context, found: Bad) -> Mend:
+def _listed(c: Context, found: Found) -> Mend:
     joined = Step("join_columns")
     return [joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)]
 
@@ -145,18 +141,7 @@ def no_list_column(c: Context) -> bool:
     return c.shapes == {"list"} and not c.lists
 
 
-@rule("too-few-columns", "data", "error", Stage.CHANGE, lambda c, found: _more_columns(c))
-def too_few_columns(c: Context) -> Bad | None:
-    """{loss} takes {taken}, but there {verb} {count}: {present}."""
-    count = len(c.inputs)
-    becomes_more = c.lists and c.entry.model_type != "CrossEncoder"  # rows or columns, as another rule says
-    if count >= c.min_columns or becomes_more or (not count and "id-column" in c.strays.values()):
-        return None
-    verb, present = "is" if count == 1 else "are", quoted(c.inputs) or "none"
-    return bad(taken=_counted(c), verb=verb, count=count, present=present)
-
-
-def _more_columns(c: Context) -> Mend:
+def _more_columns(c: Context, found: Found) -> Mend:
     """Pairs or triplets of what is there, or another loss."""
     makes_triplets = "none" in c.label_kinds_of("triplet", "n-tuple")
     if c.label is None:
@@ -170,11 +155,10 @@ def _more_columns(c: Context) -> Mend:
 
 def _of_unlabelled(c: Context, *, makes_triplets: bool) -> Mend:
     if len(c.inputs) == 1:
-        damaged = Step("damage_texts", why="pairs of a damaged text and the text")
-        tension = Step("texts_to_pairs", (), (("different", 1),), "each text with itself, and with another")
-        pairs = {"DenoisingAutoEncoderLoss": damaged, "ContrastiveTensionLoss": tension}.get(
-            c.entry.name, Step("texts_to_pairs", why="each text with itself")
-        )
+        pairs = {
+            "DenoisingAutoEncoderLoss": Step("damage_texts", why="pairs of a damaged text and the text"),
+            "ContrastiveTensionLoss": _both_kinds(c, "each text with itself, and with another"),
+        }.get(c.entry.name, Step("texts_to_pairs", why="each text with itself"))
         return pairs if "none" in c.label_kinds_of("pair") else other_loss(c, "single", "none")
     if len(c.inputs) != 2 or c.lists:
         return None
@@ -188,6 +172,17 @@ def _of_unlabelled(c: Context, *, makes_triplets: bool) -> Mend:
     return [*([tuple(mined)] if can_mine and makes_triplets else []), *other_loss(c, "pair", "none")]
 
 
+@rule("too-few-columns", "data", "error", Stage.CHANGE, _more_columns)
+def too_few_columns(c: Context) -> Bad | None:
+    """{loss} takes {taken}, but there {verb} {count}: {present}."""
+    count = len(c.inputs)
+    becomes_more = c.lists and c.entry.model_type != "CrossEncoder"  # rows or columns, as another rule says
+    if count >= c.min_columns or becomes_more or (not count and "id-column" in c.strays.values()):
+        return None
+    verb, present = "is" if count == 1 else "are", quoted(c.inputs) or "none"
+    return bad(taken=_counted(c), verb=verb, count=count, present=present)
+
+
 def _counted(c: Context) -> str:
     """How many columns a loss takes."""
     fewest, most = c.min_columns, c.entry.max_columns
@@ -196,7 +191,7 @@ def _counted(c: Context) -> str:
     return f"{fewest} text column(s)" if most == fewest else f"{fewest} to {most} text columns"
 
 
-def _fewer_columns(c: Context, found: Bad) -> Mend:
+def _fewer_columns(c: Context, found: Found) -> Mend:
     """A row for each document that has a label of its own; or what the loss reads; or a loss that reads all."""
     rows = Step("join_columns"), Step("lists_to_rows", ("documents",), why="a row for each document")
     return [rows if c.becomes_pairs else _select(c, *c.read_inputs), *other_loss(c, c.shape, c.format.label)]
@@ -220,16 +215,7 @@ def ignored_columns(c: Context) -> Bad | None:
     return bad(column=extra[0], extra=quoted(extra)) if is_wrong else None
 
 
-def _named_or_left_out(c: Context, found: Bad) -> Mend:
-    """Names that say what the loss takes them for; where it needs no negatives, these are left out."""
-    named = Step("rename_columns", (found.facts["names"],), why="if they are so")
-    if c.min_columns > 2:
-        return named
-    kept = Step("select_columns", ((c.inputs[0], found.facts["positive"]),))
-    return kept, f"# or, if they are positive and negative(s): {named.code('{dataset}').splitlines()[0]}"
-
-
-@rule("unnamed-negatives", "data", "warning", Stage.ORDER, _named_or_left_out)
+@rule("unnamed-negatives", "data", "warning", Stage.ORDER)
 def unnamed_negatives(c: Context) -> Bad | None:
     """{loss} takes {c.inputs[1]!r} for the positive of {c.inputs[0]!r}, and {others} for negative(s).
 
@@ -243,9 +229,14 @@ def unnamed_negatives(c: Context) -> Bad | None:
     known = roles.get(inputs[1]) == "positive" or "negative" in [roles.get(column) for column in inputs[2:]]
     if known or (set(meant) == set(c.inputs) and meant != c.inputs):
         return None  # or their names say another order, as another rule tells
-    positive = next((column for column in inputs[2:] if roles.get(column) == "positive"), inputs[1])
     names = {inputs[1]: "positive", **{column: f"negative_{k}" for k, column in enumerate(inputs[2:], 1)}}
-    return bad(column=inputs[2], others=quoted(inputs[2:]), positive=positive, names=names)
+    named = Step("rename_columns", (names,), why="if they are so")
+    if c.min_columns > 2:
+        return bad(column=inputs[2], others=quoted(inputs[2:]), mend=named)
+    positive = next((column for column in inputs[2:] if roles.get(column) == "positive"), inputs[1])
+    kept = Step("select_columns", ((c.inputs[0], positive),))  # what needs no negatives goes without
+    words = f"# or, if they are positive and negative(s): {named.code('{dataset}').splitlines()[0]}"
+    return bad(column=inputs[2], others=quoted(inputs[2:]), mend=(kept, words))
 
 
 # --- Texts ------------------------------------------------------------------------------------------------------------
@@ -254,22 +245,21 @@ def unnamed_negatives(c: Context) -> Bad | None:
 def _without(condition: str) -> Any:
     """Leave out rows without a text; of lists, those that do not fulfil a condition."""
 
-    def leave_out(c: Context, found: Bad) -> Step:
-        column = str(found.column)
-        is_list = c.kinds[column] != "text"
-        return keep("texts", condition, column) if is_list else Step("remove_empty_rows", ((column,),))
+    def leave_out(c: Context, found: Found) -> Step:
+        is_list = c.kinds[str(found.column)] != "text"
+        return keep("texts", condition, found.column) if is_list else Step("remove_empty_rows", ((found.column,),))
 
     return leave_out
 
 
 @rule("missing-text", "text", "error", Stage.ROWS, _without("all(text is not None for text in texts or [None])"))
-def missing_text(c: Context, column: str) -> Tally:
+def missing_text(c: Context, column: str) -> Mask:
     """Column {column!r} has no text (None) in {rows}."""
     return c.scan.texts[column].missing
 
 
 @rule("empty-text", "text", "warning", Stage.ROWS, _without("texts and all(text.strip() for text in texts)"))
-def empty_text(c: Context, column: str) -> Tally:
+def empty_text(c: Context, column: str) -> Mask:
     """Column {column!r} has an empty text in {rows}."""
     return c.scan.texts[column].empty
 
@@ -280,7 +270,7 @@ def _unequal(place: int) -> Any:
 
 
 @rule("positive-is-negative", "text", "error", Stage.ROWS, _unequal(1))
-def positive_is_negative(c: Context, column: str) -> Tally | None:
+def positive_is_negative(c: Context, column: str) -> Mask | None:
     """Columns {c.inputs[1]!r} and {column!r}, positive and negative, hold the same text in {rows}."""
     return c.scan.same.get((*c.inputs[1:2], column)) if c.label is None else None
 
@@ -288,21 +278,23 @@ def positive_is_negative(c: Context, column: str) -> Tally | None:
 @rule("anchor-is-negative", "text", "error", Stage.ROWS, _unequal(0))
 def anchor_is_negative(c: Context, column: str) -> Bad | None:
     """Columns {c.inputs[0]!r} and {column!r}, anchor and negative, hold the same text in {rows}."""
-    tally = c.scan.same.get((c.inputs[0], column))
-    if tally is None or c.label is not None or column == c.inputs[1]:
+    same = c.scan.same.get((c.inputs[0], column))
+    if same is None or c.label is not None or column == c.inputs[1]:
         return None
     # Mined negatives now and then hold the query itself; in most rows, a column is the wrong one.
-    return bad(tally, severity=None if tally.count > 0.5 * len(c.scan.rows) else "warning")
+    return bad(same, severity=None if same.mean() > 0.5 else "warning")
 
 
-def _both_kinds(c: Context, found: Bad) -> Mend:
-    return Step("texts_to_pairs", c.inputs[:1], (("different", 1),), f"leaves out {c.inputs[1]!r}")
+def _both_kinds(c: Context, why: str) -> Step:
+    """Pairs of equal and of different texts."""
+    return Step("texts_to_pairs", c.inputs[:1] if len(c.inputs) > 1 else (), (("different", 1),), why)
 
 
-@rule("one-kind-of-pairs", "data", "error", Stage.CHANGE, _both_kinds)
+@rule("one-kind-of-pairs", "data", "error", Stage.CHANGE)
 def one_kind_of_pairs(c: Context) -> Bad | None:
     """{loss} learns from pairs of equal and of different texts, but {some} are equal."""
-    tally = c.scan.same.get(c.inputs)
-    if c.entry.name != "ContrastiveTensionLoss" or c.label is not None or tally is None:
+    same = c.scan.same.get(c.inputs)
+    if c.entry.name != "ContrastiveTensionLoss" or c.label is not None or same is None:
         return None
-    return bad(some="all" if tally.count else "none") if tally.count in (0, len(c.scan.rows)) else None
+    mend = _both_kinds(c, f"leaves out {c.inputs[1]!r}")
+    return bad(some="all" if same.any() else "none", mend=mend) if same.all() or not same.any() else None

@@ -1,4 +1,4 @@
-"""Lines that take another loss, or the same with other settings; or other training arguments."""
+"""The lines that mend: steps that keep or change rows; another loss, or the same with other settings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ast
 from collections.abc import Callable
 
 from selective_st.errors import literal
-from selective_st.registry.catalog import CLASSES, LossEntry, loss_entry, rows
+from selective_st.registry.catalog import CLASSES, DEFAULT_MODEL, LossEntry, loss_entry, rows
 from selective_st.registry.checks.context import Context
-from selective_st.registry.checks.engine import Bad, LossLine, Mend, Part
-from selective_st.registry.steps import Step
+from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
+from selective_st.registry.steps import Code, Step
 
 _POSITIVES = "(anchor, positive) pairs"
 _UTILITIES = ("pairwise_cos_sim", "pairwise_dot_score", "cos_sim", "dot_score")
@@ -19,7 +19,18 @@ TO_DATASET = Step("to_dataset", why="all rows of the stream")
 TO_LISTS = Step("pairs_to_lists", why="leaves out texts that have one label only")
 
 
-def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list[Part]:
+def keep(argument: str, condition: str, *columns: str | None, why: str = "") -> Step:
+    """The step that keeps rows."""
+    names = columns[0] if len(columns) == 1 else columns
+    return Step("filter", (Code(f"lambda {argument}: {condition}"),), (("input_columns", names),), why)
+
+
+def change(argument: str, value: str, column: str | None, why: str = "") -> Step:
+    """The step that changes the values of a column."""
+    return Step("map", (Code(f"lambda {argument}: {{{literal(column)}: {value}}}"),), (("input_columns", column),), why)
+
+
+def other_loss(c: Context, shape: str, label: str | None) -> list[Part]:
     """Lines that take a loss for another format."""
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == (shape, label)]
     if (shape, label) == ("pair", "none"):
@@ -28,12 +39,12 @@ def other_loss(c: Context, shape: str, label: str | None, why: str = "") -> list
     names = [name for row in fitting for name in (*row.recommended, *row.losses, *(one.loss for one in row.selective))]
     known = [loss_entry(name, c.entry.model_type) for name in names]
     chosen = next((entry for entry in known if _can_be_taken(c, entry)), None)
-    return [] if chosen is None or c.entry in known else [loss_line(c, chosen, why=why or f"for labels: {label}")]
+    return [] if chosen is None or c.entry in known else [loss_line(c, chosen, why=f"for labels: {label}")]
 
 
 def _can_be_taken(c: Context, entry: LossEntry) -> bool:
     """Whether a loss needs nothing but the model, and takes this one."""
-    is_static = "StaticEmbedding" in [type(module).__name__ for module in getattr(c.model, "children", list)()]
+    is_static = "StaticEmbedding" in c.modules
     is_unfit = is_static and any(words in caveat for caveat in entry.caveats for words in _NEEDS_TRANSFORMER)
     return not is_unfit and not entry.deprecated and "guide" not in dict(entry.arguments)
 
@@ -57,7 +68,16 @@ def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossL
     return line
 
 
-def with_sampler(name: str) -> Callable[[Context, Bad], Mend]:
+def more_outputs(c: Context, labels: int) -> str:
+    """The lines that make the cross encoder, or the loss, for another number of classes."""
+    if c.entry.model_type != "CrossEncoder":
+        return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={labels}")
+    name = getattr(getattr(c.model, "config", None), "name_or_path", "") or DEFAULT_MODEL
+    load = f"{{model}} = CrossEncoder({literal(str(name))}, num_labels={labels})  # and make the loss for it"
+    return f"from sentence_transformers import CrossEncoder\n{load}"
+
+
+def with_sampler(name: str) -> Callable[[Context, Found], Mend]:
     """What chooses a sampler of batches, which a stream cannot have."""
     line = (
         "from sentence_transformers.sentence_transformer.training_args import BatchSamplers\n"
