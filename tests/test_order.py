@@ -123,7 +123,8 @@ def test_without_two_targets_that_differ_it_is_0_with_a_graph(target: list[float
         loss = order_loss(predicted, torch.tensor(target), weight_link=weight_link, form=form)
         assert loss == 0
         loss.backward()  # type: ignore[no-untyped-call]
-    assert predicted.grad is not None and (predicted.grad == 0).all()
+    assert predicted.grad is not None
+    assert (predicted.grad == 0).all()
 
 
 @pytest.mark.parametrize("weight_link", WEIGHT_LINKS, ids=repr)
@@ -133,7 +134,8 @@ def test_any_scale(scale: float, weight_link: Link | None) -> None:
     predicted = torch.tensor([0.1, 0.9, -0.5, 0.4], dtype=torch.float64, requires_grad=True)
     target = torch.tensor([1.0, 0.0, 0.7, 0.2])
     value, gradient = value_and_gradient(order_loss(predicted, target, None, scale, weight_link=weight_link), predicted)
-    assert value.isfinite() and gradient.isfinite().all()
+    assert value.isfinite()
+    assert gradient.isfinite().all()
     if scale == 1e6:
         assert value.item() == pytest.approx(0.9 + 0.5, abs=1e-5)
         assert gradient.tolist() == pytest.approx([0.0, 1.0, -1.0, 0.0], abs=1e-5)
@@ -150,7 +152,8 @@ def test_half_precision(dtype: torch.dtype) -> None:
     half = predicted.detach().to(dtype).requires_grad_()
     loss = order_loss(half, target.to(dtype), high_scores())
     expected = order_loss(half.detach().double(), target.to(dtype).double(), high_scores())
-    assert loss.dtype == torch.float32 and (loss - expected).abs() <= SINGLE
+    assert loss.dtype == torch.float32
+    assert (loss - expected).abs() <= SINGLE
     assert torch.autograd.grad(loss, half)[0].dtype == dtype
 
 

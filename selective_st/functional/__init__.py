@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from selective_st.functional.in_batch import in_batch_loss
+from selective_st.functional.in_batch_matching import in_batch_matching_loss
 from selective_st.functional.listwise import listwise_label_loss, listwise_matching_loss
 from selective_st.functional.order import order_loss
 from selective_st.functional.output_layer import HiddenStates
@@ -21,6 +22,7 @@ __all__ = [
     "TopTokens",
     "fenchel_young_loss",
     "in_batch_loss",
+    "in_batch_matching_loss",
     "listwise_label_loss",
     "listwise_matching_loss",
     "margin_loss",

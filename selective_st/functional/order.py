@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -86,8 +86,8 @@ def order_loss(
             flat everywhere, or another argument is out of range.
 
     Source:
-        CoSENT (Huang et al. 2024), RankNet and LambdaRank (Burges et al. 2005, 2006) for the forms, arXiv 2506.04446 for
-        links; weights by a link's rise are this project's own.
+        CoSENT (Huang et al. 2024), RankNet and LambdaRank (Burges et al. 2005, 2006) for the forms, arXiv 2506.04446
+        for links; weights by a link's rise are this project's own.
 
     Example:
         >>> import torch
@@ -104,8 +104,8 @@ def order_loss(
     link = ConstantLink() if link is None else check_link(owner, link)
     if weight_link is not None and isinstance(check_link(owner, weight_link, "weight_link"), ConstantLink):
         raise ValueError(
-            f"{owner}: weight_link must rise somewhere on the targets, but {weight_link!r} is flat: no pair would count. "
-            "Use IdentityLink() for weights by the gap, or leave it out for the same weight for all."
+            f"{owner}: weight_link must rise somewhere on the targets, but {weight_link!r} is flat: no pair would "
+            "count. Use IdentityLink() for weights by the gap, or leave it out for the same weight for all."
         )
     predicted = check_scores(owner, "predicted", predicted)
     target = check_scores(owner, "target", target, like=predicted).detach()
@@ -141,7 +141,7 @@ def order_loss(
 
 
 def _that_count(target: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor]:
-    """Which scores count (None for all), and the targets, in a precision in which sums over pairs keep single precision."""
+    """Which scores count (None for all), and the targets, in double precision where there is one."""
     precise = target.double() if target.device.type != "mps" else target.float()
     if target.is_floating_point() and not is_finite(target):
         known = ~target.isnan()
@@ -151,10 +151,10 @@ def _that_count(target: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Ten
 
 @dataclass
 class _LogSumExp(KnownSlopes):
-    """`log(1 + sum over y_i > y_j of r_i r_j w_ij exp(u_j - u_i))` of potentials u, targets y and shares r, of shape (n,).
+    """`log(1 + sum over y_i > y_j of r_i r_j w_ij exp(u_j - u_i))` of potentials u, targets y, shares r.
 
-    In the order of the targets the weights telescope: w_ij is the sum of the rises between i and j, so that the sum over
-    pairs is one over places of (rise) x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only. Where
+    In the order of the targets the weights telescope: w_ij is the sum of the rises between i and j, so that the sum
+    over pairs is one over places of (rise) x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only. Where
     all weights are 1, each exp(-u_i) meets the sum of exp(u) below the first of its equals.
     """
 
