@@ -154,7 +154,7 @@ class _LogSumExp(KnownSlopes):
     """`log(1 + sum over y_i > y_j of r_i r_j w_ij exp(u_j - u_i))` of potentials u, targets y, shares r.
 
     In the order of the targets the weights telescope: w_ij is the sum of the rises between i and j, so that the sum
-    over pairs is one over places of (rise) x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only. Where
+    over pairs is one over places of rise x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only. Where
     all weights are 1, each exp(-u_i) meets the sum of exp(u) below the first of its equals.
     """
 
