@@ -78,6 +78,11 @@ class KeptRuns(dict[Key, Run]):
     def add(self, run: Run, model: SentenceTransformer | None, working_folder: Path) -> None:
         """Keep a run, with its model if that is to be kept too; it is there whole or not at all.
 
+        Args:
+            run: The run.
+            model: Its model, if that is to be kept too.
+            working_folder: A folder on the same disk.
+
         Raises:
             OutputError: If a model could not be saved there; the message names where it is instead.
         """

@@ -202,6 +202,12 @@ def loss_kind(name: str) -> LossKind:
 def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
     """The loss that suits pairs best, which is what `--loss auto` takes, and why.
 
+    Args:
+        train: The training pairs.
+
+    Returns:
+        The loss, and why.
+
     Example:
         >>> from datasets import Dataset
         >>> columns = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.2, 0.9]}
@@ -215,6 +221,13 @@ def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
 
 def kind_of_labels(kind: LossKind, train: GradedPairs) -> LossKind:
     """A loss, or the one that takes its place where every label of the training pairs is 0 or 1.
+
+    Args:
+        kind: The loss.
+        train: The training pairs.
+
+    Returns:
+        The loss for such labels.
 
     Raises:
         ValueError: If it needs such labels, and there are others.
