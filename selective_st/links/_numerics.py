@@ -130,8 +130,10 @@ def check_tensor(owner: str, name: str, value: Any, kind: str = "real", *shapes:
         fits = kind == "boolean" if dtype == torch.bool else not dtype.is_complex and kind in ("real", "whole")
     if not fits:
         cast = {"whole": "long", "boolean": "bool"}.get(kind, "float")
-        must = "be a boolean tensor (True where a score counts)" if kind == "boolean" else f"hold {kind} numbers"
-        raise TypeError(f"{owner}: {name} must {must}, got dtype {dtype}. Use {name}.{cast}().")
+        must = f"hold {kind} numbers, got dtype"
+        if kind == "boolean":
+            must = "be a boolean tensor (True where a score counts), got"
+        raise TypeError(f"{owner}: {name} must {must} {dtype}. Use {name}.{cast}().")
     if shapes and value.shape not in shapes:
         allowed = " or ".join(str(tuple(shape)) for shape in shapes)
         words, _, mend = of.partition(". ")
