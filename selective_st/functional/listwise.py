@@ -9,6 +9,7 @@ loss of a list splits into two terms, both >= 0, which are computed as such:
 >>> import torch
 >>> from selective_st.functional import listwise_matching_loss
 >>> from selective_st.links import ConstantLink, ExponentialLink
+from selective_st.links.base import check_domain
 >>> predicted, target = torch.tensor([[0.5, 0.4, 0.1]]), torch.tensor([[0.9, 0.3, 0.2]])
 >>> listwise_matching_loss(predicted, target, ConstantLink(), 0.1)      # ConstantLink: the KL of plain Softmaxes
 tensor(0.3081)
@@ -26,14 +27,12 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, in_transform, look, may_hold, pull_through
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     Reduction,
-    check_domain,
     check_link,
     check_mask,
     check_nonnegative,
@@ -45,6 +44,7 @@ from selective_st.functional._common import (
 )
 from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import _to_working_precision
+from selective_st.links.base import check_domain
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
 
@@ -386,7 +386,6 @@ class _Matching(_ListLoss):
     def calibrates(self) -> bool:
         return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
 
-    @override
     def value_and_gradient(  # type: ignore[override]
         self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -454,7 +453,6 @@ class _Matching(_ListLoss):
         limits = -_LARGEST_LOGIT, _LARGEST_LOGIT
         return torch.log_softmax(of_target.clamp(*limits), -1), torch.log_softmax(of_predicted.clamp(*limits), -1)
 
-    @override
     def plain(self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None) -> Tensor:  # type: ignore[override]
         given, p, s = p, _to_working_precision(p), _to_working_precision(s)
         log_q, log_r = self._log_probabilities(p, s, mask, never)
@@ -490,7 +488,6 @@ class _Labels(_ListLoss):
     temperature: float
     one_right: bool
 
-    @override
     def value_and_gradient(  # type: ignore[override]
         self, given: Tensor, y: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -516,7 +513,6 @@ class _Labels(_ListLoss):
         tilt = torch.where(is_positive, -(rest - value).exp(), probabilities if self.one_right else probabilities - y)
         return value.squeeze(-1), tilt.mul_(slope)
 
-    @override
     def plain(self, p: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:  # type: ignore[override]
         logits = self.link.potential(_to_working_precision(p)) / self.temperature
         if mask is not None:
