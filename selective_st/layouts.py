@@ -406,7 +406,7 @@ def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_fro
     note = f"{pairs.name}: {_count(len(rows), 'pair')} with a label of at least {positive_from:g} are positives"
     complete = [row for row in rows if len(row) > 2]
     left_out = len(rows) - len(complete)
-    names = ("anchor", "positive", "negative")
+    names: tuple[str, ...] = ("anchor", "positive", "negative")
     if len(complete) >= _ENOUGH_NEGATIVES * len(rows):
         note += "; each with a hard negative, a candidate of the same text with a lower label"
         note += f" ({left_out:,} without one left out)" if left_out else ""

@@ -256,7 +256,8 @@ def keeping(*columns: str | None) -> str:
 
 
 def single_text_column(dataset: Dataset, label: str | None, column: str | None) -> str:
-    texts = [name for name, feature in dataset.features.items() if name != label and is_text(feature)]
+    features: dict[str, Any] = dataset.features
+    texts = [name for name, feature in features.items() if name != label and is_text(feature)]
     if column is not None:
         if not is_text(dataset.features[column]):
             raise DataError(f"column {column!r} does not hold texts. Name one of texts.")
