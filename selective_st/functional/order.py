@@ -1,0 +1,251 @@
+r"""Order losses: of two graded scores the better one is to be predicted higher, by as much as confusing them matters.
+
+Wherever target `y_i > y_j`, the prediction `p_i` is to exceed `p_j`. A pair of pairs weighs as much as the weight link
+rises between its targets, `w_ij = h_w(y_i) - h_w(y_j)`, and predictions count by the potential `G` of the link:
+
+    1/s log(1 + sum w_ij exp(s (G(p_j) - G(p_i))))      log-sum-exp form, for a batch
+    mean w_ij log(1 + exp(s (G(p_j) - G(p_i))))         logistic form, for lists
+
+>>> import torch
+>>> from selective_st.functional import order_loss
+>>> from selective_st.links import SigmoidLink
+>>> predicted, target = torch.tensor([0.5, 0.6, 0.1]), torch.tensor([0.9, 0.7, 0.2])
+>>> order_loss(predicted, target)                                   # CoSENTLoss, divided by the scale
+tensor(0.1063)
+>>> order_loss(predicted, target, weight_link=SigmoidLink(20, 0.5))     # 0.9 and 0.7 are on one side: hardly a pair
+tensor(0.0061)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from selective_st._autograd import KnownSlopes, pull_through
+from selective_st._caller import caller
+from selective_st._validation import finite_number
+from selective_st.functional._common import (
+    check_domain,
+    check_link,
+    check_mask,
+    check_nonnegative,
+    check_scores,
+    check_weight,
+    is_finite,
+    reduce_loss,
+)
+from selective_st.links import ConstantLink, Link
+
+Form = Literal["log_sum_exp", "logistic"]
+_SMALLEST_IDEAL = 1e-10  # as LambdaLoss
+_FEW = 1024  # up to here searchsorted is as fast as looking for differences
+
+
+def order_loss(
+    predicted: Tensor,
+    target: Tensor,
+    link: Link | None = None,
+    scale: float = 20.0,
+    *,
+    weight_link: Link | None = None,
+    form: Form | None = None,
+    discounts: bool = False,
+    k: int | None = None,
+    mask: Tensor | None = None,
+    weight: Tensor | None = None,
+) -> Tensor:
+    r"""How far predicted scores are from the order of their targets, pairs weighed by the rise of a link between them.
+
+    In time O(n log n) and memory O(n) for the n scores of a batch, O(n^2) for each list of n.
+
+    Args:
+        predicted: Predicted scores p, of shape (n,) for a batch, all of which are compared, or (..., n) for lists.
+        target: Target scores y, in that shape; of equal ones none has to be higher. NaN marks a padded candidate.
+        link: The link of potential G, with h >= 0 on the scores; None or `ConstantLink()` for `G(p) = p`.
+        scale: The scale s > 0 of differences, an inverse temperature: large looks at the worst pair only.
+        weight_link: The link h_w whose rise between two targets is their weight; None for the weight 1.
+        form: `"log_sum_exp"` or `"logistic"`. Default: log-sum-exp for a batch, logistic for lists.
+        discounts: In the logistic form, whether weights are multiplied by the difference of the discounts 1 / log2(1 +
+            rank) of the predicted ranks, and divided by the list's ideal sum of discounted gains, as in `LambdaLoss`.
+        k: In the logistic form, a pair counts if one of the two is among the k highest predictions. Default: all.
+        mask: Boolean, in the shape of `predicted`: True where a score counts. What is masked may be NaN.
+        weight: Weights >= 0, in the shape of `predicted` or one a list: a pair of pairs has the product of both.
+
+    Returns:
+        The loss, at least float32: a scalar. Where no two targets differ it is 0, with a graph.
+
+    Raises:
+        TypeError: If an argument has the wrong type or dtype.
+        ValueError: If shapes differ, the scale is not positive, the link is negative on the scores, the weight link is
+            flat everywhere, or another argument is out of range.
+
+    Source:
+        CoSENT (Huang et al. 2024), RankNet and LambdaRank (Burges et al. 2005, 2006) for the forms, arXiv 2506.04446
+        for links; weights by a link's rise are this project's own.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.functional import order_loss
+        >>> from selective_st.links import ExponentialLink
+        >>> lists, relevances = torch.tensor([[2.0, 0.5, 1.0]]), torch.tensor([[3.0, 1.0, 0.0]])
+        >>> order_loss(lists, relevances, scale=1.0)                                            # RankNetLoss
+        tensor(0.4963)
+        >>> order_loss(lists, relevances, None, 1.0, weight_link=ExponentialLink(0.6931), discounts=True)   # LambdaRank
+        tensor(0.0673)
+    """
+    owner = caller("order_loss")
+    scale = finite_number(owner, "scale", scale, positive=True)
+    link = ConstantLink() if link is None else check_link(owner, link)
+    if weight_link is not None and isinstance(check_link(owner, weight_link, "weight_link"), ConstantLink):
+        raise ValueError(
+            f"{owner}: weight_link must rise somewhere on the targets, but {weight_link!r} is flat: no pair would "
+            "count. Use IdentityLink() for weights by the gap, or leave it out for the same weight for all."
+        )
+    predicted = check_scores(owner, "predicted", predicted)
+    target = check_scores(owner, "target", target, like=predicted).detach()
+    form = form or ("log_sum_exp" if predicted.dim() < 2 else "logistic")
+    if form not in ("log_sum_exp", "logistic"):
+        raise ValueError(f"{owner}: form must be 'log_sum_exp' or 'logistic', got {form!r}.")
+    if form == "log_sum_exp" and (discounts or k is not None):
+        raise ValueError(
+            f"{owner}: {'discounts' if discounts else 'k'} is for lists, in the logistic form, not for a batch in the "
+            'log-sum-exp form. Leave it out, or give form="logistic".'
+        )
+    mask = check_mask(owner, mask, predicted)
+    weight = check_weight(owner, weight, predicted.shape)
+    counts, target = _that_count(target, mask)
+    scores = (
+        predicted
+        if counts is None
+        else torch.where(counts, predicted, min(max(0.0, link.domain.low), link.domain.high))
+    )
+    shares = None if counts is None else counts.to(target.dtype)
+    if weight is not None:
+        shares = (weight.detach() if counts is None else torch.where(counts, weight.detach(), 0)).to(target.dtype)
+    scores = scores.to(target.dtype)
+    check_domain(owner, link, scores)
+    check_nonnegative(owner, link, scores)
+    potentials = (scores if isinstance(link, ConstantLink) else link.potential(scores)) * scale
+    if form == "logistic":
+        shares = torch.ones_like(target) if shares is None else shares
+        loss = _logistic(potentials, target, shares, weight_link, discounts, k)
+    else:
+        loss = _LogSumExp(weight_link)(potentials, target, shares) / scale
+    return loss.to(torch.promote_types(predicted.dtype, torch.float32))
+
+
+def _that_count(target: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor]:
+    """Which scores count (None for all), and the targets, in double precision where there is one."""
+    precise = target.double() if target.device.type != "mps" else target.float()
+    if target.is_floating_point() and not is_finite(target):
+        known = ~target.isnan()
+        mask = known if mask is None else mask & known
+    return mask, precise if mask is None else torch.where(mask, precise, 0)
+
+
+@dataclass
+class _LogSumExp(KnownSlopes):
+    """`log(1 + sum over y_i > y_j of r_i r_j w_ij exp(u_j - u_i))` of potentials u, targets y, shares r.
+
+    In the order of the targets the weights telescope: w_ij is the sum of the rises between i and j, so that the sum
+    over pairs is one over places of (rise) x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only. Where
+    all weights are 1, each exp(-u_i) meets the sum of exp(u) below the first of its equals.
+    """
+
+    weight_link: Link | None
+    one_by_one = True
+
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        potentials, targets, shares = tensors
+        targets, order = targets.sort()
+        worse = potentials[order]
+        better = -worse
+        if shares is not None:
+            shares = shares[order].log()
+            worse, better = worse + shares, better + shares
+        nothing = worse.new_full((1,), -math.inf)
+        below = torch.cat([nothing, worse.logcumsumexp(0)])  # at place i: of those before i
+        above = torch.cat([better.flip(0).logcumsumexp(0).flip(0), nothing])  # at place i: of i and those after
+        if self.weight_link is None:
+            first, end = _ties(targets)
+            of_better, of_worse = better + below[first], worse + above[end]
+        else:
+            rises = self.weight_link(targets).diff().clamp_min_(0).log_()
+            of_better = better + torch.cat([nothing, (rises + below[1:-1]).logcumsumexp(0)])
+            of_worse = worse + torch.cat([(rises + above[1:-1]).flip(0).logcumsumexp(0).flip(0), nothing])
+        total = of_better.logsumexp(0)
+        value = torch.logaddexp(total, torch.zeros_like(total))
+        slopes = (of_worse - value).exp_() - (of_better - value).exp_()
+        self._slopes = torch.empty_like(slopes).index_copy_(0, order, slopes)
+        return value
+
+    @override
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled():  # gradients of gradients may be wanted
+            return pull_through(self._plain, gradient, (needed[0], False, False), tensors)
+        return gradient * self._slopes, None, None
+
+    def _plain(self, potentials: Tensor, targets: Tensor, shares: Tensor | None) -> Tensor:
+        """The double sum."""
+        weights = _pair_weights(targets, self.weight_link)
+        if shares is not None:
+            weights = weights * shares.unsqueeze(1) * shares
+        exponents = torch.where(weights > 0, weights.log() + potentials - potentials.unsqueeze(1), -math.inf).flatten()
+        return torch.cat([exponents.new_zeros(1), exponents]).logsumexp(0)
+
+
+def _ties(ordered: Tensor) -> tuple[Tensor, Tensor]:
+    """For each place of an ordered tensor the first of those that equal it, and the end after the last."""
+    last = len(ordered)
+    if last <= _FEW:
+        return torch.searchsorted(ordered, ordered), torch.searchsorted(ordered, ordered, right=True)
+    places = torch.arange(last, device=ordered.device)
+    differs = ordered.diff() != 0
+    edge = differs.new_ones(1)
+    first = torch.where(torch.cat([edge, differs]), places, 0).cummax(0).values
+    end = torch.where(torch.cat([differs, edge]), places + 1, last).flip(0).cummin(0).values.flip(0)
+    return first, end
+
+
+def _pair_weights(targets: Tensor, weight_link: Link | None) -> Tensor:
+    """At [..., i, j] how much it matters to put i above j, of shape (..., n, n); 0 unless its target is higher."""
+    is_better = targets.unsqueeze(-1) > targets.unsqueeze(-2)
+    if weight_link is None:
+        return is_better.to(targets.dtype)
+    values = weight_link(targets)
+    return torch.where(is_better, (values.unsqueeze(-1) - values.unsqueeze(-2)).clamp_min(0), 0)
+
+
+def _logistic(
+    potentials: Tensor, targets: Tensor, shares: Tensor, weight_link: Link | None, discounts: bool, k: int | None
+) -> Tensor:
+    """The mean over pairs of a list whose targets differ, weighed by their shares."""
+    of_pairs = shares.unsqueeze(-1) * shares.unsqueeze(-2) * (targets.unsqueeze(-1) > targets.unsqueeze(-2))
+    ranks = potentials.detach().masked_fill(shares == 0, -math.inf).argsort(descending=True).argsort()
+    if k is not None:
+        of_pairs = of_pairs * ((ranks < k).unsqueeze(-1) | (ranks < k).unsqueeze(-2))
+    weights = _pair_weights(targets, weight_link)
+    if discounts:
+        weights = weights * _discount_differences(ranks, targets, shares, weight_link, k)
+    losses = torch.nn.functional.softplus(potentials.unsqueeze(-2) - potentials.unsqueeze(-1), threshold=40)
+    return reduce_loss("order_loss", losses * weights, of_pairs > 0, of_pairs, "mean")
+
+
+def _discount_differences(
+    ranks: Tensor, targets: Tensor, shares: Tensor, weight_link: Link | None, k: int | None
+) -> Tensor:
+    """How much the discounts of two ranks differ, in shares of the list's ideal sum of discounted gains."""
+    gain = ConstantLink() if weight_link is None else weight_link
+    grades = torch.where(shares > 0, targets, 0).clamp_min(0)
+    gains = grades if weight_link is None else gain(grades) - gain(torch.zeros_like(grades))
+    by_rank = 1 / torch.arange(2.0, 2.0 + ranks.shape[-1], dtype=targets.dtype, device=targets.device).log2()
+    ideal = (gains.sort(descending=True).values * by_rank)[..., :k].sum(-1, keepdim=True).clamp_min(_SMALLEST_IDEAL)
+    own = by_rank[ranks]
+    return (own.unsqueeze(-1) - own.unsqueeze(-2)).abs() / ideal.unsqueeze(-1)
