@@ -9,7 +9,6 @@ loss of a list splits into two terms, both >= 0, which are computed as such:
 >>> import torch
 >>> from selective_st.functional import listwise_matching_loss
 >>> from selective_st.links import ConstantLink, ExponentialLink
-from selective_st.links.base import check_domain
 >>> predicted, target = torch.tensor([[0.5, 0.4, 0.1]]), torch.tensor([[0.9, 0.3, 0.2]])
 >>> listwise_matching_loss(predicted, target, ConstantLink(), 0.1)      # ConstantLink: the KL of plain Softmaxes
 tensor(0.3081)
