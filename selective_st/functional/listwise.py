@@ -36,6 +36,7 @@ from selective_st.functional._common import (
     check_mask,
     check_nonnegative,
     check_scores,
+    check_smoothing,
     check_weight,
     counting,
     is_finite,
@@ -233,14 +234,6 @@ def listwise_label_loss(
     of_positives = classes[labels.long()].to(loss)
     whole = reduce_loss(owner, of_positives, rows, weight, "sum")
     return reduce_loss(owner, loss, rows, weight, "sum") / torch.where(whole > 0, whole, 1)
-
-
-def check_smoothing(owner: str, label_smoothing: object) -> float:
-    """Return `label_smoothing` if it is a number from 0 to 1, or raise."""
-    smoothing = finite_number(owner, "label_smoothing", label_smoothing, nonnegative=True)
-    if smoothing > 1:
-        raise ValueError(f"{owner}: label_smoothing must be a number from 0 to 1, got {smoothing:g}.")
-    return smoothing
 
 
 def _check_class_weight(owner: str, weight: object, predicted: Tensor) -> Tensor:

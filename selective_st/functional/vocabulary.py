@@ -41,10 +41,10 @@ from selective_st.functional._common import (
     check_mask,
     check_nonnegative,
     check_scores,
+    check_smoothing,
     reduce_loss,
     single_or_double,
 )
-from selective_st.functional.listwise import check_smoothing
 from selective_st.functional.output_layer import HiddenStates, block_length, losses_in_blocks
 from selective_st.links import ConstantLink, Interval, Link
 from selective_st.links._numerics import _to_working_precision

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from selective_st._templates import template
 from selective_st._validation import finite_number
-from selective_st.functional._common import check_link, check_nonnegative, is_finite
-from selective_st.functional.listwise import check_smoothing
+from selective_st.functional._common import check_link, check_nonnegative, check_smoothing, is_finite
 from selective_st.links import ExponentialLink, Interval, Link, SigmoidLink, high_scores
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
