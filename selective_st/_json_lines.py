@@ -45,12 +45,13 @@ def read_json(name: str, open_lines: Lines) -> TextTable:
         rows = _Rows(name, unit)
         rows.read(values)
     table, numbers, notes = rows.table(), rows.numbers, []
-    if rows.width is not None:
-        notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {rows.width}")
+    named = rows.shape == "an object"
+    if not named:
+        notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(table.column_names)}")
     if table.column_names == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, table, numbers)
         notes.append(note)
-    return TextTable(table, rows.width is None, notes, numbers if unit == "line" else None)
+    return TextTable(table, named, notes, numbers if unit == "line" else None)
 
 
 class _BadJsonError(Exception):
@@ -102,30 +103,30 @@ def _values(name: str, lines: Iterator[str]) -> tuple[str, Iterator[tuple[int, A
     except _BadJsonError as error:
         if error.args[1] < len(start[1].rstrip()):
             raise _no_json(name, start[0], error) from None
-        return "row", enumerate(_whole(name, start, filled), start=1)
-    second = next(filled, None)
-    if second is None and isinstance(first, list) and first and all(isinstance(row, (list, dict)) for row in first):
+        return "row", enumerate(_whole(name, [start, *filled]), start=1)
+    others = list(itertools.islice(filled, 1))
+    if not others and isinstance(first, list) and first and all(isinstance(row, (list, dict)) for row in first):
         return "row", enumerate(first, start=1)
-    others = itertools.chain([second] if second is not None else [], filled)
-    return "line", itertools.chain([(start[0], first)], _each(name, others))
+
+    def each() -> Iterator[tuple[int, Any]]:
+        yield start[0], first
+        for number, line in itertools.chain(others, filled):
+            try:
+                yield number, _reading(line)
+            except _BadJsonError as error:
+                raise _no_json(name, number, error) from None
+
+    return "line", each()
 
 
-def _each(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Any]]:
-    for number, line in lines:
-        try:
-            yield number, _reading(line)
-        except _BadJsonError as error:
-            raise _no_json(name, number, error) from None
-
-
-def _whole(name: str, start: tuple[int, str], others: Iterator[tuple[int, str]]) -> list[Any]:
+def _whole(name: str, lines: Sequence[tuple[int, str]]) -> list[Any]:
     """The rows of a file that is one JSON value over several lines."""
-    numbers, texts = zip(start, *others, strict=True)
+    numbers, texts = zip(*lines, strict=True)
     try:
         value = _reading("".join(texts))
     except _BadJsonError as error:
         if len(texts) > 1 and _is_row(texts[1]):  # a row a line, of which the first is broken
-            raise _no_json(name, start[0], _BadJsonError("the line ends within it", 0)) from None
+            raise _no_json(name, numbers[0], _BadJsonError("the line ends within it", 0)) from None
         before = itertools.accumulate(map(len, texts))
         line = next((number for number, end in zip(numbers, before, strict=True) if error.args[1] < end), numbers[-1])
         if error.args[0].startswith("Extra data"):
@@ -162,13 +163,13 @@ class _Rows:
         name: What the file is called.
         unit: What `numbers` count: lines, or rows.
         numbers: The number of each row.
-        width: How many values each row has, where rows are arrays.
+        shape: What each row is.
     """
 
     name: str
     unit: str
     numbers: array[int] = field(default_factory=lambda: array("q"))
-    width: int | None = None
+    shape: str = ""
     _batches: list[dict[str, pa.Array]] = field(default_factory=list)
     _cells: int = 0
     _kinds: dict[str, str] = field(default_factory=dict)  # by column, and what is within it
@@ -182,11 +183,11 @@ class _Rows:
             batch.append(self._row(number, value))
             self.numbers.append(number)
             cells += len(batch[-1])
-            self._cells += len(batch[-1])
             if len(batch) >= _ROWS or cells >= _CELLS:
                 self._store(batch)
                 batch, cells = [], 0
-        self._store(batch)
+        if batch:
+            self._store(batch)
 
     def table(self) -> pa.Table:
         """All rows."""
@@ -213,33 +214,24 @@ class _Rows:
             raise DataError(f"{self.name}: column {name!r} holds {_TOO_LONG}.") from None
 
     def _row(self, number: int, value: Any) -> dict[str, Any]:
-        is_first = not self.numbers
-        if isinstance(value, list):
-            if is_first and value:
-                self.width = len(value)
-            if value and len(value) != self.width:
-                what = f"an array of {self.width}" if self.width is not None else "an object"
-                raise self._refused(number, f"holds an array of {len(value)}, but the first row {what}")
-            if value:
-                return {str(place): cell for place, cell in enumerate(value, start=1)}
-        if isinstance(value, dict) and value and self.width is None:
-            return value
         if value in ([], {}):
             raise self._refused(number, "holds nothing")
-        if is_first or not isinstance(value, dict):
+        if not isinstance(value, (list, dict)):
             raise self._refused(number, f"holds {json.dumps(value):.60}: each row must be an object or an array")
-        raise self._refused(number, "holds an object, but the first row an array")
+        shape = "an object" if isinstance(value, dict) else f"an array of {len(value)}"
+        self.shape = self.shape or shape
+        if shape != self.shape:
+            raise self._refused(number, f"holds {shape}, but the first row {self.shape}")
+        return value if isinstance(value, dict) else {str(place): cell for place, cell in enumerate(value, start=1)}
 
     def _refused(self, number: int, what: str) -> DataError:
         return DataError(f"{self.name}: {self.unit} {number} {what}. Mend it, or leave it out.")
 
     def _store(self, batch: list[dict[str, Any]]) -> None:
-        if not batch:
-            return
-        names = dict.fromkeys(itertools.chain.from_iterable(batch))
         numbers = self.numbers[-len(batch) :]
+        self._cells += sum(map(len, batch))
         columns = {}
-        for column in names:
+        for column in dict.fromkeys(itertools.chain.from_iterable(batch)):
             self._check_name(column)
             values = [row.get(column) for row in batch]
             self._check_kinds(column, numbers, values)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
-from selective_st.output import OutputError, State, save_elsewhere, settle
+from selective_st.output import OutputError, State, first_line, save_elsewhere, settle
+
+Key = tuple[str, float, int]
 
 
 @dataclass
@@ -26,78 +28,55 @@ class Run:
     test_scores: list[float]
 
     @property
-    def name(self) -> str:
+    def key(self) -> Key:
         """Which run it is."""
-        return f"{self.loss}-{self.learning_rate!r}-{self.seed}"
+        return self.loss, self.learning_rate, self.seed
 
 
-class KeptRuns:
-    """The runs that are done, on disk, so that an interrupted training goes on from there.
+class KeptRuns(dict[Key, Run]):
+    """The runs that are done, by loss, learning rate and seed, each also in a folder of its own.
 
     Args:
         state: Where they are kept.
-        asked: Which runs are asked for: each one's loss, learning rate and seed.
+        asked: Which runs are asked for.
     """
 
-    def __init__(self, state: State, asked: Iterable[tuple[str, float, int]]) -> None:
-        self._state = state
-        self._asked = set(asked)
-        self._runs: dict[str, Run] = {}
+    def __init__(self, state: State, asked: Sequence[Key]) -> None:
+        super().__init__()
+        self._state, self._asked = state, asked
         for path in state.folder.glob("*/run.json"):
             try:
                 run = Run(**json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError):  # what cannot be read is done again
                 continue
-            if (run.loss, run.learning_rate, run.seed) in self._asked:
-                self._runs[run.name] = run
+            if run.key in asked:
+                self[run.key] = run
         self._say()
 
     def _say(self) -> None:
-        self._state.says = f"{self._so_many()} kept" if len(self) else ""
+        self._state.says = f"{self._so_many()} kept" if self else ""
 
     def _so_many(self) -> str:
         return f"{len(self)} of {len(self._asked)} runs {'is' if len(self) == 1 else 'are'}"
 
-    def __len__(self) -> int:
-        return len(self._runs)
-
     @property
-    def notes(self) -> list[str]:
-        """What to tell of an earlier training that was interrupted."""
+    def note(self) -> str:
+        """What to tell of an earlier training that was interrupted; nothing if there was none."""
         others = sum(1 for other in self._state.others for _ in other.glob("*/run.json"))
-        if len(self):
-            return [f"going on: {self._so_many()} done"]
-        if others:
-            what = "run of an interrupted training is" if others == 1 else "runs of an interrupted training are"
-            return [f"starting anew: {others} {what} kept, but with other data, options or versions"]
-        return []
+        if self:
+            return f"going on: {self._so_many()} done"
+        what = "run of an interrupted training is" if others == 1 else "runs of an interrupted training are"
+        return f"starting anew: {others} {what} kept, but with other data, options or versions" if others else ""
 
-    def find(self, loss: str, learning_rate: float, seed: int) -> Run | None:
-        """A run that is done, or None.
-
-        Args:
-            loss: Its loss.
-            learning_rate: Its learning rate.
-            seed: Its seed.
-
-        Returns:
-            The run.
-        """
-        return self._runs.get(Run(loss, learning_rate, seed, {}, {}, []).name)
+    def _folder(self, run: Run) -> Path:
+        return self._state.folder / f"{run.loss}-{run.learning_rate!r}-{run.seed}"
 
     def model(self, run: Run) -> Path:
-        """Where the model of a run is, if it was kept.
-
-        Args:
-            run: The run.
-
-        Returns:
-            The folder.
-        """
-        return self._state.folder / run.name / "model"
+        """Where the model of a run is, if it was kept."""
+        return self._folder(run) / "model"
 
     def add(self, run: Run, model: SentenceTransformer | None, working_folder: Path) -> None:
-        """Keep a run; it is there whole or not at all.
+        """Keep a run, with its model if that is to be kept too; it is there whole or not at all.
 
         Args:
             run: The run.
@@ -116,31 +95,22 @@ class KeptRuns:
             (place / "run.json").write_text(json.dumps(asdict(run)), encoding="utf-8")
             settle(place)
             self.forget(run)
-            os.rename(place, self._state.folder / run.name)
+            os.rename(place, self._folder(run))
         except Exception as error:  # each writer of weights has errors of its own for a full disk
             elsewhere = None if model is None else save_elsewhere(lambda folder: model.save_pretrained(str(folder)))
             if elsewhere is None:
                 raise
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise OutputError(
-                f"The model just trained could not be saved in its place ({reason}). It is kept in {elsewhere}: move "
-                "it to where it can stay. With more room the same command goes on after "
+                f"The model just trained could not be saved in its place ({first_line(error)}). It is kept in "
+                f"{elsewhere}: move it to where it can stay. With more room the same command goes on after "
                 f"{len(self)} of {len(self._asked)} runs."
             ) from error
-        self._runs[run.name] = run
+        self[run.key] = run
         self._say()
 
-    def forget(self, run: Run) -> None:
-        """Drop a run, to be done again.
-
-        Args:
-            run: The run.
-        """
-        self._runs.pop(run.name, None)
-        shutil.rmtree(self._state.folder / run.name, ignore_errors=True)
+    def forget(self, *runs: Run) -> None:
+        """Drop runs, to be done again."""
+        for run in runs:
+            self.pop(run.key, None)
+            shutil.rmtree(self._folder(run), ignore_errors=True)
         self._say()
-
-    def discard(self) -> None:
-        """Drop everything: there is nothing to go on from."""
-        for run in list(self._runs.values()):
-            self.forget(run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -306,20 +306,23 @@ def as_lists(pairs: GradedPairs, by: By | None, list_size: int, positive_from: f
     for group in groups:
         positives, others = _parted(group, positive_from)
         positives = positives[: list_size - 1]
-        lists.append((group, [*positives, *others[: list_size - len(positives)]]))
-    width = max(len(chosen) for _, chosen in lists)
-    documents = [[*(group.others[i] for i in chosen), *[""] * (width - len(chosen))] for group, chosen in lists]
-    labels = [[*(group.labels[i] for i in chosen), *[math.nan] * (width - len(chosen))] for group, chosen in lists]
-    columns: dict[str, Any] = {"anchor": [group.anchor for group, _ in lists]}
-    columns |= {f"doc_{k + 1}": [texts[k] for texts in documents] for k in range(width)}
-    sizes = [len(chosen) for _, chosen in lists]
+        lists.append([*positives, *others[: list_size - len(positives)]])
+    width = max(map(len, lists))
+    filled = list(zip(groups, lists, strict=True))
+    columns: dict[str, Any] = {"anchor": [group.anchor for group in groups]}
+    for k in range(width):
+        columns[f"doc_{k + 1}"] = [group.others[chosen[k]] if k < len(chosen) else "" for group, chosen in filled]
+    columns["label"] = [
+        [*(group.labels[i] for i in chosen), *[math.nan] * (width - len(chosen))] for group, chosen in filled
+    ]
+    sizes = list(map(len, lists))
     left_out = sum(len(group.others) for group in groups) - sum(sizes)
     long = sum(len(group.others) > list_size for group in groups)
     notes.append(
         f"{pairs.name}: {_count(len(lists), 'list')} of {min(sizes)} to {max(sizes)} candidates, {sum(sizes):,} in all"
         + (f"; {left_out:,} more of {_count(long, 'long list')} left out (--list-size {list_size})" if left_out else "")
     )
-    return Examples(Dataset.from_dict({**columns, "label": labels}), "lists", notes)
+    return Examples(Dataset.from_dict(columns), "lists", notes)
 
 
 def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
@@ -345,7 +348,7 @@ def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from
     possible = 0
     for group in groups:
         labels = group.labels
-        possible += _ordered_pairs(labels)
+        possible += (len(labels) ** 2 - sum(number**2 for number in Counter(labels).values())) // 2
         parts = [part[:list_size] for part in _parted(group, positive_from)]
         chosen = [(i, place) for part in parts for place, i in enumerate(part)]
         found = [
@@ -359,8 +362,7 @@ def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from
         f"{pairs.name}: {_count(len(rows), 'triplet')} of {_count(len(groups), 'text')}"
         + (f"; {possible - len(rows):,} more left out (--list-size {list_size})" if possible > len(rows) else "")
     )
-    columns = dict(zip(("anchor", "positive", "negative"), map(list, zip(*rows, strict=True)), strict=True))
-    return Examples(Dataset.from_dict(columns), "triplets", notes, _fewest_texts(columns))
+    return _examples(("anchor", "positive", "negative"), rows, "triplets", notes)
 
 
 def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
@@ -381,50 +383,45 @@ def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_fro
     Raises:
         DataError: If no label is high enough.
     """
+    least = positive_from - _TIE
     candidates = {group.anchor: _without_repeats(group) for group in pairs.groups(by)} if by else {}
+    negatives = {
+        anchor: [text for text, label in zip(group.others, group.labels, strict=True) if label < least]
+        for anchor, group in candidates.items()
+    }
     best: dict[tuple[str, str], float] = {}
     for first, second, label in zip(pairs.sentences1, pairs.sentences2, pairs.scores, strict=True):
         best[first, second] = max(label, best.get((first, second), label))
     used: Counter[str] = Counter()
-    rows: list[tuple[str, str, str | None]] = []
-    for (first, second), label in best.items():
-        if label >= positive_from - _TIE:
-            group = candidates.get(first, Group(first))
-            negatives = [
-                text for text, other in zip(group.others, group.labels, strict=True) if other < positive_from - _TIE
-            ]
-            # Another one for each positive of the same text.
-            rows.append((first, second, negatives[used[first] % len(negatives)] if negatives else None))
-            used[first] += 1
+    rows: list[tuple[str, ...]] = []
+    for first, second in (texts for texts, label in best.items() if label >= least):
+        hard = negatives.get(first, [])
+        rows.append((first, second, *(hard[used[first] % len(hard) :][:1] if hard else [])))
+        used[first] += 1  # another one for each positive of the same text
     if not rows:
         raise DataError(
             f"{pairs.name}: no pair has a label of at least {positive_from:g} (they go from {min(pairs.scores):g} to "
             f"{max(pairs.scores):g}), so there is no positive. Lower --positive-from, or mend --score-range."
         )
-    count = f"{pairs.name}: {_count(len(rows), 'pair')} with a label of at least {positive_from:g} are positives"
-    complete = [(first, second, negative) for first, second, negative in rows if negative is not None]
-    names = ["anchor", "positive"]
+    note = f"{pairs.name}: {_count(len(rows), 'pair')} with a label of at least {positive_from:g} are positives"
+    complete = [row for row in rows if len(row) > 2]
+    left_out = len(rows) - len(complete)
+    names: tuple[str, ...] = ("anchor", "positive", "negative")
     if len(complete) >= _ENOUGH_NEGATIVES * len(rows):
-        left_out = len(rows) - len(complete)
-        notes = [
-            f"{count}; each with a hard negative, a candidate of the same text with a lower label"
-            + (f" ({left_out:,} without one left out)" if left_out else "")
-        ]
-        names.append("negative")
-        texts = [list(column) for column in zip(*complete, strict=True)]
+        note += "; each with a hard negative, a candidate of the same text with a lower label"
+        note += f" ({left_out:,} without one left out)" if left_out else ""
     else:
         some = f"only {len(complete):,} of them have" if complete else "none of them has"
-        notes = [f"{count}, without hard negatives: {some} a candidate of the same text with a lower label"]
-        texts = [[row[0] for row in rows], [row[1] for row in rows]]
+        note += f", without hard negatives: {some} a candidate of the same text with a lower label"
+        complete, names = [row[:2] for row in rows], names[:2]
     if len(best) < len(pairs):
-        notes[0] += f"; {_count(len(pairs) - len(best), 'repeated pair')} taken once, with the highest label"
-    columns = dict(zip(names, texts, strict=True))
-    return Examples(Dataset.from_dict(columns), "positives", notes, _fewest_texts(columns))
+        note += f"; {_count(len(pairs) - len(best), 'repeated pair')} taken once, with the highest label"
+    return _examples(names, complete, "positives", [note])
 
 
-def _fewest_texts(columns: Mapping[str, Sequence[str]]) -> int:
-    """How many different texts there are in the column that has the fewest."""
-    return min(len(set(texts)) for texts in columns.values())
+def _examples(names: Sequence[str], rows: Sequence[tuple[str, ...]], noun: str, notes: list[str]) -> Examples:
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    return Examples(Dataset.from_dict(columns), noun, notes, min(len(set(texts)) for texts in columns.values()))
 
 
 def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[list[Group], list[str]]:
@@ -436,18 +433,16 @@ def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[li
     if by is None:
         raise DataError(f"{pairs.name}: no text occurs in several pairs, so there are no {noun} to make. {mend}")
     merged = [_without_repeats(group) for group in pairs.groups(by)]
-    several = [group for group in merged if len(group.others) > 1]
-    groups = [group for group in several if max(group.labels) > min(group.labels) + _TIE]
-    single, equal = len(merged) - len(several), len(several) - len(groups)
-    side = "first text" if by == "first" else "text on either side, as first texts hardly repeat"
-    left_out = [f"{single:,} with a single candidate"] if single else []
-    left_out += [f"{equal:,} whose labels are all equal"] if equal else []
-    note = f"{pairs.name}: {_count(len(merged), 'group')} by {side}"
-    if left_out:
-        note += f"; left out: {', '.join(left_out)}"
+    groups = [group for group in merged if max(group.labels) > min(group.labels) + _TIE]
+    single = sum(len(group.others) == 1 for group in merged)
+    equal = len(merged) - single - len(groups)
     repeats = sum(len(group.others) for group in pairs.groups(by)) - sum(len(group.others) for group in merged)
-    if repeats:
-        note += f"; {_count(repeats, 'repeated candidate')} taken once, with the highest label"
+    side = "first text" if by == "first" else "text on either side, as first texts hardly repeat"
+    left_out = [f"{single:,} with a single candidate"] * bool(single)
+    left_out += [f"{equal:,} whose labels are all equal"] * bool(equal)
+    note = f"{pairs.name}: {_count(len(merged), 'group')} by {side}"
+    note += f"; left out: {', '.join(left_out)}" if left_out else ""
+    note += f"; {_count(repeats, 'repeated candidate')} taken once, with the highest label" if repeats else ""
     if not groups:
         raise DataError(
             f"{note}. So there are no {noun} to make: no text has two candidates with different labels. {mend}"
@@ -461,24 +456,16 @@ def _without_repeats(group: Group) -> Group:
     for text, label, row in zip(group.others, group.labels, group.rows, strict=True):
         if text not in best or label > best[text][0]:
             best[text] = (label, row)
-    if len(best) == len(group.others):
-        return group
-    return Group(group.anchor, list(best), [label for label, _ in best.values()], [row for _, row in best.values()])
+    return Group(group.anchor, list(best), *map(list, zip(*best.values(), strict=True)))
 
 
 def _parted(group: Group, positive_from: float) -> tuple[list[int], list[int]]:
     """The positives by falling label, and the others in order; both of a group with different labels have some."""
     low, high = min(group.labels), max(group.labels)
-    threshold = positive_from if low < positive_from - _TIE and high >= positive_from - _TIE else high
-    positives = [i for i, label in enumerate(group.labels) if label >= threshold - _TIE]
-    others = [i for i, label in enumerate(group.labels) if label < threshold - _TIE]
-    return sorted(positives, key=lambda i: -group.labels[i]), others
-
-
-def _ordered_pairs(labels: list[float]) -> int:
-    """How many pairs of labels differ."""
-    alike = Counter(labels).values()
-    return (len(labels) ** 2 - sum(number**2 for number in alike)) // 2
+    least = (positive_from if low < positive_from - _TIE <= high else high) - _TIE
+    order = sorted(range(len(group.labels)), key=lambda i: -group.labels[i])
+    positives = [i for i in order if group.labels[i] >= least]
+    return positives, sorted({*order} - {*positives})
 
 
 def _count(number: int, noun: str) -> str:

@@ -175,7 +175,7 @@ class Output:
             raise KeyboardInterrupt(f"{done}.{kept}") from None
         if error is not None and not self.published and _is_for_want_of_room(error):
             raise OutputError(
-                f"{self._nothing()}: {_first_line(error)}.{kept} Make room, or choose another disk."
+                f"{self._nothing()}: {first_line(error)}.{kept} Make room, or choose another disk."
             ) from error
 
     def _spelled(self, path: Path) -> str:
@@ -215,7 +215,7 @@ class Output:
             for state in self._states:
                 state.says = ""  # all that came of it is in that place
             raise OutputError(
-                f"{_first_line(error)}. What was to take that name is kept: {self._spelled(place)}"
+                f"{first_line(error)}. What was to take that name is kept: {self._spelled(place)}"
             ) from error
         self.published = True
         for folder in self._workplace.states(self.command):
@@ -588,7 +588,8 @@ def _is_model(folder: Path) -> bool:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line; the kind of error where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -7,6 +7,7 @@ loss's learning rate on the eval split, and reports on the test split.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -14,67 +15,49 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
+from functools import cached_property
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy import stats
 from sentence_transformers import (
     SentenceTransformer,
+    SentenceTransformerModelCardData,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.losses import has_static_embedding_input
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 from sentence_transformers.util import get_device_name
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch import nn
 from transformers import PrinterCallback, TrainerCallback
 
-from selective_st import __version__
-from selective_st._validation import finite_number, instance_of, list_of, whole_number
+from selective_st import __version__, outcome
+from selective_st._validation import list_of, whole_number
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
 from selective_st.evaluation._checks import range_of_gold
-from selective_st.evaluation.claims import Support
+from selective_st.evaluation.claims import Support, against_untrained
+from selective_st.evaluation.comparison import compare_on
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
-from selective_st.kept_runs import KeptRuns, Run
+from selective_st.kept_runs import KeptRuns, Key, Run
 from selective_st.layouts import By, Examples, GradedPairs
-from selective_st.loss_kinds import LossFactory, LossKind, check_pairs, loss_kind
-from selective_st.outcome import arguments_of_roles, judge, notes_on_splits, overlaps, roles, write_card
-from selective_st.output import State, without_nan
+from selective_st.loss_kinds import LossFactory, LossKind
+from selective_st.output import first_line, without_nan
 from selective_st.registry.names import TRAINER_LABELS
-from selective_st.untrained import STATIC, model_maker, train_tokenizer
 
-__all__ = [
-    "EPOCHS",
-    "LEARNING_RATES",
-    "STATIC",
-    "KeptRuns",
-    "Report",
-    "Run",
-    "Settings",
-    "Task",
-    "count_runs",
-    "fitting",
-    "key_of_runs",
-    "mean_and_interval",
-    "model_maker",
-    "no_static_message",
-    "prepare",
-    "runs_asked_for",
-    "steps_of_run",
-    "train_and_compare",
-    "train_once",
-    "train_tokenizer",
-]
-
+STATIC = "static"
 # Learning rates for tables trained from nothing are a thousand times those for fine-tuning a transformer.
 LEARNING_RATES = {STATIC: (0.003, 0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5e-5)}
 EPOCHS = {STATIC: 5, "pretrained": 1}
+_STATIC_DIMENSION = 256
+_STATIC_VOCABULARY = 10_000
 _FEW_QUESTIONS = 20
 _CHOOSE_RUNS = ("learning_rates", "seeds", "compare")  # settings that say which runs are done, not how
 _LARGE_FILE = 1 << 20
@@ -110,40 +93,188 @@ class Settings:
     positive_from: float = 0.8
     as_queries: bool | None = None
 
-    def __post_init__(self) -> None:
-        instance_of("Settings", "model", self.model, str, f'Write model="{STATIC}", or a path or hub name.')
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seeds", 1), ("list_size", 2)):
-            whole_number("Settings", name, getattr(self, name), least=least)
-        rates = list_of("Settings", "learning_rates", self.learning_rates, "learning rates", "(0.01, 0.1)")
-        for place, rate in enumerate(rates):
-            finite_number("Settings", f"learning_rates[{place}]", rate, positive=True)
-        if not rates:
-            raise ValueError(
-                "Settings: learning_rates must hold at least one, got none. Write learning_rates=(0.01, 0.1)."
-            )
-        loss_kind(self.loss)
-        if self.temperature is not None:
-            finite_number("Settings", "temperature", self.temperature, positive=True)
-        finite_number("Settings", "positive_from", self.positive_from)
+
+class Splits(NamedTuple):
+    """The loss, the pairs to train, choose and report on, and how they make groups of candidates of one text."""
+
+    kind: LossKind
+    train: GradedPairs
+    eval: GradedPairs
+    test: GradedPairs
+    by: By | None
 
 
-def key_of_runs(task: Task, settings: Settings) -> str:
-    """A digest of all that decides how a run comes out, but for its own loss, learning rate and seed.
+@dataclass(frozen=True)
+class Task:
+    """What all runs have in common, and what is known of it before they begin."""
+
+    kind: LossKind
+    settings: Settings
+    examples: Examples
+    evaluators: dict[str, ScoreRegionEvaluator]
+    focus: Focus
+    make_model: Callable[[int], SentenceTransformer]
+    as_queries: bool
+    notes: list[str]
+    overlap: dict[str, dict[str, float]]
+    claims: list[str]
+
+    @property
+    def runs(self) -> list[Key]:
+        """The loss, learning rate and seed of each run, in order; the selective loss comes first."""
+        losses = [self.kind.loss, *(self.kind.builtins if self.settings.compare else ())]
+        return list(product(losses, self.settings.learning_rates, range(self.settings.seeds)))
+
+    @property
+    def steps(self) -> int:
+        """How many steps a run takes on one device."""
+        return _steps(self.examples, self.settings)
+
+
+# --- Before the training ----------------------------------------------------------------------------------------------
+
+
+def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) -> Tokenizer:
+    """Train a lower-casing byte-pair tokenizer; the same texts give the same tokenizer.
 
     Args:
-        task: The data, the evaluators, the focus and the model.
-        settings: The settings.
+        texts: What to train it on.
+        vocabulary: The most tokens it may have.
 
     Returns:
-        The digest.
+        The tokenizer.
     """
-    instance_of("key_of_runs", "task", task, Task, "Make one with prepare(...).")
-    instance_of("key_of_runs", "settings", settings, Settings, "Write Settings(...).")
+    owner = "train_tokenizer"
+    texts = list_of(owner, "texts", texts, "texts", '["a cat", "a dog"]')
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f'{owner}: texts must hold texts, at least one, got {texts!r:.60}. Write ["a cat", "a dog"].')
+    whole_number(owner, "vocabulary", vocabulary, least=1)
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # Training WordPiece, or byte pairs with a prefix for continuations, gives another vocabulary in each process.
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=["[UNK]"], show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
+    """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed."""
+    if spec == STATIC:
+        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
+
+        def make_static() -> SentenceTransformer:
+            module = StaticEmbedding(Tokenizer.from_str(tokenizer), embedding_dim=_STATIC_DIMENSION)
+            name = f"Static embeddings trained on {train.name}"
+            card = SentenceTransformerModelCardData(model_name=name, local_files_only=True)
+            return SentenceTransformer(modules=[module], model_card_data=card)
+
+        return lambda seed: _seeded(seed, make_static)
+    try:
+        if not spec.strip():
+            raise FileNotFoundError("an empty name")
+        pretrained = SentenceTransformer(spec)
+    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
+        raise ValueError(
+            f"--model {spec} could not be loaded ({type(error).__name__}: {first_line(error)}). Give the folder of a "
+            f"SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
+        ) from error
+    if pretrained.similarity_fn_name != "cosine":
+        raise ValueError(
+            f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "
+            'similarities. If that is what you want, set model.similarity_fn_name = "cosine", save the model, and give '
+            "the folder."
+        )
+    pretrained.to("cpu")
+    return lambda seed: _seeded(seed, lambda: copy.deepcopy(pretrained))
+
+
+def _seeded(seed: int, make: Callable[[], SentenceTransformer]) -> SentenceTransformer:
+    torch.manual_seed(seed)
+    return make()
+
+
+def prepare(splits: Splits, focus: Focus, settings: Settings) -> Task:
+    """Lay the training pairs out for the loss, and decide how the other splits are evaluated.
+
+    Args:
+        splits: The loss and the pairs. Those of eval choose learning rates and the saved seed; those of test choose
+            nothing.
+        focus: The link, and the metrics of scores.
+        settings: Of the loss and its layout.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: If the layout or the model cannot be had, or the metric that chooses is not defined on a split.
+    """
+    kind, train, by = splits.kind, splits.train, splits.by
+    examples = kind.layout(train, by, settings.list_size, settings.positive_from)
+    make_model = model_maker(settings.model, train)
+    as_queries, notes = False, list[str]()
+    if settings.model != STATIC:
+        as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
+    held_out = {"eval": splits.eval, "test": splits.test}
+    evaluators = {
+        name: focus.evaluator(
+            pairs,
+            name,
+            groups=[group.rows for group in pairs.groups(by)] if by else (),
+            positive_from=settings.positive_from,
+            as_queries=as_queries,
+        )
+        for name, pairs in held_out.items()
+    }
+    # What the gold scores say of themselves.
+    perfect = {name: evaluator.metrics(evaluator.scores) for name, evaluator in evaluators.items()}
+    questions = {name: int(metrics.get("questions", 0)) for name, metrics in perfect.items()}
+    ranked = kind.chosen_by == "ranking"
+    if all(questions.values()):
+        focus = focus.with_ranking(chooses=ranked)
+        counts = " and ".join(f"{number:,} in {held_out[name].name}" for name, number in questions.items())
+        few = "; few to choose a learning rate by, a larger file with --eval-data would serve better"
+        notes.append(
+            f"ranked as questions: {'first texts' if by == 'first' else 'texts on either side'} with a positive (label "
+            f"at least {settings.positive_from:g}) and another candidate, {counts}"
+            + (few if questions["eval"] < _FEW_QUESTIONS and ranked else "")
+        )
+    elif ranked:
+        notes.append(
+            "the eval and test splits do not both have texts with a positive and another candidate, so no ranking is "
+            f"evaluated; {focus.main_metric} chooses the learning rate"
+        )
+    for name, pairs in held_out.items():
+        focus.check_on(pairs, perfect[name], f"--{name}-data")
+    found, sentences = outcome.overlaps({"train": train, **held_out})
+    claims = [*sentences, *outcome.notes_on_splits(evaluators, focus)]
+    largest = _largest_batch(examples)
+    fitting = []
+    if settings.batch_size > largest:
+        settings = replace(settings, batch_size=int(largest))
+        fitting = [
+            f"batch size {largest}: a column has only {examples.fewest_texts:,} different texts, and no text may stand "
+            "twice in a batch"
+        ]
+    of_pairs = [note for pairs in (train, *held_out.values()) for note in pairs.notes]
+    notes = [*of_pairs, *examples.notes, *notes, *claims, *fitting]
+    return Task(kind, settings, examples, evaluators, focus, make_model, as_queries, notes, found, claims)
+
+
+def _largest_batch(examples: Examples) -> float:
+    """The most rows for which there are enough different texts, so that each batch is another choice."""
+    if examples.fewest_texts is None:
+        return math.inf
+    return max(2, min(examples.fewest_texts // 2, len(examples)))
+
+
+def key_of_runs(task: Task) -> str:
+    """A digest of all that decides how a run comes out, but for its own loss, learning rate and seed."""
     model = task.make_model(0)
     tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
     focus = {part.name: getattr(task.focus, part.name) for part in fields(task.focus) if part.name != "link"}
     facts = {
-        "settings": {name: value for name, value in asdict(settings).items() if name not in _CHOOSE_RUNS},
+        "settings": {name: value for name, value in asdict(task.settings).items() if name not in _CHOOSE_RUNS},
         "focus": focus | {"link": task.focus.link.get_config_dict()},
         "versions": [__version__, *(version(name) for name in ("sentence-transformers", "transformers", "torch"))],
         "as_queries": task.as_queries,
@@ -163,116 +294,7 @@ def key_of_runs(task: Task, settings: Settings) -> str:
     return digest.hexdigest()
 
 
-@dataclass
-class Report:
-    """All runs, and what follows from them.
-
-    Attributes:
-        runs: Every run.
-        untrained: Test metrics of the model before training (seed 0).
-        chosen_rates: For each loss, the learning rate that is best on the eval split.
-        saved: The run whose model was saved.
-        test_gold: The gold scores of the test split.
-        selective: The name of the selective loss.
-        link: The config of its link.
-        untrained_scores: The scores of the model before training.
-        support: What each metric of the test split rests on.
-        overlap: How much the splits hold of each other.
-        against_untrained: Whether the saved model is better than the untrained one.
-    """
-
-    runs: list[Run]
-    untrained: dict[str, float]
-    chosen_rates: dict[str, float]
-    saved: Run
-    test_gold: list[float]
-    selective: str
-    link: dict[str, Any]
-    untrained_scores: list[float]
-    support: dict[str, Support]
-    overlap: dict[str, dict[str, float]]
-    against_untrained: dict[str, Any] = field(default_factory=dict)
-
-    def chosen(self, loss: str) -> list[Run]:
-        """The runs of a loss at its chosen learning rate, by seed."""
-        rate = self.chosen_rates[loss]
-        return [run for run in self.runs if run.loss == loss and run.learning_rate == rate]
-
-    def mean(self, loss: str, metric: str) -> tuple[float, float]:
-        """Mean over the seeds of a test metric, and half the width of its 95 % interval (NaN for one seed)."""
-        return mean_and_interval([run.test[metric] for run in self.chosen(loss)])
-
-    def difference(self, loss: str, metric: str) -> tuple[float, float]:
-        """The selective loss less another, seed by seed: mean, and half the width of its 95 % interval."""
-        pairs = zip(self.chosen(self.selective), self.chosen(loss), strict=True)
-        return mean_and_interval([ours.test[metric] - other.test[metric] for ours, other in pairs])
-
-    def error_by_bin(self, bins: int = 10) -> dict[str, list[dict[str, float]]]:
-        """For each loss the error in bins of the gold score, over all seeds at the chosen learning rate."""
-        return {
-            loss: error_by_score_bin(
-                [gold for _ in self._sound(loss) for gold in self.test_gold],
-                [score for run in self._sound(loss) for score in run.test_scores],
-                bins=bins,
-                score_range=range_of_gold(self.test_gold),
-            )
-            for loss in self.chosen_rates
-            if self._sound(loss)
-        }
-
-    def _sound(self, loss: str) -> list[Run]:
-        """The chosen runs that have not diverged."""
-        return [run for run in self.chosen(loss) if np.isfinite(run.test_scores).all()]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The report as JSON-serialisable data; NaN becomes None."""
-        metrics = list(self.runs[0].test)
-        others = [loss for loss in self.chosen_rates if loss != self.selective]
-
-        def entry(metric: str, values: tuple[float, float]) -> dict[str, float]:
-            support = self.support.get(metric.removeprefix(NEGATIVE))
-            mean = math.nan if support is not None and not support.cases else values[0]
-            return {"mean": mean, "half_width_95": math.nan if support is not None and support.too_few else values[1]}
-
-        report = {
-            "saved": {"loss": self.saved.loss, "learning_rate": self.saved.learning_rate, "seed": self.saved.seed},
-            "chosen_learning_rates": self.chosen_rates,
-            "against_untrained": self.against_untrained,
-            "overlap": self.overlap,
-            "support": {name: support.as_dict() for name, support in self.support.items()},
-            "untrained": {name: entry(name, (value, math.nan))["mean"] for name, value in self.untrained.items()},
-            "test": {loss: {m: entry(m, self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
-            "paired_difference_to": {loss: {m: entry(m, self.difference(loss, m)) for m in metrics} for loss in others},
-            "error_by_score_bin": self.error_by_bin(),
-            "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
-        }
-        found: dict[str, Any] = without_nan(report)
-        return found
-
-
-def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and half the width of its 95 % interval by Student's t (NaN for fewer than two values).
-
-    Args:
-        values: One number for each seed.
-
-    Returns:
-        The two numbers.
-
-    Example:
-        >>> mean_and_interval([1.0, 2.0, 3.0])
-        (2.0, 2.484...)
-    """
-    found = list_of("mean_and_interval", "values", values, "numbers", "[0.1, 0.2]")
-    if not found or not all(isinstance(value, (int, float, np.number)) for value in found):
-        raise ValueError(
-            f"mean_and_interval: values must hold numbers, at least one, got {values!r:.60}. Write [0.1, 0.2]."
-        )
-    array = np.asarray(found, dtype=np.float64)
-    if len(array) < 2:
-        return float(array.mean()), math.nan
-    quantile = float(stats.t.ppf(0.975, len(array) - 1))
-    return float(array.mean()), quantile * float(array.std(ddof=1)) / math.sqrt(len(array))
+# --- One run ----------------------------------------------------------------------------------------------------------
 
 
 class _StepCallback(TrainerCallback):
@@ -308,23 +330,20 @@ def train_once(
     Raises:
         ValueError: If there are too few different texts to fill a batch.
     """
-    owner = "train_once"
-    instance_of(owner, "model", model, SentenceTransformer, 'Load it: SentenceTransformer("...").')
-    instance_of(owner, "loss", loss, nn.Module, "Write SelectivePointwiseLoss(model).")
-    _check_run(owner, examples, settings)
     no_duplicates = examples.fewest_texts is not None
+    no_step = ValueError(
+        f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
+        "twice: too many share a text. Lower --batch-size, or choose another --loss."
+    )
     if examples.fewest_texts is not None and examples.fewest_texts < settings.batch_size:
-        raise _no_step(examples, settings)
-    roles_of_columns: dict[str, Any] = {}
-    if settings.as_queries:
-        columns = [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
-        roles_of_columns = dict(arguments_of_roles(model, columns))
+        raise no_step
+    columns = [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=learning_rate,
-        warmup_steps=math.ceil(0.1 * steps_of_run(examples, settings)),
+        warmup_steps=math.ceil(0.1 * _steps(examples, settings)),
         seed=seed,
         batch_sampler=BatchSamplers.NO_DUPLICATES if no_duplicates else BatchSamplers.BATCH_SAMPLER,
         dataloader_drop_last=no_duplicates,  # a last batch of a single row would have nothing to compare
@@ -333,188 +352,141 @@ def train_once(
         logging_strategy="epoch",
         report_to="none",
         disable_tqdm=True,
-        **roles_of_columns,
+        **(outcome.arguments_of_roles(model, columns) if settings.as_queries else {}),
     )
     trainer = SentenceTransformerTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=examples.dataset,
-        loss=loss,
-        callbacks=[_StepCallback(on_step)],
+        model=model, args=arguments, train_dataset=examples.dataset, loss=loss, callbacks=[_StepCallback(on_step)]
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     if not trainer.state.global_step:
-        raise _no_step(examples, settings)
+        raise no_step
 
 
-def _no_step(examples: Examples, settings: Settings) -> ValueError:
-    return ValueError(
-        f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
-        "twice: too many share a text. Lower --batch-size, or choose another --loss."
-    )
+def _steps(examples: Examples, settings: Settings) -> int:
+    rounded = math.ceil if examples.fewest_texts is None else math.floor
+    return settings.epochs * rounded(len(examples) / settings.batch_size)
 
 
-def _check_run(owner: str, examples: Any, settings: Any) -> None:
-    instance_of(owner, "examples", examples, Examples, "Lay pairs out: selective_st.layouts.as_pairs(...).")
-    instance_of(owner, "settings", settings, Settings, "Write Settings(...).")
+# --- All runs ---------------------------------------------------------------------------------------------------------
 
 
-def steps_of_run(examples: Examples, settings: Settings) -> int:
-    """How many steps a run takes on one device.
-
-    Args:
-        examples: The training data.
-        settings: Epochs and batch size.
-
-    Returns:
-        The number.
-    """
-    _check_run("steps_of_run", examples, settings)
-    if examples.fewest_texts is not None:
-        return settings.epochs * (len(examples) // settings.batch_size)
-    return settings.epochs * math.ceil(len(examples) / settings.batch_size)
-
-
-def fitting(settings: Settings, examples: Examples) -> tuple[Settings, str]:
-    """Settings with a batch size for which there are enough different texts, so that each batch is another choice.
-
-    Args:
-        settings: The settings.
-        examples: The training data.
-
-    Returns:
-        The settings, and what was decided; nothing if empty.
-    """
-    largest = None if examples.fewest_texts is None else max(2, min(examples.fewest_texts // 2, len(examples)))
-    if largest is None or settings.batch_size <= largest:
-        return settings, ""
-    return replace(settings, batch_size=largest), (
-        f"batch size {largest}: a column has only {examples.fewest_texts:,} different texts, and no text may stand "
-        "twice in a batch"
-    )
-
-
-def count_runs(settings: Settings) -> int:
-    """How many runs the settings ask for."""
-    instance_of("count_runs", "settings", settings, Settings, "Write Settings(...).")
-    return len(runs_asked_for(settings))
-
-
-def runs_asked_for(settings: Settings) -> list[tuple[str, float, int]]:
-    """The loss, learning rate and seed of each run, in order; the selective loss comes first.
-
-    Args:
-        settings: The settings.
-
-    Returns:
-        The runs.
-    """
-    kind = loss_kind(settings.loss)
-    losses = [kind.selective, *(kind.builtins if settings.compare else ())]
-    return list(product(losses, settings.learning_rates, range(settings.seeds)))
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is trained and evaluated.
+@dataclass
+class Report:
+    """All runs, and what follows from them.
 
     Attributes:
-        train: The training pairs.
-        examples: The same, in the layout of the loss.
-        evaluators: For the `eval` and the `test` split.
-        focus: What matters, and which metrics show it.
-        notes: What was decided.
-        make_model: Makes the untrained model, for a seed.
-        as_queries: Whether the first texts are embedded as queries.
-        overlap: How much the splits hold of each other.
-        claims: What is verified of the splits, a sentence each without a full stop.
+        task: What was trained and evaluated.
+        runs: Every run.
+        untrained: Test metrics of the model before training (seed 0).
+        untrained_scores: Its scores.
+        chosen_rates: For each loss, the learning rate that is best on the eval split.
+        saved: The run whose model was saved.
+        link: The config of the selective loss's link.
+        support: What each metric of the test split rests on.
     """
 
-    train: GradedPairs
-    examples: Examples
-    evaluators: dict[str, ScoreRegionEvaluator]
-    focus: Focus
-    notes: list[str]
-    make_model: Callable[[int], SentenceTransformer]
-    as_queries: bool = False
-    overlap: dict[str, dict[str, float]] = field(default_factory=dict)
-    claims: list[str] = field(default_factory=list)
+    task: Task
+    runs: list[Run]
+    untrained: dict[str, float]
+    untrained_scores: list[float]
+    chosen_rates: dict[str, float]
+    saved: Run
+    link: dict[str, Any]
+    support: dict[str, Support] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.support = self.task.evaluators["test"].support()
+
+    @property
+    def others(self) -> list[str]:
+        """The losses that the selective one is compared with."""
+        return [loss for loss in self.chosen_rates if loss != self.task.kind.loss]
+
+    def chosen(self, loss: str) -> list[Run]:
+        """The runs of a loss at its chosen learning rate, by seed."""
+        rate = self.chosen_rates[loss]
+        return [run for run in self.runs if run.loss == loss and run.learning_rate == rate]
+
+    def mean(self, loss: str, metric: str) -> tuple[float, float]:
+        """Mean over the seeds of a test metric, and half the width of its 95 % interval (NaN for one seed)."""
+        return mean_and_interval([run.test[metric] for run in self.chosen(loss)])
+
+    def difference(self, loss: str, metric: str) -> tuple[float, float]:
+        """The selective loss less another, seed by seed: mean, and half the width of its 95 % interval."""
+        pairs = zip(self.chosen(self.task.kind.loss), self.chosen(loss), strict=True)
+        return mean_and_interval([ours.test[metric] - other.test[metric] for ours, other in pairs])
+
+    @cached_property
+    def error_by_bin(self) -> dict[str, list[dict[str, float]]]:
+        """For each loss the error in bins of the gold score, over all seeds that have not diverged."""
+        gold, found = self.task.evaluators["test"].scores.tolist(), {}
+        for loss in self.chosen_rates:
+            scores = [run.test_scores for run in self.chosen(loss) if np.isfinite(run.test_scores).all()]
+            if scores:
+                every: Any = np.concatenate(scores)
+                found[loss] = error_by_score_bin(gold * len(scores), every, score_range=range_of_gold(gold))
+        return found
+
+    @cached_property
+    def against_untrained(self) -> dict[str, Any]:
+        """Whether the saved model is better than the untrained one on the test split."""
+        predicted = {"saved": self.saved.test_scores, "untrained": self.untrained_scores}
+        metrics = self.task.focus.shown_metrics
+        return against_untrained(compare_on(self.task.evaluators["test"], predicted, metrics=metrics), metrics)
+
+    def _entry(self, metric: str, mean: float, half_width: float) -> dict[str, float]:
+        """A number for JSON; NaN where nothing, or too little for an interval, is under it."""
+        support = self.support.get(metric.removeprefix(NEGATIVE))
+        mean = math.nan if support is not None and not support.cases else mean
+        return {"mean": mean, "half_width_95": math.nan if support is not None and support.too_few else half_width}
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON-serialisable data; NaN becomes None."""
+        metrics, entry = list(self.runs[0].test), self._entry
+        saved = asdict(self.saved)
+        report = {
+            "saved": {name: saved[name] for name in ("loss", "learning_rate", "seed")},
+            "chosen_learning_rates": self.chosen_rates,
+            "against_untrained": self.against_untrained,
+            "overlap": self.task.overlap,
+            "support": {name: support.as_dict() for name, support in self.support.items()},
+            "untrained": {name: entry(name, value, math.nan)["mean"] for name, value in self.untrained.items()},
+            "test": {loss: {m: entry(m, *self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
+            "paired_difference_to": {
+                loss: {m: entry(m, *self.difference(loss, m)) for m in metrics} for loss in self.others
+            },
+            "error_by_score_bin": self.error_by_bin,
+            "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
+        }
+        return dict(without_nan(report))
 
 
-def prepare(
-    train: GradedPairs, evaluation: GradedPairs, test: GradedPairs, by: By | None, focus: Focus, settings: Settings
-) -> Task:
-    """Lay the training pairs out for the loss, and decide how the other splits are evaluated.
+def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The mean, and half the width of its 95 % interval by Student's t (NaN for fewer than two values).
 
     Args:
-        train: The training pairs.
-        evaluation: The pairs that choose learning rates and the saved seed.
-        test: The pairs that are reported, and choose nothing.
-        by: How the pairs make groups of candidates, if they do.
-        focus: The link, and the metrics of scores.
-        settings: The loss and its layout's sizes.
+        values: One number for each seed.
 
     Returns:
-        The task.
+        The two numbers.
 
-    Raises:
-        ValueError: If the layout or the model cannot be had, or the metric that chooses is not defined on a split.
+    Example:
+        >>> mean_and_interval([1.0, 2.0, 3.0])
+        (2.0, 2.484...)
     """
-    owner = "prepare"
-    for name, pairs in (("train", train), ("evaluation", evaluation), ("test", test)):
-        check_pairs(owner, name, pairs)
-    instance_of(owner, "focus", focus, Focus, 'Write parse_focus("high").')
-    instance_of(owner, "settings", settings, Settings, "Write Settings(...).")
-    if by not in (None, "first", "either"):
-        raise ValueError(f'{owner}: by must be "first", "either" or None, got {by!r}. Write by=train.grouping().')
-    kind = loss_kind(settings.loss)
-    examples = kind.layout(train, by, settings.list_size, settings.positive_from)
-    splits = {"eval": evaluation, "test": test}
-    make_model = model_maker(settings.model, train)
-    as_queries, notes = (False, []) if settings.model == STATIC else roles(make_model(0), train, settings.as_queries)
-    evaluators = {
-        name: focus.evaluator(
-            pairs,
-            name,
-            groups=[group.rows for group in pairs.groups(by)] if by else (),
-            positive_from=settings.positive_from,
-            as_queries=as_queries,
+    found = list_of("mean_and_interval", "values", values, "numbers", "[0.1, 0.2]")
+    if not found or not all(isinstance(value, (int, float, np.number)) for value in found):
+        raise ValueError(
+            f"mean_and_interval: values must hold numbers, at least one, got {values!r:.60}. Write [0.1, 0.2]."
         )
-        for name, pairs in splits.items()
-    }
-    # What the gold scores say of themselves.
-    perfect = {name: evaluator.metrics(evaluator.scores) for name, evaluator in evaluators.items()}
-    questions = {name: int(metrics.get("questions", 0)) for name, metrics in perfect.items()}
-    if all(questions.values()):
-        focus = focus.with_ranking(chooses=kind.chosen_by == "ranking")
-        counts = " and ".join(f"{number:,} in {splits[name].name}" for name, number in questions.items())
-        few = questions["eval"] < _FEW_QUESTIONS and kind.chosen_by == "ranking"
-        notes.append(
-            f"ranked as questions: {'first texts' if by == 'first' else 'texts on either side'} with a positive (label "
-            f"at least {settings.positive_from:g}) and another candidate, {counts}"
-            + ("; few to choose a learning rate by, a larger file with --eval-data would serve better" if few else "")
-        )
-    elif kind.chosen_by == "ranking":
-        notes.append(
-            "the eval and test splits do not both have texts with a positive and another candidate, so no ranking is "
-            f"evaluated; {focus.main_metric} chooses the learning rate"
-        )
-    for split, pairs in splits.items():
-        focus.check_on(pairs, perfect[split], f"--{split}-data")
-    found, sentences = overlaps({"train": train, **splits})
-    claims = [*sentences, *notes_on_splits(evaluators, focus)]
-    notes = [*examples.notes, *notes, *claims]
-    return Task(train, examples, evaluators, focus, notes, make_model, as_queries, found, claims)
+    if len(found) < 2:
+        return float(found[0]), math.nan
+    return float(np.mean(found)), float(stats.t.ppf(0.975, len(found) - 1) * stats.sem(found))
 
 
 def train_and_compare(
-    task: Task,
-    settings: Settings,
-    folder: Path,
-    on_run: Callable[[str, float, int], None] = lambda loss, learning_rate, seed: None,
-    on_step: Callable[[], None] = lambda: None,
-    kept: KeptRuns | None = None,
+    task: Task, kept: KeptRuns, folder: Path, on_run: Callable[[str, float, int], None], on_step: Callable[[], None]
 ) -> Report:
     """Do all runs that are not done yet, and save the best selective model with its card to `folder`.
 
@@ -522,12 +494,11 @@ def train_and_compare(
     runs with the selective loss, the model of the seed that is best on the eval split is saved.
 
     Args:
-        task: The data, the evaluators and the focus.
-        settings: What is the same for every run.
+        task: What to train, and how.
+        kept: The runs that are done, and where each further one is kept.
         folder: Where the model goes.
         on_run: Called before each run, with the loss's name, the learning rate and the seed.
         on_step: Called after each step.
-        kept: The runs that are done, and where each further one is kept.
 
     Returns:
         The report.
@@ -535,64 +506,39 @@ def train_and_compare(
     Raises:
         ValueError: If the model does not suit the loss, or every run has diverged.
     """
-    instance_of("train_and_compare", "task", task, Task, "Make one with prepare(...).")
-    instance_of("train_and_compare", "settings", settings, Settings, "Write Settings(...).")
-    kind, focus, evaluators = loss_kind(settings.loss), task.focus, task.evaluators
-    factories = kind.factories(focus, settings.temperature, compare=settings.compare)
+    kind, settings, evaluator = task.kind, task.settings, task.evaluators["test"]
+    factories = kind.factories(task.focus, settings.temperature, compare=settings.compare)
     model = task.make_model(0)
     if not kind.takes_static and has_static_embedding_input(model):
         raise ValueError(no_static_message(kind, settings.model))
-    own_loss: Any = factories[kind.selective](model)
+    own_loss: Any = factories[kind.loss](model)
     link = own_loss.link.get_config_dict()
-    settings = replace(settings, as_queries=task.as_queries)
-    untrained_scores = evaluators["test"].predict(model)
-    untrained = _metrics(evaluators["test"], model, untrained_scores)
+    untrained_scores = evaluator.predict(model)
+    untrained = _metrics(evaluator, model, untrained_scores)
 
     working_folder = folder / "working"
-    if kept is None:
-        kept = KeptRuns(State(working_folder / "kept"), runs_asked_for(settings))
-        (working_folder / "kept").mkdir(parents=True)
-    runs, best = _do_runs(task, settings, factories, kept, working_folder, on_run, on_step)
-
-    chosen_rates = {
-        loss: max(
-            settings.learning_rates,
-            key=lambda rate: _goodness(
-                focus, [run.eval[focus.main_metric] for run in runs if (run.loss, run.learning_rate) == (loss, rate)]
-            ),
-        )
-        for loss in factories
-    }
-    saved = best[chosen_rates[kind.selective]]
-    if math.isnan(saved.eval[focus.main_metric]):
-        kept.discard()
+    runs, best = _do_runs(task, factories, kept, working_folder, on_run, on_step)
+    chosen_rates = {}
+    for loss in factories:
+        of_rate = {rate: [run for run in runs if run.key[:2] == (loss, rate)] for rate in settings.learning_rates}
+        chosen_rates[loss] = max(settings.learning_rates, key=lambda rate: _goodness(task.focus, *of_rate[rate]))
+    saved = best[chosen_rates[kind.loss]]
+    if math.isnan(saved.eval[task.focus.main_metric]):
+        kept.forget(*kept.values())
         raise ValueError(
-            f"Training with {kind.selective} diverged with every learning rate ("
+            f"Training with {kind.loss} diverged with every learning rate ("
             f"{', '.join(f'{rate:g}' for rate in settings.learning_rates)}): its scores are no numbers any more. "
             "Lower --learning-rates, or the steepness of the link."
         )
     shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
-    report = Report(
-        runs,
-        untrained,
-        chosen_rates,
-        saved,
-        evaluators["test"].scores.tolist(),
-        kind.selective,
-        link,
-        untrained_scores.tolist(),
-        evaluators["test"].support(),
-        task.overlap,
-    )
-    judge(task, report)
-    write_card(folder, own_loss, task, settings, report)
+    report = Report(task, runs, untrained, untrained_scores.tolist(), chosen_rates, saved, link)
+    outcome.write_card(folder, own_loss, report)
     return report
 
 
 def _do_runs(
     task: Task,
-    settings: Settings,
     factories: dict[str, LossFactory],
     kept: KeptRuns,
     working_folder: Path,
@@ -600,25 +546,23 @@ def _do_runs(
     on_step: Callable[[], None],
 ) -> tuple[list[Run], dict[float, Run]]:
     """All runs, in order, and for each learning rate the selective run that is best: its model is kept."""
-    selective = loss_kind(settings.loss).selective
-    goodness = partial(_goodness_of_run, task.focus)
+    settings = replace(task.settings, as_queries=task.as_queries)
     for rate in settings.learning_rates:
-        done = [run for seed in range(settings.seeds) if (run := kept.find(selective, rate, seed))]
-        if done and not kept.model(max(done, key=goodness)).is_dir():
-            for run in done:
-                kept.forget(run)
+        done = [run for run in kept.values() if run.key[:2] == (task.kind.loss, rate)]
+        if done and not kept.model(max(done, key=lambda run: _goodness(task.focus, run))).is_dir():
+            kept.forget(*done)
     runs: list[Run] = []
     best: dict[float, Run] = {}
-    for loss, rate, seed in runs_asked_for(settings):
-        finished = kept.find(loss, rate, seed)
-        if finished is None:
+    for loss, rate, seed in task.runs:
+        run, model = kept.get((loss, rate, seed)), None
+        if run is None:
             on_run(loss, rate, seed)
             model = task.make_model(seed)
             train_once(model, factories[loss](model), task.examples, settings, rate, seed, working_folder, on_step)
-        run = finished or _measured(task, model, loss, rate, seed)
+            run = _measured(task, model, loss, rate, seed)
         earlier = best.get(rate)
-        is_best = loss == selective and (earlier is None or goodness(run) > goodness(earlier))
-        if finished is None:
+        is_best = loss == task.kind.loss and _goodness(task.focus, run) > _goodness(task.focus, earlier)
+        if model is not None:
             kept.add(run, model if is_best else None, working_folder)
             if is_best and earlier is not None:
                 shutil.rmtree(kept.model(earlier), ignore_errors=True)
@@ -629,15 +573,7 @@ def _do_runs(
 
 
 def no_static_message(kind: LossKind, model: str) -> str:
-    """Why a loss does not train static embeddings, and what to do.
-
-    Args:
-        kind: The loss.
-        model: What `--model` says.
-
-    Returns:
-        The message.
-    """
+    """Why a loss does not train static embeddings, and what to do."""
     return (
         f"--loss {kind.name} embeds a batch in parts, which static embeddings (--model {model}) do not allow. Give a "
         "transformer with --model, the path or hub name of a SentenceTransformer, or use --loss in-batch, which "
@@ -647,15 +583,9 @@ def no_static_message(kind: LossKind, model: str) -> str:
 
 def _measured(task: Task, model: SentenceTransformer, loss: str, learning_rate: float, seed: int) -> Run:
     """What a run has come to."""
-    of_eval, of_test = (task.evaluators[split].predict(model) for split in ("eval", "test"))
-    return Run(
-        loss,
-        learning_rate,
-        seed,
-        _metrics(task.evaluators["eval"], model, of_eval),
-        _metrics(task.evaluators["test"], model, of_test),
-        of_test.tolist(),
-    )
+    scores = {split: evaluator.predict(model) for split, evaluator in task.evaluators.items()}
+    found = {split: _metrics(evaluator, model, scores[split]) for split, evaluator in task.evaluators.items()}
+    return Run(loss, learning_rate, seed, found["eval"], found["test"], scores["test"].tolist())
 
 
 def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer, scores: Any) -> dict[str, float]:
@@ -666,15 +596,12 @@ def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer, scores
     return {name.removeprefix(prefix): value for name, value in evaluator.report(model, scores).items()}
 
 
-def _goodness(focus: Focus, values: Sequence[float]) -> float:
-    mean = float(np.mean(values))
-    if math.isnan(mean):
-        return -math.inf
-    return mean if focus.greater_is_better else -mean
-
-
-def _goodness_of_run(focus: Focus, run: Run) -> float:
-    return _goodness(focus, [run.eval[focus.main_metric]])
+def _goodness(focus: Focus, *runs: Run | None) -> tuple[bool, float]:
+    """What orders runs, the better the larger: without one last, then those that have diverged."""
+    if None in runs:
+        return False, -math.inf
+    mean = float(np.mean([run.eval[focus.main_metric] for run in runs if run]))
+    return True, -math.inf if math.isnan(mean) else mean if focus.greater_is_better else -mean
 
 
 def _link_or_copy(source: str, target: str) -> None:

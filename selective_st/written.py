@@ -1,6 +1,9 @@
 """Labels as people write them: numbers in many ways, yes and no, grades in words, names of classes.
 
-Words are known in English, German, French, Spanish, Italian, Portuguese and Dutch, some in a few more languages.
+Words are known in English, German, French, Spanish, Italian, Portuguese and Dutch, some in a few more languages: they
+are in `written.json`, alternatives parted by "|". There `plain` are yes and no to whatever was asked, where other words
+say themselves what they are about; `letters` say yes and no beside each other only; `modifiers` tell how much of it
+there is, 1 being that without a word for it; `orders` go from the least to the most, a word being in a family once.
 """
 
 from __future__ import annotations
@@ -8,9 +11,10 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any, Literal
 
 Kind = Literal["numbers", "lists", "opposites", "grades", "classes", "mixed", "texts"]
@@ -20,50 +24,35 @@ _NAME_WORDS = 5  # a longer text is no name of a class
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------
 
-_POINT = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_NUMBER = r"[+-]?\d+(?:[.,]\d+)?"
-_OF = r"\s*(?:/|out of|of|von|sur|de|su|di|van|из)\s*"
+_PLAIN_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)"
+_NUMBER = r"([+-]?\d+(?:[.,]\d+)?)"
 _UNIT = r"[^\W\d_][^\d%]*"
+# Ways of writing one: what is not a number for `stars`, a part and a whole for `fraction`, else the number.
+_WAYS = {
+    "plain": f"({_PLAIN_NUMBER})",
+    "comma": rf"([+-]?\d+,\d+|{_PLAIN_NUMBER})",
+    "percent": rf"{_NUMBER}\s*%|(0)",
+    "fraction": rf"{_NUMBER}\s*(?:/|out of|of|von|sur|de|su|di|van|из)\s*{_NUMBER}(?:\s*{_UNIT})?",
+    "stars": "[★⭐]+☆*|☆+",
+    "named": rf"{_NUMBER}\s*[-\u2013:=.)]\s*{_UNIT}",  # with what it means: 2 - fair
+    "counted": rf"{_NUMBER}[\s-]*{_UNIT}",
+}
 _COMMAS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")  # thousands, or a decimal comma before three digits: who knows
 
 
-def _plain(text: str) -> float | None:
-    return float(text) if re.fullmatch(f"{_POINT}|[+-]?(?:nan|inf|infinity)", text, re.IGNORECASE) else None
-
-
-def _comma(text: str) -> float | None:
-    return float(text.replace(",", ".")) if re.fullmatch(r"[+-]?\d+,\d+", text) else _plain(text)
-
-
-def _percent(text: str) -> float | None:
-    found = re.fullmatch(rf"({_NUMBER})\s*%", text)
-    return float(found[1].replace(",", ".")) / 100 if found else (0.0 if text == "0" else None)
-
-
-def _fraction(text: str) -> float | None:
-    found = re.fullmatch(rf"({_NUMBER}){_OF}({_NUMBER})(?:\s*{_UNIT})?", text, re.IGNORECASE)
+def _number(way: str, text: str) -> float | None:
+    """The number that a text says, where it is written in that way."""
+    found = re.fullmatch(_WAYS[way], text, re.IGNORECASE)
     if not found:
         return None
-    part, whole = (float(number.replace(",", ".")) for number in found.groups())
-    return part / whole if whole > 0 else None
-
-
-def _stars(text: str) -> float | None:
-    return float(len(text.rstrip("☆"))) if re.fullmatch("[★⭐]+☆*|☆+", text) else None
-
-
-def _named(text: str) -> float | None:
-    """A number with what it means: `2 - fair`, `2: fair`."""
-    found = re.fullmatch(rf"({_NUMBER})\s*[-\u2013:=.)]\s*{_UNIT}", text)
-    return float(found[1].replace(",", ".")) if found else None
-
-
-def _counted(text: str) -> float | None:
-    found = re.fullmatch(rf"({_NUMBER})[\s-]*{_UNIT}", text)
-    return float(found[1].replace(",", ".")) if found else None
-
-
-_WAYS: tuple[Callable[[str], float | None], ...] = (_plain, _comma, _percent, _fraction, _stars, _named, _counted)
+    if way == "stars":
+        return float(len(text.rstrip("☆")))
+    part, *whole = (float(number.replace(",", ".")) for number in found.groups() if number)
+    if way == "percent":
+        return part / 100
+    if way == "fraction":
+        return part / whole[0] if whole[0] > 0 else None
+    return part
 
 
 def _numbers(counts: Mapping[str, int]) -> tuple[dict[str, float], bool]:
@@ -81,10 +70,10 @@ def _numbers(counts: Mapping[str, int]) -> tuple[dict[str, float], bool]:
     for way in _WAYS:
         if len(found) == len(counts):
             break
-        read = {text: number for text in counts if (number := way(text)) is not None}
-        if way is _comma and all(map(_COMMAS.fullmatch, (text for text in read if "," in text))):
+        read = {text: number for text in counts if (number := _number(way, text)) is not None}
+        if way == "comma" and all(map(_COMMAS.fullmatch, (text for text in read if "," in text))):
             read = {text: number for text, number in read.items() if "," not in text}
-        if way is _counted and len({re.sub(r"[\d\W_]", "", text.casefold())[:3] for text in read}) > 1:
+        if way == "counted" and len({re.sub(r"[\d\W_]", "", text.casefold())[:3] for text in read}) > 1:
             continue  # 4 kg and 3 days are no numbers of one kind
         share = sum(counts[text] for text in read)
         if share > best:
@@ -97,27 +86,20 @@ def _numbers(counts: Mapping[str, int]) -> tuple[dict[str, float], bool]:
 
 def _list(text: str) -> list[float] | None:
     """Several numbers in one text: `[3, 4, 5]`, `3; 4; 5`, `3|4|5` or `3, 4, 5`."""
-    if text.startswith("["):
-        try:
-            return _flat(json.loads(re.sub(r"\bnan\b", "null", text, flags=re.IGNORECASE)))
-        except ValueError:
-            return None
-    parts = re.split(r"\s*[;|]\s*|,\s+", text)
-    numbers = [_plain(part.strip()) for part in parts]
-    return [number for number in numbers if number is not None] if len(parts) > 1 and None not in numbers else None
-
-
-def _flat(value: Any) -> list[float] | None:
-    if not isinstance(value, list) or not all(isinstance(item, (int, float, type(None))) for item in value):
+    if not text.startswith("["):
+        parts = re.split(r"\s*[;|]\s*|,\s+", text)
+        numbers = [_number("plain", part.strip()) for part in parts]
+        return [number for number in numbers if number is not None] if len(parts) > 1 and None not in numbers else None
+    try:
+        values = json.loads(re.sub(r"\bnan\b", "null", text, flags=re.IGNORECASE))
+    except ValueError:
         return None
-    return [float("nan") if item is None else float(item) for item in value]
+    if not all(isinstance(value, (int, float, type(None))) for value in values):
+        return None
+    return [float("nan") if value is None else float(value) for value in values]
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------
-
-
-def _set(words: str) -> frozenset[str]:
-    return frozenset(key for word in words.split("|") if (key := _key(word)))
 
 
 @lru_cache(maxsize=4096)
@@ -127,126 +109,38 @@ def _key(text: str) -> str:
     return re.sub(r"[\W_]+", " ", plain.replace("\u0131", "i")).strip()
 
 
-_MISSING = _set(
-    "na|n a|nan|null|none|nil|missing|unknown|not available|not applicable|tbd|x|k a|unbekannt|fehlt|inconnu|s o|"
-    "desconocido|nd|n d|s d|sconosciuto|desconhecido|onbekend|nvt|no data|undefined|error|invalid"
+def _set(words: str) -> frozenset[str]:
+    return frozenset(key for word in words.split("|") if (key := _key(word)))
+
+
+_WORDS = json.loads(files("selective_st").joinpath("written.json").read_text("utf-8"))
+_MISSING, _YES, _NO, _PLAIN, _MAYBE, _NOT = (
+    _set(_WORDS[name]) for name in ("missing", "yes", "no", "plain", "maybe", "not")
 )
-_YES = _set(
-    "yes|y|true|t|1|match|matched|matching|same|similar|identical|equal|equivalent|duplicate|duplicates|related|"
-    "relevant|entailment|entailed|paraphrase|positive|correct|right|valid|agree|synonym|compatible|"
-    "ja|j|wahr|gleich|identisch|ähnlich|duplikat|dublette|verwandt|passend|passt|zutreffend|trifft zu|richtig|korrekt|"
-    "relevant|positiv|oui|vrai|vraie|identique|même|pareil|similaire|semblable|doublon|lié|pertinent|correct|positif|"
-    "juste|sí|verdadero|verdadera|cierto|igual|idéntico|mismo|parecido|similar|duplicado|relacionado|relevante|"
-    "correcto|positivo|coincide|sì|vero|vera|uguale|identico|stesso|simile|duplicato|correlato|pertinente|rilevante|"
-    "corretto|giusto|sim|verdadeiro|verdadeira|idêntico|mesmo|semelhante|correto|certo|waar|juist|gelijk|hetzelfde|"
-    "identiek|vergelijkbaar|soortgelijk|duplicaat|gerelateerd|verwant|relevant|positief|"
-    "samma|lika|tak|prawda|да|верно|evet|doğru|はい|同じ|一致|是|相同|예|네"
-)
-_NO = _set(
-    "no|n|false|f|0|mismatch|mismatched|different|dissimilar|distinct|unequal|unrelated|irrelevant|negative|wrong|"
-    "incorrect|invalid|disagree|nonduplicate|contradictory|antonym|"
-    "nein|falsch|verschieden|unterschiedlich|anders|unähnlich|unpassend|unzutreffend|negativ|non|faux|fausse|différent|"
-    "distinct|négatif|falso|falsa|diferente|distinto|negativo|diverso|diversa|differente|sbagliato|errato|scorretto|"
-    "não|errado|distinta|nee|onwaar|onjuist|fout|verschillend|anders|negatief|nej|olika|nie|fałsz|нет|неверно|hayir|"
-    "yanlis|いいえ|異なる|不一致|否|不是|不同|아니요|아니오"
-)
-# A yes or no to whatever was asked; the others above say themselves what they are about.
-_PLAIN = _set(
-    "yes|y|true|t|1|ja|j|wahr|oui|vrai|vraie|sí|verdadero|verdadera|cierto|sì|vero|vera|sim|verdadeiro|verdadeira|waar|"
-    "tak|prawda|да|evet|はい|是|예|네|no|n|false|f|0|nein|non|faux|fausse|falso|falsa|não|nee|onwaar|nej|nie|fałsz|нет|"
-    "hayir|いいえ|否|不是|아니요|아니오"
-)
-# Letters that say yes and no beside each other only.
-_LETTERS = {"y": "n", "j": "n", "o": "n", "s": "n", "t": "n", "д": "н", "v": "f", "w": "f", "e": "h"}
-_LETTERS |= {"真": "假", "对": "错"}
-_MAYBE = _set(
-    "maybe|perhaps|possibly|unsure|uncertain|unclear|undecided|partly|partially|partial|partial match|somewhat|"
-    "borderline|half|neutral|vielleicht|unklar|unsicher|teilweise|teils|peut être|incertain|partiellement|en partie|"
-    "quizá|quizás|tal vez|en parte|parcialmente|forse|in parte|parzialmente|talvez|em parte|misschien|deels|"
-    "gedeeltelijk|onzeker"
-)
-_NOT = "not|non|no|isnt|nicht|kein|keine|keinen|ne|pas|pas un|pas une|pas de|aucun|aucune|não|nao|geen|niet|ikke|inte"
-_NOT_PREFIXES = ("un", "in", "ir", "im", "dis", "mis", "non", "nicht", "on", "des", "mé")
-# How much of it there is; 1 is that without a word for it.
-_MODIFIERS = {
-    0.3: _set("slightly|barely|hardly|weakly|weak|poor|low|kaum|wenig|etwas|peu|un peu|poco|pouco|um pouco|weinig"),
-    0.5: _set(
-        "partially|partly|partial|somewhat|moderately|moderate|fairly|teilweise|teils|partiellement|en partie|"
-        "assez|parcialmente|parcial|in parte|parzialmente|parziale|gedeeltelijk|deels"
-    ),
-    0.8: _set("mostly|largely|quite|good|close|near|weitgehend|überwiegend|plutôt|mayormente|quasi|grotendeels"),
-    1.2: _set(
-        "very|highly|strongly|fully|completely|perfectly|totally|exactly|exact|definitely|perfect|full|complete|"
-        "extremely|sehr|völlig|vollständig|genau|exakt|très|totalement|tout à fait|exactement|muy|totalmente|"
-        "completamente|exacto|molto|perfettamente|muito|zeer|volledig|helemaal|exact"
-    ),
-}
-# Words in their order, from the least to the most; a word is in a family once.
-_ORDERS = tuple(
-    tuple(_set(tier) for tier in tiers)
-    for tiers in (
-        (
-            "terrible|awful|horrible|worst|schrecklich|ungenügend|affreux|pésimo|pessimo|verschrikkelijk",
-            "bad|poor|insufficient|schlecht|mangelhaft|mauvais|mauvaise|malo|mala|deficiente|cattivo|cattiva|scarso|"
-            "insufficiente|insuficiente|ruim|mau|má|slecht|onvoldoende",
-            "fair|mediocre|passable|mäßig|ausreichend|médiocre|regular|discreto|matig",
-            "average|ok|okay|medium|acceptable|neutral|so so|mittel|durchschnittlich|mittelmäßig|befriedigend|moyen|"
-            "moyenne|medio|médio|sufficiente|suficiente|aceptable|gemiddeld|voldoende",
-            "good|gut|bon|bonne|bueno|buena|buono|buona|bom|boa|goed",
-            "great|very good",
-            "excellent|perfect|outstanding|best|ausgezeichnet|hervorragend|perfekt|parfait|excelente|perfecto|"
-            "eccellente|ottimo|ottima|perfetto|ótimo|ótima|perfeito|uitstekend|perfect",
-        ),
-        (
-            "none|no|nothing|zero|not at all|irrelevant|unrelated|keine|kein|gar nicht|aucun|aucune|ninguno|ninguna|"
-            "nada|nessuno|nessuna|nenhum|nenhuma|geen",
-            "minimal|very low|minimum|sehr niedrig|très faible|muy bajo|molto basso|muito baixo|zeer laag",
-            "low|little|minor|slight|weak|niedrig|gering|schwach|faible|bas|basse|bajo|baja|basso|bassa|debole|baixo|"
-            "baixa|laag|zwak",
-            "medium|moderate|partial|some|mid|mittel|mittlere|teilweise|moyen|moyenne|modéré|partiel|partielle|medio|"
-            "media|moderado|parcial|parziale|moderato|médio|média|gemiddeld|matig|gedeeltelijk",
-            "high|strong|major|hoch|stark|élevé|élevée|haut|haute|fort|forte|alto|alta|fuerte|elevato|hoog|sterk",
-            "very high|full|complete|total|exact|maximum|sehr hoch|voll|vollständig|très élevé|complet|complète|total|"
-            "muy alto|completo|completa|exacto|molto alto|totale|muito alto|exato|zeer hoog|volledig|exact",
-        ),
-        (
-            "never|nie|niemals|jamais|nunca|mai|nooit",
-            "rarely|seldom|selten|rarement|raramente|rara vez|zelden",
-            "sometimes|occasionally|manchmal|parfois|a veces|a volte|às vezes|soms",
-            "often|frequently|usually|oft|häufig|souvent|a menudo|spesso|frequentemente|vaak",
-            "always|immer|toujours|siempre|sempre|altijd",
-        ),
-        (
-            "irrelevant|unrelated|no match",
-            "complement|complementary",
-            "substitute|partial match|related",
-            "exact|exact match|identical|duplicate",
-        ),
-    )
-)
-_NLI = {"entailment", "neutral", "contradiction"}
+_LETTERS: dict[str, str] = _WORDS["letters"]
+_NEGATIONS = (*(f"{word} " for word in _NOT), *_WORDS["not_prefixes"])
+_MODIFIERS = {float(strength): _set(words) for strength, words in _WORDS["modifiers"].items()}
+_ORDERS = tuple(tuple(map(_set, tiers)) for tiers in _WORDS["orders"])
+
+
+def _rests(key: str, modifiers: Iterable[str]) -> set[str]:
+    """What is left of a text without a word before it."""
+    return {key.removeprefix(f"{modifier} ") for modifier in modifiers} - {key}
 
 
 def _relation(key: str) -> float | None:
     """How far a word says that two texts belong together: 1 for yes, 0 for no, between them for less than yes."""
-    if key in _NO:
-        return 0.0
-    if key in _YES:
-        return 1.0
-    if key in _MAYBE:
-        return 0.5
-    for negation in sorted(_set(_NOT), key=len, reverse=True):
-        if key.startswith(f"{negation} ") and key[len(negation) + 1 :] in _YES:
-            return 0.0
-    if any(key.startswith(prefix) and key[len(prefix) :] in _YES for prefix in _NOT_PREFIXES):
+    for number, words in ((0.0, _NO), (1.0, _YES), (0.5, _MAYBE)):
+        if key in words:
+            return number
+    if any(key.startswith(negation) and key[len(negation) :] in _YES for negation in _NEGATIONS):
         return 0.0
     for strength, modifiers in _MODIFIERS.items():
-        for modifier in modifiers:
-            rest = key.removeprefix(f"{modifier} ")
-            if rest != key and rest in _YES:
-                return strength
-            if rest != key and rest in _NO and strength > 1:
-                return -0.2
+        rests = _rests(key, modifiers)
+        if rests & _YES:
+            return strength
+        if rests & _NO and strength > 1:
+            return -0.2
     return None
 
 
@@ -258,50 +152,41 @@ def are_plain(texts: Iterable[str]) -> bool:
 
 def _place(order: tuple[frozenset[str], ...], key: str) -> float | None:
     """Where a word stands in an order; a word such as `very` moves it away from the middle."""
+    rests = _rests(key, _MODIFIERS[1.2])
     for place, tier in enumerate(order):
         if key in tier:
             return float(place)
-    middle = (len(order) - 1) / 2
-    for modifier in _MODIFIERS[1.2]:
-        rest = key.removeprefix(f"{modifier} ")
-        for place, tier in enumerate(order):
-            if rest != key and rest in tier:
-                return place + (0.5 if place > middle else -0.5)
+    for place, tier in enumerate(order):
+        if rests & tier:
+            return place + (0.5 if place > (len(order) - 1) / 2 else -0.5)
     return None
 
 
 def _ranked(keys: Mapping[str, str]) -> tuple[Kind, dict[str, float]] | None:
     """Opposites or grades: the number from 0 to 1 of each text; None where texts are none."""
-    if not keys or set(keys.values()) >= {"entailment", "contradiction"}:
+    different = sorted(set(keys.values()), key=len)
+    if not keys or {*different} >= {"entailment", "contradiction"}:
         return None
-    couple = sorted(set(keys.values()))
     for yes, no in _LETTERS.items():
-        if couple == sorted((yes, no)):
+        if {*different} == {yes, no}:
             return "opposites", _spread({text: float(key == yes) for text, key in keys.items()})
     said = {text: rank for text, key in keys.items() if (rank := _relation(key)) is not None}
     if len(said) == len(keys):
         return ("opposites" if set(said.values()) <= {0.0, 1.0} else "grades"), _spread(said)
-    denied = _denied(keys)
-    if denied is not None:
-        return "opposites", denied
+    if len(different) == 2 and different[0] in _rests(different[1], _NOT):  # whatever that is: overlap, no overlap
+        return "opposites", {text: float(key == different[0]) for text, key in keys.items()}
     for order in _ORDERS:
         places = {text: place for text, key in keys.items() if (place := _place(order, key)) is not None}
-        if len(places) == len(keys) and len(set(places.values())) == len(set(keys.values())) > 1:
+        if len(places) == len(keys) and len(set(places.values())) == len(different) > 1:
             return "grades", _spread(places)
     return None
-
-
-def _denied(keys: Mapping[str, str]) -> dict[str, float] | None:
-    """Two texts of which one denies the other, whatever that is: overlap, no overlap."""
-    found = sorted(set(keys.values()), key=len)
-    if len(found) != 2 or not any(found[1] == f"{negation} {found[0]}" for negation in _set(_NOT)):
-        return None
-    return {text: float(key == found[0]) for text, key in keys.items()}
 
 
 def _spread(ranks: Mapping[str, float]) -> dict[str, float]:
     """Ranks as numbers from 0 to 1, at equal distances; yes and no keep theirs."""
     different = sorted(set(ranks.values()))
+    if len(different) == 1:
+        return {text: min(max(rank, 0.0), 1.0) for text, rank in ranks.items()}
     if set(different) <= {0.0, 1.0}:
         return dict(sorted(ranks.items(), key=lambda item: -item[1]))
     spaced = {rank: round(place / (len(different) - 1), 2) for place, rank in enumerate(different)}

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer
-from torch import nn
 
 from selective_st import conversion, loss_kinds, plotting, report, training
 from selective_st.evaluation import (
@@ -28,7 +27,7 @@ from selective_st.evaluation import (
 )
 from selective_st.evaluation.comparison import compare, metric_meaning
 from selective_st.focus import parse_focus
-from selective_st.layouts import Examples, GradedPairs
+from selective_st.layouts import GradedPairs
 from selective_st.links import high_scores
 from selective_st.losses import SelectivePointwiseLoss
 from selective_st.model_card import SelectiveModelCardCallback, add_to_model_card, describe_link
@@ -47,13 +46,6 @@ LINKS = {"high": high_scores()}
 BIN = {"low": 0.0, "high": 1.0, "rmse": 0.1, "bias": 0.1}
 POINT = plotting.FrontierPoint("x", 1.0, 1.0)
 FOCUS = parse_focus("high")
-SETTINGS: dict[str, Any] = {
-    "model": "static", "epochs": 1, "batch_size": 2, "learning_rates": (0.1,), "seeds": 1, "compare": False,
-}  # fmt: skip
-
-
-def settings(**given: Any) -> training.Settings:
-    return training.Settings(**{**SETTINGS, **given})
 
 
 def regions(*given: Any, **more: Any) -> Any:
@@ -251,34 +243,11 @@ CASES: list[tuple[str, Call]] = [
     # Training.
     ("name must be of type str", lambda m, f: loss_kinds.loss_kind(5)),  # type: ignore[arg-type]
     ("train must be of type GradedPairs.*read_pairs", lambda m, f: loss_kinds.suited_kind(PAIRS)),
-    ("epochs must be a whole number", lambda m, f: settings(epochs=0)),
-    ("batch_size must be a whole number", lambda m, f: settings(batch_size="x")),
-    ("learning_rates must hold at least one", lambda m, f: settings(learning_rates=())),
-    ("learning_rates must be a list", lambda m, f: settings(learning_rates=0.1)),
-    ("--loss must be pointwise", lambda m, f: settings(loss="x")),
-    ("temperature must be a finite number > 0", lambda m, f: settings(temperature=0)),
     ("values must hold numbers, at least one", lambda m, f: training.mean_and_interval([])),
     ("values must be a list", lambda m, f: training.mean_and_interval(5)),  # type: ignore[arg-type]
     ("texts must hold texts, at least one", lambda m, f: training.train_tokenizer([])),
     ("texts must be a list", lambda m, f: training.train_tokenizer("abc")),
     ("vocabulary must be a whole number", lambda m, f: training.train_tokenizer(FIRST, 0)),
-    ("spec must be of type str", lambda m, f: training.model_maker(5, GRADED)),  # type: ignore[arg-type]
-    ("train must be of type GradedPairs", lambda m, f: training.model_maker("static", 5)),  # type: ignore[arg-type]
-    ("test must be of type GradedPairs", lambda m, f: training.prepare(GRADED, GRADED, 5, None, FOCUS, settings())),  # type: ignore[arg-type]
-    ("focus must be of type Focus", lambda m, f: training.prepare(GRADED, GRADED, GRADED, None, "high", settings())),  # type: ignore[arg-type]
-    ('by must be "first"', lambda m, f: training.prepare(GRADED, GRADED, GRADED, "x", FOCUS, settings())),  # type: ignore[arg-type]
-    ("task must be of type Task", lambda m, f: training.train_and_compare(5, settings(), f)),  # type: ignore[arg-type]
-    (
-        "examples must be of type Examples",
-        lambda m, f: training.train_once(m, SelectivePointwiseLoss(m), 5, settings(), 0.1, 0, f, print),  # type: ignore[arg-type]
-    ),
-    (
-        "model must be of type SentenceTransformer",
-        lambda m, f: training.train_once(5, nn.Identity(), Examples(PAIRS, "pairs"), settings(), 0.1, 0, f, print),  # type: ignore[arg-type]
-    ),
-    ("settings must be of type Settings", lambda m, f: training.count_runs(5)),  # type: ignore[arg-type]
-    ("task must be of type Task", lambda m, f: training.key_of_runs(5, settings())),  # type: ignore[arg-type]
-    ("loss must have compute_loss_from_embeddings", lambda m, f: loss_kinds.PaddedLists(nn.Identity())),
 ]
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from selective_st.cli import app
 from selective_st.demo import graded_pairs, write_demo_data
-from selective_st.loss_kinds import LOSSES, kind_of_labels, loss_kind
+from selective_st.loss_kinds import LOSSES, loss_kind
 
 
 @pytest.fixture(scope="module")
@@ -248,14 +248,14 @@ class TestLosses:
         assert "24 questions: 1 seed" in text(result)
         assert "MAP ↑" in result.output
         metrics = json.loads((output / "metrics.json").read_text())
-        assert [entry["loss"] for entry in metrics["runs"]] == [kind.selective, *kind.builtins]
+        assert [entry["loss"] for entry in metrics["runs"]] == [kind.loss, *kind.builtins]
         assert metrics["main_metric"] == ("ap_ge_0.95" if kind.name == "pointwise" else "map")
         trained = loss_kind(kind.of_labels or kind.name)  # the answers are right or wrong
         assert metrics["settings"]["loss"] == trained.name
         assert metrics["settings"]["temperature"] == trained.temperature
         assert (f"every label is 0 or 1: --loss {trained.name}" in text(result)) == (trained is not kind)
         card = (output / "README.md").read_text(encoding="utf-8")
-        assert f"loss:{kind.selective}" in card
+        assert f"loss:{kind.loss}" in card
         assert "eprint={2506.04446}" in card
         SentenceTransformer(str(output), device="cpu").encode(["a question"])
 
@@ -289,12 +289,6 @@ class TestLosses:
         assert result.exit_code == 1
         assert "takes candidates that are right (1) or wrong (0), but graded.csv has the label 0.5" in text(result)
         assert "Use --loss listwise." in text(result)
-
-    def test_the_row_for_labels_refuses_what_is_none(self) -> None:
-        with pytest.raises(TypeError, match="kind must be of type LossKind, got 'listwise'"):
-            kind_of_labels("listwise", [])  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="train must be of type GradedPairs"):
-            kind_of_labels(loss_kind("listwise"), [])  # type: ignore[arg-type]
 
     def test_few_different_positives_make_small_batches(self, tmp_path: Path) -> None:
         path = tmp_path / "topics.csv"

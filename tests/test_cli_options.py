@@ -191,7 +191,7 @@ class TestOneLoss:
         assert following[:5] == ["selective-st", "train", str(path), "--loss", "auto"]
         assert isinstance(run(*following[1:], "--output", tmp_path / "model").exception, StopError)
         assert asked["kind"].name == kind
-        assert asked["kind"].selective == loss
+        assert asked["kind"].loss == loss
         options = following[5:]
         assert found("check", path, "--loss", "auto", *options)["loss"] == loss
         assert found("suggest", path, *options)["suggestions"][0]["loss"] == loss
@@ -437,7 +437,7 @@ class TestScales:
         assert loss == ("SelectivePointwiseLoss" if len(set(labels)) > 1 else "SelectiveMultipleNegativesRankingLoss")
         assert found("check", path, "--loss", "auto", *told)["loss"] == loss
         assert isinstance(run("train", path, "--loss", "auto", *told, "--output", tmp_path / "m").exception, StopError)
-        assert asked["kind"].selective == loss
+        assert asked["kind"].loss == loss
         low, high = map(int, scale.split(","))
         assert sorted(set(asked["train"].scores)) == [(x - low) / (high - low) for x in sorted(set(labels))]
 

@@ -19,7 +19,7 @@ from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
 
 from selective_st import kept_runs, training
-from selective_st.cli import app, evaluation
+from selective_st.cli import app, common
 from selective_st.cli import training as training_command
 from selective_st.demo import write_demo_data
 from selective_st.evaluation import comparison
@@ -178,7 +178,7 @@ class TestNothingIsLost:
         def full(*_: Any) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(evaluation, "write_metrics", full)
+        monkeypatch.setattr(common, "write_metrics", full)
         before = snapshot(place)
         found = in_one_line(run("evaluate", "m", "data/test.csv", *EVALUATE, "--output", "new"))
         assert "nothing was written to new: [Errno 28] No space left on device. Make room" in found
@@ -409,7 +409,7 @@ def test_a_disk_that_fills_while_saving_keeps_the_model(
         elif stage == "run":
             patch.setattr(kept_runs, "settle", full)
         elif stage == "metrics":
-            patch.setattr(training_command, "write_metrics", full)
+            patch.setattr(common, "write_metrics", full)
         else:
             patch.setattr("selective_st.plotting._write", full)
         found = in_one_line(run(*command))

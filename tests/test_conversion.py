@@ -29,6 +29,7 @@ from selective_st.conversion import (
     texts_to_pairs,
 )
 from selective_st.errors import DataError
+from selective_st.written import read_written
 
 
 def pairs(label: list[Any], name: str = "label") -> Dataset:
@@ -124,6 +125,10 @@ class TestLabels:
     def test_what_is_no_number(self, label: list[str]) -> None:
         with pytest.raises(DataError, match=r"row 1 "):
             labels_to_float(pairs(label), "label")
+
+    @pytest.mark.parametrize(("word", "number"), [("maybe", 0.5), ("very similar", 1.0), ("Duplikat", 1.0)])
+    def test_one_word_alone_says_its_number(self, word: str, number: float) -> None:
+        assert read_written({word: 3}).values == {word: number}
 
     def test_integers(self) -> None:
         assert labels_to_int(pairs([0.0, 2.0]), "label")["label"][:] == [0, 2]

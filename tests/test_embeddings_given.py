@@ -218,7 +218,7 @@ class TestNeverRight:
         labels[0, 2] = labels[1, :3] = -math.inf
         labels[2, 3], labels[2, 1] = math.nan, -math.inf
         scores = torch.stack([loss.similarity_fct(embeddings[0], document) for document in embeddings[1:]], 1)
-        finite = loss._to_scores(labels)
+        finite = loss.objective._to_scores(labels)
         expected = listwise_matching_loss(
             scores,
             torch.where(labels == -math.inf, -math.inf, finite),

@@ -271,7 +271,7 @@ def test_each_loss_on_its_layout(
 
 def test_loss_names() -> None:
     assert [loss_kind(kind.name) for kind in LOSSES] == list(LOSSES)
-    by_class = {kind.selective: kind for kind in reversed(LOSSES)}  # the first of a class, which may stand for another
+    by_class = {kind.loss: kind for kind in reversed(LOSSES)}  # the first of a class, which may stand for another
     assert {name: loss_kind(name) for name in by_class} == by_class
     with pytest.raises(ValueError, match=r"--loss must be pointwise, .* got 'mse'"):
         loss_kind("mse")
@@ -284,7 +284,7 @@ def test_the_command_line_trains_with_what_the_registry_suggests(
 ) -> None:
     examples = kind.layout(with_labels(questions) if kind.name == "listwise-labels" else questions, "first", 4, 0.6)
     trained: Any = kind.build(transformer_model, parse_focus(focus))
-    suggested: Any = create_loss(transformer_model, examples.dataset, focus=focus, loss=kind.selective)
+    suggested: Any = create_loss(transformer_model, examples.dataset, focus=focus, loss=kind.loss)
     assert trained.get_config_dict() == suggested.get_config_dict()
     temperature = getattr(trained, "temperature", None) or (1 / trained.scale if hasattr(trained, "scale") else None)
     assert kind.temperature == temperature
@@ -297,7 +297,7 @@ def test_a_temperature_that_is_given_is_that_of_every_loss_that_has_one(
     for make in kind.factories(parse_focus("high"), 0.25, compare=True).values():
         config = make(transformer_model).get_config_dict()  # type: ignore[operator]
         assert config.get("temperature", 0.25) == 0.25
-        if kind.entry.scale:
+        if kind.scale:
             assert config["scale"] == 4.0
 
 

@@ -6,21 +6,22 @@ import ast
 import difflib
 import inspect
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from selective_st.catalog._formats import ROWS
-from selective_st.catalog._kinds import MODEL_TYPES, OURS, LossEntry, ModelType, Row
-from selective_st.catalog._losses import ENTRIES
+from selective_st.catalog._data import ENTRIES, ROWS, TRAINED
+from selective_st.catalog._kinds import MODEL_TYPES, OURS, LabelKind, LossEntry, ModelType, Row, Shape
+
+_READING = ("targets", "lists")  # arguments of our losses that say how they read the data
 
 
 @dataclass
 class _Registry:
-    losses: dict[tuple[str, str], LossEntry] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
+    losses: dict[tuple[str, str], LossEntry]
+    rows: list[Row]
 
 
-_REGISTRY = _Registry({(entry.model_type, entry.name): entry for entry in ENTRIES}, list(ROWS))
+_REGISTRY = _Registry(dict(ENTRIES), list(ROWS))
 
 
 def check_model_type(owner: str, model_type: object) -> ModelType:
@@ -64,6 +65,9 @@ def uncompiled(model: Any) -> Any:
     return getattr(model, "_orig_mod", model)
 
 
+# --- Losses and formats -----------------------------------------------------------------------------------------------
+
+
 def losses(model_type: ModelType | None = None) -> list[LossEntry]:
     """The registered losses.
 
@@ -96,6 +100,11 @@ def rows(model_type: ModelType | None = None) -> list[Row]:
     return [row for row in _REGISTRY.rows if model_type in (None, row.model_type)]
 
 
+def find_loss(name: str, model_type: ModelType) -> LossEntry | None:
+    """The entry of a loss; None if there is none."""
+    return _REGISTRY.losses.get((model_type, name))
+
+
 def loss_entry(name: str, model_type: ModelType = "SentenceTransformer") -> LossEntry:
     """The entry of a loss.
 
@@ -113,7 +122,7 @@ def loss_entry(name: str, model_type: ModelType = "SentenceTransformer") -> Loss
         >>> loss_entry("CoSENTLoss").order_only
         True
     """
-    entry = _REGISTRY.losses.get((model_type, name))
+    entry = find_loss(name, model_type)
     if entry is not None:
         return entry
     others = sorted(of for of, known in _REGISTRY.losses if known == name)
@@ -124,11 +133,6 @@ def loss_entry(name: str, model_type: ModelType = "SentenceTransformer") -> Loss
         hint = did_you_mean(name, names) or f"There are {', '.join(names)}. "
         hint += "Add a loss of your own with selective_st.registry.register_loss."
     raise ValueError(f"There is no loss {name!r} for {model_type} in the registry. {hint}")
-
-
-def find_loss(name: str, model_type: ModelType) -> LossEntry | None:
-    """The entry of a loss; None if there is none."""
-    return _REGISTRY.losses.get((model_type, name))
 
 
 def rows_of(name: str, model_type: ModelType = "SentenceTransformer") -> list[Row]:
@@ -145,11 +149,7 @@ def rows_of(name: str, model_type: ModelType = "SentenceTransformer") -> list[Ro
         >>> [row.labels for row in rows_of("CosineSimilarityLoss")]
         ['float similarity score between 0 and 1']
     """
-    return [
-        row
-        for row in rows(model_type)
-        if name in row.losses or any(selective.loss == name for selective in row.selective)
-    ]
+    return [row for row in rows(model_type) if name in (*row.losses, *(ours.loss for ours in row.selective))]
 
 
 def entry_of(loss: object, model_type: ModelType = "SentenceTransformer") -> LossEntry | None:
@@ -166,8 +166,8 @@ def entry_of(loss: object, model_type: ModelType = "SentenceTransformer") -> Los
         >>> entry_of("no loss") is None
         True
     """
-    names = (base.__name__ for base in type(loss).__mro__)
-    return next((found for name in names if (found := _REGISTRY.losses.get((model_type, name))) is not None), None)
+    found = (find_loss(base.__name__, model_type) for base in type(loss).__mro__)
+    return next((entry for entry in found if entry is not None), None)
 
 
 def formats_of(loss: object, model_type: ModelType = "SentenceTransformer") -> list[tuple[str, str]]:
@@ -199,21 +199,90 @@ def formats_of(loss: object, model_type: ModelType = "SentenceTransformer") -> l
     return list(formats)
 
 
-# Arguments of our losses that say how they read the data.
-_READING = ("targets", "lists")
-
-
 def _is_set_so(loss: object, arguments: dict[str, str]) -> bool:
-    """Whether a loss reads the data as these arguments, in code, would have it."""
-    parameters = inspect.signature(type(loss)).parameters
-    for name in _READING:
-        setting = getattr(loss, name, None)
-        # None: the loss reads that off the labels.
-        if name in parameters and setting is not None:
-            default = parameters[name].default
-            if setting != (ast.literal_eval(arguments[name]) if name in arguments else default):
-                return False
-    return True
+    """Whether a loss reads the data as these arguments, in code, would have it; None is read off the labels."""
+    defaults = {key: each.default for key, each in inspect.signature(type(loss)).parameters.items() if key in _READING}
+    wanted = defaults | {key: ast.literal_eval(arguments[key]) for key in defaults if key in arguments}
+    return all(getattr(loss, key, None) in (None, value) for key, value in wanted.items())
+
+
+def did_you_mean(name: object, names: Iterable[str]) -> str:
+    """A question with names that are nearly one that is not known; empty if there is none.
+
+    Args:
+        name: What was given.
+        names: What is known.
+
+    Returns:
+        The question, and a space.
+
+    Example:
+        >>> did_you_mean("cosent", ["CosineSimilarityLoss", "CoSENTLoss", "TripletLoss"])
+        'Did you mean CoSENTLoss? '
+    """
+    keys = {key: known for known in names for key in (known.lower(), known.lower().removesuffix("loss"))}
+    near = dict.fromkeys(keys[key] for key in difflib.get_close_matches(str(name).lower(), keys, n=4, cutoff=0.5))
+    return f"Did you mean {' or '.join(list(near)[:3])}? " if near else ""
+
+
+# --- Losses that `train` knows ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A loss that `selective-st train` makes the data ready for.
+
+    Attributes:
+        name: What `--loss` calls it.
+        loss: The name of its class.
+        shape: The inputs that the pairs are laid out to.
+        label: The kind of their labels then; with the shape, its row.
+        what: What it learns from, for people.
+        scale: The default scale of its class, where the temperature of the scores is its inverse.
+    """
+
+    name: str
+    loss: str
+    shape: Shape
+    label: LabelKind
+    what: str
+    scale: float | None = None
+
+    @property
+    def row(self) -> Row:
+        """Its row, which has its settings."""
+        return next(row for row in rows_of(self.loss) if (row.shape, row.label) == (self.shape, self.label))
+
+    @property
+    def temperature(self) -> float | None:
+        """The temperature in its row's settings; None if it has none."""
+        if self.scale:
+            return 1 / self.scale
+        selective = next(selective for selective in self.row.selective if selective.loss == self.loss)
+        given = dict(selective.arguments).get("temperature")
+        return None if given is None else float(given)
+
+
+TRAINABLE = tuple(Trainable(**each) for each in TRAINED)
+
+
+def trainable(name: str) -> Trainable | None:
+    """What `train` makes of a loss's name.
+
+    Args:
+        name: As `--loss` calls it, or the name of its class.
+
+    Returns:
+        The loss, the first of its class; None if `train` does not know it.
+
+    Example:
+        >>> trainable("SelectiveListwiseLoss").name
+        'listwise'
+    """
+    return next((known for known in TRAINABLE if name in (known.name, known.loss)), None)
+
+
+# --- Losses of one's own ----------------------------------------------------------------------------------------------
 
 
 def register_loss(
@@ -258,49 +327,55 @@ def register_loss(
     """
     owner = "register_loss"
     model_type = check_model_type(owner, model_type)
-    if isinstance(loss, str):
-        module, _, name = loss.rpartition(".")
-        if not module or not name.isidentifier():
-            raise ValueError(f"{owner}: loss must be written package.module.ClassName; got {loss!r}.")
-    elif inspect.isclass(loss):
-        module, name = loss.__module__, loss.__name__
-    else:
-        raise TypeError(f"{owner}: loss must be a class or the text package.module.ClassName; got {loss!r}.")
-    known = {attribute.name for attribute in fields(LossEntry)} - {"name", "model_type", "module", "why", "origin"}
-    unknown = sorted(set(traits) - known)
-    if unknown:
-        raise TypeError(f"{owner}: unknown {', '.join(unknown)}; a loss may have {', '.join(sorted(known))}.")
-    for trait, value in traits.items():
-        hint = get_type_hints(LossEntry)[trait]
-        if not _fits(value, hint):
-            wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-            raise TypeError(f"{owner}: {trait} must be of type {wanted}, got {value!r}.")
+    module, name = _place_of(owner, loss)
+    _check_traits(owner, traits)
     if not isinstance(why, str) or not why.strip():
         raise ValueError(f"{owner}: why must say in a line what {name} is good for; got {why!r}.")
-    if (model_type, name) in _REGISTRY.losses and not exist_ok:
+    if find_loss(name, model_type) and not exist_ok:
         raise ValueError(
             f"{owner}: {model_type} has a loss {name} already. Rename yours, or pass exist_ok=True to replace it."
         )
-    pairs = [] if isinstance(formats, str) or not isinstance(formats, Sequence) else list(formats)
+    pairs = formats if isinstance(formats, (list, tuple)) else ()
     if not pairs or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
         raise ValueError(
             f"{owner}: formats must hold at least one pair of a shape and a kind of labels, got {formats!r}. Write "
             'formats=[("pair", "similarity")].'
         )
-    places = [_row_number(owner, model_type, *pair) for pair in formats]
-    entry = LossEntry(
-        name=name, model_type=model_type, module=module, why=why, origin=module.partition(".")[0], **traits
-    )
+    places = {_REGISTRY.rows.index(_row(owner, model_type, *pair)) for pair in pairs}
+    origin = module.partition(".")[0]
+    entry = LossEntry(name=name, model_type=model_type, module=module, why=why, origin=origin, **traits)
     _remove(name, model_type)
     for place in places:
         row = _REGISTRY.rows[place]
-        _REGISTRY.rows[place] = replace(
-            row,
-            losses=(*row.losses, name),
-            recommended=(*row.recommended, name) if recommended else row.recommended,
-        )
+        starred = (*row.recommended, name) if recommended else row.recommended
+        _REGISTRY.rows[place] = replace(row, losses=(*row.losses, name), recommended=starred)
     _REGISTRY.losses[model_type, name] = entry
     return entry
+
+
+def _place_of(owner: str, loss: object) -> tuple[str, str]:
+    """The module and the name of a loss."""
+    if inspect.isclass(loss):
+        return loss.__module__, loss.__name__
+    if not isinstance(loss, str):
+        raise TypeError(f"{owner}: loss must be a class or the text package.module.ClassName; got {loss!r}.")
+    module, _, name = loss.rpartition(".")
+    if not module or not name.isidentifier():
+        raise ValueError(f"{owner}: loss must be written package.module.ClassName; got {loss!r}.")
+    return module, name
+
+
+def _check_traits(owner: str, traits: dict[str, Any]) -> None:
+    known = {attribute.name for attribute in fields(LossEntry)} - {"name", "model_type", "module", "why", "origin"}
+    unknown = sorted(traits.keys() - known)
+    if unknown:
+        raise TypeError(f"{owner}: unknown {', '.join(unknown)}; a loss may have {', '.join(sorted(known))}.")
+    hints = get_type_hints(LossEntry)
+    for trait, value in traits.items():
+        hint = hints[trait]
+        if not _fits(value, hint):
+            wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+            raise TypeError(f"{owner}: {trait} must be of type {wanted}, got {value!r}.")
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -309,13 +384,23 @@ def _fits(value: object, hint: Any) -> bool:
     if origin is Literal:
         return value in inner
     if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        each = inner[:1] * len(value) if inner[-1] is ... else inner
-        return len(value) == len(each) and all(map(_fits, value, each))
+        size = len(value) if isinstance(value, tuple) else -1
+        each = inner[:1] * size if inner[-1] is ... else inner
+        return size == len(each) and all(map(_fits, value, each))  # type: ignore[call-overload]
     if inner:
         return any(_fits(value, one) for one in inner)
-    return isinstance(value, hint) and (hint is not int or not isinstance(value, bool))
+    return type(value) is hint
+
+
+def _row(owner: str, model_type: ModelType, inputs: str, labels: str) -> Row:
+    """A row, by its names or by its kinds; of several rows of a kind the most general one."""
+    known = rows(model_type)
+    found = [row for row in known if (row.inputs, row.labels) == (inputs, labels)]
+    found += sorted((row for row in known if (row.shape, row.label) == (inputs, labels)), key=lambda row: row.note > "")
+    if found:
+        return found[0]
+    formats = ", ".join(f'("{row.shape}", "{row.label}")' for row in known)
+    raise ValueError(f'{owner}: {model_type} has no format ("{inputs}", "{labels}"). There are {formats}.')
 
 
 def unregister_loss(name: str, model_type: ModelType = "SentenceTransformer") -> None:
@@ -333,50 +418,13 @@ def unregister_loss(name: str, model_type: ModelType = "SentenceTransformer") ->
 
 
 def _remove(name: str, model_type: ModelType) -> None:
+    def without(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each for each in names if each != name)
+
     _REGISTRY.losses.pop((model_type, name), None)
-    for place, row in enumerate(_REGISTRY.rows):
-        if row.model_type == model_type and name in row.losses:
-            _REGISTRY.rows[place] = replace(
-                row,
-                losses=tuple(loss for loss in row.losses if loss != name),
-                recommended=tuple(loss for loss in row.recommended if loss != name),
-            )
-
-
-def _row_number(owner: str, model_type: ModelType, inputs: str, labels: str) -> int:
-    """The place of a row, by its names or by its kinds; of several rows of a kind the most general one."""
-    places = [
-        place
-        for place, row in enumerate(_REGISTRY.rows)
-        if row.model_type == model_type and ((row.inputs, row.labels) == (inputs, labels))
+    _REGISTRY.rows = [
+        replace(row, losses=without(row.losses), recommended=without(row.recommended))
+        if row.model_type == model_type
+        else row
+        for row in _REGISTRY.rows
     ]
-    if not places:
-        places = [
-            place
-            for place, row in enumerate(_REGISTRY.rows)
-            if row.model_type == model_type and (row.shape, row.label) == (inputs, labels)
-        ]
-        places.sort(key=lambda place: bool(_REGISTRY.rows[place].note))
-    if places:
-        return places[0]
-    known = ", ".join(f'("{row.shape}", "{row.label}")' for row in rows(model_type))
-    raise ValueError(f'{owner}: {model_type} has no format ("{inputs}", "{labels}"). There are {known}.')
-
-
-def did_you_mean(name: object, names: Iterable[str]) -> str:
-    """A question with names that are nearly one that is not known; empty if there is none.
-
-    Args:
-        name: What was given.
-        names: What is known.
-
-    Returns:
-        The question, and a space.
-
-    Example:
-        >>> did_you_mean("cosent", ["CosineSimilarityLoss", "CoSENTLoss", "TripletLoss"])
-        'Did you mean CoSENTLoss? '
-    """
-    keys = {key: known for known in names for key in (known.lower(), known.lower().removesuffix("loss"))}
-    near = dict.fromkeys(keys[key] for key in difflib.get_close_matches(str(name).lower(), keys, n=4, cutoff=0.5))
-    return f"Did you mean {' or '.join(list(near)[:3])}? " if near else ""

@@ -14,12 +14,7 @@ from selective_st.cli.evaluation import evaluate, plot
 from selective_st.cli.registry import check, formats, suggest
 from selective_st.cli.training import demo, train
 
-app = typer.Typer(
-    name="selective-st",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(name="selective-st", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for _command in (train, evaluate, plot, suggest, check, formats, demo):
     app.command(no_args_is_help=_command in (train, evaluate, suggest, check))(_command)
 
@@ -32,12 +27,11 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+_VERSION = typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+
+
 @app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
+def _root(version: Annotated[bool, _VERSION] = False) -> None:
     """Selective losses for Sentence Transformers: for when some scores matter more than others."""
 
 

@@ -1,71 +1,58 @@
-"""What the commands share: options, errors, the console, what they print and write, and quiet libraries."""
+"""What the commands share: errors, the console, what they print and write, and quiet libraries."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 METRICS_FILE = "metrics.json"
-POSITIVE_FROM = 0.8
 CLASS_LABELS = ("class", "class probabilities")
-
-FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
-
-AS_QUERIES_HELP = (
-    "Whether the first texts are queries: embedded as such, the second ones as documents, where the model does the two "
-    "differently. Default: as the columns' names say, or if most first texts stand in several pairs."
-)
-POSITIVE_FROM_HELP = "From which label, after --score-range, a candidate of a text counts as positive."
+NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\[plot]"'
 
 
-class Errors:
+@contextlib.contextmanager
+def mistakes_in_words() -> Iterator[None]:
     """Turn the user's mistakes into one readable message and exit status 1, and Ctrl-C into status 130."""
+    import signal
 
-    def __enter__(self) -> None:
-        import signal
-
-        # Whoever ends this process politely, or closes its terminal, gets the same clean end as with Ctrl-C.
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)  # one of them is not known everywhere
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
-                with contextlib.suppress(ValueError):  # only the main thread may
-                    signal.signal(number, signal.default_int_handler)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if kind is None:
-            return
-        console = Console(stderr=True, soft_wrap=True)
-        if issubclass(kind, OSError) and isinstance(error, OSError) and error.filename is not None:
-            console.print(f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there.")
-            raise typer.Exit(1)
-        if issubclass(kind, KeyboardInterrupt):
-            # An output that was being written says what has become of it.
-            console.print(f"Interrupted: {escape(str(error) or 'nothing was written.')}", style="yellow")
-            raise typer.Exit(130)
-        if issubclass(kind, (ValueError, TypeError)) and _is_from_the_user(error):
-            console.print(f"[bold red]Error:[/] {escape(str(error))}")
-            raise typer.Exit(1)
-
-
-def _is_from_the_user(error: BaseException | None) -> bool:
-    """Whether this library raised the error for the user to read; others are bugs, and show where they arose."""
-    trace = error.__traceback__ if error else None
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith("selective_st")
+    # Whoever ends this process politely, or closes its terminal, gets the same clean end as with Ctrl-C.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # one of them is not known everywhere
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            with contextlib.suppress(ValueError):  # only the main thread may
+                signal.signal(number, signal.default_int_handler)
+    status, text = 1, ""
+    try:
+        yield
+    except KeyboardInterrupt as error:  # an output that was being written says what has become of it
+        status, text = 130, f"[yellow]Interrupted: {escape(str(error) or 'nothing was written.')}[/]"
+    except OSError as error:
+        if error.filename is None:
+            raise
+        text = f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there."
+    except (ValueError, TypeError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if not frame.f_globals.get("__name__", "").startswith("selective_st"):
+            raise  # not said by this library for the user to read: a bug, which shows where it arose
+        text = f"[bold red]Error:[/] {escape(str(error))}"
+    if text:
+        Console(stderr=True, soft_wrap=True).print(text)
+        raise typer.Exit(status)
 
 
 def make_console() -> Console:
-    """The console; where its width is not known, a wide one."""
-    # Tables must stay readable where the width is not known, as in a log file.
+    """The console; where its width is not known, as in a log file, a wide one: tables must stay readable."""
     found = Console()
     return found if found.is_terminal else Console(width=max(found.width, 140))
 
@@ -86,51 +73,6 @@ def be_quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def two_numbers(option: str, text: str | None) -> tuple[float, float] | None:
-    """The two comma-separated numbers of an option, the smaller one first."""
-    from selective_st._validation import score_interval
-
-    values = floats(text)
-    if values is None:
-        return None
-    if len(values) != 2:
-        raise ValueError(f"{option} takes two numbers with a comma between, for example {option} 0,5; got {text!r}.")
-    return score_interval(option, *values, names=("LOW", "HIGH"))
-
-
-def positive_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """The comma-separated positive numbers of an option, each once, in order of size."""
-    from selective_st._validation import finite_number
-
-    values = floats(text)
-    if values is None:
-        return None
-    if not values:
-        raise ValueError(f"{option} takes numbers with a comma between, for example {option} 0.01,0.03; got {text!r}.")
-    return tuple(sorted({finite_number(option, "a learning rate", value, positive=True) for value in values}))
-
-
-def column_names(option: str, text: str | None) -> list[str] | None:
-    """The comma-separated names of an option."""
-    return None if text is None else [name.strip() for name in text.split(",")]
-
-
-def check_positive_from(value: float) -> None:
-    """Raise unless `--positive-from` lies on the scale of the mapped labels."""
-    if not 0 < value <= 1:
-        raise ValueError(f"--positive-from must lie above 0, up to 1, the scale of the mapped labels; got {value:g}.")
-
-
-def floats(text: str | None) -> list[float] | None:
-    """The comma-separated numbers of a text; an empty list if it does not hold just those."""
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        return []
-
-
 def load_model(what: str, name: str, model_type: str) -> Any:
     """Load a model.
 
@@ -147,13 +89,14 @@ def load_model(what: str, name: str, model_type: str) -> Any:
     """
     import sentence_transformers
 
+    from selective_st.output import first_line
+
     try:
         return getattr(sentence_transformers, model_type)(name)
     except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        first_line = (str(error).splitlines() or ["no details"])[0]
         raise ValueError(
-            f"{what} {name} could not be loaded as a {model_type} ({type(error).__name__}: {first_line}). Give its "
-            "folder, or a name on the hub (with a connection)."
+            f"{what} {name} could not be loaded as a {model_type} ({type(error).__name__}: {first_line(error)}). Give "
+            "its folder, or a name on the hub (with a connection)."
         ) from error
 
 
@@ -162,43 +105,54 @@ def versions() -> dict[str, str]:
     import sentence_transformers
     import torch
 
-    from selective_st import __version__
+    import selective_st
 
-    return {
-        "selective_st": __version__,
-        "sentence_transformers": sentence_transformers.__version__,
-        "torch": torch.__version__,
-    }
+    return {module.__name__: module.__version__ for module in (selective_st, sentence_transformers, torch)}
 
 
 def write_metrics(folder: Path, results: dict[str, Any]) -> None:
-    """Write the metrics file of an output folder.
-
-    Args:
-        folder: The folder.
-        results: Plain data without NaN, which JSON does not have.
-    """
+    """Write the metrics file of an output folder: plain data without NaN, which JSON does not have."""
     text = json.dumps(results, indent=2, allow_nan=False)
     (folder / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:
-    """Print what was decided, a line each.
-
-    Args:
-        console: Where to.
-        notes: What was decided.
-    """
+    """Print what was decided, a line each."""
     for note in dict.fromkeys(notes):
         console.print(f"[dim]·[/] {escape(note)}", soft_wrap=True)
 
 
-def print_written(console: Console, what: str, path: object) -> None:
-    """Print where something was written.
+def print_table(
+    console: Console, title: str, heads: Sequence[str], *sections: Sequence[tuple[str, Sequence[Any]]], left: str = ""
+) -> None:
+    """Print a table.
 
     Args:
         console: Where to.
-        what: What it is, in a word.
-        path: Where it is.
+        title: Its title.
+        heads: The headings of its columns. Numbers stand at the right, the first column and those in `left` do not.
+        *sections: Rows, each with its style; a line parts the sections.
+        left: Headings of columns of words.
     """
+    table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left")
+    for place, head in enumerate(heads):
+        is_left = place == 0 or head in left.split(", ")
+        table.add_column(escape(head), justify="left" if is_left else "right", overflow="fold")
+    for rows in sections:
+        for style, cells in rows:
+            table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells), style=style)
+        table.add_section()
+    console.print(table)
+
+
+def print_written(console: Console, what: str, path: object) -> None:
+    """Print where something was written."""
     console.print(f"{what:8} {path}", soft_wrap=True, markup=False, highlight=False)
+
+
+def print_template(console: Console, name: str, macro: str, **facts: Any) -> None:
+    """Print a macro of a template of the package, which is in rich's markup."""
+    from selective_st._templates import template
+
+    text = str(getattr(template(name), macro)(**facts)).rstrip("\n")
+    console.print(text, soft_wrap=True, highlight=False)

@@ -10,55 +10,34 @@ from typing import Annotated, Any, Optional, TypeVar, get_type_hints
 import typer
 from typer.models import ArgumentInfo
 
-from selective_st.cli.common import Errors, column_names, two_numbers
+from selective_st.cli.common import mistakes_in_words
 
 Options = TypeVar("Options")
 
+FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
 DATA_HELP = "A .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
 
 
 def argument(help: str) -> Any:
-    """A field that is an argument of the command.
-
-    Args:
-        help: What it is.
-
-    Returns:
-        The field.
-    """
+    """A field that is an argument of the command."""
     return field(metadata={"typer": typer.Argument(help=help)})
 
 
-def required(help: str) -> Any:
-    """A field that is an option without a default.
-
-    Args:
-        help: What it is for.
-
-    Returns:
-        The field.
-    """
-    return field(metadata={"typer": typer.Option(help=help)})
-
-
-def option(
-    default: Any, help: str, *names: str, parse: Callable[[str, str | None], Any] | None = None, **settings: Any
-) -> Any:
+def option(default: Any, help: str, *names: str, parse: Callable[[str, str], Any] | None = None, **more: Any) -> Any:
     """A field that is an option of the command.
 
     Args:
-        default: Its default.
+        default: Its default; `MISSING` if it must be given.
         help: What it is for.
         *names: Its names, if they are not that of the field.
         parse: What makes its value of its name and its text; then `typer` sees a text.
-        **settings: Further arguments of `typer.Option`.
+        **more: Further arguments of `typer.Option`.
 
     Returns:
         The field.
     """
-    return field(
-        default=default, metadata={"typer": typer.Option(*names, help=help, **settings), "parse": parse, "names": names}
-    )
+    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names}
+    return field(default=default, metadata=metadata)
 
 
 def command(options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
@@ -74,7 +53,7 @@ def command(options: type[Options]) -> Callable[[Callable[[Options], None]], Cal
 
     def decorate(run: Callable[[Options], None]) -> Callable[..., None]:
         def called(**given: Any) -> None:
-            with Errors():
+            with mistakes_in_words():
                 run(options(**{each.name: _value(each, given[each.name]) for each in fields(options)}))  # type: ignore[arg-type]
 
         hints = get_type_hints(options)
@@ -88,45 +67,69 @@ def command(options: type[Options]) -> Callable[[Callable[[Options], None]], Cal
 
 def _parameter(of: Field[Any], hint: Any) -> inspect.Parameter:
     kind = Optional[str] if of.metadata.get("parse") else hint  # noqa: UP045  (typer reads it on Python 3.10 too)
+    default = inspect.Parameter.empty if of.default is MISSING else of.default
     return inspect.Parameter(
-        of.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if of.default is MISSING else of.default,
-        annotation=Annotated[kind, of.metadata["typer"]],
+        of.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, of.metadata["typer"]]
     )
 
 
 def _value(of: Field[Any], given: Any) -> Any:
     parse = of.metadata.get("parse")
-    return parse(_names(of)[0], given) if parse else given
+    return parse(_name(of), given) if parse and given is not None else given
 
 
-def _names(of: Field[Any]) -> tuple[str, ...]:
-    return of.metadata.get("names") or (f"--{of.name.replace('_', '-')}",)
+def _name(of: Field[Any]) -> str:
+    return next(iter(of.metadata.get("names") or ()), f"--{of.name.replace('_', '-')}")
+
+
+def numbers(name: str, text: str) -> list[float]:
+    """The comma-separated numbers of an option; none if it does not hold just those."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return []
+
+
+def two_numbers(name: str, text: str) -> tuple[float, float]:
+    """The two comma-separated numbers of an option, the smaller one first."""
+    from selective_st._validation import score_interval
+
+    found = numbers(name, text)
+    if len(found) != 2:
+        raise ValueError(f"{name} takes two numbers with a comma between, for example {name} 0,5; got {text!r}.")
+    return score_interval(name, *found, names=("LOW", "HIGH"))
+
+
+def positive_numbers(name: str, text: str) -> tuple[float, ...]:
+    """The comma-separated positive numbers of an option, each once, in order of size."""
+    from selective_st._validation import finite_number
+
+    found = numbers(name, text)
+    if not found:
+        raise ValueError(f"{name} takes numbers with a comma between, for example {name} 0.01,0.03; got {text!r}.")
+    return tuple(sorted({finite_number(name, "a learning rate", value, positive=True) for value in found}))
+
+
+def column_names(name: str, text: str) -> list[str]:
+    """The comma-separated names of an option."""
+    return [part.strip() for part in text.split(",")]
 
 
 def words_of(options: Any) -> list[str]:
-    """The words of a command that asks for the same.
-
-    Args:
-        options: The options of the command.
-
-    Returns:
-        Its arguments, then each option that is not at its default.
-    """
-    words: dict[bool, list[str]] = {False: [], True: []}
+    """The words of a command that asks for the same: its arguments, then each option that is not at its default."""
+    arguments: list[str] = []
+    words: list[str] = []
     for each in fields(options):
-        value, [name, *_] = getattr(options, each.name), _names(each)
-        is_argument = isinstance(each.metadata["typer"], ArgumentInfo)
-        if is_argument:
-            words[False].append(str(value))
+        value, name = getattr(options, each.name), _name(each)
+        if isinstance(each.metadata["typer"], ArgumentInfo):
+            arguments.append(str(value))
         elif value != each.default and isinstance(value, bool):
             yes, _, no = name.partition("/")
-            words[True].append(yes if value else no)
+            words.append(yes if value else no)
         elif value != each.default:
             parts = value if isinstance(value, (list, tuple)) else [value]
-            words[True] += [name, ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)]
-    return [*words[False], *words[True]]
+            words += [name, ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)]
+    return [*arguments, *words]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,15 +157,31 @@ class DataOptions:
 
 
 def told_words(options: DataOptions, **guessed: Any) -> list[str]:
-    """The words of a command that say how the data are read.
-
-    Args:
-        options: What was told.
-        **guessed: What was not told, and is to be.
-
-    Returns:
-        The words after the name of the data.
-    """
+    """The words of a command that say how the data are read; `guessed` is what was not told, and is to be."""
     told = {each.name: getattr(options, each.name) for each in fields(DataOptions)}
     told |= {name: value for name, value in guessed.items() if told[name] is None}
     return words_of(DataOptions(**told))[1:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions(DataOptions):
+    """How labelled pairs are taken by the commands that learn from them or measure on them."""
+
+    focus: str = option("high", FOCUS_HELP)
+    positive_from: float = option(
+        0.8, "From which label, after --score-range, a candidate of a text counts as positive."
+    )
+    as_queries: bool | None = option(
+        None,
+        "Whether the first texts are queries: embedded as such, the second ones as documents, where the model does the "
+        "two differently. Default: as the columns' names say, or if most first texts stand in several pairs.",
+        "--as-queries/--no-as-queries",
+    )
+    overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.positive_from <= 1:
+            raise ValueError(
+                "--positive-from must lie above 0, up to 1, the scale of the mapped labels; got "
+                f"{self.positive_from:g}."
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from selective_st.cli.common import CLASS_LABELS, FOCUS_HELP, be_quiet, load_model, make_console, print_notes
-from selective_st.cli.options import DataOptions, command, option, required, told_words
+from selective_st.cli.common import CLASS_LABELS, be_quiet, load_model, make_console, print_notes
+from selective_st.cli.options import FOCUS_HELP, DataOptions, command, option, told_words
 from selective_st.registry.catalog import (
     DEFAULT_MODEL,
     MODEL_TYPES,
@@ -78,9 +78,10 @@ class SuggestOptions(DataOptions):
 class CheckOptions(DataOptions):
     """What `check` was asked to do."""
 
-    loss: str = required(
+    loss: str = option(
+        MISSING,
         "The loss: the name of its class, for the data as they are; or as `train` calls it "
-        f"({LOSS_NAMES}, {AUTO}), for the data as `train` lays them out."
+        f"({LOSS_NAMES}, {AUTO}), for the data as `train` lays them out.",
     )
     model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
     model: str | None = option(None, "The model to train, for the checks that need one: a path or a hub name.")

@@ -3,52 +3,44 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
-from selective_st.cli.common import (
-    AS_QUERIES_HELP,
-    FOCUS_HELP,
-    METRICS_FILE,
-    POSITIVE_FROM,
-    POSITIVE_FROM_HELP,
-    be_quiet,
-    check_positive_from,
-    make_console,
+from selective_st.catalog import TRAINABLE
+from selective_st.cli import common
+from selective_st.cli.options import (
+    DATA_HELP,
+    PairOptions,
+    argument,
+    command,
+    option,
     positive_numbers,
-    print_notes,
-    print_written,
-    versions,
-    write_metrics,
+    told_words,
+    words_of,
 )
-from selective_st.cli.options import DATA_HELP, DataOptions, argument, command, option, told_words, words_of
 from selective_st.cli.registry import AUTO, NUMBERS, print_report
-from selective_st.registry.catalog import TRAINABLE
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
-    from selective_st.focus import Focus
-    from selective_st.layouts import By, GradedPairs
+    from selective_st.layouts import GradedPairs
     from selective_st.loss_kinds import LossKind
     from selective_st.output import Output
-    from selective_st.training import Report, Settings, Task
+    from selective_st.training import Report, Settings, Splits, Task
 
 _PICTURE_FILE = "error_by_score.png"
 _CARD_FILE = "README.md"
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
-_MAXIMUM_SEEDS = 100
-
 _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
 _STATIC = "static"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(DataOptions):
+class TrainOptions(PairOptions):
     """What `train` was asked to do."""
 
     data: str = argument(f"Sentence pairs with a label (graded, or 0/1). {DATA_HELP}")
@@ -58,7 +50,6 @@ class TrainOptions(DataOptions):
         f"{'; '.join(f'{known.name}: {known.what}' for known in TRAINABLE)}; {AUTO}: what suits the data. Or the "
         "class of one of these.",
     )
-    focus: str = option("high", FOCUS_HELP)
     eval_data: str | None = option(
         None,
         "Pairs that choose learning rates and seeds. Default: 10 % of DATA, set aside, texts apart where that can be.",
@@ -71,7 +62,7 @@ class TrainOptions(DataOptions):
         _STATIC, "Path or hub name of a SentenceTransformer, or 'static': embeddings trained from nothing."
     )
     compare: bool = option(False, "Train the built-in losses for the same data too, at equal work.", "--compare")
-    seeds: int = option(1, "How many runs with each setting.", min=1, max=_MAXIMUM_SEEDS)
+    seeds: int = option(1, "How many runs with each setting.", min=1, max=100)
     epochs: int | None = option(None, "Passes over the training pairs. Default: 5 for static, else 1.", min=1)
     batch_size: int | None = option(
         None, "Rows in a step. Default: 64 for static, else 32; lists 16 and 8; cached-in-batch 128.", min=2
@@ -91,15 +82,12 @@ class TrainOptions(DataOptions):
     list_size: int | None = option(
         None, f"Most candidates in a list (listwise), triplets of a text (pairwise). Default: {_LIST_SIZE}.", min=2
     )
-    positive_from: float = option(POSITIVE_FROM, POSITIVE_FROM_HELP)
-    as_queries: bool | None = option(None, AS_QUERIES_HELP, "--as-queries/--no-as-queries")
     check: bool = option(
         True,
         "Look for what is wrong with the data before training; --no-check trains all the same, also on classes as if "
         "they were grades.",
         "--check/--no-check",
     )
-    overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,30 +113,29 @@ def train(job: TrainOptions) -> None:
 @command(DemoOptions)
 def demo(options: DemoOptions) -> None:
     """Do the main job on graded pairs made on the spot: no download, about a minute."""
-    output, overwrite = options.output, options.overwrite
     from selective_st.demo import write_demo_data
     from selective_st.output import Output
 
     rows = {"train": 1200, "eval": 400, "test": 800}
-    paths = {name: output / "data" / f"{name}.csv" for name in rows}
-    reads = {"the data": paths["train"], "--eval-data": paths["eval"], "--test-data": paths["test"]}
+    train, evaluation, test = (options.output / "data" / f"{name}.csv" for name in rows)
+    reads = {"the data": train, "--eval-data": evaluation, "--test-data": test}
     # The model is written as `train` writes it, but no model trained on other data is replaced.
-    model = Output(output / "model", "train", reads, overwrite=overwrite, same_reads=True)
-    with Output(output / "data", "demo", overwrite=overwrite or model.has_state) as data:
+    model = Output(options.output / "model", "train", reads, overwrite=options.overwrite, same_reads=True)
+    with Output(options.output / "data", "demo", overwrite=options.overwrite or model.has_state) as data:
         write_demo_data(data.new, rows)
         data.publish()
     job = TrainOptions(
-        data=str(paths["train"]),
-        output=output / "model",
+        data=str(train),
+        output=options.output / "model",
         score_range=(0.0, 5.0),
-        eval_data=str(paths["eval"]),
-        test_data=str(paths["test"]),
+        eval_data=str(evaluation),
+        test_data=str(test),
         compare=True,
         learning_rates=(0.03, 0.1, 0.3, 1.0),
-        overwrite=overwrite,
+        overwrite=options.overwrite,
     )
-    console = make_console()
-    console.print(f"Made graded sentence pairs in {escape(str(paths['train'].parent))}. The same as:")
+    console = common.make_console()
+    console.print(f"Made graded sentence pairs in {escape(str(train.parent))}. The same as:")
     words = shlex.join(["selective-st", "train", *words_of(job)])
     console.print(f"  {words}", style="bold", markup=False, soft_wrap=True)
     _train(job)
@@ -165,43 +152,38 @@ def _train(job: TrainOptions) -> None:
 
 def _train_into(output: Output, job: TrainOptions) -> None:
     """The main job. Cheap checks come first, heavy imports last."""
-    console = make_console()
-    be_quiet()
+    console = common.make_console()
+    common.be_quiet()
     with console.status("Loading libraries ..."):
+        from selective_st import training
         from selective_st.focus import parse_focus
-        from selective_st.training import KeptRuns, key_of_runs, runs_asked_for, steps_of_run, train_and_compare
+        from selective_st.kept_runs import KeptRuns
     focus = parse_focus(job.focus)
     splits = _read_splits(job, _named_kind(job))
-    task, settings, notes = _prepared(job, splits, focus)
-    print_notes(console, notes)
+    if job.loss == AUTO:
+        _check_options(job, splits.kind)
+    task = training.prepare(splits, focus, _settings(job, splits.kind))
+    common.print_notes(console, task.notes)
     if job.check:
-        _check_examples(console, task, splits.kind, settings)
-    asked = runs_asked_for(settings)
-    _print_told(console, "plan", task=task, kind=splits.kind, settings=settings, pairs=splits, runs=len(asked))
+        _check_examples(console, task)
+    common.print_template(console, "training.txt", "plan", task=task, pairs=splits)
 
-    kept = KeptRuns(output.state(key_of_runs(task, settings)), asked)
-    print_notes(console, kept.notes)
-    progress = _Progress(console, len(asked), steps_of_run(task.examples, settings), len(kept))
+    kept = KeptRuns(output.state(training.key_of_runs(task)), task.runs)
+    common.print_notes(console, filter(None, [kept.note]))
+    progress = _Progress(console, len(task.runs), task.steps, len(kept))
     with progress.bar:
-        report = train_and_compare(task, settings, output.new, progress.on_run, progress.on_step, kept)
-    _write_results(output.new, report, task.focus, settings, job)
+        report = training.train_and_compare(task, kept, output.new, progress.on_run, progress.on_step)
+    _write_results(output.new, report, job)
     output.publish()
-    _print_results(console, report, task.focus, settings, len(splits.test))
-    print_written(console, "model", output.given)
-    for label, name in (("card", _CARD_FILE), ("metrics", METRICS_FILE), ("picture", _PICTURE_FILE)):
+    _print_results(console, report, len(splits.test))
+    common.print_written(console, "model", output.given)
+    for label, name in (("card", _CARD_FILE), ("metrics", common.METRICS_FILE), ("picture", _PICTURE_FILE)):
         if (output.given / name).exists():
-            print_written(console, label, output.given / name)
+            common.print_written(console, label, output.given / name)
     if not (output.given / _PICTURE_FILE).exists():
-        console.print(r'[yellow]Note:[/] no picture, as matplotlib is missing: pip install "selective-st\[plot]"')
+        console.print(common.NO_PICTURES)
     found = report.against_untrained
     console.print(found["sentence"], style="" if found["verdict"] == "better" else "bold yellow", soft_wrap=True)
-
-
-def _print_told(console: Console, what: str, **facts: Any) -> None:
-    from selective_st._templates import template
-
-    text = getattr(template("training.txt"), what)(**facts)
-    console.print(str(text).strip(), soft_wrap=True, highlight=False)
 
 
 def _named_kind(job: TrainOptions) -> LossKind | None:
@@ -218,48 +200,37 @@ def _named_kind(job: TrainOptions) -> LossKind | None:
     return kind
 
 
-def _prepared(job: TrainOptions, splits: _Splits, focus: Focus) -> tuple[Task, Settings, list[str]]:
-    """What is trained and how, with defaults for what was not told, and what was decided."""
-    from selective_st.training import EPOCHS, LEARNING_RATES, Settings, fitting, prepare
+def _settings(job: TrainOptions, kind: LossKind) -> Settings:
+    """What is the same for every run, with defaults for what was not told."""
+    from selective_st.training import EPOCHS, LEARNING_RATES, Settings
 
-    if job.loss == AUTO:
-        _check_options(job, splits.kind)
     model = _STATIC if job.model == _STATIC else "pretrained"
-    settings = Settings(
-        model=job.model,
-        epochs=job.epochs or EPOCHS[model],
-        batch_size=job.batch_size or splits.kind.batch_sizes[model],
-        learning_rates=tuple(job.learning_rates or LEARNING_RATES[model]),
-        seeds=job.seeds,
-        compare=job.compare,
-        loss=splits.kind.name,
-        temperature=job.temperature,
-        list_size=job.list_size or _LIST_SIZE,
-        positive_from=job.positive_from,
-        as_queries=job.as_queries,
-    )
-    task = prepare(splits.train, splits.eval, splits.test, splits.by, focus, settings)
-    settings, note = fitting(settings, task.examples)
-    notes = [note for pairs in (splits.train, splits.eval, splits.test) for note in pairs.notes]
-    return task, settings, [*notes, *task.notes, *filter(None, [note])]
+    told = {field.name: getattr(job, field.name) for field in fields(Settings)}
+    defaults = {
+        "epochs": EPOCHS[model],
+        "batch_size": kind.batch_sizes[model != _STATIC],
+        "learning_rates": LEARNING_RATES[model],
+        "list_size": _LIST_SIZE,
+    }
+    return Settings(**{**told, "loss": kind.name, **{name: told[name] or own for name, own in defaults.items()}})
 
 
-def _check_examples(console: Console, task: Task, kind: LossKind, settings: Settings) -> None:
+def _check_examples(console: Console, task: Task) -> None:
     """Say what is wrong with the training data; stop if it is more than a warning."""
     from selective_st.registry import check_dataset
 
     report = check_dataset(
         task.examples.dataset,
-        kind.selective,
+        task.kind.loss,
         model=task.make_model(0),
-        batch_size=settings.batch_size,
+        batch_size=task.settings.batch_size,
         sampler=None if task.examples.fewest_texts is None else "no_duplicates",
     )
     if report.findings:
         print_report(console, report)
     if report.errors:
         raise ValueError(
-            f"These data are not right for {kind.selective}: see above. Mend them, or train all the same with "
+            f"These data are not right for {task.kind.loss}: see above. Mend them, or train all the same with "
             "--no-check."
         )
 
@@ -276,24 +247,14 @@ def _check_options(job: TrainOptions, kind: LossKind) -> None:
         finite_number("train", "--temperature", job.temperature, positive=True)
     if job.list_size is not None and not kind.takes_list_size:
         raise ValueError(f"--list-size means nothing for --loss {kind.name}; leave it out, or choose listwise.")
-    check_positive_from(job.positive_from)
 
 
-class _Splits(NamedTuple):
-    """The loss, the pairs to train, choose and report on, and how they make groups of candidates of one text."""
-
-    kind: LossKind
-    train: GradedPairs
-    eval: GradedPairs
-    test: GradedPairs
-    by: By | None
-
-
-def _read_splits(job: TrainOptions, kind: LossKind | None) -> _Splits:
+def _read_splits(job: TrainOptions, kind: LossKind | None) -> Splits:
     """The splits as given, or of the hub dataset, or set aside from the data."""
     from selective_st.cli.reading import read_source
     from selective_st.data import hub_splits
     from selective_st.loss_kinds import kind_of_labels, suited_kind
+    from selective_st.training import Splits
 
     available = hub_splits(job.data)
     if available and (job.split or "train") not in available:
@@ -324,7 +285,7 @@ def _read_splits(job: TrainOptions, kind: LossKind | None) -> _Splits:
         else:
             train_split, part = train_split.split(name, _HELD_OUT, seed)
             chosen.append(part)
-    return _Splits(kind, train_split, chosen[1], chosen[0], by)
+    return Splits(kind, train_split, chosen[1], chosen[0], by)
 
 
 def _read_split(job: TrainOptions, data: str, split: str | None = None) -> GradedPairs:
@@ -383,46 +344,37 @@ class _Progress:
         self.bar.advance(self._task)
 
 
-def _write_results(folder: Path, report: Report, focus: Focus, settings: Settings, job: TrainOptions) -> None:
-    from selective_st.loss_kinds import loss_kind
-
+def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
+    task = report.task
+    settings = replace(task.settings, temperature=task.settings.temperature or task.kind.temperature)
     results = {
-        "loss": report.selective,
-        "focus": focus.name,
+        "loss": task.kind.loss,
+        "focus": task.focus.name,
         "link": report.link,
-        "main_metric": focus.main_metric,
+        "main_metric": task.focus.main_metric,
         "data": {"train": job.data, "eval": job.eval_data, "test": job.test_data, "score_range": job.score_range},
-        "settings": asdict(replace(settings, temperature=settings.temperature or loss_kind(settings.loss).temperature)),
-        "versions": versions(),
+        "settings": asdict(settings),
+        "versions": common.versions(),
         **report.as_dict(),
     }
-    write_metrics(folder, results)
+    common.write_metrics(folder, results)
     try:
         from selective_st.plotting import plot_error_by_score_bin
     except ImportError:  # matplotlib is an optional extra
         return
-    plot_error_by_score_bin(report.error_by_bin(), folder / _PICTURE_FILE, regions=focus.regions)
+    plot_error_by_score_bin(report.error_by_bin, folder / _PICTURE_FILE, regions=task.focus.regions)
 
 
-def _print_results(console: Console, report: Report, focus: Focus, settings: Settings, test_rows: int) -> None:
-    from rich import box
-    from rich.table import Table
-
+def _print_results(console: Console, report: Report, test_rows: int) -> None:
     from selective_st._templates import template
     from selective_st.outcome import results
 
-    table = Table(box=box.SIMPLE_HEAD, title_justify="left")
-    table.title = str(template("training.txt").title(report=report, settings=settings, rows=test_rows)).strip()
-    found = results(report, focus)
-    for place, head in enumerate(found.heads):
-        table.add_column(head, **({"justify": "right", "no_wrap": True} if place else {"overflow": "fold"}))
-    for label, *cells in found.losses:
-        style = "dim" if label in ("rests on", "untrained") else ""
-        table.add_row(label, *cells, style="bold" if label.startswith(f"{report.selective} (") else style)
-    table.add_section()
-    for row in found.differences:
-        table.add_row(*row)
-    console.print(table)
+    found, settings = results(report), report.task.settings
+    title = str(template("training.txt").title(report=report, settings=settings, rows=test_rows)).strip()
+    styles = {"rests on": "dim", "untrained": "dim"}
+    own = f"{report.task.kind.loss} ("
+    losses = [("bold" if row[0].startswith(own) else styles.get(row[0], ""), row) for row in found.losses]
+    common.print_table(console, title, found.heads, losses, [("", row) for row in found.differences])
     ends = {min(settings.learning_rates), max(settings.learning_rates)}
     at_end = [loss for loss, rate in report.chosen_rates.items() if rate in ends]
-    _print_told(console, "saved", report=report, settings=settings, metric=focus.main_metric, at_end=at_end)
+    common.print_template(console, "training.txt", "saved", report=report, at_end=at_end)

@@ -21,9 +21,17 @@ from selective_st.conversion._lists import (
     rows_of_positives,
     split_lists,
 )
-from selective_st.conversion._pairs import pairs_to_lists, pairs_to_positives, pairs_to_triplets
-from selective_st.conversion._rows import remove_duplicate_rows, remove_empty_rows, remove_rare_classes
-from selective_st.conversion._texts import class_to_triplets, damage_texts, texts_to_pairs
+from selective_st.conversion._rows import (
+    class_to_triplets,
+    damage_texts,
+    pairs_to_lists,
+    pairs_to_positives,
+    pairs_to_triplets,
+    remove_duplicate_rows,
+    remove_empty_rows,
+    remove_rare_classes,
+    texts_to_pairs,
+)
 
 __all__ = [
     "class_to_triplets",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import datasets
 from datasets import Dataset, Value
@@ -23,15 +24,37 @@ _BATCH = 1_000
 _Converter = TypeVar("_Converter", bound=Callable[..., Dataset])
 
 
-def converter(function: _Converter) -> _Converter:
-    """A function that takes a dataset and gives another: what it is given is checked, and it may be a `Step`."""
+def converter(*columns: str) -> Callable[[_Converter], _Converter]:
+    """A decorator for a function that takes a dataset and gives another.
 
-    @wraps(function)
-    def checked(dataset: Any, *arguments: Any, **options: Any) -> Any:
-        check_dataset(function.__name__, dataset)
-        return function(dataset, *arguments, **options)
+    What it is given is checked, its errors begin with its name, and it may be a `Step`.
 
-    return cast(_Converter, callable_as_step(checked))
+    Args:
+        *columns: Which of its arguments are columns that must be there.
+
+    Returns:
+        The decorator.
+    """
+
+    def decorate(function: _Converter) -> _Converter:
+        owner, signature = function.__name__, inspect.signature(function)
+
+        @wraps(function)
+        def checked(*arguments: Any, **options: Any) -> Any:
+            given = signature.bind(*arguments, **options).arguments
+            try:
+                _check_dataset(owner, given["dataset"])
+                named = [given[column] for column in columns if given.get(column) is not None]
+                check_columns(given["dataset"], named)
+                return function(*arguments, **options)
+            except (TypeError, ValueError) as error:
+                if not str(error).startswith(owner):
+                    error.args = (f"{owner}: {error}",)
+                raise
+
+        return callable_as_step(checked)  # type: ignore[return-value]
+
+    return decorate
 
 
 @cache
@@ -40,25 +63,59 @@ def _sources() -> bytes:
     return b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 
 
-def mapped(dataset: Dataset, change: Any, features: dict[str, Any], settings: tuple[Any, ...], **more: Any) -> Dataset:
-    """The dataset with batches changed.
+def mapped(
+    dataset: Dataset,
+    change: Callable[[dict[str, list[Any]], list[int]], dict[str, Any]],
+    features: dict[str, Any],
+    *settings: Any,
+) -> Dataset:
+    """The dataset with columns made anew, batch by batch.
 
     The fingerprint, by which datasets finds a result on the disk again, is made here: for one of its own datasets would
     look through all that the function leads to, which takes half a second, and fails where a function calls itself.
 
     Args:
         dataset: The dataset.
-        change: The function of a batch.
-        features: What comes out.
-        settings: What the function depends on besides the dataset and this module.
-        **more: Further arguments of `Dataset.map`.
+        change: The new columns of a batch, given it and the numbers of its rows.
+        features: The columns that come out, in their order; those that are not new are taken from the dataset.
+        *settings: What the function depends on besides the dataset and this module.
 
     Returns:
         The changed dataset.
     """
     plain = dataset.with_format(None)
-    fingerprint = Hasher.hash((plain._fingerprint, _sources(), settings))
-    return plain.map(change, batched=True, features=datasets.Features(features), new_fingerprint=fingerprint, **more)
+    made = plain.map(
+        lambda batch, rows: {name: values for name, values in batch.items() if name in features} | change(batch, rows),
+        batched=True,
+        with_indices=True,
+        features=datasets.Features(features),
+        remove_columns=dataset.column_names,
+        new_fingerprint=Hasher.hash((plain._fingerprint, _sources(), settings)),
+    )
+    return made.select_columns(list(features))
+
+
+# --- Values -----------------------------------------------------------------------------------------------------------
+
+
+def values_in(dataset: Dataset, columns: list[str]) -> Any:
+    """The rows of some columns, as tuples, batch by batch."""
+    return itertools.chain.from_iterable(
+        zip(*(batch[column] for column in columns), strict=True)
+        for batch in dataset.with_format(None).select_columns(columns).iter(_BATCH)
+    )
+
+
+def of_rows(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Dataset:
+    return Dataset.from_dict(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def is_missing(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, (list, tuple)):
+        return all(map(is_missing, value))
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def mean_of_known(labels: Any) -> float | None:
@@ -67,83 +124,102 @@ def mean_of_known(labels: Any) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def hashable(value: Any) -> Any:
+    """The value, or a text that stands for it."""
+    if isinstance(value, float) and math.isnan(value):
+        return "nan", None  # equal to itself
+    if isinstance(value, (list, tuple)):
+        return tuple(map(hashable, value))
+    return repr(value) if isinstance(value, (dict, set)) else value
+
+
+def shown(rows: Sequence[int]) -> str:
+    return f"{shown_rows(rows)} (counted from 0)"
+
+
+# --- Arguments --------------------------------------------------------------------------------------------------------
+
+
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def finite(owner: str, name: str, value: Any) -> float:
+def finite(name: str, value: Any) -> float:
     if not is_number(value):
-        raise ValueError(f"{owner}: {name} must be a finite number, got {value!r}. Write for example {name}=0.8.")
+        raise ValueError(f"{name} must be a finite number, got {value!r}. Write for example {name}=0.8.")
     return float(value)
 
 
-def check_size(owner: str, list_size: Any) -> None:
-    if isinstance(list_size, bool) or not isinstance(list_size, int) or list_size < 2:
+def at_least(least: int, name: str, value: Any, example: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(
-            f"{owner}: list_size must be a whole number of at least 2, got {list_size!r}. Write list_size=16."
+            f"{name} must be a whole number of at least {least}, got {value!r}. Write {name}={example} for example."
         )
+    return value
 
 
-def check_dataset(owner: str, dataset: Any) -> None:
+def _check_dataset(owner: str, dataset: Any) -> None:
     if isinstance(dataset, dict):
         raise TypeError(
-            f"{owner}: dataset must be a datasets.Dataset, got a {type(dataset).__name__}. Convert each by itself: "
+            f"dataset must be a datasets.Dataset, got a {type(dataset).__name__}. Convert each by itself: "
             f'{owner}(dataset["{next(iter(dataset), "train")}"], ...).'
         )
     if not isinstance(dataset, Dataset):
         raise TypeError(
-            f"{owner}: dataset must be a datasets.Dataset, got {type(dataset).__name__}. Make one with "
-            "Dataset.from_dict, Dataset.from_list or Dataset.from_pandas; of a stream, with "
-            "selective_st.registry.table.to_dataset."
+            f"dataset must be a datasets.Dataset, got {type(dataset).__name__}. Make one with Dataset.from_dict, "
+            "Dataset.from_list or Dataset.from_pandas; of a stream, with selective_st.registry.table.to_dataset."
         )
     if not len(dataset):
-        raise DataError(
-            f"{owner}: the dataset has no rows. Give one that has some: look at what it was read or filtered from."
-        )
+        raise DataError("the dataset has no rows. Give one that has some: look at what it was read or filtered from.")
     if without_trainer_transform(dataset).format["type"] == "custom":
         raise DataError(
-            f"{owner}: the dataset has a transform, which a conversion would leave out. Do it first, for good: "
+            "the dataset has a transform, which a conversion would leave out. Do it first, for good: "
             "from selective_st.registry.table import to_dataset; dataset = to_dataset(dataset)."
         )
 
 
-def check_column(owner: str, dataset: Any, column: Any) -> None:
-    if column not in dataset.column_names:
-        raise DataError(
-            f"{owner}: there is no column {column!r}; the dataset has {', '.join(dataset.column_names)}. Name one."
-        )
+# --- Columns ----------------------------------------------------------------------------------------------------------
 
 
-def check_free(owner: str, dataset: Dataset, names: Sequence[str]) -> None:
+def check_columns(dataset: Dataset, columns: Sequence[str]) -> None:
+    for column in columns:
+        if column not in dataset.column_names:
+            raise DataError(
+                f"there is no column {column!r}; the dataset has {', '.join(dataset.column_names)}. Name one."
+            )
+
+
+def chosen_columns(owner: str, dataset: Dataset, columns: Sequence[str] | None) -> list[str]:
+    """The columns that are named, or all."""
+    if columns is None:
+        return list(dataset.column_names)
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a list of names, got {columns!r}. Write [{literal(columns)}].")
+    chosen = list_of(owner, "columns", columns, "names", f"[{literal(dataset.column_names[0])}]")
+    check_columns(dataset, chosen)
+    if not chosen:
+        raise DataError(f"columns is empty. Name one of {', '.join(dataset.column_names)}.")
+    return chosen
+
+
+def check_free(dataset: Dataset, names: Sequence[str]) -> None:
     taken = sorted(set(names) & set(dataset.column_names))
     if taken:
         raise DataError(
-            f"{owner}: there is a column {taken[0]!r} already. Rename it: "
-            f'dataset = dataset.rename_column({literal(taken[0])}, "{taken[0]}_old").'
+            f"there is a column {taken[0]!r} already. Rename it: dataset = dataset.rename_column({literal(taken[0])}, "
+            f"{literal(f'{taken[0]}_old')})."
         )
-
-
-def check_columns(owner: str, dataset: Any, columns: Sequence[str] | None) -> list[str]:
-    if isinstance(columns, str):
-        raise TypeError(f"{owner}: columns must be a list of names, got {columns!r}. Write [{literal(columns)}].")
-    example = f"[{literal(dataset.column_names[0])}]"
-    chosen = list_of(owner, "columns", dataset.column_names if columns is None else columns, "names", example)
-    for column in chosen:
-        check_column(owner, dataset, column)
-    if not chosen:
-        raise DataError(f"{owner}: columns is empty. Name one of {', '.join(dataset.column_names)}.")
-    return chosen
 
 
 def label_column(dataset: Dataset) -> str | None:
     return next((name for name in TRAINER_LABELS if name in dataset.column_names), None)
 
 
-def needed_label(owner: str, dataset: Dataset) -> str:
+def needed_label(dataset: Dataset) -> str:
     label = label_column(dataset)
     if label is None:
         raise DataError(
-            f"{owner}: there is no label column; the dataset has {', '.join(dataset.column_names)}. Call it so: "
+            f"there is no label column; the dataset has {', '.join(dataset.column_names)}. Call it so: "
             f'dataset = dataset.rename_column({literal(dataset.column_names[-1])}, "label").'
         )
     return label
@@ -162,71 +238,33 @@ def inner_feature(feature: Any) -> Any:
     return feature[0] if isinstance(feature, list) else feature.feature
 
 
-def text_columns(owner: str, dataset: Dataset, label: str | None) -> list[str]:
+def text_columns(dataset: Dataset, label: str | None) -> list[str]:
     """All columns but the label; all must be texts."""
     inputs = [name for name in dataset.column_names if name != label]
-    strays = [name for name in inputs if not is_text(dataset.features[name])]
-    texts = [name for name in inputs if name not in strays]
-    if strays or not texts:
-        kept = [*texts, *([label] if label else [])]
+    texts = [name for name in inputs if is_text(dataset.features[name])]
+    if texts != inputs or not texts:
         raise DataError(
-            f"{owner}: column(s) {', '.join(map(repr, strays))} do not hold texts. Keep those that do, and the label: "
-            f"dataset = dataset.select_columns([{', '.join(map(literal, kept))}])."
+            f"column(s) {', '.join(repr(name) for name in inputs if name not in texts)} do not hold texts. Keep those "
+            f"that do, and the label: {keeping(*texts, label)}"
         )
     return texts
 
 
-def single_text_column(owner: str, dataset: Dataset, label: str | None, column: str | None) -> str:
+def keeping(*columns: str | None) -> str:
+    """The code that keeps some columns."""
+    return f"dataset = dataset.select_columns({literal([column for column in columns if column])})."
+
+
+def single_text_column(dataset: Dataset, label: str | None, column: str | None) -> str:
+    features: dict[str, Any] = dataset.features
+    texts = [name for name, feature in features.items() if name != label and is_text(feature)]
     if column is not None:
-        check_column(owner, dataset, column)
         if not is_text(dataset.features[column]):
-            raise DataError(f"{owner}: column {column!r} does not hold texts. Name one of texts.")
+            raise DataError(f"column {column!r} does not hold texts. Name one of texts.")
         return column
-    names: list[str] = dataset.column_names
-    texts = [name for name in names if name != label and is_text(dataset.features[name])]
     if len(texts) != 1:
-        kept = ", ".join(map(literal, [*(texts[:1] or ["text"]), *([label] if label else [])]))
         raise DataError(
-            f"{owner}: there must be one column of texts, got {', '.join(texts) or 'none'} of "
-            f"{', '.join(dataset.column_names)}. Choose it: dataset = dataset.select_columns([{kept}])."
+            f"there must be one column of texts, got {', '.join(texts) or 'none'} of "
+            f"{', '.join(dataset.column_names)}. Choose it: {keeping(*(texts[:1] or ['text']), label)}"
         )
     return texts[0]
-
-
-def values_in(dataset: Dataset, columns: list[str]) -> Any:
-    """The rows of some columns, as tuples, batch by batch."""
-    if not columns:
-        return iter(())
-    return itertools.chain.from_iterable(
-        zip(*(batch[column] for column in columns), strict=True)
-        for batch in dataset.with_format(None).select_columns(columns).iter(_BATCH)
-    )
-
-
-def of_rows(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Dataset:
-    return Dataset.from_dict(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
-
-
-def is_missing(value: Any) -> bool:
-    if value is None:
-        return True
-    if isinstance(value, str):
-        return not value.strip()
-    if isinstance(value, float):
-        return math.isnan(value)
-    if isinstance(value, (list, tuple)):
-        return all(map(is_missing, value))
-    return False
-
-
-def hashable(value: Any) -> Any:
-    """The value, or a text that stands for it."""
-    if isinstance(value, float) and math.isnan(value):
-        return "nan", None  # equal to itself
-    if isinstance(value, (list, tuple)):
-        return tuple(map(hashable, value))
-    return repr(value) if isinstance(value, (dict, set)) else value
-
-
-def shown(rows: Sequence[int]) -> str:
-    return f"{shown_rows(rows)} (counted from 0)"

@@ -13,7 +13,6 @@ from datasets import ClassLabel, Dataset, Value
 
 from selective_st._validation import instance_of, whole_number
 from selective_st.conversion._common import (
-    check_column,
     converter,
     finite,
     holds_lists,
@@ -28,8 +27,10 @@ from selective_st.conversion._common import (
 from selective_st.errors import DataError, literal
 from selective_st.written import Written, read_written
 
+_NAN = float("nan")
 
-@converter
+
+@converter("column")
 def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reverse: bool = False) -> Dataset:
     """Map labels to the scale from 0 to 1.
 
@@ -53,27 +54,20 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reve
         >>> scale_labels(pairs, "score", 0, 5)["score"][:]
         [0.4, 1.0]
     """
-    owner = "scale_labels"
-    check_column(owner, dataset, column)
-    instance_of(owner, "reverse", reverse, bool, "Write reverse=True, or leave it out.")
-    low, high = finite(owner, "low", low), finite(owner, "high", high)
+    instance_of("scale_labels", "reverse", reverse, bool, "Write reverse=True, or leave it out.")
+    low, high = finite("low", low), finite("high", high)
     if not low < high:
-        raise ValueError(f"{owner}: low must be below high, got low={low:g} and high={high:g}. Swap them.")
+        raise ValueError(f"low must be below high, got low={low:g} and high={high:g}. Swap them.")
 
-    def change(label: Any) -> float:
-        number = _checked_number(label)
-        if not low <= number <= high:
-            raise _BadCellError(f"outside the scale from {low:g} to {high:g}")
+    def scaled(label: Any) -> float:
+        number = _number(label, low, high, f"outside the scale from {low:g} to {high:g}")
         return (high - number if reverse else number - low) / (high - low)
 
-    return _change_labels(
-        owner, dataset, column, change, "float64",
-        f"Give the ends of the labels' scale: dataset = {owner}(dataset, {literal(column)}, 0, 10).",
-        (low, high, reverse),
-    )  # fmt: skip
+    mend = f"Give the ends of the labels' scale: dataset = scale_labels(dataset, {literal(column)}, 0, 10)."
+    return _relabelled(dataset, column, scaled, "float64", mend, "scale_labels", low, high, reverse)
 
 
-@converter
+@converter("column")
 def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
     """Map the margins between a teacher's scores to those on the scale from 0 to 1.
 
@@ -94,25 +88,18 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
         >>> scale_margins(triplets, "label", 20)["label"][:]
         [-0.25]
     """
-    owner = "scale_margins"
-    check_column(owner, dataset, column)
-    width = finite(owner, "width", width)
+    width = finite("width", width)
     if not width > 0:
-        raise ValueError(f"{owner}: width must be above 0, got {width:g}. Give the highest score less the lowest.")
+        raise ValueError(f"width must be above 0, got {width:g}. Give the highest score less the lowest.")
 
-    def change(margin: Any) -> float:
-        number = _checked_number(margin)
-        if not -width <= number <= width:
-            raise _BadCellError(f"wider than the scale, {width:g}")
-        return number / width
+    def scaled(margin: Any) -> float:
+        return _number(margin, -width, width, f"wider than the scale, {width:g}") / width
 
-    return _change_labels(
-        owner, dataset, column, change, "float64",
-        f"Give the width of the teacher's scale, here 20: dataset = {owner}(dataset, {literal(column)}, 20).", (width,),
-    )  # fmt: skip
+    mend = f"Give the width of the teacher's scale, here 20: dataset = scale_margins(dataset, {literal(column)}, 20)."
+    return _relabelled(dataset, column, scaled, "float64", mend, "scale_margins", width)
 
 
-@converter
+@converter("column")
 def labels_to_float(
     dataset: Dataset, column: str, mapping: Mapping[Any, float | None] | None = None, *, mean: bool = False
 ) -> Dataset:
@@ -142,14 +129,11 @@ def labels_to_float(
         >>> labels_to_float(graded, "score", mapping={"bad": 0, "fair": 0.5, "good": 1})["score"][:]
         [1.0, 0.5]
     """
-    owner = "labels_to_float"
-    check_column(owner, dataset, column)
-    number, advice = _read_labels(owner, dataset, column, mapping)
-    settings = (tuple((mapping or {}).items()), mean)
-    return _change_labels(owner, dataset, column, number, "float64", advice, settings, mean=mean)
+    number, mend = _reader(dataset, column, mapping, "labels_to_float")
+    return _relabelled(dataset, column, number, "float64", mend, "labels_to_float", mapping, mean, mean=mean)
 
 
-@converter
+@converter("column")
 def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | None] | None = None) -> Dataset:
     """Make labels integers: of floats that are whole, booleans, classes, and texts as `labels_to_float` takes them.
 
@@ -170,11 +154,9 @@ def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | Non
         >>> labels_to_int(pairs, "label")["label"][:]
         [0, 2]
     """
-    owner = "labels_to_int"
-    check_column(owner, dataset, column)
-    number, advice = _read_labels(owner, dataset, column, mapping)
+    number, mend = _reader(dataset, column, mapping, "labels_to_int")
 
-    def change(label: Any) -> int | None:
+    def whole(label: Any) -> int | None:
         read = number(label)
         if read is not None and not float(read).is_integer():
             raise _BadCellError(
@@ -182,10 +164,10 @@ def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | Non
             )
         return None if read is None else int(read)
 
-    return _change_labels(owner, dataset, column, change, "int64", advice, tuple((mapping or {}).items()))
+    return _relabelled(dataset, column, whole, "int64", mend, "labels_to_int", mapping)
 
 
-@converter
+@converter("column")
 def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
     """Make 1 of the labels above a limit, and 0 of the others.
 
@@ -205,16 +187,16 @@ def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
         >>> labels_to_binary(pairs, "score", above=3)["score"][:]
         [0, 1]
     """
-    owner = "labels_to_binary"
-    check_column(owner, dataset, column)
-    limit = finite(owner, "above", above)
-    return _change_labels(
-        owner, dataset, column, lambda label: int(_checked_number(label) > limit), "int64",
-        f"Give numbers: dataset = labels_to_float(dataset, {literal(column)}).", (limit,),
-    )  # fmt: skip
+    limit = finite("above", above)
+
+    def is_above(label: Any) -> int:
+        return int(_number(label) > limit)
+
+    mend = f"Give numbers: dataset = labels_to_float(dataset, {literal(column)})."
+    return _relabelled(dataset, column, is_above, "int64", mend, "labels_to_binary", limit)
 
 
-@converter
+@converter("column")
 def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
     """Fill lists of labels up with NaN, which stands for a label that is not there.
 
@@ -235,30 +217,90 @@ def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
         >>> pad_labels(lists, "scores", 2)["scores"][:]
         [[0.9, 0.1], [0.5, nan]]
     """
-    owner = "pad_labels"
-    check_column(owner, dataset, column)
-    whole_number(owner, "size", size, least=1)
+    whole_number("pad_labels", "size", size, least=1)
     feature = dataset.features[column]
-    if not holds_lists(feature) or not str(getattr(inner_feature(feature), "dtype", "")).startswith(
-        ("int", "float", "bool")
-    ):
-        raise DataError(f"{owner}: column {column!r} does not hold lists of numbers. Name one that does.")
+    dtype = str(getattr(inner_feature(feature), "dtype", "")) if holds_lists(feature) else ""
+    if not dtype.startswith(("int", "float", "bool")):
+        raise DataError(f"column {column!r} does not hold lists of numbers. Name one that does.")
 
-    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        lists = [
-            [math.nan if is_missing(label) else float(label) for label in labels or []] for labels in batch[column]
-        ]
-        return {column: [[*labels, *[math.nan] * (size - len(labels))] for labels in lists]}
+    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        lists = [[_NAN if is_missing(label) else float(label) for label in labels or []] for labels in batch[column]]
+        return {column: [[*labels, *[_NAN] * (size - len(labels))] for labels in lists]}
 
     features = {**dataset.features, column: datasets.Sequence(Value("float64"))}
-    return mapped(dataset, change, features, (owner, column, size))
+    return mapped(dataset, change, features, "pad_labels", column, size)
 
 
-def _read_labels(
-    owner: str, dataset: Dataset, column: str, mapping: Mapping[Any, Any] | None
+# --- One label after the other ----------------------------------------------------------------------------------------
+
+
+class _BadCellError(Exception):
+    """A label cannot be converted; the message says why."""
+
+
+def _number(value: Any, low: float = -math.inf, high: float = math.inf, outside: str = "") -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _BadCellError("not a number; make it one with labels_to_float" if isinstance(value, str) else "no number")
+    if not low <= value <= high:
+        raise _BadCellError(outside)
+    return float(value)
+
+
+def _relabelled(
+    dataset: Dataset,
+    column: str,
+    change: Callable[[Any], Any],
+    dtype: str,
+    mend: str,
+    *settings: Any,
+    mean: bool = False,
+) -> Dataset:
+    """The dataset with the labels changed one by one, also within lists; `settings` are what `change` depends on."""
+    feature = dataset.features[column]
+    # Lists that are stored as text are found in the values.
+    written = read_written({} if holds_lists(feature) else Counter(_texts_in(dataset, column)))
+    lists = written.values if written.kind == "lists" else {}
+    several = bool(lists) or holds_lists(feature)
+
+    def changed(value: Any) -> Any:
+        value = lists.get(value.strip(), value) if isinstance(value, str) else value
+        if isinstance(value, (list, tuple, np.ndarray)):
+            return [changed(part) for part in value]
+        if value is None or value != value:
+            return None if dtype != "float64" else _NAN if several else value
+        return change(value)
+
+    def change_batch(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        found, bad = [], {}
+        for value, row in zip(batch[column], rows, strict=True):
+            try:
+                found.append(mean_of_known(changed(value)) if mean else changed(value))
+            except _BadCellError as error:
+                bad[row] = f"{value!r}, {error}"
+        if bad:
+            what = next(iter(bad.values()))
+            raise DataError(f"column {column!r} holds in {shown([*bad])} what cannot be: {what}. {mend}")
+        return {column: found}
+
+    kind = Value(dtype) if mean else datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
+    made = mapped(dataset, change_batch, {**dataset.features, column: kind}, column, *settings)
+    return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
+
+
+def _with_dtype(feature: Any, dtype: str) -> Any:
+    if isinstance(feature, (Value, ClassLabel)):
+        return Value(dtype)
+    return datasets.Sequence(_with_dtype(inner_feature(feature), dtype), length=getattr(feature, "length", -1))
+
+
+# --- What labels say --------------------------------------------------------------------------------------------------
+
+
+def _reader(
+    dataset: Dataset, column: str, mapping: Mapping[Any, Any] | None, owner: str
 ) -> tuple[Callable[[Any], float | None], str]:
     """What says the number of a label, and what to write where it cannot."""
-    given = _checked_mapping(owner, dataset.features[column], mapping)
+    given = _checked_mapping(dataset.features[column], mapping)
     texts = Counter(text for text in _texts_in(dataset, column) if text not in given and text.strip() not in given)
     written = read_written(texts)
     known = written.values if written.kind in ("numbers", "mixed") else {}
@@ -276,7 +318,7 @@ def _read_labels(
             raise _BadCellError("not a number") from None
         return None if math.isnan(found) else found
 
-    return number, _mapping_advice(owner, column, written)
+    return number, _mapping_mend(f"dataset = {owner}(dataset, {literal(column)}, mapping=", column, written)
 
 
 def _texts_in(dataset: Dataset, column: str) -> Iterator[str]:
@@ -290,88 +332,23 @@ def _texts_in(dataset: Dataset, column: str) -> Iterator[str]:
             left += value
 
 
-def _mapping_advice(owner: str, column: str, written: Written) -> str:
-    start = f"dataset = {owner}(dataset, {literal(column)}, mapping="
+def _mapping_mend(start: str, column: str, written: Written) -> str:
     if written.kind in ("opposites", "grades"):
         return f"If they mean this, say so: {start}{literal(dict(written.values))})."
     example = literal(dict.fromkeys(written.others[:1]) or {"NA": None})
-    return f"Say what such labels mean, None if nothing: {start}{example}). If they are classes: dataset = " + (
+    return (
+        f"Say what such labels mean, None if nothing: {start}{example}). If they are classes: dataset = "
         f"dataset.class_encode_column({literal(column)})."
     )
 
 
-def _checked_mapping(owner: str, feature: Any, mapping: Mapping[Any, Any] | None) -> dict[Any, float | None]:
+def _checked_mapping(feature: Any, mapping: Mapping[Any, Any] | None) -> dict[Any, float | None]:
     if mapping is None:
         return {}
-    is_dict = isinstance(mapping, Mapping)
-    if not is_dict or not all(value is None or is_number(value) for value in mapping.values()):
+    if not isinstance(mapping, Mapping) or not all(value is None or is_number(value) for value in mapping.values()):
         raise TypeError(
-            f"{owner}: mapping must be a dict of labels and the numbers that they become, got {mapping!r:.80}. Write "
+            f"mapping must be a dict of labels and the numbers that they become, got {mapping!r:.80}. Write "
             'mapping={"good": 1, "bad": 0, "NA": None}.'
         )
     names = getattr(feature, "names", None) or []
     return {names.index(key) if key in names else key: value for key, value in mapping.items()}
-
-
-class _BadCellError(Exception):
-    """A label cannot be converted; the message says why."""
-
-
-def _change_labels(
-    owner: str,
-    dataset: Dataset,
-    column: str,
-    change: Callable[[Any], Any],
-    dtype: str,
-    advice: str,
-    settings: tuple[Any, ...] = (),
-    mean: bool = False,
-) -> Dataset:
-    """The dataset with the labels changed one by one, also within lists; `settings` are what `change` depends on."""
-    feature = dataset.features[column]
-    is_list = holds_lists(feature)
-    # Lists that are stored as text are found in the values.
-    written = read_written({} if is_list else Counter(_texts_in(dataset, column)))
-    lists = written.values if written.kind == "lists" else {}
-    several = is_list or bool(lists)
-
-    def changed(value: Any) -> Any:
-        value = lists.get(value.strip(), value) if isinstance(value, str) else value
-        if isinstance(value, (list, tuple, np.ndarray)):
-            return [changed(part) for part in value]
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return None if dtype != "float64" else math.nan if several else value
-        return change(value)
-
-    def change_batch(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
-        found = []
-        bad: list[int] = []
-        what = ""
-        for value, row in zip(batch[column], rows, strict=True):
-            try:
-                found.append(mean_of_known(changed(value)) if mean else changed(value))
-            except _BadCellError as error:
-                what = what or f"{value!r}, {error}"
-                bad.append(row)
-        if bad:
-            raise DataError(f"{owner}: column {column!r} holds in {shown(bad)} what cannot be: {what}. {advice}")
-        return {column: found}
-
-    features = dict(dataset.features)
-    features[column] = datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
-    if mean:
-        features[column] = Value(dtype)
-    made = mapped(dataset, change_batch, features, (owner, column, *settings), with_indices=True)
-    return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
-
-
-def _with_dtype(feature: Any, dtype: str) -> Any:
-    if isinstance(feature, (Value, ClassLabel)):
-        return Value(dtype)
-    return datasets.Sequence(_with_dtype(inner_feature(feature), dtype), length=getattr(feature, "length", -1))
-
-
-def _checked_number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _BadCellError("not a number; make it one with labels_to_float" if isinstance(value, str) else "no number")
-    return float(value)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import datasets
 from datasets import Dataset, Value
 
 from selective_st.conversion._common import (
-    check_column,
-    check_columns,
+    at_least,
     check_free,
+    chosen_columns,
     converter,
     holds_lists,
     inner_feature,
@@ -25,8 +24,11 @@ from selective_st.conversion._common import (
 )
 from selective_st.errors import DataError, literal
 
+_NAN = float("nan")
+_TEXTS, _NUMBERS = datasets.Sequence(Value("string")), datasets.Sequence(Value("float64"))
 
-@converter
+
+@converter("column")
 def split_lists(dataset: Dataset, column: str | None = None, size: int | None = None) -> Dataset:
     """Make one column for each text of a list column: (query, documents, scores) becomes (query, document_1, ...).
 
@@ -53,73 +55,49 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
         >>> split_lists(lists)[1]
         {'query': 'y', 'document_1': 'c', 'document_2': '', 'scores': [0.5, nan]}
     """
-    owner = "split_lists"
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise ValueError(
-            f"{owner}: size must be a whole number of at least 1, or None for the longest; got {size!r}. Write size=8."
-        )
+    if size is not None:
+        at_least(1, "size", size, 8)
     label = label_column(dataset)
-    column = _list_column(owner, dataset, column, label)
-    labelled = label is not None and holds_lists(dataset.features[label])
-    names = [column, label] if labelled and label is not None else [column]
+    column, labels = _list_columns("split_lists", dataset, column, label)
     longest, extra = 0, 0
-    bad: dict[str, list[int]] = {"empty": [], "labels": []}
-    for row, cells in enumerate(values_in(dataset, names)):
-        texts = cells[0] or []
-        longest = max(longest, len(texts))
+    empty, unequal = [], []
+    for row, (texts, *scores) in enumerate(values_in(dataset, [column, *labels])):
+        longest = max(longest, len(texts or []))
         if not texts:
-            bad["empty"].append(row)
-        elif labelled:
+            empty.append(row)
+        elif labels:
             # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
-            more = len(cells[1] or []) - len(texts)
+            more = len(scores[0] or []) - len(texts)
             extra = more if row == 0 else extra
             if more != extra or not 0 <= more <= len(dataset.column_names) - 3:
-                bad["labels"].append(row)
-    if bad["empty"]:
+                unequal.append(row)
+    if empty:
         raise DataError(
-            f"{owner}: column {column!r} has an empty list in {shown(bad['empty'])}. Leave such rows out: dataset = "
+            f"column {column!r} has an empty list in {shown(empty)}. Leave such rows out: dataset = "
             f"remove_empty_rows(dataset, [{literal(column)}])."
         )
-    if bad["labels"]:
-        raise DataError(
-            f"{owner}: in {shown(bad['labels'])} column {label!r} has not as many labels as column {column!r} has "
-            "texts. Each text needs its label: mend or remove such rows."
-        )
+    _refuse_unequal(unequal, column, label)
     number = longest if size is None else min(size, longest)
-    singular = _singular(column)
-    fresh = [f"{singular}_{k + 1}" for k in range(number)]
-    check_free(owner, dataset, [name for name in fresh if name != column])
-    fill: str | None = "" if labelled else None
+    fresh = [f"{_singular(column)}_{k + 1}" for k in range(number)]
+    check_free(dataset, [name for name in fresh if name != column])
 
-    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        changed: dict[str, list[Any]] = {}
-        for name, values in batch.items():
-            if name == column:
-                for k, place in enumerate(fresh):
-                    changed[place] = [
-                        texts[k] if k < len(texts) else (texts[k % len(texts)] if fill is None else fill)
-                        for texts in values
-                    ]
-            elif labelled and name == label:
-                width = number + extra
-                changed[name] = [[*given[:width], *[math.nan] * (width - len(given))] for given in values]
-            else:
-                changed[name] = values
-        return changed
+    def place(texts: list[str], k: int) -> str:
+        return texts[k] if k < len(texts) else "" if labels else texts[k % len(texts)]
 
-    features: dict[str, Any] = {}
-    for name, feature in dataset.features.items():
-        if name == column:
-            features |= dict.fromkeys(fresh, Value("string"))
-        elif labelled and name == label:
-            features[name] = datasets.Sequence(Value("float64"))
-        else:
-            features[name] = feature
-    made = mapped(dataset, change, features, (owner, column, number), remove_columns=dataset.column_names)
-    return made.select_columns(list(features))
+    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        made: dict[str, list[Any]] = {
+            name: [place(texts, k) for texts in batch[column]] for k, name in enumerate(fresh)
+        }
+        for name in labels:
+            width = number + extra
+            made[name] = [[*given[:width], *[_NAN] * (width - len(given))] for given in batch[name]]
+        return made
+
+    features = _replaced(dataset, column, dict.fromkeys(fresh, Value("string"))) | dict.fromkeys(labels, _NUMBERS)
+    return mapped(dataset, change, features, "split_lists", column, number)
 
 
-@converter
+@converter("column")
 def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
     """Make one row for each text of a list column: (query, documents, scores) becomes (query, document, score).
 
@@ -140,38 +118,30 @@ def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
         >>> lists_to_rows(lists)[:]
         {'query': ['x', 'x', 'y'], 'positive': ['a', 'b', 'c']}
     """
-    owner = "lists_to_rows"
     label = label_column(dataset)
-    column = _list_column(owner, dataset, column, label)
-    each = [column, label] if label is not None and holds_lists(dataset.features[label]) else [column]
-    if len(each) > 1:
-        bad = [row for row, (a, b) in enumerate(values_in(dataset, each)) if len(a or []) != len(b or [])]
-        if bad:
-            raise DataError(
-                f"{owner}: in {shown(bad)} column {label!r} has not as many labels as column {column!r} has texts. "
-                "Each text needs its label: mend or remove such rows."
-            )
+    column, labels = _list_columns("lists_to_rows", dataset, column, label)
+    each = [column, *labels]
+    sizes = ([len(cell or []) for cell in cells] for cells in values_in(dataset, each))
+    _refuse_unequal([row for row, found in enumerate(sizes) if len({*found}) > 1], column, label)
     name = _singular(column)
-    check_free(owner, dataset, [name] if name != column else [])
+    check_free(dataset, [name] if name != column else [])
+    inner = {old: inner_feature(feature) if old in each else feature for old, feature in dataset.features.items()}
+    features = {name if old == column else old: feature for old, feature in inner.items()}
 
-    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        rows = [(row, k) for row, texts in enumerate(batch[column]) for k in range(len(texts or []))]
+    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        places = [(row, k) for row, texts in enumerate(batch[column]) for k in range(len(texts or []))]
         return {
-            fresh: [values[row][k] if old in each else values[row] for row, k in rows]
-            for (old, values), fresh in zip(batch.items(), features, strict=True)
+            fresh: [batch[old][row][k] if old in each else batch[old][row] for row, k in places]
+            for old, fresh in zip(inner, features, strict=True)
         }
 
-    features = {
-        name if old == column else old: inner_feature(feature) if old in each else feature
-        for old, feature in dataset.features.items()
-    }
-    made = mapped(dataset, change, features, (owner, column), remove_columns=dataset.column_names)
+    made = mapped(dataset, change, features, "lists_to_rows", column)
     if not len(made):
-        raise DataError(f"{owner}: all lists in column {column!r} are empty. Choose another column.")
+        raise DataError(f"all lists in column {column!r} are empty. Choose another column.")
     return made
 
 
-@converter
+@converter("column")
 def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
     """Take fields out of cells that are objects, or lists of objects: [{"docid": "7", "text": "x"}] becomes ["x"].
 
@@ -192,43 +162,34 @@ def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
         >>> flatten_cells(Dataset.from_dict(rows), "passages", "text")[0]
         {'query': 'x', 'passages': ['a', 'b']}
     """
-    owner = "flatten_cells"
-    check_column(owner, dataset, column)
     feature = dataset.features[column]
     is_list = holds_lists(feature)
     inner = inner_feature(feature) if is_list else feature
     if not isinstance(inner, dict):
-        raise DataError(f"{owner}: the cells of column {column!r} hold no fields. Name a column of objects.")
+        raise DataError(f"the cells of column {column!r} hold no fields. Name a column of objects.")
     missing = [field for field in fields if field not in inner]
     if missing or not fields:
         named = f"have no field {missing[0]!r}; they" if missing else "must be told which field: they"
         raise DataError(
-            f"{owner}: the cells of column {column!r} {named} have {', '.join(inner)}. Name one: dataset = "
-            f"{owner}(dataset, {literal(column)}, {literal(next(iter(inner), 'text'))})."
+            f"the cells of column {column!r} {named} have {', '.join(inner)}. Name one: dataset = "
+            f"flatten_cells(dataset, {literal(column)}, {literal(next(iter(inner), 'text'))})."
         )
-    names = [column] if len(fields) == 1 else [f"{column}_{field}" for field in fields]
-    check_free(owner, dataset, [name for name in names if name != column])
+    names = dict(zip([column] if len(fields) == 1 else [f"{column}_{field}" for field in fields], fields, strict=True))
+    check_free(dataset, [name for name in names if name != column])
 
     def part(cell: Any, field: str) -> Any:
         if isinstance(cell, list):
             return [part(item, field) for item in cell]
         return None if cell is None else cell[field]
 
-    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        return {name: [part(cell, field) for cell in batch[column]] for name, field in zip(names, fields, strict=True)}
+    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        return {name: [part(cell, field) for cell in batch[column]] for name, field in names.items()}
 
-    made: dict[str, Any] = {}
-    for name, kept in dataset.features.items():
-        if name == column:
-            parts = [datasets.Sequence(inner[field]) if is_list else inner[field] for field in fields]
-            made |= dict(zip(names, parts, strict=True))
-        else:
-            made[name] = kept
-    unused = [] if column in names else [column]
-    return mapped(dataset, change, made, (owner, column, fields), remove_columns=unused).select_columns(list(made))
+    parts = {name: datasets.Sequence(inner[field]) if is_list else inner[field] for name, field in names.items()}
+    return mapped(dataset, change, _replaced(dataset, column, parts), "flatten_cells", column, fields)
 
 
-@converter
+@converter()
 def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
     """Make one list column of all documents: (query, positive, negative_1, ...) becomes (query, documents, labels).
 
@@ -250,55 +211,46 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
         >>> join_columns(triplets)[0]
         {'query': 'x', 'documents': ['a', 'b'], 'labels': [1.0, 0.0]}
     """
-    owner = "join_columns"
     label = label_column(dataset)
-    query, *documents = text_columns(owner, dataset, label)
+    query, *documents = text_columns(dataset, label)
+    label_name = label or "labels"
     if len(documents) < 2:
         raise DataError(
-            f"{owner}: the dataset must have three or more columns of texts, got {', '.join([query, *documents])}. For "
-            "pairs without labels draw negatives first: sentence_transformers.util.mine_hard_negatives."
+            f"the dataset must have three or more columns of texts, got {', '.join([query, *documents])}. For pairs "
+            "without labels draw negatives first: sentence_transformers.util.mine_hard_negatives."
         )
     if label is not None and not holds_lists(dataset.features[label]):
         raise DataError(
-            f"{owner}: column {label!r} must hold a list with a label for each of the {len(documents)} documents, but "
-            f"holds single values. Leave it out: dataset = dataset.remove_columns({literal(label)})."
+            f"column {label!r} must hold a list with a label for each of the {len(documents)} documents, but holds "
+            f"single values. Leave it out: dataset = dataset.remove_columns({literal(label)})."
         )
-    label_name = label or "labels"
     if not isinstance(name, str) or not name:
-        raise ValueError(f'{owner}: name must be the name of a column, got {name!r}. Write name="documents".')
+        raise ValueError(f'name must be the name of a column, got {name!r}. Write name="documents".')
     if name in (query, label_name):
-        raise DataError(f"{owner}: name={name!r} is the name of another column. Choose another, such as 'documents'.")
-    bad = [
-        row
-        for row, (values,) in enumerate(values_in(dataset, [label] if label else []))
-        if len(values or []) != len(documents)
-    ]
+        raise DataError(f"name={name!r} is the name of another column. Choose another, such as 'documents'.")
+    given = values_in(dataset, [label]) if label else ()
+    bad = [row for row, (values,) in enumerate(given) if len(values or []) != len(documents)]
     if bad:
         raise DataError(
-            f"{owner}: column {label!r} must hold {len(documents)} labels, one for each of {', '.join(documents)}, but "
-            f"does not in {shown(bad)}. Mend or remove such rows."
+            f"column {label!r} must hold {len(documents)} labels, one for each of {', '.join(documents)}, but does not "
+            f"in {shown(bad)}. Mend or remove such rows."
         )
 
-    def change(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        lists: list[list[str]] = []
-        labels: list[list[float]] = []
-        for row, texts in enumerate(zip(*(batch[column] for column in documents), strict=True)):
-            given = batch[label][row] if label else [1.0, *[0.0] * (len(documents) - 1)]
-            kept = [pair for pair in zip(texts, given, strict=True) if not any(map(is_missing, pair))]
-            lists.append([text for text, _ in kept])
-            labels.append([score for _, score in kept])
-        return {query: batch[query], name: lists, label_name: labels}
+    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        labels = batch[label] if label else [[1.0, *[0.0] * (len(documents) - 1)]] * len(rows)
+        texts = zip(*(batch[column] for column in documents), strict=True)
+        lists = [
+            [pair for pair in zip(*row, strict=True) if not any(map(is_missing, pair))]
+            for row in zip(texts, labels, strict=True)
+        ]
+        sides = [[[pair[side] for pair in pairs] for pairs in lists] for side in (0, 1)]
+        return dict(zip((name, label_name), sides, strict=True))
 
-    features = {
-        query: dataset.features[query],
-        name: datasets.Sequence(Value("string")),
-        label_name: datasets.Sequence(Value("float64")),
-    }
-    made = mapped(dataset, change, features, (owner, name), remove_columns=dataset.column_names)
-    return made.select_columns(list(features))
+    features = {query: dataset.features[query], name: _TEXTS, label_name: _NUMBERS}
+    return mapped(dataset, change, features, "join_columns", name)
 
 
-@converter
+@converter("positives", "negatives")
 def rows_of_positives(dataset: Dataset, positives: str, negatives: str | None = None) -> Dataset:
     """Make a row for each right text: (query, [positives], [negatives]) becomes (query, positive, negative_1, ...).
 
@@ -322,28 +274,24 @@ def rows_of_positives(dataset: Dataset, positives: str, negatives: str | None = 
         >>> rows_of_positives(lists, "pos", "neg")[1]
         {'query': 'x', 'positive': 'b', 'negative_1': 'c', 'negative_2': 'd'}
     """
-    owner = "rows_of_positives"
     sides = [positives] if negatives is None else [positives, negatives]
-    for column in sides:
-        check_column(owner, dataset, column)
     cells = [tuple(map(_as_texts, row)) for row in values_in(dataset, sides)]
     complete = [row for row, lists in enumerate(cells) if all(lists)]
     if not complete:
         raise DataError(
-            f"{owner}: no row has a text in {' and in '.join(map(repr, sides))}. Choose the columns with the right and "
-            "the wrong texts, or leave out negatives where there are none."
+            f"no row has a text in {' and in '.join(map(repr, sides))}. Choose the columns with the right and the "
+            "wrong texts, or leave out negatives where there are none."
         )
-    width = 0 if negatives is None else max(len(cells[row][1]) for row in complete)
-    names = ["negative"] if width == 1 else [f"negative_{k + 1}" for k in range(width)]
     source = [row for row in complete for _ in cells[row][0]]
-    made = dataset.select(source).remove_columns(sides)
-    made = made.add_column("positive", [text for row in complete for text in cells[row][0]])
-    for k, name in enumerate(names):
-        made = made.add_column(name, [cells[row][1][k % len(cells[row][1])] for row in source])
-    return made
+    new = {"positive": [text for row in complete for text in cells[row][0]]}
+    width = 0 if negatives is None else max(len(cells[row][1]) for row in complete)
+    for k in range(width):
+        name = "negative" if width == 1 else f"negative_{k + 1}"
+        new[name] = [cells[row][1][k % len(cells[row][1])] for row in source]
+    return _with_new(dataset.select(source), sides, new)
 
 
-@converter
+@converter()
 def join_lists(
     dataset: Dataset,
     positives: str,
@@ -371,21 +319,21 @@ def join_lists(
         >>> join_lists(lists, "pos", "neg")[0]
         {'query': 'x', 'documents': ['a', 'c', 'd'], 'labels': [1.0, 0.0, 0.0]}
     """
-    owner = "join_lists"
+    columns = [positives, negatives]
     given = [column for column in (positive_scores, negative_scores) if column is not None]
-    check_columns(owner, dataset, [positives, negatives, *given])
-    texts = [tuple(map(_as_texts, row)) for row in values_in(dataset, [positives, negatives])]
+    chosen_columns("join_lists", dataset, [*columns, *given])
+    texts = [tuple(map(_as_texts, row)) for row in values_in(dataset, columns)]
     labels = [
-        _scores_of(owner, dataset, column, [len(row[side]) for row in texts], 1.0 - side)
+        _scores_of(dataset, column, [len(row[side]) for row in texts], 1.0 - side)
         for side, column in enumerate((positive_scores, negative_scores))
     ]
     rows = [row for row, lists in enumerate(texts) if any(lists)]
-    made = dataset.select(rows).remove_columns([positives, negatives, *given])
-    made = made.add_column("documents", [[*texts[row][0], *texts[row][1]] for row in rows])
-    return made.add_column("labels", [[*labels[0][row], *labels[1][row]] for row in rows])
+    documents = [[*texts[row][0], *texts[row][1]] for row in rows]
+    scores = [[*labels[0][row], *labels[1][row]] for row in rows]
+    return _with_new(dataset.select(rows), [*columns, *given], {"documents": documents, "labels": scores})
 
 
-def _scores_of(owner: str, dataset: Dataset, column: str | None, sizes: list[int], default: float) -> list[list[float]]:
+def _scores_of(dataset: Dataset, column: str | None, sizes: list[int], default: float) -> list[list[float]]:
     """The scores in a column, as many in each row as there are texts; without a column, the same for all texts."""
     if column is None:
         return [[default] * size for size in sizes]
@@ -393,8 +341,7 @@ def _scores_of(owner: str, dataset: Dataset, column: str | None, sizes: list[int
     bad = [row for row, size in enumerate(sizes) if len(scores[row]) != size]
     if bad:
         raise DataError(
-            f"{owner}: column {column!r} has not as many scores as there are texts in {shown(bad)}. Mend or remove "
-            "such rows."
+            f"column {column!r} has not as many scores as there are texts in {shown(bad)}. Mend or remove such rows."
         )
     return scores
 
@@ -405,24 +352,46 @@ def _as_texts(value: Any) -> list[str]:
     return [text for text in texts if isinstance(text, str) and text.strip()]
 
 
-def _list_column(owner: str, dataset: Dataset, column: str | None, label: str | None) -> str:
-    lists: list[str] = [
+def _with_new(dataset: Dataset, without: list[str], columns: dict[str, list[Any]]) -> Dataset:
+    dataset = dataset.remove_columns(without)
+    for name, values in columns.items():
+        dataset = dataset.add_column(name, values)
+    return dataset
+
+
+def _replaced(dataset: Dataset, column: str, new: dict[str, Any]) -> dict[str, Any]:
+    """The features of a dataset with others in the place of a column."""
+    found: dict[str, Any] = {}
+    for name, feature in dataset.features.items():
+        found |= new if name == column else {name: feature}
+    return found
+
+
+def _list_columns(owner: str, dataset: Dataset, column: str | None, label: str | None) -> tuple[str, list[str]]:
+    """The column with lists of texts; and that with lists of labels, if there is one."""
+    labels = [label] if label is not None and holds_lists(dataset.features[label]) else []
+    lists = [
         name
         for name, feature in dataset.features.items()
         if name != label and holds_lists(feature) and is_text(inner_feature(feature))
     ]
-    if column is None:
-        if len(lists) != 1:
-            raise DataError(
-                f"{owner}: there must be one column with lists of texts, got {', '.join(lists) or 'none'} of "
-                f"{', '.join(dataset.column_names)}. Name it: dataset = {owner}(dataset, "
-                f"{literal(lists[0] if lists else 'documents')})."
-            )
-        return lists[0]
-    check_column(owner, dataset, column)
-    if column not in lists:
-        raise DataError(f"{owner}: column {column!r} does not hold lists of texts; {', '.join(lists) or 'none'} does.")
-    return column
+    if column is None and len(lists) != 1:
+        raise DataError(
+            f"there must be one column with lists of texts, got {', '.join(lists) or 'none'} of "
+            f"{', '.join(dataset.column_names)}. Name it: dataset = {owner}(dataset, "
+            f"{literal(lists[0] if lists else 'documents')})."
+        )
+    if column is not None and column not in lists:
+        raise DataError(f"column {column!r} does not hold lists of texts; {', '.join(lists) or 'none'} does.")
+    return column or lists[0], labels
+
+
+def _refuse_unequal(rows: list[int], column: str, label: str | None) -> None:
+    if rows:
+        raise DataError(
+            f"in {shown(rows)} column {label!r} has not as many labels as column {column!r} has texts. Each text needs "
+            "its label: mend or remove such rows."
+        )
 
 
 def _singular(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows that are left out: empty ones, repeated ones, those of rare classes."""
+"""Other rows: some left out; triplets, lists, positives and pairs made of labelled pairs or single texts."""
 
 from __future__ import annotations
 
@@ -6,23 +6,38 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from datasets import Dataset, Value
+import numpy as np
+from datasets import ClassLabel, Dataset, Value
 
 from selective_st._validation import whole_number
 from selective_st.conversion._common import (
-    check_column,
-    check_columns,
+    at_least,
+    chosen_columns,
     converter,
+    finite,
     hashable,
     is_missing,
+    keeping,
+    label_column,
     mapped,
     mean_of_known,
+    needed_label,
+    of_rows,
+    shown,
+    single_text_column,
+    text_columns,
     values_in,
 )
 from selective_st.errors import DataError, literal
+from selective_st.layouts import PAIR_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets
+
+_TRIES = 20  # to draw a text of another class that is not of this one too
 
 
-@converter
+# --- Rows left out ----------------------------------------------------------------------------------------------------
+
+
+@converter()
 def remove_empty_rows(dataset: Dataset, columns: Sequence[str] | None = None) -> Dataset:
     """Leave out rows in which something is missing.
 
@@ -44,18 +59,17 @@ def remove_empty_rows(dataset: Dataset, columns: Sequence[str] | None = None) ->
         >>> remove_empty_rows(pairs)[:]
         {'a': ['x'], 'b': ['z']}
     """
-    owner = "remove_empty_rows"
-    columns = check_columns(owner, dataset, columns)
+    columns = chosen_columns("remove_empty_rows", dataset, columns)
     kept = [row for row, values in enumerate(values_in(dataset, columns)) if not any(map(is_missing, values))]
     if not kept:
         raise DataError(
-            f"{owner}: every row has something missing in one of the columns {', '.join(columns)}. Name the columns "
-            f"that must be full: dataset = {owner}(dataset, [{', '.join(map(literal, columns[:2]))}])."
+            f"every row has something missing in one of the columns {', '.join(columns)}. Name the columns "
+            f"that must be full: dataset = remove_empty_rows(dataset, {literal(columns[:2])})."
         )
     return dataset if len(kept) == len(dataset) else dataset.select(kept)
 
 
-@converter
+@converter("mean_of")
 def remove_duplicate_rows(
     dataset: Dataset, columns: Sequence[str] | None = None, mean_of: str | None = None
 ) -> Dataset:
@@ -79,8 +93,7 @@ def remove_duplicate_rows(
         >>> remove_duplicate_rows(pairs, ["a", "b"], mean_of="score")["score"][:]
         [0.75, 0.0]
     """
-    owner = "remove_duplicate_rows"
-    columns = check_columns(owner, dataset, columns)
+    columns = chosen_columns("remove_duplicate_rows", dataset, columns)
     rows: dict[Any, list[int]] = {}
     for row, values in enumerate(values_in(dataset, columns)):
         rows.setdefault(tuple(map(hashable, values)), []).append(row)
@@ -88,24 +101,21 @@ def remove_duplicate_rows(
     result = dataset if len(kept) == len(dataset) else dataset.select(kept)
     if mean_of is None:
         return result
-    check_column(owner, dataset, mean_of)
     labels = [value for (value,) in values_in(dataset, [mean_of])]
     if not all(label is None or isinstance(label, (int, float)) for label in labels):
         raise DataError(
-            f"{owner}: column {mean_of!r} must hold numbers. Make it so: dataset = labels_to_float(dataset, "
-            f"{literal(mean_of)})."
+            f"column {mean_of!r} must hold numbers. Make it so: dataset = labels_to_float(dataset, {literal(mean_of)})."
         )
     means = [mean_of_known([labels[row] for row in same]) for same in rows.values()]
-    features = {**dataset.features, mean_of: Value("float64")}
-    settings = (owner, mean_of, *columns)
 
     def change(batch: dict[str, list[Any]], places: list[int]) -> dict[str, list[Any]]:
         return {mean_of: [means[place] for place in places]}
 
-    return mapped(result, change, features, settings, with_indices=True)
+    features = {**dataset.features, mean_of: Value("float64")}
+    return mapped(result, change, features, "remove_duplicate_rows", mean_of, columns)
 
 
-@converter
+@converter("column")
 def remove_rare_classes(dataset: Dataset, column: str, least: int = 2) -> Dataset:
     """Leave out rows whose class has few rows.
 
@@ -126,12 +136,341 @@ def remove_rare_classes(dataset: Dataset, column: str, least: int = 2) -> Datase
         >>> remove_rare_classes(texts, "label")["text"][:]
         ['cat', 'dog']
     """
-    owner = "remove_rare_classes"
-    check_column(owner, dataset, column)
-    whole_number(owner, "least", least, least=1)
+    whole_number("remove_rare_classes", "least", least, least=1)
     classes = [None if is_missing(value) else hashable(value) for (value,) in values_in(dataset, [column])]
     counts = Counter(classes)
     kept = [row for row, value in enumerate(classes) if value is not None and counts[value] >= least]
     if not kept:
-        raise DataError(f"{owner}: no class in column {column!r} has {least} rows. Write least={least - 1 or 1}.")
+        raise DataError(f"no class in column {column!r} has {least} rows. Write least={least - 1 or 1}.")
     return dataset if len(kept) == len(dataset) else dataset.select(kept)
+
+
+# --- Of labelled pairs ------------------------------------------------------------------------------------------------
+
+
+@converter()
+def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = None, list_size: int = 16) -> Dataset:
+    """Make triplets of labelled pairs that share their first text.
+
+    Args:
+        dataset: Two columns of texts and a label column.
+        positive: The label of a positive, such as 0 or "entailment" for natural language inference. Default: labels are
+            grades, and a pair with a higher one is better than a pair with a lower one.
+        negative: The label of a negative; to be given with `positive`.
+        list_size: The most triplets of a text, where labels are grades.
+
+    Returns:
+        Columns anchor, positive and negative. With `positive` and `negative` each positive and each negative of a text
+        is used once, and those of which there are fewer take turns.
+
+    Raises:
+        DataError: If the dataset does not hold labelled pairs, there is no such label, or no text has a positive and a
+            negative.
+        TypeError: If only one of `positive` and `negative` is given.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "x"], "b": ["good", "bad"], "label": [1, 0]})
+        >>> pairs_to_triplets(pairs, positive=1, negative=0)[0]
+        {'anchor': 'x', 'positive': 'good', 'negative': 'bad'}
+    """
+    if (positive is None) != (negative is None):
+        raise TypeError(
+            f"give positive and negative, or neither; got {positive=} and {negative=}. Write positive=1, negative=0."
+        )
+    if positive is None:
+        at_least(2, "list_size", list_size, 16)
+        pairs = _graded_pairs(dataset, "pairs_to_triplets")
+        return as_triplets(pairs, pairs.grouping(), list_size, 0.8).dataset
+    if not all(isinstance(value, (str, int, float)) for value in (positive, negative)) or positive == negative:
+        raise TypeError(
+            f"positive and negative must be two labels, got {positive=} and {negative=}. Write positive=1, negative=0."
+        )
+    first, second, label = _pair_columns(dataset)
+    feature = dataset.features[label]
+    if isinstance(feature, ClassLabel):
+        positive, negative = (_class_number(feature, value) for value in (positive, negative))
+    groups: dict[str, tuple[list[str], list[str]]] = {}
+    seen: Counter[Any] = Counter()
+    for text, other, value in values_in(dataset, [first, second, label]):
+        seen[hashable(value)] += 1
+        if value in (positive, negative) and not is_missing(text) and not is_missing(other):
+            groups.setdefault(text, ([], []))[value == negative].append(other)
+    for given, wanted in (("positive", positive), ("negative", negative)):
+        if wanted not in seen:
+            known = ", ".join(repr(value) for value, _ in seen.most_common(10))
+            raise DataError(
+                f"no pair has the label {given}={wanted!r}; column {label!r} has {known}. Choose two of them."
+            )
+    rows = [
+        (text, positives[k % len(positives)], negatives[k % len(negatives)])
+        for text, (positives, negatives) in groups.items()
+        if positives and negatives
+        for k in range(max(len(positives), len(negatives)))
+    ]
+    if not rows:
+        raise DataError(
+            f"no text of column {first!r} stands both in a pair with the label {positive!r} and in one with "
+            f"{negative!r}. Keep the positives and mine negatives: sentence_transformers.util.mine_hard_negatives."
+        )
+    return of_rows(("anchor", "positive", "negative"), rows)
+
+
+@converter()
+def pairs_to_lists(dataset: Dataset, list_size: int = 16) -> Dataset:
+    """Make lists of graded pairs that share a text: the text, its candidates and their labels.
+
+    Args:
+        dataset: Two columns of texts and a label column with grades, the higher the better.
+        list_size: The most candidates of a text.
+
+    Returns:
+        Columns anchor, doc_1, ..., doc_n, label. Shorter lists are filled up with empty texts and the label NaN, which
+        `SelectiveListwiseLoss` leaves out; `join_columns` makes list columns of them.
+
+    Raises:
+        DataError: If the dataset does not hold graded pairs, or no text has two candidates with different labels.
+        ValueError: If `list_size` is not a whole number of at least 2.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "x"], "b": ["good", "bad"], "score": [1.0, 0.2]})
+        >>> pairs_to_lists(pairs)[0]
+        {'anchor': 'x', 'doc_1': 'good', 'doc_2': 'bad', 'label': [1.0, 0.2]}
+    """
+    at_least(2, "list_size", list_size, 16)
+    pairs = _graded_pairs(dataset, "pairs_to_lists")
+    return as_lists(pairs, pairs.grouping(), list_size, 0.8).dataset
+
+
+@converter()
+def pairs_to_positives(dataset: Dataset, positive_from: float = 0.8) -> Dataset:
+    """Keep the pairs with a high label, as positives without labels.
+
+    Args:
+        dataset: Two columns of texts and a label column with grades, the higher the better.
+        positive_from: The lowest label of a positive.
+
+    Returns:
+        Columns anchor and positive; and negative, where at least 90 % of the positives have a candidate of the same
+        text with a lower label.
+
+    Raises:
+        DataError: If the dataset does not hold graded pairs, or no label is high enough.
+
+    Example:
+        >>> pairs = Dataset.from_dict({"a": ["x", "y"], "b": ["good", "bad"], "score": [1.0, 0.2]})
+        >>> pairs_to_positives(pairs)[:]
+        {'anchor': ['x'], 'positive': ['good']}
+    """
+    positive_from = finite("positive_from", positive_from)
+    pairs = _graded_pairs(dataset, "pairs_to_positives")
+    if max(pairs.scores) < positive_from:
+        raise DataError(
+            f"no pair has a label of at least positive_from={positive_from:g}; they go from "
+            f"{min(pairs.scores):g} to {max(pairs.scores):g}. Lower it: "
+            f"dataset = pairs_to_positives(dataset, positive_from={max(pairs.scores):g})."
+        )
+    return as_positives(pairs, pairs.grouping(), 0, positive_from).dataset
+
+
+def _pair_columns(dataset: Dataset) -> tuple[str, str, str]:
+    """The two columns of texts and the label."""
+    label = needed_label(dataset)
+    texts = text_columns(dataset, label)
+    if len(texts) != 2:
+        kept = texts[:2] if len(texts) > 2 else ["text_1", "text_2"]
+        raise DataError(
+            f"there must be two columns of texts beside the label, got {', '.join(texts)}. Choose them: "
+            f"{keeping(*kept, label)}"
+        )
+    return texts[0], texts[1], label
+
+
+def _graded_pairs(dataset: Dataset, name: str) -> GradedPairs:
+    columns = _pair_columns(dataset)
+    label = columns[-1]
+    feature = dataset.features[label]
+    if isinstance(feature, ClassLabel) and feature.num_classes > 2:
+        raise DataError(
+            f"the labels in column {label!r} are classes ({', '.join(feature.names)}), not grades. Say which are the "
+            f"positives and the negatives: dataset = pairs_to_triplets(dataset, positive={literal(feature.names[0])}, "
+            f"negative={literal(feature.names[-1])})."
+        )
+    rows = list(values_in(dataset, list(columns)))
+    empty = [row for row, values in enumerate(rows) if any(map(is_missing, values))]
+    words = [
+        row
+        for row, values in enumerate(rows)
+        if not isinstance(values[-1], (int, float)) and not is_missing(values[-1])
+    ]
+    if words:
+        raise DataError(
+            f"column {label!r} must hold numbers, but holds {rows[words[0]][-1]!r} in row {words[0]}. Make it so: "
+            f"dataset = labels_to_float(dataset, {literal(label)})."
+        )
+    if empty:
+        raise DataError(
+            f"a text or label is missing in {shown(empty)}. Leave such rows out: dataset = remove_empty_rows(dataset)."
+        )
+    firsts, seconds, scores = map(list, zip(*rows, strict=True))
+    made = dict(zip(PAIR_COLUMNS, (firsts, seconds, list(map(float, scores))), strict=True))
+    return GradedPairs(Dataset.from_dict(made), name)
+
+
+def _class_number(feature: ClassLabel, value: Any) -> int:
+    if isinstance(value, str) and value not in feature.names:
+        raise DataError(f"there is no class {value!r}; there are {', '.join(feature.names)}. Choose one.")
+    return int(feature.str2int(value) if isinstance(value, str) else value)
+
+
+# --- Of single texts --------------------------------------------------------------------------------------------------
+
+
+@converter()
+def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
+    """Make triplets of single texts with classes: a text, another of its class, and one of another class.
+
+    Args:
+        dataset: A column of texts and a label column with classes.
+        seed: Which of the texts are drawn.
+
+    Returns:
+        Columns anchor, positive and negative: a row for each distinct text of a class that has at least two.
+
+    Raises:
+        DataError: If there is not one text column and a label column, or the classes make no triplets.
+
+    Example:
+        >>> texts = Dataset.from_dict({"text": ["cat", "dog", "oak", "elm"], "label": [0, 0, 1, 1]})
+        >>> class_to_triplets(texts)["positive"][:]
+        ['dog', 'cat', 'elm', 'oak']
+    """
+    label = needed_label(dataset)
+    column = single_text_column(dataset, label, None)
+    classes: dict[Any, dict[str, None]] = {}  # of each class its texts, each once, in order
+    for text, kind in values_in(dataset, [column, label]):
+        if not is_missing(text) and not is_missing(kind):
+            classes.setdefault(kind, {})[text] = None
+    usable = {kind: list(texts) for kind, texts in classes.items() if len(texts) > 1}
+    if len(classes) < 2 or not usable:
+        raise DataError(
+            f"column {label!r} has {len(classes)} class(es), {len(usable)} of them with two or more texts. "
+            "Triplets need two classes, one of which has two texts: choose the right label column with "
+            'dataset = dataset.rename_column("...", "label").'
+        )
+    random = np.random.default_rng(whole_number("class_to_triplets", "seed", seed))
+    everything = [text for texts in classes.values() for text in texts]
+    rows: list[tuple[str, str, str]] = []
+    for kind, texts in usable.items():
+        order = [texts[i] for i in random.permutation(len(texts))]
+        positives = dict(zip(order, [*order[1:], order[0]], strict=True))
+        for text in texts:
+            for _ in range(_TRIES):
+                negative = everything[random.integers(len(everything))]
+                if negative not in classes[kind]:
+                    rows.append((text, positives[text], negative))
+                    break
+            else:  # nearly all texts are of this class
+                others = [other for other in everything if other not in classes[kind]]
+                if others:
+                    rows.append((text, positives[text], others[random.integers(len(others))]))
+    if not rows:
+        raise DataError(
+            "every text is in the same class, or in all of them. Choose the right label column with "
+            'dataset = dataset.rename_column("...", "label").'
+        )
+    return of_rows(("anchor", "positive", "negative"), rows)
+
+
+@converter("column")
+def damage_texts(dataset: Dataset, column: str | None = None, ratio: float = 0.6, seed: int = 0) -> Dataset:
+    """Make (damaged, original) pairs of single texts, by deleting words at random, as `DenoisingAutoEncoderLoss` needs.
+
+    At least one word is left. Of a text without white space characters are deleted.
+
+    Args:
+        dataset: The dataset.
+        column: The column of texts. Default: the only one.
+        ratio: The share of words that is deleted, on average.
+        seed: Which words.
+
+    Returns:
+        Columns damaged and original; other columns are left out, since the loss would read them.
+
+    Raises:
+        DataError: If it is not clear which column to take.
+        ValueError: If `ratio` is not between 0 and 1.
+
+    Example:
+        >>> damage_texts(Dataset.from_dict({"text": ["one two three four"]}), seed=1)[0]
+        {'damaged': 'two four', 'original': 'one two three four'}
+    """
+    ratio = finite("ratio", ratio)
+    if not 0 < ratio < 1:
+        raise ValueError(f"ratio must lie between 0 and 1, such as 0.6; got {ratio:g}.")
+    whole_number("damage_texts", "seed", seed)
+    column = single_text_column(dataset, label_column(dataset), column)
+
+    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+        texts = [text or "" for text in batch[column]]
+        damaged = [_damaged(text, ratio, seed, row) for text, row in zip(texts, rows, strict=True)]
+        return {"damaged": damaged, "original": texts}
+
+    features = dict.fromkeys(("damaged", "original"), Value("string"))
+    return mapped(dataset, change, features, "damage_texts", column, ratio, seed)
+
+
+@converter("column")
+def texts_to_pairs(dataset: Dataset, column: str | None = None, different: int = 0, seed: int = 0) -> Dataset:
+    """Make pairs of single texts for the Contrastive Tension losses.
+
+    Args:
+        dataset: The dataset.
+        column: The column of texts. Default: the only one.
+        different: For each text, how many pairs with another text there are beside the pair of the text with itself:
+            0 for `ContrastiveTensionLossInBatchNegatives`, 7 for `ContrastiveTensionLoss`.
+        seed: Which other texts.
+
+    Returns:
+        Columns text_1 and text_2.
+
+    Raises:
+        DataError: If it is not clear which column to take, or there are not two different texts to pair.
+        ValueError: If `different` is not a whole number of at least 0.
+
+    Example:
+        >>> texts = Dataset.from_dict({"text": ["cat", "oak"]})
+        >>> texts_to_pairs(texts)[:]
+        {'text_1': ['cat', 'oak'], 'text_2': ['cat', 'oak']}
+        >>> texts_to_pairs(texts, different=1)["text_2"][:]
+        ['cat', 'oak', 'oak', 'cat']
+    """
+    at_least(0, "different", different, 7)
+    column = single_text_column(dataset, label_column(dataset), column)
+    texts = list(dict.fromkeys(text for (text,) in values_in(dataset, [column]) if not is_missing(text)))
+    if len(texts) < (2 if different else 1):
+        raise DataError(
+            f"column {column!r} has {len(texts)} distinct text(s), so there is nothing to pair. Give more "
+            "texts, or another column: texts_to_pairs(dataset, column=...)."
+        )
+    random = np.random.default_rng(whole_number("texts_to_pairs", "seed", seed))
+    rows: list[tuple[str, str]] = []
+    for place, text in enumerate(texts):
+        rows.append((text, text))
+        if different:
+            # A step of 1 to n - 1 never leads back to the text itself.
+            steps = random.integers(1, len(texts), size=different)
+            rows += [(text, texts[(place + int(step)) % len(texts)]) for step in steps]
+    return of_rows(("text_1", "text_2"), rows)
+
+
+def _damaged(text: str, ratio: float, seed: int, row: int) -> str:
+    words, glue = text.split(), " "
+    if len(words) == 1:
+        words, glue = list(words[0]), ""
+    if len(words) < 2:
+        return text
+    random = np.random.default_rng([seed, row])
+    kept = random.random(len(words)) >= ratio
+    if not kept.any():
+        kept[random.integers(len(words))] = True
+    return glue.join(word for word, keep in zip(words, kept, strict=True) if keep)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from selective_st._autograd import in_transform, look
 from selective_st._caller import wording
+from selective_st._validation import finite_number
 from selective_st.links import Link
+from selective_st.links._numerics import check_tensor
 
 Reduction = Literal["none", "mean", "sum"]
 _REDUCTIONS = ("none", "mean", "sum")
@@ -35,19 +38,13 @@ def check_scores(
     owner: str, name: str, value: object, like: Tensor | None = None, name_of_like: str = "predicted"
 ) -> Tensor:
     """Return `value` if it is a real floating-point or integer tensor (of the shape of `like`), or raise."""
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{owner}: {name} must be a torch.Tensor, got {type(value).__name__}. Use torch.tensor({name})."
-        )
-    if value.dtype == torch.bool or value.dtype.is_complex:
-        raise TypeError(f"{owner}: {name} must hold real numbers, got dtype {value.dtype}. Use {name}.float().")
-    if like is not None and value.shape != like.shape:
-        raise ValueError(
-            f"{owner}: {name} must have the shape of {name_of_like}, {tuple(like.shape)}, got {tuple(value.shape)}. "
-            f"Shapes that merely broadcast would pair scores wrongly; use {name}.view_as({name_of_like}) if the values "
-            "correspond."
-        )
-    return value
+    if like is None:
+        return check_tensor(owner, name, value)
+    of = (
+        f"of {name_of_like}. Shapes that merely broadcast would pair scores wrongly; use "
+        f"{name}.view_as({name_of_like}) if the values correspond."
+    )
+    return check_tensor(owner, name, value, "real", like.shape, of=of)
 
 
 def without_autocast(device: str) -> AbstractContextManager[object]:
@@ -99,7 +96,7 @@ def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | 
         ValueError: If `reduction` is unknown.
     """
     if reduction not in _REDUCTIONS:
-        raise ValueError(f"{owner}: reduction must be one of {', '.join(map(repr, _REDUCTIONS))}, got {reduction!r}.")
+        one_of(owner, "reduction", reduction, _REDUCTIONS)
     if mask is not None:
         loss = torch.where(mask, loss, 0)
     total_weight: Tensor | float = loss.numel() if mask is None else mask.sum()
@@ -130,34 +127,7 @@ def check_mask(owner: str, mask: object, like: Tensor, name_of_like: str = "pred
     """Return `mask` if it is None or a boolean tensor of the shape of `like`, or raise."""
     if mask is None:
         return None
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(
-            f"{owner}: mask must be a boolean tensor (True where a score counts), got {got}. Use mask.bool()."
-        )
-    if mask.shape != like.shape:
-        raise ValueError(
-            f"{owner}: mask must have the shape of {name_of_like}, {tuple(like.shape)}, got {tuple(mask.shape)}."
-        )
-    return mask
-
-
-def check_domain(owner: str, link: Link, *scores: Tensor) -> None:
-    """Raise where scores leave a link's domain: there its potential means nothing."""
-    if not link._is_everywhere:
-        look(partial(_check_domain, owner, link), *scores)
-
-
-def _check_domain(owner: str, link: Link, *scores: Tensor) -> None:
-    for tensor in scores:
-        if not tensor.numel():
-            continue
-        low, high = (float(end) for end in tensor.detach().aminmax())
-        if low < link.domain.low or high > link.domain.high:
-            raise ValueError(
-                f"{owner}: scores must lie within the domain {link.domain} of {link!r}, got scores from {low:g} to "
-                f"{high:g}. Use link.linear_outside(low, high), with ends inside the domain."
-            )
+    return check_tensor(owner, "mask", mask, "boolean", like.shape, of=f"of {name_of_like}")
 
 
 def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
@@ -215,21 +185,29 @@ def check_weight(owner: str, weight: object, shape: torch.Size) -> Tensor | None
     """
     if weight is None:
         return None
-    if not isinstance(weight, Tensor):
-        raise TypeError(
-            f"{owner}: weight must be a torch.Tensor, got {type(weight).__name__}. Use torch.tensor(weight)."
-        )
-    if weight.shape != shape and weight.shape != shape[:1]:
-        raise ValueError(
-            f"{owner}: weight must have the shape of {wording('predicted')}, {tuple(shape)}, or one number a row, "
-            f"{tuple(shape[:1])}; got {tuple(weight.shape)}."
-        )
-    look(partial(_check_weights, owner), weight)
+    of = f"of {wording('predicted')}, or one number a row"
+    weight = check_tensor(owner, "weight", weight, "real", shape, shape[:1], of=of)
+    look(partial(_check_weights, owner, "weight"), weight)
     return weight.view(weight.shape + (1,) * (len(shape) - weight.dim())).expand(shape)
 
 
-def _check_weights(owner: str, weight: Tensor) -> None:
+def _check_weights(owner: str, name: str, weight: Tensor) -> None:
     right = (weight >= 0) & weight.isfinite()
     if not bool(right.all()):
         bad = float(weight[~right][0])
-        raise ValueError(f"{owner}: weight must hold finite numbers >= 0, got {bad:g}. Use weight.clamp(min=0).")
+        raise ValueError(f"{owner}: {name} must hold finite numbers >= 0, got {bad:g}. Use {name}.clamp(min=0).")
+
+
+def one_of(owner: str, name: str, value: Any, allowed: Iterable[Any]) -> Any:
+    """Return `value` if it is among what is allowed, or raise."""
+    if value in allowed:
+        return value
+    raise ValueError(f"{owner}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+
+
+def check_smoothing(owner: str, label_smoothing: object) -> float:
+    """Return `label_smoothing` if it is a number from 0 to 1, or raise."""
+    smoothing = finite_number(owner, "label_smoothing", label_smoothing, nonnegative=True)
+    if smoothing > 1:
+        raise ValueError(f"{owner}: label_smoothing must be a number from 0 to 1, got {smoothing:g}.")
+    return smoothing

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from selective_st._validation import finite_number
-from selective_st.functional._common import check_domain
-from selective_st.functional.listwise import check_smoothing
+from selective_st.functional._common import check_smoothing
 from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import _to_working_precision
+from selective_st.links.base import check_domain
 
 Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
 PartitionMode = Literal["joint", "per_direction"]

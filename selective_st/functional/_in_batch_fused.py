@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, pull_through
-from selective_st.functional._common import check_domain, check_nonnegative
+from selective_st.functional._common import check_nonnegative
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
     Batch,
@@ -21,6 +20,7 @@ from selective_st.functional._in_batch_common import (
 )
 from selective_st.functional._in_batch_rows import FastLogits, diagonal_of, losses_of_rows
 from selective_st.links import ConstantLink
+from selective_st.links.base import check_domain
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 _VANISHING = 1e-36  # a probability whose logarithm single precision can still tell
@@ -55,7 +55,6 @@ class FusedLoss(KnownSlopes):
         self._wants_gradients = wants_gradients
         self._gradients: list[Tensor] | None = None
 
-    @override
     def value(self, *tensors: Tensor) -> Tensor:
         loss, gradients = self._run(tensors, self._wants_gradients)
         if self._wants_gradients:
@@ -63,7 +62,6 @@ class FusedLoss(KnownSlopes):
             self._gradients = gradients
         return loss
 
-    @override
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
         if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
             return pull_through(lambda *e: self._plain(e, self._batch, self._setting), gradient, needed, tensors)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes
-from selective_st.functional._common import check_domain, check_nonnegative
+from selective_st.functional._common import check_nonnegative
 from selective_st.functional._in_batch_common import DIRECTIONS, Batch, Direction, InBatchSetting, targets_of
 from selective_st.links import Link
+from selective_st.links.base import check_domain
 
 
 class FastLogits(KnownSlopes):
@@ -22,12 +22,10 @@ class FastLogits(KnownSlopes):
         self._link, self._scale = link, scale
         self._slope: Tensor | float | None = None
 
-    @override
     def value(self, *tensors: Tensor) -> Tensor:
         logits, self._slope = self._link._logits(tensors[0].clone(), self._scale)
         return logits
 
-    @override
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
         assert self._slope is not None
         return [gradient * self._slope]

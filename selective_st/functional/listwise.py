@@ -26,18 +26,17 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, in_transform, look, may_hold, pull_through
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     Reduction,
-    check_domain,
     check_link,
     check_mask,
     check_nonnegative,
     check_scores,
+    check_smoothing,
     check_weight,
     counting,
     is_finite,
@@ -45,6 +44,7 @@ from selective_st.functional._common import (
 )
 from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import _to_working_precision
+from selective_st.links.base import check_domain
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
 
@@ -236,14 +236,6 @@ def listwise_label_loss(
     return reduce_loss(owner, loss, rows, weight, "sum") / torch.where(whole > 0, whole, 1)
 
 
-def check_smoothing(owner: str, label_smoothing: object) -> float:
-    """Return `label_smoothing` if it is a number from 0 to 1, or raise."""
-    smoothing = finite_number(owner, "label_smoothing", label_smoothing, nonnegative=True)
-    if smoothing > 1:
-        raise ValueError(f"{owner}: label_smoothing must be a number from 0 to 1, got {smoothing:g}.")
-    return smoothing
-
-
 def _check_class_weight(owner: str, weight: object, predicted: Tensor) -> Tensor:
     classes = predicted.shape[-1]
     if not isinstance(weight, Tensor):
@@ -386,7 +378,6 @@ class _Matching(_ListLoss):
     def calibrates(self) -> bool:
         return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
 
-    @override
     def value_and_gradient(  # type: ignore[override]
         self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -454,7 +445,6 @@ class _Matching(_ListLoss):
         limits = -_LARGEST_LOGIT, _LARGEST_LOGIT
         return torch.log_softmax(of_target.clamp(*limits), -1), torch.log_softmax(of_predicted.clamp(*limits), -1)
 
-    @override
     def plain(self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None) -> Tensor:  # type: ignore[override]
         given, p, s = p, _to_working_precision(p), _to_working_precision(s)
         log_q, log_r = self._log_probabilities(p, s, mask, never)
@@ -490,7 +480,6 @@ class _Labels(_ListLoss):
     temperature: float
     one_right: bool
 
-    @override
     def value_and_gradient(  # type: ignore[override]
         self, given: Tensor, y: Tensor, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -516,7 +505,6 @@ class _Labels(_ListLoss):
         tilt = torch.where(is_positive, -(rest - value).exp(), probabilities if self.one_right else probabilities - y)
         return value.squeeze(-1), tilt.mul_(slope)
 
-    @override
     def plain(self, p: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:  # type: ignore[override]
         logits = self.link.potential(_to_working_precision(p)) / self.temperature
         if mask is not None:

@@ -31,7 +31,6 @@ from selective_st._autograd import KnownSlopes, pull_through
 from selective_st._caller import caller
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
-    check_domain,
     check_link,
     check_mask,
     check_nonnegative,
@@ -41,6 +40,7 @@ from selective_st.functional._common import (
     reduce_loss,
 )
 from selective_st.links import ConstantLink, Link
+from selective_st.links.base import check_domain
 
 Form = Literal["log_sum_exp", "logistic"]
 _SMALLEST_IDEAL = 1e-10  # as LambdaLoss
@@ -154,8 +154,8 @@ class _LogSumExp(KnownSlopes):
     """`log(1 + sum over y_i > y_j of r_i r_j w_ij exp(u_j - u_i))` of potentials u, targets y, shares r.
 
     In the order of the targets the weights telescope: w_ij is the sum of the rises between i and j, so that the sum
-    over pairs is one over places of rise x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only. Where
-    all weights are 1, each exp(-u_i) meets the sum of exp(u) below the first of its equals.
+    over pairs is one over places of rise x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only.
+    Where all weights are 1, each exp(-u_i) meets the sum of exp(u) below the first of its equals.
     """
 
     weight_link: Link | None

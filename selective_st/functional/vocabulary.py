@@ -14,6 +14,7 @@ logits is the gradient, in the dtype of the logits. Half-precision logits are co
 >>> import torch
 >>> from selective_st.functional import vocabulary_loss
 >>> from selective_st.links import ConstantLink
+from selective_st.links.base import check_domain
 >>> logits, labels = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0], [1.0, 1.0, 1.0]]), torch.tensor([0, 2, -100])
 >>> vocabulary_loss(logits, labels, ConstantLink())     # as torch.nn.functional.cross_entropy
 tensor(1.7513)
@@ -30,25 +31,24 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     Reduction,
-    check_domain,
     check_link,
     check_mask,
     check_nonnegative,
     check_scores,
+    check_smoothing,
     reduce_loss,
     single_or_double,
 )
-from selective_st.functional.listwise import check_smoothing
 from selective_st.functional.output_layer import HiddenStates, block_length, losses_in_blocks
-from selective_st.links import ConstantLink, Link
+from selective_st.links import ConstantLink, Interval, Link
 from selective_st.links._numerics import _to_working_precision
+from selective_st.links.base import check_domain
 
 Center = Literal["logsumexp"] | None
 _CENTERS: tuple[Center, ...] = ("logsumexp", None)
@@ -469,7 +469,7 @@ class _Softmax:
 
     def _check(self, scores: Tensor, positive: bool) -> None:
         """Raise where scores leave the link's domain, or it must be positive on them and is not."""
-        if self.link._is_everywhere and (self.link._lowest_value >= 0 or not positive):
+        if self.link.domain == Interval(-math.inf, math.inf) and (self.link._lowest_value >= 0 or not positive):
             return
         look(partial(self._check_allowed, positive), scores)
 
@@ -672,14 +672,12 @@ class _TokenLosses(KnownSlopes):
         self._wants_gradient = keep and logits.requires_grad and torch.is_grad_enabled()
         self._gradient: Tensor | None = None
 
-    @override
     def value(self, *tensors: Tensor) -> Tensor:
         losses, gradient = self._run(*tensors, wants_gradient=self._wants_gradient)
         # Kept by hand, for the way back to give away rather than to copy: it is the most memory.
         self._gradient = gradient
         return losses
 
-    @override
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
         if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
             return pull_through(self._plain, gradient, needed, tensors)

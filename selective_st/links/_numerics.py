@@ -74,43 +74,74 @@ def _to_working_precision(scores: Tensor) -> Tensor:
     return scores.to("cpu").to(torch.float64)
 
 
-def _scores(owner: str, name: str, value: Any) -> Tensor:
-    """`value` as a floating-point tensor of at least single precision, or a TypeError that names the argument."""
-    if isinstance(value, Tensor) and value.dtype in _PRECISE:
-        return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = torch.tensor(float(value))
+def _checked_scores(owner: str, **given: Any) -> list[Tensor]:
+    """One or two arguments as tensors of one shape and dtype, of at least single precision."""
+    scores = []
+    for name, value in given.items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        tensor = check_tensor(owner, name, torch.tensor(float(value)) if is_number else value)
+        if tensor.dtype not in _PRECISE:
+            tensor = tensor.float() if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
+        scores.append(tensor)
+    if len(scores) == 1:
+        return scores
+    (a, b), (first, second) = scores, given
+    if a.dtype != b.dtype:
+        a, b = a.double(), b.double()
+    if a.shape != b.shape:
+        try:
+            a, b = torch.broadcast_tensors(a, b)
+        except RuntimeError:
+            raise ValueError(
+                f"{owner}: {first} and {second} must have shapes that broadcast, got {tuple(a.shape)} and "
+                f"{tuple(b.shape)}. Give both the same shape."
+            ) from None
+    if a.dtype == torch.float64:  # single precision cannot come near the largest of these numbers
+        a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+    return [a, b]
+
+
+def check_tensor(owner: str, name: str, value: Any, kind: str = "real", *shapes: Sequence[int], of: str = "") -> Tensor:
+    """Return `value` if it is a tensor of some kind of numbers, in one of the shapes; or raise.
+
+    Args:
+        owner: Who is to be named.
+        name: The argument's name.
+        value: What was given.
+        kind: Which numbers it may hold: "real", "floating-point", "whole" or "boolean" ones.
+        *shapes: The shapes it may have; none for any.
+        of: What the shapes are, for the message, and what mends them after a full stop.
+
+    Returns:
+        The value.
+
+    Raises:
+        TypeError: If it is no tensor, or of another dtype.
+        ValueError: If it has another shape.
+    """
     if not isinstance(value, Tensor):
         raise TypeError(
             f"{owner}: {name} must be a torch.Tensor, got {type(value).__name__}. Use torch.tensor({name})."
         )
-    if value.dtype == torch.bool or value.is_complex():
-        raise TypeError(
-            f"{owner}: {name} must hold real numbers, got dtype {value.dtype}. Use {name}.to(torch.float32)."
+    dtype = value.dtype
+    if dtype.is_floating_point:
+        fits = kind in ("real", "floating-point")
+    else:
+        fits = kind == "boolean" if dtype == torch.bool else not dtype.is_complex and kind in ("real", "whole")
+    if not fits:
+        cast = {"whole": "long", "boolean": "bool"}.get(kind, "float")
+        must = f"hold {kind} numbers, got dtype"
+        if kind == "boolean":
+            must = "be a boolean tensor (True where a score counts), got"
+        raise TypeError(f"{owner}: {name} must {must} {dtype}. Use {name}.{cast}().")
+    if shapes and value.shape not in shapes:
+        allowed = " or ".join(str(tuple(shape)) for shape in shapes)
+        words, _, mend = of.partition(". ")
+        raise ValueError(
+            f"{owner}: {name} must have the shape {words + ', ' if words else ''}{allowed}, got {tuple(value.shape)}."
+            + (f" {mend}" if mend else "")
         )
-    if not value.is_floating_point():
-        return value.to(torch.get_default_dtype())
-    return value.float()
-
-
-def _pair_of_scores(owner: str, names: tuple[str, str], first: Any, second: Any) -> tuple[Tensor, Tensor]:
-    """Both arguments, checked, in one shape and dtype."""
-    a, b = _scores(owner, names[0], first), _scores(owner, names[1], second)
-    if a.dtype != b.dtype:
-        dtype = torch.promote_types(a.dtype, b.dtype)
-        a, b = a.to(dtype), b.to(dtype)
-    if a.shape != b.shape:
-        try:
-            shape = torch.broadcast_shapes(a.shape, b.shape)
-        except RuntimeError:
-            raise ValueError(
-                f"{owner}: {names[0]} and {names[1]} must have shapes that broadcast, got {tuple(a.shape)} and "
-                f"{tuple(b.shape)}. Give both the same shape."
-            ) from None
-        a, b = a.expand(shape), b.expand(shape)
-    if a.dtype == torch.float64:  # single precision cannot come near the largest of these numbers
-        a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
-    return a, b
+    return value
 
 
 # An exponential is a product of two, each at most e^709, so that it overflows only where the right value does, and 0
@@ -194,13 +225,11 @@ class _Elementwise(KnownSlopes):
         return sum(pushed, torch.zeros_like(tensors[0]))
 
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        pulled: list[Tensor | None] = [None] * len(needed)
-        for i, slope_of in enumerate(self._slopes):
-            if i == 0 and self._found is not None and not torch.is_grad_enabled():
-                pulled[i] = gradient * self._found
-            elif needed[i]:
-                pulled[i] = _times(gradient, slope_of(*tensors))
-        return pulled
+        found = None if torch.is_grad_enabled() else self._found
+        pulled: list[Tensor | None] = [None if found is None else gradient * found]
+        for slope_of, is_needed in zip(self._slopes[found is not None :], needed[found is not None :], strict=True):
+            pulled.append(_times(gradient, slope_of(*tensors)) if is_needed else None)
+        return pulled if found is not None else pulled[1:]
 
 
 def _times(change: Tensor, slope: Tensor) -> Tensor:

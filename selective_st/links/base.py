@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
-from selective_st._autograd import may_hold
+from selective_st._autograd import look, may_hold
 from selective_st._caller import caller, wording
 from selective_st._validation import score_interval
 from selective_st.links._numerics import (
@@ -22,12 +21,13 @@ from selective_st.links._numerics import (
     _SMALL_WEIGHT,
     _TABLE_PANELS,
     Interval,
+    _checked_scores,
     _Elementwise,
     _integrate,
-    _pair_of_scores,
-    _scores,
     _to_working_precision,
 )
+
+_FARTHEST = torch.tensor(2.0**40, dtype=torch.float64)  # where the inverse is looked for
 
 
 class Link:
@@ -56,17 +56,20 @@ class Link:
     # The links made of links, which know this class.
     _weighted_sum: ClassVar[Any]
     _linear_outside: ClassVar[Any]
+    _depth: ClassVar[int] = 1  # of links within links
+    _is_exact_far_out: ClassVar[bool] = False  # whether `_matching` is, which a quadrature is not
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__call__" in cls.__dict__ and cls.h is Link.h:  # to define the call does as well
             cls.h, cls.__call__ = cls.__dict__["__call__"], Link.__call__  # type: ignore[method-assign]
-        given = cls.__dict__.get("domain")
-        if given is None or isinstance(given, property):
+        cls._is_exact_far_out = cls._matching is not Link._matching
+        domain: Any = cls.domain
+        if isinstance(domain, property):
             return
-        if not isinstance(given, tuple) or len(given) != 2 or not given[0] < given[1]:
-            raise TypeError(f"{cls.__name__}: domain must be Interval(low, high) with low < high, got {given!r}.")
-        cls.domain = Interval(*given)
+        if not isinstance(domain, tuple) or len(domain) != 2 or not domain[0] < domain[1]:
+            raise TypeError(f"{cls.__name__}: domain must be Interval(low, high) with low < high, got {domain!r}.")
+        cls.domain = Interval(*domain)
 
     # -- what a subclass says
 
@@ -99,7 +102,7 @@ class Link:
         Raises:
             TypeError: If `z` is not a tensor of real numbers.
         """
-        return _Elementwise(self.h, self.sensitivity)(_scores(type(self).__name__, "z", z))
+        return self._elementwise(self.h, self.sensitivity, z=z)
 
     def potential(self, z: Tensor) -> Tensor:
         """The potential `H(z)`, a primitive of the link: convex, with derivative `h(z)`.
@@ -113,7 +116,7 @@ class Link:
         Raises:
             TypeError: If `z` is not a tensor of real numbers.
         """
-        return _Elementwise(self._potential, self.__call__)(_scores(type(self).__name__, "z", z))
+        return self._elementwise(self._potential, self.__call__, z=z)
 
     def sensitivity(self, z: Tensor) -> Tensor:
         """The sensitivity `h'(z)`: an error of e near the score z costs `h'(z) e^2 / 2`.
@@ -127,7 +130,7 @@ class Link:
         Raises:
             TypeError: If `z` is not a tensor of real numbers.
         """
-        scores = _scores(type(self).__name__, "z", z)
+        (scores,) = _checked_scores(type(self).__name__, z=z)
         return self._sensitivity(_to_working_precision(scores)).to(scores)
 
     def inverse(self, y: Tensor) -> Tensor:
@@ -143,10 +146,11 @@ class Link:
             TypeError: If `y` is not a tensor of real numbers.
             ValueError: If a value lies outside `range`.
         """
-        rule = _Elementwise(
-            lambda y: self._inverse(self._checked_link_values("y", y)), lambda y: 1 / self.sensitivity(self.inverse(y))
+        return self._elementwise(
+            lambda y: self._inverse(self._checked_link_values("y", y)),
+            lambda y: 1 / self.sensitivity(self.inverse(y)),
+            y=y,
         )
-        return rule(_scores(type(self).__name__, "y", y))
 
     def conjugate(self, y: Tensor) -> Tensor:
         """The convex conjugate `H*(y) = sup_z (z y - H(z))`.
@@ -160,7 +164,7 @@ class Link:
         Raises:
             TypeError: If `y` is not a tensor of real numbers.
         """
-        return _Elementwise(self._conjugate, self.inverse)(_scores(type(self).__name__, "y", y))
+        return self._elementwise(self._conjugate, self.inverse, y=y)
 
     def difference(self, predicted: Tensor, target: Tensor) -> Tensor:
         """`h(predicted) - h(target)`, the gradient of the divergence, without cancellation.
@@ -176,12 +180,13 @@ class Link:
             TypeError: If an argument is not a tensor of real numbers.
             ValueError: If the shapes do not broadcast.
         """
-        rule = _Elementwise(
+        return self._elementwise(
             lambda p, s: self._checked_matching("difference", p, s)[1],
             lambda p, s: self.sensitivity(p),
             lambda p, s: -self.sensitivity(s),
+            predicted=predicted,
+            target=target,
         )
-        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target))
 
     def divergence(self, predicted: Tensor, target: Tensor) -> Tensor:
         """The matching loss `D(p, s) = H(p) - H(s) - (p - s) h(s)`, elementwise.
@@ -199,8 +204,8 @@ class Link:
             TypeError: If an argument is not a tensor of real numbers.
             ValueError: If the shapes do not broadcast, or a link of your own turns out to decrease.
         """
-        rule = _Elementwise(partial(self._checked_matching, "divergence"), self.difference, self._slope_to_target)
-        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "target"), predicted, target))
+        matching = partial(self._checked_matching, "divergence")
+        return self._elementwise(matching, self.difference, self._slope_to_target, predicted=predicted, target=target)
 
     def fenchel_young(self, predicted: Tensor, link_values: Tensor) -> Tensor:
         """The matching loss for targets given as link values y: `H(p) + H*(y) - p y`, with gradient `h(p) - y`.
@@ -219,13 +224,18 @@ class Link:
             TypeError: If an argument is not a tensor of real numbers.
             ValueError: If the shapes do not broadcast, or a link value lies outside `range`.
         """
-        to_value = _Elementwise(
-            lambda p, y: self._matching_of_value(p, y)[1],
-            lambda p, y: self.sensitivity(p),
-            lambda p, y: -torch.ones_like(y),
+
+        def difference(p: Tensor, y: Tensor) -> Tensor:
+            slopes = (lambda p, y: self.sensitivity(p)), (lambda p, y: -torch.ones_like(y))
+            return _Elementwise(lambda p, y: self._matching_of_value(p, y)[1], *slopes)(p, y)
+
+        return self._elementwise(
+            self._matching_of_value,
+            difference,
+            lambda p, y: self.inverse(y) - p,
+            predicted=predicted,
+            link_values=link_values,
         )
-        rule = _Elementwise(self._matching_of_value, to_value, lambda p, y: self.inverse(y) - p)
-        return rule(*_pair_of_scores(type(self).__name__, ("predicted", "link_values"), predicted, link_values))
 
     def normalized(self, low: float, high: float, of: Literal["sensitivity", "value"] = "sensitivity") -> Link:
         """This link, multiplied so that the average over `[low, high]` of its sensitivity (or value) is 1.
@@ -248,7 +258,7 @@ class Link:
         owner = f"{type(self).__name__}.normalized"
         low, high = score_interval(owner, low, high)
         top, bottom = torch.tensor(high, dtype=torch.float64), torch.tensor(low, dtype=torch.float64)
-        self._check_domain("normalized", ("low", "high"), top, bottom)
+        check_domain(owner, self, bottom, top, what="low and high")
         if of == "sensitivity":
             average = float(self.difference(top, bottom)) / (high - low)
             remedy = "A link without slope there has no sensitivity; choose another range or link."
@@ -332,35 +342,23 @@ class Link:
                 f"h({float(grid[i + 1]):g}) = {float(values[i + 1]):g}. Its matching loss would be negative there; "
                 "return -h, or restrict the domain to where it rises."
             )
-        object.__setattr__(self, "_validated", True)
+        _set(self, _validated=True)
 
-    @property
-    def _is_everywhere(self) -> bool:
-        """Whether it is defined for all scores."""
-        return self.domain == _ALL_SCORES
-
-    @property
+    @cached_property
     def _lowest_value(self) -> float:
         """`range.low`, worked out once."""
-        if "_known_lowest_value" not in self.__dict__:
-            _set(self, _known_lowest_value=self.range.low)
-        return cast(float, self.__dict__["_known_lowest_value"])
+        return self.range.low
 
-    @property
+    @cached_property
     def _overflows(self) -> bool:
-        """Whether the potential is infinite at scores that a model may give; worked out once."""
-        if "_known_overflow" not in self.__dict__:
-            ends = torch.tensor([-1e30, 1e30], dtype=torch.float64).clamp(*self.domain)
-            _set(self, _known_overflow=not bool(self._potential(ends).isfinite().all()))
-        return cast(bool, self.__dict__["_known_overflow"])
+        """Whether the potential is infinite at scores that a model may give."""
+        ends = torch.tensor([-1e30, 1e30], dtype=torch.float64).clamp(*self.domain)
+        return not bool(self._potential(ends).isfinite().all())
 
-    @property
+    @cached_property
     def _potential_at_bottom(self) -> float:
-        """The potential at minus infinity, worked out once; NaN where it cannot be had."""
-        if "_known_potential_at_bottom" not in self.__dict__:
-            bottom = torch.tensor(-math.inf, dtype=torch.float64)
-            _set(self, _known_potential_at_bottom=float(self._potential(bottom)))
-        return cast(float, self.__dict__["_known_potential_at_bottom"])
+        """The potential at minus infinity; NaN where it cannot be had."""
+        return float(self._potential(torch.tensor(-math.inf, dtype=torch.float64)))
 
     # -- algebra
 
@@ -489,35 +487,42 @@ class Link:
             return torch.where(d == 0, d, divergence), torch.where(d == 0, d, difference)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        """Bisection on the link, for each distinct value once."""
+        """Bisection outward from 0, on the bits of the distance, for each distinct value once."""
         values, where = y.unique(return_inverse=True)
-        bottom, top = (min(max(start, self.domain.low), self.domain.high) for start in (-1.0, 1.0))
-        low, high = torch.full_like(values, bottom), torch.full_like(values, top)
+        start = torch.zeros_like(values).clamp(*self.domain)
         with torch.no_grad():
-            for step in (2.0**i for i in range(40)):
-                low = torch.where(self(low) > values, low - step, low).clamp(*self.domain)
-                high = torch.where(self(high) < values, high + step, high).clamp(*self.domain)
-            missed = (self(low) > values) | (self(high) < values)
-            for _ in range(1100):
-                middle = (low + high) / 2
-                if bool(((middle <= low) | (middle >= high)).all()):
-                    break
-                below = self(middle) < values
-                low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+            side = torch.where(self(start) < values, 1.0, -1.0).to(values)
+
+            def score_at(bits: Tensor) -> Tensor:
+                return (start + side * bits.view(torch.float64)).clamp(*self.domain)
+
+            farthest = _FARTHEST.to(values).view(torch.int64).expand(values.shape)
+            low, high = torch.full_like(farthest, -1), farthest
+            for _ in range(63):
+                middle = low + (high - low) // 2
+                is_reached = side * (self(score_at(middle)) - values) >= 0
+                low, high = torch.where(is_reached, low, middle), torch.where(is_reached, middle, high)
+            missed = ~(side * (self(score_at(high)) - values) >= 0)
         ends = torch.where(values <= self.range.low, -math.inf, math.inf).to(values)
         if bool((missed & (values > self.range.low) & (values < self.range.high)).any()):
             value = float(values[missed][0])
             raise ValueError(f"{type(self).__name__}: no score has the link value {value:g}; give values within range.")
-        return torch.where(missed, ends, high)[where].view_as(y)
+        return torch.where(missed, ends, score_at(high))[where].view_as(y)
+
+    def _elementwise(self, value: Any, *slopes: Any, **scores: Tensor) -> Tensor:
+        """A function of scores by its value and its slopes, in working precision."""
+        return _Elementwise(value, *slopes)(*_checked_scores(type(self).__name__, **scores))
 
     def _checked_matching(self, method: str, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` of scores within the domain."""
-        self._check_domain(method, ("predicted", "target"), p, s)
+        if self.domain != _ALL_SCORES:
+            owner = caller(f"{type(self).__name__}.{method}")
+            check_domain(owner, self, p, s, what=" and ".join(map(wording, ("predicted", "target"))))
         return self._matching(p, s)
 
     def _matching_of_value(self, p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """`_matching` for the target whose link value is y."""
-        self._check_domain("fenchel_young", ("predicted",), p)
+        check_domain(caller(f"{type(self).__name__}.fenchel_young"), self, p, what=wording("predicted"))
         return self._matching_anywhere(p, self._inverse(self._checked_link_values("link_values", y)))
 
     def _matching_anywhere(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -532,11 +537,6 @@ class Link:
                 )
             s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
         return self._matching(p, s)
-
-    @property
-    def _is_exact_far_out(self) -> bool:
-        """Whether `_matching` is right for scores at any distance, which a quadrature is not."""
-        return type(self)._matching is not Link._matching
 
     def _slope_to_target(self, p: Tensor, s: Tensor) -> Tensor:
         """The slope of the divergence with respect to the target: `(s - p) h'(s)`, 0 at the match."""
@@ -559,44 +559,54 @@ class Link:
         """The link values within the range; an error where they are not."""
         if not y.numel():
             return y
-        owner, name = caller(type(self).__name__), wording(name)
-        low, high = (float(end) for end in y.detach().aminmax())
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError(
-                f"{owner}: {name} must hold finite numbers, got values from {low:g} to {high:g}. Leave such rows out, "
-                "or mask them."
-            )
+        low, high = y.detach().aminmax()
         # The end of a range, rounded to single precision, may lie a little beyond it.
         slack = 1e-6 * max([abs(end) for end in self.range if math.isfinite(end)], default=0.0)
-        if low < self.range.low - slack or high > self.range.high + slack:
-            raise ValueError(
-                f"{owner}: {name} must lie within the link's range {self.range}, got values from {low:g} to {high:g}. "
-                'If they are scores rather than link values, use divergence (in a loss: targets="scores"); if they are '
-                "link values of another scale, map them to the range first."
+        mend = ""
+        if not bool(low.isfinite() & high.isfinite()):
+            mend = "hold finite numbers, got values from {:g} to {:g}. Leave such rows out, or mask them."
+        elif low < self.range.low - slack or high > self.range.high + slack:
+            mend = (
+                f"lie within the link's range {self.range}, got values from {{:g}} to {{:g}}. If they are scores "
+                'rather than link values, use divergence (in a loss: targets="scores"); if they are link values of '
+                "another scale, map them to the range first."
             )
+        if mend:
+            owner = caller(type(self).__name__)
+            raise ValueError(f"{owner}: {wording(name)} must {mend.format(float(low), float(high))}")
         return y.clamp(*self.range)
 
-    def _check_domain(self, method: str, names: Sequence[str], *scores: Tensor) -> None:
-        """Raise where scores leave a bounded domain: there the loss could be negative, or NaN."""
-        if self._is_everywhere:
-            return
-        for tensor in scores:
-            if tensor.numel():
-                low, high = (float(end) for end in tensor.detach().aminmax())
-                if low < self.domain.low or high > self.domain.high:
-                    owner, what = caller(f"{type(self).__name__}.{method}"), " and ".join(map(wording, names))
-                    raise ValueError(
-                        f"{owner}: {what} must lie within the link's domain {self.domain}, got values from {low:g} to "
-                        f"{high:g}. For scores beyond it use link.linear_outside(low, high), with ends inside of it."
-                    )
+
+def check_domain(owner: str, link: Link, *scores: Tensor, what: str = "scores") -> None:
+    """Raise where scores leave a link's domain: there its loss may be negative, or NaN.
+
+    Args:
+        owner: Who is to be named.
+        link: The link.
+        *scores: The scores.
+        what: What they are called.
+
+    Raises:
+        ValueError: If they do.
+    """
+    if link.domain != _ALL_SCORES:
+        look(partial(_check_domain, owner, link, what), *scores)
+
+
+def _check_domain(owner: str, link: Link, what: str, *scores: Tensor) -> None:
+    for tensor in scores:
+        low, high = (float(end) for end in tensor.detach().aminmax()) if tensor.numel() else link.domain
+        if low < link.domain.low or high > link.domain.high:
+            raise ValueError(
+                f"{owner}: {what} must lie within the link's domain {link.domain}, got values from {low:g} to "
+                f"{high:g}. Use link.linear_outside(low, high), with ends inside the domain."
+            )
 
 
 def _to_config(value: Any) -> Any:
     if isinstance(value, Link):
         return value.get_config_dict()
-    if isinstance(value, (list, tuple)):
-        return [_to_config(item) for item in value]
-    return value
+    return [_to_config(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 _PARAMETERS: dict[type[Link], tuple[str, ...]] = {}  # reading a signature takes longer than a small loss

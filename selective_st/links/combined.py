@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -12,11 +13,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._validation import finite_number, score_interval
-from selective_st.links._numerics import (
-    Interval,
-)
+from selective_st.links._numerics import Interval
 from selective_st.links.base import Link, _set
-from selective_st.links.config import _LARGEST_WEIGHT, _check_depth, register_link
+from selective_st.links.config import _DEEPEST_NESTING, _LARGEST_WEIGHT, register_link
 
 
 @register_link
@@ -46,48 +45,47 @@ class WeightedSumLink(Link):
     _parts: ClassVar[tuple[tuple[float, Link], ...]]  # with the weights in the links where they belong into an exponent
 
     def __post_init__(self) -> None:
+        owner = "WeightedSumLink"
         for name in ("weights", "links"):
             if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Sequence):
-                raise TypeError(f"WeightedSumLink: {name} must be a list, got {type(getattr(self, name)).__name__}.")
+                raise TypeError(f"{owner}: {name} must be a list, got {type(getattr(self, name)).__name__}.")
         if len(self.weights) != len(self.links) or not self.links:
             raise ValueError(
-                "WeightedSumLink: give one weight for each link, and at least one of each, got "
+                f"{owner}: give one weight for each link, and at least one of each, got "
                 f"{len(self.weights)} weights and {len(self.links)} links."
             )
-        weights: list[float] = []
-        links: list[Link] = []
-        for given_weight, link in zip(self.weights, self.links, strict=True):
+        flat: list[tuple[float, Link]] = []
+        for given, link in zip(self.weights, self.links, strict=True):
             if not isinstance(link, Link):
-                raise TypeError(f"WeightedSumLink: links must hold links, got {link!r} of type {type(link).__name__}.")
-            weight = finite_number("WeightedSumLink", "weight", given_weight, positive=True, largest=_LARGEST_WEIGHT)
+                raise TypeError(f"{owner}: links must hold links, got {link!r} of type {type(link).__name__}.")
+            weight = finite_number(owner, "weight", given, positive=True, largest=_LARGEST_WEIGHT)
             link.validate()
             # A sum of sums is one sum.
-            inner = link if isinstance(link, WeightedSumLink) else None
-            for factor in inner.weights if inner else (1.0,):
-                product = weight * factor
-                weights.append(
-                    finite_number("WeightedSumLink", "weight", product, positive=True, largest=_LARGEST_WEIGHT)
-                )
-            links += inner.links if inner else (link,)
+            inner = zip(link.weights, link.links, strict=True) if isinstance(link, WeightedSumLink) else [(1.0, link)]
+            flat += [(weight * factor, part) for factor, part in inner]
+        weights, links = zip(*flat, strict=True)
+        for weight in weights:
+            finite_number(owner, "weight", weight, positive=True, largest=_LARGEST_WEIGHT)
         domain = Interval(max(link.domain.low for link in links), min(link.domain.high for link in links))
-        parts = tuple(link._absorb(weight) for weight, link in zip(weights, links, strict=True))
-        _set(self, weights=tuple(weights), links=tuple(links), domain=domain, _parts=parts)
-        _check_depth(self)
-        if not self.domain.low < self.domain.high:
-            raise ValueError("WeightedSumLink: the links' domains do not meet; add links defined for the same scores.")
+        if not domain.low < domain.high:
+            raise ValueError(f"{owner}: the links' domains do not meet; add links defined for the same scores.")
+        parts = tuple(link._absorb(weight) for weight, link in flat)
+        _set(self, weights=weights, links=links, domain=domain, _parts=parts)
+        _settle_inner(self, *links)
 
     @property
     @override
     def range(self) -> Interval:
-        return Interval(
-            sum(weight * link.range.low for weight, link in zip(self.weights, self.links, strict=True)),
-            sum(weight * link.range.high for weight, link in zip(self.weights, self.links, strict=True)),
-        )
+        ranges = [(weight * link.range.low, weight * link.range.high) for weight, link in self._given]
+        return Interval(*map(sum, zip(*ranges, strict=True)))
 
-    @override
+    @property
+    def _given(self) -> list[tuple[float, Link]]:
+        return list(zip(self.weights, self.links, strict=True))
+
     def __repr__(self) -> str:
-        parts = (f"{weight!r} * {link!r}" for weight, link in zip(self.weights, self.links, strict=True))
-        return self.__dict__.get("_as_written") or " + ".join(parts)
+        written = self.__dict__.get("_as_written")
+        return written or " + ".join(f"{weight!r} * {link!r}" for weight, link in self._given)
 
     def _sum(self, of: Callable[[Link], Tensor]) -> Tensor:
         first, *others = (weight * of(link) for weight, link in self._parts)
@@ -97,19 +95,15 @@ class WeightedSumLink(Link):
     def h(self, z: Tensor) -> Tensor:
         return self._sum(lambda link: link.h(z))
 
-    @override
     def _potential(self, z: Tensor) -> Tensor:
         return self._sum(lambda link: link.potential(z))
 
-    @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return self._sum(lambda link: link.sensitivity(z))
 
-    @override
     def _small_sensitivity(self, z: Tensor) -> Tensor:
         return self._sum(lambda link: link._small_sensitivity(z))
 
-    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         *others, (last_weight, last) = self._parts
         if not others:
@@ -125,7 +119,6 @@ class WeightedSumLink(Link):
                 slope = more_slope.add_(slope) if isinstance(more_slope, Tensor) else more_slope + slope
         return logits, slope
 
-    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         (weight, link), *others = self._parts
         divergence, difference = link._matching(p, s)
@@ -133,18 +126,10 @@ class WeightedSumLink(Link):
             divergence, difference = divergence * weight, difference * weight
         for weight, link in others:
             more_divergence, more_difference = link._matching(p, s)
-            divergence, difference = (
-                torch.add(divergence, more_divergence, alpha=weight),
-                torch.add(difference, more_difference, alpha=weight),
-            )
+            divergence = torch.add(divergence, more_divergence, alpha=weight)
+            difference = torch.add(difference, more_difference, alpha=weight)
         return divergence, difference
 
-    @property
-    @override
-    def _is_exact_far_out(self) -> bool:
-        return all(link._is_exact_far_out for link in self.links)
-
-    @override
     def _inverse(self, y: Tensor) -> Tensor:
         if len(self._parts) > 1:
             return super()._inverse(y)
@@ -192,92 +177,73 @@ class LinearOutsideLink(Link):
             raise ValueError(f"{owner}: give low or high, or both; with neither the link would stay as it is.")
         if low is not None and high is not None:
             low, high = score_interval(owner, low, high)
-        elif low is not None:
-            low = finite_number(owner, "low", low)
-        else:
-            high = finite_number(owner, "high", high)
+        low = None if low is None else finite_number(owner, "low", low)
+        high = None if high is None else finite_number(owner, "high", high)
         inside = self.link.domain
         bounds = Interval(inside.low if low is None else low, inside.high if high is None else high)
         if not (inside.includes(bounds) and bounds.low < bounds.high):
             raise ValueError(f"{owner}: {bounds} must lie within the domain {inside} of {self.link!r}.")
         self.link.validate()
-        ends = torch.tensor([end for end in (low, high) if end is not None], dtype=torch.float64)
-        if not bool(self.link(ends).isfinite().all() and self.link.sensitivity(ends).isfinite().all()):
-            raise ValueError(f"{owner}: {self.link!r} overflows at an end of {bounds}; narrow the range.")
         domain = Interval(inside.low if low is None else -math.inf, inside.high if high is None else math.inf)
         _set(self, low=low, high=high, domain=domain)
-        _check_depth(self)
+        _settle_inner(self, self.link)
+        if not all(math.isfinite(value) and math.isfinite(slope) for _, _, value, slope in self._ends):
+            raise ValueError(f"{owner}: {self.link!r} overflows at an end of {bounds}; narrow the range.")
 
-    @property
-    def _sides(self) -> list[tuple[bool, float, float]]:
-        """Each end that is given: whether it is the upper one, the score, and the slope there."""
-        sides: list[tuple[bool, float, float]] | None = self.__dict__.get("_known_sides")
-        if sides is None:
-            ends = [(upper, end) for upper, end in ((False, self.low), (True, self.high)) if end is not None]
-            slopes = self.link.sensitivity(torch.tensor([end for _, end in ends], dtype=torch.float64)).tolist()
-            sides = [(upper, end, slope) for (upper, end), slope in zip(ends, slopes, strict=True)]
-            _set(self, _known_sides=sides)
-        return sides
-
-    def _beyond(self, z: Tensor) -> list[tuple[float, Tensor]]:
-        """For each end that is given, the slope there, and how far the scores lie beyond it: <= 0 below, >= 0 above."""
-        return [
-            (slope, (z - end).clamp(min=0) if upper else (z - end).clamp(max=0)) for upper, end, slope in self._sides
-        ]
+    @cached_property
+    def _ends(self) -> list[tuple[str, float, float, float]]:
+        """Each end: how scores are clamped to what lies beyond it, the score, and the value and slope there."""
+        ends = [(side, end) for side, end in (("max", self.low), ("min", self.high)) if end is not None]
+        scores = torch.tensor([end for _, end in ends], dtype=torch.float64)
+        values, slopes = self.link(scores).tolist(), self.link.sensitivity(scores).tolist()
+        return [(*end, value, slope) for end, value, slope in zip(ends, values, slopes, strict=True)]
 
     @property
     @override
     def range(self) -> Interval:
         low, high = self.link.range
-        for upper, end, slope in self._sides:
-            value = float(self.link(torch.tensor(end, dtype=torch.float64)))
-            if upper:
-                high = math.inf if slope > 0 else value
-            else:
+        for side, _, value, slope in self._ends:
+            if side == "max":
                 low = -math.inf if slope > 0 else value
+            else:
+                high = math.inf if slope > 0 else value
         return Interval(low, high)
+
+    def _split(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The part of scores within the range, how far they lie outside (< 0 below), and the slope there."""
+        inner = z.clamp(self.low, self.high)
+        bend = torch.zeros_like(inner)
+        for side, end, _, slope in self._ends:
+            bend = torch.where(z < end if side == "max" else z > end, slope, bend)
+        return inner, torch.where(inner == z, 0, z - inner), bend  # also where both are infinite
 
     @override
     def h(self, z: Tensor) -> Tensor:
-        inner = z.clamp(self.low, self.high)
-        if torch.equal(inner.detach(), z.detach()):
-            return self.link.h(z)
-        return sum((slope * beyond for slope, beyond in self._beyond(z)), self.link.h(inner))
+        inner, outside, bend = self._split(z)
+        return self.link.h(inner) + bend * outside
 
-    @override
     def _potential(self, z: Tensor) -> Tensor:
-        inner = z.clamp(self.low, self.high)
-        outside = z - inner
-        value = self.link.potential(inner) + torch.where(outside == 0, 0, outside * self.link(inner))
-        return sum((slope * beyond.square() / 2 for slope, beyond in self._beyond(z)), value)
+        inner, outside, bend = self._split(z)
+        rise = torch.where(outside == 0, 0, outside * self.link(inner))
+        return self.link.potential(inner) + rise + bend * outside.square() / 2
 
-    @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return self.link.sensitivity(z.clamp(self.low, self.high))
 
-    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         inner = z.clamp(self.low, self.high)
         if torch.equal(inner, z):
             return self.link._logits(inner, scale, out)
-        outside = z - inner
+        _, outside, bend = self._split(z)
         logits, slope = self.link._logits(inner, scale)
-        logits = logits + torch.where(outside == 0, 0, outside * slope)
-        for bend, beyond in self._beyond(z):
-            logits, slope = logits + (scale * bend / 2) * beyond.square(), slope + (scale * bend) * beyond
-        return logits, slope
+        bend = bend.mul_(scale)
+        rise = torch.where(outside == 0, 0, outside * slope)
+        return logits + rise + bend * outside.square() / 2, slope + bend * outside
 
-    @property
-    @override
-    def _is_exact_far_out(self) -> bool:
-        return self.link._is_exact_far_out
-
-    @override
     def _absorb(self, weight: float) -> tuple[float, Link]:
         inner_weight, inner = self.link._absorb(weight)
         return inner_weight, self if inner is self.link else LinearOutsideLink(inner, self.low, self.high)
 
-    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         # D is the integral of (p - z) h'(z) from s to p, cut at both ends; every part is >= 0.
         inner_p, inner_s = p.clamp(self.low, self.high), s.clamp(self.low, self.high)
@@ -285,15 +251,22 @@ class LinearOutsideLink(Link):
         if torch.equal(inner_p, p) and torch.equal(inner_s, s):
             return divergence, difference
         outside = p - inner_p
-        overflows = None in (self.low, self.high)
-        divergence = divergence + (
-            torch.where(outside == 0, 0, outside * difference) if overflows else outside * difference
-        )
-        for upper, edge, slope in self._sides:
-            start, end = (s.clamp(min=edge), p.clamp(min=edge)) if upper else (s.clamp(max=edge), p.clamp(max=edge))
+        divergence = divergence + torch.where(outside == 0, 0, outside * difference)
+        for side, edge, _, slope in self._ends:
+            start, end = (
+                (s.clamp(max=edge), p.clamp(max=edge)) if side == "max" else (s.clamp(min=edge), p.clamp(min=edge))
+            )
             divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2
             difference = difference + slope * (end - start)
         return divergence, difference
+
+
+def _settle_inner(link: Link, *inner: Link) -> None:
+    """What a link takes over from those in it."""
+    depth = 1 + max(each._depth for each in inner)
+    if depth > _DEEPEST_NESTING:
+        raise ValueError(f"{type(link).__name__}: links can be nested at most {_DEEPEST_NESTING} deep, got {depth}.")
+    _set(link, _depth=depth, _is_exact_far_out=all(each._is_exact_far_out for each in inner))
 
 
 Link._weighted_sum = WeightedSumLink

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from selective_st._caller import caller
 from selective_st.links.base import Link, _parameters_of
@@ -79,61 +79,43 @@ def link_from_config(config: Mapping[str, Any]) -> Link:
         >>> link_from_config({"type": "SigmoidLink", "scale": 20, "shift": 0.8})
         SigmoidLink(scale=20.0, shift=0.8)
     """
-    return _link_from_config(config, depth=0)
-
-
-def _link_from_config(config: object, depth: int) -> Link:
     if not isinstance(config, Mapping):
         raise TypeError(
             f"{caller('link_from_config')}: config must be a dict such as "
             f"{{'type': 'SigmoidLink', 'scale': 20.0, 'shift': 0.8}}, got {type(config).__name__}."
         )
+    return cast(Link, _rebuilt(config, depth=0))
+
+
+def _rebuilt(value: Any, depth: int) -> Any:
+    owner = caller("link_from_config")
+    if isinstance(value, (list, tuple)):
+        if any(isinstance(item, (list, tuple)) for item in value):
+            raise TypeError(f"{owner}: a list must hold numbers or links, got a list in it: {value!r:.80}.")
+        return tuple(_rebuilt(item, depth) for item in value)
+    if not isinstance(value, Mapping):
+        return value
     if depth > _DEEPEST_NESTING:
-        raise ValueError(f"{caller('link_from_config')}: config is nested more than {_DEEPEST_NESTING} links deep.")
-    fields = dict(config)
+        raise ValueError(f"{owner}: config is nested more than {_DEEPEST_NESTING} links deep.")
+    fields = dict(value)
     link_type = fields.pop("type", None)
     link_class = _LINKS.get(link_type) if isinstance(link_type, str) else None
     if link_class is None:
         raise ValueError(
-            f"{caller('link_from_config')}: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. "
+            f"{owner}: unknown link type {link_type!r}; known types: {', '.join(sorted(_LINKS))}. "
             "A link class of your own is made known with @register_link."
         )
     expected = _parameters_of(link_class)
-    unknown = [name for name in fields if name not in expected]
-    missing = [name for name in expected if name not in fields]
-    if unknown or missing:
-        problems = [f"lacks {', '.join(map(repr, missing))}"] if missing else []
-        problems += [f"has unknown {', '.join(map(repr, unknown))}"] if unknown else []
+    wrong = {
+        "lacks": [name for name in expected if name not in fields],
+        "has unknown": [name for name in fields if name not in expected],
+    }
+    problems = [f"{words} {', '.join(map(repr, names))}" for words, names in wrong.items() if names]
+    if problems:
         raise ValueError(
-            f"{caller('link_from_config')}: the config of a {link_type} {' and '.join(problems)}; its fields are: "
+            f"{owner}: the config of a {link_type} {' and '.join(problems)}; its fields are: "
             f"{', '.join(['type', *expected])}."
         )
-    link = link_class(**{name: _from_config(value, depth) for name, value in fields.items()})
+    link = link_class(**{name: _rebuilt(item, depth + 1) for name, item in fields.items()})
     link.validate()
     return link
-
-
-def _from_config(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        return _link_from_config(value, depth + 1)
-    if isinstance(value, (list, tuple)):
-        return tuple(_list_item(item, depth) for item in value)
-    return value
-
-
-def _list_item(value: Any, depth: int) -> Any:
-    if isinstance(value, (list, tuple)):
-        raise TypeError(
-            f"{caller('link_from_config')}: a list must hold numbers or links, got a list in it: {value!r:.80}."
-        )
-    return _from_config(value, depth)
-
-
-def _check_depth(link: Link) -> None:
-    depth, level = 0, [link]
-    while level:
-        depth += 1
-        inner = [(*getattr(outer, "links", ()), getattr(outer, "link", None)) for outer in level]
-        level = [link for links in inner for link in links if link is not None]
-    if depth > _DEEPEST_NESTING:
-        raise ValueError(f"{type(link).__name__}: links can be nested at most {_DEEPEST_NESTING} deep, got {depth}.")

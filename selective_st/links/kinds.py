@@ -6,8 +6,8 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,13 +15,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._validation import finite_number
-from selective_st.links._numerics import (
-    Interval,
-    _constants,
-    _exponential_matching,
-    _integrate,
-    _softplus,
-)
+from selective_st.links._numerics import Interval, _constants, _exponential_matching, _integrate, _softplus
 from selective_st.links.base import Link, _set
 from selective_st.links.config import register_link
 
@@ -46,24 +40,19 @@ class ConstantLink(Link):
     def h(self, z: Tensor) -> Tensor:
         return torch.ones_like(z)
 
-    @override
     def _potential(self, z: Tensor) -> Tensor:
-        return z.clone()
+        return z
 
-    @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return torch.zeros_like(z)
 
-    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         return z.mul_(scale), scale
 
-    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         zeros = 0 * (p - s)  # rather than zeros_like: a NaN stays visible
         return zeros, zeros
 
-    @override
     def _inverse(self, y: Tensor) -> Tensor:
         return torch.zeros_like(y)
 
@@ -88,26 +77,21 @@ class IdentityLink(Link):
     def h(self, z: Tensor) -> Tensor:
         return z
 
-    @override
     def _potential(self, z: Tensor) -> Tensor:
         return z.square() / 2
 
-    @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return torch.ones_like(z)
 
-    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         return torch.mul(z, z, out=out).mul_(scale / 2), z.mul_(scale)
 
-    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         d = p - s
         return d.square() / 2, d
 
-    @override
     def _inverse(self, y: Tensor) -> Tensor:
-        return y.clone()
+        return y
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -158,16 +142,13 @@ class SigmoidLink(_ShiftedLink):
     def h(self, z: Tensor) -> Tensor:
         return torch.sigmoid(self._scaled(z))
 
-    @override
     def _potential(self, z: Tensor) -> Tensor:
         return _softplus(self._scaled(z)) / self.scale
 
-    @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         w = self._scaled(z)
         return self.scale * torch.sigmoid(w) * torch.sigmoid(-w)
 
-    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         w = self._scaled(z)
         # log(1 + e^w) in one pass, where e^w is finite; beyond, it is w to the last digit.
@@ -176,7 +157,6 @@ class SigmoidLink(_ShiftedLink):
         logits: Tensor = torch.ops.aten.softplus.out(w, 1.0, finite, out=out)
         return logits.mul_(scale / self.scale), w.sigmoid_().mul_(scale)
 
-    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         # D is symmetric about c, so reflect the target to below c, where nothing but softplus(u) can be large.
         v = self._scaled(s)
@@ -193,7 +173,6 @@ class SigmoidLink(_ShiftedLink):
         decay = torch.expm1(-x.abs()).copysign(flip * x)
         return divergence, torch.sigmoid(torch.maximum(u, v)) * torch.sigmoid(-torch.minimum(u, v)) * decay
 
-    @override
     def _inverse(self, y: Tensor) -> Tensor:
         return (torch.log(y) - torch.log1p(-y)) / self.scale + self.shift
 
@@ -236,11 +215,9 @@ class SinhLink(_ShiftedLink):
         w = self._scaled(z)
         return torch.exp(w.abs() + (self._log_weight - math.log(2))).mul_(torch.expm1(-2 * w.abs())).copysign(w)
 
-    @override
     def _potential(self, z: Tensor) -> Tensor:
         return self._cosh(z, 1 / self.scale)
 
-    @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return self._cosh(z, self.scale)
 
@@ -248,12 +225,10 @@ class SinhLink(_ShiftedLink):
         w, exponent = self._scaled(z), math.log(factor / 2) + self._log_weight
         return torch.exp(exponent + w) + torch.exp(exponent - w)
 
-    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         w, scale = self._scaled(z), scale * math.exp(self._log_weight)
         return torch.cosh(w, out=out).mul_(scale / self.scale), w.sinh_().mul_(scale)
 
-    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         x, log_factor = self.scale * (p - s), self._log_weight - math.log(2)
         above, below = (half.sub_(self.shift) for half in (torch.maximum(p, s), torch.minimum(p, s)))
@@ -261,11 +236,9 @@ class SinhLink(_ShiftedLink):
         falling, fall = _exponential_matching(below.mul_(-self.scale / 2), x.neg(), log_factor, self.scale)
         return rising.add_(falling), rise.sub_(fall)
 
-    @override
     def _absorb(self, weight: float) -> tuple[float, Link]:
         return _in_exponent(self, weight) if type(self) is SinhLink else (weight, self)
 
-    @override
     def _inverse(self, y: Tensor) -> Tensor:
         return torch.asinh(y * math.exp(-self._log_weight)) / self.scale + self.shift
 
@@ -320,20 +293,16 @@ class ExponentialLink(Link):
     def h(self, z: Tensor) -> Tensor:
         return self._sign * self._exponential(z)
 
-    @override
     def _potential(self, z: Tensor) -> Tensor:
         return self._exponential(z, 1 / abs(self.scale))
 
-    @override
     def _sensitivity(self, z: Tensor) -> Tensor:
         return self._exponential(z, abs(self.scale))
 
-    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         slope = z.mul_(self.scale).add_(math.log(scale) + self._log_weight).exp_()
         return torch.div(slope, abs(self.scale), out=out), slope if self.scale > 0 else slope.neg_()
 
-    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         half = (torch.maximum(p, s) if self.scale > 0 else torch.minimum(p, s)).mul_(self.scale / 2)
         divergence, difference = _exponential_matching(
@@ -341,11 +310,9 @@ class ExponentialLink(Link):
         )
         return divergence, difference if self.scale > 0 else difference.neg_()
 
-    @override
     def _absorb(self, weight: float) -> tuple[float, Link]:
         return _in_exponent(self, weight) if type(self) is ExponentialLink else (weight, self)
 
-    @override
     def _inverse(self, y: Tensor) -> Tensor:
         return (torch.log(y.abs()) - self._log_weight) / self.scale
 
@@ -375,99 +342,78 @@ class PiecewiseLink(Link):
 
     knots: tuple[float, ...]
     sensitivities: tuple[float, ...]
-    _corners: ClassVar[tuple[tuple[float, ...], ...]]
 
     def __post_init__(self) -> None:
+        owner = "PiecewiseLink"
         for name in ("knots", "sensitivities"):
             value = getattr(self, name)
-            if isinstance(value, (Tensor, np.ndarray)):
-                value = value.tolist()
+            value = value.tolist() if isinstance(value, (Tensor, np.ndarray)) else value
             if isinstance(value, str) or not isinstance(value, Sequence):
                 raise TypeError(
-                    f"PiecewiseLink: {name} must be a list of numbers, got {value!r} of type {type(value).__name__}."
+                    f"{owner}: {name} must be a list of numbers, got {value!r} of type {type(value).__name__}."
                 )
             if not value:
-                raise ValueError(f"PiecewiseLink: {name} must not be empty; give at least one number.")
-            checked = tuple(
-                finite_number("PiecewiseLink", f"{name}[{i}]", item, nonnegative=name == "sensitivities")
-                for i, item in enumerate(value)
-            )
-            _set(self, **{name: checked})
-        if len(self.knots) != len(self.sensitivities):
+                raise ValueError(f"{owner}: {name} must not be empty; give at least one number.")
+            is_slope = name == "sensitivities"
+            numbers = (finite_number(owner, f"{name}[{i}]", x, nonnegative=is_slope) for i, x in enumerate(value))
+            _set(self, **{name: tuple(numbers)})
+        knots, slopes = self.knots, self.sensitivities
+        if len(knots) != len(slopes):
             raise ValueError(
-                "PiecewiseLink: give one sensitivity for each knot, got "
-                f"{len(self.knots)} knots and {len(self.sensitivities)} sensitivities."
+                f"{owner}: give one sensitivity for each knot, got {len(knots)} knots and {len(slopes)} sensitivities."
             )
-        for i, (left, right) in enumerate(pairwise(self.knots)):
+        for i, (left, right) in enumerate(pairwise(knots)):
             if not left < right:
                 raise ValueError(
-                    f"PiecewiseLink: knots must increase strictly, got knots[{i}]={left:g} and "
-                    f"knots[{i + 1}]={right:g}."
+                    f"{owner}: knots must increase strictly, got knots[{i}]={left:g} and knots[{i + 1}]={right:g}."
                 )
-        if not any(self.sensitivities):
-            raise ValueError("PiecewiseLink: sensitivities must not all be 0: nothing would matter.")
-        # Of each piece the end with the smaller sensitivity, so that from there all is >= 0, and the slope.
-        corners = [
-            (*min((at_left, left), (at_right, right))[::-1], (at_right - at_left) / (right - left))
-            for (left, right), (at_left, at_right) in zip(
-                pairwise(self.knots), pairwise(self.sensitivities), strict=True
-            )
-        ]
-        _set(self, _corners=tuple(zip(*corners, strict=True)))
+        if not any(slopes):
+            raise ValueError(f"{owner}: sensitivities must not all be 0: nothing would matter.")
 
     @property
     @override
     def range(self) -> Interval:
-        first, last = torch.tensor([self.knots[0], self.knots[-1]], dtype=torch.float64)
-        top = float(self._matching(last, first)[1])
-        return Interval(
-            -math.inf if self.sensitivities[0] > 0 else 0.0, math.inf if self.sensitivities[-1] > 0 else top
-        )
+        top = self._pieces[2][-1]
+        falls, rises = self.sensitivities[0] > 0, self.sensitivities[-1] > 0
+        return Interval(-math.inf if falls else 0.0, math.inf if rises else top)
+
+    @cached_property
+    def _pieces(self) -> tuple[tuple[float, ...], ...]:
+        """Of each piece, also those outside: its start, H, h and h' there, h' at its end, and its width."""
+        knots, slopes = self.knots, self.sensitivities
+        value = h = 0.0
+        pieces = [(knots[0], value, h, slopes[0], slopes[0], 1.0)]
+        for (start, end), (at_start, at_end) in zip(pairwise(knots), pairwise(slopes), strict=True):
+            width = end - start
+            pieces.append((start, value, h, at_start, at_end, width))
+            value += width * (h + width * (at_start / 3 + at_end / 6))
+            h += width * (at_start + at_end) / 2
+        pieces.append((knots[-1], value, h, slopes[-1], slopes[-1], 1.0))
+        return tuple(zip(*pieces, strict=True))
 
     @override
     def h(self, z: Tensor) -> Tensor:
         return self._matching(z, torch.full_like(z, self.knots[0]))[1]
 
-    @override
     def _potential(self, z: Tensor) -> Tensor:
         return self._matching(z, torch.full_like(z, self.knots[0]))[0]
 
-    @override
     def _sensitivity(self, z: Tensor) -> Tensor:
-        if len(self.knots) == 1:
-            return torch.full_like(z, self.sensitivities[0])
         knots = _constants(self.knots, z.dtype, z.device)
-        inside = z.clamp(knots[0], knots[-1])
-        piece = torch.searchsorted(knots[1:-1], inside.detach().contiguous()).clamp(max=len(knots) - 2)  # also of a NaN
-        starts, values, slopes = _constants(self._corners, z.dtype, z.device)
-        sensitivity: Tensor = values[piece] + slopes[piece] * (inside - starts[piece])
-        return sensitivity
+        piece = torch.bucketize(z.detach().contiguous(), knots)
+        start, _, _, at_start, at_end, width = (part[piece] for part in _constants(self._pieces, z.dtype, z.device))
+        return torch.lerp(at_start, at_end, (z.clamp(self.knots[0], self.knots[-1]) - start) / width)
 
-    @override
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         # Which polynomial holds for each score; then all scores at once, by Horner's rule.
-        starts, *coefficients = _constants(self._pieces(scale), z.dtype, z.device)
+        starts, value, h, at_start, at_end, width = _constants(self._pieces, z.dtype, z.device)
         piece = torch.bucketize(z, starts[1:])
         d = z.sub_(starts[piece])
-        constant, linear, square, cubic = (values[piece] for values in coefficients)
+        cubic = (scale * (at_end - at_start) / (6 * width))[piece]
+        square, linear, constant = ((scale * part)[piece] for part in (at_start / 2, h, value))
         slope = (3 * cubic * d + 2 * square).mul_(d).add_(linear)
         return cubic.mul_(d).add_(square).mul_(d).add_(linear).mul_(d).add_(constant), slope
 
-    def _pieces(self, scale: float) -> tuple[tuple[float, ...], ...]:
-        """Of each piece of `scale * H`: the score it counts from, and its coefficients from constant to cubic."""
-        first, value, h = self.knots[0], 0.0, 0.0
-        pieces = [(first, 0.0, 0.0, self.sensitivities[0] / 2, 0.0)]
-        ends = zip(pairwise(self.knots), pairwise(self.sensitivities), strict=True)
-        for (start, end), (at_start, at_end) in ends:
-            width, bend = end - start, (at_end - at_start) / (end - start)
-            pieces.append((start, value, h, at_start / 2, bend / 6))
-            value += width * (h + width * (at_start / 2 + width * bend / 6))
-            h += width * (at_start + at_end) / 2
-        pieces.append((self.knots[-1], value, h, self.sensitivities[-1] / 2, 0.0))
-        starts, *coefficients = zip(*pieces, strict=True)
-        return (starts, *(tuple(scale * number for number in column) for column in coefficients))
-
-    @override
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         # Cut the way between s and p at the knots. D is the integral of |p - z| h'(z): on each segment a product of two
         # linear functions >= 0.
@@ -476,11 +422,7 @@ class PiecewiseLink(Link):
         inner = torch.minimum(torch.maximum(knots, low), high)
         ends = torch.cat([low, inner, high], -1)
         width, slope, distance = ends.diff(dim=-1), self._sensitivity(ends), (p.unsqueeze(-1) - ends).abs()
-        at_left, at_right, from_left, from_right = (
-            slope[..., :-1],
-            slope[..., 1:],
-            distance[..., :-1],
-            distance[..., 1:],
-        )
+        at_left, at_right = slope[..., :-1], slope[..., 1:]
+        from_left, from_right = distance[..., :-1], distance[..., 1:]
         terms = at_left * (from_left / 3 + from_right / 6) + at_right * (from_left / 6 + from_right / 3)
         return (width * terms).sum(-1), (width * (at_left + at_right)).sum(-1) / 2 * (p - s).sign()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
@@ -15,7 +15,9 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
-from selective_st.functional._common import check_nonnegative, is_finite
+from selective_st._templates import template
+from selective_st._validation import finite_number
+from selective_st.functional._common import check_link, check_nonnegative, check_smoothing, is_finite
 from selective_st.links import ExponentialLink, Interval, Link, SigmoidLink, high_scores
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
@@ -75,10 +77,9 @@ class ScoreSpace(NamedTuple):
         """The lowest score that there can be, minus infinity where nothing bounds them."""
         return max(self.range.low, 0.0) if self.sign == 1 else self.range.low
 
-    @property
-    def is_bounded_below(self) -> bool:
-        """Whether a lowest score is known."""
-        return self.range.low > -math.inf
+    def ranges(self, advice: str = "map_scores") -> Ranges:
+        """Where labels that are such scores lie."""
+        return [(f"the range of {self.name}", self.range, advice)]
 
 
 # Which model each package of losses is for.
@@ -89,30 +90,79 @@ _MODEL_TYPES: dict[type[nn.Module], str] = {
     MultiVectorEncoder: "selective_st.multi_vector_encoder.losses",
 }
 
-# A loss sees a batch, never the column: it cannot know the ends of the labels' scale, nor what the column is called.
-MAP_SCORES = (
-    "Map the labels to the score's range before training, by the ends of the whole column's scale. This shows them, "
-    "with the line that maps them: from selective_st.registry import check_dataset; print(check_dataset(dataset, "
-    "loss)). On the command line say --score-range LOW,HIGH."
-)
-DECLARE_RANGE = "label_range=(LOW, HIGH) with the ends of the whole column's scale"
+
+def sentence(what: str, /, **facts: Any) -> str:
+    """A sentence of `templates/losses.txt`, on one line."""
+    return " ".join(str(getattr(template("losses.txt"), what)(**facts)).split())
 
 
-NEEDS_LABELS = 'The dataset needs a column named "label", "labels", "score" or "scores".'
-
-# A loss is not told what the label column is called: the first of these names.
-LABEL_COLUMN = 'next(name for name in ("label", "labels", "score", "scores") if name in dataset.column_names)'
-REMOVE_LABELS = f"dataset = dataset.remove_columns({LABEL_COLUMN})"
+def said(what: str, owner: str, /, **facts: Any) -> str:
+    """The same, of a loss."""
+    return f"{owner}: {sentence(what, **facts)}"
 
 
-def cast_labels(dtype: str) -> str:
-    """The code that casts the label column."""
-    return f'dataset = dataset.cast_column({LABEL_COLUMN}, Value("{dtype}"))'
+# Where labels must lie: what says so, the range, and the sentence of advice for labels outside it.
+Ranges = Sequence[tuple[str, Interval, str]]
+# Checks of a setting: of the loss, the setting's name, and its value, which they give back as it is to be kept.
+Check = Callable[..., Any]
+
+
+def _number(owner: str, name: str, value: Any, **bounds: bool) -> float:
+    if isinstance(value, Link):
+        raise TypeError(said("link_for_number", owner, name=name))
+    return finite_number(owner, name, value, **bounds)
+
+
+def a_link(owner: str, name: str, value: Any) -> Link:
+    """A link, also within."""
+    link = check_link(owner, value, name)
+    link.validate()
+    return link
+
+
+def whole(owner: str, name: str, value: Any, allowed: str = "") -> int:
+    """A whole number > 0."""
+    if isinstance(value, Link):
+        raise TypeError(said("link_for_number", owner, name=name))
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(said("whole_number", owner, name=name, value=repr(value), allowed=allowed))
+    return value
+
+
+def smoothing(owner: str, name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    return check_smoothing(owner, value)
+
+
+POSITIVE: Check = partial(_number, positive=True)
+NONNEGATIVE: Check = partial(_number, nonnegative=True)
+
+
+def one_of(*allowed: Any) -> Check:
+    """One of some values, which None may be among."""
+
+    def check(owner: str, name: str, value: Any) -> Any:
+        if value not in allowed:
+            raise ValueError(said("one_of", owner, name=name, allowed=allowed, value=repr(value)))
+        return value
+
+    return check
+
+
+def optional(check: Check, allowed: str = "") -> Check:
+    """None, or what another check allows."""
+    words = {"allowed": allowed} if allowed else {}
+    return lambda owner, name, value: None if value is None else check(owner, name, value, **words)
+
+
+def setting(check: Check, default: Any = MISSING) -> Any:
+    """A field that is a setting, with its check."""
+    return field(default=default, metadata={"check": check})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of a loss; its fields are settings of the loss, checked in `__post_init__`.
+    """A part of a loss; its fields are settings of the loss, each with its check.
 
     Attributes:
         owner: The loss, for messages.
@@ -120,17 +170,14 @@ class Part:
 
     owner: str = field(compare=False)
 
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            if "check" in one.metadata:
+                self._settle(**{one.name: one.metadata["check"](self.owner, one.name, getattr(self, one.name))})
+
     def _settle(self, **values: Any) -> None:
         """Keep what has been made of the settings."""
         self.__dict__.update(values)
-
-
-def one_of(owner: str, name: str, value: object, *allowed: object) -> None:
-    """Raise a ValueError unless `value` is one of those allowed, which None may be the first of."""
-    if value not in allowed:
-        named = ", ".join(repr(one) for one in allowed if one is not None)
-        which = "None or one of" if None in allowed else "one of"
-        raise ValueError(f"{owner}: {name} must be {which} {named}, got {value!r}.")
 
 
 def without_padding(documents: Sequence[Tensor], labels: Any) -> list[Tensor]:
@@ -166,45 +213,36 @@ def labels_and_weight(owner: str, labels: Any, weight: Any, rows: int) -> tuple[
     """
     if isinstance(labels, Mapping):
         if not {"weight"} <= set(labels) <= {"label", "weight"}:
-            raise ValueError(
-                f"{owner}: labels must be a tensor, or a dict of the labels and of the rows' weights, {{'label': ..., "
-                f"'weight': ...}}, got one of {', '.join(map(repr, labels)) or 'nothing'}."
-            )
+            raise ValueError(said("labels_dict", owner, got=", ".join(map(repr, labels)) or "nothing"))
         if weight is not None:
-            raise TypeError(f"{owner}: weight is given twice, by itself and with the labels. Leave weight out.")
+            raise TypeError(said("weight_twice", owner))
         labels, weight = labels.get("label"), labels["weight"]
     if weight is None:
         return labels, None
     if not isinstance(weight, Tensor):
-        raise TypeError(
-            f"{owner}: weight must be a tensor of one number >= 0 a row, got {type(weight).__name__}. Write "
-            "weight=torch.tensor(...)."
-        )
+        raise TypeError(said("weight_type", owner, got=type(weight).__name__))
     if tuple(weight.shape) != (rows,):
-        raise ValueError(
-            f"{owner}: weight must have one number >= 0 for each of the {rows} rows, shape ({rows},), got "
-            f"{tuple(weight.shape)}."
-        )
+        raise ValueError(said("weight_shape", owner, rows=rows, shape=tuple(weight.shape)))
     return labels, weight
 
 
-def score_range_of(similarity_fct: SimilarityFunction) -> Interval:
-    """The range that the similarity function cannot leave; all real numbers where none is known."""
-    return Interval(-1.0, 1.0) if is_cosine(similarity_fct) else Interval(-math.inf, math.inf)
+def tensor_of(owner: str, labels: Any) -> Tensor:
+    """The labels, if they are a tensor, or a TypeError."""
+    if not isinstance(labels, Tensor):
+        raise TypeError(said("no_tensor", owner, got=type(labels).__name__))
+    return labels
+
+
+def dtype_of(labels: Any) -> str:
+    """What labels are, for a message."""
+    return str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
 
 
 def space_of(similarity_fct: SimilarityFunction, model_type: type[nn.Module] = SentenceTransformer) -> ScoreSpace:
-    """The space of the scores that a similarity function gives.
-
-    Args:
-        similarity_fct: The function.
-        model_type: The type of model whose embeddings it is given; a SparseEncoder's are never negative.
-
-    Returns:
-        The space.
-    """
+    """The space of the scores that a similarity function gives, of embeddings of such a model."""
+    bounds = Interval(-1.0, 1.0) if is_cosine(similarity_fct) else Interval(-math.inf, math.inf)
     sign = (1 if model_type is SparseEncoder else 0) if is_dot_product(similarity_fct) else None
-    return ScoreSpace(similarity_fct_name(similarity_fct), score_range_of(similarity_fct), sign)
+    return ScoreSpace(similarity_fct_name(similarity_fct), bounds, sign)
 
 
 def is_cosine(similarity_fct: SimilarityFunction) -> bool:
@@ -232,18 +270,12 @@ def check_model(owner: str, model: object, model_type: type[nn.Module] = Sentenc
     # The losses on embeddings train sparse ones too; those of the other package only have other defaults.
     right_types = (model_type, SparseEncoder) if model_type is SentenceTransformer else model_type
     if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"{owner}: model must be the {name} to train, got {type(model).__name__}. "
-            f"Load it first: {owner}({name}(...), link=...)."
-        )
+        raise TypeError(said("no_model", owner, type=name, got=type(model).__name__, loss=owner))
     for other, package in _MODEL_TYPES.items():
         if isinstance(model, other) and not isinstance(model, right_types):
             losses = import_module(package).__all__
             right = f"from {package} import {owner}" if owner in losses else f"{package} has {', '.join(losses)}"
-            raise TypeError(
-                f"{owner}: model must be a {name}, got a {type(model).__name__}, whose losses are in another package: "
-                f"{right}."
-            )
+            raise TypeError(said("other_model", owner, type=name, got=type(model).__name__, right=right))
 
 
 def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> None:
@@ -259,37 +291,24 @@ def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> N
         ValueError: If it is known to be of the other kind.
     """
     if isinstance(similarity_fct, Link):
-        raise TypeError(f"{owner}: similarity_fct must be a function of two tensors, got a link. Write link=....")
+        raise TypeError(said("similarity_is_link", owner))
     if not callable(similarity_fct):
         example = "pairwise_dot_score" if pairwise else "dot_score"
-        raise TypeError(
-            f"{owner}: similarity_fct must be a function of two tensors, got {similarity_fct!r}. "
-            f"Use for example sentence_transformers.util.{example}."
-        )
+        raise TypeError(said("no_similarity", owner, got=repr(similarity_fct), example=example))
     name = getattr(similarity_fct, "__name__", "")
     is_row_by_row = similarity_fct is torch.cosine_similarity or (name.startswith("pairwise_") and hasattr(util, name))
     is_matrix = name in _ROW_BY_ROW.values() and hasattr(util, name)
     if pairwise and is_matrix and not is_row_by_row:
         right = next(row for row, matrix in _ROW_BY_ROW.items() if matrix == name)
-        raise ValueError(
-            f"{owner}: similarity_fct must give one score a row, but {name} compares all with all. Use "
-            f"sentence_transformers.util.{right}."
-        )
+        raise ValueError(said("similarity_of_all", owner, name=name, right=right))
     if not pairwise and is_row_by_row:
-        right = _ROW_BY_ROW.get(name, "cos_sim")
-        raise ValueError(
-            f"{owner}: similarity_fct must compare all with all, but {name} gives one score a row. Use "
-            f"sentence_transformers.util.{right}."
-        )
+        raise ValueError(said("similarity_of_rows", owner, name=name, right=_ROW_BY_ROW.get(name, "cos_sim")))
 
 
 def check_link_of_space(owner: str, link: Link, space: ScoreSpace) -> None:
     """Raise a ValueError where the scores leave the link's domain, as far as is known before there are any."""
-    if space.is_bounded_below and not link.domain.includes(space.range):
-        raise ValueError(
-            f"{owner}: the scores of {space.name} lie in {space.range}, beyond the domain {link.domain} of {link!r}. "
-            "Use link.linear_outside(low, high), with ends inside the domain."
-        )
+    if space.range.low > -math.inf and not link.domain.includes(space.range):
+        raise ValueError(said("beyond_domain", owner, space=space, link=link))
 
 
 def check_positive_link(owner: str, link: Link, space: ScoreSpace, scores: Tensor | None = None) -> None:
@@ -343,13 +362,13 @@ def gentle_link(highest: float, *, bounded: bool = False) -> Link:
     return link if bounded else link.linear_outside(None, highest)
 
 
-def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interval], str]) -> Tensor | None:
+def check_label_range(owner: str, labels: Tensor, ranges: Ranges = ()) -> Tensor | None:
     """Check that labels lie within ranges, and find the padded ones.
 
     Args:
         owner: The loss, for the message.
         labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
-        ranges: For each range, what it is and the range; and the advice for labels outside it.
+        ranges: Where they must lie.
 
     Returns:
         Which labels count; None for all.
@@ -368,20 +387,14 @@ def check_label_range(owner: str, labels: Tensor, ranges: dict[tuple[str, Interv
         mask = ~labels.isnan()
         rows = (~mask.view(len(mask), -1).any(dim=1)).nonzero().flatten().tolist()
         if rows:
-            raise ValueError(
-                f"{owner}: labels must be numbers, but are NaN in row(s) {', '.join(map(str, rows[:5]))} of the batch. "
-                "Leave such rows out: from selective_st.conversion import remove_empty_rows; dataset = "
-                "remove_empty_rows(dataset)."
-            )
+            raise ValueError(said("nan_rows", owner, rows=rows[:5]))
         low, high = (float(end) for end in labels[mask].aminmax())
     if math.isinf(low) or math.isinf(high):
-        raise ValueError(f"{owner}: labels must be finite, but this batch has labels from {low:g} to {high:g}.")
-    for (what, allowed), advice in ranges.items():
+        raise ValueError(said("not_finite", owner, low=low, high=high))
+    for what, allowed, advice in ranges:
         if low < allowed.low - _RANGE_TOLERANCE or high > allowed.high + _RANGE_TOLERANCE:
-            raise ValueError(
-                f"{owner}: labels must lie within {allowed}, {what}, but the labels of this batch go from {low:g} to "
-                f"{high:g}, so their scale is at least that wide. {advice}"
-            )
+            facts = {"allowed": allowed, "what": what, "low": low, "high": high, "advice": sentence(advice)}
+            raise ValueError(said("out_of_range", owner, **facts))
     return mask
 
 

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 from selective_st._validation import finite_number
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.functional._in_batch_common import FalseNegatives, Guidance, MarginStrategy
-from selective_st.losses._common import one_of
+from selective_st.losses._common import one_of, said
 
 
 @dataclass(eq=False)
@@ -111,10 +111,7 @@ class Guide:
             return dict(column)  # a model writes into the dict that it is given
         tokens = _token_lists(column)
         if tokens is None:
-            raise ValueError(
-                f"{self.owner}: guide must have the tokenizer of the model where the features hold no texts' tokens "
-                "to be read by another, as those of images. Leave the guide out, or take one of the same kind."
-            )
+            raise ValueError(said("guide_tokenizer", self.owner))
         decoder = cast(Any, self._decoder)
         decode = decoder.batch_decode if hasattr(decoder, "batch_decode") else decoder.decode_batch
         encoder = cast(Any, self.encoder)
@@ -160,17 +157,11 @@ def guide_of(
     if encoder is None:
         for name, value, default in (("margin", margin, 0.0), ("margin_strategy", margin_strategy, "absolute")):
             if value != default:
-                raise ValueError(
-                    f"{owner}: {name} is for the scores of a guide, but guide is None. Give "
-                    'guide=SentenceTransformer("all-MiniLM-L6-v2"), say, or leave it out.'
-                )
+                raise ValueError(said("without_guide", owner, name=name))
         return None
     if not isinstance(encoder, nn.Module) or isinstance(encoder, (CrossEncoder, MultiVectorEncoder)):
-        raise TypeError(
-            f"{owner}: guide must be a SentenceTransformer, which gives each text one embedding, got "
-            f'{type(encoder).__name__}. Write guide=SentenceTransformer("all-MiniLM-L6-v2").'
-        )
-    one_of(owner, "margin_strategy", margin_strategy, "absolute", "relative")
+        raise TypeError(said("no_guide", owner, got=type(encoder).__name__))
+    one_of("absolute", "relative")(owner, "margin_strategy", margin_strategy)
     rule = FalseNegatives(finite_number(owner, "margin", margin), margin_strategy)
     return Guide(owner, encoder, rule, None if _reads_alike(model, encoder) else _tokenizer_of(model))
 
@@ -180,19 +171,12 @@ def checked_embeddings(
 ) -> list[Tensor] | None:
     """The guide's embeddings of a batch as given, checked; None without a guide."""
     if given is None and guide is not None:
-        raise ValueError(
-            f"{owner}: guide reads the texts of a batch, but only embeddings are given. A loss around this one that "
-            "gives no texts, such as SpladeLoss, does not go with a guide: leave guide out. Else give guide_embeddings."
-        )
+        raise ValueError(said("guide_reads_texts", owner))
     if given is not None and guide is None:
-        raise ValueError(
-            f"{owner}: guide_embeddings are those of a guide, but guide is None. Give {owner}(model, guide=...)."
-        )
+        raise ValueError(said("embeddings_of_no_guide", owner, loss=owner))
     if given is not None and [len(column) for column in given] != [rows] * columns:
-        raise ValueError(
-            f"{owner}: guide_embeddings must hold {columns} tensors of {rows} rows, as embeddings does, got "
-            f"{[tuple(column.shape) for column in given]}."
-        )
+        got = [tuple(column.shape) for column in given]
+        raise ValueError(said("guide_embeddings", owner, columns=columns, rows=rows, got=got))
     return given
 
 

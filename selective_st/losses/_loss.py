@@ -24,6 +24,8 @@ from selective_st.losses._common import (
     check_model,
     labels_and_weight,
     list_link,
+    said,
+    sentence,
 )
 from selective_st.losses._guide import Guide, guide_of
 from selective_st.losses._objectives import Objective
@@ -33,11 +35,6 @@ logger = logging.getLogger(__name__)
 
 _Init = TypeVar("_Init", bound=Callable[..., None])
 _OF_A_MODULE = {"_settings", "_said", *vars(nn.Module())}
-_ALONE = (
-    "used alone: nothing keeps the embeddings sparse, unless the model does. Wrap it: SpladeLoss(model, loss={name}("
-    "model, ...), document_regularizer_weight=3e-5, query_regularizer_weight=5e-5), or CSRLoss(model, loss=...) for a "
-    "SparseAutoEncoder."
-)
 
 
 def constructor(signature: _Init) -> _Init:
@@ -73,6 +70,7 @@ class Loss(nn.Module):
     scorer: Any
     objective: Any
     _guide: Guide | None
+    _composed: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -105,7 +103,7 @@ class Loss(nn.Module):
             (self._modules if is_module else self.__dict__)[name] = values[name]
             (self.__dict__ if is_module else self._modules).pop(name, None)
         self.__dict__.update(_composed=settings, scorer=scorer, objective=objective, _guide=guide)
-        for remark in (*scorer.remarks_on(self.model), *objective.remarks_on_settings()):
+        for remark in scorer.remarks_on(self.model):
             self.say(remark)
 
     @staticmethod
@@ -121,12 +119,11 @@ class Loss(nn.Module):
         """
         return list_link(space)
 
-    def __getattr__(self, name: str) -> Any:
-        """What the objective or the scorer has made of the settings."""
-        for part in ("objective", "scorer"):
-            if hasattr(self.__dict__.get(part), name):
-                return getattr(self.__dict__[part], name)
-        return super().__getattr__(name)
+    @property
+    def space(self) -> ScoreSpace:
+        """Where the scores lie."""
+        space: ScoreSpace = self.objective.space
+        return space
 
     def __setattr__(self, name: str, value: Any) -> None:
         composed, settings = (self.__dict__.get(place, {}) for place in ("_composed", "_settings"))
@@ -153,9 +150,7 @@ class Loss(nn.Module):
         Returns:
             The mean loss, a scalar.
         """
-        if self.model_type is SparseEncoder:
-            self._say_that_it_is_alone()
-        return self.compute_loss_from_embeddings(self.scorer.embed(self.model, sentence_features), labels)
+        return self.compute_loss_from_embeddings(self.embed(sentence_features), labels)
 
     def embed(self, sentence_features: Iterable[dict[str, Tensor]]) -> list[Any]:
         """What `compute_loss_from_embeddings` takes.
@@ -166,11 +161,10 @@ class Loss(nn.Module):
         Returns:
             The embeddings of each column; of a MultiVectorEncoder those of its tokens.
         """
+        if self.model_type is SparseEncoder:
+            self.say(sentence("alone", loss=type(self).__name__))
         embeddings: list[Any] = self.scorer.embed(self.model, sentence_features)
         return embeddings
-
-    def _say_that_it_is_alone(self) -> None:
-        self.say(_ALONE.format(name=type(self).__name__), "alone", joint=" is ")
 
     def compute_loss_from_embeddings(
         self, embeddings: list[Any], labels: Tensor | None = None, weight: Tensor | None = None
@@ -187,8 +181,9 @@ class Loss(nn.Module):
         Returns:
             The mean loss, a scalar.
         """
-        columns, rows = self.scorer.sizes(embeddings)
-        self.objective._check_columns(columns, rows)
+        columns, rows = len(embeddings), len(embeddings[0]) if embeddings else 0
+        if not rows or columns not in self.objective.columns:
+            self.objective.check_batch(columns, rows)
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
         return self.loss_of_scores(self.scorer.scores(embeddings, labels), labels, weight)
@@ -221,19 +216,12 @@ class Loss(nn.Module):
         for remark in (*remarks, *self.objective.remarks(labels)):
             self.say(remark)
 
-    def say(self, message: str, topic: str | None = None, *, joint: str = ": ") -> None:
-        """Warn once, in one process for all.
-
-        Args:
-            message: What is said.
-            topic: What it is about; once is said of it. Default: the message itself.
-            joint: What is between the loss's name and the message.
-        """
-        if (topic or message) in self._said:
-            return
-        self._said.add(topic or message)
-        if get_rank() == 0:
-            logger.warning(f"{type(self).__name__}{joint}{message}")
+    def say(self, message: str) -> None:
+        """Warn once, in one process for all."""
+        if message not in self._said:
+            self._said.add(message)
+            if get_rank() == 0:
+                logger.warning(f"{type(self).__name__}: {message}")
 
     def get_config_dict(self) -> dict[str, Any]:
         """The loss's settings, JSON-serialisable; the model card shows them."""
@@ -321,7 +309,5 @@ def _unknown(owner: str, name: str, value: object, known: list[str]) -> str:
         for ours, text in _OF_NEIGHBOURS.get(name, {}).items()
         if ours in known
     ] or [f"Write {close}=..., or leave it out." for close in get_close_matches(name, known, 1)]
-    return (
-        f"{owner}: got an unknown argument {name}={value!r:.60}. {' '.join(advice) or 'Leave it out.'} Its arguments "
-        f"are {', '.join(known)}."
-    )
+    facts = {"name": name, "value": f"{value!r:.60}", "advice": " ".join(advice) or "Leave it out."}
+    return said("unknown_argument", owner, known=", ".join(known), **facts)

@@ -1,12 +1,17 @@
-"""The objectives: from scores and labels to a loss, wherever the scores come from. They keep no state."""
+"""The objectives: from scores and labels to a loss, wherever the scores come from. They keep no state.
+
+An objective's fields are settings of the loss; `loss_of` makes a loss of scores and labels by the functions of
+`selective_st.functional`, which hold the mathematics.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,21 +27,26 @@ from selective_st.functional import (
     matching_loss,
     pairwise_loss,
 )
-from selective_st.functional._common import check_link, is_finite
-from selective_st.functional.listwise import check_smoothing
+from selective_st.functional._common import is_finite
 from selective_st.links import ConstantLink, Interval, Link
 from selective_st.losses._common import (
-    DECLARE_RANGE,
-    MAP_SCORES,
-    NEEDS_LABELS,
-    REMOVE_LABELS,
+    NONNEGATIVE,
+    POSITIVE,
     Part,
+    Ranges,
     ScoreSpace,
-    cast_labels,
+    a_link,
     check_label_range,
     check_link_of_space,
     check_positive_link,
+    dtype_of,
     one_of,
+    optional,
+    said,
+    sentence,
+    setting,
+    smoothing,
+    tensor_of,
 )
 
 _TEACHER_SPACES = {
@@ -49,33 +59,40 @@ _SATURATED, _FLAT = 0.99, 1.05
 _ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
 
-# For a range of labels: what says so, and what to do where they do not lie in it.
-Ranges = dict[tuple[str, Interval], str]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Objective(Part):
     """From scores and labels to a loss.
 
     Attributes:
-        space: Where the scores come from.
+        space: Where the scores lie.
         link: What matters.
+        columns: How many columns of texts there may be.
+        columns_said: The sentence for other numbers of columns.
     """
 
+    columns: ClassVar[range]
+    columns_said: ClassVar[str]
     space: ScoreSpace
-    link: Link
+    link: Link = setting(a_link)
 
     def __post_init__(self) -> None:
-        check_link(self.owner, self.link).validate()
+        super().__post_init__()
         check_link_of_space(self.owner, self.link, self.space)
+        if self.link_is_positive:
+            check_positive_link(self.owner, self.link, self.space)
 
-    def _check_columns(self, columns: int, rows: int) -> None:
+    @property
+    def link_is_positive(self) -> bool:
+        """Whether the link must not be negative, whatever the labels."""
+        return False
+
+    def check_batch(self, columns: int, rows: int) -> None:
         """Raise a ValueError if there are too few text columns, or no rows."""
+        if columns not in self.columns:
+            raise ValueError(f"{self.owner} {sentence(self.columns_said, columns=columns)}")
         if not rows:
-            self._refuse_no_rows()
-
-    def _refuse_no_rows(self) -> None:
-        raise ValueError(f"{self.owner}: got an empty batch; {self.space.inputs} must hold at least one row.")
+            raise ValueError(said("no_rows", self.owner, inputs=self.space.inputs))
 
     @abstractmethod
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
@@ -93,10 +110,6 @@ class Objective(Part):
         """The scores that are to be reached, if the labels are such."""
         return None
 
-    def remarks_on_settings(self) -> list[str]:
-        """What is odd in the settings."""
-        return []
-
     def remarks(self, labels: Any) -> list[str]:
         """What is odd in the labels of the first batch."""
         return []
@@ -108,28 +121,25 @@ class Pointwise(Objective):
 
     Attributes:
         targets: What labels are: "scores" or "link_values".
-        pos_weight: How much more a 1 counts than a 0, of link values; None for as much.
+        pos_weight: How much more a 1 counts than a 0.
     """
 
-    targets: str
+    columns = range(2, sys.maxsize)
+    columns_said = "columns_of_scores"
+    targets: str = setting(one_of("scores", "link_values"))
     pos_weight: Any = None
     _ranges: Ranges = field(init=False, compare=False, repr=False)
     _bounds: Interval | None = field(init=False, compare=False, repr=False)
 
     @override
     def __post_init__(self) -> None:
-        one_of(self.owner, "targets", self.targets, "scores", "link_values")
-        check_link(self.owner, self.link).validate()
-        ranges: Ranges
+        super().__post_init__()
         if self.targets == "link_values":
             bounds = self.link.range
-            what = f'the range of {self.link!r} (targets="link_values")'
-            ranges = {(what, bounds): 'If the labels are scores to be reached, use targets="scores".'}
+            ranges = [(f'the range of {self.link!r} (targets="link_values")', bounds, "use_scores")]
         else:
             bounds = self.link.domain
-            of_space = f"the range of {self.space.name}", self.space.range
-            ranges = {(f"the domain of {self.link!r}", bounds): MAP_SCORES, of_space: MAP_SCORES}
-        check_link_of_space(self.owner, self.link, self.space)
+            ranges = [(f"the domain of {self.link!r}", bounds, "map_scores"), *self.space.ranges()]
         # Labels are clamped of the rounding error that the check allows.
         bounded = None if bounds == (-math.inf, math.inf) else bounds
         self._settle(_ranges=ranges, _bounds=bounded, pos_weight=self._checked_pos_weight())
@@ -139,29 +149,12 @@ class Pointwise(Objective):
         if value is None:
             return None
         if self.targets == "scores":
-            raise ValueError(
-                f'{self.owner}: pos_weight is for 0/1 labels, targets="link_values", but targets is "scores". Write '
-                f'{self.owner}(model, targets="link_values", pos_weight=...); where scores are to be reached, a link '
-                "says which of them matter."
-            )
+            raise ValueError(said("pos_weight_for_scores", self.owner, loss=self.owner))
         if isinstance(value, Tensor):
             if value.numel() != 1:
-                raise ValueError(
-                    f"{self.owner}: pos_weight must be one number, got a tensor of shape {tuple(value.shape)}. Write "
-                    "pos_weight=4.0, say."
-                )
+                raise ValueError(said("pos_weight_shape", self.owner, shape=tuple(value.shape)))
             value = value.item()
         return finite_number(self.owner, "pos_weight", value, positive=True)
-
-    @override
-    def _check_columns(self, columns: int, rows: int) -> None:
-        if columns < 2:
-            raise ValueError(
-                f"{self.owner} compares a first text column with one or more others, but the dataset has {columns} "
-                "text column(s). Give it (sentence_A, sentence_B) with a label column; see dataset.select_columns."
-            )
-        if not rows:
-            self._refuse_no_rows()
 
     @override
     @named(predicted="scores", target="labels", link_values="labels")
@@ -179,21 +172,13 @@ class Pointwise(Objective):
 
     def _check_labels(self, scores: Tensor, labels: Any) -> None:
         """Raise where the type or the shape of the labels does not fit."""
-        if not isinstance(labels, Tensor):
-            raise TypeError(f"{self.owner}: labels must be a tensor, got {type(labels).__name__}. {NEEDS_LABELS}")
+        shape = tuple(tensor_of(self.owner, labels).shape)
         rows, documents = len(scores), 1 if scores.dim() == 1 else scores.shape[1]
         shapes = [(rows,), (rows, 1)] if documents == 1 else [(rows, documents)]
-        if tuple(labels.shape) not in shapes:
-            raise ValueError(
-                f"{self.owner}: labels must have shape {' or '.join(map(str, shapes))} for {documents + 1} text "
-                f"columns (one label for each column after the first), got {tuple(labels.shape)}. Remove text columns "
-                "that have no label, or give each row a list of labels."
-            )
+        if shape not in shapes:
+            raise ValueError(said("shape_of_scores", self.owner, shapes=shapes, columns=documents + 1, got=shape))
         if not labels.is_floating_point() and (self.targets == "scores" or labels.is_complex()):
-            raise TypeError(
-                f"{self.owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. For "
-                f'scores: {cast_labels("float32")}; for 0/1 classes use targets="link_values".'
-            )
+            raise TypeError(said("integer_scores", self.owner, dtype=labels.dtype))
 
     @override
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
@@ -210,22 +195,18 @@ class Calibrated(Objective):
 
     Attributes:
         calibration: The weight of the calibration term.
-        calibration_link: Its link.
+        calibration_link: Its link, or None for the link.
     """
 
-    calibration: float = 1.0
-    calibration_link: Link | None = None
+    calibration: float = setting(NONNEGATIVE, 1.0)
+    calibration_link: Link | None = setting(optional(a_link), None)
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        link = self.link
-        if self.calibration_link is not None:
-            link = check_link(self.owner, self.calibration_link, "calibration_link")
-            link.validate()
-            check_link_of_space(self.owner, link, self.space)
-        calibration = finite_number(self.owner, "calibration", self.calibration, nonnegative=True)
-        self._settle(calibration_link=link, calibration=calibration)
+        link = self.calibration_link or self.link
+        check_link_of_space(self.owner, link, self.space)
+        self._settle(calibration_link=link)
 
     @property
     def is_plain(self) -> bool:
@@ -240,32 +221,13 @@ class Pairwise(Calibrated):
 
     Attributes:
         temperature: The temperature, in units of the potential.
-        targets: What labels are: "margins", "scores", or None if their shape says so.
+        targets: What labels are: "margins" or "scores", or None to tell it by their shape.
     """
 
-    temperature: float = 1.0
-    targets: str | None = None
-
-    @override
-    def __post_init__(self) -> None:
-        self._check_targets()
-        super().__post_init__()
-        self._settle(temperature=finite_number(self.owner, "temperature", self.temperature, positive=True))
-
-    def _check_targets(self) -> None:
-        one_of(self.owner, "targets", self.targets, None, "margins", "scores")
-
-    @override
-    def _check_columns(self, columns: int, rows: int) -> None:
-        if columns < 3:
-            raise ValueError(
-                f"{self.owner} compares a positive with negatives, so the dataset needs at least three text columns "
-                f"(anchor, positive, negative, ...), but has {columns}. For pairs use "
-                "SelectiveMultipleNegativesRankingLoss or SelectivePointwiseLoss, or find negatives with "
-                "sentence_transformers.util.mine_hard_negatives."
-            )
-        if not rows:
-            self._refuse_no_rows()
+    columns = range(3, sys.maxsize)
+    columns_said = "columns_of_negatives"
+    temperature: float = setting(POSITIVE, 1.0)
+    targets: str | None = setting(one_of(None, "margins", "scores"), None)
 
     @override
     @named(predicted="scores", target="labels")
@@ -273,40 +235,29 @@ class Pairwise(Calibrated):
         positive, negative = scores[:, 0], scores[:, 1:]
         if labels is None:
             if self.targets is not None:
-                raise ValueError(
-                    f'{self.owner}: targets="{self.targets}" needs labels, but there are none. {NEEDS_LABELS[:-1]}; '
-                    "without labels leave targets out."
-                )
+                raise ValueError(said("targets_without_labels", self.owner, targets=self.targets))
             check_positive_link(self.owner, self.link, self.space, scores)
             return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
         if self._kind_of_labels(labels, *negative.shape) == "margins":
             margins = self._margins(labels, negative.shape[1])
             mask = ~margins.isnan()
             return margin_loss(positive, negative, margins.to(scores), self.link, mask=mask, weight=weight)
-        check_label_range(self.owner, labels, {(f"the range of {self.space.name}", self.space.range): MAP_SCORES})
-        check_label_range(self.owner, labels[:, 0], {})  # a positive without a score is no padding: it is in every pair
+        check_label_range(self.owner, labels, self.space.ranges())
+        check_label_range(self.owner, labels[:, 0])  # a positive without a score is no padding: it is in every pair
         targets = labels.to(scores)
-        mask = ~(targets[:, :1] + targets[:, 1:]).isnan().unsqueeze(-1).expand(-1, -1, 2)
-        return self._matched(positive.unsqueeze(1), negative, targets[:, :1], targets[:, 1:], weight, mask)
+        return self.matched(positive.unsqueeze(1), negative, targets[:, :1], targets[:, 1:], weight)
 
-    def _matched(
-        self,
-        positive: Tensor,
-        negative: Tensor,
-        high: Tensor,
-        low: Tensor,
-        weight: Tensor | None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """The matching loss of pairs of scores as lists of two."""
+    def matched(self, positive: Tensor, negative: Tensor, high: Tensor, low: Tensor, weight: Tensor | None) -> Tensor:
+        """The matching loss of pairs of scores as lists of two; NaN among the targets marks a pair that is none."""
+        targets = torch.stack([high.expand_as(low), low], -1)
         return listwise_matching_loss(
             torch.stack([positive.expand_as(negative), negative], -1),
-            torch.stack([high.expand_as(low), low], -1),
+            targets,
             self.link,
             self.temperature,
             calibration=self.calibration,
             calibration_link=self.calibration_link,
-            mask=mask,
+            mask=~targets.sum(-1, keepdim=True).isnan().expand_as(targets),
             weight=weight,
         )
 
@@ -316,50 +267,39 @@ class Pairwise(Calibrated):
             labels = labels.unsqueeze(1)
         if labels.shape[1] == negatives + 1:
             labels = labels[:, :1] - labels[:, 1:]
-        self._check_margins(labels)
+        self.check_margins(labels)
         return labels
 
-    def _check_margins(self, margins: Tensor) -> None:
+    def check_margins(self, margins: Tensor) -> None:
         """Raise a ValueError for margins that no two scores have."""
-        scores = self.space.range
+        low, high = self.space.range
         what = f"the range of differences of {self.space.name}"
-        differences = Interval(scores.low - scores.high, scores.high - scores.low)
-        check_label_range(self.owner, margins, {(what, differences): "Scale the margins to the scores."})
+        check_label_range(self.owner, margins, [(what, Interval(low - high, high - low), "scale_margins")])
 
     def _kind_of_labels(self, labels: Any, rows: int, negatives: int) -> str:
         """Whether labels are margins or scores; an error where they are neither, or could be both."""
-        owner = self.owner
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
-            got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-            raise TypeError(
-                f"{owner}: labels must be a tensor of floats, margins or scores, got {got}. To rank without labels "
-                f"remove the label column: {REMOVE_LABELS}. Otherwise cast it: {cast_labels('float32')}."
-            )
+            raise TypeError(said("integer_margins", self.owner, got=dtype_of(labels)))
         shape = tuple(labels.shape)
         if shape == (rows, negatives + 1):
             if self.targets is None:
-                raise ValueError(
-                    f"{owner}: targets must be given, because the {negatives + 1} labels of each row could mean two "
-                    'things: with targets="margins" their differences are the margins (as in MarginMSELoss), with '
-                    'targets="scores" they are scores to be reached.'
-                )
+                raise ValueError(said("margins_or_scores", self.owner, labels=negatives + 1))
             return self.targets
         if shape == (rows, negatives) or (negatives == 1 and shape == (rows,)):
             if self.targets == "scores":
-                raise ValueError(
-                    f'{owner}: targets="scores" takes {negatives + 1} labels a row, one for each document, but the '
-                    f'labels have the shape {shape}, as margins have. Use targets="margins", or add the missing score.'
-                )
+                raise ValueError(said("margins_for_scores", self.owner, labels=negatives + 1, shape=shape))
             return "margins"
-        margins = f"({rows}, {negatives})" if negatives > 1 else f"({rows},)"
-        raise ValueError(
-            f"{owner}: labels must be margins of shape {margins} or scores of shape ({rows}, {negatives + 1}) for "
-            f"{negatives + 2} text columns, got shape {shape}."
-        )
+        raise ValueError(said("shape_of_margins", self.owner, rows=rows, negatives=negatives, shape=shape))
 
     @override
     def to_be_reached(self, labels: Any) -> Tensor | None:
         return labels if self.targets == "scores" and isinstance(labels, Tensor) else None
+
+
+def _label_range(owner: str, name: str, value: Any) -> tuple[float, float]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+        raise ValueError(said("label_range", owner, got=repr(value)))
+    return score_interval(owner, *value, names=(f"{name}[0]", f"{name}[1]"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,102 +317,63 @@ class Listwise(Calibrated):
         lists: What a list is: "rows", or "batch" for all pairs of a batch.
     """
 
-    temperature: float = 1.0
-    student_temperature: Any = None
-    teacher_temperature: Any = None
-    targets: str = "scores"
-    label_smoothing: float = 0.0
-    teacher_space: str | None = None
-    label_range: tuple[float, float] | None = None
-    lists: str = "rows"
+    temperature: float = setting(POSITIVE, 1.0)
+    student_temperature: Any = setting(optional(POSITIVE), None)
+    teacher_temperature: Any = setting(optional(POSITIVE), None)
+    targets: str = setting(one_of("scores", "labels"), "scores")
+    label_smoothing: float = setting(smoothing, 0.0)
+    teacher_space: str | None = setting(one_of(None, *_TEACHER_SPACES), None)
+    label_range: tuple[float, float] | None = setting(optional(_label_range), None)
+    lists: str = setting(one_of("rows", "batch"), "rows")
     _ranges: Ranges = field(init=False, compare=False, repr=False)
 
     @override
     def __post_init__(self) -> None:
-        owner = self.owner
-        one_of(owner, "targets", self.targets, "scores", "labels")
-        one_of(owner, "lists", self.lists, "rows", "batch")
-        if self.lists == "batch" and self.targets == "labels":
-            raise ValueError(
-                f'{owner}: lists="batch" is for targets="scores", but targets is "labels". Where labels say which '
-                'pairs are right, use SelectivePointwiseLoss(model, targets="link_values").'
-            )
-        one_of(owner, "teacher_space", self.teacher_space, None, *_TEACHER_SPACES)
-        self._settle(label_range=self._checked_label_range())
-        self._settle(label_smoothing=check_smoothing(owner, self.label_smoothing))
-        self._check_that_settings_agree()
-        for name in ("temperature", "student_temperature", "teacher_temperature"):
-            value = getattr(self, name)
-            value = self.temperature if value is None else finite_number(owner, name, value, positive=True)
-            self._settle(**{name: value})
         super().__post_init__()
-        if self.targets == "labels":
-            check_positive_link(owner, self.link, self.space)
+        self._check_that_settings_agree()
+        for name in ("student_temperature", "teacher_temperature"):
+            self._settle(**{name: getattr(self, name) or self.temperature})
         self._settle(_ranges=self._ranges_of_scores())
 
-    def _checked_label_range(self) -> tuple[float, float] | None:
-        given: Any = self.label_range
-        if given is None:
-            return None
-        if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != 2:
-            raise ValueError(f"{self.owner}: label_range must be two numbers such as (0, 5), got {given!r}.")
-        return score_interval(self.owner, *given, names=("label_range[0]", "label_range[1]"))
+    @property
+    @override
+    def link_is_positive(self) -> bool:
+        return self.targets == "labels"
+
+    @property
+    @override
+    def columns(self) -> range:  # type: ignore[override]
+        return range(2, 3) if self.lists == "batch" else range(3, sys.maxsize)
+
+    @property
+    @override
+    def columns_said(self) -> str:  # type: ignore[override]
+        return "columns_of_one_list" if self.lists == "batch" else "columns_of_lists"
 
     def _check_that_settings_agree(self) -> None:
-        owner = self.owner
+        if self.lists == "batch" and self.targets == "labels":
+            raise ValueError(said("batch_of_labels", self.owner))
         if self.label_range is not None and self.teacher_space is not None:
-            raise ValueError(
-                f"{owner}: label_range and teacher_space exclude each other: both say what the labels' scale is. "
-                "Give label_range for graded relevance, teacher_space for a teacher's scores."
-            )
+            raise ValueError(said("range_and_space", self.owner))
         if self.targets == "scores" and self.label_smoothing:
-            raise ValueError(
-                f'{owner}: label_smoothing is for targets="labels", but targets is "scores". Use a higher '
-                "teacher_temperature to make the target's probabilities smoother."
-            )
+            raise ValueError(said("smoothing_of_scores", self.owner))
         for name in ("teacher_space", "label_range"):
             if self.targets == "labels" and getattr(self, name) is not None:
-                raise ValueError(f'{owner}: {name} is for targets="scores", but targets is "labels". Leave it out.')
+                raise ValueError(said("scale_of_labels", self.owner, name=name))
 
     def _ranges_of_scores(self) -> Ranges:
         """Where target scores must lie."""
         if self.label_range is not None:
-            advice = f"Mend the labels, or give {DECLARE_RANGE}."
-            return {("label_range", Interval(*self.label_range)): advice}
+            return [("label_range", Interval(*self.label_range), "mend_labels")]
         if self.teacher_space is not None:
-            advice = f'Declare the space of the labels: "logit" if they are unbounded, or {DECLARE_RANGE}.'
-            return {(f'teacher_space="{self.teacher_space}"', _TEACHER_SPACES[self.teacher_space]): advice}
-        if self.is_plain:  # a plain Softmax does not care where the scores lie; a link does
-            return {}
-        advice = (
-            f'Declare what they are: teacher_space="logit" for the logits of a cross encoder, {DECLARE_RANGE} for '
-            f"graded relevance. {MAP_SCORES}"
-        )
-        return {(f"the range of {self.space.name}", self.space.range): advice}
-
-    @override
-    def _check_columns(self, columns: int, rows: int) -> None:
-        if self.lists == "batch" and columns != 2:
-            raise ValueError(
-                f'{self.owner}: with lists="batch" each row is a pair of texts with a score, but the dataset has '
-                f'{columns} text column(s). Where each row is a query with several documents, leave lists="rows".'
-            )
-        if self.lists == "rows" and columns < 3:
-            raise ValueError(
-                f"{self.owner} compares candidates of a query, so the dataset needs at least three text columns "
-                f"(query, document_1, document_2, ...), but has {columns}: over a single candidate the Softmax is "
-                "constant. For pairs use SelectivePointwiseLoss or SelectiveMultipleNegativesRankingLoss."
-            )
-        if not rows:
-            self._refuse_no_rows()
+            return [(f'teacher_space="{self.teacher_space}"', _TEACHER_SPACES[self.teacher_space], "declare_space")]
+        # A plain Softmax does not care where the scores lie; a link does.
+        return [] if self.is_plain else self.space.ranges("declare_teacher")
 
     @override
     def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
         if self.lists == "batch":
-            raise ValueError(
-                f'{self.owner}: with lists="batch" each row is a pair of texts with a score, but the dataset has lists '
-                'of documents. Leave lists="rows".'
-            )
+            raise ValueError(said("lists_for_one_list", self.owner))
         return self.loss_of(scores, labels, weight)
 
     @override
@@ -502,8 +403,8 @@ class Listwise(Calibrated):
         check_positive_link(self.owner, self.link, self.space, scores)
         mask = None
         if labels.shape == scores.shape and labels.is_floating_point() and bool(labels.isnan().any()):
-            mask = check_label_range(self.owner, labels, {})
-            labels = torch.where(mask, labels, 0) if mask is not None else labels
+            mask = check_label_range(self.owner, labels)
+            labels = labels.nan_to_num(0.0)
         return listwise_label_loss(
             scores,
             labels,
@@ -517,18 +418,12 @@ class Listwise(Calibrated):
     def _check_one_list(self, scores: Tensor, labels: Any, weight: Tensor | None) -> None:
         """Raise unless the labels of a batch of pairs can be those of one list."""
         if weight is not None:
-            raise ValueError(
-                f'{self.owner}: weight is for rows, but with lists="batch" all rows are one list. Leave the weights '
-                'out, or use lists="rows".'
-            )
+            raise ValueError(said("weight_of_one_list", self.owner))
         if not isinstance(labels, Tensor):
             return
         if tuple(labels.shape) != (len(scores),):
-            raise ValueError(
-                f'{self.owner}: with lists="batch" labels must have shape ({len(scores)},), a score for each pair, got '
-                f"{tuple(labels.shape)}."
-            )
-        check_label_range(self.owner, labels, {})  # a pair without a score is no padding
+            raise ValueError(said("shape_of_one_list", self.owner, rows=len(scores), shape=tuple(labels.shape)))
+        check_label_range(self.owner, labels)  # a pair without a score is no padding
 
     def _mask_and_targets(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
         """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
@@ -550,28 +445,17 @@ class Listwise(Calibrated):
         """Raise where the type or the shape of the labels does not fit."""
         owner = self.owner
         rows, documents = scores.shape
-        if not isinstance(labels, Tensor):
-            raise TypeError(f"{owner}: labels must be a tensor, got {type(labels).__name__}. {NEEDS_LABELS}")
-        shape = tuple(labels.shape)
+        shape = tuple(tensor_of(owner, labels).shape)
         if self.targets == "labels":
             if shape not in ((rows,), (rows, documents)):
-                raise ValueError(
-                    f"{owner}: labels must have shape ({rows},), the index of each row's positive, or ({rows}, "
-                    f"{documents}), a number for each document, got {shape}."
-                )
+                raise ValueError(said("shape_of_positives", owner, rows=rows, documents=documents, shape=shape))
             return
         if not labels.is_floating_point():
-            raise TypeError(
-                f"{owner}: labels must be floats where they are scores to be reached, got {labels.dtype}. If they say "
-                'which candidates are right use targets="labels"; if they are graded relevances cast them to floats '
-                "and give label_range=(lowest, highest)."
-            )
+            raise TypeError(said("integer_relevances", owner, dtype=labels.dtype))
         if shape != (rows, documents):
-            margins = " As many margins as negatives are labels for SelectivePairwiseLoss."
-            raise ValueError(
-                f"{owner}: labels must have shape ({rows}, {documents}), a score for each document, got {shape}. Pad "
-                f"shorter lists with NaN labels and any text.{margins if shape == (rows, documents - 1) else ''}"
-            )
+            are_margins = shape == (rows, documents - 1)
+            facts = {"rows": rows, "documents": documents, "shape": shape, "are_margins": are_margins}
+            raise ValueError(said("shape_of_lists", owner, **facts))
 
     @override
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
@@ -602,19 +486,13 @@ class Listwise(Calibrated):
             flat = float((largest * counts)[counts > 1].mean()) < _FLAT
         if not (saturated or flat):
             return []
-        effect = (
-            "nearly all of the target's probability lies on one candidate, so the order of the others is not learned"
-            if saturated
-            else "the target's probabilities are nearly the same for all candidates, so there is little to learn"
-        )
-        spread = float((potentials.amax(-1) - lowest)[counts > 1].median())
-        advice = "The target scores of the first batch do not differ within a list."
-        if spread > 0:
-            advice = self._resized_link(targets[known]) or (
-                f"In the first batch the target's potentials span {spread:.3g} within a list: try "
-                f"teacher_temperature={spread / 4:.2g}."
-            )
-        return [f"at teacher_temperature={self.teacher_temperature:g} {effect}. {advice}"]
+        facts = {
+            "temperature": self.teacher_temperature,
+            "saturated": saturated,
+            "spread": float((potentials.amax(-1) - lowest)[counts > 1].median()),
+            "resized": self._resized_link(targets[known]),
+        }
+        return [sentence("nothing_to_learn", **facts)]
 
     def _resized_link(self, targets: Tensor) -> str:
         """How to make the link's values average 1 on the targets, where they are far from it; else nothing."""
@@ -626,7 +504,4 @@ class Listwise(Calibrated):
         if not average > 0 or 1 / _ODD_SIZE <= average <= _ODD_SIZE:
             return ""
         operand = f"({self.link!r})" if " " in repr(self.link).split("(")[0] else repr(self.link)
-        return (
-            f"The link's values average {average:.3g} on scores from {low:.3g} to {high:.3g}, where temperatures are "
-            f'meant for 1: use link={operand}.normalized({low:.3g}, {high:.3g}, of="value").'
-        )
+        return sentence("resized_link", average=average, low=low, high=high, operand=operand)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from sentence_transformers.base.losses.merged_forward import embed_columns
@@ -22,6 +23,7 @@ from selective_st.losses._common import (
     check_similarity,
     is_cosine,
     is_dot_product,
+    said,
     space_of,
     without_padding,
 )
@@ -47,7 +49,27 @@ class Scorer(Part, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Similarity(Scorer):
+class AllSimilarities(Scorer):
+    """The similarity of all anchors' embeddings to all documents'.
+
+    Attributes:
+        similarity_fct: Takes (a, dim) and (b, dim), gives (a, b).
+    """
+
+    embed: ClassVar[Any] = staticmethod(embed_columns)
+    is_pairwise: ClassVar[bool] = False
+    similarity_fct: SimilarityFunction
+
+    def __post_init__(self) -> None:
+        check_similarity(self.owner, self.similarity_fct, pairwise=self.is_pairwise)
+
+    @override
+    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
+        return space_of(self.similarity_fct, model_type)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similarity(AllSimilarities):
     """The similarity of the first column's embedding to each other column's, row by row.
 
     Attributes:
@@ -55,35 +77,25 @@ class Similarity(Scorer):
         cos_score_transformation: Applied to the similarities; None for none.
     """
 
-    similarity_fct: SimilarityFunction
+    is_pairwise = True
     cos_score_transformation: nn.Module | None = None
     _lists: type[KnownSlopes] | None = field(init=False, compare=False, repr=False)
 
+    @override
     def __post_init__(self) -> None:
-        check_similarity(self.owner, self.similarity_fct, pairwise=True)
+        super().__post_init__()
         of_lists = _ListOfDotProducts if is_dot_product(self.similarity_fct) else None
         self._settle(_lists=_ListOfCosines if is_cosine(self.similarity_fct) else of_lists)
         if self.cos_score_transformation is None:
             self._settle(cos_score_transformation=nn.Identity())
         if not isinstance(self.cos_score_transformation, nn.Module):
-            raise TypeError(
-                f"{self.owner}: cos_score_transformation must be a torch.nn.Module, got "
-                f"{type(self.cos_score_transformation).__name__}."
-            )
+            raise TypeError(said("transformation", self.owner, got=type(self.cos_score_transformation).__name__))
 
     @override
     def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
         if isinstance(self.cos_score_transformation, nn.Identity):
-            return space_of(self.similarity_fct, model_type)
+            return super().space(model, model_type)
         return ScoreSpace(fullname(self.cos_score_transformation))
-
-    def embed(self, model: nn.Module, features: Iterable[dict[str, Tensor]]) -> list[Tensor]:
-        """The embeddings of each column."""
-        return embed_columns(model, features)
-
-    def sizes(self, embeddings: Sequence[Tensor]) -> tuple[int, int]:
-        """How many columns, and how many rows."""
-        return len(embeddings), len(embeddings[0]) if embeddings else 0
 
     def scores(self, embeddings: Sequence[Tensor], labels: Any) -> Tensor:
         """The scores of a batch, in at least single precision.
@@ -99,34 +111,23 @@ class Similarity(Scorer):
         """
         # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
         with without_autocast(embeddings[0].device.type):
-            anchors, *documents = map(_dense_single, embeddings)
+            columns = []
+            for column in embeddings:
+                column = column if column.layout == torch.strided else column.to_dense()
+                columns.append(column.float() if column.dtype.itemsize < 4 else column)
             if isinstance(labels, Tensor) and labels.dim() == 2:
-                documents = without_padding(documents, labels)
-            if len(documents) > 1 and self._lists is not None:
-                scores = self._lists()(anchors, *documents)
-            elif len(documents) > 1:
-                scores = torch.stack([self._similarity(anchors, document) for document in documents], dim=1)
-            else:
-                scores = self._similarity(anchors, documents[0])
+                columns[1:] = without_padding(columns[1:], labels)
+            scores = self._lists()(*columns) if len(columns) > 2 and self._lists else self._one_by_one(*columns)
         transform: Any = self.cos_score_transformation
         return scores if isinstance(transform, nn.Identity) else transform(scores)
 
-    def _similarity(self, anchors: Tensor, documents: Tensor) -> Tensor:
-        scores = self.similarity_fct(anchors, documents)
-        if scores.shape != anchors.shape[:1]:
+    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
+        scores = list(map(partial(self.similarity_fct, anchors), documents))
+        if scores[0].shape != anchors.shape[:1]:
             name = getattr(self.similarity_fct, "__name__", repr(self.similarity_fct))
-            raise ValueError(
-                f"similarity_fct must give one score a row, of shape {tuple(anchors.shape[:1])}, but {name} gave shape "
-                f"{tuple(scores.shape)}. Use a pairwise function, such as sentence_transformers.util.pairwise_cos_sim."
-            )
-        return scores
-
-
-def _dense_single(column: Tensor) -> Tensor:
-    """An embedding in the usual layout, in at least single precision."""
-    if column.layout != torch.strided:
-        column = column.to_dense()
-    return column.float() if column.dtype.itemsize < 4 else column
+            expected, got = tuple(anchors.shape[:1]), tuple(scores[0].shape)
+            raise ValueError(said("similarity_shape", self.owner, expected=expected, name=name, got=got))
+        return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
 
 
 class _ListOfDotProducts(KnownSlopes):
@@ -135,30 +136,22 @@ class _ListOfDotProducts(KnownSlopes):
     @override
     def value(self, *tensors: Tensor) -> Tensor:
         anchors, *documents = tensors
-        return _dot_products(anchors, documents)
+        products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
+        for document, place in zip(documents, scores.unbind(-1), strict=True):
+            torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
+        return scores
 
     @override
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
         anchors, *documents = tensors
-        return _gradients_of_dot_products(gradient, anchors, documents)
-
-
-def _dot_products(anchors: Tensor, documents: Sequence[Tensor]) -> Tensor:
-    products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
-    for document, place in zip(documents, scores.unbind(-1), strict=True):
-        torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
-    return scores
-
-
-def _gradients_of_dot_products(gradient: Tensor, anchors: Tensor, documents: list[Tensor]) -> tuple[Tensor, ...]:
-    factors = gradient.unsqueeze(-1).unbind(-2)
-    to_anchors = factors[0] * documents[0]
-    for factor, document in zip(factors[1:], documents[1:], strict=True):
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            to_anchors = torch.addcmul(to_anchors, factor, document)
-        else:
-            to_anchors.addcmul_(factor, document)
-    return to_anchors, *(factor * anchors for factor in factors)
+        factors = gradient.unsqueeze(-1).unbind(-2)
+        to_anchors = factors[0] * documents[0]
+        for factor, document in zip(factors[1:], documents[1:], strict=True):
+            if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+                to_anchors = torch.addcmul(to_anchors, factor, document)
+            else:
+                to_anchors.addcmul_(factor, document)
+        return [to_anchors, *[factor * anchors for factor in factors]]
 
 
 class _ListOfCosines(_ListOfDotProducts):

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from sentence_transformers import SentenceTransformer, SparseEncoder
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
-from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
 from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank
 from sentence_transformers.util.environment import is_dist_initialized
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 from typing_extensions import override
 
-from selective_st._validation import finite_number
 from selective_st.functional._common import at_least_single
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
@@ -37,66 +36,25 @@ from selective_st.functional._in_batch_common import (
 from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
 from selective_st.losses._common import (
-    MAP_SCORES,
-    REMOVE_LABELS,
-    ScoreSpace,
+    POSITIVE,
     builtin_citation,
     check_label_range,
-    check_positive_link,
-    check_similarity,
     is_cosine,
     is_dot_product,
     labels_and_weight,
-    space_of,
+    optional,
+    said,
+    sentence,
+    setting,
     text_ids,
+    whole,
 )
 from selective_st.losses._guide import checked_embeddings
 from selective_st.losses._loss import Loss, constructor
 from selective_st.losses._objectives import Calibrated
-from selective_st.losses._scorers import Scorer
+from selective_st.losses._scorers import AllSimilarities
 
 _CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
-_COLUMNS = "(anchor, positive), (anchor, positive, negative) or (anchor, positive, negative_1, ..., negative_n)"
-_SAME_ROWS = (
-    "Leave out the last, smaller batch: dataloader_drop_last=True in the training arguments, drop_last=True in a "
-    "DataLoader of your own."
-)
-_SAME_COLUMNS = (
-    "The processes get batches of different datasets in one step: train on one dataset, or set "
-    "gather_across_devices=False."
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AllSimilarities(Scorer):
-    """The similarity of all anchors to all documents.
-
-    Attributes:
-        similarity_fct: Takes (a, dim) and (b, dim), gives (a, b).
-        is_cosine: Whether it is the cosine.
-        is_fused: Whether it is computed block by block.
-    """
-
-    similarity_fct: Any
-    is_cosine: bool = field(init=False, compare=False, repr=False)
-    is_fused: bool = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        check_similarity(self.owner, self.similarity_fct, pairwise=False)
-        cosine = is_cosine(self.similarity_fct)
-        self._settle(is_cosine=cosine, is_fused=cosine or is_dot_product(self.similarity_fct))
-
-    @override
-    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
-        return space_of(self.similarity_fct, model_type)
-
-    def embed(self, model: nn.Module, features: Iterable[dict[str, Tensor]]) -> list[Tensor]:
-        """The embeddings of each column."""
-        return embed_columns(model, features)
-
-    def sizes(self, embeddings: Sequence[Tensor]) -> tuple[int, int]:
-        """How many columns, and how many rows."""
-        return len(embeddings), len(embeddings[0]) if embeddings else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +71,10 @@ class InBatch(Calibrated):
         options: Which comparisons are made.
     """
 
-    scale: float = 1.0
+    columns = range(2, sys.maxsize)
+    columns_said = "columns_in_batch"
+    link_is_positive = True
+    scale: float = setting(POSITIVE, 1.0)
     directions: tuple[Direction, ...] = ("query_to_doc",)
     partition_mode: PartitionMode = "joint"
     hardness_mode: HardnessMode | None = None
@@ -123,14 +84,10 @@ class InBatch(Calibrated):
 
     @override
     def __post_init__(self) -> None:
-        if isinstance(self.scale, Link):
-            raise TypeError(f"{self.owner}: scale must be a finite number > 0, got a link. Write link=....")
         names = ("directions", "partition_mode", "hardness_mode", "hardness_strength", "label_smoothing")
         options = InBatchOptions(owner=self.owner, **{name: getattr(self, name) for name in names})
-        self._settle(scale=finite_number(self.owner, "scale", self.scale, positive=True), options=options)
-        self._settle(**{name: getattr(options, name) for name in names})
+        self._settle(options=options, **{name: getattr(options, name) for name in names})
         super().__post_init__()
-        check_positive_link(self.owner, self.link, self.space)
 
     @property
     def temperature(self) -> float:
@@ -143,27 +100,12 @@ class InBatch(Calibrated):
         return InBatchSetting(self.link, self.scale, self.options, self.calibration, calibration_link, normalize)
 
     @override
-    def _check_columns(self, columns: int, rows: int) -> None:
-        if columns < 2:
-            raise ValueError(
-                f"{self.owner} takes the text columns {_COLUMNS}, but the dataset has {columns} text column(s)."
-            )
-        if not rows:
-            self._refuse_no_rows()
-
-    @override
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
         raise NotImplementedError  # it is a loss of embeddings, or of the scores of a block
 
     @override
     def to_be_reached(self, labels: Any) -> Tensor | None:
         return labels if isinstance(labels, Tensor) and not self.is_plain else None
-
-    @override
-    def remarks_on_settings(self) -> list[str]:
-        if self.hardness_mode is None or self.hardness_strength:
-            return []
-        return [f"hardness_mode={self.hardness_mode!r} has no effect with hardness_strength=0; give it a number > 0."]
 
 
 class Others(NamedTuple):
@@ -191,7 +133,26 @@ class InBatchLoss(Loss):
 
     objective_type = InBatch
     gather_across_devices: bool
+    similarity_fct: Any
     mask_same_text: bool = False
+
+    @property
+    def temperature(self) -> float:
+        """1 / scale."""
+        temperature: float = self.objective.temperature
+        return temperature
+
+    @property
+    def options(self) -> InBatchOptions:
+        """Which comparisons are made."""
+        options: InBatchOptions = self.objective.options
+        return options
+
+    @override
+    def _compose(self, settings: dict[str, Any]) -> None:
+        super()._compose(settings)
+        if self.options.hardness_mode is not None and not self.options.hardness_strength:
+            self.say(sentence("no_hardness", mode=repr(self.options.hardness_mode)))
 
     def _embedded_by_guide(self, features: list[dict[str, Tensor]], *mini_batches: int | None) -> list[Tensor] | None:
         return None if self._guide is None else self._guide.embed(features, *mini_batches)
@@ -207,8 +168,8 @@ class InBatchLoss(Loss):
     ) -> Others:
         """What is known of a batch beside its embeddings, checked; `like` is one of them."""
         owner = type(self).__name__
-        columns, rows = self.scorer.sizes(embeddings)
-        self.objective._check_columns(columns, rows)
+        columns, rows = len(embeddings), len(embeddings[0]) if embeddings else 0
+        self.objective.check_batch(columns, rows)
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = labels_and_weight(owner, labels, weight, rows)
         targets = self._target_scores(labels, rows, columns - 1)
@@ -235,7 +196,7 @@ class InBatchLoss(Loss):
         """The columns of all processes; this one's queries begin at `begin`."""
         queries, *documents = columns
         documents = [gather(column) for column in documents]
-        if any(not DIRECTIONS[direction][1] for direction in self.directions):
+        if any(not DIRECTIONS[direction][1] for direction in self.options.directions):
             return [gather(queries), *documents]
         # Nothing is compared with the other processes' queries: they need not be sent.
         return [pad(queries, (0, 0, begin, len(documents[0]) - begin - len(queries))), *documents]
@@ -243,10 +204,7 @@ class InBatchLoss(Loss):
     def _gathers(self) -> bool:
         """Whether what other devices have is to be gathered; warns where it cannot be."""
         if self.gather_across_devices and not is_dist_initialized():
-            self.say(
-                "gather_across_devices=True, but no process group is initialised, so this process trains on its own "
-                "batch alone. Start the script with torchrun or accelerate, or set gather_across_devices=False."
-            )
+            self.say(sentence("no_process_group"))
             return False
         return self.gather_across_devices
 
@@ -272,12 +230,8 @@ class InBatchLoss(Loss):
             first = everywhere[0][i]
             for process, of_process in enumerate(everywhere):
                 if of_process[i] != first:
-                    advice = _SAME_ROWS if name == "rows" else _SAME_COLUMNS
-                    raise ValueError(
-                        f"{type(self).__name__}: gather_across_devices=True needs batches of the same size in all "
-                        f"processes, got {first} {name} in process 0, but {of_process[i]} in process "
-                        f"{process}. {advice}"
-                    )
+                    facts = {"first": first, "name": name, "other": of_process[i], "process": process}
+                    raise ValueError(said("other_sizes", type(self).__name__, **facts))
 
     def _target_scores(self, labels: object, rows: int, documents: int) -> Tensor | None:
         """A teacher's scores, checked; None where there are none."""
@@ -285,23 +239,15 @@ class InBatchLoss(Loss):
         if labels is None:
             return None
         if not isinstance(labels, Tensor):
-            raise TypeError(f"{owner}: labels must be None or a tensor, got {type(labels).__name__}.")
+            raise TypeError(said("teacher_type", owner, got=type(labels).__name__))
         if not labels.is_floating_point():
-            self.say(
-                f"the dataset has a column of {labels.dtype} labels, which this loss does not use: each row's second "
-                f"text counts as a positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are "
-                "positives, or give a teacher's scores as floats."
-            )
+            self.say(sentence("integer_labels", dtype=labels.dtype))
             return None
         if labels.shape == (rows,) and documents == 1:
             labels = labels.unsqueeze(1)
         if labels.shape != (rows, documents):
-            raise ValueError(
-                f"{owner}: labels must have shape ({rows}, {documents}), a teacher's score for each document, got "
-                f"{tuple(labels.shape)}. Without a teacher remove the label column: {REMOVE_LABELS}."
-            )
-        ranges = {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
-        check_label_range(owner, labels.masked_fill(labels == -math.inf, math.nan), ranges)
+            raise ValueError(said("shape_of_teacher", owner, rows=rows, documents=documents, shape=tuple(labels.shape)))
+        check_label_range(owner, labels.masked_fill(labels == -math.inf, math.nan), self.space.ranges())
         self._say_that_labels_teach(labels[labels > -math.inf])
         return labels
 
@@ -310,17 +256,9 @@ class InBatchLoss(Loss):
         if "teacher" in self._said:
             return
         if scores.numel() > 1 and bool((scores == scores[0]).all()):
-            raise ValueError(
-                f"{type(self).__name__}: labels must be a teacher's scores of the documents, but in this batch all are "
-                f"{float(scores[0]):g}, which teaches nothing. Each row's second text counts as a positive without "
-                f"labels; remove the label column: {REMOVE_LABELS}."
-            )
+            raise ValueError(said("equal_teacher", type(self).__name__, score=float(scores[0])))
         self._said.add("teacher")
-        self.say(
-            "the dataset has a column of float labels, which are taken for a teacher's scores of each row's documents, "
-            "to be ranked and matched (calibration). If they are none, as the scores of mine_hard_negatives("
-            f"output_scores=True) may be, remove the column: {REMOVE_LABELS}."
-        )
+        self.say(sentence("labels_teach"))
 
     def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
         """For each column an integer a document, the same for the same text; None if texts are not told apart."""
@@ -331,16 +269,11 @@ class InBatchLoss(Loss):
         if not self.mask_same_text:
             self._said.add("duplicates looked for")
             if known and len(known[0].unique()) < len(known[0]):
-                self.say(
-                    f"{len(known[0]) - len(known[0].unique())} of the {len(known[0])} positives of the first batch "
-                    "have the text of another, and are taken for its negatives. Use "
-                    "batch_sampler=BatchSamplers.NO_DUPLICATES in the training arguments, or mask_same_text=True."
-                )
+                same = len(known[0]) - len(known[0].unique())
+                self.say(sentence("same_texts", same=same, positives=len(known[0])))
             return None
         if len(known) < len(ids):
-            self.say(
-                "mask_same_text=True has no effect: this model's features hold no input_ids to tell texts apart by."
-            )
+            self.say(sentence("no_tokens"))
             return None
         return known
 
@@ -452,8 +385,6 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
 
     @override
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
-        if self.model_type is SparseEncoder:
-            self._say_that_it_is_alone()
         features = list(sentence_features)
         ids, guided = self._document_ids(features), self._embedded_by_guide(features)
         return self.compute_loss_from_embeddings(self.embed(features), labels, ids, guided)
@@ -487,8 +418,10 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         if self.gather_across_devices and self._gathers():
             embeddings = self._gathered(embeddings, others.begin, all_gather_with_grad)
         queries, *documents = embeddings
+        normalize = is_cosine(self.similarity_fct)
+        is_fused = normalize or is_dot_product(self.similarity_fct)
         loss = in_batch_loss_of_setting(
-            self.objective.setting(normalize=self.scorer.is_cosine),
+            self.objective.setting(normalize=normalize),
             queries,
             documents,
             weight=others.weight,
@@ -496,7 +429,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
             target_scores=others.target_scores,
             document_ids=others.document_ids,
             keep=others.keep,
-            similarity_fct=None if self.scorer.is_fused else self.similarity_fct,
+            similarity_fct=None if is_fused else self.similarity_fct,
             block_size=self._block_size,
         )
         return loss if others.weight is None else loss * others.share
@@ -551,7 +484,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         - Gao et al. 2021, *Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup*, arXiv 2101.06983.
 
     Example:
-        >>> from sentence_transformers import SentenceTransformer, SparseEncoder
+        >>> from sentence_transformers import SentenceTransformer
         >>> from selective_st.losses import CachedSelectiveMultipleNegativesRankingLoss
         >>> model = SentenceTransformer("microsoft/mpnet-base")                                   # doctest: +SKIP
         >>> loss = CachedSelectiveMultipleNegativesRankingLoss(model, mini_batch_size=64)         # doctest: +SKIP
@@ -586,16 +519,9 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
     def _compose(self, settings: dict[str, Any]) -> None:
         owner = type(self).__name__
         if isinstance(self.model, SentenceTransformer) and has_static_embedding_input(self.model):
-            raise ValueError(
-                f"{owner}: model must not be one of a StaticEmbedding, whose inputs cannot be split into "
-                "mini-batches. Use SelectiveMultipleNegativesRankingLoss, which embeds even very large batches of "
-                "such a model at once."
-            )
-        for name in ("mini_batch_size", "mini_batch_num_tokens"):
-            value = settings[name]
-            whole = isinstance(value, int) and not isinstance(value, bool) and value > 0
-            if not whole and not (value is None and name == "mini_batch_num_tokens"):
-                raise ValueError(f"{owner}: {name} must be a whole number > 0, got {value!r}.")
+            raise ValueError(said("static_model", owner))
+        whole(owner, "mini_batch_size", settings["mini_batch_size"])
+        optional(whole)(owner, "mini_batch_num_tokens", settings["mini_batch_num_tokens"])
         super()._compose(settings)
         self._of_batch: tuple[list[Tensor] | None, list[Tensor] | None] = (None, None)
 
@@ -607,7 +533,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
     @override
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
-        self.objective._check_columns(len(features), rows=1)  # which are counted when they have been embedded
+        self.objective.check_batch(len(features), rows=1)  # which are counted when they have been embedded
         guided = self._embedded_by_guide(features, self.mini_batch_size, self.mini_batch_num_tokens)
         self._of_batch = self._document_ids(features), guided
         try:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from selective_st.errors import DataError
 from selective_st.registry.catalog import (
     CLASSES,
-    LOGIT_LINK,
+    LINKS,
     MODEL_TYPES,
-    RANKS_ONLY,
     LabelKind,
     LossEntry,
     ModelType,
@@ -206,7 +205,7 @@ def _suggestion(
         if arguments.get("targets") == '"link_values"':
             del arguments["targets"]  # the link is for scores: labels 0 and 1 are scores too
             caveats.append("With a focus the labels 0 and 1 are taken for the scores to be reached.")
-        if selective.link == LOGIT_LINK and arguments.get("targets") != '"margins"':
+        if selective.link == LINKS["logits"] and arguments.get("targets") != '"margins"':
             # A focus is on scores from 0 to 1, as those of model.predict.
             arguments["activation_fn"] = "Sigmoid()"
             arguments["temperature"] = "0.1"
@@ -263,9 +262,9 @@ def _focused(selective: Selective, focus: Chosen) -> str:
     unbounded = _UNBOUNDED if ".linear_outside(None, " in selective.link else ""
     if selective.loss == "SelectivePointwiseLoss":
         return _operand(focus.link, unbounded)
-    if focus.value_link is None or selective.link == RANKS_ONLY:
+    if focus.value_link is None or selective.link == LINKS["ranks_only"]:
         return selective.link
-    if ("targets", '"margins"') in selective.arguments and selective.link == LOGIT_LINK:
+    if ("targets", '"margins"') in selective.arguments and selective.link == LINKS["logits"]:
         return focus.value_link + _UNBOUNDED_MARGINS
     return focus.value_link + unbounded
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from selective_st._caller import named
 from selective_st.functional import vocabulary_log_probabilities, vocabulary_loss
-from selective_st.functional.listwise import check_smoothing
+from selective_st.functional._common import check_smoothing
 from selective_st.functional.vocabulary import Center
 from selective_st.links import Link
 from selective_st.losses._common import PAPER_CITATION

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink
-from selective_st.losses._common import ScoreSpace, labels_and_weight, list_link
+from selective_st.losses._common import ScoreSpace, labels_and_weight, list_link, said
 from selective_st.losses._loss import Loss
 from selective_st.losses._scorers import Scorer
 
@@ -62,15 +62,12 @@ class TextPairs(Scorer):
             self._settle(activation_fn=self.default_activation())
         if not isinstance(self.activation_fn, nn.Module):
             is_link = isinstance(self.activation_fn, Link)
-            hint = " Write link=...." if is_link else " Use for example torch.nn.Sigmoid()."
+            hint = "Write link=...." if is_link else "Use for example torch.nn.Sigmoid()."
             got = "a link" if is_link else repr(self.activation_fn)
-            raise TypeError(f"{self.owner}: activation_fn must be a torch.nn.Module, got {got}.{hint}")
+            raise TypeError(said("activation", self.owner, got=got, hint=hint))
         size = self.mini_batch_size
         if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
-            raise TypeError(
-                f"{self.owner}: mini_batch_size must be a whole number of pairs, None for as many as the batch has "
-                f"rows, or 0 for all at once; got {size!r}."
-            )
+            raise TypeError(said("pairs_at_once", self.owner, got=repr(size)))
 
     def default_activation(self) -> nn.Module:
         """The activation where none is given."""
@@ -80,10 +77,8 @@ class TextPairs(Scorer):
     def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
         outputs: Any = getattr(model, "num_labels", None)  # a wrapped model may not tell
         if outputs is not None and not self._fits(outputs):
-            raise ValueError(
-                f"{self.owner}: model must have {self._needs}, but has {outputs}. Load it with CrossEncoder(name, "
-                f"num_labels={self.outputs}), or use {self._instead}."
-            )
+            facts = {"needs": self._needs, "load": self.outputs, "instead": self._instead}
+            raise ValueError(said("outputs", self.owner, outputs=outputs, **facts))
         kind = type(self.activation_fn)
         if kind is nn.Identity:
             return ScoreSpace("the model's logits", sign=0, are_logits=True, inputs="inputs", outputs=outputs)
@@ -202,23 +197,17 @@ class CrossEncoderLoss(Loss):
         queries, columns = (inputs[0] if inputs else ()), inputs[1:]
         rows = len(queries)
         if columns and not rows:
-            self.objective._refuse_no_rows()
+            raise ValueError(said("no_rows", type(self).__name__, inputs="inputs"))
         if len(columns) != 1 or not isinstance(columns[0][0], (list, tuple)):
-            self.objective._check_columns(len(inputs), rows)
+            self.objective.check_batch(len(inputs), rows)
             pairs = [pair for column in columns for pair in zip(queries, column, strict=True)]
             return Documents(pairs, rows, None)
         lists = columns[0]
         for row, documents in enumerate(lists):
             if not isinstance(documents, (list, tuple)):
-                raise TypeError(
-                    f"{type(self).__name__}: inputs must hold a list of documents in every row, but row {row} of the "
-                    f"batch has {type(documents).__name__}. Write [document] for a single one."
-                )
+                raise TypeError(said("some_lists", type(self).__name__, row=row, got=type(documents).__name__))
             if not documents:
-                raise ValueError(
-                    f"{type(self).__name__}: inputs must hold documents for every query, but the list of row {row} of "
-                    "the batch is empty. Leave such rows out: dataset.filter(lambda row: row['documents'])."
-                )
+                raise ValueError(said("empty_list", type(self).__name__, row=row))
         pairs = [(query, document) for query, documents in zip(queries, lists, strict=True) for document in documents]
         return Documents(pairs, rows, [len(documents) for documents in lists])
 
@@ -247,21 +236,13 @@ class CrossEncoderLoss(Loss):
             lengths = [len(labels[0])] * len(labels)
         elif not is_lists and not (isinstance(labels, Tensor) and labels.dim() == 2):
             got = f"a tensor of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-            raise TypeError(
-                f"{owner}: labels must be a list for each row, with a label for each of its documents, got {got}. The "
-                'dataset needs a column of lists named "label", "labels", "score" or "scores".'
-            )
+            raise TypeError(said("no_lists_of_labels", owner, got=got))
         if len(labels) != documents.rows:
-            raise ValueError(
-                f"{owner}: labels must hold a list for each of the {documents.rows} rows, got {len(labels)} lists."
-            )
+            raise ValueError(said("rows_of_labels", owner, rows=documents.rows, got=len(labels)))
         for row, (own, length) in enumerate(zip(labels, lengths, strict=True)):
             if len(own) != length:
                 what = "documents" if documents.lengths else "labels as the first row"
-                raise ValueError(
-                    f"{owner}: labels must hold one number for each document, but row {row} of the batch has {length} "
-                    f"{what} and {len(own)} label(s). Mend that row, or leave it out."
-                )
+                raise ValueError(said("length_of_labels", owner, row=row, length=length, what=what, got=len(own)))
         if any(own.is_floating_point() for own in labels) or self.objective.takes_integers(labels):
             labels = [own if own.is_floating_point() else own.float() for own in labels]
         return _padded(labels, lengths, math.nan).to(device)

@@ -12,12 +12,19 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st._caller import named
-from selective_st._validation import finite_number, list_of
+from selective_st._validation import list_of
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents, TextPairs
 from selective_st.functional import listwise_label_loss
-from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import NEEDS_LABELS, cast_labels, check_positive_link
+from selective_st.losses._common import (
+    POSITIVE,
+    check_positive_link,
+    said,
+    sentence,
+    setting,
+    smoothing,
+    tensor_of,
+)
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Objective
 
@@ -50,24 +57,20 @@ class Classes(Objective):
         ignore_index: The class that marks a row to be left out.
     """
 
-    temperature: float
-    label_smoothing: float
+    columns = range(2, 3)
+    columns_said = "columns_of_classes"
+    link_is_positive = True
+    temperature: float = setting(POSITIVE)
+    label_smoothing: float = setting(smoothing)
     weight: Any
     ignore_index: int
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive_link(self.owner, self.link, self.space)
-        temperature = finite_number(self.owner, "temperature", self.temperature, positive=True)
-        smoothing = check_smoothing(self.owner, self.label_smoothing)
         if isinstance(self.ignore_index, bool) or not isinstance(self.ignore_index, int):
-            raise TypeError(
-                f"{self.owner}: ignore_index must be a whole number, that of rows to be left out, got "
-                f"{self.ignore_index!r}. Write ignore_index=-100."
-            )
-        weight = None if self.weight is None else self._checked_weight(self.weight)
-        self._settle(temperature=temperature, label_smoothing=smoothing, weight=weight)
+            raise TypeError(said("ignore_index", self.owner, got=repr(self.ignore_index)))
+        self._settle(weight=None if self.weight is None else self._checked_weight(self.weight))
 
     def _checked_weight(self, given: Any) -> Tensor:
         weight: Tensor = given
@@ -75,42 +78,21 @@ class Classes(Objective):
             weight = torch.tensor(list_of(self.owner, "weight", given, "numbers, one for each class", "[1.0, 2.0]"))
         classes = self.space.outputs
         if weight.dim() != 1 or len(weight) != (classes or len(weight)):
-            raise ValueError(
-                f"{self.owner}: weight must have a number for each of the model's {classes} classes, got shape "
-                f"{tuple(weight.shape)}."
-            )
+            raise ValueError(said("class_weight_shape", self.owner, classes=classes, shape=tuple(weight.shape)))
         if not bool(((weight >= 0) & weight.isfinite()).all()) or not bool((weight > 0).any()):
-            raise ValueError(
-                f"{self.owner}: weight must hold finite numbers >= 0, and one above it, got {weight.tolist()}. Write "
-                "weight=[1.0, 2.0], say."
-            )
+            raise ValueError(said("class_weight_values", self.owner, got=weight.tolist()))
         return weight.float() if not weight.is_floating_point() else weight
 
     @override
-    def _check_columns(self, columns: int, rows: int) -> None:
-        if columns != 2:
-            raise ValueError(
-                f"{self.owner} takes two text columns, (input_A, input_B) with a class, but the dataset has "
-                f"{columns}. See dataset.select_columns."
-            )
-        if not rows:
-            self._refuse_no_rows()
-
-    @override
     def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        raise ValueError(f"{self.owner} takes a single second text for each class, but the dataset has lists of them.")
+        raise ValueError(f"{self.owner} {sentence('lists_for_classes')}")
 
     @override
     @named(listwise_matching_loss="SelectivePointwiseLoss")
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        if not isinstance(labels, Tensor):
-            raise TypeError(f"{self.owner}: labels must be a tensor, got {type(labels).__name__}. {NEEDS_LABELS}")
+        labels = tensor_of(self.owner, labels)
         if labels.is_floating_point() and labels.dim() == 1:
-            raise TypeError(
-                f"{self.owner}: labels must be classes, integers from 0, or a probability for each class, got one "
-                f"number of {labels.dtype} a row. For classes: {cast_labels('int64')}; for scores use "
-                "SelectivePointwiseLoss."
-            )
+            raise TypeError(said("float_classes", self.owner, dtype=labels.dtype))
         if not labels.is_floating_point() and labels.shape == (len(scores), 1):
             labels = labels.view(-1)
         check_positive_link(self.owner, self.link, self.space, scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,13 +14,20 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st._caller import named
-from selective_st._validation import finite_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss, Documents
 from selective_st.functional import listwise_label_loss
 from selective_st.functional._in_batch_common import MarginStrategy
-from selective_st.functional.listwise import check_smoothing
 from selective_st.links import Link
-from selective_st.losses._common import REMOVE_LABELS, check_positive_link, labels_and_weight
+from selective_st.losses._common import (
+    POSITIVE,
+    check_positive_link,
+    labels_and_weight,
+    optional,
+    sentence,
+    setting,
+    smoothing,
+    whole,
+)
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Objective
 
@@ -36,37 +44,17 @@ class DrawnNegatives(Objective):
         label_smoothing: How much of the label is spread evenly over all documents.
     """
 
-    num_negatives: int | None
-    scale: float
-    label_smoothing: float
-
-    @override
-    def __post_init__(self) -> None:
-        owner, number = self.owner, self.num_negatives
-        for name in ("num_negatives", "scale"):
-            if isinstance(getattr(self, name), Link):
-                raise TypeError(f"{owner}: {name} must be a number, got a link. Write link=....")
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
-            raise ValueError(f"{owner}: num_negatives must be a whole number > 0, or None for all, got {number!r}.")
-        super().__post_init__()
-        check_positive_link(owner, self.link, self.space)
-        scale = finite_number(owner, "scale", self.scale, positive=True)
-        self._settle(scale=scale, label_smoothing=check_smoothing(owner, self.label_smoothing))
+    columns = range(2, sys.maxsize)
+    columns_said = "columns_in_batch"
+    link_is_positive = True
+    num_negatives: int | None = setting(optional(whole, ", or None for all"))
+    scale: float = setting(POSITIVE)
+    label_smoothing: float = setting(smoothing)
 
     @property
     def temperature(self) -> float:
         """1 / scale."""
         return 1 / self.scale
-
-    @override
-    def _check_columns(self, columns: int, rows: int) -> None:
-        if columns < 2:
-            raise ValueError(
-                f"{self.owner} takes the text columns (anchor, positive) or (anchor, positive, negative, ...), but the "
-                f"dataset has {columns} text column(s)."
-            )
-        if not rows:
-            self._refuse_no_rows()
 
     @override
     @named()
@@ -187,14 +175,10 @@ class SelectiveMultipleNegativesRankingLoss(CrossEncoderLoss):
     def _check_inputs(self, inputs: Sequence[Sequence[Any]], labels: object) -> Tensor | None:
         """The rows' weights; a ValueError if columns or rows are missing; says once that labels are not used."""
         rows = len(inputs[0]) if inputs else 0
-        self.objective._check_columns(len(inputs), rows)
+        self.objective.check_batch(len(inputs), rows)
         labels, weight = labels_and_weight(type(self).__name__, labels, None, rows)
         if labels is not None:
-            self.say(
-                "the dataset has a column of labels, which this loss does not use: each row's second text counts as a "
-                f"positive. Remove the column: {REMOVE_LABELS}. Or keep only the rows that are positives, or use "
-                "SelectivePointwiseLoss or SelectiveListwiseLoss."
-            )
+            self.say(sentence("unused_labels"))
         return weight
 
     def _in_batch_negatives(self, queries: Sequence[Any], documents: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -20,11 +21,14 @@ from selective_st.functional import margin_loss, pairwise_loss
 from selective_st.functional.pairwise import among_first, scheme_weights
 from selective_st.links import Link
 from selective_st.losses._common import (
-    MAP_SCORES,
     builtin_citation,
     check_label_range,
     check_positive_link,
+    dtype_of,
     one_of,
+    optional,
+    said,
+    setting,
 )
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Pairwise
@@ -39,35 +43,27 @@ class PairsOfLists(Pairwise):
         weighting_scheme: The weights of pairs of a list, by the ranks; None for none.
     """
 
-    k: int | None = None
+    targets: str | None = setting(one_of(None, "margins", "scores", "order"), None)
+    k: int | None = setting(optional(partial(whole_number, least=1)), None)
     weighting_scheme: Any = None
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.targets == "order":
-            check_positive_link(self.owner, self.link, self.space)
-        if self.k is not None:
-            whole_number(self.owner, "k", self.k, least=1)
         if self.weighting_scheme is not None:
             self._check_scheme(self.weighting_scheme)
 
+    @property
     @override
-    def _check_targets(self) -> None:
-        one_of(self.owner, "targets", self.targets, None, "margins", "scores", "order")
+    def link_is_positive(self) -> bool:
+        return self.targets == "order"
 
     def _check_scheme(self, scheme: object) -> None:
         if not isinstance(scheme, BaseWeightingScheme) or isinstance(scheme, NDCGLoss1Scheme):
             got = "NDCGLoss1Scheme, which weighs documents" if isinstance(scheme, NDCGLoss1Scheme) else repr(scheme)
-            raise TypeError(
-                f"{self.owner}: weighting_scheme must be a scheme of LambdaLoss that weighs pairs, got {got}. Use "
-                "sentence_transformers.cross_encoder.losses.NDCGLoss2PPScheme()."
-            )
+            raise TypeError(said("no_scheme", self.owner, got=got))
         if self.targets not in (None, "order"):
-            raise ValueError(
-                f'{self.owner}: weighting_scheme is for pairs that are ordered, but targets is "{self.targets}". Use '
-                'targets="order".'
-            )
+            raise ValueError(said("scheme_of_targets", self.owner, targets=self.targets))
 
     @override
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
@@ -79,10 +75,7 @@ class PairsOfLists(Pairwise):
             return self.loss_of_lists(scores, labels, weight)
         for name in ("k", "weighting_scheme"):
             if getattr(self, name) is not None:
-                raise ValueError(
-                    f"{self.owner}: {name} is for lists, but each row has a column for each document. Use "
-                    'targets="order" with a number for each document, or leave it out.'
-                )
+                raise ValueError(said("for_lists", self.owner, name=name))
         return super().loss_of(scores, labels, weight)
 
     @override
@@ -91,20 +84,10 @@ class PairsOfLists(Pairwise):
         """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none."""
         owner = self.owner
         if not isinstance(labels, Tensor) or not labels.is_floating_point():
-            got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-            advice = (
-                "Give each row a list of labels, or leave targets out to rank the first document above the others."
-                if self.targets == "order"
-                else 'Cast them to floats, or use targets="order" if only their order counts.'
-            )
-            raise TypeError(f"{owner}: labels must be floats, a number for each document, got {got}. {advice}")
+            raise TypeError(said("integer_order", owner, got=dtype_of(labels), targets=self.targets))
         if labels.shape != scores.shape:
-            raise ValueError(
-                f"{owner}: labels must have shape {tuple(scores.shape)}, a number for each document, got "
-                f"{tuple(labels.shape)}."
-            )
-        ranges = {} if self.targets != "scores" else {(f"the range of {self.space.name}", self.space.range): MAP_SCORES}
-        check_label_range(owner, labels, ranges)
+            raise ValueError(said("shape_of_order", owner, shape=tuple(scores.shape), got=tuple(labels.shape)))
+        check_label_range(owner, labels, self.space.ranges() if self.targets == "scores" else ())
         counts = labels.unsqueeze(2) > labels.unsqueeze(1)
         if self.k is not None:
             counts &= among_first(scores, labels, self.k)
@@ -125,9 +108,9 @@ class PairsOfLists(Pairwise):
         high, low = labels[row, better].to(scores), labels[row, worse].to(scores)
         if self.targets == "margins":
             if len(row):
-                self._check_margins(high - low)
+                self.check_margins(high - low)
             return margin_loss(positive, negative, high - low, self.link, weight=weight)
-        return self._matched(positive, negative, high, low, weight)
+        return self.matched(positive, negative, high, low, weight)
 
 
 class SelectivePairwiseLoss(CrossEncoderLoss):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st.links import Interval, Link
-from selective_st.losses._common import ScoreSpace, gentle_link
+from selective_st.losses._common import ScoreSpace, gentle_link, optional, sentence, whole
 from selective_st.losses._loss import Loss
 from selective_st.losses._scorers import Scorer
 from selective_st.multi_vector_encoder.losses._scoring import (
@@ -65,11 +65,7 @@ class LateInteractionOfPairs(Scorer):
     def remarks_on(self, model: nn.Module) -> list[str]:
         if getattr(model, "similarity_fn_name", None) != "maxsim" or not is_mean(self.similarity_fct):
             return []
-        return [
-            f"the scores of {similarity_fct_name(self.similarity_fct)} are means over the query's tokens, but the "
-            'model\'s similarity_fn_name is "maxsim", their sum. Set model.similarity_fn_name = "meanmaxsim", so that '
-            "it scores as it is trained."
-        ]
+        return [sentence("means_of_sums", name=similarity_fct_name(self.similarity_fct))]
 
     @override
     def remarks(self, scores: Tensor, targets: Tensor) -> list[str]:
@@ -78,20 +74,12 @@ class LateInteractionOfPairs(Scorer):
         typical, highest = float(scores.detach().abs().median()), float(targets.abs().nan_to_num(0.0).max())
         if not typical > _SUMMED or highest > 1:
             return []
-        return [
-            f"the scores of {similarity_fct_name(self.similarity_fct)} are sums over the query's tokens, in the first "
-            f"batch about {typical:.3g}, but the targets are at most {highest:.3g}, as means are. Use similarity_fct="
-            f"{self.kind.mean.__name__}, or bring the targets to the scale of the scores; ConstantLink() with "
-            "calibration=0 does not mind."
-        ]
+        facts = {"typical": typical, "highest": highest, "mean": self.kind.mean.__name__}
+        return [sentence("sums_of_means", name=similarity_fct_name(self.similarity_fct), **facts)]
 
     def embed(self, model: nn.Module, features: Iterable[dict[str, Any]]) -> list[TokenEmbeddings]:
         """The embeddings of each column's tokens, the first as queries, the others as documents."""
         return embed(model, features, self.mini_batch_size)
-
-    def sizes(self, embeddings: Sequence[TokenEmbeddings]) -> tuple[int, int]:
-        """How many columns, and how many rows."""
-        return len(embeddings), len(embeddings[0].embeddings) if embeddings else 0
 
     def scores(self, embeddings: Sequence[TokenEmbeddings], labels: Any) -> Tensor:
         """The scores of a batch.
@@ -124,11 +112,7 @@ class LateInteractionOfAll(LateInteractionOfPairs):
     kind: ClassVar[ScoringKind] = ALL
 
 
-def check_size(owner: str, name: str, value: object) -> None:
-    """Raise a ValueError unless `value` is a whole number > 0, or None."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
-        return
-    raise ValueError(f"{owner}: {name} must be a whole number > 0, or None for no limit, got {value!r}.")
+check_size = optional(whole, ", or None for no limit")
 
 
 def list_link(space: ScoreSpace, targets: str | None) -> Link:

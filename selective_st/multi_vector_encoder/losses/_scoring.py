@@ -6,6 +6,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import Link
-from selective_st.losses._common import without_padding
+from selective_st.losses._common import said, without_padding
 
 LateInteraction = Callable[..., Tensor]
 
@@ -74,7 +75,8 @@ ALL = ScoringKind(
 _KINDS = (PAIRS, LISTS, ALL)
 
 
-class TokenEmbeddings(NamedTuple):
+@dataclass(frozen=True)
+class TokenEmbeddings:
     """The embeddings of one column of texts, a vector for each token.
 
     Attributes:
@@ -84,6 +86,9 @@ class TokenEmbeddings(NamedTuple):
 
     embeddings: Tensor
     mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
 
 
 def embed(
@@ -131,26 +136,18 @@ def check_scoring(owner: str, similarity_fct: object, kind: ScoringKind) -> Late
         similarity_fct = kind.maxsim
     right = f"{_MODULE}.{kind.maxsim.__name__}"
     if isinstance(similarity_fct, Link):
-        raise TypeError(f"{owner}: similarity_fct must be a late-interaction function, got a link. Write link=....")
+        raise TypeError(said("late_is_link", owner))
     if not callable(similarity_fct) or isinstance(similarity_fct, type):
-        raise TypeError(
-            f"{owner}: similarity_fct must be a late-interaction function, got {similarity_fct!r}. Use for example "
-            f"{right}{', or an instance such as XTRScores(top_k=64)' if isinstance(similarity_fct, type) else ''}."
-        )
+        is_class = isinstance(similarity_fct, type)
+        raise TypeError(said("no_late_interaction", owner, got=repr(similarity_fct), right=right, is_class=is_class))
     known = _known_as(similarity_fct)
     for other in _KINDS:
         if known in other.functions and known not in kind.functions:
             same_family = kind.functions[other.functions.index(known)]
-            raise ValueError(
-                f"{owner}: similarity_fct must compare {kind.compares}, but {similarity_fct_name(similarity_fct)} "
-                f"compares {other.compares}. Use {_MODULE}.{same_family.__name__}."
-            )
+            facts = {"kind": kind, "other": other, "right": f"{_MODULE}.{same_family.__name__}"}
+            raise ValueError(said("other_kind", owner, name=similarity_fct_name(similarity_fct), **facts))
     if not _takes_masks(similarity_fct):
-        raise ValueError(
-            f"{owner}: similarity_fct must be a late-interaction function, called with token embeddings and the "
-            f"keywords {' and '.join(_MASKS)}, but {similarity_fct_name(similarity_fct)} does not take these. Use "
-            f"{right}."
-        )
+        raise ValueError(said("takes_no_masks", owner, name=similarity_fct_name(similarity_fct), right=right))
     return similarity_fct
 
 
@@ -269,7 +266,7 @@ def all_scores(queries: TokenEmbeddings, documents: TokenEmbeddings, similarity_
 
 def stack(documents: Sequence[TokenEmbeddings]) -> TokenEmbeddings:
     """Columns of documents as one, of shape (batch_size, documents, tokens, dim)."""
-    embeddings, masks = zip(*map(with_mask, documents), strict=True)
+    embeddings, masks = zip(*((column.embeddings, column.mask) for column in map(with_mask, documents)), strict=True)
     return TokenEmbeddings(*stack_padded_token_embeddings(list(embeddings), list(masks)))
 
 

@@ -18,7 +18,7 @@ from typing_extensions import override
 from selective_st.functional._in_batch_common import MarginStrategy
 from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import Link
-from selective_st.losses._common import builtin_citation
+from selective_st.losses._common import builtin_citation, said
 from selective_st.losses._loss import constructor
 from selective_st.losses.in_batch import InBatchLoss, Others
 from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionOfAll, check_size, list_link
@@ -104,6 +104,8 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     """
 
     requires_media_counts: ClassVar[bool] = True
+    mini_batch_size: Any
+    score_mini_batch_size: Any
     model_type = MultiVectorEncoder
     builtin = MultiVectorMultipleNegativesRankingLoss
     scorer_type = LateInteractionOfAll
@@ -267,8 +269,6 @@ class CachedSelectiveMultipleNegativesRankingLoss(
     """
 
     model: Any
-    mini_batch_size: Any
-    score_mini_batch_size: Any
     _of_batch: tuple[Tensor | None, list[Tensor] | None, list[Tensor] | None] = (None, None, None)
 
     @constructor
@@ -297,10 +297,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
     def _compose(self, settings: dict[str, Any]) -> None:
         owner = type(self).__name__
         if settings["mini_batch_size"] is None:
-            raise ValueError(
-                f"{owner}: mini_batch_size must be a whole number > 0, got None. Without mini-batches use "
-                "SelectiveMultipleNegativesRankingLoss."
-            )
+            raise ValueError(said("no_mini_batches", owner))
         check_size(owner, "mini_batch_num_tokens", settings["mini_batch_num_tokens"])
         super()._compose(settings)
         if self.score_mini_batch_size is None:
@@ -309,7 +306,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
     @override
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
-        self.objective._check_columns(len(features), 1)
+        self.objective.check_batch(len(features), 1)
         guided = self._embedded_by_guide(features, self.mini_batch_size, self.mini_batch_num_tokens)
         self._of_batch = labels, self._document_ids(features), guided
         try:
@@ -344,7 +341,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             # All steps share how the documents were joined and gathered: the way back through that is taken once, with
             # the sum of their gradients.
             leaf = documents.detach().requires_grad_()
-            batch = batch._replace(documents=batch.documents._replace(embeddings=leaf))
+            batch = batch._replace(documents=TokenEmbeddings(leaf, batch.documents.mask))
         rows = len(batch.queries.embeddings)
         step = self.score_mini_batch_size or rows
         losses_of_steps = []
@@ -385,6 +382,6 @@ class _Batch(NamedTuple):
 
 def _gather_tokens(column: TokenEmbeddings) -> TokenEmbeddings:
     """A column of all devices, padded to the longest text of any."""
-    embeddings, mask = with_mask(column)
-    assert mask is not None
-    return TokenEmbeddings(*all_gather_padded(embeddings, mask, with_grad=True))
+    column = with_mask(column)
+    assert column.mask is not None
+    return TokenEmbeddings(*all_gather_padded(column.embeddings, column.mask, with_grad=True))
