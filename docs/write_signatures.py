@@ -21,6 +21,8 @@ _BEGIN, _END = "<!-- signatures: begin -->", "<!-- signatures: end -->"
 COUNTERPARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "sentence_transformer": {
         "SelectivePointwiseLoss": ("CosineSimilarityLoss",),
+        "SelectiveOrderLoss": ("CoSENTLoss", "AnglELoss"),
+        "SelectiveEmbedDistillLoss": ("EmbedDistillLoss", "MSELoss"),
         "SelectivePairwiseLoss": ("MarginMSELoss",),
         "SelectiveListwiseLoss": ("DistillKLDivLoss",),
         "SelectiveMultipleNegativesRankingLoss": ("MultipleNegativesRankingLoss", "GISTEmbedLoss"),
@@ -28,6 +30,7 @@ COUNTERPARTS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "sparse_encoder": {
         "SelectivePointwiseLoss": ("SparseCosineSimilarityLoss",),
+        "SelectiveOrderLoss": ("SparseCoSENTLoss", "SparseAnglELoss"),
         "SelectivePairwiseLoss": ("SparseMarginMSELoss",),
         "SelectiveListwiseLoss": ("SparseDistillKLDivLoss",),
         "SelectiveMultipleNegativesRankingLoss": ("SparseMultipleNegativesRankingLoss",),
@@ -41,6 +44,7 @@ COUNTERPARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "cross_encoder": {
         "SelectivePointwiseLoss": ("BinaryCrossEntropyLoss", "MSELoss"),
         "SelectiveCrossEntropyLoss": ("CrossEntropyLoss",),
+        "SelectiveOrderLoss": ("RankNetLoss", "LambdaLoss"),
         "SelectivePairwiseLoss": ("MarginMSELoss", "RankNetLoss", "LambdaLoss"),
         "SelectiveListwiseLoss": ("ListNetLoss",),
         "SelectiveMultipleNegativesRankingLoss": ("MultipleNegativesRankingLoss",),
@@ -48,7 +52,11 @@ COUNTERPARTS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 # Without a counterpart: no built-in loss does the same.
-ALONE = {("sentence_transformer", "WeightedLoss"), ("multi_vector_encoder", "SelectivePointwiseLoss")}
+ALONE = {
+    ("sentence_transformer", "WeightedLoss"),
+    ("multi_vector_encoder", "SelectivePointwiseLoss"),
+    ("multi_vector_encoder", "SelectiveOrderLoss"),
+}
 
 
 class Difference(NamedTuple):
@@ -91,7 +99,7 @@ DIFFERENCES = (
     Difference(
         _RANKNET,
         ("sigma",),
-        "`temperature`, 1 / `sigma`",
+        "`temperature`, 1 / `sigma`; `scale` in `SelectiveOrderLoss`",
         "one name for it in all losses",
     ),
     Difference(
@@ -103,8 +111,14 @@ DIFFERENCES = (
     Difference(
         _RANKNET,
         ("k", "weighting_scheme", "activation_fn", "mini_batch_size"),
-        "by name; no scheme by default",
+        "by name; no scheme by default, in `SelectiveOrderLoss` `weight_link` and `discounts`",
         "one loss stands for `MarginMSELoss` too, whose order it has",
+    ),
+    Difference(
+        ("EmbedDistillLoss", "MSELoss"),
+        ("distance_metric", "projection_dim"),
+        "nothing",
+        "scores are compared, not embeddings: a teacher's may have any dimension",
     ),
     Difference(
         _GIST,

@@ -142,6 +142,17 @@ _NEEDED: dict[str, dict[str, Any]] = {
         "takes_list_size": False,
         "groups": False,
     },
+    "order": {
+        "layout": as_pairs,
+        "compared": (
+            BuiltIn("CoSENTLoss", takes="scale"),
+            BuiltIn("AnglELoss", takes="scale"),
+            BuiltIn("CosineSimilarityLoss"),
+        ),
+        "chosen_by": "focus",
+        "takes_list_size": False,
+        "groups": False,
+    },
     "pairwise": {
         "layout": as_triplets,
         "compared": (BuiltIn("TripletLoss", _TRIPLETS), BuiltIn("MultipleNegativesRankingLoss")),

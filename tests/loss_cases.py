@@ -14,11 +14,13 @@ from sentence_transformers.util import cos_sim, dot_score, pairwise_cos_sim, pai
 from torch import Tensor, nn
 
 from selective_st.cross_encoder import losses as cross
-from selective_st.links import ConstantLink, high_scores, score_region
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, high_scores, score_region
 from selective_st.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
+    SelectiveEmbedDistillLoss,
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
@@ -161,6 +163,12 @@ def half_the_cosine(a: Tensor, b: Tensor) -> Tensor:
     return cos_sim(a, b) / 2
 
 
+def teacher_embeddings(columns: int, rows: int, generator: torch.Generator) -> Tensor:
+    shape = (rows, columns, 5) if columns else (rows, 5)
+    return torch.randn(shape, generator=generator)
+
+
+_ORDER: dict[str, Any] = {"scale": 5.0, "weight_link": high_scores(3.0)}
 _CONTRASTIVE = {"fixed": 1, "row_wise": False}
 SYMMETRIC = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
 ALL_DIRECTIONS = {"directions": ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")}
@@ -222,6 +230,52 @@ LOSS_CASES = [
         fixed=1,
         mean_over="pairs",
         pads=True,
+    ),
+    LossCase(
+        "order, pairs",
+        partial(SelectiveOrderLoss, link=high_scores(2.0), **_ORDER),
+        2,
+        partial(uniform, 0, 0.0, 1.0),
+        row_wise=False,
+    ),
+    LossCase(
+        "order, pairs with calibration",
+        partial(SelectiveOrderLoss, calibration=0.5, calibration_link=high_scores()),
+        2,
+        partial(uniform, 0, 0.0, 1.0),
+        row_wise=False,
+    ),
+    LossCase(
+        "order, dot products",
+        partial(SelectiveOrderLoss, similarity_fct=pairwise_dot_score),
+        2,
+        partial(uniform, 0, -2.0, 2.0),
+        row_wise=False,
+        bounded=False,
+    ),
+    LossCase("order, positives and negatives", SelectiveOrderLoss, 4, **_CONTRASTIVE),
+    LossCase(
+        "order, lists",
+        partial(SelectiveOrderLoss, **_ORDER),
+        4,
+        partial(uniform, 3, 0.0, 1.0),
+        labels_are="documents",
+        mean_over="all pairs",
+        pads=True,
+    ),
+    LossCase(
+        "distillation, a batch against itself",
+        partial(SelectiveEmbedDistillLoss, temperature=0.3),
+        1,
+        partial(teacher_embeddings, 0),
+        row_wise=False,
+    ),
+    LossCase(
+        "distillation, queries and documents",
+        partial(SelectiveEmbedDistillLoss, temperature=0.3, block_size=2),
+        3,
+        partial(teacher_embeddings, 3),
+        row_wise=False,
     ),
     LossCase(
         "listwise, scores",
@@ -410,6 +464,21 @@ LOSS_CASES += [
         for targets in ("order", "margins", "scores")
     ),
     _of_cross_encoder(
+        "order, pairs",
+        partial(cross.SelectiveOrderLoss, weight_link=IdentityLink()),
+        2,
+        partial(uniform, 0, 0.0, 3.0),
+        row_wise=False,
+    ),
+    _of_cross_encoder(
+        "order, lists",
+        partial(cross.SelectiveOrderLoss, weight_link=ExponentialLink(0.7)),
+        4,
+        partial(uniform, 3, 0.0, 3.0),
+        mean_over="all pairs",
+        **_LISTS,
+    ),
+    _of_cross_encoder(
         "listwise, columns", cross.SelectiveListwiseLoss, 4, partial(uniform, 3, -2.0, 2.0), **_DOCUMENTS
     ),
     _of_cross_encoder(
@@ -502,6 +571,14 @@ LOSS_CASES += [
     _of_sparse_encoder(
         "pairwise, margins", sparse.SelectivePairwiseLoss, 4, partial(uniform, 2, -1.0, 1.0), **_MARGINS
     ),
+    _of_sparse_encoder(
+        "order",
+        partial(sparse.SelectiveOrderLoss, **_ORDER),
+        2,
+        partial(uniform, 0, 0.0, 1.0),
+        row_wise=False,
+        bounded=True,
+    ),
     _of_sparse_encoder("listwise", sparse.SelectiveListwiseLoss, 4, partial(uniform, 3, -2.0, 2.0), **_DOCUMENTS),
     _of_sparse_encoder("in-batch", sparse.SelectiveMultipleNegativesRankingLoss, 4, **_CONTRASTIVE),
     _of_sparse_encoder(
@@ -575,6 +652,13 @@ def _multi_vector_in_batch_case(name: str, arguments: dict[str, Any], *, cached:
 
 
 LOSS_CASES += [
+    _of_multi_vector(
+        "order",
+        partial(multi_vector.SelectiveOrderLoss, similarity_fct=exact_pairs, weight_link=high_scores(3.0)),
+        2,
+        partial(uniform, 0, 0.0, 1.0),
+        row_wise=False,
+    ),
     _of_multi_vector(
         "pointwise", partial(multi_vector.SelectivePointwiseLoss, **_PAIR_SCORES), 2, partial(uniform, 0, -2.0, 2.0)
     ),

@@ -561,7 +561,8 @@ class TestLossNames:
         assert result.exit_code == 2  # the option, not the name
         if not name.startswith("Selective"):
             result = run("train", path, "--loss", name, "--output", tmp_path / "model")
-            assert "Say --loss pointwise --compare." in text(result)
+            kind = "order" if name == "CoSENTLoss" else "pointwise"
+            assert f"Say --loss {kind} --compare." in text(result)
 
     def test_of_other_models(self, path: Path) -> None:
         result = run("check", path, "--loss", "BinaryCrossEntropyLoss")

@@ -16,10 +16,11 @@ from selective_st.cross_encoder.losses import (
     SelectiveCrossEntropyLoss,
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
-from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink
 from tests import random_inputs
 from tests.model_types import cross_encoder, sentence
 from tests.tolerances import are_close, assert_close, assert_same_step, operations_of, precision
@@ -248,6 +249,18 @@ def test_ranknet(temperature: float) -> None:
     for labels in (lists_of_labels(), [torch.arange(length) % 2 for length in LENGTHS]):
         check(SelectivePairwiseLoss, arguments, theirs, lists(), labels)
         check(SelectivePairwiseLoss, {**arguments, "targets": "order"}, theirs, lists(), labels)
+
+
+@pytest.mark.parametrize("k", [None, 2])
+def test_order(k: int | None) -> None:
+    """On lists it is RankNet's loss; with the gains of NDCG and discounts that of LambdaRank."""
+    model = cross_encoder()
+    labels = [torch.arange(length) % 3 for length in LENGTHS]
+    theirs: Any = builtin.RankNetLoss(model, k, sigma=2.0, reduction_log="natural")
+    check(SelectiveOrderLoss, {"scale": 2.0, "k": k}, theirs, lists(), labels)
+    theirs = builtin.LambdaLoss(model, builtin.LambdaRankScheme(), k, sigma=2.0, reduction_log="natural")
+    arguments = {"scale": 2.0, "k": k, "weight_link": ExponentialLink(math.log(2.0)), "discounts": True}
+    check(SelectiveOrderLoss, arguments, theirs, lists(), labels)
 
 
 def test_ranknet_of_columns() -> None:

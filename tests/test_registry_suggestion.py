@@ -300,7 +300,8 @@ class TestRanking:
 
     def test_scores_have_the_selective_losses_first(self) -> None:
         assert self.names("pair", "similarity") == [
-            "SelectivePointwiseLoss", "SelectiveListwiseLoss", "CoSENTLoss", "AnglELoss", "CosineSimilarityLoss",
+            "SelectivePointwiseLoss", "SelectiveOrderLoss", "SelectiveListwiseLoss", "CoSENTLoss", "AnglELoss",
+            "CosineSimilarityLoss",
         ]  # fmt: skip
         assert self.names("n-tuple", "scores")[:3] == [
             "SelectiveListwiseLoss", "SelectivePairwiseLoss", "SelectivePointwiseLoss",
@@ -324,7 +325,9 @@ class TestRanking:
         ]  # fmt: skip
 
     def test_recommended_ones_come_before_others(self) -> None:
-        assert self.names("list", "scores", "CrossEncoder")[:2] == ["SelectiveListwiseLoss", "LambdaLoss"]
+        assert self.names("list", "scores", "CrossEncoder")[:3] == [
+            "SelectiveListwiseLoss", "SelectiveOrderLoss", "LambdaLoss",
+        ]  # fmt: skip
         names = self.names("n-tuple", "scores", "MultiVectorEncoder")
         assert [name for name in names if not name.startswith("Selective")] == [
             "MultiVectorDistillKLDivLoss",  # which is recommended

@@ -211,6 +211,8 @@ def _suggestion(
             arguments["temperature"] = "0.1"
         if "calibration_link" in arguments:
             arguments["calibration_link"] = focus.link
+        if "weight_link" in arguments and focus.value_link is not None:
+            arguments["weight_link"] = focus.link
         link = _focused(selective, focus)
         if link != selective.link or focus.value_link is not None or entry.name == "SelectivePointwiseLoss":
             arguments["link"] = link

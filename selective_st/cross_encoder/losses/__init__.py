@@ -6,6 +6,7 @@ from selective_st.cross_encoder.losses.cached_in_batch import CachedSelectiveMul
 from selective_st.cross_encoder.losses.cross_entropy import SelectiveCrossEntropyLoss
 from selective_st.cross_encoder.losses.in_batch import SelectiveMultipleNegativesRankingLoss
 from selective_st.cross_encoder.losses.listwise import SelectiveListwiseLoss
+from selective_st.cross_encoder.losses.order import SelectiveOrderLoss
 from selective_st.cross_encoder.losses.pairwise import SelectivePairwiseLoss
 from selective_st.cross_encoder.losses.pointwise import SelectivePointwiseLoss
 
@@ -14,6 +15,7 @@ __all__ = [
     "SelectiveCrossEntropyLoss",
     "SelectiveListwiseLoss",
     "SelectiveMultipleNegativesRankingLoss",
+    "SelectiveOrderLoss",
     "SelectivePairwiseLoss",
     "SelectivePointwiseLoss",
 ]

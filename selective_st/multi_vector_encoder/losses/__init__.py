@@ -19,6 +19,7 @@ from selective_st.multi_vector_encoder.losses.in_batch import (
     SelectiveMultipleNegativesRankingLoss,
 )
 from selective_st.multi_vector_encoder.losses.listwise import SelectiveListwiseLoss
+from selective_st.multi_vector_encoder.losses.order import SelectiveOrderLoss
 from selective_st.multi_vector_encoder.losses.pairwise import SelectivePairwiseLoss
 from selective_st.multi_vector_encoder.losses.pointwise import SelectivePointwiseLoss
 
@@ -26,6 +27,7 @@ __all__ = [
     "CachedSelectiveMultipleNegativesRankingLoss",
     "SelectiveListwiseLoss",
     "SelectiveMultipleNegativesRankingLoss",
+    "SelectiveOrderLoss",
     "SelectivePairwiseLoss",
     "SelectivePointwiseLoss",
 ]

@@ -7,6 +7,7 @@ wrapped in `SpladeLoss`, `CachedSpladeLoss` or `CSRLoss`, which keep the embeddi
 from selective_st.sparse_encoder.losses.selective import (
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
@@ -14,6 +15,7 @@ from selective_st.sparse_encoder.losses.selective import (
 __all__ = [
     "SelectiveListwiseLoss",
     "SelectiveMultipleNegativesRankingLoss",
+    "SelectiveOrderLoss",
     "SelectivePairwiseLoss",
     "SelectivePointwiseLoss",
 ]

@@ -281,3 +281,46 @@ class SelectiveMultipleNegativesRankingLoss(losses.SelectiveMultipleNegativesRan
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
     ) -> None: ...
+
+
+class SelectiveOrderLoss(losses.SelectiveOrderLoss):
+    r"""`selective_st.losses.SelectiveOrderLoss` for a SparseEncoder.
+
+    Args:
+        model: The SparseEncoder to train.
+        scale: The factor s > 0 of differences, an inverse temperature.
+        similarity_fct: Takes two tensors of shape (batch_size, dim), gives the (batch_size,) similarities.
+        link: Which scores matter, positive on the scores. Default: all alike.
+        weight_link: Between which labels confusion matters. Default: between all alike.
+        calibration: The weight >= 0 of a calibration term, the matching loss of scores and labels.
+        calibration_link: Its link. Default: `link`, or `IdentityLink()` where there is none and scores have bounds.
+        gather_across_devices: Whether the pairs of all devices are compared.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, or (when a batch comes) the columns or labels do not fit.
+
+    Inputs:
+        As `selective_st.losses.SelectiveOrderLoss`.
+
+    Relations:
+        - Without links it is `SparseCoSENTLoss`, divided by its scale; with `similarity_fct=pairwise_angle_sim` so is
+          `SparseAnglELoss`.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446, for
+          links.
+
+    Example:
+        >>> from sentence_transformers import SparseEncoder
+        >>> from sentence_transformers.sparse_encoder.losses import SpladeLoss
+        >>> from selective_st.links import high_scores
+        >>> from selective_st.sparse_encoder.losses import SelectiveOrderLoss
+        >>> model = SparseEncoder("distilbert/distilbert-base-uncased")                           # doctest: +SKIP
+        >>> loss = SelectiveOrderLoss(model, weight_link=high_scores(3))                          # doctest: +SKIP
+        >>> loss = SpladeLoss(
+        ...     model, loss, document_regularizer_weight=5e-5, use_document_regularizer_only=True
+        ... )                                                                                     # doctest: +SKIP
+    """
+
+    model_type = SparseEncoder

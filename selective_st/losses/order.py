@@ -1,0 +1,252 @@
+"""The order loss: of two graded pairs the better one scored higher, by as much as confusing them matters."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.losses import CoSENTLoss
+from sentence_transformers.util import all_gather, all_gather_with_grad, is_dist_initialized, pairwise_cos_sim
+from torch import Tensor
+from typing_extensions import override
+
+from selective_st._caller import named
+from selective_st.functional import matching_loss, order_loss
+from selective_st.links import ConstantLink, IdentityLink, Link
+from selective_st.losses._common import (
+    NONNEGATIVE,
+    POSITIVE,
+    ScoreSpace,
+    SimilarityFunction,
+    a_link,
+    check_label_range,
+    check_link_of_space,
+    check_positive_link,
+    optional,
+    said,
+    sentence,
+    setting,
+    tensor_of,
+)
+from selective_st.losses._loss import Loss, constructor
+from selective_st.losses._objectives import Objective
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order(Objective):
+    """Graded pairs of a batch, or the documents of a list, in the order of their labels.
+
+    Attributes:
+        scale: The factor of differences of potentials.
+        weight_link: The link whose rise between two labels is their weight; None for the same weight for all.
+        calibration: The weight of the calibration term.
+        calibration_link: Its link.
+        gather_across_devices: Whether the pairs of all devices are one batch.
+        discounts: Whether pairs of a list are weighed by the discounts of the ranks too.
+        k: How many documents are first; a pair of a list counts if one of them is in it. None for all.
+    """
+
+    columns = range(2, sys.maxsize)
+    columns_said = "columns_of_scores"
+    scale: float = setting(POSITIVE, 20.0)
+    weight_link: Link | None = setting(optional(a_link), None)
+    calibration: float = setting(NONNEGATIVE, 0.0)
+    calibration_link: Link | None = setting(optional(a_link), None)
+    gather_across_devices: bool = False
+    discounts: bool = False
+    k: int | None = None
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.weight_link, ConstantLink):
+            raise ValueError(said("flat_weight_link", self.owner, link=repr(self.weight_link)))
+        link = self.calibration_link
+        if link is None:
+            is_flat = isinstance(self.link, ConstantLink)
+            if is_flat and self.calibration and self.space.range.low == -math.inf:
+                raise ValueError(said("no_calibration_link", self.owner, space=self.space.name))
+            link = IdentityLink() if is_flat else self.link
+        if self.calibration:
+            check_link_of_space(self.owner, link, self.space)
+        self._settle(calibration_link=link)
+
+    @override
+    @named(predicted="scores", target="labels")
+    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+        if scores.dim() == 2 and (labels is None or tensor_of(self.owner, labels).dim() == 1):
+            scores, labels, weight = self._as_pairs(scores, labels, weight)
+        labels = self._checked(scores, labels)
+        is_batch = scores.dim() == 1
+        if is_batch and self.gather_across_devices:
+            scores, labels, weight = self._gathered(scores, labels, weight)
+        loss = order_loss(
+            scores,
+            labels,
+            self.link,
+            self.scale,
+            weight_link=self.weight_link,
+            discounts=self.discounts and not is_batch,
+            k=None if is_batch else self.k,
+            weight=weight,
+        )
+        if not self.calibration:
+            return loss
+        mask = check_label_range(self.owner, labels, self.space.ranges())
+        targets = labels.to(scores).clamp(*self.calibration_link.domain)  # type: ignore[union-attr]
+        term = matching_loss(scores, targets, self.calibration_link, mask=mask, weight=weight)  # type: ignore[arg-type]
+        return loss + self.calibration * term
+
+    def _as_pairs(self, scores: Tensor, labels: Any, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Positives and negatives as pairs of the labels 1 and 0, as `AnglELoss` has them."""
+        positive = torch.ones_like(scores[:, 0]) if labels is None else labels.to(scores)
+        if len(positive) != len(scores):
+            raise ValueError(said("shape_of_order", self.owner, shape=(len(scores),), got=tuple(positive.shape)))
+        negatives = scores.shape[1] - 1
+        labels = torch.cat([positive, (1 - positive).repeat(negatives)])
+        return scores.T.flatten(), labels, weight if weight is None else weight.repeat(negatives + 1)
+
+    def _checked(self, scores: Tensor, given: Any) -> Tensor:
+        labels: Tensor = tensor_of(self.owner, given)
+        if labels.shape == (len(scores), 1) and scores.dim() == 1:
+            labels = labels.squeeze(1)
+        if labels.shape != scores.shape:
+            raise ValueError(said("shape_of_order", self.owner, shape=tuple(scores.shape), got=tuple(labels.shape)))
+        labels = labels.to(scores.device)
+        if labels.dtype == torch.bool:
+            labels = labels.to(scores)
+        if labels.numel():
+            check_label_range(self.owner, labels)
+        check_positive_link(self.owner, self.link, self.space, scores)
+        return labels
+
+    def _gathered(self, *tensors: Any) -> tuple[Any, ...]:
+        """Scores, labels and weights of all devices; each then has the whole loss, whose gradients are averaged."""
+        if not is_dist_initialized():
+            return tensors
+        scores, labels, weight = tensors
+        sizes = all_gather(torch.tensor([len(scores)], device=scores.device)).tolist()
+        if len(set(sizes)) > 1:
+            raise ValueError(said("other_batch_sizes", self.owner, sizes=sizes))
+        return all_gather_with_grad(scores), all_gather(labels), None if weight is None else all_gather(weight)
+
+    @override
+    def takes_integers(self, labels: Sequence[Tensor]) -> bool:
+        return True
+
+    @override
+    def to_be_reached(self, labels: Any) -> Tensor | None:
+        return labels if self.calibration and isinstance(labels, Tensor) else None
+
+    @override
+    def remarks(self, labels: Any) -> list[str]:
+        """That nothing tells the labels of the first batch apart."""
+        if not isinstance(labels, Tensor) or not labels.numel():
+            return []
+        known = labels[~labels.isnan()] if labels.is_floating_point() else labels
+        low, high = known.double().min(), known.double().max()
+        if low == high:
+            return [sentence("equal_labels", label=f"{float(low):g}")]
+        if self.weight_link is None or self.weight_link(high) > self.weight_link(low):
+            return []
+        facts = {"low": f"{float(low):g}", "high": f"{float(high):g}", "middle": f"{float(low + high) / 2:g}"}
+        return [sentence("flat_on_labels", link=repr(self.weight_link), scale=f"{20 / float(high - low):g}", **facts)]
+
+
+class OrderLoss(Loss):
+    """What the order losses of all model types share."""
+
+    objective_type = Order
+    said_if_not: ClassVar[dict[str, Any]] = {"gather_across_devices": False, "discounts": False, "k": None}
+
+    @staticmethod
+    @override
+    def default_link(space: ScoreSpace, targets: str | None) -> Link:
+        return ConstantLink()
+
+
+class SelectiveOrderLoss(OrderLoss):
+    r"""Score graded pairs in the order of their labels, where it matters to tell labels apart, and scores.
+
+    Wherever the labels of two pairs of the batch are y_i > y_j, the score p_i is to exceed p_j. A pair of pairs weighs
+    as much as the weight link rises between the labels, and scores count by the potential `G` of the link:
+
+        1/s log(1 + sum w_ij exp(s (G(p_j) - G(p_i)))),      w_ij = h_w(y_i) - h_w(y_j)
+
+    A weight link that is steep at t counts the pairs of pairs on both sides of t, a surrogate of the average precision
+    of pairs with labels above t. In O(n log n) for n pairs. The scores' values are free, unless `calibration` ties
+    them to the labels.
+
+    Args:
+        model: The SentenceTransformer model to train.
+        scale: The factor s > 0 of differences, an inverse temperature.
+        similarity_fct: Takes two tensors of shape (batch_size, dim), gives the (batch_size,) similarities.
+        link: Which scores matter, positive on the scores. Default: all alike.
+        weight_link: Between which labels confusion matters. Default: between all alike.
+        calibration: The weight >= 0 of a calibration term, the matching loss of scores and labels.
+        calibration_link: Its link. Default: `link`, or `IdentityLink()` where there is none and scores have bounds.
+        gather_across_devices: Whether the pairs of all devices are compared.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, the link is negative on the scores, the weight link is flat, or
+            (when a batch comes) the columns or labels do not fit.
+
+    Inputs:
+        +-------------------------------------------------+--------------------------------------------------+
+        | Inputs                                          | Labels                                           |
+        +=================================================+==================================================+
+        | (sentence_A, sentence_B) pairs                  | a grade, of any scale                            |
+        +-------------------------------------------------+--------------------------------------------------+
+        | (anchor, positive, negative_1, ..., negative_n) | none: positives above negatives, of all rows     |
+        +-------------------------------------------------+--------------------------------------------------+
+        | (query, doc_1, ..., doc_n)                      | a grade for each document: the mean over lists   |
+        |                                                 | of `w_ij log(1 + exp(s (G(p_j) - G(p_i))))`; NaN |
+        |                                                 | marks a padded document                          |
+        +-------------------------------------------------+--------------------------------------------------+
+
+    Relations:
+        - Without links it is `CoSENTLoss`, divided by its scale; with `similarity_fct=pairwise_angle_sim` so is
+          `AnglELoss`.
+
+    References:
+        - Shamir & Warmuth 2025, *Selective Matching Losses -- Not All Scores Are Created Equal*, arXiv 2506.04446, for
+          links.
+        - Huang et al. 2024, *CoSENT: Consistent Sentence Embedding via Similarity Ranking*.
+
+    Example:
+        >>> from datasets import Dataset
+        >>> from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+        >>> from selective_st.links import high_scores
+        >>> from selective_st.losses import SelectiveOrderLoss
+        >>> model = SentenceTransformer("microsoft/mpnet-base")                                   # doctest: +SKIP
+        >>> train_dataset = Dataset.from_dict({
+        ...     "sentence1": ["It's nice weather outside today.", "He drove to work."],
+        ...     "sentence2": ["It's so sunny.", "She walked to the store."],
+        ...     "score": [1.0, 0.3],
+        ... })
+        >>> loss = SelectiveOrderLoss(model, weight_link=high_scores(3))                          # doctest: +SKIP
+        >>> trainer = SentenceTransformerTrainer(model=model, train_dataset=train_dataset, loss=loss)  # doctest: +SKIP
+        >>> trainer.train()                                                                       # doctest: +SKIP
+    """
+
+    builtin = CoSENTLoss
+
+    @constructor
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        scale: float = 20.0,
+        similarity_fct: SimilarityFunction = pairwise_cos_sim,
+        *,
+        link: Link | None = None,
+        weight_link: Link | None = None,
+        calibration: float = 0.0,
+        calibration_link: Link | None = None,
+        gather_across_devices: bool = False,
+    ) -> None: ...
