@@ -273,8 +273,8 @@ LOSS_CASES = [
     LossCase(
         "distillation, queries and documents",
         partial(SelectiveEmbedDistillLoss, temperature=0.3, block_size=2),
-        3,
-        partial(teacher_embeddings, 3),
+        2,
+        partial(teacher_embeddings, 2),
         row_wise=False,
     ),
     LossCase(
