@@ -110,6 +110,11 @@ def _list_over_batch(temperature: float, steepness: float) -> Make:
     )
 
 
+def _order(scale: float, strength: float) -> Make:
+    link = high_scores(2.0).normalized(0, 1, of="value")
+    return lambda model: losses.SelectiveOrderLoss(model, scale, link=link, weight_link=high_scores(strength))
+
+
 def graded() -> list[Contender]:
     """For pairs with a graded score."""
     scales = (1.0, 2.5, 5.0, 10.0, 20.0)
@@ -123,6 +128,15 @@ def graded() -> list[Contender]:
         ),
         *_many(
             "SelectivePointwiseLoss", [(n, _pointwise(link)) for n, link in _region_links().items()], selective=True
+        ),
+        *_many(
+            "SelectiveOrderLoss",
+            [
+                (f"scale {s:g}, high_scores(2) by value, weights high_scores({w:g})", _order(s, w))
+                for s in (5.0, 10.0, 20.0)
+                for w in (3.0, 5.0)
+            ],
+            selective=True,
         ),
         *_many(
             "SelectiveListwiseLoss over the batch",
@@ -141,6 +155,7 @@ def graded_of_encoder() -> list[Contender]:
     kept = (
         "", "scale 5", "scale 20", "high_scores(2)", "high_scores(5)",
         "T 0.4, high_scores(2) by value", "T 0.8, high_scores(2) by value",
+        "scale 20, high_scores(2) by value, weights high_scores(3)",
     )  # fmt: skip
     # AnglELoss at its default scale only.
     return [c for c in graded() if c.setting in kept and (c.family, c.setting) != ("AnglELoss", "scale 5")]
