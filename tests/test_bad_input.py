@@ -10,7 +10,7 @@ import pytest
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 
-from selective_st import conversion, loss_kinds, plotting, report, training
+from selective_st import conversion, plotting, report, training
 from selective_st.evaluation import (
     ScoreListEvaluator,
     ScoreRegionEvaluator,
@@ -241,8 +241,6 @@ CASES: list[tuple[str, Call]] = [
     ("model must be of type str", lambda m, f: suggest_losses(PAIRS)[0].script("x", 5)),  # type: ignore[index, arg-type]
     ("data must be of type str", lambda m, f: suggest_losses(PAIRS)[0].script(5, "x")),  # type: ignore[index, arg-type]
     # Training.
-    ("name must be of type str", lambda m, f: loss_kinds.loss_kind(5)),  # type: ignore[arg-type]
-    ("train must be of type GradedPairs.*read_pairs", lambda m, f: loss_kinds.suited_kind(PAIRS)),
     ("values must hold numbers, at least one", lambda m, f: training.mean_and_interval([])),
     ("values must be a list", lambda m, f: training.mean_and_interval(5)),  # type: ignore[arg-type]
     ("texts must hold texts, at least one", lambda m, f: training.train_tokenizer([])),
