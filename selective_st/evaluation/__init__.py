@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from selective_st.evaluation.curve import threshold_curve
 from selective_st.evaluation.metrics import (
     RANKING_METRICS,
     error_by_score_bin,
@@ -45,6 +46,7 @@ __all__ = [
     "region_metrics",
     "remember_threshold",
     "store_threshold",
+    "threshold_curve",
 ]
 
 _LATE = {"predict_scores": "scoring"} | dict.fromkeys(

@@ -1,0 +1,168 @@
+"""The threshold curve, against its definition and against the matching losses; two models by their curves."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
+
+from selective_st.evaluation import threshold_curve
+from selective_st.functional import matching_loss
+from selective_st.links import (
+    Link,
+    PiecewiseLink,
+    extreme_scores,
+    high_scores,
+    low_scores,
+    middle_scores,
+    score_region,
+)
+from tests import random_inputs
+from tests.link_cases import LINK_CASES
+
+Pairs = list[tuple[float, float, float]]
+PRESETS = [high_scores(), low_scores(), extreme_scores(), middle_scores(), score_region(0.6, 0.8)]
+
+
+def by_definition(predicted: Any, target: Any, thresholds: Any, weight: Any) -> list[float]:
+    losses = []
+    for t in thresholds:
+        found = [
+            w * abs(p - t) if min(p, s) < t < max(p, s) else 0.0
+            for p, s, w in zip(predicted, target, weight, strict=True)
+        ]
+        losses.append(math.fsum(found) / math.fsum(weight))
+    return losses
+
+
+def area(link: Link, predicted: Any, target: Any, weight: Any) -> float:
+    """The area under the curve weighted by the sensitivity: Gauss's rule between neighbours, where nothing jumps."""
+    knots, _ = threshold_curve(predicted, target)
+    extra = np.linspace(knots[0], knots[-1], 200)
+    bends = [knot for part in getattr(link, "links", (link,)) for knot in getattr(part, "knots", ())]
+    knots = np.unique(np.concatenate([knots, extra, [knot for knot in bends if knots[0] < knot < knots[-1]]]))
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    half, middle = np.diff(knots) / 2, (knots[1:] + knots[:-1]) / 2
+    at, losses = threshold_curve(predicted, target, (middle[:, None] + half[:, None] * nodes).ravel(), weight)
+    sensitivity = link.sensitivity(torch.from_numpy(at)).numpy()
+    return float((sensitivity * losses * (half[:, None] * weights).ravel()).sum())
+
+
+def random_piecewise() -> list[Link]:
+    generator = np.random.default_rng(random_inputs.seed_of(3))
+    links: list[Link] = []
+    for knots in (1, 2, 5, 9):
+        places = np.sort(generator.uniform(-1, 1, knots))
+        links.append(PiecewiseLink(tuple(places.tolist()), tuple(generator.uniform(0, 10, knots).tolist())))
+    return links
+
+
+SCORES = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(-1, 1, width=32))
+
+
+@seed(random_inputs.seed_of())
+@settings(max_examples=150, deadline=None, database=None)
+@given(
+    st.lists(st.tuples(SCORES, SCORES, st.floats(0.125, 4)), min_size=1, max_size=12),
+    st.lists(SCORES, min_size=1, max_size=6),
+)
+def test_is_its_definition(pairs: Pairs, thresholds: list[float]) -> None:
+    predicted, target, weight = zip(*pairs, strict=True)
+    for at in (None, thresholds):
+        found_at, found = threshold_curve(predicted, target, at, weight)
+        expected_at = sorted({*predicted, *target}) if at is None else at
+        assert found_at.tolist() == [score + 0.0 for score in expected_at]
+        assert found == pytest.approx(by_definition(predicted, target, expected_at, weight), abs=1e-12, rel=1e-12)
+    _, alike = threshold_curve(predicted, target, thresholds)
+    assert alike == pytest.approx(by_definition(predicted, target, thresholds, [1.0] * len(pairs)), abs=1e-12)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0, -1e6])
+def test_scores_far_from_zero_keep_their_digits(offset: float) -> None:
+    generator = np.random.default_rng(random_inputs.seed_of(0))
+    predicted, target = generator.integers(0, 1024, (2, 400)) / 1024 + offset  # exact, wherever they lie
+    thresholds, losses = threshold_curve(predicted, target)
+    expected = by_definition(predicted, target, thresholds, [1.0] * 400)
+    assert losses == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("link", [case.link for case in LINK_CASES] + PRESETS + random_piecewise(), ids=repr)
+@pytest.mark.parametrize("labels", [False, True])
+def test_the_area_weighted_by_the_sensitivity_is_the_matching_loss(link: Link, labels: bool) -> None:
+    generator = np.random.default_rng(random_inputs.seed_of(1))
+    predicted, target = generator.uniform(-0.9, 0.95, (2, 60))
+    target = np.round(target > 0).astype(float) if labels else np.where(generator.random(60) < 0.1, predicted, target)
+    weight = generator.uniform(0, 2, 60)
+    tensors = [torch.from_numpy(values) for values in (predicted, target)]
+    for given_weight in (None, weight):
+        of_pairs = None if given_weight is None else torch.from_numpy(given_weight)
+        expected = float(matching_loss(*tensors, link, weight=of_pairs))
+        assert area(link, predicted, target, given_weight) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_a_lower_curve_is_a_lower_loss_under_every_link() -> None:
+    generator = np.random.default_rng(random_inputs.seed_of(2))
+    target = generator.uniform(0, 1, 50)
+    near, far = target + 0.01 * (offset := generator.normal(size=50)), target + 0.1 * offset
+    at = np.linspace(-0.5, 1.5, 400)
+    assert (threshold_curve(near, target, at)[1] <= threshold_curve(far, target, at)[1]).all()
+    for link in PRESETS:
+        losses = [matching_loss(torch.from_numpy(of), torch.from_numpy(target), link) for of in (near, far)]
+        assert losses[0] < losses[1]
+
+
+def test_by_hand() -> None:
+    # Labels: the positive at 0.2 costs t - 0.2 above it, the negative at 0.9 costs 0.9 - t below it.
+    thresholds, losses = threshold_curve([0.2, 0.9], [1, 0])
+    assert thresholds.tolist() == [0.0, 0.2, 0.9, 1.0]
+    assert losses == pytest.approx([0, 0.7 / 2, 0.7 / 2, 0])
+    assert threshold_curve([0.2, 0.9], [1, 0], [0.5])[1] == pytest.approx([(0.3 + 0.4) / 2])
+    # One pair: a ramp that ends at its target; a threshold at the target has it on neither side.
+    assert threshold_curve([0.4], [0.8], [0.3, 0.4, 0.5, 0.7999, 0.8, 0.9])[1] == pytest.approx(
+        [0, 0, 0.1, 0.3999, 0, 0]
+    )
+    # Equal prediction and target cost nothing, but count; tied pairs add up.
+    assert threshold_curve([0.4, 0.5, 0.4], [0.8, 0.5, 0.8], [0.5])[1] == pytest.approx([0.2 / 3])
+    assert threshold_curve([0.5], [0.5])[1].tolist() == [0]
+    assert threshold_curve([0.4, 0.1], [0.8, 0.9], [0.5], [1, 0])[1] == pytest.approx([0.1])
+    # Far out of all scores it is 0, whatever the sums round to.
+    generator = np.random.default_rng(random_inputs.seed_of(0))
+    assert threshold_curve(*generator.normal(size=(2, 1000)), [-9, 9])[1].tolist() == [0, 0]
+
+
+def test_takes_what_holds_numbers() -> None:
+    predicted, target = [0.125, 0.5, 0.75], [1, 0, 1]
+    expected = threshold_curve(predicted, target, [0.25, 0.5], [1, 2, 1])
+    for make in (np.array, torch.tensor, tuple, lambda values: torch.tensor(values, dtype=torch.float32)):
+        found = threshold_curve(*map(make, (predicted, target, [0.25, 0.5], [1, 2, 1])))  # type: ignore[no-untyped-call]
+        assert all(isinstance(values, np.ndarray) and values.dtype == np.float64 for values in found)
+        assert np.array_equal(found, expected)
+    leaf = torch.tensor(predicted, requires_grad=True)
+    assert np.array_equal(threshold_curve(leaf, np.array(target) == 1, [0.25, 0.5], [1, 2, 1]), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0.1, math.nan], [0, 1]), "predicted must hold finite numbers, got nan in row 1"),
+        (([0.1, 0.2], [0, math.inf]), "target must hold finite numbers, got inf in row 1"),
+        (([0.1], [0, 1]), "predicted and target must have the same length, got 1 and 2"),
+        (([], []), "predicted must be a non-empty list"),
+        ((["a"], [1]), "predicted must be a list of numbers"),
+        (([0.1], [1], [math.nan]), "thresholds must hold finite numbers, got nan"),
+        (([0.1], [1], []), "thresholds must be a non-empty list"),
+        (([0.1], [1], 0.5), r"thresholds must be a list of thresholds, got 0.5; use \[0.5\]"),
+        (([0.1], [1], None, [1, 2]), "weight must have one number for each pair, got 2 for 1 pairs"),
+        (([0.1, 0.2], [1, 0], None, [1, -2]), "weight must hold numbers >= 0, not all of them 0, got -2 in row 1"),
+        (([0.1, 0.2], [1, 0], None, [0, 0]), "weight must hold numbers >= 0, not all of them 0, got only 0"),
+        (([0.1], [1], None, [math.nan]), "weight must hold finite numbers"),
+    ],
+)
+def test_bad_input(arguments: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        threshold_curve(*arguments)
