@@ -18,6 +18,7 @@ from selective_st.links import (
     PiecewiseLink,
     extreme_scores,
     high_scores,
+    link_for_thresholds,
     low_scores,
     middle_scores,
     score_region,
@@ -27,6 +28,7 @@ from tests.link_cases import LINK_CASES
 
 Pairs = list[tuple[float, float, float]]
 PRESETS = [high_scores(), low_scores(), extreme_scores(), middle_scores(), score_region(0.6, 0.8)]
+PRESETS.append(link_for_thresholds([0.3, 0.85]))
 
 
 def by_definition(predicted: Any, target: Any, thresholds: Any, weight: Any) -> list[float]:
