@@ -34,6 +34,7 @@ _PRESETS = {
     "extreme_scores": "scores at both ends",
     "middle_scores": "scores in the middle",
     "score_region": "scores from {} to {}",
+    "link_for_thresholds": "decisions at {}",
 }
 
 
@@ -154,9 +155,11 @@ def _preset_of(link: Link, low: float, high: float) -> tuple[str, str] | None:
     # A link of a config has lost its name; it is found again where it is a preset as it comes.
     usual = (high_scores(), low_scores(), extreme_scores(), middle_scores())
     inner = next((preset for preset in usual if preset == inner), inner)
-    found = re.fullmatch(r"([\d.e+-]+ \* )?((\w+)\((.*)\))", repr(inner))
+    found = re.fullmatch(r"([\d.e+-]+ \* )?((\w+)\(((?:[^()]|\([^()]*\))*)\))", repr(inner))
     if found is None or found[3] not in _PRESETS:
         return None
     code, arguments = (re.sub(r"(?<=\d)\.0\b", "", text) for text in (found[2], found[4]))
+    given = re.findall(r"(?<![\w=.-])(?:\([^()]*\)|-?[\d.]+[^,]*)", arguments)  # but for those with a name
+    told = [in_words(re.findall(r"-?[\d.]+(?:e[+-]?\d+)?", text)) for text in given]
     shaped = "" if inner == link and found[1] is None else "shaped as "
-    return _PRESETS[found[3]].format(*arguments.split(", ")), f"{shaped}`{code}`"
+    return _PRESETS[found[3]].format(*told), f"{shaped}`{code}`"

@@ -26,6 +26,7 @@ from selective_st.links import (
     WeightedSumLink,
     extreme_scores,
     high_scores,
+    link_for_thresholds,
     low_scores,
     middle_scores,
     score_region,
@@ -185,6 +186,9 @@ class RandomLinks:
         preset = self.random.choice((high_scores, low_scores, extreme_scores, middle_scores))
         if self.random.random() < 0.2:
             width = score_range[1] - score_range[0]
+            if self.random.random() < 0.5:
+                thresholds = [low + width * self.random.random() for _ in range(self.random.randint(1, 3))]
+                return link_for_thresholds(thresholds, None, width * self.magnitude(-3, 1), score_range=score_range)
             return score_region(low + width / 4, low + width / 2, self.magnitude(-1, 2), score_range)
         return preset(self.magnitude(-1, 2.6), score_range)
 

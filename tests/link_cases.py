@@ -20,6 +20,7 @@ from selective_st.links import (
     SigmoidLink,
     SinhLink,
     WeightedSumLink,
+    link_for_thresholds,
     register_link,
 )
 
@@ -132,6 +133,14 @@ _SIGMOID = LinkCase("sigmoid(20, 0.8)", SigmoidLink(20, 0.8), -1, 1, *_sigmoid(2
 _EXPONENTIAL = LinkCase("exponential(5)", ExponentialLink(5), -1, 1, *_exponential(5))
 _KNOTS, _VALUES = (0.25, 0.5, 0.75, 0.875), (0.0, 1.5, 10.0, 2.0)
 
+_THRESHOLDS = link_for_thresholds([0.25, 0.75], weights=[1, 2], width=0.0625)
+_FACTORS: list[float] = _THRESHOLDS.get_config_dict()["weights"]
+_PARTS = [
+    LinkCase("", SigmoidLink(16, 0.25), -1, 1, *_sigmoid(16, 0.25)),
+    LinkCase("", SigmoidLink(16, 0.75), -1, 1, *_sigmoid(16, 0.75)),
+    _IDENTITY,
+]
+
 LINK_CASES = [
     LinkCase("constant", ConstantLink(), -10, 10, lambda z: mp.mpf(1), lambda z: z),
     _IDENTITY,
@@ -151,6 +160,7 @@ LINK_CASES = [
         1,
         *_weighted([(0.3, _IDENTITY), (1.0, _SIGMOID)]),
     ),
+    LinkCase("for thresholds", _THRESHOLDS, -1, 1, *_weighted(list(zip(_FACTORS, _PARTS, strict=True)))),
     LinkCase(
         "weighted sum of one", WeightedSumLink([0.01], [ExponentialLink(5)]), -1, 1, *_weighted([(0.01, _EXPONENTIAL)])
     ),

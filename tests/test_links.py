@@ -26,6 +26,7 @@ from selective_st.links import (
     WeightedSumLink,
     extreme_scores,
     high_scores,
+    link_for_thresholds,
     link_from_config,
     low_scores,
     middle_scores,
@@ -36,7 +37,15 @@ from tests.tolerances import INTEGRATED, assert_close, assert_within, largest
 
 pytestmark = pytest.mark.numerical
 
-PRESETS = [high_scores(), low_scores(), extreme_scores(), middle_scores(), score_region(0.6, 0.8)]
+PRESETS = [
+    high_scores(),
+    low_scores(),
+    extreme_scores(),
+    middle_scores(),
+    score_region(0.6, 0.8),
+    link_for_thresholds([0.85]),
+    link_for_thresholds([0.3, 0.9], weights=[2, 1], width=0.1, elsewhere=0.25),
+]
 
 
 def tensor(*values: float) -> Tensor:
@@ -85,6 +94,99 @@ class TestPresets:
     def test_a_region_outside_the_score_range(self) -> None:
         with pytest.raises(ValueError, match=r"score_region\(0.5, 4, score_range=\(0, 4\)\)"):
             score_region(0.5, 4)
+
+
+class TestLinkForThresholds:
+    """The hump at t has the sensitivity e / w (1 + e)^2 with e = exp((z - t) / w): 1 / 4w at t."""
+
+    def test_is_humps_and_a_floor(self) -> None:
+        link = link_for_thresholds([0.2, 0.9], weights=[3, 1], width=0.04, elsewhere=0.1)
+        low, floor, high = link.sensitivity(tensor(0.2, 0.55, 0.9)).tolist()
+        top = 3 / (4 * 0.04)
+        assert floor / low == pytest.approx(0.1, abs=1e-3)  # between them there is hardly any hump left
+        assert high / low == pytest.approx((0.9 * top / 3 + 0.1 * top) / top, rel=1e-5)
+        assert link.get_config_dict()["links"] == [
+            {"type": "SigmoidLink", "scale": 25.0, "shift": 0.2},
+            {"type": "SigmoidLink", "scale": 25.0, "shift": 0.9},
+            {"type": "IdentityLink"},
+        ]
+        factors = link.get_config_dict()["weights"]
+        assert factors[0] / factors[1] == pytest.approx(3)
+        assert factors[2] / factors[0] == pytest.approx(0.1 / 0.9 * top / 3, rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("thresholds", "weights", "width"),
+        [
+            ([0.5], None, 0.05),
+            ([0.5, 0.55], None, 0.05),  # one hump, its top between the two
+            ([0.5, 0.5, 0.55], [1, 2, 2.5], 0.05),
+            ([0.1, 0.2, 0.3, 0.9], [1, 4, 4, 5], 0.07),
+            ([0.2, 0.8], [1, 9], 1e-4),
+            ([0.0, 1.0], None, 5.0),
+        ],
+    )
+    @pytest.mark.parametrize("elsewhere", [0.02, 0.5, 0.9])
+    def test_the_floor_is_its_share_of_the_highest_sensitivity(
+        self, thresholds: list[float], weights: list[float] | None, width: float, elsewhere: float
+    ) -> None:
+        link = link_for_thresholds(thresholds, weights, width, elsewhere)
+        assert isinstance(link, WeightedSumLink)
+        around = [torch.linspace(place - width, place + width, 100001, dtype=torch.float64) for place in thresholds]
+        highest = float(link.sensitivity(torch.cat([*around, torch.linspace(0, 1, 100001, dtype=torch.float64)])).max())
+        assert link.weights[-1] / highest == pytest.approx(elsewhere, rel=1e-6)
+
+    def test_no_floor_and_nothing_but_the_floor(self) -> None:
+        assert link_for_thresholds([0.7], elsewhere=0) == SigmoidLink(20, 0.7).normalized(0, 1)
+        assert_close(link_for_thresholds([0.7], elsewhere=1).sensitivity(tensor(0, 0.7, 1)), tensor(1, 1, 1))
+
+    def test_other_score_ranges(self) -> None:
+        link = link_for_thresholds([4], width=0.25, score_range=(0, 5))
+        assert_close(link.difference(tensor(5), tensor(0)), tensor(5))
+        unit = link_for_thresholds([0.8])
+        assert_close(link.sensitivity(tensor(1, 4, 4.5)), unit.sensitivity(tensor(0.2, 0.8, 0.9)))
+        assert link_for_thresholds([-0.5], score_range=(-1, 1)).sensitivity(tensor(-0.5)) > 1
+
+    def test_keeps_its_name_and_its_config(self) -> None:
+        link = link_for_thresholds([0.8, 0.9], weights=[1, 2], elsewhere=0.2, width=0.05)
+        assert repr(link) == "link_for_thresholds((0.8, 0.9), weights=(1.0, 2.0), elsewhere=0.2)"
+        assert repr(2 * link) == f"2 * {link!r}"
+        assert eval(repr(link)) == link
+        assert repr(link_for_thresholds([0.85])) == "link_for_thresholds((0.85,))"
+        again = link_from_config(json.loads(json.dumps(link.get_config_dict())))
+        assert again == link
+        assert torch.equal(again.divergence(tensor(0.1), tensor(0.9)), link.divergence(tensor(0.1), tensor(0.9)))
+
+    def test_takes_arrays_and_tensors(self) -> None:
+        expected = link_for_thresholds([0.25, 0.75], [1, 2])
+        for make in (tuple, np.array, torch.tensor):
+            found = link_for_thresholds(make([0.25, 0.75]), make([1, 2]))
+            assert found == expected
+            assert repr(found) == repr(expected)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (([],), r"give at least one threshold, for example link_for_thresholds\(\[0.85\]\)"),
+            (([0.5, 1.2],), r"thresholds must lie within score_range \(0, 1\), got 1.2.*score_range=\(0, 1.2\)"),
+            (([-0.1],), r"thresholds must lie within score_range \(0, 1\), got -0.1"),
+            ((0.85,), r"thresholds must be a list of numbers, got 0.85; use \[0.85\]"),
+            ((torch.tensor(0.5),), r"thresholds must be a list of numbers, got 0.5; use \[0.5\]"),
+            (("0.85",), "thresholds must be a list of numbers, got '0.85'"),
+            (([math.nan],), r"thresholds\[0\] must be a finite number, got nan"),
+            (([True],), r"thresholds\[0\] must be a finite number, got True"),
+            (([0.5], [1, 2]), "weights must have one number for each threshold, got 2 for 1 thresholds"),
+            (([0.5], [0]), r"weights\[0\] must be a finite number > 0, got 0"),
+            (([0.5], [-1]), r"weights\[0\] must be a finite number > 0, got -1"),
+            (([0.5], None, 0), "width must be a finite number > 0, got 0"),
+            (([0.5], None, -0.1), "width must be a finite number > 0, got -0.1"),
+            (([0.5], None, 0.05, 1.5), "elsewhere must be from 0 to 1, got 1.5"),
+            (([0.5], None, 0.05, -0.5), "elsewhere must be a finite number >= 0, got -0.5"),
+            (([0.5], None, 0.05, 0.1, (1, 0)), r"score_range\[0\] must be below score_range\[1\]"),
+        ],
+    )
+    def test_bad_arguments(self, arguments: Any, message: str) -> None:
+        with pytest.raises((TypeError, ValueError), match=f"link_for_thresholds: {message}"):
+            link_for_thresholds(*arguments)
 
 
 class TestAlgebra:

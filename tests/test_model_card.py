@@ -47,6 +47,7 @@ from selective_st.links import (
     SigmoidLink,
     extreme_scores,
     high_scores,
+    link_for_thresholds,
     link_from_config,
     low_scores,
     middle_scores,
@@ -181,6 +182,14 @@ SENTENCES = [
     (low_scores(), f"low scores (`low_scores()`): {_COST} 0 cost 148 times as much as near 1."),
     (extreme_scores(), f"at both ends (`extreme_scores()`): {_COST} 0 and 1 cost 74 times as much as near 0.5."),
     (middle_scores(), f"scores in the middle (`middle_scores()`): {_COST} 0.5 cost 38 times as much as near 0."),
+    (
+        link_for_thresholds([0.5]),
+        f"decisions at 0.5 (`link_for_thresholds((0.5,))`): {_COST} 0.5 cost 10 times as much as near 0.",
+    ),
+    (
+        link_for_thresholds([0.25, 0.75], weights=[1, 2], elsewhere=0.125),
+        "decisions at 0.25 and 0.75 (`link_for_thresholds((0.25, 0.75), weights=(1, 2), elsewhere=0.125)`):",
+    ),
     (score_region(0.7, 0.9), REGION),
     (
         score_region(0.1, 0.2, 4),

@@ -18,6 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from selective_st.evaluation.curve import compare_curves, threshold_curve
 from selective_st.evaluation.metrics import (
     RANKING_METRICS,
     error_by_score_bin,
@@ -37,6 +38,7 @@ __all__ = [
     "ScoreRegionEvaluator",
     "ScoreThreshold",
     "choose_threshold",
+    "compare_curves",
     "error_by_score_bin",
     "list_metrics",
     "load_threshold",
@@ -45,6 +47,7 @@ __all__ = [
     "region_metrics",
     "remember_threshold",
     "store_threshold",
+    "threshold_curve",
 ]
 
 _LATE = {"predict_scores": "scoring"} | dict.fromkeys(

@@ -16,7 +16,7 @@ Bools = npt.NDArray[np.bool_]
 TIE = 1e-6
 
 
-def checked_scores(name: str, values: Any) -> Floats:
+def checked_scores(name: str, values: Any, each: str = "pair") -> Floats:
     """The values as an array, or raise unless they are a non-empty list of finite numbers."""
     if hasattr(values, "detach"):  # a tensor, be it on another device or with a gradient
         values = values.detach().cpu()
@@ -24,12 +24,12 @@ def checked_scores(name: str, values: Any) -> Floats:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(
-            f"{name} must be a list of numbers, one for each pair, got {values!r:.60}. Write for example [0.2, 0.9]."
+            f"{name} must be a list of numbers, one for each {each}, got {values!r:.60}. Write for example [0.2, 0.9]."
         ) from None
     if array.ndim != 1 or not array.size:
         raise ValueError(
-            f"{name} must be a non-empty list of numbers, got shape {array.shape}. Give one number for each pair, such "
-            "as [0.2, 0.9]."
+            f"{name} must be a non-empty list of numbers, got shape {array.shape}. Give one number for each {each}, "
+            "such as [0.2, 0.9]."
         )
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array)))
@@ -43,6 +43,25 @@ def checked_pair(gold: Any, predicted: Any, names: tuple[str, str] = ("gold", "p
     same_length("scores", "Give both for each pair.", **found)
     first, second = found.values()
     return first, second
+
+
+def checked_weights(owner: str, weight: Any, pairs: int) -> Floats:
+    """The weights of pairs, all 1 where none are given; or raise unless they are as many numbers >= 0, not all 0."""
+    if weight is None:
+        return np.ones(pairs)
+    weights = checked_scores("weight", weight)
+    if len(weights) != pairs:
+        raise ValueError(
+            f"{owner}: weight must have one number for each pair, got {len(weights)} for {pairs} pairs. Leave it out "
+            "where all pairs count alike."
+        )
+    if weights.min() < 0 or not weights.any():
+        wrong = f"{weights.min():g} in row {int(weights.argmin())}" if weights.min() < 0 else "only 0"
+        raise ValueError(
+            f"{owner}: weight must hold numbers >= 0, not all of them 0, got {wrong}. A pair with the weight 0 is left "
+            "out."
+        )
+    return weights
 
 
 def checked_thresholds(owner: str, name: str, values: Any) -> tuple[float, ...]:

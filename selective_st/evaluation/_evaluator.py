@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
+def append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
     """Append a row to a CSV file; its header is written with the first row.
 
     Where the file has another header, as of an evaluator of the same name with other thresholds, the row goes to the
@@ -199,7 +199,7 @@ class ScoreEvaluator(BaseEvaluator):
         self._adapt_to(model)
         metrics = self._by_function(predicted)
         if output_path is not None and self.write_csv:
-            _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
+            append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
         shown = self.prefix_name_to_metrics(self._for_card(metrics), self.name)
         self.store_metrics_in_model_card_data(model, shown, epoch, steps)
         named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)

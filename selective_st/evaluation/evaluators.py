@@ -14,8 +14,9 @@ from sentence_transformers.util import get_rank
 import selective_st.evaluation.metrics as measures
 from selective_st._validation import finite_number, instance_of, list_of, one_of, same_length
 from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
-from selective_st.evaluation._evaluator import ScoreEvaluator
+from selective_st.evaluation._evaluator import ScoreEvaluator, append_row
 from selective_st.evaluation.claims import Support, support_of_pairs
+from selective_st.evaluation.curve import even_thresholds, threshold_curve
 from selective_st.evaluation.metrics import Gains, Metric
 from selective_st.evaluation.scoring import Encoding, Precision, note_on_roles, scores_by_function
 from selective_st.evaluation.thresholds import (
@@ -75,6 +76,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         precision: To what precision to bring embeddings, as in `EmbeddingSimilarityEvaluator`.
         similarity_fn_names: What compares embeddings, such as `["cosine", "dot"]`. The metrics then end with the
             function's name, and of several the best is `..._max`. Default: the model's own.
+        thresholds: Thresholds whose decisions are of interest: the loss at each, `loss_at_0.85`, is reported (see
+            `threshold_curve`), and the whole curve is written where `write_csv` writes, to `..._threshold_curve.csv`.
 
     Raises:
         ValueError: If the lists differ in length, are empty, or the scores are not finite; or if `main_metric` is not
@@ -113,6 +116,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         truncate_dim: int | None = None,
         precision: Precision | None = None,
         similarity_fn_names: Sequence[str] = (),
+        thresholds: Sequence[float] = (),
     ) -> None:
         owner = "ScoreRegionEvaluator"
         self.sentences1 = checked_texts(owner, "sentences1", sentences1)
@@ -127,6 +131,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         self.at_least = checked_thresholds(owner, "at_least", at_least)
         self.at_most = checked_thresholds(owner, "at_most", at_most)
         self.regions = checked_regions(owner, regions)
+        self.thresholds = checked_thresholds(owner, "thresholds", thresholds)
         example = "[[0, 1], [2, 3]]"
         found = list_of(owner, "groups", groups, "lists of rows", example)
         self.groups = [list_of(owner, "groups", rows, "rows, one for each question", example) for rows in found]
@@ -199,7 +204,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             bin_range=self.bin_range,
         )
         scores = np.asarray(predicted, dtype=np.float64)
-        metrics |= {metric.name: metric.compute(self.scores, scores) for metric in self._decisions()}
+        more = [*self._decisions(), *measures.with_negatives(map(measures.loss_at, self.thresholds))]
+        metrics |= {metric.name: metric.compute(self.scores, scores) for metric in more}
         if self.groups:
             metrics |= measures.ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
         return metrics
@@ -217,7 +223,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         Returns:
             The support by the metric's name; none for counts and thresholds, which are exact.
         """
-        metrics = [*measures.pair_metrics(self.at_least, self.at_most, self.regions), *self._decisions()]
+        metrics = measures.pair_metrics(self.at_least, self.at_most, self.regions)
+        metrics += [*self._decisions(), *map(measures.loss_at, self.thresholds)]
         texts = self.sentences1 if all(isinstance(text, str) for text in self.sentences1) else None
         found = support_of_pairs(metrics, self.scores, texts)
         if self.groups:
@@ -282,6 +289,18 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             alike = self.encoding.roles_of(model, self.sentences1)
             self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric, alike)
 
+    def _report(
+        self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
+    ) -> dict[str, float]:
+        if self.thresholds and output_path is not None and self.write_csv:
+            for function, scores in predicted.items():
+                at, losses = threshold_curve(scores, self.scores, even_thresholds(self.scores))
+                points = {f"{threshold:g}": loss for threshold, loss in zip(at, losses.tolist(), strict=True)}
+                end = f"_threshold_curve{'_' + function if function else ''}.csv"
+                file_name = self.csv_file.removesuffix("_results.csv") + end
+                append_row(output_path, file_name, {"epoch": epoch, "steps": steps, **points})
+        return super()._report(model, predicted, output_path, epoch, steps)
+
     @property
     def description(self) -> str:
         """What the model card calls this evaluation."""
@@ -294,6 +313,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             "at_most": list(self.at_most),
             "regions": [list(region) for region in self.regions],
         }
+        if self.thresholds:
+            config["thresholds"] = list(self.thresholds)
         if self.groups:
             config["positive_from"] = self.positive_from
         if self.threshold is not None:

@@ -234,6 +234,29 @@ def _make_quantile(percent: float) -> Metric:
 
 _quantile = _named(f"q{_NUMBER}", _make_quantile)
 
+
+def losses_at(gold: Floats, predicted: Floats, threshold: Any) -> Floats:
+    """How far the predicted score lies beyond {:g} where the gold score lies on its other side, else 0."""
+    undecided = (np.minimum(gold, predicted) < threshold) & (threshold < np.maximum(gold, predicted))
+    return np.where(undecided, np.abs(predicted - threshold), 0.0)
+
+
+def loss_at(threshold: float) -> Metric:
+    """The metric `loss_at_T`: a point of the threshold curve."""
+
+    def rarer(gold: Floats) -> Bools:
+        above = gold >= threshold - TIE
+        return above if 2 * above.sum() <= len(above) else ~above
+
+    def compute(gold: Floats, predicted: Floats) -> float:
+        return _mean(losses_at(gold, predicted, threshold))
+
+    title, meaning = f"Loss at the threshold {threshold:g}", _words(losses_at).format(threshold)
+    return Metric(f"loss_at_{threshold:g}", title, meaning, "lower", compute, rarer)
+
+
+_named(f"loss_at_{_NUMBER}", loss_at)
+
 # --- Of the pairs that are sought -------------------------------------------------------------------------------------
 
 OfSought = Callable[[Bools, Floats, ScoreThreshold], float]

@@ -33,7 +33,14 @@ from selective_st.links.base import Link
 from selective_st.links.combined import LinearOutsideLink, WeightedSumLink
 from selective_st.links.config import link_from_config, register_link, registered_links
 from selective_st.links.kinds import ConstantLink, ExponentialLink, IdentityLink, PiecewiseLink, SigmoidLink, SinhLink
-from selective_st.links.presets import extreme_scores, high_scores, low_scores, middle_scores, score_region
+from selective_st.links.presets import (
+    extreme_scores,
+    high_scores,
+    link_for_thresholds,
+    low_scores,
+    middle_scores,
+    score_region,
+)
 
 __all__ = [
     "ConstantLink",
@@ -48,6 +55,7 @@ __all__ = [
     "WeightedSumLink",
     "extreme_scores",
     "high_scores",
+    "link_for_thresholds",
     "link_from_config",
     "low_scores",
     "middle_scores",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
-from selective_st._validation import finite_number, score_interval
+import torch
+
+from selective_st._validation import finite_number, list_of, score_interval
 from selective_st.links.base import Link, _set
-from selective_st.links.kinds import ExponentialLink, PiecewiseLink, SigmoidLink, SinhLink
+from selective_st.links.combined import WeightedSumLink
+from selective_st.links.kinds import ExponentialLink, IdentityLink, PiecewiseLink, SigmoidLink, SinhLink
 
 _UNIT = (0.0, 1.0)
 _Preset = TypeVar("_Preset", bound=Callable[..., Link])
@@ -24,11 +27,10 @@ def _preset(function: _Preset) -> _Preset:
         link = function(*args, **kwargs)
         shown = []
         for name, value in signature.bind(*args, **kwargs).arguments.items():
-            default = signature.parameters[name].default
-            text = repr(tuple(map(float, value)) if isinstance(value, Sequence) else float(value))
+            default, text = signature.parameters[name].default, _written(value)
             if default is inspect.Parameter.empty:
                 shown.append(text)
-            elif value != default:
+            elif text != _written(default):
                 shown.append(f"{name}={text}")
         _set(link, _as_written=f"{function.__name__}({', '.join(shown)})")
         return link
@@ -36,12 +38,22 @@ def _preset(function: _Preset) -> _Preset:
     return make  # type: ignore[return-value]
 
 
+def _written(value: Any) -> str:
+    """An argument of a preset as code: a number, several, or None."""
+    if value is None:
+        return "None"
+    return repr(tuple(map(float, value)) if isinstance(value, Iterable) else float(value))
+
+
 def _preset_arguments(owner: str, strength: object, score_range: object) -> tuple[float, float, float]:
     checked = finite_number(owner, "strength", strength, positive=True, largest=500)
+    return checked, *_checked_range(owner, score_range)
+
+
+def _checked_range(owner: str, score_range: object) -> tuple[float, float]:
     if isinstance(score_range, str) or not isinstance(score_range, Sequence) or len(score_range) != 2:
         raise TypeError(f"{owner}: score_range must be a pair of numbers such as (0.0, 1.0), got {score_range!r}.")
-    low, high = score_interval(owner, *score_range, names=("score_range[0]", "score_range[1]"))
-    return checked, low, high
+    return score_interval(owner, *score_range, names=("score_range[0]", "score_range[1]"))
 
 
 @_preset
@@ -182,3 +194,88 @@ def score_region(low: float, high: float, strength: float = 10.0, score_range: t
     ramp = (top - bottom) / 10
     link = PiecewiseLink((low - ramp, low, high, high + ramp), (1.0, strength, strength, 1.0))
     return link.normalized(bottom, top)
+
+
+@_preset
+def link_for_thresholds(
+    thresholds: Sequence[float],
+    weights: Sequence[float] | None = None,
+    width: float = 0.05,
+    elsewhere: float = 0.1,
+    score_range: tuple[float, float] = _UNIT,
+) -> Link:
+    """The thresholds that one will decide at matter: a `SigmoidLink` at each, and a floor; normalised on `score_range`.
+
+    A link's sensitivity is the density of the thresholds that one will decide at: the matching loss is the expected
+    loss of these decisions, which `selective_st.evaluation.threshold_curve` shows. So tell where you will cut.
+
+    Args:
+        thresholds: The thresholds, on the scale of the target scores.
+        weights: How much each matters against the others. Default: all alike.
+        width: How widely a threshold's weight is spread around it, in scores: the sensitivity of each is a logistic
+            hump of scale `1 / width`, half as high as its top 1.76 widths away.
+        elsewhere: The sensitivity of the floor (an `IdentityLink`, for all other scores), as a share of the highest: 0
+            for none, 1 for nothing but the floor.
+        score_range: The range of the target scores, over which the average sensitivity is 1.
+
+    Returns:
+        The link.
+
+    Raises:
+        TypeError: If an argument is not a number (a list, a pair of numbers).
+        ValueError: If there are no thresholds or one lies outside the range, there are not as many weights, a weight or
+            `width` is not positive, or `elsewhere` is not from 0 to 1.
+
+    Example:
+        >>> import torch
+        >>> from selective_st.links import link_for_thresholds
+        >>> link = link_for_thresholds([0.8])
+        >>> link
+        link_for_thresholds((0.8,))
+        >>> link.sensitivity(torch.tensor([0.0, 0.7, 0.8, 0.9]))
+        tensor([0.3613, 1.7270, 3.6132, 1.7270])
+    """
+    owner = "link_for_thresholds"
+    low, high = _checked_range(owner, score_range)
+    places = _numbers(owner, "thresholds", thresholds)
+    outside = [place for place in places if not low <= place <= high]
+    if not places:
+        raise ValueError(f"{owner}: give at least one threshold, for example {owner}([0.85]).")
+    if outside:
+        wider = f"({min(low, *outside):g}, {max(high, *outside):g})"
+        raise ValueError(
+            f"{owner}: thresholds must lie within score_range ({low:g}, {high:g}), got {outside[0]:g}. Give the range "
+            f"your scores have: score_range={wider}."
+        )
+    shares = [1.0] * len(places) if weights is None else _numbers(owner, "weights", weights, positive=True)
+    if len(shares) != len(places):
+        raise ValueError(
+            f"{owner}: weights must have one number for each threshold, got {len(shares)} for {len(places)} "
+            "thresholds. Leave them out where all matter alike."
+        )
+    width = finite_number(owner, "width", width, positive=True)
+    floor = finite_number(owner, "elsewhere", elsewhere, nonnegative=True)
+    if floor > 1:
+        raise ValueError(f"{owner}: elsewhere must be from 0 to 1, got {floor:g}. Write elsewhere=0.1.")
+    humps = WeightedSumLink(tuple(shares), tuple(SigmoidLink(1 / width, place) for place in places))
+    parts: list[Link] = [(1 - floor) * humps] if floor < 1 else []
+    parts += [floor * _highest_sensitivity(humps, places) * IdentityLink()] if floor > 0 else []
+    return sum(parts[1:], parts[0]).normalized(low, high)
+
+
+def _numbers(owner: str, name: str, values: Any, *, positive: bool = False) -> list[float]:
+    """The numbers of a list, array or tensor, or raise."""
+    values = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(values, (int, float)):
+        raise TypeError(f"{owner}: {name} must be a list of numbers, got {values!r}; use [{values!r}].")
+    found = list_of(owner, name, values, "numbers", "[0.8, 0.9]")
+    return [finite_number(owner, f"{name}[{row}]", value, positive=positive) for row, value in enumerate(found)]
+
+
+def _highest_sensitivity(humps: Link, places: Sequence[float]) -> float:
+    """The highest sensitivity of humps of one width: at one of them, or between where they run into each other."""
+    low, high = min(places), max(places)
+    grid = torch.linspace(low, high, 2001, dtype=torch.float64)
+    scores = torch.cat([torch.tensor(places, dtype=torch.float64), grid])
+    best = scores[humps.sensitivity(scores).argmax()]
+    return float(humps.sensitivity(best + (grid - (low + high) / 2) / 1000).max())

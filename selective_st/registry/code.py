@@ -25,8 +25,8 @@ _MODULES = {
     **dict.fromkeys(
         (
             "ConstantLink", "ExponentialLink", "IdentityLink", "Interval", "LinearOutsideLink", "PiecewiseLink",
-            "SigmoidLink", "SinhLink", "WeightedSumLink", "extreme_scores", "high_scores", "link_from_config",
-            "low_scores", "middle_scores", "score_region",
+            "SigmoidLink", "SinhLink", "WeightedSumLink", "extreme_scores", "high_scores",
+            "link_for_thresholds", "link_from_config", "low_scores", "middle_scores", "score_region",
         ),
         "selective_st.links",
     ),
