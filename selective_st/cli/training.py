@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _PICTURE_FILE = "error_by_score.png"
 _CARD_FILE = "README.md"
+_THRESHOLD_FILE = "score_threshold.json"
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _MAXIMUM_SEEDS = 100
 
@@ -188,7 +189,8 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     output.publish()
     _print_results(console, report, task.focus, settings, len(splits.test))
     print_written(console, "model", output.given)
-    for label, name in (("card", _CARD_FILE), ("metrics", METRICS_FILE), ("picture", _PICTURE_FILE)):
+    written = {"card": _CARD_FILE, "metrics": METRICS_FILE, "threshold": _THRESHOLD_FILE, "picture": _PICTURE_FILE}
+    for label, name in written.items():
         if (output.given / name).exists():
             print_written(console, label, output.given / name)
     if not (output.given / _PICTURE_FILE).exists():

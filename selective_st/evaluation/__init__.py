@@ -25,7 +25,13 @@ from selective_st.evaluation.metrics import (
     ranking_metrics,
     region_metrics,
 )
-from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold, load_threshold, remember_threshold
+from selective_st.evaluation.thresholds import (
+    ScoreThreshold,
+    choose_threshold,
+    load_threshold,
+    remember_threshold,
+    save_threshold,
+)
 
 if TYPE_CHECKING:
     from selective_st.evaluation.evaluators import ScoreListEvaluator, ScoreRegionEvaluator, store_threshold
@@ -44,6 +50,7 @@ __all__ = [
     "ranking_metrics",
     "region_metrics",
     "remember_threshold",
+    "save_threshold",
     "store_threshold",
 ]
 
