@@ -32,6 +32,9 @@ class RowFile(ABC):
         path: Where it is.
         names: The names of its columns; numbers from 1 where it has none.
         notes: What was decided while reading.
+
+    Args:
+        path: Where it is.
     """
 
     names: list[str]
@@ -50,98 +53,84 @@ class RowFile(ABC):
 
     def text_columns(self, asked: Sequence[str] | None) -> list[int]:
         """The places of the two columns of texts: those asked for, else the only two there are."""
-        listed = f"{self.path.name} has the columns {', '.join(self.names[:20])}"
-        if asked is not None:
-            places = [self._place(name, listed) for name in asked]
-            if len(set(places)) != 2:
-                raise DataError(
-                    f"--columns takes two columns, the two texts of a pair, got {', '.join(asked)}; {listed}."
-                )
+        if asked is None:
+            sample = [values for _, values in itertools.islice(self.rows(), _LOOKED_AT)]
+            if not sample:
+                raise DataError(f"{self.path.name} has no rows of data.")
+            places = [place for place, values in enumerate(zip(*sample, strict=True)) if _are_texts(values)]
+        else:
+            numbers = {str(place): place - 1 for place in range(1, len(self.names) + 1)}
+            known = numbers | {name: place for place, name in enumerate(self.names)}
+            places = [known[name] for name in asked if name in known]
+        if len(places) == 2 == len({*places}) and len(asked or places) == 2:
             return places
-        sample = [values for _, values in itertools.islice(self.rows(), _LOOKED_AT)]
-        if not sample:
-            raise DataError(f"{self.path.name} has no rows of data{' below its header' if self.names else ''}.")
-        places = [place for place, values in enumerate(zip(*sample, strict=True)) if _are_texts(values)]
-        if len(places) == 2:
-            return places
-        if len(places) < 2:
-            found = f"only {self.names[places[0]]!r} holds texts" if places else "none of them holds texts"
-            raise DataError(f"{listed}: {found}, but a score needs two texts a row. Add the other text as a column.")
-        example = ",".join(self.names[place] for place in places[:2])
-        raise DataError(
-            f"{listed}, and {len(places)} of them hold texts. Say which two to compare: --columns "
-            f"{shlex.quote(example)}"
+        example = shlex.quote(",".join([*(self.names[place] for place in places), *self.names, "OTHER"][:2]))
+        given = (
+            f"{len(places)} of them hold texts" if asked is None else f"--columns {','.join(asked)} are not two of them"
         )
-
-    def _place(self, name: str, listed: str) -> int:
-        if name in self.names:
-            return self.names.index(name)
-        if name.isdecimal() and 1 <= int(name) <= len(self.names):
-            return int(name) - 1
-        raise DataError(f"--columns {name}: no such column; {listed}.")
+        raise DataError(
+            f"{self.path.name} has the columns {', '.join(self.names[:20])}; {given}. A score needs two texts a row: say "
+            f"which, such as --columns {example}"
+        )
 
     def pairs(self, columns: Sequence[int]) -> Iterator[tuple[str, str]]:
         """The two texts of each row, empty ones where they are missing."""
         for where, values in self.rows(columns):
-            for column, value in zip(columns, values, strict=True):
-                if value is not None and not isinstance(value, str):
-                    raise DataError(
-                        f"{self.path.name}: column {self.names[column]!r} holds {value!r:.60} in {where}, which is no "
-                        "text. Choose two columns of texts: --columns NAME,NAME"
-                    )
-            yield values[0] or "", values[1] or ""
+            first, second = ("" if value is None else value for value in values)
+            if not (isinstance(first, str) and isinstance(second, str)):
+                raise DataError(
+                    f"{self.path.name}: {first!r:.60} and {second!r:.60} in {where} are not two texts. Choose two columns "
+                    "of texts: --columns NAME,NAME"
+                )
+            yield first, second
 
 
 def _are_texts(values: Sequence[Any]) -> bool:
     """Whether a column holds texts, and not numbers in writing."""
     texts = [value for value in values if value is not None and value != ""]
-    return bool(texts) and all(isinstance(text, str) for text in texts) and not all(map(_is_number, texts))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
+    if not texts or not all(isinstance(text, str) for text in texts):
         return False
-    return True
+    try:
+        return not [float(text) for text in texts]
+    except ValueError:
+        return True
 
 
 class _TextRows(RowFile):
     """A text file, each row of which stays as it is written."""
 
+    head = 0  # how many of its rows name the columns
     missing = ""
-
-    @abstractmethod
-    def raw_rows(self) -> Iterator[tuple[int, str, list[Any]]]:
-        """For each row its line, its text as it stands in the file, and its values."""
 
     @abstractmethod
     def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
         """A row, without the end of its line, with further values."""
 
-    def head(self, names: Sequence[str]) -> str:
-        """What stands above the rows."""
-        return ""
+    @abstractmethod
+    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
+        """Its rows with the head."""
 
     def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[str, list[Any]]]:
+        for where, _, values in self._rows(self.head):
+            yield where, values if columns is None else [values[column] for column in columns]
+
+    def _rows(self, start: int) -> Iterator[tuple[str, str, list[Any]]]:
         try:
-            for line, _, values in self.raw_rows():
-                yield f"line {line}", values if columns is None else [values[place] for place in columns]
+            with open_lines(self.path) as lines:
+                yield from itertools.islice(self.all_rows(lines), start, None)
         except UnicodeDecodeError as error:
             raise not_text(self.path) from error
 
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
+        def written(value: Any) -> str:  # scores are computed in single precision, of which no digit is lost
+            number = value if isinstance(value, bool) else np.float32(value or 0)
+            return self.missing if value is None else str(number).lower()
+
+        every = itertools.chain([names] * self.head, (list(map(written, values)) for values in added))
         with target.open("w", encoding="utf-8", newline="") as file:
-            file.write(self.head(names))
-            for (_, raw, _), values in zip(self.raw_rows(), added, strict=True):
+            for (_, raw, _), values in zip(self._rows(0), every, strict=True):
                 row = raw.rstrip("\r\n")
-                written = [self.missing if value is None else _written(value) for value in values]
-                file.write(self.joined(row, names, written) + (raw[len(row) :] or "\n"))
-
-
-def _written(value: float | bool) -> str:
-    """A value in CSV and JSON alike; scores are computed in single precision, of which no digit is lost."""
-    return str(value).lower() if isinstance(value, bool) else str(np.float32(value))
+                file.write(self.joined(row, names, values) + (raw[len(row) :] or "\n"))
 
 
 class _Delimited(_TextRows):
@@ -155,100 +144,64 @@ class _Delimited(_TextRows):
         with open_lines(path) as lines:
             sample = list(itertools.islice(lines, _LOOKED_AT))[self._skipped :]
         plain, quoted = (_sample_rows(sample, self._delimiter, how) for how in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL))
-        quotes = any(cell.startswith('"') for row in plain for cell in row) and [] not in quoted
-        self._quoting: Any = csv.QUOTE_MINIMAL if quotes or self._delimiter == "," else csv.QUOTE_NONE
-        rows = [row for row in (quoted if self._quoting == csv.QUOTE_MINIMAL else plain) if row]
-        self._width = len(rows[0]) if rows else 0
-        alike = zip(*(row for row in rows if len(row) == self._width), strict=True)
-        cells = _Cells([pa.chunked_array([list(column)], pa.string()) for column in alike])
+        in_quotes = any(cell.startswith('"') for row in plain for cell in row) and [] not in quoted
+        self._quoting: Any = csv.QUOTE_MINIMAL if in_quotes or self._delimiter == "," else csv.QUOTE_NONE
+        rows = [row for row in (plain if self._quoting == csv.QUOTE_NONE else quoted) if row] or [[]]
+        columns = zip(*(row for row in rows if len(row) == len(rows[0])), strict=True)
+        cells = _Cells([pa.chunked_array([list(column)], pa.string()) for column in columns])
         if not cells.columns:
             raise DataError(f"{path.name} has no rows that can be read as CSV in its first {len(sample)} lines.")
-        self.names, self._named, note = _names(path.name, cells, header)
+        self.names, self.head, note = _names(path.name, cells, header)
         self.notes.append(note)
 
-    def raw_rows(self) -> Iterator[tuple[int, str, list[Any]]]:
-        rows = self._all_rows()
-        yield from itertools.islice(rows, int(self._named), None)
-
-    def _all_rows(self) -> Iterator[tuple[int, str, list[Any]]]:
-        name, after, taken = self.path.name, self._skipped + 1, list[str]()
-        with open_lines(self.path) as lines:
-            rest = itertools.islice(lines, self._skipped, None)
-            noted = (taken.append(line) or line for line in rest)  # type: ignore[func-returns-value]
-            reader = csv.reader(noted, delimiter=self._delimiter, quoting=self._quoting, strict=True)
-            try:
-                for cells in reader:
-                    line, after, raw = after, self._skipped + reader.line_num + 1, "".join(taken)
-                    taken.clear()
-                    if cells and len(cells) != self._width:
-                        raise DataError(
-                            f"{name} has {self._width} columns, but {len(cells)} cells in line {line}. Mend the line; "
-                            f'a cell that holds the delimiter must stand in quotes: "like{self._delimiter} this".'
-                        )
-                    if cells:
-                        yield line, raw, cells
-            except csv.Error as error:
-                raise DataError(
-                    f"{name} could not be read as CSV: {error}, in the row that begins in line {after}. Check the "
-                    'quotes in it: within a cell in quotes each is written twice, as in "like ""this"""'
-                ) from error
-
-    def head(self, names: Sequence[str]) -> str:
-        if not self._named:
-            return ""
-        _, raw, _ = next(self._all_rows())
-        row = raw.rstrip("\r\n")
-        return self.joined(row, (), names) + raw[len(row) :]
+    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
+        line, taken = self._skipped + 1, list[str]()
+        noted = (taken.append(line) or line for line in itertools.islice(lines, self._skipped, None))  # type: ignore[func-returns-value]
+        reader = csv.reader(noted, delimiter=self._delimiter, quoting=self._quoting, strict=True)
+        try:
+            for cells in reader:
+                raw = "".join(taken)
+                taken.clear()
+                if cells and len(cells) != len(self.names):
+                    raise csv.Error(f"{len(cells)} cells, not {len(self.names)}")
+                if cells:
+                    yield f"line {line}", raw, cells
+                line = self._skipped + reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(
+                f"{self.path.name} could not be read as CSV: {error}, in the row that begins in line {line}. Check it: a "
+                f'cell that holds {self._delimiter!r} stands in quotes, and each quote in it twice, as in "like ""this"""'
+            ) from error
 
     def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
         return self._delimiter.join((row, *added))
 
 
 class _JsonLines(_TextRows):
-    """A file with a JSON object, or an array, a line."""
+    """A file with a JSON object a line."""
 
     missing = "null"
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._mend = f"Write a row a line: jq -c '.[]' {shlex.quote(path.name)} > rows.jsonl"
         self.names = []
         with open_lines(path) as lines:
-            line = next(filter(str.strip, lines), "null")
-        first = self._value(1, line)
-        self._are_objects = isinstance(first, dict)
-        self.names = list(first) if self._are_objects else [str(place + 1) for place in range(len(first))]
+            self.names = next((list(json.loads(raw)) for _, raw, _ in self.all_rows(lines)), [])
 
-    def _value(self, line: int, text: str) -> Any:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{self.path.name}: line {line} is no JSON value ({error}). {self._mend}") from error
-        is_array = isinstance(value, list) and bool(value) and not isinstance(value[0], (dict, list))
-        if not is_array and not isinstance(value, dict):
-            raise DataError(f"{self.path.name}: line {line} is no object, and no array of values. {self._mend}")
-        return value
-
-    def raw_rows(self) -> Iterator[tuple[int, str, list[Any]]]:
-        with open_lines(self.path) as lines:
-            for line, text in enumerate(lines, start=1):
-                if not text.strip():
-                    continue
-                value = self._value(line, text)
-                is_object = isinstance(value, dict)
-                if is_object is not self._are_objects or (not is_object and len(value) != len(self.names)):
-                    first = "an object" if self._are_objects else f"an array of {len(self.names)} values"
-                    raise DataError(
-                        f"{self.path.name}: line {line} is not {first} as the first row is. Mend that line."
-                    )
-                yield line, text, [value.get(name) for name in self.names] if is_object else value
+    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    row = json.loads(line)
+                    yield f"line {number}", line, [row.get(name) for name in self.names]
+                except (ValueError, RecursionError, AttributeError) as error:
+                    mend = f"Write an object a line: jq -c '.[]' {shlex.quote(self.path.name)} > rows.jsonl"
+                    raise DataError(f"{self.path.name}: line {number} is no JSON object ({error}). {mend}") from error
 
     def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
-        row = row.rstrip()
-        if self._are_objects:
-            added = [f"{json.dumps(name)}: {value}" for name, value in zip(names, added, strict=True)]
-        start = row[:-1].rstrip()
-        return f"{start}{', ' if start[1:].strip() else ''}{', '.join(added)}{row[-1]}"
+        start = row.rstrip()[:-1].rstrip()
+        more = (f"{json.dumps(name)}: {value}" for name, value in zip(names, added, strict=True))
+        return f"{start}{', ' if start != '{' else ''}{', '.join(more)}}}"
 
 
 class _Parquet(RowFile):
@@ -256,35 +209,34 @@ class _Parquet(RowFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        try:
-            self._file = pq.ParquetFile(path)
-        except pa.ArrowException as error:
-            raise DataError(f"{path.name} could not be read as Parquet: {error}. Write the file anew.") from error
-        self.names = self._file.schema_arrow.names
+        self.names = next(self._parts()).names
 
-    def _batches(self, columns: Sequence[int] | None = None) -> Iterator[pa.RecordBatch]:
-        names = None if columns is None else [self.names[place] for place in columns]
+    def _parts(self, columns: Sequence[int] | None = None) -> Iterator[Any]:
+        """Its schema, then its rows, some at a time."""
+        names = None if columns is None else [self.names[column] for column in columns]
         try:
-            yield from self._file.iter_batches(_BATCH, columns=names)
+            with pq.ParquetFile(self.path) as file:
+                yield file.schema_arrow
+                for batch in file.iter_batches(_BATCH, columns=names):
+                    yield batch if names is None else batch.select(names)
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{self.path.name} could not be read as Parquet: {error}. Write the file anew.") from error
 
     def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[str, list[Any]]]:
         number = itertools.count(1)
-        for batch in self._batches(columns):
-            order = batch.schema.names if columns is None else [self.names[place] for place in columns]
-            for values in zip(*(batch.column(name).to_pylist() for name in order), strict=True):
+        for batch in itertools.islice(self._parts(columns), 1, None):
+            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                 yield f"row {next(number)}", list(values)
 
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
-        schema = self._file.schema_arrow
+        batches = self._parts()
+        schema = next(batches)
         for name, kind in zip(names, (pa.float64(), pa.bool_()), strict=False):
             schema = schema.append(pa.field(name, kind))
         with pq.ParquetWriter(target, schema) as writer:
-            for batch in self._batches():
-                values = zip(*itertools.islice(added, batch.num_rows), strict=True)
-                more = [pa.array(list(of), schema.field(name).type) for name, of in zip(names, values, strict=True)]
-                writer.write_table(pa.Table.from_arrays([*batch.columns, *more], schema=schema))
+            for batch in batches:
+                more = zip(*itertools.islice(added, batch.num_rows), strict=True)
+                writer.write_table(pa.table([*batch.columns, *(pa.array(list(of)) for of in more)], schema=schema))
 
 
 def open_rows(path: Path, header: bool | None = None) -> RowFile:
@@ -302,12 +254,9 @@ def open_rows(path: Path, header: bool | None = None) -> RowFile:
     """
     kind = ending(path.name)
     if not path.is_file():
-        what = (
-            "is a folder; give a file" if path.is_dir() else f"does not exist. Check the path (looked in {Path.cwd()})"
-        )
-        raise DataError(f"{path} {what}.")
-    if kind not in ENDINGS:
-        raise DataError(f"{path} has the unknown ending {kind!r}; known are {', '.join(ENDINGS)}.")
+        raise DataError(f"{path} is no file. Check the path (looked in {Path.cwd()}).")
+    if kind not in (".csv", ".tsv", ".jsonl", ".json", ".parquet"):
+        raise DataError(f"{path} has the unknown ending {kind!r}; known are .csv, .tsv, .jsonl, .json, .parquet.")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty.")
     try:
@@ -316,6 +265,3 @@ def open_rows(path: Path, header: bool | None = None) -> RowFile:
         return _Delimited(path, header) if kind in (".csv", ".tsv") else _JsonLines(path)
     except UnicodeDecodeError as error:
         raise not_text(path) from error
-
-
-ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")

@@ -18,8 +18,8 @@ import torch
 
 from selective_st._row_files import RowFile, open_rows
 from selective_st._text_files import ending
-from selective_st._validation import finite_number, list_of, whole_number
-from selective_st.errors import DataError, literal
+from selective_st._validation import whole_number
+from selective_st.errors import DataError
 from selective_st.evaluation._checks import TIE, Floats
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import Output
@@ -37,7 +37,6 @@ class ScoredFile:
     Attributes:
         rows: How many rows it has.
         matches: How many of them match; None without a threshold.
-        without_score: How many have no score, as a text of theirs is missing or empty.
         resumed: How many had their score from an interrupted run.
         notes: What was decided.
         warning: In what the scores are unlike those that the threshold was chosen on; empty if in nothing.
@@ -45,7 +44,6 @@ class ScoredFile:
 
     rows: int
     matches: int | None
-    without_score: int
     resumed: int
     notes: list[str]
     warning: str
@@ -101,58 +99,42 @@ def score_file(
     """
     whole_number("score_file", "batch_size", batch_size, least=1)
     _check_devices(devices)
-    cut = _as_threshold(threshold)
+    cut = ScoreThreshold(threshold, gold=threshold) if isinstance(threshold, (int, float)) else threshold
     path = Path(file).expanduser()
-    added = _added_names(names, cut)
     source = open_rows(path, header)
-    _check_ending(path, Path(output))
-    recognise = partial(_is_scored, names=added)
-    place = Output(Path(output), "score", {"the file": path}, overwrite=overwrite, recognise=recognise)
+    added = _added(source, Path(output), names)[: 1 if cut is None else 2]
+    place = Output(
+        Path(output), "score", {"the file": path}, overwrite=overwrite, recognise=partial(_is_scored, names=added)
+    )
     texts = source.text_columns(columns)
-    _check_free(source, added)
     rows, filled = 0, 0
     for pair in source.pairs(texts):  # a fault in the last row shows before any work
         rows, filled = rows + 1, filled + _is_filled(pair)
     if not filled:
-        raise DataError(
-            f"{path.name} has no row with two texts in {source.names[texts[0]]} and {source.names[texts[1]]}."
-        )
+        raise DataError(f"{path.name} has no row with two texts in {' and '.join(source.names[at] for at in texts)}.")
     with place:
         loaded = model if hasattr(model, "encode") or hasattr(model, "predict") else model()
-        scorer = _Scorer(loaded, cut, as_queries, batch_size, _beginning(source, texts))
-        state = place.state(_key(path, texts, header, scorer))
+        first = [pair[0] for pair in itertools.islice(source.pairs(texts), WINDOW)]
+        encoding, notes = _encoding(loaded, cut, as_queries, first)
+        state = place.state(_key(path, (texts, header, WINDOW, encoding), loaded))
         scores = _Scores(state.folder / "scores")
         resumed = done = scores.keep_windows()
-        with scorer.on(devices):
+        with _pool(loaded, devices) as pool:
             pairs = itertools.islice(source.pairs(texts), done, None)
             while window := list(itertools.islice(pairs, WINDOW)):
                 state.says = f"{done:,} scores are kept" if done else ""
                 on_rows(done, rows)
-                scores.append(scorer.scores(window))
+                scores.append(_scores(loaded, window, encoding, batch_size, pool))
                 done += len(window)
         state.says = f"{done:,} scores are kept"
         on_rows(done, rows)
         source.write(place.new, added, scores.with_decisions(cut))
-        found = sum(int(cut.is_found(chunk).sum()) for chunk in scores.chunks()) if cut else None
-        warning = _unlike(cut, scores) if cut else ""
+        matches = None if cut is None else sum(int(cut.is_found(chunk).sum()) for chunk in scores.chunks())
+        warning = "" if cut is None else _unlike(cut, scores)
         place.publish()
-    return ScoredFile(rows, found, rows - filled, resumed, [*source.notes, *scorer.notes], warning)
-
-
-def _as_threshold(threshold: Any) -> ScoreThreshold | None:
-    if threshold is None or isinstance(threshold, ScoreThreshold):
-        return threshold
-    value = finite_number("score_file", "threshold", threshold)
-    return ScoreThreshold(value, gold=value)
-
-
-def _added_names(names: Any, cut: ScoreThreshold | None) -> list[str]:
-    """What to call the columns that are added."""
-    found = list_of("score_file", "names", names, "two names", '["score", "match"]')
-    odd = [name for name in found if not isinstance(name, str) or not name.isprintable() or set(name) & set(',;|"')]
-    if len(found) != 2 or found[0] == found[1] or odd or not all(found):
-        raise ValueError(f'names must be two different names without , ; | ", got {names!r}: --names score,match')
-    return found if cut else found[:1]
+    notes += [f"{resumed:,} scores of an interrupted run were taken over"] if resumed else []
+    notes += [f"{rows - filled:,} rows have no score, as a text is missing or empty"] if filled < rows else []
+    return ScoredFile(rows, matches, resumed, [*source.notes, *notes], warning)
 
 
 def _check_devices(devices: Sequence[str]) -> None:
@@ -160,28 +142,25 @@ def _check_devices(devices: Sequence[str]) -> None:
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
-            reason = (str(error).splitlines() or ["unknown"])[0]
-            raise ValueError(f"--devices {device}: no such device here ({reason}). Say --devices cpu") from error
+            raise ValueError(f"--devices {device}: no such device here. Say --devices cpu") from error
 
 
-def _check_free(source: RowFile, added: Sequence[str]) -> None:
-    taken = [name for name in added if name in source.names]
-    if taken:
+def _added(source: RowFile, output: Path, names: Sequence[str]) -> list[str]:
+    """What to call the columns that are added, or raise if they or the output's name do not suit the file."""
+    kind, stem = ending(source.path.name), output.name.partition(".")[0]
+    if output.suffix.lower() != kind:
         raise DataError(
-            f"{source.path.name} has a column {literal(taken[0])} already. Say what to call those that are added: "
-            "--names predicted_score,predicted_match"
+            f"--output {output}: the name must end in {kind}, as that of {source.path.name} and not compressed: "
+            f"--output {output.with_name(stem + kind)}"
         )
-
-
-def _check_ending(path: Path, output: Path) -> None:
-    kind, given = ending(path.name), output.suffix.lower()
-    if given != kind and {given, kind} != {".json", ".jsonl"}:
-        stem = output.name.removesuffix(".gz").removesuffix(output.suffix)
-        stem = stem.removesuffix(kind) or "scored"
+    if len({*names}) != 2 or not all(name.isprintable() and name and not {*name} & {*',;|"'} for name in names):
+        raise DataError(f'names must be two different names without , ; | ", got {names!r}: --names score,match')
+    if taken := [name for name in names if name in source.names]:
         raise DataError(
-            f"--output {output}: the name must end in {kind}, as {path.name} is of that kind and the output is not "
-            f"compressed: --output {output.with_name(stem + kind)}"
+            f"{source.path.name} has a column {taken[0]} already. Say what to call those that are added: --names "
+            "predicted_score,predicted_match"
         )
+    return list(names)
 
 
 def _is_scored(path: Path, names: Sequence[str]) -> bool:
@@ -196,76 +175,58 @@ def _is_filled(pair: tuple[str, str]) -> bool:
     return bool(pair[0].strip() and pair[1].strip())
 
 
-def _beginning(source: RowFile, texts: Sequence[int]) -> list[str]:
-    """First texts of the first pairs."""
-    return [pair[0] for pair in itertools.islice(source.pairs(texts), WINDOW)]
+def _encoding(
+    model: Any, cut: ScoreThreshold | None, as_queries: bool | None, first: list[str]
+) -> tuple[Any, list[str]]:
+    """How texts are embedded and compared: as when the threshold was chosen; and what is to be said of it."""
+    from selective_st.evaluation.scoring import Encoding, note_on_roles
+
+    if cut is not None and as_queries is None:
+        as_queries = cut.as_queries
+    own, chosen = getattr(model, "similarity_fn_name", None), cut.similarity if cut else None
+    functions = () if chosen in (None, own) or hasattr(model, "predict") else (str(chosen),)
+    encoding = Encoding(as_queries, similarity_fn_names=functions, owner="score_file")
+    notes = [note_on_roles(encoding, model, first, ("--as-queries", "--no-as-queries"))]
+    notes += [f"compared by {name}, as when the threshold was chosen; the model's own is {own}" for name in functions]
+    return replace(encoding, as_queries=encoding.roles_of(model, first)), list(filter(None, notes))
 
 
-class _Scorer:
-    """A model, and how it is asked."""
-
-    def __init__(
-        self, model: Any, cut: ScoreThreshold | None, as_queries: bool | None, batch_size: int, first: list[str]
-    ) -> None:
-        from selective_st.evaluation.scoring import Encoding, note_on_roles
-
-        as_chosen = cut.as_queries if cut and as_queries is None else as_queries
-        similarity = cut.similarity if cut else None
-        functions = () if similarity is None or hasattr(model, "predict") else (similarity,)
-        encoding = Encoding(as_chosen, similarity_fn_names=functions, owner="score_file")
-        note = note_on_roles(encoding, model, first, ("--as-queries", "--no-as-queries"))
-        self.notes = [note] if note else []
-        own = getattr(model, "similarity_fn_name", None)
-        if functions and similarity != own:
-            self.notes.append(f"compared by {similarity}, as when the threshold was chosen; the model's own is {own}")
-        self.model = model
-        self.encoding = replace(encoding, as_queries=encoding.roles_of(model, first))
-        self._batch_size = batch_size
-        self._pool: Any = None
-
-    @contextlib.contextmanager
-    def on(self, devices: Sequence[str]) -> Iterator[None]:
-        """Work on these devices."""
-        if len(devices) == 1:
-            self.model.to(devices[0])
-        if len(devices) < 2:
-            yield
-            return
-        self._pool = self.model.start_multi_process_pool(list(devices))
-        try:
-            yield
-        finally:
-            self.model.stop_multi_process_pool(self._pool)
-
-    def scores(self, pairs: list[tuple[str, str]]) -> Floats:
-        """The score of each pair; NaN where a text is empty."""
-        from selective_st.evaluation.scoring import scores_by_function
-
-        rows = [row for row, pair in enumerate(pairs) if _is_filled(pair)]
-        found = np.full(len(pairs), math.nan)
-        if rows:
-            first, second = ([pairs[row][side] for row in rows] for side in (0, 1))
-            by_function = scores_by_function(
-                self.model, first, second, self.encoding, self._batch_size, show_progress_bar=False, pool=self._pool
-            )
-            found[rows] = next(iter(by_function.values()))
-            if not np.isfinite(found[rows]).all():
-                row = rows[int(np.argmin(np.isfinite(found[rows])))]
-                raise ValueError(
-                    f"The model's score of {pairs[row]!r:.200} is {found[row]}, no finite number. Its weights are "
-                    "broken, or training has diverged: take another model."
-                )
-        return found
+@contextlib.contextmanager
+def _pool(model: Any, devices: Sequence[str]) -> Iterator[Any]:
+    """Processes on several devices; on one the model itself."""
+    if len(devices) == 1:
+        model.to(devices[0])
+    pool = model.start_multi_process_pool(list(devices)) if len(devices) > 1 else None
+    try:
+        yield pool
+    finally:
+        if pool is not None:
+            model.stop_multi_process_pool(pool)
 
 
-def _key(path: Path, texts: Sequence[int], header: bool | None, scorer: _Scorer) -> str:
+def _scores(model: Any, pairs: list[tuple[str, str]], encoding: Any, batch_size: int, pool: Any) -> Floats:
+    """The score of each pair; NaN where a text is empty."""
+    from selective_st.evaluation.scoring import scores_by_function
+
+    found = np.full(len(pairs), math.nan)
+    rows = [row for row, pair in enumerate(pairs) if _is_filled(pair)]
+    if rows:
+        first, second = ([pairs[row][side] for row in rows] for side in (0, 1))
+        [found[rows]] = scores_by_function(model, first, second, encoding, batch_size, False, pool).values()
+    if not np.isfinite(found[rows]).all():
+        pair = pairs[rows[int(np.argmin(np.isfinite(found[rows])))]]
+        raise ValueError(
+            f"The model's score of {pair!r:.200} is no finite number: its weights are broken. Take another."
+        )
+    return found
+
+
+def _key(path: Path, settings: tuple[Any, ...], model: Any) -> str:
     """A digest of all that the scores depend on."""
-    stat, model = path.stat(), scorer.model
-    settings = (os.path.realpath(path), stat.st_size, stat.st_mtime_ns, list(texts), header, WINDOW, scorer.encoding)
-    own = (getattr(model, "similarity_fn_name", None), getattr(model, "prompts", None))
-    digest = hashlib.blake2b(repr((settings, own, str(model))).encode(), digest_size=8)
-    for name, weights in model.state_dict().items():
-        digest.update(name.encode())
+    state, own = path.stat(), (getattr(model, "similarity_fn_name", None), getattr(model, "prompts", None), str(model))
+    facts = (os.path.realpath(path), state.st_size, state.st_mtime_ns, settings, own)
+    digest = hashlib.blake2b(repr(facts).encode(), digest_size=8)
+    for weights in model.state_dict().values():
         if isinstance(weights, torch.Tensor):
             digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

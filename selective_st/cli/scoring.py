@@ -52,6 +52,9 @@ class ScoreOptions:
     overwrite: bool = option(False, "Replace an earlier output of this command.", "--overwrite")
 
 
+_PASSED_ON = ("columns", "header", "as_queries", "names", "batch_size", "devices", "overwrite")
+
+
 @command(ScoreOptions)
 def score(job: ScoreOptions) -> None:
     """Score the pairs of FILE with MODEL, and say which match: FILE anew, with the columns score and match.
@@ -73,21 +76,10 @@ def score(job: ScoreOptions) -> None:
             job.file,
             job.output,
             threshold=threshold,
-            columns=job.columns,
-            header=job.header,
-            as_queries=job.as_queries,
-            names=job.names or ("score", "match"),
-            batch_size=job.batch_size,
-            devices=job.devices or (),
-            overwrite=job.overwrite,
             on_rows=lambda done, rows: bar.update(task, completed=done, total=rows),
+            **{name: value for name in _PASSED_ON if (value := getattr(job, name)) is not None},
         )
-    notes = found.notes
-    if found.resumed:
-        notes.append(f"{found.resumed:,} scores of an interrupted run were taken over")
-    if found.without_score:
-        notes.append(f"{found.without_score:,} rows have no score, as a text is missing or empty")
-    print_notes(console, notes)
+    print_notes(console, found.notes)
     if found.warning:
         console.print(f"[bold yellow]Warning:[/] {found.warning}.", soft_wrap=True, highlight=False)
     if threshold is None:
@@ -106,9 +98,7 @@ def _threshold(job: ScoreOptions) -> ScoreThreshold | None:
     if job.threshold is None:
         return stored
     given = ScoreThreshold(job.threshold, gold=job.threshold)
-    if stored is None:
-        return given
-    return replace(stored, value=given.value, metric=None, metric_value=None)
+    return replace(stored, value=given.value, metric=None, metric_value=None) if stored else given
 
 
 def _loaded(name: str) -> object:
