@@ -65,12 +65,10 @@ class RowFile(ABC):
         if len(places) == 2 == len({*places}) and len(asked or places) == 2:
             return places
         example = shlex.quote(",".join([*(self.names[place] for place in places), *self.names, "OTHER"][:2]))
-        given = (
-            f"{len(places)} of them hold texts" if asked is None else f"--columns {','.join(asked)} are not two of them"
-        )
+        why = f"--columns {','.join(asked)} are not two of them" if asked else f"{len(places)} of them hold texts"
         raise DataError(
-            f"{self.path.name} has the columns {', '.join(self.names[:20])}; {given}. A score needs two texts a row: say "
-            f"which, such as --columns {example}"
+            f"{self.path.name} has the columns {', '.join(self.names[:20])}; {why}. A score needs two texts a row: "
+            f"say which, such as --columns {example}"
         )
 
     def pairs(self, columns: Sequence[int]) -> Iterator[tuple[str, str]]:
@@ -79,8 +77,8 @@ class RowFile(ABC):
             first, second = ("" if value is None else value for value in values)
             if not (isinstance(first, str) and isinstance(second, str)):
                 raise DataError(
-                    f"{self.path.name}: {first!r:.60} and {second!r:.60} in {where} are not two texts. Choose two columns "
-                    "of texts: --columns NAME,NAME"
+                    f"{self.path.name}: {first!r:.60} and {second!r:.60} in {where} are not two texts. Choose two "
+                    "columns of texts: --columns NAME,NAME"
                 )
             yield first, second
 
@@ -169,8 +167,8 @@ class _Delimited(_TextRows):
                 line = self._skipped + reader.line_num + 1
         except csv.Error as error:
             raise DataError(
-                f"{self.path.name} could not be read as CSV: {error}, in the row that begins in line {line}. Check it: a "
-                f'cell that holds {self._delimiter!r} stands in quotes, and each quote in it twice, as in "like ""this"""'
+                f"{self.path.name} could not be read as CSV: {error}, in the row that begins in line {line}. Check it: "
+                f'a cell that holds {self._delimiter!r} stands in quotes, each quote in it twice, as in "like ""this"""'
             ) from error
 
     def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
