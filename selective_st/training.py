@@ -7,6 +7,7 @@ loss's learning rate on the eval split, and reports on the test split.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -40,7 +41,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from selective_st import __version__, outcome
 from selective_st._validation import list_of, whole_number
-from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin
+from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, save_threshold
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support, against_untrained
 from selective_st.evaluation.comparison import compare_on
@@ -532,9 +533,17 @@ def train_and_compare(
         )
     shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
+    _store_threshold(task, folder)
     report = Report(task, runs, untrained, untrained_scores.tolist(), chosen_rates, saved, link)
     outcome.write_card(folder, own_loss, report)
     return report
+
+
+def _store_threshold(task: Task, folder: Path) -> None:
+    """Choose on the eval split where to cut the scores, and store that with the model."""
+    with contextlib.suppress(ValueError):  # no score to cut at, or all pairs on one side of it
+        chosen = task.evaluators["eval"].choose_threshold(SentenceTransformer(str(folder)), task.focus.decides_for)
+        save_threshold(folder, chosen)
 
 
 def _do_runs(

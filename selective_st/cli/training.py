@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _PICTURE_FILE = "error_by_score.png"
 _CARD_FILE = "README.md"
+_THRESHOLD_FILE = "score_threshold.json"
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
@@ -177,7 +178,13 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     output.publish()
     _print_results(console, report, len(splits.test))
     common.print_written(console, "model", output.given)
-    for label, name in (("card", _CARD_FILE), ("metrics", common.METRICS_FILE), ("picture", _PICTURE_FILE)):
+    written = {
+        "card": _CARD_FILE,
+        "metrics": common.METRICS_FILE,
+        "threshold": _THRESHOLD_FILE,
+        "picture": _PICTURE_FILE,
+    }
+    for label, name in written.items():
         if (output.given / name).exists():
             common.print_written(console, label, output.given / name)
     if not (output.given / _PICTURE_FILE).exists():

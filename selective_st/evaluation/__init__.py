@@ -26,7 +26,13 @@ from selective_st.evaluation.metrics import (
     ranking_metrics,
     region_metrics,
 )
-from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold, load_threshold, remember_threshold
+from selective_st.evaluation.thresholds import (
+    ScoreThreshold,
+    choose_threshold,
+    load_threshold,
+    remember_threshold,
+    save_threshold,
+)
 
 if TYPE_CHECKING:
     from selective_st.evaluation.evaluators import ScoreListEvaluator, ScoreRegionEvaluator, store_threshold
@@ -46,6 +52,7 @@ __all__ = [
     "ranking_metrics",
     "region_metrics",
     "remember_threshold",
+    "save_threshold",
     "store_threshold",
     "threshold_curve",
 ]

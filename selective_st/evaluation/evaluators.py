@@ -280,8 +280,10 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         encoding = self.encoding
         if encoding.as_queries is None and as_queries is not None:
             encoding = replace(encoding, as_queries=as_queries)
-        predicted: Any = next(iter(self._predicted(model, encoding).values()))
-        return choose_threshold(gold, predicted, metric=metric, chosen_on=self.name, **limit)
+        name, predicted = next(iter(self._predicted(model, encoding).items()))
+        chosen = choose_threshold(gold, predicted.tolist(), metric=metric, chosen_on=self.name, **limit)
+        similarity = name or getattr(model, "similarity_fn_name", None)
+        return replace(chosen, similarity=similarity, as_queries=encoding.roles_of(model, self.sentences1))
 
     def _adapt_to(self, model: PairModel) -> None:
         if self.threshold_from is not None and self._sought is not None:

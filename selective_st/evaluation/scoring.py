@@ -167,7 +167,7 @@ def predict_scores(
         batch_size: How many texts, or pairs, to put through the model at once.
         show_progress_bar: Whether to show a progress bar.
         as_queries: Whether to embed the first texts as queries and the second as documents, with the model's modules
-            and prompts for these, and each different text once (what is no text, such as a picture, each time).
+            and prompts for these. Each different text is embedded once; what is none, such as a picture, each time.
             Default: where the model embeds the two differently, and most first texts stand in several pairs. A
             `MultiVectorEncoder` always does: it compares nothing else.
         prompt_name: A prompt of the model: for the pairs of a cross encoder, for both texts where they are embedded
@@ -196,6 +196,7 @@ def scores_by_function(
     encoding: Encoding,
     batch_size: int,
     show_progress_bar: bool,
+    pool: Any = None,
 ) -> dict[str, Floats]:
     """The scores of `predict_scores` by several similarity functions, on the same embeddings.
 
@@ -206,6 +207,7 @@ def scores_by_function(
         encoding: How texts are embedded and compared.
         batch_size: How many texts, or pairs, to put through the model at once.
         show_progress_bar: Whether to show a progress bar.
+        pool: Processes of the model to work in, by its `start_multi_process_pool`.
 
     Returns:
         The scores by the function's name, which is empty for the model's own.
@@ -228,6 +230,7 @@ def scores_by_function(
         )
     whole_number(owner, "batch_size", batch_size, least=1)
     settings = {"batch_size": batch_size, "show_progress_bar": show_progress_bar, **encoding.options(model)}
+    settings |= {} if pool is None else {"pool": pool}
     if hasattr(model, "predict"):
         scores = np.asarray(model.predict(list(zip(first, second, strict=True)), **settings), dtype=np.float64)
         if scores.ndim != 1:
@@ -249,21 +252,26 @@ def _embedded(
         settings |= {"normalize_embeddings": True}
     elif not isinstance(model, MultiVectorEncoder):
         settings |= {"convert_to_tensor": True}  # a text of several vectors is a tensor anyway
-    found = []
-    for texts, name in ((first, "encode_query"), (second, "encode_document")):
-        encode = getattr(model, name) if as_queries else model.encode
-        given = {key: value for key, value in settings.items() if key != "prompt_name" or texts is first}
-        different, rows = texts, list(range(len(texts)))
-        if as_queries and all(isinstance(text, str) for text in texts):  # pictures, say, have no hash
-            place: dict[str, int] = {}
-            rows = [place.setdefault(text, len(place)) for text in texts]
-            different = list(place)
-        found.append((encode(different, **(given if as_queries else settings)), rows))
+    if as_queries:
+        of_second = {key: value for key, value in settings.items() if key != "prompt_name"}
+        found = [_encoded(model.encode_query, first, settings), _encoded(model.encode_document, second, of_second)]
+    else:
+        vectors, rows = _encoded(model.encode, [*first, *second], settings)
+        found = [(vectors, rows[: len(first)]), (vectors, rows[len(first) :])]
     if precision is None:
         return found
     queries = len(found[0][0])
     both = _quantized(np.concatenate([vectors for vectors, _ in found]), precision)
     return [(both[:queries], found[0][1]), (both[queries:], found[1][1])]
+
+
+def _encoded(encode: Any, texts: list[Any], settings: dict[str, Any]) -> tuple[Any, list[int]]:
+    """The embeddings of the different texts, and the place of each text among them."""
+    if not all(isinstance(text, str) for text in texts):  # pictures, say, have no hash
+        return encode(texts, **settings), list(range(len(texts)))
+    place: dict[str, int] = {}
+    rows = [place.setdefault(text, len(place)) for text in texts]
+    return encode(list(place), **settings), rows
 
 
 def _quantized(embeddings: Floats, precision: Precision) -> torch.Tensor:

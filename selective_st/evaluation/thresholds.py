@@ -11,15 +11,16 @@ import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve
 from torch import nn
 
-from selective_st._validation import finite_number, instance_of, one_of
-from selective_st.evaluation._checks import TIE, Bools, checked_pair
+from selective_st._validation import finite_number, instance_of, list_of, one_of
+from selective_st.evaluation._checks import TIE, Bools, checked_pair, checked_scores
 
 if TYPE_CHECKING:
     from sentence_transformers.base.model import BaseModel
@@ -29,6 +30,10 @@ _BETAS = {"f1": 1.0, "f0.5": 0.5, "f2": 2.0}
 THRESHOLD_METRICS = tuple(_BETAS)
 _CONFIG_FILE = "config_sentence_transformers.json"
 _CONFIG_KEY = "score_threshold"
+THRESHOLD_FILE = "score_threshold.json"
+_VERSION = 1  # of that file
+_MODEL_FILES = ("modules.json", _CONFIG_FILE, "config.json")
+_QUANTILES = 21
 
 Side = Literal["at_least", "at_most"]
 
@@ -47,6 +52,9 @@ class ScoreThreshold:
         chosen_on: The name of that split.
         pairs: How many pairs the split has.
         positives: How many of them were to be found.
+        quantiles: The predicted scores of that split, from the lowest to the highest, at even shares of its pairs.
+        similarity: The similarity function that gave them, such as `cosine`; None if that is not known.
+        as_queries: Whether first texts were embedded as queries; None if that is not known.
 
     Example:
         >>> print(ScoreThreshold(0.74, 0.95, metric="f1", metric_value=0.61, chosen_on="dev", pairs=1500, positives=94))
@@ -61,6 +69,9 @@ class ScoreThreshold:
     chosen_on: str = ""
     pairs: int | None = None
     positives: int | None = None
+    quantiles: tuple[float, ...] = field(default=(), repr=False)
+    similarity: str | None = field(default=None, compare=False)
+    as_queries: bool | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("value", "gold"):
@@ -68,6 +79,13 @@ class ScoreThreshold:
         one_of("ScoreThreshold", "side", self.side, ("at_least", "at_most"))
         instance_of("ScoreThreshold", "metric", self.metric, (str, type(None)), 'Write metric="f1", or leave it out.')
         instance_of("ScoreThreshold", "chosen_on", self.chosen_on, str, 'Write the split\'s name: chosen_on="dev".')
+        mend = 'Write similarity="cosine", or leave it out.'
+        instance_of("ScoreThreshold", "similarity", self.similarity, (str, type(None)), mend)
+        values = list_of("ScoreThreshold", "quantiles", self.quantiles, "numbers", "[0.1, 0.5, 0.9]")
+        quantiles = tuple(finite_number("ScoreThreshold", "quantiles", value) for value in values)
+        if list(quantiles) != sorted(quantiles):
+            raise ValueError(f"ScoreThreshold: quantiles must rise, got {quantiles!r:.60}. Write [0.1, 0.5, 0.9].")
+        object.__setattr__(self, "quantiles", quantiles)
 
     def __float__(self) -> float:
         return self.value
@@ -114,6 +132,24 @@ class ScoreThreshold:
         array = np.asarray(predicted, dtype=np.float64)
         found: Bools = array >= self.value if self.side == "at_least" else array <= self.value
         return found
+
+    def decide(self, scores: Any) -> Bools:
+        """Decide about pairs by their scores.
+
+        Args:
+            scores: Predicted scores: a list, an array or a tensor of finite numbers.
+
+        Returns:
+            True for each that the threshold finds.
+
+        Raises:
+            ValueError: If that are no finite numbers.
+
+        Example:
+            >>> ScoreThreshold(value=0.8, gold=0.95).decide([0.7, 0.8, 0.9]).tolist()
+            [False, True, True]
+        """
+        return self.is_found(checked_scores("scores", scores))
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, for JSON."""
@@ -214,6 +250,7 @@ def choose_threshold(
         chosen_on=chosen_on,
         pairs=len(scores),
         positives=int(relevant.sum()),
+        quantiles=tuple(np.quantile(scores, np.linspace(0, 1, _QUANTILES)).tolist()),
     )
 
 
@@ -249,6 +286,44 @@ def _config_with_threshold(model: Any) -> dict[str, Any]:
     return config | {_CONFIG_KEY: getattr(model, _CONFIG_KEY).as_dict()}
 
 
+def save_threshold(model_path: str | os.PathLike[str], threshold: ScoreThreshold) -> None:
+    """Store a threshold in the folder of a saved model, as `score_threshold.json`; an earlier one goes.
+
+    Args:
+        model_path: The folder.
+        threshold: The threshold, from `choose_threshold`.
+
+    Raises:
+        TypeError: If an argument is of another kind.
+        ValueError: If no model is saved there.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "modules.json").write_text("[]")  # for a model's files
+        ...     save_threshold(folder, choose_threshold([1, 0], [0.9, 0.5], gold_at_least=1, chosen_on="dev"))
+        ...     print(load_threshold(folder))
+        predicted >= 0.700 for gold >= 1: the highest F1 on dev, 1.000 (2 pairs, 1 to be found)
+    """
+    owner, mend = "save_threshold", 'Save the model first: model.save_pretrained("model").'
+    instance_of(owner, "model_path", model_path, (str, os.PathLike), 'Write save_threshold("model", threshold).')
+    instance_of(owner, "threshold", threshold, ScoreThreshold, "Write choose_threshold(...).")
+    folder = Path(model_path)
+    if not any((folder / name).is_file() for name in _MODEL_FILES):
+        raise ValueError(f"{owner}: model_path must be the folder of a saved model, got {str(folder)!r}. {mend}")
+    _write_json(folder / THRESHOLD_FILE, {"version": _VERSION} | threshold.as_dict())
+    config = dict(model_config(str(folder)))
+    if config.pop(_CONFIG_KEY, None) is not None:  # remembered before
+        _write_json(folder / _CONFIG_FILE, config)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file at once, so that none is ever there in part."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    os.replace(new, path)
+
+
 def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold | None:
     """The threshold that was saved with a model.
 
@@ -260,7 +335,7 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
 
     Raises:
         TypeError: If `model` is neither a model nor its folder or name.
-        ValueError: If there is no such folder, or what stands in the model's config is not a threshold.
+        ValueError: If there is no such folder, or what is stored there is damaged, or of a newer version.
 
     Example:
         >>> from pathlib import Path
@@ -279,8 +354,23 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
     name = os.fspath(model)
     if not name.strip() or (name.startswith((".", "/", "~")) and not os.path.exists(os.path.expanduser(name))):
         raise ValueError(f"load_threshold: model must be the folder of a model, or its name, got {name!r}. {mend}")
-    config = model_config(name).get(_CONFIG_KEY)
-    return None if config is None else ScoreThreshold.from_dict(config)
+    config = model_config(name).get(_CONFIG_KEY)  # of a model that was saved over an earlier one, if both are there
+    return _stored_threshold(name) if config is None else ScoreThreshold.from_dict(config)
+
+
+def _stored_threshold(name: str) -> ScoreThreshold | None:
+    mend = f"Choose it anew, save_threshold({name!r}, choose_threshold(...)), or remove that file."
+    try:
+        found = _json_of(name, THRESHOLD_FILE)
+        if found is None:
+            return None
+        version = finite_number(THRESHOLD_FILE, "version", dict(found).pop("version", None))
+        if version <= _VERSION:
+            return ScoreThreshold.from_dict({key: value for key, value in found.items() if key != "version"})
+        wrong = "was written by a newer version of this library. Install that: pip install -U selective-st."
+    except (TypeError, ValueError) as error:
+        wrong = f"is damaged: {error}."
+    raise ValueError(f"load_threshold: {THRESHOLD_FILE} of {name} {wrong} {mend}")
 
 
 def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:
@@ -293,11 +383,17 @@ def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:
     Returns:
         The config; empty if there is no such file.
     """
-    from sentence_transformers.util import load_file_path
-
-    path = load_file_path(name, file_name)
-    if path is None:
-        return {}
-    with open(path, encoding="utf-8") as file:
-        config = json.load(file)
+    config = _json_of(name, file_name)
     return config if isinstance(config, dict) else {}
+
+
+def _json_of(name: str, file_name: str) -> Any:
+    """What stands in a JSON file of a model; None if there is no such file."""
+    path: Any = Path(name, file_name)
+    if not Path(name).is_dir():  # a name on the hub
+        from sentence_transformers.util import load_file_path
+
+        path = load_file_path(name, file_name)
+    if path is None or not os.path.isfile(path):
+        return None
+    return json.loads(Path(path).read_text(encoding="utf-8"))
