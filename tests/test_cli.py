@@ -345,7 +345,7 @@ class TestLosses:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["--loss", "hinge"], "--loss must be pointwise, pairwise, listwise, listwise-labels, in-batch,"),
+            (["--loss", "hinge"], "--loss must be pointwise, order, pairwise, listwise, listwise-labels, in-batch,"),
             (["--temperature", "0.1"], "--temperature means nothing for --loss pointwise"),
             (["--loss", "listwise", "--temperature", "0"], "--temperature must be a finite number > 0"),
             (["--loss", "in-batch", "--list-size", "4"], "--list-size means nothing for --loss in-batch"),
