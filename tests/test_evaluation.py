@@ -506,7 +506,7 @@ class TestThreshold:
     def test_refused(self) -> None:
         with pytest.raises(ValueError, match="either gold_at_least or gold_at_most"):
             choose_threshold([1, 0], [0.1, 0.2])
-        with pytest.raises(ValueError, match=r"metric must be one of f1, f0\.5, f2, got 'accuracy'"):
+        with pytest.raises(ValueError, match=r"one of f1, f0\.5, f2, precision, recall, fpr, got 'accuracy'"):
             choose_threshold([1, 0], [0.1, 0.2], 1.0, "accuracy")
         with pytest.raises(ValueError, match=r"no pair of dev has gold at least 0\.9"):
             choose_threshold([0.5, 0.1], [0.1, 0.2], 0.9, chosen_on="dev")

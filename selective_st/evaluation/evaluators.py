@@ -253,13 +253,16 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             model, self.sentences1, self.sentences2, encoding, self.batch_size, self.show_progress_bar
         )
 
-    def choose_threshold(self, model: PairModel, gold: float | None = None, metric: str = "f1") -> ScoreThreshold:
+    def choose_threshold(
+        self, model: PairModel, gold: float | None = None, metric: str = "f1", **promise: Any
+    ) -> ScoreThreshold:
         """Choose the threshold that is best for a model on these pairs: a validation split.
 
         Args:
             model: The model to ask.
             gold: The gold score to decide for. Default: as `threshold_gold`.
-            metric: What to maximise; see `selective_st.evaluation.choose_threshold`.
+            metric: What to maximise, or to promise; see `selective_st.evaluation.choose_threshold`.
+            **promise: Its `at_least`, `at_most` and `confidence`.
 
         Returns:
             The threshold. `remember_threshold` has it saved with the model.
@@ -270,12 +273,12 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         sought = self._decision(gold)
         if sought is None:
             raise ValueError("ScoreRegionEvaluator: say which gold score to decide for, for example gold=0.9.")
-        return self._choose(model, sought, metric)
+        return self._choose(model, sought, metric, **promise)
 
     def _choose(
-        self, model: PairModel, sought: ScoreThreshold, metric: str, as_queries: bool | None = None
+        self, model: PairModel, sought: ScoreThreshold, metric: str, as_queries: bool | None = None, **promise: Any
     ) -> ScoreThreshold:
-        limit = {f"gold_{sought.side}": sought.gold}
+        limit: dict[str, Any] = {f"gold_{sought.side}": sought.gold, **promise}
         gold: Any = self.scores
         encoding = self.encoding
         if encoding.as_queries is None and as_queries is not None:
@@ -326,7 +329,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
 
 
 def store_threshold(
-    model: PairModel, validation: ScoreRegionEvaluator, gold: float | None = None, metric: str = "f1"
+    model: PairModel, validation: ScoreRegionEvaluator, gold: float | None = None, metric: str = "f1", **promise: Any
 ) -> ScoreThreshold:
     """Choose a threshold on a validation split, and have it saved with the model.
 
@@ -335,7 +338,8 @@ def store_threshold(
         validation: The evaluator of the validation split.
         gold: The gold score to decide for. Default: the highest `at_least` of the evaluator, or else the lowest
             `at_most`.
-        metric: What to maximise; see `choose_threshold`.
+        metric: What to maximise, or to promise; see `choose_threshold`.
+        **promise: Its `at_least`, `at_most` and `confidence`.
 
     Returns:
         The threshold; `load_threshold` finds it again where the model was saved.
@@ -351,7 +355,7 @@ def store_threshold(
     """
     mend = "Write ScoreRegionEvaluator(sentences1, sentences2, scores)."
     instance_of("store_threshold", "validation", validation, ScoreRegionEvaluator, mend)
-    threshold = validation.choose_threshold(model, gold, metric)
+    threshold = validation.choose_threshold(model, gold, metric, **promise)
     remember_threshold(model, threshold)
     return threshold
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
+from scipy import stats
 from sklearn.metrics import precision_recall_curve
 from torch import nn
 
 from selective_st._validation import finite_number, instance_of, list_of, one_of
-from selective_st.evaluation._checks import TIE, Bools, checked_pair, checked_scores
+from selective_st.evaluation._checks import TIE, Bools, Floats, checked_pair, checked_scores
 
 if TYPE_CHECKING:
     from sentence_transformers.base.model import BaseModel
@@ -28,6 +32,14 @@ if TYPE_CHECKING:
 # How much recall counts against precision.
 _BETAS = {"f1": 1.0, "f0.5": 0.5, "f2": 2.0}
 THRESHOLD_METRICS = tuple(_BETAS)
+# What can be promised: by which argument, and what the share is called.
+_PROMISES = {
+    "precision": ("at_least", "precision"),
+    "recall": ("at_least", "recall"),
+    "fpr": ("at_most", "false-positive rate"),
+}
+_STARTS = 3  # how often a search for a precision may begin
+_FEWEST = 10  # trials, below which a share of failures says nothing
 _CONFIG_FILE = "config_sentence_transformers.json"
 _CONFIG_KEY = "score_threshold"
 THRESHOLD_FILE = "score_threshold.json"
@@ -36,6 +48,7 @@ _MODEL_FILES = ("modules.json", _CONFIG_FILE, "config.json")
 _QUANTILES = 21
 
 Side = Literal["at_least", "at_most"]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,7 @@ class ScoreThreshold:
         gold: The threshold on gold scores: what is to be found.
         side: `at_least`: find gold >= `gold` by predicted >= `value`. `at_most`: find gold <= `gold` by predicted <=
             `value`.
-        metric: What was maximised to choose it; None if it was given as a number.
+        metric: What was maximised or promised to choose it; None if it was given as a number.
         metric_value: Its value on the split that it was chosen on.
         chosen_on: The name of that split.
         pairs: How many pairs the split has.
@@ -55,6 +68,8 @@ class ScoreThreshold:
         quantiles: The predicted scores of that split, from the lowest to the highest, at even shares of its pairs.
         similarity: The similarity function that gave them, such as `cosine`; None if that is not known.
         as_queries: Whether first texts were embedded as queries; None if that is not known.
+        promised: Of a promise, the bound of the metric.
+        confidence: With which confidence it holds.
 
     Example:
         >>> print(ScoreThreshold(0.74, 0.95, metric="f1", metric_value=0.61, chosen_on="dev", pairs=1500, positives=94))
@@ -72,6 +87,8 @@ class ScoreThreshold:
     quantiles: tuple[float, ...] = field(default=(), repr=False)
     similarity: str | None = field(default=None, compare=False)
     as_queries: bool | None = field(default=None, compare=False)
+    promised: float | None = None
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("value", "gold"):
@@ -95,12 +112,21 @@ class ScoreThreshold:
         text = f"predicted {sign} {self.value:.3f} for gold {sign} {self.gold:g}"
         if self.metric is None:
             return f"{text}: as given"
-        text += f": the highest {self.metric.upper()} on {self.chosen_on or 'a validation split'}"
+        text += f": {self.aim} on {self.chosen_on or 'a validation split'}"
         if self.metric_value is not None:
             text += f", {self.metric_value:.3f}"
         counts = [] if self.pairs is None else [f"{self.pairs:,} pairs"]
         counts += [] if self.positives is None else [f"{self.positives:,} to be found"]
         return f"{text} ({', '.join(counts)})" if counts else text
+
+    @property
+    def aim(self) -> str:
+        """What it was chosen for, in words."""
+        if self.promised is None or self.metric not in _PROMISES:
+            return f"the highest {str(self.metric).upper()}"
+        argument, name = _PROMISES[self.metric]
+        certain = "" if self.confidence is None else f" with {100 * self.confidence:g} % confidence"
+        return f"a {name} of {argument.replace('_', ' ')} {self.promised:g}{certain}"
 
     @property
     def suffix(self) -> str:
@@ -185,39 +211,60 @@ def choose_threshold(
     *,
     gold_at_most: float | None = None,
     chosen_on: str = "",
+    at_least: float | None = None,
+    at_most: float | None = None,
+    confidence: float = 0.95,
 ) -> ScoreThreshold:
-    """Choose the threshold on predicted scores that finds the pairs with gold >= t best.
+    """Choose the threshold on predicted scores that finds the pairs with gold >= t best, or that keeps a promise.
 
     Choose it on a validation split, never on the pairs that are reported. The threshold lies half way between two
     neighbouring predicted scores, so that rounding does not move a pair across. Pairs with tied scores are found
     together; of thresholds that are as good the one that finds fewest pairs is taken.
 
+    A promise, such as `metric="precision", at_least=0.95`, holds with the given confidence on pairs drawn as those of
+    the split were, independently of one another (learn then test: Angelopoulos, Bates, Candes, Jordan and Lei 2021,
+    arXiv 2110.01052). Thresholds are tested in a fixed order, by exact binomial bounds, down to the first that fails:
+    for precision and `fpr` from the highest down, for recall from the lowest up. The last that passes is the lowest
+    (for recall the highest) that can be promised. As few pairs can promise no precision, that search begins where
+    enough are found, and anew where two and four times as many are, for which it divides what may go wrong (the
+    fallback procedure: Wiens 2003, Pharmaceutical Statistics 2).
+
     Args:
         gold: Gold scores of the validation split.
         predicted: Predicted scores, as many.
         gold_at_least: t: pairs with gold >= t are to be found, by high scores.
-        metric: What to maximise: `f1`, `f0.5` (precision counts more) or `f2` (recall counts more).
+        metric: What to maximise: `f1`, `f0.5` (precision counts more) or `f2` (recall counts more). Or what to promise:
+            `precision` (of the pairs found, the share that is to be) or `recall` (of the pairs to be found, the share
+            that is) with `at_least`, or `fpr` (of all other pairs, the share that is found) with `at_most`.
         gold_at_most: Instead: pairs with gold <= t are to be found, by low scores.
         chosen_on: A name for the split.
+        at_least: The least precision or recall to promise, above 0 and below 1.
+        at_most: The greatest false-positive rate to promise, above 0 and below 1.
+        confidence: With which confidence the promise is to hold, above 0 and below 1.
 
     Returns:
         The threshold, with the value of the metric on this split.
 
     Raises:
-        ValueError: If not exactly one t is given, the metric is not known, or all or none of the pairs are to be found.
+        ValueError: If not exactly one t is given, the metric is not known or goes with another bound, all or none of
+            the pairs are to be found, or no threshold keeps the promise: then the message says how many pairs would do.
 
     Example:
         >>> choose_threshold([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1], gold_at_least=1).value  # the tied go together
         0.3
         >>> choose_threshold([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1], gold_at_least=1, metric="f0.5").value
         0.7
+        >>> gold, predicted = [0, 1] * 100, [0.2, 0.9] * 100
+        >>> choose_threshold(gold, predicted, 1, "precision", at_least=0.95).aim
+        'a precision of at least 0.95 with 95 % confidence'
     """
     if (gold_at_least is None) == (gold_at_most is None):
         raise ValueError(
             "choose_threshold: give either gold_at_least or gold_at_most, for example gold_at_least=0.95; got "
             f"{gold_at_least!r} and {gold_at_most!r}."
         )
-    one_of("choose_threshold", "metric", metric, THRESHOLD_METRICS)
+    one_of("choose_threshold", "metric", metric, (*THRESHOLD_METRICS, *_PROMISES))
+    bound = _checked_bound(metric, at_least, at_most, confidence)
     side: Side = "at_most" if gold_at_least is None else "at_least"
     limit = gold_at_most if gold_at_least is None else gold_at_least
     sought = ScoreThreshold(0.0, limit, side)  # type: ignore[arg-type]  # it refuses what is no number
@@ -232,26 +279,116 @@ def choose_threshold(
             "nothing to choose. Give a split with both kinds of pairs, or another threshold on gold scores."
         )
     order = sign * scores
+    if bound is None:
+        cut, value = _best_cut(relevant, order, metric)
+    else:
+        cut, value = _safe_cut(relevant, order, metric, bound, confidence)
+    # Half way to the next lower score; there is none below the lowest.
+    below = order[order < cut]
+    return ScoreThreshold(
+        value=sign * (float((cut + below.max()) / 2) if below.size else cut),
+        gold=sought.gold,
+        side=side,
+        metric=metric,
+        metric_value=value,
+        chosen_on=chosen_on,
+        pairs=len(scores),
+        positives=int(relevant.sum()),
+        quantiles=tuple(np.quantile(scores, np.linspace(0, 1, _QUANTILES)).tolist()),
+        promised=bound,
+        confidence=None if bound is None else float(confidence),
+    )
+
+
+def _best_cut(relevant: Bools, order: Floats, metric: str) -> tuple[float, float]:
+    """The score from which to find, for the highest value of the metric, and that value."""
     precision, recall, thresholds = precision_recall_curve(relevant, order)
     precision, recall = precision[:-1], recall[:-1]  # the last point belongs to no threshold
     square = _BETAS[metric] ** 2
     weighted = square * precision + recall
     values = np.divide((1 + square) * precision * recall, weighted, out=np.zeros_like(weighted), where=weighted > 0)
     best = int(np.flatnonzero(values >= values.max() - TIE)[-1])
-    # The thresholds of the curve may leave out scores that change nothing: the neighbour is sought among all.
-    below = order[order < thresholds[best]]
-    value = float(thresholds[best]) if not below.size else float((thresholds[best] + below.max()) / 2)
-    return ScoreThreshold(
-        value=sign * value,
-        gold=sought.gold,
-        side=side,
-        metric=metric,
-        metric_value=float(values[best]),
-        chosen_on=chosen_on,
-        pairs=len(scores),
-        positives=int(relevant.sum()),
-        quantiles=tuple(np.quantile(scores, np.linspace(0, 1, _QUANTILES)).tolist()),
-    )
+    return float(thresholds[best]), float(values[best])
+
+
+def _checked_bound(metric: str, at_least: float | None, at_most: float | None, confidence: float) -> float | None:
+    """The bound that is to be promised; None where the metric is to be maximised."""
+    given = {name: value for name, value in (("at_least", at_least), ("at_most", at_most)) if value is not None}
+    wanted = _PROMISES[metric][0] if metric in _PROMISES else ""
+    if [*given] != [wanted] and (wanted or given):
+        got = " and ".join(f"{name}={value!r}" for name, value in given.items()) or "none"
+        allowed = "no bound, as it is maximised" if not wanted else f"the bound {wanted}"
+        mend = 'metric="precision", at_least=0.95' if not wanted else f'metric="{metric}", {wanted}=0.05'
+        raise ValueError(f"choose_threshold: metric={metric!r} goes with {allowed}, got {got}. Write {mend}.")
+    for name, value in (*given.items(), ("confidence", confidence)):
+        if not 0 < finite_number("choose_threshold", name, value) < 1:
+            raise ValueError(f"choose_threshold: {name} must be above 0 and below 1, got {value:g}. Write {name}=0.95.")
+    return float(given[wanted]) if wanted else None
+
+
+# --- Promises ---------------------------------------------------------------------------------------------------------
+
+
+def _safe_cut(relevant: Bools, order: Floats, metric: str, bound: float, confidence: float) -> tuple[float, float]:
+    """The last score to find from, in a fixed order, that keeps a promise, and the value of the metric there."""
+    share = bound if metric == "fpr" else 1 - bound  # of failures, at most
+    cuts, failures, trials = _failures(relevant, order, metric)
+    chances = np.asarray(stats.binom.cdf(failures, trials, share))  # of so few failures, if the promise were not kept
+    risk = 1 - confidence
+    starts = _starts(trials, share, risk) if metric == "precision" else [0]
+    last, level = -1, 0.0
+    for begin, end in pairwise([*starts, len(cuts)]):
+        level += risk / len(starts)
+        fails = np.flatnonzero(chances[begin:end] > level)
+        reached = begin + int(fails[0]) if fails.size else end
+        last = max(last, reached - 1) if reached > begin else last
+        level = 0.0 if fails.size else level  # what has not gone wrong is passed on
+    if last < 0:
+        raise ValueError(_why_no_promise(metric, bound, share, risk, failures, trials, len(order)))
+    rate = failures[last] / trials[last]
+    return float(cuts[last]), float(rate if metric == "fpr" else 1 - rate)
+
+
+def _failures(relevant: Bools, order: Floats, metric: str) -> tuple[Floats, Ints, Ints]:
+    """The different scores in the order of the tests; for each the failures of finding from it, and out of how many."""
+    cuts, place = np.unique(order, return_inverse=True)
+    found, right = (np.bincount(place, values, len(cuts))[::-1].cumsum() for values in (np.ones(len(order)), relevant))
+    if metric == "recall":
+        missed = (relevant.sum() - right)[::-1]
+        return cuts, missed, np.full(len(cuts), relevant.sum())
+    return cuts[::-1], found - right, found if metric == "precision" else np.full(len(cuts), (~relevant).sum())
+
+
+def _fewest(share: float, risk: float) -> int:
+    """How many trials without a failure promise that at most this share fails."""
+    return math.ceil(math.log(risk) / math.log1p(-share))
+
+
+def _starts(trials: Ints, share: float, risk: float) -> list[int]:
+    """Where the search for a precision begins: where enough are found to tell, and again; whatever their labels are."""
+    searches = [_fewest(share, risk / count) * 2 ** np.arange(count) for count in range(_STARTS, 0, -1)]
+    least = next((found for found in searches if found[-1] <= trials[-1]), searches[-1])
+    return sorted({min(int(place), len(trials) - 1) for place in np.searchsorted(trials, least)})
+
+
+def _why_no_promise(
+    metric: str, bound: float, share: float, risk: float, failures: Ints, trials: Ints, pairs: int
+) -> str:
+    """That no threshold keeps a promise, and how many pairs would be needed where one seems to."""
+    argument, name = _PROMISES[metric]
+    what = f"no threshold promises a {name} of {argument.replace('_', ' ')} {bound:g}"
+    certain = f"with {100 * (1 - risk):g} % confidence on these {pairs:,} pairs"
+    of = {"precision": "found", "recall": "to be found", "fpr": "not to be found"}[metric]
+    least = f"At least {_fewest(share, risk):,} pairs {of} are needed for it, without a failure"
+    hopeful = (failures < share * trials) & (trials >= min(_FEWEST, trials.max()))
+    for factor in np.geomspace(1, 1e4, 100) if hopeful.any() else ():
+        grown = stats.binom.cdf(np.ceil(factor * failures[hopeful]), np.floor(factor * trials[hopeful]), share)
+        if (grown <= risk / _STARTS).any():
+            mend = f"{least}; with scores like these, about {math.ceil(factor * pairs):,} pairs in all."
+            break
+    else:
+        mend = f"{least}, and with scores like these more pairs would not do: promise less, or train on."
+    return f"choose_threshold: {what} {certain}. {mend}"
 
 
 def remember_threshold(model: BaseModel, threshold: ScoreThreshold | None) -> None:
