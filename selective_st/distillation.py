@@ -168,7 +168,6 @@ def distill(
         >>> distill("all-MiniLM-L6-v2", texts, [0.85], "student")["f1"]        # doctest: +SKIP
     """
     asked = DistillSettings(thresholds=thresholds, **settings)
-    instance_of("distill", "teacher", teacher, (str, SentenceTransformer, CrossEncoder), "Give a model or its name.")
     reads = {
         name: value for name, value in (("teacher", teacher), ("student", asked.student)) if isinstance(value, str)
     }
@@ -196,17 +195,17 @@ def distill_into(
     Raises:
         ValueError: As `distill`.
     """
+    mend = "Give a SentenceTransformer or a CrossEncoder."
+    instance_of("distill", "teacher", model, (SentenceTransformer, CrossEncoder), mend)
     parts = split_texts(texts, settings.seed)
     every = [text for name in _SPLITS for text in parts[name]]
     teacher = Teacher(model, every, partial(_state_of, place, model))
-    first, begin = {}, 0
-    for name in _SPLITS:
-        first[name] = np.arange(begin, begin + len(parts[name]))
-        begin += len(parts[name])
+    ends = np.cumsum([len(part) for part in parts.values()])
+    rows = dict(zip(_SPLITS, np.split(np.arange(len(every)), ends[:-1]), strict=True))
     rng = np.random.default_rng(settings.seed)
-    pairs = {"train": teacher.drawn(first["train"], settings, rng)}
+    pairs = {"train": teacher.drawn(rows["train"], settings, rng)}
     for name in _SPLITS[1:]:
-        pairs[name] = teacher.held_out(first[name], name, rng)
+        pairs[name] = teacher.held_out(rows[name], name, rng)
     _check_pairs(pairs, settings.thresholds)
     state = _state_of(place, model, "runs", repr(settings), *every)
     kept = KeptRuns(state, settings.runs(teacher.is_cross))
@@ -418,14 +417,10 @@ class Teacher:
             bins = np.clip((scores + 1) * _BINS / 2, 0, _BINS - 1).astype(np.int64)
             wanted = 1 + sum(_DENSE / np.cosh((scores - each) / _AROUND) ** 2 for each in settings.thresholds)
             likely = (wanted / np.bincount(bins, minlength=_BINS)[bins]).cumsum()
-            size = settings.pairs * len(rows) * len(left) // self._pooled(len(rows))
+            size = settings.pairs * len(np.unique(left))
             chosen = np.searchsorted(likely, rng.random(size) * likely[-1]).clip(max=len(left) - 1)
             found.append((left[chosen], right[chosen], scores[chosen]))
         return Pairs(*map(np.concatenate, zip(*found, strict=True)))
-
-    def _pooled(self, rows: int) -> int:
-        near, random = _POOL[self.is_cross]
-        return rows * (min(near, rows - 1) + random)
 
     def held_out(self, rows: npt.NDArray[np.int64], name: str, rng: np.random.Generator) -> Pairs:
         """All pairs of some texts, of at most 3,000; for a cross encoder neighbours and random ones."""
