@@ -290,7 +290,7 @@ class TestDistill:
         student = SentenceTransformer(str(tmp_path / "student"), device="cpu")
         assert student.get_embedding_dimension() == (32 if own else 6)
         assert found["settings"]["batch_size"] == 32
-        assert found["test"]["selective"][0]["at_own"]["f1"] > 0.8
+        assert found["test"]["selective"][0]["at_own"]["f1"] > 0.72  # finding every pair has 0.67
 
     def test_a_cross_encoder_teaches_its_scores(
         self, texts: list[str], transformer_folder: Path, tmp_path: Path
