@@ -410,13 +410,13 @@ class Teacher:
             yield chunk.repeat(both.shape[1]), chunk[both].reshape(-1)
 
     def drawn(self, rows: npt.NDArray[np.int64], settings: DistillSettings, rng: np.random.Generator) -> Pairs:
-        """Pairs to train on: of every score alike, and denser around the thresholds."""
+        """Pairs to train on: rare scores as often as the root of their number, and denser around the thresholds."""
         found = []
         for number, (left, right) in enumerate(self.pool(rows, rng)):
             scores = self.scores(left, right, f"train on, part {number + 1}")
             bins = np.clip((scores + 1) * _BINS / 2, 0, _BINS - 1).astype(np.int64)
             wanted = 1 + sum(_DENSE / np.cosh((scores - each) / _AROUND) ** 2 for each in settings.thresholds)
-            likely = (wanted / np.bincount(bins, minlength=_BINS)[bins]).cumsum()
+            likely = (wanted / np.sqrt(np.bincount(bins, minlength=_BINS))[bins]).cumsum()
             size = settings.pairs * len(np.unique(left))
             chosen = np.searchsorted(likely, rng.random(size) * likely[-1]).clip(max=len(left) - 1)
             found.append((left[chosen], right[chosen], scores[chosen]))

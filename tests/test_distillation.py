@@ -137,8 +137,13 @@ class TestDrawing:
             settings = DistillSettings(thresholds=[threshold], pairs=50)
             drawn = some.drawn(rows, settings, np.random.default_rng(0))
             assert len(drawn.scores) == 50 * len(texts)
-            at, off = (np.abs(drawn.scores - place) < 0.05 for place in (threshold, threshold - 0.25))
-            assert 2.0 < at.sum() / off.sum() < 6.0
+            ((left, right),) = some.pool(rows, np.random.default_rng(0))
+            pool, counts = some.scores(left, right), []
+            for scores in (pool, drawn.scores):
+                counts.append([(np.abs(scores - place) < 0.025).sum() for place in (threshold, threshold - 0.25)])
+            # By the square root of how many there are, and up to 4 times as many at the threshold.
+            expected = 4 * (counts[0][0] / counts[0][1]) ** 0.5
+            assert counts[1][0] / counts[1][1] == pytest.approx(expected, rel=0.3)
         held_out = some.held_out(rows[:40], "test", np.random.default_rng(0))
         assert {*zip(held_out.left, held_out.right, strict=True)} == {(i, j) for j in range(40) for i in range(j)}
 
