@@ -69,12 +69,13 @@ def read_pairs(
     return GradedPairs(dataset, table.name, notes, (first, second))
 
 
-def named_columns(table: FileTable, columns: Sequence[str]) -> list[str]:
+def named_columns(table: FileTable, columns: Sequence[str], option: str = "--columns") -> list[str]:
     """The columns that are meant by names, or by numbers counted from 1.
 
     Args:
         table: What was read.
         columns: Their names or numbers.
+        option: What named them, for the message.
 
     Returns:
         Their names.
@@ -93,13 +94,11 @@ def named_columns(table: FileTable, columns: Sequence[str]) -> list[str]:
     missing = [name for name in chosen if name not in available]
     if missing:
         raise DataError(
-            f"{table.name} has no column {', '.join(map(repr, missing))}; it has {', '.join(available)}. Mend "
-            "--columns."
+            f"{table.name} has no column {', '.join(map(repr, missing))}; it has {', '.join(available)}. Mend {option}."
         )
     if len(set(chosen)) != len(chosen):
         raise DataError(
-            f"--columns names a column twice: {', '.join(columns)}. {table.name} has the columns "
-            f"{', '.join(available)}."
+            f"{option} names a column twice: {', '.join(columns)}. {table.name} has the columns {', '.join(available)}."
         )
     return chosen
 

@@ -41,6 +41,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from selective_st import __version__, outcome
 from selective_st._validation import list_of, whole_number
+from selective_st.distillation import distill as distill
 from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, save_threshold
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support, against_untrained

@@ -147,7 +147,7 @@ class TestEvaluate:
     @pytest.mark.parametrize("model_type", MODEL_TYPES)
     def test_a_model_is_of_the_type_that_it_was_saved_as(self, model_type: str, tmp_path: Path) -> None:
         model_for(model_type).save_pretrained(str(tmp_path / "model"))
-        assert type(evaluation._load(str(tmp_path / "model"))).__name__ == model_type
+        assert type(evaluation.load_any_model("MODEL", str(tmp_path / "model"))).__name__ == model_type
 
     def test_a_cross_encoder_of_the_older_layout(self, tmp_path: Path) -> None:
         model = cross_encoder()

@@ -10,14 +10,15 @@ from typing import Annotated
 
 import typer
 
+from selective_st.cli.distillation import distill
 from selective_st.cli.evaluation import evaluate, plot
 from selective_st.cli.registry import check, formats, suggest
 from selective_st.cli.scoring import score
 from selective_st.cli.training import demo, train
 
 app = typer.Typer(name="selective-st", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for _command in (train, evaluate, score, plot, suggest, check, formats, demo):
-    app.command(no_args_is_help=_command in (train, evaluate, score, suggest, check))(_command)
+for _command in (train, distill, evaluate, score, plot, suggest, check, formats, demo):
+    app.command(no_args_is_help=_command in (train, distill, evaluate, score, suggest, check))(_command)
 
 
 def _print_version(wanted: bool) -> None:

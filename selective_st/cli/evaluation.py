@@ -240,7 +240,7 @@ def _scored(
     from selective_st._templates import say
     from selective_st.evaluation import load_threshold
 
-    model = _load(source)
+    model = load_any_model("The model", source)
     from selective_st.outcome import roles
 
     as_queries, notes = roles(model, pairs, job.as_queries)
@@ -291,8 +291,17 @@ def _names(job: EvaluateOptions) -> list[str]:
     return next(names for names in (shortest, longer, sources) if len(set(names)) == len(names))
 
 
-def _load(name: str) -> Any:
-    return common.load_model("The model", name, _model_type(name))
+def load_any_model(what: str, name: str) -> Any:
+    """Load a model of the type that its files name.
+
+    Args:
+        what: What named it, for the message.
+        name: Its folder, or its name on the hub.
+
+    Returns:
+        The model.
+    """
+    return common.load_model(what, name, _model_type(name))
 
 
 def _model_type(name: str) -> str:

@@ -1,0 +1,75 @@
+"""`selective-st distill`."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+
+from selective_st.cli import common
+from selective_st.cli.options import DATA_HELP, argument, column_names, command, option, positive_numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillOptions:
+    """What `distill` was asked to do."""
+
+    teacher: str = argument("The model to learn from: a SentenceTransformer or CrossEncoder, its folder or hub name.")
+    texts: list[str] = argument(f"Texts without labels: .txt files with a text a line, or others. {DATA_HELP}")
+    threshold: list[float] = option(
+        MISSING, "A score of the teacher at which you will decide. May be given several times."
+    )
+    output: Path = option(Path("distilled-model"), "Folder for the student, its threshold and the metrics.")
+    text_columns: list[str] | None = option(
+        None, "The columns that hold texts. Default: all that do.", parse=column_names, metavar="NAME,..."
+    )
+    student: str = option(
+        "static", "'static': word vectors of the teacher's own tokenizer; or the path or hub name of a model."
+    )
+    dimensions: int = option(64, "Of the student's embeddings.", min=1)
+    layers: int | None = option(None, "Instead: the student is so many first layers of the teacher.", min=1)
+    pairs: int = option(48, "Pairs drawn for each text.", min=1)
+    epochs: int | None = option(None, "Passes over the pairs. Default: 2 for static, else 1.", min=1)
+    batch_size: int | None = option(None, "Pairs in a step. Default: 1024 for static, else 32.", min=2)
+    learning_rates: tuple[float, ...] | None = option(
+        None,
+        "Learning rates to choose from, for every loss alike. Default: 0.03,0.1 for static, else 5e-5,1e-4.",
+        parse=positive_numbers,
+        metavar="LR,...",
+    )
+    compare: bool = option(False, "Train squared error, CoSENTLoss and embedding distillation too.", "--compare")
+    seed: int = option(0, "Of the splits, the pairs and their order.", min=0)
+    overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
+
+
+@command(DistillOptions)
+def distill(job: DistillOptions) -> None:
+    """Train a small, fast model that decides as TEACHER does at a threshold, from TEXTS without labels.
+
+    Writes the student with its threshold, and metrics.json, and prints how well the two agree on texts not trained on.
+    After an interruption the same command goes on from there.
+    """
+    from selective_st.output import Output, size_of
+
+    reads = {"TEACHER": job.teacher, "--student": None if job.student == "static" else job.student}
+    reads |= {f"text file {number}": source for number, source in enumerate(job.texts, start=1)}
+    room = size_of(job.teacher if job.layers else None)
+    with Output(job.output, "distill", reads, overwrite=job.overwrite, room=room) as output:
+        console = common.make_console()
+        common.be_quiet()
+        with console.status("Loading libraries ..."):
+            from selective_st.cli.evaluation import load_any_model
+            from selective_st.distillation import DistillSettings, distill_into, read_texts
+        told = {each.name: getattr(job, each.name) for each in fields(DistillSettings) if hasattr(job, each.name)}
+        settings = DistillSettings(**told, thresholds=job.threshold)
+        texts, notes = [], list[str]()
+        for source in job.texts:
+            found, decided = read_texts(source, job.text_columns)
+            texts += found
+            notes += decided
+        common.print_notes(console, notes)
+        teacher = load_any_model("TEACHER", job.teacher)
+        metrics = distill_into(output, teacher, texts, settings)
+        output.publish()
+    common.print_template(console, "distillation.txt", "results", found=metrics, output=output.given)
+    common.print_written(console, "model", output.given)
+    common.print_written(console, "metrics", output.given / common.METRICS_FILE)
