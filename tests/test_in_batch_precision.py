@@ -335,8 +335,8 @@ def test_block_size_by_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_matmul_precision_is_put_back() -> None:
     before = torch.get_float32_matmul_precision()
-    with _matmul_precision(("high", "tf32")):
+    with _matmul_precision("high", "tf32"):
         assert torch.get_float32_matmul_precision() == "high"
-    with pytest.raises(ZeroDivisionError), _matmul_precision(("high", "tf32")):
+    with pytest.raises(ZeroDivisionError), _matmul_precision("high", "tf32"):
         raise ZeroDivisionError
     assert torch.get_float32_matmul_precision() == before

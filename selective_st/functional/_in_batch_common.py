@@ -213,7 +213,8 @@ class Checks:
 def _call(checks: Sequence[tuple[Callable[..., None], int]], *values: Tensor) -> None:
     device = values[0].device
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    numbers = iter(torch.stack([value.amin().to(device, dtype) for value in values]).tolist())
+    least = [value.amin().to(device, dtype) for value in values]
+    numbers = iter(torch.stack(least).tolist() if len(least) > 1 else [least[0].item()])
     for check, count in checks:
         check(*(next(numbers) for _ in range(count)))
 

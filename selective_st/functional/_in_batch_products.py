@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
@@ -14,6 +14,7 @@ PRECISIONS: tuple[Precision, ...] = ("auto", "bf16", "fp16", "tf32", "fp32")
 _LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # What float32 products are made of, where that is asked for; else as torch is set.
 _MATMUL = {"tf32": ("high", "tf32"), "fp32": ("highest", "ieee")}
+_UNCHANGED = nullcontext()
 _HIGH = 2.0**14  # of half precision, whose products are summed in float32
 
 
@@ -47,6 +48,10 @@ class Products:
         self._matmul = _MATMUL.get(precision) if is_cuda else None
         self.is_exact = self.low is None and not (is_cuda and precision == "tf32")
 
+    @property
+    def _matmul_precision(self) -> AbstractContextManager[None]:
+        return _UNCHANGED if self._matmul is None else _matmul_precision(*self._matmul)
+
     def operand(self, matrix: Tensor) -> Tensor:
         """A matrix as the products take it."""
         if self.low is None:
@@ -67,7 +72,7 @@ class Products:
         """The product of two operands, in the matrices' own dtype."""
         if self.is_mixed:
             return torch.mm(left, right, out_dtype=torch.float32, out=out)
-        with _matmul_precision(self._matmul):
+        with self._matmul_precision:
             return torch.mm(left, right, out=out)
 
     def add(
@@ -75,7 +80,7 @@ class Products:
     ) -> Tensor:
         """Add to `total` the product of two operands, times a factor; `anew` if nothing is in it yet."""
         if self.low is None and not isinstance(factor, Tensor):
-            with _matmul_precision(self._matmul):
+            with self._matmul_precision:
                 return total.addmm_(left, right, beta=int(not anew), alpha=factor)
         if anew:
             return self.multiply(left, right, total).mul_(factor)
@@ -83,12 +88,8 @@ class Products:
 
 
 @contextmanager
-def _matmul_precision(names: tuple[str, str] | None) -> Iterator[None]:
-    """A context in which CUDA multiplies float32 in a precision, by its old and its new name; None for no change."""
-    if names is None:
-        yield
-        return
-    old, new = names
+def _matmul_precision(old: str, new: str) -> Iterator[None]:
+    """A context in which CUDA multiplies float32 in a precision, by its old and its new name."""
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # which was set by its new name, after which the old one is refused
