@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study study-order coverage accuracy mutants bench-step bench-losses bench-check clean
+.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study study-order coverage accuracy mutants bench-step bench-losses bench-check clean gpu
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -102,6 +102,12 @@ bench-losses: $(INSTALLED)  ## Print what the losses on pairs, lists and batches
 
 bench-check: $(INSTALLED)  ## Print what checking a dataset of a million rows costs, in time and memory.
 	$(BIN)/python benchmarks/check_cost.py
+
+# With the torch that is there: that of the virtual environment has no CUDA. GPU_PYTHON says which Python has it.
+GPU_PYTHON ?= $(PYTHON)
+
+gpu:  ## Measure every loss on this machine's CUDA device, and write docs/gpu.md: up to 8 minutes.
+	PYTHONPATH=. $(GPU_PYTHON) benchmarks/gpu.py
 
 clean:  ## Remove the virtual environment and everything generated.
 	rm -rf $(VENV) $(VENV)-oldest demo build *.egg-info .mutants.json .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -128,7 +128,6 @@ class DistillSettings:
     @cached_property
     def link(self) -> Link:
         """Half of the sensitivity lies at the thresholds, half everywhere alike."""
-        # COORDINATOR: once h-curve is merged, this is link_for_thresholds(self.thresholds, elsewhere=1 / 6).
         low = -1.0 if min(self.thresholds) < 0 else 0.0
         share = 0.5 / len(self.thresholds)
         humps = [share * SigmoidLink(_SCALE, each).normalized(low, 1.0) for each in self.thresholds]

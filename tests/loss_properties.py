@@ -233,13 +233,22 @@ def huge_embeddings(case: LossCase) -> None:
                 assert result.isfinite().all()
 
 
+def in_precision(case: LossCase, precision: str) -> Any:
+    """The loss, with the products of matrices in a precision where it has them."""
+    loss: Any = case.loss()
+    if "precision" in getattr(loss, "_composed", {}):
+        loss.precision = precision
+    return loss
+
+
 def half_precision(case: LossCase) -> None:
     loss = case.loss()
     labels = labels_for(case, dtype=torch.float32)
     for dtype in (torch.bfloat16, torch.float16):
         columns = columns_for(case, dtype=dtype)
         half = value_and_gradients(loss, columns, labels)
-        single = value_and_gradients(loss, leaves([column.float() for column in columns]), labels)
+        whole = in_precision(case, "bf16" if dtype == torch.bfloat16 else "fp16")
+        single = value_and_gradients(whole, leaves([column.float() for column in columns]), labels)
         assert half[0].dtype == torch.float32
         assert_close(half[0], single[0], DIM)  # of the same numbers
         for ours, theirs in zip(half[1:], single[1:], strict=True):
@@ -251,7 +260,7 @@ def autocast(case: LossCase) -> None:
     loss = case.loss()
     labels = labels_for(case, dtype=torch.float32)
     columns = columns_for(case, dtype=torch.float32)
-    whole = value_and_gradients(loss, columns, labels)
+    whole = value_and_gradients(in_precision(case, "bf16"), columns, labels)
     for column in columns:
         column.grad = None
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -253,7 +253,9 @@ MUTANTS = [
     ),
     Mutant("functional/_in_batch_rows.py", "left_out &= ~known", "pass", IN_BATCH),
     Mutant("functional/_in_batch_rows.py", "return [gradient * self._slope]", "return [gradient]", IN_BATCH),
-    Mutant("functional/_in_batch_fused.py", "if bool((positive < _VANISHING).any()):", "if False:", IN_BATCH),
+    Mutant(
+        "functional/_in_batch_fused.py", "self._vanishes = self._vanishes or positive < _VANISHING", "pass", IN_BATCH
+    ),
     Mutant(
         "functional/_in_batch_rows.py",
         "return sums, self.candidates.sum(1, keepdim=True)",

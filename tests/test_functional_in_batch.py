@@ -294,8 +294,9 @@ class TestFused:
             single = [column.detach().float().requires_grad_() for column in inputs]
             for form in ("plain", "fused"):
 
-                def loss(q: Tensor, d: list[Tensor], form: Any = form) -> Tensor:
-                    return in_batch_loss(q, d, EXPONENTIAL.link, SCALE, form=form, **PARTITIONS[partition])
+                def loss(q: Tensor, d: list[Tensor], form: Any = form, precision: Any = "auto") -> Tensor:
+                    options = {"form": form, "precision": precision, **PARTITIONS[partition]}
+                    return in_batch_loss(q, d, EXPONENTIAL.link, SCALE, **options)
 
                 half, whole = value_and_gradients(loss, inputs), value_and_gradients(loss, single)
                 assert half[0].dtype == torch.float32
@@ -303,11 +304,12 @@ class TestFused:
                 for one, other in zip(half[1:], whole[1:], strict=True):
                     assert one.dtype == dtype
                     assert_close(one, other.to(dtype), 1)
-                with torch.autocast("cpu", dtype=torch.bfloat16):
-                    value = loss(single[0], single[1:])
-                assert_close(value, whole[0], 0)
-                for one, other in zip(torch.autograd.grad(value, single), whole[1:], strict=True):
-                    assert_close(one, other, 0)
+                rounded = value_and_gradients(partial(loss, precision="bf16"), single)
+                for precision, expected in (("fp32", whole), ("auto", rounded)):
+                    with torch.autocast("cpu", dtype=torch.bfloat16):
+                        value = loss(single[0], single[1:], precision=precision)
+                    assert_close(value, expected[0], 0)
+                    assert_close(list(torch.autograd.grad(value, single)), expected[1:], 0)
 
     @pytest.mark.parametrize("form", ["plain", "fused"])
     def test_only_what_asks_for_a_gradient_gets_one(self, form: Any) -> None:

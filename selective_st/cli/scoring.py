@@ -102,6 +102,6 @@ def _threshold(job: ScoreOptions) -> ScoreThreshold | None:
 
 
 def _loaded(name: str) -> object:
-    from selective_st.cli.evaluation import _load
+    from selective_st.cli.evaluation import load_any_model
 
-    return _load(name)
+    return load_any_model("MODEL", name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Literal
@@ -168,13 +168,16 @@ def is_finite(scores: Tensor) -> bool:
     return not in_transform() and math.isfinite(float(scores.detach().sum()))
 
 
-def check_weight(owner: str, weight: object, shape: torch.Size) -> Tensor | None:
+def check_weight(
+    owner: str, weight: object, shape: torch.Size, ask_ends: Callable[..., None] | None = None
+) -> Tensor | None:
     """The weights of elements, of the elements' shape; an error where they fit neither them nor their rows.
 
     Args:
         owner: The calling function, for messages.
         weight: A weight for each element, or for each row (the first dimension); None for none.
         shape: The elements' shape.
+        ask_ends: What calls a check with the lowest and the highest number of a tensor. Default: at once.
 
     Returns:
         The weights.
@@ -187,15 +190,20 @@ def check_weight(owner: str, weight: object, shape: torch.Size) -> Tensor | None
         return None
     of = f"of {wording('predicted')}, or one number a row"
     weight = check_tensor(owner, "weight", weight, "real", shape, shape[:1], of=of)
-    look(partial(_check_weights, owner, "weight"), weight)
+    (ask_ends or _ask_ends)(partial(_check_weights, owner), weight)
     return weight.view(weight.shape + (1,) * (len(shape) - weight.dim())).expand(shape)
 
 
-def _check_weights(owner: str, name: str, weight: Tensor) -> None:
-    right = (weight >= 0) & weight.isfinite()
-    if not bool(right.all()):
-        bad = float(weight[~right][0])
-        raise ValueError(f"{owner}: {name} must hold finite numbers >= 0, got {bad:g}. Use {name}.clamp(min=0).")
+def _ask_ends(check: Callable[[float, float], None], tensor: Tensor) -> None:
+    """Call a check with the lowest and the highest number of a tensor."""
+    if tensor.numel():
+        look(lambda tensor: check(*(float(end) for end in tensor.aminmax())), tensor)
+
+
+def _check_weights(owner: str, low: float, high: float) -> None:
+    if not (low >= 0 and high < math.inf):
+        bad = high if low >= 0 else low
+        raise ValueError(f"{owner}: weight must hold finite numbers >= 0, got {bad:g}. Use weight.clamp(min=0).")
 
 
 def one_of(owner: str, name: str, value: Any, allowed: Iterable[Any]) -> Any:

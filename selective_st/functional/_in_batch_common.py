@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from selective_st._autograd import look
 from selective_st._validation import finite_number
-from selective_st.functional._common import check_smoothing
+from selective_st.functional._common import check_nonnegative, check_smoothing
+from selective_st.functional._in_batch_products import Precision
 from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import _to_working_precision
 from selective_st.links.base import check_domain
@@ -117,6 +120,7 @@ class InBatchSetting:
         calibration: The weight of the calibration term.
         calibration_link: Its link.
         normalize: Whether embeddings are normalised first.
+        precision: That of the matrix products.
     """
 
     link: Link
@@ -125,6 +129,7 @@ class InBatchSetting:
     calibration: float
     calibration_link: Link
     normalize: bool
+    precision: Precision = "auto"
 
     @property
     def calibrates(self) -> bool:
@@ -183,6 +188,37 @@ class Guidance:
         return self.rule.keep(left @ right.mT, (queries * documents).sum(1))
 
 
+class Checks:
+    """What a batch's tensors are asked, on their device: noted on the way, and read at once at the end."""
+
+    def __init__(self) -> None:
+        self._notes: list[tuple[Callable[..., None], Sequence[Tensor]]] = []
+
+    def note(self, check: Callable[..., None], *values: Tensor) -> None:
+        """Have a check called with numbers, of each tensor the least, which raises where they are wrong."""
+        self._notes.append((check, values))
+
+    def note_ends(self, check: Callable[[float, float], None], tensor: Tensor) -> None:
+        """Have a check called with the lowest and the highest number of a tensor."""
+        if tensor.numel():
+            self.note(lambda low, minus_high: check(low, -minus_high), tensor, -tensor)
+
+    def read(self) -> None:
+        """Call the checks noted."""
+        notes, self._notes = self._notes, []
+        if notes:
+            look(partial(_call, [(check, len(values)) for check, values in notes]), *(v for _, vs in notes for v in vs))
+
+
+def _call(checks: Sequence[tuple[Callable[..., None], int]], *values: Tensor) -> None:
+    device = values[0].device
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    least = [value.amin().to(device, dtype) for value in values]
+    numbers = iter(torch.stack(least).tolist() if len(least) > 1 else [least[0].item()])
+    for check, count in checks:
+        check(*(next(numbers) for _ in range(count)))
+
+
 @dataclass(frozen=True)
 class Batch:
     """What is known of a batch besides its embeddings.
@@ -196,6 +232,7 @@ class Batch:
         target_scores: The teacher's, for the own documents or all.
         keep: Which candidates are kept; None for all.
         shares: The share of each anchor in the mean, which add up to 1; None for equal ones.
+        checks: What is asked of its tensors.
     """
 
     queries: int
@@ -206,6 +243,7 @@ class Batch:
     target_scores: Tensor | None
     keep: Keep | None = None
     shares: Tensor | None = None
+    checks: Checks = field(default_factory=Checks, compare=False, repr=False)
 
     @property
     def anchors(self) -> int:
@@ -222,11 +260,32 @@ class Batch:
         """The mean of the anchors' losses, by their shares."""
         return losses.mean() if self.shares is None else (losses * self.shares).sum()
 
-    def needs_positive_link(self, setting: InBatchSetting) -> bool:
-        """Whether the link must not be negative: always, but where a teacher labels every candidate."""
-        if not self.teaches_all or setting.options.directions != ("query_to_doc",) or self.target_scores is None:
-            return True
-        return bool(self.target_scores.isnan().any())
+    def note_scores(self, setting: InBatchSetting, scores: Tensor) -> None:
+        """Have scores checked: the link's domain, and that it is not negative on them.
+
+        It may be negative where a teacher labels every candidate.
+        """
+        if setting.link.domain == Link.domain and setting.link._lowest_value >= 0:
+            return
+        low, high = scores.detach().aminmax()
+        all_labelled = torch.zeros_like(low)
+        if self.teaches_all and setting.options.directions == ("query_to_doc",) and self.target_scores is not None:
+            all_labelled = (~self.target_scores.isnan()).all().to(low)
+        self.checks.note(partial(_check_scores, setting, setting.link), low, -high, all_labelled)
+
+    def note_targets(self, setting: InBatchSetting) -> None:
+        """Have a teacher's scores checked: one in each row, and within the domains of the links."""
+        if self.target_scores is None or not self.target_scores.numel():
+            return
+        known = self.target_scores.isfinite()
+        counts = known.any(-1)
+        rows = torch.where(counts, len(counts), torch.arange(len(counts), device=counts.device))
+        self.checks.note(partial(_check_known, setting.options.owner, len(counts)), rows)
+        for link in (setting.link, *([setting.calibration_link] if setting.calibrates else [])):
+            if self.anchors and link.domain != Link.domain:
+                scores = self.target_scores[self.begin : self.end]
+                low, high = (torch.where(scores > -math.inf, scores, end) for end in (math.inf, -math.inf))
+                self.checks.note(partial(_check_scores, setting, link), low.amin(), -high.amax(), low.new_ones(()))
 
     @property
     def teaches_all(self) -> bool:
@@ -250,6 +309,20 @@ class Batch:
         candidates = self.document_ids if DIRECTIONS[direction][1] else self.document_ids[: self.queries]
         same = self.document_ids[begin:end, None] == candidates[None, :]
         return same if kept is None else same | ~kept
+
+
+def _check_scores(setting: InBatchSetting, link: Link, low: float, minus_high: float, all_labelled: float) -> None:
+    ends = torch.tensor([low, -minus_high], dtype=torch.float64)
+    check_domain(setting.options.owner, link, ends)
+    if not all_labelled:
+        check_nonnegative(setting.options.owner, link, ends)
+
+
+def _check_known(owner: str, count: int, row: float) -> None:
+    if row < count:
+        raise ValueError(
+            f"{owner}: target_scores must have a number in each row, but row {row:.0f} has none. Leave such rows out."
+        )
 
 
 @dataclass
@@ -279,10 +352,6 @@ def targets_of(batch: Batch, setting: InBatchSetting, begin: int, end: int, like
     )  # not NaN, and not what the teacher calls never right: both are candidates without a label
     # A fill that is a score of the row stays within the link's domain.
     scores = torch.where(known, scores, torch.where(known, scores, math.inf).amin(-1, keepdim=True))
-    owner = setting.options.owner
-    check_domain(owner, setting.link, scores)
-    if setting.calibrates:
-        check_domain(owner, setting.calibration_link, scores)
     precise = _to_working_precision(scores)
     logits = (setting.scale * setting.link._potential(precise)).masked_fill(~known, -math.inf)
     log_q = torch.log_softmax(logits, -1)

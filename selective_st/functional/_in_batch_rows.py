@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from selective_st._autograd import KnownSlopes
-from selective_st.functional._common import check_nonnegative
 from selective_st.functional._in_batch_common import DIRECTIONS, Batch, Direction, InBatchSetting, targets_of
 from selective_st.links import Link
-from selective_st.links.base import check_domain
+
+logger = logging.getLogger(__name__)
+_WORTH_COMPILING = 2**22  # scores of a block: compiling takes seconds
 
 
 class FastLogits(KnownSlopes):
@@ -87,10 +91,8 @@ def losses_of_rows(
 
 
 def _rows(direction: Direction, scores: Tensor, batch: Batch, setting: InBatchSetting, logits_of: LogitsOf) -> _Rows:
-    owner, options = setting.options.owner, setting.options
-    check_domain(owner, setting.link, scores)
-    if batch.needs_positive_link(setting):
-        check_nonnegative(owner, setting.link, scores)
+    options = setting.options
+    batch.note_scores(setting, scores)
     from_documents, to_documents = DIRECTIONS[direction]
     has_positive, is_labelled = from_documents != to_documents, direction == "query_to_doc"
     own = batch.own_columns(batch.begin, to_documents)
@@ -159,6 +161,60 @@ def _cross_entropy(group: Sequence[_Rows], begin: int, smoothing: float) -> Tens
         sums, counts = zip(*(rows.sums for rows in group), strict=True)
         losses = (1 - smoothing) * losses + smoothing * (log_normaliser - sum(sums) / sum(counts))
     return losses.squeeze(1) + first.extra
+
+
+def shares_of(
+    scores: Tensor, anchors: Tensor, left_out: Tensor | None, link: Link, scale: float, low: torch.dtype | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the Softmax of some anchors makes of their candidates, in operations that a compiler can make few of.
+
+    Args:
+        scores: The scores of some queries against the documents.
+        anchors: Which queries they are.
+        left_out: Which documents are left out, unless they are the positive.
+        link: The link.
+        scale: The factor of its potential.
+        low: In which dtype the weights are wanted; None for that of the scores.
+
+    Returns:
+        The probability of all but the positive; that of the positive; and what the embeddings are multiplied by in the
+        anchors' gradient: that of the positive, and the others'.
+    """
+    is_own = anchors[:, None] == torch.arange(scores.shape[1], device=scores.device)
+    logits, slope = link._logits(scores.clone(), scale)
+    if left_out is not None:
+        logits = logits.masked_fill(left_out & ~is_own, -math.inf)
+    weights = torch.softmax(logits, 1)
+    positive = torch.where(is_own, weights, 0).sum(1)
+    weights = torch.where(is_own, 0, weights)
+    rest = weights.sum(1)
+    own_slope = torch.where(is_own, slope, 0).sum(1) if isinstance(slope, Tensor) else slope
+    weights = weights * slope
+    return rest, positive, -rest * own_slope, weights if low is None else weights.to(low)
+
+
+class _Compiled:
+    """A function of tensors, compiled where a GPU gains by it; as it is from the first time that this fails."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._compiled: Callable[..., Any] | None = None
+        self._fails = False
+
+    def __call__(self, first: Tensor, *others: Any) -> Any:
+        if not self._fails and first.is_cuda and first.numel() >= _WORTH_COMPILING:
+            try:
+                self._compiled = self._compiled or torch.compile(self._function)
+                return self._compiled(first, *others)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:  # of the compiler, or of what it needs: Triton, a C compiler
+                self._fails = True
+                logger.warning("torch.compile fails, so the in-batch loss goes without: %s", f"{error!s:.200}")
+        return self._function(first, *others)
+
+
+compiled_shares_of = _Compiled(shares_of)
 
 
 def _logsumexp(parts: Sequence[Tensor]) -> Tensor:

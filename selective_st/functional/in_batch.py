@@ -28,17 +28,20 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
+from selective_st._autograd import in_transform
 from selective_st._caller import caller
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     check_link,
     check_weight,
+    one_of,
     single_or_double,
     without_autocast,
 )
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
     Batch,
+    Checks,
     Direction,
     HardnessMode,
     InBatchOptions,
@@ -48,6 +51,7 @@ from selective_st.functional._in_batch_common import (
     SimilarityMatrix,
 )
 from selective_st.functional._in_batch_fused import FusedLoss
+from selective_st.functional._in_batch_products import PRECISIONS, Precision, Products
 from selective_st.functional._in_batch_rows import exact_logits, losses_of_rows
 from selective_st.links import ConstantLink, Link
 
@@ -57,6 +61,7 @@ _FORMS = ("fused", "plain")
 _FEWEST_ROWS, _MOST_ROWS = 256, 1024
 _FEWEST_SCORES, _MOST_SCORES = 2**20, 2**23
 _BLOCK_SCORES_ON_GPU = 2**26
+_SHARE_OF_FREE_MEMORY, _BYTES_OF_A_SCORE = 0.5, 32  # as much as a form takes that is not compiled
 
 
 def in_batch_loss(
@@ -81,6 +86,7 @@ def in_batch_loss(
     similarity_fct: SimilarityMatrix | None = None,
     form: Literal["fused", "plain"] = "fused",
     block_size: int | None = None,
+    precision: Precision = "auto",
 ) -> Tensor:
     r"""The in-batch negatives loss through the composite Softmax; with `ConstantLink()` the plain InfoNCE loss.
 
@@ -113,7 +119,12 @@ def in_batch_loss(
         similarity_fct: Another similarity than the dot product: takes (a, dim) and (b, dim), gives (a, b). It is
             differentiated automatically, in the plain form.
         form: `"fused"`, or `"plain"`: whole score matrices, differentiated automatically.
-        block_size: Rows of a block of the fused form. Default: as many as stay in the cache.
+        block_size: Rows of a block of the fused form. Default: as many as stay in the cache, or on a GPU in a share of
+            its free memory.
+        precision: That of the fused form's matrix products: `"bf16"` and `"fp16"` round their operands; scores, sums
+            and what the positive does are in float32 all the same, or in double where the embeddings are. `"tf32"`
+            and `"fp32"` say how CUDA multiplies float32. `"auto"` is what autocast says where it is on, else the
+            embeddings' dtype.
 
     Returns:
         The mean loss over the anchors, a scalar of at least float32.
@@ -142,6 +153,7 @@ def in_batch_loss(
         calibration=finite_number(owner, "calibration", calibration, nonnegative=True),
         calibration_link=link if calibration_link is None else check_link(owner, calibration_link, "calibration_link"),
         normalize=normalize,
+        precision=one_of(owner, "precision", precision, PRECISIONS),
     )
     if form not in _FORMS:
         raise ValueError(f"{owner}: form must be one of {', '.join(map(repr, _FORMS))}, got {form!r}.")
@@ -196,10 +208,12 @@ def in_batch_loss_of_setting(
     Raises:
         ValueError: If what is given does not fit together.
     """
-    queries, *columns = _check_embeddings(setting.options.owner, queries, documents)
+    queries, columns, products = _check_embeddings(setting, queries, documents)
     total = sum(len(column) for column in columns)
     batch = _check_batch(setting, queries, len(queries), total, rows, document_ids, keep, target_scores, weight)
     embeddings = (queries, *columns)
+    if not batch.anchors or in_transform():
+        batch.checks.read()
     if not batch.anchors:
         return 0 * torch.stack([matrix.sum() for matrix in embeddings]).sum()
     device = queries.device.type
@@ -207,9 +221,9 @@ def in_batch_loss_of_setting(
         if similarity_fct is not None:
             return _plain(embeddings, batch, setting, similarity_fct)
         if block_size is None:
-            block_size = _default_block_size(device, batch.queries * batch.columns, setting.link)
+            block_size = _default_block_size(queries.device, batch.queries * batch.columns, setting.link)
         wants_gradients = torch.is_grad_enabled() and any(matrix.requires_grad for matrix in embeddings)
-        return FusedLoss(_plain, setting, batch, block_size, wants_gradients=wants_gradients)(*embeddings)
+        return FusedLoss(_plain, setting, batch, products, block_size, wants_gradients=wants_gradients)(*embeddings)
 
 
 def in_batch_loss_of_scores(
@@ -254,15 +268,21 @@ def in_batch_loss_of_scores(
     if len(scores) != batch.anchors:
         raise ValueError(f"{owner}: scores must have a row for each of the {batch.anchors} anchors, got {len(scores)}.")
     if not batch.anchors:
+        batch.checks.read()
         return 0 * scores.sum()
     with without_autocast(scores.device.type):
         (scores,) = single_or_double(scores)
         return _of_scores([("query_to_doc", scores)], batch, setting)
 
 
-def _default_block_size(device: str, documents: int, link: Link) -> int:
-    if device != "cpu":
-        return max(_BLOCK_SCORES_ON_GPU // documents, 1)
+def _default_block_size(device: torch.device, documents: int, link: Link) -> int:
+    if device.type != "cpu":
+        scores = _BLOCK_SCORES_ON_GPU
+        if device.type == "cuda" and documents**2 > _FEWEST_SCORES:
+            free, _ = torch.cuda.mem_get_info(device)
+            free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+            scores = min(scores, int(free * _SHARE_OF_FREE_MEMORY) // _BYTES_OF_A_SCORE)
+        return max(scores // documents, 1)
     rows = documents // 11
     if not isinstance(link, ConstantLink):  # whose slopes take a block of their own
         rows = min(rows, documents**2 >> 16)
@@ -274,8 +294,11 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
     return left @ right.mT
 
 
-def _check_embeddings(owner: str, queries: object, documents: object) -> tuple[Tensor, ...]:
-    """The queries and each tensor of documents, in one dtype."""
+def _check_embeddings(
+    setting: InBatchSetting, queries: object, documents: object
+) -> tuple[Tensor, list[Tensor], Products]:
+    """The queries and each tensor of documents, in one dtype; and how they are to be multiplied."""
+    owner = setting.options.owner
     columns = list(documents) if isinstance(documents, Sequence) else [documents]
     for name, value in (("queries", queries), *(("documents", column) for column in columns)):
         if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -283,7 +306,8 @@ def _check_embeddings(owner: str, queries: object, documents: object) -> tuple[T
             raise TypeError(f"{owner}: {name} must be a floating-point tensor of embeddings, got {got}.")
         if value.dim() != 2:
             raise ValueError(f"{owner}: {name} must have the shape (rows, dim), got {tuple(value.shape)}.")
-    checked = single_or_double(*cast(list[Tensor], [queries, *columns]))
+    embeddings = cast(list[Tensor], [queries, *columns])
+    checked = single_or_double(*embeddings)
     count, dimension = checked[0].shape
     for column in checked[1:]:
         if column.shape[1] != dimension:
@@ -298,7 +322,7 @@ def _check_embeddings(owner: str, queries: object, documents: object) -> tuple[T
             f"{owner}: documents must hold one positive for each of the {count} queries, then as many hard negatives "
             f"for each, got {total} documents."
         )
-    return checked
+    return checked[0], list(checked[1:]), Products(setting.precision, *embeddings)
 
 
 def _check_batch(
@@ -333,7 +357,8 @@ def _check_batch(
                 f"{tuple(document_ids.shape)}."
             )
         document_ids = document_ids.to(device)
-        if len(document_ids.unique()) == len(document_ids):
+        # Where it is free to ask, and a mask is not.
+        if device.type == "cpu" and len(document_ids.unique()) == len(document_ids):
             document_ids = None
     if keep is not None and not callable(keep):
         keep = _keep_of_mask(owner, keep, begin, (end - begin, documents), device)
@@ -346,24 +371,21 @@ def _check_batch(
                 f"{owner}: target_scores must have the shape {shapes[0]} for the scores of each query's own documents, "
                 f"or {shapes[1]} for all; got {tuple(target_scores.shape)}."
             )
-        known = target_scores.isfinite()
-        if not bool(known.any(-1).all()):
-            row = int((~known.any(-1)).nonzero()[0])
-            raise ValueError(
-                f"{owner}: target_scores must have a number in each row, but row {row} has none. Leave such rows out."
-            )
         target_scores = target_scores.detach().to(device)
         if setting.options.label_smoothing:
             raise ValueError(
                 f"{owner}: label_smoothing and target_scores exclude each other: smoothing is for labels. Use "
                 "label_smoothing=0; a lower scale makes the teacher's distribution smoother."
             )
-    shares = check_weight(owner, weight, torch.Size([end - begin]))
+    checks = Checks()
+    shares = check_weight(owner, weight, torch.Size([end - begin]), checks.note_ends)
     if shares is not None:
         shares = shares.detach().to(device, torch.promote_types(like.dtype, torch.float32))
         total = shares.sum()
         shares = shares / torch.where(total > 0, total, 1)
-    return Batch(count, columns, begin, end, document_ids, target_scores, keep, shares)
+    batch = Batch(count, columns, begin, end, document_ids, target_scores, keep, shares, checks)
+    batch.note_targets(setting)
+    return batch
 
 
 def _keep_of_mask(owner: str, mask: object, first: int, shape: tuple[int, int], device: torch.device) -> Keep:
@@ -412,4 +434,6 @@ def _plain(
 
 def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setting: InBatchSetting) -> Tensor:
     """The plain form from the score matrix of each direction, a row for each anchor."""
-    return batch.mean(losses_of_rows(matrices, batch, setting, exact_logits))
+    losses = losses_of_rows(matrices, batch, setting, exact_logits)
+    batch.checks.read()
+    return batch.mean(losses)

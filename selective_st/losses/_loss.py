@@ -65,7 +65,7 @@ class Loss(nn.Module):
     builtin: ClassVar[type[nn.Module] | None] = None
     scorer_type: ClassVar[type[Any]] = Similarity
     objective_type: ClassVar[type[Objective]]
-    said_if_not: ClassVar[dict[str, Any]] = {"lists": "rows", "show_progress_bar": False}
+    said_if_not: ClassVar[dict[str, Any]] = {"lists": "rows", "show_progress_bar": False, "precision": "auto"}
     model: Any
     scorer: Any
     objective: Any

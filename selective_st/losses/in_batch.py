@@ -33,6 +33,7 @@ from selective_st.functional._in_batch_common import (
     PartitionMode,
     SimilarityMatrix,
 )
+from selective_st.functional._in_batch_products import PRECISIONS, Precision
 from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
 from selective_st.losses._common import (
@@ -42,6 +43,7 @@ from selective_st.losses._common import (
     is_cosine,
     is_dot_product,
     labels_and_weight,
+    one_of,
     optional,
     said,
     sentence,
@@ -68,6 +70,7 @@ class InBatch(Calibrated):
         hardness_mode: Which negatives' logits are raised.
         hardness_strength: By how much times their similarity.
         label_smoothing: How much of the label is spread evenly over all candidates.
+        precision: That of the matrix products.
         options: Which comparisons are made.
     """
 
@@ -80,6 +83,7 @@ class InBatch(Calibrated):
     hardness_mode: HardnessMode | None = None
     hardness_strength: float = 0.0
     label_smoothing: float = 0.0
+    precision: Precision = setting(one_of(*PRECISIONS), "auto")
     options: InBatchOptions = field(init=False, compare=False, repr=False)
 
     @override
@@ -97,7 +101,9 @@ class InBatch(Calibrated):
     def setting(self, *, normalize: bool) -> InBatchSetting:
         """What is the same for every batch."""
         calibration_link = self.link if self.calibration_link is None else self.calibration_link
-        return InBatchSetting(self.link, self.scale, self.options, self.calibration, calibration_link, normalize)
+        return InBatchSetting(
+            self.link, self.scale, self.options, self.calibration, calibration_link, normalize, self.precision
+        )
 
     @override
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
@@ -313,6 +319,8 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         margin: How far below the positive's cosine, by the guide, a negative's must stay.
         margin_strategy: `"absolute"` for a `margin` that is this distance, `"relative"` for a share of the positive's
             cosine.
+        precision: That of the matrix products of `cos_sim` and `dot_score`: `"bf16"`, `"fp16"`, `"tf32"` or `"fp32"`;
+            scores and sums are in float32 all the same. `"auto"` is autocast's where it is on, else the embeddings'.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -381,6 +389,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
+        precision: Precision = "auto",
     ) -> None: ...
 
     @override
@@ -468,6 +477,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         guide: As in `SelectiveMultipleNegativesRankingLoss`; it embeds in mini-batches too.
         margin: As in `SelectiveMultipleNegativesRankingLoss`.
         margin_strategy: As in `SelectiveMultipleNegativesRankingLoss`.
+        precision: As in `SelectiveMultipleNegativesRankingLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -513,6 +523,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
+        precision: Precision = "auto",
     ) -> None: ...
 
     @override

@@ -17,6 +17,7 @@ from selective_st.functional._in_batch_common import (
     PartitionMode,
     SimilarityMatrix,
 )
+from selective_st.functional._in_batch_products import Precision
 from selective_st.links import Link
 from selective_st.losses._common import ScoreSpace, SimilarityFunction, gentle_link, list_link, score_link
 from selective_st.losses._loss import constructor
@@ -228,6 +229,7 @@ class SelectiveMultipleNegativesRankingLoss(losses.SelectiveMultipleNegativesRan
         margin: How far below the positive's cosine, by the guide, a negative's must stay.
         margin_strategy: `"absolute"` for a `margin` that is this distance, `"relative"` for a share of the positive's
             cosine.
+        precision: That of the matrix products, as in `selective_st.losses.SelectiveMultipleNegativesRankingLoss`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -280,6 +282,7 @@ class SelectiveMultipleNegativesRankingLoss(losses.SelectiveMultipleNegativesRan
         guide: SentenceTransformer | None = None,
         margin: float = 0.0,
         margin_strategy: MarginStrategy = "absolute",
+        precision: Precision = "auto",
     ) -> None: ...
 
 
