@@ -14,7 +14,6 @@ logits is the gradient, in the dtype of the logits. Half-precision logits are co
 >>> import torch
 >>> from selective_st.functional import vocabulary_loss
 >>> from selective_st.links import ConstantLink
-from selective_st.links.base import check_domain
 >>> logits, labels = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 0.0], [1.0, 1.0, 1.0]]), torch.tensor([0, 2, -100])
 >>> vocabulary_loss(logits, labels, ConstantLink())     # as torch.nn.functional.cross_entropy
 tensor(1.7513)
