@@ -249,7 +249,7 @@ class TestLosses:
         assert "MAP ↑" in result.output
         metrics = json.loads((output / "metrics.json").read_text())
         assert [entry["loss"] for entry in metrics["runs"]] == [kind.loss, *kind.builtins]
-        assert metrics["main_metric"] == ("ap_ge_0.95" if kind.name == "pointwise" else "map")
+        assert metrics["main_metric"] == ("ap_ge_0.95" if kind.name in ("pointwise", "order") else "map")
         trained = loss_kind(kind.of_labels or kind.name)  # the answers are right or wrong
         assert metrics["settings"]["loss"] == trained.name
         assert metrics["settings"]["temperature"] == trained.temperature

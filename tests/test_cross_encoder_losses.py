@@ -321,7 +321,7 @@ class TestDefaults:
 
 
 def data(make: Any) -> Dataset:
-    if make in (ours.SelectiveListwiseLoss, ours.SelectivePairwiseLoss):
+    if make in (ours.SelectiveListwiseLoss, ours.SelectiveOrderLoss, ours.SelectivePairwiseLoss):
         lists = [texts(100 + 10 * row, 2 + row % 3) for row in range(8)]
         labels = [[0.9 / (1 + place) for place in range(len(row))] for row in lists]
         return Dataset.from_dict({"query": texts(0, 8), "docs": lists, "labels": labels})

@@ -75,7 +75,8 @@ def order_loss(
             rank) of the predicted ranks, and divided by the list's ideal sum of discounted gains, as in `LambdaLoss`.
         k: In the logistic form, a pair counts if one of the two is among the k highest predictions. Default: all.
         mask: Boolean, in the shape of `predicted`: True where a score counts. What is masked may be NaN.
-        weight: Weights >= 0, in the shape of `predicted` or one a list: a pair of pairs has the product of both.
+        weight: Weights >= 0, in the shape of `predicted` a pair of pairs has the product of
+            both; or one a list, for its pairs.
 
     Returns:
         The loss, at least float32: a scalar. Where no two targets differ it is 0, with a graph.
@@ -118,6 +119,7 @@ def order_loss(
             'log-sum-exp form. Leave it out, or give form="logistic".'
         )
     mask = check_mask(owner, mask, predicted)
+    is_of_lists = isinstance(weight, Tensor) and weight.shape != predicted.shape
     weight = check_weight(owner, weight, predicted.shape)
     counts, target = _that_count(target, mask)
     scores = (
@@ -128,6 +130,7 @@ def order_loss(
     shares = None if counts is None else counts.to(target.dtype)
     if weight is not None:
         shares = (weight.detach() if counts is None else torch.where(counts, weight.detach(), 0)).to(target.dtype)
+        shares = shares.sqrt() if is_of_lists else shares  # that of a list counts once for each of its pairs
     scores = scores.to(target.dtype)
     check_domain(owner, link, scores)
     check_nonnegative(owner, link, scores)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import RankNetLoss
 from torch import nn
@@ -89,6 +91,7 @@ class SelectiveOrderLoss(OrderLoss, CrossEncoderLoss):
     """
 
     builtin = RankNetLoss
+    said_if_not: ClassVar[dict[str, Any]] = {}
 
     @constructor
     def __init__(
