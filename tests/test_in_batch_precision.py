@@ -27,7 +27,7 @@ from selective_st.links import (
 )
 from tests import random_inputs
 from tests.loss_cases import EchoModel
-from tests.tolerances import assert_close
+from tests.tolerances import assert_close, rounding
 
 pytestmark = pytest.mark.numerical
 
@@ -120,7 +120,10 @@ def test_the_error_is_that_of_rounded_operands(precision: Any, options: str, lin
         for block_size in (7, None):
             found = gradients(columns, LINKS[link], precision=precision, block_size=block_size, **given)
             assert error(found, right) <= 2 * error(of_rounded, right) + single
-            assert_close(found[0], of_rounded[0].float(), exponent=40.0)
+            # A component between two numbers of the operands' precision may be rounded to either; logits are of at
+            # most 40, and their differences count.
+            either = 0.2 * error(of_rounded, right) + rounding(torch.float32, exponent=80.0)
+            assert abs(float(found[0]) - float(of_rounded[0])) <= either * float(of_rounded[0])
 
 
 @pytest.mark.parametrize("batch", BATCHES)
