@@ -33,6 +33,7 @@ from selective_st._text_files import ending, not_text, open_lines
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
 from selective_st.data import named_columns
 from selective_st.errors import DataError
+from selective_st.evaluation.metrics import losses_at
 from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold, remember_threshold
 from selective_st.files import read_file
 from selective_st.kept_runs import KeptRuns, Key, Run
@@ -41,6 +42,7 @@ from selective_st.losses import SelectivePointwiseLoss
 from selective_st.output import Output, State, first_line, without_nan
 from selective_st.registry.columns import is_metadata
 from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.scoring import add_weights
 
 Floats = npt.NDArray[np.float32]
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]  # embeddings of both texts, and their numbers, to a loss
@@ -434,8 +436,7 @@ class Teacher:
 def _state_of(place: Output, model: nn.Module, what: str, *rest: str) -> State:
     """A folder beside the output for what was computed with a teacher."""
     digest = hashlib.blake2b(digest_size=12)
-    for name, weights in model.state_dict().items():
-        digest.update(f"{name} {tuple(weights.shape)} {weights.double().sum().item()!r}".encode())
+    add_weights(digest, model)
     for text in (what, *rest):
         digest.update(f"{len(text)} {text}".encode("utf-8", "surrogatepass"))
     return place.state(digest.hexdigest())
@@ -778,8 +779,9 @@ def threshold_loss(gold: Any, predicted: Any, threshold: float) -> float:
         133.333333
     """
     gold, predicted = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    wrong = (gold >= threshold) != (predicted >= threshold)
-    return float(1000 * np.mean(np.where(wrong, np.abs(predicted - threshold), 0.0 * predicted)))
+    if np.isnan(predicted).any():  # training has diverged
+        return math.nan
+    return float(1000 * losses_at(gold, predicted, threshold).mean())
 
 
 def _goodness(run: Run) -> float:

@@ -226,10 +226,15 @@ def _key(path: Path, settings: tuple[Any, ...], model: Any) -> str:
     state, own = path.stat(), (getattr(model, "similarity_fn_name", None), getattr(model, "prompts", None), str(model))
     facts = (os.path.realpath(path), state.st_size, state.st_mtime_ns, settings, own)
     digest = hashlib.blake2b(repr(facts).encode(), digest_size=8)
+    add_weights(digest, model)
+    return digest.hexdigest()
+
+
+def add_weights(digest: Any, model: Any) -> None:
+    """Add a model's weights to what a digest is of."""
     for weights in model.state_dict().values():
         if isinstance(weights, torch.Tensor):
             digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 class _Scores:

@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from selective_st.cli.common import be_quiet, make_console, print_notes, print_written
-from selective_st.cli.options import argument, command, option
+from selective_st.cli.options import argument, column_names, command, option
 
 if TYPE_CHECKING:
     from selective_st.evaluation import ScoreThreshold
-
-
-def _listed(name: str, text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +26,7 @@ class ScoreOptions:
     columns: list[str] | None = option(
         None,
         "The two columns of texts, by name or number from 1. Default: the only two there are.",
-        parse=_listed,
+        parse=column_names,
         metavar="TEXT,TEXT",
     )
     header: bool | None = option(
@@ -43,11 +39,11 @@ class ScoreOptions:
         "--as-queries/--no-as-queries",
     )
     names: list[str] | None = option(
-        None, "What to call the two columns. Default: score,match.", parse=_listed, metavar="SCORE,MATCH"
+        None, "What to call the two columns. Default: score,match.", parse=column_names, metavar="SCORE,MATCH"
     )
     batch_size: int = option(64, "How many texts, or pairs, to put through the model at once.", min=1)
     devices: list[str] | None = option(
-        None, "Devices, such as cuda:0,cuda:1 or cpu,cpu: a process on each.", parse=_listed, metavar="DEVICE,..."
+        None, "Devices, such as cuda:0,cuda:1 or cpu,cpu: a process on each.", parse=column_names, metavar="DEVICE,..."
     )
     overwrite: bool = option(False, "Replace an earlier output of this command.", "--overwrite")
 

@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, pull_through
 from selective_st._caller import caller, named
-from selective_st.functional._common import at_least_single, check_link, dense, without_autocast
+from selective_st.functional._common import check_link, single_or_double, without_autocast
 from selective_st.functional.listwise import listwise_matching_loss
 from selective_st.links import Link
 
@@ -122,10 +122,9 @@ def in_batch_matching_loss(
         "target_temperature": target_temperature,
     }
     size = block_size or max(_SCORES_OF_A_BLOCK // max(len(documents), 1), 1)
-    dtype = torch.promote_types(torch.promote_types(queries.dtype, documents.dtype), torch.float32)
     with without_autocast(queries.device.type):
-        student = [dense(tensor).to(dtype) for tensor in (queries, documents)]
-        teacher = [at_least_single(dense(tensor.detach())) for tensor in (teacher_queries, teacher_documents)]
+        student = single_or_double(queries, documents)
+        teacher = single_or_double(teacher_queries.detach(), teacher_documents.detach())
         return _InBatchMatching(settings, without_self, size)(*student, *teacher)
 
 

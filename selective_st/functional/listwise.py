@@ -121,7 +121,7 @@ def listwise_matching_loss(
         if may_hold(padded):
             mask = ~padded if mask is None else mask & ~padded
         never = never if may_hold(never) else None
-    predicted, mask, rows = _fill_masked(predicted, mask, link)
+    predicted, mask, rows = fill_masked(predicted, mask, link)
     if mask is not None:
         target = torch.where(mask, target, predicted.detach().to(target.dtype))
     if never is not None:
@@ -209,7 +209,7 @@ def listwise_label_loss(
     weight = check_weight(owner, weight, predicted.shape[:-1])
     mask = _lists_that_count(check_mask(owner, mask, predicted), weight)
     probabilities, one_right = _check_labels(owner, labels, predicted, mask)
-    predicted, mask, rows = _fill_masked(predicted, mask, link)
+    predicted, mask, rows = fill_masked(predicted, mask, link)
     if smoothing:
         one_right = False
         count: Tensor | int = predicted.shape[-1]
@@ -259,7 +259,7 @@ def _check_lists(owner: str, predicted: object) -> Tensor:
     return scores.float() if scores.dtype.itemsize < 4 or not scores.is_floating_point() else scores
 
 
-def _fill_masked(predicted: Tensor, mask: Tensor | None, link: Link) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def fill_masked(predicted: Tensor, mask: Tensor | None, link: Link) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Harmless scores where the mask says so: a masked NaN must reach neither the loss nor the gradient.
 
     Args:

@@ -39,11 +39,12 @@ from selective_st.functional._common import (
     is_finite,
     reduce_loss,
 )
+from selective_st.functional.listwise import fill_masked
+from selective_st.functional.pairwise import SMALLEST_IDEAL, among_first, ranks_of
 from selective_st.links import ConstantLink, Link
 from selective_st.links.base import check_domain
 
 Form = Literal["log_sum_exp", "logistic"]
-_SMALLEST_IDEAL = 1e-10  # as LambdaLoss
 _FEW = 1024  # up to here searchsorted is as fast as looking for differences
 
 
@@ -122,11 +123,7 @@ def order_loss(
     is_of_lists = isinstance(weight, Tensor) and weight.shape != predicted.shape
     weight = check_weight(owner, weight, predicted.shape)
     counts, target = _that_count(target, mask)
-    scores = (
-        predicted
-        if counts is None
-        else torch.where(counts, predicted, min(max(0.0, link.domain.low), link.domain.high))
-    )
+    scores, counts, _ = fill_masked(predicted, counts, link)
     shares = None if counts is None else counts.to(target.dtype)
     if weight is not None:
         shares = (weight.detach() if counts is None else torch.where(counts, weight.detach(), 0)).to(target.dtype)
@@ -231,9 +228,9 @@ def _logistic(
 ) -> Tensor:
     """The mean over pairs of a list whose targets differ, weighed by their shares."""
     of_pairs = shares.unsqueeze(-1) * shares.unsqueeze(-2) * (targets.unsqueeze(-1) > targets.unsqueeze(-2))
-    ranks = potentials.detach().masked_fill(shares == 0, -math.inf).argsort(descending=True).argsort()
+    ranks = ranks_of(potentials, shares == 0)
     if k is not None:
-        of_pairs = of_pairs * ((ranks < k).unsqueeze(-1) | (ranks < k).unsqueeze(-2))
+        of_pairs = of_pairs * among_first(ranks, k)
     weights = _pair_weights(targets, weight_link)
     if discounts:
         weights = weights * _discount_differences(ranks, targets, shares, weight_link, k)
@@ -245,10 +242,9 @@ def _discount_differences(
     ranks: Tensor, targets: Tensor, shares: Tensor, weight_link: Link | None, k: int | None
 ) -> Tensor:
     """How much the discounts of two ranks differ, in shares of the list's ideal sum of discounted gains."""
-    gain = ConstantLink() if weight_link is None else weight_link
     grades = torch.where(shares > 0, targets, 0).clamp_min(0)
-    gains = grades if weight_link is None else gain(grades) - gain(torch.zeros_like(grades))
+    gains = grades if weight_link is None else weight_link(grades) - weight_link(torch.zeros_like(grades))
     by_rank = 1 / torch.arange(2.0, 2.0 + ranks.shape[-1], dtype=targets.dtype, device=targets.device).log2()
-    ideal = (gains.sort(descending=True).values * by_rank)[..., :k].sum(-1, keepdim=True).clamp_min(_SMALLEST_IDEAL)
+    ideal = (gains.sort(descending=True).values * by_rank)[..., :k].sum(-1, keepdim=True).clamp_min(SMALLEST_IDEAL)
     own = by_rank[ranks]
     return (own.unsqueeze(-1) - own.unsqueeze(-2)).abs() / ideal.unsqueeze(-1)

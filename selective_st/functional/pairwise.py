@@ -24,7 +24,7 @@ from selective_st.functional.listwise import listwise_label_loss
 from selective_st.functional.pointwise import matching_loss
 from selective_st.links import Link
 
-_SMALLEST_IDEAL = 1e-10  # as LambdaLoss
+SMALLEST_IDEAL = 1e-10  # as LambdaLoss
 
 
 @named("pairwise_loss", listwise_label_loss="pairwise_loss")
@@ -155,19 +155,18 @@ def _check_pairs(owner: str, positive: object, negative: object) -> tuple[Tensor
 # --- Pairs of a list by the ranks of its documents ----------------------------------------------------------------
 
 
-def among_first(scores: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Which pairs of a list have a document among the `k` of the highest scores.
+def among_first(ranks: Tensor, k: int) -> Tensor:
+    """Which pairs of a list have a document among the first `k`.
 
     Args:
-        scores: Scores of shape (lists, documents).
-        labels: In that shape; NaN marks a padded document.
+        ranks: Of shape (..., documents), from 0.
         k: How many.
 
     Returns:
-        A mask of shape (lists, documents, documents).
+        A mask of shape (..., documents, documents).
     """
-    first = _ranks(scores, labels) < k
-    return first.unsqueeze(2) | first.unsqueeze(1)
+    first = ranks < k
+    return first.unsqueeze(-1) | first.unsqueeze(-2)
 
 
 def scheme_weights(
@@ -186,18 +185,17 @@ def scheme_weights(
         Weights of shape (lists, documents, documents).
     """
     with torch.no_grad():
-        ranks = _ranks(scores, labels)
+        ranks = ranks_of(scores, labels.isnan())
         relevances = labels.nan_to_num(0.0).clamp(min=0).to(scores)
         discounts = torch.log2(torch.arange(2.0, 2.0 + scores.shape[1], dtype=scores.dtype, device=scores.device))
         ideal = (relevances.sort(descending=True).values.exp2() - 1)[:, :k] / discounts[:k]
         by_rank = torch.zeros_like(relevances).scatter(1, ranks, relevances)
-        gains = (by_rank.exp2() - 1) / ideal.sum(1, keepdim=True).clamp(min=_SMALLEST_IDEAL)
+        gains = (by_rank.exp2() - 1) / ideal.sum(1, keepdim=True).clamp(min=SMALLEST_IDEAL)
         weights = scheme(gains, discounts[None], by_rank).expand(*scores.shape, scores.shape[1])
         lists = torch.arange(len(scores), device=scores.device)[:, None, None]
         return weights[lists, ranks.unsqueeze(2), ranks.unsqueeze(1)]
 
 
-def _ranks(scores: Tensor, labels: Tensor) -> Tensor:
+def ranks_of(scores: Tensor, is_padded: Tensor) -> Tensor:
     """The place of each document when a list is sorted by its scores, from 0; padded documents come last."""
-    order = scores.detach().masked_fill(labels.isnan(), -math.inf).argsort(descending=True)
-    return order.argsort()
+    return scores.detach().masked_fill(is_padded, -math.inf).argsort(descending=True).argsort()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from selective_st._templates import template
 from selective_st._validation import finite_number
 from selective_st.functional._common import check_link, check_nonnegative, check_smoothing, is_finite
-from selective_st.links import ExponentialLink, Interval, Link, SigmoidLink, high_scores
+from selective_st.links import ConstantLink, ExponentialLink, Interval, Link, SigmoidLink, high_scores
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -325,6 +325,11 @@ def check_positive_link(owner: str, link: Link, space: ScoreSpace, scores: Tenso
         check_nonnegative(owner, link, space.lowest)
     elif scores is not None and scores.numel() and link._lowest_value < 0 and space.sign == 0:
         check_nonnegative(owner, link, -float(scores.detach().abs().max()))
+
+
+def flat_link(space: ScoreSpace, targets: str | None) -> Link:
+    """The default link of a loss that ranks as it does without one: all scores matter alike."""
+    return ConstantLink()
 
 
 def list_link(space: ScoreSpace) -> Link:

@@ -22,7 +22,7 @@ from selective_st.functional._in_batch_common import SimilarityMatrix
 from selective_st.links import ConstantLink, Link, high_scores
 from selective_st.losses._common import (
     POSITIVE,
-    ScoreSpace,
+    flat_link,
     is_cosine,
     is_dot_product,
     optional,
@@ -162,10 +162,7 @@ class SelectiveEmbedDistillLoss(Loss):
     scorer_type = BlockwiseSimilarities
     objective_type = TeacherEmbeddings
 
-    @staticmethod
-    @override
-    def default_link(space: ScoreSpace, targets: str | None) -> Link:
-        return ConstantLink()
+    default_link = staticmethod(flat_link)
 
     @constructor
     def __init__(

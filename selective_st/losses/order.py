@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -21,12 +21,11 @@ from selective_st.links import ConstantLink, IdentityLink, Link
 from selective_st.losses._common import (
     NONNEGATIVE,
     POSITIVE,
-    ScoreSpace,
     SimilarityFunction,
     a_link,
     check_label_range,
-    check_link_of_space,
     check_positive_link,
+    flat_link,
     optional,
     said,
     sentence,
@@ -34,18 +33,16 @@ from selective_st.losses._common import (
     tensor_of,
 )
 from selective_st.losses._loss import Loss, constructor
-from selective_st.losses._objectives import Objective
+from selective_st.losses._objectives import Calibrated
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order(Objective):
+class Order(Calibrated):
     """Graded pairs of a batch, or the documents of a list, in the order of their labels.
 
     Attributes:
         scale: The factor of differences of potentials.
         weight_link: The link whose rise between two labels is their weight; None for the same weight for all.
-        calibration: The weight of the calibration term.
-        calibration_link: Its link.
         gather_across_devices: Whether the pairs of all devices are one batch.
         discounts: Whether pairs of a list are weighed by the discounts of the ranks too.
         k: How many documents are first; a pair of a list counts if one of them is in it. None for all.
@@ -56,32 +53,26 @@ class Order(Objective):
     scale: float = setting(POSITIVE, 20.0)
     weight_link: Link | None = setting(optional(a_link), None)
     calibration: float = setting(NONNEGATIVE, 0.0)
-    calibration_link: Link | None = setting(optional(a_link), None)
     gather_across_devices: bool = False
     discounts: bool = False
     k: int | None = None
 
     @override
     def __post_init__(self) -> None:
+        if self.calibration_link is None and isinstance(self.link, ConstantLink):
+            if self.calibration and self.space.range.low == -math.inf:
+                raise ValueError(said("no_calibration_link", self.owner, space=self.space.name))
+            self._settle(calibration_link=IdentityLink())
         super().__post_init__()
         if isinstance(self.weight_link, ConstantLink):
             raise ValueError(said("flat_weight_link", self.owner, link=repr(self.weight_link)))
-        link = self.calibration_link
-        if link is None:
-            is_flat = isinstance(self.link, ConstantLink)
-            if is_flat and self.calibration and self.space.range.low == -math.inf:
-                raise ValueError(said("no_calibration_link", self.owner, space=self.space.name))
-            link = IdentityLink() if is_flat else self.link
-        if self.calibration:
-            check_link_of_space(self.owner, link, self.space)
-        self._settle(calibration_link=link)
 
     @override
     @named(predicted="scores", target="labels")
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
         if scores.dim() == 2 and (labels is None or tensor_of(self.owner, labels).dim() == 1):
             scores, labels, weight = self._as_pairs(scores, labels, weight)
-        labels = self._checked(scores, labels)
+        labels, mask = self._checked(scores, labels)
         is_batch = scores.dim() == 1
         if is_batch and self.gather_across_devices:
             scores, labels, weight = self._gathered(scores, labels, weight)
@@ -97,9 +88,8 @@ class Order(Objective):
         )
         if not self.calibration:
             return loss
-        mask = check_label_range(self.owner, labels, self.space.ranges())
-        targets = labels.to(scores).clamp(*self.calibration_link.domain)  # type: ignore[union-attr]
-        term = matching_loss(scores, targets, self.calibration_link, mask=mask, weight=weight)  # type: ignore[arg-type]
+        link = cast(Link, self.calibration_link)
+        term = matching_loss(scores, labels.to(scores).clamp(*link.domain), link, mask=mask, weight=weight)
         return loss + self.calibration * term
 
     def _as_pairs(self, scores: Tensor, labels: Any, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -111,7 +101,8 @@ class Order(Objective):
         labels = torch.cat([positive, (1 - positive).repeat(negatives)])
         return scores.T.flatten(), labels, weight if weight is None else weight.repeat(negatives + 1)
 
-    def _checked(self, scores: Tensor, given: Any) -> Tensor:
+    def _checked(self, scores: Tensor, given: Any) -> tuple[Tensor, Tensor | None]:
+        """The labels in the shape of the scores, and which of them count; None for all."""
         labels: Tensor = tensor_of(self.owner, given)
         if labels.shape == (len(scores), 1) and scores.dim() == 1:
             labels = labels.squeeze(1)
@@ -120,10 +111,9 @@ class Order(Objective):
         labels = labels.to(scores.device)
         if labels.dtype == torch.bool:
             labels = labels.to(scores)
-        if labels.numel():
-            check_label_range(self.owner, labels)
+        mask = check_label_range(self.owner, labels, self.space.ranges() if self.calibration else ())
         check_positive_link(self.owner, self.link, self.space, scores)
-        return labels
+        return labels, mask
 
     def _gathered(self, *tensors: Any) -> tuple[Any, ...]:
         """Scores, labels and weights of all devices; each then has the whole loss, whose gradients are averaged."""
@@ -158,19 +148,7 @@ class Order(Objective):
         return [sentence("flat_on_labels", link=repr(self.weight_link), scale=f"{20 / float(high - low):g}", **facts)]
 
 
-class OrderLoss(Loss):
-    """What the order losses of all model types share."""
-
-    objective_type = Order
-    said_if_not: ClassVar[dict[str, Any]] = {"gather_across_devices": False, "discounts": False, "k": None}
-
-    @staticmethod
-    @override
-    def default_link(space: ScoreSpace, targets: str | None) -> Link:
-        return ConstantLink()
-
-
-class SelectiveOrderLoss(OrderLoss):
+class SelectiveOrderLoss(Loss):
     r"""Score graded pairs in the order of their labels, where it matters to tell labels apart, and scores.
 
     Wherever the labels of two pairs of the batch are y_i > y_j, the score p_i is to exceed p_j. A pair of pairs weighs
@@ -235,7 +213,10 @@ class SelectiveOrderLoss(OrderLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    objective_type = Order
     builtin = CoSENTLoss
+    default_link = staticmethod(flat_link)
+    said_if_not: ClassVar[dict[str, Any]] = {"gather_across_devices": False}
 
     @constructor
     def __init__(

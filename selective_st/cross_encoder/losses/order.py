@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import RankNetLoss
 from torch import nn
 
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss
 from selective_st.links import Link
+from selective_st.losses._common import flat_link
 from selective_st.losses._loss import constructor
-from selective_st.losses.order import OrderLoss
+from selective_st.losses.order import Order
 
 
-class SelectiveOrderLoss(OrderLoss, CrossEncoderLoss):
+class SelectiveOrderLoss(CrossEncoderLoss):
     r"""Score the documents of a query in the order of their labels, where it matters to tell labels apart, and scores.
 
     Wherever the labels of two documents are y_i > y_j, the score p_i is to exceed p_j. A pair weighs as much as the
@@ -90,8 +89,9 @@ class SelectiveOrderLoss(OrderLoss, CrossEncoderLoss):
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
 
+    objective_type = Order
     builtin = RankNetLoss
-    said_if_not: ClassVar[dict[str, Any]] = {}
+    default_link = staticmethod(flat_link)
 
     @constructor
     def __init__(

@@ -18,7 +18,7 @@ from selective_st._caller import named
 from selective_st._validation import whole_number
 from selective_st.cross_encoder.losses._scoring import CrossEncoderLoss
 from selective_st.functional import margin_loss, pairwise_loss
-from selective_st.functional.pairwise import among_first, scheme_weights
+from selective_st.functional.pairwise import among_first, ranks_of, scheme_weights
 from selective_st.links import Link
 from selective_st.losses._common import (
     builtin_citation,
@@ -90,7 +90,7 @@ class PairsOfLists(Pairwise):
         check_label_range(owner, labels, self.space.ranges() if self.targets == "scores" else ())
         counts = labels.unsqueeze(2) > labels.unsqueeze(1)
         if self.k is not None:
-            counts &= among_first(scores, labels, self.k)
+            counts &= among_first(ranks_of(scores, labels.isnan()), self.k)
         row, better, worse = counts.nonzero(as_tuple=True)
         positive, negative = scores[row, better], scores[row, worse]
         weight = None if weight is None else weight.to(scores)[row]

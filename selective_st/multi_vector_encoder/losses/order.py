@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.multi_vector_encoder.scoring import mean_colbert_scores_pairwise
 
 from selective_st.links import Link
+from selective_st.losses._common import flat_link
 from selective_st.losses._loss import constructor
-from selective_st.losses.order import OrderLoss
+from selective_st.losses.order import Order
 from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss
 from selective_st.multi_vector_encoder.losses._scoring import LateInteraction
 
 
-class SelectiveOrderLoss(OrderLoss, LateInteractionLoss):
+class SelectiveOrderLoss(LateInteractionLoss):
     r"""Score graded pairs in the order of their labels, by late interaction, where it matters to tell them apart.
 
     As `selective_st.losses.SelectiveOrderLoss`, of the late-interaction scores of a query and a document.
@@ -60,6 +63,10 @@ class SelectiveOrderLoss(OrderLoss, LateInteractionLoss):
         >>> trainer = MultiVectorEncoderTrainer(model=model, train_dataset=train_dataset, loss=loss)   # doctest: +SKIP
         >>> trainer.train()                                                                       # doctest: +SKIP
     """
+
+    objective_type = Order
+    default_link = staticmethod(flat_link)
+    said_if_not: ClassVar[dict[str, Any]] = {"gather_across_devices": False}
 
     @constructor
     def __init__(
