@@ -18,7 +18,7 @@ import torch
 
 from selective_st._row_files import RowFile, open_rows
 from selective_st._text_files import ending
-from selective_st._validation import whole_number
+from selective_st._validation import instance_of, whole_number
 from selective_st.errors import DataError
 from selective_st.evaluation._checks import TIE, Floats
 from selective_st.evaluation.thresholds import ScoreThreshold
@@ -100,6 +100,14 @@ def score_file(
     whole_number("score_file", "batch_size", batch_size, least=1)
     _check_devices(devices)
     cut = ScoreThreshold(threshold, gold=threshold) if isinstance(threshold, (int, float)) else threshold
+    mend = 'Write threshold=0.85, or threshold=load_threshold("model").'
+    instance_of("score_file", "threshold", cut, (ScoreThreshold, type(None)), mend)
+    for name, given in (("file", file), ("output", output)):
+        instance_of("score_file", name, given, (str, os.PathLike), f'Write {name}="pairs.csv".')
+    if not (callable(model) or hasattr(model, "encode") or hasattr(model, "predict")):
+        raise TypeError(
+            f'score_file: model must be a model, or load one, got {model!r}. Write SentenceTransformer("model").'
+        )
     path = Path(file).expanduser()
     source = open_rows(path, header)
     added = _added(source, Path(output), names)[: 1 if cut is None else 2]

@@ -116,3 +116,16 @@ def test_wrong_arguments(place: int, given: Any, message: str) -> None:
     arguments[place] = given
     with pytest.raises((TypeError, ValueError), match=message):
         in_batch_matching_loss(*arguments, ConstantLink())
+
+
+@pytest.mark.parametrize("block_size", [0, -1, 2.5])
+def test_a_wrong_block_size(block_size: Any) -> None:
+    with pytest.raises(
+        (TypeError, ValueError), match="in_batch_matching_loss: block_size must be a whole number of at"
+    ):
+        in_batch_matching_loss(*embeddings(4, 3), ConstantLink(), block_size=block_size)
+
+
+def test_no_documents() -> None:
+    with pytest.raises(ValueError, match="documents must hold at least one embedding, got none for 4 queries"):
+        in_batch_matching_loss(*embeddings(4, 0), ConstantLink())

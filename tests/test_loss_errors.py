@@ -11,6 +11,7 @@ import torch
 from sentence_transformers import SentenceTransformer, util
 from torch import Tensor
 
+from selective_st.cross_encoder import losses as cross
 from selective_st.functional import (
     in_batch_loss,
     listwise_label_loss,
@@ -21,11 +22,13 @@ from selective_st.functional import (
 from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, SigmoidLink, SinhLink
 from selective_st.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
+    SelectiveEmbedDistillLoss,
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
     SelectivePairwiseLoss,
 )
-from tests.loss_cases import EchoModel
+from tests.loss_cases import EchoCrossEncoder, EchoModel
 
 Cosine: dict[str, Any] = {"similarity_fct": util.pairwise_cos_sim}
 MODULES = [
@@ -477,3 +480,28 @@ P, N = torch.rand(4), torch.rand(4, 2)
 def test_functions(call: Callable[[], Any], error: type[Exception], name: str) -> None:
     with pytest.raises(error, match=name):
         call()
+
+
+@pytest.mark.parametrize("labels", [[], ["a"], [torch.ones(3, 4), torch.ones(3, 5)], torch.ones(3), torch.ones(2, 4)])
+def test_labels_that_are_no_embeddings_of_the_texts(labels: Any) -> None:
+    loss: Any = SelectiveEmbedDistillLoss(EchoModel())
+    features = [{"sentence_embedding": torch.ones(3, 4)}, {"sentence_embedding": torch.ones(3, 4)}]
+    with pytest.raises((TypeError, ValueError), match=r"^SelectiveEmbedDistillLoss: labels must be"):
+        loss(features, labels)
+
+
+@pytest.mark.parametrize("k", [0, "2", 1.5])
+def test_the_first_documents_of_an_order_are_a_whole_number(k: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^SelectiveOrderLoss: k must be a whole number"):
+        cross.SelectiveOrderLoss(EchoCrossEncoder(), k=k)  # type: ignore[arg-type]
+
+
+def test_an_order_that_cannot_be_gathered_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    loss: Any = SelectiveOrderLoss(EchoModel(), gather_across_devices=True)  # type: ignore[arg-type]
+    features = [{"sentence_embedding": column} for column in embeddings(2)]
+    for _ in range(2):
+        loss(features, torch.linspace(0, 1, 4))
+    assert [r.message for r in caplog.records if "gather_across_devices=True, but no process group" in r.message] == [
+        record.message for record in caplog.records
+    ]
+    assert len(caplog.records) == 1

@@ -269,6 +269,15 @@ P, Y = torch.tensor([0.2, 0.7]), torch.tensor([0.0, 1.0])
         ({"form": "hinge"}, "form must be 'log_sum_exp' or 'logistic', got 'hinge'"),
         ({"discounts": True}, "discounts is for lists"),
         ({"k": 1}, "k is for lists"),
+        ({"k": 0, "form": "logistic"}, "k must be a whole number of at least 1, got 0"),
+        (
+            {"predicted": torch.tensor(0.5), "target": torch.tensor(1.0)},
+            r"predicted must have the shape \(n,\).*got \(\)",
+        ),
+        (
+            {"predicted": P[None], "target": Y[None], "form": "log_sum_exp"},
+            r"predicted must have the shape \(n,\), .* got \(1, 2\). Use predicted.flatten\(\)",
+        ),
     ],
 )
 def test_wrong_values(arguments: dict[str, Any], message: str) -> None:
@@ -283,6 +292,7 @@ def test_wrong_values(arguments: dict[str, Any], message: str) -> None:
         ({"link": 3}, "link must be a Link, got 3"),
         ({"weight_link": high_scores}, "weight_link must be a Link"),
         ({"scale": "20"}, "scale must be a finite number > 0, got '20' of type str"),
+        ({"k": "2", "form": "logistic"}, "k must be a whole number of at least 1, got '2'"),
         ({"mask": torch.ones(2)}, "mask must be a boolean tensor"),
     ],
 )

@@ -440,3 +440,20 @@ def test_what_needs_no_model_imports_no_sentence_transformers(folders: dict[str,
         assert "sentence_transformers" not in sys.modules
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"threshold": "0.5"},
+            "threshold must be of type ScoreThreshold or NoneType, got '0.5' of type str. Write thr",
+        ),
+        ({"file": 5}, "file must be of type str or PathLike, got 5 of type int"),
+        ({"model": 5}, "model must be a model, or load one, got 5"),
+    ],
+)
+def test_arguments_of_another_type(wrong: dict[str, Any], message: str, pairs_csv: Path, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"model": print, "file": pairs_csv, "output": tmp_path / "out.csv", **wrong}
+    with pytest.raises(TypeError, match=f"^score_file: {re.escape(message)}"):
+        score_file(**arguments)

@@ -318,7 +318,8 @@ def _checked_bound(metric: str, at_least: float | None, at_most: float | None, c
     if [*given] != [wanted] and (wanted or given):
         got = " and ".join(f"{name}={value!r}" for name, value in given.items()) or "none"
         allowed = "no bound, as it is maximised" if not wanted else f"the bound {wanted}"
-        mend = 'metric="precision", at_least=0.95' if not wanted else f'metric="{metric}", {wanted}=0.05'
+        example = 0.05 if wanted == "at_most" else 0.95
+        mend = f'metric="{metric}", {wanted}={example}' if wanted else 'metric="precision", at_least=0.95'
         raise ValueError(f"choose_threshold: metric={metric!r} goes with {allowed}, got {got}. Write {mend}.")
     for name, value in (*given.items(), ("confidence", confidence)):
         if not 0 < finite_number("choose_threshold", name, value) < 1:

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, pull_through
 from selective_st._caller import caller, named
+from selective_st._validation import whole_number
 from selective_st.functional._common import check_link, single_or_double, without_autocast
 from selective_st.functional.listwise import listwise_matching_loss
 from selective_st.links import Link
@@ -114,6 +115,10 @@ def in_batch_matching_loss(
             f"{owner}: without_self needs as many documents as queries, the same texts, got {len(queries)} and "
             f"{len(documents)}. Leave it out."
         )
+    if len(queries) and not len(documents):
+        raise ValueError(f"{owner}: documents must hold at least one embedding, got none for {len(queries)} queries.")
+    if block_size is not None:
+        whole_number(owner, "block_size", block_size, least=1)
     settings = {
         "link": link,
         "temperature": temperature,

@@ -29,7 +29,7 @@ from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, pull_through
 from selective_st._caller import caller
-from selective_st._validation import finite_number
+from selective_st._validation import finite_number, whole_number
 from selective_st.functional._common import (
     check_link,
     check_mask,
@@ -114,6 +114,14 @@ def order_loss(
     form = form or ("log_sum_exp" if predicted.dim() < 2 else "logistic")
     if form not in ("log_sum_exp", "logistic"):
         raise ValueError(f"{owner}: form must be 'log_sum_exp' or 'logistic', got {form!r}.")
+    if predicted.dim() == 0 or (form == "log_sum_exp" and predicted.dim() > 1):
+        allowed = "(n,), the scores of a batch," if form == "log_sum_exp" else "(..., n), lists of scores,"
+        raise ValueError(
+            f"{owner}: predicted must have the shape {allowed} for form={form!r}, got {tuple(predicted.shape)}. Use "
+            "predicted.flatten() and target.flatten() to compare all with all."
+        )
+    if k is not None:
+        whole_number(owner, "k", k, least=1)
     if form == "log_sum_exp" and (discounts or k is not None):
         raise ValueError(
             f"{owner}: {'discounts' if discounts else 'k'} is for lists, in the logistic form, not for a batch in the "

@@ -196,7 +196,11 @@ class SelectiveEmbedDistillLoss(Loss):
     def _teacher(self, labels: Any, columns: int, rows: int) -> list[Tensor]:
         """The teacher's embeddings, one tensor a column."""
         owner = type(self).__name__
-        if isinstance(labels, (list, tuple)) and all(isinstance(one, Tensor) for one in labels):
+        if isinstance(labels, (list, tuple)) and labels and all(isinstance(one, Tensor) for one in labels):
+            shapes = [tuple(one.shape) for one in labels]
+            if len(set(shapes)) > 1:
+                facts = {"rows": rows, "columns": columns, "dtype": labels[0].dtype, "got": shapes}
+                raise ValueError(said("teacher_embeddings", owner, **facts))
             labels = torch.stack(list(labels), 1)
         labels = tensor_of(owner, labels)
         fits = labels.dim() == 2 or (labels.dim() == 3 and labels.shape[1] == columns)

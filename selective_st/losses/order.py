@@ -31,6 +31,7 @@ from selective_st.losses._common import (
     sentence,
     setting,
     tensor_of,
+    whole,
 )
 from selective_st.losses._loss import Loss, constructor
 from selective_st.losses._objectives import Calibrated
@@ -55,7 +56,7 @@ class Order(Calibrated):
     calibration: float = setting(NONNEGATIVE, 0.0)
     gather_across_devices: bool = False
     discounts: bool = False
-    k: int | None = None
+    k: int | None = setting(optional(whole), None)
 
     @override
     def __post_init__(self) -> None:
@@ -135,6 +136,11 @@ class Order(Calibrated):
 
     @override
     def remarks(self, labels: Any) -> list[str]:
+        """What is odd in the settings or the labels of the first batch."""
+        alone = self.gather_across_devices and not is_dist_initialized()
+        return [*([sentence("no_process_group")] if alone else []), *self._remarks_on_labels(labels)]
+
+    def _remarks_on_labels(self, labels: Any) -> list[str]:
         """That nothing tells the labels of the first batch apart."""
         if not isinstance(labels, Tensor) or not labels.numel():
             return []
