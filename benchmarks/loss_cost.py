@@ -37,6 +37,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
+    CoSENTLoss,
     DistillKLDivLoss,
     MarginMSELoss,
     MultipleNegativesRankingLoss,
@@ -45,11 +46,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import BertConfig, BertModel
 
-from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, high_scores
 from selective_st.losses import (
     CachedSelectiveMultipleNegativesRankingLoss,
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
     SelectivePairwiseLoss,
 )
 
@@ -59,6 +61,7 @@ PAIRS = (64, 256, 1024, 4096, 8192)
 WITH_NEGATIVES = (64, 256, 1024, 4096)
 NEGATIVES = 3
 SYMMETRIC = 4096
+GRADED = (64, 512, 4096, 16384)
 CACHED = 2048
 MINI_BATCH = 64
 LISTS = 256
@@ -70,7 +73,7 @@ FITTED_FROM = 1024
 LARGE = 4096**2
 TABLE = Path(__file__).parent.parent / "docs" / "loss_cost.md"
 MEGABYTE = 2**20
-PARTS = ("in-batch", "memory", "cached", "lists", "own-link", "growth")
+PARTS = ("in-batch", "memory", "cached", "lists", "order", "own-link", "growth")
 BUILT_IN, CONSTANT, EXPONENTIAL, FLOOR = "built-in", "constant", "exponential", "three products"
 
 
@@ -423,6 +426,28 @@ def compare_lists(quick: bool) -> None:
             print_times(f"{key} / {name}", LISTS, times[name], times[key], 1.0)
 
 
+def compare_order(quick: bool) -> None:
+    """Print the times of the order loss, from one column of cosines, so that the loss itself is measured."""
+    print_heading("Graded pairs, from their scores", TIMES)
+    torch.manual_seed(0)
+    model = cast(Any, Echo())
+    first = {"similarity_fct": lambda scores, _: scores[:, 0]}
+    weights = high_scores(3.0)
+    ours = {
+        "order": SelectiveOrderLoss(model, **first),
+        "order, weights": SelectiveOrderLoss(model, **first, weight_link=weights),
+        "order, weights and link": SelectiveOrderLoss(model, **first, weight_link=weights, link=high_scores(2.0)),
+    }
+    for size in GRADED[:2] if quick else GRADED:
+        progress(f"timing CoSENTLoss, batch {size}")
+        columns, labels = [2 * torch.rand(size, 1) - 1] * 2, torch.rand(size)
+        losses = {"CoSENTLoss": CoSENTLoss(model, **first), **ours}
+        steps = {name: from_embeddings(loss, columns, labels) for name, loss in losses.items()}
+        times = take_turns(steps, *((1.0, 9, 30) if quick else (5.0, 9, 500)))
+        for name in ours:
+            print_times(f"{name} / CoSENTLoss", size, times["CoSENTLoss"], times[name], 1.0)
+
+
 def compare_own_link(quick: bool) -> None:
     """Print what a link of one's own costs against the default link."""
     print_heading(f"A link of one's own, {DIMENSION} dimensions, from embeddings", TIMES)
@@ -561,6 +586,7 @@ def main() -> None:
                 "memory": weigh_in_batch,
                 "cached": compare_cached,
                 "lists": compare_lists,
+                "order": compare_order,
                 "own-link": compare_own_link,
             }[part](arguments.quick)
     progress(f"took {time.perf_counter() - started:.0f} s")
