@@ -33,52 +33,44 @@ function checkFields(...names) {
   for (const name of names) {
     const [fits, words] = FIELDS[name];
     const values = [state[name]].flat();
-    const label = document.querySelector(`label[for=${name}]`).textContent;
-    check(values.length && values.every((value) => Number.isFinite(value) && fits(value)), `${label}: give ${words}.`);
+    const isRight = values.length > 0 && values.every((value) => Number.isFinite(value) && fits(value));
+    byId(name).setAttribute("aria-invalid", !isRight);
+    check(isRight, `${byId(name).labels[0].textContent}: give ${words}.`);
   }
 }
 
-const isUnit = () => state.low === 0 && state.high === 1;
 const written = (config) => JSON.stringify(config).replace(/[,:]/g, "$& "); // its strings are names
-const list = (values) => `[${values.join(", ")}]`;
+const python = (value) => (Array.isArray(value) ? `[${value.join(", ")}]` : String(value));
 
-/** A call of a preset in Python, with the arguments that are not at their defaults. */
-function call(preset, positional, named) {
-  const given = Object.entries(named).filter(([name, value]) => value !== usual(preset)[name]);
-  const scoreRange = isUnit() ? [] : [["score_range", `(${state.low}, ${state.high})`]];
-  const keywords = [...given, ...scoreRange].map((argument) => argument.join("="));
-  return `${preset}(${[...positional, ...keywords].join(", ")})`;
+/** The link of a preset, and its call in Python, with the arguments that are not at their defaults. */
+function preset(name, positional, keywords) {
+  const all = { ...keywords, score_range: [state.low, state.high] };
+  const given = Object.entries(all).filter(([key, value]) => String(value) !== String(usual(name)[key]));
+  const words = [...positional.map(python), ...given.map(([key, value]) => `${key}=${python(value)}`)];
+  return [PRESETS[name](...positional, all), name, `${name}(${words.join(", ")})`];
 }
 
 const MODES = { // the link's JSON, what to import, and the code
   thresholds() {
-    const { thresholds, weights, width, elsewhere, low, high } = state;
-    checkFields("thresholds", "width", "elsewhere", ...(weights.length ? ["weights"] : []));
-    check([0, thresholds.length].includes(weights.length), "Give one weight for each threshold, or none.");
-    const shares = weights.length ? weights : thresholds.map(() => 1);
-    const named = { weights: weights.length ? list(weights) : null, width, elsewhere };
-    return [
-      PRESETS.link_for_thresholds(thresholds, shares, width, elsewhere, low, high),
-      "link_for_thresholds",
-      call("link_for_thresholds", [list(thresholds)], named),
-    ];
+    const { thresholds, width, elsewhere } = state;
+    const weights = state.weights.length ? state.weights : null;
+    checkFields("thresholds", "width", "elsewhere", ...(weights ? ["weights"] : []));
+    check(!weights || weights.length === thresholds.length, "Give one weight for each threshold, or none.");
+    return preset("link_for_thresholds", [thresholds], { weights, width, elsewhere });
   },
   preset() {
-    const { preset, strength, low, high } = state;
     checkFields("strength");
-    return [PRESETS[preset](strength, low, high), preset, call(preset, [], { strength })];
+    return preset(state.preset, [], { strength: state.strength });
   },
   region() {
-    const { from, to, times, low, high } = state;
     checkFields("from", "to", "times");
-    const code = call("score_region", [from, to], { strength: times });
-    return [PRESETS.score_region([from, to], times, low, high), "score_region", code];
+    return preset("score_region", [state.from, state.to], { strength: state.times });
   },
   drawn() {
     const { knots, heights, low, high } = state;
     checkFields("knots", "heights");
     const config = normalized({ type: "PiecewiseLink", knots, sensitivities: heights }, low, high);
-    const lists = `    knots=${list(knots)},\n    sensitivities=${list(heights)},\n`;
+    const lists = `    knots=${python(knots)},\n    sensitivities=${python(heights)},\n`;
     return [config, "PiecewiseLink", `PiecewiseLink(\n${lists}).normalized(${low}, ${high})`];
   },
   json() {
@@ -97,9 +89,9 @@ const NAMES = {
 
 /** The rows of a CSV that are not empty: their cells, and the line they begin at. */
 function parseRows(text) {
-  const first = text.split(/\r?\n/, 1)[0].replace(/"[^"]*"/g, "");
+  const first = text.split(/[\r\n]/, 1)[0].replace(/"[^"]*"/g, "");
   const separator = ["\t", ";", ","].find((each) => first.includes(each)) ?? ",";
-  const cell = new RegExp(`("(?:[^"]|"")*"|[^${separator}\\r\\n]*)(${separator}|\\r?\\n|$)`, "gy");
+  const cell = new RegExp(`("(?:[^"]|"")*"|[^${separator}\\r\\n]*)(${separator}|\\r\\n?|\\n|$)`, "gy");
   const rows = [];
   let [line, cells] = [1, []];
   for (const [whole, value, end] of text.matchAll(cell)) {
@@ -109,7 +101,7 @@ function parseRows(text) {
       if (cells.some(Boolean)) rows.push({ line, cells });
       cells = [];
     }
-    line += whole.split("\n").length - 1;
+    line += whole.split(/\r\n?|\n/).length - 1;
   }
   return rows;
 }
@@ -168,7 +160,7 @@ function scaledPairs() {
 
 function aboutTargets() {
   const outside = scaledPairs().filter(([, s]) => s < range[0] || s > range[1]).length;
-  return outside ? `Of the targets ${outside} lie outside the range of the scores. Have labels a scale of their own?` : "";
+  return outside ? `Targets outside the range of the scores: ${outside}. Have labels a scale of their own?` : "";
 }
 
 // --- What is shown --------------------------------------------------------------------------------------------------
@@ -244,9 +236,7 @@ function drawLink() {
     x: range, y: [0, Math.max(top, 1.5)], areas: [slopes], lines: [[[[low, 1], [high, 1]], "other"], [slopes, ""]],
     handles: sides[mode]?.() ?? [],
   });
-  const ends = [link.h(low), link.h(high)];
-  const y = ends[0] < ends[1] ? ends : [ends[0] - 1, ends[0] + 1];
-  pictures.link.draw({ x: range, y, lines: [[along(link.h), ""]] });
+  pictures.link.draw({ x: range, y: range.map(link.h), lines: [[along(link.h), ""]] });
   const losses = targets.map((s) => along((p) => link.loss(p, s)));
   const height = highest(losses.map((points) => points.map(([, y]) => y).sort((a, b) => a - b)[POINTS * 0.75]));
   pictures.loss.draw({
@@ -298,18 +288,19 @@ function say(id, words, isWrong = false) {
 function showLink() {
   checkFields("low", "high", "targets");
   const [found, name, code] = MODES[state.mode]();
-  const made = linkFromConfig(found);
-  const { low, high } = state;
-  check([low, high].every((z) => Number.isFinite(made.slope(z))), "The link overflows on these scores.");
-  [link, config, range] = [made, found, [low, high]];
+  const [made, ends] = [linkFromConfig(found), [state.low, state.high]];
+  check(ends.every((z) => Number.isFinite(made.slope(z))), "The link overflows on these scores.");
+  check(made.h(ends[0]) < made.h(ends[1]), "The link has no sensitivity on these scores: nothing would matter.");
+  [link, config, range] = [made, found, ends];
   byId("python").textContent = `from selective_st.links import ${name}
 from selective_st.losses import SelectivePointwiseLoss
 
 link = ${code}
 loss = SelectivePointwiseLoss(model, link=link)`;
+  const isUnit = range[0] === 0 && range[1] === 1;
   const mend = "It maps labels to scores from 0 to 1: make that the range.";
-  byId("focus").textContent = isUnit() ? `--focus '${written(config)}'` : mend;
-  document.querySelector("[data-copy=focus]").disabled = !isUnit();
+  byId("focus").textContent = isUnit ? `--focus '${written(config)}'` : mend;
+  document.querySelector("[data-copy=focus]").disabled = !isUnit;
   drawLink();
 }
 
@@ -392,11 +383,6 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   const { copy: what } = button.dataset;
   button.addEventListener("click", () => copy(what === "config" ? written(config) : byId(what).textContent));
 }
-byId("add-knot").addEventListener("click", () => change(() => {
-  const gaps = state.knots.slice(1).map((knot, i) => knot - state.knots[i]);
-  const widest = gaps.indexOf(highest(gaps));
-  addAt(widest < 0 ? (state.low + state.high) / 2 : (state.knots[widest] + state.knots[widest + 1]) / 2);
-}));
 byId("pasted").addEventListener("input", ({ target }) => read(target.value));
 byId("file").addEventListener("change", async ({ target }) => {
   if (target.files.length) read(await target.files[0].text());

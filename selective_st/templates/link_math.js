@@ -32,11 +32,7 @@ function parts(from, to, places) {
 const LINKS = {
   ConstantLink: [[], () => ({ h: () => 1, slope: () => 0, loss: () => 0 })],
 
-  IdentityLink: [[], () => ({
-    h: (z) => z,
-    slope: () => 1,
-    loss: (p, s) => (p - s) ** 2 / 2,
-  })],
+  IdentityLink: [[], () => ({ h: (z) => z, slope: () => 1, loss: (p, s) => (p - s) ** 2 / 2 })],
 
   ExponentialLink: [["scale"], ({ scale: a }) => {
     check(a !== 0, "The scale of an ExponentialLink must not be 0.");
@@ -165,31 +161,32 @@ function normalized(config, low, high) {
 const evenly = (low, high, points) => Array.from({ length: points + 1 }, (_, i) => low + ((high - low) * i) / points);
 const highest = (values) => values.reduce((most, value) => Math.max(most, value), -Infinity);
 
-// The presets, by the name they have in Python.
+// The presets, with the names and arguments they have in Python.
 const PRESETS = {
-  high_scores: (strength, low, high) =>
+  high_scores: ({ strength, score_range: [low, high] }) =>
     normalized({ type: "ExponentialLink", scale: strength / (high - low) }, low, high),
-  low_scores: (strength, low, high) =>
+  low_scores: ({ strength, score_range: [low, high] }) =>
     normalized({ type: "ExponentialLink", scale: -strength / (high - low) }, low, high),
-  extreme_scores: (strength, low, high) =>
+  extreme_scores: ({ strength, score_range: [low, high] }) =>
     normalized({ type: "SinhLink", scale: (2 * strength) / (high - low), shift: (low + high) / 2 }, low, high),
-  middle_scores: (strength, low, high) =>
+  middle_scores: ({ strength, score_range: [low, high] }) =>
     normalized({ type: "SigmoidLink", scale: (2 * strength) / (high - low), shift: (low + high) / 2 }, low, high),
-  score_region([from, to], strength, low, high) {
+  score_region(from, to, { strength, score_range: [low, high] }) {
     const ramp = (high - low) / 10;
     const knots = [from - ramp, from, to, to + ramp];
     return normalized({ type: "PiecewiseLink", knots, sensitivities: [1, strength, strength, 1] }, low, high);
   },
-  link_for_thresholds(thresholds, weights, width, elsewhere, low, high) {
-    const humps = weightedSum(weights, thresholds.map((shift) => ({ type: "SigmoidLink", scale: 1 / width, shift })));
+  link_for_thresholds(thresholds, { weights, width, elsewhere, score_range: [low, high] }) {
+    const sigmoids = thresholds.map((shift) => ({ type: "SigmoidLink", scale: 1 / width, shift }));
+    const humps = weightedSum(weights ?? thresholds.map(() => 1), sigmoids);
     const { slope } = linkFromConfig(humps);
     const [first, last] = [Math.min(...thresholds), Math.max(...thresholds)];
     const grid = evenly(first, last, 2000);
     const top = highest(thresholds.concat(grid).map(slope));
     const best = thresholds.concat(grid).find((score) => slope(score) === top);
     const floor = elsewhere * highest(grid.map((score) => slope(best + (score - (first + last) / 2) / 1000)));
-    const parts = [[1 - elsewhere, humps], [floor, { type: "IdentityLink" }]].filter(([weight]) => weight > 0);
-    return normalized(weightedSum(parts.map(([weight]) => weight), parts.map(([, part]) => part)), low, high);
+    const summands = [[1 - elsewhere, humps], [floor, { type: "IdentityLink" }]].filter(([weight]) => weight > 0);
+    return normalized(weightedSum(...[0, 1].map((place) => summands.map((each) => each[place]))), low, high);
   },
 };
 

@@ -2,7 +2,6 @@
 
 const byId = (id) => document.getElementById(id);
 const short = (value) => String(Number(value.toPrecision(3)));
-const MARGIN = { left: 46, right: 12, top: 8, bottom: 26 };
 
 function ticks(low, high, most) {
   const size = 10 ** Math.floor(Math.log10((high - low) / most));
@@ -58,9 +57,9 @@ class Picture {
 
   draw({ x, y, fill = "", areas = [], dots = [], lines = [], handles = [] }) {
     const { width, height } = this.svg.getBoundingClientRect();
+    const [left, right, bottom, top] = [46, Math.max(width, 100) - 12, height - 26, 8];
     this.ends = [x, y];
-    this.box = [[MARGIN.left, Math.max(width, 100) - MARGIN.right], [height - MARGIN.bottom, MARGIN.top]]; // the same, in pixels
-    const [[left, right], [bottom, top]] = this.box;
+    this.box = [[left, right], [bottom, top]]; // the same, in pixels
     setAttributes(this.svg.querySelector("rect"), { x: left, y: top, width: right - left, height: bottom - top + 2 });
     const text = (at, x, y, anchor) => `<text x="${x}" y="${y}" text-anchor="${anchor}">${short(at)}</text>`;
     const level = (at) => this.place(x[0], at)[1];
