@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from selective_st._templates import render
+from selective_st._validation import finite_number, instance_of, interval_of, list_of
 from selective_st.focus import PRESETS, Focus
 from selective_st.links import Link, link_for_thresholds, score_region
 
@@ -16,7 +17,7 @@ _MODES = {"thresholds": "Thresholds", "preset": "Preset", "region": "Region", "d
 
 
 def link_designer(
-    focus: Focus | None = None, targets: Sequence[float] | None = None, label_range: tuple[float, float] | None = None
+    focus: Focus | None = None, targets: Sequence[float] = (0.2, 0.9), label_range: tuple[float, float] = (0.0, 1.0)
 ) -> str:
     """A page that shows a link as one changes it: its sensitivity, its loss, and what it makes of scores of one's own.
 
@@ -24,11 +25,15 @@ def link_designer(
 
     Args:
         focus: What it begins with. Default: a threshold at 0.8.
-        targets: The scores around which it shows the loss at first. Default: 0.2 and 0.9.
-        label_range: The labels that stand for the scores 0 and 1, in the files that one will load. Default: the scores.
+        targets: The scores from 0 to 1 around which it shows the loss at first.
+        label_range: The labels that stand for the scores 0 and 1, in the files that will be loaded there.
 
     Returns:
         The page, as HTML.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If `label_range` is empty or a target no finite number.
 
     Example:
         >>> from selective_st.focus import parse_focus
@@ -36,11 +41,15 @@ def link_designer(
         >>> page[:15]
         '<!doctype html>'
     """
-    begin = {} if focus is None else _beginning(focus)
-    if targets is not None:
-        begin["targets"] = list(targets)
-    if label_range is not None:
-        begin["labels"] = list(label_range)
+    owner = "link_designer"
+    ends = interval_of(owner, "label_range", label_range)
+    around = list_of(owner, "targets", targets, "scores", "[0.2, 0.9]")
+    begin = {
+        "targets": [finite_number(owner, f"targets[{place}]", target) for place, target in enumerate(around)],
+        "labels": [] if ends == (0, 1) else ends,
+    }
+    if focus is not None:
+        begin |= _beginning(instance_of(owner, "focus", focus, Focus, 'Write parse_focus("high").'))
     presets: list[Callable[..., Link]] = [*PRESETS.values(), score_region, link_for_thresholds]
     facts = {"presets": {each.__name__: _facts(each) for each in presets}, "initial": begin}
     return render("link_designer.html", modes=_MODES, facts=facts)

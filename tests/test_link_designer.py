@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -22,6 +23,20 @@ def test_the_page_is_one_file_and_loads_nothing() -> None:
     assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
     assert not any(mark in page for mark in ("{{", "{%", " src=", "<link"))
     assert len(page) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"focus": "high"}, 'focus must be of type Focus, got .* Write parse_focus\\("high"\\).'),
+        ({"targets": 0.5}, "targets must be a list of scores"),
+        ({"targets": ["0.5"]}, r"targets\[0\] must be a"),
+        ({"label_range": (5, 0)}, "must be below label_range"),
+    ],
+)
+def test_a_wrong_argument_is_told(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"link_designer: .*{says}"):
+        link_designer(**arguments)
 
 
 def test_replaces_only_its_own_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -398,9 +399,8 @@ def test_targets_move_and_their_losses_with_them(page: Any) -> None:
 def test_what_is_copied_is_what_focus_takes(page: Any, tmp_path: Path) -> None:
     choose(page, "Region")
     link = copied_link(page)
-    option, text = copied(page, "--focus").split(" ", 1)
+    option, text = shlex.split(copied(page, "--focus"))
     assert option == "--focus"
-    text = text.strip("'")
     assert parse_focus(text).link == link
     assert parse_focus(text).regions == ((0.65, 0.95),)  # where it is at least half of its highest
     assert run("plot", "--focus", text, "--output", tmp_path / "links.png").exit_code == 0
@@ -567,3 +567,7 @@ def test_begins_as_the_command_says(
     page = opened(path)
     assert {name: page.evaluate(f"state.{name}") for name in state} == state
     assert copied_link(page) == link
+    *others, option, value = shlex.split(copied(page, "--focus"))
+    assert others == (["--score-range", "1,5"] if "--score-range" in arguments else [])
+    middle = torch.tensor(0.5, dtype=torch.float64)
+    assert (option, float(parse_focus(value).link(middle))) == ("--focus", pytest.approx(float(link(middle))))

@@ -155,7 +155,7 @@ def _write_designer(options: PlotOptions, path: Path, targets: list[float]) -> N
     from selective_st.link_designer import link_designer
 
     focus = parse_focus(options.focus[0]) if options.focus else None
-    page = link_designer(focus, targets, None if options.score_range == (0, 1) else options.score_range)
+    page = link_designer(focus, targets, options.score_range)
     with place:
         place.new.write_text(page, encoding="utf-8")
         place.publish()

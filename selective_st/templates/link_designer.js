@@ -6,7 +6,7 @@ const state = {
   mode: "thresholds", thresholds: [0.8], weights: [], width, elsewhere,
   preset: "high_scores", strength: usual("high_scores").strength,
   from: 0.7, to: 0.9, times: usual("score_region").strength,
-  knots: [], heights: [], json: "", low: 0, high: 1, targets: [0.2, 0.9], labels: [],
+  knots: [], heights: [], json: "", low: 0, high: 1, targets: [], labels: [],
 };
 
 // --- The link that the state says, and the Python that makes it -----------------------------------------------------
@@ -299,7 +299,8 @@ link = ${code}
 loss = SelectivePointwiseLoss(model, link=link)`;
   const isUnit = range[0] === 0 && range[1] === 1;
   const mend = "It maps labels to scores from 0 to 1: make that the range.";
-  byId("focus").textContent = isUnit ? `--focus '${written(config)}'` : mend;
+  const labels = state.labels.length ? `--score-range ${state.labels} ` : "";
+  byId("focus").textContent = isUnit ? `${labels}--focus '${written(config)}'` : mend;
   document.querySelector("[data-copy=focus]").disabled = !isUnit;
   drawLink();
 }
@@ -387,6 +388,7 @@ byId("pasted").addEventListener("input", ({ target }) => read(target.value));
 byId("file").addEventListener("change", async ({ target }) => {
   if (target.files.length) read(await target.files[0].text());
 });
-change(() => enter("thresholds"));
-change(() => Object.assign(state, FACTS.initial));
+const { targets, ...beginning } = FACTS.initial;
+change(() => Object.assign(state, { targets }));
+change(() => Object.assign(state, beginning)); // which may be wrong, beside a link that is right
 new ResizeObserver(show).observe(document.querySelector("main"));
