@@ -418,7 +418,8 @@ def test_scores_of_ones_own(page: Any, tmp_path: Path) -> None:
     rows = "\n".join(f'"{i}, ""so""\nto say",{a},{b}' for i, (a, b) in enumerate(PAIRS))
     (tmp_path / "scored.csv").write_text(f"text,score,label\n{rows}\n", encoding="utf-8")
     page.locator("#file").set_input_files(tmp_path / "scored.csv")
-    page.get_by_text("6 pairs (predicted: column score, target: column label).").wait_for()
+    page.get_by_text("6 pairs.").wait_for()
+    assert chosen_columns(page) == ["score", "label"]
     link = link_for_thresholds([0.8])
     mean = float(link.divergence(p, s).mean())
     assert shown_loss(page) == pytest.approx(mean, rel=5e-3)
@@ -438,39 +439,60 @@ def test_scores_of_ones_own(page: Any, tmp_path: Path) -> None:
     assert gradient == pytest.approx(predicted.grad.tolist(), rel=1e-6, abs=1e-12)
 
 
+def chosen_columns(page: Any) -> list[str]:
+    return [str(page.evaluate(f"byId('{name}').selectedOptions[0].text")) for name in ("predicted", "target")]
+
+
+TWO = [[0.5, 1], [0.25, 0]]
+
+
 @pytest.mark.parametrize(
-    ("text", "pairs", "says"),
+    ("text", "pairs", "columns", "says"),
     [
-        ("predicted,target\n0.5,1\n0.25,0", [[0.5, 1], [0.25, 0]], "2 pairs (predicted: column predicted"),
-        ("target\tpredicted\r\n1\t.5\r\n\r\n0\t2.5e-1\r\n", [[0.5, 1], [0.25, 0]], "2 pairs"),
-        ("predicted,target\r0.5,1\r0.25,0\r", [[0.5, 1], [0.25, 0]], "2 pairs"),
-        ("0,5;1\n0,25;0", [[0.5, 1], [0.25, 0]], "predicted: column 1, target: column 2"),
-        ("mine,theirs\n0.5,1", [[0.5, 1]], "predicted: column mine, target: column theirs"),
-        ("score,gold,other\n0.5,1,x", [[0.5, 1]], "predicted: column score, target: column gold"),
-        ("predicted,score\n0.5,1", [[0.5, 1]], "target: column score"),
-        ('predicted,target\n0.5,1\nhigh,1\n0.3,\n"0.25","0"', [[0.5, 1], [0.25, 0]],
-         "2 pairs (predicted: column predicted, target: column target). 2 of 4 rows are left out:\n"
-         "line 3: predicted is “high”, no number\nline 4: target is missing"),
-        ("predicted,target\nNaN,1\n0x10,1\n1e999,1\n0.5,1", [[0.5, 1]], "line 4: predicted is “1e999”, no number"),
+        ("predicted,target\n0.5,1\n0.25,0", TWO, ["predicted", "target"], "2 pairs."),
+        ("target\tpredicted\r\n1\t.5\r\n\r\n0\t2.5e-1\r\n", TWO, ["predicted", "target"], "2 pairs."),
+        ("predicted,target\r0.5,1\r0.25,0\r", TWO, ["predicted", "target"], "2 pairs."),
+        ("0,5;1\n0,25;0", TWO, ["column 1", "column 2"], "2 pairs."),
+        ("mine,theirs\n0.5,1\n0.25,0", TWO, ["mine", "theirs"], "2 pairs."),
+        ("text,score,gold,more\n,0.5,1,x\n,0.25,0,7", TWO, ["score", "gold"], "2 pairs."),
+        ("predicted,score\n0.5,1\n0.25,0", TWO, ["predicted", "score"], "2 pairs."),
+        ('predicted,target\n0.5,1\nhigh,1\n0.3,\n"0.25","0"', TWO, ["predicted", "target"],
+         "2 pairs. 2 of 4 rows are left out:\nline 3: predicted is “high”, no number\nline 4: target is missing"),
+        ("predicted,target\nNaN,1\n0x10,1\n1e999,1\n0.5,1\n0.25,0", TWO, ["predicted", "target"],
+         "line 4: predicted is “1e999”, no number"),
     ],
 )  # fmt: skip
-def test_rows_that_are_pasted(kept: Any, text: str, pairs: list[list[float]], says: str) -> None:
+def test_rows_that_are_pasted(kept: Any, text: str, pairs: list[list[float]], columns: list[str], says: str) -> None:
     kept.locator("#pasted").fill(text)
     assert says in kept.locator("#read").inner_text()
     assert kept.evaluate("scores.pairs") == pairs
+    assert chosen_columns(kept) == columns
+
+
+def test_columns_can_be_chosen(page: Any) -> None:
+    page.locator("#pasted").fill("<b>,mine,rating\nx,0.5,1\ny,0.25,0")
+    assert "Choose the columns of predicted and target scores." in page.locator("#read").inner_text()
+    page.locator("#predicted").select_option("mine")
+    page.locator("#target").select_option("rating")
+    assert page.evaluate("scores.pairs") == TWO
+    assert page.locator("#read").inner_text() == "2 pairs."
+    page.locator("#target").select_option("mine")
+    assert "Choose the columns" in page.locator("#read").inner_text()
+    page.locator("#target").select_option("<b>")
+    assert "2 of 2 rows are left out:\nline 2: <b> is “x”, no number" in page.locator("#read").inner_text()
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a,b,c\n1,2,3", "Call the two columns of scores predicted and target, in the first row"),
-        ("1,2,3", "there are 3 columns without names"),
+        ("a,b,c\n1,2,3", "Choose the columns"),
+        ("1,2,3", "Choose the columns"),
         ("predicted,target", "There are no rows below the names."),
         ("predicted,target\nx,y", "1 of 1 rows are left out:\nline 2: predicted is “x”, no number"),
-        ("0.5\n0.6", "there are 1 columns without names"),
+        ("0.5\n0.6", "There is one column: give two"),
         ("\n \n", "There are no rows"),
     ],
-)  # fmt: skip
+)
 def test_rows_that_cannot_be_read_are_told(kept: Any, text: str, says: str) -> None:
     kept.locator("#pasted").fill(text)
     told = kept.locator("#read").inner_text()
@@ -478,6 +500,7 @@ def test_rows_that_cannot_be_read_are_told(kept: Any, text: str, says: str) -> N
     assert told.endswith("The pictures show made-up pairs.")
     kept.locator("#pasted").fill("")
     assert "until you give yours" in kept.locator("#read").inner_text()
+    assert kept.locator("#columns").is_hidden()
 
 
 def test_labels_on_a_scale_of_their_own(page: Any) -> None:
@@ -485,7 +508,7 @@ def test_labels_on_a_scale_of_their_own(page: Any) -> None:
     assert "Targets outside the range of the scores: 1." in page.locator("#read").inner_text()
     page.get_by_label("Scale of the labels").fill("0, 5")
     assert page.evaluate("scaledPairs()") == [[0.5, 0.8], [0.2, 0]]
-    assert page.locator("#read").inner_text() == "2 pairs (predicted: column 1, target: column 2)."
+    assert page.locator("#read").inner_text() == "2 pairs."
     page.get_by_label("Scale of the labels").fill("5")
     assert "give two numbers, such as 0, 5" in page.locator("#read").inner_text()
 

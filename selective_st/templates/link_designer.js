@@ -108,36 +108,48 @@ function parseRows(text) {
 
 const isNumber = (cell) => /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(cell ?? "") && Number.isFinite(Number(cell));
 
-/** Which columns hold the scores: those with a known name, or the only two. */
-function columnsOf(names, count) {
+/** Which columns hold the scores, where it can be told: those with a known name, or the only two. */
+function columnsOf(names) {
   const lower = names.map((name) => name.toLowerCase());
   const predicted = NAMES.predicted.map((name) => lower.indexOf(name)).find((place) => place >= 0);
   const target = NAMES.target.map((name) => lower.indexOf(name)).find((place) => place >= 0 && place !== predicted);
-  if (predicted !== undefined && target !== undefined) return { predicted, target };
-  const got = names.length ? `the columns ${names.join(", ")}` : `${count} columns without names`;
-  check(count === 2, `Call the two columns of scores predicted and target, in the first row; there are ${got}.`);
-  return { predicted: 0, target: 1 };
+  const isTold = predicted !== undefined && target !== undefined;
+  return !isTold && names.length === 2 ? { predicted: 0, target: 1 } : { predicted, target };
+}
+
+/** Let the user choose the columns. */
+function offerColumns(names, columns) {
+  for (const [name, place] of Object.entries(columns)) {
+    byId(name).replaceChildren(new Option("choose one", ""), ...names.map((each, i) => new Option(each, i)));
+    byId(name).value = place ?? "";
+  }
+  byId("columns").hidden = false;
 }
 
 /** The scores of a CSV, and what is to be said about it. */
-function readScores(text) {
+function readScores(text, chosen) {
   const rows = parseRows(text);
   check(rows.length, "There are no rows: give two columns, predicted and target.");
-  const names = rows[0].cells.some(isNumber) ? [] : rows.shift().cells;
-  const columns = columnsOf(names, (names.length ? names : rows[0].cells).length);
+  const header = rows[0].cells.some(isNumber) ? [] : rows.shift().cells;
+  const length = Math.max(header.length, rows[0]?.cells.length ?? 0);
+  const names = Array.from({ length }, (_, i) => header[i] || `column ${i + 1}`);
+  const columns = chosen ?? columnsOf(names);
+  check(names.length > 1, "There is one column: give two, predicted and target.");
+  offerColumns(names, columns);
+  const { predicted, target } = columns;
+  const areChosen = names[predicted] && names[target] && predicted !== target;
+  check(areChosen, "Choose the columns of predicted and target scores.");
+  check(rows.length, "There are no rows below the names.");
   const [pairs, wrong] = [[], []];
   for (const { line, cells } of rows) {
-    const bad = Object.keys(columns).find((name) => !isNumber(cells[columns[name]]));
-    const cell = cells[columns[bad]];
-    if (bad) wrong.push(`line ${line}: ${bad} is ${cell ? `“${cell}”, no number` : "missing"}`);
-    else pairs.push([Number(cells[columns.predicted]), Number(cells[columns.target])]);
+    const bad = [predicted, target].find((place) => !isNumber(cells[place]));
+    if (bad === undefined) pairs.push([Number(cells[predicted]), Number(cells[target])]);
+    else wrong.push(`line ${line}: ${names[bad]} is ${cells[bad] ? `“${cells[bad]}”, no number` : "missing"}`);
   }
-  check(rows.length, "There are no rows below the names.");
   const first = [...wrong.slice(0, 5), ...(wrong.length > 5 ? ["…"] : [])].join("\n");
   const left = wrong.length ? ` ${wrong.length} of ${rows.length} rows are left out:\n${first}` : "";
   check(pairs.length, left.trim());
-  const taken = Object.entries(columns).map(([name, place]) => `${name}: column ${names[place] || place + 1}`);
-  return { pairs, isWrong: wrong.length > 0, words: `${pairs.length} pairs (${taken.join(", ")}).${left}` };
+  return { pairs, isWrong: wrong.length > 0, words: `${pairs.length} pairs.${left}` };
 }
 
 /** Scores made up, as of a model that squeezes them. */
@@ -358,10 +370,12 @@ function enter(mode) {
   state.mode = mode;
 }
 
-function read(text) {
+function read(text, chosen) {
   scores = exampleScores();
-  const mistake = text && mistakeIn(() => { scores = readScores(text); });
+  byId("columns").hidden = true;
+  const mistake = text && mistakeIn(() => { scores = readScores(text, chosen); });
   if (mistake) Object.assign(scores, { words: `${mistake} The pictures show made-up pairs.`, isWrong: true });
+  scores.text = text;
   show();
 }
 
@@ -384,6 +398,9 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   const { copy: what } = button.dataset;
   button.addEventListener("click", () => copy(what === "config" ? written(config) : byId(what).textContent));
 }
+byId("columns").addEventListener("change", () => {
+  read(scores.text, { predicted: byId("predicted").value, target: byId("target").value });
+});
 byId("pasted").addEventListener("input", ({ target }) => read(target.value));
 byId("file").addEventListener("change", async ({ target }) => {
   if (target.files.length) read(await target.files[0].text());
