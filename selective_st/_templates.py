@@ -19,6 +19,7 @@ _ENVIRONMENT = Environment(
 )
 
 
+_ENVIRONMENT.policies["json.dumps_kwargs"] = {}  # in the order that they have
 _ENVIRONMENT.filters["in_markup"] = rich.markup.escape
 
 

@@ -42,7 +42,7 @@ _SIGNS = {
 }
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _NO_ROOM_WORDS = ("No space left", "StorageFull", "os error 28", "PytorchStreamWriter failed", "Disk quota")
-_PICTURE_STARTS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF-"}
+_PICTURE_STARTS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF-", ".html": b"<!doctype html>"}
 _PICTURE_TAGS = {".png": "Software", ".svg": "Creator", ".pdf": "Creator"}
 _LARGEST_PICTURE = 1 << 26
 
@@ -80,6 +80,7 @@ class Output:
         recognise: For a single file: whether one that exists was written by this command.
         same_reads: Whether only an output of a command that has read the same may be replaced.
         room: How many bytes it needs at least.
+        option: What the user says it with.
 
     Raises:
         OutputError: If it may not be written, or cannot be.
@@ -102,6 +103,7 @@ class Output:
         recognise: Callable[[Path], bool] | None = None,
         same_reads: bool = False,
         room: int = 0,
+        option: str = "--output",
     ) -> None:
         self.given = Path(path).expanduser()
         self.path = Path(os.path.realpath(self.given))
@@ -112,6 +114,7 @@ class Output:
         self._recognise = recognise
         self._same_reads = same_reads
         self._room = max(room, _LEAST_ROOM)
+        self._option = option
         self._states: list[State] = []
         self._workplace = _Workplace(self.path)
         with self._in_words():
@@ -148,16 +151,16 @@ class Output:
         with self._in_words():
             if not self._workplace.claim():
                 raise OutputError(
-                    f"--output {self.given}: another command{self._workplace.holder()} is writing there now. Wait for "
-                    f"its end, or choose another: {self._another()}"
+                    f"{self._option} {self.given}: another command{self._workplace.holder()} is writing there now. "
+                    f"Wait for its end, or choose another: {self._another()}"
                 )
             try:
                 self._check()  # whoever wrote there until now may have come to an end
                 free = shutil.disk_usage(self._workplace.folder).free
                 if free < self._room:
                     raise OutputError(
-                        f"--output {self.given}: only {free / 1e6:.1f} MB are free there, and it needs at least "
-                        f"{self._room / 1e6:.1f} MB. Make room, or choose another disk."
+                        f"{self._option} {self.given}: only {free / 1e6:.1f} MB are free there, and it needs at "
+                        f"least {self._room / 1e6:.1f} MB. Make room, or choose another disk."
                     )
                 (self._workplace.folder / _NEW).mkdir()
             except BaseException:
@@ -239,8 +242,8 @@ class Output:
             yield
         except OSError as error:
             raise OutputError(
-                f"--output {self.given} cannot be written: {error.strerror or error}. Choose another place, or mend "
-                "your rights there."
+                f"{self._option} {self.given} cannot be written: {error.strerror or error}. Choose another place, or "
+                "mend your rights there."
             ) from error
 
     def _check(self) -> None:
@@ -251,10 +254,11 @@ class Output:
             if reason is None and not self._overwrite:
                 state = "exists already" if self._recognise else "exists and is not empty"
                 raise OutputError(
-                    f"--output {self.given} {state}. Choose another, such as {self._another()}, or say --overwrite."
+                    f"{self._option} {self.given} {state}. Choose another, such as {self._another()}, or say "
+                    "--overwrite."
                 )
         if reason is not None:
-            raise OutputError(f"--output {self.given} {reason}. Choose another: {self._another()}")
+            raise OutputError(f"{self._option} {self.given} {reason}. Choose another: {self._another()}")
 
     def _against_place(self, path: Path) -> str | None:
         """Why nothing may be written at a path, whatever stands there."""
@@ -311,8 +315,8 @@ class Output:
         for parent in path.parents:
             candidate = _free(parent / path.name, is_file=is_file)
             if os.access(parent, os.W_OK) and self._against_place(candidate) is None:
-                return f"--output {shlex.quote(self._spelled(candidate))}"
-        return "--output on another disk"
+                return f"{self._option} {shlex.quote(self._spelled(candidate))}"
+        return f"{self._option} on another disk"
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,15 @@ class PlotOptions:
     """What `plot` was asked to do."""
 
     focus: list[str] | None = option(None, f"{FOCUS_HELP} Give it several times to compare. Default: high.")
-    output: Path = option(Path("links.png"), f"The picture to write: {', '.join(_PICTURES)}.")
+    output: Path | None = option(
+        None, f"The picture to write: {', '.join(_PICTURES)}. Default: links.png, if no page is to be written."
+    )
+    interactive: Path | None = option(
+        None,
+        "A page to write instead, to be opened in a browser: change the link there, see what it does to scores of "
+        "yours, and copy its code.",
+        metavar="FILE.html",
+    )
     score_range: tuple[float, float] = option(
         "0,1", "Ends of the labels' scale, which are the scores 0 and 1.", parse=two_numbers, metavar="LOW,HIGH"
     )
@@ -79,7 +87,7 @@ class PlotOptions:
         "Labels around which the loss is drawn, on their own scale. Default: a fifth and nine tenths of it.",
         metavar="LABEL,...",
     )
-    overwrite: bool = option(False, "Replace a picture of that name.", "--overwrite")
+    overwrite: bool = option(False, "Replace a picture or page of that name.", "--overwrite")
 
 
 @command(EvaluateOptions)
@@ -102,10 +110,11 @@ def evaluate(job: EvaluateOptions) -> None:
 
 @command(PlotOptions)
 def plot(options: PlotOptions) -> None:
-    """Draw what a link makes matter: its values, its sensitivity, and its loss around some targets."""
+    """Draw what a link makes matter: its values, its sensitivity, and its loss around some targets.
+
+    With --interactive write a page instead, in which one sees it while one changes the link.
+    """
     (low, high), targets = options.score_range, options.targets
-    if options.output.suffix.lower() not in _PICTURES:
-        raise ValueError(f"--output {options.output}: the name must end in {', '.join(_PICTURES)}; say links.png.")
     usual = [low + share * (high - low) for share in _TARGETS]
     around = usual if targets is None else numbers("--targets", targets)
     if not around or not all(low <= target <= high for target in around):
@@ -113,10 +122,15 @@ def plot(options: PlotOptions) -> None:
             f"--targets takes scores within --score-range, {low:g} to {high:g}, with a comma between, such as "
             f"{','.join(f'{label:g}' for label in usual)}; got {targets!r}."
         )
-    from selective_st.output import Output, is_picture_of
+    scores = [(target - low) / (high - low) for target in around]
+    if options.interactive is None:
+        _draw_links(options, options.output or Path("links.png"), scores)
+    else:
+        _write_designer(options, options.interactive, scores)
 
-    recognise = partial(is_picture_of, maker="plot_links")
-    place = Output(options.output, "plot", overwrite=options.overwrite, recognise=recognise)
+
+def _draw_links(options: PlotOptions, path: Path, targets: list[float]) -> None:
+    place = _place(options, "--output", path, _PICTURES, "plot_links")
     try:
         from selective_st.plotting import plot_links
     except ImportError as error:
@@ -126,10 +140,36 @@ def plot(options: PlotOptions) -> None:
     links = {text: parse_focus(text).link for text in options.focus or ["high"]}
     named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
     with place:
-        scores = [(target - low) / (high - low) for target in around]
-        plot_links(named, place.new, targets=scores, label_range=(low, high))
+        plot_links(named, place.new, targets=targets, label_range=options.score_range)
         place.publish()
     common.print_written(common.make_console(), "picture", place.given)
+
+
+def _write_designer(options: PlotOptions, path: Path, targets: list[float]) -> None:
+    if options.output is not None:
+        raise ValueError("--interactive writes a page, --output a picture: say one of the two.")
+    if options.focus and len(options.focus) > 1:
+        raise ValueError(f"--interactive: the page begins with one link, got {len(options.focus)} --focus. Give one.")
+    place = _place(options, "--interactive", path, (".html",), "link_designer")
+    from selective_st.focus import parse_focus
+    from selective_st.link_designer import link_designer
+
+    focus = parse_focus(options.focus[0]) if options.focus else None
+    page = link_designer(focus, targets, options.score_range)
+    with place:
+        place.new.write_text(page, encoding="utf-8")
+        place.publish()
+    common.print_written(common.make_console(), "page", place.given)
+
+
+def _place(options: PlotOptions, option: str, path: Path, endings: tuple[str, ...], maker: str) -> Output:
+    """Where to write what a function draws, if that may be."""
+    from selective_st.output import Output, is_picture_of
+
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{option} {path}: the name must end in {', '.join(endings)}; say links{endings[0]}.")
+    recognise = partial(is_picture_of, maker=maker)
+    return Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=option)
 
 
 def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
