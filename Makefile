@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study study-order study-encoder coverage accuracy mutants bench-step bench-losses bench-check clean gpu
+.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study study-order study-encoder coverage accuracy mutants bench-step bench-losses bench-check clean gpu site
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -55,10 +55,16 @@ lint: $(INSTALLED)  ## Check style, formatting and docstrings.
 types: $(INSTALLED)  ## Check types.
 	$(BIN)/mypy
 
-docs: $(INSTALLED)  ## Draw the picture of the README.
+SITE := build/site
+
+site: $(INSTALLED)  ## Build the documentation's site in build/site/html, offline; a link that leads nowhere stops it.
+	$(BIN)/python docs/write_site.py $(SITE)/source
+	$(BIN)/python -m sphinx -W --keep-going --quiet -c docs -b html $(SITE)/source $(SITE)/html
+
+docs: $(INSTALLED)  ## Draw the picture of the README and of docs/links.md.
 	$(BIN)/python docs/draw_links.py
 
-docs-formats: $(INSTALLED)  ## Write the tables of docs/formats.md, docs/losses.md and the README.
+docs-formats: $(INSTALLED)  ## Write docs/formats.md, docs/which_loss.md, llms.txt, and the tables of docs/losses.md and the README.
 	$(BIN)/python docs/write_formats.py
 	$(BIN)/python docs/write_signatures.py
 
