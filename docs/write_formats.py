@@ -26,10 +26,16 @@ from selective_st.links import (
 )
 
 HERE = Path(__file__).parent
-FORMATS, WHICH_LOSS, HEADLINE = HERE / "formats.md", HERE / "which_loss.md", HERE / "headline.md"
+FORMATS, WHICH_LOSS, ENCODER = HERE / "formats.md", HERE / "which_loss.md", HERE / "encoder.md"
 README, LLMS = HERE.parent / "README.md", HERE.parent / "llms.txt"
 _OURS = "SentenceTransformer"
-_SHOWN = ("untrained", "SelectivePointwiseLoss", "CosineSimilarityLoss", "CoSENTLoss", "AnglELoss")
+_SHOWN = ("SelectiveOrderLoss", "SelectivePointwiseLoss", "CoSENTLoss", "AnglELoss", "CosineSimilarityLoss")
+_RESULT_COLUMNS = {
+    "test AP": "AP, STS-B test ↑",
+    "sts12-14 AP": "AP, STS 2012-14 ↑",
+    "test Spearman": "Spearman ↑",
+    "test RMSE": "RMSE at the top ↓",
+}
 
 _FORMATS_HEAD = """# Data formats, and the losses for them
 
@@ -147,12 +153,14 @@ def readme_losses() -> str:
 
 
 def readme_result() -> str:
-    """The README's table of results: of docs/headline.md what was measured of each model."""
-    console = re.search(r"```console\n(.*?)```", HEADLINE.read_text(encoding="utf-8"), re.DOTALL)
-    cells = [re.split(r"\s{2,}", line.strip()) for line in console[1].splitlines()] if console else []
-    head = next(row for row in cells if row[0].startswith("loss "))
-    chosen = [row for row in cells if row[0].split(" ")[0] in _SHOWN and len(row) == len(head)]
-    table = [head, ["---"] * len(head), *chosen]
+    """The README's table of results: of docs/encoder.md what was measured of each loss of a library."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in ENCODER.read_text("utf-8").splitlines()]
+    head = next(row for row in rows if row[0] == "loss")
+    places = [head.index(column) for column in _RESULT_COLUMNS]
+    table = [["loss", *_RESULT_COLUMNS.values()], ["---"] * (1 + len(places))]
+    for name in _SHOWN:
+        row = next(row for row in rows if row[0] == name and len(row) == len(head))
+        table.append([f"`{name}`", *(row[place] for place in places)])
     return "\n".join("| " + " | ".join(row) + " |" for row in table)
 
 

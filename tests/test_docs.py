@@ -106,7 +106,7 @@ def test_the_decision_page_leads_to_every_loss(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_figures_that_pages_share_are_said_once_and_quoted_right() -> None:
     """A figure with its interval or a third decimal stands in the page that its command writes; others quote it."""
-    measured = ("headline.md", "study.md", "order.md", "frontier.md", "loss_cost.md", "thresholds.md", "gpu.md")
+    measured = ("encoder.md", "headline.md", "study.md", "order.md", "frontier.md", "loss_cost.md", "thresholds.md", "gpu.md")
     pages = [(DOCS / name).read_text(encoding="utf-8") for name in measured if (DOCS / name).is_file()]
     known = {said for page in pages for figure in figures_in(page) for said in (figure, figure[:5])}
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ def test_the_figures_that_pages_share_are_said_once_and_quoted_right() -> None:
     assert len(quoted) > 20
     assert quoted <= known
     table = readme[readme.index("<!-- result: begin -->") : readme.index("<!-- result: end -->")]
-    assert set(figures_in(table)) <= set(figures_in((DOCS / "headline.md").read_text(encoding="utf-8")))
+    assert set(figures_in(table)) <= set(figures_in((DOCS / "encoder.md").read_text(encoding="utf-8")))
     for name in ("losses.md", "which_loss.md", "recipes.md"):
         prose = re.sub(r"^```.*?^```$", "", (DOCS / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         assert set(figures_in(prose)) <= known, name
