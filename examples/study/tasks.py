@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,11 +22,12 @@ from contenders import (
     in_batch_one_way,
     in_batch_with_hard_negatives,
     rerankers,
+    rerankers_by_order,
 )
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sklearn.metrics import average_precision_score
 from students import Student, load_encoder
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from selective_st.data import GradedPairs, read_pairs
@@ -508,7 +509,11 @@ class Reranker(Task):
         model, self.tokenizer = transformer.auto_model, transformer.tokenizer
         model.save_pretrained(self.folder.name)
         self.tokenizer.save_pretrained(self.folder.name)
-        self.texts, self.splits = _numbered(*_trecqa(data))
+        self._read(data)
+
+    def _read(self, data: Path) -> None:
+        texts, self.splits = _numbered(*_trecqa(data))
+        self.texts: Sequence[Any] = texts
         self.questions = _questions(self.splits[0])
         self.test_questions = _with_right_and_wrong(_rows_of_questions(self.splits[2][0]), self.splits[2][2])
         self.resamples = f"the {len(self.test_questions)} test questions"
@@ -578,10 +583,59 @@ class Reranker(Task):
         """Ranking metrics."""
         found = {}
         for name, split in zip(("dev", "test"), self.splits[1:], strict=True):
-            scores = self._scores(model, split).tolist()
-            metrics = ranking_metrics(_rows_of_questions(split[0]), split[2].tolist(), scores)
+            groups = _with_right_and_wrong(_rows_of_questions(split[0]), split[2])
+            measured = torch.tensor([row for group in groups for row in group])  # of others there is nothing to measure
+            first, second, labels = (part[measured] for part in split)
+            scores = self._scores(model, (first, second, labels)).tolist()
+            metrics = ranking_metrics(_rows_of_questions(first), labels.tolist(), scores)
             found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
         return found
+
+
+class Head(nn.Module):
+    """Scores a pair of texts by the encoder's embeddings, which stay as they are; losses take it for a CrossEncoder."""
+
+    num_labels, device = 1, torch.device("cpu")
+
+    def __init__(self, embeddings: Tensor) -> None:
+        super().__init__()
+        self.embeddings, dimension = embeddings, embeddings.shape[1]
+        self.layers = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * dimension, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.slope = nn.Parameter(torch.tensor(5.0))
+
+    def preprocess(self, pairs: list[tuple[int, int]], **_: Any) -> dict[str, Tensor]:
+        """The numbers of the texts."""
+        return {"pairs": torch.tensor(pairs)}
+
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The logits: a multiple of the cosine, and what the layers add."""
+        first, second = self.embeddings[features["pairs"]].unbind(1)
+        size = first.shape[1] ** 0.5  # products of unit vectors are small
+        added = self.layers(torch.cat([size * first * second, (first - second).abs() * size], -1))
+        return {"scores": self.slope * (first * second).sum(-1, keepdim=True) + added}
+
+    @torch.no_grad()
+    def predict(self, pairs: list[tuple[int, int]], **_: Any) -> Tensor:
+        """The logits."""
+        return self(self.preprocess(pairs))["scores"].squeeze(-1)  # type: ignore[no-any-return]
+
+
+class HeadReranker(Reranker):
+    """The losses of order on a small reranker: two layers over the embeddings of all-MiniLM-L6-v2."""
+
+    name, title = "reranker-order", "Reranking, TrecQA: two layers over the embeddings of all-MiniLM-L6-v2"
+    rates, beyond, tuning_seeds, seeds, epochs, batch_size = (3e-4, 1e-3, 3e-3), 1, 5, 5, 20, 8
+    list_size = 16
+
+    def __init__(self, data: Path) -> None:
+        self.contenders = rerankers_by_order()
+        self._read(data)
+        self.embeddings = _embeddings_of_encoder(tuple(self.texts))
+        self.texts = range(len(self.texts))  # known by their numbers
+
+    def _model(self, seed: int) -> Head:  # type: ignore[override]
+        torch.manual_seed(seed)
+        return Head(self.embeddings)
 
 
 TASKS = {
@@ -596,3 +650,5 @@ TASKS = {
     "graded-encoder": lambda data: Graded(data, "encoder"),
     "reranker": Reranker,
 }
+# Of `make study-order`.
+ORDER_TASKS: dict[str, Callable[[Path], Task]] = {"reranker-order": HeadReranker}
