@@ -302,6 +302,33 @@ def answers() -> list[Contender]:
     ]
 
 
+def of_teacher_embeddings(dimension: int) -> list[Contender]:
+    """For a teacher's embeddings: each text alone, or for the KL divergence mined lists with their scores."""
+
+    def ours(temperature: float, calibration: float) -> Make:
+        return lambda model: losses.SelectiveEmbedDistillLoss(model, temperature=temperature, calibration=calibration)
+
+    def embed(metric: Any) -> Make:
+        return lambda model: builtin.EmbedDistillLoss(model, metric, projection_dim=dimension)
+
+    return [
+        *_many("MSELoss", [("", lambda model: builtin.MSELoss(model, projection_dim=dimension))]),
+        *_many("EmbedDistillLoss", [(metric, embed(metric)) for metric in ("cosine", "l2")]),
+        *_many(
+            "DistillKLDivLoss",
+            [
+                (f"T {t:g}", lambda model, t=t: builtin.DistillKLDivLoss(model, pairwise_cos_sim, temperature=t))
+                for t in (0.05, 0.1, 0.3, 1.0)
+            ],
+        ),
+        *_many(
+            "SelectiveEmbedDistillLoss",
+            [(f"T {t:g}, calibration {c:g}", ours(t, c)) for t, c in ((0.05, 0.1), (0.1, 0.1), (0.1, 1.0), (0.3, 0.1))],
+            selective=True,
+        ),
+    ]
+
+
 def rerankers() -> list[Contender]:
     """For cross encoders: questions with candidates, right or wrong."""
 
