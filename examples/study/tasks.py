@@ -631,7 +631,8 @@ class HeadReranker(Reranker):
     """The losses of order on a small reranker: two layers over the embeddings of all-MiniLM-L6-v2."""
 
     name, title = "reranker-order", "Reranking, TrecQA: two layers over the embeddings of all-MiniLM-L6-v2"
-    rates, beyond, tuning_seeds, seeds, epochs, batch_size = (3e-4, 1e-3, 3e-3), 1, 5, 5, 20, 8
+    rates = (3e-4, 1e-3, 3e-3)
+    tuning_seeds, seeds, batch_size, epochs, beyond = 1, 5, 8, 20, 0
     list_size = 16
 
     def __init__(self, data: Path) -> None:
@@ -664,8 +665,8 @@ class TeacherEmbeddings(Task):
 
     metrics = ("recall@10", "rmse_top10", "f1_at_teacher", "f1_at_own")
     tuned_for = ("recall@10", "f1_at_teacher")
-    rates, beyond = (0.03, 0.1, 0.3), 1
-    tuning_seeds, seeds, batch_size, epochs = 1, 5, 128, 5
+    rates = (0.1, 0.3)
+    tuning_seeds, seeds, batch_size, epochs, beyond = 1, 5, 128, 5, 1
     near, of_nearest, candidates = 4, 32, 16
 
     def __init__(self, data: Path, dimension: int = 64) -> None:
