@@ -68,6 +68,11 @@ class Focus:
         return float(rest.partition("_")[2]) if kind == "ap" else None
 
     @property
+    def reads_scores(self) -> bool:
+        """Whether the scores themselves are to be right, rather than pairs to be found: the metric is an error."""
+        return self.decides_for is None
+
+    @property
     def value_link(self) -> Link | None:
         """The link for lists and batches, of mean value 1; None for `high`, which their losses have by default.
 

@@ -26,15 +26,21 @@ class Run:
     eval: dict[str, float]
     test: dict[str, float]
     test_scores: list[float]
+    setting: str = ""
+
+    @property
+    def name(self) -> str:
+        """The loss and its setting, if several are tried."""
+        return f"{self.loss}, {self.setting}" if self.setting else self.loss
 
     @property
     def key(self) -> Key:
         """Which run it is."""
-        return self.loss, self.learning_rate, self.seed
+        return self.name, self.learning_rate, self.seed
 
 
 class KeptRuns(dict[Key, Run]):
-    """The runs that are done, by loss, learning rate and seed, each also in a folder of its own.
+    """The runs that are done, by loss and setting, learning rate and seed, each also in a folder of its own.
 
     Args:
         state: Where they are kept.
@@ -69,7 +75,7 @@ class KeptRuns(dict[Key, Run]):
         return f"starting anew: {others} {what} kept, but with other data, options or versions" if others else ""
 
     def _folder(self, run: Run) -> Path:
-        return self._state.folder / f"{run.loss}-{run.learning_rate!r}-{run.seed}"
+        return self._state.folder / f"{run.name}-{run.learning_rate!r}-{run.seed}"
 
     def model(self, run: Run) -> Path:
         """Where the model of a run is, if it was kept."""

@@ -48,7 +48,7 @@ class PaddedLists(nn.Module):
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A built-in loss to compare with, as the catalog has it.
+    """A built-in loss to compare with, with the catalog's settings unless others are given.
 
     Attributes:
         name: The name of its class.
@@ -75,6 +75,28 @@ def _given(name: str, temperature: float | None) -> dict[str, float]:
     return {name: 1 / temperature if name == "scale" else temperature}
 
 
+@dataclass(frozen=True)
+class Contender:
+    """A loss with one setting, to train and compare.
+
+    Attributes:
+        loss: The name of its class.
+        setting: Its scale or temperature, in words; empty where there is one setting only.
+        temperature: Its temperature; None if it has none.
+        make: Makes it for a model.
+    """
+
+    loss: str
+    setting: str
+    temperature: float | None
+    make: LossFactory
+
+    @property
+    def name(self) -> str:
+        """The loss and its setting."""
+        return f"{self.loss}, {self.setting}" if self.setting else self.loss
+
+
 @dataclass(frozen=True, kw_only=True)
 class LossKind(Trainable):
     """What `--loss` means: a loss of the catalog, and what it takes to train and compare it.
@@ -82,6 +104,7 @@ class LossKind(Trainable):
     Attributes:
         layout: What it takes, made from graded pairs.
         compared: The built-in losses of that layout.
+        temperatures: Those that a comparison tries, with every loss that has one.
         note: Their settings, where these are not the catalog's.
         chosen_by: What chooses learning rates and seeds: the focus's metric, or the ranking where there are questions.
         takes_list_size: Whether `--list-size` means anything.
@@ -93,6 +116,7 @@ class LossKind(Trainable):
 
     layout: Layout
     compared: tuple[BuiltIn, ...]
+    temperatures: tuple[float, ...]
     note: str = ""
     chosen_by: Literal["focus", "ranking"] = "ranking"
     takes_list_size: bool = True
@@ -110,16 +134,29 @@ class LossKind(Trainable):
         """The loss with its settings, as it is suggested for such data."""
         return suggestion_for(self.loss, self.row, focus)
 
+    @property
+    def takes(self) -> Literal["temperature", "scale", ""]:
+        """The argument that a temperature is given by."""
+        return "scale" if self.scale else "temperature" if self.temperature else ""
+
     def build(self, model: SentenceTransformer, focus: Focus, temperature: float | None = None) -> nn.Module:
         """Make the loss, with the temperature of the catalog unless another is given."""
-        name = "scale" if self.scale else "temperature" if self.temperature else ""
-        return self.suggestion(focus).build(model, **_given(name, temperature))
+        return self.suggestion(focus).build(model, **_given(self.takes, temperature))
 
-    def factories(self, focus: Focus, temperature: float | None, *, compare: bool) -> dict[str, LossFactory]:
-        """For each loss to train, by name, how to make it for a model; the selective one first."""
-        compared = self.compared if compare else ()
-        own: LossFactory = partial(self.build, focus=focus, temperature=temperature)
-        return {self.loss: own, **{each.name: partial(each.build, temperature=temperature) for each in compared}}
+    def contenders(self, focus: Focus, temperature: float | None, *, compare: bool) -> list[Contender]:
+        """The losses to train, the selective one first; a comparison tries several temperatures of each."""
+        losses: list[tuple[str, str, Callable[..., nn.Module]]] = [
+            (self.loss, self.takes, partial(self.build, focus=focus))
+        ]
+        if compare:
+            losses += [(each.name, each.takes, each.build) for each in self.compared]
+        tried = self.temperatures if compare and temperature is None else (temperature or self.temperature,)
+        found = []
+        for name, takes, make in losses:
+            for at in tried if takes else (None,):
+                words = [f"{argument} {value:g}" for argument, value in _given(takes, at).items() if len(tried) > 1]
+                found.append(Contender(name, "".join(words), at, partial(make, temperature=at)))
+        return found
 
 
 _TRIPLET_MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
@@ -134,40 +171,39 @@ _IN_LISTS: dict[str, Any] = {
     "batch_sizes": (16, 8),
     "of_labels": "listwise-labels",
 }
+# Scales of 2.5 and 5, which serve static embeddings, and 20, which serves encoders.
+_OF_PAIRS: dict[str, Any] = {
+    "layout": as_pairs,
+    "temperatures": (0.4, 0.2, 0.05),
+    "chosen_by": "focus",
+    "takes_list_size": False,
+    "groups": False,
+}
+_ORDERS = (BuiltIn("CoSENTLoss", takes="scale"), BuiltIn("AnglELoss", takes="scale"))
 _NEEDED: dict[str, dict[str, Any]] = {
-    "pointwise": {
-        "layout": as_pairs,
-        "compared": (BuiltIn("CosineSimilarityLoss"), BuiltIn("CoSENTLoss"), BuiltIn("AnglELoss")),
-        "chosen_by": "focus",
-        "takes_list_size": False,
-        "groups": False,
-    },
-    "order": {
-        "layout": as_pairs,
-        "compared": (
-            BuiltIn("CoSENTLoss", takes="scale"),
-            BuiltIn("AnglELoss", takes="scale"),
-            BuiltIn("CosineSimilarityLoss"),
-        ),
-        "chosen_by": "focus",
-        "takes_list_size": False,
-        "groups": False,
-    },
+    "pointwise": {**_OF_PAIRS, "compared": (BuiltIn("CosineSimilarityLoss"), *_ORDERS)},
+    "order": {**_OF_PAIRS, "compared": (*_ORDERS, BuiltIn("CosineSimilarityLoss"))},
     "pairwise": {
         "layout": as_triplets,
-        "compared": (BuiltIn("TripletLoss", _TRIPLETS), BuiltIn("MultipleNegativesRankingLoss")),
+        "compared": (
+            BuiltIn("TripletLoss", _TRIPLETS),
+            BuiltIn("MultipleNegativesRankingLoss", takes="scale"),
+        ),
+        "temperatures": (0.4, 0.2, 0.05),
         "note": f"TripletLoss with cosine distances and margin {_TRIPLET_MARGIN:g}",
     },
-    "listwise": _IN_LISTS,
-    "listwise-labels": _IN_LISTS,
+    "listwise": {**_IN_LISTS, "temperatures": (0.3, 1.0, 3.0)},
+    "listwise-labels": {**_IN_LISTS, "temperatures": (0.05, 0.1, 0.2)},
     "in-batch": {
         "layout": as_positives,
         "compared": (BuiltIn("MultipleNegativesRankingLoss", takes="scale"),),
+        "temperatures": (0.2, 0.1, 0.05),
         "takes_list_size": False,
     },
     "cached-in-batch": {
         "layout": as_positives,
         "compared": (BuiltIn("CachedMultipleNegativesRankingLoss", takes="scale"),),
+        "temperatures": (0.2, 0.1, 0.05),
         "takes_list_size": False,
         "batch_sizes": (128, 128),
         "takes_static": False,
@@ -210,22 +246,25 @@ def loss_kind(name: str) -> LossKind:
     )
 
 
-def suited_kind(train: GradedPairs) -> tuple[LossKind, str]:
+def suited_kind(train: GradedPairs, focus: Focus) -> tuple[LossKind, str]:
     """The loss that suits pairs best, which is what `--loss auto` takes, and why.
 
     Args:
         train: The training pairs.
+        focus: What matters.
 
     Returns:
         The loss, and why.
 
     Example:
         >>> from datasets import Dataset
+        >>> from selective_st.focus import parse_focus
         >>> columns = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.2, 0.9]}
-        >>> suited_kind(GradedPairs(Dataset.from_dict(columns), "two pairs"))[0].name
-        'pointwise'
+        >>> pairs = GradedPairs(Dataset.from_dict(columns), "two pairs")
+        >>> [suited_kind(pairs, parse_focus(focus))[0].name for focus in ("high", "0.7:0.9")]
+        ['order', 'pointwise']
     """
-    chosen, why = first_choice(suggestions_for(format_of_pairs(train.scores)), train.dataset)
+    chosen, why = first_choice(suggestions_for(format_of_pairs(train.scores), focus), train.dataset, focus)
     entry = command_of(chosen)
     return loss_kind(entry.name if entry else "pointwise"), why
 

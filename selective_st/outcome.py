@@ -94,8 +94,9 @@ def results(report: Report) -> Results:
     metrics, support = report.task.focus.shown_metrics, report.support
     rows = [["rests on", *(str(support[metric]) for metric in metrics)]]
     rows.append(["untrained", *(figure(report.untrained[metric], support[metric]) for metric in metrics)])
-    for loss, rate in report.chosen_rates.items():
-        rows.append([f"{loss} ({rate:g})", *(_cell(*report.mean(loss, metric), support[metric]) for metric in metrics)])
+    for loss, (setting, rate) in report.choices.items():
+        name = f"{loss} ({', '.join(filter(None, [setting, f'{rate:g}']))})"
+        rows.append([name, *(_cell(*report.mean(loss, metric), support[metric]) for metric in metrics)])
     differences = [
         [
             f"selective - {loss}",
@@ -103,7 +104,10 @@ def results(report: Report) -> Results:
         ]
         for loss in report.others
     ]
-    return Results(["loss (learning rate)", *(metric_meaning(metric).heading for metric in metrics)], rows, differences)
+    settings = "setting, " if any(setting for setting, _ in report.choices.values()) else ""
+    return Results(
+        [f"loss ({settings}learning rate)", *(metric_meaning(metric).heading for metric in metrics)], rows, differences
+    )
 
 
 def _cell(mean: float, half_width: float, support: Support, *, signed: bool = False) -> str:
@@ -117,7 +121,7 @@ def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
     """Write into the saved model's card what its loss cares about, what it changed, and what is known of the data."""
     task, shown, seeds = report.task, results(report), report.task.settings.seeds
     runs = f"mean of {seeds} seeds ± 95 % interval" if seeds > 1 else "one seed"
-    caption = f"On the test split, each loss with its best learning rate on the eval split ({runs}):"
+    caption = f"On the test split, each loss with its best setting and learning rate on the eval split ({runs}):"
     add_to_saved_card(
         folder,
         loss,

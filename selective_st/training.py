@@ -50,7 +50,7 @@ from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
 from selective_st.kept_runs import KeptRuns, Key, Run
 from selective_st.layouts import By, Examples, GradedPairs
-from selective_st.loss_kinds import LossFactory, LossKind
+from selective_st.loss_kinds import Contender, LossKind
 from selective_st.output import first_line, without_nan
 from selective_st.registry.names import TRAINER_LABELS
 
@@ -123,9 +123,24 @@ class Task:
 
     @property
     def runs(self) -> list[Key]:
-        """The loss, learning rate and seed of each run, in order; the selective loss comes first."""
-        losses = [self.kind.loss, *(self.kind.builtins if self.settings.compare else ())]
-        return list(product(losses, self.settings.learning_rates, range(self.settings.seeds)))
+        """The loss with its setting, learning rate and seed of each run, in order; the selective loss comes first."""
+        names = [contender.name for contender in self.contenders]
+        return list(product(names, self.settings.learning_rates, range(self.settings.seeds)))
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """The losses, each with each of its settings; the selective one first."""
+        return self.kind.contenders(self.focus, self.settings.temperature, compare=self.settings.compare)
+
+    @property
+    def temperatures(self) -> list[float]:
+        """Those that are tried; none where no loss has one."""
+        return list(dict.fromkeys(each.temperature for each in self.contenders if each.temperature))
+
+    @property
+    def scales(self) -> list[float]:
+        """Their inverses."""
+        return [1 / temperature for temperature in self.temperatures]
 
     @property
     def steps(self) -> int:
@@ -382,7 +397,7 @@ class Report:
         runs: Every run.
         untrained: Test metrics of the model before training (seed 0).
         untrained_scores: Its scores.
-        chosen_rates: For each loss, the learning rate that is best on the eval split.
+        choices: For each loss, the setting and the learning rate that are best on the eval split.
         saved: The run whose model was saved.
         link: The config of the selective loss's link.
         support: What each metric of the test split rests on.
@@ -392,7 +407,7 @@ class Report:
     runs: list[Run]
     untrained: dict[str, float]
     untrained_scores: list[float]
-    chosen_rates: dict[str, float]
+    choices: dict[str, tuple[str, float]]
     saved: Run
     link: dict[str, Any]
     support: dict[str, Support] = field(init=False)
@@ -403,12 +418,11 @@ class Report:
     @property
     def others(self) -> list[str]:
         """The losses that the selective one is compared with."""
-        return [loss for loss in self.chosen_rates if loss != self.task.kind.loss]
+        return [loss for loss in self.choices if loss != self.task.kind.loss]
 
     def chosen(self, loss: str) -> list[Run]:
-        """The runs of a loss at its chosen learning rate, by seed."""
-        rate = self.chosen_rates[loss]
-        return [run for run in self.runs if run.loss == loss and run.learning_rate == rate]
+        """The runs of a loss with its chosen setting and learning rate, by seed."""
+        return _runs_of(self.runs, loss, *self.choices[loss])
 
     def mean(self, loss: str, metric: str) -> tuple[float, float]:
         """Mean over the seeds of a test metric, and half the width of its 95 % interval (NaN for one seed)."""
@@ -423,7 +437,7 @@ class Report:
     def error_by_bin(self) -> dict[str, list[dict[str, float]]]:
         """For each loss the error in bins of the gold score, over all seeds that have not diverged."""
         gold, found = self.task.evaluators["test"].scores.tolist(), {}
-        for loss in self.chosen_rates:
+        for loss in self.choices:
             scores = [run.test_scores for run in self.chosen(loss) if np.isfinite(run.test_scores).all()]
             if scores:
                 every: Any = np.concatenate(scores)
@@ -448,13 +462,14 @@ class Report:
         metrics, entry = list(self.runs[0].test), self._entry
         saved = asdict(self.saved)
         report = {
-            "saved": {name: saved[name] for name in ("loss", "learning_rate", "seed")},
-            "chosen_learning_rates": self.chosen_rates,
+            "saved": {name: saved[name] for name in ("loss", "setting", "learning_rate", "seed")},
+            "chosen_settings": {loss: setting for loss, (setting, _) in self.choices.items()},
+            "chosen_learning_rates": {loss: rate for loss, (_, rate) in self.choices.items()},
             "against_untrained": self.against_untrained,
             "overlap": self.task.overlap,
             "support": {name: support.as_dict() for name, support in self.support.items()},
             "untrained": {name: entry(name, value, math.nan)["mean"] for name, value in self.untrained.items()},
-            "test": {loss: {m: entry(m, *self.mean(loss, m)) for m in metrics} for loss in self.chosen_rates},
+            "test": {loss: {m: entry(m, *self.mean(loss, m)) for m in metrics} for loss in self.choices},
             "paired_difference_to": {
                 loss: {m: entry(m, *self.difference(loss, m)) for m in metrics} for loss in self.others
             },
@@ -492,8 +507,8 @@ def train_and_compare(
 ) -> Report:
     """Do all runs that are not done yet, and save the best selective model with its card to `folder`.
 
-    For each loss the learning rate with the best mean of the focus's main metric on the eval split is chosen; of its
-    runs with the selective loss, the model of the seed that is best on the eval split is saved.
+    For each loss the setting and the learning rate with the best mean of the focus's main metric on the eval split are
+    chosen; of these runs with the selective loss, the model of the seed that is best on the eval split is saved.
 
     Args:
         task: What to train, and how.
@@ -509,22 +524,24 @@ def train_and_compare(
         ValueError: If the model does not suit the loss, or every run has diverged.
     """
     kind, settings, evaluator = task.kind, task.settings, task.evaluators["test"]
-    factories = kind.factories(task.focus, settings.temperature, compare=settings.compare)
+    contenders = task.contenders
     model = task.make_model(0)
     if not kind.takes_static and has_static_embedding_input(model):
         raise ValueError(no_static_message(kind, settings.model))
-    own_loss: Any = factories[kind.loss](model)
-    link = own_loss.link.get_config_dict()
     untrained_scores = evaluator.predict(model)
     untrained = _metrics(evaluator, model, untrained_scores)
 
     working_folder = folder / "working"
-    runs, best = _do_runs(task, factories, kept, working_folder, on_run, on_step)
-    chosen_rates = {}
-    for loss in factories:
-        of_rate = {rate: [run for run in runs if run.key[:2] == (loss, rate)] for rate in settings.learning_rates}
-        chosen_rates[loss] = max(settings.learning_rates, key=lambda rate: _goodness(task.focus, *of_rate[rate]))
-    saved = best[chosen_rates[kind.loss]]
+    runs, best = _do_runs(task, kept, working_folder, on_run, on_step)
+    choices: dict[str, tuple[str, float]] = {}
+    for loss in dict.fromkeys(contender.loss for contender in contenders):
+        of_loss = [contender.setting for contender in contenders if contender.loss == loss]
+        goodness = {
+            (setting, rate): _goodness(task.focus, *_runs_of(runs, loss, setting, rate))
+            for setting, rate in product(of_loss, settings.learning_rates)
+        }
+        choices[loss] = max(goodness, key=lambda tried: goodness[tried])
+    saved = best[choices[kind.loss]]
     if math.isnan(saved.eval[task.focus.main_metric]):
         kept.forget(*kept.values())
         raise ValueError(
@@ -535,7 +552,9 @@ def train_and_compare(
     shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     _store_threshold(task, folder)
-    report = Report(task, runs, untrained, untrained_scores.tolist(), chosen_rates, saved, link)
+    own_loss: Any = next(each for each in contenders if each.name == saved.name).make(model)
+    link = own_loss.link.get_config_dict()
+    report = Report(task, runs, untrained, untrained_scores.tolist(), choices, saved, link)
     outcome.write_card(folder, own_loss, report)
     return report
 
@@ -547,37 +566,42 @@ def _store_threshold(task: Task, folder: Path) -> None:
         save_threshold(folder, chosen)
 
 
+def _runs_of(runs: Sequence[Run], loss: str, setting: str, rate: float) -> list[Run]:
+    return [run for run in runs if (run.loss, run.setting, run.learning_rate) == (loss, setting, rate)]
+
+
 def _do_runs(
     task: Task,
-    factories: dict[str, LossFactory],
     kept: KeptRuns,
     working_folder: Path,
     on_run: Callable[[str, float, int], None],
     on_step: Callable[[], None],
-) -> tuple[list[Run], dict[float, Run]]:
-    """All runs, in order, and for each learning rate the selective run that is best: its model is kept."""
+) -> tuple[list[Run], dict[tuple[str, float], Run]]:
+    """All runs, in order, and for each setting and learning rate the selective run that is best: its model is kept."""
     settings = replace(task.settings, as_queries=task.as_queries)
-    for rate in settings.learning_rates:
-        done = [run for run in kept.values() if run.key[:2] == (task.kind.loss, rate)]
+    contenders = {contender.name: contender for contender in task.contenders}
+    own = [contender.setting for contender in task.contenders if contender.loss == task.kind.loss]
+    for setting, rate in product(own, settings.learning_rates):
+        done = _runs_of(list(kept.values()), task.kind.loss, setting, rate)
         if done and not kept.model(max(done, key=lambda run: _goodness(task.focus, run))).is_dir():
             kept.forget(*done)
     runs: list[Run] = []
-    best: dict[float, Run] = {}
-    for loss, rate, seed in task.runs:
-        run, model = kept.get((loss, rate, seed)), None
+    best: dict[tuple[str, float], Run] = {}
+    for name, rate, seed in task.runs:
+        run, model, contender = kept.get((name, rate, seed)), None, contenders[name]
         if run is None:
-            on_run(loss, rate, seed)
+            on_run(name, rate, seed)
             model = task.make_model(seed)
-            train_once(model, factories[loss](model), task.examples, settings, rate, seed, working_folder, on_step)
-            run = _measured(task, model, loss, rate, seed)
-        earlier = best.get(rate)
-        is_best = loss == task.kind.loss and _goodness(task.focus, run) > _goodness(task.focus, earlier)
+            train_once(model, contender.make(model), task.examples, settings, rate, seed, working_folder, on_step)
+            run = _measured(task, model, contender, rate, seed)
+        earlier = best.get((contender.setting, rate))
+        is_best = contender.loss == task.kind.loss and _goodness(task.focus, run) > _goodness(task.focus, earlier)
         if model is not None:
             kept.add(run, model if is_best else None, working_folder)
             if is_best and earlier is not None:
                 shutil.rmtree(kept.model(earlier), ignore_errors=True)
         if is_best:
-            best[rate] = run
+            best[contender.setting, rate] = run
         runs.append(run)
     return runs, best
 
@@ -591,11 +615,12 @@ def no_static_message(kind: LossKind, model: str) -> str:
     )
 
 
-def _measured(task: Task, model: SentenceTransformer, loss: str, learning_rate: float, seed: int) -> Run:
+def _measured(task: Task, model: SentenceTransformer, contender: Contender, learning_rate: float, seed: int) -> Run:
     """What a run has come to."""
     scores = {split: evaluator.predict(model) for split, evaluator in task.evaluators.items()}
     found = {split: _metrics(evaluator, model, scores[split]) for split, evaluator in task.evaluators.items()}
-    return Run(loss, learning_rate, seed, found["eval"], found["test"], scores["test"].tolist())
+    of_test = scores["test"].tolist()
+    return Run(contender.loss, learning_rate, seed, found["eval"], found["test"], of_test, contender.setting)
 
 
 def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer, scores: Any) -> dict[str, float]:

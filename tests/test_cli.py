@@ -55,13 +55,12 @@ class TestTrain:
         result, output = trained
         assert result.exit_code == 0, result.output
         assert result.output.count("Test split, 80 pairs: mean of 2 seeds ± 95 % interval") == 1
-        for loss in (
-            "SelectivePointwiseLoss (0.1)",
-            "CosineSimilarityLoss (0.1)",
-            "CoSENTLoss (0.1)",
-            "AnglELoss (0.1)",
-        ):
-            assert loss in result.output
+        assert "temperatures 0.4, 0.2, 0.05 (scales 2.5, 5, 20) of every loss that has one" in text(result)
+        chosen = json.loads((output / "metrics.json").read_text())["chosen_settings"]
+        assert [loss for loss, setting in chosen.items() if setting] == ["CoSENTLoss", "AnglELoss"]
+        for loss, setting in chosen.items():
+            assert setting in ("scale 2.5", "scale 5", "scale 20") if setting else "scale" not in setting
+            assert f"{loss} ({setting}, 0.1)".replace("(, ", "(") in result.output
         assert "selective - CoSENTLoss" in result.output
         for path in (output, output / "README.md", output / "metrics.json", output / "error_by_score.png"):
             assert str(path) in result.output
@@ -75,7 +74,7 @@ class TestTrain:
 
         metrics = json.loads((trained[1] / "metrics.json").read_text())
         assert metrics["link"]["type"] == "WeightedSumLink"
-        assert len(metrics["runs"]) == 4 * 2
+        assert len(metrics["runs"]) == (1 + 1 + 3 + 3) * 2
         saved = metrics["saved"]
         run_of_saved = next(
             run for run in metrics["runs"] if (run["loss"], run["seed"]) == (saved["loss"], saved["seed"])
@@ -248,11 +247,15 @@ class TestLosses:
         assert "24 questions: 1 seed" in text(result)
         assert "MAP ↑" in result.output
         metrics = json.loads((output / "metrics.json").read_text())
-        assert [entry["loss"] for entry in metrics["runs"]] == [kind.loss, *kind.builtins]
+        assert list(dict.fromkeys(entry["loss"] for entry in metrics["runs"])) == [kind.loss, *kind.builtins]
         assert metrics["main_metric"] == ("ap_ge_0.95" if kind.name in ("pointwise", "order") else "map")
         trained = loss_kind(kind.of_labels or kind.name)  # the answers are right or wrong
         assert metrics["settings"]["loss"] == trained.name
-        assert metrics["settings"]["temperature"] == trained.temperature
+        settings = {entry["setting"] for entry in metrics["runs"] if entry["loss"] == kind.loss}
+        assert len(settings) == (1 if trained.temperature is None else len(trained.temperatures))
+        assert metrics["saved"]["setting"] == metrics["chosen_settings"][kind.loss]
+        assert metrics["settings"]["temperature"] in (trained.temperatures if trained.temperature else (None,))
+        assert f"Saved: {', '.join(filter(None, [kind.loss, metrics['saved']['setting']]))}, " in text(result)
         assert (f"every label is 0 or 1: --loss {trained.name}" in text(result)) == (trained is not kind)
         card = (output / "README.md").read_text(encoding="utf-8")
         assert f"loss:{kind.loss}" in card

@@ -95,12 +95,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 # For each file: its header and rows, the loss that comes first, and what `train` calls it; None if it does not take it.
 FILES: dict[str, tuple[str, Sequence[Sequence[Any]], str, str | None]] = {
-    "graded without header": ("", PAIRS, "SelectivePointwiseLoss", "pointwise"),
+    "graded without header": ("", PAIRS, "SelectiveOrderLoss", "order"),
     "graded": (
-        "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]), "SelectivePointwiseLoss", "pointwise",
+        "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]), "SelectiveOrderLoss", "order",
     ),
     "graded beside ids": (
-        "id,text_a,text_b,rating", [(i, *row) for i, row in enumerate(PAIRS)], "SelectivePointwiseLoss", "pointwise",
+        "id,text_a,text_b,rating", [(i, *row) for i, row in enumerate(PAIRS)], "SelectiveOrderLoss", "order",
     ),
     "binary": ("sentence1,sentence2,label", pairs_with(every([0, 1, 1])), "SelectivePointwiseLoss", "pointwise"),
     "duplicates": (
@@ -221,13 +221,15 @@ THIRD = SECOND[9:] + SECOND[:9]
 SHARES = [score / 5 for score in SCORES]
 NAMELESS = {"one": FIRST, "two": SECOND, "three": THIRD, "number": [share - 0.3 for share in SHARES]}
 FEELINGS = {"reply": FIRST, "message": SECOND, "feel": every(["joy", "anger", "fear"])}
-IN_BATCH, POINTWISE = "SelectiveMultipleNegativesRankingLoss", "SelectivePointwiseLoss"
+IN_BATCH, POINTWISE, ORDER = (
+    "SelectiveMultipleNegativesRankingLoss", "SelectivePointwiseLoss", "SelectiveOrderLoss",
+)  # fmt: skip
 # Columns of a file; which are named; the shape, the kind of labels, and the loss.
 NAMED: list[tuple[dict[str, list[Any]], str, str, str, str]] = [
-    ({"title": FIRST, "body": SECOND, "votes": SCORES}, "title,body,votes", "pair", "similarity", POINTWISE),
-    ({"source": FIRST, "author": SECOND, "weight": SHARES}, "author,source,weight", "pair", "similarity", POINTWISE),
+    ({"title": FIRST, "body": SECOND, "votes": SCORES}, "title,body,votes", "pair", "similarity", ORDER),
+    ({"source": FIRST, "author": SECOND, "weight": SHARES}, "author,source,weight", "pair", "similarity", ORDER),
     (NAMELESS, "one,two,three", "triplet", "none", IN_BATCH),
-    (NAMELESS, "1,2,4", "pair", "similarity", POINTWISE),
+    (NAMELESS, "1,2,4", "pair", "similarity", ORDER),
     (NAMELESS, "one,two,three,number", "triplet", "margin", "SelectivePairwiseLoss"),
     ({"a": FIRST, "b": SECOND, "c": THIRD, "d": FIRST[::-1]}, "a,b,c,d", "n-tuple", "none", IN_BATCH),
     (FEELINGS, "message,feel", "single", "class", "BatchAllTripletLoss"),
@@ -270,7 +272,7 @@ class TestColumns:
         path = write(tmp_path / "data.csv", "title,body,votes", pairs_with([score * 10 for score in SCORES]))
         told = ("--columns", "2,1,3", "--score-range", "0,50", "--loss", "auto")
         assert isinstance(run("train", path, *told, "--output", tmp_path / "model").exception, StopError)
-        assert asked["kind"].name == "pointwise"
+        assert asked["kind"].name == "order"
         train = asked["train"]
         row = SECOND.index(train.sentences1[0])
         assert train.sentences2[0] == FIRST[row]
@@ -434,7 +436,7 @@ class TestScales:
         suggested = found("suggest", path, *told)
         assert suggested["format"]["certainty"] != "unclear"
         loss = suggested["suggestions"][0]["loss"]
-        assert loss == ("SelectivePointwiseLoss" if len(set(labels)) > 1 else "SelectiveMultipleNegativesRankingLoss")
+        assert loss == ("SelectiveOrderLoss" if len(set(labels)) > 1 else "SelectiveMultipleNegativesRankingLoss")
         assert found("check", path, "--loss", "auto", *told)["loss"] == loss
         assert isinstance(run("train", path, "--loss", "auto", *told, "--output", tmp_path / "m").exception, StopError)
         assert asked["kind"].loss == loss
@@ -632,7 +634,7 @@ class TestOptions:
         assert (
             'read_table("some/pairs", split="dev")' in run("suggest", "some/pairs", "--split", "dev", "--script").stdout
         )
-        assert found("check", "some/pairs", "--loss", "auto")["loss"] == "SelectivePointwiseLoss"
+        assert found("check", "some/pairs", "--loss", "auto")["loss"] == "SelectiveOrderLoss"
         assert asked == ["dev", "dev", "train"]
 
 

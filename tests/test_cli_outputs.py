@@ -63,7 +63,7 @@ def trained_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float, int]
         with torch.no_grad():
             for weights in model.parameters():
                 weights.add_(torch.randn(weights.shape, generator=generator) * 0.3)
-        done.append((type(loss).__name__, rate, seed))
+        done.append((f"{type(loss).__name__} {getattr(loss, 'scale', '')}", rate, seed))
 
     monkeypatch.setattr(training, "train_once", instead)
     return done
@@ -255,7 +255,7 @@ def interrupt_at(number: int, done: list[Any], error: BaseException, monkeypatch
     monkeypatch.setattr(training, "train_once", failing)
 
 
-MANY = ("--compare", "--learning-rates", "0.01,0.1", "--seeds", 10)  # of four losses: 80 runs
+MANY = ("--compare", "--learning-rates", "0.01,0.1", "--seeds", 5)  # of two losses, and two at three scales: 80 runs
 
 
 class TestInterruptedTrainings:
@@ -280,7 +280,7 @@ class TestInterruptedTrainings:
             interrupt_at(2, trained_runs, KeyboardInterrupt(), patch)
             result = self.train(*MANY)
         assert "going on: 78 of 80 runs are done" in text(result)
-        assert "run 79/80: AnglELoss, learning rate 0.1, seed 8" in text(result)
+        assert "run 79/80: AnglELoss, scale 20, learning rate 0.1, seed 3" in text(result)
         assert "79 of 80 runs are kept in .new.selective_st; the same command goes on from there." in text(result)
         result = self.train(*MANY)
         assert result.exit_code == 0, result.output

@@ -96,7 +96,9 @@ class TestSuggest:
             "on a scale from 0 to 5",
             'dataset = dataset.rename_column("3", "score")',
             "CosineSimilarityLoss",
-            "loss = SelectivePointwiseLoss(model)",
+            "loss = SelectiveOrderLoss(",
+            "scale=5.0",
+            "weight_link=high_scores(5)",
             f"selective-st train {shlex.quote(str(folder / 'graded.csv'))} --loss auto --score-range 0,5",
         ):
             assert part in result.output
@@ -105,6 +107,7 @@ class TestSuggest:
         found = _names("suggest", folder / "mapped.csv", "--focus", "0.6:0.8")
         assert found["suggestions"][0]["loss"] == "SelectivePointwiseLoss"
         assert found["suggestions"][0]["link"] == "score_region(0.6, 0.8)"
+        assert "as they are, which an order alone does not give" in found["suggestions"][0]["why"]
         assert "--focus 0.6:0.8" in found["next"]
         assert "score_region(0.6, 0.8)" in run("suggest", folder / "mapped.csv", "--focus", "0.6:0.8").output
 
@@ -223,7 +226,8 @@ class TestTrain:
     @pytest.mark.slow
     def test_auto_takes_what_suits(self, folder: Path, tmp_path: Path) -> None:
         for name, options, kind in (
-            ("graded.csv", ("--score-range", "0,5"), "pointwise"),
+            ("graded.csv", ("--score-range", "0,5"), "order"),
+            ("graded.csv", ("--score-range", "0,5", "--focus", "0.7:0.9", "--overwrite"), "pointwise"),
             ("questions.csv", (), "listwise-labels"),
         ):
             output = tmp_path / name
@@ -265,6 +269,7 @@ class TestTrain:
         rows_of_one_label = [(a, b, 1) for a, b, s in graded_pairs(120, seed=5) if s >= 3]
         data = write(tmp_path / "ones.csv", rows_of_one_label, ("a", "b", "label"))
         from selective_st.data import read_pairs
+        from selective_st.focus import parse_focus
         from selective_st.loss_kinds import suited_kind
 
-        assert suited_kind(read_pairs(str(data)))[0].name == "in-batch"
+        assert suited_kind(read_pairs(str(data)), parse_focus("high"))[0].name == "in-batch"

@@ -36,6 +36,7 @@ LOSSES = {
     "sparse_distillation": ["SpladeLoss", "SelectiveListwiseLoss"],
     "weighted_losses": ["WeightedLoss", "SelectiveListwiseLoss", "SelectivePointwiseLoss"],
 }
+SMALL = ("graded_order", "embedding_distillation")  # beside a built-in loss, without a card
 MODEL_TYPES: dict[str, Any] = {
     "cross_encoder_reranking": CrossEncoder,
     "multi_vector_distillation": MultiVectorEncoder,
@@ -123,6 +124,18 @@ def test_an_example_runs_and_prints_what_its_docstring_shows(
         assert threshold.chosen_on == "dev"
 
 
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.slow
+def test_a_small_example_runs_and_prints_what_its_docstring_shows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 80
+    assert shape(run(name, "--quick")) == shape(shown_output(name))
+    model = SentenceTransformer(str(tmp_path / "output" / name), local_files_only=True)
+    assert torch.isfinite(torch.as_tensor(model.encode("a text"))).all()
+
+
 @pytest.mark.slow
 def test_an_example_takes_a_file_and_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -171,7 +184,7 @@ def test_the_index_has_every_card_and_every_example_is_listed() -> None:
     assert index == runpy.run_path(str(EXAMPLES / "make_cards.py"))["index"]()
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     scripts = {path.stem for path in EXAMPLES.glob("*.py")}
-    assert scripts == {*LOSSES, "make_cards", "language_model"}  # of which test_language_docs.py runs the last
+    assert scripts == {*LOSSES, *SMALL, "make_cards", "language_model"}  # of which test_language_docs.py runs the last
     for name in scripts:
         assert f"]({name}.py)" in readme
     for page, folder in ((index, CARDS), (readme, EXAMPLES)):

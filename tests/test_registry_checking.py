@@ -19,8 +19,10 @@ from sentence_transformers.sentence_transformer import losses as st_losses
 from sentence_transformers.util import pairwise_cos_sim
 from torch import nn
 
+from selective_st.cross_encoder.losses import SelectiveOrderLoss as CrossOrderLoss
 from selective_st.errors import DataError
-from selective_st.losses import SelectiveMultipleNegativesRankingLoss, SelectivePairwiseLoss
+from selective_st.links import ExponentialLink, IdentityLink, Link, PiecewiseLink, SigmoidLink, high_scores
+from selective_st.losses import SelectiveMultipleNegativesRankingLoss, SelectiveOrderLoss, SelectivePairwiseLoss
 from selective_st.registry.catalog import MODEL_TYPES, Row, loss_entry, rows
 from selective_st.registry.checks import (
     CHECKS,
@@ -325,6 +327,57 @@ def test_constant_and_tied_labels() -> None:
     assert "label-tied" in codes(check_dataset(data, "CoSENTLoss"))
     assert not check_dataset(data, "CosineSimilarityLoss").findings
     assert not check_dataset({**data, "score": SCORES}, "CoSENTLoss").findings
+
+
+RAMP = PiecewiseLink((0.7, 0.8, 0.9), (0.0, 1.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("link", "scores", "mend"),
+    [  # the labels from the lowest to the highest, and a part of what mends it; None where there is nothing to mend
+        (SigmoidLink(20, 0.8), (1.0, 5.0), 'scale_labels(dataset, "score", 1, 5)'),
+        (SigmoidLink(200, 0.9), (0.0, 0.4), "scale=5.0, weight_link=SigmoidLink(50, 0.2)"),
+        (SigmoidLink(200, -5.0), (0.0, 1.0), "scale=5.0, weight_link=SigmoidLink(20, 0.5)"),
+        (RAMP, (0.0, 0.5), "weight_link=SigmoidLink(40, 0.25)"),
+        (RAMP, (0.0, 1.0), None),
+        (SigmoidLink(4, 3), (1.0, 5.0), None),
+        (high_scores(5), (0.0, 1.0), None),
+        (high_scores(5), (0.0, 0.1), None),
+        (IdentityLink(), (0.0, 5.0), None),
+        (None, (0.0, 5.0), None),
+    ],
+)
+@pytest.mark.parametrize("other", [None, ExponentialLink(2.0)])
+def test_a_weight_link_that_is_flat_on_the_labels(
+    link: Link | None, scores: tuple[float, float], mend: str | None, other: Link | None, static_model: Any
+) -> None:
+    low, high = scores
+    data = {"a": A, "b": B, "score": [low + (high - low) * (i % 5) / 4 for i in range(N)]}
+    loss = SelectiveOrderLoss(static_model, 5.0, weight_link=link, link=other)
+    report = check_dataset(Dataset.from_dict(data), loss, model=static_model)
+    if mend is None:
+        assert "flat-weight-link" not in codes(report)
+        return
+    finding = only(report, "flat-weight-link")
+    assert finding.severity == "error"
+    assert mend in finding.mend
+    assert f"from {low:g} to {high:g}" in finding.message
+    names = mended(finding, Dataset.from_dict(data), loss=loss, model=static_model)
+    after = names.get("loss", loss)
+    assert after.link == loss.link
+    assert "flat-weight-link" not in codes(check_dataset(names["dataset"], after, model=static_model))
+
+
+def test_a_weight_link_that_is_flat_on_the_labels_of_lists() -> None:
+    class CrossEncoder(nn.Module):
+        num_labels = 1
+
+    model: Any = CrossEncoder()
+    lists = {"query": A, "docs": DOCUMENTS, "labels": [[0.1 * (i % 2), 0.3] for i in range(N)]}
+    for link, expected in ((SigmoidLink(200, 0.8), True), (SigmoidLink(20, 0.2), False)):
+        loss = CrossOrderLoss(model, weight_link=link)
+        report = check_dataset(Dataset.from_dict(lists), loss, model=model)
+        assert ("flat-weight-link" in codes(report)) is expected
 
 
 def test_classes_are_no_scores(static_model: SentenceTransformer) -> None:

@@ -269,7 +269,8 @@ class TestFocus:
 
     def test_presets_are_written_by_their_names(self) -> None:
         row = next(row for row in SENTENCE_ROWS if row.label == "similarity")
-        assert suggested(row, focus="low")[0].link == "low_scores()"
+        assert dict(suggested(row, focus="low")[0].arguments)["weight_link"] == "low_scores()"
+        assert suggested(row, focus="low")[1].link == "low_scores()"
         assert suggested(row, focus="0.7:0.9")[0].link == "score_region(0.7, 0.9)"
         assert "scores from 0.7 to 0.9 matter" in suggested(row, focus="0.7:0.9")[0].why
 
@@ -300,13 +301,27 @@ class TestRanking:
 
     def test_scores_have_the_selective_losses_first(self) -> None:
         assert self.names("pair", "similarity") == [
-            "SelectivePointwiseLoss", "SelectiveOrderLoss", "SelectiveListwiseLoss", "CoSENTLoss", "AnglELoss",
+            "SelectiveOrderLoss", "SelectivePointwiseLoss", "SelectiveListwiseLoss", "CoSENTLoss", "AnglELoss",
             "CosineSimilarityLoss",
         ]  # fmt: skip
         assert self.names("n-tuple", "scores")[:3] == [
             "SelectiveListwiseLoss", "SelectivePairwiseLoss", "SelectivePointwiseLoss",
         ]  # fmt: skip
         assert self.names("pair", "binary")[0] == "SelectivePointwiseLoss"
+
+    @pytest.mark.parametrize(
+        ("focus", "first"),
+        [(None, "Order"), ("high", "Order"), ("low", "Order"), ("extremes", "Order")]
+        + [(focus, "Pointwise") for focus in ("middle", "0.7:0.9", "0:0.3", links.SigmoidLink(20, 0.8))]
+        + [(links.link_for_thresholds([0.8, 0.9]), "Pointwise")],
+    )
+    def test_for_graded_pairs_the_focus_tells_whether_pairs_are_to_be_found_or_scores_to_be_right(
+        self, focus: Any, first: str
+    ) -> None:
+        found = suggested(next(row for row in SENTENCE_ROWS if row.label == "similarity"), focus=focus)
+        assert found[0].loss == f"Selective{first}Loss"
+        assert found[0].why.endswith("which an order alone does not give") == (first == "Pointwise")
+        assert any("SelectivePointwiseLoss comes before it" in each for each in found.of("SelectiveOrderLoss").caveats)
 
     def test_without_labels_they_stand_beside_the_recommended_ones_and_deprecated_ones_last(self) -> None:
         found = self.names("pair", "none")
@@ -555,7 +570,7 @@ class TestScript:
         ("content", "loss", "sampler"),
         [
             ("\n".join(f"{a},{b},{row % 5}.5" for row, (a, b) in enumerate(zip(QUERY, FIRST, strict=True))),
-             "SelectivePointwiseLoss", ""),
+             "SelectiveOrderLoss", ""),
             ("anchor,positive\n" + "\n".join(map(",".join, zip(QUERY, FIRST, strict=True))),
              "SelectiveMultipleNegativesRankingLoss", "NO_DUPLICATES"),
             ("text,label\n" + "\n".join(f"{text},{row % 3}" for row, text in enumerate(QUERY)),
@@ -617,7 +632,7 @@ class TestCreateLoss:
         )
         found = create_loss(static_model, data)
         assert {name: type(loss).__name__ for name, loss in found.items()} == {
-            "sts": "SelectivePointwiseLoss", "nli": "SelectiveMultipleNegativesRankingLoss",
+            "sts": "SelectiveOrderLoss", "nli": "SelectiveMultipleNegativesRankingLoss",
         }  # fmt: skip
 
     def test_steps_that_are_needed_are_shown_and_mend_it(self, static_model: SentenceTransformer) -> None:
@@ -626,10 +641,13 @@ class TestCreateLoss:
             create_loss(static_model, data)
         lines = [line.strip() for line in str(error.value).splitlines()[1:]]
         ready = run("\n".join(lines), dataset=data)["dataset"]
-        assert type(create_loss(static_model, ready)).__name__ == "SelectivePointwiseLoss"
+        loss = create_loss(static_model, ready)
+        assert type(loss).__name__ == "SelectiveOrderLoss"
+        assert (loss.scale, loss.weight_link) == (5.0, links.high_scores(5))
+        assert loss.link == links.ExponentialLink(2).normalized(0, 1, of="value")
 
     def test_a_loss_that_does_not_suit(self, static_model: SentenceTransformer) -> None:
-        with pytest.raises(DataError, match=r"TripletLoss is for .*negative.*; losses that suit: SelectivePointwise"):
+        with pytest.raises(DataError, match=r"TripletLoss is for .*negative.*; losses that suit: SelectiveOrder"):
             create_loss(static_model, DATA["pair", "similarity", ""], loss="TripletLoss")
         with pytest.raises(DataError, match="class_to_triplets"):
             create_loss(static_model, DATA["single", "class", ""], loss="TripletLoss")

@@ -140,14 +140,15 @@ class TestCounts:
         )
         # The card compares the same losses, with the same numbers.
         table = table_of(section_of(card))
-        assert table["loss (learning rate)"][0] == "AP gold ≥ 0.95 ↑"
+        assert table["loss (setting, learning rate)"][0] == "AP gold ≥ 0.95 ↑"
         shown = {
             cells[0]: cells[1:] for cells in lines if cells[0].startswith(("untrained", "Selective", "selective -"))
         }
         assert len(shown) == 5
         for name, cells in shown.items():
             assert table[name] == cells, name
-        assert {"rests on", "CosineSimilarityLoss (0.1)", "CoSENTLoss (0.1)"} <= table.keys()
+        assert {"rests on", "CosineSimilarityLoss (0.1)"} <= table.keys()
+        assert any(re.fullmatch(r"CoSENTLoss \(scale (2\.5|5|20), 0\.1\)", name) for name in table)
 
     @pytest.mark.parametrize("label", [1.0, 0.0])
     def test_all_labels_equal(self, label: float, tmp_path: Path) -> None:

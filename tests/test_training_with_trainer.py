@@ -294,11 +294,36 @@ def test_the_command_line_trains_with_what_the_registry_suggests(
 def test_a_temperature_that_is_given_is_that_of_every_loss_that_has_one(
     kind: LossKind, transformer_model: SentenceTransformer
 ) -> None:
-    for make in kind.factories(parse_focus("high"), 0.25, compare=True).values():
-        config = make(transformer_model).get_config_dict()  # type: ignore[operator]
+    found = kind.contenders(parse_focus("high"), 0.25, compare=True)
+    assert [each.name for each in found] == [kind.loss, *kind.builtins]  # one setting of each
+    for contender in found:
+        config = contender.make(transformer_model).get_config_dict()  # type: ignore[operator]
         assert config.get("temperature", 0.25) == 0.25
         if kind.scale:
             assert config.get("scale", 4.0) == 4.0
+
+
+@pytest.mark.parametrize("kind", LOSSES, ids=lambda kind: kind.name)
+def test_a_comparison_tries_as_many_settings_of_each_loss_that_has_one(
+    kind: LossKind, transformer_model: SentenceTransformer
+) -> None:
+    found = kind.contenders(parse_focus("high"), None, compare=True)
+    assert list(dict.fromkeys(each.loss for each in found)) == [kind.loss, *kind.builtins]
+    for loss in (kind.loss, *kind.builtins):
+        of_loss = [each for each in found if each.loss == loss]
+        configs = [each.make(transformer_model).get_config_dict() for each in of_loss]  # type: ignore[operator]
+        values = [
+            config.get("scale") or 1 / config["temperature"]
+            for config, each in zip(configs, of_loss, strict=True) if each.temperature
+        ]  # fmt: skip
+        wanted = [1 / temperature for temperature in kind.temperatures] if of_loss[0].temperature else []
+        assert values == pytest.approx(wanted)
+        assert [each.setting for each in of_loss] == (
+            [f"scale {value:g}" if "scale" in configs[0] else f"temperature {1 / value:g}" for value in values] or [""]
+        )
+    assert kind.temperature is None or kind.temperature in kind.temperatures
+    [alone] = kind.contenders(parse_focus("high"), None, compare=False)
+    assert (alone.name, alone.temperature) == (kind.loss, kind.temperature)
 
 
 @pytest.mark.parametrize(

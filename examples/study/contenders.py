@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from selective_st import losses
 from selective_st.cross_encoder import losses as cross_losses
-from selective_st.links import ConstantLink, IdentityLink, Link, SigmoidLink, high_scores
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink, high_scores
 
 Make = Callable[[Any], nn.Module]
 CALIBRATIONS = (0.03, 0.1, 0.3)
@@ -301,6 +302,33 @@ def answers() -> list[Contender]:
     ]
 
 
+def of_teacher_embeddings(dimension: int) -> list[Contender]:
+    """For a teacher's embeddings: each text alone, or for the KL divergence mined lists with their scores."""
+
+    def ours(temperature: float, calibration: float) -> Make:
+        return lambda model: losses.SelectiveEmbedDistillLoss(model, temperature=temperature, calibration=calibration)
+
+    def embed(metric: Any) -> Make:
+        return lambda model: builtin.EmbedDistillLoss(model, metric, projection_dim=dimension)
+
+    return [
+        *_many("MSELoss", [("", lambda model: builtin.MSELoss(model, projection_dim=dimension))]),
+        *_many("EmbedDistillLoss", [(metric, embed(metric)) for metric in ("cosine", "l2")]),
+        *_many(
+            "DistillKLDivLoss",
+            [
+                (f"T {t:g}", lambda model, t=t: builtin.DistillKLDivLoss(model, pairwise_cos_sim, temperature=t))
+                for t in (0.05, 0.1, 0.3, 1.0)
+            ],
+        ),
+        *_many(
+            "SelectiveEmbedDistillLoss",
+            [(f"T {t:g}, calibration {c:g}", ours(t, c)) for t, c in ((0.05, 0.1), (0.1, 0.1), (0.1, 1.0), (0.3, 0.1))],
+            selective=True,
+        ),
+    ]
+
+
 def rerankers() -> list[Contender]:
     """For cross encoders: questions with candidates, right or wrong."""
 
@@ -339,6 +367,62 @@ def rerankers() -> list[Contender]:
                     "Sigmoid, T 0.1, high_scores(1) by value, smoothing 0.3",
                     listwise(0.1, 1.0, label_smoothing=0.3),
                 ),
+            ],
+            selective=True,
+        ),
+    ]
+
+
+class Scaled(nn.Module):
+    """Logits times a factor, for losses that have no argument for it."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """The product."""
+        return self.factor * logits
+
+
+def rerankers_by_order() -> list[Contender]:
+    """Losses of order for cross encoders, three settings each; gains and discounts are those of NDCG."""
+
+    def order(scale: float, link: Link | None = None) -> Make:
+        return lambda model: cross_losses.SelectiveOrderLoss(
+            model,
+            None if link is None else nn.Sigmoid(),
+            scale=scale,
+            link=link,
+            weight_link=ExponentialLink(math.log(2)),
+            discounts=True,
+        )
+
+    def lambda_rank(sigma: float) -> Make:
+        return lambda model: cross_builtin.LambdaLoss(model, LambdaRankScheme(), sigma=sigma)
+
+    factors = (0.5, 1.0, 2.0)
+    by_value = high_scores(2.0).normalized(0, 1, of="value")
+    return [
+        *_many(
+            "ListNetLoss",
+            [(f"logits times {f:g}", lambda m, f=f: cross_builtin.ListNetLoss(m, Scaled(f))) for f in factors],
+        ),
+        *_many(
+            "RankNetLoss", [(f"sigma {f:g}", lambda m, f=f: cross_builtin.RankNetLoss(m, sigma=f)) for f in factors]
+        ),
+        *_many(
+            "LambdaLoss",
+            [
+                ("NDCGLoss2++", lambda model: cross_builtin.LambdaLoss(model)),
+                *((f"LambdaRank, sigma {f:g}", lambda_rank(f)) for f in (1.0, 2.0)),
+            ],
+        ),
+        *_many(
+            "SelectiveOrderLoss",
+            [
+                *((f"gains, discounts, scale {f:g}", order(f)) for f in (1.0, 2.0)),
+                ("gains, discounts, Sigmoid, scale 10, high_scores(2) by value", order(10.0, by_value)),
             ],
             selective=True,
         ),

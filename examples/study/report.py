@@ -21,6 +21,8 @@ _NAMES = {
     "spearman": "Spearman ↑",
     "recall@10": "recall@10 ↑",
     "rmse_top10": "RMSE of the top 10 ↓",
+    "f1_at_teacher": "F1 at the teacher's threshold ↑",
+    "f1_at_own": "F1 at its own ↑",
     "map": "MAP ↑",
     "mrr@10": "MRR@10 ↑",
     "ndcg@10": "nDCG@10 ↑",

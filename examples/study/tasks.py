@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,12 +24,14 @@ from contenders import (
     in_batch,
     in_batch_one_way,
     in_batch_with_hard_negatives,
+    of_teacher_embeddings,
     rerankers,
+    rerankers_by_order,
 )
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve
 from students import Student, load_encoder
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from selective_st.data import GradedPairs, read_pairs
@@ -116,7 +121,8 @@ class Task:
         """
         model = self.student.make(seed)
         loss = contender.make(model)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0, fused=True)
+        weights = dict.fromkeys((*model.parameters(), *loss.parameters()))  # of a projection too
+        optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0, fused=True)
         torch.manual_seed(seed)
         batches = list(self.batches(self.rows))
         schedule = self.schedule(optimizer, len(batches))
@@ -254,8 +260,14 @@ def _recall(units: Tensor, queries: Tensor, documents: Tensor, right: list[set[i
 
 @lru_cache(maxsize=1)
 def _embeddings_of_encoder(texts: tuple[str, ...]) -> Tensor:
-    found: Tensor = load_encoder().encode(list(texts), convert_to_tensor=True, normalize_embeddings=True)
-    return found
+    """Those of all-MiniLM-L6-v2, which are kept among the machine's temporary files: they take minutes."""
+    digest = hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()
+    kept = Path(tempfile.gettempdir()) / f"selective-st-embeddings-{digest}.pt"
+    if not kept.exists():
+        found: Tensor = load_encoder().encode(list(texts), convert_to_tensor=True, normalize_embeddings=True)
+        torch.save(found, unfinished := kept.with_suffix(f".{os.getpid()}"))
+        unfinished.replace(kept)
+    return torch.load(kept, weights_only=True)  # type: ignore[no-any-return]
 
 
 class Distillation(Task):
@@ -283,11 +295,7 @@ class Distillation(Task):
             "train": everyone[2 * self.held_out :],
         }
         self.student = Student("scratch", texts, dimension, texts[2 * self.held_out :])
-        self.nearest = {name: self._nearest(part) for name, part in self.parts.items()}
-
-    def _nearest(self, part: Tensor) -> Tensor:
-        units = self.teacher[part]
-        return part[(units @ units.T).fill_diagonal_(-2).topk(self.of_nearest).indices]
+        self.nearest = {name: _nearest(self.teacher, part, self.of_nearest) for name, part in self.parts.items()}
 
     @property
     def rows(self) -> int:
@@ -508,7 +516,11 @@ class Reranker(Task):
         model, self.tokenizer = transformer.auto_model, transformer.tokenizer
         model.save_pretrained(self.folder.name)
         self.tokenizer.save_pretrained(self.folder.name)
-        self.texts, self.splits = _numbered(*_trecqa(data))
+        self._read(data)
+
+    def _read(self, data: Path) -> None:
+        texts, self.splits = _numbered(*_trecqa(data))
+        self.texts: Sequence[Any] = texts
         self.questions = _questions(self.splits[0])
         self.test_questions = _with_right_and_wrong(_rows_of_questions(self.splits[2][0]), self.splits[2][2])
         self.resamples = f"the {len(self.test_questions)} test questions"
@@ -578,10 +590,60 @@ class Reranker(Task):
         """Ranking metrics."""
         found = {}
         for name, split in zip(("dev", "test"), self.splits[1:], strict=True):
-            scores = self._scores(model, split).tolist()
-            metrics = ranking_metrics(_rows_of_questions(split[0]), split[2].tolist(), scores)
+            groups = _with_right_and_wrong(_rows_of_questions(split[0]), split[2])
+            measured = torch.tensor([row for group in groups for row in group])  # of others there is nothing to measure
+            first, second, labels = (part[measured] for part in split)
+            scores = self._scores(model, (first, second, labels)).tolist()
+            metrics = ranking_metrics(_rows_of_questions(first), labels.tolist(), scores)
             found |= {f"{name}_{metric}": value for metric, value in metrics.items()}
         return found
+
+
+class Head(nn.Module):
+    """Scores a pair of texts by the encoder's embeddings, which stay as they are; losses take it for a CrossEncoder."""
+
+    num_labels, device = 1, torch.device("cpu")
+
+    def __init__(self, embeddings: Tensor) -> None:
+        super().__init__()
+        self.embeddings, dimension = embeddings, embeddings.shape[1]
+        self.layers = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * dimension, 64), nn.ReLU(), nn.Linear(64, 1))
+        self.slope = nn.Parameter(torch.tensor(5.0))
+
+    def preprocess(self, pairs: list[tuple[int, int]], **_: Any) -> dict[str, Tensor]:
+        """The numbers of the texts."""
+        return {"pairs": torch.tensor(pairs)}
+
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The logits: a multiple of the cosine, and what the layers add."""
+        first, second = self.embeddings[features["pairs"]].unbind(1)
+        size = first.shape[1] ** 0.5  # products of unit vectors are small
+        added = self.layers(torch.cat([size * first * second, (first - second).abs() * size], -1))
+        return {"scores": self.slope * (first * second).sum(-1, keepdim=True) + added}
+
+    @torch.no_grad()
+    def predict(self, pairs: list[tuple[int, int]], **_: Any) -> Tensor:
+        """The logits."""
+        return self(self.preprocess(pairs))["scores"].squeeze(-1)  # type: ignore[no-any-return]
+
+
+class HeadReranker(Reranker):
+    """The losses of order on a small reranker: two layers over the embeddings of all-MiniLM-L6-v2."""
+
+    name, title = "reranker-order", "Reranking, TrecQA: two layers over the embeddings of all-MiniLM-L6-v2"
+    rates = (3e-4, 1e-3, 3e-3)
+    tuning_seeds, seeds, batch_size, epochs, beyond = 1, 5, 8, 20, 0
+    list_size = 16
+
+    def __init__(self, data: Path) -> None:
+        self.contenders = rerankers_by_order()
+        self._read(data)
+        self.embeddings = _embeddings_of_encoder(tuple(self.texts))
+        self.texts = range(len(self.texts))  # known by their numbers
+
+    def _model(self, seed: int) -> Head:  # type: ignore[override]
+        torch.manual_seed(seed)
+        return Head(self.embeddings)
 
 
 TASKS = {
@@ -596,3 +658,103 @@ TASKS = {
     "graded-encoder": lambda data: Graded(data, "encoder"),
     "reranker": Reranker,
 }
+
+
+class TeacherEmbeddings(Task):
+    """A teacher's embeddings: sentences of the STS Benchmark, teacher all-MiniLM-L6-v2. Do its thresholds hold?"""
+
+    metrics = ("recall@10", "rmse_top10", "f1_at_teacher", "f1_at_own")
+    tuned_for = ("recall@10", "f1_at_teacher")
+    rates = (0.1, 0.3)
+    tuning_seeds, seeds, batch_size, epochs, beyond = 1, 5, 128, 5, 1
+    near, of_nearest, candidates = 4, 32, 16
+
+    def __init__(self, data: Path, dimension: int = 64) -> None:
+        self.name, self.title = (
+            "embeddings",
+            f"A teacher's embeddings: all-MiniLM-L6-v2 into {dimension} static dimensions",
+        )
+        splits = _sts(data)
+        texts, self.splits = _numbered(*splits)
+        self.teacher = _embeddings_of_encoder(tuple(texts))
+        self.contenders = of_teacher_embeddings(self.teacher.shape[1])
+        self.parts = [torch.cat(split[:2]).unique() for split in self.splits]
+        of_train = [*splits[0].sentences1, *splits[0].sentences2]
+        self.student = Student("scratch", texts, dimension, of_train)
+        self.nearest = [_nearest(self.teacher, part, self.of_nearest) for part in self.parts]
+        self.in_lists = False
+
+    @property
+    def rows(self) -> int:
+        """How many sentences there are to train on."""
+        return len(self.parts[0])
+
+    def train(self, contender: Contender, rate: float, seed: int) -> Any:
+        """As `Task.train`, on single sentences, or for the KL divergence on lists of them.
+
+        Args:
+            contender: The loss.
+            rate: The highest learning rate.
+            seed: Of the initial weights, the batches and the lists.
+
+        Returns:
+            The model.
+        """
+        self.in_lists = contender.family == "DistillKLDivLoss"
+        return super().train(contender, rate, seed)
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], Any]:
+        """Sentences and the teacher's embeddings; or with some of its nearest and random others, and its cosines."""
+        part = self.parts[0]
+        if not self.in_lists:
+            return [part[rows]], [self.teacher[part[rows]]]
+        chosen = torch.rand(len(rows), self.of_nearest).argsort(1)[:, : self.near]
+        others = torch.randint(len(part), (len(rows), self.candidates - self.near))
+        lists = torch.cat([self.nearest[0][rows].gather(1, chosen), part[others]], 1)
+        return [part[rows], *lists.unbind(1)], _cosines(self.teacher, part[rows], lists)
+
+    def measure(self, model: SentenceTransformer) -> dict[str, float]:
+        """Recall of the teacher's nearest, the error of their scores, F1 at the teacher's threshold and at its own."""
+        return self._measured(self.student.embed_all(model))
+
+    def untrained(self) -> dict[str, dict[str, float]]:
+        """The metrics of the student before training, and of the teacher."""
+        return {**super().untrained(), "the teacher": self._measured(self.teacher)}
+
+    def _measured(self, units: Tensor) -> dict[str, float]:
+        scores = [[_cosines(of, *split[:2]) for split in self.splits] for of in (self.teacher, units)]
+        at_teacher, at_own = (_best_threshold(self.splits[1][2], of[1]) for of in scores)
+        found = {}
+        for place, name in ((1, "dev"), (2, "test")):
+            part, top = self.parts[place], self.nearest[place][:, :TOP]
+            found[f"{name}_recall@10"] = _recall(units, part, part, [set(row) for row in top.tolist()])
+            error = _cosines(units, part, top) - _cosines(self.teacher, part, top)
+            found[f"{name}_rmse_top10"] = float(error.square().mean().sqrt())
+            for of, threshold in (("teacher", at_teacher), ("own", at_own)):
+                found[f"{name}_f1_at_{of}"] = _f1(self.splits[place][2], scores[1][place], threshold)
+        return found
+
+
+def _cosines(units: Tensor, first: Tensor, others: Tensor) -> Tensor:
+    """Of texts with others, or each with a list of others."""
+    return (units[first.view(-1, *[1] * (others.dim() - 1))] * units[others]).sum(-1).clamp(-1, 1)
+
+
+def _nearest(units: Tensor, part: Tensor, number: int) -> Tensor:
+    """Of each text of a part the nearest others of it."""
+    return part[(units[part] @ units[part].T).fill_diagonal_(-2).topk(number).indices]
+
+
+def _f1(gold: Tensor, scores: Tensor, threshold: float) -> float:
+    """Of finding the pairs with a gold score of at least 0.8."""
+    return float(f1_score(gold >= _POSITIVE - 1e-6, scores >= threshold))
+
+
+def _best_threshold(gold: Tensor, scores: Tensor) -> float:
+    """Where F1 is highest."""
+    precision, recall, thresholds = precision_recall_curve(gold >= _POSITIVE - 1e-6, scores)
+    return float(thresholds[(2 * precision * recall / (precision + recall + 1e-12))[:-1].argmax()])
+
+
+# Of `make study-order`.
+ORDER_TASKS: dict[str, Callable[[Path], Task]] = {"reranker-order": HeadReranker, "embeddings": TeacherEmbeddings}

@@ -26,6 +26,7 @@ from selective_st.cli.registry import AUTO, NUMBERS, print_report
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
+    from selective_st.focus import Focus
     from selective_st.layouts import GradedPairs
     from selective_st.loss_kinds import LossKind
     from selective_st.output import Output
@@ -62,7 +63,12 @@ class TrainOptions(PairOptions):
     model: str = option(
         _STATIC, "Path or hub name of a SentenceTransformer, or 'static': embeddings trained from nothing."
     )
-    compare: bool = option(False, "Train the built-in losses for the same data too, at equal work.", "--compare")
+    compare: bool = option(
+        False,
+        "Train the built-in losses for the same data too, at equal work; each loss that has a scale or a temperature "
+        "with several of them, unless --temperature says which.",
+        "--compare",
+    )
     seeds: int = option(1, "How many runs with each setting.", min=1, max=100)
     epochs: int | None = option(None, "Passes over the training pairs. Default: 5 for static, else 1.", min=1)
     batch_size: int | None = option(
@@ -160,7 +166,7 @@ def _train_into(output: Output, job: TrainOptions) -> None:
         from selective_st.focus import parse_focus
         from selective_st.kept_runs import KeptRuns
     focus = parse_focus(job.focus)
-    splits = _read_splits(job, _named_kind(job))
+    splits = _read_splits(job, _named_kind(job), focus)
     if job.loss == AUTO:
         _check_options(job, splits.kind)
     task = training.prepare(splits, focus, _settings(job, splits.kind))
@@ -256,7 +262,7 @@ def _check_options(job: TrainOptions, kind: LossKind) -> None:
         raise ValueError(f"--list-size means nothing for --loss {kind.name}; leave it out, or choose listwise.")
 
 
-def _read_splits(job: TrainOptions, kind: LossKind | None) -> Splits:
+def _read_splits(job: TrainOptions, kind: LossKind | None, focus: Focus) -> Splits:
     """The splits as given, or of the hub dataset, or set aside from the data."""
     from selective_st.cli.reading import read_source
     from selective_st.data import hub_splits
@@ -271,7 +277,7 @@ def _read_splits(job: TrainOptions, kind: LossKind | None) -> Splits:
         _judge(job, source)
     train_split = source.graded_pairs(job)
     if kind is None:
-        kind, why = suited_kind(train_split)
+        kind, why = suited_kind(train_split, focus)
         train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
     else:
         asked, kind = kind, kind_of_labels(kind, train_split)
@@ -353,7 +359,8 @@ class _Progress:
 
 def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
     task = report.task
-    settings = replace(task.settings, temperature=task.settings.temperature or task.kind.temperature)
+    trained = next(contender for contender in task.contenders if contender.name == report.saved.name)
+    settings = replace(task.settings, temperature=trained.temperature)
     results = {
         "loss": task.kind.loss,
         "focus": task.focus.name,
@@ -383,5 +390,5 @@ def _print_results(console: Console, report: Report, test_rows: int) -> None:
     losses = [("bold" if row[0].startswith(own) else styles.get(row[0], ""), row) for row in found.losses]
     common.print_table(console, title, found.heads, losses, [("", row) for row in found.differences])
     ends = {min(settings.learning_rates), max(settings.learning_rates)}
-    at_end = [loss for loss, rate in report.chosen_rates.items() if rate in ends]
+    at_end = [loss for loss, (_, rate) in report.choices.items() if rate in ends]
     common.print_template(console, "training.txt", "saved", report=report, at_end=at_end)

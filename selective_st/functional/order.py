@@ -139,13 +139,16 @@ def order_loss(
     scores = scores.to(target.dtype)
     check_domain(owner, link, scores)
     check_nonnegative(owner, link, scores)
-    potentials = (scores if isinstance(link, ConstantLink) else link.potential(scores)) * scale
     if form == "logistic":
         shares = torch.ones_like(target) if shares is None else shares
-        loss = _logistic(potentials, target, shares, weight_link, discounts, k)
+        loss = _logistic(_potentials(link, scores, scale), target, shares, weight_link, discounts, k)
     else:
-        loss = _LogSumExp(weight_link)(potentials, target, shares) / scale
+        loss = _LogSumExp(link, scale, weight_link)(scores, target, shares) / scale
     return loss.to(torch.promote_types(predicted.dtype, torch.float32))
+
+
+def _potentials(link: Link, scores: Tensor, scale: float) -> Tensor:
+    return scale * (scores if isinstance(link, ConstantLink) else link.potential(scores))
 
 
 def _that_count(target: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor]:
@@ -159,21 +162,23 @@ def _that_count(target: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Ten
 
 @dataclass
 class _LogSumExp(KnownSlopes):
-    """`log(1 + sum over y_i > y_j of r_i r_j w_ij exp(u_j - u_i))` of potentials u, targets y, shares r.
+    """`log(1 + sum over y_i > y_j of r_i r_j w_ij exp(u_j - u_i))` of scores with potentials u, targets y, shares r.
 
     In the order of the targets the weights telescope: w_ij is the sum of the rises between i and j, so that the sum
     over pairs is one over places of rise x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only.
     Where all weights are 1, each exp(-u_i) meets the sum of exp(u) below the first of its equals.
     """
 
+    link: Link
+    scale: float
     weight_link: Link | None
     one_by_one = True
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        potentials, targets, shares = tensors
+        scores, targets, shares = tensors
         targets, order = targets.sort()
-        worse = potentials[order]
+        worse, steepness = self.link._logits(scores[order], self.scale)  # potentials, and how fast they rise
         better = -worse
         if shares is not None:
             shares = shares[order].log()
@@ -190,7 +195,7 @@ class _LogSumExp(KnownSlopes):
             of_worse = worse + torch.cat([(rises + above[1:-1]).flip(0).logcumsumexp(0).flip(0), nothing])
         total = of_better.logsumexp(0)
         value = torch.logaddexp(total, torch.zeros_like(total))
-        slopes = (of_worse - value).exp_() - (of_better - value).exp_()
+        slopes = ((of_worse - value).exp_() - (of_better - value).exp_()) * steepness
         self._slopes = torch.empty_like(slopes).index_copy_(0, order, slopes)
         return value
 
@@ -200,8 +205,9 @@ class _LogSumExp(KnownSlopes):
             return pull_through(self._plain, gradient, (needed[0], False, False), tensors)
         return gradient * self._slopes, None, None
 
-    def _plain(self, potentials: Tensor, targets: Tensor, shares: Tensor | None) -> Tensor:
+    def _plain(self, scores: Tensor, targets: Tensor, shares: Tensor | None) -> Tensor:
         """The double sum."""
+        potentials = _potentials(self.link, scores, self.scale)
         weights = _pair_weights(targets, self.weight_link)
         if shares is not None:
             weights = weights * shares.unsqueeze(1) * shares

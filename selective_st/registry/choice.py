@@ -124,7 +124,7 @@ def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | No
     Example:
         >>> pairs = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "score": [0.9, 0.25]}
         >>> with_choice(suggest_losses(pairs), pairs)[0].loss
-        'SelectivePointwiseLoss'
+        'SelectiveOrderLoss'
     """
     try:
         chosen, why = first_choice(found, dataset, focus)

@@ -23,11 +23,13 @@ class Chosen:
         link: The link for single scores.
         value_link: That for lists and batches; None for the default of their losses.
         what: What matters, for people.
+        reads_scores: Whether the scores themselves are to be right.
     """
 
     link: str
     value_link: str | None
     what: str
+    reads_scores: bool
 
 
 def chosen_focus(focus: Any) -> Chosen:
@@ -50,15 +52,16 @@ def chosen_focus(focus: Any) -> Chosen:
     elif ends is not None and _same(f"score_region({ends[0]!r}, {ends[1]!r})", focus.link):
         code, what = f"score_region({ends[0]!r}, {ends[1]!r})", f"scores from {ends[0]:g} to {ends[1]:g}"
     else:
-        code, what = _link_code(focus.link), "the scores at which your link is steep"
+        code, what = link_code(focus.link), "the scores at which your link is steep"
     if focus.value_link is None:
-        return Chosen(code, None, what)
+        return Chosen(code, None, what, focus.reads_scores)
     operand = f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
     raised = focus.value_link  # the link, raised by a constant if needed, and normalised
     value_code = f'{operand}.normalized(0, 1, of="value")'
     if not _same(value_code, raised):
         value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
-    return Chosen(code, value_code if _same(value_code, raised) else _link_code(raised), what)
+    value_code = value_code if _same(value_code, raised) else link_code(raised)
+    return Chosen(code, value_code, what, focus.reads_scores)
 
 
 def _constant_of(focus: Focus) -> float:
@@ -66,7 +69,8 @@ def _constant_of(focus: Focus) -> float:
     return -float(focus.link(torch.tensor(max(-1.0, focus.link.domain.low), dtype=torch.float64)))
 
 
-def _link_code(link: Link) -> str:
+def link_code(link: Link) -> str:
+    """The code of a link."""
     code = repr(link)
     return code if _same(code, link) else f"link_from_config({link.get_config_dict()!r})"
 

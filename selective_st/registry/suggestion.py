@@ -61,7 +61,9 @@ def suggest_losses(
     """Find the losses that suit data.
 
     The first is what `selective-st train` chooses and `create_loss` builds: for pairs whose labels differ between the
-    candidates of a text a loss on lists, for pairs of one label a loss on positives. With a focus the selective losses
+    candidates of a text a loss on lists, for pairs of one label a loss on positives; for other graded pairs the order
+    loss, which finds the highest pairs best, but the pointwise loss where the focus is a region, the middle or a link:
+    there the scores themselves are to be right. With a focus the selective losses
     come next, with the link for it. Without one they come next for data with scores, which is what they are for, and
     beside the commonly recommended losses for data without labels. Then come the recommended losses, the others, and
     deprecated ones.
@@ -84,10 +86,15 @@ def suggest_losses(
         >>> pairs = {"sentence1": ["a cat", "a dog"], "sentence2": ["a kitten", "a tree"], "score": [0.9, 0.25]}
         >>> best = suggest_losses(pairs, focus="high")[0]
         >>> print(best.code)
-        from selective_st.links import high_scores
-        from selective_st.losses import SelectivePointwiseLoss
+        from selective_st.links import ExponentialLink, high_scores
+        from selective_st.losses import SelectiveOrderLoss
         <BLANKLINE>
-        loss = SelectivePointwiseLoss(model, link=high_scores())
+        loss = SelectiveOrderLoss(
+            model,
+            scale=5.0,
+            weight_link=high_scores(5),
+            link=ExponentialLink(2).normalized(0, 1, of="value"),
+        )
     """
     model_type = check_model_type("suggest_losses", model_type)
     chosen = None
@@ -176,10 +183,14 @@ def _as_read(data_format: DataFormat, reading: FormatReading) -> DataFormat:
 
 def _ranked(data_format: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Iterator[Suggestion]:
     ranked: list[tuple[tuple[int, int, int], LossEntry, Row, Selective | None]] = []
+    reads_scores = focus is not None and focus.reads_scores
     for row in data_format.matching_rows(model_type):
         beside = row.label == "none" and focus is None
-        for place, ours in enumerate(row.selective):
-            ranked.append(((0, place, 0), loss_entry(ours.loss, model_type), row, ours))
+        of_ours = [(ours, loss_entry(ours.loss, model_type)) for ours in row.selective]
+        if reads_scores:  # of which an order says nothing
+            of_ours.sort(key=lambda each: each[1].order_only)
+        for place, (ours, entry) in enumerate(of_ours):
+            ranked.append(((0, place, 0), entry, row, ours))
         for place, name in enumerate(row.losses):
             entry = loss_entry(name, model_type)
             group = 3 if entry.deprecated else 2
@@ -202,6 +213,8 @@ def _suggestion(
         arguments["link"] = link
     if selective and focus:
         why = f"{why}; here {focus.what} matter"
+        if focus.reads_scores and not entry.order_only and _orders(row):
+            why = f"{why} as they are, which an order alone does not give"
         if arguments.get("targets") == '"link_values"':
             del arguments["targets"]  # the link is for scores: labels 0 and 1 are scores too
             caveats.append("With a focus the labels 0 and 1 are taken for the scores to be reached.")
@@ -257,6 +270,11 @@ def _suggestion(
         "\n".join([*step_lines(steps), *setup, *found.as_code(expression).assigned("loss")]),
     ]
     return replace(found, code="\n\n".join(part for part in parts if part))
+
+
+def _orders(row: Row) -> bool:
+    """Whether one of our losses for a row only brings its rows into an order."""
+    return any(loss_entry(ours.loss, row.model_type).order_only for ours in row.selective)
 
 
 def _focused(selective: Selective, focus: Chosen) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
 
 from selective_st.errors import literal
 from selective_st.registry.catalog import CLASSES, DEFAULT_MODEL, LossEntry, loss_entry, rows
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
+from selective_st.registry.code import Expression
 from selective_st.registry.steps import Code, Step
 
 _POSITIVES = "(anchor, positive) pairs"
-_UTILITIES = ("pairwise_cos_sim", "pairwise_dot_score", "cos_sim", "dot_score")
 _NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
 _SPARSE_WEIGHTS = "document_regularizer_weight=3e-5, query_regularizer_weight=5e-5"
 TO_DATASET = Step("to_dataset", why="all rows of the stream")
@@ -60,8 +59,7 @@ def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossL
     label = literal(str(c.label))
     is_list = c.source is not None and c.labels.is_list
     classes = f"len({{dataset}}[{label}][0])" if is_list else f"int(max({{dataset}}[{label}])) + 1"
-    names = {node.id for node in ast.walk(ast.parse(made)) if isinstance(node, ast.Name)}
-    imports += [f"from sentence_transformers.util import {name}" for name in _UTILITIES if name in names]
+    imports += Expression(made).imports()
     setup = [] if given else [line.replace(CLASSES, classes) for line in entry.setup]
     line = LossLine("\n".join([*imports, *setup, f"{{loss}} = {made}" + (f"  # {why}" if why else "")]))
     line.entry = entry

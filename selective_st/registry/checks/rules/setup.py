@@ -12,11 +12,14 @@ from selective_st.registry.checks.context import EMBEDDINGS, Context
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import change, keep, loss_line, more_outputs, other_loss
 from selective_st.registry.checks.scan import Tally
+from selective_st.registry.conversions import scale_of
+from selective_st.registry.focused import link_code
 from selective_st.registry.steps import Step
 
 _LENGTH_TEXTS = 1_000  # so many texts are tokenized, of those that may be too long
 _CHARACTERS = 10  # for each token of the maximum: as much of a text is tokenized
 _EXTRA_TOKENS = 2  # at the ends of a text
+_NO_RISE, _LITTLE_RISE = 1e-6, 0.05  # of a link between two labels: nothing, or in shares of that from 0 to 1
 
 # --- Long texts -------------------------------------------------------------------------------------------------------
 
@@ -160,6 +163,45 @@ def loss_targets(c: Context) -> Bad | None:
         return None
     mend = loss_line(c, c.entry, "similarity_fct=pairwise_cos_sim", f'targets="{other}"')
     return bad(column=label, what=what, mend=mend)
+
+
+def _rise(link: Any, lows: Any, highs: Any) -> float:
+    """The most that a link rises between two labels that are compared."""
+    import torch  # late: only for a loss that is built
+
+    low, high = (torch.as_tensor(np.atleast_1d(each)).double().nan_to_num() for each in (lows, highs))
+    return float((link(high) - link(low)).max())
+
+
+def _rising(c: Context, found: Found) -> Mend:
+    """The labels on the scale of scores, where the link is for these; or else a weight link that rises."""
+    scale = scale_of(c.format)[0]
+    if scale is not None and c.highest > 1 and not c.labels.is_list:
+        ends = ((end - scale[0]) / (scale[1] - scale[0]) for end in (c.lowest, c.highest))
+        if _rise(c.loss.weight_link, *ends) > _NO_RISE:
+            return Step("scale_labels", (c.label, *scale), why="the weight link is for scores from 0 to 1")
+    given = [f"scale={float(c.loss.scale)!r}", f"weight_link={found.facts['rising']}"]
+    flat = c.loss.link.get_config_dict()["type"] == "ConstantLink"
+    return loss_line(c, c.entry, *given, *(() if flat else (f"link={link_code(c.loss.link)}",)))
+
+
+@rule("flat-weight-link", "read label", "error", Stage.LOSS, _rising)
+def flat_weight_link(c: Context) -> Bad | None:
+    """The weight link of {loss}, {link}, is {flat} on the labels in {label!r}, from {c.lowest:g} to {c.highest:g}.
+
+    It weighs a confusion by its rise between the two labels, so that no pair teaches anything. {rising} would.
+    """
+    link = getattr(c.loss, "weight_link", None)
+    if link is None or not c.lowest < c.highest:
+        return None
+    of_lists = c.labels.is_list and not c.becomes_pairs
+    rise = _rise(link, *((c.labels.lows, c.labels.highs) if of_lists else (c.lowest, c.highest)))
+    # Labels of another scale may lie beyond where the link rises.
+    if rise > _NO_RISE and (c.highest <= 1 or rise > _LITTLE_RISE * _rise(link, 0, 1)):
+        return None
+    middle, steep = (c.lowest + c.highest) / 2, 20 / (c.highest - c.lowest)
+    how = "flat" if rise <= _NO_RISE else "nearly flat"
+    return bad(link=repr(link), flat=how, rising=f"SigmoidLink({steep:.3g}, {middle:.3g})")
 
 
 def _longer_lists(c: Context, found: Found) -> Mend:
