@@ -13,20 +13,12 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from typer.testing import CliRunner
 
-from selective_st import distillation
 from selective_st.cli import app
 from selective_st.demo import graded_pairs
-from selective_st.distillation import (
-    DistillSettings,
-    Embedder,
-    Teacher,
-    decisions,
-    layered_student,
-    read_texts,
-    split_texts,
-    static_student,
-    threshold_loss,
-)
+from selective_st.distillation import DistillSettings, pairs, read_texts, runs, split_texts
+from selective_st.distillation.pairs import Teacher
+from selective_st.distillation.runs import decisions, threshold_loss
+from selective_st.distillation.students import Embedder, layered_student, static_student
 from selective_st.errors import DataError
 from selective_st.evaluation import load_threshold
 from selective_st.links import IdentityLink, SigmoidLink
@@ -150,7 +142,7 @@ class TestDrawing:
     def test_chunks_bound_the_work(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(distillation, "_CHUNK", 100)
+        monkeypatch.setattr(pairs, "_CHUNK", 100)
         some, rows = Teacher(teacher, texts, states(tmp_path)), np.arange(len(texts))
         parts = list(some.pool(rows, np.random.default_rng(0)))
         assert len(parts) == -(-len(texts) // 100)
@@ -226,14 +218,14 @@ class TestDistill:
     def test_trained_on_no_held_out_text(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained = distillation.train_student
+        trained = runs.train_student
         seen: set[str] = set()
 
         def keep(model: Any, every: Any, pairs: Any, *rest: Any) -> None:
             seen.update(every[number] for number in {*pairs.left, *pairs.right})
             trained(model, every, pairs, *rest)
 
-        monkeypatch.setattr(distillation, "train_student", keep)
+        monkeypatch.setattr(runs, "train_student", keep)
         distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
         parts = split_texts(texts)
         assert seen <= {*parts["train"]}
@@ -242,7 +234,7 @@ class TestDistill:
     def test_goes_on_after_an_interruption(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(distillation, "_KEPT", 100)
+        monkeypatch.setattr(pairs, "_KEPT", 100)
         encode, asked = SentenceTransformer.encode, list[int]()
 
         def interrupted(self: Any, rows: Any, **kwargs: Any) -> Any:
@@ -255,7 +247,7 @@ class TestDistill:
         monkeypatch.setattr(SentenceTransformer, "encode", interrupted)
         with pytest.raises(KeyboardInterrupt, match=r"nothing was written.*200 of [\d,]+ teacher embeddings are kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
-        monkeypatch.setattr(distillation, "_measured", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(runs, "_measured", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt, match=f"{len(texts)} of {len(texts)} teacher embeddings"):
             distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
         assert sum(asked) - 100 == len(texts)  # none was asked for twice but the block that was interrupted
@@ -267,7 +259,7 @@ class TestDistill:
     def test_runs_that_are_done_are_not_done_again(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained, rates = distillation.train_student, list[float]()
+        trained, rates = runs.train_student, list[float]()
 
         def counted(*arguments: Any) -> None:
             rates.append(arguments[4])
@@ -275,7 +267,7 @@ class TestDistill:
                 raise KeyboardInterrupt
             trained(*arguments)
 
-        monkeypatch.setattr(distillation, "train_student", counted)
+        monkeypatch.setattr(runs, "train_student", counted)
         settings = {**QUICK, "learning_rates": (0.01, 0.1)}
         with pytest.raises(KeyboardInterrupt, match="1 of 2 runs is kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **settings)
