@@ -1,7 +1,8 @@
 """Distillation for thresholds: a small student that decides as its teacher does, from texts without labels.
 
-The teacher scores pairs of the texts, drawn so that scores around the thresholds are dense; the student learns these
-scores by a matching loss whose link is sensitive at the thresholds. Texts to train, to choose and to report are apart.
+The teacher scores pairs of the texts, drawn so that scores around the thresholds are dense, and pairs that a first
+student takes for neighbours; the student learns these scores by a matching loss whose link is sensitive at the
+thresholds. Texts to train, to choose and to report are apart.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ import numpy as np
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from selective_st._validation import instance_of
+from selective_st.distillation.agreement import difference
+from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, contenders
 from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, state_of
-from selective_st.distillation.runs import do_runs, goodness, megabytes, speeds
-from selective_st.distillation.settings import OURS, DistillSettings
+from selective_st.distillation.runs import do_runs, goodness, kept_runs, megabytes, scouted, speeds
+from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.texts import SPLITS, read_texts, split_texts
 from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
-from selective_st.kept_runs import KeptRuns
+from selective_st.kept_runs import Run
 from selective_st.output import Output, without_nan
 
 __all__ = ["DistillSettings", "distill", "distill_into", "read_texts", "split_texts"]
@@ -103,32 +106,32 @@ def distill_into(
     for name in SPLITS[1:]:
         pairs[name] = teacher.held_out(rows[name], name, rng)
     check_pairs(pairs, settings.thresholds)
-    state = state_of(place, model, "runs", repr(settings), *every)
-    kept = KeptRuns(state, settings.runs(teacher.is_cross))
-    runs = do_runs(teacher, pairs, settings, kept, place.new / "working")
-    chosen = {
-        loss: max((run for run in runs if run.loss == loss), key=goodness)
-        for loss in dict.fromkeys(run.loss for run in runs)
-    }
+    some = contenders(settings.thresholds, _families(settings, teacher), settings.pairs)
+    of_first, of_runs = (state_of(place, model, what, repr(settings), *every) for what in ("first student", "runs"))
+    pairs["train"] = scouted(teacher, pairs["train"], rows["train"], some[OURS][0], settings, of_first)
+    kept = kept_runs(of_runs, some, settings)
+    runs = do_runs(teacher, pairs, some, settings, kept, place.new / "working")
+    chosen = {loss: max(of, key=goodness) for loss, of in runs.items()}
     if math.isinf(goodness(chosen[OURS])):
         kept.forget(*kept.values())
         raise ValueError("distill: training diverged with every learning rate. Lower --learning-rates.")
     student = SentenceTransformer(str(kept.model(chosen[OURS])), device="cpu")
-    cut: dict[str, Any] = chosen[OURS].eval["thresholds"][0]["cut"]  # type: ignore[index]
+    cut: dict[str, Any] = chosen[OURS].test["thresholds"][0]["cut"]  # type: ignore[index]
     remember_threshold(student, ScoreThreshold(**cut))
     student.save_pretrained(str(place.new))
     shutil.rmtree(place.new / "working", ignore_errors=True)  # none where every run was done before
+    link = next(each.link for each in some[OURS] if each.name == chosen[OURS].loss)
     found = without_nan(
         {
-            "settings": {**asdict(settings), "link": settings.link.get_config_dict()},
+            "settings": {**asdict(settings), "link": link and link.get_config_dict()},
             "texts": {name: len(parts[name]) for name in SPLITS},
             "pairs": {name: len(pairs[name].scores) for name in SPLITS},
             "held_out_pairs": "drawn pairs" if teacher.is_cross else "all pairs",
             "teacher_scores": quantiles(pairs["test"].scores),
             "student_threshold": cut["value"],
-            "learning_rates": {loss: run.learning_rate for loss, run in chosen.items()},
-            "test": {loss: run.test["thresholds"] for loss, run in chosen.items()},
-            "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in runs],
+            "chosen": {loss: {"loss": run.loss, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
+            **_results(chosen),
+            "runs": [_of_run(run) for of in runs.values() for run in of],
             "unit": "pairs" if teacher.is_cross else "texts",
             "per_second": speeds(teacher, student, parts["test"]),
             "megabytes": {"teacher": megabytes(model), "student": megabytes(student)},
@@ -138,3 +141,33 @@ def distill_into(
     text = json.dumps(found, indent=2, allow_nan=False)
     (place.new / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
     return dict(json.loads(text))
+
+
+def _families(settings: DistillSettings, teacher: Teacher) -> list[str]:
+    """Ours, and what it is compared with; a cross encoder has no embeddings to learn."""
+    others = [SQUARED, COSENT, KL, DECISIONS] if settings.compare else []
+    return [OURS, *others, *([EMBEDDINGS] if settings.compare and not teacher.is_cross else [])]
+
+
+def _results(chosen: dict[str, Run]) -> dict[str, Any]:
+    """The agreement by loss, and how much better ours is than each other."""
+    test: dict[str, Any] = {loss: run.test["thresholds"] for loss, run in chosen.items()}
+    better = {
+        loss: [
+            {where: difference(ours, other, where) for where in ("at_teachers", "at_own")}
+            for ours, other in zip(test[OURS], of, strict=True)
+        ]
+        for loss, of in test.items()
+        if loss != OURS
+    }
+    return {"test": {loss: [_without_draws(each) for each in of] for loss, of in test.items()}, "f1_gained": better}
+
+
+def _without_draws(agreement: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in agreement.items() if not name.endswith("_draws")}
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    test: Any = run.test["thresholds"]
+    found = {"loss": run.loss, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval}
+    return {**found, "test": {"thresholds": [_without_draws(each) for each in test]}}

@@ -44,6 +44,13 @@ class Pairs:
     right: npt.NDArray[np.int64]
     scores: Floats
 
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Pairs:
+        return Pairs(self.left[rows], self.right[rows], self.scores[rows])
+
+    def __add__(self, other: Pairs) -> Pairs:
+        sides = (self.left, other.left), (self.right, other.right), (self.scores, other.scores)
+        return Pairs(*(np.concatenate(side) for side in sides))  # type: ignore[arg-type]
+
 
 class Teacher:
     """A teacher and all texts, with its embeddings, kept on disk as they come.
@@ -112,16 +119,13 @@ class Teacher:
     def pool(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> Iterator[tuple[Any, Any]]:
         """Pairs of neighbours and random ones among some texts, in chunks, so that time grows with their number."""
         near, random = _POOL[self.is_cross]
-        for chunk in np.array_split(rows, math.ceil(len(rows) / _CHUNK)):
-            units = torch.from_numpy(np.ascontiguousarray(self.embeddings[chunk]))
-            numbers = torch.arange(len(chunk))
-            partners = []
-            for block in numbers.split(_ROWS):
-                found = units[block] @ units.T
-                found[torch.arange(len(block)), block] = -2
-                partners.append(found.topk(min(near, len(chunk) - 1)).indices)
-            others = torch.from_numpy(rng.integers(1, len(chunk), (len(chunk), random)))
-            both = torch.cat([torch.cat(partners), (numbers[:, None] + others) % len(chunk)], 1).numpy()
+        for chunk in _chunks(rows):
+            others = rng.integers(1, len(chunk), (len(chunk), random))
+            partners = [
+                _neighbours(self.embeddings[chunk], near),
+                (np.arange(len(chunk))[:, None] + others) % len(chunk),
+            ]
+            both = np.concatenate(partners, 1)
             yield chunk.repeat(both.shape[1]), chunk[both].reshape(-1)
 
     def drawn(self, rows: npt.NDArray[np.int64], settings: DistillSettings, rng: np.random.Generator) -> Pairs:
@@ -137,6 +141,19 @@ class Teacher:
             found.append((left[chosen], right[chosen], scores[chosen]))
         return Pairs(*map(np.concatenate, zip(*found, strict=True)))
 
+    def with_mined(self, drawn: Pairs, rows: npt.NDArray[np.int64], units: Floats, rng: np.random.Generator) -> Pairs:
+        """Half of some pairs, and for the others what a first student takes for neighbours: its false matches."""
+        near = []
+        chunks = _chunks(rows)
+        for chunk, part in zip(chunks, np.array_split(units, len(chunks)), strict=True):
+            near.append(chunk[_neighbours(part, _POOL[self.is_cross][1])])
+        left = np.concatenate([chunk.repeat(of.shape[1]) for chunk, of in zip(chunks, near, strict=True)])
+        right = np.concatenate([of.reshape(-1) for of in near])
+        mined = Pairs(left, right, self.scores(left, right, "train on, of a first student's neighbours"))
+        size = len(drawn.scores)
+        kept = drawn[rng.permutation(size)[: size // 2]]
+        return kept + mined[np.resize(rng.permutation(len(left)), size - size // 2)]
+
     def held_out(self, rows: npt.NDArray[np.int64], name: str, rng: np.random.Generator) -> Pairs:
         """All pairs of some texts, of at most 3,000; for a cross encoder neighbours and random ones."""
         rows = rows[:_MOST_HELD_OUT]
@@ -145,6 +162,23 @@ class Teacher:
         else:
             left, right = (rows[index] for index in np.triu_indices(len(rows), 1))
         return Pairs(left, right, self.scores(left, right, name))
+
+
+def _chunks(rows: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Texts among which neighbours are sought, so that time grows with their number."""
+    return np.array_split(rows, math.ceil(len(rows) / _CHUNK))
+
+
+def _neighbours(embeddings: Floats, count: int) -> npt.NDArray[np.int64]:
+    """The places of the nearest others, a row for each embedding."""
+    units = torch.from_numpy(np.ascontiguousarray(embeddings))
+    found = []
+    for block in torch.arange(len(units)).split(_ROWS):
+        products_of_block = units[block] @ units.T
+        products_of_block[torch.arange(len(block)), block] = -2
+        found.append(products_of_block.topk(min(count, len(units) - 1)).indices)
+    places: npt.NDArray[np.int64] = torch.cat(found).numpy()
+    return places
 
 
 def state_of(place: Output, model: nn.Module, what: str, *rest: str) -> State:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from selective_st._validation import finite_number, list_of, whole_number
-from selective_st.kept_runs import Key
-from selective_st.links import IdentityLink, Link, SigmoidLink
 
 STATIC = "static"
-OURS, SQUARED, COSENT, EMBEDDINGS = "selective", "squared error", "CoSENTLoss", "embedding distillation"
-_SCALE = 20.0  # of the link at a threshold
+_RATES = {True: (0.02, 0.05), False: (5e-5, 1e-4)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +23,9 @@ class DistillSettings:
         pairs: How many pairs are drawn for each text to train.
         epochs: Passes over the pairs. Default: 2 for static students, else 1.
         batch_size: Pairs in a step. Default: 1,024 for static students, else 32.
-        learning_rates: To choose from, for every loss alike. Default: 0.03, 0.1 for static students, else 5e-5, 1e-4.
-        compare: Whether squared error, CoSENTLoss and embedding distillation are trained too.
+        learning_rates: To choose from, for every loss alike. Default: 0.02, 0.05 for static students, else 5e-5, 1e-4.
+        compare: Whether squared error, CoSENTLoss, softmax KL, the cross entropy of the teacher's decisions and
+            embedding distillation are trained too.
         seed: Of the splits, the drawing and the order of the pairs.
     """
 
@@ -48,7 +45,7 @@ class DistillSettings:
         defaults = {
             "epochs": 2 if static else 1,
             "batch_size": 1024 if static else 32,
-            "learning_rates": (0.03, 0.1) if static else (5e-5, 1e-4),
+            "learning_rates": _RATES[static],
         }
         for name, default in defaults.items():
             object.__setattr__(self, name, default if getattr(self, name) is None else getattr(self, name))
@@ -61,22 +58,9 @@ class DistillSettings:
                 f"{', '.join(f'{each:g}' for each in found) or 'none'}. Write --threshold 0.85 (thresholds=[0.85])."
             )
         object.__setattr__(self, "thresholds", tuple(map(float, found)))
-        for rate in list_of("distill", "learning_rates", self.learning_rates, "numbers", "[0.03, 0.1]"):
+        for rate in list_of("distill", "learning_rates", self.learning_rates, "numbers", "[0.02, 0.05]"):
             finite_number("distill", "a learning rate", rate, positive=True)
         if self.layers is not None:
             whole_number("distill", "layers", self.layers, least=1)
             if self.student != STATIC:
                 raise ValueError("distill: layers makes a student of the teacher's first layers. Leave student out.")
-
-    def runs(self, is_cross: bool) -> list[Key]:
-        """The loss, rate and seed of each run; ours come first. A cross encoder has no embeddings to learn."""
-        losses = (OURS, SQUARED, COSENT, *(() if is_cross else (EMBEDDINGS,))) if self.compare else (OURS,)
-        return [(loss, rate, self.seed) for loss in losses for rate in self.learning_rates or ()]
-
-    @cached_property
-    def link(self) -> Link:
-        """Half of the sensitivity lies at the thresholds, half everywhere alike."""
-        low = -1.0 if min(self.thresholds) < 0 else 0.0
-        share = 0.5 / len(self.thresholds)
-        humps = [share * SigmoidLink(_SCALE, each).normalized(low, 1.0) for each in self.thresholds]
-        return sum(humps[1:], humps[0]) + 0.5 * IdentityLink()
