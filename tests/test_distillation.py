@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from selective_st.cli import app
 from selective_st.demo import graded_pairs
-from selective_st.distillation import DistillSettings, agreement, pairs, read_texts, runs, split_texts
+from selective_st.distillation import agreement, pairs, read_texts, runs, split_texts
 from selective_st.distillation.agreement import decisions, threshold_loss
 from selective_st.distillation.contenders import batches, contenders
 from selective_st.distillation.pairs import Teacher
@@ -175,8 +175,7 @@ class TestDrawing:
     ) -> None:
         some, rows = Teacher(teacher, texts, states(tmp_path)), np.arange(len(texts))
         for threshold in (0.5, 0.8):
-            settings = DistillSettings(thresholds=[threshold], pairs=50)
-            drawn = some.drawn(rows, settings, np.random.default_rng(0))
+            drawn = some.drawn(rows, [threshold], 50, np.random.default_rng(0))
             assert len(drawn.scores) == 50 * len(texts)
             ((left, right),) = some.pool(rows, np.random.default_rng(0))
             pool, counts = some.scores(left, right), []
@@ -203,7 +202,7 @@ class TestDrawing:
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path
     ) -> None:
         some, rows, rng = Teacher(teacher, texts, states(tmp_path)), np.arange(10, 400), np.random.default_rng(0)
-        drawn = some.drawn(rows, DistillSettings(thresholds=[0.6], pairs=40), rng)
+        drawn = some.drawn(rows, [0.6], 40, rng)
         units = np.linalg.qr(rng.normal(size=(32, 32)))[0][rng.integers(0, 32, 390)].astype(np.float32)
         found = some.with_mined(drawn, rows, units, rng)
         size = len(drawn.scores)
@@ -299,6 +298,24 @@ class TestDistill:
         assert found["test"]["selective"][0]["loss"] < 0.5 * threshold_loss(gold, (before @ before.T)[index], 0.6)
         assert [path.name for path in tmp_path.iterdir()] == ["student"]
         assert not (tmp_path / "student" / "working").exists()
+
+    def test_says_what_limits_and_what_is_gained(
+        self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path
+    ) -> None:
+        settings = {**QUICK, "pairs": 48, "compare": True, "diagnose": True}
+        found = distill(teacher, texts, [0.6], tmp_path / "student", **settings)
+        assert found["diagnosis"]["limit"] in found["diagnosis"]["sentence"] + "nothing"
+        assert found["diagnosis"]["training"]["share"] > 0.05
+        ours = found["test"]["selective"][0]
+        for metric, (low, high) in ours["at_own_intervals"].items():
+            assert 0 <= low <= ours["at_own"][metric] <= high <= 1
+            assert 0.02 < high - low < 0.4
+        for loss in COMPARED:
+            other, (gains,) = found["test"][loss][0], found["f1_gained"][loss]
+            for where, gain in gains.items():
+                assert gain["f1"] == pytest.approx(ours[where]["f1"] - other[where]["f1"])
+                assert gain["interval"][0] <= gain["f1"] <= gain["interval"][1]
+        assert "draws" not in (tmp_path / "student" / "metrics.json").read_text()
 
     def test_trained_on_no_held_out_text(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -23,7 +23,15 @@ from selective_st._validation import instance_of
 from selective_st.distillation.agreement import difference
 from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, contenders
 from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, state_of
-from selective_st.distillation.runs import do_runs, goodness, kept_runs, megabytes, scouted, speeds
+from selective_st.distillation.runs import (
+    diagnosed,
+    do_runs,
+    goodness,
+    kept_runs,
+    megabytes,
+    speeds,
+    with_false_matches,
+)
 from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.texts import SPLITS, read_texts, split_texts
 from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
@@ -102,13 +110,18 @@ def distill_into(
     ends = np.cumsum([len(part) for part in parts.values()])
     rows = dict(zip(SPLITS, np.split(np.arange(len(every)), ends[:-1]), strict=True))
     rng = np.random.default_rng(settings.seed)
-    pairs = {"train": teacher.drawn(rows["train"], settings, rng)}
+    pairs = {"train": teacher.drawn(rows["train"], settings.thresholds, settings.pairs, rng)}
     for name in SPLITS[1:]:
         pairs[name] = teacher.held_out(rows[name], name, rng)
     check_pairs(pairs, settings.thresholds)
     some = contenders(settings.thresholds, _families(settings, teacher), settings.pairs)
+    diagnosis = None
+    if settings.diagnose:
+        alike = teacher.drawn(rows["validation"], settings.thresholds, settings.pairs, rng)
+        both = contenders(settings.thresholds, [OURS, SQUARED], settings.pairs)
+        diagnosis = diagnosed(teacher, pairs["train"], alike, both, settings).as_dict()
     of_first, of_runs = (state_of(place, model, what, repr(settings), *every) for what in ("first student", "runs"))
-    pairs["train"] = scouted(teacher, pairs["train"], rows["train"], some[OURS][0], settings, of_first)
+    pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[OURS][0], settings, of_first)
     kept = kept_runs(of_runs, some, settings)
     runs = do_runs(teacher, pairs, some, settings, kept, place.new / "working")
     chosen = {loss: max(of, key=goodness) for loss, of in runs.items()}
@@ -131,6 +144,7 @@ def distill_into(
             "student_threshold": cut["value"],
             "chosen": {loss: {"loss": run.loss, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
             **_results(chosen),
+            "diagnosis": diagnosis,
             "runs": [_of_run(run) for of in runs.values() for run in of],
             "unit": "pairs" if teacher.is_cross else "texts",
             "per_second": speeds(teacher, student, parts["test"]),

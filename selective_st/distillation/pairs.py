@@ -16,7 +16,6 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 from tqdm.autonotebook import tqdm  # type: ignore[import-untyped]
 
-from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.students import Embedder, static_student, token_vectors
 from selective_st.errors import DataError
 from selective_st.output import Output, State
@@ -43,6 +42,13 @@ class Pairs:
     left: npt.NDArray[np.int64]
     right: npt.NDArray[np.int64]
     scores: Floats
+
+    @cached_property
+    def numbered(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The texts that occur, and both sides by their places among these."""
+        numbers, places = np.unique(np.stack([self.left, self.right]), return_inverse=True)
+        left, right = places.reshape(2, -1)
+        return numbers, left, right
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> Pairs:
         return Pairs(self.left[rows], self.right[rows], self.scores[rows])
@@ -128,15 +134,17 @@ class Teacher:
             both = np.concatenate(partners, 1)
             yield chunk.repeat(both.shape[1]), chunk[both].reshape(-1)
 
-    def drawn(self, rows: npt.NDArray[np.int64], settings: DistillSettings, rng: np.random.Generator) -> Pairs:
+    def drawn(
+        self, rows: npt.NDArray[np.int64], thresholds: Sequence[float], of_each: int, rng: np.random.Generator
+    ) -> Pairs:
         """Pairs to train on: rare scores as often as the root of their number, and denser around the thresholds."""
         found = []
         for number, (left, right) in enumerate(self.pool(rows, rng)):
             scores = self.scores(left, right, f"train on, part {number + 1}")
             bins = np.clip((scores + 1) * _BINS / 2, 0, _BINS - 1).astype(np.int64)
-            wanted = 1 + sum(_DENSE / np.cosh((scores - each) / _AROUND) ** 2 for each in settings.thresholds)
+            wanted = 1 + sum(_DENSE / np.cosh((scores - each) / _AROUND) ** 2 for each in thresholds)
             likely = (wanted / np.sqrt(np.bincount(bins, minlength=_BINS))[bins]).cumsum()
-            size = settings.pairs * len(np.unique(left))
+            size = of_each * len(np.unique(left))
             chosen = np.searchsorted(likely, rng.random(size) * likely[-1]).clip(max=len(left) - 1)
             found.append((left[chosen], right[chosen], scores[chosen]))
         return Pairs(*map(np.concatenate, zip(*found, strict=True)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
@@ -19,17 +18,19 @@ from torch import Tensor, nn
 from tqdm.autonotebook import tqdm  # type: ignore[import-untyped]
 
 from selective_st.distillation.agreement import Scored, measured
-from selective_st.distillation.contenders import OURS, Contender, batches
+from selective_st.distillation.contenders import OURS, SQUARED, Contender, batches
 from selective_st.distillation.pairs import Pairs, Teacher, products
 from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.students import Embedder, directions, make_student
 from selective_st.distillation.texts import SPLITS
+from selective_st.evaluation.diagnosis import Diagnosis, diagnose
 from selective_st.kept_runs import KeptRuns, Run
 from selective_st.output import State
 
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]  # embeddings of both texts, and their numbers, to a loss
 
 _TIMED = 512  # texts or pairs
+_SHORTER = 4  # times than the others, the runs of a diagnosis
 
 
 def _step(contender: Contender, model: SentenceTransformer, teacher: Teacher, pairs: Pairs) -> Step:
@@ -52,7 +53,7 @@ def _step(contender: Contender, model: SentenceTransformer, teacher: Teacher, pa
 
 
 def train_student(
-    model: SentenceTransformer,
+    student: Embedder,
     teacher: Teacher,
     pairs: Pairs,
     contender: Contender,
@@ -61,9 +62,9 @@ def train_student(
     on_step: Callable[[], object],
 ) -> None:
     """Train in place, by Adam, with a rate that rises for a tenth of the steps and then falls to 0."""
-    embedder, step = Embedder(model, teacher.texts), _step(contender, model, teacher, pairs)
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
+    step = _step(contender, student.model, teacher, pairs)
+    student.model.train()
+    optimizer = torch.optim.AdamW(student.model.parameters(), lr=rate, weight_decay=0.0)
     steps = _steps(pairs, settings)
     rise = max(steps / 10, 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -73,7 +74,7 @@ def train_student(
     generator = torch.Generator().manual_seed(settings.seed)
     for _ in range(settings.epochs or 1):
         for batch in batches(left, settings.batch_size or 1, generator, contender.list_size):
-            first, second = embedder(torch.cat([left[batch], right[batch]])).split(len(batch))
+            first, second = student(torch.cat([left[batch], right[batch]])).split(len(batch))
             optimizer.zero_grad()
             step(first, second, batch).backward()
             optimizer.step()
@@ -85,7 +86,7 @@ def _steps(pairs: Pairs, settings: Any) -> int:
     return int(settings.epochs * math.ceil(len(pairs.scores) / settings.batch_size))
 
 
-def scouted(
+def with_false_matches(
     teacher: Teacher, pairs: Pairs, rows: npt.NDArray[np.int64], contender: Contender, settings: Any, state: State
 ) -> Pairs:
     """Pairs, half of them changed for those that a first student, trained on half of them, takes for neighbours."""
@@ -93,14 +94,39 @@ def scouted(
     rng = np.random.default_rng(settings.seed)
     half = pairs[rng.permutation(len(pairs.scores))[::2]]
     if not path.exists():
-        model = make_student(teacher.model, settings, [teacher.texts[number] for number in rows])
+        student = _first(teacher, pairs, settings)
         with tqdm(total=_steps(half, settings), desc="a first student", unit="step", disable=None) as bar:
-            train_student(model, teacher, half, contender, settings.learning_rates[0], settings, bar.update)
+            train_student(student, teacher, half, contender, settings.learning_rates[0], settings, bar.update)
         part = path.with_name("part.npy")
-        np.save(part, Embedder(model, teacher.texts).units(rows))
+        np.save(part, student.units(rows))
         os.replace(part, path)
         state.says = "the neighbours that a first student finds are kept"
     return teacher.with_mined(pairs, rows, np.load(path), rng)
+
+
+def diagnosed(
+    teacher: Teacher, pairs: Pairs, others: Pairs, some: Mapping[str, Sequence[Contender]], settings: Any
+) -> Diagnosis:
+    """What limits the student, by two short runs on some of the pairs, and pairs of other texts drawn alike."""
+    pairs = pairs[np.random.default_rng(settings.seed).permutation(len(pairs.scores))[::_SHORTER]]
+    start, found = _first(teacher, pairs, settings), {}
+    with tqdm(total=2 * _steps(pairs, settings), desc="diagnosis", unit="step", disable=None) as bar:
+        for name, family in (("squared", SQUARED), ("selective", OURS)):
+            student = start.fresh()
+            train_student(student, teacher, pairs, some[family][0], settings.learning_rates[0], settings, bar.update)
+            found[name] = scored(student, {"training": pairs, "validation": others})
+    splits = [
+        (part.scores, {name: of[split].predicted for name, of in found.items()})
+        for split, part in (("training", pairs), ("validation", others))
+    ]
+    clusters: Any = pairs.left, others.left
+    return diagnose(splits[0], splits[1], settings.thresholds, clusters=clusters)
+
+
+def _first(teacher: Teacher, pairs: Pairs, settings: DistillSettings) -> Embedder:
+    """The student before it learns, with the texts as it takes them."""
+    some = [teacher.texts[number] for number in np.unique(pairs.left)]
+    return Embedder(make_student(teacher.model, settings, some), teacher.texts)
 
 
 def kept_runs(state: State, some: Mapping[str, Sequence[Contender]], settings: DistillSettings) -> KeptRuns:
@@ -128,9 +154,8 @@ def do_runs(
 ) -> dict[str, list[Run]]:
     """The runs of each family: its first setting with every rate, the others with the best; none is done twice."""
     rates = settings.learning_rates or ()
-    train = [teacher.texts[number] for number in np.unique(pairs["train"].left)]
     steps = _steps(pairs["train"], settings)
-    start = cache(partial(make_student, teacher.model, settings, train))
+    start = cache(partial(_first, teacher, pairs["train"], settings))
     found: dict[str, list[Run]] = {}
     with tqdm(total=steps * _planned(some, settings), unit="step", disable=None) as bar:
 
@@ -140,10 +165,12 @@ def do_runs(
                 bar.update(steps)
                 return kept[key]
             bar.set_description(f"{contender.name}, rate {rate:g}")
-            model = copy.deepcopy(start())
-            train_student(model, teacher, pairs["train"], contender, rate, settings, bar.update)
-            of_splits = measured(_scored(model, teacher, pairs), settings)
-            kept.add(Run(*key, *of_splits, test_scores=[]), model if contender.family == OURS else None, working)
+            student = start().fresh()
+            train_student(student, teacher, pairs["train"], contender, rate, settings, bar.update)
+            of_splits = measured(scored(student, {name: pairs[name] for name in SPLITS[1:]}), settings)
+            kept.add(
+                Run(*key, *of_splits, test_scores=[]), student.model if contender.family == OURS else None, working
+            )
             return kept[key]
 
         for name, family in some.items():
@@ -153,13 +180,12 @@ def do_runs(
     return found
 
 
-def _scored(model: SentenceTransformer, teacher: Teacher, pairs: dict[str, Pairs]) -> dict[str, Scored]:
-    """The held-out pairs with the student's scores."""
-    embedder, found = Embedder(model, teacher.texts), {}
-    for name in SPLITS[1:]:
-        numbers, places = np.unique(np.stack([pairs[name].left, pairs[name].right]), return_inverse=True)
-        left, right = places.reshape(2, -1)
-        found[name] = Scored(left, right, pairs[name].scores, products(embedder.units(numbers), left, right))
+def scored(student: Embedder, pairs: dict[str, Pairs]) -> dict[str, Scored]:
+    """Pairs with the student's scores."""
+    found = {}
+    for name, part in pairs.items():
+        numbers, left, right = part.numbered
+        found[name] = Scored(left, right, part.scores, products(student.units(numbers), left, right))
     return found
 
 

@@ -26,6 +26,7 @@ class DistillSettings:
         learning_rates: To choose from, for every loss alike. Default: 0.02, 0.05 for static students, else 5e-5, 1e-4.
         compare: Whether squared error, CoSENTLoss, softmax KL, the cross entropy of the teacher's decisions and
             embedding distillation are trained too.
+        diagnose: Whether two short runs say first what limits the student: its size, or the texts.
         seed: Of the splits, the drawing and the order of the pairs.
     """
 
@@ -38,6 +39,7 @@ class DistillSettings:
     batch_size: int | None = None
     learning_rates: Sequence[float] | None = None
     compare: bool = False
+    diagnose: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -130,6 +130,12 @@ class Embedder:
             self._lengths = torch.cat(lengths)
             self._starts = self._lengths.cumsum(0) - self._lengths
 
+    def fresh(self) -> Embedder:
+        """The same texts for a copy of the model."""
+        other = copy.copy(self)
+        other.model = copy.deepcopy(self.model)
+        return other
+
     def __call__(self, numbers: Tensor) -> Tensor:
         """The embeddings of some texts, with a graph."""
         if self.is_static:

@@ -19,6 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from selective_st.evaluation.curve import compare_curves, threshold_curve
+from selective_st.evaluation.diagnosis import Diagnosis, diagnose
 from selective_st.evaluation.metrics import (
     RANKING_METRICS,
     error_by_score_bin,
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RANKING_METRICS",
+    "Diagnosis",
     "ScoreListEvaluator",
     "ScoreRegionEvaluator",
     "ScoreThreshold",
     "choose_threshold",
     "compare_curves",
+    "diagnose",
     "error_by_score_bin",
     "list_metrics",
     "load_threshold",
