@@ -18,7 +18,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,7 @@ class Asked:
     dimensions: int
     share: float = 1.0
     drawn_at: tuple[float, ...] = ()
+    mistaken: bool = True
 
     def settings(self, seed: int) -> DistillSettings:
         """As `distill` takes them."""
@@ -218,6 +219,8 @@ class Texts:
     def pairs(self, asked: Asked, seed: int) -> Pairs:
         """As `distill` draws them for thresholds; with none, for all scores alike."""
         drawn, family = self._drawn(asked.share, asked.drawn_at, seed), OURS if asked.drawn_at else SQUARED
+        if not asked.mistaken:
+            return drawn
         first = contenders([CUT], [family], PAIRS)[family][0]
         state = self.state("first", *map(str, (asked.dimensions, asked.share, len(asked.drawn_at), seed)))
         rows = np.unique(drawn.left)
@@ -332,7 +335,8 @@ class Study:
     def best(self, name: str, asked: Asked, at: float = CUT) -> list[Found]:
         """A loss for a student, at its best for a threshold."""
         trained = f"{at:g}" if name == OURS else ""
-        key = f"{asked.dimensions}|{asked.share:g}|{asked.drawn_at}|{trained}"
+        drawn = f"{asked.drawn_at}{'' if asked.mistaken else ' alone'}"
+        key = f"{asked.dimensions}|{asked.share:g}|{drawn}|{trained}"
         run: Run = lambda contender, rate, seed: self.texts().run(contender, rate, seed, asked)  # noqa: E731
         return chosen(self.results, key, family(name, at), RATES, at, run)
 
@@ -364,6 +368,11 @@ class Study:
                 rows.append(self.row(f"{dimensions}, {ISOTONIC}", [each["isotonic"] for each in found], squared))
         for name in (OURS, SQUARED):
             rows.append(self.row(f"{dimensions}, {name}, pairs drawn for {CUT:g}", self.best(name, drawn), squared))
+        for name in (OURS, SQUARED) if names == OTHERS else ():
+            found = self.best(name, replace(asked, mistaken=False))
+            rows.append(
+                self.row(f"{dimensions}, {name}, without the pairs that a first student mistakes", found, squared)
+            )
         return rows
 
     def gains(self, students: Sequence[Asked]) -> list[list[str]]:
@@ -406,7 +415,10 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "test": f"{facts['test']:,}",
         "pairs": f"{facts['pairs']:,}",
         "above": ", ".join(f"{count:,} at or above {at}" for at, count in facts["above"].items()),
-        "seeds": len(SEEDS),
+        "seeds": str(len(SEEDS)),
+        "of_each": str(PAIRS),
+        "rates": " or ".join(f"{rate:g}" for rate in RATES),
+        "label_dimensions": str(LABEL_DIMENSIONS),
         **{name: "\n".join(lines) for name, lines in parts.items()},
     }
     return (HERE / "thresholds.md").read_text(encoding="utf-8").format(**told)

@@ -16,7 +16,7 @@ OfScores = Callable[[Tensor, Tensor], Tensor]  # the student's and the teacher's
 OURS, SQUARED, EMBEDDINGS = "selective", "squared error", "embedding distillation"
 COSENT, KL, DECISIONS, CONTRASTIVE = "CoSENTLoss", "softmax KL", "cross entropy of decisions", "contrastive loss"
 _LIST = 16  # pairs with the same first text, at most
-_SHAPES = ((0.05, 0.15), (0.05, 0.0), (0.15, 0.1))  # width and floor of the link at a threshold
+_SHAPES = ((0.05, 0.0), (0.05, 0.15), (0.02, 0.0))  # width and floor of the link at a threshold
 _SCALES = (20.0, 10.0, 40.0)
 _TEMPERATURES = (0.1, 0.05, 0.3)
 _MARGIN = 0.2  # by which the scores of a match and of another pair are to be apart
@@ -59,7 +59,7 @@ def contenders(thresholds: Sequence[float], families: Sequence[str], pairs: int)
 
     Example:
         >>> [each.setting for each in contenders([0.8], ["selective"], 48)["selective"]]
-        ['width 0.05, floor 0.15', 'width 0.05, floor 0', 'width 0.15, floor 0.1']
+        ['width 0.05, floor 0', 'width 0.05, floor 0.15', 'width 0.02, floor 0']
     """
     size = max(min(_LIST, pairs // 2), 2)
     low = -1.0 if min(thresholds) < 0 else 0.0
