@@ -62,6 +62,12 @@ class Focus:
         return _RANKING if self.ranking == "chooses" else self.score_metric
 
     @property
+    def thresholds(self) -> tuple[float, ...]:
+        """The gold scores that one decides at: those of the metrics, or the ends of the regions within 0 and 1."""
+        ends = {end for region in self.regions for end in region if 0 < end < 1}
+        return tuple(sorted({*self.at_least, *self.at_most} or ends))
+
+    @property
     def decides_for(self) -> float | None:
         """The gold score that a threshold decides for: that of the main metric, if it finds pairs."""
         kind, _, rest = self.score_metric.partition("_")

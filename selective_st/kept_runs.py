@@ -44,12 +44,13 @@ class KeptRuns(dict[Key, Run]):
 
     Args:
         state: Where they are kept.
-        asked: Which runs are asked for.
+        asked: Which runs are asked for, or may be.
+        count: How many of them will be done. Default: all.
     """
 
-    def __init__(self, state: State, asked: Sequence[Key]) -> None:
+    def __init__(self, state: State, asked: Sequence[Key], count: int | None = None) -> None:
         super().__init__()
-        self._state, self._asked = state, asked
+        self._state, self._asked = state, len(asked) if count is None else count
         for path in state.folder.glob("*/run.json"):
             try:
                 run = Run(**json.loads(path.read_text(encoding="utf-8")))
@@ -63,7 +64,7 @@ class KeptRuns(dict[Key, Run]):
         self._state.says = f"{self._so_many()} kept" if self else ""
 
     def _so_many(self) -> str:
-        return f"{len(self)} of {len(self._asked)} runs {'is' if len(self) == 1 else 'are'}"
+        return f"{len(self)} of {self._asked} runs {'is' if len(self) == 1 else 'are'}"
 
     @property
     def note(self) -> str:
@@ -109,7 +110,7 @@ class KeptRuns(dict[Key, Run]):
             raise OutputError(
                 f"The model just trained could not be saved in its place ({first_line(error)}). It is kept in "
                 f"{elsewhere}: move it to where it can stay. With more room the same command goes on after "
-                f"{len(self)} of {len(self._asked)} runs."
+                f"{len(self)} of {self._asked} runs."
             ) from error
         self[run.key] = run
         self._say()

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 
 from selective_st._templates import in_templates, render, say
 from selective_st._validation import instance_of, list_of
-from selective_st.evaluation import RANKING_METRICS
+from selective_st.evaluation import RANKING_METRICS, ThresholdConsistency
 from selective_st.evaluation.claims import (
     FEWEST,
     NO_DIFFERENCE,
@@ -53,6 +53,7 @@ class Measured:
         score_range: The labels' own scale, where it was mapped to 0 to 1.
         sources: For each model where it comes from: its path or hub name.
         threshold_notes: For each model why there is a threshold, or none.
+        consistency: For each model whether one threshold serves all parts of the data, where that was asked.
         notes: What was decided on the way.
         versions: Versions of the libraries.
         command: The command that made the report.
@@ -66,6 +67,7 @@ class Measured:
     score_range: tuple[float, float] | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     threshold_notes: Mapping[str, str] = field(default_factory=dict)
+    consistency: Mapping[str, ThresholdConsistency] = field(default_factory=dict)
     notes: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""

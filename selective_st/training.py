@@ -42,7 +42,7 @@ from transformers import PrinterCallback, TrainerCallback
 from selective_st import __version__, outcome
 from selective_st._validation import list_of, whole_number
 from selective_st.distillation import distill as distill
-from selective_st.evaluation import ScoreRegionEvaluator, error_by_score_bin, save_threshold
+from selective_st.evaluation import Diagnosis, ScoreRegionEvaluator, diagnose, error_by_score_bin, save_threshold
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support, against_untrained
 from selective_st.evaluation.comparison import compare_on
@@ -50,7 +50,7 @@ from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
 from selective_st.kept_runs import KeptRuns, Key, Run
 from selective_st.layouts import By, Examples, GradedPairs
-from selective_st.loss_kinds import Contender, LossKind
+from selective_st.loss_kinds import Contender, LossKind, loss_kind
 from selective_st.output import first_line, without_nan
 from selective_st.registry.names import TRAINER_LABELS
 
@@ -604,6 +604,33 @@ def _do_runs(
             best[contender.setting, rate] = run
         runs.append(run)
     return runs, best
+
+
+def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
+    """What limits the decisions at the thresholds of the focus, by short runs of squared error and the focus's link.
+
+    Args:
+        task: What is trained, and how; the diagnosis is of pairs alone, whatever the loss.
+        splits: The pairs.
+        folder: Where the trainer may write.
+
+    Returns:
+        The diagnosis.
+    """
+    kind, focus, settings = loss_kind("pointwise"), task.focus, task.settings
+    examples = kind.layout(splits.train, splits.by, settings.list_size, settings.positive_from)
+    contenders = {contender.loss: contender for contender in kind.contenders(focus, None, compare=True)}
+    short = replace(settings, epochs=max(settings.epochs // 2, 1), as_queries=task.as_queries)
+    rate = sorted(settings.learning_rates)[len(settings.learning_rates) // 2]
+    evaluators = [focus.evaluator(splits.train, "train"), task.evaluators["eval"]]
+    found = dict[str, Any](), dict[str, Any]()
+    for name, loss in (("squared", "CosineSimilarityLoss"), ("selective", kind.loss)):
+        model = task.make_model(0)
+        train_once(model, contenders[loss].make(model), examples, short, rate, 0, folder / "working", lambda: None)
+        for evaluator, scores in zip(evaluators, found, strict=True):
+            scores[name] = evaluator.predict(model)
+    both = (splits.train.scores, found[0]), (splits.eval.scores, found[1])
+    return diagnose(*both, focus.thresholds, clusters=(splits.train.sentences1, splits.eval.sentences1))
 
 
 def no_static_message(kind: LossKind, model: str) -> str:

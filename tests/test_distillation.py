@@ -13,26 +13,20 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from typer.testing import CliRunner
 
-from selective_st import distillation
 from selective_st.cli import app
 from selective_st.demo import graded_pairs
-from selective_st.distillation import (
-    DistillSettings,
-    Embedder,
-    Teacher,
-    decisions,
-    layered_student,
-    read_texts,
-    split_texts,
-    static_student,
-    threshold_loss,
-)
+from selective_st.distillation import agreement, pairs, read_texts, runs, split_texts
+from selective_st.distillation.agreement import decisions, threshold_loss
+from selective_st.distillation.contenders import batches, contenders
+from selective_st.distillation.pairs import Teacher
+from selective_st.distillation.students import Embedder, layered_student, static_student
 from selective_st.errors import DataError
 from selective_st.evaluation import load_threshold
-from selective_st.links import IdentityLink, SigmoidLink
+from selective_st.links import SigmoidLink
 from selective_st.output import OutputError, State
 from selective_st.training import distill, train_tokenizer
 
+COMPARED = ["squared error", "CoSENTLoss", "softmax KL", "cross entropy of decisions", "embedding distillation"]
 QUICK: dict[str, Any] = {"dimensions": 8, "pairs": 8, "learning_rates": (0.03,), "batch_size": 256}
 
 
@@ -76,15 +70,62 @@ class TestFigures:
         assert threshold_loss(gold, predicted, 0.6) == pytest.approx(loss, abs=1e-9)
 
     @pytest.mark.parametrize("thresholds", [[0.6], [0.3, 0.9], [-0.5]])
-    def test_the_link_is_half_at_the_thresholds(self, thresholds: list[float]) -> None:
-        link = DistillSettings(thresholds=thresholds).link
+    def test_links_are_sensitive_at_the_thresholds(self, thresholds: list[float]) -> None:
         low = -1.0 if min(thresholds) < 0 else 0.0
         z = torch.linspace(low, 1, 20_001, dtype=torch.float64)
-        sensitivity = link.sensitivity(z)
-        assert sensitivity.mean() == pytest.approx(1.0, abs=1e-3)
-        humps = sum(SigmoidLink(20, each).normalized(low, 1.0).sensitivity(z) for each in thresholds)
-        expected = 0.5 * humps / len(thresholds) + 0.5 * IdentityLink().sensitivity(z)
-        torch.testing.assert_close(sensitivity, expected)
+        some = contenders(thresholds, ["selective"], 48)["selective"]
+        assert len({each.name for each in some}) == len(some) > 1
+        for each in some:
+            width, floor = (float(part.split()[1]) for part in each.setting.split(", "))
+            assert each.link is not None
+            sensitivity = each.link.sensitivity(z)
+            assert sensitivity.mean() == pytest.approx(1.0, abs=1e-3)
+            humps = sum(SigmoidLink(1 / width, t).sensitivity(z) for t in thresholds)
+            expected = (1 - floor) * humps / humps.max() + floor
+            torch.testing.assert_close(sensitivity / sensitivity.max(), expected, rtol=2e-2, atol=1e-3)
+
+    def test_the_losses_of_others(self) -> None:
+        torch.manual_seed(0)
+        p, s = torch.rand(2, 32, dtype=torch.float64)
+        names = ["squared error", "CoSENTLoss", "softmax KL", "cross entropy of decisions", "contrastive loss"]
+        first = {name: some[0] for name, some in contenders([0.4, 0.6], names, 8).items()}
+        found = {name: each.of_scores(p, s) for name, each in first.items() if each.of_scores}
+        gaps = (20 * (p[None] - p[:, None]))[s[:, None] > s[None]]
+        decided = torch.stack([s >= t for t in (0.4, 0.6)]).double()
+        logits = 20 * torch.stack([p - t for t in (0.4, 0.6)])
+        size = first["softmax KL"].list_size
+        q, log_p = (s.view(-1, size) / 0.1).softmax(1), (p.view(-1, size) / 0.1).log_softmax(1)
+        expected = {
+            "squared error": ((p - s) ** 2).mean() / 2,
+            "CoSENTLoss": torch.log1p(gaps.exp().sum()),
+            "softmax KL": 0.01 * (q * (q.log() - log_p)).sum(1).mean(),
+            "cross entropy of decisions": torch.nn.functional.binary_cross_entropy(logits.sigmoid(), decided),
+            "contrastive loss": ((0.1 - (2 * decided - 1) * logits / 20).relu() ** 2).mean(),
+        }
+        assert size == 4
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-9)
+
+    def test_batches_of_lists(self) -> None:
+        left = torch.tensor([3, 1, 1, 3, 3, 1, 7, 3, 1, 3])
+        order = list(batches(left, 5, torch.Generator().manual_seed(0), 2))
+        assert [len(batch) for batch in order] == [4, 4]
+        assert [left[batch].view(-1, 2).diff().abs().sum() for batch in order] == [0, 0]
+        assert len(torch.cat(order).unique()) == 8
+        whole = list(batches(left, 4, torch.Generator().manual_seed(0), 1))
+        assert sorted(torch.cat(whole).tolist()) == list(range(10))
+
+    def test_intervals_are_those_of_naive_resamples(self) -> None:
+        rng = np.random.default_rng(1)
+        left, right = np.triu_indices(40, 1)
+        gold = rng.random(len(left)).astype(np.float32)
+        scored = agreement.Scored(left, right, gold, (gold + 0.2 * rng.normal(size=len(left))).astype(np.float32))
+        found = agreement._resampled(scored, 0.7, 0.65, 3)
+        times = np.random.default_rng(3).multinomial(40, np.full(40, 1 / 40), size=agreement._DRAWS)
+        for draw in (0, 7, 499):
+            rows = np.repeat(np.arange(len(left)), times[draw][left] * times[draw][right])
+            expected = decisions(gold[rows], scored.predicted[rows], 0.7, 0.65)
+            assert {name: values[draw] for name, values in found.items()} == pytest.approx(expected, abs=1e-6)
 
 
 class TestSplits:
@@ -134,8 +175,7 @@ class TestDrawing:
     ) -> None:
         some, rows = Teacher(teacher, texts, states(tmp_path)), np.arange(len(texts))
         for threshold in (0.5, 0.8):
-            settings = DistillSettings(thresholds=[threshold], pairs=50)
-            drawn = some.drawn(rows, settings, np.random.default_rng(0))
+            drawn = some.drawn(rows, [threshold], 50, np.random.default_rng(0))
             assert len(drawn.scores) == 50 * len(texts)
             ((left, right),) = some.pool(rows, np.random.default_rng(0))
             pool, counts = some.scores(left, right), []
@@ -150,13 +190,49 @@ class TestDrawing:
     def test_chunks_bound_the_work(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(distillation, "_CHUNK", 100)
+        monkeypatch.setattr(pairs, "_CHUNK", 100)
         some, rows = Teacher(teacher, texts, states(tmp_path)), np.arange(len(texts))
         parts = list(some.pool(rows, np.random.default_rng(0)))
         assert len(parts) == -(-len(texts) // 100)
         assert np.unique(np.concatenate([left for left, _ in parts])).tolist() == rows.tolist()
         for left, right in parts:
             assert np.ptp(np.concatenate([left, right])) < 100
+
+    def test_half_is_what_a_first_student_takes_for_neighbours(
+        self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path
+    ) -> None:
+        some, rows, rng = Teacher(teacher, texts, states(tmp_path)), np.arange(10, 400), np.random.default_rng(0)
+        drawn = some.drawn(rows, [0.6], 40, rng)
+        units = np.linalg.qr(rng.normal(size=(32, 32)))[0][rng.integers(0, 32, 390)].astype(np.float32)
+        found = some.with_mined(drawn, rows, units, rng)
+        size = len(drawn.scores)
+        assert len(found.scores) == size
+        before = {*zip(drawn.left, drawn.right, strict=True)}
+        assert {*zip(found.left[: size // 2], found.right[: size // 2], strict=True)} <= before
+        left, right = found.left[size // 2 :], found.right[size // 2 :]
+        same = (units[left - 10] * units[right - 10]).sum(1) > 0.99
+        counts = (units @ units.T > 0.99).sum(1) - 1
+        assert same.mean() == pytest.approx(np.minimum(counts, 32).mean() / 32, abs=0.01)
+        assert (left != right).all()
+        np.testing.assert_allclose(found.scores, some.scores(found.left, found.right), atol=1e-6)
+
+    def test_the_first_student_is_trained_once(
+        self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trained, seen = runs.train_student, list[int]()
+
+        def counted(model: Any, of: Any, some: Any, *rest: Any) -> None:
+            seen.append(len(some.scores))
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+            trained(model, of, some, *rest)
+
+        monkeypatch.setattr(runs, "train_student", counted)
+        with pytest.raises(KeyboardInterrupt, match="neighbours that a first student finds are kept"):
+            distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
+        distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
+        size = seen[1]
+        assert seen == [size // 2, *[size] * (len(seen) - 1)]
 
 
 class TestStudents:
@@ -203,7 +279,7 @@ class TestDistill:
     ) -> None:
         found = distill(teacher, texts, [0.6, 0.8], tmp_path / "student", compare=True, **{**QUICK, "pairs": 48})
         assert found == json.loads((tmp_path / "student" / "metrics.json").read_text())
-        assert set(found["test"]) == {"selective", "squared error", "CoSENTLoss", "embedding distillation"}
+        assert set(found["test"]) == {"selective", *COMPARED}
         student = SentenceTransformer(str(tmp_path / "student"), device="cpu")
         threshold = load_threshold(student) or load_threshold(tmp_path / "student")
         assert threshold is not None
@@ -223,17 +299,35 @@ class TestDistill:
         assert [path.name for path in tmp_path.iterdir()] == ["student"]
         assert not (tmp_path / "student" / "working").exists()
 
+    def test_says_what_limits_and_what_is_gained(
+        self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path
+    ) -> None:
+        settings = {**QUICK, "pairs": 48, "compare": True, "diagnose": True}
+        found = distill(teacher, texts, [0.6], tmp_path / "student", **settings)
+        assert found["diagnosis"]["limit"] in found["diagnosis"]["sentence"] + "nothing"
+        assert found["diagnosis"]["training"]["share"] > 0.05
+        ours = found["test"]["selective"][0]
+        for metric, (low, high) in ours["at_own_intervals"].items():
+            assert 0 <= low <= ours["at_own"][metric] <= high <= 1
+            assert 0.02 < high - low < 0.4
+        for loss in COMPARED:
+            other, (gains,) = found["test"][loss][0], found["f1_gained"][loss]
+            for where, gain in gains.items():
+                assert gain["f1"] == pytest.approx(ours[where]["f1"] - other[where]["f1"])
+                assert gain["interval"][0] <= gain["f1"] <= gain["interval"][1]
+        assert "draws" not in (tmp_path / "student" / "metrics.json").read_text()
+
     def test_trained_on_no_held_out_text(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained = distillation.train_student
+        trained = runs.train_student
         seen: set[str] = set()
 
-        def keep(model: Any, every: Any, pairs: Any, *rest: Any) -> None:
-            seen.update(every[number] for number in {*pairs.left, *pairs.right})
-            trained(model, every, pairs, *rest)
+        def keep(model: Any, teacher: Any, pairs: Any, *rest: Any) -> None:
+            seen.update(teacher.texts[number] for number in {*pairs.left, *pairs.right})
+            trained(model, teacher, pairs, *rest)
 
-        monkeypatch.setattr(distillation, "train_student", keep)
+        monkeypatch.setattr(runs, "train_student", keep)
         distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
         parts = split_texts(texts)
         assert seen <= {*parts["train"]}
@@ -242,7 +336,7 @@ class TestDistill:
     def test_goes_on_after_an_interruption(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(distillation, "_KEPT", 100)
+        monkeypatch.setattr(pairs, "_KEPT", 100)
         encode, asked = SentenceTransformer.encode, list[int]()
 
         def interrupted(self: Any, rows: Any, **kwargs: Any) -> Any:
@@ -255,7 +349,7 @@ class TestDistill:
         monkeypatch.setattr(SentenceTransformer, "encode", interrupted)
         with pytest.raises(KeyboardInterrupt, match=r"nothing was written.*200 of [\d,]+ teacher embeddings are kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
-        monkeypatch.setattr(distillation, "_measured", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        monkeypatch.setattr(runs, "measured", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt, match=f"{len(texts)} of {len(texts)} teacher embeddings"):
             distill(teacher, texts, [0.6], tmp_path / "student", **QUICK)
         assert sum(asked) - 100 == len(texts)  # none was asked for twice but the block that was interrupted
@@ -267,20 +361,22 @@ class TestDistill:
     def test_runs_that_are_done_are_not_done_again(
         self, teacher: SentenceTransformer, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        trained, rates = distillation.train_student, list[float]()
+        trained, rates = runs.train_student, list[float]()
 
         def counted(*arguments: Any) -> None:
             rates.append(arguments[4])
-            if len(rates) == 2:
+            if len(rates) == 3:
                 raise KeyboardInterrupt
             trained(*arguments)
 
-        monkeypatch.setattr(distillation, "train_student", counted)
+        monkeypatch.setattr(runs, "train_student", counted)
         settings = {**QUICK, "learning_rates": (0.01, 0.1)}
-        with pytest.raises(KeyboardInterrupt, match="1 of 2 runs is kept"):
+        with pytest.raises(KeyboardInterrupt, match="1 of 4 runs is kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **settings)
         distill(teacher, texts, [0.6], tmp_path / "student", **settings)
-        assert rates == [0.01, 0.1, 0.1]
+        assert rates[:4] == [0.01, 0.01, 0.1, 0.1]  # the first student's, and each rate's with the first link
+        assert len(rates) == 6
+        assert len({*rates[4:]}) == 1  # the other links, with the better rate
 
     @pytest.mark.slow
     @pytest.mark.parametrize("own", [False, True])
@@ -414,7 +510,7 @@ class TestCommand:
             assert words in result.output
         metrics = json.loads((tmp_path / "student" / "metrics.json").read_text())
         one = metrics["test"]["selective"][1]
-        assert f"0.800 {one['at_teachers']['f1']:9.3f}" in result.output
+        assert f"0.800  {one['at_teachers']['f1']:.3f} (" in result.output
         again = run(*asked)
         assert (again.exit_code, "say --overwrite" in " ".join(again.output.split())) == (1, True)
 

@@ -36,7 +36,14 @@ class DistillOptions:
         parse=positive_numbers,
         metavar="LR,...",
     )
-    compare: bool = option(False, "Train squared error, CoSENTLoss and embedding distillation too.", "--compare")
+    compare: bool = option(
+        False,
+        "Train squared error, CoSENTLoss, softmax KL, the cross entropy of decisions and embedding distillation too.",
+        "--compare",
+    )
+    diagnose: bool = option(
+        False, "Say what limits the student, its size or the texts, from two short runs.", "--diagnose"
+    )
     seed: int = option(0, "Of the splits, the pairs and their order.", min=0)
     overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
 

@@ -18,7 +18,7 @@ from selective_st.cli import common
 from selective_st.cli.options import DATA_HELP, FOCUS_HELP, PairOptions, argument, command, numbers, option, two_numbers
 
 if TYPE_CHECKING:
-    from selective_st.evaluation import ScoreThreshold
+    from selective_st.evaluation import ScoreThreshold, ThresholdConsistency
     from selective_st.evaluation.comparison import Comparison
     from selective_st.evaluation.overlap import Overlap
     from selective_st.focus import Focus
@@ -54,6 +54,11 @@ class EvaluateOptions(PairOptions, _ModelArgument):
     )
     threshold_metric: str = option(
         "f1", "What the threshold maximises there: f1, f0.5 (precision counts more) or f2 (recall)."
+    )
+    by: str | None = option(
+        None,
+        "A column of DATA, such as its source or language: tell whether one threshold serves all of its values.",
+        metavar="COLUMN",
     )
     check: bool = option(
         True,
@@ -201,6 +206,7 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
         predicted = {model.name: model.predicted for model in models}
         thresholds = {model.name: model.threshold for model in models if model.threshold is not None}
         comparison = compare_on(evaluator, predicted, thresholds=thresholds)
+    consistency = {} if job.by is None else _by_column(job, focus, pairs, models)
     measured = Measured(
         data=pairs.name,
         focus=focus.name,
@@ -210,6 +216,7 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
         score_range=job.score_range,
         sources={model.name: model.source for model in models},
         threshold_notes={model.name: model.reason for model in models},
+        consistency=consistency,
         notes=notes,
         versions=common.versions(),
         command=shlex.join(["selective-st", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",
@@ -220,6 +227,7 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
         **{name: value for name, value in asdict(measured).items() if name in told},
         "summary": summary(comparison, measured),
         "as_queries": {model.name: model.as_queries for model in models},
+        "threshold_consistency": {name: found.as_dict() for name, found in consistency.items()},
         "overlap_with_validation_data": None if common_pairs is None else common_pairs.as_dict(),
         **comparison.as_dict(),
     }
@@ -231,12 +239,38 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
         print(json.dumps(results, indent=2, allow_nan=False))
         return
     _print(console, comparison, measured)
+    common.print_notes(console, [f"{name}: {found.sentence()}" for name, found in consistency.items()])
     common.print_written(console, "report", output.given / _REPORT_FILE)
     common.print_written(console, "metrics", output.given / common.METRICS_FILE)
     if pictures:
         common.print_written(console, "pictures", ", ".join(path.name for path in pictures.values()))
     else:
         console.print(common.NO_PICTURES)
+
+
+def _by_column(
+    job: EvaluateOptions, focus: Focus, pairs: GradedPairs, models: list[_Model]
+) -> dict[str, ThresholdConsistency]:
+    """For each model whether its threshold serves all values of a column."""
+    from selective_st.cli.reading import read_source
+    from selective_st.data import named_columns
+    from selective_st.evaluation import parts_by, threshold_consistency
+
+    gold = focus.decides_for
+    if gold is None or focus.at_most:
+        raise ValueError(
+            f"--by tells of thresholds that find pairs by high scores; give --focus high, not {focus.name}."
+        )
+    table = read_source(replace(job, data=job.data, score_range=None)).table
+    (name,) = named_columns(table, [str(job.by)], "--by")
+    column = list(table.dataset[name])
+    if len(column) != len(pairs):
+        raise ValueError(f"--by {name}: {table.name} has {len(column)} rows but {len(pairs)} pairs; give a pair a row.")
+    cuts = {model.name: model.threshold.value if model.threshold else None for model in models}
+    return {
+        model.name: threshold_consistency(parts_by(pairs.scores, model.predicted, column), gold, cuts[model.name])
+        for model in models
+    }
 
 
 def _about_data(pairs: GradedPairs, validation: GradedPairs | None) -> tuple[Overlap | None, list[str]]:

@@ -89,6 +89,11 @@ class TrainOptions(PairOptions):
     list_size: int | None = option(
         None, f"Most candidates in a list (listwise), triplets of a text (pairwise). Default: {_LIST_SIZE}.", min=2
     )
+    diagnose: bool = option(
+        False,
+        "Say first what limits the decisions at the focus's thresholds, the model or the labels, from two short runs.",
+        "--diagnose",
+    )
     check: bool = option(
         True,
         "Look for what is wrong with the data before training; --no-check trains all the same, also on classes as if "
@@ -175,6 +180,10 @@ def _train_into(output: Output, job: TrainOptions) -> None:
         _check_examples(console, task)
     common.print_template(console, "training.txt", "plan", task=task, pairs=splits)
 
+    if job.diagnose:
+        with console.status("Two short runs ..."):
+            diagnosis = training.diagnosed(task, splits, output.new)
+        common.print_notes(console, [f"diagnosis: {diagnosis.sentence()}"])
     kept = KeptRuns(output.state(training.key_of_runs(task)), task.runs)
     common.print_notes(console, filter(None, [kept.note]))
     progress = _Progress(console, len(task.runs), task.steps, len(kept))

@@ -18,7 +18,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from selective_st.evaluation.consistency import ThresholdConsistency, parts_by, threshold_consistency
 from selective_st.evaluation.curve import compare_curves, threshold_curve
+from selective_st.evaluation.diagnosis import Diagnosis, diagnose
 from selective_st.evaluation.metrics import (
     RANKING_METRICS,
     error_by_score_bin,
@@ -40,20 +42,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RANKING_METRICS",
+    "Diagnosis",
     "ScoreListEvaluator",
     "ScoreRegionEvaluator",
     "ScoreThreshold",
+    "ThresholdConsistency",
     "choose_threshold",
     "compare_curves",
+    "diagnose",
     "error_by_score_bin",
     "list_metrics",
     "load_threshold",
+    "parts_by",
     "predict_scores",
     "ranking_metrics",
     "region_metrics",
     "remember_threshold",
     "save_threshold",
     "store_threshold",
+    "threshold_consistency",
     "threshold_curve",
 ]
 

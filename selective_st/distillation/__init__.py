@@ -1,0 +1,187 @@
+"""Distillation for thresholds: a small student that decides as its teacher does, from texts without labels.
+
+The teacher scores pairs of the texts, drawn so that scores around the thresholds are dense, and pairs that a first
+student takes for neighbours; the student learns these scores by a matching loss whose link is sensitive at the
+thresholds. Texts to train, to choose and to report are apart.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+from selective_st._validation import instance_of
+from selective_st.distillation.agreement import difference
+from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, contenders
+from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, state_of
+from selective_st.distillation.runs import (
+    diagnosed,
+    do_runs,
+    goodness,
+    kept_runs,
+    megabytes,
+    speeds,
+    with_false_matches,
+)
+from selective_st.distillation.settings import DistillSettings
+from selective_st.distillation.texts import SPLITS, read_texts, split_texts
+from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
+from selective_st.kept_runs import Run
+from selective_st.output import Output, without_nan
+
+__all__ = ["DistillSettings", "distill", "distill_into", "read_texts", "split_texts"]
+METRICS_FILE = "metrics.json"
+
+
+def distill(
+    teacher: SentenceTransformer | CrossEncoder | str,
+    texts: Sequence[str],
+    thresholds: Sequence[float] = (0.85,),
+    output: str | Path = "distilled-model",
+    *,
+    overwrite: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Train a small model that decides as a teacher does at the thresholds that matter, from texts alone.
+
+    The student is saved with the threshold at which it agrees best with the teacher (`load_threshold`). What an
+    interrupted call has computed is kept beside `output`, and the same call goes on from there.
+
+    Args:
+        teacher: A SentenceTransformer, its folder or hub name, or a CrossEncoder, whose scores must lie within [-1, 1].
+        texts: The texts; each counts once.
+        thresholds: The teacher's scores at which will be decided.
+        output: The folder for the student and its metrics.
+        overwrite: Whether an earlier output may be replaced.
+        **settings: The other fields of `DistillSettings`, such as `student`, `dimensions` or `compare`.
+
+    Returns:
+        The metrics, as they stand in `metrics.json`.
+
+    Raises:
+        ValueError: If a setting is out of range, there are too few texts, the teacher's scores are all alike or none
+            lies at a threshold, or the output exists.
+
+    Example:
+        >>> distill("all-MiniLM-L6-v2", texts, [0.85], "student")["f1"]        # doctest: +SKIP
+    """
+    asked = DistillSettings(thresholds=thresholds, **settings)
+    reads = {
+        name: value for name, value in (("teacher", teacher), ("student", asked.student)) if isinstance(value, str)
+    }
+    with Output(Path(output), "distill", reads, overwrite=overwrite) as place:
+        model = SentenceTransformer(teacher) if isinstance(teacher, str) else teacher
+        found = distill_into(place, model, texts, asked)
+        place.publish()
+    return found
+
+
+def distill_into(
+    place: Output, model: SentenceTransformer | CrossEncoder, texts: Sequence[str], settings: DistillSettings
+) -> dict[str, Any]:
+    """Distil into an output that is claimed already, and not yet published.
+
+    Args:
+        place: The output.
+        model: The teacher.
+        texts: The texts.
+        settings: How.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        ValueError: As `distill`.
+    """
+    mend = "Give a SentenceTransformer or a CrossEncoder."
+    instance_of("distill", "teacher", model, (SentenceTransformer, CrossEncoder), mend)
+    parts = split_texts(texts, settings.seed)
+    every = [text for name in SPLITS for text in parts[name]]
+    teacher = Teacher(model, every, partial(state_of, place, model))
+    ends = np.cumsum([len(part) for part in parts.values()])
+    rows = dict(zip(SPLITS, np.split(np.arange(len(every)), ends[:-1]), strict=True))
+    rng = np.random.default_rng(settings.seed)
+    pairs = {"train": teacher.drawn(rows["train"], settings.thresholds, settings.pairs, rng)}
+    for name in SPLITS[1:]:
+        pairs[name] = teacher.held_out(rows[name], name, rng)
+    check_pairs(pairs, settings.thresholds)
+    some = contenders(settings.thresholds, _families(settings, teacher), settings.pairs)
+    diagnosis = None
+    if settings.diagnose:
+        alike = teacher.drawn(rows["validation"], settings.thresholds, settings.pairs, rng)
+        both = contenders(settings.thresholds, [OURS, SQUARED], settings.pairs)
+        diagnosis = diagnosed(teacher, pairs["train"], alike, both, settings).as_dict()
+    of_first, of_runs = (state_of(place, model, what, repr(settings), *every) for what in ("first student", "runs"))
+    pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[OURS][0], settings, of_first)
+    kept = kept_runs(of_runs, some, settings)
+    runs = do_runs(teacher, pairs, some, settings, kept, place.new / "working")
+    chosen = {loss: max(of, key=goodness) for loss, of in runs.items()}
+    if math.isinf(goodness(chosen[OURS])):
+        kept.forget(*kept.values())
+        raise ValueError("distill: training diverged with every learning rate. Lower --learning-rates.")
+    student = SentenceTransformer(str(kept.model(chosen[OURS])), device="cpu")
+    cut: dict[str, Any] = chosen[OURS].test["thresholds"][0]["cut"]  # type: ignore[index]
+    remember_threshold(student, ScoreThreshold(**cut))
+    student.save_pretrained(str(place.new))
+    shutil.rmtree(place.new / "working", ignore_errors=True)  # none where every run was done before
+    link = next(each.link for each in some[OURS] if each.name == chosen[OURS].loss)
+    found = without_nan(
+        {
+            "settings": {**asdict(settings), "link": link and link.get_config_dict()},
+            "texts": {name: len(parts[name]) for name in SPLITS},
+            "pairs": {name: len(pairs[name].scores) for name in SPLITS},
+            "held_out_pairs": "drawn pairs" if teacher.is_cross else "all pairs",
+            "teacher_scores": quantiles(pairs["test"].scores),
+            "student_threshold": cut["value"],
+            "chosen": {loss: {"loss": run.loss, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
+            **_results(chosen),
+            "diagnosis": diagnosis,
+            "runs": [_of_run(run) for of in runs.values() for run in of],
+            "unit": "pairs" if teacher.is_cross else "texts",
+            "per_second": speeds(teacher, student, parts["test"]),
+            "megabytes": {"teacher": megabytes(model), "student": megabytes(student)},
+        }
+    )
+    found["f1"] = found["test"][OURS][0]["at_own"]["f1"]
+    text = json.dumps(found, indent=2, allow_nan=False)
+    (place.new / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def _families(settings: DistillSettings, teacher: Teacher) -> list[str]:
+    """Ours, and what it is compared with; a cross encoder has no embeddings to learn."""
+    others = [SQUARED, COSENT, KL, DECISIONS] if settings.compare else []
+    return [OURS, *others, *([EMBEDDINGS] if settings.compare and not teacher.is_cross else [])]
+
+
+def _results(chosen: dict[str, Run]) -> dict[str, Any]:
+    """The agreement by loss, and how much better ours is than each other."""
+    test: dict[str, Any] = {loss: run.test["thresholds"] for loss, run in chosen.items()}
+    better = {
+        loss: [
+            {where: difference(ours, other, where) for where in ("at_teachers", "at_own")}
+            for ours, other in zip(test[OURS], of, strict=True)
+        ]
+        for loss, of in test.items()
+        if loss != OURS
+    }
+    return {"test": {loss: [_without_draws(each) for each in of] for loss, of in test.items()}, "f1_gained": better}
+
+
+def _without_draws(agreement: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in agreement.items() if not name.endswith("_draws")}
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    test: Any = run.test["thresholds"]
+    found = {"loss": run.loss, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval}
+    return {**found, "test": {"thresholds": [_without_draws(each) for each in test]}}

@@ -1,0 +1,140 @@
+"""The losses that a student may learn its teacher's scores by, each with its settings to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from selective_st.functional import listwise_matching_loss, matching_loss, order_loss
+from selective_st.links import ConstantLink, IdentityLink, Link, link_for_thresholds
+
+OfScores = Callable[[Tensor, Tensor], Tensor]  # the student's and the teacher's scores of pairs, to a loss
+OURS, SQUARED, EMBEDDINGS = "selective", "squared error", "embedding distillation"
+COSENT, KL, DECISIONS, CONTRASTIVE = "CoSENTLoss", "softmax KL", "cross entropy of decisions", "contrastive loss"
+_LIST = 16  # pairs with the same first text, at most
+_SHAPES = ((0.05, 0.0), (0.05, 0.15), (0.02, 0.0))  # width and floor of the link at a threshold
+_SCALES = (20.0, 10.0, 40.0)
+_TEMPERATURES = (0.1, 0.05, 0.3)
+_MARGIN = 0.2  # by which the scores of a match and of another pair are to be apart
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A loss with a setting.
+
+    Attributes:
+        family: The loss.
+        setting: In words; empty where there is none to choose.
+        of_scores: The loss of pairs' scores; None where the teacher's embeddings are learnt.
+        link: Of a matching loss.
+        list_size: How many pairs with the same first text are compared with one another.
+    """
+
+    family: str
+    setting: str = ""
+    of_scores: OfScores | None = None
+    link: Link | None = None
+    list_size: int = 1
+
+    @property
+    def name(self) -> str:
+        """Which it is."""
+        return f"{self.family}: {self.setting}" if self.setting else self.family
+
+
+def contenders(thresholds: Sequence[float], families: Sequence[str], pairs: int) -> dict[str, list[Contender]]:
+    """The settings to choose from, by family; the first of each is tried with every rate.
+
+    Args:
+        thresholds: At which will be decided.
+        families: Which losses.
+        pairs: How many pairs a text has.
+
+    Returns:
+        The contenders.
+
+    Example:
+        >>> [each.setting for each in contenders([0.8], ["selective"], 48)["selective"]]
+        ['width 0.05, floor 0', 'width 0.05, floor 0.15', 'width 0.02, floor 0']
+    """
+    size = max(min(_LIST, pairs // 2), 2)
+    low = -1.0 if min(thresholds) < 0 else 0.0
+    links = {
+        f"width {width:g}, floor {floor:g}": link_for_thresholds(
+            thresholds, width=width, elsewhere=floor, score_range=(low, 1.0)
+        )
+        for width, floor in _SHAPES
+    }
+    every = {
+        OURS: [Contender(OURS, said, _matching(link), link) for said, link in links.items()],
+        SQUARED: [Contender(SQUARED, "", _matching(IdentityLink()), IdentityLink())],
+        COSENT: [Contender(COSENT, f"scale {a:g}", partial(_cosent, scale=a)) for a in _SCALES],
+        KL: [
+            Contender(KL, f"temperature {t:g}", partial(_kl, temperature=t, size=size), list_size=size)
+            for t in _TEMPERATURES
+        ],
+        DECISIONS: [
+            Contender(DECISIONS, f"scale {a:g}", partial(_of_decisions, thresholds=thresholds, scale=a))
+            for a in _SCALES
+        ],
+        CONTRASTIVE: [Contender(CONTRASTIVE, "", partial(_contrastive, thresholds=thresholds))],
+        EMBEDDINGS: [Contender(EMBEDDINGS)],
+    }
+    return {family: every[family] for family in families}
+
+
+def _matching(link: Link) -> OfScores:
+    return lambda predicted, target: matching_loss(predicted, target, link)
+
+
+def _cosent(predicted: Tensor, target: Tensor, scale: float) -> Tensor:
+    """That of CoSENTLoss, which is CoSENT's in time B log B."""
+    return scale * order_loss(predicted, target, scale=scale)
+
+
+def _kl(predicted: Tensor, target: Tensor, temperature: float, size: int) -> Tensor:
+    """That of DistillKLDivLoss on lists."""
+    of_student, of_teacher = (scores.view(-1, size) for scores in (predicted, target))
+    return temperature**2 * listwise_matching_loss(of_student, of_teacher, ConstantLink(), temperature)
+
+
+def _of_decisions(predicted: Tensor, target: Tensor, thresholds: Sequence[float], scale: float) -> Tensor:
+    """The binary cross entropy of the teacher's decisions."""
+    at = torch.tensor(thresholds, device=predicted.device)
+    decided = (target[:, None] >= at).to(predicted.dtype)
+    return nn.functional.binary_cross_entropy_with_logits(scale * (predicted[:, None] - at), decided)
+
+
+def _contrastive(predicted: Tensor, target: Tensor, thresholds: Sequence[float]) -> Tensor:
+    """The contrastive loss of the teacher's decisions: matches above a threshold, others below, by half a margin."""
+    at = torch.tensor(thresholds, device=predicted.device)
+    sign = (target[:, None] >= at).to(predicted.dtype) * 2 - 1
+    missing: Tensor = (_MARGIN / 2 - sign * (predicted[:, None] - at)).relu()
+    return missing.square().mean()
+
+
+def batches(first_texts: Tensor, size: int, generator: torch.Generator, list_size: int) -> Iterator[Tensor]:
+    """The pairs of an epoch, batch by batch.
+
+    Args:
+        first_texts: The number of each pair's first text.
+        size: Pairs in a batch.
+        generator: Of their order.
+        list_size: How many pairs with the same first text stand together; those left over are left out.
+
+    Yields:
+        The numbers of the pairs.
+    """
+    order = torch.randperm(len(first_texts), generator=generator)
+    if list_size > 1:
+        order = order[first_texts[order].argsort(stable=True)]
+        counts = torch.bincount(first_texts)
+        place = torch.arange(len(order)) - (counts.cumsum(0) - counts)[first_texts[order]]
+        whole = (counts // list_size * list_size)[first_texts[order]]
+        lists = order[place < whole].view(-1, list_size)
+        order = lists[torch.randperm(len(lists), generator=generator)].view(-1)
+    yield from order.split(max(size // list_size, 1) * list_size)

@@ -1,0 +1,96 @@
+"""The texts of files, and those to train, to choose and to report."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from selective_st._text_files import ending, not_text, open_lines
+from selective_st._validation import list_of
+from selective_st.data import named_columns
+from selective_st.errors import DataError
+from selective_st.files import read_file
+from selective_st.registry.columns import is_metadata
+from selective_st.registry.detection import DataFormat, detect_format
+
+SPLITS = ("train", "validation", "test")
+_HELD_OUT = 0.1  # of the texts, for each of the last two
+_FEWEST = 10  # texts of a split
+
+
+def split_texts(texts: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
+    """Part texts into those to train, to choose and to report, by a hash: a text stays where it is as more come.
+
+    Args:
+        texts: The texts; each counts once, and empty ones do not.
+        seed: Of the hash.
+
+    Returns:
+        The texts of `train` (8 of 10), `validation` and `test`.
+
+    Raises:
+        DataError: If there are too few.
+
+    Example:
+        >>> parts = split_texts([f"text {number}" for number in range(1000)])
+        >>> [len(part) for part in parts.values()]
+        [784, 106, 110]
+    """
+    found = list_of("distill", "texts", texts, "texts", '["a text", "another"]')
+    if not all(isinstance(text, str) for text in found):
+        raise DataError(
+            f"distill: texts must hold texts, got {next(t for t in found if not isinstance(t, str))!r:.60}."
+        )
+    parts: dict[str, list[str]] = {name: [] for name in SPLITS}
+    different = dict.fromkeys(text for text in map(str.strip, found) if text)
+    for text in different:
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, salt=str(seed).encode()[:16])
+        share = int.from_bytes(digest.digest(), "big") / 2**64
+        parts["train" if share >= 2 * _HELD_OUT else "validation" if share >= _HELD_OUT else "test"].append(text)
+    if min(map(len, parts.values())) < _FEWEST:
+        alike = f" of {len(found):,}, the others being the same again or empty" if len(found) > len(different) else ""
+        raise DataError(
+            f"distill: there {'is' if len(different) == 1 else 'are'} {len(different):,} different "
+            f"text{'s' * (len(different) != 1)}{alike}: too few to train, choose and report on texts of their own. "
+            "Give at least 200 different texts, better 10,000."
+        )
+    return parts
+
+
+def read_texts(source: str, columns: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
+    """The texts of a file or a hub dataset.
+
+    Args:
+        source: A .txt file (compressed or not) with a text a line, or what `read_file` reads.
+        columns: The columns that hold texts. Default: all that do.
+
+    Returns:
+        The texts, and what was decided.
+
+    Raises:
+        DataError: If there are none.
+    """
+    if ending(source) == ".txt":
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise DataError(f"{source} does not exist, or is no file. Check the path (looked in {Path.cwd()}).")
+        try:
+            with open_lines(path) as lines:
+                return [line.rstrip("\r\n") for line in lines], []
+        except UnicodeDecodeError as error:
+            raise not_text(path) from error
+    table = read_file(source)
+    if columns is None:
+        found = detect_format(table.dataset)
+        assert isinstance(found, DataFormat)  # one dataset has one format
+        chosen = [column.name for column in found.columns if column.kind == "text" and not is_metadata(column)]
+    else:
+        chosen = named_columns(table, columns, "--text-columns")
+    texts = [text for name in chosen for text in table.texts(name) if isinstance(text, str)]
+    if not texts:
+        raise DataError(
+            f"{table.name} has no texts in {', '.join(map(repr, chosen)) or 'any column'}; it has the columns "
+            f"{', '.join(table.dataset.column_names)}. Name those with texts: --text-columns NAME,NAME."
+        )
+    return texts, [*table.notes, f"{table.name}: texts of {', '.join(map(repr, chosen))}"]
