@@ -104,6 +104,41 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
     )
 
 
+def describe_thresholds(link: Link, score_range: tuple[float, float] = (0.0, 1.0)) -> str:
+    """Which decisions a link stands for: where the heavier half of the thresholds lies that it is sensitive to.
+
+    Args:
+        link: The link; its sensitivity is the density of thresholds.
+        score_range: The scores to look at.
+
+    Returns:
+        The end of a sentence.
+
+    Raises:
+        ValueError: If the range is empty.
+
+    Example:
+        >>> from selective_st.links import high_scores, link_for_thresholds
+        >>> describe_thresholds(high_scores())
+        '50 % of its weight is on thresholds above 0.86'
+        >>> describe_thresholds(link_for_thresholds([0.4, 0.85]))
+        '51 % of its weight is on thresholds from 0.34 to 0.46 and from 0.79 to 0.91'
+    """
+    instance_of("describe_thresholds", "link", link, Link, "Write describe_thresholds(high_scores()).")
+    low, high = interval_of("describe_thresholds", "score_range", score_range)
+    scores = torch.linspace(max(low, link.domain.low), min(high, link.domain.high), _GRID, dtype=torch.float64)
+    with torch.no_grad():
+        weights = link.sensitivity(scores).nan_to_num(nan=0.0)
+    if weights.max() - weights.min() <= _ALIKE * weights.max():
+        return "all thresholds weigh alike"
+    highest_first = weights.sort(descending=True).values
+    least = highest_first[int((highest_first.cumsum(0) < weights.sum() / 2).sum())]
+    counts = weights >= least * (1 - 1e-9)
+    words = _Words(low, high)
+    regions = in_words([words.interval(run) for run in _runs(counts)])
+    return f"{100 * float(weights[counts].sum() / weights.sum()):.0f} % of its weight is on thresholds {regions}"
+
+
 class _Words:
     """Scores of a range, cut into `_GRID` places, in words."""
 

@@ -83,7 +83,8 @@ class LossKind(Trainable):
         layout: What it takes, made from graded pairs.
         compared: The built-in losses of that layout.
         note: Their settings, where these are not the catalog's.
-        chosen_by: What chooses learning rates and seeds: the focus's metric, or the ranking where there are questions.
+        chosen_by: What chooses learning rates and seeds: the focus's metric, for a loss that leaves it free where
+            scores lie one of their order, or the ranking where there are questions.
         takes_list_size: Whether `--list-size` means anything.
         batch_sizes: The default number of rows in a step, for static embeddings and for pretrained models.
         takes_static: Whether it trains static embeddings.
@@ -94,7 +95,7 @@ class LossKind(Trainable):
     layout: Layout
     compared: tuple[BuiltIn, ...]
     note: str = ""
-    chosen_by: Literal["focus", "ranking"] = "ranking"
+    chosen_by: Literal["focus", "order", "ranking"] = "ranking"
     takes_list_size: bool = True
     batch_sizes: tuple[int, int] = (64, 32)
     takes_static: bool = True
@@ -149,7 +150,7 @@ _NEEDED: dict[str, dict[str, Any]] = {
             BuiltIn("AnglELoss", takes="scale"),
             BuiltIn("CosineSimilarityLoss"),
         ),
-        "chosen_by": "focus",
+        "chosen_by": "order",
         "takes_list_size": False,
         "groups": False,
     },

@@ -269,8 +269,8 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
     Args:
         comparison: The numbers.
         measured: What was measured.
-        pictures: PNG files by what they show, in order: the captions start with `Scores`, `Error` or `Bias`, which
-            says where they stand. Without any, the report has its tables only.
+        pictures: PNG files by what they show, in order: the captions start with `Loss`, `Scores`, `Error` or `Bias`,
+            which says where they stand. Without any, the report has its tables only.
 
     Returns:
         The HTML of one page that needs no other file.
@@ -305,6 +305,7 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
         fewest=FEWEST,
         difference_is=difference_is,
         errs=[_errs(model, binary=comparison.is_binary) for model in comparison.models],
+        curve_pictures=_chosen(pictures, ("Loss",)),
         error_pictures=_chosen(pictures, ("Error", "Bias")),
         squeezes=_squeezes(comparison),
         score_pictures=_chosen(pictures, ("Scores",)),

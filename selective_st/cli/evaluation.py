@@ -70,6 +70,9 @@ class PlotOptions:
     """What `plot` was asked to do."""
 
     focus: list[str] | None = option(None, f"{FOCUS_HELP} Give it several times to compare. Default: high.")
+    threshold: list[float] | None = option(
+        None, "Draw the link for decisions at this score too. Give it several times for decisions at several."
+    )
     output: Path = option(Path("links.png"), f"The picture to write: {', '.join(_PICTURES)}.")
     score_range: tuple[float, float] = option(
         "0,1", "Ends of the labels' scale, which are the scores 0 and 1.", parse=two_numbers, metavar="LOW,HIGH"
@@ -121,10 +124,13 @@ def plot(options: PlotOptions) -> None:
         from selective_st.plotting import plot_links
     except ImportError as error:
         raise ValueError(str(error)) from None
-    from selective_st.focus import parse_focus
+    from selective_st.focus import parse_focus, threshold_focus
 
-    links = {text: parse_focus(text).link for text in options.focus or ["high"]}
+    links = {text: parse_focus(text).link for text in options.focus or ([] if options.threshold else ["high"])}
     named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
+    if options.threshold:
+        at_thresholds = threshold_focus(options.threshold)
+        named[at_thresholds.meaning] = at_thresholds.link
     with place:
         scores = [(target - low) / (high - low) for target in around]
         plot_links(named, place.new, targets=scores, label_range=(low, high))
@@ -139,9 +145,8 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
     console = Console(stderr=True) if job.as_json else common.make_console()
     with console.status("Loading libraries ..."):
         from selective_st.evaluation.comparison import compare_on
-        from selective_st.focus import parse_focus
         from selective_st.report import Measured, html_report, summary
-    focus = parse_focus(job.focus)
+    focus = job.read_focus()
     pairs = _read(job, job.data, "data")
     validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")
     by = pairs.grouping()
@@ -164,7 +169,7 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
     measured = Measured(
         data=pairs.name,
         focus=focus.name,
-        focus_meaning=" and ".join(f"gold scores from {low:g} to {high:g}" for low, high in focus.regions),
+        focus_meaning=focus.meaning,
         main_metric=focus.score_metric,
         metrics=_reported(focus, comparison),
         score_range=job.score_range,
@@ -323,7 +328,10 @@ def _model_type(name: str) -> str:
 
 def _reported(focus: Focus, comparison: Comparison) -> list[str]:
     """The metrics that are reported: those of the focus, then those of all pairs, as far as they are defined."""
-    names = [name for name in focus.shown_metrics if name != "spearman"]
+    from selective_st.evaluation.metrics import at_threshold
+
+    names = [metric.name for cut in focus.thresholds for metric in at_threshold(cut)]
+    names += [name for name in focus.shown_metrics if name != "spearman"]
     if comparison.is_binary:  # every threshold between 0 and 1 asks the same
         names = [name for name in names if not name.startswith("ap_") or name == focus.score_metric]
     for low, high in focus.regions:
@@ -335,16 +343,22 @@ def _reported(focus: Focus, comparison: Comparison) -> list[str]:
 def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]:
     """The pictures, by what they show; none without matplotlib."""
     try:
-        from selective_st.plotting import plot_error_by_score_bin, plot_scores_against_gold
+        from selective_st.plotting import plot_scores_against_gold, plot_threshold_curves
     except ImportError:
         return {}
-    bins = {model.name: model.bins for model in comparison.models}
+    from selective_st.evaluation.comparison import CONSTANT
+
     low, high = comparison.models[0].bins[0]["low"], comparison.models[0].bins[-1]["high"]
+    curves = comparison.compared_curves or comparison.curves
     pictures = {
-        f"{caption} by gold score": plot_error_by_score_bin(
-            bins, folder / f"{caption.lower()}_by_score.png", regions=focus.regions, metrics=[metric]
+        "Loss at each threshold": plot_threshold_curves(
+            curves,
+            folder / "threshold_curves.png",
+            link=focus.link,
+            thresholds=focus.cuts,
+            gold=comparison.gold,
+            baseline=None if comparison.compared_curves else CONSTANT,
         )
-        for metric, caption in (("rmse", "Error"), ("bias", "Bias"))
     }
     gold: Any = comparison.gold
     ends = [float(end) for model in comparison.models for end in (model.predicted.min(), model.predicted.max())]

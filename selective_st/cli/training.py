@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from selective_st.output import Output
     from selective_st.training import Report, Settings, Splits, Task
 
-_PICTURE_FILE = "error_by_score.png"
+_PICTURE_FILE = "threshold_curves.png"
 _CARD_FILE = "README.md"
 _THRESHOLD_FILE = "score_threshold.json"
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
@@ -157,9 +157,8 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     common.be_quiet()
     with console.status("Loading libraries ..."):
         from selective_st import training
-        from selective_st.focus import parse_focus
         from selective_st.kept_runs import KeptRuns
-    focus = parse_focus(job.focus)
+    focus = job.read_focus()
     splits = _read_splits(job, _named_kind(job))
     if job.loss == AUTO:
         _check_options(job, splits.kind)
@@ -313,7 +312,7 @@ def _judge(job: TrainOptions, source: Source) -> None:
     source.refuse_other_labels(job, "train")
     if source.unclear and (job.loss != AUTO or job.score_range is not None):
         return
-    found = source.suggestions(job.focus, "SentenceTransformer")
+    found = source.suggestions(job.read_focus(), "SentenceTransformer")
     kinds = {column.name: column.kind for column in source.format.columns}
     takes = are_labelled_pairs(found)
     if not source.unclear and (kinds.get(str(source.format.label_column)) in NUMBERS if takes else source.told):
@@ -357,6 +356,7 @@ def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
     results = {
         "loss": task.kind.loss,
         "focus": task.focus.name,
+        "thresholds": list(task.focus.cuts),
         "link": report.link,
         "main_metric": task.focus.main_metric,
         "data": {"train": job.data, "eval": job.eval_data, "test": job.test_data, "score_range": job.score_range},
@@ -365,11 +365,6 @@ def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
         **report.as_dict(),
     }
     common.write_metrics(folder, results)
-    try:
-        from selective_st.plotting import plot_error_by_score_bin
-    except ImportError:  # matplotlib is an optional extra
-        return
-    plot_error_by_score_bin(report.error_by_bin, folder / _PICTURE_FILE, regions=task.focus.regions)
 
 
 def _print_results(console: Console, report: Report, test_rows: int) -> None:

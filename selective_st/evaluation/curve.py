@@ -94,6 +94,11 @@ def even_thresholds(gold: Floats) -> Floats:
     return low + (np.arange(_POINTS) + 0.5) * (high - low) / _POINTS
 
 
+def even_curve(predicted: Any, gold: Floats) -> tuple[Floats, Floats]:
+    """The threshold curve at such thresholds, as pictures and files show it."""
+    return threshold_curve(predicted, gold, even_thresholds(gold))
+
+
 # --- Two models by their curves ---------------------------------------------------------------------------------------
 
 

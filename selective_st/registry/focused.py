@@ -23,11 +23,13 @@ class Chosen:
         link: The link for single scores.
         value_link: That for lists and batches; None for the default of their losses.
         what: What matters, for people.
+        weight_link: The link between whose values pairs of pairs are weighed.
     """
 
     link: str
     value_link: str | None
     what: str
+    weight_link: str
 
 
 def chosen_focus(focus: Any) -> Chosen:
@@ -42,7 +44,9 @@ def chosen_focus(focus: Any) -> Chosen:
             f'{type(focus).__name__}. Write for example focus="high".'
         )
     ends = focus.regions[0] if focus.regions else None
-    if focus.name in _FOCUSES:
+    if focus.thresholds:
+        code, what = f"link_for_thresholds({list(focus.thresholds)!r})", focus.meaning
+    elif focus.name in _FOCUSES:
         code = _FOCUSES[focus.name]
         what = {"extremes": "scores at both ends", "middle": "scores in the middle"}.get(
             focus.name, f"{focus.name} scores"
@@ -51,14 +55,15 @@ def chosen_focus(focus: Any) -> Chosen:
         code, what = f"score_region({ends[0]!r}, {ends[1]!r})", f"scores from {ends[0]:g} to {ends[1]:g}"
     else:
         code, what = _link_code(focus.link), "the scores at which your link is steep"
+    weight = _link_code(focus.weight_link) if focus.thresholds else code
     if focus.value_link is None:
-        return Chosen(code, None, what)
+        return Chosen(code, None, what, weight)
     operand = f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
     raised = focus.value_link  # the link, raised by a constant if needed, and normalised
     value_code = f'{operand}.normalized(0, 1, of="value")'
     if not _same(value_code, raised):
         value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
-    return Chosen(code, value_code if _same(value_code, raised) else _link_code(raised), what)
+    return Chosen(code, value_code if _same(value_code, raised) else _link_code(raised), what, weight)
 
 
 def _constant_of(focus: Focus) -> float:
