@@ -213,9 +213,13 @@ class Section:
         return all(link.picture is not None for loss in self.losses for link in loss.links)
 
 
-# In a card as upstream makes it: what is left to be filled in, lists of settings and of versions, configs, results.
+# In a card as upstream makes it: what is left to be filled in, what is not of this model, lists of settings and of
+# versions, configs, results.
 _PLACEHOLDER = re.compile(
     r"<!--\n#+ [^\n]+\n\n(?:(?!-->).)*-->\n?\n?|^<!-- - \*\*[^\n]*Unknown -->\n", re.DOTALL | re.MULTILINE
+)
+_NOT_OF_IT = re.compile(
+    r"^##+ (?:Additional Resources|Model Sources)\n.*?(?=^#)|(?<=\n\n)\n+", re.DOTALL | re.MULTILINE
 )
 _SETTINGS = re.compile(r"(?:^- (?:`\w+`|[A-Z]\w+(?: \w+)?): .*\n){3,}", re.MULTILINE)
 _CONFIG = re.compile(r"(?<=```json\n)  \{\n.*?\n  \}\n", re.DOTALL)
@@ -225,7 +229,7 @@ _FRONT = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
 
 def _shortened(card: str, *, told: bool) -> str:
     """A card as upstream makes it, on fewer lines, and with readable names; without its results where they are told."""
-    card = _FRONT.sub(_with_titles, _PLACEHOLDER.sub("", card))
+    card = _FRONT.sub(_with_titles, _NOT_OF_IT.sub("", _PLACEHOLDER.sub("", card)))
     card = _SETTINGS.sub(lambda found: found[0].replace("\n- ", " · ").removeprefix("- "), card)
     card = _CONFIG.sub(lambda found: f"  {json.dumps(json.loads(found[0]))}\n", card)
     return _RESULTS.sub("", card) if told else card

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from selective_st.cli import app
 from selective_st.data import read_pairs
 from selective_st.demo import graded_pairs, write_demo_data
-from selective_st.evaluation import load_threshold, threshold_curve
+from selective_st.evaluation import load_threshold, predict_scores, threshold_curve
 from selective_st.links import link_for_thresholds
 from selective_st.loss_kinds import LOSSES, loss_kind
 
@@ -198,7 +198,22 @@ class TestTrain:
             sought, found = np.array(test.scores) >= at - 1e-6, scores >= at
             f1 = 2 * (sought & found).sum() / (sought.sum() + found.sum())
             assert metrics["runs"][0]["test"][f"f1_at_{at}"] == pytest.approx(f1)
+        # The lines at the end load, score and decide.
+        lines = [line.strip() for line in result.output.splitlines()]
+        begin = next(row for row, line in enumerate(lines) if line.startswith("model, threshold = "))
+        code = "\n".join(lines[begin : begin + 3]).replace(
+            "print(threshold.decide(scores))", "found = threshold.decide(scores)"
+        )
+        assert code.endswith("found = threshold.decide(scores)")
+        names: dict[str, Any] = {
+            "SentenceTransformer": SentenceTransformer,
+            "load_threshold": load_threshold,
+            "predict_scores": predict_scores,
+        }
+        exec(code, names)
+        assert names["found"].tolist() == [names["scores"][0] >= load_threshold(output).value]
         card = (output / "README.md").read_text(encoding="utf-8")
+        assert len(card.splitlines()) <= 250
         if loss == "pointwise":
             assert metrics["link"] == link_for_thresholds([0.8, 0.5]).get_config_dict()
             assert "link_for_thresholds((0.8, 0.5))" in card

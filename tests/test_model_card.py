@@ -399,6 +399,7 @@ class TestOneTraining:
         assert "Error, gold 0.8 to 1" in names
         assert not any(name.startswith(("Count", "Q", "Threshold")) for name in names)
         assert "Unknown" not in run.card
+        assert "Additional Resources" not in run.card
         assert "<!--\n" not in run.card
         assert "\n## Evaluation\n" not in run.card  # the section has its numbers
         assert "`num_train_epochs`: 1 · " in run.card

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,11 +178,14 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
         notes=notes,
         versions=common.versions(),
         command=shlex.join(["selective-st", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",
+        texts=list(zip(pairs.sentences1, pairs.sentences2, strict=True)),
+        link=focus.link,
+        thresholds=focus.thresholds,
     )
     told = ("score_range", "focus", "main_metric", "notes", "versions", "threshold_notes")
     results = {
         **{name: getattr(job, name) for name in ("model", "against", "data", "validation_data")},
-        **{name: value for name, value in asdict(measured).items() if name in told},
+        **{name: getattr(measured, name) for name in told},
         "summary": summary(comparison, measured),
         "as_queries": {model.name: model.as_queries for model in models},
         "overlap_with_validation_data": None if common_pairs is None else common_pairs.as_dict(),
@@ -349,15 +352,17 @@ def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]
     from selective_st.evaluation.comparison import CONSTANT
 
     low, high = comparison.models[0].bins[0]["low"], comparison.models[0].bins[-1]["high"]
-    curves = comparison.compared_curves or comparison.curves
+    found, alone = comparison.compared_curves, len(comparison.models) == 1
     pictures = {
-        "Loss at each threshold": plot_threshold_curves(
-            curves,
+        "Loss at each threshold: how far scores on its wrong side lie beyond it, on average": plot_threshold_curves(
+            {name: (found.thresholds, losses) for name, losses in zip(found.models, found.losses, strict=True)}
+            if alone
+            else found,
             folder / "threshold_curves.png",
             link=focus.link,
             thresholds=focus.cuts,
             gold=comparison.gold,
-            baseline=None if comparison.compared_curves else CONSTANT,
+            baseline=CONSTANT if alone else None,
         )
     }
     gold: Any = comparison.gold

@@ -183,7 +183,7 @@ def check(options: CheckOptions) -> None:
         print_notes(console, notes)
         if steps:
             console.print("[bold]The data are checked after:[/]")
-            _print_code(console, code_of(steps))
+            print_code(console, code_of(steps))
         print_report(console, report)
     if report.errors:
         raise typer.Exit(1)
@@ -277,7 +277,8 @@ def _in_file(source: Source, finding: Finding) -> Finding:
     return replace(finding, message=finding.message.replace(finding.rows_shown, said, 1))
 
 
-def _print_code(console: Console, code: str) -> None:
+def print_code(console: Console, code: str) -> None:
+    """Print lines of code."""
     for line in code.splitlines():
         console.print(Text(f"    {line}", style="cyan"), soft_wrap=True)
 
@@ -295,7 +296,7 @@ def print_report(console: Console, report: CheckReport) -> None:
             f"[{style}]{finding.severity}[/] {escape(finding.message)} [dim]({finding.code})[/]", soft_wrap=True
         )
         if finding.mend:
-            _print_code(console, finding.mend)
+            print_code(console, finding.mend)
     for text in report.not_checked:
         console.print(f"[dim]not checked: {escape(text)}[/]", soft_wrap=True)
     errors, warnings = len(report.errors), len(report.warnings)

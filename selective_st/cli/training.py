@@ -22,7 +22,7 @@ from selective_st.cli.options import (
     told_words,
     words_of,
 )
-from selective_st.cli.registry import AUTO, NUMBERS, print_report
+from selective_st.cli.registry import AUTO, NUMBERS, print_code, print_report
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
@@ -188,8 +188,20 @@ def _train_into(output: Output, job: TrainOptions) -> None:
             common.print_written(console, label, output.given / name)
     if not (output.given / _PICTURE_FILE).exists():
         console.print(common.NO_PICTURES)
+    _print_use(console, output.given)
     found = report.against_untrained
     console.print(found["sentence"], style="" if found["verdict"] == "better" else "bold yellow", soft_wrap=True)
+
+
+def _print_use(console: Console, folder: Path) -> None:
+    """Print the lines that load the model, score pairs and decide by the threshold stored with it."""
+    from selective_st.card_section import deciding
+    from selective_st.evaluation import load_threshold
+
+    threshold = load_threshold(folder)
+    if threshold is not None:
+        console.print("To use it, with load_threshold and predict_scores of selective_st.evaluation:")
+        print_code(console, deciding("SentenceTransformer", str(folder), threshold))
 
 
 def _named_kind(job: TrainOptions) -> LossKind | None:

@@ -30,7 +30,7 @@ from selective_st.evaluation._checks import (
     range_of_gold,
 )
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
-from selective_st.evaluation.curve import CurveComparison, compare_curves, even_curve
+from selective_st.evaluation.curve import CurveComparison, compare_curves
 from selective_st.evaluation.metrics import Better, Metric, metric_meaning
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
@@ -124,23 +124,12 @@ class Comparison:
     clusters: list[Any] | None = None
 
     @cached_property
-    def curves(self) -> dict[str, tuple[Floats, Floats]]:
-        """The models' threshold curves by their names; beside one model, what its loss is to be held against."""
-        if self.compared_curves is not None:
-            of_both = self.compared_curves
-            return {
-                name: (of_both.thresholds, losses) for name, losses in zip(of_both.models, of_both.losses, strict=True)
-            }
-        model = self.models[0]
-        same = np.full(len(self.gold), self.gold.mean())
-        return {model.name: even_curve(model.predicted, self.gold), CONSTANT: even_curve(same, self.gold)}
-
-    @cached_property
-    def compared_curves(self) -> CurveComparison | None:
-        """Which of two models is better at which thresholds."""
-        if len(self.models) == 1:
-            return None
-        return compare_curves(self.gold, {of.name: of.predicted for of in self.models}, clusters=self.clusters)
+    def compared_curves(self) -> CurveComparison:
+        """Which of two models is better at which thresholds; a single one is held against the mean gold score."""
+        scores = {model.name: model.predicted for model in self.models}
+        if len(scores) == 1:
+            scores[CONSTANT] = np.full(len(self.gold), self.gold.mean())
+        return compare_curves(self.gold, scores, clusters=self.clusters)
 
     @property
     def is_binary(self) -> bool:
