@@ -24,7 +24,7 @@ from selective_st.evaluation import ScoreThreshold
 from selective_st.evaluation.claims import Support, figure, rounded
 from selective_st.evaluation.metrics import NEGATIVE, metric_meaning
 from selective_st.link_words import describe_link
-from selective_st.links import Link, PiecewiseLink
+from selective_st.links import ConstantLink, Link, PiecewiseLink
 from selective_st.losses._common import PAPER_CITATION
 from selective_st.losses.weighted import WeightedLoss
 
@@ -80,7 +80,7 @@ class Metrics:
     base: dict[str, float] = field(default_factory=dict)
     trained: dict[str, float] = field(default_factory=dict)
     support: dict[str, Support] = field(default_factory=dict)
-    gold: tuple[float, ...] = ()
+    gold: Any = None
     cuts: tuple[float, ...] = ()
     curves: dict[str, Any] = field(default_factory=dict)
 
@@ -178,16 +178,17 @@ class Section:
             return False
         try:
             from selective_st.plotting import plot_threshold_curves
+
+            plot_threshold_curves(
+                found.curves,
+                folder / CURVES_FILE,
+                link=self.counts,
+                thresholds=found.cuts or (() if threshold is None else (threshold.gold,)),
+                gold=found.gold,
+                baseline=UNTRAINED if UNTRAINED in found.curves else None,
+            )
         except ImportError:
             return False
-        plot_threshold_curves(
-            found.curves,
-            folder / CURVES_FILE,
-            link=self.counts,
-            thresholds=found.cuts or (() if threshold is None else (threshold.gold,)),
-            gold=found.gold,
-            baseline=UNTRAINED if UNTRAINED in found.curves else None,
-        )
         return True
 
     def text(self, stored: ScoreThreshold | None, *, cite: bool, drawn: bool) -> str:
@@ -208,9 +209,11 @@ class Section:
         return render("card_section.md", section=self, **facts, **marks)
 
     @property
-    def is_drawn(self) -> bool:
-        """Whether there are pictures of the links, or need none, as there is to be one of the threshold curves."""
-        return all(link.picture is not None for loss in self.losses for link in loss.links)
+    def lacks_picture(self) -> bool:
+        """Whether there are threshold curves to draw, or links that were to be drawn where there are to be none."""
+        if any(metrics.gold is not None for metrics in self.metrics):
+            return any(metrics.curves for metrics in self.metrics)
+        return any(link.picture is None for loss in self.losses for link in loss.links)
 
 
 # In a card as upstream makes it: what is left to be filled in, what is not of this model, lists of settings and of
@@ -400,11 +403,17 @@ def what_counts(losses: Mapping[str, nn.Module], score_range: tuple[float, float
 
 
 def _placing(loss: Any) -> Link | None:
-    """The link of a loss by whose sensitivity errors count, or between whose values pairs do; None if it only ranks."""
-    for link in (getattr(loss, "weight_link", None), getattr(loss, "calibration_link", loss.link)):
-        if isinstance(link, Link):
-            return link
-    return None
+    """The link by whose sensitivity errors count, or by whose rise pairs of pairs do; None if the loss only ranks."""
+    weight_link: Link | None = getattr(loss, "weight_link", None)
+    calibration_link: Link | None = getattr(loss, "calibration_link", loss.link)
+    if weight_link is None and hasattr(loss, "calibration_link") and not _calibrates(loss):
+        return None
+    return weight_link or calibration_link or loss.link
+
+
+def _calibrates(loss: Any) -> float:
+    """The weight of a loss's calibration term; labels that only say which candidate is right place no score."""
+    return 0.0 if getattr(loss, "targets", "scores") == "labels" else float(getattr(loss, "calibration", 0.0))
 
 
 def _links_of(loss: Any, score_range: tuple[float, float]) -> Iterator[tuple[str, Link, tuple[str, ...]]]:
@@ -423,17 +432,24 @@ def _links_of(loss: Any, score_range: tuple[float, float]) -> Iterator[tuple[str
     if margins == "margins":
         yield "", link, (by_sensitivity, "Its scores are margins: that of the positive less that of a negative.")
         return
+    orders = hasattr(loss, "weight_link")
+    weight_link = loss.weight_link if orders else None
     sentences = [describe_link(link, score_range, of="value")]
+    if isinstance(weight_link, Link):
+        by_rise = _lower(describe_link(weight_link, score_range))
+        told = f"Two pairs in the wrong order count by how far this link has their labels apart: {by_rise}"
+        yield "weights", weight_link, (told,)
+        sentences = [] if isinstance(link, ConstantLink) else sentences
     if margins is None:
         sentences.append(f"Where labels are margins: {_lower(by_sensitivity)}")
-    # Labels that only say which candidate is right place no score.
-    weight = 0.0 if margins == "labels" else getattr(loss, "calibration", 0.0)
+    weight = _calibrates(loss)
     term = f"The calibration term (weight {weight:g}), which places the scores: "
-    if not hasattr(loss, "targets"):  # the in-batch losses take a teacher's scores, or no labels
+    if not hasattr(loss, "targets") and not orders:  # the in-batch losses take a teacher's scores, or no labels
         term = f"Where labels are a teacher's scores, {_lower(term)}"
     if weight and calibration_link == link:
         sentences.append(term + _lower(by_sensitivity))
-    yield "", link, tuple(sentences)
+    if sentences:
+        yield "", link, tuple(sentences)
     if weight and calibration_link != link:
         yield "calibration", calibration_link, (term + _lower(describe_link(calibration_link, score_range)),)
 

@@ -132,7 +132,7 @@ def _metrics_of(evaluator: BaseEvaluator) -> Metrics:
     if isinstance(evaluator, (ScoreRegionEvaluator, ScoreListEvaluator)):
         found.support = evaluator.support()
     if isinstance(evaluator, ScoreRegionEvaluator):
-        found.gold, found.cuts = tuple(evaluator.scores.tolist()), evaluator.thresholds
+        found.gold, found.cuts = evaluator.scores, evaluator.thresholds
     return found
 
 
@@ -159,6 +159,7 @@ def _attach(model: Any, section: Section) -> None:
     take it along, bound to the copy. The data stand with upstream's own data for the card, `model.model_card_data`:
     whoever replaces those (as `merge` does) drops the section with them.
     """
+    section.model_type = type(model).__name__
     setattr(model.model_card_data, _SECTION_KEY, section)
     model._create_model_card = functools.partial(_create_model_card, model)
 
@@ -351,7 +352,7 @@ class _Writer:
         given = self._threshold if isinstance(self._threshold, ScoreThreshold) else None
         metrics = [_metrics_of(evaluator) for evaluator in self.evaluators]
         # The threshold curves are drawn over the link's sensitivity, which then needs no picture of its own.
-        parts = loss_parts(self.losses, self._score_range, draw=not any(of.gold for of in metrics))
+        parts = loss_parts(self.losses, self._score_range, draw=all(of.gold is None for of in metrics))
         self.section = Section(parts, metrics, given, counts=what_counts(self.losses, self._score_range))
 
     def measure(self, model: Any, of: Literal["base", "trained"], epoch: float = -1, steps: int = -1) -> None:
@@ -380,7 +381,6 @@ class _Writer:
 
     def finish(self, model: Any) -> None:
         """Choose the threshold for the trained model, where a function does, and have it saved with the model."""
-        self.section.model_type = type(model).__name__
         if callable(self._threshold):
             mend = "Let the function give choose_threshold(...), or ScoreThreshold(value, gold)."
             found = self._threshold(model)

@@ -287,6 +287,9 @@ class TestThresholds:
                 }
                 for kind, value in expected.items():
                     assert entry["metrics"][f"{kind}_at_{at}"] == pytest.approx(value, abs=1e-6), kind
+            curve = found["threshold_curves"]
+            expected_curve = threshold_curve(cosine, gold, curve["thresholds"])[1]
+            assert curve["losses"][entry["name"]] == pytest.approx(expected_curve, abs=1e-6)
         assert found["differences"]["loss_at_0.8"]["low"] < found["differences"]["loss_at_0.8"]["high"]
         rows = [line.strip() for line in result.output.splitlines()]
         first = next(number for number, row in enumerate(rows) if row.startswith("Loss at the threshold 0.8"))

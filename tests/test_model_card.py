@@ -39,6 +39,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from selective_st import plotting
+from selective_st.card_section import what_counts
 from selective_st.evaluation import (
     ScoreRegionEvaluator,
     ScoreThreshold,
@@ -65,6 +66,7 @@ from selective_st.links import (
 from selective_st.losses import (
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
@@ -316,7 +318,7 @@ class TestOneTraining:
             expected = threshold_curve(run.evaluator.predict(of), gold, at)[1]
             assert losses == pytest.approx(expected, abs=1e-6)
         assert more["baseline"] == "untrained"
-        assert more["gold"] == tuple(gold)
+        assert list(more["gold"]) == list(gold)
         assert more["thresholds"] == (0.6,)
         scores = torch.linspace(0, 1, 50, dtype=torch.float64)
         link = score_region(0.7, 0.9)
@@ -750,6 +752,53 @@ def test_a_calibration_term_is_told_only_where_there_may_be_one(
     assert "The calibration term (weight 1)" in section(scores)
     assert "calibration term" not in section(labels)
     assert "Where labels are a teacher's scores, the calibration term (weight 1)" in section(in_batch)
+
+
+def test_the_order_loss_is_told_by_its_weights(static_model: SentenceTransformer, tmp_path: Path) -> None:
+    def section(loss: nn.Module) -> str:
+        add_to_model_card(static_model, loss)
+        return section_of(saved(static_model, tmp_path / "model"))
+
+    weighed = section(SelectiveOrderLoss(static_model, weight_link=SigmoidLink(20, 0.5)))
+    assert (
+        "Trained with `SelectiveOrderLoss`. Two pairs in the wrong order count by how far this link has their labels "
+        "apart: the loss cares most about scores from 0.41 to 0.59: errors at scores near 0.5 cost more than 1000 times"
+    ) in weighed
+    assert "alike" not in weighed
+    assert links_of(weighed) == [SigmoidLink(20, 0.5)]
+    both = section(
+        SelectiveOrderLoss(
+            static_model, weight_link=low_scores(), link=high_scores(), calibration=0.5, calibration_link=IdentityLink()
+        )
+    )
+    assert links_of(both) == [low_scores(), high_scores(), IdentityLink()]
+    assert "The calibration term (weight 0.5), which places the scores: the loss cares about every score alike" in both
+    assert "teacher" not in both
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (lambda model: SelectivePointwiseLoss(model, high_scores()), high_scores()),
+        (lambda model: SelectiveOrderLoss(model, weight_link=SigmoidLink(20, 0.5)), SigmoidLink(20, 0.5)),
+        (lambda model: SelectiveOrderLoss(model), None),
+        (lambda model: SelectiveListwiseLoss(model, link=high_scores(), targets="labels"), None),
+        (
+            lambda model: SelectiveListwiseLoss(
+                model, link=high_scores(), calibration=0.3, calibration_link=low_scores()
+            ),
+            low_scores(),
+        ),
+    ],
+)
+def test_what_is_shaded_under_the_curves(loss: Any, expected: Link | None, static_model: SentenceTransformer) -> None:
+    found = what_counts({"": loss(static_model)}, (0.0, 1.0))
+    if expected is None:
+        assert found is None
+        return
+    assert found is not None
+    scores = torch.linspace(0, 1, 50, dtype=torch.float64)
+    assert_close(found.sensitivity(scores), expected.sensitivity(scores), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(

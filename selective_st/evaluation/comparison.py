@@ -161,6 +161,7 @@ class Comparison:
                 "resamples": self.resamples,
                 "support": {name: support.as_dict() for name, support in self.support.items()},
                 "models": models,
+                "threshold_curves": self.compared_curves.as_dict(),
                 "differences": {
                     name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
                     for name, of in self.differences.items()

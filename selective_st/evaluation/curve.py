@@ -158,6 +158,15 @@ class CurveComparison:
                 found.append(BetterRange(self.models[side], float(low), float(high), len(places)))
         return found
 
+    def as_dict(self) -> dict[str, Any]:
+        """The curves, and where a model is better, for JSON."""
+        losses = dict(zip(self.models, self.losses.tolist(), strict=True))
+        return {
+            "thresholds": self.thresholds.tolist(),
+            "losses": losses,
+            "better": [of._asdict() for of in self.better()],
+        }
+
     def sentence(self) -> str:
         """Where a model is better, in words, without a full stop."""
         untold = bool(np.isnan(self.low_of_all).all())
