@@ -237,6 +237,10 @@ class TestReport:
         ratio = matching_loss(scores, gold, link) / matching_loss(gold.mean().expand_as(gold), gold, link)
         said = summary(found, measured(link=link, sources={"good": "good"}))[0]
         percent = re.search(r"costs (\d+) % (less|more) than with the mean gold score for every pair", said)
+        best = compare(GOLD, {"good": GOLD}, resamples=2)  # type: ignore[dict-item, arg-type]
+        assert "costs 100 % less than with the mean gold score for every pair." in summary(best, measured(link=link))[0]
+        far = compare(GOLD, {"good": GOLD + 5}, resamples=2)  # type: ignore[dict-item, arg-type]
+        assert re.search(r"costs \d[\de+.]* times as much as with the mean gold", summary(far, measured(link=link))[0])
         assert percent is not None, said
         change = float(percent[1]) * (1 if percent[2] == "more" else -1)
         assert change == pytest.approx(100 * float(ratio - 1), abs=1.5)
