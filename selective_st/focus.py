@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from selective_st.evaluation import ScoreRegionEvaluator
     from selective_st.layouts import GradedPairs
 
-_PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
-_NAMES = ", ".join(_PRESETS)
+PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
+_NAMES = ", ".join(PRESETS)
 _RANKING = RANKING_METRICS[0]  # of these it chooses
 _DEFAULT = "high"
 _LOWEST_COSINE = -1.0
@@ -272,8 +272,8 @@ def parse_focus(text: str) -> Focus:
         ['rmse_0.4_0.6', 'ap_ge_0.4', 'spearman']
     """
     text = text.strip()
-    if text in _PRESETS:
-        link = _PRESETS[text]()
+    if text in PRESETS:
+        link = PRESETS[text]()
         if text == "middle":
             return _region_focus(text, link, 0.3, 0.7)
         at_least = (0.8, 0.95) if text in ("high", "extremes") else ()

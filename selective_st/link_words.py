@@ -87,7 +87,7 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         words.point([place for place in region if float(weights[place]) >= (1 - _ALIKE) * top])
         for region, top in zip(regions, tops, strict=True)
     ]
-    what, code = _preset_of(link, low, high) or ("", "")
+    what, code = preset_of(link, low, high) or ("", "")
     if of == "value" and what != _HIGH:
         what = ""  # a preset is named for its sensitivity; its value may be large elsewhere
     ratio = largest / smallest if smallest > 0 else math.inf
@@ -180,7 +180,7 @@ def in_words(texts: Sequence[str]) -> str:
     return " and ".join([", ".join(texts[:-1]), *texts[-1:]] if len(texts) > 1 else texts)
 
 
-def _preset_of(link: Link, low: float, high: float) -> tuple[str, str] | None:
+def preset_of(link: Link, low: float, high: float) -> tuple[str, str] | None:
     """What the preset that made a link cares about, and its code; None if none did."""
     inner = link
     if isinstance(link, LinearOutsideLink) and not any(

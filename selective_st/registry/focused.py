@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 
-from selective_st.focus import Focus, parse_focus
+from selective_st.focus import PRESETS, Focus, parse_focus
+from selective_st.link_words import preset_of
 from selective_st.links import Link
 from selective_st.registry.code import Expression, UnknownCodeError
 from selective_st.registry.steps import literal
-
-_FOCUSES = {"high": "high_scores()", "low": "low_scores()", "extremes": "extreme_scores()", "middle": "middle_scores()"}
 
 
 @dataclass(frozen=True)
@@ -40,21 +39,11 @@ def chosen_focus(focus: Any) -> Chosen:
         focus = Focus("link", focus, (), (), (), "")
     elif not isinstance(focus, Focus):
         raise TypeError(
-            f'focus must be {", ".join(map(literal, _FOCUSES))}, a region such as "0.7:0.9", or a link; got '
+            f'focus must be {", ".join(map(literal, PRESETS))}, a region such as "0.7:0.9", or a link; got '
             f'{type(focus).__name__}. Write for example focus="high".'
         )
-    ends = focus.regions[0] if focus.regions else None
-    if focus.thresholds:
-        code, what = f"link_for_thresholds({list(focus.thresholds)!r})", focus.meaning
-    elif focus.name in _FOCUSES:
-        code = _FOCUSES[focus.name]
-        what = {"extremes": "scores at both ends", "middle": "scores in the middle"}.get(
-            focus.name, f"{focus.name} scores"
-        )
-    elif ends is not None and _same(f"score_region({ends[0]!r}, {ends[1]!r})", focus.link):
-        code, what = f"score_region({ends[0]!r}, {ends[1]!r})", f"scores from {ends[0]:g} to {ends[1]:g}"
-    else:
-        code, what = _link_code(focus.link), "the scores at which your link is steep"
+    code = f"link_for_thresholds({list(focus.thresholds)!r})" if focus.thresholds else _link_code(focus.link)
+    what, _ = preset_of(focus.link, 0.0, 1.0) or ("the scores at which your link is steep", "")
     weight = _link_code(focus.weight_link) if focus.thresholds else code
     if focus.value_link is None:
         return Chosen(code, None, what, weight)
