@@ -161,7 +161,7 @@ def main() -> None:
             check_card((made / "README.md").read_text(encoding="utf-8"), data)
             shutil.rmtree(CARDS / name, ignore_errors=True)
             (CARDS / name).mkdir(parents=True)
-            for file in [made / "README.md", *sorted(made.glob("selective_link*.png"))]:
+            for file in [made / "README.md", *sorted(made.glob("*.png"))]:
                 shutil.copy(file, CARDS / name)
         (CARDS / name / "output.txt").write_text(printed, encoding="utf-8")
         print(f"{name}\n{printed}", flush=True)

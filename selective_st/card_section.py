@@ -13,6 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import torch
+import yaml
 from sentence_transformers.base.model import BaseModel
 from torch import nn
 
@@ -20,9 +22,9 @@ from selective_st import links as _links
 from selective_st._templates import in_templates, render
 from selective_st.evaluation import ScoreThreshold
 from selective_st.evaluation.claims import Support, figure, rounded
-from selective_st.evaluation.metrics import NEGATIVE
+from selective_st.evaluation.metrics import NEGATIVE, metric_meaning
 from selective_st.link_words import describe_link
-from selective_st.links import Link
+from selective_st.links import ConstantLink, Link, PiecewiseLink
 from selective_st.losses._common import PAPER_CITATION
 from selective_st.losses.weighted import WeightedLoss
 
@@ -31,9 +33,12 @@ _logger = logging.getLogger(__name__)
 _BEGIN = "<!-- selective_st: begin. What stands between this line and the end mark is written anew. -->"
 _END = "<!-- selective_st: end -->"
 _UNKNOWN_BASE = "<!-- - **Base model:** [Unknown](https://huggingface.co/unknown) -->"  # where upstream knows none
-_BEFORE = ("## Training Details", "## Citation")
+_BEFORE = ("## Model Details", "## Training Details", "## Citation")
 _PAPER_ID = "eprint={2506.04446}"
 _SHOWN_ROWS = 12
+_POINTS = 401  # of a link's sensitivity
+UNTRAINED = "untrained"
+CURVES_FILE = "threshold_curves.png"
 
 # All of it is plain data, worked out when the section is made: a link of one's own may not be picklable, but a model
 # must stay so (encode starts processes, copy.deepcopy makes averages).
@@ -68,13 +73,16 @@ class LossPart:
 
 @dataclass
 class Metrics:
-    """What an evaluator found, and what each number rests on, where it tells."""
+    """What an evaluator found, what each number rests on, where it tells, and the threshold curves of gold scores."""
 
     title: str
     primary: str
     base: dict[str, float] = field(default_factory=dict)
     trained: dict[str, float] = field(default_factory=dict)
     support: dict[str, Support] = field(default_factory=dict)
+    gold: Any = None
+    cuts: tuple[float, ...] = ()
+    curves: dict[str, Any] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -96,7 +104,8 @@ class Metrics:
             before, after = (rounded(value, support) for value in values)  # so that the row adds up as it is read
             cells.append("0" if values[1] == values[0] else number(after - before, support, signed=True))
         cells += [str(support or "")] if self.support else []
-        return [f"**{name}**" if name == self.primary else name, *cells]
+        title = title_of(name) or name
+        return [f"**{title}**" if name == self.primary else title, *cells]
 
     @property
     def is_worse(self) -> bool:
@@ -123,6 +132,8 @@ class Section:
         claims: What is verified of the data and of the model, a sentence each.
         compared: The caption, the heads and the rows of the table of all losses that were compared.
         training: When the training began that the section tells of: another one makes it out of date.
+        counts: A link with the sensitivity of the one trained with, which says how much each threshold counts.
+        model_type: The class of the model.
     """
 
     losses: list[LossPart]
@@ -133,40 +144,117 @@ class Section:
     claims: Sequence[str] = ()
     compared: tuple[str, Sequence[str], Sequence[Sequence[str]]] | None = None
     training: float | None = None
+    counts: Link | None = None
+    model_type: str = "SentenceTransformer"
 
-    def write(self, folder: Path, threshold: ScoreThreshold | None) -> None:
+    def write(self, folder: Path, stored: ScoreThreshold | None, *, anew: bool, told: bool = True) -> None:
         """Write the section into the card of a folder, and its pictures beside it.
 
         Args:
             folder: The folder.
-            threshold: The threshold to show.
+            stored: The threshold that is stored with the model.
+            anew: Whether the rest of the card has just been made, so that nobody has written in it.
+            told: Whether the section tells all results that the rest tells.
         """
         readme = folder / "README.md"
         try:
             for link in (link for loss in self.losses for link in loss.links):
                 if link.picture is not None:
                     (folder / link.file_name).write_bytes(link.picture)
-            before, after = _without_section(readme.read_text(encoding="utf-8"))
-            text = self.text(threshold, cite=_PAPER_ID not in before + after)
+            card = readme.read_text(encoding="utf-8")
             if self.base_model:
-                before = before.replace(_UNKNOWN_BASE, f"- **Base model:** {self.base_model}")
+                card = card.replace(_UNKNOWN_BASE, f"- **Base model:** {self.base_model}")
+            before, after = _without_section(_shortened(card, told=told) if anew else card)
+            drawn = self._draw_curves(folder, self.threshold or stored)
+            text = self.text(stored, cite=_PAPER_ID not in before + after, drawn=drawn)
             readme.write_text(before + text + after, encoding="utf-8")
         except Exception:  # as upstream: a card is not worth a lost training
             _logger.exception("The section on the selective loss could not be written into %s.", readme)
 
-    def text(self, threshold: ScoreThreshold | None, *, cite: bool) -> str:
+    def _draw_curves(self, folder: Path, threshold: ScoreThreshold | None) -> bool:
+        """Draw the threshold curves of the first evaluator that has some; and whether that was done."""
+        found = next((metrics for metrics in self.metrics if metrics.curves), None)
+        if found is None:
+            return False
+        try:
+            from selective_st.plotting import plot_threshold_curves
+
+            plot_threshold_curves(
+                found.curves,
+                folder / CURVES_FILE,
+                link=self.counts,
+                thresholds=found.cuts or (() if threshold is None else (threshold.gold,)),
+                gold=found.gold,
+                baseline=UNTRAINED if UNTRAINED in found.curves else None,
+            )
+        except ImportError:
+            return False
+        return True
+
+    def text(self, stored: ScoreThreshold | None, *, cite: bool, drawn: bool) -> str:
         """The section in Markdown.
 
         Args:
-            threshold: The threshold to show.
+            stored: The threshold that is stored with the model.
             cite: Whether the section must hold the citation itself, because the rest of the card does not.
+            drawn: Whether there is a picture of the threshold curves.
 
         Returns:
             The text, with its marks.
         """
         citation = PAPER_CITATION.strip() if cite else ""
-        marks = {"begin": _BEGIN, "end": _END, "shown": _SHOWN_ROWS}
-        return render("card_section.md", section=self, threshold=threshold, citation=citation, **marks)
+        marks = {"begin": _BEGIN, "end": _END, "shown": _SHOWN_ROWS, "curves": CURVES_FILE if drawn else ""}
+        threshold = self.threshold or stored
+        facts = {"threshold": threshold, "stored": threshold == stored, "citation": citation}
+        return render("card_section.md", section=self, **facts, **marks)
+
+    @property
+    def lacks_picture(self) -> bool:
+        """Whether there are threshold curves to draw, or links that were to be drawn where there are to be none."""
+        if any(metrics.gold is not None for metrics in self.metrics):
+            return any(metrics.curves for metrics in self.metrics)
+        return any(link.picture is None for loss in self.losses for link in loss.links)
+
+
+# In a card as upstream makes it: what is left to be filled in, what is not of this model, lists of settings and of
+# versions, configs, results.
+_PLACEHOLDER = re.compile(
+    r"<!--\n#+ [^\n]+\n\n(?:(?!-->).)*-->\n?\n?|^<!-- - \*\*[^\n]*Unknown -->\n", re.DOTALL | re.MULTILINE
+)
+_NOT_OF_IT = re.compile(
+    r"^##+ (?:Additional Resources|Model Sources)\n.*?(?=^#)|(?<=\n\n)\n+", re.DOTALL | re.MULTILINE
+)
+_SETTINGS = re.compile(r"(?:^- (?:`\w+`|[A-Z]\w+(?: \w+)?): .*\n){3,}", re.MULTILINE)
+_CONFIG = re.compile(r"(?<=```json\n)  \{\n.*?\n  \}\n", re.DOTALL)
+_RESULTS = re.compile(r"^## Evaluation\n\n### Metrics\n.*?(?=^## |^<!--)", re.DOTALL | re.MULTILINE)
+_FRONT = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
+
+
+def _shortened(card: str, *, told: bool) -> str:
+    """A card as upstream makes it, on fewer lines, and with readable names; without its results where they are told."""
+    card = _FRONT.sub(_with_titles, _NOT_OF_IT.sub("", _PLACEHOLDER.sub("", card)))
+    card = _SETTINGS.sub(lambda found: found[0].replace("\n- ", " · ").removeprefix("- "), card)
+    card = _CONFIG.sub(lambda found: f"  {json.dumps(json.loads(found[0]))}\n", card)
+    return _RESULTS.sub("", card) if told else card
+
+
+def _with_titles(front: re.Match[str]) -> str:
+    """The metadata, with the titles of metrics where these are ours."""
+    data = yaml.safe_load(front[1])
+    for model in data.get("model-index", ()):
+        for metric in (metric for result in model["results"] for metric in result["metrics"]):
+            metric["name"] = title_of(metric["type"]) or metric["name"]
+    flat = {"default_flow_style": None, "sort_keys": False, "allow_unicode": True, "width": math.inf}
+    return f"---\n{yaml.safe_dump(data, **flat)}---\n"
+
+
+def title_of(name: str) -> str:
+    """The title of one of our metrics; empty where it is none, or says nothing of how good a model is."""
+    try:
+        metric = metric_meaning(name)
+    except ValueError:
+        return ""
+    return metric.title if metric.better else ""
 
 
 def _without_section(card: str) -> tuple[str, str]:
@@ -198,6 +286,28 @@ def number(value: float, support: Support | None, *, signed: bool = False) -> st
 def code(text: str) -> str:
     """A text as code in Markdown."""
     return f"`{text.replace('`', '')}`"
+
+
+@in_templates
+def deciding(model_type: str, name: str, threshold: ScoreThreshold, *, stored: bool = True) -> str:
+    """The three lines of Python that load a model, score pairs and decide.
+
+    Args:
+        model_type: The class of the model.
+        name: Its folder, or its name on the hub.
+        threshold: The threshold.
+        stored: Whether it is stored with the model.
+
+    Returns:
+        The lines.
+    """
+    written = f"ScoreThreshold({threshold.value:.6g}, {threshold.gold:g}, {threshold.side!r})"
+    roles = ", as_queries=True" if threshold.as_queries else ""
+    return (
+        f"model, threshold = {model_type}({name!r}), {f'load_threshold({name!r})' if stored else written}\n"
+        f'scores = predict_scores(model, ["a text"], ["another text"]{roles})\n'
+        "print(threshold.decide(scores))"
+    )
 
 
 @in_templates
@@ -236,12 +346,13 @@ def _weighted_within(loss: nn.Module, around: tuple[str, ...] = ()) -> Iterator[
         yield from _weighted_within(child, names)
 
 
-def loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float]) -> list[LossPart]:
+def loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float], *, draw: bool) -> list[LossPart]:
     """The losses of a training as the section tells of them.
 
     Args:
         losses: The losses by dataset.
         score_range: The scores to describe and draw links on.
+        draw: Whether to draw the links.
 
     Returns:
         The losses with a link, those that add up others, and one for each dataset without any.
@@ -260,14 +371,49 @@ def loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float]
             links = tuple(
                 LinkPart(
                     sentences,
-                    json.dumps(link.get_config_dict(), indent=2),
-                    _picture(link, score_range),
+                    json.dumps(link.get_config_dict()),
+                    _picture(link, score_range) if draw else None,
                     _file_name("-".join(filter(None, ("selective_link", dataset, kind))), used),
                 )
                 for kind, link, sentences in _links_of(loss, score_range)
             )
             parts.append(LossPart(heading, names, links))
     return parts
+
+
+def what_counts(losses: Mapping[str, nn.Module], score_range: tuple[float, float]) -> Link | None:
+    """The sensitivity of the first loss that has a say in where scores lie, as plain data.
+
+    Args:
+        losses: The losses by dataset.
+        score_range: The scores.
+
+    Returns:
+        A link of that sensitivity; None where no loss has one.
+    """
+    for link in (_placing(loss) for module in losses.values() for _, loss in selective_within(module)):
+        if link is not None:
+            low, high = max(score_range[0], link.domain.low), min(score_range[1], link.domain.high)
+            scores = torch.linspace(low, high, _POINTS, dtype=torch.float64)
+            with torch.no_grad():
+                sensitivity = link.sensitivity(scores).nan_to_num(nan=0.0)
+            if sensitivity.any():
+                return PiecewiseLink(scores, sensitivity)  # type: ignore[arg-type]  # it takes tensors too
+    return None
+
+
+def _placing(loss: Any) -> Link | None:
+    """The link by whose sensitivity errors count, or by whose rise pairs of pairs do; None if the loss only ranks."""
+    weight_link: Link | None = getattr(loss, "weight_link", None)
+    calibration_link: Link | None = getattr(loss, "calibration_link", loss.link)
+    if weight_link is None and hasattr(loss, "calibration_link") and not _calibrates(loss):
+        return None
+    return weight_link or calibration_link or loss.link
+
+
+def _calibrates(loss: Any) -> float:
+    """The weight of a loss's calibration term; labels that only say which candidate is right place no score."""
+    return 0.0 if getattr(loss, "targets", "scores") == "labels" else float(getattr(loss, "calibration", 0.0))
 
 
 def _links_of(loss: Any, score_range: tuple[float, float]) -> Iterator[tuple[str, Link, tuple[str, ...]]]:
@@ -286,17 +432,24 @@ def _links_of(loss: Any, score_range: tuple[float, float]) -> Iterator[tuple[str
     if margins == "margins":
         yield "", link, (by_sensitivity, "Its scores are margins: that of the positive less that of a negative.")
         return
+    orders = hasattr(loss, "weight_link")
+    weight_link = loss.weight_link if orders else None
     sentences = [describe_link(link, score_range, of="value")]
+    if isinstance(weight_link, Link):
+        by_rise = _lower(describe_link(weight_link, score_range))
+        told = f"Two pairs in the wrong order count by how far this link has their labels apart: {by_rise}"
+        yield "weights", weight_link, (told,)
+        sentences = [] if isinstance(link, ConstantLink) else sentences
     if margins is None:
         sentences.append(f"Where labels are margins: {_lower(by_sensitivity)}")
-    # Labels that only say which candidate is right place no score.
-    weight = 0.0 if margins == "labels" else getattr(loss, "calibration", 0.0)
+    weight = _calibrates(loss)
     term = f"The calibration term (weight {weight:g}), which places the scores: "
-    if not hasattr(loss, "targets"):  # the in-batch losses take a teacher's scores, or no labels
+    if not hasattr(loss, "targets") and not orders:  # the in-batch losses take a teacher's scores, or no labels
         term = f"Where labels are a teacher's scores, {_lower(term)}"
     if weight and calibration_link == link:
         sentences.append(term + _lower(by_sensitivity))
-    yield "", link, tuple(sentences)
+    if sentences:
+        yield "", link, tuple(sentences)
     if weight and calibration_link != link:
         yield "calibration", calibration_link, (term + _lower(describe_link(calibration_link, score_range)),)
 

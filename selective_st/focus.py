@@ -1,11 +1,13 @@
-"""What `--focus` means: the link that makes it matter, and the metrics that show it."""
+"""What `--focus` and `--threshold` mean: the link that makes it matter, and the metrics that show it."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -15,8 +17,10 @@ from selective_st.evaluation.metrics import RANKING_METRICS, metric_meaning
 from selective_st.links import (
     ConstantLink,
     Link,
+    SigmoidLink,
     extreme_scores,
     high_scores,
+    link_for_thresholds,
     link_from_config,
     low_scores,
     middle_scores,
@@ -32,6 +36,7 @@ _NAMES = ", ".join(PRESETS)
 _RANKING = RANKING_METRICS[0]  # of these it chooses
 _DEFAULT = "high"
 _LOWEST_COSINE = -1.0
+_STEEP = 20.0  # a weight link this steep counts next to nothing but the pairs on both sides of a threshold
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Focus:
         at_most: Thresholds t for the average precision of pairs with gold <= t.
         score_metric: The metric of the scores that matters most.
         ranking: Whether the rankings of questions are evaluated: shown, or also used to choose.
+        thresholds: The thresholds that one will decide at, where these were given.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Focus:
     at_most: tuple[float, ...]
     score_metric: str
     ranking: Literal["no", "shown", "chooses"] = "no"
+    thresholds: tuple[float, ...] = ()
 
     @property
     def main_metric(self) -> str:
@@ -62,21 +69,41 @@ class Focus:
         return _RANKING if self.ranking == "chooses" else self.score_metric
 
     @property
-    def thresholds(self) -> tuple[float, ...]:
-        """The gold scores that one decides at: those of the metrics, or the ends of the regions within 0 and 1."""
-        ends = {end for region in self.regions for end in region if 0 < end < 1}
-        return tuple(sorted({*self.at_least, *self.at_most} or ends))
-
-    @property
     def decides_for(self) -> float | None:
-        """The gold score that a threshold decides for: that of the main metric, if it finds pairs."""
+        """The gold score that a stored cut decides for: the first threshold, or that of the main metric if it finds."""
+        if self.thresholds:
+            return self.thresholds[0]
         kind, _, rest = self.score_metric.partition("_")
         return float(rest.partition("_")[2]) if kind == "ap" else None
 
     @property
     def reads_scores(self) -> bool:
-        """Whether the scores themselves are to be right, rather than pairs to be found: the metric is an error."""
-        return self.decides_for is None
+        """Whether the scores themselves are to be right: at thresholds, or where the metric is an error."""
+        return bool(self.thresholds) or self.decides_for is None
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The thresholds on gold scores at which one decides."""
+        return self.thresholds or (() if self.decides_for is None else (self.decides_for,))
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The cuts; where there are none, the ends of the regions within 0 and 1."""
+        return self.cuts or tuple(sorted({end for region in self.regions for end in region if 0 < end < 1}))
+
+    @property
+    def meaning(self) -> str:
+        """What matters, as the end of a sentence."""
+        if self.thresholds:
+            return f"decisions at {' and '.join(f'{at:g}' for at in self.thresholds)}"
+        return " and ".join(f"gold scores from {low:g} to {high:g}" for low, high in self.regions)
+
+    @property
+    def weight_link(self) -> Link:
+        """The link between whose values the order loss weighs pairs of pairs: at thresholds, those on both sides."""
+        if not self.thresholds:
+            return self.link
+        return reduce(add, (SigmoidLink(_STEEP, at) for at in self.thresholds))
 
     @property
     def value_link(self) -> Link | None:
@@ -102,6 +129,10 @@ class Focus:
         """
         return replace(self, ranking="chooses" if chooses else "shown")
 
+    def by_order(self) -> Focus:
+        """This focus for a loss that orders pairs and leaves it free where their scores lie: it picks them out."""
+        return replace(self, score_metric=f"ap_ge_{self.thresholds[0]:g}") if self.thresholds else self
+
     def evaluator(self, pairs: GradedPairs, name: str, **settings: Any) -> ScoreRegionEvaluator:
         """The evaluator that shows what matters on pairs.
 
@@ -122,6 +153,7 @@ class Focus:
             at_least=self.at_least,
             at_most=self.at_most,
             regions=self.regions,
+            thresholds=self.thresholds,
             main_metric=self.score_metric,
             name=name,
             **settings,
@@ -138,6 +170,15 @@ class Focus:
         Raises:
             ValueError: If the main metric is not defined.
         """
+        for at in self.thresholds:
+            reached = sum(score >= at for score in pairs.scores)
+            if not 0 < reached < len(pairs.scores):
+                raise ValueError(
+                    f"{pairs.name}: {'every' if reached else 'no'} pair has a label of at least {at:g} (its scores go "
+                    f"from {min(pairs.scores):g} to {max(pairs.scores):g}), so that nothing is decided at --threshold "
+                    f"{at:g}. Give a threshold between its scores, other pairs{f' with {option}' if option else ''}, "
+                    "or mend --score-range."
+                )
         if not math.isnan(perfect[self.main_metric]):
             return
         raise ValueError(
@@ -154,13 +195,72 @@ class Focus:
     @property
     def shown_metrics(self) -> list[str]:
         """The metrics to show, the main one first."""
-        names = [f"ap_ge_{t:g}" for t in sorted(self.at_least, reverse=True)]
+        names = [f"{kind}_{at:g}" for at in self.thresholds for kind in ("loss_at", "f1_at")]
+        names += [f"ap_ge_{t:g}" for t in sorted(self.at_least, reverse=True)]
         names += [f"ap_le_{t:g}" for t in sorted(self.at_most)]
         names += [f"rmse_{low:g}_{high:g}" for low, high in self.regions]
         names.sort(key=lambda name: name != self.score_metric)
         if self.ranking == "chooses":
             return [*RANKING_METRICS, names[0]]
         return [*names, "spearman", _RANKING] if self.ranking == "shown" else [*names, "spearman"]
+
+
+def read_focus(text: str | None, thresholds: Sequence[float] | None) -> Focus | None:
+    """Read what matters, which `--focus` or `--threshold` says.
+
+    Args:
+        text: As for `parse_focus`; None if it was not given.
+        thresholds: Those of `--threshold`; none if it was not given.
+
+    Returns:
+        The focus; None if neither was given.
+
+    Raises:
+        ValueError: If both were given, or one is not allowed.
+
+    Example:
+        >>> read_focus(None, [0.85]).link
+        link_for_thresholds((0.85,))
+    """
+    if not thresholds:
+        return None if text is None else parse_focus(text)
+    if text is not None:
+        raise ValueError(
+            f"--threshold and --focus both say which scores matter; got --threshold {thresholds[0]:g} and --focus "
+            f"{text}. Leave one of them out."
+        )
+    return threshold_focus(thresholds)
+
+
+def threshold_focus(thresholds: Sequence[float]) -> Focus:
+    """The focus on decisions at thresholds.
+
+    Losses that compare scores get `link_for_thresholds`; those on lists and batches the same, of mean value 1; the
+    order loss a weight link that is steep at each threshold.
+
+    Args:
+        thresholds: The thresholds, on the scale of the mapped labels. A cut is stored for the first one.
+
+    Returns:
+        The focus.
+
+    Raises:
+        ValueError: If one is no number between 0 and 1.
+
+    Example:
+        >>> threshold_focus([0.85]).shown_metrics
+        ['loss_at_0.85', 'f1_at_0.85', 'ap_ge_0.85', 'spearman']
+    """
+    for at in thresholds:
+        if not 0 < at < 1:
+            raise ValueError(
+                f"--threshold {at:g}: a threshold lies between 0 and 1, the scale of the mapped labels, so that scores "
+                "are on both sides of it; write for example --threshold 0.85. With --score-range 0,5 the label 4 is "
+                "the score 0.8."
+            )
+    each = tuple(dict.fromkeys(map(float, thresholds)))
+    name = " ".join(f"--threshold {at:g}" for at in each)
+    return Focus(name, link_for_thresholds(each), (), each, (), f"loss_at_{each[0]:g}", thresholds=each)
 
 
 def parse_focus(text: str) -> Focus:

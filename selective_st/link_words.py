@@ -87,7 +87,7 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         words.point([place for place in region if float(weights[place]) >= (1 - _ALIKE) * top])
         for region, top in zip(regions, tops, strict=True)
     ]
-    what, code = _preset_of(link, low, high) or ("", "")
+    what, code = preset_of(link, low, high) or ("", "")
     if of == "value" and what != _HIGH:
         what = ""  # a preset is named for its sensitivity; its value may be large elsewhere
     ratio = largest / smallest if smallest > 0 else math.inf
@@ -102,6 +102,41 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         up_to=min(tops) < (1 - _ALIKE) * largest,
         times=f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}" if ratio <= _LARGEST_RATIO else "more than 1000",
     )
+
+
+def describe_thresholds(link: Link, score_range: tuple[float, float] = (0.0, 1.0)) -> str:
+    """Which decisions a link stands for: where the heavier half of the thresholds lies that it is sensitive to.
+
+    Args:
+        link: The link; its sensitivity is the density of thresholds.
+        score_range: The scores to look at.
+
+    Returns:
+        The end of a sentence.
+
+    Raises:
+        ValueError: If the range is empty.
+
+    Example:
+        >>> from selective_st.links import high_scores, link_for_thresholds
+        >>> describe_thresholds(high_scores())
+        '50 % of its weight is on thresholds above 0.86'
+        >>> describe_thresholds(link_for_thresholds([0.4, 0.85]))
+        '51 % of its weight is on thresholds from 0.34 to 0.46 and from 0.79 to 0.91'
+    """
+    instance_of("describe_thresholds", "link", link, Link, "Write describe_thresholds(high_scores()).")
+    low, high = interval_of("describe_thresholds", "score_range", score_range)
+    scores = torch.linspace(max(low, link.domain.low), min(high, link.domain.high), _GRID, dtype=torch.float64)
+    with torch.no_grad():
+        weights = link.sensitivity(scores).nan_to_num(nan=0.0)
+    if weights.max() - weights.min() <= _ALIKE * weights.max():
+        return "all thresholds weigh alike"
+    highest_first = weights.sort(descending=True).values
+    least = highest_first[int((highest_first.cumsum(0) < weights.sum() / 2).sum())]
+    counts = weights >= least * (1 - 1e-9)
+    words = _Words(low, high)
+    regions = in_words([words.interval(run) for run in _runs(counts)])
+    return f"{100 * float(weights[counts].sum() / weights.sum()):.0f} % of its weight is on thresholds {regions}"
 
 
 class _Words:
@@ -145,7 +180,7 @@ def in_words(texts: Sequence[str]) -> str:
     return " and ".join([", ".join(texts[:-1]), *texts[-1:]] if len(texts) > 1 else texts)
 
 
-def _preset_of(link: Link, low: float, high: float) -> tuple[str, str] | None:
+def preset_of(link: Link, low: float, high: float) -> tuple[str, str] | None:
     """What the preset that made a link cares about, and its code; None if none did."""
     inner = link
     if isinstance(link, LinearOutsideLink) and not any(

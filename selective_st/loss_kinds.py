@@ -106,7 +106,8 @@ class LossKind(Trainable):
         compared: The built-in losses of that layout.
         temperatures: Those that a comparison tries, with every loss that has one.
         note: Their settings, where these are not the catalog's.
-        chosen_by: What chooses learning rates and seeds: the focus's metric, or the ranking where there are questions.
+        chosen_by: What chooses learning rates and seeds: the focus's metric, for a loss that leaves it free where
+            scores lie one of their order, or the ranking where there are questions.
         takes_list_size: Whether `--list-size` means anything.
         batch_sizes: The default number of rows in a step, for static embeddings and for pretrained models.
         takes_static: Whether it trains static embeddings.
@@ -118,7 +119,7 @@ class LossKind(Trainable):
     compared: tuple[BuiltIn, ...]
     temperatures: tuple[float, ...]
     note: str = ""
-    chosen_by: Literal["focus", "ranking"] = "ranking"
+    chosen_by: Literal["focus", "order", "ranking"] = "ranking"
     takes_list_size: bool = True
     batch_sizes: tuple[int, int] = (64, 32)
     takes_static: bool = True
@@ -182,7 +183,7 @@ _OF_PAIRS: dict[str, Any] = {
 _ORDERS = (BuiltIn("CoSENTLoss", takes="scale"), BuiltIn("AnglELoss", takes="scale"))
 _NEEDED: dict[str, dict[str, Any]] = {
     "pointwise": {**_OF_PAIRS, "compared": (BuiltIn("CosineSimilarityLoss"), *_ORDERS)},
-    "order": {**_OF_PAIRS, "compared": (*_ORDERS, BuiltIn("CosineSimilarityLoss"))},
+    "order": {**_OF_PAIRS, "chosen_by": "order", "compared": (*_ORDERS, BuiltIn("CosineSimilarityLoss"))},
     "pairwise": {
         "layout": as_triplets,
         "compared": (

@@ -24,8 +24,23 @@ from torch import nn
 from transformers import TrainerCallback
 
 from selective_st._validation import instance_of, interval_of, list_of
-from selective_st.card_section import Metrics, Section, code, loss_parts, selective_within
-from selective_st.evaluation import ScoreListEvaluator, ScoreRegionEvaluator, ScoreThreshold, load_threshold
+from selective_st.card_section import (
+    UNTRAINED,
+    Metrics,
+    Section,
+    code,
+    loss_parts,
+    selective_within,
+    title_of,
+    what_counts,
+)
+from selective_st.evaluation import (
+    ScoreListEvaluator,
+    ScoreRegionEvaluator,
+    ScoreThreshold,
+    load_threshold,
+    remember_threshold,
+)
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.link_words import describe_link, in_words
 from selective_st.losses._common import bibtex_entries
@@ -107,11 +122,18 @@ def _prefix(evaluator: BaseEvaluator) -> str:
     return f"{name}_" if name else ""
 
 
-def _metrics_of(evaluator: BaseEvaluator) -> Metrics:
+def _title_of(evaluator: BaseEvaluator) -> str:
     name = getattr(evaluator, "name", None)
-    title = evaluator.description + (f" on {code(name)}" if name else "")
-    support = evaluator.support() if isinstance(evaluator, (ScoreRegionEvaluator, ScoreListEvaluator)) else {}
-    return Metrics(title, "", support=support)
+    return str(evaluator.description) + (f" on {code(name)}" if name else "")
+
+
+def _metrics_of(evaluator: BaseEvaluator) -> Metrics:
+    found = Metrics(_title_of(evaluator), "")
+    if isinstance(evaluator, (ScoreRegionEvaluator, ScoreListEvaluator)):
+        found.support = evaluator.support()
+    if isinstance(evaluator, ScoreRegionEvaluator):
+        found.gold, found.cuts = evaluator.scores, evaluator.thresholds
+    return found
 
 
 def _check_names(owner: str, names: Sequence[str], found: Mapping[str, float], where: str) -> None:
@@ -137,6 +159,7 @@ def _attach(model: Any, section: Section) -> None:
     take it along, bound to the copy. The data stand with upstream's own data for the card, `model.model_card_data`:
     whoever replaces those (as `merge` does) drops the section with them.
     """
+    section.model_type = type(model).__name__
     setattr(model.model_card_data, _SECTION_KEY, section)
     model._create_model_card = functools.partial(_create_model_card, model)
 
@@ -156,7 +179,11 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
             "left out. Pass SelectiveModelCardCallback to the trainer, or call add_to_model_card after the training."
         )
         return
-    section.write(Path(path), section.threshold or load_threshold(model))
+    anew = not model._model_card_text or "generated_from_trainer" in data.tags
+    told = {_title_of(evaluator) for evaluator in data.eval_results_dict} <= {
+        metrics.title for metrics in section.metrics if metrics.trained
+    }
+    section.write(Path(path), load_threshold(model), anew=anew, told=told)
 
 
 def _each_entry_once(citations: Mapping[str, str]) -> dict[str, str]:
@@ -209,8 +236,9 @@ def add_to_model_card(
             `MatryoshkaLoss`, are found.
         evaluators: What measures the models: any evaluators of Sentence Transformers, best `ScoreRegionEvaluator`.
         base_model: The model that the training started from, to compare with.
-        threshold: The threshold to decide by, or a function that chooses it for the trained model. Default: that of the
-            first evaluator that has one, or else the one remembered with the model (`store_threshold`).
+        threshold: The threshold to decide by, or a function that chooses it for the trained model; it is saved with the
+            model. Default: that of the first evaluator that has one, or else the one remembered with the model
+            (`store_threshold`).
         metrics: Names of the metrics to show, without the evaluator's name before them. Default: all; those beyond the
             first dozen folded away.
         score_range: The scores to describe and draw the link on.
@@ -252,6 +280,9 @@ def add_to_saved_card(
     measured: tuple[Mapping[str, float], Mapping[str, float]],
     *,
     base_model: str,
+    threshold: ScoreThreshold | None,
+    curves: Mapping[str, Any],
+    cuts: tuple[float, ...],
     claims: Sequence[str],
     compared: tuple[str, Sequence[str], Sequence[Sequence[str]]] | None,
 ) -> None:
@@ -263,16 +294,20 @@ def add_to_saved_card(
         evaluator: What measured it.
         measured: The metrics of the base model, and of the trained one.
         base_model: What the training started from, as Markdown.
+        threshold: The threshold that is saved with it.
+        curves: The threshold curves to draw, by name.
+        cuts: The thresholds at which one decides.
         claims: What is verified of the data and of the model, a sentence each.
         compared: The caption, heads and rows of a table of all losses that were compared; None if there was one.
     """
-    writer = _Writer("add_to_saved_card", loss, evaluator, None, None, (0.0, 1.0))
+    writer = _Writer("add_to_saved_card", loss, evaluator, threshold, None, (0.0, 1.0))
     writer.start()
     writer.set(0, dict(measured[0]), "base")
     writer.set(0, dict(measured[1]), "trained")
     section = writer.section
+    section.metrics[0].curves, section.metrics[0].cuts = dict(curves), cuts
     section.base_model, section.claims, section.compared = base_model, claims, compared
-    section.write(folder, section.threshold)
+    section.write(folder, threshold, anew=True)
 
 
 def _base_model_of(model: Any) -> str:
@@ -315,8 +350,10 @@ class _Writer:
     def start(self) -> None:
         """Begin a section without measurements."""
         given = self._threshold if isinstance(self._threshold, ScoreThreshold) else None
-        parts = loss_parts(self.losses, self._score_range)
-        self.section = Section(parts, [_metrics_of(evaluator) for evaluator in self.evaluators], given)
+        metrics = [_metrics_of(evaluator) for evaluator in self.evaluators]
+        # The threshold curves are drawn over the link's sensitivity, which then needs no picture of its own.
+        parts = loss_parts(self.losses, self._score_range, draw=all(of.gold is None for of in metrics))
+        self.section = Section(parts, metrics, given, counts=what_counts(self.losses, self._score_range))
 
     def measure(self, model: Any, of: Literal["base", "trained"], epoch: float = -1, steps: int = -1) -> None:
         """Ask the evaluators about a model."""
@@ -331,25 +368,31 @@ class _Writer:
         primary = evaluator.primary_metric or ""  # some know it, or put a name before it, only now
         metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
         # An evaluator may report fewer numbers to the card than it gives, as ScoreRegionEvaluator does.
-        repeated = (NEGATIVE, "count_") if metrics.support else (NEGATIVE,)  # what the table has in another place
-        names = [name for name in found if name == metrics.primary or not name.startswith(repeated)]
+        # Counts, quantiles and what has a minus stand in another place, or say nothing of how good a model is.
+        is_told = title_of if metrics.support else bool
+        names = [name for name in found if name == metrics.primary or (is_told(name) and NEGATIVE not in name)]
         names = names if self._names is None else [name for name in self._names if name in found]
         setattr(metrics, of, {name: found[name] for name in names})
+        if isinstance(evaluator, ScoreRegionEvaluator) and evaluator.curve is not None:
+            metrics.curves[UNTRAINED if of == "base" else of] = evaluator.curve
         if of == "trained" and self._threshold is None and self.section.threshold is None:
             threshold = getattr(evaluator, "threshold", None)
             self.section.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
 
     def finish(self, model: Any) -> None:
-        """Choose the threshold for the trained model, where a function does."""
+        """Choose the threshold for the trained model, where a function does, and have it saved with the model."""
         if callable(self._threshold):
             mend = "Let the function give choose_threshold(...), or ScoreThreshold(value, gold)."
             found = self._threshold(model)
             self.section.threshold = instance_of(self._owner, "what threshold gives", found, ScoreThreshold, mend)
+        if self.section.threshold is not None:
+            remember_threshold(model, self.section.threshold)
 
     def forget_trained(self) -> None:
         """The weights change: what was measured of the trained model does not hold any more."""
         for metrics in self.section.metrics:
             metrics.trained = {}
+            metrics.curves.pop("trained", None)
         if not isinstance(self._threshold, ScoreThreshold):
             self.section.threshold = None
 
@@ -382,8 +425,9 @@ class SelectiveModelCardCallback(TrainerCallback):
             such as `MatryoshkaLoss`, are found.
         evaluators: What measures the model before the training and after it: any evaluators of Sentence Transformers,
             best `ScoreRegionEvaluator`. Where the trainer has them too, checkpoints show what it found.
-        threshold: The threshold to decide by, or a function that chooses it for the trained model. Default: that of the
-            first evaluator that has one, or else the one remembered with the model (`store_threshold`).
+        threshold: The threshold to decide by, or a function that chooses it for the trained model; it is saved with the
+            model. Default: that of the first evaluator that has one, or else the one remembered with the model
+            (`store_threshold`).
         metrics: Names of the metrics to show, without the evaluator's name before them. Default: all; those beyond the
             first dozen folded away.
         score_range: The scores to describe and draw the link on.

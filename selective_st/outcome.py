@@ -12,7 +12,7 @@ from torch import nn
 
 from selective_st._templates import say
 from selective_st.data import GradedPairs
-from selective_st.evaluation import ScoreRegionEvaluator
+from selective_st.evaluation import ScoreRegionEvaluator, load_threshold
 from selective_st.evaluation.claims import NOT_DEFINED, Support, about_labels, figure, sentence
 from selective_st.evaluation.metrics import metric_meaning
 from selective_st.evaluation.overlap import HOW, overlap
@@ -128,6 +128,9 @@ def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
         task.evaluators["test"],
         (report.untrained, report.saved.test),
         base_model=_base_model(task.settings.model),
+        threshold=load_threshold(folder),
+        curves=report.curves,
+        cuts=task.focus.cuts,
         claims=[f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)],
         compared=(caption, shown.heads, [*shown.losses, *shown.differences]) if task.settings.compare else None,
     )

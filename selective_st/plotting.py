@@ -1,4 +1,4 @@
-"""Pictures: links, a model's scores against gold, its error by score, and ranking against calibration.
+"""Pictures: links, threshold curves, scores against gold, error by score, and ranking against calibration.
 
 They need matplotlib: `pip install "selective-st[plot]"`. Lines are told apart by lightness and style as well as by
 colour, for grey print and for colour-blind readers.
@@ -7,6 +7,7 @@ colour, for grey print and for colour-blind readers.
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,13 +18,23 @@ import numpy as np
 import torch
 
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
-from selective_st.evaluation._checks import TIE, Floats, checked_pair, checked_regions
+from selective_st.evaluation._checks import (
+    TIE,
+    Floats,
+    checked_pair,
+    checked_regions,
+    checked_scores,
+    checked_thresholds,
+)
+from selective_st.evaluation.claims import counted
+from selective_st.evaluation.curve import BetterRange, CurveComparison
 from selective_st.links import Link
 from selective_st.output import picture_metadata
 
 try:
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 except ImportError as error:
     raise ImportError(
         f'Pictures need matplotlib, which could not be imported ({error}): pip install "selective-st[plot]"'
@@ -31,6 +42,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Text
 
 __all__ = [
     "FrontierPoint",
@@ -38,6 +50,7 @@ __all__ = [
     "plot_frontier",
     "plot_links",
     "plot_scores_against_gold",
+    "plot_threshold_curves",
 ]
 
 # Told apart in grey print and by colour-blind readers: the colours differ in lightness, and so do the line styles.
@@ -49,7 +62,9 @@ _MANY = 2000  # points, from which their density is drawn instead
 _FEWEST = 5  # pairs in a bin, for its quantiles to say anything
 _SMALL = 9
 _ERRORS = {"rmse": "root mean squared error", "bias": "bias: predicted - gold"}
-
+_BASELINE: dict[str, Any] = {"color": "#777777", "linestyle": (0, (1, 1.2)), "linewidth": 1.4}
+_LABEL_WIDTH = 26  # letters in a line of a label
+_LABEL_DISTANCES = (3, 9, 18, 30, 44, 60, 80)  # points from the curve that a label may stand at
 
 _STYLE: dict[Any, Any] = {
     "axes.grid": True,
@@ -169,6 +184,175 @@ def plot_links(
         loss_axes.set(title=f"loss around {around}", xlabel=f"predicted {what}", ylim=(0, height or None))
         value_axes.legend()
     return Path(path)
+
+
+def plot_threshold_curves(
+    curves: Mapping[str, tuple[Sequence[float] | Floats, Sequence[float] | Floats]] | CurveComparison,
+    path: str | Path,
+    *,
+    link: Link | None = None,
+    thresholds: Sequence[float] = (),
+    gold: Sequence[float] | Floats | None = None,
+    baseline: str | None = None,
+) -> Path:
+    """Draw threshold curves (a Murphy diagram): which model decides better, and at which thresholds.
+
+    The lower a curve, the less the model's decisions at that threshold cost. Of two models that were compared, a bar at
+    the bottom shows where one is clearly better.
+
+    Args:
+        curves: For each model what `selective_st.evaluation.threshold_curve` gives: the thresholds, and the loss at
+            each; or the `compare_curves` of two.
+        path: The picture to write; its ending chooses the format.
+        link: The link trained with: its sensitivity, which says how much each threshold counts, is shaded below.
+        thresholds: The thresholds that one decides at: a line at each.
+        gold: The gold scores, to say how many pairs there are, and how many of them reach each threshold.
+        baseline: The name of the curve that the others are held against, such as that of the untrained model: thin and
+            grey.
+
+    Returns:
+        The path written.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If there is no curve, or more than can be told apart; if the two lists of one differ in length or
+            are not finite; or if `baseline` names none of them.
+
+    Example:
+        >>> from selective_st.evaluation import threshold_curve
+        >>> gold = [0.1, 0.4, 0.8, 0.9]
+        >>> curves = {"small": threshold_curve([0.3, 0.3, 0.6, 0.7], gold)}
+        >>> plot_threshold_curves(curves, "curves.png", thresholds=[0.7], gold=gold)              # doctest: +SKIP
+        PosixPath('curves.png')
+    """
+    owner, better = "plot_threshold_curves", list[BetterRange]()
+    if isinstance(curves, CurveComparison):
+        better = curves.better()
+        curves = {name: (curves.thresholds, of) for name, of in zip(curves.models, curves.losses, strict=True)}
+    points = _checked_curves(owner, curves, baseline)
+    instance_of(owner, "link", link, (Link, type(None)), "Write link=high_scores().")
+    thresholds = sorted(checked_thresholds(owner, "thresholds", thresholds))
+    scores = None if gold is None else checked_scores("gold", gold)
+    low, high = min(at[0] for at, _ in points.values()), max(at[-1] for at, _ in points.values())
+    highest = max(float(losses.max()) for _, losses in points.values()) or 1.0
+    styles = iter(zip(_COLOURS, _STYLES, strict=True))
+    lines = {name: _BASELINE if name == baseline else _line(*next(styles)) for name in points}
+    with _drawn(owner, path, 1, 1, 5.2, 3.8) as figure:
+        axes = figure.axes[0]
+        pairs = "" if scores is None else f", {counted(len(scores), 'pair')}"
+        axes.set(xlabel=f"threshold that one decides at{pairs}", ylabel="mean loss (lower is better)")
+        axes.set(xlim=(low, high), ylim=(0, (1.12 + 0.1 * len(thresholds)) * highest))
+        if link is not None:
+            _shade_sensitivity(axes, link, 0.4 * highest)
+        for name, (at, losses) in points.items():
+            axes.plot(at, losses, **lines[name])
+        for of in better:
+            bar = lines[of.model] | {"linewidth": 4, "marker": "|", "label": f"{of.model} clearly better"}
+            axes.plot([of.low, of.high], [0.03 * highest] * 2, **bar)
+        said = [_mark_threshold(axes, at, row, scores) for row, at in enumerate(thresholds)]
+        _legend_below(figure, 2)
+        figure.draw_without_rendering()  # which lays it out
+        taken = [text.get_window_extent() for text in said]
+        paths = {name: axes.transData.transform(_dense(at, losses)) for name, (at, losses) in points.items()}
+        for name in points:
+            taken.append(_label_curve(axes, name, lines[name]["color"], paths, taken))
+    return Path(path)
+
+
+def _checked_curves(owner: str, curves: Any, baseline: str | None) -> dict[str, tuple[Floats, Floats]]:
+    """The curves, in order of their thresholds; or raise."""
+    mend = 'Write curves={"new": threshold_curve(predicted, gold)}.'
+    instance_of(owner, "curves", curves, Mapping, mend)
+    if baseline is not None and baseline not in curves:
+        raise ValueError(
+            f"{owner}: baseline must be the name of a curve, {', '.join(curves) or 'none'}; got {baseline!r}. Leave "
+            "it out where there is none."
+        )
+    _check_named(
+        owner, "curves", {name: of for name, of in curves.items() if name != baseline or len(curves) == 1}, "models"
+    )
+    found = {}
+    for name, of in curves.items():
+        if not isinstance(of, (tuple, list)) or len(of) != 2:
+            raise ValueError(f"{owner}: curves[{name!r}] must be thresholds and losses, got {of!r:.60}. {mend}")
+        at, losses = checked_pair(of[0], of[1], names=(f"thresholds of {name}", f"losses of {name}"))
+        order = np.argsort(at, kind="stable")
+        found[name] = at[order], losses[order]
+    return found
+
+
+def _line(colour: str, style: Any) -> dict[str, Any]:
+    return {"color": colour, "linestyle": style, "linewidth": 1.8}
+
+
+def _shade_sensitivity(axes: Axes, link: Link, height: float) -> None:
+    """What counts, from the bottom to a height."""
+    low, high = (max(axes.get_xlim()[0], link.domain.low), min(axes.get_xlim()[1], link.domain.high))
+    scores = torch.linspace(low, high, 401, dtype=torch.float64)
+    with torch.no_grad():
+        counts = link.sensitivity(scores).nan_to_num(nan=0.0)
+    shaded = (counts * height / max(float(counts.max()), 1e-30)).numpy()
+    label = "how much a threshold counts (the link)"
+    axes.fill_between(scores, 0, shaded, facecolor=_REGION, edgecolor="#8a7a2f", linestyle=":", zorder=0, label=label)
+
+
+def _mark_threshold(axes: Axes, at: float, row: int, gold: Floats | None) -> Text:
+    """A line at a threshold, with the pairs on its sides; the text of each stands in a row of its own."""
+    axes.axvline(at, color="#333333", linewidth=1)
+    said = f"{at:g}"
+    if gold is not None:
+        said += f": {int((gold >= at - TIE).sum()):,} of {counted(len(gold), 'pair')} at or above"
+    left, right = axes.get_xlim()
+    on_the_left = at > (left + right) / 2
+    return axes.annotate(
+        said,
+        (at, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4 if on_the_left else 4, -4 - 13 * row),
+        textcoords="offset points",
+        fontsize=_SMALL,
+        ha="right" if on_the_left else "left",
+        va="top",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+    )
+
+
+def _dense(at: Floats, losses: Floats) -> Floats:
+    """Points of a curve, near one another."""
+    places = np.linspace(at[0], at[-1], 400)
+    return np.column_stack([places, np.interp(places, at, losses)])
+
+
+def _label_curve(axes: Axes, name: str, colour: str, paths: Mapping[str, Floats], taken: Sequence[Bbox]) -> Bbox:
+    """Write a curve's name beside it, where it covers least: neither curves nor what is written already."""
+    words: dict[str, Any] = {"fontsize": _SMALL, "color": colour, "ha": "center", "va": "center"}
+    written = textwrap.fill(name, _LABEL_WIDTH)
+    measured = axes.text(0, 0, written, **words)
+    size, inside, point = measured.get_window_extent(), axes.get_window_extent(), axes.figure.dpi / 72
+    measured.remove()
+    half = np.array([size.width, size.height]) / 2 + 2 * point
+    others = np.concatenate([path for other, path in paths.items() if other != name] or [np.full((1, 2), np.inf)])
+
+    def cost(distance: float, centre: Floats) -> float:
+        box = Bbox([centre - half, centre + half])
+        outside = np.any(box.min < inside.min) or np.any(box.max > inside.max)
+        hidden = sum(box.overlaps(each) for each in taken)
+        covered = sum((np.abs(path - centre) < half).all(axis=1).sum() for path in (paths[name], others))
+        own, other = (np.hypot(*(path - centre).T).min() for path in (paths[name], others))
+        return float(1e6 * outside + 1e4 * hidden + 10 * covered + 40 * (other < own) + distance)
+
+    places = [
+        (distance, at, at + np.array([0, sign * (half[1] + distance * point)]))
+        for at in paths[name][12:-12:12]
+        for distance in _LABEL_DISTANCES
+        for sign in (1, -1)
+    ]
+    _, at, centre = min(places, key=lambda place: cost(place[0], place[2]))
+    ends = axes.transData.inverted().transform([at, centre])
+    line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate(written, ends[0], ends[1], **words, arrowprops=line).set_in_layout(False)
+    axes.plot(*ends[0], marker="o", markersize=3, color=colour)
+    return Bbox([centre - half, centre + half])
 
 
 def plot_error_by_score_bin(

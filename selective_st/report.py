@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from markupsafe import Markup, escape
 
 from selective_st._templates import in_templates, render, say
@@ -33,9 +34,13 @@ from selective_st.evaluation.claims import (
     verdict,
 )
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
+from selective_st.evaluation.metrics import losses_at
+from selective_st.links import IdentityLink, Link
 
 __all__ = ["Measured", "Row", "html_report", "summary", "table"]
 
+_WORST = 5  # pairs of each kind that are shown
+_LONGEST = 300  # letters of a text
 _LARGE_BIAS = 0.1  # of the range of gold scores, from where a bin is told of
 _FEW_PAIRS = 30
 
@@ -57,6 +62,9 @@ class Measured:
         notes: What was decided on the way.
         versions: Versions of the libraries.
         command: The command that made the report.
+        texts: The two texts of each pair, to show the worst ones; none to show none.
+        link: The link by which an error counts as much as it matters.
+        thresholds: The thresholds that one decides at, where these were given: then wrong decisions are what counts.
     """
 
     data: str
@@ -71,8 +79,12 @@ class Measured:
     notes: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    texts: Sequence[tuple[str, str]] = ()
+    link: Link = field(default_factory=IdentityLink)
+    thresholds: Sequence[float] = ()
 
     def __post_init__(self) -> None:
+        instance_of("Measured", "link", self.link, Link, "Write link=high_scores().")
         for name in ("data", "focus", "focus_meaning"):
             instance_of("Measured", name, getattr(self, name), str, f'Write {name}="...".')
         metrics = list_of("Measured", "metrics", self.metrics, "names", '["spearman"]')
@@ -229,6 +241,39 @@ def _thresholds(comparison: Comparison, measured: Measured) -> list[str]:
     ]
 
 
+def _verdict(comparison: Comparison, measured: Measured) -> list[str]:
+    """What the threshold curves say, and what the metric says that says most of what matters."""
+    main = measured.main_metric
+    by_metric = say("main_metric", row=_row(comparison, main), better=metric_meaning(main).better)
+    return [_of_curves(comparison, measured.link), by_metric]
+
+
+def _of_curves(comparison: Comparison, link: Link) -> str:
+    """Which of two models decides better at which thresholds; or how much a single one's decisions cost."""
+    found = comparison.compared_curves
+    if len(comparison.models) == 2:
+        text = found.sentence()
+        return f"{text if text.startswith(found.models) else text.capitalize()}."
+    inside = torch.from_numpy(found.thresholds).clamp(link.domain.low, link.domain.high)
+    with torch.no_grad():
+        counts = link.sensitivity(inside).nan_to_num(nan=0.0).numpy()
+    own, constant = (found.losses * counts).sum(axis=1)
+    worst = found.thresholds[found.losses[0].argmax()]
+    return say("curve", model=comparison.models[0], ratio=own / constant if constant else math.nan, worst=worst)
+
+
+def _more(comparison: Comparison, measured: Measured) -> list[str]:
+    """What the other metrics say, all together and each."""
+    sentences = []
+    if len(comparison.models) == 2:
+        sentences.append(sentence(verdict(comparison, tabled(comparison, measured)).headline()))
+    if measured.main_metric != "spearman":
+        sentences.append(say("order", row=_row(comparison, "spearman")))
+    if "map" in _rankings(comparison):
+        sentences.append(say("ranking", row=_row(comparison, "map")))
+    return sentences
+
+
 def summary(comparison: Comparison, measured: Measured) -> list[str]:
     """The report in a few sentences.
 
@@ -240,19 +285,60 @@ def summary(comparison: Comparison, measured: Measured) -> list[str]:
         The sentences, the most important first.
     """
     _check("summary", comparison, measured)
-    sentences = []
-    if len(comparison.models) == 2:
-        sentences.append(sentence(verdict(comparison, tabled(comparison, measured)).headline()))
-    main = measured.main_metric
-    focus = {"better": metric_meaning(main).better, "focus_meaning": measured.focus_meaning}
-    sentences.append(say("main_metric", row=_row(comparison, main), **focus))
-    if main != "spearman":
-        sentences.append(say("order", row=_row(comparison, "spearman")))
-    if "map" in _rankings(comparison):
-        sentences.append(say("ranking", row=_row(comparison, "map")))
+    sentences = [*_verdict(comparison, measured), *_more(comparison, measured)]
     errs = (_errs(model, binary=comparison.is_binary) for model in comparison.models)
     of_models = zip(_squeezes(comparison), errs, _thresholds(comparison, measured), strict=True)
     return [*sentences, *(text for texts in of_models for text in texts)]
+
+
+# --- The worst pairs --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A pair that a model errs on: its texts, its gold score, and each model's score."""
+
+    first: str
+    second: str
+    gold: float
+    scores: tuple[float, ...]
+
+
+def worst_pairs(comparison: Comparison, measured: Measured) -> dict[str, list[Worst]]:
+    """The pairs whose scores cost the first model most where it matters: at the thresholds, or by the link's loss.
+
+    Args:
+        comparison: The scores.
+        measured: The texts, and what matters.
+
+    Returns:
+        Those scored too high and those scored too low, the worst first; nothing without texts.
+    """
+    if not measured.texts:
+        return {}
+    gold, scores = comparison.gold, comparison.models[0].predicted
+    if measured.thresholds:
+        costs = np.sum([losses_at(gold, scores, at) for at in measured.thresholds], axis=0)
+    else:
+        with torch.no_grad():
+            of_link = measured.link.divergence(torch.from_numpy(scores), torch.from_numpy(gold))
+        costs = of_link.nan_to_num(nan=0.0).numpy()
+    found = {}
+    for kind, sign in (("scored too high", 1), ("scored too low", -1)):
+        cost = np.where((scores - gold) * sign > 0, costs, 0.0)
+        rows = [int(row) for row in np.argsort(-cost, kind="stable")[:_WORST] if cost[row] > 0]
+        found[kind] = [
+            Worst(first, second, gold[row], tuple(model.predicted[row] for model in comparison.models))
+            for row in rows
+            for first, second in [map(_cut, measured.texts[row])]
+        ]
+    return found
+
+
+def _cut(text: Any) -> str:
+    """A text that is not too long to be shown."""
+    written = str(text)
+    return written if len(written) <= _LONGEST else f"{written[:_LONGEST].rstrip()} ..."
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
@@ -271,15 +357,15 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
     Args:
         comparison: The numbers.
         measured: What was measured.
-        pictures: PNG files by what they show, in order: the captions start with `Scores`, `Error` or `Bias`, which
-            says where they stand. Without any, the report has its tables only.
+        pictures: PNG files by what they show, in order: the captions start with `Loss` or `Scores`, which says where
+            they stand. Without any, the report has its tables only.
 
     Returns:
         The HTML of one page that needs no other file.
     """
     owner = "html_report"
     _check(owner, comparison, measured)
-    mend = 'Write {"Error by gold score": Path("error.png")}, or {} for none.'
+    mend = 'Write {"Loss at each threshold": Path("threshold_curves.png")}, or {} for none.'
     for caption, path in instance_of(owner, "pictures", pictures, Mapping, mend).items():
         if not instance_of(owner, f"pictures[{caption!r}]", path, Path, mend).is_file():
             raise ValueError(f"{owner}: pictures[{caption!r}] must be a PNG file, but {path} does not exist. {mend}")
@@ -298,7 +384,9 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
         pairs=counted(len(comparison.gold), "text pair"),
         names=names,
         measured=measured,
-        summary=summary(comparison, measured),
+        verdict=_verdict(comparison, measured),
+        more=_more(comparison, measured),
+        worst=worst_pairs(comparison, measured),
         says=say("gold", comparison=comparison, score_range=measured.score_range),
         comparison=comparison,
         few_pairs=_FEW_PAIRS,
@@ -307,9 +395,9 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
         fewest=FEWEST,
         difference_is=difference_is,
         errs=[_errs(model, binary=comparison.is_binary) for model in comparison.models],
-        error_pictures=_chosen(pictures, ("Error", "Bias")),
+        curve_pictures=_chosen(pictures, "Loss"),
         squeezes=_squeezes(comparison),
-        score_pictures=_chosen(pictures, ("Scores",)),
+        score_pictures=_chosen(pictures, "Scores"),
         decided=[*_thresholds(comparison, measured), *_compared_thresholds(comparison)],
         rankings=table(comparison, _rankings(comparison)),
         resamples=f"{comparison.resamples:,}",
@@ -325,7 +413,7 @@ def _compared_thresholds(comparison: Comparison) -> list[str]:
     return [say("thresholds_compared", row=_row(comparison, f"f1_{suffixes[0]}"))]
 
 
-def _chosen(pictures: Mapping[str, Path], starts: tuple[str, ...]) -> dict[str, str]:
+def _chosen(pictures: Mapping[str, Path], start: str) -> dict[str, str]:
     """The pictures whose caption starts so, as text."""
-    found = {caption: path for caption, path in pictures.items() if caption.startswith(starts)}
+    found = {caption: path for caption, path in pictures.items() if caption.startswith(start)}
     return {caption: base64.b64encode(path.read_bytes()).decode("ascii") for caption, path in found.items()}

@@ -41,11 +41,13 @@ from transformers import PrinterCallback, TrainerCallback
 
 from selective_st import __version__, outcome
 from selective_st._validation import list_of, whole_number
+from selective_st.card_section import UNTRAINED
 from selective_st.distillation import distill as distill
 from selective_st.evaluation import Diagnosis, ScoreRegionEvaluator, diagnose, error_by_score_bin, save_threshold
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support, against_untrained
 from selective_st.evaluation.comparison import compare_on
+from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
 from selective_st.kept_runs import KeptRuns, Key, Run
@@ -227,6 +229,7 @@ def prepare(splits: Splits, focus: Focus, settings: Settings) -> Task:
         ValueError: If the layout or the model cannot be had, or the metric that chooses is not defined on a split.
     """
     kind, train, by = splits.kind, splits.train, splits.by
+    focus = focus.by_order() if kind.chosen_by == "order" else focus
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
     make_model = model_maker(settings.model, train)
     as_queries, notes = False, list[str]()
@@ -434,15 +437,26 @@ class Report:
         return mean_and_interval([ours.test[metric] - other.test[metric] for ours, other in pairs])
 
     @cached_property
-    def error_by_bin(self) -> dict[str, list[dict[str, float]]]:
-        """For each loss the error in bins of the gold score, over all seeds that have not diverged."""
-        gold, found = self.task.evaluators["test"].scores.tolist(), {}
+    def of_all_seeds(self) -> dict[str, tuple[Any, Any]]:
+        """For each loss the gold and the predicted scores of all seeds that have not diverged."""
+        gold, found = self.task.evaluators["test"].scores, {}
         for loss in self.choices:
             scores = [run.test_scores for run in self.chosen(loss) if np.isfinite(run.test_scores).all()]
             if scores:
-                every: Any = np.concatenate(scores)
-                found[loss] = error_by_score_bin(gold * len(scores), every, score_range=range_of_gold(gold))
+                found[loss] = np.tile(gold, len(scores)), np.concatenate(scores)
         return found
+
+    @property
+    def error_by_bin(self) -> dict[str, list[dict[str, float]]]:
+        """For each loss the error in bins of the gold score."""
+        covered = range_of_gold(self.task.evaluators["test"].scores)
+        return {loss: error_by_score_bin(*of, score_range=covered) for loss, of in self.of_all_seeds.items()}
+
+    @property
+    def curves(self) -> dict[str, tuple[Any, Any]]:
+        """The threshold curves on the test split: of the untrained model, and of each loss."""
+        untrained = even_curve(self.untrained_scores, self.task.evaluators["test"].scores)
+        return {UNTRAINED: untrained} | {loss: even_curve(of[1], of[0]) for loss, of in self.of_all_seeds.items()}
 
     @cached_property
     def against_untrained(self) -> dict[str, Any]:
@@ -529,7 +543,7 @@ def train_and_compare(
     if not kind.takes_static and has_static_embedding_input(model):
         raise ValueError(no_static_message(kind, settings.model))
     untrained_scores = evaluator.predict(model)
-    untrained = _metrics(evaluator, model, untrained_scores)
+    untrained = _metrics(evaluator, untrained_scores)
 
     working_folder = folder / "working"
     runs, best = _do_runs(task, kept, working_folder, on_run, on_step)
@@ -630,7 +644,7 @@ def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
         for evaluator, scores in zip(evaluators, found, strict=True):
             scores[name] = evaluator.predict(model)
     both = (splits.train.scores, found[0]), (splits.eval.scores, found[1])
-    return diagnose(*both, focus.thresholds, clusters=(splits.train.sentences1, splits.eval.sentences1))
+    return diagnose(*both, focus.edges, clusters=(splits.train.sentences1, splits.eval.sentences1))
 
 
 def no_static_message(kind: LossKind, model: str) -> str:
@@ -645,17 +659,16 @@ def no_static_message(kind: LossKind, model: str) -> str:
 def _measured(task: Task, model: SentenceTransformer, contender: Contender, learning_rate: float, seed: int) -> Run:
     """What a run has come to."""
     scores = {split: evaluator.predict(model) for split, evaluator in task.evaluators.items()}
-    found = {split: _metrics(evaluator, model, scores[split]) for split, evaluator in task.evaluators.items()}
+    found = {split: _metrics(evaluator, scores[split]) for split, evaluator in task.evaluators.items()}
+    if np.isfinite(scores["test"]).all():
+        task.evaluators["test"].report(model, scores["test"])  # into its card
     of_test = scores["test"].tolist()
     return Run(contender.loss, learning_rate, seed, found["eval"], found["test"], of_test, contender.setting)
 
 
-def _metrics(evaluator: ScoreRegionEvaluator, model: SentenceTransformer, scores: Any) -> dict[str, float]:
-    """The metrics without the evaluator's name, noted for the card; all NaN where training has diverged."""
-    if not np.isfinite(scores).all():
-        return dict.fromkeys(evaluator.metric_names, math.nan)
-    prefix = f"{evaluator.name}_"
-    return {name.removeprefix(prefix): value for name, value in evaluator.report(model, scores).items()}
+def _metrics(evaluator: ScoreRegionEvaluator, scores: Any) -> dict[str, float]:
+    """The metrics of scores; all NaN where training has diverged."""
+    return evaluator.metrics(scores) if np.isfinite(scores).all() else dict.fromkeys(evaluator.metric_names, math.nan)
 
 
 def _goodness(focus: Focus, *runs: Run | None) -> tuple[bool, float]:

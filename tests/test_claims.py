@@ -155,7 +155,7 @@ NOISE = GENERATOR.normal(0, 0.05, 400)
 
 class TestHeadline:
     def headline(self, found: Comparison, names: list[str] = NAMES) -> str:
-        text = summary(found, measured(names))[0]
+        text = summary(found, measured(names))[2]  # after what the curves and the main metric say
         said = verdict(found, tabled(found, measured(names)))
         rows = table(found, names)
         # It is made from the table: what is counted there is what is said.

@@ -13,12 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
 
 from selective_st.cli import app
+from selective_st.data import read_pairs
 from selective_st.demo import graded_pairs, write_demo_data
+from selective_st.evaluation import load_threshold, predict_scores, threshold_curve
+from selective_st.links import link_for_thresholds
 from selective_st.loss_kinds import LOSSES, loss_kind
 
 
@@ -62,7 +66,7 @@ class TestTrain:
             assert setting in ("scale 2.5", "scale 5", "scale 20") if setting else "scale" not in setting
             assert f"{loss} ({setting}, 0.1)".replace("(, ", "(") in result.output
         assert "selective - CoSENTLoss" in result.output
-        for path in (output, output / "README.md", output / "metrics.json", output / "error_by_score.png"):
+        for path in (output, output / "README.md", output / "metrics.json", output / "threshold_curves.png"):
             assert str(path) in result.output
             assert path.exists()
 
@@ -132,6 +136,15 @@ class TestTrain:
                 ["{train}", "--score-range", "0,5", "--focus", '{"type": "SigmoidLink", "scale": -1, "shift": 0}'],
                 "scale must be",
             ),
+            (
+                ["{train}", "--score-range", "0,5", "--threshold", "4"],
+                "--threshold 4: a threshold lies between 0 and 1",
+            ),
+            (["{train}", "--score-range", "0,5", "--threshold", "nan"], "--threshold nan: a threshold lies"),
+            (
+                ["{train}", "--score-range", "0,5", "--threshold", "0.8", "--focus", "high"],
+                "--threshold 0.8 and --focus high. Leave one of them out",
+            ),
             (["{train}", "--score-range", "0,5", "--columns", "a,b,c"], "has no column 'a', 'b', 'c'"),
             (["{train}", "--score-range", "0,5", "--learning-rates", "fast"], "--learning-rates takes numbers"),
             (
@@ -158,7 +171,52 @@ class TestTrain:
         result = run("train", low, *QUICK, "--output", tmp_path / "model")
         assert result.exit_code == 1
         assert "has no pair in the score region of the focus 'high': ap_ge_0.95 is not defined" in text(result)
+        result = run("train", low, *QUICK, "--threshold", "0.98", "--output", tmp_path / "model")
+        assert result.exit_code == 1
+        assert "no pair has a label of at least 0.98 (its scores go from" in text(result)
         assert names(tmp_path) == ["low.csv"]
+
+    @pytest.mark.parametrize(("loss", "main"), [("pointwise", "loss_at_0.8"), ("order", "ap_ge_0.8")])
+    def test_thresholds(self, loss: str, main: str, data: dict[str, Path], tmp_path: Path) -> None:
+        output = tmp_path / "model"
+        splits = ("--eval-data", data["eval"], "--test-data", data["test"])
+        told = ("--threshold", "0.8", "--threshold", "0.5", "--loss", loss)
+        result = run("train", data["train"], *splits, *QUICK, *told, "--output", output)
+        assert result.exit_code == 0, result.output
+        metrics = json.loads((output / "metrics.json").read_text())
+        assert metrics["main_metric"] == main
+        assert metrics["focus"] == "--threshold 0.8 --threshold 0.5"
+        assert metrics["thresholds"] == [0.8, 0.5]
+        assert load_threshold(output).gold == 0.8
+        model = SentenceTransformer(str(output), device="cpu")
+        test = read_pairs(str(data["test"]), score_range=(0, 5))
+        scores = model.similarity_pairwise(model.encode(test.sentences1), model.encode(test.sentences2)).numpy()
+        _, losses = threshold_curve(scores, test.scores, [0.5, 0.8])
+        for at, expected in zip((0.5, 0.8), losses, strict=True):
+            assert metrics["runs"][0]["test"][f"loss_at_{at}"] == pytest.approx(expected, abs=1e-6)
+            sought, found = np.array(test.scores) >= at - 1e-6, scores >= at
+            f1 = 2 * (sought & found).sum() / (sought.sum() + found.sum())
+            assert metrics["runs"][0]["test"][f"f1_at_{at}"] == pytest.approx(f1)
+        # The lines at the end load, score and decide.
+        lines = [line.strip() for line in result.output.splitlines()]
+        begin = next(row for row, line in enumerate(lines) if line.startswith("model, threshold = "))
+        code = "\n".join(lines[begin : begin + 3]).replace(
+            "print(threshold.decide(scores))", "found = threshold.decide(scores)"
+        )
+        assert code.endswith("found = threshold.decide(scores)")
+        names: dict[str, Any] = {
+            "SentenceTransformer": SentenceTransformer,
+            "load_threshold": load_threshold,
+            "predict_scores": predict_scores,
+        }
+        exec(code, names)
+        assert names["found"].tolist() == [names["scores"][0] >= load_threshold(output).value]
+        card = (output / "README.md").read_text(encoding="utf-8")
+        assert len(card.splitlines()) <= 250
+        if loss == "pointwise":
+            assert metrics["link"] == link_for_thresholds([0.8, 0.5]).get_config_dict()
+            assert "link_for_thresholds((0.8, 0.5))" in card
+        assert "a gold score of at least 0.8" in card
 
     def test_training_that_diverges(self, data: dict[str, Path], tmp_path: Path) -> None:
         steep = json.dumps({"type": "ExponentialLink", "scale": 500.0})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.image
+import numpy as np
 import pytest
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -25,7 +26,9 @@ from selective_st.evaluation import (
     comparison,
     region_metrics,
     remember_threshold,
+    threshold_curve,
 )
+from selective_st.links import high_scores, link_for_thresholds
 from selective_st.registry.catalog import MODEL_TYPES
 from selective_st.training import train_tokenizer
 from tests.model_types import cross_encoder, model_for, sentence
@@ -85,12 +88,15 @@ class TestEvaluate:
         result, output = evaluated
         assert result.exit_code == 0, result.output
         assert sorted(path.name for path in output.iterdir() if path.name[0] != ".") == [
-            "bias_by_score.png", "error_by_score.png", "metrics.json", "report.html", "scores_1.png", "scores_2.png",
+            "metrics.json", "report.html", "scores_1.png", "scores_2.png", "threshold_curves.png",
         ]  # fmt: skip
         assert str(output / "report.html") in result.output
         html = (output / "report.html").read_text(encoding="utf-8")
-        assert html.count("data:image/png;base64,") == 4
-        for shown in ("How well larger scores text pairs, against smaller", "on validation.csv (100 pairs"):
+        assert html.count("data:image/png;base64,") == 3
+        for shown in (
+            "How well larger scores text pairs, against smaller", "on validation.csv (100 pairs",
+            "Loss at each threshold", "the worst errors of larger", "scored too high", "scored too low",
+        ):  # fmt: skip
             assert shown in html
         assert "Average precision, gold ≥ 0.95" in result.output
 
@@ -232,6 +238,8 @@ class TestEvaluate:
             (("--positive-from", "2"), "--positive-from must lie above 0"),
             (("--threshold-metric", "f3", "--validation-data", "DATA"), "metric must be one of f1, f0.5, f2"),
             (("--against", "MODEL"), "is the model itself"),
+            (("--threshold", "0.85", "--focus", "high"), "--threshold 0.85 and --focus high. Leave one of them out"),
+            (("--threshold", "-0.5"), "--threshold -0.5: a threshold lies between 0 and 1"),
         ],
     )
     def test_mistakes_are_explained_and_write_nothing(
@@ -253,6 +261,47 @@ class TestEvaluate:
         result = run("evaluate", models["larger"], tmp_path / "low.csv", "--output", tmp_path / "out")
         assert result.exit_code == 1
         assert "ap_ge_0.95 is not defined there" in text(result)
+
+
+class TestThresholds:
+    def test_the_metrics_come_first(self, data: dict[str, Path], models: dict[str, Path], tmp_path: Path) -> None:
+        result = run(
+            "evaluate", models["larger"], data["test"], "--score-range", "0,5", "--threshold", "0.8", "--threshold",
+            "0.5", "--against", models["smaller"], "--output", tmp_path / "out",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        assert (found["focus"], found["main_metric"]) == ("--threshold 0.8 --threshold 0.5", "loss_at_0.8")
+        test = read_pairs(str(data["test"]), score_range=(0, 5))
+        gold = np.array(test.scores)
+        for entry in found["models"]:
+            model = SentenceTransformer(str(models[entry["name"]]), device="cpu")
+            cosine = model.similarity_pairwise(model.encode(test.sentences1), model.encode(test.sentences2)).numpy()
+            for at in (0.8, 0.5):
+                sought, hit = gold >= at - 1e-6, cosine >= at
+                expected = {
+                    "loss": float(threshold_curve(cosine, gold, [at])[1][0]),
+                    "precision": (sought & hit).sum() / max(hit.sum(), 1),
+                    "recall": (sought & hit).sum() / sought.sum(),
+                    "f1": 2 * (sought & hit).sum() / (sought.sum() + hit.sum()),
+                }
+                for kind, value in expected.items():
+                    assert entry["metrics"][f"{kind}_at_{at}"] == pytest.approx(value, abs=1e-6), kind
+            curve = found["threshold_curves"]
+            expected_curve = threshold_curve(cosine, gold, curve["thresholds"])[1]
+            assert curve["losses"][entry["name"]] == pytest.approx(expected_curve, abs=1e-6)
+        assert found["differences"]["loss_at_0.8"]["low"] < found["differences"]["loss_at_0.8"]["high"]
+        rows = [line.strip() for line in result.output.splitlines()]
+        first = next(number for number, row in enumerate(rows) if row.startswith("Loss at the threshold 0.8"))
+        following = [" ".join(row.split()[:5]) for row in rows[first + 1 : first + 8]]
+        assert following == [
+            *(f"{kind} at the threshold 0.8" for kind in ("F1", "Precision", "Recall")),
+            "Loss at the threshold 0.5",
+            *(f"{kind} at the threshold 0.5" for kind in ("F1", "Precision", "Recall")),
+        ]
+        assert "what matters: decisions at 0.8 and 0.5" in (tmp_path / "out" / "report.html").read_text(
+            encoding="utf-8"
+        )
 
 
 class TestClaims:
@@ -334,7 +383,9 @@ class TestClaims:
         for said in found["summary"]:
             assert said in text(evaluated[0])
             assert said.replace("'", "&#39;") in html
-        assert found["summary"][0].startswith("Of 10 measures")
+        assert " better at " in found["summary"][0]
+        assert found["summary"][1].startswith("Average precision, gold ≥ 0.95: ")
+        assert found["summary"][2].startswith("Of 10 measures")
         assert "25 of 120 pairs" in html
         assert "25 of 120 pairs" in evaluated[0].output
 
@@ -438,6 +489,18 @@ class TestPlot:
         assert losses.get_ylim()[1] < 10
         assert values.get_xlabel() == sensitivity.get_xlabel()
 
+    def test_thresholds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        given: list[Any] = []
+        draw = plotting.plot_links
+        monkeypatch.setattr(
+            plotting, "plot_links", lambda links, *args, **more: (given.append(links), draw(links, *args, **more))[1]
+        )
+        told = ("--threshold", "0.7", "--threshold", "0.9")
+        assert run("plot", *told, "--output", tmp_path / "a.png").exit_code == 0
+        assert run("plot", *told, "--focus", "high", "--output", tmp_path / "b.png").exit_code == 0
+        at_thresholds = {"decisions at 0.7 and 0.9": link_for_thresholds([0.7, 0.9])}
+        assert given == [at_thresholds, {"high": high_scores()} | at_thresholds]
+
     def test_draws_several_links(self, tmp_path: Path) -> None:
         output = tmp_path / "pictures" / "links.png"
         link = '{"type": "SigmoidLink", "scale": 20, "shift": 0.8}'
@@ -463,6 +526,7 @@ class TestPlot:
             ),
             (("--targets", "x"), "--targets takes scores"),
             (("--score-range", "1,0"), "LOW must be below HIGH"),
+            (("--threshold", "1.5"), "--threshold 1.5: a threshold lies between 0 and 1"),
         ],
     )
     def test_mistakes_are_explained(

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -604,6 +604,9 @@ class TestOptions:
         assert jobs == [job]
         assert run("train", "pairs.csv").exit_code == 0
         assert jobs[1] == TrainOptions(data="pairs.csv")
+        at_thresholds = replace(job, focus=None, threshold=[0.85, 0.5])
+        assert run("train", *words_of(at_thresholds)).exit_code == 0
+        assert jobs[2] == at_thresholds
         assert told_words(job) == [
             "--score-range",
             "-1,5.5",

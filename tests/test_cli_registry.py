@@ -111,6 +111,27 @@ class TestSuggest:
         assert "--focus 0.6:0.8" in found["next"]
         assert "score_region(0.6, 0.8)" in run("suggest", folder / "mapped.csv", "--focus", "0.6:0.8").output
 
+    def test_thresholds_choose_the_link(self, folder: Path) -> None:
+        told = ("--threshold", "0.85", "--threshold", 0.7)
+        found = _names("suggest", folder / "mapped.csv", *told)
+        assert found["suggestions"][0]["link"] == "link_for_thresholds([0.85, 0.7])"
+        assert found["next"].endswith("--threshold 0.85 --threshold 0.7")
+        shown = run("suggest", folder / "mapped.csv", *told).output
+        assert "loss = SelectivePointwiseLoss(model, link=link_for_thresholds([0.85, 0.7]))" in shown
+        script = run("suggest", folder / "mapped.csv", *told[:2], "--script", "--loss", "order").output
+        assert "weight_link=SigmoidLink(scale=20.0, shift=0.85)" in script
+
+    @pytest.mark.parametrize(
+        ("told", "said"),
+        [
+            (("--focus", "high"), "high: 50 % of its weight is on thresholds above 0.86"),
+            (("--focus", "0.7:0.9"), "0.7:0.9: 55 % of its weight is on thresholds from 0.7 to 0.9"),
+            (("--threshold", "0.85"), "--threshold 0.85: 50 % of its weight is on thresholds from 0.77 to 0.93"),
+        ],
+    )
+    def test_links_are_explained_by_thresholds(self, told: tuple[str, ...], said: str, folder: Path) -> None:
+        assert said in text(run("suggest", folder / "mapped.csv", *told))
+
     def test_other_models(self, folder: Path) -> None:
         found = _names("suggest", folder / "mapped.csv", "--model-type", "CrossEncoder")
         assert "BinaryCrossEntropyLoss" in [suggestion["loss"] for suggestion in found["suggestions"]]
@@ -155,6 +176,8 @@ class TestSuggest:
         [
             (("nowhere.csv",), "nowhere.csv does not exist"),
             (("mapped.csv", "--focus", "hihg"), "--focus must be high"),
+            (("mapped.csv", "--threshold", "nan"), "--threshold nan: a threshold lies between 0 and 1"),
+            (("mapped.csv", "--threshold", "0.5", "--focus", "low"), "--threshold 0.5 and --focus low. Leave one"),
             (("mapped.csv", "--model-type", "x"), "must be one of SentenceTransformer"),
         ],
     )

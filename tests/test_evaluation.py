@@ -384,7 +384,9 @@ class TestEvaluator:
         assert metrics["q5"] <= metrics["q50"] <= metrics["q95"]
         assert evaluator.get_config_dict()["threshold"] == 0.5
         stored = static_model.model_card_data.eval_results_dict[evaluator]
-        assert "q50" in stored
+        assert {"spearman", "precision_ge_0.95", "rmse_0.8_1"} <= stored.keys()
+        # A card tells how good a model is: counts, quantiles and the threshold itself have no better end.
+        assert not {"q50", "count_ge_0.95", "count_0.8_1", "threshold_ge_0.95"} & stored.keys()
         assert not any("_bin_" in name for name in stored)
         named = ScoreRegionEvaluator(*data, bins=4, name="a_bin_set")  # a name like that of a metric hides nothing
         named(static_model)

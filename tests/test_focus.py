@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from selective_st.focus import parse_focus
+from selective_st.focus import parse_focus, read_focus, threshold_focus
 from selective_st.functional import listwise_label_loss
+from selective_st.link_words import describe_thresholds
 from selective_st.links import (
+    ConstantLink,
     ExponentialLink,
+    IdentityLink,
+    Link,
     SigmoidLink,
     extreme_scores,
     high_scores,
+    link_for_thresholds,
     low_scores,
     middle_scores,
     score_region,
@@ -46,6 +53,88 @@ def test_a_links_json() -> None:
     assert focus.link == SigmoidLink(20, 0.7)
     # Where the sensitivity is half its largest: 0.7 +- 1.76 / 20.
     assert focus.regions == ((0.62, 0.78),)
+
+
+class TestThresholds:
+    @pytest.mark.parametrize("thresholds", [[0.85], [0.7, 0.9], [0.9, 0.3, 0.5]])
+    def test_the_link_and_the_metrics(self, thresholds: list[float]) -> None:
+        focus = threshold_focus(thresholds)
+        assert focus.link == link_for_thresholds(thresholds)
+        assert focus.thresholds == focus.cuts == tuple(thresholds)
+        assert focus.decides_for == thresholds[0]  # a cut is stored for the first one
+        assert (focus.main_metric, focus.greater_is_better) == (f"loss_at_{thresholds[0]:g}", False)
+        assert focus.shown_metrics[0] == focus.main_metric
+        assert focus.shown_metrics[-1] == "spearman"
+        assert {f"{kind}_{at:g}" for at in thresholds for kind in ("loss_at", "f1_at", "ap_ge")} <= {
+            *focus.shown_metrics
+        }
+        assert focus.meaning == f"decisions at {' and '.join(f'{at:g}' for at in thresholds)}"
+
+    @pytest.mark.parametrize("thresholds", [[0.85], [0.4, 0.8]])
+    def test_the_order_loss_weighs_the_pairs_on_both_sides(self, thresholds: list[float]) -> None:
+        focus = threshold_focus(thresholds)
+        assert (focus.by_order().main_metric, focus.by_order().greater_is_better) == (f"ap_ge_{thresholds[0]:g}", True)
+
+        def rise(low: float, high: float) -> float:
+            return float(focus.weight_link(torch.tensor(high)) - focus.weight_link(torch.tensor(low)))
+
+        for at in thresholds:
+            assert rise(at - 0.1, at + 0.1) > 0.7
+        assert rise(0.0, 0.1) < 0.01 < 0.03 < rise(0.05, 0.95)
+        assert rise(0.0, 1.0) == pytest.approx(len(thresholds), abs=0.06)
+        assert parse_focus("middle").weight_link == middle_scores()
+        assert parse_focus("middle").by_order() == parse_focus("middle")
+
+    @pytest.mark.parametrize("thresholds", [[0.85], [0.2, 0.6]])
+    def test_lists_and_batches_have_it_by_value(self, thresholds: list[float]) -> None:
+        link = threshold_focus(thresholds).value_link
+        assert link is not None
+        scores = torch.linspace(-1, 1, 201, dtype=torch.float64)
+        assert (link(scores) >= -1e-12).all()
+        ratio = link.sensitivity(scores) / link_for_thresholds(thresholds).sensitivity(scores)
+        assert_close(ratio, ratio[:1].expand_as(ratio))
+        assert (link.potential(torch.tensor(1.0)) - link.potential(torch.tensor(0.0))) == pytest.approx(1)
+
+    def test_one_of_both_options(self) -> None:
+        assert read_focus(None, None) is None
+        assert read_focus(None, []) is None
+        assert read_focus("low", None) == parse_focus("low")
+        assert read_focus(None, [0.85, 0.85]) == threshold_focus([0.85])
+        with pytest.raises(ValueError, match=r"--threshold and --focus both .* got --threshold 0.85 and --focus high"):
+            read_focus("high", [0.85])
+
+    @pytest.mark.parametrize("wrong", [math.nan, math.inf, -0.2, 0.0, 1.0, 4.25])
+    def test_refused(self, wrong: float) -> None:
+        with pytest.raises(ValueError, match=rf"^--threshold {wrong:g}: a threshold lies between 0 and 1, .* 0.85"):
+            read_focus(None, [0.5, wrong])
+
+    @pytest.mark.parametrize(
+        ("link", "expected"),
+        [
+            (high_scores(), "50 % of its weight is on thresholds above 0.86"),
+            (low_scores(), "50 % of its weight is on thresholds below 0.14"),
+            (extreme_scores(), "50 % of its weight is on thresholds below 0.07 and above 0.93"),
+            (middle_scores(), "50 % of its weight is on thresholds from 0.39 to 0.61"),
+            (score_region(0.7, 0.9), "55 % of its weight is on thresholds from 0.7 to 0.9"),
+            (IdentityLink(), "all thresholds weigh alike"),
+            (ConstantLink(), "all thresholds weigh alike"),
+        ],
+        ids=repr,
+    )
+    def test_links_by_the_thresholds_that_they_stand_for(self, link: Link, expected: str) -> None:
+        assert describe_thresholds(link) == expected
+        if "%" not in expected:
+            return
+        # The share is that of the sensitivity there.
+        ends = [float(part) for part in re.findall(r"\d\.\d+", expected)]
+        ends = [0.0, *ends] if "below" in expected else ends
+        ends = [*ends, 1.0] if "above" in expected else ends
+        inside = sum(
+            float(link(torch.tensor(high)) - link(torch.tensor(low)))
+            for low, high in zip(ends[::2], ends[1::2], strict=True)
+        )
+        whole = float(link(torch.tensor(1.0)) - link(torch.tensor(0.0)))
+        assert 100 * inside / whole == pytest.approx(float(expected.split()[0]), abs=4)
 
 
 class TestLists:

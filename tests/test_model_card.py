@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from datasets import Dataset, DatasetDict
 from huggingface_hub import HfApi
 from sentence_transformers import (
@@ -37,7 +38,16 @@ from sentence_transformers.util import pairwise_dot_score
 from torch import nn
 from torch.testing import assert_close
 
-from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold, store_threshold
+from selective_st import plotting
+from selective_st.card_section import what_counts
+from selective_st.evaluation import (
+    ScoreRegionEvaluator,
+    ScoreThreshold,
+    load_threshold,
+    store_threshold,
+    threshold_curve,
+)
+from selective_st.evaluation.metrics import metric_meaning
 from selective_st.links import (
     ConstantLink,
     IdentityLink,
@@ -56,6 +66,7 @@ from selective_st.links import (
 from selective_st.losses import (
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
@@ -162,12 +173,16 @@ def cell(value: float, rests_on: str = "") -> str:
 def assert_column(section: str, title: str, metrics: Mapping[str, float], prefix: str = "dev_") -> None:
     table = table_of(section)
     place = table["Metric"].index(title)
-    rows = {prefix + name: cells for name, cells in table.items() if name != "Metric"}
+    rows = {title: cells for title, cells in table.items() if title != "Metric"}
     assert len(rows) > 8
-    assert {name: cells[place] for name, cells in rows.items()} == {
-        name: cell(metrics[name], cells[-1] if table["Metric"][-1] == "Rests on" else "")
-        for name, cells in rows.items()
+    given = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+    named = {metric_meaning(name).title: value for name, value in given.items()}
+    assert {title: cells[place] for title, cells in rows.items()} == {
+        title: cell(named[title], cells[-1] if table["Metric"][-1] == "Rests on" else "")
+        for title, cells in rows.items()
     }
+    # What says nothing of how good a model is has no row.
+    assert not any(title.startswith(("Pairs", "Threshold")) or title.endswith("quantile") for title in rows)
 
 
 # --- Sentences --------------------------------------------------------------------------------------------------------
@@ -284,6 +299,30 @@ class TestOneTraining:
         alternative = re.search(r"!\[(.*)\]", section)
         assert alternative is not None
         assert "cares most about scores from 0.7 to 0.9" in alternative.group(1)
+        assert pictures_of(section) == ["threshold_curves.png"]
+
+    def test_the_curves_of_the_picture(
+        self, run: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Those of the model before and after the training, over the link's sensitivity, with the counts."""
+        given: list[Any] = []
+        monkeypatch.setattr(plotting, "plot_threshold_curves", lambda *args, **more: given.append((args, more)))
+        saved(run.model, tmp_path)
+        (((curves, path), more),) = given
+        assert path == tmp_path / "threshold_curves.png"
+        model = model_for("SentenceTransformer")
+        model.load_state_dict(run.before)
+        gold = run.evaluator.scores
+        for name, of in (("untrained", model), ("trained", run.model)):
+            at, losses = curves[name]
+            expected = threshold_curve(run.evaluator.predict(of), gold, at)[1]
+            assert losses == pytest.approx(expected, abs=1e-6)
+        assert more["baseline"] == "untrained"
+        assert list(more["gold"]) == list(gold)
+        assert more["thresholds"] == (0.6,)
+        scores = torch.linspace(0, 1, 50, dtype=torch.float64)
+        link = score_region(0.7, 0.9)
+        assert_close(more["link"].sensitivity(scores), link.sensitivity(scores), rtol=0.02, atol=0.02)
 
     def test_metrics(self, run: SimpleNamespace) -> None:
         section = section_of(run.card)
@@ -292,14 +331,14 @@ class TestOneTraining:
         assert_column(section, "Trained", run.trained)
         table = table_of(section)
         rise = round(run.trained["dev_rmse"], 2) - round(run.base["dev_rmse"], 2)  # of what is shown
-        assert table["rmse"][2:] == [
+        assert table["Error"][2:] == [
             f"{rise:+.2f}" if run.trained["dev_rmse"] != run.base["dev_rmse"] else "0",
             "64 pairs",
         ]
         sought = sum(score >= 0.95 - 1e-9 for score in run.evaluator.scores)
-        assert table["ap_ge_0.95"][3] == f"{sought} of 64 pairs"
-        assert "#### Score Regions on `dev`" in section
-        assert "| **ap_ge_0.95** |" in section  # the one that chooses checkpoints
+        assert table["Average precision, gold ≥ 0.95"][3] == f"{sought} of 64 pairs"
+        assert "### Score Regions on `dev`, Before and After Training" in section
+        assert "| **Average precision, gold ≥ 0.95** |" in section  # the one that chooses checkpoints
         # Rows of Markdown tables have one length.
         assert {line.count("|") for line in section.splitlines() if line.startswith("|")} == {6}
 
@@ -309,6 +348,22 @@ class TestOneTraining:
         assert f"a predicted score of at least {threshold.value:.4g} stands for a gold score of at least 0.6." in text
         assert threshold.metric_value is not None
         assert f"chosen for the highest F1 on `dev` ({threshold.metric_value:.2f}; 64 pairs, " in text
+
+    def test_the_lines_that_decide(self, run: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Load, score, decide: with the threshold that was stored, as the card says it."""
+        (code,) = re.findall(r"```python\n(.*?)```", section_of(run.card), re.DOTALL)
+        *imports, empty, load, score, decide = code.splitlines()
+        assert len(imports) == 2
+        assert not empty
+        assert "load_threshold(" in load
+        assert decide == "print(threshold.decide(scores))"
+        monkeypatch.chdir(run.folder / "model")
+        found: dict[str, Any] = {}
+        lines = "\n".join([*imports, load, score, decide]).replace("sentence_transformers_model_id", ".")
+        exec(lines.replace("print(threshold.decide(scores))", "matches = threshold.decide(scores)"), found)
+        assert found["threshold"] == load_threshold(run.model)
+        assert found["threshold"].gold == 0.6
+        assert found["matches"].tolist() == [found["scores"][0] >= found["threshold"].value]
 
     def test_citation_and_place(self, run: SimpleNamespace) -> None:
         assert run.card.count(PAPER) == run.card.count("@misc{shamir2025selective") == 1
@@ -329,9 +384,34 @@ class TestOneTraining:
         log = run.card[run.card.index("### Training Logs") :]
         for step, metrics in ((0, run.base), (4, run.trained)):
             assert re.search(rf"\| {step} +\|.* {round(metrics['dev_ap_ge_0.95'], 2)} ", log)
-        begin = run.card.index("## Evaluation")
-        own = run.card[begin : run.card.index(BEGIN)]
-        assert f"| rmse | {round(run.trained['dev_rmse'], 2)} |" in re.sub(" +", " ", own)
+        metadata = yaml.safe_load(run.card.split("---\n")[1])
+        (result,) = metadata["model-index"][0]["results"]
+        values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+        assert values["rmse"] == round(run.trained["dev_rmse"], 2)
+        assert metadata["metrics"] == list(values)
+        assert f"<code>{run.rows[0]['a']}</code>" in run.card[run.card.index("* Samples:") :]
+        for heading in ("## Model Details", "## Usage", "### Training Dataset", "### Framework Versions", "### BibTeX"):
+            assert f"\n{heading}\n" in run.card
+
+    def test_readable_and_short(self, run: SimpleNamespace) -> None:
+        """What upstream leaves to be filled in is not there, names are for people, and nothing is told twice."""
+        (result,) = yaml.safe_load(run.card.split("---\n")[1])["model-index"][0]["results"]
+        names = [metric["name"] for metric in result["metrics"]]
+        assert "Average precision, gold ≥ 0.95" in names
+        assert "Error, gold 0.8 to 1" in names
+        assert not any(name.startswith(("Count", "Q", "Threshold")) for name in names)
+        assert "Unknown" not in run.card
+        assert "Additional Resources" not in run.card
+        assert "<!--\n" not in run.card
+        assert "\n## Evaluation\n" not in run.card  # the section has its numbers
+        assert "`num_train_epochs`: 1 · " in run.card
+        lines = run.card.splitlines()
+        assert len(lines) <= 250
+        body = lines[lines.index("---", 1) :]
+        assert body.index(HEADING) < 12
+        assert any(REGION in line for line in body[:16])
+        place = next(row for row, line in enumerate(body) if line.startswith("!["))
+        assert place < 16
 
     def test_saved_anywhere_any_number_of_times(self, run: SimpleNamespace, tmp_path: Path) -> None:
         for name in ("one", "two", "one"):
@@ -521,6 +601,7 @@ def test_a_checkpoint_that_nobody_measured(
         assert "has not been measured: its training has not ended" in section
         assert "**0.5**: a predicted score of at least 0.5 stands for a gold score of at least 0.9. It was" in section
         assert ("## Evaluation" in card) == (step == 4)  # upstream's, of what the trainer measured last
+        assert pictures_of(section) == ["threshold_curves.png"]
 
 
 def test_numbers_from_before_are_not_taken_for_new_ones(
@@ -563,7 +644,7 @@ def test_measured_after_the_training(static_model: SentenceTransformer, pair_dat
         static_model[0].embedding.weight.add_(0.05)
     after = trainer.evaluate()
     rmse = [cell(metrics["eval_dev_rmse"], "64 pairs") for metrics in (before, after)]
-    assert table_of(section_of(saved(static_model, tmp_path / "model")))["rmse"][:2] == rmse
+    assert table_of(section_of(saved(static_model, tmp_path / "model")))["Error"][:2] == rmse
 
 
 @pytest.mark.slow
@@ -671,6 +752,53 @@ def test_a_calibration_term_is_told_only_where_there_may_be_one(
     assert "The calibration term (weight 1)" in section(scores)
     assert "calibration term" not in section(labels)
     assert "Where labels are a teacher's scores, the calibration term (weight 1)" in section(in_batch)
+
+
+def test_the_order_loss_is_told_by_its_weights(static_model: SentenceTransformer, tmp_path: Path) -> None:
+    def section(loss: nn.Module) -> str:
+        add_to_model_card(static_model, loss)
+        return section_of(saved(static_model, tmp_path / "model"))
+
+    weighed = section(SelectiveOrderLoss(static_model, weight_link=SigmoidLink(20, 0.5)))
+    assert (
+        "Trained with `SelectiveOrderLoss`. Two pairs in the wrong order count by how far this link has their labels "
+        "apart: the loss cares most about scores from 0.41 to 0.59: errors at scores near 0.5 cost more than 1000 times"
+    ) in weighed
+    assert "alike" not in weighed
+    assert links_of(weighed) == [SigmoidLink(20, 0.5)]
+    both = section(
+        SelectiveOrderLoss(
+            static_model, weight_link=low_scores(), link=high_scores(), calibration=0.5, calibration_link=IdentityLink()
+        )
+    )
+    assert links_of(both) == [low_scores(), high_scores(), IdentityLink()]
+    assert "The calibration term (weight 0.5), which places the scores: the loss cares about every score alike" in both
+    assert "teacher" not in both
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (lambda model: SelectivePointwiseLoss(model, high_scores()), high_scores()),
+        (lambda model: SelectiveOrderLoss(model, weight_link=SigmoidLink(20, 0.5)), SigmoidLink(20, 0.5)),
+        (lambda model: SelectiveOrderLoss(model), None),
+        (lambda model: SelectiveListwiseLoss(model, link=high_scores(), targets="labels"), None),
+        (
+            lambda model: SelectiveListwiseLoss(
+                model, link=high_scores(), calibration=0.3, calibration_link=low_scores()
+            ),
+            low_scores(),
+        ),
+    ],
+)
+def test_what_is_shaded_under_the_curves(loss: Any, expected: Link | None, static_model: SentenceTransformer) -> None:
+    found = what_counts({"": loss(static_model)}, (0.0, 1.0))
+    if expected is None:
+        assert found is None
+        return
+    assert found is not None
+    scores = torch.linspace(0, 1, 50, dtype=torch.float64)
+    assert_close(found.sensitivity(scores), expected.sensitivity(scores), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -786,7 +914,7 @@ def test_add_to_model_card(static_model: SentenceTransformer, pair_dataset: Data
     )
     card = saved(static_model, tmp_path)
     section = section_of(card)
-    regions, correlation = section.split("#### ")[1:]
+    regions, correlation, _ = section.split("### ")[1:]
     assert_column(regions, "Base", evaluator(base))
     assert_column(regions, "Trained", evaluator(copy.deepcopy(static_model)))
     trained, before = (similarity(model)["sts_spearman_cosine"] for model in (copy.deepcopy(static_model), base))
@@ -805,7 +933,7 @@ def test_chosen_metrics(static_model: SentenceTransformer, pair_dataset: Dataset
     loss, evaluator = SelectivePointwiseLoss(static_model), evaluator_of(pair_dataset)
     add_to_model_card(static_model, loss, evaluator, metrics=["rmse", "count_0.8_1"])
     table = table_of(section_of(saved(static_model, tmp_path)))
-    assert list(table) == ["Metric", "rmse", "count_0.8_1"]
+    assert list(table) == ["Metric", "Error", "count_0.8_1"]
     assert table["count_0.8_1"][:1] == [str(sum(score >= 0.8 - 1e-9 for score in pair_dataset["score"]))]
     with pytest.raises(ValueError, match=r"metrics must be names of metrics of Score Regions on `dev`, .* got 'map'"):
         add_to_model_card(static_model, loss, evaluator, metrics=["map"])
@@ -861,7 +989,7 @@ def test_without_matplotlib(static_model: SentenceTransformer, tmp_path: Path, m
     monkeypatch.delitem(sys.modules, "selective_st.plotting", raising=False)
     add_to_model_card(static_model, SelectivePointwiseLoss(static_model, high_scores()))
     section = section_of(saved(static_model, tmp_path))
-    assert "No picture of the link" in section
+    assert "No picture: it could not be drawn" in section
     assert "pip install selective-st[plot]" in section
     assert pictures_of(section) == []
     assert not list(tmp_path.glob("*.png"))

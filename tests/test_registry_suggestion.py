@@ -24,7 +24,7 @@ from torch import nn
 
 from selective_st import links
 from selective_st.errors import DataError
-from selective_st.focus import parse_focus
+from selective_st.focus import parse_focus, threshold_focus
 from selective_st.registry import catalog
 from selective_st.registry.catalog import ModelType, Row, Selective, loss_entry, rows
 from selective_st.registry.detection import DataFormat, detect_format
@@ -266,6 +266,27 @@ class TestFocus:
             best = suggested(row, focus=focus)[0]
             assert run(best.code, model=transformer_model, dataset=None)["loss"].link == link
             assert best.build(transformer_model).get_config_dict()["link"] == link.get_config_dict()
+
+    @pytest.mark.parametrize("thresholds", [[0.85], [0.7, 0.9]])
+    @pytest.mark.parametrize("row", [row for row in SENTENCE_ROWS if row.selective], ids=row_name)
+    def test_thresholds(self, row: Row, thresholds: list[float], transformer_model: SentenceTransformer) -> None:
+        """The link is written by its name; the order loss weighs pairs on both sides, and keeps its link for scores."""
+        focus = threshold_focus(thresholds)
+        for suggestion in suggested(row, focus=focus):
+            if not suggestion.selective:
+                continue
+            loss: Any = run(suggestion.code, model=transformer_model, dataset=data_of(row))["loss"]
+            assert f"here decisions at {' and '.join(f'{at:g}' for at in thresholds)} matter" in suggestion.why
+            if suggestion.loss == "SelectivePointwiseLoss":
+                assert suggestion.link == f"link_for_thresholds({thresholds})"
+                assert loss.link == links.link_for_thresholds(thresholds)
+            elif suggestion.loss == "SelectiveOrderLoss":
+                assert loss.weight_link == focus.weight_link
+                assert loss.link == run_link(next(s.link for s in row.selective if s.loss == suggestion.loss))
+            elif "calibration_link" in dict(suggestion.arguments):
+                assert loss.calibration_link == focus.link
+            else:
+                assert loss.link == focus.value_link
 
     def test_presets_are_written_by_their_names(self) -> None:
         row = next(row for row in SENTENCE_ROWS if row.label == "similarity")

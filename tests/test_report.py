@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from selective_st.evaluation import ScoreThreshold, choose_threshold, region_metrics
 from selective_st.evaluation.comparison import Comparison, compare, metric_meaning
-from selective_st.plotting import plot_error_by_score_bin
-from selective_st.report import Measured, html_report, summary
+from selective_st.functional import matching_loss
+from selective_st.links import IdentityLink, Link, high_scores, link_for_thresholds, low_scores
+from selective_st.plotting import plot_threshold_curves
+from selective_st.report import Measured, html_report, summary, worst_pairs
 
 GENERATOR = np.random.default_rng(0)
 GOLD = GENERATOR.integers(0, 26, 400) / 25
@@ -158,12 +161,12 @@ class TestCompare:
 class TestReport:
     def test_is_one_well_formed_file_without_anything_from_elsewhere(self, tmp_path: Path) -> None:
         found = plain()
-        path = plot_error_by_score_bin({model.name: model.bins for model in found.models}, tmp_path / "error.png")
-        html = html_report(found, measured(), {"Error by gold score": path})
+        path = plot_threshold_curves(found.compared_curves, tmp_path / "curves.png")
+        html = html_report(found, measured(), {"Loss at each threshold": path})
         page = Page(html)
         assert page.open == []
         assert len(page.images) == 1
-        assert page.images[0]["alt"] == "Error by gold score"
+        assert page.images[0]["alt"] == "Loss at each threshold"
         assert all(link.startswith("data:image/png;base64,") for link in page.links)
         assert not re.search(r"url\(|@import|<script|http", html)
         assert "$" not in html.replace("$$", "")
@@ -175,7 +178,8 @@ class TestReport:
         html = html_report(found, measured(threshold_notes=notes), {})
         text = " ".join("".join(Page(html).text).split())
         for shown in (
-            "good is better. Average precision, gold ≥ 0.95:",
+            "good is better at all",
+            "good is better. Over all pairs, good orders better:",
             "The scores of poor are squeezed together",
             "Off by 0.1 or more on average, poor scores too high for gold 0 to",
             "and too low for gold",
@@ -191,6 +195,91 @@ class TestReport:
         assert decisions is not None
         assert sum(decisions.values()) == len(GOLD)
         assert decisions["found"] + decisions["missed"] == int((GOLD >= 0.95 - 1e-9).sum())
+
+    def test_verdict_picture_table_worst_pairs_and_the_rest_folded(self, tmp_path: Path) -> None:
+        found = plain()
+        texts = [(f"first {row}", f"second {row}") for row in range(400)]
+        path = plot_threshold_curves(found.compared_curves, tmp_path / "curves.png")
+        html = html_report(found, measured(texts=texts), {"Loss at each threshold": path})
+        places = [
+            html.index(part)
+            for part in (
+                'class="said"',
+                "<img",
+                "<h2>Results",
+                "the worst errors of good",
+                "<details>",
+                "Are the scores squeezed?",
+            )
+        ]
+        assert places == sorted(places)
+        verdict = html[html.index('class="said"') : html.index("<img")]
+        said = re.findall(r"<p>(.*?)</p>", verdict)
+        assert said[0] == f"{found.compared_curves.sentence()}."
+        assert said[1].startswith("Average precision, gold ≥ 0.95: ")
+        assert said[1].endswith("good is better.")
+        assert len(said) == 2
+        after = html[html.index("<h2>More") :]
+        assert after.count("<details") == html.count("<details") == 5
+        for rule in (
+            "prefers-color-scheme: dark",
+            "@media print",
+            "details::details-content",
+            "color-scheme: light dark",
+        ):
+            assert rule in html
+
+    @pytest.mark.parametrize("link", [IdentityLink(), high_scores(), link_for_thresholds([0.3])], ids=repr)
+    def test_the_verdict_on_one_model_is_its_matching_loss(self, link: Link) -> None:
+        """Weighted by the link, the areas under the curves are its losses: of the model, and of one score for all."""
+        found = compare(GOLD, {"good": POOR}, resamples=5)  # type: ignore[dict-item, arg-type]
+        scores, gold = torch.from_numpy(POOR), torch.from_numpy(GOLD)
+        ratio = matching_loss(scores, gold, link) / matching_loss(gold.mean().expand_as(gold), gold, link)
+        said = summary(found, measured(link=link, sources={"good": "good"}))[0]
+        percent = re.search(r"costs (\d+) % (less|more) than with the mean gold score for every pair", said)
+        best = compare(GOLD, {"good": GOLD}, resamples=2)  # type: ignore[dict-item, arg-type]
+        assert "costs 100 % less than with the mean gold score for every pair." in summary(best, measured(link=link))[0]
+        far = compare(GOLD, {"good": GOLD + 5}, resamples=2)  # type: ignore[dict-item, arg-type]
+        assert re.search(r"costs \d[\de+.]* times as much as with the mean gold", summary(far, measured(link=link))[0])
+        assert percent is not None, said
+        change = float(percent[1]) * (1 if percent[2] == "more" else -1)
+        assert change == pytest.approx(100 * float(ratio - 1), abs=1.5)
+        worst = found.compared_curves.thresholds[found.compared_curves.losses[0].argmax()]
+        assert said.endswith(f"most at the threshold {worst:.2g}.")
+
+    def test_the_worst_pairs_by_the_link(self) -> None:
+        gold = [0.9, 0.9, 0.1, 0.1, 0.5, 0.5]
+        predicted = [0.6, 0.8, 0.4, 0.2, 0.5, 0.6]
+        texts = [(f"a{row}", f"b{row}") for row in range(6)]
+        found = compare(gold, {"one": predicted, "other": gold}, resamples=2)
+        rows = {link: worst_pairs(found, measured(texts=texts, link=link)) for link in (high_scores(), low_scores())}
+        high = rows[high_scores()]
+        assert [pair.first for pair in high["scored too low"]] == ["a0", "a1"]
+        # exp(5 s) phi(5 d): 3.27 for 0.3 above 0.1, 1.81 for 0.1 above 0.5, 0.25 for 0.1 above 0.1.
+        assert [pair.first for pair in high["scored too high"]] == ["a2", "a5", "a3"]
+        assert [pair.first for pair in rows[low_scores()]["scored too high"]] == ["a2", "a3", "a5"]
+        first = high["scored too low"][0]
+        assert (first.second, first.gold, first.scores) == ("b0", 0.9, (0.6, 0.9))
+        assert worst_pairs(found, measured()) == {}
+
+    def test_the_worst_pairs_at_thresholds_are_wrong_decisions(self) -> None:
+        gold = [0.9, 0.9, 0.1, 0.1, 0.69, 0.2]
+        predicted = [0.6, 0.75, 0.4, 0.95, 0.72, 0.1]
+        texts = [(f"a{row}", "b" * 1000) for row in range(6)]
+        found = compare(gold, {"one": predicted}, resamples=2)
+        rows = worst_pairs(found, measured(texts=texts, thresholds=[0.7], sources={"one": "one"}))
+        assert [pair.first for pair in rows["scored too high"]] == ["a3", "a4"]
+        assert [pair.first for pair in rows["scored too low"]] == ["a0"]
+        assert len(rows["scored too low"][0].second) < 310
+        html = html_report(found, measured(texts=texts, thresholds=[0.7], sources={"one": "one"}), {})
+        assert html.index("a3</span>") < html.index("a4</span>") < html.index("a0</span>")
+
+    def test_texts_are_escaped(self) -> None:
+        texts = [("<script>alert(1)</script>", "a & b")] * 400
+        html = html_report(plain(), measured(texts=texts), {})
+        assert "<script" not in html
+        assert "a &amp; b" in html
+        assert Page(html).open == []
 
     def test_says_what_labels_of_right_and_wrong_mean(self) -> None:
         labels = np.tile([1.0, 0.0, 0.0, 0.0], 10)

@@ -231,12 +231,12 @@ class TestCard:
             assert (folder / picture).read_bytes().startswith(b"\x89PNG")
             assert links_of(of)[0].get_config_dict() == found["link"]
             assert of.count("cares most about high scores (`high_scores()`)") == 1
-            assert "#### Score Regions on `test`" in of
+            assert "### Score Regions on `test`, Before" in of
             assert table_of(of)["Metric"] == ["Base", "Trained", "Change", "Rests on"]
         rows_of = [list(table_of(of)) for of in (section, other)]
         assert rows_of[0] == rows_of[1]
         # The numbers are those of metrics.json.
-        numbers = table_of(section)["spearman"]
+        numbers = table_of(section)["Rank correlation"]
         saved = next(entry for entry in found["runs"] if entry["loss"] == found["saved"]["loss"])
         assert numbers[:2] == [f"{found['untrained']['spearman']:.3f}", f"{saved['test']['spearman']:.3f}"]
         assert "**Base model:** none: its embeddings were trained from nothing" in card

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,9 @@ class PlotOptions:
     """What `plot` was asked to do."""
 
     focus: list[str] | None = option(None, f"{FOCUS_HELP} Give it several times to compare. Default: high.")
+    threshold: list[float] | None = option(
+        None, "Draw the link for decisions at this score too. Give it several times for decisions at several."
+    )
     output: Path | None = option(
         None, f"The picture to write: {', '.join(_PICTURES)}. Default: links.png, if no page is to be written."
     )
@@ -140,10 +143,13 @@ def _draw_links(options: PlotOptions, path: Path, targets: list[float]) -> None:
         from selective_st.plotting import plot_links
     except ImportError as error:
         raise ValueError(str(error)) from None
-    from selective_st.focus import parse_focus
+    from selective_st.focus import parse_focus, threshold_focus
 
-    links = {text: parse_focus(text).link for text in options.focus or ["high"]}
+    links = {text: parse_focus(text).link for text in options.focus or ([] if options.threshold else ["high"])}
     named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
+    if options.threshold:
+        at_thresholds = threshold_focus(options.threshold)
+        named[at_thresholds.meaning] = at_thresholds.link
     with place:
         plot_links(named, place.new, targets=targets, label_range=options.score_range)
         place.publish()
@@ -184,9 +190,8 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
     console = Console(stderr=True) if job.as_json else common.make_console()
     with console.status("Loading libraries ..."):
         from selective_st.evaluation.comparison import compare_on
-        from selective_st.focus import parse_focus
         from selective_st.report import Measured, html_report, summary
-    focus = parse_focus(job.focus)
+    focus = job.read_focus()
     pairs = _read(job, job.data, "data")
     validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")
     by = pairs.grouping()
@@ -210,7 +215,7 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
     measured = Measured(
         data=pairs.name,
         focus=focus.name,
-        focus_meaning=" and ".join(f"gold scores from {low:g} to {high:g}" for low, high in focus.regions),
+        focus_meaning=focus.meaning,
         main_metric=focus.score_metric,
         metrics=_reported(focus, comparison),
         score_range=job.score_range,
@@ -220,11 +225,14 @@ def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
         notes=notes,
         versions=common.versions(),
         command=shlex.join(["selective-st", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",
+        texts=list(zip(pairs.sentences1, pairs.sentences2, strict=True)),
+        link=focus.link,
+        thresholds=focus.thresholds,
     )
     told = ("score_range", "focus", "main_metric", "notes", "versions", "threshold_notes")
     results = {
         **{name: getattr(job, name) for name in ("model", "against", "data", "validation_data")},
-        **{name: value for name, value in asdict(measured).items() if name in told},
+        **{name: getattr(measured, name) for name in told},
         "summary": summary(comparison, measured),
         "as_queries": {model.name: model.as_queries for model in models},
         "threshold_consistency": {name: found.as_dict() for name, found in consistency.items()},
@@ -397,7 +405,10 @@ def _model_type(name: str) -> str:
 
 def _reported(focus: Focus, comparison: Comparison) -> list[str]:
     """The metrics that are reported: those of the focus, then those of all pairs, as far as they are defined."""
-    names = [name for name in focus.shown_metrics if name != "spearman"]
+    from selective_st.evaluation.metrics import at_threshold
+
+    names = [metric.name for cut in focus.thresholds for metric in at_threshold(cut)]
+    names += [name for name in focus.shown_metrics if name != "spearman"]
     if comparison.is_binary:  # every threshold between 0 and 1 asks the same
         names = [name for name in names if not name.startswith("ap_") or name == focus.score_metric]
     for low, high in focus.regions:
@@ -409,16 +420,24 @@ def _reported(focus: Focus, comparison: Comparison) -> list[str]:
 def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]:
     """The pictures, by what they show; none without matplotlib."""
     try:
-        from selective_st.plotting import plot_error_by_score_bin, plot_scores_against_gold
+        from selective_st.plotting import plot_scores_against_gold, plot_threshold_curves
     except ImportError:
         return {}
-    bins = {model.name: model.bins for model in comparison.models}
+    from selective_st.evaluation.comparison import CONSTANT
+
     low, high = comparison.models[0].bins[0]["low"], comparison.models[0].bins[-1]["high"]
+    found, alone = comparison.compared_curves, len(comparison.models) == 1
     pictures = {
-        f"{caption} by gold score": plot_error_by_score_bin(
-            bins, folder / f"{caption.lower()}_by_score.png", regions=focus.regions, metrics=[metric]
+        "Loss at each threshold: how far scores on its wrong side lie beyond it, on average": plot_threshold_curves(
+            {name: (found.thresholds, losses) for name, losses in zip(found.models, found.losses, strict=True)}
+            if alone
+            else found,
+            folder / "threshold_curves.png",
+            link=focus.link,
+            thresholds=focus.cuts,
+            gold=comparison.gold,
+            baseline=CONSTANT if alone else None,
         )
-        for metric, caption in (("rmse", "Error"), ("bias", "Bias"))
     }
     gold: Any = comparison.gold
     ends = [float(end) for model in comparison.models for end in (model.predicted.min(), model.predicted.max())]

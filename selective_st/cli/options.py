@@ -5,16 +5,23 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Annotated, Any, Optional, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, get_type_hints
 
 import typer
 from typer.models import ArgumentInfo
 
 from selective_st.cli.common import mistakes_in_words
 
+if TYPE_CHECKING:
+    from selective_st.focus import Focus
+
 Options = TypeVar("Options")
 
 FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
+THRESHOLD_HELP = (
+    "Instead of --focus: the score that you will cut at, between 0 and 1 as the mapped labels; deciding there is to "
+    "come out right. Give it several times for several."
+)
 DATA_HELP = "A .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
 
 
@@ -128,7 +135,9 @@ def words_of(options: Any) -> list[str]:
             words.append(yes if value else no)
         elif value != each.default:
             parts = value if isinstance(value, (list, tuple)) else [value]
-            words += [name, ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in parts)]
+            texts = [f"{part:g}" if isinstance(part, float) else str(part) for part in parts]
+            texts = [",".join(texts)] if each.metadata["parse"] else texts
+            words += [word for text in texts for word in (name, text)]
     return [*arguments, *words]
 
 
@@ -167,7 +176,8 @@ def told_words(options: DataOptions, **guessed: Any) -> list[str]:
 class PairOptions(DataOptions):
     """How labelled pairs are taken by the commands that learn from them or measure on them."""
 
-    focus: str = option("high", FOCUS_HELP)
+    focus: str | None = option(None, f"{FOCUS_HELP} Default: high.")
+    threshold: list[float] | None = option(None, THRESHOLD_HELP)
     positive_from: float = option(
         0.8, "From which label, after --score-range, a candidate of a text counts as positive."
     )
@@ -178,6 +188,12 @@ class PairOptions(DataOptions):
         "--as-queries/--no-as-queries",
     )
     overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
+
+    def read_focus(self) -> Focus:
+        """What matters, as --focus or --threshold says."""
+        from selective_st.focus import parse_focus, read_focus
+
+        return read_focus(self.focus, self.threshold) or parse_focus("high")
 
     def __post_init__(self) -> None:
         if not 0 < self.positive_from <= 1:

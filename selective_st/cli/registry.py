@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from selective_st.cli.common import CLASS_LABELS, be_quiet, load_model, make_console, print_notes
-from selective_st.cli.options import FOCUS_HELP, DataOptions, command, option, told_words
+from selective_st.cli.options import FOCUS_HELP, THRESHOLD_HELP, DataOptions, command, option, told_words
 from selective_st.registry.catalog import (
     DEFAULT_MODEL,
     MODEL_TYPES,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from selective_st.cli.reading import Source
+    from selective_st.focus import Focus
     from selective_st.registry.catalog import Row
     from selective_st.registry.checks import CheckReport, Finding
     from selective_st.registry.steps import Step
@@ -65,6 +66,7 @@ class SuggestOptions(DataOptions):
 
     model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
     focus: str | None = option(None, FOCUS_HELP)
+    threshold: list[float] | None = option(None, THRESHOLD_HELP)
     model: str = option(DEFAULT_MODEL, "The model that --script trains: a path or a hub name.")
     every: bool = option(False, "Show every suitable loss.", "--all")
     script: bool = option(False, "Print only a complete training script for the best loss.", "--script")
@@ -119,16 +121,21 @@ def suggest(options: SuggestOptions) -> None:
     from selective_st.cli.reading import after, read_source
     from selective_st.registry.choice import with_choice
 
+    focus = _read_focus(options)
     source = read_source(options)
-    found = source.suggestions(options.focus, kind)
+    found = source.suggestions(focus, kind)
     if options.script:
-        chosen = _suggestion(source, found, loss, options.focus)
+        chosen = _suggestion(source, found, loss, focus)
         chosen = replace(chosen, steps=(*source.steps, *chosen.steps))
         print(chosen.script(options.data, options.model, options.header, options.split), end="")
         return
-    found = after(source.steps, with_choice(found, source.dataset, options.focus))
+    found = after(source.steps, with_choice(found, source.dataset, focus))
     following = _next_command(options, source, found)
     notes = [*source.notes, *_guesses(options, source), *filter(None, [source.conflicts])]
+    if focus is not None:
+        from selective_st.link_words import describe_thresholds
+
+        notes.append(f"{focus.name}: {describe_thresholds(focus.link)}")
     ways = {words: _again(options, **told) for words, told in source.ways()}
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
@@ -136,7 +143,7 @@ def suggest(options: SuggestOptions) -> None:
         _print_suggestions(
             found,
             notes,
-            options.focus,
+            focus,
             {f"If {words}": way for words, way in ways.items()} | ({"Next": following} if following else {}),
             every=options.every,
         )
@@ -176,7 +183,7 @@ def check(options: CheckOptions) -> None:
         print_notes(console, notes)
         if steps:
             console.print("[bold]The data are checked after:[/]")
-            _print_code(console, code_of(steps))
+            print_code(console, code_of(steps))
         print_report(console, report)
     if report.errors:
         raise typer.Exit(1)
@@ -200,7 +207,22 @@ def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
     )
 
 
-def _suggestion(source: Source, found: Suggestions, loss: Trainable | str, focus: str | None) -> Suggestion:
+def _read_focus(options: SuggestOptions) -> Focus | None:
+    """What matters, if that was told; what reads it imports torch."""
+    if options.focus is None and not options.threshold:
+        return None
+    from selective_st.focus import read_focus
+
+    return read_focus(options.focus, options.threshold)
+
+
+def _focus_words(options: SuggestOptions) -> list[str]:
+    """The words of a command that say what matters."""
+    words = ["--focus", options.focus] if options.focus else []
+    return [*words, *(word for at in options.threshold or () for word in ("--threshold", f"{at:g}"))]
+
+
+def _suggestion(source: Source, found: Suggestions, loss: Trainable | str, focus: Focus | None) -> Suggestion:
     """The loss that is named, or the one that comes first."""
     from selective_st.registry.choice import suggestion_of
 
@@ -255,7 +277,8 @@ def _in_file(source: Source, finding: Finding) -> Finding:
     return replace(finding, message=finding.message.replace(finding.rows_shown, said, 1))
 
 
-def _print_code(console: Console, code: str) -> None:
+def print_code(console: Console, code: str) -> None:
+    """Print lines of code."""
     for line in code.splitlines():
         console.print(Text(f"    {line}", style="cyan"), soft_wrap=True)
 
@@ -273,7 +296,7 @@ def print_report(console: Console, report: CheckReport) -> None:
             f"[{style}]{finding.severity}[/] {escape(finding.message)} [dim]({finding.code})[/]", soft_wrap=True
         )
         if finding.mend:
-            _print_code(console, finding.mend)
+            print_code(console, finding.mend)
     for text in report.not_checked:
         console.print(f"[dim]not checked: {escape(text)}[/]", soft_wrap=True)
     errors, warnings = len(report.errors), len(report.warnings)
@@ -329,7 +352,7 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
     from selective_st.registry.choice import are_labelled_pairs
     from selective_st.registry.conversions import scale_of
 
-    focus = ["--focus", options.focus] if options.focus else []
+    focus = _focus_words(options)
     kinds = {column.name: column.kind for column in form.columns}
     if are_labelled_pairs(found) and kinds.get(str(form.label_column)) in NUMBERS:
         (scale, _), columns = scale_of(form), None
@@ -346,9 +369,8 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
 def _again(options: SuggestOptions, **changes: Any) -> str:
     """The command of these options, with changes."""
     of = [] if options.model_type == "SentenceTransformer" else ["--model-type", options.model_type]
-    focus = ["--focus", options.focus] if options.focus else []
     told = told_words(replace(options, **changes))
-    return shlex.join(["selective-st", "suggest", options.data, *of, *told, *focus])
+    return shlex.join(["selective-st", "suggest", options.data, *of, *told, *_focus_words(options)])
 
 
 def _guesses(options: DataOptions, source: Source) -> list[str]:
@@ -366,7 +388,7 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
 
 
 def _print_suggestions(
-    found: Suggestions, notes: list[str], focus: str | None, following: dict[str, str], *, every: bool
+    found: Suggestions, notes: list[str], focus: Focus | None, following: dict[str, str], *, every: bool
 ) -> None:
     from selective_st._templates import template
 

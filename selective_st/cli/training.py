@@ -22,7 +22,7 @@ from selective_st.cli.options import (
     told_words,
     words_of,
 )
-from selective_st.cli.registry import AUTO, NUMBERS, print_report
+from selective_st.cli.registry import AUTO, NUMBERS, print_code, print_report
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from selective_st.output import Output
     from selective_st.training import Report, Settings, Splits, Task
 
-_PICTURE_FILE = "error_by_score.png"
+_PICTURE_FILE = "threshold_curves.png"
 _CARD_FILE = "README.md"
 _THRESHOLD_FILE = "score_threshold.json"
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
@@ -168,9 +168,8 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     common.be_quiet()
     with console.status("Loading libraries ..."):
         from selective_st import training
-        from selective_st.focus import parse_focus
         from selective_st.kept_runs import KeptRuns
-    focus = parse_focus(job.focus)
+    focus = job.read_focus()
     splits = _read_splits(job, _named_kind(job), focus)
     if job.loss == AUTO:
         _check_options(job, splits.kind)
@@ -204,8 +203,20 @@ def _train_into(output: Output, job: TrainOptions) -> None:
             common.print_written(console, label, output.given / name)
     if not (output.given / _PICTURE_FILE).exists():
         console.print(common.NO_PICTURES)
+    _print_use(console, output.given)
     found = report.against_untrained
     console.print(found["sentence"], style="" if found["verdict"] == "better" else "bold yellow", soft_wrap=True)
+
+
+def _print_use(console: Console, folder: Path) -> None:
+    """Print the lines that load the model, score pairs and decide by the threshold stored with it."""
+    from selective_st.card_section import deciding
+    from selective_st.evaluation import load_threshold
+
+    threshold = load_threshold(folder)
+    if threshold is not None:
+        console.print("To use it, with load_threshold and predict_scores of selective_st.evaluation:")
+        print_code(console, deciding("SentenceTransformer", str(folder), threshold))
 
 
 def _named_kind(job: TrainOptions) -> LossKind | None:
@@ -328,7 +339,7 @@ def _judge(job: TrainOptions, source: Source) -> None:
     source.refuse_other_labels(job, "train")
     if source.unclear and (job.loss != AUTO or job.score_range is not None):
         return
-    found = source.suggestions(job.focus, "SentenceTransformer")
+    found = source.suggestions(job.read_focus(), "SentenceTransformer")
     kinds = {column.name: column.kind for column in source.format.columns}
     takes = are_labelled_pairs(found)
     if not source.unclear and (kinds.get(str(source.format.label_column)) in NUMBERS if takes else source.told):
@@ -373,6 +384,7 @@ def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
     results = {
         "loss": task.kind.loss,
         "focus": task.focus.name,
+        "thresholds": list(task.focus.cuts),
         "link": report.link,
         "main_metric": task.focus.main_metric,
         "data": {"train": job.data, "eval": job.eval_data, "test": job.test_data, "score_range": job.score_range},
@@ -381,11 +393,6 @@ def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
         **report.as_dict(),
     }
     common.write_metrics(folder, results)
-    try:
-        from selective_st.plotting import plot_error_by_score_bin
-    except ImportError:  # matplotlib is an optional extra
-        return
-    plot_error_by_score_bin(report.error_by_bin, folder / _PICTURE_FILE, regions=task.focus.regions)
 
 
 def _print_results(console: Console, report: Report, test_rows: int) -> None:

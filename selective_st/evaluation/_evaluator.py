@@ -208,13 +208,21 @@ class ScoreEvaluator(BaseEvaluator):
     def _for_card(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """The metrics as a card shows them, each with as many digits as its cases allow.
 
-        A line for each bin, or for each error with a minus, would hide the rest.
+        A line for each bin, count or quantile, or for each error with a minus, would hide the rest.
         """
         primary = str(self.primary_metric).removeprefix(f"{self.name}_" if self.name else "")
-        names = [name for name in metrics if name == primary or not ("_bin_" in name or name.startswith(NEGATIVE))]
+        names = [
+            name
+            for name in metrics
+            if name == primary or not ("_bin_" in name or name.startswith(NEGATIVE) or self._is_neutral(name))
+        ]
         support = self.support()
         of = {name: support.get(self._without_function(name).removeprefix(NEGATIVE)) for name in names}
         return {name: rounded(metrics[name], on) for name, on in of.items() if on is None or on.cases}
+
+    def _is_neutral(self, name: str) -> bool:
+        """Whether a metric has no better end."""
+        return not metric_meaning(self._without_function(name)).better
 
     def _without_function(self, name: str) -> str:
         ends = [f"_{function}" for function in (*self.encoding.similarity_fn_names, "max")]

@@ -45,12 +45,14 @@ class Support:
         noun: What these are, in the plural.
         texts: Of how many different first texts the cases are; pairs of one text hang together. None if that is not
             known.
+        finer: How many digits more than of other numbers mean something.
     """
 
     cases: int
     of: int
     noun: str = "pairs"
     texts: int | None = None
+    finer: int = 0
 
     @property
     def independent(self) -> int:
@@ -65,7 +67,7 @@ class Support:
     @property
     def digits(self) -> int:
         """How many digits after the point mean something."""
-        return 1 if self.too_few else 2 if self.independent < _MANY else 3
+        return self.finer + (1 if self.too_few else 2 if self.independent < _MANY else 3)
 
     def __str__(self) -> str:
         noun = self.noun if self.of != 1 else self.noun.removesuffix("s")
@@ -96,7 +98,7 @@ def support_of_pairs(
         if metric.rests_on is not None:
             rows = np.flatnonzero(metric.rests_on(gold)).tolist()
             texts = None if clusters is None else len({clusters[row] for row in rows})
-            found[metric.name] = Support(len(rows), len(gold), texts=texts)
+            found[metric.name] = Support(len(rows), len(gold), texts=texts, finer=metric.finer)
     return found
 
 
@@ -313,5 +315,6 @@ def _worse_in(comparison: Comparison, name: str) -> str:
     metric, support = metric_meaning(name), comparison.support.get(name)
     if not metric.can_choose or support is None or not support.cases:
         return ""
-    worse = first < second - _SAME if metric.better == "higher" else first > second + _SAME
+    same = _SAME / 10**metric.finer
+    worse = first < second - same if metric.better == "higher" else first > second + same
     return metric.title if worse else ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from selective_st.evaluation._checks import (
     range_of_gold,
 )
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
+from selective_st.evaluation.curve import CurveComparison, compare_curves
 from selective_st.evaluation.metrics import Better, Metric, metric_meaning
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "ModelScores", "compare", "compare_on", "metric_meaning", "resamples_for"]
 
+CONSTANT = "the mean gold score for every pair"  # what is drawn beside a single model
 _SQUEEZED, _STRETCHED = 0.8, 1.25
 _MOST_RESAMPLES, _FEWEST_RESAMPLES = 300, 100
 _WORK = 3_000_000  # pairs in all resamples together
@@ -109,6 +112,7 @@ class Comparison:
         gold_quantiles: The quantiles of the gold scores, by the names of the metrics.
         resamples: How many resamples the intervals are from.
         support: What each metric rests on.
+        clusters: For each pair the cluster that it belongs to; None where each stands for itself.
     """
 
     gold: Floats
@@ -117,6 +121,15 @@ class Comparison:
     gold_quantiles: dict[str, float]
     resamples: int
     support: dict[str, Support]
+    clusters: list[Any] | None = None
+
+    @cached_property
+    def compared_curves(self) -> CurveComparison:
+        """Which of two models is better at which thresholds; a single one is held against the mean gold score."""
+        scores = {model.name: model.predicted for model in self.models}
+        if len(scores) == 1:
+            scores[CONSTANT] = np.full(len(self.gold), self.gold.mean())
+        return compare_curves(self.gold, scores, clusters=self.clusters)
 
     @property
     def is_binary(self) -> bool:
@@ -148,6 +161,7 @@ class Comparison:
                 "resamples": self.resamples,
                 "support": {name: support.as_dict() for name, support in self.support.items()},
                 "models": models,
+                "threshold_curves": self.compared_curves.as_dict(),
                 "differences": {
                     name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
                     for name, of in self.differences.items()
@@ -170,6 +184,7 @@ def compare(
     at_least: Sequence[float] = (0.8, 0.95),
     at_most: Sequence[float] = (),
     regions: Sequence[tuple[float, float]] = ((0.8, 1.0),),
+    cuts: Sequence[float] = (),
     groups: Sequence[Sequence[int]] = (),
     positive_from: float = 0.8,
     bins: int = 10,
@@ -193,6 +208,7 @@ def compare(
         at_least: As for `region_metrics`.
         at_most: As for `region_metrics`.
         regions: As for `region_metrics`.
+        cuts: Thresholds whose decisions are of interest: loss, F1, precision and recall at each.
         groups: For each question the rows of its candidates; then rankings are compared too.
         positive_from: From which gold score a candidate counts as positive.
         bins: In how many bins of the gold score error and bias are reported.
@@ -226,17 +242,19 @@ def compare(
     clusters = _checked_clusters(owner, clusters, len(gold_scores))
     settings: dict[str, Any] = {"at_least": at_least, "at_most": at_most, "regions": regions}
     covered = range_of_gold(gold_scores) if bin_range is None else bin_range
+    of_cuts = [metric for cut in checked_thresholds(owner, "cuts", cuts) for metric in measures.at_threshold(cut)]
     models = []
     for name, scores in predicted.items():
         _, own = checked_pair(gold, scores)
         of = thresholds.get(name)
         values = measures.region_metrics(gold, scores, **settings, thresholds=[of] if of else [])
+        values |= {metric.name: metric.compute(gold_scores, own) for metric in of_cuts}
         if groups:
             values |= measures.ranking_metrics(groups, gold, scores, positive_from=positive_from)
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
         decided = _decided(of, gold_scores, own) if of else None
         models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
-    of_pairs = measures.pair_metrics(
+    of_pairs = of_cuts + measures.pair_metrics(
         checked_thresholds(owner, "at_least", at_least),
         checked_thresholds(owner, "at_most", at_most),
         checked_regions(owner, regions),
@@ -261,7 +279,7 @@ def compare(
     if len(models) == 2:
         differences = {name: _difference(name, models, columns, support[name]) for name, columns in draws.items()}
     quantiles = {f"q{100 * level:g}": float(np.quantile(gold_scores, level)) for level in measures.QUANTILES}
-    return Comparison(gold_scores, models, differences, quantiles, resamples, support)
+    return Comparison(gold_scores, models, differences, quantiles, resamples, support, clusters)
 
 
 def compare_on(
@@ -289,6 +307,7 @@ def compare_on(
         at_least=evaluator.at_least,
         at_most=evaluator.at_most,
         regions=evaluator.regions,
+        cuts=evaluator.thresholds,
         groups=evaluator.groups,
         positive_from=evaluator.positive_from,
         clusters=evaluator.sentences1,

@@ -94,6 +94,11 @@ def even_thresholds(gold: Floats) -> Floats:
     return low + (np.arange(_POINTS) + 0.5) * (high - low) / _POINTS
 
 
+def even_curve(predicted: Any, gold: Floats) -> tuple[Floats, Floats]:
+    """The threshold curve at such thresholds, as pictures and files show it."""
+    return threshold_curve(predicted, gold, even_thresholds(gold))
+
+
 # --- Two models by their curves ---------------------------------------------------------------------------------------
 
 
@@ -152,6 +157,15 @@ class CurveComparison:
                 low, high = self.thresholds[places[0]], self.thresholds[places[-1]]
                 found.append(BetterRange(self.models[side], float(low), float(high), len(places)))
         return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """The curves, and where a model is better, for JSON."""
+        losses = dict(zip(self.models, self.losses.tolist(), strict=True))
+        return {
+            "thresholds": self.thresholds.tolist(),
+            "losses": losses,
+            "better": [of._asdict() for of in self.better()],
+        }
 
     def sentence(self) -> str:
         """Where a model is better, in words, without a full stop."""

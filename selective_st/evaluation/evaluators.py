@@ -16,7 +16,7 @@ from selective_st._validation import finite_number, instance_of, list_of, one_of
 from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
 from selective_st.evaluation._evaluator import ScoreEvaluator, append_row
 from selective_st.evaluation.claims import Support, support_of_pairs
-from selective_st.evaluation.curve import even_thresholds, threshold_curve
+from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import Gains, Metric
 from selective_st.evaluation.scoring import Encoding, Precision, note_on_roles, scores_by_function
 from selective_st.evaluation.thresholds import (
@@ -77,7 +77,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         similarity_fn_names: What compares embeddings, such as `["cosine", "dot"]`. The metrics then end with the
             function's name, and of several the best is `..._max`. Default: the model's own.
         thresholds: Thresholds whose decisions are of interest: the loss at each, `loss_at_0.85`, is reported (see
-            `threshold_curve`), and the whole curve is written where `write_csv` writes, to `..._threshold_curve.csv`.
+            `threshold_curve`) with `f1_at_0.85`, `precision_at_0.85` and `recall_at_0.85` (of finding gold >= t by
+            predicted >= t), and the whole curve is written where `write_csv` writes, to `..._threshold_curve.csv`.
 
     Raises:
         ValueError: If the lists differ in length, are empty, or the scores are not finite; or if `main_metric` is not
@@ -145,6 +146,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         if threshold_from is not None and len(encoding.similarity_fn_names) > 1:
             raise ValueError(f"{owner}: threshold_from goes with one similarity function, got {', '.join(names)}.")
         self.threshold_from, self.threshold_metric = threshold_from, threshold_metric
+        self.curve: tuple[Floats, Floats] | None = None  # the threshold curve of the scores that were reported last
         self._sought = threshold if isinstance(threshold, ScoreThreshold) else self._decision(threshold_gold)
         if (threshold is not None or threshold_from is not None) and self._sought is None:
             raise ValueError(
@@ -204,7 +206,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             bin_range=self.bin_range,
         )
         scores = np.asarray(predicted, dtype=np.float64)
-        more = [*self._decisions(), *measures.with_negatives(map(measures.loss_at, self.thresholds))]
+        more = [*self._decisions(), *measures.with_negatives(self._at_thresholds())]
         metrics |= {metric.name: metric.compute(self.scores, scores) for metric in more}
         if self.groups:
             metrics |= measures.ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
@@ -217,6 +219,9 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         chosen_later = self._sought is not None and self.threshold_from is not None
         return measures.decisions(self._sought, chosen=False) if chosen_later and self._sought is not None else []
 
+    def _at_thresholds(self) -> list[Metric]:
+        return [metric for threshold in self.thresholds for metric in measures.at_threshold(threshold)]
+
     def support(self) -> dict[str, Support]:
         """What each metric rests on.
 
@@ -224,7 +229,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             The support by the metric's name; none for counts and thresholds, which are exact.
         """
         metrics = measures.pair_metrics(self.at_least, self.at_most, self.regions)
-        metrics += [*self._decisions(), *map(measures.loss_at, self.thresholds)]
+        metrics += [*self._decisions(), *self._at_thresholds()]
         texts = self.sentences1 if all(isinstance(text, str) for text in self.sentences1) else None
         found = support_of_pairs(metrics, self.scores, texts)
         if self.groups:
@@ -297,9 +302,10 @@ class ScoreRegionEvaluator(ScoreEvaluator):
     def _report(
         self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
     ) -> dict[str, float]:
+        self.curve = even_curve(next(iter(predicted.values())), self.scores)
         if self.thresholds and output_path is not None and self.write_csv:
             for function, scores in predicted.items():
-                at, losses = threshold_curve(scores, self.scores, even_thresholds(self.scores))
+                at, losses = even_curve(scores, self.scores)
                 points = {f"{threshold:g}": loss for threshold, loss in zip(at, losses.tolist(), strict=True)}
                 end = f"_threshold_curve{'_' + function if function else ''}.csv"
                 file_name = self.csv_file.removesuffix("_results.csv") + end

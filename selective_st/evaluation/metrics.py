@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -65,6 +65,7 @@ class Metric:
         rests_on: Of gold scores, those that the number rests on: where it sets two kinds apart, the rarer kind. None
             where it is a count or a setting, and exact.
         over_lists: The number of several lists, from those of each.
+        finer: How many digits more than of other numbers mean something, as it is small.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Metric:
     compute: Callable[[Floats, Floats], float]
     rests_on: Callable[[Floats], Bools] | None = _every
     over_lists: Callable[[Floats], float] = _mean
+    finer: int = 0
 
     @property
     def can_choose(self) -> bool:
@@ -86,7 +88,7 @@ class Metric:
         what, _, where = self.title.partition(", ")
         short = {"Average precision": "AP", "Error": "RMSE", "Rank correlation": "Spearman"}.get(what, what)
         arrow = {"higher": "↑", "lower": "↓"}.get(self.better, "")
-        return " ".join(filter(None, (short, where.replace(" to ", "-"), arrow)))
+        return " ".join(filter(None, (short.replace("the threshold ", ""), where.replace(" to ", "-"), arrow)))
 
     def negative(self) -> Metric:
         """An error with the better end up."""
@@ -98,6 +100,7 @@ class Metric:
             lambda gold, predicted: -self.compute(gold, predicted),
             self.rests_on,
             lambda values: -self.over_lists(-values),
+            self.finer,
         )
 
 
@@ -252,7 +255,7 @@ def loss_at(threshold: float) -> Metric:
         return _mean(losses_at(gold, predicted, threshold))
 
     title, meaning = f"Loss at the threshold {threshold:g}", _words(losses_at).format(threshold)
-    return Metric(f"loss_at_{threshold:g}", title, meaning, "lower", compute, rarer)
+    return Metric(f"loss_at_{threshold:g}", title, meaning, "lower", compute, rarer, finer=2)
 
 
 _named(f"loss_at_{_NUMBER}", loss_at)
@@ -338,6 +341,27 @@ def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]
     They are `threshold_S`, `precision_S`, `recall_S` and `f1_S`; precision is 0 where nothing is found.
     """
     return [make(threshold, chosen) for make in (_threshold, _precision, _recall_of_pairs, _f1)]
+
+
+_DECISIONS = {"f1": _f1, "precision": _precision, "recall": _recall_of_pairs}
+
+
+def _decided_at(kind: str, threshold: float) -> Metric:
+    """A metric of deciding at a threshold, which gold scores are held to as well."""
+    metric: Metric = _DECISIONS[kind](ScoreThreshold(threshold, threshold))
+    what = metric.title.partition(", ")[0]
+    return replace(metric, name=f"{kind}_at_{threshold:g}", title=f"{what} at the threshold {threshold:g}")
+
+
+_named(rf"({'|'.join(_DECISIONS)})_at_{_NUMBER}", _decided_at)
+
+
+def at_threshold(threshold: float) -> list[Metric]:
+    """The metrics of deciding at a threshold: `loss_at_T`, `f1_at_T`, `precision_at_T` and `recall_at_T`.
+
+    A pair is found where its predicted score is at least T, and sought where its gold score is.
+    """
+    return [loss_at(threshold), *(_decided_at(kind, threshold) for kind in _DECISIONS)]
 
 
 def sought_by(at_least: Sequence[float], at_most: Sequence[float]) -> list[ScoreThreshold]:

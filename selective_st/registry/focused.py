@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 
-from selective_st.focus import Focus, parse_focus
+from selective_st.focus import PRESETS, Focus, parse_focus
+from selective_st.link_words import preset_of
 from selective_st.links import Link
 from selective_st.registry.code import Expression, UnknownCodeError
 from selective_st.registry.steps import literal
-
-_FOCUSES = {"high": "high_scores()", "low": "low_scores()", "extremes": "extreme_scores()", "middle": "middle_scores()"}
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,14 @@ class Chosen:
         link: The link for single scores.
         value_link: That for lists and batches; None for the default of their losses.
         what: What matters, for people.
+        weight_link: The link between whose values pairs of pairs are weighed.
         reads_scores: Whether the scores themselves are to be right.
     """
 
     link: str
     value_link: str | None
     what: str
+    weight_link: str
     reads_scores: bool
 
 
@@ -40,28 +41,21 @@ def chosen_focus(focus: Any) -> Chosen:
         focus = Focus("link", focus, (), (), (), "")
     elif not isinstance(focus, Focus):
         raise TypeError(
-            f'focus must be {", ".join(map(literal, _FOCUSES))}, a region such as "0.7:0.9", or a link; got '
+            f'focus must be {", ".join(map(literal, PRESETS))}, a region such as "0.7:0.9", or a link; got '
             f'{type(focus).__name__}. Write for example focus="high".'
         )
-    ends = focus.regions[0] if focus.regions else None
-    if focus.name in _FOCUSES:
-        code = _FOCUSES[focus.name]
-        what = {"extremes": "scores at both ends", "middle": "scores in the middle"}.get(
-            focus.name, f"{focus.name} scores"
-        )
-    elif ends is not None and _same(f"score_region({ends[0]!r}, {ends[1]!r})", focus.link):
-        code, what = f"score_region({ends[0]!r}, {ends[1]!r})", f"scores from {ends[0]:g} to {ends[1]:g}"
-    else:
-        code, what = link_code(focus.link), "the scores at which your link is steep"
+    code = f"link_for_thresholds({list(focus.thresholds)!r})" if focus.thresholds else link_code(focus.link)
+    what, _ = preset_of(focus.link, 0.0, 1.0) or ("the scores at which your link is steep", "")
+    weight = link_code(focus.weight_link) if focus.thresholds else code
     if focus.value_link is None:
-        return Chosen(code, None, what, focus.reads_scores)
+        return Chosen(code, None, what, weight, focus.reads_scores)
     operand = f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
     raised = focus.value_link  # the link, raised by a constant if needed, and normalised
     value_code = f'{operand}.normalized(0, 1, of="value")'
     if not _same(value_code, raised):
         value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
     value_code = value_code if _same(value_code, raised) else link_code(raised)
-    return Chosen(code, value_code, what, focus.reads_scores)
+    return Chosen(code, value_code, what, weight, focus.reads_scores)
 
 
 def _constant_of(focus: Focus) -> float:

@@ -225,7 +225,7 @@ def _suggestion(
         if "calibration_link" in arguments:
             arguments["calibration_link"] = focus.link
         if "weight_link" in arguments and focus.value_link is not None:
-            arguments["weight_link"] = focus.link
+            arguments["weight_link"] = focus.weight_link
         link = _focused(selective, focus)
         if link != selective.link or focus.value_link is not None or entry.name == "SelectivePointwiseLoss":
             arguments["link"] = link
@@ -282,7 +282,8 @@ def _focused(selective: Selective, focus: Chosen) -> str:
     unbounded = _UNBOUNDED if ".linear_outside(None, " in selective.link else ""
     if selective.loss == "SelectivePointwiseLoss":
         return _operand(focus.link, unbounded)
-    if focus.value_link is None or selective.link == LINKS["ranks_only"]:
+    orders_at_thresholds = focus.weight_link != focus.link and "weight_link" in dict(selective.arguments)
+    if focus.value_link is None or selective.link == LINKS["ranks_only"] or orders_at_thresholds:
         return selective.link
     if ("targets", '"margins"') in selective.arguments and selective.link == LINKS["logits"]:
         return focus.value_link + _UNBOUNDED_MARGINS
