@@ -134,6 +134,7 @@ class Section:
         training: When the training began that the section tells of: another one makes it out of date.
         counts: A link with the sensitivity of the one trained with, which says how much each threshold counts.
         model_type: The class of the model.
+        model_id: Its name on the hub; until it has one, what stands for it in upstream's part.
     """
 
     losses: list[LossPart]
@@ -146,6 +147,7 @@ class Section:
     training: float | None = None
     counts: Link | None = None
     model_type: str = "SentenceTransformer"
+    model_id: str = "sentence_transformers_model_id"
 
     def write(self, folder: Path, stored: ScoreThreshold | None, *, anew: bool, told: bool = True) -> None:
         """Write the section into the card of a folder, and its pictures beside it.

@@ -183,6 +183,7 @@ def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None
     told = {_title_of(evaluator) for evaluator in data.eval_results_dict} <= {
         metrics.title for metrics in section.metrics if metrics.trained
     }
+    section.model_id = data.model_id or section.model_id
     section.write(Path(path), load_threshold(model), anew=anew, told=told)
 
 
