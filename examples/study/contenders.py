@@ -326,7 +326,7 @@ def of_teacher_embeddings(dimension: int) -> list[Contender]:
         ),
         *_many(
             "SelectiveEmbedDistillLoss",
-            [(f"T {t:g}, calibration {c:g}", ours(t, c)) for t, c in ((0.05, 3), (0.1, 1), (0.1, 3), (0.3, 3))],
+            [(f"T {t:g}, calibration {c:g}", ours(t, c)) for t, c in ((0.1, 0.1), (0.1, 1), (0.1, 3), (0.3, 3))],
             selective=True,
         ),
         *_many(
