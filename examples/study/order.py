@@ -153,9 +153,8 @@ def page(results: dict[str, Any], positives: dict[str, tuple[int, int]]) -> str:
         "## Graded pairs",
         "",
         f"Static embeddings of {DIMENSION} dimensions, trained on the pairs of STS-B; setting and rate of each loss "
-        "are the",
-        "best on its dev split by the mean over the seeds. AP is the average precision for gold scores of at least "
-        "0.95: "
+        "are the best on its dev split by the mean over the seeds. AP is the average precision for gold scores of at "
+        "least 0.95: "
         + ", ".join(f"{top} of {pairs} pairs of {split}" for split, (top, pairs) in positives.items())
         + ". Mean ± 95 % interval over three seeds.",
     ]
