@@ -308,6 +308,9 @@ def of_teacher_embeddings(dimension: int) -> list[Contender]:
     def ours(temperature: float, calibration: float) -> Make:
         return lambda model: losses.SelectiveEmbedDistillLoss(model, temperature=temperature, calibration=calibration)
 
+    def both(weight: float) -> Make:
+        return lambda model: Sum(embed("cosine")(model), ours(0.1, 3)(model), weight)
+
     def embed(metric: Any) -> Make:
         return lambda model: builtin.EmbedDistillLoss(model, metric, projection_dim=dimension)
 
@@ -323,7 +326,12 @@ def of_teacher_embeddings(dimension: int) -> list[Contender]:
         ),
         *_many(
             "SelectiveEmbedDistillLoss",
-            [(f"T {t:g}, calibration {c:g}", ours(t, c)) for t, c in ((0.05, 0.1), (0.1, 0.1), (0.1, 1.0), (0.3, 0.1))],
+            [(f"T {t:g}, calibration {c:g}", ours(t, c)) for t, c in ((0.1, 0.1), (0.1, 1), (0.1, 3), (0.3, 3))],
+            selective=True,
+        ),
+        *_many(
+            "SelectiveEmbedDistillLoss and EmbedDistillLoss",
+            [(f"T 0.1, calibration 3; cosine, {w:g} times", both(w)) for w in (3, 10, 30)],
             selective=True,
         ),
     ]
@@ -371,6 +379,21 @@ def rerankers() -> list[Contender]:
             selective=True,
         ),
     ]
+
+
+class Sum(nn.Module):
+    """A multiple of a loss, and another on the same batch."""
+
+    def __init__(self, loss: nn.Module, other: nn.Module, weight: float) -> None:
+        super().__init__()
+        self.losses: Any = nn.ModuleList([loss, other])
+        self.weight = weight
+
+    def compute_loss_from_embeddings(self, embeddings: list[Tensor], labels: Any) -> Tensor:
+        """The sum."""
+        first, second = (loss.compute_loss_from_embeddings(embeddings, labels) for loss in self.losses)
+        found: Tensor = self.weight * first + second
+        return found
 
 
 class Scaled(nn.Module):

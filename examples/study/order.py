@@ -144,11 +144,17 @@ def run(
 def page(results: dict[str, Any], positives: dict[str, tuple[int, int]]) -> str:
     """The tables: of each family what is best on dev."""
     lines = [
-        "# Graded pairs: the order loss and others, on static embeddings",
+        "# Order, and a teacher's embeddings: the losses against others",
         "",
-        "Made by `make study-order DATA=PATH` (examples/study/order.py says what is compared). Static embeddings of",
-        f"{DIMENSION} dimensions, trained on the pairs of STS-B; setting and rate of each loss are the best on its dev",
-        "split by the mean over the seeds. AP is the average precision for gold scores of at least 0.95: "
+        "Made by `make study-order DATA=PATH` (examples/study/order.py says what is compared).",
+        "",
+        (HERE / "order_findings.md").read_text(encoding="utf-8").rstrip(),
+        "",
+        "## Graded pairs",
+        "",
+        f"Static embeddings of {DIMENSION} dimensions, trained on the pairs of STS-B; setting and rate of each loss "
+        "are the best on its dev split by the mean over the seeds. AP is the average precision for gold scores of at "
+        "least 0.95: "
         + ", ".join(f"{top} of {pairs} pairs of {split}" for split, (top, pairs) in positives.items())
         + ". Mean ± 95 % interval over three seeds.",
     ]

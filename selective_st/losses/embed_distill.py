@@ -173,7 +173,7 @@ class SelectiveEmbedDistillLoss(Loss):
         temperature: float = 0.1,
         teacher_temperature: float | None = None,
         link: Link | None = None,
-        calibration: float = 0.1,
+        calibration: float = 3.0,
         calibration_link: Link | None = None,
         block_size: int | None = None,
     ) -> None: ...

@@ -13,7 +13,6 @@ from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, b
 from selective_st.registry.checks.lines import change, keep, loss_line, more_outputs, other_loss
 from selective_st.registry.checks.scan import Tally
 from selective_st.registry.conversions import scale_of
-from selective_st.registry.focused import link_code
 from selective_st.registry.steps import Step
 
 _LENGTH_TEXTS = 1_000  # so many texts are tokenized, of those that may be too long
@@ -175,6 +174,8 @@ def _rise(link: Any, lows: Any, highs: Any) -> float:
 
 def _rising(c: Context, found: Found) -> Mend:
     """The labels on the scale of scores, where the link is for these; or else a weight link that rises."""
+    from selective_st.registry.focused import link_code  # late: it imports torch
+
     scale = scale_of(c.format)[0]
     if scale is not None and c.highest > 1 and not c.labels.is_list:
         ends = ((end - scale[0]) / (scale[1] - scale[0]) for end in (c.lowest, c.highest))
