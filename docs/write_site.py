@@ -33,7 +33,14 @@ PARTS: dict[str, tuple[str, ...]] = {
     "First steps": ("docs/first_steps.md", "docs/which_loss.md", "docs/recipes.md", "docs/thresholds.md"),
     "Losses and links": ("docs/losses.md", "docs/links.md", "docs/formats.md", "docs/language_models.md"),
     "Training and judging": ("docs/evaluation.md", "docs/distributed.md", "docs/gpu.md", "examples/README.md"),
-    "Evidence": ("docs/headline.md", "docs/study.md", "docs/order.md", "docs/frontier.md", "docs/loss_cost.md"),
+    "Evidence": (
+        "docs/headline.md",
+        "docs/study.md",
+        "docs/order.md",
+        "docs/encoder.md",
+        "docs/frontier.md",
+        "docs/loss_cost.md",
+    ),
     "Look up": ("docs/troubleshooting.md", "docs/glossary.md", "CHANGELOG.md", "CONTRIBUTING.md"),
 }
 START = "README.md"

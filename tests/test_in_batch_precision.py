@@ -280,6 +280,14 @@ def test_mixed_products(monkeypatch: pytest.MonkeyPatch) -> None:
         taken.add(left.dtype)
         return multiply(left.float(), right.float(), out=out)
 
+    def addmm(
+        total: Tensor, left: Tensor, right: Tensor, dtype: torch.dtype, *, beta: int, alpha: float, out: Tensor
+    ) -> Tensor:
+        assert dtype == total.dtype == torch.float32
+        assert left.dtype in LOW.values()
+        product = alpha * mm(left, right, out_dtype=dtype)
+        return out.copy_(beta * total + product if beta else product)
+
     def mixed(self: Products, *args: Any) -> None:
         initialise(self, *args)
         self.is_mixed = self.low is not None
@@ -291,6 +299,7 @@ def test_mixed_products(monkeypatch: pytest.MonkeyPatch) -> None:
             expected = gradients(columns, GENTLE, precision=precision, block_size=7, **given)
             with monkeypatch.context() as patch:
                 patch.setattr(torch, "mm", mm)
+                patch.setattr(torch, "addmm", addmm)
                 patch.setattr(Products, "__init__", mixed)
                 found = gradients(columns, GENTLE, precision=precision, block_size=7, **given)
             assert error(found, [part.double() for part in expected]) < 1e-5, name
@@ -331,7 +340,7 @@ def test_block_size_by_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu, gigabyte = torch.device("cuda"), 2**30
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
-    for free, rows in ((80 * gigabyte, 2048), (2 * gigabyte, 1024), (2**20, 1)):
+    for free, rows in ((80 * gigabyte, 4096), (2 * gigabyte, 1024), (2**20, 1)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
         assert module._default_block_size(gpu, 32768, ConstantLink()) == rows
 

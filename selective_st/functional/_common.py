@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from selective_st._ahead import on_cpu
 from selective_st._autograd import in_transform, look
 from selective_st._caller import wording
 from selective_st._validation import finite_number
@@ -165,7 +166,7 @@ def _check_nonnegative(owner: str, link: Link, scores: Tensor) -> None:
 
 def is_finite(scores: Tensor) -> bool:
     """Whether all scores are known to be finite: their sum is, which takes one operation to see."""
-    return not in_transform() and math.isfinite(float(scores.detach().sum()))
+    return not in_transform() and math.isfinite(float(on_cpu(scores).detach().sum()))
 
 
 def check_weight(

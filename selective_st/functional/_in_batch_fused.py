@@ -22,6 +22,7 @@ from selective_st.functional._in_batch_rows import FastLogits, compiled_shares_o
 from selective_st.links import ConstantLink
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
+_NUMBERS_ON_GPU = 2**24  # of embeddings at once, where few launches save more than little memory
 _VANISHING = 1e-36  # a probability whose logarithm single precision can still tell
 _SIMPLE = InBatchOptions()
 _SYMMETRIC = InBatchOptions(directions=("query_to_doc", "doc_to_query"))
@@ -111,6 +112,7 @@ class _Pass:
         self.losses: list[Tensor] = []
         self._vanishes = False
         self._slabs: dict[str, Tensor] = {}
+        self._apart: list[tuple[Tensor, Tensor, Tensor]] = []  # of the blocks of a GPU, until the last
         queries, *columns = (matrix.detach() for matrix in embeddings)
         self._norms: dict[bool, Tensor] = {}
         self._right: dict[bool, Tensor] = {}
@@ -124,7 +126,8 @@ class _Pass:
             documents = torch.cat(columns) if len(columns) > 1 else columns[0]
         self._right[True] = documents
         self._queries = queries
-        if len(queries) <= block_size or any(not DIRECTIONS[name][1] for name in setting.options.directions):
+        are_right = any(not DIRECTIONS[name][1] for name in setting.options.directions)
+        if len(queries) <= block_size or are_right or queries.is_cuda:
             self._right[False] = queries / self._norms[False] if setting.normalize else queries
         self._operands = {side: products.operand(matrix) for side, matrix in self._right.items()}
         is_plain = batch.target_scores is None and batch.shares is None
@@ -157,8 +160,9 @@ class _Pass:
         self._slabs.clear()
         for side, norms in self._norms.items() if self.gradients else ():
             gradient = self.gradients[side]
-            for begin in range(0, len(gradient), self._block_size):
-                rows = slice(begin, begin + self._block_size)
+            size = max(self._block_size, _NUMBERS_ON_GPU // gradient.shape[1] if gradient.is_cuda else 0)
+            for begin in range(0, len(gradient), size):
+                rows = slice(begin, begin + size)
                 unit, part = self._rows(side, rows.start, rows.stop), gradient[rows]
                 # What points along the embedding only changes its length.
                 part.addcmul_(unit, (part * unit).sum(1, keepdim=True), value=-1).div_(norms[rows])
@@ -191,8 +195,8 @@ class _Pass:
         from_documents, to_documents = DIRECTIONS[direction]
         left, right = self._operand(from_documents, begin, end), self._operands[to_documents]
         scores = self.products.multiply(left, right.mT, self._slab(direction, len(left), len(right)))
-        if from_documents != to_documents and not self.products.is_exact:
-            diagonal_of(scores, begin).copy_((left.to(scores) * right[begin:end].to(scores)).sum(1))
+        if from_documents != to_documents and self.products.is_rounding:
+            diagonal_of(scores, begin).copy_((left * right[begin:end]).sum(1))
         return scores
 
     def _logits(self, begin: int, end: int) -> tuple[Tensor, Tensor | float]:
@@ -211,17 +215,28 @@ class _Pass:
         """Losses and gradients of queries against documents without options, in few operations."""
         shares = self._shares_in_place if self._is_in_place else self._shares
         rest, positive, pull, weights, factor = shares(begin, end)
-        self.batch.checks.note(self._note_vanishing, positive)
         if self.gradients:
             factor = factor / self.batch.anchors
-            pull = pull.div_(self.batch.anchors).unsqueeze(1)
-            own = slice(begin, end)
-            to_left, to_right = self.gradients[False][own], self.gradients[True]
+            to_left, to_right = self.gradients[False][begin:end], self.gradients[True]
             self.products.add(to_left, weights, self._operands[True], factor, anew=True)
-            to_left.addcmul_(pull, self._right[True][own])
             left = self._operand(False, begin, end)
             self.products.add(to_right, weights.mT, left, factor, anew=self._is_one_block)
-            to_right[own].addcmul_(pull, self._rows(False, begin, end))
+        if not self._queries.is_cuda:
+            return self._with_positives(begin, end, rest, positive, pull)
+        self._apart.append((rest, positive, pull))
+        if end < self.batch.end:
+            return rest.new_empty(0)
+        parts = [torch.cat(part) for part in zip(*self._apart, strict=True)]
+        self._apart.clear()
+        return self._with_positives(self.batch.begin, end, *parts)
+
+    def _with_positives(self, begin: int, end: int, rest: Tensor, positive: Tensor, pull: Tensor) -> Tensor:
+        """The losses of some queries, whose positives' part of the gradients is added: on a GPU of all at once."""
+        self.batch.checks.note(self._note_vanishing, positive)
+        if self.gradients:
+            pull, own = pull.div_(self.batch.anchors).unsqueeze(1), slice(begin, end)
+            self.gradients[False][own].addcmul_(pull, self._right[True][own])
+            self.gradients[True][own].addcmul_(pull, self._rows(False, begin, end))
         return rest.div_(positive).log1p_()
 
     def _note_vanishing(self, positive: float) -> None:

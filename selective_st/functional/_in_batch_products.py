@@ -26,6 +26,7 @@ class Products:
         is_mixed: Whether the device multiplies these and sums in float32; else they are rounded, and multiplied as
             they were.
         is_exact: Whether the products are those of the matrices as they are.
+        is_rounding: Whether the device rounds the operands itself, to tf32.
     """
 
     def __init__(self, precision: Precision, *embeddings: Tensor) -> None:
@@ -46,7 +47,8 @@ class Products:
         is_cuda = device == "cuda"
         self.is_mixed = is_cuda and self.low is not None and not is_double and "dtype" in torch.ops.aten.mm.overloads()
         self._matmul = _MATMUL.get(precision) if is_cuda else None
-        self.is_exact = self.low is None and not (is_cuda and precision == "tf32")
+        self.is_rounding = self.low is None and is_cuda and precision == "tf32"
+        self.is_exact = self.low is None and not self.is_rounding
 
     @property
     def _matmul_precision(self) -> AbstractContextManager[None]:
@@ -79,9 +81,13 @@ class Products:
         self, total: Tensor, left: Tensor, right: Tensor, factor: Tensor | float = 1.0, *, anew: bool = False
     ) -> Tensor:
         """Add to `total` the product of two operands, times a factor; `anew` if nothing is in it yet."""
-        if self.low is None and not isinstance(factor, Tensor):
-            with self._matmul_precision:
-                return total.addmm_(left, right, beta=int(not anew), alpha=factor)
+        if not isinstance(factor, Tensor):
+            beta = int(not anew)
+            if self.is_mixed:
+                return torch.addmm(total, left, right, torch.float32, beta=beta, alpha=factor, out=total)
+            if self.low is None:
+                with self._matmul_precision:
+                    return total.addmm_(left, right, beta=beta, alpha=factor)
         if anew:
             return self.multiply(left, right, total).mul_(factor)
         return total.add_(self.multiply(left, right).mul_(factor))

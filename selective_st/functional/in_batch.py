@@ -22,6 +22,7 @@ form is differentiated automatically.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, cast
 
@@ -282,7 +283,7 @@ def _default_block_size(device: torch.device, documents: int, link: Link) -> int
             free, _ = torch.cuda.mem_get_info(device)
             free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
             scores = min(scores, int(free * _SHARE_OF_FREE_MEMORY) // _BYTES_OF_A_SCORE)
-        return max(scores // documents, 1)
+        return 1 << int(math.log2(max(scores // documents, 1)))  # mostly blocks of one size, compiled for once
     rows = documents // 11
     if not isinstance(link, ConstantLink):  # whose slopes take a block of their own
         rows = min(rows, documents**2 >> 16)

@@ -414,7 +414,8 @@ class _Matching(_ListLoss):
             tilt = tilt + (y - kl).exp()
         slope = self.link.h(p)
         far = ~(highest < _LARGEST_RISE)
-        if bool(far.any()):  # or NaN, where potentials overflow
+        is_any_far = bool(far.any())
+        if is_any_far:  # or NaN, where potentials overflow
             log_q, log_r = self._log_probabilities(p, s, mask, never)
             q = torch.where(far, log_q.exp(), q)
             far_kl = (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True)
@@ -426,7 +427,7 @@ class _Matching(_ListLoss):
             if self.calibration_link is not self.link:
                 divergence, difference = self.calibration_link._matching(p, s)
             factor = q * (self.calibration / self.temperature)
-            if bool(far.any()):
+            if is_any_far:
                 divergence, difference = (torch.where(q > 0, x, 0) for x in (divergence, difference))
             value = value + (factor * divergence).sum(-1)
             gradient = gradient + factor * difference

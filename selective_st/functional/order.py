@@ -110,7 +110,7 @@ def order_loss(
             "count. Use IdentityLink() for weights by the gap, or leave it out for the same weight for all."
         )
     predicted = check_scores(owner, "predicted", predicted)
-    target = check_scores(owner, "target", target, like=predicted).detach()
+    target = check_scores(owner, "target", target, like=predicted)
     form = form or ("log_sum_exp" if predicted.dim() < 2 else "logistic")
     if form not in ("log_sum_exp", "logistic"):
         raise ValueError(f"{owner}: form must be 'log_sum_exp' or 'logistic', got {form!r}.")
@@ -150,7 +150,7 @@ def order_loss(
 
 def _that_count(target: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor]:
     """Which scores count (None for all), and the targets, in double precision where there is one."""
-    precise = target.double() if target.device.type != "mps" else target.float()
+    precise = target.detach().to(torch.float32 if target.device.type == "mps" else torch.float64)
     if target.is_floating_point() and not is_finite(target):
         known = ~target.isnan()
         mask = known if mask is None else mask & known

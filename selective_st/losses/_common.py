@@ -15,6 +15,7 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 from sentence_transformers.util import similarity_fct_name
 from torch import Tensor, nn
 
+from selective_st._ahead import on_cpu
 from selective_st._templates import template
 from selective_st._validation import finite_number
 from selective_st.functional._common import check_link, check_nonnegative, check_smoothing, is_finite
@@ -381,19 +382,21 @@ def check_label_range(owner: str, labels: Tensor, ranges: Ranges = ()) -> Tensor
     Raises:
         ValueError: If a row has no label at all, or a label lies outside a range; with the line that maps it.
     """
-    if labels.numel() > _FEW_LABELS:
-        ends = labels.aminmax()
-        low, high, total = float(ends.min), float(ends.max), float(labels.sum())
+    seen = on_cpu(labels)
+    if seen.numel() > _FEW_LABELS:
+        ends = seen.aminmax()
+        low, high, total = float(ends.min), float(ends.max), float(seen.sum())
     else:  # which cost less to look through than tensor operations do to start
-        values = labels.flatten().tolist()
+        values = seen.flatten().tolist()
         low, high, total = min(values), max(values), sum(values)
     mask = None
     if math.isnan(total):
-        mask = ~labels.isnan()
-        rows = (~mask.view(len(mask), -1).any(dim=1)).nonzero().flatten().tolist()
+        known = ~seen.isnan()
+        rows = (~known.view(len(known), -1).any(dim=1)).nonzero().flatten().tolist()
         if rows:
             raise ValueError(said("nan_rows", owner, rows=rows[:5]))
-        low, high = (float(end) for end in labels[mask].aminmax())
+        low, high = (float(end) for end in seen[known].aminmax())
+        mask = known.to(labels.device, non_blocking=True)
     if math.isinf(low) or math.isinf(high):
         raise ValueError(said("not_finite", owner, low=low, high=high))
     for what, allowed, advice in ranges:

@@ -15,6 +15,7 @@ from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
 from sentence_transformers.util import fullname, get_rank, similarity_fct_name
 from torch import Tensor, nn
 
+from selective_st._ahead import send_ahead
 from selective_st.links import Link
 from selective_st.losses._common import (
     PAPER_CITATION,
@@ -150,6 +151,7 @@ class Loss(nn.Module):
         Returns:
             The mean loss, a scalar.
         """
+        send_ahead(labels)
         return self.compute_loss_from_embeddings(self.embed(sentence_features), labels)
 
     def embed(self, sentence_features: Iterable[dict[str, Tensor]]) -> list[Any]:

@@ -161,8 +161,9 @@ class Pointwise(Objective):
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
         if not isinstance(labels, Tensor) or labels.shape != scores.shape or not labels.is_floating_point():
             self._check_labels(scores, labels)
-        labels = labels.to(scores).view(scores.shape)
         mask = check_label_range(self.owner, labels, self._ranges)
+        mask = None if mask is None else mask.to(scores.device).view(scores.shape)
+        labels = labels.to(scores).view(scores.shape)
         if self._bounds is not None:
             labels = labels.clamp(*self._bounds)
         if self.targets == "scores":
@@ -239,8 +240,7 @@ class Pairwise(Calibrated):
             check_positive_link(self.owner, self.link, self.space, scores)
             return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
         if self._kind_of_labels(labels, *negative.shape) == "margins":
-            margins = self._margins(labels, negative.shape[1])
-            mask = ~margins.isnan()
+            margins, mask = self._margins(labels, negative.shape)
             return margin_loss(positive, negative, margins.to(scores), self.link, mask=mask, weight=weight)
         check_label_range(self.owner, labels, self.space.ranges())
         check_label_range(self.owner, labels[:, 0])  # a positive without a score is no padding: it is in every pair
@@ -261,20 +261,18 @@ class Pairwise(Calibrated):
             weight=weight,
         )
 
-    def _margins(self, labels: Tensor, negatives: int) -> Tensor:
-        """Target margins of shape (batch_size, negatives), checked."""
-        if labels.dim() == 1:
-            labels = labels.unsqueeze(1)
-        if labels.shape[1] == negatives + 1:
+    def _margins(self, labels: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor | None]:
+        """Target margins in a shape (batch_size, negatives), checked, and which of them count; None for all."""
+        if labels.dim() == 2 and labels.shape[1] == shape[1] + 1:
             labels = labels[:, :1] - labels[:, 1:]
-        self.check_margins(labels)
-        return labels
+        mask = self.check_margins(labels)
+        return labels.view(shape), None if mask is None else mask.view(shape)
 
-    def check_margins(self, margins: Tensor) -> None:
-        """Raise a ValueError for margins that no two scores have."""
+    def check_margins(self, margins: Tensor) -> Tensor | None:
+        """Which margins count (None for all); a ValueError for those that no two scores have."""
         low, high = self.space.range
         what = f"the range of differences of {self.space.name}"
-        check_label_range(self.owner, margins, [(what, Interval(low - high, high - low), "scale_margins")])
+        return check_label_range(self.owner, margins, [(what, Interval(low - high, high - low), "scale_margins")])
 
     def _kind_of_labels(self, labels: Any, rows: int, negatives: int) -> str:
         """Whether labels are margins or scores; an error where they are neither, or could be both."""

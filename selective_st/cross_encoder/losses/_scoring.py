@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
+from selective_st._ahead import send_ahead
 from selective_st.functional._common import at_least_single, without_autocast
 from selective_st.links import ConstantLink, Interval, Link, SigmoidLink
 from selective_st.losses._common import ScoreSpace, labels_and_weight, list_link, said
@@ -178,6 +179,7 @@ class CrossEncoderLoss(Loss):
         documents = self._documents(inputs)
         labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
         labels = self._labels(labels, documents)
+        send_ahead(labels)
         scores = self.scorer.scores(self.model, documents, prompt, task)
         return self.loss_of_scores(scores, labels, weight, lists=documents.lengths is not None)
 

@@ -1,0 +1,64 @@
+"""Labels that are sent ahead: looked at on the CPU, as long as they are what was sent."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from selective_st import _ahead
+from selective_st._ahead import on_cpu, send_ahead
+from selective_st.functional._common import is_finite
+from selective_st.losses._common import check_label_range
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The copies that were sent, as from a GPU; how often one was waited for is their `waited`."""
+    copies: list[Tensor] = []
+
+    def event() -> Any:
+        return SimpleNamespace(record=lambda: None, synchronize=lambda: None)
+
+    def empty_like(tensor: Tensor, **kwargs: Any) -> Tensor:
+        copies.append(torch.zeros(tensor.shape, dtype=tensor.dtype))
+        return copies[-1]
+
+    monkeypatch.setattr(torch.cuda, "Event", event)
+    monkeypatch.setattr(_ahead.torch, "empty_like", empty_like)
+    monkeypatch.setattr(Tensor, "is_cuda", property(lambda tensor: True))
+    return copies
+
+
+def test_the_copy_is_looked_at(sent: list[Tensor]) -> None:
+    labels, other = torch.tensor([0.25, 0.5]), torch.tensor([0.25, 0.5])
+    send_ahead(labels)
+    assert on_cpu(labels) is sent[0]
+    assert sent[0].tolist() == [0.25, 0.5]
+    assert on_cpu(other) is other
+    send_ahead({"label": other, "weight": None})
+    assert on_cpu(other) is sent[1]
+
+
+def test_checks_ask_the_copy(sent: list[Tensor]) -> None:
+    labels = torch.tensor([[0.25, 0.5], [0.75, 1.0]])
+    send_ahead(labels)
+    sent[0][0, 1] = math.nan
+    mask = check_label_range("loss", labels)
+    assert mask is not None
+    assert mask.tolist() == [[True, False], [True, True]]
+    assert not is_finite(labels)
+    sent[0][0] = math.nan
+    with pytest.raises(ValueError, match="rows"):
+        check_label_range("loss", labels)
+
+
+def test_what_was_changed_since_is_not_what_was_sent(sent: list[Tensor]) -> None:
+    labels = torch.tensor([0.25, 0.5])
+    send_ahead(labels)
+    labels[0] = math.nan
+    assert on_cpu(labels) is labels
