@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import setuptools
 
 from selective_st.demo import write_demo_data
 
@@ -82,6 +81,7 @@ def test_the_index_takes_them_and_their_description_has_no_relative_link(built: 
 def test_the_links_of_the_description_lead_to_the_repository(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    setuptools = pytest.importorskip("setuptools", reason="the extra dev is not installed")
     given: dict[str, Any] = {}
     monkeypatch.setattr(setuptools, "setup", lambda **arguments: given.update(arguments))
     for name in ("setup.py", "pyproject.toml"):
