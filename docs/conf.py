@@ -6,7 +6,6 @@ plain code.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import urllib.error
@@ -18,7 +17,9 @@ from docutils import nodes
 from docutils.utils.math import latex2mathml, unichar2tex
 from sphinx.application import Sphinx
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+from write_site import REPOSITORY
 
 from selective_st import __version__
 
@@ -38,12 +39,13 @@ extensions = [
 default_role = "code"  # docstrings mark code as Markdown does
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = f"selective_st {__version__}"
 html_math_renderer = "mathml"
 html_copy_source = False
-repository = os.environ.get("REPOSITORY_URL", "")  # the workflow that publishes the site knows where it runs
 html_theme_options = {
-    "source_repository": repository,
+    "source_repository": REPOSITORY,
     "source_branch": "main",
     "source_directory": "docs/",
     "top_of_page_buttons": [],
@@ -57,6 +59,7 @@ myst_fence_as_directive = ["math"]
 
 autosummary_generate = False  # docs/write_site.py writes the pages
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True  # as they are written
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 88
 napoleon_use_rtype = False

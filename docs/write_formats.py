@@ -28,6 +28,7 @@ from selective_st.links import (
 HERE = Path(__file__).parent
 FORMATS, WHICH_LOSS, ENCODER = HERE / "formats.md", HERE / "which_loss.md", HERE / "encoder.md"
 README, LLMS = HERE.parent / "README.md", HERE.parent / "llms.txt"
+SKILL = HERE.parent / "skills" / "selective-losses" / "SKILL.md"
 _OURS = "SentenceTransformer"
 _SHOWN = ("SelectiveOrderLoss", "SelectivePointwiseLoss", "CoSENTLoss", "AnglELoss", "CosineSimilarityLoss")
 _RESULT_COLUMNS = {
@@ -173,11 +174,25 @@ def readme(text: str) -> str:
     Returns:
         The same with the tables between the marks replaced.
     """
-    for mark, table in (("losses", readme_losses()), ("result", readme_result())):
-        begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
-        block = f"{begin}\n{table}\n{end}"
-        text = re.sub(f"{begin}.*?{end}", lambda _, block=block: block, text, flags=re.DOTALL)
-    return text
+    return _with_table(_with_table(text, "losses", readme_losses()), "result", readme_result())
+
+
+def _with_table(text: str, mark: str, table: str) -> str:
+    """A text with a table between its marks."""
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{table}\n{end}", text, flags=re.DOTALL)
+
+
+def skill(text: str) -> str:
+    """The skill for coding agents, with the first loss for each format."""
+    lines = ["| a row holds | label | loss |", "|---|---|---|"]
+    for row in rows(_OURS):
+        if row.selective:
+            first = row.selective[0]
+            link = [] if first.is_default else [f"link={first.link}"]
+            settings = ", ".join(["model", *link, *(f"{name}={value}" for name, value in first.arguments)])
+            lines.append(f"| {row.inputs} | {row.labels} | `{first.loss}({settings})` |")
+    return _with_table(text, "choices", "\n".join(lines))
 
 
 def llms() -> str:
@@ -197,6 +212,7 @@ FILES: dict[Path, Callable[[], str]] = {
     WHICH_LOSS: which_loss_page,
     README: lambda: readme(README.read_text(encoding="utf-8")),
     LLMS: llms,
+    SKILL: lambda: skill(SKILL.read_text(encoding="utf-8")),
 }
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
+import json
 import pkgutil
 import posixpath
 import re
@@ -24,7 +24,9 @@ import selective_st
 
 ROOT = Path(__file__).parent.parent
 LONGEST = 16_000  # characters of a page; longer files are parted
-REPOSITORY = os.environ.get("REPOSITORY_URL", "")  # for links to files that are no pages
+# For links to files that are no pages; where no address is known only the words stay.
+_ADDRESS = re.search(r'^Repository = "(.+?)/*"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
+REPOSITORY = _ADDRESS[1] if _ADDRESS else ""
 
 # What stands in which part of the site. Pages of docs/ that no part names stand under the last.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -41,7 +43,7 @@ START = "README.md"
 
 # Public names of modules that have no __all__.
 ALSO_PUBLIC: dict[str, tuple[str, ...]] = {
-    "selective_st.demo": ("graded_pairs",),
+    "selective_st.demo": ("graded_pairs", "write_demo_data"),
     "selective_st.distillation": ("DistillSettings", "distill"),
     "selective_st.scoring": ("ScoredFile", "score_file"),
     "selective_st.training": ("train_tokenizer",),
@@ -137,10 +139,19 @@ def _outside_code(text: str, pattern: str) -> list[tuple[int, str]]:
 
 
 def examples() -> Iterator[Page]:
-    """A page for each example: its script."""
-    for path in sorted((ROOT / "examples").glob("*.py")):
+    """A page for each example: its script, or the cells of the notebook."""
+    for path in sorted((ROOT / "examples").glob("*")):
         source = f"examples/{path.name}"
-        yield Page(site_name(source), source, f"# {path.name}\n\n````python\n{path.read_text('utf-8')}````\n")
+        if path.suffix == ".py":
+            yield Page(site_name(source), source, f"# {path.name}\n\n````python\n{path.read_text('utf-8')}````\n")
+        elif path.suffix == ".ipynb":
+            cells = json.loads(path.read_text("utf-8"))["cells"]
+            yield Page(site_name(source), source, "\n".join(_cell(cell) for cell in cells))
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    text = "".join(cell["source"])
+    return f"{text}\n" if cell["cell_type"] == "markdown" else f"```python\n{text}\n```\n"
 
 
 def pages() -> list[Page]:
@@ -254,11 +265,10 @@ def reference() -> dict[str, str]:
         listed = sorted(names, key=str.lower)
         described = "\n".join(f"   {name}" for name in listed if callable(names[name]))
         constants = [f":py:data:`{name}`" for name in listed if not callable(names[name])]
-        contents = "\n".join(f"   names/{module}.{name}" for name in listed)
         made[f"api/{module}.rst"] = (
             f"{_heading(module)}.. automodule:: {module}\n\n"
             f".. currentmodule:: {module}\n\n.. autosummary::\n   :nosignatures:\n\n{described}\n\n"
-            f"{'Constants: ' if constants else ''}{', '.join(constants)}\n\n.. toctree::\n   :hidden:\n\n{contents}\n"
+            f"{'Constants: ' if constants else ''}{', '.join(constants)}\n"
         )
         made.update({f"api/names/{module}.{name}.rst": _described(module, name, names[name]) for name in names})
     return made
@@ -276,7 +286,9 @@ def _described(module: str, name: str, thing: Any) -> str:
         directive = f".. autofunction:: {module}.{name}"
     else:
         directive = f".. py:data:: {module}.{name}\n   :type: {type(thing).__name__}\n\n   A constant."
-    return f"{_heading(name)}{directive}\n"
+    # In the side bar the names would be too many: they are reached from their module's page, and by the search.
+    back = f"Of :doc:`{module} <../{module}>`.\n\n"
+    return f":orphan:\n\n{_heading(name)}{back}{directive}\n"
 
 
 def commands_page() -> str:

@@ -92,7 +92,9 @@ def test_the_pages_made_of_the_registry_are_what_it_says(monkeypatch: pytest.Mon
     monkeypatch.syspath_prepend(str(DOCS))
     import write_formats
 
-    assert {"formats.md", "which_loss.md", "README.md", "llms.txt"} == {path.name for path in write_formats.FILES}
+    assert {"formats.md", "which_loss.md", "README.md", "llms.txt", "SKILL.md"} == {
+        path.name for path in write_formats.FILES
+    }
     for path, text in write_formats.FILES.items():
         assert path.read_text(encoding="utf-8") == text(), f"{path.name}: run make docs-formats"
 

@@ -103,7 +103,7 @@ def test_the_reference_has_every_public_name(writer: Any) -> None:
     for module, names in named.items():
         for name, thing in names.items():
             assert f"{module}.{name}" in made[f"api/names/{module}.{name}.rst"]
-            assert f"names/{module}.{name}" in made[f"api/{module}.rst"]
+            assert re.search(rf"^   {name}$|:py:data:`{name}`", made[f"api/{module}.rst"], re.MULTILINE)
             assert getattr(importlib.import_module(module), name) is thing
 
 
