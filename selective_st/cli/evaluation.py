@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from selective_st.cli import common
 from selective_st.cli.options import DATA_HELP, FOCUS_HELP, PairOptions, argument, command, numbers, option, two_numbers
+from selective_st.output import Output, is_picture_of
 
 if TYPE_CHECKING:
     from selective_st.evaluation import ScoreThreshold
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from selective_st.evaluation.overlap import Overlap
     from selective_st.focus import Focus
     from selective_st.layouts import GradedPairs
-    from selective_st.output import Output
     from selective_st.report import Measured
 
 _REPORT_FILE = "report.html"
@@ -88,8 +88,6 @@ def evaluate(job: EvaluateOptions) -> None:
 
     Writes report.html (one file, to be opened in a browser), metrics.json and the pictures, and prints a table.
     """
-    from selective_st.output import Output
-
     reads = {
         "the model": job.model,
         "--against": job.against,
@@ -113,8 +111,6 @@ def plot(options: PlotOptions) -> None:
             f"--targets takes scores within --score-range, {low:g} to {high:g}, with a comma between, such as "
             f"{','.join(f'{label:g}' for label in usual)}; got {targets!r}."
         )
-    from selective_st.output import Output, is_picture_of
-
     recognise = partial(is_picture_of, maker="plot_links")
     place = Output(options.output, "plot", overwrite=options.overwrite, recognise=recognise)
     try:
