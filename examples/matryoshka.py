@@ -8,14 +8,15 @@
 
 Output of the first:
 
-    pairs: 4501 to train on, 499 to report on
-    on test               dimensions      base   trained
-    ap_ge_0.95                   256     0.555     0.965
-    ap_ge_0.95                    64     0.537     0.967
-    ap_ge_0.95                    16     0.468     0.942
-    rmse_0.8_1                   256     0.206     0.060
-    rmse_0.8_1                    64     0.214     0.062
-    rmse_0.8_1                    16     0.225     0.078
+    pairs: 4500 to train on, 500 to report on
+    built-in: CosineSimilarityLoss; selective: SelectivePointwiseLoss
+    on test                       base  built-in  selective
+    ap_ge_0.95         256       0.551     0.966      0.968
+    ap_ge_0.95          64       0.542     0.964      0.963
+    ap_ge_0.95          16       0.466     0.927      0.949
+    rmse_0.8_1         256       0.205     0.072      0.058
+    rmse_0.8_1          64       0.213     0.077      0.066
+    rmse_0.8_1          16       0.240     0.091      0.077
     saved: output/matryoshka
 """
 
@@ -23,110 +24,54 @@ from __future__ import annotations
 
 import argparse
 
-import torch
-from datasets import Dataset
-from sentence_transformers import (
-    SentenceTransformer,
-    SentenceTransformerModelCardData,
-    SentenceTransformerTrainer,
-    SentenceTransformerTrainingArguments,
-)
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
-from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from transformers import PrinterCallback
+from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss, MatryoshkaLoss
+from shared import compare, model_of, read_graded, run, save
 
-from selective_st.data import GradedPairs, read_pairs
-from selective_st.demo import HIGHEST_SCORE, graded_pairs
 from selective_st.evaluation import ScoreRegionEvaluator
 from selective_st.links import high_scores
 from selective_st.losses import SelectivePointwiseLoss
-from selective_st.model_card import SelectiveModelCardCallback
-from selective_st.training import train_tokenizer
 
-DIMENSIONS = (256, 64, 16)
-SHOWN = ("ap_ge_0.95", "rmse_0.8_1")
+SIZES = [256, 64, 16]
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Train embeddings that may be cut to fewer dimensions.")
-    parser.add_argument("--data", help="a file or hub dataset: two texts and a score in each row")
-    parser.add_argument("--score-range", default="0,1", help="the ends of the scores' scale in --data, such as 0,5")
-    parser.add_argument("--model", help="a model to fine-tune, of at least 256 dimensions; default: a static one")
-    parser.add_argument("--output", default="output/matryoshka", help="where to save the model")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="little data, to see that it runs")
-    return parser.parse_args()
-
-
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Read, train, compare, save."""
-    arguments = parse_arguments()
-    if arguments.data:
-        low, high = map(float, arguments.score_range.split(","))
-        pairs = read_pairs(arguments.data, score_range=(low, high))
-    else:
-        made = graded_pairs(600 if arguments.quick else 5000)
-        rows = [{"sentence1": a, "sentence2": b, "score": score / HIGHEST_SCORE} for a, b, score in made]
-        pairs = GradedPairs(Dataset.from_list(rows), "pairs made on the spot")
-    train, test = pairs.split("test", 0.1, arguments.seed, by="either")  # no text on both sides
+    train, test = read_graded(options).split("test", 0.1, options.seed, by="either")  # no text on both sides
     print(f"pairs: {len(train)} to train on, {len(test)} to report on")
+    texts = test.sentences1, test.sentences2, test.scores
+    evaluator = ScoreRegionEvaluator(*texts, name="test")
+    # For the card, evaluators of Sentence Transformers that cut the embeddings by themselves.
+    of_sizes = [EmbeddingSimilarityEvaluator(*texts, name=f"test-{size}", truncate_dim=size) for size in SIZES]
 
-    torch.manual_seed(arguments.seed)
-    card = SentenceTransformerModelCardData(model_name="Matryoshka embeddings", local_files_only=True)
-    if arguments.model:
-        model = SentenceTransformer(arguments.model, model_card_data=card)
-    else:
-        static = StaticEmbedding(train_tokenizer([*train.sentences1, *train.sentences2]), embedding_dim=DIMENSIONS[0])
-        model = SentenceTransformer(modules=[static], model_card_data=card)
-
-    loss = MatryoshkaLoss(model, SelectivePointwiseLoss(model, link=high_scores()), matryoshka_dims=list(DIMENSIONS))
-    evaluator = ScoreRegionEvaluator(test.sentences1, test.sentences2, test.scores, name="test")
-    # For the card, an evaluator of Sentence Transformers that cuts the embeddings by itself.
-    of_sizes = [
-        EmbeddingSimilarityEvaluator(
-            test.sentences1, test.sentences2, test.scores, name=f"test-{size}", truncate_dim=size
-        )
-        for size in DIMENSIONS
-    ]
-
-    def measure() -> dict[int, dict[str, float]]:
+    def measure(model: SentenceTransformer) -> dict[str, float]:
         found = {}
-        for size in DIMENSIONS:
+        for size in SIZES:
             with model.truncate_embeddings(size):
-                found[size] = evaluator(model)
+                values = evaluator(model)
+            found |= {f"{name:<16}{size:>6}": values[f"test_{name}"] for name in ("ap_ge_0.95", "rmse_0.8_1")}
         return found
 
-    before = measure()
-    trainer = SentenceTransformerTrainer(
-        model=model,
-        args=SentenceTransformerTrainingArguments(
-            arguments.output,
-            num_train_epochs=1 if arguments.model else 5,
-            per_device_train_batch_size=64,
-            learning_rate=2e-5 if arguments.model else 0.3,
-            seed=arguments.seed,
-            save_strategy="no",
-            logging_strategy="epoch",
-            report_to="none",
-            disable_tqdm=True,
-        ),
-        train_dataset=train.dataset,
-        loss=loss,
-        callbacks=[SelectiveModelCardCallback(loss, evaluators=[evaluator, *of_sizes])],
+    trainer = compare(
+        options,
+        model_of(options, [*train.sentences1, *train.sentences2], "Matryoshka embeddings", size=SIZES[0]),
+        {
+            "CosineSimilarityLoss": lambda model: MatryoshkaLoss(model, CosineSimilarityLoss(model), SIZES),
+            "SelectivePointwiseLoss": lambda model: MatryoshkaLoss(
+                model, SelectivePointwiseLoss(model, link=high_scores()), SIZES
+            ),
+        },
+        train.dataset,
+        measure,
+        [f"{name:<16}{size:>6}" for name in ("ap_ge_0.95", "rmse_0.8_1") for size in SIZES],
+        evaluators=[evaluator, *of_sizes],
+        num_train_epochs=1 if options.model else 5,
+        per_device_train_batch_size=64,
+        learning_rate=2e-5 if options.model else 0.3,
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-
-    after = measure()
-    print(f"{'on test':<20}{'dimensions':>12}{'base':>10}{'trained':>10}")
-    for name in SHOWN:
-        for size in DIMENSIONS:
-            print(f"{name:<20}{size:>12}{before[size][f'test_{name}']:>10.3f}{after[size][f'test_{name}']:>10.3f}")
-    model.save_pretrained(arguments.output)
-    print(f"saved: {arguments.output}")
+    save(options, trainer.model)
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "data", "score-range", "model")

@@ -1,186 +1,80 @@
 """Distillation into late interaction: an encoder's scores of lists into a model with a vector for each token.
 
 The student's score is the mean over the query's tokens of the best match in the document (MeanMaxSim), which lies where
-the teacher's cosines lie, so that it can learn their values besides their order: the plain Softmax (`ConstantLink`)
-ranks, and the calibration term with `high_scores` places the scores at the top.
+the teacher's cosines lie: the plain Softmax (`ConstantLink`) ranks, the calibration term places the scores at the top.
 
     python examples/multi_vector_distillation.py                                                  # offline
     python examples/multi_vector_distillation.py --data texts.csv --teacher all-MiniLM-L6-v2 --model colbert-model
 
-With --data each text column is used, and its labels are not.
-
 Output of the first:
 
     texts: 898 to train on, 99 to report on
-    against the teacher       base   trained
-    map                      0.640     0.752
-    mrr@10                   0.799     0.854
-    ndcg@10                  0.787     0.854
+    built-in: MultiVectorDistillKLDivLoss; selective: SelectiveListwiseLoss
+    on test                       base  built-in  selective
+    map                          0.630     0.746      0.737
+    mrr@10                       0.770     0.839      0.849
+    ndcg@10                      0.777     0.849      0.847
     saved: output/multi_vector_distillation
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 
 import torch
-from datasets import Dataset
-from sentence_transformers import (
-    MultiVectorEncoder,
-    MultiVectorEncoderModelCardData,
-    MultiVectorEncoderTrainer,
-    MultiVectorEncoderTrainingArguments,
-    SentenceTransformer,
-    SentenceTransformerTrainer,
-    SentenceTransformerTrainingArguments,
-)
+from sentence_transformers import MultiVectorEncoder, MultiVectorEncoderModelCardData
 from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.multi_vector_encoder.evaluation import MultiVectorRerankingEvaluator
+from sentence_transformers.multi_vector_encoder.losses import MultiVectorDistillKLDivLoss
 from sentence_transformers.multi_vector_encoder.scoring import mean_colbert_kd_scores
-from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, PrinterCallback
+from shared import compare, dataset_of_lists, load_teacher, read_texts, run, save, scored_lists, tiny_bert
 
-from selective_st.data import read_table
-from selective_st.demo import HIGHEST_SCORE, graded_pairs
 from selective_st.links import ConstantLink, high_scores
-from selective_st.losses import SelectivePointwiseLoss
-from selective_st.model_card import SelectiveModelCardCallback
 from selective_st.multi_vector_encoder.losses import SelectiveListwiseLoss
-from selective_st.training import train_tokenizer
 
-SHOWN = ("map", "mrr@10", "ndcg@10")
-
-
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Distil an encoder's scores into a late-interaction model.")
-    parser.add_argument("--data", help="a file or hub dataset; all its texts are used, labels are not")
-    parser.add_argument(
-        "--teacher", help="a SentenceTransformer; default: static embeddings, trained on the demo pairs"
-    )
-    parser.add_argument("--model", help="a student to go on with; default: a small BERT from nothing")
-    parser.add_argument("--learning-rate", type=float, help="default: 1e-3 from nothing, 2e-5 with --model")
-    parser.add_argument("--output", default="output/multi_vector_distillation", help="where to save the student")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="little data, to see that it runs")
-    return parser.parse_args()
+SCORED = {"similarity_fct": mean_colbert_kd_scores, "temperature": 0.1}
 
 
-def load_teacher(name: str | None, output: str) -> SentenceTransformer:
-    """The teacher: from a folder or the hub, or made on the spot."""
-    if name:
-        return SentenceTransformer(name)
-    pairs = graded_pairs(2000, seed=1)
-    tokenizer = train_tokenizer([text for first, second, _ in pairs for text in (first, second)])
-    teacher = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=64)])
-    rows = [{"sentence1": first, "sentence2": second, "score": score / HIGHEST_SCORE} for first, second, score in pairs]
-    settings = SentenceTransformerTrainingArguments(
-        output, learning_rate=0.1, num_train_epochs=3, per_device_train_batch_size=64, save_strategy="no",
-        report_to="none", disable_tqdm=True, logging_strategy="no",
-    )  # fmt: skip
-    trainer = SentenceTransformerTrainer(
-        teacher, settings, Dataset.from_list(rows), loss=SelectivePointwiseLoss(teacher)
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    return teacher
-
-
-def scored_lists(
-    teacher: SentenceTransformer, texts: list[str], size: int
-) -> tuple[list[list[int]], list[list[float]]]:
-    """For each text the numbers of those that the teacher holds nearest and of as many others, and the scores."""
-    units = teacher.encode(texts, convert_to_tensor=True, normalize_embeddings=True, show_progress_bar=False).cpu()
-    scores = (units @ units.T).clamp(-1, 1).fill_diagonal_(-2)  # not the text itself
-    nearest = scores.topk(size // 2).indices
-    others = torch.randint(len(texts) - 1, (len(texts), size - size // 2))
-    chosen = torch.cat([nearest, others + (others >= torch.arange(len(texts)).unsqueeze(1))], 1)
-    return chosen.tolist(), scores.gather(1, chosen).tolist()
-
-
-def load_student(name: str | None, texts: list[str]) -> MultiVectorEncoder:
-    """The student: from a folder or the hub, or a small BERT from nothing."""
-    card = MultiVectorEncoderModelCardData(model_name="Distilled late interaction", local_files_only=True)
-    if name:
-        return MultiVectorEncoder(name, model_card_data=card)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=train_tokenizer(texts, vocabulary=1000),
-        unk_token="[UNK]",
-        pad_token="[UNK]",
-        mask_token="[UNK]",
-    )
-    sizes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-    with tempfile.TemporaryDirectory() as folder:
-        BertModel(BertConfig(vocab_size=len(tokenizer), initializer_range=0.1, **sizes)).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        transformer = Transformer(folder)
-    return MultiVectorEncoder(
-        modules=[transformer, Normalize(module_input_name="token_embeddings")], model_card_data=card
-    )
-
-
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Read, train, compare, save."""
-    arguments = parse_arguments()
-    torch.manual_seed(arguments.seed)
-    if arguments.data:
-        table = read_table(arguments.data)
-        columns = [name for name, feature in table.features.items() if getattr(feature, "dtype", "") == "string"]
-        texts = [text for name in columns for text in table[name] if text]
-    else:
-        pairs = graded_pairs(60 if arguments.quick else 500, seed=arguments.seed)
-        texts = [text for first, second, _ in pairs for text in (first, second)]
-    texts = list(dict.fromkeys(texts))
-    texts = [texts[place] for place in torch.randperm(len(texts)).tolist()]
-    held_out, train = texts[: len(texts) // 10], texts[len(texts) // 10 :]
-    print(f"texts: {len(train)} to train on, {len(held_out)} to report on")
+    train, test = read_texts(options, 60 if options.quick else 500)
+    teacher = load_teacher(options)
+    dataset = dataset_of_lists(train, *scored_lists(teacher, train, size=8))
+    samples = []  # of which the first three, whose scores are highest, are to be found
+    for text, row, scores in zip(test, *scored_lists(teacher, test, size=10), strict=True):
+        best = [other for _, other in sorted(zip(scores, row, strict=True), reverse=True)]
+        samples.append({"query": text, "positive": best[:3], "negative": best[3:]})
 
-    teacher = load_teacher(arguments.teacher, arguments.output)
-    lists, labels = scored_lists(teacher, train, size=8)
-    columns = {f"document_{k + 1}": [train[row[k]] for row in lists] for k in range(8)}
-    dataset = Dataset.from_dict({"query": train, **columns, "label": labels})
-    lists, labels = scored_lists(teacher, held_out, size=10)
-    samples = []
-    for text, row, scores in zip(held_out, lists, labels, strict=True):
-        best = sorted(range(len(row)), key=lambda place: -scores[place])[:3]  # that the student is to find
-        samples.append({"query": text, "positive": [held_out[row[place]] for place in best]})
-        samples[-1]["negative"] = [held_out[row[place]] for place in range(len(row)) if place not in best]
-    evaluator = MultiVectorRerankingEvaluator(samples, name="held-out", write_csv=False)
+    def make_model() -> MultiVectorEncoder:
+        torch.manual_seed(options.seed)
+        card = MultiVectorEncoderModelCardData(model_name="Distilled late interaction", local_files_only=True)
+        if options.model:
+            student = MultiVectorEncoder(options.model, model_card_data=card)
+        else:
+            with tiny_bert("BertModel", train, vocabulary=1000) as folder:
+                modules = [Transformer(folder), Normalize(module_input_name="token_embeddings")]
+            student = MultiVectorEncoder(modules=modules, model_card_data=card)
+        student.similarity_fn_name = "meanmaxsim"  # as the losses score
+        return student
 
-    student = load_student(arguments.model, train)
-    student.similarity_fn_name = "meanmaxsim"  # as the loss scores
-    loss = SelectiveListwiseLoss(
-        student,
-        similarity_fct=mean_colbert_kd_scores,
-        temperature=0.1,
-        link=ConstantLink(),
-        calibration=0.3,
-        calibration_link=high_scores(3.0).linear_outside(None, 1.0),
-    )
-    settings = MultiVectorEncoderTrainingArguments(
-        arguments.output,
-        learning_rate=arguments.learning_rate or (2e-5 if arguments.model else 1e-3),
-        num_train_epochs=1 if arguments.quick else 3,
+    high = high_scores(3.0).linear_outside(None, 1.0)
+    ours = {**SCORED, "link": ConstantLink(), "calibration": 0.3, "calibration_link": high}
+    trainer = compare(
+        options,
+        make_model,
+        {
+            "MultiVectorDistillKLDivLoss": lambda model: MultiVectorDistillKLDivLoss(model, **SCORED),
+            "SelectiveListwiseLoss": lambda model: SelectiveListwiseLoss(model, **ours),
+        },
+        dataset,
+        MultiVectorRerankingEvaluator(samples, name="test", write_csv=False),
+        ("map", "mrr@10", "ndcg@10"),
+        num_train_epochs=1 if options.quick else 3,
         per_device_train_batch_size=16,
-        save_strategy="no",
-        logging_strategy="epoch",
-        report_to="none",
-        disable_tqdm=True,
-        seed=arguments.seed,
+        learning_rate=2e-5 if options.model else 1e-3,
     )
-    before = evaluator(student)
-    callback = SelectiveModelCardCallback(loss, evaluators=evaluator, metrics=SHOWN)
-    trainer = MultiVectorEncoderTrainer(student, settings, dataset, loss=loss, callbacks=[callback])
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    after = evaluator(student)
-    print(f"{'against the teacher':<20}{'base':>10}{'trained':>10}")
-    for name in SHOWN:
-        print(f"{name:<20}{before[f'held-out_{name}']:>10.3f}{after[f'held-out_{name}']:>10.3f}")
-    student.save_pretrained(arguments.output)
-    print(f"saved: {arguments.output}")
+    save(options, trainer.model)
 
 
 if __name__ == "__main__":
-    main()
+    run(main, "data", "teacher", "model")

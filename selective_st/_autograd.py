@@ -50,17 +50,13 @@ class KnownSlopes(ABC):
     def __call__(self, *tensors: Tensor | None) -> Tensor:
         """The value, with a graph."""
         if torch.compiler.is_compiling():
-            return cast(Tensor, _run_as_it_is(self, *tensors))
+            from selective_st._uncompiled import as_it_is  # late: it imports the compiler, which takes 1.5 s
+
+            return cast(Tensor, as_it_is(self, *tensors))
         if in_transform():
             return cast(Tensor, _Known.apply(self, *tensors))  # type: ignore[no-untyped-call]
         # As `Function.apply` does in the end, after looking at the signature, which takes longer than many a value.
         return cast(Tensor, super(Function, _Known).apply(self, *tensors))  # type: ignore[no-untyped-call]
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _run_as_it_is(rule: KnownSlopes, *tensors: Tensor | None) -> Tensor:
-    value: Tensor = rule(*tensors)
-    return value
 
 
 class _Known(Function):

@@ -83,6 +83,10 @@ class Settings:
         list_size: The most candidates in a list, and triplets of a text.
         positive_from: From which label a candidate counts as positive.
         as_queries: Whether the first texts are queries, and embedded as such; None to be told by the data.
+        warmup: The share of the steps over which the learning rate rises.
+        max_length: How many tokens of a text are read; None for as many as the model reads.
+        device: `cpu`, `cuda` or `mps`; None for the fastest that there is.
+        bf16: Whether to compute in bfloat16 where that is enough.
     """
 
     model: str
@@ -96,6 +100,10 @@ class Settings:
     list_size: int = 16
     positive_from: float = 0.8
     as_queries: bool | None = None
+    warmup: float = 0.1
+    max_length: int | None = None
+    device: str | None = None
+    bf16: bool = False
 
 
 class Splits(NamedTuple):
@@ -208,6 +216,34 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
     return lambda seed: _seeded(seed, lambda: copy.deepcopy(pretrained))
 
 
+def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> Callable[[int], SentenceTransformer]:
+    """Models on the device and of the length that are asked for."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(settings.device or "", True):
+        raise ValueError(
+            f"--device {settings.device}: torch {torch.__version__} finds none here. Leave --device out, or say cpu."
+        )
+    on_gpu = torch.cuda.is_available() and settings.device != "cpu"
+    if settings.bf16 and on_gpu and not torch.cuda.is_bf16_supported():
+        raise ValueError("--bf16: this GPU cannot compute in bfloat16. Leave --bf16 out.")
+    if settings.max_length is None and settings.device is None:
+        return make
+    reads: Any = getattr(make(0)[0], "config", None)
+    most = getattr(reads, "max_position_embeddings", None)
+    if settings.max_length is not None and most is not None and settings.max_length > most:
+        raise ValueError(
+            f"--max-length {settings.max_length}: {settings.model} reads {most} tokens at most; say {most} or less."
+        )
+
+    def made(seed: int) -> SentenceTransformer:
+        model: SentenceTransformer = make(seed).to(settings.device)
+        if settings.max_length is not None:
+            model.max_seq_length = settings.max_length
+        return model
+
+    return made
+
+
 def _seeded(seed: int, make: Callable[[], SentenceTransformer]) -> SentenceTransformer:
     torch.manual_seed(seed)
     return make()
@@ -231,7 +267,7 @@ def prepare(splits: Splits, focus: Focus, settings: Settings) -> Task:
     kind, train, by = splits.kind, splits.train, splits.by
     focus = focus.by_order() if kind.chosen_by == "order" else focus
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
-    make_model = model_maker(settings.model, train)
+    make_model = _as_set(model_maker(settings.model, train), settings)
     as_queries, notes = False, list[str]()
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
@@ -363,8 +399,10 @@ def train_once(
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=learning_rate,
-        warmup_steps=math.ceil(0.1 * _steps(examples, settings)),
+        warmup_steps=math.ceil(settings.warmup * _steps(examples, settings)),
         seed=seed,
+        use_cpu="cpu" in (settings.device, get_device_name()),
+        bf16=settings.bf16,
         batch_sampler=BatchSamplers.NO_DUPLICATES if no_duplicates else BatchSamplers.BATCH_SAMPLER,
         dataloader_drop_last=no_duplicates,  # a last batch of a single row would have nothing to compare
         save_strategy="no",

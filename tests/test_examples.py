@@ -55,6 +55,7 @@ def run(name: str, *options: str) -> str:
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(sys, "argv", [f"{name}.py", *options])
+        patch.syspath_prepend(EXAMPLES)
         runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     return printed.getvalue()
 
@@ -136,6 +137,33 @@ def test_a_small_example_runs_and_prints_what_its_docstring_shows(
     assert torch.isfinite(torch.as_tensor(model.encode("a text"))).all()
 
 
+@pytest.mark.parametrize("name", [*LOSSES, "language_model"])
+def test_an_example_is_short_and_shows_a_built_in_loss_beside_it(name: str) -> None:
+    source = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 80
+    heads = [line.split()[-2:] for line in shown_output(name).splitlines() if line.strip().startswith("on ")]
+    assert heads == [["plain" if name == "language_model" else "built-in", "selective"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--data", "nowhere.csv"), "Error: nowhere.csv does not exist. Check the path"),
+        (("--data", "pairs.csv", "--score-range", "0;5"), "Error: could not convert string to float: '0;5'"),
+        (("--data", "pairs.csv"), "Error: pairs.csv: "),
+    ],
+)
+def test_a_mistake_ends_in_one_line(
+    options: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.csv").write_text("first,second,score\na b,c d,1\ne f,g h,5\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as stopped:
+        run("graded_pairs", *options)
+    assert str(stopped.value).startswith(message)
+    assert "\n" not in str(stopped.value)
+
+
 @pytest.mark.slow
 def test_an_example_takes_a_file_and_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -170,7 +198,7 @@ def test_a_card_of_a_real_run(name: str) -> None:
 def test_a_card_has_the_numbers_that_its_run_printed(name: str) -> None:
     printed = (CARDS / name / "output.txt").read_text(encoding="utf-8")
     assert shape(printed)[-1] == shape(shown_output(name))[-1] == f"saved: output/{name}"
-    rows = re.findall(r"^(\S+) +(?:\d+ +)?(-?\d+\.\d+) +(-?\d+\.\d+)$", printed, re.MULTILINE)
+    rows = re.findall(r"^(\S+) +(?:\d+ +)?(-?\d+\.\d+) +(?:-?\d+\.\d+ +)?(-?\d+\.\d+)$", printed, re.MULTILINE)
     assert len(rows) >= 3
     card = (CARDS / name / "README.md").read_text(encoding="utf-8")
     metrics = {row[0].strip("*"): row[1:] for row in re.findall(r"^\| (\S+) \| (\S+) \| (\S+) \| \S+ \|$", card, re.M)}
@@ -183,7 +211,7 @@ def test_the_index_has_every_card_and_every_example_is_listed() -> None:
     index = (CARDS / "README.md").read_text(encoding="utf-8")
     assert index == runpy.run_path(str(EXAMPLES / "make_cards.py"))["index"]()
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    scripts = {path.stem for path in EXAMPLES.glob("*.py")}
+    scripts = {path.stem for path in EXAMPLES.glob("*.py")} - {"shared"}
     assert scripts == {*LOSSES, *SMALL, "make_cards", "language_model"}  # of which test_language_docs.py runs the last
     for name in scripts:
         assert f"]({name}.py)" in readme

@@ -60,6 +60,7 @@ def shape(printed: str) -> list[str]:
 def test_the_example_runs_and_prints_what_its_docstring_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [EXAMPLE.name, "--quick"])
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         runpy.run_path(str(EXAMPLE), run_name="__main__")

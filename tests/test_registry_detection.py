@@ -657,10 +657,17 @@ def test_rows_of_the_catalog() -> None:
 
 def test_a_format_is_told_in_lines() -> None:
     lines = str(found({"id": list("abcdef"), **data("text2", "text1", rating=[0.0, 5.0, 2.5] * 2)})).splitlines()
-    assert lines[0] == "inputs: (input_A, input_B) pairs from text1, text2"
-    assert lines[1] == "label: similarity in rating from 0 to 5 on a scale from 0 to 5"
-    assert lines[2:4] == ["certainty: likely", "the trainer reads: id, text2, text1, rating; label none"]
-    assert 'needs: dataset = dataset.rename_column("rating", "score")' in lines
+    assert lines[0] == (
+        "probably two texts (text1, text2), and a number for how well they belong together (rating, from 0 to 5)"
+    )
+    taken = (
+        "as they are, a trainer would take id, text2, text1, rating for the texts, and no column for the label; first:"
+    )
+    assert lines[lines.index(taken) + 1 :][:3] == [
+        '    dataset = dataset.select_columns(["text1", "text2", "rating"])',
+        '    dataset = dataset.rename_column("rating", "score")',
+        "read: all 6 rows",
+    ]
     assert lines[-1] == "read: all 6 rows"
 
 

@@ -14,6 +14,7 @@ from selective_st.catalog._kinds import (
     MODEL_TYPES,
     OURS,
     PACKAGES,
+    SECTION_TITLES,
     SHAPES,
     UPSTREAM,
     LabelKind,
@@ -44,12 +45,11 @@ from selective_st.catalog._lookup import (
     uncompiled,
     unregister_loss,
 )
-from selective_st.catalog._table import SECTION_TITLES, loss_table
 
 __all__ = [
     "CLASSES", "DEFAULT_MODEL", "HELPERS", "LABEL_KINDS", "LINKS", "MODEL_TYPES", "OURS", "PACKAGES",
     "SECTION_TITLES", "SHAPES", "TRAINABLE", "UPSTREAM", "LabelKind", "LossEntry", "ModelType",
     "Role", "Row", "ScoreRange", "Section", "Selective", "Shape", "Trainable", "check_model_type", "did_you_mean",
-    "entry_of", "find_loss", "formats_of", "loss_entry", "loss_table", "losses", "model_type_of", "register_loss",
+    "entry_of", "find_loss", "formats_of", "loss_entry", "losses", "model_type_of", "register_loss",
     "rows", "rows_of", "trainable", "uncompiled", "unregister_loss",
 ]  # fmt: skip

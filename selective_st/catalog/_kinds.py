@@ -17,6 +17,12 @@ Role = Literal["loss", "modifier", "regularizer"]
 ScoreRange = Literal["cosine", "probability", "nonnegative", "any"]
 
 MODEL_TYPES: tuple[ModelType, ...] = get_args(ModelType)
+SECTION_TITLES: dict[Section, str] = {
+    "main": "Losses",
+    "modifier": "Loss modifiers",
+    "regularization": "Regularization",
+    "distillation": "Distillation",
+}
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 

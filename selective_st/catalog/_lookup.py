@@ -316,7 +316,7 @@ def register_loss(
         ValueError: If the name is taken, or a format is unknown.
 
     Example:
-        >>> from selective_st.catalog import loss_table
+        >>> from selective_st.registry import loss_table
         >>> entry = register_loss(
         ...     "my_package.losses.HuberLoss", formats=[("pair", "similarity")], why="tolerates wrong labels",
         ...     max_columns=2, score="cosine", exist_ok=True,

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from selective_st import __version__
 from selective_st.cli.distillation import distill
 from selective_st.cli.evaluation import evaluate, plot
 from selective_st.cli.registry import check, formats, suggest
@@ -23,8 +24,6 @@ for _command in (train, distill, evaluate, score, plot, suggest, check, formats,
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from selective_st import __version__
-
         print(__version__)
         raise typer.Exit
 

@@ -7,14 +7,18 @@ import json
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import typer
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from selective_st.output import first_line
 
 METRICS_FILE = "metrics.json"
 CLASS_LABELS = ("class", "class probabilities")
@@ -54,7 +58,8 @@ def mistakes_in_words() -> Iterator[None]:
 def make_console() -> Console:
     """The console; where its width is not known, as in a log file, a wide one: tables must stay readable."""
     found = Console()
-    return found if found.is_terminal else Console(width=max(found.width, 140))
+    is_known = found.is_terminal or "COLUMNS" in os.environ
+    return found if is_known else Console(width=max(found.width, 140))
 
 
 def be_quiet() -> None:
@@ -89,8 +94,6 @@ def load_model(what: str, name: str, model_type: str) -> Any:
     """
     import sentence_transformers
 
-    from selective_st.output import first_line
-
     try:
         return getattr(sentence_transformers, model_type)(name)
     except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
@@ -123,9 +126,9 @@ def print_notes(console: Console, notes: Iterable[str]) -> None:
 
 
 def print_table(
-    console: Console, title: str, heads: Sequence[str], *sections: Sequence[tuple[str, Sequence[Any]]], left: str = ""
+    console: Console, title: str, heads: Sequence[str], *sections: Sequence[tuple[str, Sequence[str]]], left: str = ""
 ) -> None:
-    """Print a table.
+    """Print a table, in which no word is broken; row by row where the screen is too narrow for one.
 
     Args:
         console: Where to.
@@ -134,25 +137,49 @@ def print_table(
         *sections: Rows, each with its style; a line parts the sections.
         left: Headings of columns of words.
     """
+    every = [heads, *(cells for rows in sections for _, cells in rows)]
+    widths = _widths(list(zip_longest(*every, fillvalue="")), console.width - 3 * len(heads) - 1)
+    if widths is None:
+        console.print(escape(title), soft_wrap=True)
+        for style, (name, *values) in (row for rows in sections for row in rows):
+            console.print(escape(name), style=style, soft_wrap=True)
+            for head, cell in zip(heads[1:], values, strict=False):
+                console.print(f"    {escape(head)}: {escape(cell)}", highlight=False, soft_wrap=True)
+        return
     table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left")
-    for place, head in enumerate(heads):
+    for place, (head, width) in enumerate(zip(heads, widths, strict=True)):
         is_left = place == 0 or head in left.split(", ")
-        table.add_column(escape(head), justify="left" if is_left else "right", overflow="fold")
+        table.add_column(escape(head), justify="left" if is_left else "right", width=width)
     for rows in sections:
         for style, cells in rows:
-            table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells), style=style)
+            table.add_row(*map(escape, cells), style=style)
         table.add_section()
     console.print(table)
 
 
+def _widths(columns: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """How wide columns are to be; None where their longest words do not fit beside one another."""
+    widths = [max(cell_len(word) for cell in column for word in [*cell.split(), ""]) for column in columns]
+    lacking = [max(map(cell_len, column)) - width for column, width in zip(columns, widths, strict=True)]
+    room -= sum(widths)
+    while room > 0 and max(lacking) > 0:
+        most = lacking.index(max(lacking))
+        widths[most], lacking[most], room = widths[most] + 1, lacking[most] - 1, room - 1
+    return None if room < 0 else widths
+
+
 def print_written(console: Console, what: str, path: object) -> None:
     """Print where something was written."""
-    console.print(f"{what:8} {path}", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"{what:9} {path}", soft_wrap=True, markup=False, highlight=False)
 
 
 def print_template(console: Console, name: str, macro: str, **facts: Any) -> None:
     """Print a macro of a template of the package, which is in rich's markup."""
-    from selective_st._templates import template
+    console.print(text_of(name, macro, **facts), soft_wrap=True, highlight=False)
 
-    text = str(getattr(template(name), macro)(**facts)).rstrip("\n")
-    console.print(text, soft_wrap=True, highlight=False)
+
+def text_of(name: str, macro: str, **facts: Any) -> str:
+    """What a macro of a template of the package says."""
+    from selective_st._templates import template  # late: `--help` needs none
+
+    return str(getattr(template(name), macro)(**facts)).strip("\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from selective_st.cli import common
 from selective_st.cli.options import DATA_HELP, argument, column_names, command, option, positive_numbers
+from selective_st.output import Output, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,6 @@ def distill(job: DistillOptions) -> None:
     Writes the student with its threshold, and metrics.json, and prints how well the two agree on texts not trained on.
     After an interruption the same command goes on from there.
     """
-    from selective_st.output import Output, size_of
-
     reads = {"TEACHER": job.teacher, "--student": None if job.student == "static" else job.student}
     reads |= {f"text file {number}": source for number, source in enumerate(job.texts, start=1)}
     room = size_of(job.teacher if job.layers else None)

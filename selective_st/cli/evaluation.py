@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from selective_st.cli import common
 from selective_st.cli.options import DATA_HELP, FOCUS_HELP, PairOptions, argument, command, numbers, option, two_numbers
+from selective_st.output import Output, is_picture_of
 
 if TYPE_CHECKING:
     from selective_st.evaluation import ScoreThreshold, ThresholdConsistency
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from selective_st.evaluation.overlap import Overlap
     from selective_st.focus import Focus
     from selective_st.layouts import GradedPairs
-    from selective_st.output import Output
     from selective_st.report import Measured
 
 _REPORT_FILE = "report.html"
@@ -104,8 +104,6 @@ def evaluate(job: EvaluateOptions) -> None:
 
     Writes report.html (one file, to be opened in a browser), metrics.json and the pictures, and prints a table.
     """
-    from selective_st.output import Output
-
     reads = {
         "the model": job.model,
         "--against": job.against,
@@ -175,8 +173,6 @@ def _write_designer(options: PlotOptions, path: Path, targets: list[float]) -> N
 
 def _place(options: PlotOptions, option: str, path: Path, endings: tuple[str, ...], maker: str) -> Output:
     """Where to write what a function draws, if that may be."""
-    from selective_st.output import Output, is_picture_of
-
     if path.suffix.lower() not in endings:
         raise ValueError(f"{option} {path}: the name must end in {', '.join(endings)}; say links{endings[0]}.")
     recognise = partial(is_picture_of, maker=maker)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, get_type_hi
 import typer
 from typer.models import ArgumentInfo
 
+from selective_st._validation import finite_number, score_interval
 from selective_st.cli.common import mistakes_in_words
 
 if TYPE_CHECKING:
@@ -99,8 +100,6 @@ def numbers(name: str, text: str) -> list[float]:
 
 def two_numbers(name: str, text: str) -> tuple[float, float]:
     """The two comma-separated numbers of an option, the smaller one first."""
-    from selective_st._validation import score_interval
-
     found = numbers(name, text)
     if len(found) != 2:
         raise ValueError(f"{name} takes two numbers with a comma between, for example {name} 0,5; got {text!r}.")
@@ -109,8 +108,6 @@ def two_numbers(name: str, text: str) -> tuple[float, float]:
 
 def positive_numbers(name: str, text: str) -> tuple[float, ...]:
     """The comma-separated positive numbers of an option, each once, in order of size."""
-    from selective_st._validation import finite_number
-
     found = numbers(name, text)
     if not found:
         raise ValueError(f"{name} takes numbers with a comma between, for example {name} 0.01,0.03; got {text!r}.")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, List
 
@@ -20,7 +19,7 @@ from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file
 from selective_st.layouts import GradedPairs
 from selective_st.registry.catalog import LabelKind, ModelType
-from selective_st.registry.choice import first_choice, suggestions_for
+from selective_st.registry.choice import differing, first_choice, suggestions_for, with_choice
 from selective_st.registry.columns import are_class_names, as_number, scale_around
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
@@ -130,26 +129,20 @@ class Source:
         label, inputs = self.format.label_column, self.format.inputs
         if label is None or not inputs or any(_is_nested(self.dataset, name) for name in (label, *inputs)):
             return ""
-        names = [f"text {place}" for place in range(len(inputs))]
-        table = self.dataset.select_columns([*inputs, label]).with_format("arrow")[:].select([*inputs, label])
-        texts = table.rename_columns([*names, "label"])
-        texts = texts.append_column("row", pa.array(range(len(texts)))).drop_null()
+        *texts, labels = self.dataset.select_columns([*inputs, label]).with_format("arrow")[:].select([*inputs, label])
         if len(inputs) == 2 and self.format.label in ("similarity", "binary"):  # then a pair's order does not count
-            one, two = texts[names[0]], texts[names[1]]
-            for place, column in enumerate((pc.min_element_wise(one, two), pc.max_element_wise(one, two))):
-                texts = texts.set_column(place, names[place], column)
-        by_texts = texts.group_by(names).aggregate([("label", "count_distinct"), ("row", "min")])
-        found = by_texts.filter(pc.greater(by_texts["label_count_distinct"], 1)).sort_by("row_min")
+            texts = [of(*texts, skip_nulls=False) for of in (pc.min_element_wise, pc.max_element_wise)]
+        found = differing(texts, labels)
         if not len(found):
             return ""
         shown = []
         for example in found.slice(0, _SHOWN_CONFLICTS).to_pylist():
-            alike = functools.reduce(pc.and_, (pc.equal(texts[name], example[name]) for name in names))
-            rows = {row["label"]: row["row"] for row in reversed(texts.filter(alike).to_pylist())}
-            of = sorted(rows.items(), key=lambda item: item[1])
-            shown.append(
-                f"{row_numbers(self.table, [row for _, row in of])}: {', '.join(str(value) for value, _ in of)}"
-            )
+            alike = (pc.equal(column, example[str(place)]) for place, column in enumerate(texts))
+            first: dict[Any, int] = {}  # row of each label
+            for row in pc.indices_nonzero(functools.reduce(pc.and_, alike)).to_pylist():
+                first.setdefault(labels[row].as_py(), row)
+            first.pop(None, None)
+            shown.append(f"{row_numbers(self.table, [*first.values()])}: {', '.join(map(str, first))}")
         what = f"{len(found):,} {'text' if len(inputs) == 1 else 'pair'}{'s' if len(found) > 1 else ''}"
         examples = "; ".join([*shown, *(["..."] if len(found) > len(shown) else [])])
         return (
@@ -210,9 +203,9 @@ class Source:
             The losses.
         """
         found = None if self.unclear else suggestions_for(self.dataset, focus, model_type)
-        if found is not None and found.format == self.format:
-            return found
-        return suggestions_for(self.format, focus, model_type)  # the options may say more than the data
+        if not found or found.format != self.format:  # the options may say more than the data
+            found = with_choice(suggestions_for(self.format, focus, model_type), self.dataset, focus)
+        return found
 
 
 def read_source(options: DataOptions) -> Source:

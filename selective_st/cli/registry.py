@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from dataclasses import MISSING, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich import box
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from selective_st.cli.common import CLASS_LABELS, be_quiet, load_model, make_console, print_notes
-from selective_st.cli.options import FOCUS_HELP, THRESHOLD_HELP, DataOptions, command, option, told_words
-from selective_st.registry.catalog import (
+from selective_st.catalog import (
     DEFAULT_MODEL,
     MODEL_TYPES,
     SECTION_TITLES,
@@ -31,13 +28,15 @@ from selective_st.registry.catalog import (
     rows,
     rows_of,
 )
+from selective_st.cli.common import CLASS_LABELS, be_quiet, load_model, make_console, print_notes, text_of
+from selective_st.cli.options import FOCUS_HELP, THRESHOLD_HELP, DataOptions, command, option, told_words
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from selective_st.catalog import Row
     from selective_st.cli.reading import Source
     from selective_st.focus import Focus
-    from selective_st.registry.catalog import Row
     from selective_st.registry.checks import CheckReport, Finding
     from selective_st.registry.steps import Step
     from selective_st.registry.suggestion import Suggestion, Suggestions
@@ -45,7 +44,10 @@ if TYPE_CHECKING:
 AUTO = "auto"
 NUMBERS = ("integer", "float")  # kinds of columns that `train` takes for labels
 LOSS_NAMES = ", ".join(known.name for known in TRAINABLE)
-_SHOWN = 8  # suggestions, unless all are asked for
+_SHOWN = 3  # names of other losses
+_SHOWN_NOTES = 2
+_SCREEN = 15  # lines of an answer
+_CODE_WIDTH = 76
 _STYLES = {"error": "bold red", "warning": "yellow"}
 
 _MODEL_TYPE_HELP = f"For which models: {', '.join(MODEL_TYPES)}."
@@ -68,7 +70,7 @@ class SuggestOptions(DataOptions):
     focus: str | None = option(None, FOCUS_HELP)
     threshold: list[float] | None = option(None, THRESHOLD_HELP)
     model: str = option(DEFAULT_MODEL, "The model that --script trains: a path or a hub name.")
-    every: bool = option(False, "Show every suitable loss.", "--all")
+    every: bool = option(False, "Show every suitable loss and why it suits, and how the data were read.", "--all")
     script: bool = option(False, "Print only a complete training script for the best loss.", "--script")
     loss: str = option(
         AUTO, f"The loss that --script trains: the name of its class, or as `train` calls it ({LOSS_NAMES}, {AUTO})."
@@ -119,7 +121,6 @@ def suggest(options: SuggestOptions) -> None:
     loss = _named_loss(options.loss, kind)
     be_quiet()
     from selective_st.cli.reading import after, read_source
-    from selective_st.registry.choice import with_choice
 
     focus = _read_focus(options)
     source = read_source(options)
@@ -129,9 +130,9 @@ def suggest(options: SuggestOptions) -> None:
         chosen = replace(chosen, steps=(*source.steps, *chosen.steps))
         print(chosen.script(options.data, options.model, options.header, options.split), end="")
         return
-    found = after(source.steps, with_choice(found, source.dataset, focus))
+    found = after(source.steps, found)
     following = _next_command(options, source, found)
-    notes = [*source.notes, *_guesses(options, source), *filter(None, [source.conflicts])]
+    notes = [*_guesses(options, source), *filter(None, [source.conflicts]), *source.notes]
     if focus is not None:
         from selective_st.link_words import describe_thresholds
 
@@ -140,13 +141,11 @@ def suggest(options: SuggestOptions) -> None:
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
     else:
-        _print_suggestions(
-            found,
-            notes,
-            focus,
-            {f"If {words}": way for words, way in ways.items()} | ({"Next": following} if following else {}),
-            every=options.every,
-        )
+        used = _print_answer(found, source.table.name, focus, ways, following)
+        if options.every:
+            _print_all(found, notes)
+        else:
+            _print_rest(found, notes, _SCREEN - used - 1)
     if found.format.certainty == "unclear" and not found:
         raise typer.Exit(1)
 
@@ -387,44 +386,59 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
     ]
 
 
-def _print_suggestions(
-    found: Suggestions, notes: list[str], focus: Focus | None, following: dict[str, str], *, every: bool
-) -> None:
-    from selective_st._templates import template
+def _print_answer(found: Suggestions, name: str, focus: Focus | None, ways: dict[str, str], following: str) -> int:
+    """The loss that comes first and how to go on; in how many lines of the screen."""
+    facts = {"form": found.format, "losses": list(found), "ways": ways, "following": following}
+    script = _packed(found[0].code) if found else ""
+    text = text_of("suggestions.txt", "answer", data=name, script=script, **facts)
+    if focus and found and not any(each.selective for each in found):
+        why = escape(found[0].row.why_none)
+        text += f"\n[yellow]Note:[/] a focus needs a selective loss, and there is none for these data ({why})."
+    return _print_lines(text)
 
-    console, form = make_console(), found.format
-    print_notes(console, notes)
-    console.print(f"\n[bold]{escape(Path(form.name).name) if form.name else 'Format'}[/]: {escape(str(form))}")
-    shown = list(found) if every else list(found)[:_SHOWN]
-    having = {
-        caveat: [each.loss for each in shown if caveat in each.caveats] for each in shown for caveat in each.caveats
+
+def _print_lines(text: str) -> int:
+    console = make_console()
+    console.print(text, soft_wrap=True, highlight=False)
+    return sum(max(1, -(-Text.from_markup(line).cell_len // console.width)) for line in text.splitlines())
+
+
+def _packed(code: str) -> str:
+    """Code without comments, and with several arguments in a line."""
+    lines: list[str] = []
+    for line in code.splitlines():
+        is_argument = line.startswith("    ") and bool(lines) and lines[-1].startswith("    ")
+        if is_argument and len(lines[-1]) + len(line) < _CODE_WIDTH:
+            lines[-1] += line[3:]
+        elif not line.startswith("#"):
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _print_rest(found: Suggestions, notes: list[str], left: int) -> None:
+    """What else there is to say, as far as there are lines left."""
+    caveats = found[0].caveats if found else ()
+    every = [f"[dim]· {escape(note)}[/]" for note in [*caveats, *found.format.doubts[::-1], *notes][:_SHOWN_NOTES]]
+    suited = [each.loss for each in found]
+    opened = dict.fromkeys(loss for each in found.conversions for loss in each.losses if loss not in suited)
+    for words, names in {"Others": suited[1:], "With data made of these": [*opened]}.items():
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        every += [f"[dim]{words}: {', '.join(names[:_SHOWN])}{more}[/]"] if names else []
+    for text in every:
+        left -= _print_lines(text) if len(text) < left * make_console().width else 0
+    _print_lines("[dim]--all shows every loss and why, and how the data were read[/]")
+
+
+def _print_all(found: Suggestions, notes: list[str]) -> None:
+    """Every loss and why, what opens more, and how the data were read."""
+    times = Counter(caveat for each in found for caveat in each.caveats)
+    shared = {
+        caveat: ", ".join(each.loss for each in found if caveat in each.caveats)
+        for caveat, number in times.items()
+        if number > 1
     }
-    if found:
-        console.print(_table_of_losses(shown, alone={caveat for caveat, of in having.items() if len(of) == 1}))
-    of_all = {suggestion.loss for suggestion in found}
+    of_all = {each.loss for each in found}
     opened = [(each, [loss for loss in each.losses if loss not in of_all]) for each in found.conversions]
-    text = template("suggestions.txt").after(
-        losses=list(found),
-        shared={
-            caveat: "all" if len(of) == len(shown) else ", ".join(of) for caveat, of in having.items() if len(of) > 1
-        },
-        more=len(found) - len(shown),
-        focus=focus,
-        conversions=[(each, losses) for each, losses in opened if losses],
-        following=following,
-    )
-    console.print(str(text), end="", soft_wrap=True, highlight=False)
-
-
-def _table_of_losses(shown: list[Suggestion], alone: set[str]) -> Table:
-    """The losses, with the caveats that each has alone."""
-    table = Table("loss", "link", "why", title="Losses", box=box.SIMPLE_HEAD, title_justify="left")
-    for column in table.columns:
-        column.overflow = "fold"
-    for each in shown:
-        why = Text(each.why)
-        for caveat in each.caveats:
-            why.append(f"\n{caveat}" if caveat in alone else "", style="dim")
-        name = f"{each.loss} ★" if each.recommended else each.loss
-        table.add_row(Text(name, style="bold" if each.selective else ""), Text(each.link), why)
-    return table
+    facts = {"form": found.format, "losses": list(found), "shared": shared, "notes": notes}
+    more = [(each, losses) for each, losses in opened if losses]
+    _print_lines("\n" + text_of("suggestions.txt", "rest", conversions=more, **facts))

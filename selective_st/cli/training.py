@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from selective_st._validation import finite_number
 from selective_st.catalog import TRAINABLE
 from selective_st.cli import common
 from selective_st.cli.options import (
@@ -23,13 +25,14 @@ from selective_st.cli.options import (
     words_of,
 )
 from selective_st.cli.registry import AUTO, NUMBERS, print_code, print_report
+from selective_st.demo import write_demo_data
+from selective_st.output import Output, size_of
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
     from selective_st.focus import Focus
     from selective_st.layouts import GradedPairs
     from selective_st.loss_kinds import LossKind
-    from selective_st.output import Output
     from selective_st.training import Report, Settings, Splits, Task
 
 _PICTURE_FILE = "threshold_curves.png"
@@ -39,6 +42,8 @@ _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
 _STATIC = "static"
+DEVICES = ("cpu", "cuda", "mps")
+_STEPS_TO_TELL = 10  # how long a training takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,10 @@ class TrainOptions(PairOptions):
         parse=positive_numbers,
         metavar="LR,...",
     )
+    warmup: float = option(0.1, "Share of the steps over which the learning rate rises to its value.")
+    max_length: int | None = option(None, "Tokens of a text that are read. Default: as many as the model reads.")
+    device: str | None = option(None, f"{', '.join(DEVICES)}. Default: the fastest that there is.")
+    bf16: bool = option(False, "Compute in bfloat16 where that is enough: faster on recent GPUs.", "--bf16")
     temperature: float | None = option(
         None,
         "By which score differences are divided; smaller looks only at the top. Not for pointwise. Default: "
@@ -100,6 +109,19 @@ class TrainOptions(PairOptions):
         "they were grades.",
         "--check/--no-check",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"--warmup is a share of the steps, from 0 to below 1, such as 0.1; got {self.warmup:g}.")
+        if self.max_length is not None and self.max_length < 2:
+            raise ValueError(f"--max-length is a number of tokens, 2 or more, such as 128; got {self.max_length}.")
+        if self.max_length is not None and self.model == _STATIC:
+            raise ValueError("--max-length means nothing for --model static, which reads all of a text; leave it out.")
+        if self.device not in (None, *DEVICES):
+            raise ValueError(
+                f"--device must be one of {', '.join(DEVICES)}; got {self.device!r}. Which GPU: CUDA_VISIBLE_DEVICES=1."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +147,6 @@ def train(job: TrainOptions) -> None:
 @command(DemoOptions)
 def demo(options: DemoOptions) -> None:
     """Do the main job on graded pairs made on the spot: no download, about a minute."""
-    from selective_st.demo import write_demo_data
-    from selective_st.output import Output
-
     rows = {"train": 1200, "eval": 400, "test": 800}
     train, evaluation, test = (options.output / "data" / f"{name}.csv" for name in rows)
     reads = {"the data": train, "--eval-data": evaluation, "--test-data": test}
@@ -154,8 +173,6 @@ def demo(options: DemoOptions) -> None:
 
 
 def _train(job: TrainOptions) -> None:
-    from selective_st.output import Output, size_of
-
     model = None if job.model == _STATIC else job.model
     reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--model": model}
     with Output(job.output, "train", reads, overwrite=job.overwrite, room=size_of(model)) as output:
@@ -270,8 +287,6 @@ def _check_examples(console: Console, task: Task) -> None:
 
 def _check_options(job: TrainOptions, kind: LossKind) -> None:
     """Refuse options that are out of range, or mean nothing for the loss."""
-    from selective_st._validation import finite_number
-
     if job.temperature is not None:
         if kind.temperature is None:
             raise ValueError(
@@ -347,34 +362,54 @@ def _judge(job: TrainOptions, source: Source) -> None:
     chosen, _ = source.choice(found)
     suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])
     raise ValueError(
-        f"{source.table.name} holds {source.format.meaning or source.format.shape}, labels: {source.format.label}, but "
-        "`train` takes two texts and a number that grades them, or 1 and 0 for yes and no. "
+        f"{source.table.name}: {source.format.in_words()}. But `train` takes two texts and a number that grades them, "
+        "or 1 and 0 for yes and no. "
         f"`{suggest} --script > train.py && python train.py` trains {chosen.loss} on these data."
     )
 
 
 class _Progress:
-    """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere."""
+    """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere, with the time left."""
 
     def __init__(self, console: Console, runs: int, steps: int, done: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-        self._runs, self._started = runs, done
+        self._runs, self._started, self._steps = runs, done, steps
+        self._todo, self._done = (runs - done) * steps, 0
+        self._since, self._line = 0.0, ""
         columns = (BarColumn(), MofNCompleteColumn(), "steps", TimeElapsedColumn(), TimeRemainingColumn())
         self.bar = Progress("{task.description}", *columns, console=console, disable=not console.is_terminal)
         self._task = self.bar.add_task("", total=runs * steps, completed=done * steps)
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
-        """Show which run begins."""
+        """Show which run begins; the first one when its first steps have shown how long all of it takes."""
         self._started += 1
-        text = f"run {self._started}/{self._runs}: {loss}, learning rate {learning_rate:g}, seed {seed}"
-        self.bar.update(self._task, description=text)
-        if not self.bar.console.is_terminal:
-            self.bar.console.print(text, highlight=False)
+        self._line = f"run {self._started}/{self._runs}{{}}: {loss}, learning rate {learning_rate:g}, seed {seed}"
+        self.bar.update(self._task, description=self._line.format(""))
+        if self._done:
+            self._say()
 
     def on_step(self) -> None:
         """Advance by one step."""
         self.bar.advance(self._task)
+        self._since = self._since or time.monotonic()  # the first step is slower than the others
+        self._done += 1
+        if self._line and self._done > min(_STEPS_TO_TELL, self._steps - 1):
+            self._say()
+
+    def _say(self) -> None:
+        passed = (time.monotonic() - self._since) / max(1, self._done - 1)
+        left = f", {_duration(passed * (self._todo - self._done))} left" if self._done > 1 else ""
+        if not self.bar.console.is_terminal:
+            self.bar.console.print(self._line.format(left), highlight=False, soft_wrap=True)
+        self._line = ""
+
+
+def _duration(seconds: float) -> str:
+    """A time in words."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
@@ -396,11 +431,10 @@ def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
 
 
 def _print_results(console: Console, report: Report, test_rows: int) -> None:
-    from selective_st._templates import template
     from selective_st.outcome import results
 
     found, settings = results(report), report.task.settings
-    title = str(template("training.txt").title(report=report, settings=settings, rows=test_rows)).strip()
+    title = common.text_of("training.txt", "title", report=report, settings=settings, rows=test_rows)
     styles = {"rests on": "dim", "untrained": "dim"}
     own = f"{report.task.kind.loss} ("
     losses = [("bold" if row[0].startswith(own) else styles.get(row[0], ""), row) for row in found.losses]

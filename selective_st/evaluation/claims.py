@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy import stats
+import scipy  # whose parts come when they are used
 
 from selective_st._templates import in_templates, say
 from selective_st.evaluation._checks import Floats
@@ -32,6 +32,7 @@ _SAME = 5e-4  # differences that three digits do not show
 NOT_DEFINED = "not defined"
 TOO_FEW = "too few"
 NO_DIFFERENCE = "no clear difference"
+in_templates(metric_meaning)
 
 
 @in_templates
@@ -174,7 +175,7 @@ def interval(draws: Floats, support: Support) -> tuple[float, float] | None:
     if support.too_few or not draws.size:
         return None
     cases = support.independent
-    tail = float(stats.norm.cdf(-math.sqrt(cases / (cases - 1)) * stats.t.ppf(0.975, cases - 1)))
+    tail = float(scipy.stats.norm.cdf(-math.sqrt(cases / (cases - 1)) * scipy.stats.t.ppf(0.975, cases - 1)))
     low, high = np.quantile(draws, (tail, 1 - tail))
     return float(low), float(high)
 

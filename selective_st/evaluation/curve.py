@@ -18,7 +18,7 @@ from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy  # whose parts come when they are used
 
 from selective_st._templates import say
 from selective_st._validation import instance_of, list_of, same_length, whole_number
@@ -228,7 +228,7 @@ def compare_curves(
     bands = []
     for tail in (_TAIL, _tail_of_all(covariance / np.outer(error, error), seed)):
         width = np.full(len(at), np.nan)
-        width[told] = stats.t.isf(tail, cases[told] - 1) * error
+        width[told] = scipy.stats.t.isf(tail, cases[told] - 1) * error
         bands += [difference - width, difference + width]
     first, second = predicted
     return CurveComparison((first, second), at, losses, difference, *bands)
@@ -280,4 +280,4 @@ def _tail_of_all(correlation: Floats, seed: int) -> float:
     values, vectors = np.linalg.eigh(correlation)
     draws = np.random.default_rng(seed).normal(size=(_DRAWS, len(values)))
     largest = np.abs((draws * np.sqrt(np.maximum(values, 0))) @ vectors.T).max(axis=1)
-    return min(_TAIL, float(stats.norm.sf(np.quantile(largest, 1 - 2 * _TAIL))))
+    return min(_TAIL, float(scipy.stats.norm.sf(np.quantile(largest, 1 - 2 * _TAIL))))

@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
-from sklearn.metrics import ndcg_score
+import scipy  # whose parts come when they are used
 
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
 from selective_st.evaluation._checks import (
@@ -190,7 +189,7 @@ def _correlation(gold: Floats, predicted: Floats) -> float:
 @_of_region("spearman", "Rank correlation", "higher")
 def _spearman(gold: Floats, predicted: Floats) -> float:
     """Whether the predicted scores put the pairs in the gold order (Spearman), {}; 1 is the same order."""
-    return _correlation(rankdata(gold), rankdata(predicted))
+    return _correlation(scipy.stats.rankdata(gold), scipy.stats.rankdata(predicted))
 
 
 @_of_region("pearson", "Linear correlation", "higher")
@@ -548,6 +547,8 @@ def _recall(ranks: Ranks, k: float) -> float:
 
 def _make_ndcg(k: float, *, gains: Gains = "linear") -> Metric:
     def compute(label: Floats, score: Floats) -> float:
+        from sklearn.metrics import ndcg_score  # late: it imports pandas
+
         gain = np.maximum(label, 0)
         gain = gain if gains == "linear" else np.exp2(gain) - 1
         return float(ndcg_score(gain[None], score[None], k=int(k))) if np.ptp(gain) > 0 else math.nan

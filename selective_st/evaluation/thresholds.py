@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
-from sklearn.metrics import precision_recall_curve
+import scipy  # whose parts come when they are used
 from torch import nn
 
 from selective_st._validation import finite_number, instance_of, list_of, one_of
@@ -302,6 +301,8 @@ def choose_threshold(
 
 def _best_cut(relevant: Bools, order: Floats, metric: str) -> tuple[float, float]:
     """The score from which to find, for the highest value of the metric, and that value."""
+    from sklearn.metrics import precision_recall_curve  # late: it imports pandas
+
     precision, recall, thresholds = precision_recall_curve(relevant, order)
     precision, recall = precision[:-1], recall[:-1]  # the last point belongs to no threshold
     square = _BETAS[metric] ** 2
@@ -334,7 +335,8 @@ def _safe_cut(relevant: Bools, order: Floats, metric: str, bound: float, confide
     """The last score to find from, in a fixed order, that keeps a promise, and the value of the metric there."""
     share = bound if metric == "fpr" else 1 - bound  # of failures, at most
     cuts, failures, trials = _failures(relevant, order, metric)
-    chances = np.asarray(stats.binom.cdf(failures, trials, share))  # of so few failures, if the promise were not kept
+    # Of so few failures, if the promise were not kept.
+    chances = np.asarray(scipy.stats.binom.cdf(failures, trials, share))
     risk = 1 - confidence
     starts = _starts(trials, share, risk) if metric == "precision" else [0]
     last, level = -1, 0.0
@@ -383,7 +385,7 @@ def _why_no_promise(
     least = f"At least {_fewest(share, risk):,} pairs {of} are needed for it, without a failure"
     hopeful = (failures < share * trials) & (trials >= min(_FEWEST, trials.max()))
     for factor in np.geomspace(1, 1e4, 100) if hopeful.any() else ():
-        grown = stats.binom.cdf(np.ceil(factor * failures[hopeful]), np.floor(factor * trials[hopeful]), share)
+        grown = scipy.stats.binom.cdf(np.ceil(factor * failures[hopeful]), np.floor(factor * trials[hopeful]), share)
         if (grown <= risk / _STARTS).any():
             mend = f"{least}; with scores like these, about {math.ceil(factor * pairs):,} pairs in all."
             break

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from selective_st.errors import DataError
 from selective_st.registry.catalog import TRAINABLE, LabelKind, ModelType, Row, Shape, Trainable
 from selective_st.registry.columns import as_number
@@ -13,6 +17,7 @@ from selective_st.registry.conversions import scale_of
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.steps import Step
 from selective_st.registry.suggestion import Suggestion, Suggestions, suggest_losses
+from selective_st.registry.table import Table, tables
 
 if TYPE_CHECKING:
     from selective_st.focus import Focus
@@ -60,18 +65,19 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
     first = found.of()
     if not are_labelled_pairs(found):
         return first, f"it {first.why}"
-    rows = zip(dataset[form.inputs[0]], dataset[str(form.label_column)], strict=True)
-    labelled = [(text, label) for text, label in rows if label is not None and label == label]
+    (view,) = [dataset] if isinstance(dataset, Table) else tables(dataset)
+    rows = view.in_arrow(form.inputs[0], str(form.label_column))
+    rows = rows.filter(pc.invert(pc.is_null(rows[1], nan_is_null=True)))
+    labels = set(pc.unique(rows[1]).to_pylist())
     highest = (scale_of(form)[0] or (0, 1))[1]
-    labels = {label for _, label in labelled}
     if len(labels) == 1 and _number(*labels) == highest:
         return suggestion_of(found, _IN_BATCH, focus), "every pair has the highest label: they are positives"
-    in_lists = _rows_in_lists(labelled)
-    if in_lists < _IN_LISTS * len(labelled):
+    in_lists = pc.sum(differing([rows[0]], rows[1])["rows"]).as_py() or 0
+    if in_lists < _IN_LISTS * len(rows):
         return first, f"it {first.why}"
     ends = form.label_scale or form.label_values or (0, 1)
-    right_or_wrong = form.label == "binary" or {as_number(label) for _, label in labelled} <= {*ends}
-    why = f"{in_lists:,} of {len(labelled):,} rows share their first text and differ in label"
+    right_or_wrong = form.label == "binary" or set(map(as_number, labels)) <= {*ends}
+    why = f"{in_lists:,} of {len(rows):,} rows share their first text and differ in label"
     return suggestion_of(found, _RIGHT_OR_WRONG if right_or_wrong else _LISTWISE, focus), why
 
 
@@ -184,12 +190,23 @@ def _number(label: Any) -> float | None:
     return float(label) if isinstance(label, bool) else as_number(label)
 
 
-def _rows_in_lists(rows: Sequence[tuple[str, Any]]) -> int:
-    """How many rows share their first text with a row of another label."""
-    labels: dict[str, list[Any]] = {}
-    for text, label in rows:
-        labels.setdefault(text, []).append(label)
-    return sum(len(found) for found in labels.values() if len(set(found)) > 1)
+def differing(texts: Sequence[pa.ChunkedArray], labels: pa.ChunkedArray) -> pa.Table:
+    """Where the same texts stand with different labels.
+
+    Args:
+        texts: For each place the texts of all rows.
+        labels: Their labels. Rows where something is missing do not count.
+
+    Returns:
+        For each such group of rows its texts ("0", "1", ...), how many rows it has, and which is its first.
+    """
+    names = [str(place) for place in range(len(texts))]
+    rows = pa.array(np.arange(len(labels)))
+    table = pa.table([*texts, labels, rows], [*names, "label", "row"]).drop_null()
+    wanted = [("label", "count_distinct"), ("row", "count"), ("row", "min")]
+    groups = table.group_by(names, use_threads=False).aggregate(wanted)
+    groups = groups.filter(pc.greater(groups["label_count_distinct"], 1)).sort_by("row_min")
+    return groups.select([*names, "row_count", "row_min"]).rename_columns([*names, "rows", "first"])
 
 
 def _as_read(form: DataFormat, shape: Shape, label: LabelKind, pairs: str, steps: tuple[Step, ...]) -> DataFormat:

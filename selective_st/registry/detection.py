@@ -20,6 +20,30 @@ from selective_st.registry.roles import choose_columns
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, tables
 
+_TEXTS: dict[Shape, str] = {
+    "single": "a text", "pair": "two texts", "triplet": "three texts", "n-tuple": "a text with others",
+    "list": "a text with a list of others", "any": "texts",
+}  # fmt: skip
+_WITHOUT_LABEL: dict[Shape, str] = _TEXTS | {
+    "pair": "two texts that belong together",
+    "triplet": "a text, one that belongs to it, and one that does not",
+    "n-tuple": "a text, one that belongs to it, and others that do not",
+}
+_LABELS: dict[LabelKind, str] = {
+    "none": "",
+    "class": "a class",
+    "class probabilities": "a probability for each class",
+    "binary": "1 or 0 for whether they belong together",
+    "similarity": "a number for how well they belong together",
+    "margin": "by how much the second fits better than the third",
+    "margins": "by how much the second fits better than each of the others",
+    "scores": "a score for each of the others",
+    "binary list": "1 or 0 for each of the others",
+    "embedding": "a teacher's embedding",
+    "embeddings": "a teacher's embedding of each",
+    "any": "any label",
+}
+
 
 @dataclass(frozen=True)
 class DataFormat:
@@ -96,37 +120,56 @@ class DataFormat:
             found = [row for row in found if row.inputs == self.meaning]
         return found
 
+    def in_words(self) -> str:
+        """What the data are, in plain words.
+
+        Returns:
+            A line.
+
+        Example:
+            >>> pairs = {"question": ["a", "b"], "answer": ["c", "d"], "label": [1, 0]}
+            >>> print(detect_format(pairs).in_words())
+            probably two texts (question, answer), and 1 or 0 for whether they belong together (label)
+        """
+        if self.shape is None or self.label is None or self.certainty == "unclear":
+            return f"it is not clear what the columns mean ({', '.join(self.trainer_inputs)})"
+        label = _LABELS[self.label]
+        texts = (_WITHOUT_LABEL if label == "" else _TEXTS)[self.shape]
+        if (self.shape, label) == ("pair", "") and self.meaning not in ("", "(anchor, positive) pairs"):
+            texts = self.meaning
+        inputs = f"{texts} ({', '.join(self.inputs)})"
+        probably = "probably " if self.certainty == "likely" else ""
+        return f"{probably}{inputs}, and {label} ({self._label_line()})" if label else probably + inputs
+
     def __str__(self) -> str:
-        inputs = f"{self.meaning or self.shape or 'not clear'} from {', '.join(self.inputs) or 'no column'}"
         lines = [
             *([f"dataset: {self.name}"] if self.name is not None else []),
-            f"inputs: {inputs}",
-            f"label: {self._label_line()}",
-            f"certainty: {self.certainty}",
-            f"the trainer reads: {', '.join(self.trainer_inputs) or 'no input'}; label {self.trainer_label or 'none'}",
+            self.in_words(),
             *(f"because {reason}" for reason in self.reasons),
-            *(f"doubt: {doubt}" for doubt in self.doubts),
+            *(f"in doubt: {doubt}" for doubt in self.doubts),
         ]
         if self.alternatives and not self.readings:
-            lines.append("it could also be: " + "; ".join(f"{shape}, {label}" for shape, label in self.alternatives))
-        lines += [f"needs: {step.code()}" for step in self.steps]
+            others = (" and ".join(filter(None, (_TEXTS[shape], _LABELS[label]))) for shape, label in self.alternatives)
+            lines.append(f"it could also be: {'; '.join(others)}")
+        if self.steps:
+            texts, label = ", ".join(self.trainer_inputs) or "no column", self.trainer_label or "no column"
+            lines.append(f"as they are, a trainer would take {texts} for the texts, and {label} for the label; first:")
+            lines += [f"    {line}" for step in self.steps for line in step.code().splitlines()]
         for reading in self.readings:
             lines += [f"if {reading.words}:", *(f"    {line}" for line in reading.code().splitlines())]
         return "\n".join([*lines, f"read: {self.read}"])
 
     def _label_line(self) -> str:
-        parts: list[str] = [self.label or "not clear"]
-        if self.label_column is not None:
-            parts.append(f"in {self.label_column}")
-        if self.label_values is not None:
-            parts.append(f"from {self.label_values[0]:g} to {self.label_values[1]:g}")
-        if self.label_scale is not None:
-            parts.append(f"on a scale from {self.label_scale[0]:g} to {self.label_scale[1]:g}")
+        parts = [] if self.label_column is None else [self.label_column]
         if self.classes is not None:
-            parts.append(f"of {self.classes} classes")
+            parts.append(f"of {self.classes}")
+        elif self.label_values is not None and self.label not in ("binary", "binary list"):
+            parts.append("from {:.3g} to {:.3g}".format(*self.label_values))
+            if self.label_scale not in (None, self.label_values):
+                parts.append("on a scale from {:g} to {:g}".format(*self.label_scale or ()))
         if self.label_length is not None:
-            parts.append(f"of {self.label_length} numbers")
-        return " ".join(parts)
+            parts.append(f"{self.label_length} in each row")
+        return ", ".join(parts)
 
 
 def detect_format(data: object) -> DataFormat | dict[str, DataFormat]:

@@ -173,7 +173,7 @@ def _choose_label(
         return
     found = (named or candidates)[0]
     reading.label_column = found
-    reading.doubt(f"the trainer does not take {found.name!r} for the label: its name is none of {TRAINER_LABELS}")
+    reading.doubt(f"{found.name!r} is taken for the label, which a trainer knows only if it is called label or score")
     if _is_told(table, found, alone, sentences):
         return
     if not _is_plausible(table, found) or speaks_of(found.name, "fit"):

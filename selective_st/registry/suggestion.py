@@ -209,8 +209,6 @@ def _suggestion(
     link = selective.link if selective else ""
     arguments = {**dict(entry.arguments), **(dict(selective.arguments) if selective else {})}
     caveats: list[str] = []
-    if selective and not selective.is_default:
-        arguments["link"] = link
     if selective and focus:
         why = f"{why}; here {focus.what} matter"
         if focus.reads_scores and not entry.order_only and _orders(row):
@@ -227,8 +225,8 @@ def _suggestion(
         if "weight_link" in arguments and focus.value_link is not None:
             arguments["weight_link"] = focus.weight_link
         link = _focused(selective, focus)
-        if link != selective.link or focus.value_link is not None or entry.name == "SelectivePointwiseLoss":
-            arguments["link"] = link
+    if selective:
+        arguments["link"] = link
     label = name_after(data_format.label_column, data_format.steps)
     more, notes = _more_steps(data_format, view, entry, row, selective, label, arguments)
     steps = (*data_format.steps, *more)

@@ -64,6 +64,11 @@ class Table:
         in_part = self.is_complete or self.is_stream or self.has_transform
         return self.values[column] if in_part else self._dataset[column]
 
+    def in_arrow(self, *columns: str) -> pa.Table:
+        """The values of columns as `self[column]` has them, in Arrow."""
+        found: pa.Table = self._dataset.select_columns(list(columns)).with_format("arrow")[:]
+        return found.select(list(columns))
+
     @property
     def is_complete(self) -> bool:
         """Whether the sample holds every row."""
