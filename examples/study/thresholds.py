@@ -120,7 +120,9 @@ class Labels:
         self.pairs = {}
         for name, file in {"train": "stsb/train", "dev": "stsb/dev", "test": "stsb/test"}.items():
             rows = list(csv.reader((folder / f"{file}.csv").open(encoding="utf-8", newline="")))
-            sides = [teacher.encode([row[side] for row in rows], convert_to_tensor=True).cpu() for side in (0, 1)]
+            sides = [
+                teacher.encode([row[side] for row in rows], convert_to_tensor=True).cpu().clone() for side in (0, 1)
+            ]
             self.pairs[name] = (*sides, torch.tensor([float(row[2]) / 5 for row in rows]))
 
     def run(self, contender: Contender, rate: float, seed: int) -> Found:
