@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from selective_st.cli import app
 from selective_st.demo import graded_pairs
-from selective_st.distillation import agreement, pairs, read_texts, runs, split_texts
+from selective_st.distillation import DistillSettings, agreement, pairs, read_texts, runs, split_texts
 from selective_st.distillation.agreement import decisions, threshold_loss
 from selective_st.distillation.contenders import batches, contenders
 from selective_st.distillation.pairs import Teacher
@@ -304,7 +304,12 @@ class TestDistill:
     ) -> None:
         settings = {**QUICK, "pairs": 48, "compare": True, "diagnose": True}
         found = distill(teacher, texts, [0.6], tmp_path / "student", **settings)
-        assert found["diagnosis"]["limit"] in found["diagnosis"]["sentence"] + "nothing"
+        words = {
+            "model": "limited by the model",
+            "labels": "limited by texts: more texts would help",
+            "nothing": "neither",
+        }
+        assert words[found["diagnosis"]["limit"]] in found["diagnosis"]["sentence"]
         assert found["diagnosis"]["training"]["share"] > 0.05
         ours = found["test"]["selective"][0]
         for metric, (low, high) in ours["at_own_intervals"].items():
@@ -374,7 +379,7 @@ class TestDistill:
         with pytest.raises(KeyboardInterrupt, match="1 of 4 runs is kept"):
             distill(teacher, texts, [0.6], tmp_path / "student", **settings)
         distill(teacher, texts, [0.6], tmp_path / "student", **settings)
-        assert rates[:4] == [0.01, 0.01, 0.1, 0.1]  # the first student's, and each rate's with the first link
+        assert rates[:4] == [0.1, 0.01, 0.1, 0.1]  # the first student's, and each rate's with the first link
         assert len(rates) == 6
         assert len({*rates[4:]}) == 1  # the other links, with the better rate
 
@@ -511,6 +516,12 @@ class TestCommand:
         metrics = json.loads((tmp_path / "student" / "metrics.json").read_text())
         one = metrics["test"]["selective"][1]
         assert f"0.800  {one['at_teachers']['f1']:.3f} (" in result.output
+        said = " ".join(result.output.split())
+        assert f"at 0.8 this student is of little use: F1 {one['at_own']['f1']:.2f} at its own best threshold" in said
+        assert "more dimensions (--dimensions, now 8), more texts" in said
+        assert "at 0.6 this student" not in said
+        gain = metrics["f1_gained"]["squared error"][1]["at_own"]["f1"]
+        assert f"{gain:+.3f} (" in result.output
         again = run(*asked)
         assert (again.exit_code, "say --overwrite" in " ".join(again.output.split())) == (1, True)
 
@@ -529,3 +540,19 @@ class TestCommand:
         assert result.exit_code == 1
         assert f"Error: {message}" in " ".join(result.output.replace("distill: ", "").replace("t.csv ", "").split())
         assert not (tmp_path / "student").exists()
+
+
+class TestDefaults:
+    @pytest.mark.parametrize(
+        ("asked", "epochs", "batch_size", "rates"),
+        [
+            ({}, 2, 1024, (0.05,)),
+            ({"compare": True}, 2, 1024, (0.02, 0.05)),
+            ({"layers": 2}, 1, 32, (1e-4,)),
+            ({"student": "folder", "compare": True}, 1, 32, (5e-5, 1e-4)),
+            ({"learning_rates": [0.3], "epochs": 7}, 7, 1024, [0.3]),
+        ],
+    )
+    def test_by_the_student(self, asked: Any, epochs: int, batch_size: int, rates: Any) -> None:
+        settings = DistillSettings(**asked)
+        assert (settings.epochs, settings.batch_size, settings.learning_rates) == (epochs, batch_size, rates)

@@ -21,7 +21,7 @@ def arguments(description: str | None, output: str, threshold: float = 0.7) -> a
     parser.add_argument("--texts", help="a file with a text a line; default: made on the spot")
     parser.add_argument("--teacher", help="a SentenceTransformer, its folder or hub name; default: made on the spot")
     parser.add_argument("--threshold", type=float, default=threshold, help="the teacher's score at which to decide")
-    parser.add_argument("--dimensions", type=int, default=16, help="of the student")
+    parser.add_argument("--dimensions", type=int, default=32, help="of the student")
     parser.add_argument("--output", default=f"output/{output}", help="where to save the student")
     return parser.parse_args()
 

@@ -29,7 +29,7 @@ def main() -> None:
         print(f"{loss}: F1 {one['at_own']['f1']:.3f} ({low:.3f} to {high:.3f}), loss {one['loss']:.3f} per mille")
     speed, size = found["per_second"], found["megabytes"]
     print(f"texts a second: teacher {speed['teacher']:,.0f}, student {speed['student']:,.0f}")
-    print(f"megabytes: teacher {size['teacher']:.1f}, student {size['student']:.1f}")
+    print(f"megabytes: teacher {size['teacher']:.3f}, student {size['student']:.3f}")
 
     student, threshold = SentenceTransformer(asked.output), load_threshold(asked.output)
     assert threshold is not None

@@ -116,11 +116,13 @@ def chosen(
 class Labels:
     """Embedded graded pairs; the student is a linear map of their embeddings."""
 
-    def __init__(self, folder: Path, teacher: SentenceTransformer) -> None:
+    def __init__(self, folder: Path, texts: Texts) -> None:
+        place = {text: number for number, text in enumerate(texts.every)}
+        embeddings = torch.from_numpy(np.array(texts.teacher.embeddings))
         self.pairs = {}
         for name, file in {"train": "stsb/train", "dev": "stsb/dev", "test": "stsb/test"}.items():
             rows = list(csv.reader((folder / f"{file}.csv").open(encoding="utf-8", newline="")))
-            sides = [teacher.encode([row[side] for row in rows], convert_to_tensor=True).cpu() for side in (0, 1)]
+            sides = [embeddings[[place[row[side].strip()] for row in rows]] for side in (0, 1)]
             self.pairs[name] = (*sides, torch.tensor([float(row[2]) / 5 for row in rows]))
 
     def run(self, contender: Contender, rate: float, seed: int) -> Found:
@@ -433,8 +435,8 @@ def main() -> None:
     torch.set_num_threads(1)
     kept = ROOT / "study-results"
     model = cache(lambda: SentenceTransformer(arguments.model) if arguments.model else load_encoder())
-    labels = cache(lambda: Labels(arguments.data, model()))
     texts = cache(lambda: Texts(arguments.data, model(), kept / "thresholds"))
+    labels = cache(lambda: Labels(arguments.data, texts()))
     written = page(Results(kept / "thresholds.json"), labels, texts)
     (ROOT / "docs" / "thresholds.md").write_text(written, encoding="utf-8")
 

@@ -33,7 +33,8 @@ class DistillOptions:
     batch_size: int | None = option(None, "Pairs in a step. Default: 1024 for static, else 32.", min=2)
     learning_rates: tuple[float, ...] | None = option(
         None,
-        "Learning rates to choose from, for every loss alike. Default: 0.03,0.1 for static, else 5e-5,1e-4.",
+        "Learning rates to choose from, for every loss alike. Default: 0.05 for static, else 1e-4; with --compare also "
+        "0.02 and 5e-5.",
         parse=positive_numbers,
         metavar="LR,...",
     )

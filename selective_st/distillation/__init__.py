@@ -119,7 +119,8 @@ def distill_into(
     if settings.diagnose:
         alike = teacher.drawn(rows["validation"], settings.thresholds, settings.pairs, rng)
         both = contenders(settings.thresholds, [OURS, SQUARED], settings.pairs)
-        diagnosis = diagnosed(teacher, pairs["train"], alike, both, settings).as_dict()
+        told = diagnosed(teacher, pairs["train"], alike, both, settings)
+        diagnosis = {**told.as_dict(), "sentence": told.sentence("texts: more texts")}
     of_first, of_runs = (state_of(place, model, what, repr(settings), *every) for what in ("first student", "runs"))
     pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[OURS][0], settings, of_first)
     kept = kept_runs(of_runs, some, settings)

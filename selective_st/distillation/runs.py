@@ -96,7 +96,7 @@ def with_false_matches(
     if not path.exists():
         student = _first(teacher, pairs, settings)
         with tqdm(total=_steps(half, settings), desc="a first student", unit="step", disable=None) as bar:
-            train_student(student, teacher, half, contender, settings.learning_rates[0], settings, bar.update)
+            train_student(student, teacher, half, contender, settings.learning_rates[-1], settings, bar.update)
         part = path.with_name("part.npy")
         np.save(part, student.units(rows))
         os.replace(part, path)
@@ -113,7 +113,7 @@ def diagnosed(
     with tqdm(total=2 * _steps(pairs, settings), desc="diagnosis", unit="step", disable=None) as bar:
         for name, family in (("squared", SQUARED), ("selective", OURS)):
             student = start.fresh()
-            train_student(student, teacher, pairs, some[family][0], settings.learning_rates[0], settings, bar.update)
+            train_student(student, teacher, pairs, some[family][0], settings.learning_rates[-1], settings, bar.update)
             found[name] = scored(student, {"training": pairs, "validation": others})
     splits = [
         (part.scores, {name: of[split].predicted for name, of in found.items()})

@@ -23,7 +23,8 @@ class DistillSettings:
         pairs: How many pairs are drawn for each text to train.
         epochs: Passes over the pairs. Default: 2 for static students, else 1.
         batch_size: Pairs in a step. Default: 1,024 for static students, else 32.
-        learning_rates: To choose from, for every loss alike. Default: 0.02, 0.05 for static students, else 5e-5, 1e-4.
+        learning_rates: To choose from, for every loss alike. Default: 0.05 for static students, else 1e-4; to compare
+            0.02, 0.05 and 5e-5, 1e-4.
         compare: Whether squared error, CoSENTLoss, softmax KL, the cross entropy of the teacher's decisions and
             embedding distillation are trained too.
         diagnose: Whether two short runs say first what limits the student: its size, or the texts.
@@ -47,7 +48,7 @@ class DistillSettings:
         defaults = {
             "epochs": 2 if static else 1,
             "batch_size": 1024 if static else 32,
-            "learning_rates": _RATES[static],
+            "learning_rates": _RATES[static] if self.compare else _RATES[static][-1:],
         }
         for name, default in defaults.items():
             object.__setattr__(self, name, default if getattr(self, name) is None else getattr(self, name))

@@ -55,9 +55,9 @@ class Diagnosis:
             return "model"
         return "labels" if self.training.low > 0 else "nothing"
 
-    def sentence(self) -> str:
-        """What limits them and what helps, in words."""
-        return say("limited", found=self)
+    def sentence(self, few: str = "labels: more pairs, or a teacher's scores,") -> str:
+        """What limits them and what helps, in words; `few` says what there are too few of, and what helps."""
+        return say("limited", found=self, few=few)
 
     def as_dict(self) -> dict[str, Any]:
         """The figures and the words, for JSON."""
