@@ -12,7 +12,7 @@ from pathlib import Path
 import write_signatures
 import write_site
 
-from selective_st.catalog import MODEL_TYPES, Row, Selective, loss_entry, loss_table, rows
+from selective_st.catalog import MODEL_TYPES, Row, Selective, loss_entry, rows
 from selective_st.link_words import describe_link
 from selective_st.links import (
     IdentityLink,
@@ -24,6 +24,7 @@ from selective_st.links import (
     middle_scores,
     score_region,
 )
+from selective_st.registry import loss_table
 
 HERE = Path(__file__).parent
 FORMATS, WHICH_LOSS, ENCODER = HERE / "formats.md", HERE / "which_loss.md", HERE / "encoder.md"

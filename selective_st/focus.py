@@ -88,8 +88,9 @@ class Focus:
 
     @property
     def edges(self) -> tuple[float, ...]:
-        """The cuts; where there are none, the ends of the regions within 0 and 1."""
-        return self.cuts or tuple(sorted({end for region in self.regions for end in region if 0 < end < 1}))
+        """The gold scores that part what matters: those of the metrics, or the ends of the regions within 0 and 1."""
+        ends = {end for region in self.regions for end in region if 0 < end < 1}
+        return self.thresholds or tuple(sorted({*self.at_least, *self.at_most} or ends))
 
     @property
     def meaning(self) -> str:

@@ -366,7 +366,10 @@ class TestLosses:
         assert result.exit_code == 1
         assert "Not one step could be made with batches of 2 positives in which no text stands twice" in text(result)
 
-    def test_what_is_set_aside_keeps_questions_whole(self, questions: dict[str, Path], tmp_path: Path) -> None:
+    def test_what_is_set_aside_keeps_questions_whole(
+        self, questions: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "200")
         result = run(
             "train", questions["train"], *QUICK_LISTS, "--loss", "SelectiveListwiseLoss", "--output", tmp_path / "model"
         )

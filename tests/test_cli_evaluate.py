@@ -264,7 +264,10 @@ class TestEvaluate:
 
 
 class TestThresholds:
-    def test_the_metrics_come_first(self, data: dict[str, Path], models: dict[str, Path], tmp_path: Path) -> None:
+    def test_the_metrics_come_first(
+        self, data: dict[str, Path], models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "200")
         result = run(
             "evaluate", models["larger"], data["test"], "--score-range", "0,5", "--threshold", "0.8", "--threshold",
             "0.5", "--against", models["smaller"], "--output", tmp_path / "out",

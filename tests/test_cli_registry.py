@@ -133,7 +133,7 @@ class TestSuggest:
     @pytest.mark.parametrize(
         ("data", "first", "link"),
         [
-            ("mapped.csv", "SelectivePointwiseLoss", "link=high_scores()"),
+            ("mapped.csv", "SelectiveOrderLoss", "weight_link=high_scores(5)"),
             ("questions.csv", "SelectiveListwiseLoss", 'link=ExponentialLink(2).normalized(0, 1, of="value")'),
             ("positives.csv", "SelectiveMultipleNegativesRankingLoss", "link=ExponentialLink(1).normalized(0, 1"),
             ("ids.csv", "SelectiveMultipleNegativesRankingLoss", "link=ExponentialLink(1).normalized(0, 1"),

@@ -50,7 +50,7 @@ def test_the_tables_on_a_cpu_in_the_place_of_the_gpu(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(gpu, "DEVICE", "cpu")
     monkeypatch.setattr(gpu, "DIMENSIONS", (8,))
-    monkeypatch.setattr(gpu, "megabytes", lambda step: [step(), 1.0][1])
+    monkeypatch.setattr(gpu, "megabytes", lambda step, columns: [step(), 1.0][1])
     monkeypatch.setattr(gpu, "milliseconds", lambda steps, rounds: dict.fromkeys(steps, 1.0))
     rows = gpu.in_batch((16,), 1, float("inf"))
     assert [row["precision"] for row in rows] == ["bf16", "tf32", "fp32"]

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from selective_st.cli import app
 from selective_st.data import read_table
 from selective_st.demo import graded_pairs, write_demo_data
-from selective_st.losses import SelectivePointwiseLoss
+from selective_st.losses import SelectiveOrderLoss
 from selective_st.training import train_tokenizer
 
 README = Path(__file__).parent.parent / "README.md"
@@ -54,7 +54,7 @@ def test_a_block_runs_alone(block: str, tmp_path: Path, monkeypatch: pytest.Monk
     printed = run(block, {"__name__": "readme"})
     assert re.search(r"^predicted >= 0\.\d+ for gold >= 0\.9: ", printed, re.MULTILINE)
     card = (tmp_path / "output" / "model" / "README.md").read_text(encoding="utf-8")
-    assert "SelectivePointwiseLoss" in card
+    assert "SelectiveOrderLoss" in card
     assert "2506.04446" in card
 
 
@@ -70,8 +70,8 @@ def test_the_diff_makes_one_loss_of_the_other() -> None:
         namespace["SentenceTransformerTrainer"] = lambda **given: given
         run(code, namespace)
         made[sign] = namespace["trainer"]["loss"]
-    assert type(made["-"]).__name__ == "CosineSimilarityLoss"
-    assert isinstance(made["+"], SelectivePointwiseLoss)
+    assert type(made["-"]).__name__ == "CoSENTLoss"
+    assert isinstance(made["+"], SelectiveOrderLoss)
 
 
 def a_model() -> SentenceTransformer:

@@ -151,7 +151,8 @@ class TestCounts:
         assert any(re.fullmatch(r"CoSENTLoss \(scale (2\.5|5|20), 0\.1\)", name) for name in table)
 
     @pytest.mark.parametrize("label", [1.0, 0.0])
-    def test_all_labels_equal(self, label: float, tmp_path: Path) -> None:
+    def test_all_labels_equal(self, label: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "200")
         equal = [(first, second, label) for first, second, _ in pairs(20, 1)]
         focus = "high" if label else "low"
         result, found, card = trained(tmp_path, pairs(60), pairs(60, 2), equal, *QUICK, "--focus", focus)

@@ -136,7 +136,7 @@ def suggest(options: SuggestOptions) -> None:
     if focus is not None:
         from selective_st.link_words import describe_thresholds
 
-        notes.append(f"{focus.name}: {describe_thresholds(focus.link)}")
+        notes.insert(0, f"{focus.name}: {describe_thresholds(focus.link)}")
     ways = {words: _again(options, **told) for words, told in source.ways()}
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
@@ -145,7 +145,7 @@ def suggest(options: SuggestOptions) -> None:
         if options.every:
             _print_all(found, notes)
         else:
-            _print_rest(found, notes, _SCREEN - used - 1)
+            _print_rest(found, notes, _SCREEN - used - 1, explains=focus is not None)
     if found.format.certainty == "unclear" and not found:
         raise typer.Exit(1)
 
@@ -415,10 +415,11 @@ def _packed(code: str) -> str:
     return "\n".join(lines)
 
 
-def _print_rest(found: Suggestions, notes: list[str], left: int) -> None:
-    """What else there is to say, as far as there are lines left."""
+def _print_rest(found: Suggestions, notes: list[str], left: int, *, explains: bool) -> None:
+    """What else there is to say, as far as there are lines left; first the note that explains a focus."""
     caveats = found[0].caveats if found else ()
-    every = [f"[dim]· {escape(note)}[/]" for note in [*caveats, *found.format.doubts[::-1], *notes][:_SHOWN_NOTES]]
+    told = [*notes[:explains], *caveats, *found.format.doubts[::-1], *notes[explains:]]
+    every = [f"[dim]· {escape(note)}[/]" for note in told[:_SHOWN_NOTES]]
     suited = [each.loss for each in found]
     opened = dict.fromkeys(loss for each in found.conversions for loss in each.losses if loss not in suited)
     for words, names in {"Others": suited[1:], "With data made of these": [*opened]}.items():

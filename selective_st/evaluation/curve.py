@@ -224,9 +224,10 @@ def compare_curves(
     cases, covariance = _spread(blocks, difference)
     told = cases >= FEWEST
     covariance = covariance[np.ix_(told, told)]
-    error = np.sqrt(np.diag(covariance))
+    error = np.sqrt(np.diag(covariance).clip(min=0))
+    scale = np.where(error > 0, error, 1)  # where the models differ by the same everywhere, there is no error
     bands = []
-    for tail in (_TAIL, _tail_of_all(covariance / np.outer(error, error), seed)):
+    for tail in (_TAIL, _tail_of_all(covariance / np.outer(scale, scale), seed)):
         width = np.full(len(at), np.nan)
         width[told] = scipy.stats.t.isf(tail, cases[told] - 1) * error
         bands += [difference - width, difference + width]
