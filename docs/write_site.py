@@ -34,7 +34,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "Losses and links": ("docs/losses.md", "docs/links.md", "docs/formats.md", "docs/language_models.md"),
     "Training and judging": ("docs/evaluation.md", "docs/distributed.md", "docs/gpu.md", "examples/README.md"),
     "Evidence": (
-        *("docs/encoder.md", "docs/headline.md", "docs/order.md", "docs/study.md"),
+        *("docs/encoder.md", "docs/order.md", "docs/study.md"),
         *("docs/frontier.md", "docs/loss_cost.md"),
     ),
     "Look up": ("docs/troubleshooting.md", "docs/glossary.md", "CHANGELOG.md", "CONTRIBUTING.md"),

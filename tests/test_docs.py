@@ -108,7 +108,7 @@ def test_the_decision_page_leads_to_every_loss(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_figures_that_pages_share_are_said_once_and_quoted_right() -> None:
     """A figure with its interval or a third decimal stands in the page that its command writes; others quote it."""
-    measured = ["encoder", "headline", "study", "order", "frontier", "loss_cost", "thresholds", "gpu"]
+    measured = ["encoder", "study", "order", "frontier", "loss_cost", "thresholds", "gpu"]
     pages = [path.read_text(encoding="utf-8") for name in measured if (path := DOCS / f"{name}.md").is_file()]
     known = {said for page in pages for figure in figures_in(page) for said in (figure, figure[:5])}
     readme = (DOCS.parent / "README.md").read_text(encoding="utf-8")
