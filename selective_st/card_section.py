@@ -149,7 +149,9 @@ class Section:
     model_type: str = "SentenceTransformer"
     model_id: str = "sentence_transformers_model_id"
 
-    def write(self, folder: Path, stored: ScoreThreshold | None, *, anew: bool, told: bool = True) -> None:
+    def write(
+        self, folder: Path, stored: ScoreThreshold | None, *, anew: bool, told: bool = True, kept: bool = False
+    ) -> None:
         """Write the section into the card of a folder, and its pictures beside it.
 
         Args:
@@ -157,6 +159,10 @@ class Section:
             stored: The threshold that is stored with the model.
             anew: Whether the rest of the card has just been made, so that nobody has written in it.
             told: Whether the section tells all results that the rest tells.
+            kept: Whether the training is kept elsewhere, so that a disk that is full may end the command.
+
+        Raises:
+            OSError: If the training is kept, and the files cannot be written.
         """
         readme = folder / "README.md"
         try:
@@ -170,7 +176,9 @@ class Section:
             drawn = self._draw_curves(folder, self.threshold or stored)
             text = self.text(stored, cite=_PAPER_ID not in before + after, drawn=drawn)
             readme.write_text(before + text + after, encoding="utf-8")
-        except Exception:  # as upstream: a card is not worth a lost training
+        except Exception as problem:  # as upstream: a card is not worth a lost training
+            if kept and isinstance(problem, OSError):
+                raise
             _logger.exception("The section on the selective loss could not be written into %s.", readme)
 
     def _draw_curves(self, folder: Path, threshold: ScoreThreshold | None) -> bool:

@@ -308,7 +308,7 @@ def add_to_saved_card(
     section = writer.section
     section.metrics[0].curves, section.metrics[0].cuts = dict(curves), cuts
     section.base_model, section.claims, section.compared = base_model, claims, compared
-    section.write(folder, threshold, anew=True)
+    section.write(folder, threshold, anew=True, kept=True)
 
 
 def _base_model_of(model: Any) -> str:

@@ -130,7 +130,7 @@ def test_the_installed_command_does_its_job(user: Path, tmp_path: Path) -> None:
     write_demo_data(tmp_path, {"train": 60})
     ran = run(user, "-m", "selective_st.cli", "suggest", "train.csv", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    assert "SelectivePointwiseLoss" in ran.stdout
+    assert "SelectiveOrderLoss" in ran.stdout
     where = run(user, "-c", "import selective_st; print(selective_st.__file__)", folder=tmp_path).stdout
     assert str(user.parent.parent) in where
 

@@ -34,7 +34,7 @@ QUICK = ("--learning-rates", "0.1", "--epochs", "1")
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
 
 
 def text(result: Result) -> str:
