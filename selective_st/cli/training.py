@@ -383,6 +383,8 @@ class _Progress:
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
         """Show which run begins; the first one when its first steps have shown how long all of it takes."""
+        if self._line:  # of a run of few steps
+            self._say()
         self._started += 1
         self._line = f"run {self._started}/{self._runs}{{}}: {loss}, learning rate {learning_rate:g}, seed {seed}"
         self.bar.update(self._task, description=self._line.format(""))
