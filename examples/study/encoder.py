@@ -12,7 +12,6 @@ stopped, by `encoder.jsonl` in `--output`, which keeps every score, and writes `
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import textwrap
@@ -26,8 +25,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from graded import SPLITS, TOP, interval, read
 from numpy.typing import NDArray
-from scipy.stats import spearmanr, t
+from scipy.stats import spearmanr
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import AnglELoss, CoSENTLoss, CosineSimilarityLoss
 from sentence_transformers.util import pairwise_cos_sim
@@ -39,8 +39,7 @@ from selective_st.links import high_scores
 from selective_st.losses import SelectiveOrderLoss, SelectivePointwiseLoss
 
 HERE = Path(__file__).resolve().parent
-BATCH, EPOCHS, WARMUP, TOP, HIGH = 32, 3, 0.1, 0.95, 0.8
-FILES = {"train": "stsb/train", "dev": "stsb/dev", "test": "stsb/test", "sts12-14": "sts12-14/pairs"}
+BATCH, EPOCHS, WARMUP, HIGH = 32, 3, 0.1, 0.8
 FIRST_SEEDS, SEEDS, DRAWS = 2, 5, 1000
 Array = NDArray[np.float64]
 Made = Callable[[SentenceTransformer], Any]
@@ -104,16 +103,6 @@ SMALL = ("CosineSimilarityLoss", "CoSENTLoss", "SelectivePointwiseLoss", "Select
 Run = tuple[str, str, float, int]  # family, setting, rate, seed
 
 
-def read(folder: Path) -> dict[str, tuple[list[list[str]], Array]]:
-    """Of each split the two columns of texts, and scores from 0 to 1."""
-    found = {}
-    for split, name in FILES.items():
-        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-        found[split] = [[row[side] for row in rows] for side in (0, 1)], np.array([float(row[2]) / 5 for row in rows])
-    return found
-
-
 class Trainer:
     """The encoder, and the data as tokens."""
 
@@ -167,7 +156,7 @@ class Trainer:
                 schedule.step()
                 optimizer.zero_grad()
         self.model.eval()
-        return {split: self.cosines(split) for split in list(FILES)[1:]}
+        return {split: self.cosines(split) for split in list(SPLITS)[1:]}
 
     @torch.no_grad()
     def cosines(self, split: str) -> list[float]:
@@ -241,14 +230,6 @@ def metrics_of(scores: dict[str, Array], gold: dict[str, Array]) -> dict[str, fl
         repaired = isotonic.predict(cosines)
         found[f"{split} RMSE, isotonic"] = float(np.sqrt(np.mean((repaired - gold[split])[high] ** 2)))
     return found
-
-
-def interval(values: list[float]) -> str:
-    """Mean and 95 % interval, by Student's t."""
-    if len(values) < 2:
-        return f"{np.mean(values):.3f}"
-    half = float(t.ppf(0.975, len(values) - 1)) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):.3f} ± {half:.3f}"
 
 
 def difference(ours: list[Array], theirs: list[Array], gold: Array) -> str:
@@ -349,7 +330,7 @@ def main() -> None:
     families = SMALL if arguments.small else tuple(FAMILIES)
     first, last = (1, 1) if arguments.small else (FIRST_SEEDS, SEEDS)
     grid = {family: [(s, rate) for s in FAMILIES[family][0] for rate in FAMILIES[family][1]] for family in families}
-    gold = {split: scores for split, (_, scores) in read(arguments.data).items() if split != "train"}
+    gold = {split: np.array(scores) for split, (_, scores) in read(arguments.data).items() if split != "train"}
     file, options = arguments.output / "encoder.jsonl", (arguments.data, arguments.model, device)
 
     devices: set[str] = set()

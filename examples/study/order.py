@@ -13,7 +13,6 @@ tasks.py. It goes on where it was stopped, by `order.json` beside it and `study-
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from graded import SPLITS, TOP, interval, read
 from report import table
 from run import study
 from scipy.stats import spearmanr
@@ -38,10 +38,9 @@ from selective_st.functional import matching_loss, order_loss
 from selective_st.links import high_scores
 
 HERE = Path(__file__).resolve().parent
-BATCH, EPOCHS, DIMENSION, TOP = 64, 5, 384, 0.95
+BATCH, EPOCHS, DIMENSION = 64, 5, 384
 RATES, SEEDS, STARTS = (0.003, 0.01), (0, 1, 2), ("nothing", "token table")
 SIZES = (16, 64, DIMENSION)  # to which Matryoshka embeddings are cut
-SPLITS = {"train": "stsb/train", "dev": "stsb/dev", "test": "stsb/test", "sts12-14": "sts12-14/pairs"}
 LossOfScores = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -85,12 +84,10 @@ class Data:
         table = AutoModel.from_pretrained(str(get_model_path())).embeddings.word_embeddings.weight.detach()
         self.scores: dict[str, Tensor] = {}
         texts: dict[str, list[list[list[int]]]] = {}
-        for split, name in SPLITS.items():
-            with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-                rows = list(csv.reader(file))
-            self.scores[split] = torch.tensor([float(row[2]) / 5 for row in rows])
+        for split, (sides, scores) in read(folder).items():
+            self.scores[split] = torch.tensor(scores)
             texts[split] = [
-                [tokenizer(row[side], add_special_tokens=False)["input_ids"] or [0] for row in rows] for side in (0, 1)
+                [tokenizer(text, add_special_tokens=False)["input_ids"] or [0] for text in side] for side in sides
             ]
         used = sorted({token for sides in texts.values() for side in sides for text in side for token in text})
         place = {token: i for i, token in enumerate(used)}
@@ -195,11 +192,6 @@ def matryoshka_table(results: dict[str, Any]) -> list[str]:
         cells = [interval([found[name][0] for found in runs]) for name in names]
         lines.append(f"| `{family}` | {' | '.join(cells)} |")
     return lines
-
-
-def interval(values: list[float]) -> str:
-    """Mean and 95 % interval, by Student's t."""
-    return f"{np.mean(values):.3f} ± {4.303 * np.std(values, ddof=1) / len(values) ** 0.5:.3f}"
 
 
 def key(start: str, family: str, setting: str, rate: float, seed: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from dataclasses import asdict, dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -218,7 +219,7 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     for label, name in written.items():
         if (output.given / name).exists():
             common.print_written(console, label, output.given / name)
-    if not (output.given / _PICTURE_FILE).exists():
+    if find_spec("matplotlib") is None:
         console.print(common.NO_PICTURES)
     _print_use(console, output.given)
     found = report.against_untrained
