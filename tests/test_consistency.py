@@ -76,6 +76,8 @@ class TestForms:
             threshold_consistency(parts, 0.8)
         with pytest.raises(TypeError, match="parts must be"):
             threshold_consistency([1], 0.8)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="threshold_consistency: gold_at_least must be a finite number, got 'x'"):
+            threshold_consistency({"a": (GOLD, GOLD), "b": (GOLD, GOLD)}, "x")  # type: ignore[arg-type]
 
 
 class TestColumns:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selective_st._templates import in_templates, say
-from selective_st._validation import instance_of, same_length
+from selective_st._validation import finite_number, instance_of, same_length
 from selective_st.evaluation._checks import Floats, checked_pair
 from selective_st.evaluation.claims import FEWEST
 from selective_st.evaluation.metrics import decisions
@@ -161,6 +161,7 @@ def threshold_consistency(
     """
     owner, mend = "threshold_consistency", 'Give the scores of parts by name: {"news": (gold, predicted), ...}.'
     instance_of(owner, "parts", parts, Mapping, mend)
+    gold_at_least = finite_number(owner, "gold_at_least", gold_at_least)
     scores = {name: checked_pair(*of) for name, of in parts.items()}
     sought = {name: ScoreThreshold(0.0, gold_at_least).is_sought(gold) for name, (gold, _) in scores.items()}
     enough = [name for name, of in sought.items() if min(of.sum(), (~of).sum()) >= FEWEST]
