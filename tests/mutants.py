@@ -1,19 +1,25 @@
-"""Mutations of the mathematics, each run against the tests of its area: `make mutants` prints those that survive.
+"""Mutations of the code, each run against the tests of its area: `make mutants` prints those that survive.
 
-A mutation is a line of a file and what it is replaced by. Results are kept in `.mutants.json`, so that the command can
-be stopped and started again; it runs anew what changed: the mutation, the file, or a test of its area.
+Of the mathematics a mutation is a line of a file and what it is replaced by, chosen by hand. Of checks, conversions and
+evaluators a few of each file are drawn: a comparison, a condition, a sign or a number is another one. Of these some
+change nothing that can be noticed; the share that is noticed is the figure. Results are kept in `.mutants.json`, so
+that the command can be stopped and started again; it runs anew what changed: the mutation, the file, or a test of its
+area.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +45,24 @@ CROSS = ("test_cross_encoder_losses", "test_loss_settings", "test_loss_propertie
 LATE = ("test_multi_vector_losses", "test_loss_settings", "test_loss_properties")
 
 
+CHECKS = ("test_registry_checking", "test_checks_mends", "test_opposite_labels", "test_label_ranges")
+CONVERSIONS = ("test_conversion", "test_layouts", "test_label_ranges")
+EVALUATION = (
+    "test_evaluation",
+    "test_list_evaluator",
+    "test_threshold_curve",
+    "test_claims",
+    "test_threshold_promises",
+    "test_scoring",
+    "test_consistency",
+    "test_diagnosis",
+    "test_saved_thresholds",
+)
+# Where mutations are drawn: of each file so many.
+DRAWN = {"registry/checks": CHECKS, "conversion": CONVERSIONS, "evaluation": EVALUATION}
+EACH = 4
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One mutation.
@@ -49,6 +73,7 @@ class Mutant:
         replacement: By what.
         tests: The test files of its area.
         survives: Why no test can notice it; empty if one must.
+        place: Of a drawn one, between which characters of the file `line` stands.
     """
 
     file: str
@@ -56,10 +81,12 @@ class Mutant:
     replacement: str
     tests: tuple[str, ...]
     survives: str = ""
+    place: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.file}: {self.line}  ->  {self.replacement}"
+        where = "" if self.place is None else f" at {self.place[0]}"
+        return f"{self.file}{where}: {self.line}  ->  {self.replacement}"
 
     def mutated(self, text: str) -> str:
         """The file's text with the mutation.
@@ -73,6 +100,9 @@ class Mutant:
         Raises:
             ValueError: If there is not just one such line.
         """
+        if self.place is not None:
+            start, end = self.place
+            return text[:start] + self.replacement + text[end:]
         lines = text.splitlines()
         places = [place for place, line in enumerate(lines) if line.strip() == self.line]
         if len(places) != 1:
@@ -83,7 +113,7 @@ class Mutant:
 
     def key(self) -> str:
         """What changes where the mutant has to be run again."""
-        parts = [self.line, self.replacement, (ROOT / PACKAGE / self.file).read_text()]
+        parts = [str(self.place), self.line, self.replacement, (ROOT / PACKAGE / self.file).read_text()]
         parts += [(ROOT / "tests" / f"{test}.py").read_text() for test in self.tests]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -321,6 +351,75 @@ MUTANTS = [
 ]
 
 
+_OTHER: dict[type[ast.AST], str] = {
+    ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==", ast.In: "not in",
+    ast.NotIn: "in", ast.Is: "is not", ast.IsNot: "is", ast.And: "or", ast.Or: "and", ast.Add: "-", ast.Sub: "+",
+    ast.Mult: "/", ast.Div: "*",
+}  # fmt: skip
+
+
+def drawn(folder: str, tests: tuple[str, ...], each: int = EACH) -> list[Mutant]:
+    """Mutations of the files of a folder, so many of each; the same as long as a file stays the same.
+
+    Args:
+        folder: Within the package.
+        tests: The test files of its area.
+        each: How many of a file.
+
+    Returns:
+        The mutations.
+    """
+    found: list[Mutant] = []
+    for path in sorted((ROOT / PACKAGE / folder).rglob("*.py")):
+        text = path.read_text()
+        file = path.relative_to(ROOT / PACKAGE).as_posix()
+        places = sorted(set(_possible(text)))
+        chosen = random.Random(file).sample(places, min(each, len(places)))
+        found += [Mutant(file, text[a:b], new, tests, place=(a, b)) for a, b, new in sorted(chosen)]
+    return found
+
+
+def _possible(text: str) -> Iterator[tuple[int, int, str]]:
+    """Between which characters something can be written that means another thing, and what."""
+    starts = [0]
+    for line in text.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line.encode()))
+    encoded = text.encode()
+
+    def place(line: int, column: int) -> int:
+        return len(encoded[: starts[line - 1] + column].decode())
+
+    def span(node: ast.expr) -> tuple[int, int]:
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        return place(node.lineno, node.col_offset), place(node.end_lineno, node.end_col_offset)
+
+    def between(left: ast.expr, right: ast.expr, operator: ast.AST) -> Iterator[tuple[int, int, str]]:
+        if type(operator) in _OTHER:
+            start, end = span(left)[1], span(right)[0]
+            # A parenthesis or a comment between them: leave these to others.
+            if text[start:end].strip() in _OTHER.values():
+                yield start, end, f" {_OTHER[type(operator)]} "
+
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Compare) and len(node.ops) == 1:
+            yield from between(node.left, node.comparators[0], node.ops[0])
+        elif isinstance(node, ast.BoolOp):
+            for left, right in zip(node.values, node.values[1:], strict=False):
+                yield from between(left, right, node.op)
+        elif isinstance(node, ast.BinOp) and not any(_is_text(side) for side in (node.left, node.right)):
+            yield from between(node.left, node.right, node.op)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            start, end = span(node)
+            yield start, end, f"bool({text[slice(*span(node.operand))]})"
+        elif isinstance(node, ast.Constant) and type(node.value) is int:
+            yield *span(node), str(node.value + 1)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
 def run(mutant: Mutant, copy: Path) -> str:
     """Run the tests on a mutated copy.
 
@@ -364,7 +463,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only mutants with this text in their name")
     arguments = parser.parse_args()
     results: dict[str, str] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    chosen = [mutant for mutant in MUTANTS if arguments.only in mutant.name]
+    every = [*MUTANTS, *(mutant for folder, tests in DRAWN.items() for mutant in drawn(folder, tests))]
+    chosen = [mutant for mutant in every if arguments.only in mutant.name]
     with tempfile.TemporaryDirectory(prefix="selective-st-mutants-") as folder:
         copy = Path(folder)
         for name in (PACKAGE, "tests"):
@@ -379,8 +479,14 @@ def main() -> None:
     survivors = [mutant for mutant in chosen if results[mutant.key()] == "survived"]
     for mutant in survivors:
         print(f"SURVIVED  {mutant.name}  {f'(explained: {mutant.survives})' if mutant.survives else ''}")
-    unexplained = [mutant for mutant in survivors if not mutant.survives]
-    print(f"{len(chosen)} mutants, {len(survivors)} survived, {len(unexplained)} of them unexplained.")
+    by_hand = [mutant for mutant in chosen if mutant.place is None]
+    unexplained = [mutant for mutant in survivors if not mutant.survives and mutant in by_hand]
+    print(f"{len(by_hand)} mutants by hand, {len(unexplained)} of them survived without a reason.")
+    for folder in DRAWN:
+        of_it = [mutant for mutant in chosen if mutant.place and mutant.file.startswith(folder)]
+        if of_it:
+            noticed = len(of_it) - sum(mutant in survivors for mutant in of_it)
+            print(f"{folder}: {noticed} of {len(of_it)} drawn mutants noticed, {noticed / len(of_it):.0%}.")
     sys.exit(bool(unexplained))
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import pytest
 
-from tests.mutants import MUTANTS, PACKAGE, ROOT, Mutant
+from tests.mutants import DRAWN, EACH, MUTANTS, PACKAGE, ROOT, Mutant, drawn
 
 
 @lru_cache
@@ -25,6 +25,18 @@ def test_each_is_one_line_that_is_there_and_tests_that_are(mutant: Mutant) -> No
     mutated = mutant.mutated((ROOT / PACKAGE / mutant.file).read_text())
     assert ast.dump(ast.parse(mutated)) != as_it_is(mutant.file)
     assert all((ROOT / "tests" / f"{test}.py").exists() for test in mutant.tests)
+
+
+@pytest.mark.parametrize("folder", DRAWN)
+def test_what_is_drawn_is_other_code_and_the_same_each_time(folder: str) -> None:
+    mutants = drawn(folder, DRAWN[folder])
+    files = {mutant.file for mutant in mutants}
+    assert len(mutants) > (EACH - 1) * len(files)
+    assert mutants == drawn(folder, DRAWN[folder])
+    for mutant in mutants:
+        mutated = mutant.mutated((ROOT / PACKAGE / mutant.file).read_text())
+        assert ast.dump(ast.parse(mutated)) != as_it_is(mutant.file)
+        assert all((ROOT / "tests" / f"{test}.py").exists() for test in mutant.tests)
 
 
 def test_a_line_that_is_not_there_is_refused() -> None:
