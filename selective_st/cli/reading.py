@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow.compute as pc
-from datasets import Dataset, List
+from datasets import Dataset
 
 from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
@@ -373,7 +373,8 @@ def _is_number(text: str) -> bool:
 
 
 def _is_nested(dataset: Dataset, column: str) -> bool:
-    return isinstance(dataset.features[column], (list, dict, List))
+    feature = dataset.features[column]
+    return isinstance(feature, (list, dict)) or hasattr(feature, "feature")  # List, or Sequence before datasets 4
 
 
 def _format_of(dataset: Dataset) -> DataFormat:
