@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import copy
 import json
-import os
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -151,16 +151,18 @@ def test_the_code_of_every_suggestion_runs_and_the_loss_trains(
     assert type(loss) is suggestion.entry.load()
     before = {name: value.clone() for name, value in transformer_model.state_dict().items()}
     arguments = SentenceTransformerTrainingArguments(
-        str(tmp_path), max_steps=1, per_device_train_batch_size=8, learning_rate=1e-2, report_to="none",
-        save_strategy="no", disable_tqdm=True, use_cpu=True,
+        str(tmp_path), max_steps=1, per_device_train_batch_size=8, report_to="none", disable_tqdm=True, use_cpu=True,
         batch_sampler=(suggestion.sampler or "batch_sampler").lower(),
     )  # fmt: skip
     trainer = SentenceTransformerTrainer(
         model=transformer_model, args=arguments, train_dataset=found["dataset"], loss=loss
     )
-    result = trainer.train()
-    assert result.global_step == 1
-    assert torch.isfinite(torch.tensor(result.training_loss))
+    # One step by hand, as the trainer takes it: its own costs ten times as much, for logs, checkpoints and cards.
+    transformer_model.train()
+    value = trainer.compute_loss(transformer_model, next(iter(trainer.get_train_dataloader())))
+    assert torch.isfinite(value)
+    value.backward()
+    torch.optim.SGD(transformer_model.parameters(), lr=1e-2).step()
     assert any(not torch.equal(value, before[name]) for name, value in transformer_model.state_dict().items())
 
 
@@ -601,7 +603,13 @@ class TestScript:
     )  # fmt: skip
     @pytest.mark.slow
     def test_it_runs_as_given(
-        self, content: str, loss: str, sampler: str, transformer_folder: Path, tmp_path: Path
+        self,
+        content: str,
+        loss: str,
+        sampler: str,
+        transformer_folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         from selective_st.data import read_table
 
@@ -612,12 +620,8 @@ class TestScript:
         script = best.script(str(file), str(transformer_folder))
         assert (f"BatchSamplers.{sampler}" if sampler else "report_to") in script
         (tmp_path / "train.py").write_text(script, encoding="utf-8")
-        root = str(Path(__file__).parent.parent)
-        done = subprocess.run(
-            [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
-            env={**os.environ, "PYTHONPATH": root, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-2000:]
+        monkeypatch.chdir(tmp_path)
+        runpy.run_path("train.py", run_name="__main__")
         trained = SentenceTransformer(str(tmp_path / "output" / "model"), device="cpu")
         assert trained.encode("a cat").shape == (DIMENSION,)
 
