@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from selective_st._validation import finite_number
-from selective_st.links._numerics import Interval, _constants, _exponential_matching, _integrate, _softplus
-from selective_st.links.base import Link, _set
-from selective_st.links.config import register_link
+from selective_st.links._numerics import (
+    Interval,
+    _constants,
+    _exponential_matching,
+    _integrate,
+    _softplus,
+    numbers_of,
+)
+from selective_st.links.base import Link, _set, register_link
 
 
 @register_link
@@ -345,19 +349,11 @@ class PiecewiseLink(Link):
 
     def __post_init__(self) -> None:
         owner = "PiecewiseLink"
-        for name in ("knots", "sensitivities"):
-            value = getattr(self, name)
-            value = value.tolist() if isinstance(value, (Tensor, np.ndarray)) else value
-            if isinstance(value, str) or not isinstance(value, Sequence):
-                raise TypeError(
-                    f"{owner}: {name} must be a list of numbers, got {value!r} of type {type(value).__name__}."
-                )
-            if not value:
+        knots = numbers_of(owner, "knots", self.knots)
+        slopes = numbers_of(owner, "sensitivities", self.sensitivities, nonnegative=True)
+        for name, numbers in (("knots", knots), ("sensitivities", slopes)):
+            if not numbers:
                 raise ValueError(f"{owner}: {name} must not be empty; give at least one number.")
-            is_slope = name == "sensitivities"
-            numbers = (finite_number(owner, f"{name}[{i}]", x, nonnegative=is_slope) for i, x in enumerate(value))
-            _set(self, **{name: tuple(numbers)})
-        knots, slopes = self.knots, self.sensitivities
         if len(knots) != len(slopes):
             raise ValueError(
                 f"{owner}: give one sensitivity for each knot, got {len(knots)} knots and {len(slopes)} sensitivities."
@@ -369,6 +365,7 @@ class PiecewiseLink(Link):
                 )
         if not any(slopes):
             raise ValueError(f"{owner}: sensitivities must not all be 0: nothing would matter.")
+        _set(self, knots=knots, sensitivities=slopes)
 
     @property
     @override
