@@ -25,12 +25,15 @@ def _preset(function: _Preset) -> _Preset:
     The link is normalised on the range of the scores, and shown by the function's name, with the arguments that differ
     from their defaults.
     """
-    owner, parameters = function.__name__, inspect.signature(function).parameters
-    defaults = {name: each.default for name, each in parameters.items() if each.default is not each.empty}
+    owner, signature = function.__name__, inspect.signature(function)
+    defaults = {name: each.default for name, each in signature.parameters.items() if each.default is not each.empty}
 
     @wraps(function)
     def make(*args: Any, **kwargs: Any) -> Link:
-        given = inspect.signature(function).bind(*args, **kwargs).arguments
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{owner}: {error}.") from None
         values = {**defaults, **given}
         if "strength" in values:
             values["strength"] = finite_number(owner, "strength", values["strength"], positive=True, largest=500)
