@@ -11,7 +11,6 @@ from pathlib import Path
 
 import write_signatures
 import write_site
-from jinja2 import Environment, FileSystemLoader
 
 from selective_st.catalog import MODEL_TYPES, loss_entry, losses, rows
 from selective_st.link_words import describe_link
@@ -31,10 +30,6 @@ _RESULT_COLUMNS = {
     "test RMSE": "RMSE at the top ↓",
 }
 
-_PAGES = Environment(
-    loader=FileSystemLoader(HERE / "templates"), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-)
-
 # What one says, with the link for it, as it is written in Python and on the command line.
 _WISHES = (
     ("I decide at 0.85", "link_for_thresholds([0.85])", "`distill --threshold 0.85`"),
@@ -49,14 +44,15 @@ _WISHES = (
 
 def formats_page() -> str:
     """The text of docs/formats.md."""
-    return _PAGES.get_template("formats.md").render(model_types=MODEL_TYPES, loss_table=loss_table)
+    return write_site.filled("formats.md", model_types=MODEL_TYPES, loss_table=loss_table)
 
 
 def which_loss_page() -> str:
     """The text of docs/which_loss.md."""
     shown = [row for row in rows(_OURS) if row.selective]
     named = dict.fromkeys(selective.loss for row in shown for selective in row.selective)
-    return _PAGES.get_template("which_loss.md").render(
+    return write_site.filled(
+        "which_loss.md",
         rows=shown,
         deprecated={entry.name for entry in losses(_OURS) if entry.deprecated},
         wishes=[(wish, f"`{code}`", option, _in_words(code)) for wish, code, option in _WISHES],

@@ -881,6 +881,10 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"model_type": "Encoder"}, ValueError, "must be one of SentenceTransformer"),
     ({"colour": "red"}, TypeError, "unknown colour"),
     ({"origin": "selective_st"}, TypeError, "unknown origin"),
+    ({"score": "kosine"}, TypeError, "score must be of type .*cosine.*, got 'kosine'"),
+    ({"max_columns": "2"}, TypeError, r"max_columns must be of type int \| None, got '2'"),
+    ({"in_batch_negatives": 1}, TypeError, "in_batch_negatives must be of type bool, got 1"),
+    ({"setup": "teacher = 1"}, TypeError, "setup must be of type tuple"),
 ]
 
 

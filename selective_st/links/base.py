@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
@@ -398,11 +399,18 @@ class Link:
 
     # -- the mathematics, on tensors of one shape and dtype, without regard to gradients; the defaults need only h
 
-    _log_weight: ClassVar[float] = 0.0  # of a part of a sum, in whose exponent its weight is
+    # Whether a weight belongs into the exponent, where it keeps what would overflow without it from overflowing; and
+    # its logarithm, of a part of a sum.
+    _weight_in_exponent: ClassVar[bool] = False
+    _log_weight: ClassVar[float] = 0.0
 
     def _absorb(self, weight: float) -> tuple[float, Link]:
         """This link times a weight: what is left of the weight, and a link that holds the rest."""
-        return weight, self
+        if not vars(type(self)).get("_weight_in_exponent"):  # a subclass may have another h
+            return weight, self
+        weighted = copy.copy(self)
+        _set(weighted, _log_weight=math.log(weight) + self._log_weight)
+        return 1.0, weighted
 
     def _potential(self, z: Tensor) -> Tensor:
         candidates = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64).clamp(*self.domain)
@@ -612,14 +620,9 @@ def _to_config(value: Any) -> Any:
     return [_to_config(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-_PARAMETERS: dict[type[Link], tuple[str, ...]] = {}  # reading a signature takes longer than a small loss
-
-
-def _parameters_of(link_class: type[Link]) -> tuple[str, ...]:
-    if link_class not in _PARAMETERS:
-        has_none = link_class.__init__ is object.__init__
-        _PARAMETERS[link_class] = () if has_none else tuple(inspect.signature(link_class).parameters)
-    return _PARAMETERS[link_class]
+@cache  # reading a signature takes longer than a small loss
+def _parameters_of(link_class: Any) -> tuple[str, ...]:
+    return () if link_class.__init__ is object.__init__ else tuple(inspect.signature(link_class).parameters)
 
 
 def _set(link: Link, **values: object) -> None:

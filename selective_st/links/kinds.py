@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -181,13 +180,6 @@ class SigmoidLink(_ShiftedLink):
         return (torch.log(y) - torch.log1p(-y)) / self.scale + self.shift
 
 
-def _in_exponent(link: Link, weight: float) -> tuple[float, Link]:
-    """A link whose weight belongs into its exponent, where it keeps what would overflow without it from overflowing."""
-    weighted = copy.copy(link)
-    _set(weighted, _log_weight=math.log(weight) + link._log_weight)
-    return 1.0, weighted
-
-
 @register_link
 @dataclass(frozen=True, eq=False, repr=False)
 class SinhLink(_ShiftedLink):
@@ -211,6 +203,7 @@ class SinhLink(_ShiftedLink):
     """
 
     range = Interval(-math.inf, math.inf)
+    _weight_in_exponent = True
 
     # sinh and cosh as exponentials, with every factor in the exponent: they overflow only where the right value does.
 
@@ -240,9 +233,6 @@ class SinhLink(_ShiftedLink):
         falling, fall = _exponential_matching(below.mul_(-self.scale / 2), x.neg(), log_factor, self.scale)
         return rising.add_(falling), rise.sub_(fall)
 
-    def _absorb(self, weight: float) -> tuple[float, Link]:
-        return _in_exponent(self, weight) if type(self) is SinhLink else (weight, self)
-
     def _inverse(self, y: Tensor) -> Tensor:
         return torch.asinh(y * math.exp(-self._log_weight)) / self.scale + self.shift
 
@@ -270,6 +260,7 @@ class ExponentialLink(Link):
     """
 
     scale: float = 1.0
+    _weight_in_exponent = True
 
     def __post_init__(self) -> None:
         scale = finite_number("ExponentialLink", "scale", self.scale)
@@ -313,9 +304,6 @@ class ExponentialLink(Link):
             half, (p - s).mul_(self.scale), self._log_weight, abs(self.scale)
         )
         return divergence, difference if self.scale > 0 else difference.neg_()
-
-    def _absorb(self, weight: float) -> tuple[float, Link]:
-        return _in_exponent(self, weight) if type(self) is ExponentialLink else (weight, self)
 
     def _inverse(self, y: Tensor) -> Tensor:
         return (torch.log(y.abs()) - self._log_weight) / self.scale

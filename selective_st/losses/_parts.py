@@ -124,11 +124,11 @@ class LossParts(Tensor):
 
     def __sub__(self, other: Any) -> LossParts:
         """The difference by parts."""
-        return self + -other
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> LossParts:
         """The difference by parts."""
-        return -self + other
+        return self.__neg__().__add__(other)
 
     def __neg__(self) -> LossParts:
         """Each part with the other sign."""
