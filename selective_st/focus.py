@@ -14,6 +14,7 @@ import torch
 
 from selective_st import links
 from selective_st._caller import named
+from selective_st._templates import say
 from selective_st.evaluation.metrics import RANKING_METRICS, metric_meaning
 from selective_st.links import Link
 
@@ -160,19 +161,9 @@ class Focus:
         for at in self.thresholds:
             reached = sum(score >= at for score in pairs.scores)
             if not 0 < reached < len(pairs.scores):
-                raise ValueError(
-                    f"{pairs.name}: {'every' if reached else 'no'} pair has a label of at least {at:g} (its scores go "
-                    f"from {min(pairs.scores):g} to {max(pairs.scores):g}), so that nothing is decided at --threshold "
-                    f"{at:g}. Give a threshold between its scores, other pairs{f' with {option}' if option else ''}, "
-                    "or mend --score-range."
-                )
-        if not math.isnan(perfect[self.main_metric]):
-            return
-        raise ValueError(
-            f"{pairs.name} has no pair in the score region of the focus {self.name!r}: {self.main_metric} is not "
-            f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger file"
-            f"{f' with {option}' if option else ''}, a --focus within these scores, or mend --score-range."
-        )
+                raise ValueError(say("nothing_decided", pairs=pairs, reached=reached, at=f"{at:g}", option=option))
+        if math.isnan(perfect[self.main_metric]):
+            raise ValueError(say("no_pair_in_focus", pairs=pairs, focus=self, option=option))
 
     @property
     def greater_is_better(self) -> bool:
@@ -212,10 +203,7 @@ def read_focus(text: str | None, thresholds: Sequence[float] | None) -> Focus | 
     if not thresholds:
         return None if text is None else parse_focus(text)
     if text is not None:
-        raise ValueError(
-            f"--threshold and --focus both say which scores matter; got --threshold {thresholds[0]:g} and --focus "
-            f"{text}. Leave one of them out."
-        )
+        raise ValueError(say("focus_and_threshold", text=text, at=f"{thresholds[0]:g}"))
     return threshold_focus(thresholds)
 
 
@@ -240,11 +228,7 @@ def threshold_focus(thresholds: Sequence[float]) -> Focus:
     """
     for at in thresholds:
         if not 0 < at < 1:
-            raise ValueError(
-                f"--threshold {at:g}: a threshold lies between 0 and 1, the scale of the mapped labels, so that scores "
-                "are on both sides of it; write for example --threshold 0.85. With --score-range 0,5 the label 4 is "
-                "the score 0.8."
-            )
+            raise ValueError(say("threshold_outside", at=f"{at:g}"))
     each = tuple(dict.fromkeys(map(float, thresholds)))
     name = " ".join(f"--threshold {at:g}" for at in each)
     return Focus(name, links.link_for_thresholds(each), (), each, (), f"loss_at_{each[0]:g}", thresholds=each)
@@ -293,15 +277,9 @@ def parse_focus(text: str) -> Focus:
     except ValueError:
         ends = None
     if ends is None:
-        raise ValueError(
-            f"--focus must be {', '.join(PRESETS)}, a score region such as 0.7:0.9, or a link's JSON such as "
-            f'\'{{"type": "SigmoidLink", "scale": 20, "shift": 0.8}}\'; got {text!r}.'
-        )
+        raise ValueError(say("no_focus", text=text, presets=PRESETS))
     if not 0 <= ends[0] < ends[1] <= 1:
-        raise ValueError(
-            f"--focus {text}: a region LOW:HIGH lies within 0 and 1, the scale of the mapped labels, with LOW below "
-            "HIGH; write for example --focus 0.7:0.9."
-        )
+        raise ValueError(say("region_outside", text=text))
     return _region_focus(text, links.score_region(*ends), *ends)
 
 

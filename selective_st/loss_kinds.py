@@ -13,6 +13,7 @@ from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 from torch import Tensor, nn
 
+from selective_st._templates import say
 from selective_st.catalog import TRAINABLE, Trainable, did_you_mean, loss_entry, rows_of, trainable
 from selective_st.focus import Focus
 from selective_st.layouts import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
@@ -236,15 +237,10 @@ def loss_kind(name: str) -> LossKind:
     comparing = [kind for kind in LOSSES if name in kind.builtins]
     if comparing:
         best = min(comparing, key=lambda kind: kind.builtins.index(name))
-        raise ValueError(
-            f"--loss {name}: `train` trains a selective loss, and {name} beside it to compare. Say --loss {best.name} "
-            "--compare."
-        )
+        raise ValueError(say("loss_to_compare", name=name, kind=best))
     names, classes = [kind.name for kind in LOSSES], dict.fromkeys(kind.loss for kind in LOSSES)
-    raise ValueError(
-        f"--loss must be {', '.join(names)}, auto, or the class of one of them ({', '.join(classes)}); got {name!r}. "
-        f"{did_you_mean(name, [*names, 'auto', *classes])}".strip()
-    )
+    nearest = did_you_mean(name, [*names, "auto", *classes])
+    raise ValueError(say("no_loss", name=name, names=names, classes=classes, nearest=nearest))
 
 
 def suited_kind(train: GradedPairs, focus: Focus) -> tuple[LossKind, str]:
@@ -293,8 +289,5 @@ def kind_of_labels(kind: LossKind, train: GradedPairs) -> LossKind:
     if other is None:
         return loss_kind(kind.of_labels or kind.name)
     if kind.of_labels == kind.name:
-        raise ValueError(
-            f"--loss {kind.name} takes candidates that are right (1) or wrong (0), but {train.name} has the label "
-            f"{other:g}. Use --loss listwise."
-        )
+        raise ValueError(say("not_right_or_wrong", kind=kind, pairs=train, label=other))
     return kind

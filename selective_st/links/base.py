@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Mapping
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
@@ -620,9 +620,14 @@ def _to_config(value: Any) -> Any:
     return [_to_config(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-@cache  # reading a signature takes longer than a small loss
-def _parameters_of(link_class: Any) -> tuple[str, ...]:
-    return () if link_class.__init__ is object.__init__ else tuple(inspect.signature(link_class).parameters)
+_PARAMETERS: dict[type[Link], tuple[str, ...]] = {}  # reading a signature takes longer than a small loss
+
+
+def _parameters_of(link_class: type[Link]) -> tuple[str, ...]:
+    if link_class not in _PARAMETERS:
+        has_none = link_class.__init__ is object.__init__
+        _PARAMETERS[link_class] = () if has_none else tuple(inspect.signature(link_class).parameters)
+    return _PARAMETERS[link_class]
 
 
 def _set(link: Link, **values: object) -> None:
