@@ -243,8 +243,7 @@ class WeightedLoss(nn.Module):
         Returns:
             The weighted sum, a scalar that has the parts by name.
         """
-        features = list(sentence_features)
-        answers = _Answers(self.model, features)
+        answers = _Answers(self.model, list(sentence_features))
         # What the losses hold may be wrapped since, for several processes say.
         held = [getattr(holder, name) for holder, name in self._holders]
         for holder, name in self._holders:
@@ -252,7 +251,7 @@ class WeightedLoss(nn.Module):
         try:
             # So that each loss asks for the columns that it is given, and not for a merged batch of its own.
             with column_merging_disabled():
-                values = [loss([dict(column) for column in features], labels) for loss in self.parts]
+                values = [loss(answers.columns(), labels) for loss in self.parts]
         finally:
             for (holder, name), model in zip(self._holders, held, strict=True):
                 setattr(holder, name, model)
@@ -415,14 +414,18 @@ class _Answers(nn.Module):
         super().__init__()
         # Not as a submodule, of which the model is none.
         self._model = [model]
-        self._features = features
+        # As they come: the model writes into the dicts that it is given, where a loss around this one may look for it.
+        self._features = [dict(column) for column in features]
         self._known: dict[tuple[int, tuple[tuple[str, Any], ...]], dict[str, Any]] = {}
         self.training = model.training
         if not isinstance(_base_model(model), MultiVectorEncoder):
-            # Of copies, since a model writes into the dicts that it is given.
-            embeddings = embed_columns(model, [dict(column) for column in features])
-            for place, (column, embedding) in enumerate(zip(features, embeddings, strict=True)):
+            embeddings = embed_columns(model, features)
+            for place, (column, embedding) in enumerate(zip(self._features, embeddings, strict=True)):
                 self._known[place, ()] = {**column, "sentence_embedding": embedding}
+
+    def columns(self) -> list[dict[str, Tensor]]:
+        """The features of the columns, for a loss to ask with."""
+        return [dict(column) for column in self._features]
 
     def forward(self, features: dict[str, Tensor], **options: Any) -> dict[str, Any]:
         """What the model gives for a column; the model is asked once."""
