@@ -12,19 +12,10 @@ from pathlib import Path
 import write_signatures
 import write_site
 
-from selective_st.catalog import MODEL_TYPES, Row, Selective, loss_entry, rows
+from selective_st.catalog import MODEL_TYPES, loss_entry, losses, rows
 from selective_st.link_words import describe_link
-from selective_st.links import (
-    IdentityLink,
-    Link,
-    extreme_scores,
-    high_scores,
-    link_for_thresholds,
-    low_scores,
-    middle_scores,
-    score_region,
-)
 from selective_st.registry import loss_table
+from selective_st.registry.code import Expression
 
 HERE = Path(__file__).parent
 FORMATS, WHICH_LOSS, ENCODER = HERE / "formats.md", HERE / "which_loss.md", HERE / "encoder.md"
@@ -39,109 +30,39 @@ _RESULT_COLUMNS = {
     "test RMSE": "RMSE at the top ↓",
 }
 
-_FORMATS_HEAD = """# Data formats, and the losses for them
-
-Every row of the loss tables of Sentence Transformers 6, for its four kinds of models, with the selective loss for it,
-or the reason why there is none. ★ marks what Sentence Transformers commonly recommends, † what it has deprecated. The
-link and the settings are those that `suggest` and `create_loss` take; another link says that other scores matter.
-
-`selective-st suggest FILE` finds the row that a file belongs to, `selective-st check FILE --loss NAME` looks for what
-would go wrong. In Python `selective_st.registry` has `detect_format`, `suggest_losses`, `create_loss` and
-`check_dataset`; `register_loss` adds a loss of your own. This page is written by `make docs-formats`.
-"""
-
-_WHICH_LOSS_HEAD = """# Which loss, which link
-
-Two questions lead to a loss: what does a row of your data hold, and at which scores do you decide? `selective-st
-suggest FILE` answers the first for a file of yours, with the code. This page is for a `SentenceTransformer`; for
-rerankers, sparse and late-interaction models [the tables of formats](formats.md) have the same. It is written by `make
-docs-formats`.
-
-## From your data to the loss
-
-Take the first loss of the row. The link and the settings are those that `suggest` prints; the card behind a name says
-more.
-"""
-
-_LINKS_HEAD = """## From what you decide to the link
-
-The link of `SelectivePointwiseLoss` and of every `calibration_link`; for the `weight_link` of `SelectiveOrderLoss` the
-same presets say between which labels a confusion matters. In the losses that rank (lists, batches, pairs without
-margins) keep the link of the table above: [why](losses.md#what-holds-for-all-of-them).
-
-| you say | link | on the command line | in words |
-|---|---|---|---|
-"""
-
-_CAVEATS_HEAD = """
-## What to know before you choose
-
-"""
-
-_PAYS = """
-## Does it pay?
-
-[The README](../README.md) says when, and when not; [the study](study.md) has the tables. On your own data,
-`selective-st train FILE --compare --seeds 5` trains the built-in losses beside it at equal work, and shows the paired
-differences.
-"""
-
 # What one says, with the link for it, as it is written in Python and on the command line.
-_WISHES: tuple[tuple[str, str, Link, str], ...] = (
-    ("I decide at 0.85", "link_for_thresholds([0.85])", link_for_thresholds([0.85]), "`distill --threshold 0.85`"),
-    ("the pairs of nearly the same meaning", "high_scores()", high_scores(), "`--focus high`"),
-    ("what is surely different", "low_scores()", low_scores(), "`--focus low`"),
-    ("both ends", "extreme_scores()", extreme_scores(), "`--focus extremes`"),
-    ("the undecided in the middle", "middle_scores()", middle_scores(), "`--focus middle`"),
-    ("scores from 0.6 to 0.8", "score_region(0.6, 0.8)", score_region(0.6, 0.8), "`--focus 0.6:0.8`"),
-    ("all scores alike", "IdentityLink()", IdentityLink(), "a link's JSON"),
+_WISHES = (
+    ("I decide at 0.85", "link_for_thresholds([0.85])", "`distill --threshold 0.85`"),
+    ("the pairs of nearly the same meaning", "high_scores()", "`--focus high`"),
+    ("what is surely different", "low_scores()", "`--focus low`"),
+    ("both ends", "extreme_scores()", "`--focus extremes`"),
+    ("the undecided in the middle", "middle_scores()", "`--focus middle`"),
+    ("scores from 0.6 to 0.8", "score_region(0.6, 0.8)", "`--focus 0.6:0.8`"),
+    ("all scores alike", "IdentityLink()", "a link's JSON"),
 )
 
 
 def formats_page() -> str:
     """The text of docs/formats.md."""
-    parts = [_FORMATS_HEAD]
-    for model_type in MODEL_TYPES:
-        parts.append(f"## {model_type}\n\n{loss_table(model_type)}")
-    return "\n".join(parts)
+    return write_site.filled("formats.md", model_types=MODEL_TYPES, loss_table=loss_table)
 
 
 def which_loss_page() -> str:
     """The text of docs/which_loss.md."""
-    lines = ["| a row holds | label | loss | instead of |", "|---|---|---|---|"]
-    lines += [_choice(row) for row in rows(_OURS) if row.selective]
-    named = dict.fromkeys(selective.loss for row in rows(_OURS) for selective in row.selective)
-    told = [f"- {_card(name)}: {_good_for(name)}" for name in named]
-    wishes = [f"| {wish} | `{code}` | {option} | {_in_words(link)} |" for wish, code, link, option in _WISHES]
-    table = "\n".join(lines) + "\n\n"
-    links = _LINKS_HEAD + "\n".join(wishes) + "\n"
-    return f"{_WHICH_LOSS_HEAD}\n{table}{links}{_CAVEATS_HEAD}" + "\n".join(told) + f"\n{_PAYS}"
+    shown = [row for row in rows(_OURS) if row.selective]
+    named = dict.fromkeys(selective.loss for row in shown for selective in row.selective)
+    return write_site.filled(
+        "which_loss.md",
+        rows=shown,
+        deprecated={entry.name for entry in losses(_OURS) if entry.deprecated},
+        wishes=[(wish, f"`{code}`", option, _in_words(code)) for wish, code, option in _WISHES],
+        entries=[loss_entry(name) for name in named],
+    )
 
 
-def _in_words(link: Link) -> str:
+def _in_words(code: str) -> str:
+    link = Expression(code).value({})
     return re.sub(r" \(`.*?`\)", "", describe_link(link)).removeprefix("The loss cares ").rstrip(".")
-
-
-def _choice(row: Row) -> str:
-    ours = "<br>".join(_with_settings(selective) for selective in row.selective)
-    built_in = ", ".join(f"`{name}`" for name in row.losses if not loss_entry(name).deprecated)
-    return f"| {row.inputs}{f' ({row.note})' if row.note else ''} | {row.labels} | {ours} | {built_in} |"
-
-
-def _with_settings(selective: Selective) -> str:
-    settings = [f"`{name}={value}`" for name, value in selective.arguments if name != "similarity_fct"]
-    link = [] if selective.is_default else [f"`link={selective.link}`"]
-    return ", ".join([_card(selective.loss), *link, *settings])
-
-
-def _card(name: str) -> str:
-    return f"[{name}](losses.md#{name.lower()})"
-
-
-def _good_for(name: str) -> str:
-    """What a loss is good for, and its caveats, in sentences."""
-    entry = loss_entry(name)
-    return " ".join([f"{entry.why}.", *entry.caveats])
 
 
 def readme_losses() -> str:

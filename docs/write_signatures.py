@@ -12,51 +12,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
 from torch import nn
 
 LOSSES = Path(__file__).parent / "losses.md"
 _BEGIN, _END = "<!-- signatures: begin -->", "<!-- signatures: end -->"
 
-# For each package, which built-in losses each of ours stands for.
-COUNTERPARTS: dict[str, dict[str, tuple[str, ...]]] = {
-    "sentence_transformer": {
-        "SelectivePointwiseLoss": ("CosineSimilarityLoss",),
-        "SelectiveOrderLoss": ("CoSENTLoss", "AnglELoss"),
-        "SelectiveEmbedDistillLoss": ("EmbedDistillLoss", "MSELoss"),
-        "SelectivePairwiseLoss": ("MarginMSELoss",),
-        "SelectiveListwiseLoss": ("DistillKLDivLoss",),
-        "SelectiveMultipleNegativesRankingLoss": ("MultipleNegativesRankingLoss", "GISTEmbedLoss"),
-        "CachedSelectiveMultipleNegativesRankingLoss": ("CachedMultipleNegativesRankingLoss", "CachedGISTEmbedLoss"),
-    },
-    "sparse_encoder": {
-        "SelectivePointwiseLoss": ("SparseCosineSimilarityLoss",),
-        "SelectiveOrderLoss": ("SparseCoSENTLoss", "SparseAnglELoss"),
-        "SelectivePairwiseLoss": ("SparseMarginMSELoss",),
-        "SelectiveListwiseLoss": ("SparseDistillKLDivLoss",),
-        "SelectiveMultipleNegativesRankingLoss": ("SparseMultipleNegativesRankingLoss",),
-    },
-    "multi_vector_encoder": {
-        "SelectivePairwiseLoss": ("MultiVectorMarginMSELoss",),
-        "SelectiveListwiseLoss": ("MultiVectorDistillKLDivLoss",),
-        "SelectiveMultipleNegativesRankingLoss": ("MultiVectorMultipleNegativesRankingLoss",),
-        "CachedSelectiveMultipleNegativesRankingLoss": ("CachedMultiVectorMultipleNegativesRankingLoss",),
-    },
-    "cross_encoder": {
-        "SelectivePointwiseLoss": ("BinaryCrossEntropyLoss", "MSELoss"),
-        "SelectiveCrossEntropyLoss": ("CrossEntropyLoss",),
-        "SelectiveOrderLoss": ("RankNetLoss", "LambdaLoss"),
-        "SelectivePairwiseLoss": ("MarginMSELoss", "RankNetLoss", "LambdaLoss"),
-        "SelectiveListwiseLoss": ("ListNetLoss",),
-        "SelectiveMultipleNegativesRankingLoss": ("MultipleNegativesRankingLoss",),
-        "CachedSelectiveMultipleNegativesRankingLoss": ("CachedMultipleNegativesRankingLoss",),
-    },
-}
-# Without a counterpart: no built-in loss does the same.
-ALONE = {
-    ("sentence_transformer", "WeightedLoss"),
-    ("multi_vector_encoder", "SelectivePointwiseLoss"),
-    ("multi_vector_encoder", "SelectiveOrderLoss"),
-}
+# The built-in losses that each of ours stands for, by package; those of ours that have none; and what differs.
+_TABLES: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "signatures.yaml").read_text("utf-8"))
+COUNTERPARTS: dict[str, dict[str, list[str]]] = _TABLES["counterparts"]
+ALONE = {(package, name) for package, names in _TABLES["alone"].items() for name in names}
 
 
 class Difference(NamedTuple):
@@ -69,76 +34,13 @@ class Difference(NamedTuple):
         reason: Why.
     """
 
-    losses: tuple[str, ...]
-    arguments: tuple[str, ...]
+    losses: list[str]
+    arguments: list[str]
     here: str
     reason: str
 
 
-_RANKNET = ("RankNetLoss", "LambdaLoss")
-_GIST = ("GISTEmbedLoss", "CachedGISTEmbedLoss")
-DIFFERENCES = (
-    Difference(
-        ("CosineSimilarityLoss", "SparseCosineSimilarityLoss"),
-        ("loss_fct",),
-        "`link`, in its place",
-        "a link says what an error costs; `IdentityLink()` is half of the default `MSELoss()`",
-    ),
-    Difference(
-        ("SparseCosineSimilarityLoss",),
-        ("similarity_fct",),
-        "a dot product by default, where that loss takes cosines only",
-        "a SparseEncoder scores by dot products; give `pairwise_cos_sim` for labels from 0 to 1",
-    ),
-    Difference(
-        ("BinaryCrossEntropyLoss", "MSELoss", "CrossEntropyLoss", "MarginMSELoss"),
-        ("**kwargs",),
-        "`pos_weight`, `weight`, `label_smoothing` and `ignore_index` by name",
-        "the others are of torch's losses: its deprecated `reduce`, and a `reduction` that a trainer cannot use",
-    ),
-    Difference(
-        _RANKNET,
-        ("sigma",),
-        "`temperature`, 1 / `sigma`; `scale` in `SelectiveOrderLoss`",
-        "one name for it in all losses",
-    ),
-    Difference(
-        _RANKNET,
-        ("eps", "reduction_log"),
-        "nothing",
-        "the logarithm needs no guard here; a base only multiplies the loss",
-    ),
-    Difference(
-        _RANKNET,
-        ("k", "weighting_scheme", "activation_fn", "mini_batch_size"),
-        "by name; no scheme by default, in `SelectiveOrderLoss` `weight_link` and `discounts`",
-        "one loss stands for `MarginMSELoss` too, whose order it has",
-    ),
-    Difference(
-        ("EmbedDistillLoss", "MSELoss"),
-        ("distance_metric", "projection_dim"),
-        "nothing",
-        "scores are compared, not embeddings: a teacher's may have any dimension",
-    ),
-    Difference(
-        _GIST,
-        ("temperature",),
-        "`scale`, 1 / `temperature`",
-        "the loss is that of `MultipleNegativesRankingLoss`, with its default of 20",
-    ),
-    Difference(
-        _GIST,
-        ("contrast_anchors", "contrast_positives"),
-        '`directions`, which hold `"query_to_query"`, `"doc_to_doc"`',
-        "as in `MultipleNegativesRankingLoss`; there the default is only `query_to_doc`",
-    ),
-    Difference(
-        _GIST,
-        ("guide", "margin_strategy", "margin", "gather_across_devices", "show_progress_bar"),
-        "by name; `guide` may be left out",
-        "the order is that of `MultipleNegativesRankingLoss`",
-    ),
-)
+DIFFERENCES = [Difference(**each) for each in _TABLES["differences"]]
 
 
 def ours(package: str, name: str) -> Any:

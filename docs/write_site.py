@@ -20,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from jinja2 import Environment, FileSystemLoader
+
 import selective_st
 
 ROOT = Path(__file__).parent.parent
@@ -255,41 +257,28 @@ def _modules() -> list[ModuleType]:
     ]
 
 
+def filled(template: str, **facts: Any) -> str:
+    """A template of docs/templates, filled in."""
+    loader = FileSystemLoader(ROOT / "docs" / "templates")
+    pages = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return pages.get_template(template).render(facts)
+
+
 def reference() -> dict[str, str]:
     """The pages of the API reference: one for each module, which lists those of its names."""
     named = public_names()
     order = sorted(named, key=lambda name: (name.count("."), name))
-    entries = "\n".join(f"   {module}" for module in order)
-    head = "API reference\n=============\n\nEvery public name, by the module that it is imported from.\n\n"
-    made = {"api/index.rst": f"{head}.. toctree::\n   :maxdepth: 1\n\n{entries}\n"}
+    made = {"api/index.rst": filled("api_index.rst", modules=order)}
     for module, names in named.items():
-        listed = sorted(names, key=str.lower)
-        described = "\n".join(f"   {name}" for name in listed if callable(names[name]))
-        constants = [f":py:data:`{name}`" for name in listed if not callable(names[name])]
-        made[f"api/{module}.rst"] = (
-            f"{_heading(module)}.. automodule:: {module}\n\n"
-            f".. currentmodule:: {module}\n\n.. autosummary::\n   :nosignatures:\n\n{described}\n\n"
-            f"{'Constants: ' if constants else ''}{', '.join(constants)}\n"
-        )
-        made.update({f"api/names/{module}.{name}.rst": _described(module, name, names[name]) for name in names})
+        described, constants = [], []
+        for name in sorted(names, key=str.lower):
+            (described if callable(names[name]) else constants).append(name)
+        made[f"api/{module}.rst"] = filled("api_module.rst", module=module, described=described, constants=constants)
+        for name, thing in names.items():
+            kind = "function" if callable(thing) else type(thing).__name__
+            facts = {"module": module, "name": name, "kind": "class" if isinstance(thing, type) else kind}
+            made[f"api/names/{module}.{name}.rst"] = filled("api_name.rst", strangers=_STRANGERS, **facts)
     return made
-
-
-def _heading(title: str) -> str:
-    return f"{title}\n{'=' * len(title)}\n\n"
-
-
-def _described(module: str, name: str, thing: Any) -> str:
-    """The page of a public name."""
-    if isinstance(thing, type):
-        directive = f".. autoclass:: {module}.{name}\n   :members:\n   :inherited-members: {_STRANGERS}\n"
-    elif callable(thing):
-        directive = f".. autofunction:: {module}.{name}"
-    else:
-        directive = f".. py:data:: {module}.{name}\n   :type: {type(thing).__name__}\n\n   A constant."
-    # In the side bar the names would be too many: they are reached from their module's page, and by the search.
-    back = f"Of :doc:`{module} <../{module}>`.\n\n"
-    return f":orphan:\n\n{_heading(name)}{back}{directive}\n"
 
 
 def commands_page() -> str:
@@ -299,13 +288,7 @@ def commands_page() -> str:
     from selective_st.cli import app
 
     group: Any = typer.main.get_command(app)
-    parts = ["# Command line\n\n`selective-st COMMAND --help` prints the same.\n"]
-    for name, command in group.commands.items():
-        rows = [_option_row(option) for option in command.params if not option.hidden]
-        usage = " ".join(option.name for option in command.params if option.param_type_name == "argument")
-        table = "\n".join(["| argument | | default |", "|---|---|---|", *rows])
-        parts.append(f"## {name}\n\n`selective-st {name} {usage}`\n\n{_as_text(command.help)}\n\n{table}\n")
-    return "\n".join(parts)
+    return filled("commands.md", commands=group.commands, as_text=_as_text, option_row=_option_row)
 
 
 def _option_row(option: Any) -> str:
@@ -320,29 +303,6 @@ def _as_text(text: str) -> str:
     return re.sub(r"([<>|*_\[\]])", r"\\\1", re.sub(r"\[/?[a-z ]+\]", "", text))
 
 
-def designer() -> str | None:
-    """The page on which a link is drawn, where the command that writes it is there."""
-    import typer.main
-
-    from selective_st.cli import app
-
-    group: Any = typer.main.get_command(app)
-    options = [name for option in group.commands["plot"].params for name in option.opts]
-    return "--interactive" if "--interactive" in options else None
-
-
-_DESIGNER_PAGE = """# The link designer
-
-Say at which scores you decide, or draw what matters; see the link, the loss and what it does to your own scores, and
-copy the Python. Nothing that you load leaves the page.
-
-```{raw} html
-<p><a href="link_designer.html">Open the link designer</a> on a page of its own.</p>
-<iframe src="link_designer.html" title="The link designer" style="width: 100%; height: 80vh"></iframe>
-```
-"""
-
-
 def site() -> tuple[dict[str, str], set[str]]:
     """The files of the site's sources by path, and the pictures that they show."""
     known = pages()
@@ -350,10 +310,8 @@ def site() -> tuple[dict[str, str], set[str]]:
     made = {f"{page.name}.md": links.turned(page) + _parts_of(page) for page in known}
     made.update(reference())
     made["commands.md"] = commands_page()
-    has_designer = designer() is not None
-    if has_designer:
-        made["designer.md"] = _DESIGNER_PAGE
-    made["index.md"] += _contents(known, has_designer)
+    made["designer.md"] = filled("designer.md")
+    made["index.md"] += _contents(known)
     overview = links.turned(Page("llms", "llms.txt", (ROOT / "llms.txt").read_text("utf-8")))
     made["extra/llms.txt"] = overview.replace(".md)", ".html)")
     return made, links.pictures
@@ -365,14 +323,10 @@ def _parts_of(page: Page) -> str:
     return table_of_contents(page.parts, page.name, hidden=False) if page.parts else ""
 
 
-def _contents(known: Sequence[Page], has_designer: bool) -> str:
+def _contents(known: Sequence[Page]) -> str:
     """The toctrees of the start page, one for each part of the site."""
     first = {page.source: page.name for page in reversed(known)}
-    further = {
-        "First steps": ["designer"] if has_designer else [],
-        "Training and judging": ["commands"],
-        "Look up": ["api/index"],
-    }
+    further = {"First steps": ["designer"], "Training and judging": ["commands"], "Look up": ["api/index"]}
     return "".join(
         table_of_contents([*(first[path] for path in paths), *further.get(part, [])], caption=part)
         for part, paths in sources().items()
@@ -397,9 +351,8 @@ def write(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / picture, path)
     extra = folder / "extra"  # what the site holds besides its pages
-    if "designer.md" in made:
-        page = extra / "link_designer.html"
-        subprocess.run([sys.executable, "-m", "selective_st.cli", "plot", "--interactive", str(page)], check=True)
+    page = extra / "link_designer.html"
+    subprocess.run([sys.executable, "-m", "selective_st.cli", "plot", "--interactive", str(page)], check=True)
     print(f"{len(made)} pages in {folder}")
 
 

@@ -12,29 +12,24 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from selective_st import links
 from selective_st._caller import named
+from selective_st._templates import say
 from selective_st.evaluation.metrics import RANKING_METRICS, metric_meaning
-from selective_st.links import (
-    ConstantLink,
-    Link,
-    SigmoidLink,
-    extreme_scores,
-    high_scores,
-    link_for_thresholds,
-    link_from_config,
-    low_scores,
-    middle_scores,
-    score_region,
-)
+from selective_st.links import Link
 
 if TYPE_CHECKING:
     from selective_st.evaluation import ScoreRegionEvaluator
     from selective_st.layouts import GradedPairs
 
-PRESETS = {"high": high_scores, "low": low_scores, "extremes": extreme_scores, "middle": middle_scores}
-_NAMES = ", ".join(PRESETS)
-_RANKING = RANKING_METRICS[0]  # of these it chooses
 _DEFAULT = "high"
+PRESETS = {
+    _DEFAULT: links.high_scores,
+    "low": links.low_scores,
+    "extremes": links.extreme_scores,
+    "middle": links.middle_scores,
+}
+_RANKING = RANKING_METRICS[0]  # of these it chooses
 _LOWEST_COSINE = -1.0
 _STEEP = 20.0  # a weight link this steep counts next to nothing but the pairs on both sides of a threshold
 
@@ -69,28 +64,20 @@ class Focus:
         return _RANKING if self.ranking == "chooses" else self.score_metric
 
     @property
-    def decides_for(self) -> float | None:
-        """The gold score that a stored cut decides for: the first threshold, or that of the main metric if it finds."""
-        if self.thresholds:
-            return self.thresholds[0]
+    def cuts(self) -> tuple[float, ...]:
+        """The gold scores at which one decides: the thresholds, or that of the main metric if it finds."""
         kind, _, rest = self.score_metric.partition("_")
-        return float(rest.partition("_")[2]) if kind == "ap" else None
+        return self.thresholds or ((float(rest.partition("_")[2]),) if kind == "ap" else ())
+
+    @property
+    def decides_for(self) -> float | None:
+        """The gold score that a stored cut decides for, the first."""
+        return next(iter(self.cuts), None)
 
     @property
     def reads_scores(self) -> bool:
         """Whether the scores themselves are to be right: at thresholds, or where the metric is an error."""
-        return bool(self.thresholds) or self.decides_for is None
-
-    @property
-    def cuts(self) -> tuple[float, ...]:
-        """The thresholds on gold scores at which one decides."""
-        return self.thresholds or (() if self.decides_for is None else (self.decides_for,))
-
-    @property
-    def edges(self) -> tuple[float, ...]:
-        """The gold scores that part what matters: those of the metrics, or the ends of the regions within 0 and 1."""
-        ends = {end for region in self.regions for end in region if 0 < end < 1}
-        return self.thresholds or tuple(sorted({*self.at_least, *self.at_most} or ends))
+        return bool(self.thresholds) or not self.cuts
 
     @property
     def meaning(self) -> str:
@@ -104,7 +91,7 @@ class Focus:
         """The link between whose values the order loss weighs pairs of pairs: at thresholds, those on both sides."""
         if not self.thresholds:
             return self.link
-        return reduce(add, (SigmoidLink(_STEEP, at) for at in self.thresholds))
+        return reduce(add, (links.SigmoidLink(_STEEP, at) for at in self.thresholds))
 
     @property
     def value_link(self) -> Link | None:
@@ -116,7 +103,7 @@ class Focus:
         if self.name == _DEFAULT:
             return None
         lowest = float(self.link(torch.tensor(max(_LOWEST_COSINE, self.link.domain.low), dtype=torch.float64)))
-        link = self.link if lowest >= 0 else self.link + -lowest * ConstantLink()
+        link = self.link if lowest >= 0 else self.link + -lowest * links.ConstantLink()
         return link.normalized(0.0, 1.0, of="value")
 
     def with_ranking(self, *, chooses: bool) -> Focus:
@@ -174,19 +161,9 @@ class Focus:
         for at in self.thresholds:
             reached = sum(score >= at for score in pairs.scores)
             if not 0 < reached < len(pairs.scores):
-                raise ValueError(
-                    f"{pairs.name}: {'every' if reached else 'no'} pair has a label of at least {at:g} (its scores go "
-                    f"from {min(pairs.scores):g} to {max(pairs.scores):g}), so that nothing is decided at --threshold "
-                    f"{at:g}. Give a threshold between its scores, other pairs{f' with {option}' if option else ''}, "
-                    "or mend --score-range."
-                )
-        if not math.isnan(perfect[self.main_metric]):
-            return
-        raise ValueError(
-            f"{pairs.name} has no pair in the score region of the focus {self.name!r}: {self.main_metric} is not "
-            f"defined there (its scores go from {min(pairs.scores):g} to {max(pairs.scores):g}). Give a larger file"
-            f"{f' with {option}' if option else ''}, a --focus within these scores, or mend --score-range."
-        )
+                raise ValueError(say("nothing_decided", pairs=pairs, reached=reached, at=f"{at:g}", option=option))
+        if math.isnan(perfect[self.main_metric]):
+            raise ValueError(say("no_pair_in_focus", pairs=pairs, focus=self, option=option))
 
     @property
     def greater_is_better(self) -> bool:
@@ -226,10 +203,7 @@ def read_focus(text: str | None, thresholds: Sequence[float] | None) -> Focus | 
     if not thresholds:
         return None if text is None else parse_focus(text)
     if text is not None:
-        raise ValueError(
-            f"--threshold and --focus both say which scores matter; got --threshold {thresholds[0]:g} and --focus "
-            f"{text}. Leave one of them out."
-        )
+        raise ValueError(say("focus_and_threshold", text=text, at=f"{thresholds[0]:g}"))
     return threshold_focus(thresholds)
 
 
@@ -254,14 +228,10 @@ def threshold_focus(thresholds: Sequence[float]) -> Focus:
     """
     for at in thresholds:
         if not 0 < at < 1:
-            raise ValueError(
-                f"--threshold {at:g}: a threshold lies between 0 and 1, the scale of the mapped labels, so that scores "
-                "are on both sides of it; write for example --threshold 0.85. With --score-range 0,5 the label 4 is "
-                "the score 0.8."
-            )
+            raise ValueError(say("threshold_outside", at=f"{at:g}"))
     each = tuple(dict.fromkeys(map(float, thresholds)))
     name = " ".join(f"--threshold {at:g}" for at in each)
-    return Focus(name, link_for_thresholds(each), (), each, (), f"loss_at_{each[0]:g}", thresholds=each)
+    return Focus(name, links.link_for_thresholds(each), (), each, (), f"loss_at_{each[0]:g}", thresholds=each)
 
 
 def parse_focus(text: str) -> Focus:
@@ -297,7 +267,7 @@ def parse_focus(text: str) -> Focus:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"--focus: this is not valid JSON: {error}. Got {text[:80]!r}.") from None
         try:
-            link = named("--focus")(link_from_config)(config)
+            link = named("--focus")(links.link_from_config)(config)
         except TypeError as error:
             raise ValueError(str(error)) from None
         return _region_focus(text, link, *_sensitive_region(link))
@@ -307,16 +277,10 @@ def parse_focus(text: str) -> Focus:
     except ValueError:
         ends = None
     if ends is None:
-        raise ValueError(
-            f"--focus must be {_NAMES}, a score region such as 0.7:0.9, or a link's JSON such as "
-            f'\'{{"type": "SigmoidLink", "scale": 20, "shift": 0.8}}\'; got {text!r}.'
-        )
+        raise ValueError(say("no_focus", text=text, presets=PRESETS))
     if not 0 <= ends[0] < ends[1] <= 1:
-        raise ValueError(
-            f"--focus {text}: a region LOW:HIGH lies within 0 and 1, the scale of the mapped labels, with LOW below "
-            "HIGH; write for example --focus 0.7:0.9."
-        )
-    return _region_focus(text, score_region(*ends), *ends)
+        raise ValueError(say("region_outside", text=text))
+    return _region_focus(text, links.score_region(*ends), *ends)
 
 
 def _region_focus(name: str, link: Link, low: float, high: float) -> Focus:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,17 +61,10 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         >>> print(describe_link(0.3 * IdentityLink() + SigmoidLink(scale=20, shift=0.8)))
         The loss cares most about scores from 0.71 to 0.89: errors at scores near 0.8 cost 18 times as much as near 0.2.
     """
-    instance_of("describe_link", "link", link, Link, "Write describe_link(high_scores()).")
     if of not in ("sensitivity", "value"):
         raise ValueError(f'describe_link: of must be "sensitivity" or "value", got {of!r}. Write of="value".')
-    low, high = interval_of("describe_link", "score_range", score_range)
-    low, high = max(low, link.domain.low), min(high, link.domain.high)
-    if not low < high:
-        raise ValueError(f"describe_link: score_range {score_range} lies outside the link's domain {link.domain}.")
-    scores = torch.linspace(low, high, _GRID, dtype=torch.float64)
-    with torch.no_grad():
-        weights = (link.sensitivity(scores) if of == "sensitivity" else link(scores)).abs()
-    weights = weights.nan_to_num(nan=0.0)
+    words, weights = _on_grid("describe_link", link, score_range, of)
+    low, high = words.low, words.high
     largest, smallest = float(weights.max()), float(weights.min())
     if largest == 0:
         return f"The loss cares about no score from {low:g} to {high:g}."
@@ -80,7 +73,6 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         if of == "value":
             alike = "in a ranking, all candidates count the same"
         return f"The loss cares about every score alike: {alike}."
-    words = _Words(low, high)
     regions = _runs(weights >= _REGION_SHARE * largest)
     tops = [max(float(weights[place]) for place in region) for region in regions]
     peaks = [
@@ -124,30 +116,39 @@ def describe_thresholds(link: Link, score_range: tuple[float, float] = (0.0, 1.0
         >>> describe_thresholds(link_for_thresholds([0.4, 0.85]))
         '51 % of its weight is on thresholds from 0.34 to 0.46 and from 0.79 to 0.91'
     """
-    instance_of("describe_thresholds", "link", link, Link, "Write describe_thresholds(high_scores()).")
-    low, high = interval_of("describe_thresholds", "score_range", score_range)
-    scores = torch.linspace(max(low, link.domain.low), min(high, link.domain.high), _GRID, dtype=torch.float64)
-    with torch.no_grad():
-        weights = link.sensitivity(scores).nan_to_num(nan=0.0)
+    words, weights = _on_grid("describe_thresholds", link, score_range)
     if weights.max() - weights.min() <= _ALIKE * weights.max():
         return "all thresholds weigh alike"
     highest_first = weights.sort(descending=True).values
     least = highest_first[int((highest_first.cumsum(0) < weights.sum() / 2).sum())]
     counts = weights >= least * (1 - 1e-9)
-    words = _Words(low, high)
     regions = in_words([words.interval(run) for run in _runs(counts)])
     return f"{100 * float(weights[counts].sum() / weights.sum()):.0f} % of its weight is on thresholds {regions}"
 
 
-class _Words:
+def _on_grid(owner: str, link: Any, score_range: Any, of: Weighing = "sensitivity") -> tuple[_Words, Tensor]:
+    """The scores of a range where the link is defined, in words; and how much each of them weighs."""
+    instance_of(owner, "link", link, Link, f"Write {owner}(high_scores()).")
+    low, high = interval_of(owner, "score_range", score_range)
+    low, high = max(low, link.domain.low), min(high, link.domain.high)
+    if not low < high:
+        raise ValueError(f"{owner}: score_range {score_range} lies outside the link's domain {link.domain}.")
+    scores = torch.linspace(low, high, _GRID, dtype=torch.float64)
+    with torch.no_grad():
+        weights = (link.sensitivity(scores) if of == "sensitivity" else link(scores)).abs()
+    return _Words(low, high), weights.nan_to_num(nan=0.0)
+
+
+class _Words(NamedTuple):
     """Scores of a range, cut into `_GRID` places, in words."""
 
-    def __init__(self, low: float, high: float) -> None:
-        self._low, self._step = low, (high - low) / (_GRID - 1)
-        self._digits = max(0, 2 - math.floor(math.log10(high - low)))
+    low: float
+    high: float
 
     def _number(self, place: float) -> str:
-        return f"{round(self._low + place * self._step, self._digits) + 0.0:.12g}"
+        width = self.high - self.low
+        digits = max(0, 2 - math.floor(math.log10(width)))
+        return f"{round(self.low + place * (width / (_GRID - 1)), digits) + 0.0:.12g}"
 
     def point(self, places: Sequence[int]) -> str:
         """The middle of neighbouring places; the end of the range, if they are few that touch it."""
@@ -168,10 +169,8 @@ class _Words:
 
 def _runs(mask: Tensor) -> list[list[int]]:
     """The places where the mask is true, neighbours together."""
-    runs = [
-        (value, [place for place, _ in run]) for value, run in groupby(enumerate(mask.tolist()), lambda item: item[1])
-    ]
-    return [places for value, places in runs if value]
+    places = enumerate(mask.nonzero().flatten().tolist())
+    return [[place for _, place in run] for _, run in groupby(places, lambda numbered: numbered[1] - numbered[0])]
 
 
 @in_templates

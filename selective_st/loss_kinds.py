@@ -13,7 +13,8 @@ from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
 from torch import Tensor, nn
 
-from selective_st.catalog import TRAINABLE, Trainable, did_you_mean, rows_of, trainable
+from selective_st._templates import say
+from selective_st.catalog import TRAINABLE, Trainable, did_you_mean, loss_entry, rows_of, trainable
 from selective_st.focus import Focus
 from selective_st.layouts import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.registry.choice import command_of, first_choice, format_of_pairs, suggestion_for, suggestions_for
@@ -102,29 +103,46 @@ class LossKind(Trainable):
     """What `--loss` means: a loss of the catalog, and what it takes to train and compare it.
 
     Attributes:
-        layout: What it takes, made from graded pairs.
-        compared: The built-in losses of that layout.
+        compared: The built-in losses of its layout.
         temperatures: Those that a comparison tries, with every loss that has one.
         note: Their settings, where these are not the catalog's.
-        chosen_by: What chooses learning rates and seeds: the focus's metric, for a loss that leaves it free where
-            scores lie one of their order, or the ranking where there are questions.
-        takes_list_size: Whether `--list-size` means anything.
         batch_sizes: The default number of rows in a step, for static embeddings and for pretrained models.
         takes_static: Whether it trains static embeddings.
-        groups: Whether the layout asks for other candidates of the same text.
         of_labels: The kind that takes its place where every label is 0 or 1, by name; its own if it needs such labels.
     """
 
-    layout: Layout
     compared: tuple[BuiltIn, ...]
     temperatures: tuple[float, ...]
     note: str = ""
-    chosen_by: Literal["focus", "order", "ranking"] = "ranking"
-    takes_list_size: bool = True
     batch_sizes: tuple[int, int] = (64, 32)
     takes_static: bool = True
-    groups: bool = True
     of_labels: str = ""
+
+    @property
+    def groups(self) -> bool:
+        """Whether its layout asks for other candidates of the same text."""
+        return self.label != "similarity"
+
+    @property
+    def takes_list_size(self) -> bool:
+        """Whether `--list-size` means anything."""
+        return self.shape != "pair"
+
+    @property
+    def layout(self) -> Layout:
+        """What it takes, made from graded pairs."""
+        layouts: dict[str, Layout] = {"pair": as_positives, "triplet": as_triplets, "n-tuple": as_lists}
+        return layouts[self.shape] if self.groups else as_pairs
+
+    @property
+    def chosen_by(self) -> Literal["focus", "order", "ranking"]:
+        """What chooses learning rates and seeds: the ranking where there are questions, else the focus's metric.
+
+        For a loss that leaves it free where scores lie, one of their order.
+        """
+        if self.groups:
+            return "ranking"
+        return "order" if loss_entry(self.loss).order_only else "focus"
 
     @property
     def builtins(self) -> tuple[str, ...]:
@@ -160,10 +178,11 @@ class LossKind(Trainable):
         return found
 
 
-_TRIPLET_MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
-_TRIPLETS = {"distance_metric": TripletDistanceMetric.COSINE, "triplet_margin": _TRIPLET_MARGIN}
-_IN_LISTS: dict[str, Any] = {
-    "layout": as_lists,
+_ORDERS = (BuiltIn("CoSENTLoss", takes="scale"), BuiltIn("AnglELoss", takes="scale"))
+_COSINE = BuiltIn("CosineSimilarityLoss")
+_SCALES = (0.4, 0.2, 0.05)  # scales of 2.5 and 5, which serve static embeddings, and 20, which serves encoders
+_IN_BATCH = {"temperatures": (0.2, 0.1, 0.05)}
+_IN_LISTS = {
     "compared": (
         BuiltIn("DistillKLDivLoss", takes="temperature", in_lists=True),
         BuiltIn("MarginMSELoss", in_lists=True),
@@ -172,40 +191,22 @@ _IN_LISTS: dict[str, Any] = {
     "batch_sizes": (16, 8),
     "of_labels": "listwise-labels",
 }
-# Scales of 2.5 and 5, which serve static embeddings, and 20, which serves encoders.
-_OF_PAIRS: dict[str, Any] = {
-    "layout": as_pairs,
-    "temperatures": (0.4, 0.2, 0.05),
-    "chosen_by": "focus",
-    "takes_list_size": False,
-    "groups": False,
-}
-_ORDERS = (BuiltIn("CoSENTLoss", takes="scale"), BuiltIn("AnglELoss", takes="scale"))
+_TRIPLET_MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
+_TRIPLETS = {"distance_metric": TripletDistanceMetric.COSINE, "triplet_margin": _TRIPLET_MARGIN}
 _NEEDED: dict[str, dict[str, Any]] = {
-    "pointwise": {**_OF_PAIRS, "compared": (BuiltIn("CosineSimilarityLoss"), *_ORDERS)},
-    "order": {**_OF_PAIRS, "chosen_by": "order", "compared": (*_ORDERS, BuiltIn("CosineSimilarityLoss"))},
+    "pointwise": {"compared": (_COSINE, *_ORDERS), "temperatures": _SCALES},
+    "order": {"compared": (*_ORDERS, _COSINE), "temperatures": _SCALES},
     "pairwise": {
-        "layout": as_triplets,
-        "compared": (
-            BuiltIn("TripletLoss", _TRIPLETS),
-            BuiltIn("MultipleNegativesRankingLoss", takes="scale"),
-        ),
-        "temperatures": (0.4, 0.2, 0.05),
+        "compared": (BuiltIn("TripletLoss", _TRIPLETS), BuiltIn("MultipleNegativesRankingLoss", takes="scale")),
+        "temperatures": _SCALES,
         "note": f"TripletLoss with cosine distances and margin {_TRIPLET_MARGIN:g}",
     },
     "listwise": {**_IN_LISTS, "temperatures": (0.3, 1.0, 3.0)},
     "listwise-labels": {**_IN_LISTS, "temperatures": (0.05, 0.1, 0.2)},
-    "in-batch": {
-        "layout": as_positives,
-        "compared": (BuiltIn("MultipleNegativesRankingLoss", takes="scale"),),
-        "temperatures": (0.2, 0.1, 0.05),
-        "takes_list_size": False,
-    },
+    "in-batch": {**_IN_BATCH, "compared": (BuiltIn("MultipleNegativesRankingLoss", takes="scale"),)},
     "cached-in-batch": {
-        "layout": as_positives,
+        **_IN_BATCH,
         "compared": (BuiltIn("CachedMultipleNegativesRankingLoss", takes="scale"),),
-        "temperatures": (0.2, 0.1, 0.05),
-        "takes_list_size": False,
         "batch_sizes": (128, 128),
         "takes_static": False,
     },
@@ -236,15 +237,10 @@ def loss_kind(name: str) -> LossKind:
     comparing = [kind for kind in LOSSES if name in kind.builtins]
     if comparing:
         best = min(comparing, key=lambda kind: kind.builtins.index(name))
-        raise ValueError(
-            f"--loss {name}: `train` trains a selective loss, and {name} beside it to compare. Say --loss {best.name} "
-            "--compare."
-        )
+        raise ValueError(say("loss_to_compare", name=name, kind=best))
     names, classes = [kind.name for kind in LOSSES], dict.fromkeys(kind.loss for kind in LOSSES)
-    raise ValueError(
-        f"--loss must be {', '.join(names)}, auto, or the class of one of them ({', '.join(classes)}); got {name!r}. "
-        f"{did_you_mean(name, [*names, 'auto', *classes])}".strip()
-    )
+    nearest = did_you_mean(name, [*names, "auto", *classes])
+    raise ValueError(say("no_loss", name=name, names=names, classes=classes, nearest=nearest))
 
 
 def suited_kind(train: GradedPairs, focus: Focus) -> tuple[LossKind, str]:
@@ -293,8 +289,5 @@ def kind_of_labels(kind: LossKind, train: GradedPairs) -> LossKind:
     if other is None:
         return loss_kind(kind.of_labels or kind.name)
     if kind.of_labels == kind.name:
-        raise ValueError(
-            f"--loss {kind.name} takes candidates that are right (1) or wrong (0), but {train.name} has the label "
-            f"{other:g}. Use --loss listwise."
-        )
+        raise ValueError(say("not_right_or_wrong", kind=kind, pairs=train, label=other))
     return kind

@@ -75,7 +75,8 @@ class WeightSchedule:
                     "linear_schedule(0, 1, steps=1000) makes one."
                 )
         for name in ("begin", "end"):
-            finite_number("WeightSchedule", name, getattr(self, name), nonnegative=True)
+            number = finite_number(f"{self.shape}_schedule", name, getattr(self, name), nonnegative=True)
+            object.__setattr__(self, name, number)
         finite_number("WeightSchedule", "length", self.length, positive=True, largest=math.inf)
 
     def __call__(self, progress: TrainingProgress) -> float:
@@ -124,7 +125,7 @@ def linear_schedule(
         >>> linear_schedule(0, 1, steps=100)(TrainingProgress(steps=25))
         0.25
     """
-    return _schedule("linear_schedule", "linear", begin, end, steps, epochs, fraction)
+    return _schedule("linear", begin, end, steps=steps, epochs=epochs, fraction=fraction)
 
 
 def cosine_schedule(
@@ -150,13 +151,11 @@ def cosine_schedule(
         >>> cosine_schedule(0, 1, epochs=2)(TrainingProgress(epochs=0.5))
         0.1464466094067262
     """
-    return _schedule("cosine_schedule", "cosine", begin, end, steps, epochs, fraction)
+    return _schedule("cosine", begin, end, steps=steps, epochs=epochs, fraction=fraction)
 
 
-def _schedule(
-    owner: str, shape: str, begin: object, end: object, steps: object, epochs: object, fraction: object
-) -> WeightSchedule:
-    lengths = {"steps": steps, "epochs": epochs, "fraction": fraction}
+def _schedule(shape: str, begin: float, end: float, **lengths: float | None) -> WeightSchedule:
+    owner = f"{shape}_schedule"
     given = {unit: length for unit, length in lengths.items() if length is not None} or {"fraction": 1.0}
     if len(given) > 1:
         raise ValueError(
@@ -168,5 +167,4 @@ def _schedule(
         raise ValueError(
             f"{owner}: fraction must lie between 0 and 1, got {number:g}. For a number of steps use steps=."
         )
-    first = finite_number(owner, "begin", begin, nonnegative=True)
-    return WeightSchedule(shape, first, finite_number(owner, "end", end, nonnegative=True), number, unit)
+    return WeightSchedule(shape, begin, end, number, unit)

@@ -9,7 +9,7 @@ their mean is weighted. So that the trainer gives them such, its data collator i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -63,7 +63,8 @@ class RowWeights:
         Raises:
             ValueError: If there are two columns of weights.
         """
-        found = list(self._found(features))
+        first = features[0] if features else {}
+        found = [name for name in self.columns if isinstance(first.get(name), Real)]
         if not found:
             return self.collator(features)
         if len(found) > 1:
@@ -75,11 +76,6 @@ class RowWeights:
         batch = self.collator([{key: value for key, value in row.items() if key != name} for row in features])
         labels = {"label": batch["label"]} if "label" in batch else {}
         return {**batch, "label": {**labels, "weight": torch.tensor([float(row[name]) for row in features])}}
-
-    def _found(self, features: list[dict[str, Any]]) -> Iterator[str]:
-        for name in self.columns:
-            if features and isinstance(features[0].get(name), Real):
-                yield name
 
 
 def with_row_weights(

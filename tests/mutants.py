@@ -183,7 +183,7 @@ MUTANTS = [
     _links("a, b = a.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), b.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)", "pass"),
     _links("s = s.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)", "pass"),
     _links("cls._is_exact_far_out = cls._matching is not Link._matching", "cls._is_exact_far_out = True"),
-    _links("_set(weighted, _log_weight=math.log(weight) + link._log_weight)", "_set(weighted, _log_weight=0.0)"),
+    _links("_set(weighted, _log_weight=math.log(weight) + self._log_weight)", "_set(weighted, _log_weight=0.0)"),
     _links("return (torch.log(y.abs()) - self._log_weight) / self.scale", "return torch.log(y.abs()) / self.scale"),
     _links(
         "return torch.asinh(y * math.exp(-self._log_weight)) / self.scale + self.shift",

@@ -17,6 +17,7 @@ from selective_st.links import (
     ConstantLink,
     ExponentialLink,
     IdentityLink,
+    Interval,
     Link,
     SigmoidLink,
     extreme_scores,
@@ -135,6 +136,16 @@ class TestThresholds:
         )
         whole = float(link(torch.tensor(1.0)) - link(torch.tensor(0.0)))
         assert 100 * inside / whole == pytest.approx(float(expected.split()[0]), abs=4)
+
+    def test_thresholds_lie_where_the_link_is_defined(self) -> None:
+        class Square(Link):
+            domain = Interval(0.0, 0.8)
+
+            def h(self, z: torch.Tensor) -> torch.Tensor:
+                return z**2
+
+        # h' = 2z: half of its area from 0 to 0.8 lies above 0.8 / sqrt(2).
+        assert describe_thresholds(Square()) == "50 % of its weight is on thresholds above 0.566"
 
 
 class TestLists:

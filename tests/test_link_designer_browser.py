@@ -170,15 +170,19 @@ def test_the_numbers_of_a_link_are_those_of_python(kept: Any, link: Link) -> Non
     p, s = (each.flatten() for each in torch.meshgrid(scores, scores, indexing="ij"))
     p = torch.cat([p, s + 1e-4, s - 1e-7])
     s = torch.cat([s, s, s])
-    h, slope, loss = kept.evaluate(
+    h, slope, loss, potential = kept.evaluate(
         """([config, z, p, s]) => {
             const link = linkFromConfig(config);
-            return [z.map(link.h), z.map(link.slope), p.map((each, i) => link.loss(each, s[i]))];
+            const loss = p.map((each, i) => link.loss(each, s[i]));
+            return [z.map(link.h), z.map(link.slope), loss, z.map(link.potential)];
         }""",
         [link.get_config_dict(), scores.tolist(), p.tolist(), s.tolist()],
     )
     for found, right in ((h, link(scores)), (slope, link.sensitivity(scores)), (loss, link.divergence(p, s))):
         torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), right, rtol=1e-6, atol=1e-25)
+    right = link.potential(scores) - link.potential(torch.tensor(0.0, dtype=torch.float64))  # the page's is 0 there
+    size = float(right.abs().max())
+    torch.testing.assert_close(torch.tensor(potential, dtype=torch.float64), right, rtol=1e-6, atol=1e-12 * size)
 
 
 @pytest.mark.parametrize(
@@ -371,6 +375,15 @@ def test_a_wrong_field_is_told(kept: Any, label: str, text: str, says: str) -> N
     assert kept.locator(label).get_attribute("aria-invalid") == ("false" if "each" in says else "true")
     kept.locator(label).fill(right)
     assert kept.locator("#error").inner_text() == ""
+
+
+def test_the_potential_is_drawn_and_read(page: Any) -> None:
+    assert page.locator("#potential .line").count() == 1
+    page.locator("#potential svg").hover(position={"x": 100, "y": 50})
+    score, value = map(float, page.locator("#potential output").inner_text().removeprefix("H(").split(") = "))
+    assert page.evaluate("z => link.potential(z)", score) == pytest.approx(value, rel=0.02, abs=0.02)
+    cells = page.locator("#table tr").last.locator("td").all_text_contents()
+    assert float(cells[3]) == pytest.approx(page.evaluate("link.potential(range[1])"), rel=0.01)
 
 
 def test_another_range_of_scores(page: Any) -> None:

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 import selective_st.links
 import selective_st.losses
 from selective_st import catalog
-from selective_st.catalog._lookup import _REGISTRY
+from selective_st.catalog import _ENTRIES, _ROWS
 from selective_st.registry.catalog import (
     HELPERS,
     LABEL_KINDS,
@@ -812,9 +812,11 @@ class HuberLoss(nn.Module):
 @pytest.fixture
 def registry() -> Iterator[None]:
     """The registry is as before after the test."""
-    before = dict(_REGISTRY.losses), list(_REGISTRY.rows)
+    entries, rows_before = dict(_ENTRIES), list(_ROWS)
     yield
-    _REGISTRY.losses, _REGISTRY.rows = dict(before[0]), list(before[1])
+    _ENTRIES.clear()
+    _ENTRIES.update(entries)
+    _ROWS[:] = rows_before
 
 
 @pytest.mark.usefixtures("registry")
@@ -879,6 +881,10 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"model_type": "Encoder"}, ValueError, "must be one of SentenceTransformer"),
     ({"colour": "red"}, TypeError, "unknown colour"),
     ({"origin": "selective_st"}, TypeError, "unknown origin"),
+    ({"score": "kosine"}, TypeError, "score must be of type .*cosine.*, got 'kosine'"),
+    ({"max_columns": "2"}, TypeError, r"max_columns must be of type int \| None, got '2'"),
+    ({"in_batch_negatives": 1}, TypeError, "in_batch_negatives must be of type bool, got 1"),
+    ({"setup": "teacher = 1"}, TypeError, "setup must be of type tuple"),
 ]
 
 

@@ -29,9 +29,8 @@ Every method takes and returns tensors, elementwise, in at least float32. Source
 from __future__ import annotations
 
 from selective_st.links._numerics import Interval
-from selective_st.links.base import Link
+from selective_st.links.base import Link, link_from_config, register_link, registered_links
 from selective_st.links.combined import LinearOutsideLink, WeightedSumLink
-from selective_st.links.config import link_from_config, register_link, registered_links
 from selective_st.links.kinds import ConstantLink, ExponentialLink, IdentityLink, PiecewiseLink, SigmoidLink, SinhLink
 from selective_st.links.presets import (
     extreme_scores,

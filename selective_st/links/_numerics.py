@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from selective_st._autograd import KnownSlopes
+from selective_st._validation import finite_number, list_of
 
 
 class Interval(NamedTuple):
@@ -27,8 +28,6 @@ class Interval(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.low:g}, {self.high:g}]"
 
-
-# --- Numerics shared by the links --------------------------------------------------------------------------------
 
 # Gauss-Legendre nodes on [0, 1]. Eight are exact to double precision for e^x and the sigmoid over a length |x| <= 1.
 _NODES, _NODE_WEIGHTS = (array.tolist() for array in np.polynomial.legendre.leggauss(8))
@@ -142,6 +141,15 @@ def check_tensor(owner: str, name: str, value: Any, kind: str = "real", *shapes:
             + (f" {mend}" if mend else "")
         )
     return value
+
+
+def numbers_of(owner: str, name: str, values: Any, **sign: bool) -> tuple[float, ...]:
+    """The numbers of a list, array or tensor, or raise."""
+    values = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(values, (int, float)):
+        raise TypeError(f"{owner}: {name} must be a list of numbers, got {values!r}; use [{values!r}].")
+    found = list_of(owner, name, values, "numbers", "[0.8, 0.9]")
+    return tuple(finite_number(owner, f"{name}[{place}]", value, **sign) for place, value in enumerate(found))
 
 
 # An exponential is a product of two, each at most e^709, so that it overflows only where the right value does, and 0

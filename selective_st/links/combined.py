@@ -14,8 +14,9 @@ from typing_extensions import override
 
 from selective_st._validation import finite_number, score_interval
 from selective_st.links._numerics import Interval
-from selective_st.links.base import Link, _set
-from selective_st.links.config import _DEEPEST_NESTING, _LARGEST_WEIGHT, register_link
+from selective_st.links.base import _DEEPEST_NESTING, Link, _set, register_link
+
+_LARGEST_WEIGHT = 1e300
 
 
 @register_link
@@ -58,14 +59,12 @@ class WeightedSumLink(Link):
         for given, link in zip(self.weights, self.links, strict=True):
             if not isinstance(link, Link):
                 raise TypeError(f"{owner}: links must hold links, got {link!r} of type {type(link).__name__}.")
-            weight = finite_number(owner, "weight", given, positive=True, largest=_LARGEST_WEIGHT)
+            weight = _weight_of(given)
             link.validate()
             # A sum of sums is one sum.
-            inner = zip(link.weights, link.links, strict=True) if isinstance(link, WeightedSumLink) else [(1.0, link)]
-            flat += [(weight * factor, part) for factor, part in inner]
+            inner = link._given if isinstance(link, WeightedSumLink) else [(1.0, link)]
+            flat += [(_weight_of(weight * factor), part) for factor, part in inner]
         weights, links = zip(*flat, strict=True)
-        for weight in weights:
-            finite_number(owner, "weight", weight, positive=True, largest=_LARGEST_WEIGHT)
         domain = Interval(max(link.domain.low for link in links), min(link.domain.high for link in links))
         if not domain.low < domain.high:
             raise ValueError(f"{owner}: the links' domains do not meet; add links defined for the same scores.")
@@ -260,6 +259,10 @@ class LinearOutsideLink(Link):
             divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2
             difference = difference + slope * (end - start)
         return divergence, difference
+
+
+def _weight_of(value: object) -> float:
+    return finite_number("WeightedSumLink", "weight", value, positive=True, largest=_LARGEST_WEIGHT)
 
 
 def _settle_inner(link: Link, *inner: Link) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from selective_st._validation import finite_number
-from selective_st.links._numerics import Interval, _constants, _exponential_matching, _integrate, _softplus
-from selective_st.links.base import Link, _set
-from selective_st.links.config import register_link
+from selective_st.links._numerics import (
+    Interval,
+    _constants,
+    _exponential_matching,
+    _integrate,
+    _softplus,
+    numbers_of,
+)
+from selective_st.links.base import Link, _set, register_link
 
 
 @register_link
@@ -177,13 +180,6 @@ class SigmoidLink(_ShiftedLink):
         return (torch.log(y) - torch.log1p(-y)) / self.scale + self.shift
 
 
-def _in_exponent(link: Link, weight: float) -> tuple[float, Link]:
-    """A link whose weight belongs into its exponent, where it keeps what would overflow without it from overflowing."""
-    weighted = copy.copy(link)
-    _set(weighted, _log_weight=math.log(weight) + link._log_weight)
-    return 1.0, weighted
-
-
 @register_link
 @dataclass(frozen=True, eq=False, repr=False)
 class SinhLink(_ShiftedLink):
@@ -207,6 +203,7 @@ class SinhLink(_ShiftedLink):
     """
 
     range = Interval(-math.inf, math.inf)
+    _weight_in_exponent = True
 
     # sinh and cosh as exponentials, with every factor in the exponent: they overflow only where the right value does.
 
@@ -236,9 +233,6 @@ class SinhLink(_ShiftedLink):
         falling, fall = _exponential_matching(below.mul_(-self.scale / 2), x.neg(), log_factor, self.scale)
         return rising.add_(falling), rise.sub_(fall)
 
-    def _absorb(self, weight: float) -> tuple[float, Link]:
-        return _in_exponent(self, weight) if type(self) is SinhLink else (weight, self)
-
     def _inverse(self, y: Tensor) -> Tensor:
         return torch.asinh(y * math.exp(-self._log_weight)) / self.scale + self.shift
 
@@ -266,6 +260,7 @@ class ExponentialLink(Link):
     """
 
     scale: float = 1.0
+    _weight_in_exponent = True
 
     def __post_init__(self) -> None:
         scale = finite_number("ExponentialLink", "scale", self.scale)
@@ -310,9 +305,6 @@ class ExponentialLink(Link):
         )
         return divergence, difference if self.scale > 0 else difference.neg_()
 
-    def _absorb(self, weight: float) -> tuple[float, Link]:
-        return _in_exponent(self, weight) if type(self) is ExponentialLink else (weight, self)
-
     def _inverse(self, y: Tensor) -> Tensor:
         return (torch.log(y.abs()) - self._log_weight) / self.scale
 
@@ -345,19 +337,11 @@ class PiecewiseLink(Link):
 
     def __post_init__(self) -> None:
         owner = "PiecewiseLink"
-        for name in ("knots", "sensitivities"):
-            value = getattr(self, name)
-            value = value.tolist() if isinstance(value, (Tensor, np.ndarray)) else value
-            if isinstance(value, str) or not isinstance(value, Sequence):
-                raise TypeError(
-                    f"{owner}: {name} must be a list of numbers, got {value!r} of type {type(value).__name__}."
-                )
-            if not value:
+        knots = numbers_of(owner, "knots", self.knots)
+        slopes = numbers_of(owner, "sensitivities", self.sensitivities, nonnegative=True)
+        for name, numbers in (("knots", knots), ("sensitivities", slopes)):
+            if not numbers:
                 raise ValueError(f"{owner}: {name} must not be empty; give at least one number.")
-            is_slope = name == "sensitivities"
-            numbers = (finite_number(owner, f"{name}[{i}]", x, nonnegative=is_slope) for i, x in enumerate(value))
-            _set(self, **{name: tuple(numbers)})
-        knots, slopes = self.knots, self.sensitivities
         if len(knots) != len(slopes):
             raise ValueError(
                 f"{owner}: give one sensitivity for each knot, got {len(knots)} knots and {len(slopes)} sensitivities."
@@ -369,6 +353,7 @@ class PiecewiseLink(Link):
                 )
         if not any(slopes):
             raise ValueError(f"{owner}: sensitivities must not all be 0: nothing would matter.")
+        _set(self, knots=knots, sensitivities=slopes)
 
     @property
     @override

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from selective_st._validation import finite_number, list_of, score_interval
+from selective_st._validation import finite_number, score_interval
+from selective_st.links._numerics import numbers_of
 from selective_st.links.base import Link, _set
 from selective_st.links.combined import WeightedSumLink
 from selective_st.links.kinds import ExponentialLink, IdentityLink, PiecewiseLink, SigmoidLink, SinhLink
@@ -19,20 +20,36 @@ _Preset = TypeVar("_Preset", bound=Callable[..., Link])
 
 
 def _preset(function: _Preset) -> _Preset:
-    """A function whose links are shown by its name, with the arguments that differ from their defaults."""
-    signature = inspect.signature(function)
+    """A preset, by the function that makes its link from checked arguments.
+
+    The link is normalised on the range of the scores, and shown by the function's name, with the arguments that differ
+    from their defaults.
+    """
+    owner, signature = function.__name__, inspect.signature(function)
+    defaults = {name: each.default for name, each in signature.parameters.items() if each.default is not each.empty}
 
     @wraps(function)
     def make(*args: Any, **kwargs: Any) -> Link:
-        link = function(*args, **kwargs)
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{owner}: {error}.") from None
+        values = {**defaults, **given}
+        if "strength" in values:
+            values["strength"] = finite_number(owner, "strength", values["strength"], positive=True, largest=500)
+        ends = values["score_range"]
+        if isinstance(ends, str) or not isinstance(ends, Sequence) or len(ends) != 2:
+            raise TypeError(f"{owner}: score_range must be a pair of numbers such as (0.0, 1.0), got {ends!r}.")
+        values["score_range"] = score_interval(owner, *ends, names=("score_range[0]", "score_range[1]"))
+        link = function(**values).normalized(*values["score_range"])
         shown = []
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
-            default, text = signature.parameters[name].default, _written(value)
-            if default is inspect.Parameter.empty:
+        for name, value in given.items():
+            text = _written(value)
+            if name not in defaults:
                 shown.append(text)
-            elif text != _written(default):
+            elif text != _written(defaults[name]):
                 shown.append(f"{name}={text}")
-        _set(link, _as_written=f"{function.__name__}({', '.join(shown)})")
+        _set(link, _as_written=f"{owner}({', '.join(shown)})")
         return link
 
     return make  # type: ignore[return-value]
@@ -43,17 +60,6 @@ def _written(value: Any) -> str:
     if value is None:
         return "None"
     return repr(tuple(map(float, value)) if isinstance(value, Iterable) else float(value))
-
-
-def _preset_arguments(owner: str, strength: object, score_range: object) -> tuple[float, float, float]:
-    checked = finite_number(owner, "strength", strength, positive=True, largest=500)
-    return checked, *_checked_range(owner, score_range)
-
-
-def _checked_range(owner: str, score_range: object) -> tuple[float, float]:
-    if isinstance(score_range, str) or not isinstance(score_range, Sequence) or len(score_range) != 2:
-        raise TypeError(f"{owner}: score_range must be a pair of numbers such as (0.0, 1.0), got {score_range!r}.")
-    return score_interval(owner, *score_range, names=("score_range[0]", "score_range[1]"))
 
 
 @_preset
@@ -77,8 +83,8 @@ def high_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT)
         >>> high_scores().sensitivity(torch.tensor([0.0, 0.5, 0.8, 1.0]))
         tensor([0.0339, 0.4132, 1.8519, 5.0339])
     """
-    strength, low, high = _preset_arguments("high_scores", strength, score_range)
-    return ExponentialLink(strength / (high - low)).normalized(low, high)
+    low, high = score_range
+    return ExponentialLink(strength / (high - low))
 
 
 @_preset
@@ -102,8 +108,8 @@ def low_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNIT) 
         >>> low_scores().sensitivity(torch.tensor([0.0, 0.5, 1.0]))
         tensor([5.0339, 0.4132, 0.0339])
     """
-    strength, low, high = _preset_arguments("low_scores", strength, score_range)
-    return ExponentialLink(-strength / (high - low)).normalized(low, high)
+    low, high = score_range
+    return ExponentialLink(-strength / (high - low))
 
 
 @_preset
@@ -128,8 +134,8 @@ def extreme_scores(strength: float = 5.0, score_range: tuple[float, float] = _UN
         >>> extreme_scores().sensitivity(torch.tensor([0.0, 0.5, 1.0]))
         tensor([5.0005, 0.0674, 5.0005])
     """
-    strength, low, high = _preset_arguments("extreme_scores", strength, score_range)
-    return SinhLink(2 * strength / (high - low), (low + high) / 2).normalized(low, high)
+    low, high = score_range
+    return SinhLink(2 * strength / (high - low), (low + high) / 2)
 
 
 @_preset
@@ -153,8 +159,8 @@ def middle_scores(strength: float = 5.0, score_range: tuple[float, float] = _UNI
         >>> middle_scores().sensitivity(torch.tensor([0.0, 0.5, 1.0]))
         tensor([0.0674, 2.5339, 0.0674])
     """
-    strength, low, high = _preset_arguments("middle_scores", strength, score_range)
-    return SigmoidLink(2 * strength / (high - low), (low + high) / 2).normalized(low, high)
+    low, high = score_range
+    return SigmoidLink(2 * strength / (high - low), (low + high) / 2)
 
 
 @_preset
@@ -183,7 +189,7 @@ def score_region(low: float, high: float, strength: float = 10.0, score_range: t
         >>> score_region(0.7, 0.9).sensitivity(torch.tensor([0.2, 0.65, 0.8, 0.99]))
         tensor([0.2703, 1.4865, 2.7027, 0.5135])
     """
-    strength, bottom, top = _preset_arguments("score_region", strength, score_range)
+    bottom, top = score_range
     low, high = score_interval("score_region", low, high)
     if not (bottom <= low and high <= top):
         raise ValueError(
@@ -192,8 +198,7 @@ def score_region(low: float, high: float, strength: float = 10.0, score_range: t
             f"{max(high, top):g}))."
         )
     ramp = (top - bottom) / 10
-    link = PiecewiseLink((low - ramp, low, high, high + ramp), (1.0, strength, strength, 1.0))
-    return link.normalized(bottom, top)
+    return PiecewiseLink((low - ramp, low, high, high + ramp), (1.0, strength, strength, 1.0))
 
 
 @_preset
@@ -235,9 +240,8 @@ def link_for_thresholds(
         >>> link.sensitivity(torch.tensor([0.0, 0.7, 0.8, 0.9]))
         tensor([0.3613, 1.7270, 3.6132, 1.7270])
     """
-    owner = "link_for_thresholds"
-    low, high = _checked_range(owner, score_range)
-    places = _numbers(owner, "thresholds", thresholds)
+    owner, (low, high) = "link_for_thresholds", score_range
+    places = numbers_of(owner, "thresholds", thresholds)
     outside = [place for place in places if not low <= place <= high]
     if not places:
         raise ValueError(f"{owner}: give at least one threshold, for example {owner}([0.85]).")
@@ -247,7 +251,7 @@ def link_for_thresholds(
             f"{owner}: thresholds must lie within score_range ({low:g}, {high:g}), got {outside[0]:g}. Give the range "
             f"your scores have: score_range={wider}."
         )
-    shares = [1.0] * len(places) if weights is None else _numbers(owner, "weights", weights, positive=True)
+    shares = [1.0] * len(places) if weights is None else numbers_of(owner, "weights", weights, positive=True)
     if len(shares) != len(places):
         raise ValueError(
             f"{owner}: weights must have one number for each threshold, got {len(shares)} for {len(places)} "
@@ -260,16 +264,7 @@ def link_for_thresholds(
     humps = WeightedSumLink(tuple(shares), tuple(SigmoidLink(1 / width, place) for place in places))
     parts: list[Link] = [(1 - floor) * humps] if floor < 1 else []
     parts += [floor * _highest_sensitivity(humps, places) * IdentityLink()] if floor > 0 else []
-    return sum(parts[1:], parts[0]).normalized(low, high)
-
-
-def _numbers(owner: str, name: str, values: Any, *, positive: bool = False) -> list[float]:
-    """The numbers of a list, array or tensor, or raise."""
-    values = values.tolist() if hasattr(values, "tolist") else values
-    if isinstance(values, (int, float)):
-        raise TypeError(f"{owner}: {name} must be a list of numbers, got {values!r}; use [{values!r}].")
-    found = list_of(owner, name, values, "numbers", "[0.8, 0.9]")
-    return [finite_number(owner, f"{name}[{row}]", value, positive=positive) for row, value in enumerate(found)]
+    return sum(parts[1:], parts[0])
 
 
 def _highest_sensitivity(humps: Link, places: Sequence[float]) -> float:

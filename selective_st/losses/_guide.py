@@ -55,7 +55,8 @@ class Guide:
             One tensor of shape (rows, dim) a column.
         """
         columns = [self._features(column) for column in features]
-        if mini_batch_size is None or _is_static(self.encoder):
+        is_static = isinstance(self.encoder, SentenceTransformer) and has_static_embedding_input(self.encoder)
+        if mini_batch_size is None or is_static:
             return embed_columns(self.encoder, columns)
         embedder = _InMiniBatches(self.encoder, mini_batch_size, mini_batch_num_tokens)
         return [torch.cat(list(embedder.embeddings(column))) for column in columns]
@@ -178,10 +179,6 @@ def checked_embeddings(
         got = [tuple(column.shape) for column in given]
         raise ValueError(said("guide_embeddings", owner, columns=columns, rows=rows, got=got))
     return given
-
-
-def _is_static(model: nn.Module) -> bool:
-    return isinstance(model, SentenceTransformer) and has_static_embedding_input(model)
 
 
 def _tokenizer_of(model: nn.Module) -> Any:

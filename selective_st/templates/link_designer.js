@@ -206,6 +206,7 @@ const pictures = {
     add: addAt,
   }),
   link: new Picture("link", (z) => `h(${short(z)}) = ${short(link.h(z))}`),
+  potential: new Picture("potential", (z) => `H(${short(z)}) = ${short(link.potential(z))}`),
   loss: new Picture("loss", (z) => `at ${short(z)}: ${state.targets.map((s) => short(link.loss(z, s))).join(", ")}`, {
     move(i, x) { state.targets = replaced(state.targets, i, x); },
     remove(i) { state.targets = without(state.targets, i); },
@@ -249,15 +250,19 @@ function drawLink() {
     handles: sides[mode]?.() ?? [],
   });
   pictures.link.draw({ x: range, y: range.map(link.h), lines: [[along(link.h), ""]] });
+  const potential = along(link.potential);
+  const [bottom, peak] = [-1, 1].map((sign) => sign * highest(potential.map(([, y]) => sign * y)));
+  pictures.potential.draw({ x: range, y: [bottom, peak], lines: [[potential, ""]] });
   const losses = targets.map((s) => along((p) => link.loss(p, s)));
   const height = highest(losses.map((points) => points.map(([, y]) => y).sort((a, b) => a - b)[POINTS * 0.75]));
   pictures.loss.draw({
     x: range, y: [0, height || 1], handles: targets.map((s) => ({ x: s, y: 0, name: "Target" })),
     lines: [...targets.map((s) => [along((p) => (p - s) ** 2 / 2), "other"]), ...losses.map((points) => [points, ""])],
   });
-  const rows = evenly(low, high, 10).map((z) => [z, link.slope(z), link.h(z)].map((value) => `<td>${short(value)}`));
+  const columns = [(z) => z, link.slope, link.h, link.potential];
+  const rows = evenly(low, high, 10).map((z) => columns.map((of) => `<td>${short(of(z))}`));
   const table = rows.map((cells) => `<tr>${cells.join("")}`).join("");
-  byId("table").innerHTML = `<table><tr><th>score<th>sensitivity<th>link${table}</table>`;
+  byId("table").innerHTML = `<table><tr><th>score<th>sensitivity<th>link<th>potential${table}</table>`;
 }
 
 function drawScores() {

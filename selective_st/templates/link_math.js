@@ -139,7 +139,8 @@ function linkFromConfig(config) {
     const isRight = Array.isArray(value) === isList && (OF_LINKS.includes(name) || [value].flat().every(isNumber));
     check(isRight, `${type}: ${name} must be ${isList ? "a list" : "a number"}, got ${JSON.stringify(value)}.`);
   }
-  return make(config);
+  const made = make(config);
+  return { ...made, potential: (z) => made.loss(z, 0) + z * made.h(0) }; // H, from 0 at the score 0
 }
 
 /** A sum of links with positive weights; a sum of sums is one sum. */
