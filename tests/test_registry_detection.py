@@ -19,13 +19,12 @@ from selective_st.registry.columns import Column, ColumnKind
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
     hint_of,
-    is_headerless,
-    is_id_name,
     is_negating,
     key_of,
     role_of,
     roles_of,
     stem_of,
+    tags_of,
     without_id,
 )
 from selective_st.registry.reading import Certainty
@@ -126,9 +125,9 @@ def test_some_names_say_it_only_beside_others() -> None:
 def test_names_of_ids() -> None:
     ids = ["id", "qid", "pairID", "query_id", "document_ids", "idx", "guid", "__index_level_0__", "Unnamed: 0", "qid2"]
     ids += ["neg_pid", "positive_pids", "queryid", "docids"]
-    assert [name for name in ids if not is_id_name(name)] == []
+    assert [name for name in ids if "named id" not in tags_of(name)] == []
     others = ["idea", "text", "video", "paid", "3", "Unnamed: 3", "label"]
-    assert [name for name in others if is_id_name(name)] == []
+    assert [name for name in others if "named id" in tags_of(name)] == []
 
 
 @pytest.mark.parametrize(
@@ -158,8 +157,8 @@ def test_names_of_labels_that_say_the_opposite() -> None:
 
 
 def test_names_that_are_none() -> None:
-    assert all(map(is_headerless, ["1", "column_3", "Unnamed: 3", "c0"]))
-    assert not any(map(is_headerless, ["doc_3", "similarity", "1st"]))
+    assert all({"headerless", "unnamed"} <= tags_of(name) for name in ["1", "column_3", "Unnamed: 3", "c0"])
+    assert not any({"headerless", "unnamed"} & tags_of(name) for name in ["doc_3", "similarity", "1st"])
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,13 @@ The words of a label say it themselves (`match`, `mismatch`), or are yes and no 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from selective_st.registry.columns import Column, values_of
+from selective_st.registry.columns import Column
 from selective_st.registry.names import are_relation_values, hint_of, is_negating
 from selective_st.registry.steps import Step
-from selective_st.registry.table import Table
 from selective_st.written import are_plain, read_written
 
 _KINDS = ("integer", "float", "boolean", "text", "class label")
@@ -43,24 +42,22 @@ class Signs:
         return Step("labels_to_int", (column,), (("mapping", self.mapping),), why)
 
 
-def signs_of(table: Table, column: Column) -> Signs | None:
+def signs_of(column: Column, known: Iterable[Any] | None = None) -> Signs | None:
     """Read a label that says yes or no.
 
     Args:
-        table: The data.
         column: The label.
+        known: Its values, where the column does not hold them.
 
     Returns:
         What its values say; None where it is not known, or where they are numbers that need no change.
     """
     if column.kind not in _KINDS:
         return None
-    values: Collection[Any] = set(values_of(table, column.name))
-    if column.kind == "class label":
-        values = list(table.features[column.name].names)
+    values: Collection[Any] = column.classes or set(column.known if known is None else known)
     negating = is_negating(column.name)
     if not any(isinstance(value, str) for value in values):
-        return Signs({0: 1, 1: 0}, turned=True) if negating and values and set(values) <= {0, 1} else None
+        return Signs({0: 1, 1: 0}, turned=True) if negating and values and {*values} <= {0, 1} else None
     texts = sorted(map(str, values))
     said = read_written(dict.fromkeys(texts, 2))
     numbers = {text: said.values.get(text.strip()) for text in texts}
