@@ -26,6 +26,7 @@ from selective_st.registry.names import (
     stem_of,
     tags_of,
     without_id,
+    words_of,
 )
 from selective_st.registry.reading import Certainty
 
@@ -173,6 +174,11 @@ def test_names_that_are_none() -> None:
 )
 def test_a_name_says_what_kind_of_label_there_is(name: str, hint: str) -> None:
     assert hint_of(name) == hint
+
+
+def test_words_without_spaces_come_in_the_order_of_the_name() -> None:
+    assert words_of("質問回答")[1:] == ["質問", "回答"]
+    assert words_of("回答質問")[1:] == ["回答", "質問"]
 
 
 # --- What columns hold ------------------------------------------------------------------------------------------------
@@ -707,3 +713,19 @@ def test_odd_data_are_unclear_not_an_error(draw: st.DataObject, rows: int, names
     assert str(result)
     for model_type in MODEL_TYPES:
         assert isinstance(result.matching_rows(model_type), list)
+
+
+# --- Ways to read what is unclear -------------------------------------------------------------------------------------
+
+
+def test_ids_that_may_be_a_class_are_made_numbers() -> None:
+    first, *_ = found(data("text", duplicate=["doc-1", "doc-2", "doc-3"] * 2)).readings
+    assert (first.label, first.label_column) == ("class", "duplicate")
+    assert [step.call for step in first.needs] == ["rename_columns", "class_encode_column"]
+
+
+def test_lists_of_two_numbers_are_no_grades() -> None:
+    result = found(data("query", "document", "story", label=[[0.25, 0.75], [0.5, 0.5]] * 3))
+    assert (result.label, result.certainty) == ("class probabilities", "unclear")
+    assert ("pair", "similarity") in result.alternatives
+    assert "similarity" not in [each.label for each in result.readings]  # a step for them there is none

@@ -180,6 +180,7 @@ def _column(table: Table, place: int, name: str) -> Column:
     cells = table.values[name]
     known = present(cells)
     feature = type(table.features.get(name)).__name__
+    types = set(map(type, known))
     looks: Looks = ""
     if feature in _MEDIA or (known and all(map(_is_by_modality, known))) or _are_messages(known):
         kind: ColumnKind = "media"
@@ -187,14 +188,14 @@ def _column(table: Table, place: int, name: str) -> Column:
         kind = "empty"
     elif feature == "ClassLabel":
         kind = "class label"
-    elif all(isinstance(value, str) for value in known):
+    elif all(issubclass(each, str) for each in types):
         kind, looks = _kind_of_texts(name, known, place, table)
-    elif all(isinstance(value, bool) for value in known):
+    elif types == {bool}:
         kind = "boolean"
-    elif all(map(_is_number, known)):
-        kind = "other" if any(map(math.isinf, known)) else _kind_of_numbers(name, known, place, table)
+    elif bool not in types and all(issubclass(each, (int, float)) for each in types):
+        kind = "other" if math.inf in map(abs, known) else _kind_of_numbers(name, known, place, table)
     else:
-        kind = _kind_of_lists(name, known) if all(isinstance(value, list) for value in known) else "other"
+        kind = _kind_of_lists(name, known) if types == {list} else "other"
     as_text = kind in ("integer", "float") and isinstance(known[0], str)
     classes = tuple(map(str, table.features[name].names)) if kind == "class label" else ()
     return Column(name, kind, as_text, looks, cells, known, classes)

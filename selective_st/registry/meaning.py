@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, rows
 from selective_st.registry.columns import Column, are_whole, is_metadata, nested_fields, numbers_in
-from selective_st.registry.labels import GRANTED, doubt_odd_inputs, read_label, read_scores
+from selective_st.registry.labels import GRANTED, doubt_odd_inputs, read_label, read_scores, speak_for_themselves
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
 from selective_st.registry.reading import Reading, listed
-from selective_st.registry.signs import speak_for_themselves
 from selective_st.registry.steps import Step
 
 SHAPES: tuple[Shape, ...] = ("single", "pair", "triplet", "n-tuple")  # of one, two, three and more inputs

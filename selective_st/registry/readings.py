@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole
+from selective_st.registry.labels import signs_of
 from selective_st.registry.meaning import SHAPES
 from selective_st.registry.reading import Reading
-from selective_st.registry.signs import signs_of
 from selective_st.registry.steps import Step, code_of
 
 _MOST = 3

@@ -15,8 +15,8 @@ from selective_st import catalog
 from selective_st.registry.catalog import OURS, LossEntry, ModelType, model_type_of, rows_of, uncompiled
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.detection import DataFormat
+from selective_st.registry.labels import Signs, signs_of
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
-from selective_st.registry.signs import Signs, signs_of
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, present
 from selective_st.written import read_written
