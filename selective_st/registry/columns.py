@@ -127,11 +127,6 @@ class Column:
         return _texts_in(self.known)
 
     @property
-    def holds_messages(self) -> bool:
-        """Whether it holds chat messages: dicts with role and content, or lists of these."""
-        return _are_messages(self.known)
-
-    @property
     def holds_codes(self) -> bool:
         """Whether its texts are names of something, such as `doc-17`; a few rows do not show that."""
         return len(self.known) >= _COUNTED_ROWS and all(map(_is_code, self.texts))
@@ -182,7 +177,7 @@ def _column(table: Table, place: int, name: str) -> Column:
     feature = type(table.features.get(name)).__name__
     types = set(map(type, known))
     looks: Looks = ""
-    if feature in _MEDIA or (known and all(map(_is_by_modality, known))) or _are_messages(known):
+    if feature in _MEDIA or (known and all(map(_is_by_modality, known))) or are_messages(known):
         kind: ColumnKind = "media"
     elif not known:
         kind = "empty"
@@ -226,19 +221,13 @@ def _looks(values: Sequence[str]) -> Looks:
     if all(map(_NAME_ONLY.fullmatch, found)):
         return "named"
     parted = [_PARTED.sub("-", value) for value in found]
-    # Most texts have spaces between all their words.
-    words = list(map(count_words, parted)) if _UNSPACED.search("".join(parted)) else [len(x.split()) for x in parted]
+    words = [len(text.split()) + len(_UNSPACED.findall(text)) // 2 for text in parted]  # about as many as with spaces
     short = sum(words) <= _SHORT_WORDS * len(words) and max(words) <= _LONGEST_CLASS
     if short and len(found) >= _FEW_ROWS and 2 * different <= len(found):
         return "category"
     if len(found) >= _COUNTED_ROWS and all(map(_is_code, found)):
         return "code"
     return "short" if short else "text"
-
-
-def count_words(text: str) -> int:
-    """How many words a text has; in scripts without spaces, about as many as it would have."""
-    return len(text.split()) + len(_UNSPACED.findall(text)) // 2
 
 
 def _kind_of_numbers(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
@@ -358,7 +347,8 @@ def _is_by_modality(value: Any) -> bool:
     return isinstance(value, dict) and bool(value.keys() & media) and value.keys() <= {"text", *media}
 
 
-def _are_messages(values: Sequence[Any]) -> bool:
+def are_messages(values: Sequence[Any]) -> bool:
+    """Whether values are chat messages: dicts with role and content, or lists of these."""
     turns = [turn for value in values for turn in (value if isinstance(value, list) else [value])]
     return bool(turns) and all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns)
 

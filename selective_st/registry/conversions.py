@@ -48,20 +48,11 @@ class _Way(NamedTuple):
     instead_of: Step | None = None  # of the format's own steps
 
 
-_OF_TEXTS = (
-    _Way(
-        "pair", "none", "texts with words deleted, to be restored",
-        (Step("damage_texts"),), "(damaged_input, original_input) pairs",
-    ),
-    _Way(
-        "pair", "none", "each text with itself; the other texts of the batch are negatives",
-        (Step("texts_to_pairs"),), "(anchor, anchor) pairs",
-    ),
-    _Way(
-        "pair", "none", "each text with itself, and with 7 others",
-        (Step("texts_to_pairs", (), (("different", 7),)),), "(input_A, input_B) pairs",
-    ),
-)  # fmt: skip
+_OF_TEXTS = {  # pairs made of single texts
+    "(damaged_input, original_input)": (Step("damage_texts"), "texts with words deleted, to be restored"),
+    "(anchor, anchor)": (Step("texts_to_pairs"), "each text with itself; the other texts of the batch are negatives"),
+    "(input_A, input_B)": (Step("texts_to_pairs", (), (("different", 7),)), "each text with itself, and with 7 others"),
+}
 _MINED = """\
 from sentence_transformers.util import mine_hard_negatives
 
@@ -106,7 +97,8 @@ def _ways(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_
         why = "texts of a class as positives, of another as negatives"
         yield _Way("triplet", "none", why, (Step("class_to_triplets"),))
     if shape == "single" and label == "none":
-        yield from _OF_TEXTS
+        for inputs, (step, why) in _OF_TEXTS.items():
+            yield _Way("pair", "none", why, (step,), f"{inputs} pairs")
     if shape == "pair" and label == "class":
         yield from _of_classes(data_format, view)
     if shape == "pair" and label in ("binary", "similarity"):
@@ -137,9 +129,13 @@ def identifiers_of(data_format: DataFormat) -> dict[str, str]:
 def _of_classes(data_format: DataFormat, view: Any) -> Iterator[_Way]:
     if _shares_texts(data_format, view) is False:
         return
-    # Natural language inference: 0 entailment, 1 neutral, 2 contradiction.
-    positive, negative = _entailment(data_format, view) or (0, max(1, (data_format.classes or 3) - 1))
-    step = Step("pairs_to_triplets", (), (("positive", positive), ("negative", negative)))
+    classes = next((each.classes for each in data_format.columns if each.name == data_format.label_column), ())
+    names = {name.lower(): name for name in classes}
+    # Natural language inference: 0 entailment, 1 neutral, 2 contradiction, where no names say so.
+    ends: tuple[object, object] = (0, max(1, (data_format.classes or 3) - 1))
+    if {"entailment", "contradiction"} <= names.keys():
+        ends = (names["entailment"], names["contradiction"])
+    step = Step("pairs_to_triplets", (), tuple(zip(("positive", "negative"), ends, strict=True)))
     why = "a text with one of the one class and one of the other; say which classes are right and wrong"
     yield _Way("triplet", "none", why, (step,))
 
@@ -219,15 +215,6 @@ def _shares_texts(data_format: DataFormat, view: Any) -> bool | None:
         return None
     texts = [view.values[name] for name in data_format.inputs if name in view.values]
     return any(len(set(map(str, column))) < len(column) for column in texts)
-
-
-def _entailment(data_format: DataFormat, view: Any) -> tuple[str, str] | None:
-    """The names of the classes of natural language inference, where the labels have them."""
-    feature = None if view is None or not view.features else view.features.get(data_format.label_column)
-    names = {str(name).lower(): str(name) for name in getattr(feature, "names", None) or ()}
-    if "entailment" in names and "contradiction" in names:
-        return names["entailment"], names["contradiction"]
-    return None
 
 
 def scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]:

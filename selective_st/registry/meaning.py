@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, rows
-from selective_st.registry.columns import Column, are_whole, is_metadata, nested_fields, numbers_in
+from selective_st.registry.columns import Column, are_messages, are_whole, is_metadata, nested_fields, numbers_in
 from selective_st.registry.labels import GRANTED, doubt_odd_inputs, read_label, read_scores, speak_for_themselves
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
 from selective_st.registry.reading import Reading, listed
@@ -40,7 +40,7 @@ def read(reading: Reading) -> None:
         elif not reading.label_rivals:
             _read_unlabelled(reading)
     for given in reading.inputs:
-        if given.holds_messages:
+        if are_messages(given.known):
             reading.unclear(f"{given} holds chat messages (role and content): they must be made texts first")
     if reading.label_column is not None:
         values = _words_of_label(reading, reading.label_column)
@@ -103,8 +103,8 @@ def _read_name(reading: Reading, column: Column, values: Sequence[str]) -> None:
         reading.no_label = True
         reading.doubts = [doubt for doubt in reading.doubts if doubt != GRANTED]
         reading.unclear(
-            f"by its name, 1 (or more) in {column} seems to mean 'does not belong together', while losses read "
-            "1 as 'belongs together': turn the values round, into a column with a name that says so"
+            f"by its name, 1 (or more) in {column} seems to mean 'does not belong together', while losses read 1 as "
+            "'belongs together': turn the values round, into a column with a name that says so"
         )
     elif is_graded and reading.shape == "pair" and {each.role for each in reading.inputs} == {"positive", "negative"}:
         reading.unclear("one text is named a positive and one a negative, but there is no anchor to which they are so")
@@ -119,9 +119,11 @@ def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> N
     """What names and values say against a label that tells how two texts relate."""
     name = column.name
     is_relation = "relation" in column.tags
-    of_two = is_relation or sum(names.are_relation_values([value]) for value in values) > 1
-    if reading.shape == "single" and reading.label and of_two:
-        reading.deny(f"{name!r} is named like how two texts relate, but there is one: where is the other?")
+    if reading.shape == "single" and reading.label:
+        relating = [value for value in values if names.are_relation_values([value])]
+        if is_relation or len(relating) > 1:
+            reading.deny(f"{name!r} is named like how two texts relate, but there is one: where is the other?")
+        return
     if reading.shape != "pair" or reading.label not in ("class", "binary", "similarity"):
         return
     if "of one text" in column.tags:

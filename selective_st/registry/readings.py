@@ -17,21 +17,12 @@ from selective_st.registry.steps import Step, code_of
 _MOST = 3
 
 # What the columns are called so that their names say the reading.
-_INPUT_NAMES: dict[tuple[Shape, bool], tuple[str, ...]] = {
-    ("single", False): ("text",),
-    ("single", True): ("text",),
-    ("pair", False): ("anchor", "positive"),
-    ("pair", True): ("sentence1", "sentence2"),
-    ("triplet", False): ("anchor", "positive", "negative"),
-    ("triplet", True): ("anchor", "positive", "negative"),
+_INPUT_NAMES: dict[Shape, tuple[str, ...]] = {
+    "single": ("text",),
+    "pair": ("anchor", "positive"),
+    "triplet": ("anchor", "positive", "negative"),
 }
-_LABEL_NAMES: dict[LabelKind, str] = {
-    "similarity": "score",
-    "margin": "label",
-    "class": "label",
-    "binary": "label",
-    "scores": "scores",
-}
+_LABEL_NAMES: dict[LabelKind, str] = {"similarity": "score", "scores": "scores"}  # label for others
 _WORDS: dict[tuple[Shape, LabelKind], str] = {
     ("single", "none"): "{0!r} holds texts to train on, without labels",
     ("single", "class"): "{label!r} is the class of {0!r}",
@@ -213,8 +204,9 @@ def _choosing(
     kept = (*inputs, *([column.name] if column is not None else []))
     steps = [] if kept == tuple(each.name for each in reading.columns) else [Step("select_columns", (kept,))]
     telling = _telling(shape, label, inputs) if told else {}
-    if column is not None and (column.name not in names.TRAINER_LABELS or (told and _LABEL_NAMES[label] == "score")):
-        telling[column.name] = _LABEL_NAMES[label]
+    wanted = _LABEL_NAMES.get(label, "label")
+    if column is not None and (column.name not in names.TRAINER_LABELS or (told and wanted == "score")):
+        telling[column.name] = wanted
     renamed = {old: new for old, new in telling.items() if old != new}
     steps += [Step("rename_columns", (renamed,))] if renamed else []
     if column is not None:
@@ -224,12 +216,10 @@ def _choosing(
 
 def _telling(shape: Shape, label: LabelKind, inputs: tuple[str, ...]) -> dict[str, str]:
     """Names for the inputs that say what they are for; none where theirs do."""
-    wanted = _INPUT_NAMES.get((shape, label != "none"))
-    if wanted is None:
-        wanted = ("anchor", "positive", *(f"negative_{k}" for k in range(1, len(inputs) - 1)))
-    own = list(names.roles_of(inputs).values())
-    if (shape, own) == ("pair", ["anchor", "positive"]) and label != "none":
-        wanted = ("query", "document")
+    wanted = _INPUT_NAMES.get(shape) or ("anchor", "positive", *(f"negative_{k}" for k in range(1, len(inputs) - 1)))
+    if shape == "pair" and label != "none":
+        are_told = list(names.roles_of(inputs).values()) == ["anchor", "positive"]
+        wanted = ("query", "document") if are_told else ("sentence1", "sentence2")
     return dict(zip(inputs, wanted, strict=True))
 
 

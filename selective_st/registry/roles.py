@@ -234,9 +234,13 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
         return False
     if column.name in roles and column.role is None and not is_category:
         return False  # beside the others its name is that of an input
-    is_attribute = len(column.words) > 1 and "named class" in column.tags
-    is_of_input = is_attribute and _is_of_input(column, roles)
-    if is_of_input and alone != 1 and not _is_of_two(column):
+    *of, head = column.words
+    is_attribute = bool(of) and "named class" in column.tags
+    # Named as something said of an input, `question_type` beside `question`, though its words may be of two texts.
+    is_of_input = is_attribute and head not in ("quality", "status", "level")
+    is_of_input = is_of_input and any(names.words_of(name) == of for name in roles)
+    said = (names.are_relation_values, names.are_yes_and_no, names.are_judgements) if head == "label" else ()
+    if is_of_input and alone != 1 and not any(are(column.known) for are in said):
         return False
     if _is_label_text(column) or (is_topic and are_class_names(column.cells)):
         return True
@@ -251,12 +255,6 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
     return alone >= 1 or _says_how_two_relate(column)
 
 
-def _is_of_two(column: Column) -> bool:
-    """Whether the words of a column may be said of two texts, though its name is that of something said of one."""
-    said = (names.are_relation_values, names.are_yes_and_no, names.are_judgements)
-    return column.words[-1] == "label" and any(are(column.known) for are in said)
-
-
 def _is_said_of_another(column: Column, candidates: Sequence[Column]) -> bool:
     """Whether a column is named as something said of a candidate: `stance_confidence` beside `stance`."""
     *of, head = column.words
@@ -269,12 +267,6 @@ def _says_how_two_relate(column: Column) -> bool:
     if column.looks != "category" or column.speaks_of("named attribute", "person"):
         return False
     return sum(names.are_relation_values([value]) for value in set(column.known)) > 1
-
-
-def _is_of_input(column: Column, roles: Mapping[str, Role]) -> bool:
-    """Whether a column is named as something said of an input: `question_type` beside `question`."""
-    *of, head = column.words
-    return head not in ("quality", "status", "level") and any(names.words_of(name) == of for name in roles)
 
 
 def _is_label_text(column: Column) -> bool:
