@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from importlib import resources
 from typing import Any, get_args
 
@@ -70,6 +71,20 @@ def test_the_vocabulary_is_written_as_names_are_compared() -> None:
             known = words.replace("|", " ").split()
             assert known, (concept, language)
             assert [word for word in known if key_of(word) != word] == [], (concept, language)
+
+
+def test_every_tag_that_is_asked_for_can_be_had() -> None:
+    folder = resources.files("selective_st.registry")
+    source = "\n".join(path.read_text("utf-8") for path in folder.iterdir() if path.name.endswith(".py"))
+    asked_in = r"in (?:\w+(?:\[\d\])?\.tags|(?:names\.)?tags_of\(\w+\)|tags)\b"
+    asked = set(re.findall(rf'"([a-z ]+)" (?:not )?{asked_in}', source))
+    for tags in re.findall(r"\.speaks_of\(([^)]*)\)", source):
+        asked |= set(re.findall('"([a-z ]+)"', tags))
+    vocabulary = json.loads(folder.joinpath("words.json").read_text("utf-8"))
+    names = [word for languages in vocabulary.values() for words in languages.values() for word in words.split()]
+    names += ["column_3", "clause_type", "imdb_score", "yes_votes", "gold"]
+    assert len(asked) > 30
+    assert asked - {tag for name in names for tag in tags_of(name)} == set()
 
 
 @pytest.mark.parametrize(

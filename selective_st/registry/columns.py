@@ -163,8 +163,8 @@ def columns_of(table: Table) -> tuple[Column, ...]:
     others = any(column.kind in ("texts", "id", "ids") for column in found)
     if not others and all(column.looks == "constant" for column in texts):
         # The same text in all rows may be one to train on, where there is no other.
-        constant = [column for column in texts if "named attribute" not in column.tags]
-        found = tuple(replace(each, looks="text") if each in constant else each for each in found)
+        are_texts = {column.name for column in texts if "named attribute" not in column.tags}
+        found = tuple(replace(each, looks="text") if each.name in are_texts else each for each in found)
     # One-word texts with digits are names of something only beside texts that are more than one word.
     if not any(_are_sentences(column.known) for column in texts):
         return found

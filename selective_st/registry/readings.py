@@ -90,7 +90,7 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
     for shape, label, inputs, column in _candidates(reading):
         column = None if label == "none" else column
         is_told = (shape, label) in _WORDS and (column is None) == (label == "none")
-        if not is_told or any(given.kind != "text" for given in inputs):
+        if label is None or not is_told or any(given.kind != "text" for given in inputs):
             continue
         own, label_column = tuple(given.name for given in inputs), None if column is None else column.name
         if (label, own, label_column) not in found and len(found) < _MOST:
@@ -102,7 +102,7 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
     return tuple(found.values())
 
 
-_Candidate = tuple[Shape, LabelKind, tuple[Column, ...], "Column | None"]
+_Candidate = tuple[Shape, "LabelKind | None", tuple[Column, ...], "Column | None"]
 
 
 def _candidates(reading: Reading) -> Iterator[_Candidate]:
@@ -112,14 +112,12 @@ def _candidates(reading: Reading) -> Iterator[_Candidate]:
         return
     shape = _shape_of(inputs)
     for column in reading.label_rivals[: _MOST - 1]:  # the last place is for none of them
-        for guess in _guess(column, len(inputs)):
-            yield shape, guess, inputs, column
+        yield shape, _guess(column, len(inputs)), inputs, column
     turned = _turned(reading) if shape == "pair" else None
-    if turned:
-        yield shape, turned, inputs, label
+    yield shape, turned, inputs, label
     own: list[tuple[Shape, LabelKind | None]] = [(shape, reading.label), *reading.alternatives]
     for of, kind in own if not reading.no_label else ():
-        if kind is None or (kind == "none" and label is not None) or (kind == "margin" and kind != reading.label):
+        if kind is None or (kind == "none" and label is not None) or (kind == "margin" and reading.label != kind):
             continue
         if of == shape and not _is_denied(of, kind, inputs, label):
             yield of, kind, inputs, label
@@ -129,8 +127,8 @@ def _candidates(reading: Reading) -> Iterator[_Candidate]:
     if len(inputs) == 2 and reading.class_of:
         yield "single", "class", tuple(given for given in inputs if given != reading.class_of[0]), reading.class_of[0]
     for others, other in reading.others:
-        for guess in (other,) if label is None or other == "none" else _guess(label, len(others)):
-            yield _shape_of(others), guess, others, label
+        guess = other if label is None or other == "none" else _guess(label, len(others))
+        yield _shape_of(others), guess, others, label
     is_told = label is not None and label.name in names.TRAINER_LABELS and not reading.without_label
     if not turned and not is_told and not _is_denied(shape, "none", inputs, None):
         yield shape, "none", inputs, None
@@ -178,23 +176,23 @@ def _is_denied(shape: Shape, kind: LabelKind, inputs: Sequence[Column], label: C
         return False
     guess = _guess(label, len(inputs))
     if kind == "binary":
-        return "similarity" in guess or (label.kind in ("text", "class label") and "binary" not in guess)
-    return kind in ("class", "similarity") and "binary" in guess
+        return guess == "similarity" or (label.kind in ("text", "class label") and guess != "binary")
+    return kind in ("class", "similarity") and guess == "binary"
 
 
-def _guess(column: Column, inputs: int) -> tuple[LabelKind, ...]:
-    """What a column's values would be as labels."""
+def _guess(column: Column, inputs: int) -> LabelKind | None:
+    """What a column's values would be as labels of so many inputs."""
     if column.kind == "class label":
         is_sign = len(column.classes) == 2 and names.is_negation(*column.classes)
     else:
         is_sign = column.kind == "text" and signs_of(column) is not None
     if inputs == 2 and is_sign:
-        return ("binary",)
+        return "binary"
     if column.kind in ("class label", "text") or (inputs == 1 and column.kind in ("integer", "float", "boolean", "id")):
-        return ("class",)
+        return "class"
     if column.kind in ("integer", "float", "boolean"):
-        return ("binary",) if column.distinct <= {0, 1} else ("similarity",)
-    return ("scores",) if column.kind == "numbers" and inputs > 2 else ()
+        return "binary" if column.distinct <= {0, 1} else "similarity"
+    return "scores" if column.kind == "numbers" and inputs > 2 else None
 
 
 def _choosing(
@@ -215,7 +213,7 @@ def _choosing(
 
 
 def _telling(shape: Shape, label: LabelKind, inputs: tuple[str, ...]) -> dict[str, str]:
-    """Names for the inputs that say what they are for; none where theirs do."""
+    """Names for the inputs that say what they are for."""
     wanted = _INPUT_NAMES.get(shape) or ("anchor", "positive", *(f"negative_{k}" for k in range(1, len(inputs) - 1)))
     if shape == "pair" and label != "none":
         are_told = list(names.roles_of(inputs).values()) == ["anchor", "positive"]

@@ -6,7 +6,7 @@ where they disagree. How many columns there are decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from selective_st.registry import names
 from selective_st.registry.columns import Column, ColumnKind, are_class_names, is_metadata, is_missing
@@ -48,15 +48,21 @@ def choose_columns(reading: Reading) -> None:
     usable = [column for column in reading.columns if column.name not in names.RESERVED]
     texts = [column for column in usable if column.kind in _INPUTS and not _is_said_of_a_text(column)]
     _choose_label(reading, usable, texts)
-    left = [column for column in usable if column not in (reading.label_column, *reading.label_rivals)]
+    left = _without(usable, (reading.label_column, *reading.label_rivals))
     inputs = [column for column in left if column.kind in _INPUTS and not _is_stray(reading, column, texts)]
     _choose_inputs(reading, inputs, left)
-    strays = [column for column in reading.columns if column not in (*reading.inputs, reading.label_column)]
+    strays = _without(reading.columns, (*reading.inputs, reading.label_column))
     for column in strays:
         reading.because(_why_aside(column))
     # A column of IDs is known by its name; what else is left out was judged.
     if reading.certainty == "certain" and not all("named id" in column.tags for column in strays):
         reading.certainty = "likely"
+
+
+def _without(columns: Iterable[Column], others: Iterable[Column | None]) -> list[Column]:
+    """The columns that are not among others."""
+    known = {column.name for column in others if column is not None}
+    return [column for column in columns if column.name not in known]
 
 
 def _why_aside(column: Column) -> str:
@@ -99,7 +105,7 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
     alone = len(longer) if not {"anchor", "positive"} <= kinds else 0  # a pair without its label
     are_premises = names.are_premises([column.name for column in sentences])
     alone = 2 if are_premises else alone  # which is nothing without
-    candidates = [column for column in columns if column != taken and _may_be_label(column, alone, roles)]
+    candidates = [column for column in columns if column is not taken and _may_be_label(column, alone, roles)]
     candidates = [column for column in candidates if not _is_said_of_another(column, candidates)]
     candidates = candidates or _judgements(columns)
     named = [column for column in candidates if column.hint or _says_how_two_relate(column)]
@@ -109,7 +115,7 @@ def _choose_label(reading: Reading, columns: Sequence[Column], texts: Sequence[C
             f"{listed(named, ' and ')} are scores of the right and of the wrong text: their difference would be a "
             "margin"
         )
-        candidates, named = [column for column in candidates if column not in named], []
+        candidates, named = _without(candidates, named), []
     named = [column for column in named if "gold" in column.words] or named
     if taken is not None:
         reading.label_column = taken
@@ -179,14 +185,11 @@ def _compare(reading: Reading, taken: Column, others: Sequence[Column]) -> None:
     """Look whether further columns named as labels say the same as what the trainer takes."""
     repeats = _repeats(taken, others)
     _tell_repeats(reading, taken, repeats)
-    rivals = []
-    for other in others:
-        if other in repeats:
-            continue
-        if names.stem_of(other.name)[0] == names.key_of(taken.name):
-            reading.doubt(f"{other} seems to be what one of several people said: {taken} is what holds")
-        else:
-            rivals.append(other)
+    rest = _without(others, repeats)
+    votes = [other for other in rest if names.stem_of(other.name)[0] == names.key_of(taken.name)]
+    for vote in votes:
+        reading.doubt(f"{vote} seems to be what one of several people said: {taken} is what holds")
+    rivals = _without(rest, votes)
     for rival in rivals:
         reading.unclear(f"{taken}, which the trainer takes, and {rival} both look like the label: keep one")
     reading.label_rivals = (taken, *rivals) if rivals else ()
@@ -292,7 +295,7 @@ def _is_stray(reading: Reading, column: Column, texts: Sequence[Column]) -> bool
         return True
     if column.kind != "text":
         return False
-    others = [other for other in texts if other != column]
+    others = [other for other in texts if other is not column]
     sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
     is_remark = reading.label_column is not None and "remark" in column.tags
     if is_remark and _is_complete(roles_of([other.name for other in others]).values()):
@@ -350,10 +353,10 @@ def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column
 def _once(reading: Reading, inputs: list[Column]) -> list[Column]:
     """The inputs without those that hold a text in another way of writing."""
     first = {names.text_of(column.name): column for column in reversed(inputs)}
-    again = [column for column in inputs if first[names.text_of(column.name)] != column]
+    again = [column for column in inputs if first[names.text_of(column.name)] is not column]
     if again:
         reading.doubt(f"{listed(again)} seem(s) to hold a text again, in another way of writing")
-    return [column for column in inputs if column not in again]
+    return _without(inputs, again)
 
 
 def _without_contradicted(reading: Reading, inputs: list[Column]) -> list[Column]:
@@ -362,11 +365,11 @@ def _without_contradicted(reading: Reading, inputs: list[Column]) -> list[Column
     said = [column for column in inputs if column.looks not in odd or column.role == "anchor"]
     if reading.label_column:  # the title of a document stands beside it
         said = [column for column in said if column.words[1:][-1:] != ["title"]]
-    doubtful = [column for column in inputs if column not in said and column.role != "anchor"]
+    doubtful = [column for column in _without(inputs, said) if column.role != "anchor"]
     if not doubtful or not _is_complete(roles_of([column.name for column in said]).values()):
         return inputs
     reading.doubt(f"{listed(doubtful)} hold(s) no texts to train on, whatever the name says")
-    return [column for column in inputs if column not in doubtful]
+    return _without(inputs, doubtful)
 
 
 def _with_ids(
@@ -382,7 +385,8 @@ def _with_ids(
         f"{listed(ids)} hold(s) IDs of inputs: needs resolve_ids "
         "(sentence_transformers.util), which puts the texts in their place"
     )
-    inputs = [column for column in left if column in inputs or column in ids]
+    chosen = {column.name for column in (*inputs, *ids)}
+    inputs = [column for column in left if column.name in chosen]
     texts = [stands_for.get(column.name, column.name) for column in inputs]
     by_text = roles_of(texts)
     return inputs, {column.name: by_text[text] for column, text in zip(inputs, texts, strict=True) if text in by_text}
