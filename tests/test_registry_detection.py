@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from importlib import resources
 from typing import Any, get_args
 
@@ -19,14 +20,14 @@ from selective_st.registry.columns import Column, ColumnKind
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import (
     hint_of,
-    is_headerless,
-    is_id_name,
     is_negating,
     key_of,
     role_of,
     roles_of,
     stem_of,
+    tags_of,
     without_id,
+    words_of,
 )
 from selective_st.registry.reading import Certainty
 
@@ -70,6 +71,20 @@ def test_the_vocabulary_is_written_as_names_are_compared() -> None:
             known = words.replace("|", " ").split()
             assert known, (concept, language)
             assert [word for word in known if key_of(word) != word] == [], (concept, language)
+
+
+def test_every_tag_that_is_asked_for_can_be_had() -> None:
+    folder = resources.files("selective_st.registry")
+    source = "\n".join(path.read_text("utf-8") for path in folder.iterdir() if path.name.endswith(".py"))
+    asked_in = r"in (?:\w+(?:\[\d\])?\.tags|(?:names\.)?tags_of\(\w+\)|tags)\b"
+    asked = set(re.findall(rf'"([a-z ]+)" (?:not )?{asked_in}', source))
+    for tags in re.findall(r"\.speaks_of\(([^)]*)\)", source):
+        asked |= set(re.findall('"([a-z ]+)"', tags))
+    vocabulary = json.loads(folder.joinpath("words.json").read_text("utf-8"))
+    names = [word for languages in vocabulary.values() for words in languages.values() for word in words.split()]
+    names += ["column_3", "clause_type", "imdb_score", "yes_votes", "gold"]
+    assert len(asked) > 30
+    assert asked - {tag for name in names for tag in tags_of(name)} == set()
 
 
 @pytest.mark.parametrize(
@@ -126,9 +141,9 @@ def test_some_names_say_it_only_beside_others() -> None:
 def test_names_of_ids() -> None:
     ids = ["id", "qid", "pairID", "query_id", "document_ids", "idx", "guid", "__index_level_0__", "Unnamed: 0", "qid2"]
     ids += ["neg_pid", "positive_pids", "queryid", "docids"]
-    assert [name for name in ids if not is_id_name(name)] == []
+    assert [name for name in ids if "named id" not in tags_of(name)] == []
     others = ["idea", "text", "video", "paid", "3", "Unnamed: 3", "label"]
-    assert [name for name in others if is_id_name(name)] == []
+    assert [name for name in others if "named id" in tags_of(name)] == []
 
 
 @pytest.mark.parametrize(
@@ -158,8 +173,8 @@ def test_names_of_labels_that_say_the_opposite() -> None:
 
 
 def test_names_that_are_none() -> None:
-    assert all(map(is_headerless, ["1", "column_3", "Unnamed: 3", "c0"]))
-    assert not any(map(is_headerless, ["doc_3", "similarity", "1st"]))
+    assert all({"headerless", "unnamed"} <= tags_of(name) for name in ["1", "column_3", "Unnamed: 3", "c0"])
+    assert not any({"headerless", "unnamed"} & tags_of(name) for name in ["doc_3", "similarity", "1st"])
 
 
 @pytest.mark.parametrize(
@@ -174,6 +189,11 @@ def test_names_that_are_none() -> None:
 )
 def test_a_name_says_what_kind_of_label_there_is(name: str, hint: str) -> None:
     assert hint_of(name) == hint
+
+
+def test_words_without_spaces_come_in_the_order_of_the_name() -> None:
+    assert words_of("質問回答")[1:] == ["質問", "回答"]
+    assert words_of("回答質問")[1:] == ["回答", "質問"]
 
 
 # --- What columns hold ------------------------------------------------------------------------------------------------
@@ -708,3 +728,19 @@ def test_odd_data_are_unclear_not_an_error(draw: st.DataObject, rows: int, names
     assert str(result)
     for model_type in MODEL_TYPES:
         assert isinstance(result.matching_rows(model_type), list)
+
+
+# --- Ways to read what is unclear -------------------------------------------------------------------------------------
+
+
+def test_ids_that_may_be_a_class_are_made_numbers() -> None:
+    first, *_ = found(data("text", duplicate=["doc-1", "doc-2", "doc-3"] * 2)).readings
+    assert (first.label, first.label_column) == ("class", "duplicate")
+    assert [step.call for step in first.needs] == ["rename_columns", "class_encode_column"]
+
+
+def test_lists_of_two_numbers_are_no_grades() -> None:
+    result = found(data("query", "document", "story", label=[[0.25, 0.75], [0.5, 0.5]] * 3))
+    assert (result.label, result.certainty) == ("class probabilities", "unclear")
+    assert ("pair", "similarity") in result.alternatives
+    assert "similarity" not in [each.label for each in result.readings]  # a step for them there is none

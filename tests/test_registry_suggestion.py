@@ -519,6 +519,7 @@ class TestConversions:
             )  # fmt: skip
         converted = self.check(given, 0)
         assert converted[0] == {"anchor": QUERY[0], "positive": f"{FIRST[0]} 0", "negative": f"{FIRST[0]} 2"}
+        assert all_of(detect_format(given)).conversions[0].code == all_of(given).conversions[0].code
 
     def test_grades_of_the_same_text(self) -> None:
         data = Dataset.from_dict(

@@ -9,21 +9,12 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
-from selective_st.registry.names import (
-    TRAINER_LABELS,
-    hint_of,
-    is_attribute_name,
-    is_id_name,
-    key_of,
-    role_of,
-    says,
-    speaks_of,
-)
+from selective_st.registry import names
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, present
-from selective_st.registry.words import words_for
 
 ColumnKind = Literal[
     "text", "texts", "id", "ids", "integer", "float", "boolean", "class label", "numbers", "number lists", "media",
@@ -41,6 +32,7 @@ _CLASS_VALUE_WORDS = 5  # longer texts are no names of classes
 _WRITTEN_NUMBER = re.compile(r"\s*[+-]?\d+([.,/]\d+)?\s*%?\s*")
 _LOOKED_AT = 1_000  # lists whose items are looked at
 _SENTENCE = 3  # words on average
+_MEDIA = ("Image", "Audio", "Video", "Pdf")
 _NAME_ONLY = re.compile(
     r"[{(]?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[})]?"  # a UUID
     r"|(?=.*\d)[0-9a-f]{16,}"  # a hash
@@ -61,7 +53,7 @@ _DATE = re.compile(
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the data.
+    """A column of the data: what it holds and, while it is read, its values and what its name says.
 
     Attributes:
         name: Its name.
@@ -70,12 +62,91 @@ class Column:
         looks: What its texts look like: `text`, `short` (a word or two), `category` (a few short ones that come again),
             `constant` (one in all rows), `date`, `code`, `named` (a UUID, hash or link), `numbers` (in a way of writing
             that is not read: 80 %) or `data` (lists or dicts written as text); empty if it holds no texts.
+        cells: The sampled values.
+        known: Those that are there: no None, no NaN, no empty text.
+        classes: The names of a ClassLabel.
     """
 
     name: str
     kind: ColumnKind
     stored_as_text: bool = False
     looks: Looks = field(default="", compare=False)
+    cells: list[Any] = field(default_factory=list, compare=False, repr=False)
+    known: list[Any] = field(default_factory=list, compare=False, repr=False)
+    classes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return repr(self.name)
+
+    @cached_property
+    def tags(self) -> frozenset[str]:
+        """What is said of it by its name."""
+        return names.tags_of(self.name)
+
+    @cached_property
+    def role(self) -> names.Role | None:
+        """What an input is for, by its name alone."""
+        return names.role_of(self.name)
+
+    @cached_property
+    def hint(self) -> names.Says:
+        """What kind of label its name speaks of."""
+        return names.hint_of(self.name)
+
+    @cached_property
+    def words(self) -> list[str]:
+        """The words of its name."""
+        return names.words_of(self.name)
+
+    def speaks_of(self, *tags: str) -> bool:
+        """Whether its name has one of some tags."""
+        return not self.tags.isdisjoint(tags)
+
+    @cached_property
+    def numbers(self) -> list[float]:
+        """The numbers that are there, also those that are written as text; of lists those in the first of them."""
+        return numbers_in(self.known if self.kind == "numbers" else [self.known])
+
+    @cached_property
+    def distinct(self) -> set[float]:
+        """The different numbers."""
+        return set(self.numbers)
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest number."""
+        return min(self.numbers), max(self.numbers)
+
+    def without_values(self) -> Column:
+        """The column as a format keeps it, which is to hold no data."""
+        return replace(self, cells=[], known=[])
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts that are there, and those in lists of texts."""
+        return _texts_in(self.known)
+
+    @property
+    def holds_codes(self) -> bool:
+        """Whether its texts are names of something, such as `doc-17`; a few rows do not show that."""
+        return len(self.known) >= _COUNTED_ROWS and all(map(_is_code, self.texts))
+
+    @property
+    def holds_names_only(self) -> bool:
+        """Whether its texts are UUIDs, hashes or links, which say nothing in however few rows."""
+        return bool(self.texts) and all(_NAME_ONLY.fullmatch(text.strip()) for text in self.texts)
+
+    @property
+    def holds_infinite(self) -> bool:
+        """Whether it holds infinite numbers, also within lists."""
+        left = list(self.cells)
+        while left:
+            value = left.pop()
+            if isinstance(value, list):
+                left += value
+            elif isinstance(value, float) and math.isinf(value):
+                return True
+        return False
 
 
 def columns_of(table: Table) -> tuple[Column, ...]:
@@ -88,69 +159,55 @@ def columns_of(table: Table) -> tuple[Column, ...]:
         A description of each column, in their order.
     """
     found = tuple(_column(table, place, name) for place, name in enumerate(table.columns))
+    texts = [column for column in found if column.kind == "text"]
     others = any(column.kind in ("texts", "id", "ids") for column in found)
-    if not others and all(column.looks == "constant" for column in found if column.kind == "text"):
-        found = tuple(replace(each, looks="text") if _may_be_text(each) else each for each in found)
-    texts = {column.name: values_of(table, column.name) for column in found if column.kind == "text"}
+    if not others and all(column.looks == "constant" for column in texts):
+        # The same text in all rows may be one to train on, where there is no other.
+        are_texts = {column.name for column in texts if "named attribute" not in column.tags}
+        found = tuple(replace(each, looks="text") if each.name in are_texts else each for each in found)
     # One-word texts with digits are names of something only beside texts that are more than one word.
-    if not any(_are_sentences(values) for values in texts.values()):
+    if not any(_are_sentences(column.known) for column in texts):
         return found
-    few = {column.name for column in found if column.looks == "category"}
-    codes = {name for name, values in texts.items() if _may_be_codes(name) and all(map(_is_code, values))} - few
-    return tuple(replace(column, kind="id", looks="") if column.name in codes else column for column in found)
-
-
-def _may_be_text(column: Column) -> bool:
-    """Whether the same text in all rows may be one to train on, where there is no other."""
-    return column.looks == "constant" and not is_attribute_name(column.name)
-
-
-def values_of(table: Table, name: str) -> list[Any]:
-    """The sampled values of a column that are there: no None, no NaN, no empty text."""
-    return table.known(name)
+    return tuple(replace(column, kind="id", looks="") if _is_of_codes(column) else column for column in found)
 
 
 def _column(table: Table, place: int, name: str) -> Column:
-    values = values_of(table, name)
-    feature = table.features.get(name)
-    feature_name = type(feature).__name__
-    is_media = feature_name in ("Image", "Audio", "Video", "Pdf") or (values and all(map(_is_by_modality, values)))
-    if is_media or holds_messages(table, name):
-        return Column(name, "media")
-    if not values:
-        return Column(name, "empty")
-    if feature_name == "ClassLabel":
-        return Column(name, "class label")
-    types = set(map(type, values))
-    if all(issubclass(each, str) for each in types):
-        return _text_column(name, values, place, table)
-    if types == {bool}:
-        return Column(name, "boolean")
-    if bool not in types and all(issubclass(each, (int, float)) for each in types):
-        return Column(name, "other" if math.inf in map(abs, values) else _number_kind(name, values, place, table))
-    if all(issubclass(each, list) for each in types):
-        return Column(name, _list_kind(name, values))
-    return Column(name, "other")
+    cells = table.values[name]
+    known = present(cells)
+    feature = type(table.features.get(name)).__name__
+    types = set(map(type, known))
+    looks: Looks = ""
+    if feature in _MEDIA or (known and all(map(_is_by_modality, known))) or are_messages(known):
+        kind: ColumnKind = "media"
+    elif not known:
+        kind = "empty"
+    elif feature == "ClassLabel":
+        kind = "class label"
+    elif all(issubclass(each, str) for each in types):
+        kind, looks = _kind_of_texts(name, known, place, table)
+    elif types == {bool}:
+        kind = "boolean"
+    elif bool not in types and all(issubclass(each, (int, float)) for each in types):
+        kind = "other" if math.inf in map(abs, known) else _kind_of_numbers(name, known, place, table)
+    else:
+        kind = _kind_of_lists(name, known) if types == {list} else "other"
+    as_text = kind in ("integer", "float") and isinstance(known[0], str)
+    classes = tuple(map(str, table.features[name].names)) if kind == "class label" else ()
+    return Column(name, kind, as_text, looks, cells, known, classes)
 
 
-def _text_column(name: str, values: list[str], place: int, table: Table) -> Column:
-    if is_id_name(name) and not _are_sentences(values):
-        return Column(name, "id")
-    if role_of(name) is None:
-        numbers = [as_number(value) for value in values]
-        if None not in numbers:
+def _kind_of_texts(name: str, values: list[str], place: int, table: Table) -> tuple[ColumnKind, Looks]:
+    if "named id" in names.tags_of(name) and not _are_sentences(values):
+        return "id", ""
+    if names.role_of(name) is None:
+        if None not in map(as_number, values):
             whole = all(re.fullmatch(r"\s*[+-]?\d+\s*", value) for value in values)
-            if not whole:
-                return Column(name, "float", stored_as_text=True)
-            kind = _number_kind(name, [int(value) for value in values], place, table)
-            return Column(name, kind, stored_as_text=kind == "integer")
+            return _kind_of_numbers(name, list(map(int, values)), place, table) if whole else "float", ""
         if all(map(_WRITTEN_NUMBER.fullmatch, values)):
-            return Column(name, "other", looks="numbers")
-    if speaks_of(name, "media") and all(map(_is_code, values)):
-        return Column(name, "media")
-    if all(map(_is_written_data, values)):
-        return Column(name, "other", looks="data")
-    return Column(name, "text", looks=_looks(values))
+            return "other", "numbers"
+    if "media" in names.tags_of(name) and all(map(_is_code, values)):
+        return "media", ""
+    return ("other", "data") if all(map(_is_written_data, values)) else ("text", _looks(values))
 
 
 def _looks(values: Sequence[str]) -> Looks:
@@ -164,8 +221,7 @@ def _looks(values: Sequence[str]) -> Looks:
     if all(map(_NAME_ONLY.fullmatch, found)):
         return "named"
     parted = [_PARTED.sub("-", value) for value in found]
-    # Most texts have spaces between all their words.
-    words = list(map(count_words, parted)) if _UNSPACED.search("".join(parted)) else [len(x.split()) for x in parted]
+    words = [len(text.split()) + len(_UNSPACED.findall(text)) // 2 for text in parted]  # about as many as with spaces
     short = sum(words) <= _SHORT_WORDS * len(words) and max(words) <= _LONGEST_CLASS
     if short and len(found) >= _FEW_ROWS and 2 * different <= len(found):
         return "category"
@@ -174,19 +230,15 @@ def _looks(values: Sequence[str]) -> Looks:
     return "short" if short else "text"
 
 
-def count_words(text: str) -> int:
-    """How many words a text has; in scripts without spaces, about as many as it would have."""
-    return len(text.split()) + len(_UNSPACED.findall(text)) // 2
-
-
-def _number_kind(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
+def _kind_of_numbers(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
     whole = all(isinstance(value, int) for value in values)
-    if is_id_name(name) or (whole and not hint_of(name) and _counts_up(name, values, table, place == 0)):
+    counts = whole and not names.hint_of(name) and _count_up(name, values, table, is_first=place == 0)
+    if "named id" in names.tags_of(name) or counts:
         return "id"
     return "integer" if whole else "float"
 
 
-def _counts_up(name: str, values: Sequence[float], table: Table, is_first: bool) -> bool:
+def _count_up(name: str, values: Sequence[float], table: Table, *, is_first: bool) -> bool:
     """Whether numbers count the rows, or are so many different ones that they name them."""
     if 2 * len(values) < len(table.sampled) or len(values) < (3 if is_first else _COUNTED_ROWS):
         return False
@@ -195,19 +247,18 @@ def _counts_up(name: str, values: Sequence[float], table: Table, is_first: bool)
     return len(steps) == 1 or (len(values) > 100 and len(set(values)) == len(values))
 
 
-def _list_kind(name: str, values: list[list[Any]]) -> ColumnKind:
+def _kind_of_lists(name: str, values: list[list[Any]]) -> ColumnKind:
     items = [item for value in values[:_LOOKED_AT] for item in value if item is not None]
     if not items:
         return "empty" if not any(values) else "other"
-    if is_id_name(name) and all(isinstance(item, (str, int)) for item in items):
+    if "named id" in names.tags_of(name) and all(isinstance(item, (str, int)) for item in items):
         return "ids"
     if all(isinstance(item, str) for item in items):
         return "texts"
     if all(isinstance(item, (bool, int, float)) for item in items):
-        return "other" if any(map(_is_infinite, items)) else "numbers"
+        return "other" if any(map(math.isinf, items)) else "numbers"
     nested = all(isinstance(item, list) for item in items)
-    numbers = nested and all(_is_number(x) and not _is_infinite(x) for item in items for x in item)
-    return "number lists" if numbers else "other"
+    return "number lists" if nested and all(_is_number(x) and not math.isinf(x) for y in items for x in y) else "other"
 
 
 @dataclass(frozen=True)
@@ -262,7 +313,7 @@ def nested_fields(values: Sequence[Any]) -> NestedCells | None:
         return None
     by_field = {name: [item.get(name) for item in objects] for name in dict.fromkeys(key for x in objects for key in x)}
     found = {name: present(part) for name, part in by_field.items()}
-    texts = {name: _texts_in(part) for name, part in found.items() if not is_id_name(name)}
+    texts = {name: _texts_in(part) for name, part in found.items() if "named id" not in names.tags_of(name)}
     sizes = {
         name: (sum(len(text.split()) for text in part) / len(part), sum(map(len, part)))
         for name, part in texts.items()
@@ -290,34 +341,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def holds_infinite(table: Table, name: str) -> bool:
-    """Whether a column holds infinite numbers, also within lists."""
-    left = list(table.values[name])
-    while left:
-        value = left.pop()
-        if isinstance(value, list):
-            left += value
-        elif isinstance(value, float) and _is_infinite(value):
-            return True
-    return False
-
-
-def _is_infinite(value: float) -> bool:
-    return abs(value) == math.inf
-
-
 def _is_by_modality(value: Any) -> bool:
     """Whether it is inputs by modality, as multimodal models take them."""
-    return (
-        isinstance(value, dict)
-        and bool(value.keys() & words_for("media"))
-        and value.keys() <= {"text", *words_for("media")}
-    )
+    media = names.words_for("media")
+    return isinstance(value, dict) and bool(value.keys() & media) and value.keys() <= {"text", *media}
 
 
-def holds_messages(table: Table, name: str) -> bool:
-    """Whether a column holds chat messages: dicts with role and content, or lists of these."""
-    values = values_of(table, name)
+def are_messages(values: Sequence[Any]) -> bool:
+    """Whether values are chat messages: dicts with role and content, or lists of these."""
     turns = [turn for value in values for turn in (value if isinstance(value, list) else [value])]
     return bool(turns) and all(isinstance(turn, dict) and {"role", "content"} <= turn.keys() for turn in turns)
 
@@ -333,26 +364,17 @@ def _is_written_data(text: str) -> bool:
     return False
 
 
-def holds_codes(table: Table, name: str) -> bool:
-    """Whether a column of texts holds names of something, such as `doc-17`; a few rows do not show that."""
-    values = values_of(table, name)
-    return len(values) >= _COUNTED_ROWS and all(map(_is_code, _texts_in(values)))
-
-
-def holds_names_only(table: Table, name: str) -> bool:
-    """Whether a column of texts holds UUIDs, hashes or links, which say nothing in however few rows."""
-    texts = _texts_in(values_of(table, name))
-    return bool(texts) and all(_NAME_ONLY.fullmatch(text.strip()) for text in texts)
-
-
 def _texts_in(values: Iterable[Any]) -> list[str]:
     """Texts, and those in lists of texts."""
     found = [text for value in values for text in (value if isinstance(value, list) else [value])]
     return present(found)
 
 
-def _may_be_codes(name: str) -> bool:
-    return role_of(name) is None and name not in TRAINER_LABELS
+def _is_of_codes(column: Column) -> bool:
+    """Whether a column of texts, by its name and values, holds names of something."""
+    if column.kind != "text" or column.looks == "category" or column.role is not None:
+        return False
+    return column.name not in names.TRAINER_LABELS and all(map(_is_code, column.known))
 
 
 def _is_code(text: str) -> bool:
@@ -377,17 +399,9 @@ def as_number(cell: Any) -> float | None:
 
 def is_metadata(column: Column) -> bool:
     """Whether a column is neither input nor label, by its name."""
-    if column.kind in ("text", "texts") and not column.stored_as_text:
-        return is_attribute_name(column.name)
-    if column.kind == "class label":
-        return says([column.name], "metadata name")
-    return speaks_of(column.name, "metadata word") or says([column.name], "metadata name")
-
-
-def numbers_of(table: Table, column: Column) -> list[Any]:
-    """The numbers of a column without the missing ones, also those that are written as text."""
-    values = values_of(table, column.name)
-    return values if column.kind in ("numbers", "number lists") else [float(value) for value in values]
+    if column.kind in ("text", "texts"):
+        return "named attribute" in column.tags
+    return column.speaks_of("named metadata", *(() if column.kind == "class label" else ("metadata word",)))
 
 
 def are_class_names(values: Iterable[Any]) -> bool:
@@ -397,8 +411,13 @@ def are_class_names(values: Iterable[Any]) -> bool:
         return False
     if sum(not re.search(r"[^\W\d_]", value) for value in found) > len(found) / 2:
         return False  # numbers in some way of writing: 0,5 or 80 % or 4/5
-    known = {key_of(value) for value in found}
-    return len(known) < len(found) or says(known, "nli value", "positive value", "negative value")
+    known = {names.key_of(value) for value in found}
+    return len(known) < len(found) or names.says(known, "nli value", "positive value", "negative value")
+
+
+def numbers_in(lists: Sequence[Sequence[Any]]) -> list[float]:
+    """The numbers of lists, of many the first ones."""
+    return [float(number) for numbers in lists[:_LOOKED_AT] for number in present(numbers)]
 
 
 def scale_around(low: float, high: float) -> tuple[int, int]:

@@ -7,7 +7,7 @@ and values; where they allow two readings, both are told, and nothing is certain
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, check_model_type
@@ -217,63 +217,58 @@ def format_of(table: Table) -> DataFormat:
         >>> format_of(table).meaning
         '(anchor, positive) pairs'
     """
-    columns = columns_of(table)
     trainer_label = next((name for name in TRAINER_LABELS if name in table.columns), None)
     trainer_inputs = tuple(name for name in table.columns if name not in (trainer_label, "dataset_name"))
-    reading = Reading()
-    choose_columns(table, columns, trainer_label, reading)
-    read(table, reading, columns, trainer_label)
+    reading = Reading(columns_of(table), trainer_label, table.is_complete)
+    choose_columns(reading)
+    read(reading)
     certain = reading.certainty == "certain"
-    own = (reading.shape, reading.label)
-    label_column = reading.label_column.name if reading.label_column is not None else None
+    alternatives = dict.fromkeys(pair for pair in reading.alternatives if pair != (reading.shape, reading.label))
     return DataFormat(
         name=table.name,
         shape=reading.shape,
         label=reading.label,
         meaning=reading.meaning,
         certainty=reading.certainty,
-        inputs=tuple(column.name for column in reading.inputs),
-        label_column=label_column,
+        inputs=tuple(reading.input_names),
+        label_column=reading.label_column.name if reading.label_column is not None else None,
         trainer_inputs=trainer_inputs,
         trainer_label=trainer_label,
-        columns=columns,
+        columns=tuple(column.without_values() for column in reading.columns),
         label_values=reading.values,
         label_scale=reading.scale,
         classes=reading.classes,
         label_length=reading.length,
         reasons=tuple(reading.reasons),
         doubts=tuple(reading.doubts),
-        alternatives=() if certain else tuple(dict.fromkeys(pair for pair in reading.alternatives if pair != own)),
-        steps=_steps(reading, trainer_inputs, trainer_label, table.columns),
+        alternatives=() if certain else tuple(alternatives),
+        steps=_steps(reading, trainer_inputs),
         read=table.read(),
         rows=table.rows,
-        readings=readings_of(table, reading, columns) if reading.certainty == "unclear" else (),
+        readings=readings_of(reading) if reading.certainty == "unclear" else (),
     )
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------------
 
 
-def _steps(
-    reading: Reading, trainer_inputs: tuple[str, ...], trainer_label: str | None, names: Sequence[str]
-) -> tuple[Step, ...]:
+def _steps(reading: Reading, trainer_inputs: tuple[str, ...]) -> tuple[Step, ...]:
     """What turns the trainer's reading into the meant one."""
     label = reading.label_column.name if reading.label_column is not None else None
-    inputs = tuple(column.name for column in reading.inputs)
+    inputs = tuple(reading.input_names)
     if not inputs or reading.certainty == "unclear":
         return ()  # what is to be done depends on the reading
     steps: list[Step] = []
+    names = {column.name for column in reading.columns}
     read = tuple(name for name in trainer_inputs if name != label)
-    if read != inputs or trainer_label not in (label, None) or any(name in RESERVED for name in names):
+    if read != inputs or reading.trainer_label not in (label, None) or names.intersection(RESERVED):
         needed = [name for step in reading.mends for name in step.arguments if name in names and name not in inputs]
         kept = (*inputs, *needed) if label is None else (*inputs, label)
         why = "only the columns that are meant" if set(read) != set(inputs) else "the order that the names say"
         steps.append(Step("select_columns", (kept,), why=why))
-    if label is not None and label != trainer_label:
-        target = "score" if reading.label in ("similarity", "margin") else "label"
-        target = "scores" if reading.label == "scores" else target
-        if label not in TRAINER_LABELS:
-            steps.append(Step("rename_column", (label, target), why="the trainer knows the label by its name"))
-            label = target
+    if label is not None and label not in TRAINER_LABELS:
+        target = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(reading.label), "label")
+        steps.append(Step("rename_column", (label, target), why="the trainer knows the label by its name"))
+        label = target
     calls = [replace(step, arguments=(label,)) for step in reading.label_mends]
     return (*steps, *calls, *reading.mends)

@@ -1,182 +1,228 @@
 """What the values of a label column mean beside the inputs: a class, a grade, a margin, scores, an embedding.
 
 Each rule is one function. It sets the kind of the labels, says why, and says what it could not tell.
+
+Which of two values says that two texts belong together is told by what they mean, never by their order: the words of a
+label say it themselves (`match`, `mismatch`), or are yes and no to what the column's name says: a yes to `is_duplicate`
+is 1, a yes to `is_different` is 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from selective_st.registry.catalog import LabelKind, Shape
-from selective_st.registry.columns import Column, are_class_names, are_whole, is_missing, numbers_of, values_of
-from selective_st.registry.names import (
-    TRAINER_LABELS,
-    Says,
-    are_premises,
-    hint_of,
-    is_negation,
-    role_of,
-    roles_of,
-    speaks_of,
-    stem_of,
-)
+from selective_st.registry import names
+from selective_st.registry.columns import Column, are_class_names, are_whole
 from selective_st.registry.reading import Reading
-from selective_st.registry.signs import signs_of
 from selective_st.registry.steps import Step
-from selective_st.registry.table import Table
+from selective_st.written import are_plain, read_written
 
 _SCALE_ENDS = (5, 10, 100)
 _LOOKED_AT = 1_000  # rows in which texts are compared, and numbers of lists read
 _EMBEDDING_LENGTH = 8  # a shorter list is hardly an embedding
 _PLAUSIBLE_CLASSES = 11
+_SIGNS = ("integer", "float", "boolean", "text", "class label")
+_TURNED = "by its name, it says that the texts differ"
 GRANTED = "the labels are 0 and 1; that 1 says the texts belong together is taken for granted"
 
 
-def read_label(table: Table, reading: Reading, trainer_label: str | None) -> None:
+# --- Two values -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What the values of a label say.
+
+    Attributes:
+        mapping: What each is: 1 where the texts belong together, 0 where they do not.
+        turned: Whether that is the reverse of what they say without the column's name.
+    """
+
+    mapping: dict[Any, int]
+    turned: bool
+
+    @property
+    def yes(self) -> tuple[Any, ...]:
+        """The values that say that the texts belong together."""
+        return tuple(value for value, sign in self.mapping.items() if sign == 1)
+
+    def step(self, column: str) -> Step:
+        """What makes them 0 and 1."""
+        why = _TURNED if self.turned else f"1 is {' and '.join(map(str, self.yes))}"
+        return Step("labels_to_int", (column,), (("mapping", self.mapping),), why)
+
+
+def signs_of(column: Column, known: Iterable[Any] | None = None) -> Signs | None:
+    """Read a label that says yes or no.
+
+    Args:
+        column: The label.
+        known: Its values, where the column does not hold them.
+
+    Returns:
+        What its values say; None where it is not known, or where they are numbers that need no change.
+    """
+    if column.kind not in _SIGNS:
+        return None
+    values: Collection[Any] = column.classes or set(column.known if known is None else known)
+    negating = names.is_negating(column.name)
+    if not any(isinstance(value, str) for value in values):
+        return Signs({0: 1, 1: 0}, turned=True) if negating and values and {*values} <= {0, 1} else None
+    texts = sorted(map(str, values))
+    said = read_written(dict.fromkeys(texts, 2))
+    numbers = {text: said.values.get(text.strip()) for text in texts}
+    if said.kind not in ("opposites", "numbers") or not set(numbers.values()) <= {0, 1}:
+        return None
+    turned = negating and not speak_for_themselves(texts)
+    if said.kind == "numbers" and not turned:
+        return None
+    if turned and not are_plain(texts):
+        return None  # positive, correct: to the name, or of the texts?
+    mapping = {text: int(number != turned) for text, number in numbers.items()}
+    return Signs(dict(sorted(mapping.items(), key=lambda item: -item[1])), turned)
+
+
+def speak_for_themselves(values: Collection[str]) -> bool:
+    """Whether words say how two texts relate, whatever their column is called."""
+    return names.are_relation_values(values) or any(names.hint_of(value) == "binary" for value in values)
+
+
+# --- All labels -------------------------------------------------------------------------------------------------------
+
+
+def read_label(reading: Reading, column: Column) -> None:
     """The label of inputs that stand in columns of their own."""
-    column = reading.label_column
-    assert column is not None
+    if column.kind in ("text", "class label"):
+        _read_names(reading, column)
+        return
     if column.kind == "numbers":
-        _read_number_list(table, reading, column)
-        _check_order(table, reading)
+        _read_number_list(reading, column)
     elif column.kind == "number lists":
-        _read_matrix(table, reading, column)
-        _check_order(table, reading)
-    elif column.kind == "class label":
-        _read_class_names(table, reading, column)
-    elif column.kind == "text":
-        _read_text_label(table, reading, column)
+        _read_matrix(reading, column)
     elif column.kind in ("integer", "float", "boolean"):
-        readers: dict[Shape, Callable[[Reading, Column, list[float], bool], None]] = {
-            "single": _read_single_number,
-            "pair": _read_pair_number,
-            "triplet": _read_triplet_number,
-        }
-        numbers = numbers_of(table, column)
-        reading.values = (min(numbers), max(numbers))
-        if reading.shape is not None and reading.shape in readers:
-            readers[reading.shape](reading, column, numbers, column.name == trainer_label)
-        else:
-            reading.unclear(f"{len(reading.inputs)} inputs have one number, {column.name!r}: no loss takes that")
-            reading.or_pairs("similarity")
-        _check_order(table, reading)
-        _convert(reading, column)
-        _scale(reading, numbers)
+        _read_number(reading, column)
     else:
-        reading.unclear(f"of {column.name!r} no label can be made as it is")
-
-
-def _check_order(table: Table, reading: Reading) -> None:
-    """Numbers that belong to inputs one by one would not change places with them."""
-    names = [column.name for column in reading.inputs]
-    first = 0 if reading.label == "embeddings" else 1
-    present = [name for name in table.columns if name in names[first:]]
-    if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and names[first:] != present:
-        reading.unclear(
-            f"the names ask for the order {', '.join(names)}, but the numbers may follow the columns' present order: "
-            "put both in one order"
-        )
-
-
-def _convert(reading: Reading, column: Column) -> None:
-    """Numbers that the trainer cannot take as they are."""
-    float_class = reading.label == "class" and column.kind == "float"
-    if column.kind == "boolean" or float_class or (column.stored_as_text and reading.label == "class"):
+        reading.unclear(f"of {column} no label can be made as it is")
+        return
+    _check_order(reading)
+    # Numbers that the trainer cannot take as they are.
+    written = column.kind == "float" or column.stored_as_text
+    if column.kind == "boolean" or (reading.label == "class" and written):
         reading.label_mends.append(Step("labels_to_int", why="classes are whole numbers"))
     elif column.stored_as_text:
         reading.label_mends.append(Step("labels_to_float", why="the labels are numbers written as text"))
+    if column.kind not in ("numbers", "number lists"):
+        _scale(reading, column.numbers)
+
+
+def _check_order(reading: Reading) -> None:
+    """Numbers that belong to inputs one by one would not change places with them."""
+    first = 0 if reading.label == "embeddings" else 1
+    wanted = reading.input_names[first:]
+    present = [column.name for column in reading.columns if column.name in wanted]
+    if reading.label in ("margin", "margins", "scores", "binary list", "embeddings") and wanted != present:
+        reading.unclear(
+            f"the names ask for the order {', '.join(reading.input_names)}, but the numbers may follow the columns' "
+            "present order: put both in one order"
+        )
 
 
 # --- Labels of one number ---------------------------------------------------------------------------------------------
 
 
-def _read_single_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
-    distinct = set(numbers)
-    if not are_whole(numbers):
-        reading.unclear("single texts have numbers that are no classes: no loss takes that")
-    elif hint_of(column.name) == "score" or (len(distinct) == len(numbers) and len(numbers) > _PLAUSIBLE_CLASSES):
-        reading.unclear(f"{column.name!r} holds whole numbers for single texts: classes, or scores?", "class")
+def _read_number(reading: Reading, column: Column) -> None:
+    reading.values = column.ends
+    if reading.shape == "single":
+        _read_number_of_one(reading, column)
+    elif reading.shape == "pair":
+        _read_number_of_pair(reading, column)
+    elif reading.shape == "triplet":
+        _read_number_of_triplet(reading, column)
     else:
-        reading.label, reading.classes = "class", len(distinct)
+        reading.unclear(f"{len(reading.inputs)} inputs have one number, {column}: no loss takes that")
+        reading.or_pairs("similarity")
+
+
+def _read_number_of_one(reading: Reading, column: Column) -> None:
+    count = len(column.distinct)
+    if not are_whole(column.distinct):
+        reading.unclear("single texts have numbers that are no classes: no loss takes that")
+    elif column.hint == "score" or _PLAUSIBLE_CLASSES < count == len(column.numbers):
+        reading.unclear(f"{column} holds whole numbers for single texts: classes, or scores?", "class")
+    else:
+        reading.label, reading.classes = "class", count
         reading.doubt("the classes are numbers: they are told from grades by the single text only")
 
 
-def _read_pair_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
-    distinct, says = set(numbers), hint_of(column.name)
+def _read_number_of_pair(reading: Reading, column: Column) -> None:
     if reading.label_words.keys() == {0.0, 1.0}:
-        reading.because(f"another column has words for {column.name!r}: {reading.label_words}")
+        reading.because(f"another column has words for {column}: {reading.label_words}")
         _read_classes(reading, [reading.label_words[0.0], reading.label_words[1.0]])
-    elif column.kind == "boolean" or distinct <= {0, 1}:
+    elif column.distinct in ({0}, {1}) and column.hint != "binary":
+        reading.unclear(f"all labels are {column.ends[0]:g}: they could be of any kind")
+        reading.alternatives = []
+        reading.without_label = True
+    elif column.distinct <= {0, 1}:
         reading.label = "binary"
-        other: LabelKind = "similarity" if column.kind == "float" or says == "score" else "class"
-        if len(distinct) == 1 and says != "binary":
-            reading.unclear(f"all labels are {numbers[0]:g}: they could be of any kind", "class", "similarity")
-            reading.label, reading.alternatives = None, []
-            reading.without.append(column)
-        else:
-            reading.doubt(GRANTED, other)
-    elif distinct <= {-1, 0, 1}:
+        reading.doubt(GRANTED, "similarity" if column.kind == "float" or column.hint == "score" else "class")
+    elif column.distinct <= {-1, 0, 1}:
         reading.unclear(
             "the labels are -1 and 1: map them to 0 and 1 if they are negative and positive", "binary", "class"
         )
-    elif not are_whole(numbers):
-        reading.label = "similarity"
-        reading.because(f"{column.name!r} holds real numbers for two inputs")
-        if not taken:
-            reading.doubt(f"that {column.name!r} is a similarity is read off its values only")
+    elif are_whole(column.distinct):
+        _read_grades_of_pair(reading, column)
     else:
-        _read_pair_grades(reading, column, distinct, says)
+        reading.label = "similarity"
+        reading.because(f"{column} holds real numbers for two inputs")
+        if column.name != reading.trainer_label:
+            reading.doubt(f"that {column} is a similarity is read off its values only")
 
 
-def _read_pair_grades(reading: Reading, column: Column, distinct: set[float], says: Says) -> None:
+def _read_grades_of_pair(reading: Reading, column: Column) -> None:
     """Whole numbers beyond 0 and 1: classes or grades."""
-    names = [column.name for column in reading.inputs]
-    classes = int(max(distinct)) + 1 if min(distinct) >= -1 else len(distinct)
-    few = column.kind == "integer" and max(distinct) <= 2 and min(distinct) >= -1 and len(distinct) > 1
-    retrieval = any(role_of(name) in ("anchor", "positive") or speaks_of(name, "search") for name in names)
-    if says == "class" or (few and speaks_of(column.name, "label") and (not retrieval or are_premises(names))):
-        reading.label, reading.classes = "class", classes
+    distinct, (low, high) = column.distinct, column.ends
+    few = column.kind == "integer" and high <= 2 and low >= -1 and len(distinct) > 1
+    retrieval = any(given.role in ("anchor", "positive") or "search" in given.tags for given in reading.inputs)
+    inference = not retrieval or names.are_premises(reading.input_names)
+    if column.hint == "class" or (few and "label" in column.tags and inference):
+        reading.label, reading.classes = "class", int(high) + 1 if low >= -1 else len(distinct)
         reading.doubt("the labels are whole numbers, which are taken for classes", "similarity")
         if -1 in distinct:
             reading.doubt("the label -1 mostly stands for rows without a class: remove them")
-    elif len(distinct) > _PLAUSIBLE_CLASSES and (min(distinct) < 0 or max(distinct) > _SCALE_ENDS[-1]):
+    elif len(distinct) > _PLAUSIBLE_CLASSES and (low < 0 or high > _SCALE_ENDS[-1]):
         reading.unclear(
-            f"{column.name!r} holds whole numbers from {min(distinct):g} to {max(distinct):g}: votes or counts of one "
-            "text, or grades of similarity?",
+            f"{column} holds whole numbers from {low:g} to {high:g}: votes or counts of one text, or grades of "
+            "similarity?",
             "similarity",
         )
-        reading.without.append(column)
-    elif says == "score":
+        reading.without_label = True
+    elif column.hint == "score" or (column.kind == "float" and high > 2):
         reading.label = "similarity"
-        reading.doubt("the labels are whole numbers; the column's name speaks of scores", "class")
-    elif column.kind == "float" and max(distinct) > 2:
-        reading.label = "similarity"
-        reading.doubt("the labels are whole numbers stored as floats", "class")
+        why = "; the column's name speaks of scores" if column.hint == "score" else " stored as floats"
+        reading.doubt(f"the labels are whole numbers{why}", "class")
     else:
         reading.unclear(
-            f"{column.name!r} holds the whole numbers {', '.join(f'{x:g}' for x in sorted(distinct)[:6])}: classes, or "
+            f"{column} holds the whole numbers {', '.join(f'{x:g}' for x in sorted(distinct)[:6])}: classes, or "
             'grades of similarity? Rename it to "score" if it grades.',
             "class",
             "similarity",
         )
 
 
-def _read_triplet_number(reading: Reading, column: Column, numbers: list[float], taken: bool) -> None:
-    if column.kind == "boolean" or set(numbers) <= {-1, 0, 1}:
+def _read_number_of_triplet(reading: Reading, column: Column) -> None:
+    if column.distinct <= {-1, 0, 1}:
         reading.unclear("three inputs have labels of -1, 0 and 1: no margins, and no loss takes which one is better")
         reading.or_pairs("binary")
         return
-    kinds = [
-        role for given in reading.inputs if (role := roles_of([each.name for each in reading.inputs]).get(given.name))
-    ]
-    named = kinds == ["anchor", "positive", "negative"] or speaks_of(column.name, "margin")
-    documents = (
-        kinds == ["anchor", "positive", "positive"] and len({stem_of(x.name)[0] for x in reading.inputs[1:]}) == 1
-    )
-    if not named and not (documents and min(numbers) < 0):
+    roles = names.roles_of(reading.input_names)
+    kinds = [roles[name] for name in reading.input_names if name in roles]
+    stems = {names.stem_of(name)[0] for name in reading.input_names[1:]}
+    named = kinds == ["anchor", "positive", "negative"] or "margin" in column.tags
+    documents = kinds == ["anchor", "positive", "positive"] and len(stems) == 1
+    if not named and not (documents and column.ends[0] < 0):
         reading.unclear(
             "three texts have one number, and the names do not speak of a positive and a negative, or of a margin: a "
             "margin, or the similarity of two of them?",
@@ -187,103 +233,95 @@ def _read_triplet_number(reading: Reading, column: Column, numbers: list[float],
     reading.label = "margin"
     reading.because("three inputs have one number: a margin between two documents")
     doubt_odd_inputs(reading)
-    if are_whole(numbers):
+    if are_whole(column.distinct):
         reading.doubt("the margins are whole numbers")
-    if not taken or hint_of(column.name) == "score":
-        reading.doubt(f"{column.name!r} could also be the score of one document only")
+    if column.name != reading.trainer_label or column.hint == "score":
+        reading.doubt(f"{column} could also be the score of one document only")
 
 
 # --- Labels of names --------------------------------------------------------------------------------------------------
 
 
-def _read_class_names(table: Table, reading: Reading, column: Column) -> None:
-    names: list[str] = list(table.features[column.name].names)
-    numbers = numbers_of(table, column)
-    reading.values = (min(numbers), max(numbers))
+def _read_names(reading: Reading, column: Column) -> None:
+    """The names of a ClassLabel, or texts that are names."""
+    is_text = column.kind == "text"
+    if not is_text:
+        reading.values = column.ends
     if reading.shape in ("triplet", "n-tuple"):
-        reading.unclear(f"{len(reading.inputs)} inputs have a class, {column.name!r}: no loss takes that")
+        what = "a text for a label" if is_text else "a class"
+        reading.unclear(f"{len(reading.inputs)} inputs have {what}, {column}: no loss takes that")
         return
-    reading.because(f"{column.name!r} is a ClassLabel: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
-    _read_classes(reading, names)
-    if -1 in numbers:
+    if is_text and not are_class_names(column.known):
+        reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
+        return
+    found = sorted(set(column.known)) if is_text else list(column.classes)
+    what = "holds the names" if is_text else "is a ClassLabel:"
+    reading.because(f"{column} {what} {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}")
+    signs = signs_of(column) if is_text and reading.shape == "pair" and len(found) > 1 else None
+    if signs is not None:
+        reading.label, reading.scale = "binary", (0, 1)
+        reading.doubt(f"{' and '.join(map(repr, signs.yes))} in {column} is taken for a positive pair", "class")
+        reading.label_mends.append(replace(signs.step(""), arguments=()))
+        return
+    _read_classes(reading, found)
+    if is_text:
+        reading.doubt("the classes are written as text")
+        reading.label_mends.append(Step("class_encode_column", why="classes are numbers"))
+    elif -1 in column.known:
         reading.doubt("the label -1 stands for rows without a class: remove them")
 
 
-def _read_classes(reading: Reading, names: Sequence[str]) -> None:
+def _read_classes(reading: Reading, found: Sequence[str]) -> None:
     """Named classes; of two names for pairs one may say that the texts belong together."""
-    reading.label, reading.classes = "class", len(names)
-    if reading.shape != "pair" or len(names) != 2:
+    reading.label, reading.classes = "class", len(found)
+    if reading.shape != "pair" or len(found) != 2:
         return
-    if is_negation(*names):
-        reading.label = "binary"
-        reading.classes = None
-        reading.doubt(f"of the classes {names[0]!r} and {names[1]!r}, the second is taken for a positive pair", "class")
-        reading.scale = (0, 1)
-    elif is_negation(names[1], names[0]):
-        reading.doubt(f"the class {names[0]!r} is 0: for binary labels, a positive pair must be 1", "binary")
+    first, second = found
+    if names.is_negation(first, second):
+        reading.label, reading.classes, reading.scale = "binary", None, (0, 1)
+        reading.doubt(f"of the classes {first!r} and {second!r}, the second is taken for a positive pair", "class")
+    elif names.is_negation(second, first):
+        reading.doubt(f"the class {first!r} is 0: for binary labels, a positive pair must be 1", "binary")
     else:
         reading.doubt("two classes could also be negative and positive pairs", "binary")
-
-
-def _read_text_label(table: Table, reading: Reading, column: Column) -> None:
-    values = values_of(table, column.name)
-    if reading.shape in ("triplet", "n-tuple"):
-        reading.unclear(f"{len(reading.inputs)} inputs have a text for a label, {column.name!r}: no loss takes that")
-        return
-    if not are_class_names(values):
-        reading.unclear(f"the label column {column.name!r} holds texts that do not look like names of classes", "class")
-        return
-    names = sorted(set(values))
-    reading.because(f"{column.name!r} holds the names {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}")
-    signs = signs_of(table, column) if reading.shape == "pair" else None
-    if signs is not None and len(names) > 1:
-        reading.label, reading.scale = "binary", (0, 1)
-        reading.doubt(f"{' and '.join(map(repr, signs.yes))} in {column.name!r} is taken for a positive pair", "class")
-        reading.label_mends.append(replace(signs.step(""), arguments=()))
-        return
-    _read_classes(reading, names)
-    reading.doubt("the classes are written as text")
-    reading.label_mends.append(Step("class_encode_column", why="classes are numbers"))
 
 
 # --- Labels that are lists --------------------------------------------------------------------------------------------
 
 
-def _read_number_list(table: Table, reading: Reading, column: Column) -> None:
-    found = numbers_of(table, column)
-    lengths = {len(value) for value in found}
-    numbers = numbers_in(found)
-    if not numbers:
-        reading.unclear(f"the lists in {column.name!r} hold no numbers")
+def _read_number_list(reading: Reading, column: Column) -> None:
+    lengths = set(map(len, column.known))
+    if not column.numbers:
+        reading.unclear(f"the lists in {column} hold no numbers")
         return
-    reading.values = (min(numbers), max(numbers))
+    reading.values = column.ends
     if len(lengths) > 1:
         reading.unclear(
-            f"the lists in {column.name!r} have {min(lengths)} to {max(lengths)} numbers: pad the inputs with empty "
+            f"the lists in {column} have {min(lengths)} to {max(lengths)} numbers: pad the inputs with empty "
             "texts and the labels with NaN, or cut them to one length"
         )
         return
     length = reading.length = lengths.pop()
     documents = len(reading.inputs) - 1
     if documents >= 2 and length == documents:
-        read_scores(reading, numbers)
+        read_scores(reading, column.numbers)
         _or_embedding(reading, length)
     elif documents >= 2 and length == documents - 1:
         reading.label = "margins"
         reading.because(f"{documents} documents have {length} number(s), one fewer: margins to the first")
         _or_embedding(reading, length)
         doubt_odd_inputs(reading)
-    elif reading.shape == "pair" and length > 1 and all(_is_distribution(value) for value in found[:_LOOKED_AT]):
+    elif reading.shape == "pair" and length > 1 and all(map(_is_distribution, column.known[:_LOOKED_AT])):
         reading.label, reading.classes, reading.scale = "class probabilities", length, (0, 1)
-        reading.because(f"{column.name!r} holds numbers that sum to 1 in each row")
-        if set(numbers) <= {0, 1}:
+        reading.because(f"{column} holds numbers that sum to 1 in each row")
+        if column.distinct <= {0, 1}:
             reading.doubt("the labels are 0 and 1 only: classes, one of them in each row", "class")
         elif length == 2:
             reading.doubt("two numbers that sum to 1 could also be a score and what it lacks", "similarity")
         else:
             _or_embedding(reading, length)
     else:
-        _read_embedding(reading, column, numbers, length)
+        _read_embedding(reading, column, length)
 
 
 def _or_embedding(reading: Reading, length: int) -> None:
@@ -295,44 +333,42 @@ def read_scores(reading: Reading, numbers: list[float]) -> None:
     """Numbers of which there is one for each document."""
     count = reading.length if reading.length is not None else "as many"
     reading.because(f"each row has {count} number(s) for its documents, one for each")
-    if set(numbers) <= {0, 1}:
-        reading.label = "binary list"
+    is_binary = set(numbers) <= {0, 1}
+    reading.label = "binary list" if is_binary else "scores"
+    if is_binary:
         reading.doubt("the scores are only 0 and 1: right and wrong documents, or grades", "scores")
-    else:
-        reading.label = "scores"
-        if are_whole(numbers):
-            reading.doubt("the scores are whole numbers: grades")
+    elif are_whole(numbers):
+        reading.doubt("the scores are whole numbers: grades")
     _scale(reading, numbers)
 
 
-def _read_embedding(reading: Reading, column: Column, numbers: list[float], length: int) -> None:
-    named = speaks_of(column.name, "embedding")
-    if are_whole(numbers) or (length < _EMBEDDING_LENGTH and not named):
+def _read_embedding(reading: Reading, column: Column, length: int) -> None:
+    named = "embedding" in column.tags
+    if are_whole(column.distinct) or (length < _EMBEDDING_LENGTH and not named):
         reading.unclear(
-            f"{len(reading.inputs)} input(s) have lists of {length} number(s) in {column.name!r}: neither scores nor "
+            f"{len(reading.inputs)} input(s) have lists of {length} number(s) in {column}: neither scores nor "
             "margins of the documents, nor an embedding"
         )
-        return
-    if column.name not in TRAINER_LABELS and reading.shape != "single":
+    elif column.name not in names.TRAINER_LABELS and reading.shape != "single":
         reading.alternatives.append((reading.shape or "pair", "none"))
-        reading.unclear(f"{column.name!r} may be the teacher's embedding to learn from, or one that was only kept")
-        return
-    reading.label = "embedding"
-    reading.because(f"{column.name!r} holds {length} real numbers in each row, which no scores of the inputs can be")
-    if not named:
-        reading.doubt("that the long list is an embedding is read off its length")
+        reading.unclear(f"{column} may be the teacher's embedding to learn from, or one that was only kept")
+    else:
+        reading.label = "embedding"
+        reading.because(f"{column} holds {length} real numbers in each row, which no scores of the inputs can be")
+        if not named:
+            reading.doubt("that the long list is an embedding is read off its length")
 
 
-def _read_matrix(table: Table, reading: Reading, column: Column) -> None:
-    found = numbers_of(table, column)[:_LOOKED_AT]
-    counts = {len(value) for value in found}
-    lengths = {len(row) if row is not None else 0 for value in found for row in value}
+def _read_matrix(reading: Reading, column: Column) -> None:
+    found = column.known[:_LOOKED_AT]
+    counts = set(map(len, found))
+    lengths = {len(row or ()) for value in found for row in value}
     if counts == {len(reading.inputs)} and len(lengths) == 1 and len(reading.inputs) > 1:
         reading.label, reading.length = "embeddings", lengths.pop()
-        reading.because(f"{column.name!r} holds one list of {reading.length} numbers for each of {counts.pop()} inputs")
+        reading.because(f"{column} holds one list of {reading.length} numbers for each of {counts.pop()} inputs")
         return
     reading.unclear(
-        f"{column.name!r} holds lists of {min(counts)} to {max(counts)} lists of numbers; per-input embeddings "
+        f"{column} holds lists of {min(counts)} to {max(counts)} lists of numbers; per-input embeddings "
         f"would be {len(reading.inputs)}, all of one length"
     )
 
@@ -342,14 +378,9 @@ def _is_distribution(value: Sequence[float | None]) -> bool:
     return len(numbers) == len(value) and min(numbers) >= 0 and math.isclose(sum(numbers), 1, abs_tol=0.01)
 
 
-def numbers_in(found: Sequence[Any]) -> list[float]:
-    """All numbers of lists."""
-    return [float(x) for value in found[:_LOOKED_AT] for x in value if not is_missing(x)]
-
-
 def doubt_odd_inputs(reading: Reading) -> None:
     """Three and more inputs of which two are of different kinds of documents, as a title and its text."""
-    stems = {stem_of(column.name)[0] for column in reading.inputs if role_of(column.name) == "positive"}
+    stems = {names.stem_of(column.name)[0] for column in reading.inputs if column.role == "positive"}
     if len(stems) > 1:
         reading.unclear(f"the inputs are named {' and '.join(sorted(stems))}: parts of one document, or several?")
 

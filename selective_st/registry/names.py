@@ -2,21 +2,38 @@
 
 A name is read by its words. The last one says what the column is (`answer_letter` is a letter, no answer); words for a
 text (`answer_text`, `product_title`) leave that to those before them. Accents do not count. `words.json` holds the
-words, by language.
+words of each concept, by language; what a name says is looked up once, as its tags.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib.resources import files
 from typing import Literal
-
-from selective_st.registry.words import couples_for, unspaced_words, words_for
 
 Role = Literal["anchor", "positive", "negative", "numbered"]
 Says = Literal["score", "class", "binary", "label", ""]
+
+_VOCABULARY: dict[str, dict[str, str]] = json.loads(
+    files("selective_st.registry").joinpath("words.json").read_text("utf-8")
+)
+
+
+@cache
+def words_for(*concepts: str) -> frozenset[str]:
+    """The words of concepts, in all languages."""
+    return frozenset(word for concept in concepts for words in _VOCABULARY[concept].values() for word in words.split())
+
+
+def _couples_for(*concepts: str) -> list[list[str]]:
+    """The couples of names that concepts have."""
+    languages = [words for concept in concepts for words in _VOCABULARY[concept].values()]
+    return [couple.split() for words in languages for couple in words.split("|")]
+
 
 TRAINER_LABELS = ("label", "labels", "score", "scores")  # in the trainer's order
 RESERVED = ("dataset_name", "return_loss")  # the trainer refuses them
@@ -25,18 +42,19 @@ TOPIC_NAMES = words_for("topic")
 POSITIVE_VALUES = words_for("positive value")
 NEGATIVE_VALUES = words_for("negative value")
 NLI_VALUES = words_for("nli value")
-_NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis", "nie", "не")
 
+_COUPLED = ("premise and hypothesis", "first and second")
+_CONCEPTS = {concept: words_for(concept) for concept in _VOCABULARY if concept not in _COUPLED}
+# Words that are written without a space to the next one: those with no letter of an alphabet.
+_UNSPACED = [word for word in frozenset().union(*_CONCEPTS.values()) if len(word) > 1 and min(word) > "\u2e7f"]
+_NEGATIONS = ("not", "non", "no", "un", "in", "ir", "dis", "mis", "nie", "не")
 _NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "first": 1, "second": 2, "third": 3, "left": 1, "right": 2}
 # What IDs are of, where one word says both.
-_ID_OF = {
-    word: what
-    for what, words in {"query": "qid", "passage": "pid", "document": "did docid docno"}.items()
-    for stem in words.split()
-    for word in (stem, stem + "s")
-}
+_ID_OF = {"qid": "query", "pid": "passage", "did": "document", "docid": "document", "docno": "document"}
+_ID_OF |= {f"{word}s": what for word, what in _ID_OF.items()}
 _ATTRIBUTES = words_for("id", "metadata word", "class head", "person", "attribute")
 _FEATURES = words_for("attribute", "id", "metadata word", "person", "fit", "remark") - words_for("class head")
+_OF_TWO = words_for("score", "scorer", "relation", "binary", "alike") - words_for("bare score", "quality")
 
 
 # --- A name and its words ---------------------------------------------------------------------------------------------
@@ -67,9 +85,7 @@ def stem_of(name: str) -> tuple[str, int | None]:
         first, _, rest = key.partition("_")
         return (rest, _NUMBERS[first]) if rest and first in _NUMBERS else (key, None)
     stem, number = found.groups()
-    if number.isdecimal():
-        return stem, int(number)
-    return stem, _NUMBERS.get(number) or ord(number) - ord("a") + 1
+    return stem, int(number) if number.isdecimal() else _NUMBERS.get(number) or ord(number) - ord("a") + 1
 
 
 @cache
@@ -78,13 +94,56 @@ def words_of(name: str) -> list[str]:
     words = stem_of(name)[0].split("_")
     if not re.search("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]", name):
         return words
-    return words + [word for word in unspaced_words() if word in words[0] and word != words[0]]
+    whole = words[0]
+    known = (word for word in _UNSPACED if word in whole and word != whole)
+    return words + sorted(known, key=lambda word: (whole.rfind(word) + len(word), len(word)))  # in the name's order
 
 
 @cache
-def speaks_of(name: str, *concepts: str) -> bool:
-    """Whether a word of a name is one of those that `words.json` has for concepts."""
-    return not words_for(*concepts).isdisjoint(words_of(name))
+def tags_of(name: str) -> frozenset[str]:
+    """The concepts of which a name has a word, and what its words say together (`named ...`, `unnamed`)."""
+    key, words = key_of(name), words_of(name)
+    first, last, several = words[0], words[-1], len(words) > 1
+    tags = {concept for concept, known in _CONCEPTS.items() if not known.isdisjoint(words)}
+    is_id = last in words_for("id") or first == "id" or _id_of(last) or key.startswith(("index_level", "unnamed_0"))
+    is_id = is_id or last.endswith(("nummer", "номер", "番号", "编号")) or (len(last) > 4 and last.endswith("nr"))
+    is_id = is_id and "class" not in tags  # no class index
+    is_topic = _is_among(key, TOPIC_NAMES) or (first in TOPIC_NAMES and last in ("path", "name", "code"))
+    is_headerless = re.fullmatch(r"\d+|(col|column|field|c|f|v|x|unnamed)_?\d+", key)
+    is_sentence = key.count("_") > 2 and name.rstrip().endswith((".", "?", "!"))  # that was taken for a header
+    of_one = not _is_relation_class(words)
+    together = {
+        "named id": is_id,  # or an index that pandas saved
+        # Something said of a text: `answer_letter`, `query_locale`, `genre`.
+        "named attribute": _is_among(key, words_for("metadata name", "person"))
+        or (several and last in _ATTRIBUTES and of_one),
+        "named metadata": key in words_for("metadata name"),
+        "named topic": is_topic or (several and "feeling" in tags_of(last)),  # classes of single texts
+        "named class": (last in words_for("class head") or last == "label") and of_one,  # of a text: `clause_type`
+        # A score, and not of how two texts relate: `imdb_score`, but not `relevance_score`.
+        "named bare score": "bare score" in tags and _OF_TWO.isdisjoint(words),
+        # Answers to choose from, the wanted one among them: no text to train on by itself.
+        "named choices": "choices" in tags and {"correct", "right", "gold"}.isdisjoint(words),
+        # What one of several people said of a row, or how many said what.
+        "named judgement": ("count" in tags and tags & {"positive value", "negative value", "binary", "relation value"})
+        or ("person" in tags and not is_id),
+        # A label that may as well be something else.
+        "named weak label": hint_of(name) == "label" and {"label", "labels"}.isdisjoint(words),
+        "headerless": is_headerless,
+        "unnamed": is_headerless or len(key) == 1 or re.fullmatch(r"[\d_]+", key) or is_sentence,
+    }
+    return frozenset(tags.union(tag for tag, holds in together.items() if holds))
+
+
+def _is_among(key: str, names: frozenset[str]) -> bool:
+    """Whether a name is one of some, or several of it."""
+    return not names.isdisjoint((key, key.removesuffix("s"), re.sub("ies$", "y", key)))
+
+
+def _is_relation_class(words: Sequence[str]) -> bool:
+    """Whether words name the class of how two texts relate: `contradiction_type`."""
+    *of, head = words
+    return head in words_for("class head") and not words_for("relation").isdisjoint(of)
 
 
 def says(values: Iterable[str], *concepts: str) -> bool:
@@ -92,45 +151,10 @@ def says(values: Iterable[str], *concepts: str) -> bool:
     return {key_of(value) for value in values} <= words_for(*concepts)
 
 
-def _meant_words(name: str) -> list[str]:
-    """The words of a name without those at its end that only say that it is a text: of `answer_text` the first."""
-    words = words_of(name)
-    while len(words) > 1 and words[-1] in words_for("carrier"):
-        words = words[:-1]
-    return words
-
-
 def text_of(name: str) -> tuple[object, ...]:
     """Which text a name is of, whatever its way of writing: the same for `resume_str` and `resume_html`."""
     words = [word for word in words_of(name) if word not in words_for("writing")]
     return (*words, stem_of(name)[1]) if words else (name,)
-
-
-def is_headerless(name: str) -> bool:
-    """Whether a name is none: `3`, `column_3`, `Unnamed: 3`."""
-    return bool(re.fullmatch(r"\d+|(col|column|field|c|f|v|x|unnamed)_?\d+", key_of(name)))
-
-
-def is_nameless(name: str) -> bool:
-    """Whether a name says nothing: none, one letter, a number, or a sentence that was taken for a header."""
-    key = key_of(name)
-    is_sentence = key.count("_") > 2 and name.rstrip().endswith((".", "?", "!"))
-    return is_headerless(name) or len(key) == 1 or bool(re.fullmatch(r"[\d_]+", key)) or is_sentence
-
-
-# --- IDs --------------------------------------------------------------------------------------------------------------
-
-
-@cache
-def is_id_name(name: str) -> bool:
-    """Whether a name is that of IDs, or of an index that pandas saved."""
-    words = words_of(name)
-    last = words[-1]
-    compound = last.endswith(("nummer", "номер", "番号", "编号")) or (len(last) > 4 and last.endswith("nr"))
-    if speaks_of(name, "class"):
-        return False  # a class index
-    told = last in words_for("id") or words[0] == "id" or compound or _id_of(last) is not None
-    return told or key_of(name).startswith(("index_level", "unnamed_0"))
 
 
 def without_id(name: str) -> str:
@@ -148,113 +172,65 @@ def _id_of(word: str) -> str | None:
     return _ID_OF.get(word, what if known else None)
 
 
-# --- What is said of a text -------------------------------------------------------------------------------------------
-
-
-@cache
-def is_attribute_name(name: str) -> bool:
-    """Whether a name is that of something said of a text: `answer_letter`, `query_locale`, `genre`."""
-    words = words_of(name)
-    if _is_among(key_of(name), words_for("metadata name", "person")):
-        return True
-    return len(words) > 1 and words[-1] in _ATTRIBUTES and not _is_relation_class(words)
-
-
-def _is_among(key: str, names: frozenset[str]) -> bool:
-    """Whether a name is one of some, or several of it."""
-    return key in names or key.removesuffix("s") in names or re.sub("ies$", "y", key) in names
-
-
-def is_topic_name(name: str) -> bool:
-    """Whether a name is that of classes of single texts."""
-    words = words_of(name)
-    of_topic = words[0] in TOPIC_NAMES and words[-1] in ("path", "name", "code")
-    return of_topic or _is_among(key_of(name), TOPIC_NAMES) or (len(words) > 1 and speaks_of(words[-1], "feeling"))
-
-
-def is_class_attribute(name: str) -> bool:
-    """Whether a name is that of the class of a text: `clause_type`."""
-    words = words_of(name)
-    return (words[-1] in words_for("class head") or words[-1] == "label") and not _is_relation_class(words)
-
-
-def _is_relation_class(words: Sequence[str]) -> bool:
-    """Whether words name the class of how two texts relate: `contradiction_type`."""
-    *of, head = words
-    return head in words_for("class head") and not words_for("relation").isdisjoint(of)
-
-
 # --- Inputs -----------------------------------------------------------------------------------------------------------
 
 
 def are_premises(names: Sequence[str]) -> bool:
     """Whether two names are those of a premise and a hypothesis."""
-    return {key_of(name) for name in names} in [set(couple) for couple in couples_for("premise and hypothesis")]
+    return {key_of(name) for name in names} in map(set, _couples_for("premise and hypothesis"))
 
 
 def are_sides(names: Sequence[str]) -> bool:
     """Whether two names are those of one kind of text from two sides: `our_title` and `competitor_title`."""
-    first, second = (words_of(name) for name in names)
+    first, second = map(words_of, names)
     return len(first) > 1 < len(second) and first[-1] == second[-1] and first[0] != second[0]
 
 
 def are_parts(names: Sequence[str]) -> bool:
     """Whether two names are those of parts of one text, such as a title and its body."""
-    if len(names) != 2 or any(role_of(name) for name in names) or are_sides(names):
+    if len(names) != 2 or any(map(role_of, names)) or are_sides(names):
         return False
-    return any(
-        speaks_of(title, "title") and speaks_of(body, *others)
-        for title, body, others in [(*names, ("body", "title")), (*names[::-1], ("body",))]
-    )
-
-
-def is_bare_score(name: str) -> bool:
-    """Whether a name speaks of a score, and not of how two texts relate: `imdb_score`, but not `relevance_score`."""
-    related = words_for("score", "scorer", "relation", "binary", "alike") - words_for("bare score", "quality")
-    return speaks_of(name, "bare score") and related.isdisjoint(words_of(name))
-
-
-def is_choices_name(name: str) -> bool:
-    """Whether a name is that of answers to choose from, the wanted one among them: no text to train on by itself."""
-    return speaks_of(name, "choices") and {"correct", "right", "gold"}.isdisjoint(words_of(name))
+    first, second = map(tags_of, names)
+    return ("title" in first and not second.isdisjoint(("body", "title"))) or ("title" in second and "body" in first)
 
 
 def is_damaged_first(names: Sequence[str]) -> bool:
     """Whether two names are those of a damaged text and its original, in this order."""
     if len(names) != 2:
         return False
-    first, second = names
-    return speaks_of(first, "damaged") and speaks_of(second, "restored") and not speaks_of(second, "damaged")
+    first, second = map(tags_of, names)
+    return "damaged" in first and "restored" in second and "damaged" not in second
 
 
 @cache
 def role_of(name: str) -> Role | None:
     """What an input is for, by its name alone."""
     stem, number = stem_of(name)
-    listed = _meant_words(name)
-    last, words = listed[-1], set(listed)
-    if is_choices_name(name) or (is_attribute_name(name) and last not in words_for("anchor")):
+    words, tags = list(words_of(name)), tags_of(name)
+    while len(words) > 1 and words[-1] in words_for("carrier"):  # these only say that it is a text
+        words.pop()
+    last, several = words[-1], len(words) > 1
+    is_attribute = "named attribute" in tags and last not in words_for("anchor")
+    is_label = _is_relation_class(words) or (several and last in words_for("class", "score", "label"))
+    if "named choices" in tags or is_attribute or is_label:
         return None
-    if _is_relation_class(listed) or (len(listed) > 1 and last in words_for("class", "score", "label")):
-        return None
-    if words & words_for("negative") or (words & words_for("not") and words & words_for("positive", "binary")):
+    denied = several and any(_denies(word, words_for("binary", "explicit positive")) for word in words)
+    if "negative" in tags or ("not" in tags and tags & {"positive", "binary"}) or denied:  # the irrelevant one
         return "negative"
-    if len(listed) > 1 and any(_denies(word, words_for("binary", "explicit positive")) for word in listed):
-        return "negative"  # the irrelevant one
-    if words & words_for("explicit positive"):
+    if "explicit positive" in tags:
         return "positive"
     if number is not None and stem in words_for("numbered"):
         return "numbered"
-    if words & words_for("anchor") and last not in words_for("positive"):
+    if "anchor" in tags and last not in words_for("positive"):
         return "anchor"
-    return "positive" if words & words_for("positive") else None
+    return "positive" if "positive" in tags else None
 
 
 def roles_of(names: Sequence[str]) -> dict[str, Role]:
     """The roles of inputs by their names, as far as names say one; some do so only beside others."""
     by_key = {key_of(name): name for name in names}
     roles: dict[str, Role] = {name: role for name in names if (role := role_of(name))}
-    for first, second in (*couples_for("premise and hypothesis"), *couples_for("first and second")):
+    for first, second in _couples_for(*_COUPLED):
         if first in by_key and second in by_key:
             roles |= {by_key[first]: "anchor", by_key[second]: "positive"}
     contrasted = by_key.keys() & {"entailment", "contradiction", "positive", "negative"}
@@ -262,24 +238,20 @@ def roles_of(names: Sequence[str]) -> dict[str, Role]:
         if base in by_key and contrasted and "anchor" not in roles.values():
             roles[by_key[base]] = "anchor"
     unknown = [name for name in names if name not in roles]
+    kinds = set(roles.values())
     if len(names) == 3 and len(unknown) == 1:
-        kinds = set(roles.values())
         if kinds == {"positive", "negative"}:
             return {unknown[0]: "anchor", **roles}
-        if kinds == {"anchor", "negative"} and speaks_of(unknown[0], "binary", "right"):
+        if kinds == {"anchor", "negative"} and tags_of(unknown[0]) & {"binary", "right"}:
             return {**roles, unknown[0]: "positive"}
-    complete = {"anchor", "positive"} <= set(roles.values())
-    return roles if complete else roles | _numbered(names, roles)
-
-
-def _numbered(names: Sequence[str], known: dict[str, Role]) -> dict[str, Role]:
-    """Names that differ in their numbers only."""
-    stems: dict[str, list[str]] = {}
-    for name in names:
+    if {"anchor", "positive"} <= kinds:
+        return roles
+    stems: dict[str, list[str]] = {}  # of names that differ in their numbers only
+    for name in unknown:
         stem, number = stem_of(name)
-        if number is not None and name not in known and not is_choices_name(name) and not is_headerless(name):
+        if number is not None and tags_of(name).isdisjoint(("named choices", "headerless")):
             stems.setdefault(stem, []).append(name)
-    return {name: "numbered" for several in stems.values() if len(several) > 1 for name in several}
+    return roles | {name: "numbered" for several in stems.values() if len(several) > 1 for name in several}
 
 
 # --- Labels -----------------------------------------------------------------------------------------------------------
@@ -296,7 +268,9 @@ def hint_of(name: str) -> Says:
         return ""
     if _is_relation_class(listed):
         return "class"
-    if not words & {"score", "scores"} and _speaks_of_two(listed):
+    is_flag = listed[0] in ("is", "are", "has") and words & words_for("alike", "positive", "negative")
+    denied = any(_denies(word, words_for("binary", "alike")) for word in words)
+    if not words & {"score", "scores"} and (denied or is_flag or words & words_for("binary", "different")):
         return "binary"
     if words & words_for("class"):
         return "class"
@@ -305,26 +279,13 @@ def hint_of(name: str) -> Says:
     return "label" if words & words_for("label", "other label", "better") else ""
 
 
-def _speaks_of_two(listed: Sequence[str]) -> bool:
-    """Whether words say yes or no."""
-    words = set(listed)
-    denied = any(_denies(word, words_for("binary", "alike")) for word in words)
-    is_flag = listed[0] in ("is", "are", "has") and words & words_for("alike", "positive", "negative")
-    return denied or bool(is_flag or words & words_for("binary", "different"))
-
-
-def is_weak_label(name: str) -> bool:
-    """Whether the name of a label may as well be that of something else."""
-    return hint_of(name) == "label" and {"label", "labels"}.isdisjoint(words_of(name))
-
-
 def is_negating(name: str) -> bool:
     """Whether the name of a label says that 1, or more of it, is for texts that do not belong together."""
     words = words_of(name)
     if {"positive", "pos"} & set(words) or _is_relation_class(words):
         return False
     known = words_for("binary", "score", "alike")
-    denied = speaks_of(name, "not") or (words[0] == "no" and not known.isdisjoint(words))
+    denied = "not" in tags_of(name) or (words[0] == "no" and not known.isdisjoint(words))
     apart = any(word in words_for("apart", "negative") or _denies(word, known) for word in words)
     return denied != apart  # what is not different is the same
 
@@ -335,7 +296,7 @@ def _denies(word: str, known: frozenset[str]) -> bool:
 
 def is_flag(name: str, values: Iterable[str]) -> bool:
     """Whether texts are marks, such as yes and no, though their column is named as a text."""
-    if not (speaks_of(name, "flag") or is_negating(name)):
+    if not ("flag" in tags_of(name) or is_negating(name)):
         return False
     return says((value for value in values if value not in ("0", "1")), "positive value", "negative value")
 
@@ -362,7 +323,7 @@ def are_judgements(values: Iterable[str]) -> bool:
 
 def name_sides(values: Iterable[str], inputs: Sequence[str]) -> bool:
     """Whether values say which of the inputs, by their names or what tells them apart: `a` of `text_a` and `text_b`."""
-    sides = {key_of(name) for name in inputs} | {key_of(name).split("_")[-1] for name in inputs}
+    sides = {side for name in inputs for side in (key_of(name), key_of(name).split("_")[-1])}
     keys = {key_of(value) for value in values}
     return len(inputs) > 1 and len(keys) > 1 and keys - {"tie", "both", "none"} <= sides
 

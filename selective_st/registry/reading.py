@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,6 +17,9 @@ Certainty = Literal["certain", "likely", "unclear"]
 class Reading:
     """The meaning as far as it is known; every doubt lowers its certainty, and nothing raises it again."""
 
+    columns: tuple[Column, ...]
+    trainer_label: str | None
+    is_complete: bool  # every row is read
     shape: Shape | None = None
     label: LabelKind | None = None
     meaning: str = ""
@@ -35,11 +38,16 @@ class Reading:
     class_of: list[Column] = field(default_factory=list)  # another reading takes one of the inputs for a class
     values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
     flattening: list[Step] = field(default_factory=list)  # what takes texts out of cells that hold more
-    without: list[Column] = field(default_factory=list)  # another reading sets one of these aside
+    without_label: bool = False  # another reading sets the label aside
     others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
     no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite
     mends: list[Step] = field(default_factory=list)
     label_mends: list[Step] = field(default_factory=list)  # without the label column, which comes first
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of the inputs."""
+        return [column.name for column in self.inputs]
 
     def because(self, reason: str) -> None:
         """A reason for this reading."""
@@ -50,13 +58,13 @@ class Reading:
         if self.certainty == "certain":
             self.certainty = "likely"
         self.doubts.append(doubt)
-        self._or(labels)
+        if self.shape is not None:
+            self.alternatives += [(self.shape, label) for label in labels]
 
     def unclear(self, doubt: str, *labels: LabelKind) -> None:
         """A doubt that leaves it open."""
         self.certainty = "unclear"
-        self.doubts.append(doubt)
-        self._or(labels)
+        self.doubt(doubt, *labels)
 
     def deny(self, doubt: str) -> None:
         """Values that speak against what the names say."""
@@ -70,6 +78,7 @@ class Reading:
         self.others += [((rest[0], rest[1]), label)] if len(rest) > 1 else []
         self.alternatives.append(("pair", label))
 
-    def _or(self, labels: Sequence[LabelKind]) -> None:
-        if self.shape is not None:
-            self.alternatives += [(self.shape, label) for label in labels]
+
+def listed(columns: Iterable[Column], joined: str = ", ") -> str:
+    """The names of columns, quoted."""
+    return joined.join(map(str, columns))

@@ -59,13 +59,8 @@ class Table:
     has_features: bool = True
     _dataset: Any = field(default=None, repr=False)
 
-    def __getitem__(self, column: str) -> Any:
-        """The values of a column: of all rows, or of those that were read of a stream or through a transform."""
-        in_part = self.is_complete or self.is_stream or self.has_transform
-        return self.values[column] if in_part else self._dataset[column]
-
     def in_arrow(self, *columns: str) -> pa.Table:
-        """The values of columns as `self[column]` has them, in Arrow."""
+        """All values of columns, in Arrow."""
         found: pa.Table = self._dataset.select_columns(list(columns)).with_format("arrow")[:]
         return found.select(list(columns))
 
@@ -83,23 +78,6 @@ class Table:
     def features(self) -> Any:
         """The `datasets.Features` of the columns: of the sampled rows, where there is a transform or a stream."""
         return self._dataset.features
-
-    def known(self, column: str) -> list[Any]:
-        """The sampled values of a column that are there.
-
-        Args:
-            column: The column.
-
-        Returns:
-            The values without None, NaN and empty texts.
-        """
-        if column not in self._known:
-            self._known[column] = present(self.values[column])
-        return self._known[column]
-
-    @cached_property  # one check asks for a column's values many times
-    def _known(self) -> dict[str, list[Any]]:
-        return {}
 
     def sample(self) -> Dataset:
         """The sampled rows as a dataset.
@@ -297,27 +275,33 @@ def _table(dataset: Any, name: str | None) -> Table:
 
     label = "The dataset" if name is None else f"The dataset {name!r}"
     dataset = _as_dataset(dataset)
-    if isinstance(dataset, IterableDataset):
+    is_stream = isinstance(dataset, IterableDataset)
+    # A transform decides which columns the trainer sees; other formats (torch, numpy) only wrap the same values.
+    has_transform = not is_stream and dataset.format["type"] == "custom"
+    has_features = dataset.column_names is not None
+    rows = None if is_stream else len(dataset)
+    found: list[dict[str, Any]] = []
+    if is_stream:
         found = list(itertools.islice(dataset, SAMPLE_ROWS))
+        sampled = list(range(len(found)))
+    else:
+        sampled = _sample(len(dataset), TRANSFORM_ROWS if has_transform else SAMPLE_ROWS)
+    if is_stream or has_transform:
+        found = found or [dataset[row] for row in sampled]
         columns = list(found[0]) if found else []
         # Streams that know their features keep them: the names of classes, above all.
-        known = dataset.features if dataset.features and list(dataset.features) == columns else None
-        sample = _from_rows(label, found, known)
-        has_features = dataset.column_names is not None
-        return _sampled(
-            label, name, sample, columns, None, range(len(found)), is_stream=True, has_features=has_features
-        )
-    rows = len(dataset)
-    # A transform decides which columns the trainer sees; other formats (torch, numpy) only wrap the same values.
-    has_transform = dataset.format["type"] == "custom"
-    if not has_transform:
+        known = dataset.features if is_stream and list(dataset.features or ()) == columns else None
+        dataset = _from_rows(label, found, known)
+    else:
         dataset = dataset.with_format(None)
-        sampled = _sample(rows, SAMPLE_ROWS)
-        return _sampled(label, name, dataset, dataset.column_names, rows, sampled)
-    sampled = _sample(rows, TRANSFORM_ROWS)
-    found = [dataset[row] for row in sampled]
-    columns = list(found[0]) if found else []
-    return _sampled(label, name, _from_rows(label, found), columns, rows, sampled, has_transform=True)
+        columns = dataset.column_names
+    if not len(dataset) or not columns:
+        raise DataError(f"{label} has no {'rows' if columns else 'columns'}. There is nothing to look at.")
+    plain = dataset if len(dataset) == len(sampled) else dataset.select(sampled)
+    for column, kind in dataset.features.items():
+        if getattr(kind, "decode", False) is True:
+            plain = plain.cast_column(column, type(kind)(decode=False))  # media would be decoded for nothing
+    return Table(name, tuple(columns), rows, tuple(sampled), plain[:], is_stream, has_transform, has_features, dataset)
 
 
 def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) -> Any:
@@ -328,19 +312,6 @@ def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) ->
         return Dataset.from_list(found, features=features)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{label} mixes kinds of values in a column: {error}. Give each column one kind.") from error
-
-
-def _sampled(
-    label: str, name: str | None, dataset: Dataset, columns: list[str], rows: int | None, sampled: Any, **more: Any
-) -> Table:
-    if not len(dataset) or not columns:
-        raise DataError(f"{label} has no {'rows' if columns else 'columns'}. There is nothing to look at.")
-    plain = dataset if len(dataset) == len(sampled) else dataset.select(list(sampled))
-    for column, kind in dataset.features.items():
-        if getattr(kind, "decode", False) is True:
-            plain = plain.cast_column(column, type(kind)(decode=False))  # media would be decoded for nothing
-    values = plain[:]
-    return Table(name, tuple(columns), rows, tuple(sampled), values, _dataset=dataset, **more)
 
 
 def _storage_order(dataset: Dataset) -> NDArray[np.int64] | None:

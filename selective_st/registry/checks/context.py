@@ -15,10 +15,10 @@ from selective_st import catalog
 from selective_st.registry.catalog import OURS, LossEntry, ModelType, model_type_of, rows_of, uncompiled
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.detection import DataFormat
+from selective_st.registry.labels import Signs, signs_of
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
-from selective_st.registry.signs import Signs, signs_of
 from selective_st.registry.steps import Step
-from selective_st.registry.table import Table
+from selective_st.registry.table import Table, present
 from selective_st.written import read_written
 
 EMBEDDINGS = {"embedding", "embeddings"}
@@ -196,7 +196,8 @@ class Context(Subject):
 
     def _signs(self, column: str) -> Signs | None:
         """What the values of a label that says yes or no are as 1 and 0."""
-        return signs_of(self.table, next(each for each in self.format.columns if each.name == column))
+        found = next(each for each in self.format.columns if each.name == column)
+        return signs_of(found, present(self.table.values[column]))
 
     @cached_property
     def rivals(self) -> tuple[str, ...]:
