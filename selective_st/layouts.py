@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+import scipy  # whose parts come when they are used
 from datasets import Dataset
 from numpy.typing import NDArray
-import scipy  # whose parts come when they are used
 
 from selective_st.errors import DataError
 from selective_st.registry.names import role_of, words_of
