@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from selective_st._validation import whole_number
+from selective_st.catalog import ModelType, check_model_type
 from selective_st.errors import literal
-from selective_st.registry.catalog import ModelType, check_model_type
 from selective_st.registry.checks import rules
-from selective_st.registry.checks.batches import conflicting_rows, false_negative_rate, matching_rows
 from selective_st.registry.checks.context import UNKNOWN, Context, subjects_of
 from selective_st.registry.checks.engine import RULES
 from selective_st.registry.checks.plan import Plan
 from selective_st.registry.checks.report import CheckReport, Finding
+from selective_st.registry.checks.rules.batches import false_negative_rate, matching_rows
 from selective_st.registry.detection import format_of
 from selective_st.registry.table import SCAN_ROWS, Table, tables
 
@@ -28,7 +28,6 @@ __all__ = [
     "CheckReport",
     "Finding",
     "check_dataset",
-    "conflicting_rows",
     "false_negative_rate",
     "matching_rows",
     "rules",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from selective_st import catalog
-from selective_st.registry.catalog import OURS, LossEntry, ModelType, model_type_of, rows_of, uncompiled
+from selective_st.catalog import OURS, LossEntry, ModelType, model_type_of, rows_of, uncompiled
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.detection import DataFormat
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from selective_st.catalog import rows_of
 from selective_st.errors import literal
-from selective_st.registry.catalog import rows_of
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import TO_LISTS, keep, other_loss

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from selective_st.registry.catalog import OURS
+from selective_st.catalog import OURS
 from selective_st.registry.checks.context import EMBEDDINGS, LISTS, SCALARS, Context, quoted
-from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, row_numbers, rule
+from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import TO_LISTS, change, keep, other_loss
+from selective_st.registry.checks.report import row_numbers
 from selective_st.registry.checks.scan import Mask
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
@@ -167,7 +168,7 @@ def _written(c: Context) -> str:
     what = {"numbers": "numbers", "lists": "several numbers each", "texts": "texts", "mixed": mixed}.get(kind, shown)
     if not labels.others.any() or kind == "mixed":
         return what
-    return f"{what}, but {quoted(labels.written.others[:_SHOWN])} in {row_numbers(c.scan.tally(labels.others))}"
+    return f"{what}, but {quoted(labels.written.others[:_SHOWN])} in {row_numbers(c.scan.numbers(labels.others))}"
 
 
 def _reading(c: Context) -> tuple[Part, ...] | None:
@@ -309,7 +310,7 @@ def list_lengths(c: Context) -> Bad | None:
     is_mixed = len(allowed) > 1 and len(found) > 1
     if not allowed or not (wrong.any() or is_mixed):
         return None
-    where = row_numbers(c.scan.tally(wrong)) if wrong.any() else "all rows: one of them for all"
+    where = row_numbers(c.scan.numbers(wrong)) if wrong.any() else "all rows: one of them for all"
     sizes = ", ".join([*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])])
     wanted = " or ".join(map(str, allowed))
     return bad(wrong if wrong.any() else None, wanted=wanted, columns=quoted(c.inputs), sizes=sizes, where=where)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from selective_st.registry.catalog import OURS, loss_entry, rows
-from selective_st.registry.checks.batches import meets_none
+from selective_st.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.context import EMBEDDINGS, SCALARS, Context
 from selective_st.registry.checks.engine import Bad, Found, Mend, Stage, bad, rule
 from selective_st.registry.checks.lines import keep, loss_line, more_outputs, other_loss
+from selective_st.registry.checks.rules.batches import meets_none
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.scan import Labels, Mask, Numbers
 from selective_st.registry.steps import Step
