@@ -247,7 +247,7 @@ def _labels(batches: list[pa.Array], facts: Facts, rows: int) -> Labels:
         facts = {name: values for name, values in facts.items() if name not in _NUMBERS}
     if len(sizes := facts.get("sizes", ())):
         more["inner_lengths"] = int(min(sizes)), int(max(sizes))
-    every = {name: facts.get(name, np.full(rows, none)) for name, none in _NONE.items()}
+    every: dict[str, Any] = {name: facts.get(name, np.full(rows, none)) for name, none in _NONE.items()}
     return Labels(is_list="lengths" in facts, **every, **more)
 
 

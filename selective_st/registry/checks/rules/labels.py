@@ -247,12 +247,7 @@ def label_is_list(c: Context) -> bool:
     return is_list and not one_each and not c.becomes_pairs
 
 
-def _listed_or_other(c: Context, found: Found) -> Mend:
-    may_be_listed = len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
-    return [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
-
-
-@rule("label-is-scalar", "read label", "error", Stage.CHANGE, _listed_or_other)
+@rule("label-is-scalar", "read label", "error", Stage.CHANGE)
 def label_is_scalar(c: Context) -> Bad | None:
     """{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number."""
     is_list = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
@@ -262,7 +257,9 @@ def label_is_scalar(c: Context) -> Bad | None:
         return None  # a score for the one document
     if c.entry.origin == OURS and c.entry.in_batch_negatives and c.labels.type != "float":
         return None  # integers are ignored there
-    return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels")
+    may_be_listed = len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
+    mend = [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
+    return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels", mend=mend)
 
 
 def _padded(c: Context, length: int) -> Step:
@@ -277,15 +274,14 @@ def ragged_lists(c: Context) -> bool:
     return is_asked and (bool(lengths.min() < lengths.max()) or inner[0] < inner[1])
 
 
-def _of_one_length(c: Context, found: Found) -> Mend:
-    return keep("labels, texts", "len(labels) == len(texts)", c.label, c.lists[0])
-
-
-@rule("list-lengths", "read label", "error", Stage.ROWS, _of_one_length)
-def labels_of_list(c: Context) -> Mask | None:
+@rule("list-lengths", "read label", "error", Stage.ROWS)
+def labels_of_list(c: Context) -> Bad | None:
     """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
     sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
-    return None if sizes is None or not c.labels.is_list else sizes != c.labels.lengths
+    if sizes is None or not c.labels.is_list:
+        return None
+    mend = keep("labels, texts", "len(labels) == len(texts)", c.label, c.lists[0])
+    return bad(sizes != c.labels.lengths, mend=mend)
 
 
 def _fit_lengths(c: Context, found: Found) -> Mend:

@@ -88,11 +88,7 @@ def model_outputs(c: Context) -> Bad | None:
     return bad(wanted="an output label for each class", labels=max(2, c.format.classes or 0)) if is_one else None
 
 
-def _sized(c: Context, found: Found) -> Mend:
-    return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
-
-
-@rule("classifier-size", "data", "error", Stage.LOSS, _sized)
+@rule("classifier-size", "data", "error", Stage.LOSS)
 def classifier_size(c: Context) -> Bad | None:
     """The classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but the model's have {c.dimension}."""
     wanted = getattr(getattr(c.loss, "classifier", None), "in_features", None)
@@ -100,21 +96,21 @@ def classifier_size(c: Context) -> Bad | None:
         return None
     parts = {"rep": 2, "difference": 1, "multiplication": 1}
     vectors = sum(size * getattr(c.loss, f"concatenation_sent_{part}", False) for part, size in parts.items())
-    return bad(wanted=wanted // vectors) if vectors and wanted != vectors * c.dimension else None
+    if not vectors or wanted == vectors * c.dimension:
+        return None
+    mend = loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
+    return bad(wanted=wanted // vectors, mend=mend)
 
 
-def _without_autoencoder(c: Context, found: Found) -> Mend:
-    return loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
-
-
-@rule("no-autoencoder", "data", "error", Stage.LOSS, _without_autoencoder)
+@rule("no-autoencoder", "data", "error", Stage.LOSS)
 def no_autoencoder(c: Context) -> Bad | None:
     """CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}."""
     if "CSRLoss" not in c.names or not c.modules:
         return None
     modules = c.model.modules() if callable(getattr(c.model, "modules", None)) else []
     has_one = "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]
-    return None if has_one else bad(modules=", ".join(c.modules))
+    mend = loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
+    return None if has_one else bad(modules=", ".join(c.modules), mend=mend)
 
 
 def _wrapped(c: Context, found: Found) -> Mend:
