@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+import scipy  # whose parts come when they are used
 from datasets import Dataset
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from selective_st.errors import DataError
 from selective_st.registry.names import role_of, words_of
@@ -219,8 +218,8 @@ class GradedPairs:
 def _joined(some: Numbers, others: Numbers) -> Numbers:
     """For each row the number of its cluster, where rows are joined that share one of two numbers."""
     size = int(max(some.max(), others.max())) + 1
-    graph = coo_array((np.ones(len(some)), (some, others)), shape=(size, size))
-    found: Any = connected_components(graph, directed=False)[1][some]
+    graph = scipy.sparse.coo_array((np.ones(len(some)), (some, others)), shape=(size, size))
+    found: Any = scipy.sparse.csgraph.connected_components(graph, directed=False)[1][some]
     joined: Numbers = np.unique(found, return_inverse=True)[1]
     return joined
 

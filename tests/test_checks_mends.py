@@ -18,7 +18,7 @@ from sentence_transformers.sentence_transformer import losses as st_losses
 from selective_st.errors import DataError
 from selective_st.registry import create_loss
 from selective_st.registry.catalog import MODEL_TYPES, losses, model_type_of
-from selective_st.registry.checks import CheckReport, Finding, check_dataset, conflicting_rows
+from selective_st.registry.checks import CheckReport, Finding, check_dataset
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import RULES
 from selective_st.registry.checks.report import Finding as Reported
@@ -389,13 +389,14 @@ def test_conflicts_are_exact_in_a_large_dataset() -> None:
     for text, score in zip(first, data["score"], strict=True):
         expected.setdefault(text, set()).add(score)
     bad = [i for i in numbers if len(expected[first[i]]) > 1]
-    found = conflicting_rows(Dataset.from_dict(data).shuffle(seed=1), ("a", "b"), "score")
-    assert found is not None
-    assert (found.tally.count, found.groups, found.repeated) == (len(bad), len(bad) // 2, 1000)
-    plain = conflicting_rows(data, ("a", "b"), "score")
-    assert plain is not None
-    assert plain.tally.all.tolist() == bad
-    assert conflicting_rows({**data, "score": [0.5] * count}, ("a", "b"), "score") is None
+    for holder in (Dataset.from_dict(data).shuffle(seed=1), data):
+        found = only(check_dataset(holder, "CosineSimilarityLoss"), "conflicting-labels")
+        assert found.count == len(bad)
+        assert found.message.startswith(f"{len(bad):,} rows")
+        assert "leaves out 1,000 repeated row(s)" in found.mend
+    assert found.rows == tuple(bad[:5])
+    alike = check_dataset({**data, "score": [0.5] * count}, "CosineSimilarityLoss")
+    assert "conflicting-labels" not in {finding.code for finding in alike.findings}
 
 
 def test_the_same_pair_with_the_same_label_is_no_conflict() -> None:

@@ -27,8 +27,9 @@ from selective_st.errors import DataError
 from selective_st.focus import parse_focus, threshold_focus
 from selective_st.registry import catalog
 from selective_st.registry.catalog import ModelType, Row, Selective, loss_entry, rows
+from selective_st.registry.choice import create_loss, suggest_losses
 from selective_st.registry.detection import DataFormat, detect_format
-from selective_st.registry.suggestion import Suggestion, Suggestions, create_loss, suggest_losses
+from selective_st.registry.suggestion import Suggestion, Suggestions
 from tests.model_types import model_for
 
 N = 24

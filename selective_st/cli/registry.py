@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections import Counter
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,21 +13,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from selective_st.catalog import (
-    DEFAULT_MODEL,
-    MODEL_TYPES,
-    SECTION_TITLES,
-    TRAINABLE,
-    ModelType,
-    Trainable,
-    check_model_type,
-    did_you_mean,
-    loss_entry,
-    losses,
-    rows,
-    rows_of,
+from selective_st import catalog
+from selective_st.catalog import DEFAULT_MODEL, MODEL_TYPES, TRAINABLE, ModelType, Trainable, check_model_type
+from selective_st.cli.common import (
+    CLASS_LABELS,
+    be_quiet,
+    load_model,
+    make_console,
+    print_notes,
+    print_template,
+    text_of,
 )
-from selective_st.cli.common import CLASS_LABELS, be_quiet, load_model, make_console, print_notes, text_of
 from selective_st.cli.options import FOCUS_HELP, THRESHOLD_HELP, DataOptions, command, option, told_words
 
 if TYPE_CHECKING:
@@ -37,9 +32,8 @@ if TYPE_CHECKING:
     from selective_st.catalog import Row
     from selective_st.cli.reading import Source
     from selective_st.focus import Focus
-    from selective_st.registry.checks import CheckReport, Finding
+    from selective_st.registry import CheckReport, Finding, Suggestion, Suggestions
     from selective_st.registry.steps import Step
-    from selective_st.registry.suggestion import Suggestion, Suggestions
 
 AUTO = "auto"
 NUMBERS = ("integer", "float")  # kinds of columns that `train` takes for labels
@@ -48,8 +42,6 @@ _SHOWN = 3  # names of other losses
 _SHOWN_NOTES = 2
 _SCREEN = 15  # lines of an answer
 _CODE_WIDTH = 76
-_STYLES = {"error": "bold red", "warning": "yellow"}
-
 _MODEL_TYPE_HELP = f"For which models: {', '.join(MODEL_TYPES)}."
 _JSON_HELP = "Print JSON, for other programs."
 
@@ -99,16 +91,17 @@ class CheckOptions(DataOptions):
 def formats(options: FormatsOptions) -> None:
     """List every data format with the losses for it, built-in and selective."""
     model_type = check_model_type("--model-type", options.model_type)
-    found = rows(model_type)
+    found = catalog.rows(model_type)
     if options.as_json:
-        print(json.dumps([_row_as_dict(row) for row in found], indent=2))
+        print(json.dumps([_as_dict(row) for row in found], indent=2))
         return
     console = make_console()
-    for section, title in SECTION_TITLES.items():
+    for section, title in catalog.SECTION_TITLES.items():
         part = [row for row in found if row.section == section]
         if part:
             console.rule(f"{model_type}: {title.lower()}", align="left")
-            _print_rows(console, part)
+        for row in part:
+            _print_row(console, row)
     console.print("★ commonly recommended   † deprecated", style="dim")
     others = ", ".join(known for known in MODEL_TYPES if known != model_type)
     console.print(f"Other models: --model-type {others}. Your own data: selective-st suggest FILE", style="dim")
@@ -122,11 +115,15 @@ def suggest(options: SuggestOptions) -> None:
     be_quiet()
     from selective_st.cli.reading import after, read_source
 
-    focus = _read_focus(options)
+    focus = None
+    if options.focus is not None or options.threshold:
+        from selective_st.focus import read_focus  # late: it imports torch
+
+        focus = read_focus(options.focus, options.threshold)
     source = read_source(options)
     found = source.suggestions(focus, kind)
     if options.script:
-        chosen = _suggestion(source, found, loss, focus)
+        chosen = _suggestion(source, found, loss, focus)[0]
         chosen = replace(chosen, steps=(*source.steps, *chosen.steps))
         print(chosen.script(options.data, options.model, options.header, options.split), end="")
         return
@@ -171,7 +168,7 @@ def check(options: CheckOptions) -> None:
     report = check_dataset(dataset, name, model=model, model_type=kind, batch_size=options.batch_size, sampler=sampler)
     if not steps:
         report = replace(report, findings=tuple(_in_file(source, each) for each in report.findings))
-    if not any(row.label in CLASS_LABELS for row in rows_of(name, kind)):
+    if not any(row.label in CLASS_LABELS for row in catalog.rows_of(name, kind)):
         report = _refused(source, report)
     steps = (*source.steps, *steps)
     if options.as_json:
@@ -190,29 +187,20 @@ def check(options: CheckOptions) -> None:
 
 def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
     """What `--loss` names: a loss as `train` calls it, a class, or what is best."""
-    classes = [entry.name for entry in losses(model_type)]
+    classes = [entry.name for entry in catalog.losses(model_type)]
     if loss in (AUTO, *classes):
         return loss
     of_train = {entry.name: entry for entry in TRAINABLE} if model_type == "SentenceTransformer" else {}
     if loss in of_train:
         return of_train[loss]
-    others = [of for of in MODEL_TYPES if any(entry.name == loss for entry in losses(of))]
+    others = [of for of in MODEL_TYPES if catalog.find_loss(loss, of)]
     if others:
         raise ValueError(f"--loss {loss} is a loss for {', '.join(others)}: say --model-type {others[0]}.")
     raise ValueError(
-        f"--loss {loss}: there is no such loss. {did_you_mean(loss, [*classes, *of_train, AUTO])}"
+        f"--loss {loss}: there is no such loss. {catalog.did_you_mean(loss, [*classes, *of_train, AUTO])}"
         f"`selective-st formats{'' if of_train else f' --model-type {model_type}'}` lists the classes; "
         f"{'the names of `train` do too: ' + LOSS_NAMES if of_train else 'there is also'}, {AUTO}."
     )
-
-
-def _read_focus(options: SuggestOptions) -> Focus | None:
-    """What matters, if that was told; what reads it imports torch."""
-    if options.focus is None and not options.threshold:
-        return None
-    from selective_st.focus import read_focus
-
-    return read_focus(options.focus, options.threshold)
 
 
 def _focus_words(options: SuggestOptions) -> list[str]:
@@ -221,30 +209,29 @@ def _focus_words(options: SuggestOptions) -> list[str]:
     return [*words, *(word for at in options.threshold or () for word in ("--threshold", f"{at:g}"))]
 
 
-def _suggestion(source: Source, found: Suggestions, loss: Trainable | str, focus: Focus | None) -> Suggestion:
-    """The loss that is named, or the one that comes first."""
+def _suggestion(
+    source: Source, found: Suggestions, loss: Trainable | str, focus: Focus | None = None
+) -> tuple[Suggestion, str]:
+    """The loss that is named, or the one that comes first and why."""
     from selective_st.registry.choice import suggestion_of
 
     if loss == AUTO:
-        return source.choice(found, focus)[0]
-    return found.of(loss) if isinstance(loss, str) else suggestion_of(found, loss, focus)
+        return source.choice(found, focus)
+    return found.of(loss) if isinstance(loss, str) else suggestion_of(found, loss, focus), ""
 
 
 def _laid_out(source: Source, loss: Trainable | str, model_type: ModelType) -> tuple[str, tuple[Step, ...], list[str]]:
     """The class of a loss, what lays the data out for it as `train` does, and notes."""
-    from selective_st.registry.choice import are_labelled_pairs, suggestion_of
+    from selective_st.registry.choice import are_labelled_pairs
 
     notes = list(source.notes)
     if isinstance(loss, str) and loss != AUTO:
         return loss, (), notes
     found = source.suggestions(None, model_type)
-    if isinstance(loss, Trainable):
-        if not are_labelled_pairs(found):
-            return loss.loss, (), notes
-        chosen = suggestion_of(found, loss)
-    else:
-        chosen, why = source.choice(found)
-        notes.append(f"--loss {AUTO}: {chosen.loss}, as {why}")
+    if isinstance(loss, Trainable) and not are_labelled_pairs(found):
+        return loss.loss, (), notes
+    chosen, why = _suggestion(source, found, loss)
+    notes += [f"--loss {AUTO}: {chosen.loss}, as {why}"] if why else []
     if any(chosen is each for each in found):
         return chosen.loss, (), notes  # as they stand
     # `train` never guesses a scale; labels beyond the score's range are what the check is to find.
@@ -253,7 +240,7 @@ def _laid_out(source: Source, loss: Trainable | str, model_type: ModelType) -> t
 
 def _refused(source: Source, report: CheckReport) -> CheckReport:
     """The report for a loss that is not for classes: labels that are no grades are not to be mapped to a scale."""
-    from selective_st.registry.checks import Finding
+    from selective_st.registry import Finding
 
     if not source.not_similarity:
         return report
@@ -283,64 +270,31 @@ def print_code(console: Console, code: str) -> None:
 
 
 def print_report(console: Console, report: CheckReport) -> None:
-    """Print what a check has found.
-
-    Args:
-        console: Where to.
-        report: What was found.
-    """
-    for finding in report.findings:
-        style = _STYLES[finding.severity]
-        console.print(
-            f"[{style}]{finding.severity}[/] {escape(finding.message)} [dim]({finding.code})[/]", soft_wrap=True
-        )
-        if finding.mend:
-            print_code(console, finding.mend)
-    for text in report.not_checked:
-        console.print(f"[dim]not checked: {escape(text)}[/]", soft_wrap=True)
-    errors, warnings = len(report.errors), len(report.warnings)
-    verdict = f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
-    console.print(f"{report.loss}: {verdict}; read {report.read}.", style="red" if errors else "green", soft_wrap=True)
+    """Print what a check has found."""
+    print_template(console, "suggestions.txt", "report", of=report)
 
 
-def _row_as_dict(row: Row) -> dict[str, Any]:
-    return {
-        "section": row.section,
-        "inputs": row.inputs,
-        "labels": row.labels,
-        "shape": row.shape,
-        "label": row.label,
-        "losses": list(row.losses),
-        "recommended": list(row.recommended),
-        "selective": [
-            {"loss": found.loss, "link": found.link, "arguments": dict(found.arguments)} for found in row.selective
-        ],
-        "why_none": row.why_none,
-        "outputs": row.outputs,
-        "note": row.note,
-        "since": row.since,
-    }
+def _as_dict(row: Row) -> dict[str, Any]:
+    """A row for other programs, which know its model type and its origin."""
+    told = {name: value for name, value in asdict(row).items() if name not in ("model_type", "origin")}
+    ours = [{"loss": of.loss, "link": of.link, "arguments": dict(of.arguments)} for of in row.selective]
+    return told | {"selective": ours}
 
 
-def _print_rows(console: Console, found: list[Row]) -> None:
+def _print_row(console: Console, row: Row) -> None:
     # Names of losses are too long for columns of a table: a block a row reads well at any width.
-    for row in found:
-        newer = "" if row.since == "6.0" else f" (from {row.since})"
-        note = f" [dim]({escape(row.note)})[/]" if row.note else ""
-        console.print(f"[bold cyan]{escape(row.inputs)}[/]{note}, labels: [cyan]{escape(row.labels)}[/]{newer}")
-        losses = [
-            name
-            + (" ★" if name in row.recommended else "")
-            + (" †" if loss_entry(name, row.model_type).deprecated else "")
-            for name in row.losses
-        ]
-        ours = ", ".join(selective.loss for selective in row.selective)
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(no_wrap=True, style="dim")
-        grid.add_column()
-        grid.add_row("built-in", ", ".join(losses) or "none")
-        grid.add_row("selective", f"[bold]{ours}[/]" if ours else f"none: {escape(row.why_none)}")
-        console.print(Padding(grid, (0, 0, 1, 2)))
+    newer = "" if row.since == "6.0" else f" (from {row.since})"
+    note = f" [dim]({escape(row.note)})[/]" if row.note else ""
+    console.print(f"[bold cyan]{escape(row.inputs)}[/]{note}, labels: [cyan]{escape(row.labels)}[/]{newer}")
+    old = [name for name in row.losses if catalog.loss_entry(name, row.model_type).deprecated]
+    losses = [name + " ★" * (name in row.recommended) + " †" * (name in old) for name in row.losses]
+    ours = ", ".join(selective.loss for selective in row.selective)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column()
+    grid.add_row("built-in", ", ".join(losses) or "none")
+    grid.add_row("selective", f"[bold]{ours}[/]" if ours else f"none: {escape(row.why_none)}")
+    console.print(Padding(grid, (0, 0, 1, 2)))
 
 
 def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -> str:
@@ -388,13 +342,17 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
 
 def _print_answer(found: Suggestions, name: str, focus: Focus | None, ways: dict[str, str], following: str) -> int:
     """The loss that comes first and how to go on; in how many lines of the screen."""
-    facts = {"form": found.format, "losses": list(found), "ways": ways, "following": following}
     script = _packed(found[0].code) if found else ""
-    text = text_of("suggestions.txt", "answer", data=name, script=script, **facts)
-    if focus and found and not any(each.selective for each in found):
-        why = escape(found[0].row.why_none)
-        text += f"\n[yellow]Note:[/] a focus needs a selective loss, and there is none for these data ({why})."
-    return _print_lines(text)
+    no_link = escape(found[0].row.why_none) if focus and found and not any(each.selective for each in found) else None
+    return _print(
+        "answer", data=name, form=found.format, losses=[*found], script=script, ways=ways, following=following,
+        no_link=no_link,
+    )  # fmt: skip
+
+
+def _print(macro: str, **facts: Any) -> int:
+    """Print a part of the answer; in how many lines of the screen."""
+    return _print_lines(text_of("suggestions.txt", macro, **facts))
 
 
 def _print_lines(text: str) -> int:
@@ -419,27 +377,27 @@ def _print_rest(found: Suggestions, notes: list[str], left: int, *, explains: bo
     """What else there is to say, as far as there are lines left; first the note that explains a focus."""
     caveats = found[0].caveats if found else ()
     told = [*notes[:explains], *caveats, *found.format.doubts[::-1], *notes[explains:]]
-    every = [f"[dim]· {escape(note)}[/]" for note in told[:_SHOWN_NOTES]]
+    every = [f"· {note}" for note in told[:_SHOWN_NOTES]]
     suited = [each.loss for each in found]
     opened = dict.fromkeys(loss for each in found.conversions for loss in each.losses if loss not in suited)
     for words, names in {"Others": suited[1:], "With data made of these": [*opened]}.items():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        every += [f"[dim]{words}: {', '.join(names[:_SHOWN])}{more}[/]"] if names else []
+        every += [f"{words}: {', '.join(names[:_SHOWN])}{more}"] if names else []
     for text in every:
-        left -= _print_lines(text) if len(text) < left * make_console().width else 0
+        shown = f"[dim]{escape(text)}[/]"
+        left -= _print_lines(shown) if len(shown) < left * make_console().width else 0
     _print_lines("[dim]--all shows every loss and why, and how the data were read[/]")
 
 
 def _print_all(found: Suggestions, notes: list[str]) -> None:
     """Every loss and why, what opens more, and how the data were read."""
-    times = Counter(caveat for each in found for caveat in each.caveats)
-    shared = {
-        caveat: ", ".join(each.loss for each in found if caveat in each.caveats)
-        for caveat, number in times.items()
-        if number > 1
-    }
-    of_all = {each.loss for each in found}
-    opened = [(each, [loss for loss in each.losses if loss not in of_all]) for each in found.conversions]
-    facts = {"form": found.format, "losses": list(found), "shared": shared, "notes": notes}
+    losses_of: dict[str, list[str]] = {}
+    for each in found:
+        for caveat in dict.fromkeys(each.caveats):
+            losses_of.setdefault(caveat, []).append(each.loss)
+    shared = {caveat: ", ".join(names) for caveat, names in losses_of.items() if len(names) > 1}
+    suited = {each.loss for each in found}
+    opened = [(each, [loss for loss in each.losses if loss not in suited]) for each in found.conversions]
     more = [(each, losses) for each, losses in opened if losses]
-    _print_lines("\n" + text_of("suggestions.txt", "rest", conversions=more, **facts))
+    _print_lines("")
+    _print("rest", form=found.format, losses=[*found], shared=shared, conversions=more, notes=notes)

@@ -7,11 +7,11 @@ for what would go wrong, `loss_table` shows every format with its losses, and `r
 from selective_st.errors import DataError
 from selective_st.registry.catalog import LossEntry, Row, Selective, loss_table, register_loss, unregister_loss
 from selective_st.registry.checks import CheckReport, Finding, check_dataset
+from selective_st.registry.choice import create_loss, suggest_losses
 from selective_st.registry.conversions import Conversion
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.steps import Step
-from selective_st.registry.suggested import Suggestion, Suggestions
-from selective_st.registry.suggestion import create_loss, suggest_losses
+from selective_st.registry.suggestion import Suggestion, Suggestions
 
 __all__ = [
     "CheckReport",

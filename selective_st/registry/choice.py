@@ -1,8 +1,8 @@
-"""Which loss comes first: one decision for `suggest`, its script, and `--loss auto` of `check` and `train`."""
+"""Which loss comes first: one decision for `suggest`, its script, `create_loss`, and `--loss auto`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +10,31 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from selective_st.catalog import (
+    MODEL_TYPES,
+    TRAINABLE,
+    LabelKind,
+    ModelType,
+    Row,
+    Shape,
+    Trainable,
+    check_model_type,
+    model_type_of,
+)
 from selective_st.errors import DataError
-from selective_st.registry.catalog import TRAINABLE, LabelKind, ModelType, Row, Shape, Trainable
+from selective_st.registry.code import call_of, lines_of_steps
 from selective_st.registry.columns import as_number
 from selective_st.registry.conversions import scale_of
-from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.detection import DataFormat, detect_format, format_of
 from selective_st.registry.steps import Step
-from selective_st.registry.suggestion import Suggestion, Suggestions, suggest_losses
+from selective_st.registry.suggestion import Suggestion, Suggestions, in_layout, indented, suited_to
 from selective_st.registry.table import Table, tables
 
 if TYPE_CHECKING:
     from selective_st.focus import Focus
     from selective_st.links import Link
+    from selective_st.registry.focused import Chosen
 
-_POSITIVES = "(anchor, positive) pairs"
 _IN_LISTS = 0.5  # of the rows, from which on labelled pairs are lists of candidates
 # What lays labelled pairs out, by the row that comes of it.
 _CALLS: dict[tuple[Shape, LabelKind], str] = {
@@ -32,9 +43,147 @@ _CALLS: dict[tuple[Shape, LabelKind], str] = {
     ("n-tuple", "binary list"): "pairs_to_lists",
     ("pair", "none"): "pairs_to_positives",
 }
-_IN_BATCH, _LISTWISE, _RIGHT_OR_WRONG = (
-    next(entry for entry in TRAINABLE if entry.name == name) for name in ("in-batch", "listwise", "listwise-labels")
-)
+_OF_TRAIN = {entry.name: entry for entry in TRAINABLE}
+
+
+def suggest_losses(
+    data: Any, *, focus: str | Link | Focus | None = None, model_type: ModelType = "SentenceTransformer"
+) -> Suggestions | dict[str, Suggestions]:
+    """Find the losses that suit data.
+
+    The first is what `selective-st train` chooses and `create_loss` builds: for pairs whose labels differ between the
+    candidates of a text a loss on lists, for pairs of one label a loss on positives; for other graded pairs the order
+    loss, which finds the highest pairs best, but the pointwise loss where the focus is a region, the middle or a link:
+    there the scores themselves are to be right. With a focus the selective losses
+    come next, with the link for it. Without one they come next for data with scores, which is what they are for, and
+    beside the commonly recommended losses for data without labels. Then come the recommended losses, the others, and
+    deprecated ones.
+
+    Args:
+        data: A Dataset, IterableDataset, DatasetDict, dict of columns, list of rows or pandas frame; or what
+            `detect_format` found in it.
+        focus: Which scores matter: `"high"`, `"low"`, `"extremes"`, `"middle"`, a region such as `"0.7:0.9"`, a link,
+            or a link's config as JSON. Default: each loss's own link.
+        model_type: Which models.
+
+    Returns:
+        The suggestions, the best first; a dict of them for several datasets.
+
+    Raises:
+        TypeError: If the data or the focus are of another kind.
+        ValueError: If there is no such model type or focus.
+
+    Example:
+        >>> pairs = {"sentence1": ["a cat", "a dog"], "sentence2": ["a kitten", "a tree"], "score": [0.9, 0.25]}
+        >>> best = suggest_losses(pairs, focus="high")[0]
+        >>> print(best.code)
+        from selective_st.links import ExponentialLink, high_scores
+        from selective_st.losses import SelectiveOrderLoss
+        <BLANKLINE>
+        loss = SelectiveOrderLoss(
+            model,
+            scale=5.0,
+            weight_link=high_scores(5),
+            link=ExponentialLink(2).normalized(0, 1, of="value"),
+        )
+    """
+    model_type = check_model_type("suggest_losses", model_type)
+    chosen = _as_chosen(focus)
+    if isinstance(data, DataFormat):
+        return suited_to(data, None, chosen, model_type)
+    if isinstance(data, Mapping) and data and all(isinstance(value, DataFormat) for value in data.values()):
+        return {str(name): suited_to(form, None, chosen, model_type) for name, form in data.items()}
+    found = {}
+    for view in tables(data):
+        suited = suited_to(format_of(view), view, chosen, model_type)
+        found[view.name] = with_choice(suited, view, focus) if suited else suited
+    if None in found:  # a single dataset has no name
+        return found[None]
+    return {str(name): suggestions for name, suggestions in found.items()}
+
+
+def create_loss(
+    model: Any, dataset: Any, *, focus: str | Link | Focus | None = None, loss: str | None = None
+) -> Any:  # fmt: skip
+    """Build the best loss for data, or one by its name after a look at whether it suits.
+
+    Args:
+        model: The model to train: a SentenceTransformer, CrossEncoder, SparseEncoder or MultiVectorEncoder.
+        dataset: The training data, as for `suggest_losses`.
+        focus: Which scores matter, as for `suggest_losses`.
+        loss: The name of a loss. Default: the best.
+
+    Returns:
+        The loss; a dict of losses by name for several datasets.
+
+    Raises:
+        DataError: If it is not clear what the data mean, the data must be changed before (the message shows how), or
+            the loss does not suit them.
+        TypeError: If the model is of another kind.
+        ValueError: If there is no such loss or focus.
+
+    Example:
+        >>> from sentence_transformers import SentenceTransformer
+        >>> model = SentenceTransformer("microsoft/mpnet-base")  # doctest: +SKIP
+        >>> loss = create_loss(model, dataset, focus="high")  # doctest: +SKIP
+    """
+    model_type = model_type_of(model)
+    if model_type is None:
+        raise TypeError(
+            f"create_loss: model must be a {', '.join(MODEL_TYPES[:-1])} or {MODEL_TYPES[-1]}, got "
+            f'{type(model).__name__}. Load it with SentenceTransformer("...").'
+        )
+    found = suggest_losses(dataset, focus=focus, model_type=model_type)
+    if isinstance(found, Suggestions):
+        return _created(model, dataset, found, loss, focus)
+    return {name: _created(model, dataset[name], suggested, loss, focus) for name, suggested in found.items()}
+
+
+def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, focus: Any) -> Any:
+    suggestion = found.of(name)
+    loss, row = suggestion.loss, suggestion.row
+    if focus is not None and not suggestion.selective:
+        raise DataError(
+            f"create_loss: focus needs a selective loss, but {loss} has no link"
+            + (f" ({row.why_none})" if row.why_none else "")
+            + ". Leave focus out."
+        )
+    outputs = getattr(model, "num_labels", None)
+    needed = found.format.classes if row.outputs == "num_classes" else 1
+    counts = suggestion.model_type == "CrossEncoder" and isinstance(outputs, int) and needed is not None
+    if counts and (outputs < needed or needed == 1 != outputs):
+        raise DataError(
+            f"create_loss: for these data {loss} needs a model with {needed} output "
+            f"label{'' if needed == 1 else 's'}, but this one has {outputs}. Load it so: CrossEncoder(name, "
+            f"num_labels={needed})."
+        )
+    if suggestion.steps:
+        which = "" if found.format.name is None else f" {found.format.name!r}"
+        raise DataError(
+            f"create_loss: for {loss} the dataset{which} must be changed first. Do this, and call create_loss again:\n"
+            + indented("\n".join(lines_of_steps(suggestion.steps)))
+        )
+    is_autoencoder = any(type(module).__name__ == "SparseAutoEncoder" for module in model.modules())
+    if is_autoencoder and suggestion.expression.startswith("SpladeLoss("):
+        inner = call_of(loss, dict(suggestion.arguments))
+        suggestion = replace(suggestion, expression=f"CSRLoss(model, loss={inner})")
+    return suggestion.build(model, dataset if hasattr(dataset, "column_names") else None)
+
+
+def _number(label: Any) -> float | None:
+    return float(label) if isinstance(label, bool) else as_number(label)
+
+
+def _as_chosen(focus: Any) -> Chosen | None:
+    """The code of a focus."""
+    if focus is None:
+        return None
+    from selective_st.registry.focused import chosen_focus  # late: it imports torch
+
+    return chosen_focus(focus)
+
+
+# --- The first --------------------------------------------------------------------------------------------------------
 
 
 def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | None = None) -> tuple[Suggestion, str]:
@@ -60,8 +209,7 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
     form = found.format
     convert = next((each for each in found.conversions if each.steps), None)
     if not found and convert is not None and form.certainty != "unclear":
-        first = suggestions_for(_as_read(form, *convert.to, _POSITIVES, convert.steps), focus, found.model_type).of()
-        return first, f"it takes {convert.why}"
+        return _laid_out(found, *convert.to, convert.steps, focus).of(), f"it takes {convert.why}"
     first = found.of()
     if not are_labelled_pairs(found):
         return first, f"it {first.why}"
@@ -70,50 +218,17 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
     rows = rows.filter(pc.invert(pc.is_null(rows[1], nan_is_null=True)))
     labels = set(pc.unique(rows[1]).to_pylist())
     highest = (scale_of(form)[0] or (0, 1))[1]
-    if len(labels) == 1 and _number(*labels) == highest:
-        return suggestion_of(found, _IN_BATCH, focus), "every pair has the highest label: they are positives"
+    if len(labels) == 1 and [_number(label) for label in labels] == [highest]:
+        return suggestion_of(
+            found, _OF_TRAIN["in-batch"], focus
+        ), "every pair has the highest label: they are positives"
     in_lists = pc.sum(differing([rows[0]], rows[1])["rows"]).as_py() or 0
     if in_lists < _IN_LISTS * len(rows):
         return first, f"it {first.why}"
     ends = form.label_scale or form.label_values or (0, 1)
     right_or_wrong = form.label == "binary" or set(map(as_number, labels)) <= {*ends}
     why = f"{in_lists:,} of {len(rows):,} rows share their first text and differ in label"
-    return suggestion_of(found, _RIGHT_OR_WRONG if right_or_wrong else _LISTWISE, focus), why
-
-
-def suggestion_of(found: Suggestions, entry: Trainable, focus: str | Link | Focus | None = None) -> Suggestion:
-    """A loss by what `selective-st train` calls it.
-
-    Args:
-        found: The losses that suit the data.
-        entry: Which.
-        focus: Which scores matter.
-
-    Returns:
-        The loss; for labelled pairs with the steps that lay them out for it, as `train` does.
-
-    Raises:
-        DataError: If it does not suit the data.
-
-    Example:
-        >>> pairs = {"sentence1": ["a", "a"], "sentence2": ["c", "d"], "score": [0.9, 0.25]}
-        >>> from selective_st.registry.catalog import trainable
-        >>> suggestion_of(suggest_losses(pairs), trainable("pairwise")).steps[-1].call
-        'pairs_to_triplets'
-    """
-    form, call = found.format, _CALLS.get((entry.shape, entry.label))
-    if call is None or not are_labelled_pairs(found):
-        return found.of(entry.loss)
-    every = (each.steps for each in found.conversions if each.steps and each.steps[-1].call == call)
-    steps = next(every, (*form.steps, Step(call)))
-    laid_out = _as_read(form, entry.shape, entry.label, _POSITIVES, steps)
-    return suggestions_for(laid_out, focus, found.model_type).of(entry.loss)
-
-
-def are_labelled_pairs(found: Suggestions) -> bool:
-    """Whether data are what `selective-st train` takes: two texts, and a label that grades them or says yes or no."""
-    kinds = ("binary", "similarity")
-    return found.model_type == "SentenceTransformer" and found.format.shape == "pair" and found.format.label in kinds
+    return suggestion_of(found, _OF_TRAIN["listwise-labels" if right_or_wrong else "listwise"], focus), why
 
 
 def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | None = None) -> Suggestions:
@@ -139,7 +254,41 @@ def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | No
     same = [each for each in found if (each.loss, each.steps) == (chosen.loss, chosen.steps)]
     others = [each for each in found if each not in same]
     first = same[0] if same else replace(chosen, why=f"{chosen.why}; {why}")
-    return Suggestions([first, *others], found.format, found.conversions, found.model_type, found._named)
+    return Suggestions([first, *others], found.format, found.conversions, found.model_type, found.named)
+
+
+def suggestion_of(found: Suggestions, entry: Trainable, focus: str | Link | Focus | None = None) -> Suggestion:
+    """A loss by what `selective-st train` calls it.
+
+    Args:
+        found: The losses that suit the data.
+        entry: Which.
+        focus: Which scores matter.
+
+    Returns:
+        The loss; for labelled pairs with the steps that lay them out for it, as `train` does.
+
+    Raises:
+        DataError: If it does not suit the data.
+
+    Example:
+        >>> pairs = {"sentence1": ["a", "a"], "sentence2": ["c", "d"], "score": [0.9, 0.25]}
+        >>> from selective_st.registry.catalog import trainable
+        >>> suggestion_of(suggest_losses(pairs), trainable("pairwise")).steps[-1].call
+        'pairs_to_triplets'
+    """
+    call = _CALLS.get((entry.shape, entry.label))
+    if call is None or not are_labelled_pairs(found):
+        return found.of(entry.loss)
+    every = (each.steps for each in found.conversions if each.steps and each.steps[-1].call == call)
+    steps = next(every, (*found.format.steps, Step(call)))
+    return _laid_out(found, entry.shape, entry.label, steps, focus).of(entry.loss)
+
+
+def are_labelled_pairs(found: Suggestions) -> bool:
+    """Whether data are what `selective-st train` takes: two texts, and a label that grades them or says yes or no."""
+    kinds = ("binary", "similarity")
+    return found.model_type == "SentenceTransformer" and found.format.shape == "pair" and found.format.label in kinds
 
 
 def command_of(suggestion: Suggestion) -> Trainable | None:
@@ -147,47 +296,6 @@ def command_of(suggestion: Suggestion) -> Trainable | None:
     label = "similarity" if suggestion.row.label == "binary" else suggestion.row.label
     wanted = (suggestion.loss, suggestion.row.shape, label)
     return next((known for known in TRAINABLE if (known.loss, known.shape, known.label) == wanted), None)
-
-
-def suggestion_for(loss: str, row: Row, focus: str | Link | Focus | None = None) -> Suggestion:
-    """A loss of a row of the tables, for data that are as the row says.
-
-    Args:
-        loss: The name of its class.
-        row: The row.
-        focus: Which scores matter.
-
-    Returns:
-        The loss, as it is suggested for such data.
-
-    Example:
-        >>> from selective_st.registry.catalog import rows_of
-        >>> [row] = rows_of("CosineSimilarityLoss")
-        >>> suggestion_for("CosineSimilarityLoss", row).expression
-        'CosineSimilarityLoss(model)'
-    """
-    form = _as_read(_any_format(), row.shape, row.label, row.inputs, ())
-    return suggestions_for(form, focus, row.model_type).of(loss)
-
-
-def format_of_pairs(labels: Sequence[float]) -> DataFormat:
-    """The format of graded pairs as `selective_st.layouts.GradedPairs` has them: two texts and a score.
-
-    Args:
-        labels: Their labels.
-
-    Returns:
-        The format.
-    """
-    label: LabelKind = "binary" if set(labels) <= {0, 1} else "similarity"
-    ends = (min(labels), max(labels))
-    scale = (0.0, 1.0) if ends[0] >= 0 else (-1.0, 1.0)
-    form = _as_read(_any_format(), "pair", label, "", ())
-    return replace(form, inputs=("sentence1", "sentence2"), label_column="score", label_values=ends, label_scale=scale)
-
-
-def _number(label: Any) -> float | None:
-    return float(label) if isinstance(label, bool) else as_number(label)
 
 
 def differing(texts: Sequence[pa.ChunkedArray], labels: pa.ChunkedArray) -> pa.Table:
@@ -209,19 +317,7 @@ def differing(texts: Sequence[pa.ChunkedArray], labels: pa.ChunkedArray) -> pa.T
     return groups.select([*names, "row_count", "row_min"]).rename_columns([*names, "rows", "first"])
 
 
-def _as_read(form: DataFormat, shape: Shape, label: LabelKind, pairs: str, steps: tuple[Step, ...]) -> DataFormat:
-    """A format in another layout; `pairs` says which pairs are meant, where there are no labels to tell."""
-    meaning = pairs if (shape, label) == ("pair", "none") else ""
-    return replace(
-        form, shape=shape, label=label, meaning=meaning, certainty="certain", label_column=None, doubts=(),
-        alternatives=(), readings=(), steps=steps,
-    )  # fmt: skip
-
-
-def _any_format() -> DataFormat:
-    form = detect_format({"anchor": ["a cat", "a dog"], "positive": ["a kitten", "a puppy"]})
-    assert isinstance(form, DataFormat)  # one dataset has one format
-    return form
+# --- Of a format ------------------------------------------------------------------------------------------------------
 
 
 def suggestions_for(
@@ -240,3 +336,59 @@ def suggestions_for(
     found = suggest_losses(data, focus=focus, model_type=model_type)
     assert isinstance(found, Suggestions)  # one dataset has one format
     return found
+
+
+def suggestion_for(loss: str, row: Row, focus: str | Link | Focus | None = None) -> Suggestion:
+    """A loss of a row of the tables, for data that are as the row says.
+
+    Args:
+        loss: The name of its class.
+        row: The row.
+        focus: Which scores matter.
+
+    Returns:
+        The loss, as it is suggested for such data.
+
+    Example:
+        >>> from selective_st.registry.catalog import rows_of
+        >>> [row] = rows_of("CosineSimilarityLoss")
+        >>> suggestion_for("CosineSimilarityLoss", row).expression
+        'CosineSimilarityLoss(model)'
+    """
+    form = _clear(_any_format(), row.shape, row.label, (), row.inputs)
+    return suggestions_for(form, focus, row.model_type).of(loss)
+
+
+def format_of_pairs(labels: Sequence[float]) -> DataFormat:
+    """The format of graded pairs as `selective_st.layouts.GradedPairs` has them: two texts and a score.
+
+    Args:
+        labels: Their labels.
+
+    Returns:
+        The format.
+    """
+    label: LabelKind = "binary" if set(labels) <= {0, 1} else "similarity"
+    ends = (min(labels), max(labels))
+    scale = (0.0, 1.0) if ends[0] >= 0 else (-1.0, 1.0)
+    form = _clear(_any_format(), "pair", label, ())
+    return replace(form, inputs=("sentence1", "sentence2"), label_column="score", label_values=ends, label_scale=scale)
+
+
+def _laid_out(found: Suggestions, shape: Shape, label: LabelKind, steps: tuple[Step, ...], focus: Any) -> Suggestions:
+    """The losses for the data after steps."""
+    return suggestions_for(_clear(found.format, shape, label, steps), focus, found.model_type)
+
+
+def _clear(form: DataFormat, shape: Shape, label: LabelKind, steps: tuple[Step, ...], pairs: str = "") -> DataFormat:
+    """A format in another layout, of which nothing is in doubt."""
+    return in_layout(
+        form, shape, label, steps, pairs, certainty="certain", label_column=None, doubts=(), alternatives=(),
+        readings=(),
+    )  # fmt: skip
+
+
+def _any_format() -> DataFormat:
+    form = detect_format({"anchor": ["a cat", "a dog"], "positive": ["a kitten", "a puppy"]})
+    assert isinstance(form, DataFormat)  # one dataset has one format
+    return form

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from selective_st.registry.catalog import OURS, LossEntry, ModelType, find_loss
+from selective_st.catalog import OURS, LossEntry, ModelType, find_loss
 from selective_st.registry.steps import Step
 
 _WIDTH = 100  # a line of code that is longer is broken
@@ -107,18 +108,12 @@ class Expression:
                 return _OPERATORS[type(part.op)](value(part.left), value(part.right))
             case ast.Subscript():
                 return value(part.value)[value(part.slice)]
+            case ast.Attribute(attr=method) if method in _METHODS:
+                return getattr(value(part.value), method)
             case ast.Call(func=ast.Attribute() | ast.Name()):
-                return self._function(part.func, names, part)(
-                    *map(value, part.args), **{str(each.arg): value(each.value) for each in part.keywords}
-                )
+                keywords = {str(each.arg): value(each.value) for each in part.keywords}
+                return value(part.func)(*map(value, part.args), **keywords)
         raise UnknownCodeError(ast.unparse(part))
-
-    def _function(self, func: ast.expr, names: Mapping[str, Any], call: ast.Call) -> Any:
-        if isinstance(func, ast.Name):
-            return self._value(func, names)
-        if isinstance(func, ast.Attribute) and func.attr in _METHODS:
-            return getattr(self._value(func.value, names), func.attr)
-        raise UnknownCodeError(ast.unparse(call))
 
     def _named(self, name: str) -> Any:
         if name in _BUILTINS:
@@ -164,20 +159,27 @@ def call_of(name: str, arguments: Mapping[str, str]) -> str:
     return f"{name}({', '.join(['model', *(f'{key}={code}' for key, code in arguments.items())])})"
 
 
+def in_brackets(code: str) -> str:
+    """The code of a link of which a method is called: a sum or product must be in brackets."""
+    return f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
+
+
 def sorted_imports(imports: Iterable[str]) -> list[str]:
     """The imports, of each module one line: other packages first, then ours."""
-    modules: dict[str, list[str]] = {}
+    modules: dict[str, set[str]] = defaultdict(set)
     for line in imports:
         module, _, names = line.removeprefix("from ").partition(" import ")
-        modules.setdefault(module, []).extend(names.split(", "))
-    lines = []
-    for module in sorted(modules, key=lambda module: (module.startswith(OURS), module)):
-        found = sorted(set(modules[module]))
-        line = f"from {module} import {', '.join(found)}"
-        lines += (
-            [line] if len(line) <= _WIDTH else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
-        )
+        modules[module] |= {*names.split(", ")}
+    lines: list[str] = []
+    for module, found in sorted(modules.items(), key=lambda item: (item[0].startswith(OURS), item[0])):
+        line, *others = f"from {module} import {', '.join(sorted(found))}", *(f"    {name}," for name in sorted(found))
+        lines += [line] if len(line) <= _WIDTH else [f"from {module} import (", *others, ")"]
     return lines
+
+
+def lines_of_steps(steps: Sequence[Step]) -> list[str]:
+    """The imports of steps and their lines."""
+    return [*sorted_imports(step.import_line for step in steps if step.import_line), *step_lines(steps)]
 
 
 def step_lines(steps: Sequence[Step]) -> list[str]:

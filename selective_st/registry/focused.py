@@ -10,7 +10,7 @@ import torch
 from selective_st.focus import PRESETS, Focus, parse_focus
 from selective_st.link_words import preset_of
 from selective_st.links import Link
-from selective_st.registry.code import Expression, UnknownCodeError
+from selective_st.registry.code import Expression, UnknownCodeError, in_brackets
 from selective_st.registry.steps import literal
 
 
@@ -49,9 +49,8 @@ def chosen_focus(focus: Any) -> Chosen:
     weight = link_code(focus.weight_link) if focus.thresholds else code
     if focus.value_link is None:
         return Chosen(code, None, what, weight, focus.reads_scores)
-    operand = f"({code})" if any(sign in code for sign in (" + ", " * ")) else code
     raised = focus.value_link  # the link, raised by a constant if needed, and normalised
-    value_code = f'{operand}.normalized(0, 1, of="value")'
+    value_code = f'{in_brackets(code)}.normalized(0, 1, of="value")'
     if not _same(value_code, raised):
         value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
     value_code = value_code if _same(value_code, raised) else link_code(raised)

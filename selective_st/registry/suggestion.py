@@ -1,369 +1,536 @@
-"""Which loss for this data: those that suit it, the best first, and the one that is built."""
+"""What is suggested: for a data format the losses that suit it, each with code ready to paste."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from selective_st.errors import DataError
-from selective_st.registry.catalog import (
+from selective_st._templates import template
+from selective_st._validation import instance_of
+from selective_st.catalog import (
     CLASSES,
+    DEFAULT_MODEL,
     LINKS,
-    MODEL_TYPES,
     LabelKind,
     LossEntry,
     ModelType,
     Row,
     Selective,
-    check_model_type,
+    Shape,
     loss_entry,
-    model_type_of,
+    rows_of,
 )
-from selective_st.registry.code import call_of, sorted_imports, step_lines
-from selective_st.registry.conversions import (
-    ANCHOR_POSITIVE,
-    Conversion,
-    conversions_of,
-    identifiers_of,
-    name_after,
-    scale_of,
-    why_scaled,
+from selective_st.errors import DataError
+from selective_st.registry import conversions
+from selective_st.registry.code import (
+    Expression,
+    UnknownCodeError,
+    call_of,
+    in_brackets,
+    one_line,
+    sorted_imports,
+    step_lines,
 )
-from selective_st.registry.detection import DataFormat, format_of
+from selective_st.registry.conversions import Conversion
+from selective_st.registry.detection import DataFormat
 from selective_st.registry.steps import Step, literal
-from selective_st.registry.suggested import NUMBER_OF_CLASSES, Suggestion, Suggestions, indented, lines_of_steps
-from selective_st.registry.table import tables
 
 if TYPE_CHECKING:
-    from selective_st.focus import Focus
-    from selective_st.links import Link
+    from torch import nn
+
     from selective_st.registry.focused import Chosen
-    from selective_st.registry.readings import FormatReading
 
-__all__ = ["Conversion", "Suggestion", "Suggestions", "create_loss", "suggest_losses"]
-
+_SCRIPT_BATCH = 16
 _UNBOUNDED_MARGINS = ".linear_outside(-1, 1)"  # of logits
 _UNBOUNDED = ".linear_outside(None, 1)"  # with which a focus on scores from 0 to 1 serves unbounded ones
-
 _SPARSE_ALONE = ("SparseMSELoss",)
 _DUPLICATES = (
     "In-batch negatives: a text twice in a batch is a false negative, so train with "
     "batch_sampler=BatchSamplers.NO_DUPLICATES."
 )
 _CLASS_BATCHES = "A batch needs several rows of a class: train with batch_sampler=BatchSamplers.GROUP_BY_LABEL."
+# How many classes there are, where a loss or a model needs it: classes count from 0.
+_NUMBER_OF_CLASSES: dict[LabelKind, str] = {
+    "class": "int(max(dataset[{label}])) + 1",
+    "class probabilities": "len(dataset[{label}][0])",
+}
+# What is told of a format, of a loss and of a conversion in JSON.
+_OF_FORMAT = (
+    "shape", "label", "meaning", "certainty", "inputs", "label_column", "label_values", "label_scale",
+    "trainer_inputs", "trainer_label", "reasons", "doubts", "rows", "read",
+)  # fmt: skip
+_OF_LOSS = ("loss", "link", "selective", "recommended", "why", "caveats", "code")
+_OF_CONVERSION = ("to", "why", "losses", "code")
 
 
-def suggest_losses(
-    data: Any, *, focus: str | Link | Focus | None = None, model_type: ModelType = "SentenceTransformer"
-) -> Suggestions | dict[str, Suggestions]:
-    """Find the losses that suit data.
+@dataclass(frozen=True)
+class Suggestion:
+    """A loss for the data.
 
-    The first is what `selective-st train` chooses and `create_loss` builds: for pairs whose labels differ between the
-    candidates of a text a loss on lists, for pairs of one label a loss on positives; for other graded pairs the order
-    loss, which finds the highest pairs best, but the pointwise loss where the focus is a region, the middle or a link:
-    there the scores themselves are to be right. With a focus the selective losses
-    come next, with the link for it. Without one they come next for data with scores, which is what they are for, and
-    beside the commonly recommended losses for data without labels. Then come the recommended losses, the others, and
-    deprecated ones.
+    Attributes:
+        entry: Its entry in the registry.
+        row: The row of the tables that it was found in.
+        link: The code of its link; empty for losses without one.
+        selective: Whether it is one of ours.
+        why: What it is good for, in a line.
+        caveats: What else to know, a sentence each.
+        steps: What is to be done with the dataset before.
+        arguments: Its arguments after the model, as code.
+        setup: The lines of the code that make what the arguments need.
+        expression: The expression of the code that makes the loss.
+        known: What a setup line would find in the dataset, by its name.
+        code: Code ready to paste; `model` and `dataset` are yours.
+    """
 
-    Args:
-        data: A Dataset, IterableDataset, DatasetDict, dict of columns, list of rows or pandas frame; or what
-            `detect_format` found in it.
-        focus: Which scores matter: `"high"`, `"low"`, `"extremes"`, `"middle"`, a region such as `"0.7:0.9"`, a link,
-            or a link's config as JSON. Default: each loss's own link.
-        model_type: Which models.
+    entry: LossEntry
+    row: Row
+    link: str
+    selective: bool
+    why: str
+    caveats: tuple[str, ...]
+    steps: tuple[Step, ...]
+    arguments: tuple[tuple[str, str], ...]
+    setup: tuple[str, ...] = field(repr=False)
+    expression: str = field(repr=False)
+    known: tuple[tuple[str, Any], ...] = field(repr=False)
+    code: str = field(default="", repr=False)
 
-    Returns:
-        The suggestions, the best first; a dict of them for several datasets.
+    @property
+    def loss(self) -> str:
+        """The name of its class."""
+        return self.entry.name
 
-    Raises:
-        TypeError: If the data or the focus are of another kind.
-        ValueError: If there is no such model type or focus.
+    @property
+    def model_type(self) -> ModelType:
+        """Which models it trains."""
+        return self.row.model_type
 
-    Example:
-        >>> pairs = {"sentence1": ["a cat", "a dog"], "sentence2": ["a kitten", "a tree"], "score": [0.9, 0.25]}
-        >>> best = suggest_losses(pairs, focus="high")[0]
-        >>> print(best.code)
-        from selective_st.links import ExponentialLink, high_scores
-        from selective_st.losses import SelectiveOrderLoss
-        <BLANKLINE>
-        loss = SelectiveOrderLoss(
-            model,
-            scale=5.0,
-            weight_link=high_scores(5),
-            link=ExponentialLink(2).normalized(0, 1, of="value"),
+    @property
+    def recommended(self) -> bool:
+        """Whether Sentence Transformers commonly recommends it for such data."""
+        return self.loss in self.row.recommended
+
+    @property
+    def sampler(self) -> str:
+        """The name of the batch sampler that the loss needs; empty for the usual one."""
+        if self.entry.class_batches:
+            return "GROUP_BY_LABEL"
+        return "NO_DUPLICATES" if self.entry.in_batch_negatives else ""
+
+    def script(self, data: str | None, model: str, header: bool | None = None, split: str | None = None) -> str:
+        """A complete program that trains with this loss.
+
+        Args:
+            data: The path of the file with the data, which the program reads with `selective_st.data.read_table`;
+                None for `train.csv`, to be filled in.
+            model: The name or the folder of the model to train.
+            header: Whether a CSV file has a header row. Default: see `read_table`.
+            split: Which split of a hub dataset. Default: train.
+
+        Returns:
+            The program.
+
+        Raises:
+            TypeError: If the path or the name is no text.
+        """
+        instance_of("script", "data", data, (str, type(None)), 'Write the path of the file: "train.csv".')
+        instance_of("script", "model", model, str, f'Write its name or folder: "{DEFAULT_MODEL}".')
+        kind = self.model_type
+        read = {"header": header, "split": split}
+        imports = [
+            *self._imports(),
+            f"from sentence_transformers import {kind}, {kind}Trainer, {kind}TrainingArguments",
+            "from selective_st.data import read_table",
+            "from selective_st.registry import check_dataset",
+        ]
+        if self.sampler:
+            imports.append("from sentence_transformers.base.training_args import BatchSamplers")
+        callbacks = ""
+        if self.selective:  # the model's card then tells what the loss cares about
+            imports.append("from selective_st.model_card import SelectiveModelCardCallback")
+            callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
+        outputs = ""
+        if kind == "CrossEncoder":
+            label = dict(self.known).get("label", "label")
+            classes = _NUMBER_OF_CLASSES["class"].format(label=literal(label))
+            outputs = f", num_labels={classes if self.row.outputs == 'num_classes' else 1}"
+        trainer = Expression(f"{kind}Trainer(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})")
+        lines = template("suggested.txt").script(
+            of=self,
+            title=one_line(model),
+            imports=sorted_imports(imports),
+            read=[literal(data or "train.csv"), *(f"{k}={literal(v)}" for k, v in read.items() if v is not None)],
+            steps=step_lines(self.steps),
+            model=literal(model) + outputs,
+            made=[*self.setup, *self.as_code(self.expression).assigned("loss")],
+            batch=_SCRIPT_BATCH,
+            trainer=trainer.assigned("trainer"),
         )
-    """
-    model_type = check_model_type("suggest_losses", model_type)
-    chosen = None
-    if focus is not None:
-        from selective_st.registry.focused import chosen_focus  # late: it imports torch
+        return f"{lines}\n"
 
-        chosen = chosen_focus(focus)
-    if isinstance(data, DataFormat):
-        return _suggestions(data, None, chosen, model_type)
-    if isinstance(data, Mapping) and data and all(isinstance(value, DataFormat) for value in data.values()):
-        return {str(name): _suggestions(value, None, chosen, model_type) for name, value in data.items()}
-    from selective_st.registry.choice import with_choice  # which suggests too
+    def build(self, model: Any, dataset: Any = None, **given: Any) -> nn.Module:
+        """Make the loss.
 
-    found = {}
-    for view in tables(data):
-        suited = _suggestions(format_of(view), view, chosen, model_type)
-        found[view.name] = with_choice(suited, view, focus) if suited else suited
-    if None in found:  # a single dataset has no name
-        return found[None]
-    return {str(name): suggestions for name, suggestions in found.items()}
+        Args:
+            model: The model to train.
+            dataset: The dataset, with the steps done; for losses that must count its classes.
+            **given: Arguments to be passed instead of those in `arguments`, such as `guide=my_model`.
+
+        Returns:
+            The loss.
+
+        Raises:
+            TypeError: If the model is of another kind.
+            DataError: If an argument cannot be made, such as the number of classes without the dataset.
+            ImportError: If the installed version does not have the loss.
+        """
+        names = {"model": model, **({} if dataset is None else {"dataset": dataset}), **dict(self.known)}
+        for line in self.setup:
+            name, _, code = line.partition(" = ")
+            # What is known is of the rows that were looked at; the dataset has them all.
+            if name not in given and (name not in names or dataset is not None):
+                names[name] = self._value(code, names)
+        built: nn.Module = self._made(self.expression, names, given)
+        return built
+
+    def as_code(self, code: str) -> Expression:
+        """Code that may name this loss and those of its model type."""
+        return Expression(code, self.model_type, self.entry)
+
+    def _imports(self) -> list[str]:
+        """The imports of the code."""
+        codes = [*(line.partition(" = ")[2] for line in self.setup), self.expression]
+        found = [step.import_line for step in self.steps if step.import_line]
+        return found + [line for code in codes for line in self.as_code(code).imports()]
+
+    def _value(self, code: str, names: Mapping[str, Any]) -> Any:
+        try:
+            return self.as_code(code).value(names)
+        except UnknownCodeError as error:
+            raise DataError(
+                f"{self.loss}: the value of {code!r} is not known here ({error}). Give it to build, such as "
+                f"build(model, dataset), or paste the code of the suggestion: print(suggestion.code)."
+            ) from None
+
+    def _made(self, expression: str, names: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+        """The loss, with given arguments instead of its own, also within a wrapper."""
+        call = self.as_code(expression).call
+        if call is None:
+            raise DataError(f"{self.loss}: the code {expression!r} is no call. Paste the code of the suggestion.")
+        name, arguments = call
+        given_here = given if name == self.loss else {}
+        values = {
+            key: self._made(code, names, given) if key == "loss" and name != self.loss else self._value(code, names)
+            for key, code in arguments.items()
+            if key not in given_here
+        }
+        return self._value(name, names)(names["model"], **values, **given_here)
 
 
-def create_loss(
-    model: Any, dataset: Any, *, focus: str | Link | Focus | None = None, loss: str | None = None
-) -> Any:  # fmt: skip
-    """Build the best loss for data, or one by its name after a look at whether it suits.
+class Suggestions(list[Suggestion]):
+    """The losses for the data, the best first, and what else can be done.
 
     Args:
-        model: The model to train: a SentenceTransformer, CrossEncoder, SparseEncoder or MultiVectorEncoder.
-        dataset: The training data, as for `suggest_losses`.
-        focus: Which scores matter, as for `suggest_losses`.
-        loss: The name of a loss. Default: the best.
+        found: The losses.
+        data_format: The format of the data.
+        conversions: What opens more losses.
+        model_type: Which models.
+        named: What `of` finds by its name besides: losses for the readings of data that are unclear.
 
-    Returns:
-        The loss; a dict of losses by name for several datasets.
-
-    Raises:
-        DataError: If it is not clear what the data mean, the data must be changed before (the message shows how), or
-            the loss does not suit them.
-        TypeError: If the model is of another kind.
-        ValueError: If there is no such loss or focus.
-
-    Example:
-        >>> from sentence_transformers import SentenceTransformer
-        >>> model = SentenceTransformer("microsoft/mpnet-base")  # doctest: +SKIP
-        >>> loss = create_loss(model, dataset, focus="high")  # doctest: +SKIP
+    Attributes:
+        format: The format of the data.
+        conversions: What opens more losses.
+        model_type: Which models.
+        named: What `of` finds by its name besides.
     """
-    found = suggest_losses(dataset, focus=focus, model_type=_needed_model_type(model))
-    if isinstance(found, Suggestions):
-        return _created(model, dataset, found, loss, focus)
-    return {name: _created(model, dataset[name], suggested, loss, focus) for name, suggested in found.items()}
+
+    def __init__(
+        self,
+        found: Sequence[Suggestion],
+        data_format: DataFormat,
+        conversions: Sequence[Conversion] = (),
+        model_type: ModelType = "SentenceTransformer",
+        named: Sequence[Suggestion] = (),
+    ) -> None:
+        super().__init__(found)
+        self.format, self.model_type = data_format, model_type
+        self.conversions, self.named = tuple(conversions), tuple(named)
+
+    def of(self, loss: str | None = None) -> Suggestion:
+        """A suggestion by the name of its loss.
+
+        Args:
+            loss: The name. Default: the first.
+
+        Returns:
+            The suggestion.
+
+        Raises:
+            DataError: If there is none, or it is not clear what the data mean and no loss is named; the message says
+                what is suggested instead.
+            TypeError: If the name is no text.
+            ValueError: If there is no such loss.
+        """
+        where = "" if self.format.name is None else f"Dataset {self.format.name!r}: "
+        if self.format.certainty == "unclear" and loss is None:
+            raise DataError(where + _unclear(self))
+        found = next((each for each in (*self, *self.named) if loss in (None, each.loss)), None)
+        if found is None:
+            raise DataError(where + _unsuited(self, loss))
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """The suggestions as JSON-serialisable data."""
+        return {
+            "model_type": self.model_type,
+            "format": _plain(self.format, _OF_FORMAT),
+            "suggestions": [_plain(found, _OF_LOSS) for found in self],
+            "conversions": [_plain(found, _OF_CONVERSION) for found in self.conversions],
+        }
+
+    def __str__(self) -> str:
+        return str(template("suggested.txt").listing(self)).rstrip("\n")
 
 
-# --- Suggestions ------------------------------------------------------------------------------------------------------
+def _plain(of: object, names: Sequence[str]) -> dict[str, Any]:
+    """Attributes as JSON has them."""
+    values = {name: getattr(of, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _suggestions(data_format: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Suggestions:
-    conversions = conversions_of(data_format, view, model_type)
-    if identifiers_of(data_format):  # no loss learns from IDs
-        return Suggestions([], data_format, conversions, model_type)
-    if data_format.certainty != "unclear":
-        found = _once(_ranked(data_format, view, focus, model_type))
-        return Suggestions(found, data_format, conversions, model_type)
-    readings = [_as_read(data_format, reading) for reading in data_format.readings if reading.shape is not None]
-    named = _once(found for reading in readings for found in _ranked(reading, view, focus, model_type))
-    return Suggestions([], data_format, (), model_type, named)
+def _check_role(loss: Any, model_type: ModelType) -> None:
+    """Refuse what is no loss by itself."""
+    if not isinstance(loss, str):
+        raise TypeError(
+            f'loss must be the name of a loss, such as "CoSENTLoss", or None for the best; got {type(loss).__name__}. '
+            "If it is built already, use it as it is."
+        )
+    entry = loss_entry(loss, model_type)
+    if entry.role == "modifier":
+        inner = re.sub(r"\w+\(model\)", "create_loss(model, dataset)", entry.arguments[0][1])
+        options = ", ".join(["model", inner, *(f"{k}={v}" for k, v in entry.arguments[1:])])
+        raise DataError(f"{loss} wraps another loss. Build that one, and wrap it: {loss}({options}).")
+    if entry.role == "regularizer":
+        raise DataError(
+            f"{loss} is no loss by itself, but is added to one: it {entry.why}. Build a loss with "
+            "create_loss(model, dataset)."
+        )
 
 
-def _once(found: Iterable[Suggestion]) -> list[Suggestion]:
-    """Each loss where it comes first."""
-    return list({suggestion.loss: suggestion for suggestion in reversed(list(found))}.values())[::-1]
+def indented(code: str) -> str:
+    """Lines of code within a message."""
+    return "\n".join(f"    {line}" for line in code.splitlines())
 
 
-def _as_read(data_format: DataFormat, reading: FormatReading) -> DataFormat:
-    """The format in one of its readings."""
-    return replace(
-        data_format,
-        shape=reading.shape,
-        label=reading.label,
-        inputs=reading.inputs,
-        label_column=reading.label_column,
-        steps=reading.needs,
-        meaning=ANCHOR_POSITIVE if (reading.shape, reading.label) == ("pair", "none") else "",
+def _unclear(found: Suggestions) -> str:
+    """What is not clear, and what settles it."""
+    doubts = " ".join(f"{doubt}." for doubt in found.format.doubts) or "They fit no known format."
+    ways = [f"\nIf {each.words}:\n{indented(each.code())}" for each in found.format.readings]
+    if found.named:
+        name = literal(found.named[0].loss)
+        ways.append(f"\nOr name the loss, if you know that it suits: create_loss(model, dataset, loss={name}).")
+    return f"It is not clear what the data mean: {doubts}{''.join(ways)}{_ways_out(found)}"
+
+
+def _ways_out(found: Suggestions) -> str:
+    if found.conversions or found.format.readings:
+        return "".join(f" Or convert them ({each.why}):\n{indented(each.code)}" for each in found.conversions)
+    return (
+        " Choose the columns in the order that the loss shall see them, and call the label so: dataset = "
+        'dataset.select_columns(["anchor", "positive"]) or dataset.rename_column("...", "label").'
     )
 
 
-def _ranked(data_format: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Iterator[Suggestion]:
+def _unsuited(found: Suggestions, name: Any) -> str:
+    """Why a loss does not suit, or none does, and what to do."""
+    read = f"read as {found.format.meaning or found.format.shape}, labels: {found.format.label}"
+    if name is None:
+        return f"There is no {found.model_type} loss for the data as they are, {read}.{_ways_out(found)}"
+    _check_role(name, found.model_type)
+    wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in rows_of(name, found.model_type))
+    suited = ", ".join(each.loss for each in (*found, *found.named)) or "none"
+    text = f"{name} is for {wanted}. The data are {read}; losses that suit: {suited}."
+    for opened in found.conversions:
+        if name in opened.losses:
+            return f"{text} Convert them ({opened.why}):\n{indented(opened.code)}"
+    mend = f" Build one that suits: create_loss(model, dataset, loss={literal(found[0].loss)})." if found else ""
+    return text + mend
+
+
+# --- From a format and a row of the catalog to a loss -----------------------------------------------------------------
+
+
+def suited_to(form: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> Suggestions:
+    """The losses for a format, in the order of the catalog; `view` is the data as far as they are read, if at all."""
+    opened = conversions.conversions_of(form, view, model_type)
+    if conversions.identifiers_of(form):  # no loss learns from IDs
+        return Suggestions([], form, opened, model_type)
+    if form.certainty != "unclear":
+        return Suggestions(_once(form, view, focus, model_type), form, opened, model_type)
+    readings = [
+        in_layout(form, each.shape, each.label, each.needs, inputs=each.inputs, label_column=each.label_column)
+        for each in form.readings
+        if each.shape is not None
+    ]
+    named = [found for reading in readings for found in _once(reading, view, focus, model_type)]
+    return Suggestions([], form, (), model_type, list({each.loss: each for each in named[::-1]}.values())[::-1])
+
+
+def in_layout(
+    form: DataFormat, shape: Shape, label: LabelKind, steps: tuple[Step, ...], pairs: str = "", **changes: Any
+) -> DataFormat:
+    """A format in another layout; `pairs` says which pairs are meant, where there are no labels to tell."""
+    meaning = (pairs or conversions.ANCHOR_POSITIVE) if (shape, label) == ("pair", "none") else ""
+    return replace(form, shape=shape, label=label, steps=steps, meaning=meaning, **changes)
+
+
+def _once(form: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> list[Suggestion]:
+    """The losses of the rows for a format, the best first, each where it comes first."""
     ranked: list[tuple[tuple[int, int, int], LossEntry, Row, Selective | None]] = []
-    reads_scores = focus is not None and focus.reads_scores
-    for row in data_format.matching_rows(model_type):
-        beside = row.label == "none" and focus is None
-        of_ours = [(ours, loss_entry(ours.loss, model_type)) for ours in row.selective]
-        if reads_scores:  # of which an order says nothing
-            of_ours.sort(key=lambda each: each[1].order_only)
-        for place, (ours, entry) in enumerate(of_ours):
-            ranked.append(((0, place, 0), entry, row, ours))
+    for row in form.matching_rows(model_type):
+        of_ours = [(loss_entry(ours.loss, model_type), ours) for ours in row.selective]
+        if focus is not None and focus.reads_scores:  # of which an order says nothing
+            of_ours.sort(key=lambda each: each[0].order_only)
+        ranked += [((0, place, 0), entry, row, ours) for place, (entry, ours) in enumerate(of_ours)]
         for place, name in enumerate(row.losses):
             entry = loss_entry(name, model_type)
-            group = 3 if entry.deprecated else 2
+            rank = (3 if entry.deprecated else 2, place, 1)
             if name in row.recommended and not entry.deprecated:
-                group = 0 if beside else 1
-                place = row.recommended.index(name)
-            ranked.append(((group, place, 1), entry, row, None))
-    for _, entry, row, selective in sorted(ranked, key=lambda candidate: candidate[0]):
-        yield _suggestion(data_format, view, focus, entry, row, selective)
+                beside_ours = row.label == "none" and focus is None
+                rank = (0 if beside_ours else 1, row.recommended.index(name), 1)
+            ranked.append((rank, entry, row, None))
+    ranked.sort(key=itemgetter(0))
+    best = {entry.name: (entry, row, ours) for _, entry, row, ours in reversed(ranked)}
+    return [_suggestion(form, view, focus, *each) for each in [*best.values()][::-1]]
 
 
 def _suggestion(
-    data_format: DataFormat, view: Any, focus: Chosen | None, entry: LossEntry, row: Row, selective: Selective | None
+    form: DataFormat, view: Any, focus: Chosen | None, entry: LossEntry, row: Row, ours: Selective | None
 ) -> Suggestion:
-    why = entry.why
-    link = selective.link if selective else ""
-    arguments = {**dict(entry.arguments), **(dict(selective.arguments) if selective else {})}
-    caveats: list[str] = []
-    if selective and focus:
-        why = f"{why}; here {focus.what} matter"
-        if focus.reads_scores and not entry.order_only and _orders(row):
-            why = f"{why} as they are, which an order alone does not give"
-        if arguments.get("targets") == '"link_values"':
-            del arguments["targets"]  # the link is for scores: labels 0 and 1 are scores too
-            caveats.append("With a focus the labels 0 and 1 are taken for the scores to be reached.")
-        if selective.link == LINKS["logits"] and arguments.get("targets") != '"margins"':
-            # A focus is on scores from 0 to 1, as those of model.predict.
-            arguments["activation_fn"] = "Sigmoid()"
-            arguments["temperature"] = "0.1"
-        if "calibration_link" in arguments:
-            arguments["calibration_link"] = focus.link
-        if "weight_link" in arguments and focus.value_link is not None:
-            arguments["weight_link"] = focus.weight_link
-        link = _focused(selective, focus)
-    if selective:
-        arguments["link"] = link
-    label = name_after(data_format.label_column, data_format.steps)
-    more, notes = _more_steps(data_format, view, entry, row, selective, label, arguments)
-    steps = (*data_format.steps, *more)
-    setup, known = _setup(entry, row, data_format, label)
-    caveats += [*notes, *entry.caveats]
-    if entry.in_batch_negatives:
-        caveats.append(_DUPLICATES)
-    if entry.class_batches:
-        caveats.append(_CLASS_BATCHES)
+    arguments = {**dict(entry.arguments), **(dict(ours.arguments) if ours else {})}
+    why, caveats = entry.why, []
     if entry.deprecated:
-        caveats.insert(0, f"Deprecated: use {entry.deprecated}.")
+        caveats.append(f"Deprecated: use {entry.deprecated}.")
+    if ours and focus:
+        why = f"{why}; here {focus.what} matter"
+        if focus.reads_scores and not entry.order_only and _has_order_loss(row):
+            why += " as they are, which an order alone does not give"
+        caveats += _focus_arguments(arguments, ours, focus)
+    elif ours:
+        arguments["link"] = ours.link
+    label = conversions.name_after(form.label_column, form.steps)
+    more, notes = _more_steps(form, view, entry, row, ours, label, arguments)
+    caveats += [*notes, *entry.caveats]
+    caveats += [_DUPLICATES] if entry.in_batch_negatives else []
+    caveats += [_CLASS_BATCHES] if entry.class_batches else []
     since = max(entry.since, row.since, key=lambda release: tuple(map(int, release.split("."))))
     if since != "6.0":
         caveats.append(f"It needs sentence-transformers {since} or newer.")
+    setup, known = _setup(entry, row, form, label)
     expression = call_of(entry.name, arguments)
     if row.model_type == "SparseEncoder" and entry.name not in _SPARSE_ALONE:
         wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
-        wrapper["loss"] = expression
-        expression = call_of("SpladeLoss", wrapper)
+        expression = call_of("SpladeLoss", wrapper | {"loss": expression})
     found = Suggestion(
-        loss=entry.name,
-        model_type=row.model_type,
-        entry=entry,
-        row=row,
-        link=link,
-        selective=selective is not None,
-        recommended=entry.name in row.recommended,
-        why=why,
-        caveats=tuple(caveats),
-        steps=steps,
-        arguments=tuple(arguments.items()),
-        code="",
-        setup=setup,
-        expression=expression,
-        known=known,
-    )
-    parts = [
-        "\n".join(sorted_imports(found._imports())),
-        "\n".join([*step_lines(steps), *setup, *found.as_code(expression).assigned("loss")]),
-    ]
-    return replace(found, code="\n\n".join(part for part in parts if part))
+        entry, row, arguments["link"] if ours else "", ours is not None, why, tuple(caveats), (*form.steps, *more),
+        tuple(arguments.items()), setup, expression, known,
+    )  # fmt: skip
+    lines = [*step_lines(found.steps), *setup, *found.as_code(expression).assigned("loss")]
+    parts = ["\n".join(sorted_imports(found._imports())), "\n".join(lines)]
+    return replace(found, code="\n\n".join(filter(None, parts)))
 
 
-def _orders(row: Row) -> bool:
+def _has_order_loss(row: Row) -> bool:
     """Whether one of our losses for a row only brings its rows into an order."""
     return any(loss_entry(ours.loss, row.model_type).order_only for ours in row.selective)
 
 
-def _focused(selective: Selective, focus: Chosen) -> str:
-    """The code of the link for a focus."""
-    unbounded = _UNBOUNDED if ".linear_outside(None, " in selective.link else ""
-    if selective.loss == "SelectivePointwiseLoss":
-        return _operand(focus.link, unbounded)
-    orders_at_thresholds = focus.weight_link != focus.link and "weight_link" in dict(selective.arguments)
-    if focus.value_link is None or selective.link == LINKS["ranks_only"] or orders_at_thresholds:
-        return selective.link
-    if ("targets", '"margins"') in selective.arguments and selective.link == LINKS["logits"]:
-        return focus.value_link + _UNBOUNDED_MARGINS
-    return focus.value_link + unbounded
-
-
-def _operand(code: str, method: str) -> str:
-    """The code of a method's call, of which a sum or product must be in brackets."""
-    return f"({code}){method}" if method and any(sign in code for sign in (" + ", " * ")) else code + method
+def _focus_arguments(arguments: dict[str, str], ours: Selective, focus: Chosen) -> list[str]:
+    """Put the links of a focus into the arguments of one of our losses; what there is to say of it."""
+    caveats = []
+    if arguments.get("targets") == '"link_values"':
+        del arguments["targets"]  # the link is for scores: labels 0 and 1 are scores too
+        caveats.append("With a focus the labels 0 and 1 are taken for the scores to be reached.")
+    of_logits, are_margins = ours.link == LINKS["logits"], arguments.get("targets") == '"margins"'
+    if of_logits and not are_margins:
+        # A focus is on scores from 0 to 1, as those of model.predict.
+        arguments |= {"activation_fn": "Sigmoid()", "temperature": "0.1"}
+    if "calibration_link" in arguments:
+        arguments["calibration_link"] = focus.link
+    if "weight_link" in arguments and focus.value_link is not None:
+        arguments["weight_link"] = focus.weight_link
+    unbounded = _UNBOUNDED if ".linear_outside(None, " in ours.link else ""
+    orders_at_thresholds = focus.weight_link != focus.link and "weight_link" in dict(ours.arguments)
+    arguments["link"] = ours.link
+    if ours.loss == "SelectivePointwiseLoss":
+        arguments["link"] = (in_brackets(focus.link) if unbounded else focus.link) + unbounded
+    elif focus.value_link is not None and ours.link != LINKS["ranks_only"] and not orders_at_thresholds:
+        of_margins = of_logits and ("targets", '"margins"') in ours.arguments
+        arguments["link"] = focus.value_link + (_UNBOUNDED_MARGINS if of_margins else unbounded)
+    return caveats
 
 
 def _setup(
-    entry: LossEntry, row: Row, data_format: DataFormat, label: str | None
+    entry: LossEntry, row: Row, form: DataFormat, label: str | None
 ) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
     """The setup lines, and what they would find in the dataset."""
-    known: dict[str, Any] = {"label": label} if label else {}
-    lines = []
-    for line in entry.setup:
-        name, _, code = line.partition(" = ")
-        if CLASSES in line:
-            kind: LabelKind = "class probabilities" if row.label == "class probabilities" else "class"
-            line = line.replace(CLASSES, NUMBER_OF_CLASSES[kind].format(label=literal(label)))
-            number = data_format.label_length
-            if kind == "class":
-                number = None if data_format.label_values is None else int(data_format.label_values[1]) + 1
-            if code == CLASSES and number is not None:
-                known[name] = number
-        lines.append(line)
-    return tuple(lines), tuple(known.items())
+    kind: LabelKind = "class probabilities" if row.label == "class probabilities" else "class"
+    number = form.label_length
+    if kind == "class":
+        number = None if form.label_values is None else int(form.label_values[1]) + 1
+    classes = _NUMBER_OF_CLASSES[kind].format(label=literal(label))
+    counted = [line.partition(" = ") for line in entry.setup]
+    known = {name: number for name, _, code in counted if code == CLASSES and number is not None}
+    lines = tuple(line.replace(CLASSES, classes) for line in entry.setup)
+    return lines, tuple((({"label": label} if label else {}) | known).items())
 
 
 def _more_steps(
-    data_format: DataFormat,
+    form: DataFormat,
     view: Any,
     entry: LossEntry,
     row: Row,
-    selective: Selective | None,
+    ours: Selective | None,
     label: str | None,
     arguments: Mapping[str, str],
 ) -> tuple[list[Step], list[str]]:
-    """What this loss needs done to the data beyond making the trainer read them as they are meant."""
+    """What this loss needs done to the data beyond making the trainer read them as they are meant, and notes on it."""
     if row.shape == "single" and row.label == "none":
         if entry.name == "ContrastiveTensionLoss":
-            options = (("different", 7),)
-            return [Step("texts_to_pairs", (), options, "each text with itself, and with 7 others")], []
+            return [Step("texts_to_pairs", (), (("different", 7),), "each text with itself, and with 7 others")], []
         if entry.name == "DenoisingAutoEncoderLoss":
             return [Step("damage_texts", why="pairs of a damaged text and the text")], []
     if label is None:
         return [], []
-    if row.label in ("margin", "margins") and selective is not None and data_format.label_values:
-        widest = max(abs(value) for value in data_format.label_values)
+    are_margins, are_scores = row.label in ("margin", "margins"), row.label in ("similarity", "scores")
+    if are_margins and ours is not None and form.label_values:
+        width = math.ceil(max(map(abs, form.label_values)))
         bounded = arguments.get("similarity_fct") != "pairwise_dot_score" and row.model_type != "CrossEncoder"
-        if widest > 2 and bounded:
-            width = math.ceil(widest)
+        if width > 2 and bounded:
             step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
             return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
-    wanted = _wanted_scale(entry, row, selective, arguments)
-    scale, guessed = scale_of(data_format)
-    if (
-        row.label in ("similarity", "scores")
-        and wanted
-        and scale
-        and not (wanted[0] <= scale[0] and scale[1] <= wanted[1])
-    ):
+    wanted = _wanted_scale(entry, row, ours, arguments)
+    scale, guessed = conversions.scale_of(form)
+    if are_scores and wanted and scale and not (wanted[0] <= scale[0] and scale[1] <= wanted[1]):
         low, high = (int(end) if float(end).is_integer() else end for end in scale)
         note = f"That the labels' scale is from {low} to {high} is a guess: give its ends, if they are others."
-        step = Step("scale_labels", (label, low, high), why=why_scaled(low, high, guessed=guessed))
+        step = Step("scale_labels", (label, low, high), why=conversions.why_scaled(low, high, guessed=guessed))
         return [step], [note] if guessed else []
     targets = arguments.get("targets")
-    if selective is None:
-        floats = row.label in ("margin", "margins", "scores") and not entry.order_only
-    elif row.label == "binary":
-        floats = targets is None
+    if ours is None:
+        floats = (are_margins or row.label == "scores") and not entry.order_only
     else:
-        floats = row.label in ("similarity", "margin", "margins", "scores") and targets != '"labels"'
-    if floats and _holds_integers(data_format, view):
-        return [Step("labels_to_float", (label,), why="scores are floats")], []
-    return [], []
+        floats = targets is None if row.label == "binary" else (are_margins or are_scores) and targets != '"labels"'
+    is_asked = floats and _holds_integers(form, view)
+    return ([Step("labels_to_float", (label,), why="scores are floats")] if is_asked else []), []
 
 
 def _wanted_scale(
-    entry: LossEntry, row: Row, selective: Selective | None, arguments: Mapping[str, str]
+    entry: LossEntry, row: Row, ours: Selective | None, arguments: Mapping[str, str]
 ) -> tuple[float, float] | None:
     """Where the labels must lie; None for anywhere."""
     if entry.score == "probability":
@@ -374,67 +541,14 @@ def _wanted_scale(
         return (0.0, 1.0) if "activation_fn" in arguments and row.label == "scores" else None
     bounded = "dot_score" not in arguments.get("similarity_fct", "")
     # A link cares where scores lie.
-    return (-1.0, 1.0) if selective is not None and row.label in ("scores", "similarity") and bounded else None
+    return (-1.0, 1.0) if ours is not None and row.label in ("scores", "similarity") and bounded else None
 
 
-def _holds_integers(data_format: DataFormat, view: Any) -> bool:
+def _holds_integers(form: DataFormat, view: Any) -> bool:
     """Whether the labels are integers, and stay so in the steps."""
-    column = data_format.label_column
-    if any(step.call in ("labels_to_float", "scale_labels") for step in data_format.steps):
+    column = form.label_column
+    if any(step.call in ("labels_to_float", "scale_labels") for step in form.steps):
         return False
-    if any(each.name == column and each.kind in ("integer", "boolean", "class label") for each in data_format.columns):
+    if any(each.name == column and each.kind in ("integer", "boolean", "class label") for each in form.columns):
         return True
     return view is not None and column is not None and bool(view.holds_integers(column))
-
-
-# --- Building ---------------------------------------------------------------------------------------------------------
-
-
-def _needed_model_type(model: Any) -> ModelType:
-    found = model_type_of(model)
-    if found is None:
-        raise TypeError(
-            f"create_loss: model must be a {', '.join(MODEL_TYPES[:-1])} or {MODEL_TYPES[-1]}, got "
-            f'{type(model).__name__}. Load it with SentenceTransformer("...").'
-        )
-    return found
-
-
-def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, focus: Any) -> Any:
-    suggestion = found.of(name)
-    if focus is not None and not suggestion.selective:
-        raise DataError(
-            f"create_loss: focus needs a selective loss, but {suggestion.loss} has no link"
-            + (f" ({suggestion.row.why_none})" if suggestion.row.why_none else "")
-            + ". Leave focus out."
-        )
-    _check_outputs(model, suggestion, found.format)
-    if suggestion.steps:
-        which = "" if found.format.name is None else f" {found.format.name!r}"
-        lines = indented(lines_of_steps(suggestion.steps))
-        raise DataError(
-            f"create_loss: for {suggestion.loss} the dataset{which} must be changed first. Do this, and call "
-            f"create_loss again:\n{lines}"
-        )
-    if _is_sparse_autoencoder(model) and suggestion.expression.startswith("SpladeLoss("):
-        inner = call_of(suggestion.loss, dict(suggestion.arguments))
-        suggestion = replace(suggestion, expression=f"CSRLoss(model, loss={inner})")
-    return suggestion.build(model, dataset if hasattr(dataset, "column_names") else None)
-
-
-def _check_outputs(model: Any, suggestion: Suggestion, data_format: DataFormat) -> None:
-    """Refuse a cross encoder with the wrong number of output labels."""
-    outputs = getattr(model, "num_labels", None)
-    if suggestion.model_type != "CrossEncoder" or not isinstance(outputs, int):
-        return
-    needed = data_format.classes if suggestion.row.outputs == "num_classes" else 1
-    if needed is not None and (outputs != needed if needed == 1 else outputs < needed):
-        raise DataError(
-            f"create_loss: for these data {suggestion.loss} needs a model with {needed} output "
-            f"label{'' if needed == 1 else 's'}, but this one has {outputs}. Load it so: CrossEncoder(name, "
-            f"num_labels={needed})."
-        )
-
-
-def _is_sparse_autoencoder(model: Any) -> bool:
-    return any(type(module).__name__ == "SparseAutoEncoder" for module in model.modules())

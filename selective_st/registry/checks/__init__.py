@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from selective_st._validation import whole_number
+from selective_st.catalog import ModelType, check_model_type
 from selective_st.errors import literal
-from selective_st.registry.catalog import ModelType, check_model_type
 from selective_st.registry.checks import rules
-from selective_st.registry.checks.batches import conflicting_rows, false_negative_rate, matching_rows
 from selective_st.registry.checks.context import UNKNOWN, Context, subjects_of
 from selective_st.registry.checks.engine import RULES
 from selective_st.registry.checks.plan import Plan
 from selective_st.registry.checks.report import CheckReport, Finding
-from selective_st.registry.detection import format_of
+from selective_st.registry.checks.rules.batches import false_negative_rate, matching_rows
+from selective_st.registry.detection import DataFormat, format_of
 from selective_st.registry.table import SCAN_ROWS, Table, tables
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "CheckReport",
     "Finding",
     "check_dataset",
-    "conflicting_rows",
     "false_negative_rate",
     "matching_rows",
     "rules",
@@ -89,20 +88,25 @@ def check_dataset(
         raise TypeError(f'{owner}: model must be a model, got {model!r:.60}. Load it: SentenceTransformer("...").')
     if model_type is not None:
         model_type = check_model_type(owner, model_type)
-    given: dict[str, Any] = {"batch_size": batch_size or _BATCH_SIZE, "sampler": _sampler_name(owner, sampler)}
+    known: dict[str, Any] = {"batch_size": batch_size or _BATCH_SIZE, "sampler": _sampler_name(owner, sampler)}
     read = tables(dataset)
-    contexts: list[list[Context]] = []
+    findings: list[Finding] = []
+    formats: list[DataFormat] = []
+    every: list[Context] = []
     for table, (variable, one) in zip(read, _losses(owner, loss, read), strict=True):
-        given |= {"table": table, "format": format_of(table), "loss_variable": variable}
-        contexts.append([Context(**vars(subject), **given) for subject in subjects_of(owner, one, model, model_type)])
-    plans = [Plan(of_table, is_dataset=_is_dataset(dataset)) for of_table in contexts]
-    findings = [finding for plan in plans for finding in plan.run()]
-    every = [context for of_table in contexts for context in of_table]
-    not_checked = [_of(one.table, what) for one in every for what in (*one.not_checked, *_unchecked(one))]
-    parts = "; ".join(_of(table, table.read()) for table in read)
-    names = ", ".join(dict.fromkeys(context.name for context in every))
-    formats = tuple(of_table[0].format for of_table in contexts)
-    return CheckReport(tuple(findings), tuple(dict.fromkeys(not_checked)), parts, names, formats)
+        known |= {"table": table, "format": format_of(table), "loss_variable": variable}
+        contexts = [Context(**vars(subject), **known) for subject in subjects_of(owner, one, model, model_type)]
+        findings += Plan(contexts, is_dataset=_is_dataset(dataset)).run()
+        formats.append(contexts[0].format)
+        every += contexts
+    unchecked = (_of(c.table, what) for c in every for what in (*c.not_checked, *_unchecked(c)))
+    return CheckReport(
+        findings=tuple(findings),
+        not_checked=tuple(dict.fromkeys(unchecked)),
+        read="; ".join(_of(table, table.read()) for table in read),
+        loss=", ".join(dict.fromkeys(c.name for c in every)),
+        formats=tuple(formats),
+    )
 
 
 def _losses(owner: str, loss: Any, read: Sequence[Table]) -> Iterator[tuple[str | None, Any]]:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from selective_st import catalog
-from selective_st.registry.catalog import OURS, LossEntry, ModelType, model_type_of, rows_of, uncompiled
+from selective_st.catalog import OURS, LossEntry, ModelType, model_type_of, uncompiled
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.detection import DataFormat
-from selective_st.registry.labels import Signs, signs_of
+from selective_st.registry.labels import signs_of
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, present
@@ -45,14 +45,12 @@ class Subject:
     @property
     def name(self) -> str:
         """The loss within what wraps it."""
-        names = [type(wrapper).__name__ for wrapper in self.wrappers]
-        return "".join(f"{name}(" for name in names) + self.entry.name + ")" * len(names)
+        return "".join(f"{type(of).__name__}(" for of in self.wrappers) + self.entry.name + ")" * len(self.wrappers)
 
     @property
     def names(self) -> list[str]:
         """The names of the loss, and of the classes of all that wraps it."""
-        bases = [base.__name__ for wrapper in self.wrappers for base in type(wrapper).__mro__]
-        return [*bases, self.entry.name]
+        return [*(base.__name__ for wrapper in self.wrappers for base in type(wrapper).__mro__), self.entry.name]
 
     @property
     def modules(self) -> list[str]:
@@ -70,8 +68,8 @@ def subjects_of(owner: str, loss: Any, model: Any, model_type: ModelType | None)
         what = f"the class {loss.__name__}" if isinstance(loss, type) else f"{loss!r}"
         raise TypeError(f"{owner}: loss must be a loss, such as CoSENTLoss(model), or its name; got {what}.")
     loss = uncompiled(loss)
-    own = [found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None]
-    model = uncompiled(own[0] if model is None and own else model)
+    own = (found for name in _MODEL_ATTRIBUTES if (found := getattr(loss, name, None)) is not None)
+    model = uncompiled(next(own, None) if model is None else model)
     kind = model_type or model_type_of(model) or "SentenceTransformer"
     entry = catalog.entry_of(loss, kind)
     several = getattr(loss, "losses", None)
@@ -80,11 +78,9 @@ def subjects_of(owner: str, loss: Any, model: Any, model_type: ModelType | None)
     if inner and (entry is None or entry.role == "modifier"):
         found = [subject for one in inner for subject in subjects_of(owner, one, model, model_type)]
         return [replace(subject, wrappers=(loss, *subject.wrappers)) for subject in found]
-    if entry is not None:
-        return [Subject(entry, loss=loss, model=model)]
     of = type(loss)
-    unknown = LossEntry(name=of.__name__, model_type=kind, module=of.__module__, why=UNKNOWN, origin="")
-    return [Subject(unknown, is_known=False, loss=loss, model=model)]
+    known = entry or LossEntry(name=of.__name__, model_type=kind, module=of.__module__, why=UNKNOWN, origin="")
+    return [Subject(known, entry is not None, loss, model=model)]
 
 
 # --- The loss and the data --------------------------------------------------------------------------------------------
@@ -96,6 +92,7 @@ class LabelColumn(NamedTuple):
     source: str | None = None
     name: str | None = None
     naming: tuple[Step, ...] | None = ()  # None where that would make it say the opposite, or something else
+    turned: bool = False  # whether the first step makes 0 of 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +120,11 @@ class Context(Subject):
     def scan(self) -> Scan:
         """What was counted over all rows."""
         texts = [column for column in self.inputs if self.kinds[column] in ("text", "texts")]
-        coded = self.read_inputs[:2] if self.entry.in_batch_negatives else ()
-        coded = self.read_inputs if self.source is not None else coded
-        found = scan(self.table, texts, self.source, [name for name in coded if self.kinds[name] == "text"])
-        naming, labels = self.label_column.naming, found.labels
-        if naming and naming[0].call == "labels_to_int" and labels is not None:
-            signs = self._signs(str(self.label_column.source))
-            labels.numbers = 1 - labels.numbers if signs is not None and signs.turned else labels.numbers
+        compared = 2 * self.entry.in_batch_negatives if self.source is None else None
+        coded = [name for name in self.read_inputs[:compared] if self.kinds[name] == "text"]
+        found = scan(self.table, texts, self.source, coded)
+        if self.label_column.turned and found.labels is not None:
+            found.labels.numbers = 1 - found.labels.numbers
         return found
 
     # The inputs.
@@ -147,9 +142,8 @@ class Context(Subject):
             return "reserved-column"
         if column in TRAINER_LABELS and kind != "empty":
             return "second-label"
-        by_kind = {"empty": "empty-column", "id": "id-column", "ids": "id-column"}
         if kind not in ("text", "texts", "media"):
-            return by_kind.get(kind, "number-column")
+            return {"empty": "empty-column", "id": "id-column", "ids": "id-column"}.get(kind, "number-column")
         is_other = meant and self.format.certainty != "unclear" and column not in meant
         return "stray-column" if is_other else None
 
@@ -189,15 +183,12 @@ class Context(Subject):
         target = next((name for name in targets if name not in self.table.columns), targets[0])
         rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
         if is_negating(column) and self.format.label not in ("margin", "margins"):
-            signs = self._signs(column)
-            return LabelColumn(column, target, None if signs is None else (signs.step(column), rename))
+            found = next(each for each in self.format.columns if each.name == column)
+            signs = signs_of(found, present(self.table.values[column]))
+            turned = signs is not None and signs.turned
+            return LabelColumn(column, target, None if signs is None else (signs.step(column), rename), turned)
         says_which = bool(CHOICE_WORDS & set(words_of(column)))  # of the inputs is better
         return LabelColumn(column, target, None if says_which else (rename,))
-
-    def _signs(self, column: str) -> Signs | None:
-        """What the values of a label that says yes or no are as 1 and 0."""
-        found = next(each for each in self.format.columns if each.name == column)
-        return signs_of(found, present(self.table.values[column]))
 
     @cached_property
     def rivals(self) -> tuple[str, ...]:
@@ -206,10 +197,11 @@ class Context(Subject):
             return ()
         named = [way.label_column for way in self.format.readings if way.label_column is not None]
         unread = [column.name for column in self.format.columns if column.kind == "other" and hint_of(column.name)]
-        texts = {name: [value for value in self.table.values[name] if isinstance(value, str)] for name in unread}
-        said = {name: read_written(Counter(values)).kind for name, values in texts.items()}
-        written = [name for name, kind in said.items() if kind in ("numbers", "opposites", "grades", "lists")]
-        return tuple(dict.fromkeys(named or written))
+        return tuple(dict.fromkeys(named or filter(self._says_amounts, unread)))
+
+    def _says_amounts(self, column: str) -> bool:
+        texts = Counter(value for value in self.table.values[column] if isinstance(value, str))
+        return read_written(texts).kind in ("numbers", "opposites", "grades", "lists")
 
     @property
     def label(self) -> str | None:
@@ -266,10 +258,6 @@ class Context(Subject):
     # What the loss takes.
 
     @cached_property
-    def _rows(self) -> list[catalog.Row]:
-        return rows_of(self.entry.name, self.entry.model_type)
-
-    @cached_property
     def min_columns(self) -> int:
         """The fewest text columns that the loss reads, with its settings."""
         formats = [] if self.loss is None else catalog.formats_of(self.loss, self.entry.model_type)
@@ -279,11 +267,12 @@ class Context(Subject):
     @cached_property
     def shapes(self) -> set[str]:
         """The shapes of data that the loss is for."""
-        return {row.shape for row in self._rows}
+        return {row.shape for row in catalog.rows_of(self.entry.name, self.entry.model_type)}
 
     def label_kinds_of(self, *shapes: str) -> set[str]:
         """The kinds of labels that the loss takes with inputs of some shapes."""
-        return {row.label for row in self._rows if row.shape in shapes}
+        known = catalog.rows_of(self.entry.name, self.entry.model_type)
+        return {row.label for row in known if row.shape in shapes}
 
     @cached_property
     def label_kinds(self) -> set[str]:
@@ -306,10 +295,8 @@ class Context(Subject):
     @property
     def may_be_raters(self) -> bool:
         """Whether lists of labels may be those of several raters: not where there is a label for each document."""
-        if self.source is None or self.labels.type != "list":
-            return False
-        is_short = int(self.labels.lengths.max()) <= _MOST_RATERS
-        return is_short and len(self.inputs) == 2 and str(self.format.label) not in LISTS
+        is_asked = self.source is not None and len(self.inputs) == 2 and str(self.format.label) not in LISTS
+        return is_asked and self.labels.type == "list" and int(self.labels.lengths.max()) <= _MOST_RATERS
 
     @property
     def are_raters(self) -> bool:

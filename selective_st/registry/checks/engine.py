@@ -12,11 +12,12 @@ from enum import IntEnum
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from selective_st.registry.catalog import LossEntry
+from selective_st.catalog import LossEntry
 from selective_st.registry.checks.context import Context
-from selective_st.registry.checks.report import Severity, in_brackets
-from selective_st.registry.checks.scan import Mask, Tally
+from selective_st.registry.checks.report import Severity, row_numbers
+from selective_st.registry.checks.scan import Integers
 from selective_st.registry.steps import Step
 
 # A rule is asked once of the data; of each column, input that is none, or column of texts; or of the label.
@@ -37,30 +38,35 @@ Stage = IntEnum("Stage", "STORE NAME DROP ORDER ROWS READ VALUES CHANGE LOSS MOD
 Stage.__doc__ = "When a mend has its turn: what is called by a name comes after what gives the name."
 
 RULES: list[rule] = []
-
-
-@dataclass(frozen=True)
-class Bad:
-    """What a rule has found: the rows, if it is about rows, and what the words and lines need to know besides."""
-
-    rows: Mask | Tally | None = None
-    column: str | None = None  # where it is not the one that the rule was asked about
-    severity: Severity | None = None  # where it is not always the same
-    mend: Mend = None  # likewise
-    facts: dict[str, Any] = field(default_factory=dict)  # what the words speak of
+Bad = dict[str, Any]  # what a rule tells: arguments of `Found`
 
 
 def bad(
-    rows: Mask | Tally | None = None,
+    rows: NDArray[Any] | None = None,
     *,
+    estimate: int | None = None,
     column: str | None = None,
     severity: Severity | None = None,
     mend: Mend = None,
     **facts: Any,
 ) -> Bad | None:
-    """What was found; None where it is about rows and there are none."""
-    some = rows is None or (rows.count if isinstance(rows, Tally) else rows.any())
-    return Bad(rows, column, severity, mend, facts) if some else None
+    """What was found; None where it is about rows and there are none.
+
+    Args:
+        rows: The rows, as a mask of the scanned ones or by their numbers, if it is about rows.
+        estimate: How many there are, where `rows` are no more than those of a sample.
+        column: The column, where it is not the one that the rule was asked about.
+        severity: How bad it is, where it is not always the same.
+        mend: What mends it, likewise.
+        **facts: What the words and lines need to know besides.
+
+    Returns:
+        The arguments of `Found` that are told.
+    """
+    if rows is not None and not (rows.any() if rows.dtype == bool else len(rows)):
+        return None
+    told = {"rows": rows, "estimate": estimate, "column": column, "severity": severity, "mend": mend, "facts": facts}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 @dataclass
@@ -95,9 +101,12 @@ class rule:  # noqa: N801 - it is used as a decorator
         for column in self._columns(context):
             is_each = self.about in ("column", "stray", "text")
             told = self.find(context, column) if is_each else self.find(context)
-            told = bad(told) if isinstance(told, np.ndarray) else Bad() if told is True else told
+            told = bad(told) if isinstance(told, np.ndarray) else bad() if told is True else told
             if told:
-                yield Found(self, context, told, told.column or column)
+                mask = told.get("rows")
+                if mask is not None and mask.dtype == bool:
+                    told["rows"] = context.scan.numbers(mask)
+                yield Found(self, context, **{"column": column, "severity": self.severity} | told)
 
     def _columns(self, context: Context) -> Sequence[str | None]:
         """What it is asked of; None for the data."""
@@ -118,42 +127,29 @@ class Found:
 
     rule: rule
     context: Context
-    bad: Bad
     column: str | None
+    severity: Severity
+    facts: dict[str, Any]
+    rows: Integers | None = None
+    estimate: int | None = None
+    mend: Mend = None
 
     @property
-    def tally(self) -> Tally | None:
-        """The rows, if it is about rows."""
-        rows = self.bad.rows
-        return self.context.scan.tally(rows) if isinstance(rows, np.ndarray) else rows
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the words speak of, besides what is always known."""
-        return self.bad.facts
-
-    @property
-    def severity(self) -> Severity:
-        """How bad it is."""
-        return self.bad.severity or self.rule.severity
+    def count(self) -> int | None:
+        """How many rows; None where it is not about rows."""
+        return len(self.rows) if self.rows is not None and self.estimate is None else self.estimate
 
     @property
     def message(self) -> str:
         """What is said."""
-        context, rows = self.context, "" if self.tally is None else row_numbers(self.tally)
-        facts = {"loss": context.entry.name, "label": context.source, "column": self.column, "rows": rows}
-        is_renamed = "label" in self.rule.about and context.source != context.label
-        once = f"once {context.source!r} is the label: " if is_renamed else ""
-        return once + self.rule.words.format(c=context, **facts | self.facts)
+        c, rows = self.context, "" if self.rows is None else row_numbers(self.rows, self.count)
+        known = {"loss": c.entry.name, "label": c.source, "column": self.column, "rows": rows, "c": c}
+        once = f"once {c.source!r} is the label: " if "label" in self.rule.about and c.source != c.label else ""
+        return once + self.rule.words.format(**known | self.facts)
 
     @property
     def mends(self) -> list[tuple[Part, ...]]:
         """The lines that mend it: alternatives, the best first."""
-        found = self.rule.mend(self.context, self) if callable(self.rule.mend) else self.bad.mend or self.rule.mend
+        found = self.rule.mend(self.context, self) if callable(self.rule.mend) else self.mend or self.rule.mend
         each = found if isinstance(found, list) else [found] if found else []
         return [one if isinstance(one, tuple) else (one,) for one in each]
-
-
-def row_numbers(tally: Tally) -> str:
-    """How many rows, and the first of them: `7 row(s) (0, 2, 3, 5, 8, ...)`."""
-    return f"{tally.count:,} row(s) {in_brackets(tally.rows, tally.count)}"

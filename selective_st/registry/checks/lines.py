@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from selective_st.catalog import CLASSES, DEFAULT_MODEL, LossEntry, loss_entry, rows
 from selective_st.errors import literal
-from selective_st.registry.catalog import CLASSES, DEFAULT_MODEL, LossEntry, loss_entry, rows
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
 from selective_st.registry.code import Expression

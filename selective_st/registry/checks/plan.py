@@ -6,15 +6,16 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from selective_st.registry.catalog import LossEntry
+from selective_st.catalog import LossEntry
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import RULES, Found, LossLine, Part, Stage
-from selective_st.registry.checks.report import Finding
+from selective_st.registry.checks.report import FIRST_ROWS, Finding
 from selective_st.registry.checks.scan import Integers
 from selective_st.registry.detection import format_of
 from selective_st.registry.names import words_of
@@ -35,62 +36,57 @@ _CONVERSIONS = ("scale_labels", "scale_margins", "labels_to_int", "labels_to_bin
 _OF_ALL_ROWS = ("single-class", "class-batches", "label-constant", "label-tied")  # a sample does not tell of these
 
 
+@dataclass(frozen=True)
 class Sample:
-    """The sampled rows as the steps so far have left them."""
+    """The sampled rows as the steps so far have left them.
 
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._rows: Any = None
-        self._numbers: Any = np.asarray(table.sampled)  # of the rows in the dataset, as long as these are known
-        self._removed: list[str] = []  # columns that the rows still have: of wide tables all are taken out at once
-        self._left_out: Integers = np.empty(0, dtype=np.int64)
-        self.columns = list(table.columns)
-        self.is_known = True
+    Attributes:
+        table: What they are of.
+        columns: Those that are left; of wide tables all others are taken out at once.
+        rows: The rows; None where they are still those of the table.
+        numbers: Those of the rows in the dataset, as long as they are known.
+        left_out: The numbers of rows of the dataset that are gone.
+        is_known: Whether the rows are known.
+    """
 
-    def copy(self) -> Sample:
-        """The same, which other steps may be tried on."""
-        copied = Sample(self._table)
-        vars(copied).update(vars(self) | {"_removed": list(self._removed)})
-        return copied
+    table: Table
+    columns: tuple[str, ...]
+    rows: Any = None
+    numbers: Integers | None = None
+    left_out: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    is_known: bool = True
 
-    @property
-    def rows(self) -> Any:
-        """The rows."""
-        if self._rows is None:
-            self._rows = self._table.sample()
-        if self._removed:
-            self._rows, self._removed = self._rows.remove_columns(self._removed), []
-        return self._rows
+    @cached_property
+    def data(self) -> Any:
+        """The rows that are left, with the columns that are."""
+        rows = self.table.sample() if self.rows is None else self.rows
+        return rows if rows.column_names == [*self.columns] else rows.select_columns([*self.columns])
 
-    def leave_out(self, rows: Integers) -> int | None:
-        """Leave rows out; how many more there are now, None where nothing would be left."""
-        before, self._left_out = len(self._left_out), np.union1d(self._left_out, rows)
-        if len(self._left_out) >= self._table.scanned:
+    def without(self, rows: Integers) -> Sample | None:
+        """What is left without rows; None if that is nothing."""
+        left_out = np.union1d(self.left_out, rows)
+        if len(left_out) >= self.table.scanned:
             return None
-        self.is_known &= self._numbers is not None
-        if self.is_known:
-            kept = np.flatnonzero(~np.isin(self._numbers, self._left_out))
-            self._rows, self._numbers = self.rows.select(kept), self._numbers[kept]
-        return len(self._left_out) - before
+        if not self.is_known or self.numbers is None:
+            return replace(self, left_out=left_out, is_known=False)
+        kept = np.flatnonzero(~np.isin(self.numbers, left_out))
+        return replace(self, left_out=left_out, rows=self.data.select(kept), numbers=self.numbers[kept])
 
-    def does(self, step: Step) -> bool:
-        """Do a step; whether that can be done."""
+    def after(self, step: Step) -> Sample | None:
+        """What a step makes of it; None where it cannot be done."""
         if not self.is_known:
-            return step.call in _LOCAL  # what cannot be tried is not done to the whole
+            return self if step.call in _LOCAL else None  # what cannot be tried is not done to the whole
         if step.call == "remove_columns":
-            gone = _named(step)
-            self._removed += gone
-            self.columns = [name for name in self.columns if name not in gone]
-            return bool(self.columns)
-        before = self.rows
+            left = tuple(name for name in self.columns if name not in _named(step))
+            return replace(self, columns=left) if left else None
         try:
             with _no_progress():
-                self._rows = step.apply(before)
+                rows = step.apply(self.data)
         except Exception:  # whatever it is, what raises is not printed
-            return False
-        self._numbers = self._numbers if len(self._rows) == len(before) else None
-        self.columns = self._rows.column_names
-        return len(self._rows) > (1 if len(before) > 1 else 0)
+            return None
+        numbers = self.numbers if len(rows) == len(self.data) else None
+        is_some = len(rows) > (1 if len(self.data) > 1 else 0)
+        return replace(self, rows=rows, columns=tuple(rows.column_names), numbers=numbers) if is_some else None
 
 
 class Plan:
@@ -106,12 +102,12 @@ class Plan:
 
     def __init__(self, contexts: Sequence[Context], *, is_dataset: bool) -> None:
         self._contexts = list(contexts)
-        self._table = contexts[0].table
-        self._is_plain = is_dataset and not self._table.has_transform and not self._table.is_stream
+        self._table = table = contexts[0].table
+        self._is_plain = is_dataset and not table.has_transform and not table.is_stream
         self._findings: dict[tuple[str, str | None], Finding] = {}
-        self._done: list[Part] = []
+        self._done: tuple[Part, ...] = ()
         self._loss: LossEntry | None = None  # another one, that a line takes
-        self._sample = Sample(self._table)
+        self._sample = Sample(table, table.columns, numbers=np.asarray(table.sampled))
 
     def run(self) -> list[Finding]:
         """Look, and look again at what is left."""
@@ -129,10 +125,10 @@ class Plan:
         return list(self._findings.values())
 
     def _look(self, *stages: Stage, later: bool = False) -> None:
-        rules = [rule for rule in RULES if rule.stage in stages]
         found: dict[tuple[str, str], Found] = {}
-        for one in (one for context in self._contexts for rule in rules for one in rule.look(context)):
-            found.setdefault((one.rule.code, one.message), one)  # what is wrong with the data is so for all losses
+        for context, rule in itertools.product(self._contexts, [rule for rule in RULES if rule.stage in stages]):
+            for one in rule.look(context):
+                found.setdefault((rule.code, one.message), one)  # what is wrong with the data is so for all losses
         for one in sorted(found.values(), key=lambda one: (one.rule.stage, one.severity != "error")):
             key = one.rule.code, one.column
             if later:
@@ -164,11 +160,11 @@ class Plan:
     def _looks_again(self) -> bool:
         """Take what is left for what is looked at; whether it is known, and may tell something else."""
         changes = any(isinstance(part, Step) and part.call not in _LOCAL for part in self._done)
-        renews = "loss" in self._decided and self._loss in (None, *(context.entry for context in self._contexts))
+        renews = self._has_decided("loss") and self._loss in (None, *(context.entry for context in self._contexts))
         is_news = self._table.is_complete or self._loss is not None or changes
         if renews or not self._sample.is_known or not is_news:
             return False  # of the settings of the same loss made anew nothing is known here
-        table = replace(tables(self._sample.rows)[0], name=self._table.name)
+        table = replace(tables(self._sample.data)[0], name=self._table.name)
         known: dict[str, Any] = {"table": table, "format": format_of(table)}
         if self._loss is not None:
             known |= {"entry": self._loss, "is_known": True, "loss": None, "wrappers": ()}
@@ -179,11 +175,11 @@ class Plan:
         """What is reported, with the lines that work after those before."""
         lines = found.mends if self._is_asked(found) else []
         parts = next((taken for each in lines if (taken := self._taken(each, found)) is not None), ())
-        tally = found.tally if found.context.table is self._table or self._table.is_complete else None
-        rows, count = (tally.rows, tally.count) if tally is not None else ((), None)
+        is_known = found.rows is not None and (found.context.table is self._table or self._table.is_complete)
+        rows, count = (found.rows[:FIRST_ROWS].tolist(), found.count) if is_known else ((), None)
         steps = tuple(part for part in parts if isinstance(part, Step) and part.is_data)
         return Finding(
-            found.severity, found.rule.code, found.message, found.column, rows, count,
+            found.severity, found.rule.code, found.message, found.column, tuple(rows), count,
             _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else ()
         )  # fmt: skip
 
@@ -191,24 +187,22 @@ class Plan:
         """Whether something is still wrong: where another loss is taken, the lines are those that it needs."""
         return self._loss is None or found.context.entry == self._loss
 
-    @property
-    def _decided(self) -> set[str | None]:
-        return {_decision(part) for part in self._done}
+    def _has_decided(self, what: str | None) -> bool:
+        return what is not None and what in map(_decision, self._done)
 
     def _taken(self, parts: Sequence[Part], found: Found) -> tuple[Part, ...] | None:
         """The lines that are left to do; None where one of them cannot be done."""
-        before = vars(self) | {"_done": list(self._done), "_sample": self._sample.copy()}
+        before = self._done, self._loss, self._sample
         left: list[Part] = []
         for part in parts:
             if part in self._done:
                 continue
-            is_decided = _decision(part) is not None and _decision(part) in self._decided
-            done = None if is_decided else self._tried(part, found)
+            done = None if self._has_decided(_decision(part)) else self._tried(part, found)
             if done is None:
-                vars(self).update(before)
+                self._done, self._loss, self._sample = before
                 return None
             left += [*self._dataset_for(part), done]
-            self._done += [part] if isinstance(part, Step) or not part.startswith("#") else []
+            self._done += (part,) if isinstance(part, Step) or not part.startswith("#") else ()
             self._loss = part.entry if isinstance(part, LossLine) else self._loss
         return tuple(left)
 
@@ -216,28 +210,29 @@ class Plan:
         """A line as it is to be printed; None where it cannot be done."""
         sample = self._sample
         if isinstance(part, str):
-            sample.is_known &= "{dataset} = " not in part
+            self._sample = replace(sample, is_known=sample.is_known and "{dataset} = " not in part)
             is_of_several = len(self._contexts) > 1 or found.context.loss_variable is None
             return None if is_of_several and _decision(part) == "loss" else part
-        names = _named(part)
-        if part.call == "select_columns":
-            names = [name for name in names if name in sample.columns]
-        if not set(names) <= set(sample.columns):
+        names = [name for name in _named(part) if part.call != "select_columns" or name in sample.columns]
+        if not {*names} <= {*sample.columns}:
             return None
         if part.call in ("select_columns", "remove_columns"):
             gone = [name for name in sample.columns if (name in names) == (part.call == "remove_columns")]
             if not found.rule.is_choice and any(_is_kept(found.context, name) for name in gone):
                 return None
-            why = [part.why] if part.why else []
-            why += [f"leaves out {', '.join(map(repr, gone))}"] if gone else []
-            part = replace(part, arguments=(tuple(names),), why="; ".join(why))
-        if found.tally is not None and part.call in _LEAVES_OUT:
-            more = sample.leave_out(found.tally.all)
-            return None if more is None else replace(part, why=part.why or f"leaves out {more:,} row(s)")
-        if not part.is_data:
-            sample.is_known &= part.call == "cast"
-            return part
-        return part if sample.does(part) else None
+            leaves_out = f"leaves out {', '.join(map(repr, gone))}" if gone else ""
+            part = replace(part, arguments=(tuple(names),), why="; ".join(filter(None, (part.why, leaves_out))))
+        after: Sample | None
+        if found.rows is not None and part.call in _LEAVES_OUT:
+            after = sample.without(found.rows)
+            more = 0 if after is None else len(after.left_out) - len(sample.left_out)
+            part = replace(part, why=part.why or f"leaves out {more:,} row(s)")
+        elif not part.is_data:
+            after = replace(sample, is_known=sample.is_known and part.call == "cast")
+        else:
+            after = sample.after(part)
+        self._sample = sample if after is None else after
+        return None if after is None else part
 
     def _dataset_for(self, part: Part) -> list[Part]:
         """What makes a Dataset of the data, before the first line that needs one."""
@@ -246,7 +241,7 @@ class Plan:
         is_about_data = isinstance(part, Step) or "{dataset}" in part
         if self._is_plain or is_on_stream or not is_about_data or make in (*self._done, part):
             return []
-        self._done.append(make)
+        self._done += (make,)
         return [make]
 
 

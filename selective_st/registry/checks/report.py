@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import itertools
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from selective_st.errors import DataError
+from selective_st.registry.checks.scan import Integers
 from selective_st.registry.detection import DataFormat
 from selective_st.registry.steps import Step
 
+FIRST_ROWS = 5  # of those with something wrong are named
 Severity = Literal["error", "warning"]
 
 
@@ -51,10 +54,16 @@ class Finding:
         return f"{self.severity} {self.code}{where}: {self.message}{mend}"
 
 
-def in_brackets(rows: Sequence[int], count: int | None) -> str:
-    """Numbers of rows, and whether there are more."""
-    more = ["..."] if count is not None and count > len(rows) else []
-    return f"({', '.join([*map(str, rows), *more])})"
+def in_brackets(rows: Iterable[int], count: int | None) -> str:
+    """The numbers of the first rows, and whether there are more."""
+    shown = [*map(str, itertools.islice(rows, FIRST_ROWS))]
+    return f"({', '.join([*shown, *(['...'] if (count or 0) > len(shown) else [])])})"
+
+
+def row_numbers(rows: Integers, count: int | None = None) -> str:
+    """How many rows, and the first of them: `7 row(s) (0, 2, 3, 5, 8, ...)`."""
+    count = len(rows) if count is None else count
+    return f"{count:,} row(s) {in_brackets(rows, count)}"
 
 
 @dataclass(frozen=True)
@@ -107,21 +116,20 @@ class CheckReport:
         Returns:
             The findings, what was not checked, what was read, and the counts.
         """
-        found = [{**asdict(finding), "rows": list(finding.rows)} for finding in self.findings]
+        found = [{**asdict(replace(finding, steps=())), "rows": list(finding.rows)} for finding in self.findings]
+        for finding in found:
+            del finding["steps"]
         return {
             "loss": self.loss,
             "ok": self.ok,
             "errors": len(self.errors),
             "warnings": len(self.warnings),
-            "findings": [{name: value for name, value in finding.items() if name != "steps"} for finding in found],
+            "findings": found,
             "not_checked": list(self.not_checked),
             "read": self.read,
         }
 
     def __str__(self) -> str:
-        verdict = (
-            f"{len(self.errors)} error(s), {len(self.warnings)} warning(s)" if self.findings else "nothing to mend"
-        )
-        lines = [f"{self.loss}: {verdict}", *map(str, self.findings)]
-        lines += [f"not checked: {what}" for what in self.not_checked]
-        return "\n".join([*lines, f"read: {self.read}"])
+        found = f"{len(self.errors)} error(s), {len(self.warnings)} warning(s)" if self.findings else "nothing to mend"
+        unchecked = (f"not checked: {what}" for what in self.not_checked)
+        return "\n".join([f"{self.loss}: {found}", *map(str, self.findings), *unchecked, f"read: {self.read}"])

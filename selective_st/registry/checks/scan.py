@@ -12,19 +12,17 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from selective_st.registry.table import Table
 from selective_st.written import Written, read_written
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_FIRST_ROWS = 5  # of those with something wrong are named
 _LONG_LIST = 64  # longer label lists are vectors: their values are not looked at one by one
 
 Mask = NDArray[np.bool_]
@@ -37,26 +35,13 @@ _NUMBER_TYPES: dict[str, LabelType] = {
     "bool": "boolean", "int": "integer", "uint": "integer", "halffloat": "float", "float": "float", "double": "float",
     "decimal": "float"
 }  # fmt: skip
-_FLAGS = ("missing", "empty", "nulls", "nan", "infinite", "others")
 _NUMBERS = ("numbers", "lows", "highs", "margin_lows", "margin_highs")
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Rows with something: their numbers, in order, and how many there are, where that is no more than an estimate."""
-
-    all: Integers = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    estimate: int | None = None
-
-    @property
-    def count(self) -> int:
-        """How many."""
-        return len(self.all) if self.estimate is None else self.estimate
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """The numbers of the first few."""
-        return tuple(self.all[:_FIRST_ROWS].tolist())
+# What stands for a fact of labels that have none.
+_NONE: dict[str, Any] = {
+    **dict.fromkeys(("missing", "empty", "nulls", "nan", "infinite", "others"), False),
+    **dict.fromkeys(_NUMBERS, math.nan),
+    "lengths": 0,
+}
 
 
 @dataclass
@@ -121,27 +106,26 @@ class Scan:
     labels: Labels | None
     same: dict[tuple[str, ...], Mask]  # whether the first or the second column and a later one hold the same text
 
-    def tally(self, mask: Mask) -> Tally:
-        """Those of the scanned rows that are masked."""
-        return Tally(np.sort(self.rows[mask]))
+    def numbers(self, mask: Mask) -> Integers:
+        """The numbers of the rows that are masked, in order."""
+        return np.sort(self.rows[mask])
 
 
 def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[str] = ()) -> Scan:
     """Go through a table once."""
     columns = [*texts, *([] if label is None else [label])]
     pairs = [(one, other) for place, one in enumerate(texts[:2]) for other in texts[place + 1 :]]
-    parts: dict[Any, list[Facts]] = defaultdict(list)
-    numbers, labels = [], []
+    parts: dict[Any, list[Facts]] = defaultdict(list)  # of each column, of each pair of them, and of the label
+    labels = []
     batches: Any = table.scan(*columns) if columns else [(np.arange(table.scanned), {})]
     for rows, batch in batches:
-        numbers.append(rows)
         arrays = {column: _array(batch[column]) for column in columns}
         facts: Facts = {}
         if label is not None:
             labels.append(arrays[label])
             facts = {} if _is_text(arrays[label].type) else _label_facts(arrays[label])
         padding = facts.pop("padding", np.empty((len(rows), 0)))
-        parts[None].append(facts)
+        parts[None].append(facts | {"rows": rows})
         for place, column in enumerate(texts):
             facts = _text_facts(arrays[column])
             if place > 0 and padding.shape[1] == len(texts) - 1:
@@ -149,21 +133,17 @@ def scan(table: Table, texts: Sequence[str], label: str | None, coded: Sequence[
             parts[column].append(facts | ({"hashes": _hashes(arrays[column])} if column in coded else {}))
         for pair in pairs:
             parts[pair].append({"same": _equal(*(arrays[column] for column in pair))})
-    joined = {key: _joined(of_batches) for key, of_batches in parts.items()}
-    seen = np.concatenate(numbers)
+    joined: dict[Any, Facts] = {}
+    for key, of_batches in parts.items():  # what is known of every batch
+        known = [name for name in of_batches[0] if all(name in facts for facts in of_batches)]
+        joined[key] = {name: np.concatenate([facts[name] for facts in of_batches]) for name in known}
+    rows = joined[None].pop("rows")
     return Scan(
-        seen,
+        rows,
         {column: Texts(**joined[column]) for column in texts},
-        _labels(labels, joined[None], len(seen)) if labels else None,
+        _labels(labels, joined[None], len(rows)) if labels else None,
         {pair: joined[pair]["same"] for pair in pairs},
     )
-
-
-def _joined(parts: list[Facts]) -> Facts:
-    """The facts of all rows: those that are known of every batch."""
-    return {
-        name: np.concatenate([part[name] for part in parts]) for name in parts[0] if all(name in part for part in parts)
-    }
 
 
 # --- Arrays -----------------------------------------------------------------------------------------------------------
@@ -171,8 +151,6 @@ def _joined(parts: list[Facts]) -> Facts:
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
     """A column of a batch as one array, extension types as they are stored."""
-    import pyarrow as pa
-
     array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
     array = array.storage if isinstance(array, pa.ExtensionArray) else array
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
@@ -197,8 +175,6 @@ def _mask(array: pa.Array) -> Mask:
 
 def _blank(array: pa.Array) -> Mask:
     """Which texts are empty, or white space only."""
-    import pyarrow.compute as pc
-
     return _mask(pc.or_(pc.equal(pc.binary_length(array), 0), pc.utf8_is_space(array)))
 
 
@@ -209,8 +185,6 @@ def _numbers(array: pa.Array) -> Numbers:
 
 
 def _list_lengths(array: pa.Array) -> Integers:
-    import pyarrow.compute as pc
-
     return np.asarray(pc.list_value_length(array).fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
@@ -247,8 +221,6 @@ def _text_facts(array: pa.Array) -> Facts:
 
 def _equal(one: pa.Array, other: pa.Array) -> Mask:
     """Which texts are the same."""
-    import pyarrow.compute as pc
-
     if not (_is_text(one.type) and _is_text(other.type)):
         return np.zeros(len(one), dtype=bool)
     return _mask(pc.equal(one.cast("large_string"), other.cast("large_string")))  # whose offsets go beyond 2 GB
@@ -275,18 +247,16 @@ def _labels(batches: list[pa.Array], facts: Facts, rows: int) -> Labels:
         facts = {name: values for name, values in facts.items() if name not in _NUMBERS}
     if len(sizes := facts.get("sizes", ())):
         more["inner_lengths"] = int(min(sizes)), int(max(sizes))
-    each: dict[str, Any] = {name: facts.get(name, np.zeros(rows, dtype=bool)) for name in _FLAGS}
-    each |= {name: facts.get(name, np.full(rows, math.nan)) for name in _NUMBERS}
-    lengths = facts.get("lengths", np.zeros(rows, dtype=np.int64))
-    return Labels(is_list="lengths" in facts, lengths=lengths, **each, **more)
+    every: dict[str, Any] = {name: facts.get(name, np.full(rows, none)) for name, none in _NONE.items()}
+    return Labels(is_list="lengths" in facts, **every, **more)
 
 
 def _label_facts(array: pa.Array) -> Facts:
     if _is_list(array.type):
         return _list_facts(array)
     missing = _mask(array.is_null())
-    is_number = _number_type(array.type) != "other"
-    return {"missing": missing} | (_number_facts(_numbers(array), ~missing) if is_number else {})
+    numbers = {} if _number_type(array.type) == "other" else _number_facts(_numbers(array), ~missing)
+    return {"missing": missing} | numbers
 
 
 def _number_facts(values: Numbers, known: Mask) -> Facts:
@@ -295,8 +265,6 @@ def _number_facts(values: Numbers, known: Mask) -> Facts:
 
 def _written_facts(batches: list[pa.Array]) -> tuple[Facts, dict[str, Any]]:
     """The numbers of labels that are stored as text, as far as they say any; for names a number for each."""
-    import pyarrow as pa
-
     encoded = pa.chunked_array(batches).dictionary_encode().combine_chunks()
     texts = encoded.dictionary.to_pylist() or [""]
     indices, known = encoded.indices.fill_null(0).to_numpy(), ~_mask(encoded.indices.is_null())

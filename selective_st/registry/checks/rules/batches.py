@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy  # whose parts come when they are used
+from numpy.typing import NDArray
 
-from selective_st.registry.checks.batches import conflicts, false_negative_rate, matching_rows
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import TO_DATASET, with_sampler
+from selective_st.registry.checks.scan import Integers, Numbers, Unsigned
 from selective_st.registry.steps import Code, Step
 
 _FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
 _ALONE = 0.5  # of the rows of a batch may lack another row of their class
+_EXAMPLES = 3  # of conflicts are shown
+_TIE = 1e-9  # labels that differ by less are equal
 _CUT_BATCHES = (
     'args.accelerator_config.dispatch_batches = False  # or made with accelerator_config={"dispatch_batches": False}'
 )
@@ -56,6 +61,56 @@ def stream_sampler(c: Context) -> bool:
 
 
 # --- Batches ----------------------------------------------------------------------------------------------------------
+
+
+def matching_rows(codes: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """How many other rows share a text with each row.
+
+    Args:
+        codes: For one column, or two, a number for each row that stands for its text.
+
+    Returns:
+        For each row the number of other rows with the same text in a column.
+
+    Example:
+        >>> matching_rows([np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])]).tolist()
+        [1, 2, 1, 0]
+    """
+    matches: NDArray[np.int64] = sum((np.bincount(code)[code] - 1 for code in codes), np.zeros(len(codes[0]), np.int64))
+    if len(codes) == 2:  # rows that share both texts were counted twice
+        pairs = codes[0].astype(np.int64) * (int(codes[1].max()) + 1) + codes[1]
+        _, places, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
+        matches -= sizes[places] - 1
+    return matches
+
+
+def false_negative_rate(matches: NDArray[np.int64], batch_size: int) -> float:
+    """The share of the rows of a random batch that meet a row which shares a text with them.
+
+    Args:
+        matches: For each row of the dataset, how many others share a text with it.
+        batch_size: How many rows a batch has, drawn without replacement.
+
+    Returns:
+        The expected share, exactly: the mean over the rows of `1 - C(N - 1 - c, B - 1) / C(N - 1, B - 1)`.
+
+    Example:
+        >>> false_negative_rate(np.array([1, 1, 0, 0]), 2)  # of two rows with one text, one finds the other in 1 of 3
+        0.166...
+    """
+    values, counts = np.unique(matches, return_counts=True)
+    others = len(matches) - 1
+    return float(np.average(1 - meets_none(others, values, min(batch_size - 1, others)), weights=counts))
+
+
+def meets_none(others: int, matches: Any, drawn: int) -> Numbers:
+    """The probability that none of the matches is among the rows drawn from the others."""
+    left = others - matches
+    log_factorial = scipy.special.gammaln  # of one less
+    # Of fewer rows than are drawn, the logarithm is minus infinity.
+    among_left = log_factorial(left + 1) - log_factorial(np.maximum(left - drawn + 1, 0))
+    found: Numbers = np.exp(among_left - (log_factorial(others + 1) - log_factorial(others - drawn + 1)))
+    return found
 
 
 @rule("lone-row", "data", "error", Stage.LOSS)
@@ -101,27 +156,41 @@ def conflicting_labels(c: Context) -> Bad | None:
     if not hashes or len(hashes) < len(c.read_inputs):
         return None
     is_ordered = c.entry.model_type == "CrossEncoder" or not c.label_kinds <= {"similarity", "binary"}
-    found = conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered)
-    if found is None:
-        return None
+    numbers, rows = c.labels.numbers, c.scan.rows
+    known = np.flatnonzero(np.isfinite(numbers))
+    known = known[np.argsort(rows[known], kind="stable")]
+    group, repeated = _groups([column[known] for column in hashes], is_ordered=is_ordered)
+    lows, highs = np.full(group.max(initial=0) + 1, np.inf), np.full(group.max(initial=0) + 1, -np.inf)
+    np.minimum.at(lows, group, numbers[known])
+    np.maximum.at(highs, group, numbers[known])
+    wrong = np.flatnonzero((highs - lows > _TIE)[group])
+    groups, firsts = np.unique(group[wrong], return_index=True)
     names = c.class_names or (c.labels.names if c.labels.are_names else [])
-    shown = [
-        ", ".join(f"row {row}: {names[int(value)] if names else format(value, 'g')}" for row, value in example)
-        for example in found.examples
-    ]
-    shown += ["..."] if found.groups > len(shown) else []
-    facts: dict[str, Any] = {
-        "count": f"{found.tally.count:,}",
-        "columns": quoted(c.read_inputs),
-        "shown": "; ".join(shown),
-    }
-    why = "one of them is wrong, or the texts do not tell the label"
-    more = f"leaves out {found.repeated:,} repeated row(s)"
+    shown = []
+    for one in group[wrong[np.sort(firsts)[:_EXAMPLES]]]:
+        places = known[wrong[group[wrong] == one]][:_EXAMPLES]
+        said = [names[int(numbers[place])] if names else format(numbers[place], "g") for place in places]
+        shown.append(", ".join(f"row {rows[place]}: {what}" for place, what in zip(places, said, strict=True)))
+    shown += ["..."] if len(groups) > len(shown) else []
+    more = f"leaves out {repeated:,} repeated row(s)"
     merged = Step("remove_duplicate_rows", (c.read_inputs,), why=f"keeps the first label of each; {more}")
     if c.label_kinds & {"similarity", "margin"}:
         mean = (("mean_of", c.label),)
         merged = Step("remove_duplicate_rows", (c.read_inputs,), mean, f"the mean of their labels; {more}")
-    return bad(found.tally, mend=merged, why=why, **facts)
+    why = "one of them is wrong, or the texts do not tell the label"
+    facts = {"count": f"{len(wrong):,}", "columns": quoted(c.read_inputs), "shown": "; ".join(shown), "why": why}
+    return bad(rows[known[wrong]], mend=merged, **facts)
+
+
+def _groups(hashes: Sequence[Unsigned], *, is_ordered: bool) -> tuple[Integers, int]:
+    """For each row the number of its texts among the different ones; and how many rows repeat an earlier one."""
+    if len(hashes) == 2 and not is_ordered:
+        hashes = [np.minimum(*hashes), np.maximum(*hashes)]
+    keys = np.zeros(len(hashes[0]), dtype=np.uint64)
+    for column in hashes:
+        keys = keys * np.uint64(0x9E3779B97F4A7C15) + column  # modulo 2^64: another multiple for each column
+    different, group = np.unique(keys, return_inverse=True)
+    return group, len(keys) - len(different)
 
 
 # --- Batches of classes -----------------------------------------------------------------------------------------------

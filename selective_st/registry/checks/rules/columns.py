@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from selective_st.catalog import rows_of
 from selective_st.errors import literal
-from selective_st.registry.catalog import rows_of
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import TO_LISTS, keep, other_loss
@@ -130,15 +130,12 @@ def list_column(c: Context) -> Bad | None:
     return bad(column=lists[0]) if lists and c.shapes and not c.shapes & {"list", "any"} else None
 
 
-def _listed(c: Context, found: Found) -> Mend:
-    joined = Step("join_columns")
-    return [joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)]
-
-
-@rule("no-list-column", "data", "error", Stage.CHANGE, _listed)
-def no_list_column(c: Context) -> bool:
+@rule("no-list-column", "data", "error", Stage.CHANGE)
+def no_list_column(c: Context) -> Bad | None:
     """{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists."""
-    return c.shapes == {"list"} and not c.lists
+    joined = Step("join_columns")
+    mend = [joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)]
+    return bad(mend=mend) if c.shapes == {"list"} and not c.lists else None
 
 
 def _more_columns(c: Context, found: Found) -> Mend:

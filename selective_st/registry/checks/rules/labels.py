@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from selective_st.registry.catalog import OURS
+from selective_st.catalog import OURS
 from selective_st.registry.checks.context import EMBEDDINGS, LISTS, SCALARS, Context, quoted
-from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, row_numbers, rule
+from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import TO_LISTS, change, keep, other_loss
+from selective_st.registry.checks.report import row_numbers
 from selective_st.registry.checks.scan import Mask
 from selective_st.registry.columns import nested_fields
 from selective_st.registry.names import NLI_VALUES, POSITIVE_VALUES, are_premises, key_of
@@ -167,7 +168,7 @@ def _written(c: Context) -> str:
     what = {"numbers": "numbers", "lists": "several numbers each", "texts": "texts", "mixed": mixed}.get(kind, shown)
     if not labels.others.any() or kind == "mixed":
         return what
-    return f"{what}, but {quoted(labels.written.others[:_SHOWN])} in {row_numbers(c.scan.tally(labels.others))}"
+    return f"{what}, but {quoted(labels.written.others[:_SHOWN])} in {row_numbers(c.scan.numbers(labels.others))}"
 
 
 def _reading(c: Context) -> tuple[Part, ...] | None:
@@ -246,12 +247,7 @@ def label_is_list(c: Context) -> bool:
     return is_list and not one_each and not c.becomes_pairs
 
 
-def _listed_or_other(c: Context, found: Found) -> Mend:
-    may_be_listed = len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
-    return [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
-
-
-@rule("label-is-scalar", "read label", "error", Stage.CHANGE, _listed_or_other)
+@rule("label-is-scalar", "read label", "error", Stage.CHANGE)
 def label_is_scalar(c: Context) -> Bad | None:
     """{loss} takes {count} for each row ({c.wanted}), but {label!r} holds one number."""
     is_list = c.label_kinds - {"none"} <= LISTS and c.targets != "labels"
@@ -261,7 +257,9 @@ def label_is_scalar(c: Context) -> Bad | None:
         return None  # a score for the one document
     if c.entry.origin == OURS and c.entry.in_batch_negatives and c.labels.type != "float":
         return None  # integers are ignored there
-    return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels")
+    may_be_listed = len(c.inputs) == 2 and bool(c.label_kinds & {"scores", "binary list"})
+    mend = [*([TO_LISTS] if may_be_listed else []), *other_loss(c, c.shape, c.format.label)]
+    return bad(count=f"{len(c.inputs) - 1} labels" if len(c.inputs) > 2 else "a list of labels", mend=mend)
 
 
 def _padded(c: Context, length: int) -> Step:
@@ -276,15 +274,14 @@ def ragged_lists(c: Context) -> bool:
     return is_asked and (bool(lengths.min() < lengths.max()) or inner[0] < inner[1])
 
 
-def _of_one_length(c: Context, found: Found) -> Mend:
-    return keep("labels, texts", "len(labels) == len(texts)", c.label, c.lists[0])
-
-
-@rule("list-lengths", "read label", "error", Stage.ROWS, _of_one_length)
-def labels_of_list(c: Context) -> Mask | None:
+@rule("list-lengths", "read label", "error", Stage.ROWS)
+def labels_of_list(c: Context) -> Bad | None:
     """{label!r} and {c.lists[0]!r} hold lists of different lengths in {rows}."""
     sizes = c.scan.texts[c.lists[0]].lengths if c.lists else None
-    return None if sizes is None or not c.labels.is_list else sizes != c.labels.lengths
+    if sizes is None or not c.labels.is_list:
+        return None
+    mend = keep("labels, texts", "len(labels) == len(texts)", c.label, c.lists[0])
+    return bad(sizes != c.labels.lengths, mend=mend)
 
 
 def _fit_lengths(c: Context, found: Found) -> Mend:
@@ -309,7 +306,7 @@ def list_lengths(c: Context) -> Bad | None:
     is_mixed = len(allowed) > 1 and len(found) > 1
     if not allowed or not (wrong.any() or is_mixed):
         return None
-    where = row_numbers(c.scan.tally(wrong)) if wrong.any() else "all rows: one of them for all"
+    where = row_numbers(c.scan.numbers(wrong)) if wrong.any() else "all rows: one of them for all"
     sizes = ", ".join([*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])])
     wanted = " or ".join(map(str, allowed))
     return bad(wrong if wrong.any() else None, wanted=wanted, columns=quoted(c.inputs), sizes=sizes, where=where)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from selective_st.registry.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
+from selective_st.catalog import OURS, UPSTREAM, loss_entry, losses, rows_of
 from selective_st.registry.checks.context import EMBEDDINGS, Context
 from selective_st.registry.checks.engine import Bad, Found, Mend, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import change, keep, loss_line, more_outputs, other_loss
-from selective_st.registry.checks.scan import Tally
+from selective_st.registry.checks.scan import Integers
 from selective_st.registry.conversions import scale_of
 from selective_st.registry.steps import Step
 
@@ -45,12 +45,12 @@ def too_long(c: Context, column: str) -> Bad | None:
     first = c.inputs[0] if c.entry.model_type == "CrossEncoder" else None  # which comes before each of the others
     if column not in c.read_inputs or column == first:
         return None
-    tally = _long_texts(c, column, first, tokenizer, int(maximum))
-    return bad(tally, looked_at=len(c.table.sampled), maximum=int(maximum), count=tally.count)
+    rows, count = _long_texts(c, column, first, tokenizer, int(maximum))
+    return bad(rows, estimate=count, looked_at=len(c.table.sampled), maximum=int(maximum), count=count)
 
 
-def _long_texts(c: Context, column: str, first: str | None, tokenizer: Any, maximum: int) -> Tally:
-    """The sampled rows with more tokens than the maximum."""
+def _long_texts(c: Context, column: str, first: str | None, tokenizer: Any, maximum: int) -> tuple[Integers, int]:
+    """The sampled rows with more tokens than the maximum, and about how many there are."""
     candidates: list[tuple[int, str]] = []
     for place, value in enumerate(c.table.values[column]):
         before = c.table.values[first][place] if first is not None else None
@@ -63,13 +63,13 @@ def _long_texts(c: Context, column: str, first: str | None, tokenizer: Any, maxi
                     candidates.append((place, both[: _CHARACTERS * maximum]))
     kept = candidates[:: max(1, math.ceil(len(candidates) / _LENGTH_TEXTS))]
     if not kept:
-        return Tally()
+        return np.empty(0, dtype=np.int64), 0
     texts = [text for _, text in kept]
     encoded = tokenizer(texts, add_special_tokens=True, truncation=False, padding=False, verbose=False)["input_ids"]
     most = maximum - (first is not None)  # the separator between the two texts of a pair
     long = sorted({place for (place, _), tokens in zip(kept, encoded, strict=True) if len(tokens) > most})
     # Of a sample, as many rows as would be too long in all of it.
-    return Tally(np.asarray(c.table.sampled)[long], round(len(long) * len(candidates) / len(kept)))
+    return np.asarray(c.table.sampled)[long], round(len(long) * len(candidates) / len(kept))
 
 
 # --- The model --------------------------------------------------------------------------------------------------------
@@ -88,11 +88,7 @@ def model_outputs(c: Context) -> Bad | None:
     return bad(wanted="an output label for each class", labels=max(2, c.format.classes or 0)) if is_one else None
 
 
-def _sized(c: Context, found: Found) -> Mend:
-    return loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
-
-
-@rule("classifier-size", "data", "error", Stage.LOSS, _sized)
+@rule("classifier-size", "data", "error", Stage.LOSS)
 def classifier_size(c: Context) -> Bad | None:
     """The classifier of SoftmaxLoss is for embeddings of {wanted} numbers, but the model's have {c.dimension}."""
     wanted = getattr(getattr(c.loss, "classifier", None), "in_features", None)
@@ -100,21 +96,21 @@ def classifier_size(c: Context) -> Bad | None:
         return None
     parts = {"rep": 2, "difference": 1, "multiplication": 1}
     vectors = sum(size * getattr(c.loss, f"concatenation_sent_{part}", False) for part, size in parts.items())
-    return bad(wanted=wanted // vectors) if vectors and wanted != vectors * c.dimension else None
+    if not vectors or wanted == vectors * c.dimension:
+        return None
+    mend = loss_line(c, c.entry, "model.get_embedding_dimension()", f"num_labels={c.loss.num_labels}")
+    return bad(wanted=wanted // vectors, mend=mend)
 
 
-def _without_autoencoder(c: Context, found: Found) -> Mend:
-    return loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
-
-
-@rule("no-autoencoder", "data", "error", Stage.LOSS, _without_autoencoder)
+@rule("no-autoencoder", "data", "error", Stage.LOSS)
 def no_autoencoder(c: Context) -> Bad | None:
     """CSRLoss reads what a SparseAutoEncoder puts out, but the model has none: {modules}."""
     if "CSRLoss" not in c.names or not c.modules:
         return None
     modules = c.model.modules() if callable(getattr(c.model, "modules", None)) else []
     has_one = "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]
-    return None if has_one else bad(modules=", ".join(c.modules))
+    mend = loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
+    return None if has_one else bad(modules=", ".join(c.modules), mend=mend)
 
 
 def _wrapped(c: Context, found: Found) -> Mend:

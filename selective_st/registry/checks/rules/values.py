@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from selective_st.registry.catalog import OURS, loss_entry, rows
-from selective_st.registry.checks.batches import meets_none
+from selective_st.catalog import OURS, loss_entry, rows
 from selective_st.registry.checks.context import EMBEDDINGS, SCALARS, Context
 from selective_st.registry.checks.engine import Bad, Found, Mend, Stage, bad, rule
 from selective_st.registry.checks.lines import keep, loss_line, more_outputs, other_loss
+from selective_st.registry.checks.report import Severity
+from selective_st.registry.checks.rules.batches import meets_none
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.scan import Labels, Mask, Numbers
 from selective_st.registry.steps import Step
@@ -86,7 +87,7 @@ def infinite_label(c: Context) -> Mask:
 # --- Their range ------------------------------------------------------------------------------------------------------
 
 
-def _scaled(c: Context, found: Found) -> Step:
+def _scaled(c: Context, found: Found | None = None) -> Step:
     """Map the scale that the labels have, or seem to have, to the one from 0 to 1."""
     low, high, known = min(c.lowest, 0.0), c.highest, c.format.label_scale
     if known is not None and known[0] <= c.lowest and high <= known[1] and not (known[0] == -1 and high <= 1):
@@ -228,9 +229,9 @@ def label_constant(c: Context) -> Bad | None:
 def _not_order_only(c: Context, found: Found) -> Mend:
     """A loss for similarities that also learns from rows with the same label."""
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == ("pair", "similarity")]
-    entries = [loss_entry(name, c.entry.model_type) for row in fitting for name in row.losses]
-    chosen = next((entry for entry in entries if not entry.order_only and not entry.deprecated), None)
-    return None if chosen is None else loss_line(c, chosen, why="also learns from rows with the same label")
+    entries = (loss_entry(name, c.entry.model_type) for row in fitting for name in row.losses)
+    others = [entry for entry in entries if not entry.order_only and not entry.deprecated]
+    return [loss_line(c, entry, why="also learns from rows with the same label") for entry in others[:1]]
 
 
 @rule("label-tied", "read label", "warning", Stage.LOSS, _not_order_only)
@@ -316,15 +317,7 @@ def _are_scores(c: Context) -> bool:
     return c.labels.are_lists_of(len(c.inputs) - 1)
 
 
-def _narrowed(c: Context, found: Found) -> Step:
-    if _are_scores(c):
-        return _scaled(c, found)
-    widest = found.facts["widest"]
-    why = f"{widest:g} is the widest margin seen: give the width of your teacher's scale"
-    return Step("scale_margins", (c.label, math.ceil(widest)), why=why)
-
-
-@rule("margin-range", "read label", "error", Stage.VALUES, _narrowed)
+@rule("margin-range", "read label", "error", Stage.VALUES)
 def margin_range(c: Context) -> Bad | None:
     """The teacher's margins in {label!r} are as large as {widest:g}.
 
@@ -336,8 +329,11 @@ def margin_range(c: Context) -> Bad | None:
         return None
     widths = np.maximum(*np.abs(ends))
     beyond = (widths > 2 + _ROUNDING) & np.isfinite(widths)  # infinite ones are another rule's
-    is_error = c.loss is not None or c.entry.origin == OURS
-    return bad(beyond, severity=None if is_error else "warning", widest=float(widths[beyond].max(initial=0.0)))
+    severity: Severity | None = None if c.loss is not None or c.entry.origin == OURS else "warning"
+    widest = float(widths[beyond].max(initial=0.0))
+    why = f"{widest:g} is the widest margin seen: give the width of your teacher's scale"
+    narrowed = _scaled(c) if _are_scores(c) else Step("scale_margins", (c.label, math.ceil(widest)), why=why)
+    return bad(beyond, severity=severity, mend=narrowed, widest=widest)
 
 
 def _margins(c: Context) -> tuple[Numbers, Numbers] | None:
