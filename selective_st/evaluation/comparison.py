@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +25,6 @@ from selective_st._validation import finite_number, instance_of, list_of, whole_
 from selective_st.evaluation._checks import (
     Floats,
     checked_pair,
-    checked_regions,
     checked_scores,
     checked_thresholds,
     range_of_gold,
@@ -240,27 +240,21 @@ def compare(
     finite_number(owner, "positive_from", positive_from)
     gold_scores = checked_scores("gold", gold)
     clusters = _checked_clusters(owner, clusters, len(gold_scores))
-    settings: dict[str, Any] = {"at_least": at_least, "at_most": at_most, "regions": regions}
     covered = range_of_gold(gold_scores) if bin_range is None else bin_range
+    of_regions = measures.pair_metrics(owner, at_least, at_most, regions)
     of_cuts = [metric for cut in checked_thresholds(owner, "cuts", cuts) for metric in measures.at_threshold(cut)]
-    models = []
+    models, reported = [], []
     for name, scores in predicted.items():
-        _, own = checked_pair(gold, scores)
-        of = thresholds.get(name)
-        values = measures.region_metrics(gold, scores, **settings, thresholds=[of] if of else [])
-        values |= {metric.name: metric.compute(gold_scores, own) for metric in of_cuts}
+        own, of = checked_pair(gold, scores)[1], thresholds.get(name)
+        of_pairs = [*of_regions, *(measures.decisions(of) if of else ())]
+        values = measures.measured([*measures.with_negatives(of_pairs), *of_cuts], gold_scores, own)
         if groups:
             values |= measures.ranking_metrics(groups, gold, scores, positive_from=positive_from)
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
         decided = _decided(of, gold_scores, own) if of else None
         models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
-    of_pairs = of_cuts + measures.pair_metrics(
-        checked_thresholds(owner, "at_least", at_least),
-        checked_thresholds(owner, "at_most", at_most),
-        checked_regions(owner, regions),
-    )
-    reported = [[*of_pairs, *(measures.decisions(model.threshold) if model.threshold else ())] for model in models]
-    support = support_of_pairs([metric for own in reported for metric in own], gold_scores, clusters)
+        reported.append([*of_cuts, *of_pairs])
+    support = support_of_pairs(itertools.chain(*reported), gold_scores, clusters)
     wanted = None if metrics is None else set(list_of(owner, "metrics", metrics, "names", '["spearman"]'))
     drawn = [[m for m in own if m.better and (wanted is None or m.name in wanted)] for own in reported]
     draws = _draw(gold_scores, models, drawn, clusters, resamples, seed)

@@ -91,15 +91,14 @@ class Metric:
 
     def negative(self) -> Metric:
         """An error with the better end up."""
-        return Metric(
-            f"{NEGATIVE}{self.name}",
-            f"{self.title}, negative",
-            f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it.",
-            "higher",
-            lambda gold, predicted: -self.compute(gold, predicted),
-            self.rests_on,
-            lambda values: -self.over_lists(-values),
-            self.finer,
+        return replace(
+            self,
+            name=f"{NEGATIVE}{self.name}",
+            title=f"{self.title}, negative",
+            meaning=f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it.",
+            better="higher",
+            compute=lambda gold, predicted: -self.compute(gold, predicted),
+            over_lists=lambda values: -self.over_lists(-values),
         )
 
 
@@ -369,14 +368,18 @@ def sought_by(at_least: Sequence[float], at_most: Sequence[float]) -> list[Score
     return [ScoreThreshold(0.0, limit, side) for side, limits in sides for limit in limits]
 
 
-def pair_metrics(
-    at_least: Sequence[float], at_most: Sequence[float], regions: Sequence[tuple[float, float]]
-) -> list[Metric]:
-    """The metrics of `region_metrics`, in the order that they are reported in."""
+def pair_metrics(owner: str, at_least: Any, at_most: Any, regions: Any) -> list[Metric]:
+    """The metrics of `region_metrics`, in the order that they are reported in; or raise."""
+    sought = [checked_thresholds(owner, *of) for of in (("at_least", at_least), ("at_most", at_most))]
     found = [_spearman(), _pearson(), _rmse(), _bias()]
-    found += [make(of) for of in sought_by(at_least, at_most) for make in (_ap, _sought)]
-    found += [make(*region) for region in regions for make in (_rmse, _bias, _spearman, _count)]
+    found += [make(of) for of in sought_by(*sought) for make in (_ap, _sought)]
+    found += [make(*ends) for ends in checked_regions(owner, regions) for make in (_rmse, _bias, _spearman, _count)]
     return [*found, *(_quantile(100 * level) for level in QUANTILES), _spread()]
+
+
+def measured(metrics: Iterable[Metric], gold: Floats, predicted: Floats) -> dict[str, float]:
+    """The values of metrics, by their names."""
+    return {metric.name: metric.compute(gold, predicted) for metric in metrics}
 
 
 def with_negatives(metrics: Iterable[Metric]) -> list[Metric]:
@@ -424,21 +427,20 @@ def region_metrics(
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity.
     """
     owner = "region_metrics"
-    metrics = pair_metrics(
-        checked_thresholds(owner, "at_least", at_least),
-        checked_thresholds(owner, "at_most", at_most),
-        checked_regions(owner, regions),
-    )
-    whole_number(owner, "bins", bins)
+    metrics = pair_metrics(owner, at_least, at_most, regions)
     for threshold in list_of(owner, "thresholds", thresholds, "ScoreThreshold", "[choose_threshold(...)]"):
         instance_of(owner, "thresholds", threshold, ScoreThreshold, "Write thresholds=[choose_threshold(...)].")
         metrics += decisions(threshold)
     gold_scores, scores = checked_pair(gold, predicted)
-    found = {metric.name: metric.compute(gold_scores, scores) for metric in with_negatives(metrics)}
-    if bins:
-        for row in error_by_score_bin(gold, predicted, bins=bins, score_range=bin_range):
-            found |= {f"{name}_bin_{row['low']:g}_{row['high']:g}": row[name] for name in ("rmse", "bias", "count")}
-    return found
+    return measured(with_negatives(metrics), gold_scores, scores) | by_bin(gold_scores, scores, bins, bin_range)
+
+
+def by_bin(gold: Any, predicted: Any, bins: int, bin_range: tuple[float, float]) -> dict[str, float]:
+    """The metrics of so many bins, such as `rmse_bin_0_0.1`; none for 0."""
+    rows = error_by_score_bin(gold, predicted, bins=bins, score_range=bin_range) if bins else []
+    return {
+        f"{name}_bin_{row['low']:g}_{row['high']:g}": row[name] for row in rows for name in ("rmse", "bias", "count")
+    }
 
 
 def error_by_score_bin(
@@ -465,7 +467,7 @@ def error_by_score_bin(
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         below = gold_scores <= high + TIE if i == bins - 1 else gold_scores < high - TIE
         inside = (gold_scores >= low - TIE) & below
-        values = {metric.name: metric.compute(gold_scores[inside], scores[inside]) for metric in (_rmse(), _bias())}
+        values = measured((_rmse(), _bias()), gold_scores[inside], scores[inside])
         rows.append({"low": float(low), "high": float(high), "count": int(inside.sum()), **values})
     return rows
 
@@ -741,15 +743,9 @@ def list_metrics(
         >>> metrics["mrr@1"], metrics["recall@1"], metrics["map"], round(metrics["bias_top@1"], 3)
         (0.5, 0.5, 0.75, -0.15)
     """
-    owner = "list_metrics"
-    instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
-    pairs = checked_lists(owner, labels, scores)
-    cutoffs = checked_cutoffs(owner, at_k)
-    finite_number(owner, "positive_from", positive_from)
-    check_gains(owner, gains)
-    if top_error is None:
-        top_error = is_graded(label for label, _ in pairs)
-    return metrics_of_lists(pairs, cutoffs, positive_from, top_error=top_error, gains=gains)
+    pairs = checked_lists("list_metrics", labels, scores)
+    of_labels = [label for label, _ in pairs]
+    return ListMeasures("list_metrics", of_labels, at_k, positive_from, top_error, gains).of(pairs)
 
 
 def checked_lists(owner: str, labels: Any, scores: Any) -> list[tuple[Floats, Floats]]:
@@ -781,70 +777,57 @@ def checked_lists(owner: str, labels: Any, scores: Any) -> list[tuple[Floats, Fl
     return pairs
 
 
-def ranking_of_lists(cutoffs: Sequence[int], positive_from: float, gains: Gains) -> list[Metric]:
-    """The metrics of `list_metrics` that only look at the order."""
-    found = [_map(positive_from=positive_from)]
-    for k in cutoffs:
-        found += [_ndcg(k, gains=gains), *(make(k, positive_from=positive_from) for make in (_recall, _mrr))]
-    return found
-
-
-def metrics_of_lists(
-    pairs: Sequence[tuple[Floats, Floats]],
-    cutoffs: Sequence[int],
-    positive_from: float,
-    *,
-    top_error: bool,
-    gains: Gains = "linear",
-    missed: int = 0,
-) -> dict[str, float]:
-    """The metrics of `list_metrics`, of arrays.
+class ListMeasures:
+    """Which metrics of lists are asked for.
 
     Args:
-        pairs: Labels and scores of each list.
-        cutoffs: The cutoffs.
-        positive_from: From which label a candidate counts as positive.
-        top_error: Whether to compare scores with labels.
-        gains: What nDCG takes for the gain of a label.
-        missed: How many more lists count 0 in every ranking, as none of their positives was found.
+        owner: The class or function whose arguments they are, for messages.
+        labels: The labels of the lists, which say whether these are graded.
+        at_k: As for `list_metrics`, like the others.
+        positive_from: As there.
+        top_error: As there.
+        gains: As there.
 
-    Returns:
-        The metrics.
-    """
-    rankings = ranking_of_lists(cutoffs, positive_from, gains)
-    errors = [make(k) for k in cutoffs for make in (_rmse_of_top, _bias_of_top)] if top_error else []
-    values = {name: np.append(of, np.zeros(missed)) for name, of in list_values(rankings, pairs).items()}
-    found = _over_lists([*rankings, *errors], values | list_values(errors, pairs))
-    found |= {"lists": len(pairs) + missed, "questions": len(values["map"])}
-    return found | {f"{NEGATIVE}{error.name}": -found[error.name] for error in errors if error.better == "lower"}
-
-
-def is_graded(labels: Iterable[Any]) -> bool:
-    """Whether some label of some list is neither 0 nor 1."""
-    return any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
-
-
-def check_gains(owner: str, gains: Any) -> None:
-    """Raise unless nDCG knows such gains."""
-    if gains not in ("linear", "exponential"):
-        raise ValueError(f'{owner}: gains must be "linear" or "exponential", got {gains!r}. Write gains="linear".')
-
-
-def checked_cutoffs(owner: str, at_k: int | Sequence[int]) -> tuple[int, ...]:
-    """The cutoffs, each once, in order.
-
-    Args:
-        owner: The class or function whose argument it is, for the message.
-        at_k: The cutoff, or several.
-
-    Returns:
-        The cutoffs.
+    Attributes:
+        cutoffs: The cutoffs, each once, in order.
+        rankings: The metrics that only look at the order.
+        errors: Those that compare scores with labels.
 
     Raises:
-        ValueError: If there is none, or one is no whole number from 1.
+        ValueError: If there is no cutoff, or one is no whole number from 1; or if there are no such gains.
     """
-    cutoffs = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]")
-    wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
-    if wrong or not cutoffs:
-        raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
-    return tuple(sorted({int(k) for k in cutoffs}))
+
+    def __init__(
+        self, owner: str, labels: Iterable[Any], at_k: Any, positive_from: float, top_error: bool | None, gains: Gains
+    ) -> None:
+        cutoffs = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]")
+        wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
+        if wrong or not cutoffs:
+            raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
+        finite_number(owner, "positive_from", positive_from)
+        if gains not in ("linear", "exponential"):
+            raise ValueError(f'{owner}: gains must be "linear" or "exponential", got {gains!r}. Write gains="linear".')
+        instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
+        if top_error is None:
+            top_error = any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
+        self.cutoffs = tuple(sorted({int(k) for k in cutoffs}))
+        self.rankings = [_map(positive_from=positive_from)]
+        for k in self.cutoffs:
+            at_cutoff = (make(k, positive_from=positive_from) for make in (_recall, _mrr))
+            self.rankings += [_ndcg(k, gains=gains), *at_cutoff]
+        self.errors = [make(k) for k in self.cutoffs if top_error for make in (_rmse_of_top, _bias_of_top)]
+
+    def of(self, pairs: Sequence[tuple[Floats, Floats]], missed: int = 0) -> dict[str, float]:
+        """The metrics.
+
+        Args:
+            pairs: Labels and scores of each list.
+            missed: How many more lists count 0 in every ranking, as none of their positives was found.
+
+        Returns:
+            The metrics of `list_metrics`.
+        """
+        values = {name: np.append(of, np.zeros(missed)) for name, of in list_values(self.rankings, pairs).items()}
+        found = _over_lists([*self.rankings, *self.errors], values | list_values(self.errors, pairs))
+        found |= {"lists": len(pairs) + missed, "questions": len(values["map"])}
+        return found | {f"{NEGATIVE}{of.name}": -found[of.name] for of in self.errors if of.better == "lower"}
