@@ -10,6 +10,7 @@ every card of the model has the section: those of `save_pretrained`, `push_to_hu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import time
@@ -23,24 +24,10 @@ from sentence_transformers.base.model_card import get_losses
 from torch import nn
 from transformers import TrainerCallback
 
+from selective_st import card_section as sections
 from selective_st._validation import instance_of, interval_of, list_of
-from selective_st.card_section import (
-    UNTRAINED,
-    Metrics,
-    Section,
-    code,
-    loss_parts,
-    selective_within,
-    title_of,
-    what_counts,
-)
-from selective_st.evaluation import (
-    ScoreListEvaluator,
-    ScoreRegionEvaluator,
-    ScoreThreshold,
-    load_threshold,
-    remember_threshold,
-)
+from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold, load_threshold, remember_threshold
+from selective_st.evaluation.evaluators import ScoreEvaluator
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.link_words import describe_link, in_words
 from selective_st.losses._common import bibtex_entries
@@ -69,7 +56,7 @@ def _check_losses(owner: str, loss: Any) -> dict[str, nn.Module]:
                 f"{owner}: loss must be the loss given to the trainer, or a dict of them by dataset, got "
                 f"{type(module).__name__}. Where the trainer makes it, write {owner}(trainer.loss, ...)."
             )
-    if not any(names_and_loss for module in losses.values() for names_and_loss in selective_within(module)):
+    if not any(sections.has_link(found) for module in losses.values() for _, found in sections.within(module)):
         names = ", ".join(type(module).__name__ for module in losses.values())
         raise ValueError(f"{owner}: loss must hold a loss with a link, such as SelectivePointwiseLoss, got {names}.")
     return losses
@@ -105,15 +92,11 @@ def _plain(evaluator: BaseEvaluator, found: Any) -> dict[str, float]:
     """An evaluator's numbers, without the data set's name before them."""
     if not isinstance(found, Mapping):
         return {"score": float(found)}
-    prefix = _prefix(evaluator)
-    if not all(name.startswith(prefix) for name in found):
-        prefix = ""
+    prefix = _prefix(evaluator) if all(name.startswith(_prefix(evaluator)) for name in found) else ""
     plain = {}
     for name, value in found.items():
-        try:
-            plain[name[len(prefix) :]] = float(value)
-        except (TypeError, ValueError):  # some of upstream's report texts beside their numbers
-            continue
+        with contextlib.suppress(TypeError, ValueError):  # some of upstream's report texts beside their numbers
+            plain[name.removeprefix(prefix)] = float(value)
     return plain
 
 
@@ -124,30 +107,21 @@ def _prefix(evaluator: BaseEvaluator) -> str:
 
 def _title_of(evaluator: BaseEvaluator) -> str:
     name = getattr(evaluator, "name", None)
-    return str(evaluator.description) + (f" on {code(name)}" if name else "")
+    return str(evaluator.description) + (f" on {sections.code(name)}" if name else "")
 
 
-def _metrics_of(evaluator: BaseEvaluator) -> Metrics:
-    found = Metrics(_title_of(evaluator), "")
-    if isinstance(evaluator, (ScoreRegionEvaluator, ScoreListEvaluator)):
-        found.support = evaluator.support()
+def _metrics_of(evaluator: BaseEvaluator) -> sections.Metrics:
+    support = evaluator.support() if isinstance(evaluator, ScoreEvaluator) else {}
+    found = sections.Metrics(_title_of(evaluator), "", support=support)
     if isinstance(evaluator, ScoreRegionEvaluator):
         found.gold, found.cuts = evaluator.scores, evaluator.thresholds
     return found
 
 
-def _check_names(owner: str, names: Sequence[str], found: Mapping[str, float], where: str) -> None:
-    unknown = [name for name in names if name not in found]
-    if unknown:
-        raise ValueError(
-            f"{owner}: metrics must be names of metrics of {where}, which are {', '.join(found)}; got {unknown[0]!r}."
-        )
-
-
 # --- Into the card ----------------------------------------------------------------------------------------------------
 
 
-def _attach(model: Any, section: Section) -> None:
+def _attach(model: Any, section: sections.Section) -> None:
     """Have the section written into each card of the model from now on.
 
     Upstream has no place for more text in a card: its templates are whole files, one for each kind of model, that
@@ -167,7 +141,7 @@ def _attach(model: Any, section: Section) -> None:
 def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None:
     """Write the card as upstream does, then the section into it and its pictures beside it."""
     data = model.model_card_data
-    section: Section | None = getattr(data, _SECTION_KEY, None)
+    section: sections.Section | None = getattr(data, _SECTION_KEY, None)
     if section is not None:
         data.citations = _each_entry_once(data.citations)
     type(model)._create_model_card(model, path, *args, **kwargs)
@@ -315,7 +289,7 @@ def _base_model_of(model: Any) -> str:
     """The name of the folder that a model's transformer was loaded from, where upstream may not find it on the hub."""
     config = getattr(getattr(model, "transformers_model", None), "config", None)
     name = str(getattr(config, "_name_or_path", "") or "")
-    return f"{code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
+    return f"{sections.code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
 
 
 class _Writer:
@@ -346,21 +320,24 @@ class _Writer:
                 instance_of(owner, "metrics", name, str, 'Write metrics=["spearman"].')
         self._threshold, self._names = threshold, metrics
         self._score_range = interval_of(owner, "score_range", score_range)
-        self.section = Section([], [])
+        self.section = sections.Section([], [])
 
     def start(self) -> None:
         """Begin a section without measurements."""
         given = self._threshold if isinstance(self._threshold, ScoreThreshold) else None
-        metrics = [_metrics_of(evaluator) for evaluator in self.evaluators]
-        # The threshold curves are drawn over the link's sensitivity, which then needs no picture of its own.
-        parts = loss_parts(self.losses, self._score_range, draw=all(of.gold is None for of in metrics))
-        self.section = Section(parts, metrics, given, counts=what_counts(self.losses, self._score_range))
+        metrics = list(map(_metrics_of, self.evaluators))
+        self.section = sections.about(self.losses, self._score_range, metrics, given)
 
     def measure(self, model: Any, of: Literal["base", "trained"], epoch: float = -1, steps: int = -1) -> None:
         """Ask the evaluators about a model."""
         for place, evaluator in enumerate(self.evaluators):
             found = _evaluate(model, evaluator, epoch, steps)
-            _check_names(self._owner, self._names or (), found, self.section.metrics[place].title)
+            unknown = [name for name in self._names or () if name not in found]
+            if unknown:
+                raise ValueError(
+                    f"{self._owner}: metrics must be names of metrics of {self.section.metrics[place].title}, which "
+                    f"are {', '.join(found)}; got {unknown[0]!r}."
+                )
             self.set(place, found, of)
 
     def set(self, place: int, found: dict[str, float], of: Literal["base", "trained"]) -> None:
@@ -370,12 +347,12 @@ class _Writer:
         metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
         # An evaluator may report fewer numbers to the card than it gives, as ScoreRegionEvaluator does.
         # Counts, quantiles and what has a minus stand in another place, or say nothing of how good a model is.
-        is_told = title_of if metrics.support else bool
+        is_told = sections.title_of if metrics.support else bool
         names = [name for name in found if name == metrics.primary or (is_told(name) and NEGATIVE not in name)]
         names = names if self._names is None else [name for name in self._names if name in found]
         setattr(metrics, of, {name: found[name] for name in names})
         if isinstance(evaluator, ScoreRegionEvaluator) and evaluator.curve is not None:
-            metrics.curves[UNTRAINED if of == "base" else of] = evaluator.curve
+            metrics.curves[sections.UNTRAINED if of == "base" else of] = evaluator.curve
         if of == "trained" and self._threshold is None and self.section.threshold is None:
             threshold = getattr(evaluator, "threshold", None)
             self.section.threshold = threshold if isinstance(threshold, ScoreThreshold) else None

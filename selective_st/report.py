@@ -34,7 +34,7 @@ from selective_st.evaluation.claims import (
     verdict,
 )
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
-from selective_st.evaluation.metrics import losses_at
+from selective_st.evaluation.metrics import NEGATIVE, Metric, losses_at
 from selective_st.links import IdentityLink, Link
 
 __all__ = ["Measured", "Row", "html_report", "summary", "table"]
@@ -400,9 +400,16 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
         score_pictures=_chosen(pictures, "Scores"),
         decided=[*_thresholds(comparison, measured), *_compared_thresholds(comparison)],
         rankings=table(comparison, _rankings(comparison)),
+        measures=_measures(comparison),
         resamples=f"{comparison.resamples:,}",
         notes=notes,
     )
+
+
+def _measures(comparison: Comparison) -> list[Metric]:
+    """The metrics that say how good a model is: what is read of them is explained on the page."""
+    names = dict.fromkeys(name for model in comparison.models for name in model.metrics if comparison.is_defined(name))
+    return [of for of in map(metric_meaning, names) if of.better and not of.name.startswith(NEGATIVE)]
 
 
 def _compared_thresholds(comparison: Comparison) -> list[str]:

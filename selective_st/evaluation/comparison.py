@@ -17,7 +17,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
 import selective_st.evaluation.metrics as measures
@@ -30,7 +29,7 @@ from selective_st.evaluation._checks import (
     range_of_gold,
 )
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
-from selective_st.evaluation.curve import CurveComparison, compare_curves
+from selective_st.evaluation.curve import CurveComparison, compare_curves, rows_by_cluster
 from selective_st.evaluation.metrics import Better, Metric, metric_meaning
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
@@ -121,7 +120,7 @@ class Comparison:
     gold_quantiles: dict[str, float]
     resamples: int
     support: dict[str, Support]
-    clusters: list[Any] | None = None
+    clusters: Sequence[Any] | None = None
 
     @cached_property
     def compared_curves(self) -> CurveComparison:
@@ -239,7 +238,7 @@ def compare(
     whole_number(owner, "seed", seed)
     finite_number(owner, "positive_from", positive_from)
     gold_scores = checked_scores("gold", gold)
-    clusters = _checked_clusters(owner, clusters, len(gold_scores))
+    rows_of = rows_by_cluster(owner, clusters, gold_scores)
     covered = range_of_gold(gold_scores) if bin_range is None else bin_range
     of_regions = measures.pair_metrics(owner, at_least, at_most, regions)
     of_cuts = [metric for cut in checked_thresholds(owner, "cuts", cuts) for metric in measures.at_threshold(cut)]
@@ -257,7 +256,7 @@ def compare(
     support = support_of_pairs(itertools.chain(*reported), gold_scores, clusters)
     wanted = None if metrics is None else set(list_of(owner, "metrics", metrics, "names", '["spearman"]'))
     drawn = [[m for m in own if m.better and (wanted is None or m.name in wanted)] for own in reported]
-    draws = _draw(gold_scores, models, drawn, clusters, resamples, seed)
+    draws = _draw(gold_scores, models, drawn, np.split(rows_of[0], rows_of[1][1:]), resamples, seed)
     if groups:
         questions = measures.questions_of(groups, gold_scores, positive_from)
         lists = [[(gold_scores[rows], model.predicted[rows]) for rows in questions] for model in models]
@@ -294,32 +293,17 @@ def compare_on(
     Returns:
         The comparison. Pairs that share their first text are drawn together.
     """
+    settings = ("at_least", "at_most", "regions", "groups", "positive_from")
     return compare(
         evaluator.scores.tolist(),
         predicted,
         thresholds=thresholds,
-        at_least=evaluator.at_least,
-        at_most=evaluator.at_most,
-        regions=evaluator.regions,
+        metrics=metrics,
         cuts=evaluator.thresholds,
-        groups=evaluator.groups,
-        positive_from=evaluator.positive_from,
         clusters=evaluator.sentences1,
         resamples=resamples_for(len(evaluator.scores)),
-        metrics=metrics,
+        **{name: getattr(evaluator, name) for name in settings},
     )
-
-
-def _checked_clusters(owner: str, clusters: Sequence[Any] | None, pairs: int) -> list[Any] | None:
-    if clusters is None:
-        return None
-    found = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
-    if len(found) != pairs:
-        raise ValueError(
-            f"{owner}: clusters must have the length of gold, got {len(found)} and {pairs}. Give the cluster of each "
-            "pair, such as its first text."
-        )
-    return found
 
 
 def _decided(threshold: ScoreThreshold, gold: Floats, predicted: Floats) -> dict[str, int]:
@@ -329,16 +313,10 @@ def _decided(threshold: ScoreThreshold, gold: Floats, predicted: Floats) -> dict
 
 
 def _draw(
-    gold: Floats,
-    models: list[ModelScores],
-    reported: list[list[Metric]],
-    clusters: Sequence[Any] | None,
-    resamples: int,
-    seed: int,
+    gold: Floats, models: list[ModelScores], reported: list[list[Metric]], rows_of: list[Any], resamples: int, seed: int
 ) -> dict[str, Floats]:
-    """For each metric its values in every resample, a column for each model."""
+    """For each metric its values in every resample of the rows of clusters, a column for each model."""
     generator = np.random.default_rng(seed)
-    rows_of = _rows_of_clusters(range(len(gold)) if clusters is None else clusters)
     by_name = [{metric.name: metric for metric in own} for own in reported]
     shared = [name for name in by_name[0] if name in by_name[-1]]
     found = {name: np.empty((resamples, len(models))) for name in shared}
@@ -349,16 +327,6 @@ def _draw(
             for name in shared:
                 found[name][draw, column] = metrics[name].compute(*pairs)
     return found
-
-
-def _rows_of_clusters(clusters: Sequence[Any]) -> list[npt.NDArray[np.intp]]:
-    """The rows of each cluster, in the order of the clusters' names, so that a seed draws the same ones."""
-    rows_of: dict[Any, list[int]] = {}
-    for row, cluster in enumerate(clusters):
-        rows_of.setdefault(cluster, []).append(row)
-    # Names of several types have no order among each other.
-    names = sorted(rows_of, key=lambda name: (type(name).__name__, name))
-    return [np.array(rows_of[name], dtype=np.intp) for name in names]
 
 
 def _draw_questions(values: list[dict[str, Floats]], resamples: int, seed: int) -> dict[str, Floats]:

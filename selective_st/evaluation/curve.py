@@ -250,13 +250,15 @@ def _spread(blocks: Iterator[tuple[Floats, Floats]], difference: Floats) -> tupl
 
 
 def rows_by_cluster(owner: str, clusters: Sequence[Any] | None, gold: Floats) -> tuple[Any, Any]:
-    """The rows in the order of their clusters, and where each cluster begins."""
+    """The rows in the order of their clusters' names, and where each cluster begins."""
     if clusters is None:
         return np.arange(len(gold)), np.arange(len(gold))
     names = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
     same_length(owner, "Give the cluster of each pair, such as its first text.", gold=gold, clusters=names)
-    codes: dict[Any, int] = {}
-    of_row = np.array([codes.setdefault(name, len(codes)) for name in names])
+    # Names of several types have no order among each other.
+    in_order = sorted(dict.fromkeys(names), key=lambda name: (type(name).__name__, name))
+    codes = {name: code for code, name in enumerate(in_order)}
+    of_row = np.array([codes[name] for name in names])
     order = np.argsort(of_row, kind="stable")
     return order, np.flatnonzero(np.diff(of_row[order], prepend=-1))
 
