@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,18 +21,7 @@ from markupsafe import Markup, escape
 from selective_st._templates import in_templates, render, say
 from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS, ThresholdConsistency
-from selective_st.evaluation.claims import (
-    FEWEST,
-    NO_DIFFERENCE,
-    NOT_DEFINED,
-    TOO_FEW,
-    Support,
-    counted,
-    figure,
-    figures,
-    sentence,
-    verdict,
-)
+from selective_st.evaluation.claims import FEWEST, Row, Support, counted, row_of, sentence, table, verdict
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
 from selective_st.evaluation.metrics import NEGATIVE, Metric, losses_at
 from selective_st.links import IdentityLink, Link
@@ -84,9 +73,6 @@ class Measured:
     thresholds: Sequence[float] = ()
 
     def __post_init__(self) -> None:
-        instance_of("Measured", "link", self.link, Link, "Write link=high_scores().")
-        for name in ("data", "focus", "focus_meaning"):
-            instance_of("Measured", name, getattr(self, name), str, f'Write {name}="...".')
         metrics = list_of("Measured", "metrics", self.metrics, "names", '["spearman"]')
         if not metrics:
             raise ValueError('Measured: metrics must hold at least one name, got none. Write metrics=["spearman"].')
@@ -108,84 +94,6 @@ def _check(owner: str, comparison: Any, measured: Any) -> None:
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Value:
-    """A model's number in a row, with its interval, and whether it is the better one."""
-
-    text: str
-    interval: str
-    best: bool
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table of metrics, as people read it.
-
-    Attributes:
-        title: What the metric is called.
-        meaning: What it says, and which end is better.
-        support: What it rests on.
-        values: Each model's number.
-        difference: With two models, the first less the second.
-        interval: Its 95 % interval.
-        verdict: Which is better, or why none is.
-        winner: The model that is better; none where that is not clear.
-    """
-
-    title: str
-    meaning: str
-    support: str
-    values: tuple[Value, ...]
-    difference: str = ""
-    interval: str = ""
-    verdict: str = ""
-    winner: str = ""
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether each model has a number."""
-        return all(value.text != NOT_DEFINED for value in self.values)
-
-    @property
-    def is_told(self) -> bool:
-        """Whether something can be said of the models' difference."""
-        return self.is_defined and self.verdict != TOO_FEW
-
-
-def table(comparison: Comparison, names: Iterable[str]) -> list[Row]:
-    """The rows of a table of metrics; for the page and the console alike.
-
-    Args:
-        comparison: The numbers.
-        names: The metrics, in order.
-
-    Returns:
-        The rows.
-    """
-    return [_row(comparison, name) for name in dict.fromkeys(names)]
-
-
-def _row(comparison: Comparison, name: str) -> Row:
-    meaning, support, found = metric_meaning(name), comparison.support.get(name), comparison.differences.get(name)
-    better = f" {meaning.better.capitalize()} is better." if meaning.better else ""
-    values = []
-    for number, model in enumerate(comparison.models):
-        text = figure(model.metrics[name], support) if name in model.metrics else ""
-        best = found is not None and found.better == number
-        values.append(Value(text, figures(model.intervals.get(name), support), best))
-    row = Row(meaning.title, meaning.meaning + better, str(support or ""), tuple(values))
-    if found is None:
-        return row
-    winner = "" if found.better is None else comparison.models[found.better].name
-    return replace(
-        row,
-        difference=figure(found.value, support, signed=True),
-        interval=figures((found.low, found.high), support, signed=True),
-        verdict=TOO_FEW if support is not None and support.too_few else winner or NO_DIFFERENCE,
-        winner=winner,
-    )
-
-
 def tabled(comparison: Comparison, measured: Measured) -> list[str]:
     """The metrics that the headline is made from: those of the tables."""
     thresholds = [model.threshold for model in comparison.models if model.threshold is not None]
@@ -201,8 +109,7 @@ def _rankings(comparison: Comparison) -> list[str]:
 # --- Sentences --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Span:
+class _Span(NamedTuple):
     """Neighbouring bins in which a model errs in one direction."""
 
     where: str
@@ -244,7 +151,7 @@ def _thresholds(comparison: Comparison, measured: Measured) -> list[str]:
 def _verdict(comparison: Comparison, measured: Measured) -> list[str]:
     """What the threshold curves say, and what the metric says that says most of what matters."""
     main = measured.main_metric
-    by_metric = say("main_metric", row=_row(comparison, main), better=metric_meaning(main).better)
+    by_metric = say("main_metric", row=row_of(comparison, main), better=metric_meaning(main).better)
     return [_of_curves(comparison, measured.link), by_metric]
 
 
@@ -268,9 +175,9 @@ def _more(comparison: Comparison, measured: Measured) -> list[str]:
     if len(comparison.models) == 2:
         sentences.append(sentence(verdict(comparison, tabled(comparison, measured)).headline()))
     if measured.main_metric != "spearman":
-        sentences.append(say("order", row=_row(comparison, "spearman")))
+        sentences.append(say("order", row=row_of(comparison, "spearman")))
     if "map" in _rankings(comparison):
-        sentences.append(say("ranking", row=_row(comparison, "map")))
+        sentences.append(say("ranking", row=row_of(comparison, "map")))
     return sentences
 
 
@@ -294,8 +201,7 @@ def summary(comparison: Comparison, measured: Measured) -> list[str]:
 # --- The worst pairs --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Worst:
+class Worst(NamedTuple):
     """A pair that a model errs on: its texts, its gold score, and each model's score."""
 
     first: str
@@ -417,7 +323,7 @@ def _compared_thresholds(comparison: Comparison) -> list[str]:
     suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
     if len(suffixes) < 2 or suffixes[0] != suffixes[1]:
         return []
-    return [say("thresholds_compared", row=_row(comparison, f"f1_{suffixes[0]}"))]
+    return [say("thresholds_compared", row=row_of(comparison, f"f1_{suffixes[0]}"))]
 
 
 def _chosen(pictures: Mapping[str, Path], start: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from selective_st._templates import in_templates, say
 from selective_st._validation import finite_number, instance_of, same_length
 from selective_st.evaluation._checks import Floats, checked_pair
 from selective_st.evaluation.claims import FEWEST
-from selective_st.evaluation.metrics import decisions
+from selective_st.evaluation.metrics import f1
 from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold
 
 _MOST_VALUES = 12  # of a column, that are parts of their own
@@ -182,9 +182,8 @@ def threshold_consistency(
         for half in (0, 1):
             of_all = best(enough, half) if threshold is None else threshold
             rest = [side[halves[name] != half] for side in scores[name]]
-            found.append(
-                [_f1(rest[0], rest[1], ScoreThreshold(cut, gold_at_least)) for cut in (best([name], half), of_all)]
-            )
+            cuts = (best([name], half), of_all)
+            found.append([f1(ScoreThreshold(cut, gold_at_least)).compute(*rest) for cut in cuts])
         own, common = np.mean(found, axis=0).tolist()
         return Part(name, len(sought[name]), int(sought[name].sum()), best([name], None), own, common)
 
@@ -200,8 +199,3 @@ def _halves(sought: Any, seed: int) -> npt.NDArray[np.int64]:
         rows = np.flatnonzero(sought == kind)
         found[np.random.default_rng(seed).permutation(rows)] = np.arange(len(rows)) % 2
     return found
-
-
-def _f1(gold: Floats, predicted: Floats, cut: ScoreThreshold) -> float:
-    found = next(metric for metric in decisions(cut) if metric.name.startswith("f1_")).compute(gold, predicted)
-    return float(found)

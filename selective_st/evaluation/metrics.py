@@ -327,7 +327,7 @@ def _recall_of_pairs(sought: Bools, predicted: Floats, of: ScoreThreshold) -> fl
 
 
 @_of_sought("f1", "F1", "higher")
-def _f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+def f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Precision and recall in one number (their harmonic mean); 1 is perfect."""
     found = of.is_found(predicted)
     return float(2 * (sought & found).sum() / (found.sum() + sought.sum())) if sought.any() else math.nan
@@ -338,10 +338,10 @@ def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]
 
     They are `threshold_S`, `precision_S`, `recall_S` and `f1_S`; precision is 0 where nothing is found.
     """
-    return [make(threshold, chosen) for make in (_threshold, _precision, _recall_of_pairs, _f1)]
+    return [make(threshold, chosen) for make in (_threshold, _precision, _recall_of_pairs, f1)]
 
 
-_DECISIONS = {"f1": _f1, "precision": _precision, "recall": _recall_of_pairs}
+_DECISIONS = {"f1": f1, "precision": _precision, "recall": _recall_of_pairs}
 
 
 def _decided_at(kind: str, threshold: float) -> Metric:
