@@ -75,19 +75,6 @@ def _check_evaluators(owner: str, evaluators: Any) -> list[BaseEvaluator]:
     return found
 
 
-def _evaluate(model: Any, evaluator: BaseEvaluator, epoch: float = -1, steps: int = -1) -> dict[str, float]:
-    """Ask an evaluator, and leave the model in the mode it was in."""
-    training = model.training
-    started = time.time()
-    try:
-        # Upstream's own trainer gives a fraction of an epoch where an integer is written.
-        found = evaluator(model, epoch=epoch, steps=steps)  # type: ignore[arg-type]
-    finally:
-        model.train(training)
-        model.model_card_data.evaluation_duration += time.time() - started
-    return _plain(evaluator, found)
-
-
 def _plain(evaluator: BaseEvaluator, found: Any) -> dict[str, float]:
     """An evaluator's numbers, without the data set's name before them."""
     if not isinstance(found, Mapping):
@@ -108,14 +95,6 @@ def _prefix(evaluator: BaseEvaluator) -> str:
 def _title_of(evaluator: BaseEvaluator) -> str:
     name = getattr(evaluator, "name", None)
     return str(evaluator.description) + (f" on {sections.code(name)}" if name else "")
-
-
-def _metrics_of(evaluator: BaseEvaluator) -> sections.Metrics:
-    support = evaluator.support() if isinstance(evaluator, ScoreEvaluator) else {}
-    found = sections.Metrics(_title_of(evaluator), "", support=support)
-    if isinstance(evaluator, ScoreRegionEvaluator):
-        found.gold, found.cuts = evaluator.scores, evaluator.thresholds
-    return found
 
 
 # --- Into the card ----------------------------------------------------------------------------------------------------
@@ -227,7 +206,7 @@ def add_to_model_card(
         >>> model.save_pretrained("model")                                                        # doctest: +SKIP
     """
     owner = "add_to_model_card"
-    writer = _Writer(owner, loss, evaluators, threshold, metrics, score_range)
+    writer = SectionWriter(owner, loss, evaluators, threshold, metrics, score_range)
     model = _unwrapped(model)
     if not isinstance(model, BaseModel):
         raise TypeError(f"{owner}: model must be a model of Sentence Transformers, got {type(model).__name__}.")
@@ -248,43 +227,6 @@ def add_to_model_card(
     _attach(model, writer.section)
 
 
-def add_to_saved_card(
-    folder: Path,
-    loss: nn.Module,
-    evaluator: ScoreRegionEvaluator,
-    measured: tuple[Mapping[str, float], Mapping[str, float]],
-    *,
-    base_model: str,
-    threshold: ScoreThreshold | None,
-    curves: Mapping[str, Any],
-    cuts: tuple[float, ...],
-    claims: Sequence[str],
-    compared: tuple[str, Sequence[str], Sequence[Sequence[str]]] | None,
-) -> None:
-    """Add the section to the card of a model that is saved already, from numbers that are known already.
-
-    Args:
-        folder: The model's folder.
-        loss: The loss that it was trained with.
-        evaluator: What measured it.
-        measured: The metrics of the base model, and of the trained one.
-        base_model: What the training started from, as Markdown.
-        threshold: The threshold that is saved with it.
-        curves: The threshold curves to draw, by name.
-        cuts: The thresholds at which one decides.
-        claims: What is verified of the data and of the model, a sentence each.
-        compared: The caption, heads and rows of a table of all losses that were compared; None if there was one.
-    """
-    writer = _Writer("add_to_saved_card", loss, evaluator, threshold, None, (0.0, 1.0))
-    writer.start()
-    writer.set(0, dict(measured[0]), "base")
-    writer.set(0, dict(measured[1]), "trained")
-    section = writer.section
-    section.metrics[0].curves, section.metrics[0].cuts = dict(curves), cuts
-    section.base_model, section.claims, section.compared = base_model, claims, compared
-    section.write(folder, threshold, anew=True, kept=True)
-
-
 def _base_model_of(model: Any) -> str:
     """The name of the folder that a model's transformer was loaded from, where upstream may not find it on the hub."""
     config = getattr(getattr(model, "transformers_model", None), "config", None)
@@ -292,7 +234,7 @@ def _base_model_of(model: Any) -> str:
     return f"{sections.code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
 
 
-class _Writer:
+class SectionWriter:
     """Makes a section: checks the arguments, measures, and finds the threshold."""
 
     def __init__(
@@ -301,8 +243,8 @@ class _Writer:
         loss: Any,
         evaluators: Any,
         threshold: ThresholdOrHow | None,
-        metrics: Sequence[str] | None,
-        score_range: tuple[float, float],
+        metrics: Sequence[str] | None = None,
+        score_range: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         self._owner = owner
         self.losses = _check_losses(owner, loss)
@@ -312,26 +254,33 @@ class _Writer:
                 f"{owner}: threshold must be a ScoreThreshold or a function of the model that gives one, got "
                 f"{threshold!r}. Use selective_st.evaluation.choose_threshold, or ScoreThreshold(value, gold)."
             )
-        if isinstance(metrics, str):
-            raise TypeError(f"{owner}: metrics must be a list of names, got {metrics!r}; use [{metrics!r}].")
-        if metrics is not None:
-            metrics = list_of(owner, "metrics", metrics, "names", '["spearman"]')
-            for name in metrics:
-                instance_of(owner, "metrics", name, str, 'Write metrics=["spearman"].')
-        self._threshold, self._names = threshold, metrics
+        names = None if metrics is None else list_of(owner, "metrics", metrics, "names", '["spearman"]')
+        self._threshold, self._names = threshold, names
         self._score_range = interval_of(owner, "score_range", score_range)
         self.section = sections.Section([], [])
 
-    def start(self) -> None:
+    def start(self) -> sections.Section:
         """Begin a section without measurements."""
         given = self._threshold if isinstance(self._threshold, ScoreThreshold) else None
-        metrics = list(map(_metrics_of, self.evaluators))
+        metrics = [sections.Metrics(_title_of(evaluator), "") for evaluator in self.evaluators]
+        for found, evaluator in zip(metrics, self.evaluators, strict=True):
+            if isinstance(evaluator, ScoreEvaluator):
+                found.support = evaluator.support()
+            if isinstance(evaluator, ScoreRegionEvaluator):
+                found.gold, found.cuts = evaluator.scores, evaluator.thresholds
         self.section = sections.about(self.losses, self._score_range, metrics, given)
+        return self.section
 
     def measure(self, model: Any, of: Literal["base", "trained"], epoch: float = -1, steps: int = -1) -> None:
         """Ask the evaluators about a model."""
         for place, evaluator in enumerate(self.evaluators):
-            found = _evaluate(model, evaluator, epoch, steps)
+            training, started = model.training, time.time()
+            try:
+                # Upstream's own trainer gives a fraction of an epoch where an integer is written.
+                found = _plain(evaluator, evaluator(model, epoch=epoch, steps=steps))  # type: ignore[arg-type]
+            finally:
+                model.train(training)
+                model.model_card_data.evaluation_duration += time.time() - started
             unknown = [name for name in self._names or () if name not in found]
             if unknown:
                 raise ValueError(
@@ -434,7 +383,7 @@ class SelectiveModelCardCallback(TrainerCallback):
         score_range: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__()
-        self._writer = _Writer(type(self).__name__, loss, evaluators, threshold, metrics, score_range)
+        self._writer = SectionWriter(type(self).__name__, loss, evaluators, threshold, metrics, score_range)
         self._seen: list[Any] = []
 
     def on_train_begin(

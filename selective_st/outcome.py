@@ -18,7 +18,7 @@ from selective_st.evaluation.metrics import metric_meaning
 from selective_st.evaluation.overlap import HOW, overlap
 from selective_st.evaluation.scoring import Encoding, embeds_queries_apart, note_on_roles
 from selective_st.focus import Focus
-from selective_st.model_card import add_to_saved_card
+from selective_st.model_card import SectionWriter
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -122,18 +122,17 @@ def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
     task, shown, seeds = report.task, results(report), report.task.settings.seeds
     runs = f"mean of {seeds} seeds ± 95 % interval" if seeds > 1 else "one seed"
     caption = f"On the test split, each loss with its best setting and learning rate on the eval split ({runs}):"
-    add_to_saved_card(
-        folder,
-        loss,
-        task.evaluators["test"],
-        (report.untrained, report.saved.test),
-        base_model=_base_model(task.settings.model),
-        threshold=load_threshold(folder),
-        curves=report.curves,
-        cuts=task.focus.cuts,
-        claims=[f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)],
-        compared=(caption, shown.heads, [*shown.losses, *shown.differences]) if task.settings.compare else None,
-    )
+    threshold = load_threshold(folder)
+    writer = SectionWriter("train", loss, task.evaluators["test"], threshold)
+    section = writer.start()
+    writer.set(0, dict(report.untrained), "base")
+    writer.set(0, dict(report.saved.test), "trained")
+    section.metrics[0].curves, section.metrics[0].cuts = dict(report.curves), task.focus.cuts
+    section.base_model = _base_model(task.settings.model)
+    section.claims = [f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)]
+    rows = [*shown.losses, *shown.differences]
+    section.compared = (caption, shown.heads, rows) if task.settings.compare else None
+    section.write(folder, threshold, anew=True, kept=True)
 
 
 def _base_model(model: str) -> str:

@@ -234,9 +234,8 @@ def worst_pairs(comparison: Comparison, measured: Measured) -> dict[str, list[Wo
         cost = np.where((scores - gold) * sign > 0, costs, 0.0)
         rows = [int(row) for row in np.argsort(-cost, kind="stable")[:_WORST] if cost[row] > 0]
         found[kind] = [
-            Worst(first, second, gold[row], tuple(model.predicted[row] for model in comparison.models))
+            Worst(*map(_cut, measured.texts[row]), gold[row], tuple(of.predicted[row] for of in comparison.models))
             for row in rows
-            for first, second in [map(_cut, measured.texts[row])]
         ]
     return found
 
@@ -284,6 +283,10 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
         if len(names) == 2
         else ""
     )
+    decided = _thresholds(comparison, measured)
+    suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
+    if len(suffixes) == 2 and suffixes[0] == suffixes[1]:  # both decide for the same
+        decided.append(say("thresholds_compared", row=row_of(comparison, f"f1_{suffixes[0]}")))
     return render(
         "report.html",
         title=f"How well {names[0]} scores text pairs" + (f", against {names[1]}" if len(names) == 2 else ""),
@@ -304,7 +307,7 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
         curve_pictures=_chosen(pictures, "Loss"),
         squeezes=_squeezes(comparison),
         score_pictures=_chosen(pictures, "Scores"),
-        decided=[*_thresholds(comparison, measured), *_compared_thresholds(comparison)],
+        decided=decided,
         rankings=table(comparison, _rankings(comparison)),
         measures=_measures(comparison),
         resamples=f"{comparison.resamples:,}",
@@ -316,14 +319,6 @@ def _measures(comparison: Comparison) -> list[Metric]:
     """The metrics that say how good a model is: what is read of them is explained on the page."""
     names = dict.fromkeys(name for model in comparison.models for name in model.metrics if comparison.is_defined(name))
     return [of for of in map(metric_meaning, names) if of.better and not of.name.startswith(NEGATIVE)]
-
-
-def _compared_thresholds(comparison: Comparison) -> list[str]:
-    """Which of two models decides better, where both decide for the same."""
-    suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
-    if len(suffixes) < 2 or suffixes[0] != suffixes[1]:
-        return []
-    return [say("thresholds_compared", row=row_of(comparison, f"f1_{suffixes[0]}"))]
 
 
 def _chosen(pictures: Mapping[str, Path], start: str) -> dict[str, str]:

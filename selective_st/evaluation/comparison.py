@@ -250,7 +250,10 @@ def compare(
         if groups:
             values |= measures.ranking_metrics(groups, gold, scores, positive_from=positive_from)
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
-        decided = _decided(of, gold_scores, own) if of else None
+        decided = None
+        if of is not None:
+            table = confusion_matrix(of.is_sought(gold_scores), of.is_found(own), labels=[False, True])
+            decided = dict(zip(("left", "found_wrongly", "missed", "found"), map(int, table.ravel()), strict=True))
         models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
         reported.append([*of_cuts, *of_pairs])
     support = support_of_pairs(itertools.chain(*reported), gold_scores, clusters)
@@ -262,7 +265,10 @@ def compare(
         lists = [[(gold_scores[rows], model.predicted[rows]) for rows in questions] for model in models]
         of_questions = [measures.list_values(measures.question_metrics(positive_from), of_model) for of_model in lists]
         support |= {name: Support(len(of), len(questions), "questions") for name, of in of_questions[0].items()}
-        draws |= _draw_questions(of_questions, resamples, seed)
+        for name, of_first in of_questions[0].items():
+            if len(of_first):
+                rows = np.random.default_rng(seed).integers(len(of_first), size=(resamples, len(of_first)))
+                draws[name] = np.stack([of_model[name][rows].mean(axis=1) for of_model in of_questions], axis=1)
     for name, columns in draws.items():
         for model, column in zip(models, columns.T, strict=True):
             ends = interval(column, support[name])
@@ -306,12 +312,6 @@ def compare_on(
     )
 
 
-def _decided(threshold: ScoreThreshold, gold: Floats, predicted: Floats) -> dict[str, int]:
-    """How many pairs were found rightly and wrongly, missed, and left rightly."""
-    found = confusion_matrix(threshold.is_sought(gold), threshold.is_found(predicted), labels=[False, True]).ravel()
-    return dict(zip(("left", "found_wrongly", "missed", "found"), map(int, found), strict=True))
-
-
 def _draw(
     gold: Floats, models: list[ModelScores], reported: list[list[Metric]], rows_of: list[Any], resamples: int, seed: int
 ) -> dict[str, Floats]:
@@ -326,16 +326,6 @@ def _draw(
             pairs = gold[rows], model.predicted[rows]
             for name in shared:
                 found[name][draw, column] = metrics[name].compute(*pairs)
-    return found
-
-
-def _draw_questions(values: list[dict[str, Floats]], resamples: int, seed: int) -> dict[str, Floats]:
-    """For each metric its mean over resampled questions, a column for each model."""
-    found = {}
-    for name, of_first in values[0].items():
-        if len(of_first):
-            rows = np.random.default_rng(seed).integers(len(of_first), size=(resamples, len(of_first)))
-            found[name] = np.stack([of_model[name][rows].mean(axis=1) for of_model in values], axis=1)
     return found
 
 

@@ -300,7 +300,7 @@ def _compared(model: Any, name: str, embedded: list[tuple[Any, list[int]]], coun
 
 def _rows(vectors: Any, rows: list[int]) -> Any:
     """The embeddings of some rows in single precision, be the model's half."""
-    if isinstance(vectors, torch.Tensor):
-        found = vectors.index_select(0, torch.tensor(rows, device=vectors.device))
-        return found.coalesce() if found.is_sparse else found.float()
-    return [torch.as_tensor(vectors[row]).float() for row in rows]
+    if not isinstance(vectors, torch.Tensor):
+        return [torch.as_tensor(vectors[row]).float() for row in rows]
+    found = vectors.index_select(0, torch.tensor(rows, device=vectors.device))
+    return found.coalesce() if found.is_sparse else found.float()

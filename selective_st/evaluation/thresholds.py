@@ -141,9 +141,7 @@ class ScoreThreshold:
         Returns:
             True for each that is.
         """
-        array = np.asarray(gold, dtype=np.float64)
-        found: Bools = array >= self.gold - TIE if self.side == "at_least" else array <= self.gold + TIE
-        return found
+        return self._beyond(gold, self.gold, TIE)
 
     def is_found(self, predicted: Any) -> Bools:
         """Which predicted scores are on the side of those found.
@@ -154,8 +152,11 @@ class ScoreThreshold:
         Returns:
             True for each that is.
         """
-        array = np.asarray(predicted, dtype=np.float64)
-        found: Bools = array >= self.value if self.side == "at_least" else array <= self.value
+        return self._beyond(predicted, self.value)
+
+    def _beyond(self, scores: Any, limit: float, tie: float = 0.0) -> Bools:
+        array = np.asarray(scores, dtype=np.float64)
+        found: Bools = array >= limit - tie if self.side == "at_least" else array <= limit + tie
         return found
 
     def decide(self, scores: Any) -> Bools:
@@ -495,10 +496,8 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
     if not name.strip() or (name.startswith((".", "/", "~")) and not os.path.exists(os.path.expanduser(name))):
         raise ValueError(f"load_threshold: model must be the folder of a model, or its name, got {name!r}. {mend}")
     config = model_config(name).get(_CONFIG_KEY)  # of a model that was saved over an earlier one, if both are there
-    return _stored_threshold(name) if config is None else ScoreThreshold.from_dict(config)
-
-
-def _stored_threshold(name: str) -> ScoreThreshold | None:
+    if config is not None:
+        return ScoreThreshold.from_dict(config)
     mend = f"Choose it anew, save_threshold({name!r}, choose_threshold(...)), or remove that file."
     try:
         found = _json_of(name, THRESHOLD_FILE)
