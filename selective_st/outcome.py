@@ -14,8 +14,8 @@ from selective_st._templates import say
 from selective_st.data import GradedPairs
 from selective_st.evaluation import ScoreRegionEvaluator, load_threshold
 from selective_st.evaluation.claims import NOT_DEFINED, Support, about_labels, figure, sentence
+from selective_st.evaluation.diagnosis import HOW, overlap
 from selective_st.evaluation.metrics import metric_meaning
-from selective_st.evaluation.overlap import HOW, overlap
 from selective_st.evaluation.scoring import Encoding, embeds_queries_apart, note_on_roles
 from selective_st.focus import Focus
 from selective_st.model_card import SectionWriter

@@ -19,7 +19,7 @@ from selective_st.evaluation.claims import (
     verdict,
 )
 from selective_st.evaluation.comparison import Comparison, compare
-from selective_st.evaluation.overlap import Overlap, overlap
+from selective_st.evaluation.diagnosis import Overlap, overlap
 from selective_st.report import Measured, html_report, summary, table, tabled
 
 NAMES = ["ap_ge_0.95", "rmse_0.8_1", "spearman", "spread"]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
@@ -27,8 +28,8 @@ from selective_st.evaluation import (
 )
 from selective_st.evaluation.claims import about_labels, counted
 from selective_st.evaluation.comparison import CONSTANT, Comparison, compare_on
+from selective_st.evaluation.diagnosis import HOW, Overlap, overlap
 from selective_st.evaluation.metrics import at_threshold
-from selective_st.evaluation.overlap import HOW, Overlap, overlap
 from selective_st.focus import Focus
 from selective_st.layouts import GradedPairs
 from selective_st.outcome import roles
@@ -231,32 +232,23 @@ def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]
         from selective_st.plotting import plot_scores_against_gold, plot_threshold_curves
     except ImportError:
         return {}
-    low, high = comparison.models[0].bins[0]["low"], comparison.models[0].bins[-1]["high"]
-    found, alone = comparison.compared_curves, len(comparison.models) == 1
-    pictures = {
-        "Loss at each threshold: how far scores on its wrong side lie beyond it, on average": plot_threshold_curves(
-            {name: (found.thresholds, losses) for name, losses in zip(found.models, found.losses, strict=True)}
-            if alone
-            else found,
-            folder / "threshold_curves.png",
-            link=focus.link,
-            thresholds=focus.cuts,
-            gold=comparison.gold,
-            baseline=CONSTANT if alone else None,
-        )
-    }
-    gold: Any = comparison.gold
-    ends = [float(end) for model in comparison.models for end in (model.predicted.min(), model.predicted.max())]
+    found: Any = comparison.compared_curves
+    alone = len(comparison.models) == 1
+    if alone:  # nothing is said of where it is better than the mean gold score
+        found = {name: (found.thresholds, losses) for name, losses in zip(found.models, found.losses, strict=True)}
+    more: dict[str, Any] = {"link": focus.link, "thresholds": focus.cuts, "gold": comparison.gold}
+    path = plot_threshold_curves(found, folder / "threshold_curves.png", baseline=CONSTANT if alone else None, **more)
+    pictures = {"Loss at each threshold: how far scores on its wrong side lie beyond it, on average": path}
+    bins = comparison.models[0].bins
+    low, high = bins[0]["low"], bins[-1]["high"]
+    scores = np.concatenate([model.predicted for model in comparison.models])
+    shown = {"score_range": (low, high), "predicted_range": (min(scores.min(), low), max(scores.max(), high))}
     for number, model in enumerate(comparison.models, start=1):
         own: dict[str, Any] = {model.name: model.predicted}
-        pictures[f"Scores of {model.name} against gold"] = plot_scores_against_gold(
-            gold,
-            own,
-            folder / f"scores_{number}.png",
-            score_range=(low, high),
-            predicted_range=(min(*ends, low), max(*ends, high)),
-            regions=focus.regions,
-        )
+        path = folder / f"scores_{number}.png"
+        gold: Any = comparison.gold
+        found = plot_scores_against_gold(gold, own, path, regions=focus.regions, **shown)
+        pictures[f"Scores of {model.name} against gold"] = found
     return pictures
 
 

@@ -11,8 +11,8 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
@@ -81,6 +81,8 @@ class ScoreEvaluator(BaseEvaluator):
         encoding: How texts are embedded and compared.
     """
 
+    _other_data: str  # on which its metrics could choose
+
     def __init__(
         self, kind: str, name: str, batch_size: int, show_progress_bar: bool, write_csv: bool, encoding: Encoding
     ) -> None:
@@ -148,11 +150,6 @@ class ScoreEvaluator(BaseEvaluator):
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
         """Why a metric is the same for every model; empty where it is not. Given is that of the gold scores."""
-        raise NotImplementedError
-
-    @property
-    def _other_data(self) -> str:
-        """What data its metrics could choose on."""
         raise NotImplementedError
 
     def _by_function(self, predicted: Mapping[str, Any]) -> dict[str, float]:
@@ -233,10 +230,10 @@ class ScoreEvaluator(BaseEvaluator):
                 shown[name] = rounded(value, on)
         return shown
 
-    def _common_config(self) -> dict[str, Any]:
-        """The settings of the encoding that are given."""
+    def _config(self, **own: Any) -> dict[str, Any]:
+        """The settings of the evaluator and of its encoding, as far as they are given."""
         names = list(self.encoding.similarity_fn_names) or None
-        given = vars(self.encoding) | {"similarity_fn_names": names, "owner": None}
+        given = own | vars(self.encoding) | {"similarity_fn_names": names, "owner": None}
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -362,6 +359,9 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         self.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
         if threshold is not None and self.threshold is None and self._sought is not None:
             self.threshold = replace(self._sought, value=finite_number(owner, "threshold", threshold))
+        self._other_data = "give thresholds and regions that hold some of the gold scores, but not all"
+        if np.abs(self.scores).max() > 1:
+            self._other_data = "map the gold scores to the scale of the similarity"
         self._of_pairs = measures.pair_metrics(owner, at_least, at_most, regions)
         self._of_cuts = [metric for cut in self.thresholds for metric in measures.at_threshold(cut)]
         decided = self._decision(None)
@@ -378,12 +378,6 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         if of is None or not of.is_sought(self.scores).all():
             return ""
         return f"is 1 for every model, as every gold score is {of.side.replace('_', ' ')} {of.gold:g} {seen}"
-
-    @property
-    def _other_data(self) -> str:
-        if np.abs(self.scores).max() > 1:
-            return "map the gold scores to the scale of the similarity"
-        return "give thresholds and regions that hold some of the gold scores, but not all"
 
     def _decision(self, gold: float | None) -> ScoreThreshold | None:
         """Which gold scores a threshold decides for, as a threshold whose value says nothing."""
@@ -505,19 +499,15 @@ class ScoreRegionEvaluator(ScoreEvaluator):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The settings that the model card shows."""
-        config: dict[str, Any] = {
-            "at_least": list(self.at_least),
-            "at_most": list(self.at_most),
-            "regions": [list(region) for region in self.regions],
-        }
-        if self.thresholds:
-            config["thresholds"] = list(self.thresholds)
-        if self.groups:
-            config["positive_from"] = self.positive_from
-        if self.threshold is not None:
-            config["threshold"] = self.threshold.value
-            config["threshold_decides"] = str(self.threshold)
-        return config | self._common_config()
+        return self._config(
+            at_least=list(self.at_least),
+            at_most=list(self.at_most),
+            regions=[list(region) for region in self.regions],
+            thresholds=list(self.thresholds) or None,
+            positive_from=self.positive_from if self.groups else None,
+            threshold=self.threshold and self.threshold.value,
+            threshold_decides=self.threshold and str(self.threshold),
+        )
 
 
 def store_threshold(
@@ -597,6 +587,8 @@ class ScoreListEvaluator(ScoreEvaluator):
         >>> results = evaluator(model)                                                            # doctest: +SKIP
     """
 
+    _other_data = "give lists with a positive and more candidates"
+
     def __init__(
         self,
         samples: Sequence[Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]],
@@ -656,10 +648,6 @@ class ScoreListEvaluator(ScoreEvaluator):
             return f"is 1 for every model, as no list has more than {cutoff} candidates"
         return ""
 
-    @property
-    def _other_data(self) -> str:
-        return "give lists with a positive and more candidates"
-
     def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
         """The metrics of scores that someone predicted.
 
@@ -715,16 +703,16 @@ class ScoreListEvaluator(ScoreEvaluator):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The settings that the model card shows."""
-        config: dict[str, Any] = {"at_k": list(self.at_k), "positive_from": self.positive_from}
-        if self._as_given:
-            config["always_rerank_positives"] = self.always_rerank_positives
-        if self.gains != "linear":
-            config["gains"] = self.gains
-        return config | {name: value for name, value in self._common_config().items() if name != "as_queries"}
+        given = {
+            "at_k": list(self.at_k),
+            "positive_from": self.positive_from,
+            "always_rerank_positives": self.always_rerank_positives if self._as_given else None,
+            "gains": None if self.gains == "linear" else self.gains,
+        }
+        return {name: value for name, value in self._config(**given).items() if name != "as_queries"}
 
 
-@dataclass(frozen=True)
-class _Sample:
+class _Sample(NamedTuple):
     """A query, its candidates and their labels; and the labels in the order of a first stage, where there was one."""
 
     query: str
@@ -741,18 +729,17 @@ def _read_sample(row: int, sample: Mapping[str, Any], always_rerank_positives: b
     mend = 'Write {"query": "a pet", "positive": "a cat", "negative": ["a car"]}.'
     instance_of(owner, f"sample {row}", sample, Mapping, mend)
     keys = {key for key, value in sample.items() if value is not None}
-    candidates = [key for key in ("positive", "negative", "documents", "labels") if key in keys]
+    candidates = tuple(key for key in ("positive", "negative", "documents", "labels") if key in keys)
     if "labels" in keys and "documents" not in keys:
         raise ValueError(
             f"{owner}: sample {row} has 'labels' but no 'documents' that they belong to. Give the candidates as "
             "'documents', or leave 'labels' out."
         )
-    if "query" not in keys or tuple(candidates) not in _SAMPLES:
+    if "query" not in keys or candidates not in _SAMPLES:
         ways = ", ".join(f"{first!r} and {second!r}" for first, second in _SAMPLES[:-1])
-        extra = ""
-        if "query" in keys and any(set(way) <= keys for way in _SAMPLES):
-            way = max((way for way in _SAMPLES if set(way) <= keys), key=lambda way: "labels" in way)
-            extra = f" Leave {' and '.join(repr(key) for key in candidates if key not in way)} out."
+        possible = sorted((way for way in _SAMPLES if {"query", *way} <= keys), key=lambda way: "labels" not in way)
+        more = " and ".join(repr(key) for key in candidates if key not in possible[0]) if possible else ""
+        extra = f" Leave {more} out." if more else ""
         raise ValueError(
             f"{owner}: a sample needs the key 'query' and either {ways}, or 'documents' and 'labels', and no more of "
             f"these; sample {row} has {', '.join(map(repr, sample))}.{extra}"
