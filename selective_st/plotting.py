@@ -55,8 +55,9 @@ _MANY = 2000  # points, from which their density is drawn instead
 _FEWEST = 5  # pairs in a bin, for its quantiles to say anything
 _SMALL = 9
 _ERRORS = {"rmse": "root mean squared error", "bias": "bias: predicted - gold"}
-_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # around a label
-_MATTERS = {"facecolor": "#faf3d3", "edgecolor": "#8a7a2f", "linestyle": ":", "zorder": 0}  # light: bands over it show
+_BOX: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # around a label
+# Light, so that bands over it keep their shades in grey.
+_MATTERS: dict[str, Any] = {"facecolor": "#faf3d3", "edgecolor": "#8a7a2f", "linestyle": ":", "zorder": 0}
 _BASELINE: dict[str, Any] = {"color": "#777777", "linestyle": (0, (1, 1.2)), "linewidth": 1.4}
 _LABEL_WIDTH = 26  # letters in a line of a label
 _LABEL_DISTANCES = (3, 9, 18, 30, 44, 60, 80)  # points from the curve that a label may stand at
@@ -300,9 +301,9 @@ def _mark_threshold(axes: Axes, at: float, row: int, gold: Floats | None) -> Tex
     if gold is not None:
         said += f": {int((gold >= at - checks.TIE).sum()):,} of {counted(len(gold), 'pair')} at or above"
     side = -1 if at > np.mean(axes.get_xlim()) else 1  # where there is room for it
-    text: dict[str, Any] = {"fontsize": _SMALL, "ha": "left" if side > 0 else "right", "va": "top"}
-    place: dict[str, Any] = {"xytext": (4 * side, -4 - 13 * row), "textcoords": "offset points"}
-    return axes.annotate(said, (at, 1), xycoords=("data", "axes fraction"), **place, **text, bbox=_BOX | {"alpha": 0.8})
+    words: dict[str, Any] = {"fontsize": _SMALL, "ha": "left" if side > 0 else "right", "va": "top"}
+    words |= {"xytext": (4 * side, -4 - 13 * row), "textcoords": "offset points", "bbox": _BOX | {"alpha": 0.8}}
+    return axes.annotate(said, (at, 1), xycoords=("data", "axes fraction"), **words)
 
 
 def _dense(at: Floats, losses: Floats) -> Floats:
@@ -557,21 +558,25 @@ def plot_frontier(
         for number, family in enumerate(families):
             members = [point for point in points if point.family == family]
             style: Any = _STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none"
+            look: dict[str, Any] = {"marker": _MARKERS[number], "markersize": 6, "linewidth": 1.2, "elinewidth": 0.9}
             axes.errorbar(
-                *([getattr(point, name) for point in members] for name in ("calibration", "ranking")),
+                [point.calibration for point in members],
+                [point.ranking for point in members],
                 xerr=[point.calibration_interval for point in members],
                 yerr=[point.ranking_interval for point in members],
-                **{"label": family, "marker": _MARKERS[number], "markersize": 6, "linewidth": 1.2, "elinewidth": 0.9},
-                **{"color": _COLOURS[number % len(_COLOURS)], "linestyle": style},
+                label=family,
+                color=_COLOURS[number % len(_COLOURS)],
+                linestyle=style,
+                **look,
             )
         axes.margins(x=0.16, y=0.12)
         axes.invert_xaxis()  # better is right, and up
         for point in points:
             # A label stands on the inner side, where there is room for it.
             side = 1 if point.calibration > float(np.mean(axes.get_xlim())) else -1
-            text: dict[str, Any] = {"fontsize": _SMALL, "ha": "left" if side > 0 else "right"}
-            place: dict[str, Any] = {"xytext": (7 * side, 6), "textcoords": "offset points"}
-            axes.annotate(point.label, (point.calibration, point.ranking), **place, **text, bbox=_BOX | {"alpha": 0.7})
+            words: dict[str, Any] = {"fontsize": _SMALL, "ha": "left" if side > 0 else "right"}
+            words |= {"xytext": (7 * side, 6), "textcoords": "offset points", "bbox": _BOX | {"alpha": 0.7}}
+            axes.annotate(point.label, (point.calibration, point.ranking), **words)
         axes.set(xlabel=f"{calibration} (smaller is better →)", ylabel=f"{ranking} (larger is better →)", title=title)
         if any(families):
             _legend_below(figure, 2)

@@ -234,8 +234,9 @@ def worst_pairs(comparison: Comparison, measured: Measured) -> dict[str, list[Wo
         cost = np.where((scores - gold) * sign > 0, costs, 0.0)
         rows = [int(row) for row in np.argsort(-cost, kind="stable")[:_WORST] if cost[row] > 0]
         found[kind] = [
-            Worst(*map(_cut, measured.texts[row]), gold[row], tuple(of.predicted[row] for of in comparison.models))
+            Worst(first, second, gold[row], tuple(model.predicted[row] for model in comparison.models))
             for row in rows
+            for first, second in [map(_cut, measured.texts[row])]
         ]
     return found
 

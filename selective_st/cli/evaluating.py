@@ -242,12 +242,13 @@ def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]
     bins = comparison.models[0].bins
     low, high = bins[0]["low"], bins[-1]["high"]
     scores = np.concatenate([model.predicted for model in comparison.models])
-    shown = {"score_range": (low, high), "predicted_range": (min(scores.min(), low), max(scores.max(), high))}
+    ends = min(float(scores.min()), low), max(float(scores.max()), high)
+    shown: dict[str, Any] = {"score_range": (low, high), "predicted_range": ends, "regions": focus.regions}
     for number, model in enumerate(comparison.models, start=1):
         own: dict[str, Any] = {model.name: model.predicted}
         path = folder / f"scores_{number}.png"
         gold: Any = comparison.gold
-        found = plot_scores_against_gold(gold, own, path, regions=focus.regions, **shown)
+        found = plot_scores_against_gold(gold, own, path, **shown)
         pictures[f"Scores of {model.name} against gold"] = found
     return pictures
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -33,6 +34,7 @@ Better = Literal["higher", "lower", "nearer 0", "nearer 1", ""]
 Gains = Literal["linear", "exponential"]
 Ranks = npt.NDArray[np.intp]
 Of2 = Callable[[Floats, Floats], float]
+Make = Callable[..., "Metric"]
 
 RANKING_METRICS = ("map", "mrr@10", "ndcg@10")
 NEGATIVE = "negative_"  # before the name of an error: the same with the better end up, as upstream's `negative_mse`
@@ -105,7 +107,7 @@ class Metric:
 # --- Metrics by name --------------------------------------------------------------------------------------------------
 
 _NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
-_KINDS: list[tuple[re.Pattern[str], Callable[..., Metric]]] = []
+_KINDS: list[tuple[re.Pattern[str], Make]] = []
 
 
 def metric_meaning(name: str) -> Metric:
@@ -140,7 +142,7 @@ def _number_or_text(text: str) -> float | str:
     return float(text) if re.fullmatch(_NUMBER, text) else text
 
 
-def _named(pattern: str, make: Callable[..., Metric]) -> Callable[..., Metric]:
+def _named(pattern: str, make: Make) -> Make:
     """Have metrics found by name: the pattern's groups are the arguments of what makes them."""
     _KINDS.append((re.compile(pattern), make))
     return make
@@ -154,29 +156,26 @@ def _words(compute: Callable[..., Any]) -> str:
 # --- Of pairs ---------------------------------------------------------------------------------------------------------
 
 
-def _of_region(name: str, title: str, better: Better = "") -> Callable[[Of2], Callable[..., Metric]]:
+def _of_region(name: str, title: str, better: Better, compute: Of2) -> Make:
     """Make a function of pairs a metric of a region of gold scores; the meaning says with {} which."""
 
-    def register(compute: Of2) -> Callable[..., Metric]:
-        def make(low: float = -math.inf, high: float = math.inf) -> Metric:
-            ends, where, words = "", "", "over all pairs"
-            if math.isfinite(low):
-                ends, where = f"_{low:g}_{high:g}", f", gold {low:g} to {high:g}"
-                words = f"for gold scores from {low:g} to {high:g}"
+    def make(low: float = -math.inf, high: float = math.inf) -> Metric:
+        ends, where, words = "", "", "over all pairs"
+        if math.isfinite(low):
+            ends, where = f"_{low:g}_{high:g}", f", gold {low:g} to {high:g}"
+            words = f"for gold scores from {low:g} to {high:g}"
 
-            def holds(gold: Floats) -> Bools:
-                return (gold >= low - TIE) & (gold <= high + TIE)
+        def holds(gold: Floats) -> Bools:
+            return (gold >= low - TIE) & (gold <= high + TIE)
 
-            def of_region(gold: Floats, predicted: Floats) -> float:
-                inside = holds(gold)
-                return compute(gold[inside], predicted[inside]) if inside.any() or name == "count" else math.nan
+        def of_region(gold: Floats, predicted: Floats) -> float:
+            inside = holds(gold)
+            return compute(gold[inside], predicted[inside]) if inside.any() or name == "count" else math.nan
 
-            meaning, rests_on = _words(compute).format(words), None if name == "count" else holds
-            return Metric(name + ends, title + where, meaning, better, of_region, rests_on)
+        meaning, rests_on = _words(compute).format(words), None if name == "count" else holds
+        return Metric(name + ends, title + where, meaning, better, of_region, rests_on)
 
-        return _named(rf"{name}(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?", make)
-
-    return register
+    return _named(rf"{name}(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?", make)
 
 
 def _correlation(gold: Floats, predicted: Floats) -> float:
@@ -185,37 +184,37 @@ def _correlation(gold: Floats, predicted: Floats) -> float:
     return float(np.corrcoef(gold, predicted)[0, 1])
 
 
-@_of_region("spearman", "Rank correlation", "higher")
+@partial(_of_region, "spearman", "Rank correlation", "higher")
 def _spearman(gold: Floats, predicted: Floats) -> float:
     """Whether the predicted scores put the pairs in the gold order (Spearman), {}; 1 is the same order."""
     return _correlation(scipy.stats.rankdata(gold), scipy.stats.rankdata(predicted))
 
 
-@_of_region("pearson", "Linear correlation", "higher")
+@partial(_of_region, "pearson", "Linear correlation", "higher")
 def _pearson(gold: Floats, predicted: Floats) -> float:
     """Whether predicted and gold scores rise in a line (Pearson), {}."""
     return _correlation(gold, predicted)
 
 
-@_of_region("rmse", "Error", "lower")
+@partial(_of_region, "rmse", "Error", "lower")
 def _rmse(gold: Floats, predicted: Floats) -> float:
     """Typical distance between predicted and gold score, {}."""
     return float(np.sqrt(np.mean((predicted - gold) ** 2)))
 
 
-@_of_region("bias", "Bias", "nearer 0")
+@partial(_of_region, "bias", "Bias", "nearer 0")
 def _bias(gold: Floats, predicted: Floats) -> float:
     """Mean of predicted less gold, {}: above 0 the scores are too high, below 0 too low."""
     return float(np.mean(predicted - gold))
 
 
-@_of_region("count", "Pairs")
+@partial(_of_region, "count", "Pairs", "")
 def _count(gold: Floats, predicted: Floats) -> float:
     """How many pairs there are {}."""
     return len(gold)
 
 
-@_of_region("spread", "Spread of the scores", "nearer 1")
+@partial(_of_region, "spread", "Spread of the scores", "nearer 1")
 def _spread(gold: Floats, predicted: Floats) -> float:
     """How wide the middle 90 % of the predicted scores lie against that of the gold scores.
 
@@ -263,70 +262,67 @@ _named(f"loss_at_{_NUMBER}", loss_at)
 OfSought = Callable[[Bools, Floats, ScoreThreshold], float]
 
 
-def _of_sought(name: str, title: str, better: Better = "", *, decides: bool = True) -> Callable[..., Any]:
+def _of_sought(name: str, title: str, better: Better, compute: OfSought, *, decides: bool = True) -> Make:
     """Make a function of the pairs whose gold score reaches a threshold a metric; NaN where a decision is yet to come.
 
     The function gets which pairs are sought, the predicted scores and the threshold. Metrics that decide nothing ask
     only what it looks for.
     """
 
-    def register(compute: OfSought) -> Callable[..., Metric]:
-        def make(of: ScoreThreshold, chosen: bool = True) -> Metric:
-            sign, highest = ("≥", "highest") if of.side == "at_least" else ("≤", "lowest")
-            words = f"gold {sign} {of.gold:g}"
+    def make(of: ScoreThreshold, chosen: bool = True) -> Metric:
+        sign, highest = ("≥", "highest") if of.side == "at_least" else ("≤", "lowest")
+        words = f"gold {sign} {of.gold:g}"
 
-            def of_pairs(gold: Floats, predicted: Floats) -> float:
-                return compute(of.is_sought(gold), predicted, of) if chosen or not decides else math.nan
+        def of_pairs(gold: Floats, predicted: Floats) -> float:
+            return compute(of.is_sought(gold), predicted, of) if chosen or not decides else math.nan
 
-            def rarer(gold: Floats) -> Bools:
-                sought = of.is_sought(gold)
-                return sought if decides or 2 * sought.sum() <= len(sought) else ~sought
+        def rarer(gold: Floats) -> Bools:
+            sought = of.is_sought(gold)
+            return sought if decides or 2 * sought.sum() <= len(sought) else ~sought
 
-            meaning = _words(compute).format(of=words, top=highest)
-            rests_on = rarer if better else None
-            return Metric(f"{name}_{of.suffix}", f"{title}, {words}", meaning, better, of_pairs, rests_on)
+        meaning = _words(compute).format(of=words, top=highest)
+        rests_on = rarer if better else None
+        return Metric(f"{name}_{of.suffix}", f"{title}, {words}", meaning, better, of_pairs, rests_on)
 
-        def of_name(end: str, gold: float) -> Metric:
-            return make(ScoreThreshold(0.0, gold, "at_least" if end == "ge" else "at_most"), chosen=False)
+    def of_name(end: str, gold: float) -> Metric:
+        return make(ScoreThreshold(0.0, gold, "at_least" if end == "ge" else "at_most"), chosen=False)
 
-        _named(rf"{name}_(ge|le)_{_NUMBER}", of_name)
-        return make
-
-    return register
+    _named(rf"{name}_(ge|le)_{_NUMBER}", of_name)
+    return make
 
 
-@_of_sought("ap", "Average precision", "higher", decides=False)
+@partial(_of_sought, "ap", "Average precision", "higher", decides=False)
 def _ap(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """How cleanly the {top} predicted scores pick out the pairs with {of}; 1 is perfect, and needs no threshold."""
     return average_precision(sought, predicted if of.side == "at_least" else -predicted)
 
 
-@_of_sought("count", "Pairs", decides=False)
+@partial(_of_sought, "count", "Pairs", "", decides=False)
 def _sought(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """How many pairs have {of}."""
     return int(sought.sum())
 
 
-@_of_sought("threshold", "Threshold")
+@partial(_of_sought, "threshold", "Threshold", "")
 def _threshold(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """The predicted score from which a pair counts as found."""
     return of.value
 
 
-@_of_sought("precision", "Precision", "higher")
+@partial(_of_sought, "precision", "Precision", "higher")
 def _precision(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Of the pairs that the threshold finds, the share with {of}."""
     found = of.is_found(predicted)
     return float((sought & found).sum() / max(found.sum(), 1)) if sought.any() else math.nan
 
 
-@_of_sought("recall", "Recall", "higher")
+@partial(_of_sought, "recall", "Recall", "higher")
 def _recall_of_pairs(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Of the pairs with {of}, the share that the threshold finds."""
     return float(of.is_found(predicted)[sought].mean()) if sought.any() else math.nan
 
 
-@_of_sought("f1", "F1", "higher")
+@partial(_of_sought, "f1", "F1", "higher")
 def f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Precision and recall in one number (their harmonic mean); 1 is perfect."""
     found = of.is_found(predicted)
@@ -511,37 +507,34 @@ def average_precision(relevant: Bools, score: Floats) -> float:
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else math.nan
 
 
-def _of_ranks(name: str, title: str) -> Callable[..., Callable[..., Metric]]:
+def _of_ranks(name: str, title: str, compute: Callable[[Ranks, float], float]) -> Make:
     """Make a function of the ranks of a list's positives a metric of lists, NaN without a positive or another one."""
 
-    def register(compute: Callable[[Ranks, float], float]) -> Callable[..., Metric]:
-        def make(k: float = math.inf, *, positive_from: float = _POSITIVE_FROM) -> Metric:
-            def of_list(label: Floats, score: Floats) -> float:
-                relevant = label >= positive_from - TIE
-                some = relevant.any() and not relevant.all()
-                return compute(worst_ranks(relevant, score), k) if some else math.nan
+    def make(k: float = math.inf, *, positive_from: float = _POSITIVE_FROM) -> Metric:
+        def of_list(label: Floats, score: Floats) -> float:
+            relevant = label >= positive_from - TIE
+            some = relevant.any() and not relevant.all()
+            return compute(worst_ranks(relevant, score), k) if some else math.nan
 
-            named, titled, meaning = (text.format(f"{k:g}") for text in (name, title, _words(compute)))
-            return Metric(named, titled, meaning, "higher", of_list)
+        named, titled, meaning = (text.format(f"{k:g}") for text in (name, title, _words(compute)))
+        return Metric(named, titled, meaning, "higher", of_list)
 
-        return _named(name.format(_NUMBER), make)
-
-    return register
+    return _named(name.format(_NUMBER), make)
 
 
-@_of_ranks("map", "MAP")
+@partial(_of_ranks, "map", "MAP")
 def _map(ranks: Ranks, k: float) -> float:
     """How high the positives stand among their question's candidates, over all positives."""
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
-@_of_ranks("mrr@{0}", "MRR@{0}")
+@partial(_of_ranks, "mrr@{0}", "MRR@{0}")
 def _mrr(ranks: Ranks, k: float) -> float:
     """One over the rank of the first positive (0 behind rank {0}), mean."""
     return 1 / int(ranks[0]) if ranks[0] <= k else 0.0
 
 
-@_of_ranks("recall@{0}", "Recall@{0}")
+@partial(_of_ranks, "recall@{0}", "Recall@{0}")
 def _recall(ranks: Ranks, k: float) -> float:
     """The share of the positives that stand in the first {0} places."""
     return float(np.mean(ranks <= k))
@@ -563,31 +556,27 @@ _ndcg = _named(f"ndcg@{_NUMBER}", _make_ndcg)
 
 
 def _of_top(
-    name: str, title: str, better: Better, over_lists: Callable[[Floats], float] = _mean
-) -> Callable[..., Callable[..., Metric]]:
+    name: str, title: str, better: Better, compute: Callable[[Floats], float], *, over_lists: Any = _mean
+) -> Make:
     """Make a function of errors a metric of a list's best candidates, and of those tied with the last of them."""
 
-    def register(compute: Callable[[Floats], float]) -> Callable[..., Metric]:
-        def make(k: float) -> Metric:
-            def of_list(label: Floats, score: Floats) -> float:
-                return compute((score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE])
+    def make(k: float) -> Metric:
+        def of_list(label: Floats, score: Floats) -> float:
+            return compute((score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE])
 
-            meaning = f"{_words(compute)[:-1]}, for the {k:g} candidates of each list with the highest gold scores."
-            named, titled = f"{name}_top@{k:g}", f"{title} of the top {k:g}"
-            return Metric(named, titled, meaning, better, of_list, over_lists=over_lists)
+        meaning = f"{_words(compute)[:-1]}, for the {k:g} candidates of each list with the highest gold scores."
+        return Metric(f"{name}_top@{k:g}", f"{title} of the top {k:g}", meaning, better, of_list, over_lists=over_lists)
 
-        return _named(f"{name}_top@{_NUMBER}", make)
-
-    return register
+    return _named(f"{name}_top@{_NUMBER}", make)
 
 
-@_of_top("rmse", "Error", "lower", over_lists=lambda squares: math.sqrt(np.mean(squares)))
+@partial(_of_top, "rmse", "Error", "lower", over_lists=lambda squares: math.sqrt(np.mean(squares)))
 def _rmse_of_top(errors: Floats) -> float:
     """Typical distance of predicted and gold score."""
     return float(np.mean(errors**2))
 
 
-@_of_top("bias", "Bias", "nearer 0")
+@partial(_of_top, "bias", "Bias", "nearer 0")
 def _bias_of_top(errors: Floats) -> float:
     """Mean of predicted less gold."""
     return float(np.mean(errors))

@@ -500,12 +500,12 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
         return ScoreThreshold.from_dict(config)
     mend = f"Choose it anew, save_threshold({name!r}, choose_threshold(...)), or remove that file."
     try:
-        found = _json_of(name, THRESHOLD_FILE)
-        if found is None:
+        stored = _json_of(name, THRESHOLD_FILE)
+        if stored is None:
             return None
-        version = finite_number(THRESHOLD_FILE, "version", dict(found).pop("version", None))
+        version = finite_number(THRESHOLD_FILE, "version", dict(stored).pop("version", None))
         if version <= _VERSION:
-            return ScoreThreshold.from_dict({key: value for key, value in found.items() if key != "version"})
+            return ScoreThreshold.from_dict({key: value for key, value in stored.items() if key != "version"})
         wrong = "was written by a newer version of this library. Install that: pip install -U selective-st."
     except (TypeError, ValueError) as error:
         wrong = f"is damaged: {error}."
