@@ -67,10 +67,7 @@ def _check_evaluators(owner: str, evaluators: Any) -> list[BaseEvaluator]:
     if isinstance(evaluators, BaseEvaluator):
         evaluators = [evaluators]
     for evaluator in list_of(owner, "evaluators", evaluators, "evaluators", "ScoreRegionEvaluator(...)"):
-        if not isinstance(evaluator, BaseEvaluator):
-            raise TypeError(
-                f"{owner}: evaluators must be evaluators such as ScoreRegionEvaluator, got {type(evaluator).__name__}."
-            )
+        instance_of(owner, "evaluators", evaluator, BaseEvaluator, "Write evaluators=[ScoreRegionEvaluator(...)].")
         found += evaluator.evaluators if isinstance(evaluator, SequentialEvaluator) else [evaluator]
     return found
 
@@ -207,9 +204,7 @@ def add_to_model_card(
     """
     owner = "add_to_model_card"
     writer = SectionWriter(owner, loss, evaluators, threshold, metrics, score_range)
-    model = _unwrapped(model)
-    if not isinstance(model, BaseModel):
-        raise TypeError(f"{owner}: model must be a model of Sentence Transformers, got {type(model).__name__}.")
+    model = instance_of(owner, "model", _unwrapped(model), BaseModel, 'Load it: SentenceTransformer("...").')
     mend = 'Load it: SentenceTransformer("..."), or leave it out.'
     base_model = instance_of(owner, "base_model", _unwrapped(base_model), (BaseModel, type(None)), mend)
     writer.start()
