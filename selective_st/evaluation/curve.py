@@ -21,7 +21,7 @@ import numpy as np
 import scipy  # whose parts come when they are used
 
 from selective_st._templates import say
-from selective_st._validation import instance_of, list_of, same_length, whole_number
+from selective_st._validation import instance_of, list_of, same_length
 from selective_st.evaluation._checks import Floats, checked_pair, checked_scores, checked_weights, range_of_gold
 from selective_st.evaluation.claims import FEWEST
 from selective_st.evaluation.metrics import losses_at
@@ -212,7 +212,6 @@ def compare_curves(
     """
     owner, mend = "compare_curves", 'Give the scores of two models by name: {"new": scores, "old": scores}.'
     instance_of(owner, "predicted", predicted, Mapping, mend)
-    whole_number(owner, "seed", seed)
     if len(predicted) != 2:
         raise ValueError(f"{owner}: predicted must hold two models, got {len(predicted)}. {mend}")
     target, scores = checked_scores("gold", gold), [checked_pair(gold, of)[1] for of in predicted.values()]

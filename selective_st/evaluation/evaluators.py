@@ -615,10 +615,7 @@ class ScoreListEvaluator(ScoreEvaluator):
         example = '[{"query": "a pet", "positive": "a cat", "negative": ["a car"]}]'
         values = samples.values() if isinstance(samples, Mapping) else samples
         samples = list_of(owner, "samples", values, "dicts", example)
-        mend = "Write always_rerank_positives=False, or leave it out."
-        self.always_rerank_positives = instance_of(
-            owner, "always_rerank_positives", always_rerank_positives, bool, mend
-        )
+        self.always_rerank_positives = always_rerank_positives
         if not len(samples):
             raise ValueError(f"{owner}: samples must hold at least one query, got none.")
         read = [_read_sample(row, sample, always_rerank_positives) for row, sample in enumerate(samples)]

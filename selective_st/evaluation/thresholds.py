@@ -95,8 +95,6 @@ class ScoreThreshold:
         one_of("ScoreThreshold", "side", self.side, ("at_least", "at_most"))
         instance_of("ScoreThreshold", "metric", self.metric, (str, type(None)), 'Write metric="f1", or leave it out.')
         instance_of("ScoreThreshold", "chosen_on", self.chosen_on, str, 'Write the split\'s name: chosen_on="dev".')
-        mend = 'Write similarity="cosine", or leave it out.'
-        instance_of("ScoreThreshold", "similarity", self.similarity, (str, type(None)), mend)
         values = list_of("ScoreThreshold", "quantiles", self.quantiles, "numbers", "[0.1, 0.5, 0.9]")
         quantiles = tuple(finite_number("ScoreThreshold", "quantiles", value) for value in values)
         if list(quantiles) != sorted(quantiles):
