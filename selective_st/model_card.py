@@ -249,6 +249,8 @@ class SectionWriter:
                 f"{owner}: threshold must be a ScoreThreshold or a function of the model that gives one, got "
                 f"{threshold!r}. Use selective_st.evaluation.choose_threshold, or ScoreThreshold(value, gold)."
             )
+        if isinstance(metrics, str):
+            raise TypeError(f"{owner}: metrics must be a list of names, got {metrics!r}; use [{metrics!r}].")
         names = None if metrics is None else list_of(owner, "metrics", metrics, "names", '["spearman"]')
         self._threshold, self._names = threshold, names
         self._score_range = interval_of(owner, "score_range", score_range)

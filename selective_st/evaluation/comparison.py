@@ -153,21 +153,20 @@ class Comparison:
             }
             for model in self.models
         ]
-        found: dict[str, Any] = without_nan(
-            {
-                "pairs": len(self.gold),
-                "gold_quantiles": self.gold_quantiles,
-                "resamples": self.resamples,
-                "support": {name: support.as_dict() for name, support in self.support.items()},
-                "models": models,
-                "threshold_curves": self.compared_curves.as_dict(),
-                "differences": {
-                    name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
-                    for name, of in self.differences.items()
-                },
-            }
-        )
-        return found
+        differences = {
+            name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
+            for name, of in self.differences.items()
+        }
+        told = {
+            "pairs": len(self.gold),
+            "gold_quantiles": self.gold_quantiles,
+            "resamples": self.resamples,
+            "support": {name: support.as_dict() for name, support in self.support.items()},
+            "models": models,
+            "threshold_curves": self.compared_curves.as_dict(),
+            "differences": differences,
+        }
+        return dict(without_nan(told))
 
     def _said(self, name: str, value: float) -> float:
         """A metric's value; NaN where it is the same for every model."""

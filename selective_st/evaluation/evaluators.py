@@ -362,8 +362,6 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         self._other_data = "give thresholds and regions that hold some of the gold scores, but not all"
         if np.abs(self.scores).max() > 1:
             self._other_data = "map the gold scores to the scale of the similarity"
-        self._of_pairs = measures.pair_metrics(owner, at_least, at_most, regions)
-        self._of_cuts = [metric for cut in self.thresholds for metric in measures.at_threshold(cut)]
         decided = self._decision(None)
         self._set_main_metric(main_metric, "spearman" if decided is None else f"ap_{decided.suffix}", self.scores)
 
@@ -398,14 +396,19 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             decisions are those of the threshold chosen last, NaN before.
         """
         scores = checked_pair(self.scores, predicted)[1]
-        found = measures.measured(measures.with_negatives(self._of_pairs), self.scores, scores)
+        of_pairs, of_cuts = self._asked()
+        found = measures.measured(measures.with_negatives(of_pairs), self.scores, scores)
         found |= measures.by_bin(self.scores, scores, self.bins, self.bin_range)
-        more = [*self._decisions(), *measures.with_negatives(self._of_cuts)]
-        found |= measures.measured(more, self.scores, scores)
+        found |= measures.measured([*self._decisions(), *measures.with_negatives(of_cuts)], self.scores, scores)
         if self.groups:
             gold: Any = self.scores  # an array serves as a sequence
             found |= measures.ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
         return found
+
+    def _asked(self) -> tuple[list[Metric], list[Metric]]:
+        """The metrics of pairs, and those of deciding at thresholds; made anew: they are functions, and no pickle."""
+        of_pairs = measures.pair_metrics("ScoreRegionEvaluator", self.at_least, self.at_most, self.regions)
+        return of_pairs, [metric for cut in self.thresholds for metric in measures.at_threshold(cut)]
 
     def _decisions(self) -> list[Metric]:
         """The metrics of the threshold's decisions, if there is one or is to be."""
@@ -420,7 +423,8 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             The support by the metric's name; none for counts and thresholds, which are exact.
         """
         texts = self.sentences1 if all(isinstance(text, str) for text in self.sentences1) else None
-        found = support_of_pairs([*self._of_pairs, *self._decisions(), *self._of_cuts], self.scores, texts)
+        of_pairs, of_cuts = self._asked()
+        found = support_of_pairs([*of_pairs, *self._decisions(), *of_cuts], self.scores, texts)
         if self.groups:
             questions = len(measures.questions_of(self.groups, self.scores, self.positive_from))
             found |= dict.fromkeys(measures.RANKING_METRICS, Support(questions, questions, "questions"))
@@ -632,9 +636,9 @@ class ScoreListEvaluator(ScoreEvaluator):
         self.labels = [sample.labels for sample in ranked]
         self._as_given = [sample.as_given for sample in read if sample.as_given is not None]
         cutoffs = at_k if mrr_at_k is None else mrr_at_k
-        self._asked = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
-        self.at_k, self.positive_from, self.gains = self._asked.cutoffs, float(positive_from), gains
-        self.top_error = bool(self._asked.errors)
+        asked = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
+        self.at_k, self.positive_from, self.gains = asked.cutoffs, float(positive_from), gains
+        self.top_error = bool(asked.errors)
         self._set_main_metric(main_metric, f"ndcg@{self.at_k[-1]}", self.labels)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
@@ -644,6 +648,11 @@ class ScoreListEvaluator(ScoreEvaluator):
         if cutoff and max(map(len, self.labels)) <= int(cutoff):
             return f"is 1 for every model, as no list has more than {cutoff} candidates"
         return ""
+
+    def _asked(self) -> measures.ListMeasures:
+        return measures.ListMeasures(
+            "ScoreListEvaluator", (), self.at_k, self.positive_from, self.top_error, self.gains
+        )
 
     def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -656,10 +665,11 @@ class ScoreListEvaluator(ScoreEvaluator):
             `base_ndcg@k` of that order.
         """
         pairs = measures.checked_lists("ScoreListEvaluator", self.labels, predicted)
-        found = self._asked.of(pairs, self.missed)
+        asked = self._asked()
+        found = asked.of(pairs, self.missed)
         if self._as_given:
             ordered = [(label, -np.arange(len(label), dtype=np.float64)) for label in self._as_given if label.any()]
-            given = self._asked.of(ordered, len(self._as_given) - len(ordered))
+            given = asked.of(ordered, len(self._as_given) - len(ordered))
             found |= {f"base_{name}": given[name] for name in given if name.split("@")[0] in _OF_AN_ORDER}
         return found
 
@@ -671,9 +681,10 @@ class ScoreListEvaluator(ScoreEvaluator):
         """
         pairs = [(label, label) for label in self.labels]
         lists = len(pairs) + self.missed
-        values = measures.list_values(self._asked.rankings, pairs)
+        asked = self._asked()
+        values = measures.list_values(asked.rankings, pairs)
         cases = {name: len(of) + self.missed for name, of in values.items()}
-        cases |= {error.name: len(pairs) for error in self._asked.errors}
+        cases |= {error.name: len(pairs) for error in asked.errors}
         if self._as_given:
             cases |= {f"base_{name}": len(self._as_given) for name in values if name.split("@")[0] in _OF_AN_ORDER}
         return {name: Support(count, lists, "lists") for name, count in cases.items()}
