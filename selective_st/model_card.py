@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from sentence_transformers.base.evaluation import BaseEvaluator, SequentialEvaluator
 from sentence_transformers.base.model import BaseModel
@@ -31,9 +31,6 @@ from selective_st.evaluation.evaluators import ScoreEvaluator
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.link_words import describe_link, in_words
 from selective_st.losses._common import bibtex_entries
-
-if TYPE_CHECKING:
-    from transformers import TrainerControl, TrainerState, TrainingArguments
 
 __all__ = ["SelectiveModelCardCallback", "add_to_model_card", "describe_link"]
 
@@ -321,7 +318,7 @@ class SectionWriter:
             self.section.threshold = None
 
 
-def _warn_of_direction(args: TrainingArguments, evaluators: Sequence[BaseEvaluator]) -> None:
+def _warn_of_direction(args: Any, evaluators: Sequence[BaseEvaluator]) -> None:
     """Warn where a trainer takes the largest error for the best: it knows no direction but that of a loss."""
     asked = (args.metric_for_best_model or "").removeprefix("eval_")
     for evaluator in evaluators:
@@ -383,9 +380,7 @@ class SelectiveModelCardCallback(TrainerCallback):
         self._writer = SectionWriter(type(self).__name__, loss, evaluators, threshold, metrics, score_range)
         self._seen: list[Any] = []
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure the base model.
 
         Args:
@@ -418,9 +413,7 @@ class SelectiveModelCardCallback(TrainerCallback):
         writer.section.base_model = _base_model_of(model)
         _attach(model, writer.section)
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Forget what was measured of the model, which is about to change.
 
         Args:
@@ -434,7 +427,7 @@ class SelectiveModelCardCallback(TrainerCallback):
         self._seen = self._reported(model)
         self._writer.section.training = _training_of(model)  # upstream's callback sets it after this one's beginning
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take what the trainer's evaluators found, where they are the section's too.
 
         Args:
@@ -449,9 +442,7 @@ class SelectiveModelCardCallback(TrainerCallback):
                 self._writer.set(place, _plain(self._writer.evaluators[place], found), "trained")
         self._seen = reported
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure the trained model, after the trainer has loaded the best checkpoint where it does.
 
         Args:

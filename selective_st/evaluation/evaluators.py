@@ -619,6 +619,8 @@ class ScoreListEvaluator(ScoreEvaluator):
         example = '[{"query": "a pet", "positive": "a cat", "negative": ["a car"]}]'
         values = samples.values() if isinstance(samples, Mapping) else samples
         samples = list_of(owner, "samples", values, "dicts", example)
+        mend = "Write always_rerank_positives=False, or leave it out."
+        instance_of(owner, "always_rerank_positives", always_rerank_positives, bool, mend)
         self.always_rerank_positives = always_rerank_positives
         if not len(samples):
             raise ValueError(f"{owner}: samples must hold at least one query, got none.")
