@@ -19,15 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
+import selective_st.evaluation._checks as checks
 import selective_st.evaluation.metrics as measures
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
-from selective_st.evaluation._checks import (
-    Floats,
-    checked_pair,
-    checked_scores,
-    checked_thresholds,
-    range_of_gold,
-)
+from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
 from selective_st.evaluation.curve import CurveComparison, compare_curves, rows_by_cluster
 from selective_st.evaluation.metrics import Better, Metric, metric_meaning
@@ -236,14 +231,16 @@ def compare(
     whole_number(owner, "resamples", resamples, least=1)
     whole_number(owner, "seed", seed)
     finite_number(owner, "positive_from", positive_from)
-    gold_scores = checked_scores("gold", gold)
+    gold_scores = checks.checked_scores("gold", gold)
     rows_of = rows_by_cluster(owner, clusters, gold_scores)
-    covered = range_of_gold(gold_scores) if bin_range is None else bin_range
+    covered = checks.range_of_gold(gold_scores) if bin_range is None else bin_range
     of_regions = measures.pair_metrics(owner, at_least, at_most, regions)
-    of_cuts = [metric for cut in checked_thresholds(owner, "cuts", cuts) for metric in measures.at_threshold(cut)]
+    of_cuts = [
+        metric for cut in checks.checked_thresholds(owner, "cuts", cuts) for metric in measures.at_threshold(cut)
+    ]
     models, reported = [], []
     for name, scores in predicted.items():
-        own, of = checked_pair(gold, scores)[1], thresholds.get(name)
+        own, of = checks.checked_pair(gold, scores)[1], thresholds.get(name)
         of_pairs = [*of_regions, *(measures.decisions(of) if of else ())]
         values = measures.measured([*measures.with_negatives(of_pairs), *of_cuts], gold_scores, own)
         if groups:

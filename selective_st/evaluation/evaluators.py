@@ -18,16 +18,10 @@ import numpy as np
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.util import get_rank
 
+import selective_st.evaluation._checks as checks
 import selective_st.evaluation.metrics as measures
 from selective_st._validation import finite_number, instance_of, list_of, one_of, same_length, whole_number
-from selective_st.evaluation._checks import (
-    Floats,
-    checked_pair,
-    checked_regions,
-    checked_scores,
-    checked_texts,
-    checked_thresholds,
-)
+from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import Support, rounded, support_of_pairs
 from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE, Gains, Metric, metric_meaning
@@ -324,19 +318,19 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         thresholds: Sequence[float] = (),
     ) -> None:
         owner = "ScoreRegionEvaluator"
-        self.sentences1 = checked_texts(owner, "sentences1", sentences1)
-        self.sentences2 = checked_texts(owner, "sentences2", sentences2)
-        self.scores = checked_scores("scores", scores)
+        self.sentences1 = checks.checked_texts(owner, "sentences1", sentences1)
+        self.sentences2 = checks.checked_texts(owner, "sentences2", sentences2)
+        self.scores = checks.checked_scores("scores", scores)
         names: Any = similarity_fn_names or ()
         encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, names, owner)
         super().__init__("score_region", name, batch_size, show_progress_bar, write_csv, encoding)
         self._roles_noted = False
         mend = "Give both texts and the gold score of each pair."
         same_length(owner, mend, sentences1=self.sentences1, sentences2=self.sentences2, scores=self.scores)
-        self.at_least = checked_thresholds(owner, "at_least", at_least)
-        self.at_most = checked_thresholds(owner, "at_most", at_most)
-        self.regions = checked_regions(owner, regions)
-        self.thresholds = checked_thresholds(owner, "thresholds", thresholds)
+        self.at_least = checks.checked_thresholds(owner, "at_least", at_least)
+        self.at_most = checks.checked_thresholds(owner, "at_most", at_most)
+        self.regions = checks.checked_regions(owner, regions)
+        self.thresholds = checks.checked_thresholds(owner, "thresholds", thresholds)
         example = "[[0, 1], [2, 3]]"
         found = list_of(owner, "groups", groups, "lists of rows", example)
         self.groups = [list_of(owner, "groups", rows, "rows, one for each question", example) for rows in found]
@@ -395,7 +389,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             The metrics of `region_metrics`, and with `groups` those of `ranking_metrics`. With `threshold_from` the
             decisions are those of the threshold chosen last, NaN before.
         """
-        scores = checked_pair(self.scores, predicted)[1]
+        scores = checks.checked_pair(self.scores, predicted)[1]
         of_pairs, of_cuts = self._asked()
         found = measures.measured(measures.with_negatives(of_pairs), self.scores, scores)
         found |= measures.by_bin(self.scores, scores, self.bins, self.bin_range)
@@ -754,10 +748,10 @@ def _read_sample(row: int, sample: Mapping[str, Any], always_rerank_positives: b
             f"{owner}: a sample needs the key 'query' and either {ways}, or 'documents' and 'labels', and no more of "
             f"these; sample {row} has {', '.join(map(repr, sample))}.{extra}"
         )
-    checked_texts(owner, f"'query' of sample {row}", [sample["query"]])
+    checks.checked_texts(owner, f"'query' of sample {row}", [sample["query"]])
     first, second = (_texts(row, key, sample[key]) if key != "labels" else [] for key in candidates)
     if "labels" in keys:
-        labels = checked_scores(f"{owner}: 'labels' of sample {row}", sample["labels"])
+        labels = checks.checked_scores(f"{owner}: 'labels' of sample {row}", sample["labels"])
         if len(labels) != len(first):
             raise ValueError(
                 f"{owner}: sample {row} has {len(first)} documents and {len(labels)} labels; give one label for each "

@@ -18,16 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy  # whose parts come when they are used
 
+import selective_st.evaluation._checks as checks
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
-from selective_st.evaluation._checks import (
-    TIE,
-    Bools,
-    Floats,
-    checked_pair,
-    checked_regions,
-    checked_scores,
-    checked_thresholds,
-)
+from selective_st.evaluation._checks import TIE, Bools, Floats
 from selective_st.evaluation.thresholds import ScoreThreshold, Side
 
 Better = Literal["higher", "lower", "nearer 0", "nearer 1", ""]
@@ -366,10 +359,11 @@ def sought_by(at_least: Sequence[float], at_most: Sequence[float]) -> list[Score
 
 def pair_metrics(owner: str, at_least: Any, at_most: Any, regions: Any) -> list[Metric]:
     """The metrics of `region_metrics`, in the order that they are reported in; or raise."""
-    sought = [checked_thresholds(owner, *of) for of in (("at_least", at_least), ("at_most", at_most))]
+    sought = [checks.checked_thresholds(owner, *of) for of in (("at_least", at_least), ("at_most", at_most))]
+    inside = checks.checked_regions(owner, regions)
     found = [_spearman(), _pearson(), _rmse(), _bias()]
     found += [make(of) for of in sought_by(*sought) for make in (_ap, _sought)]
-    found += [make(*ends) for ends in checked_regions(owner, regions) for make in (_rmse, _bias, _spearman, _count)]
+    found += [make(*region) for region in inside for make in (_rmse, _bias, _spearman, _count)]
     return [*found, *(_quantile(100 * level) for level in QUANTILES), _spread()]
 
 
@@ -427,7 +421,7 @@ def region_metrics(
     for threshold in list_of(owner, "thresholds", thresholds, "ScoreThreshold", "[choose_threshold(...)]"):
         instance_of(owner, "thresholds", threshold, ScoreThreshold, "Write thresholds=[choose_threshold(...)].")
         metrics += decisions(threshold)
-    gold_scores, scores = checked_pair(gold, predicted)
+    gold_scores, scores = checks.checked_pair(gold, predicted)
     return measured(with_negatives(metrics), gold_scores, scores) | by_bin(gold_scores, scores, bins, bin_range)
 
 
@@ -456,7 +450,7 @@ def error_by_score_bin(
     Raises:
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity, or `bins` < 1.
     """
-    gold_scores, scores = checked_pair(gold, predicted)
+    gold_scores, scores = checks.checked_pair(gold, predicted)
     whole_number("error_by_score_bin", "bins", bins, least=1)
     edges = np.linspace(*interval_of("error_by_score_bin", "score_range", score_range), bins + 1)
     rows = []
@@ -634,7 +628,7 @@ def ranking_metrics(
         >>> metrics["map"], metrics["mrr@10"], round(metrics["ndcg@10"], 3), metrics["questions"]
         (0.5, 0.5, 0.631, 1)
     """
-    gold, predicted = checked_pair(labels, scores, names=("labels", "scores"))
+    gold, predicted = checks.checked_pair(labels, scores, names=("labels", "scores"))
     finite_number("ranking_metrics", "positive_from", positive_from)
     metrics = question_metrics(positive_from)
     questions = questions_of(groups, gold, positive_from)
@@ -759,7 +753,7 @@ def checked_lists(owner: str, labels: Any, scores: Any) -> list[tuple[Floats, Fl
         )
     pairs = []
     for row, (of_gold, of_predicted) in enumerate(zip(labels, scores, strict=True)):
-        pair = checked_scores(f"labels[{row}]", of_gold), checked_scores(f"scores[{row}]", of_predicted)
+        pair = checks.checked_scores(f"labels[{row}]", of_gold), checks.checked_scores(f"scores[{row}]", of_predicted)
         if pair[0].shape != pair[1].shape:
             raise ValueError(f"{owner}: list {row} has {len(pair[0])} labels and {len(pair[1])} scores.")
         pairs.append(pair)

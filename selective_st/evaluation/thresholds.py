@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -283,10 +283,9 @@ def choose_threshold(
         cut, value = _safe_cut(relevant, order, metric, bound, confidence)
     # Half way to the next lower score; there is none below the lowest.
     below = order[order < cut]
-    return ScoreThreshold(
+    return replace(
+        sought,
         value=sign * (float((cut + below.max()) / 2) if below.size else cut),
-        gold=sought.gold,
-        side=side,
         metric=metric,
         metric_value=value,
         chosen_on=chosen_on,
