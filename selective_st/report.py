@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 from selective_st._templates import in_templates, render, say
 from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS, ThresholdConsistency
-from selective_st.evaluation.claims import FEWEST, Row, Support, counted, row_of, sentence, table, verdict
+from selective_st.evaluation.claims import FEWEST, Row, Support, row_of, sentence, table, verdict
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
 from selective_st.evaluation.metrics import NEGATIVE, Metric, losses_at
 from selective_st.links import IdentityLink, Link
@@ -31,7 +31,6 @@ __all__ = ["Measured", "Row", "html_report", "summary", "table"]
 _WORST = 5  # pairs of each kind that are shown
 _LONGEST = 300  # letters of a text
 _LARGE_BIAS = 0.1  # of the range of gold scores, from where a bin is told of
-_FEW_PAIRS = 30
 
 
 @dataclass(frozen=True)
@@ -275,44 +274,29 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
     for caption, path in instance_of(owner, "pictures", pictures, Mapping, mend).items():
         if not instance_of(owner, f"pictures[{caption!r}]", path, Path, mend).is_file():
             raise ValueError(f"{owner}: pictures[{caption!r}] must be a PNG file, but {path} does not exist. {mend}")
-    names = [model.name for model in comparison.models]
-    notes = list(measured.notes)
-    if not pictures:
-        notes.append('there are no pictures, as matplotlib is missing: pip install "selective-st[plot]"')
-    difference_is = (
-        f" Difference: {' less '.join(names)}. One is called better only where the difference's interval leaves out 0."
-        if len(names) == 2
-        else ""
-    )
+    errs = [_errs(model, binary=comparison.is_binary) for model in comparison.models]
     decided = _thresholds(comparison, measured)
     suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
     if len(suffixes) == 2 and suffixes[0] == suffixes[1]:  # both decide for the same
         decided.append(say("thresholds_compared", row=row_of(comparison, f"f1_{suffixes[0]}")))
     return render(
         "report.html",
-        title=f"How well {names[0]} scores text pairs" + (f", against {names[1]}" if len(names) == 2 else ""),
-        pairs=counted(len(comparison.gold), "text pair"),
-        names=names,
+        comparison=comparison,
         measured=measured,
         verdict=_verdict(comparison, measured),
         more=_more(comparison, measured),
         worst=worst_pairs(comparison, measured),
         says=say("gold", comparison=comparison, score_range=measured.score_range),
-        comparison=comparison,
-        few_pairs=_FEW_PAIRS,
-        all_alike=np.ptp(comparison.gold) == 0,
         results=table(comparison, measured.metrics),
         fewest=FEWEST,
-        difference_is=difference_is,
-        errs=[_errs(model, binary=comparison.is_binary) for model in comparison.models],
-        curve_pictures=_chosen(pictures, "Loss"),
+        errs=errs,
         squeezes=_squeezes(comparison),
-        score_pictures=_chosen(pictures, "Scores"),
         decided=decided,
         rankings=table(comparison, _rankings(comparison)),
         measures=_measures(comparison),
-        resamples=f"{comparison.resamples:,}",
-        notes=notes,
+        curve_pictures=_chosen(pictures, "Loss"),
+        score_pictures=_chosen(pictures, "Scores"),
+        lacks_pictures=not pictures,
     )
 
 
