@@ -232,6 +232,7 @@ def plot_threshold_curves(
         better = curves.better()
         curves = {name: (curves.thresholds, of) for name, of in zip(curves.models, curves.losses, strict=True)}
     points = _checked_curves(owner, curves, baseline)
+    instance_of(owner, "link", link, (Link, type(None)), "Write link=high_scores().")
     thresholds = sorted(checks.checked_thresholds(owner, "thresholds", thresholds))
     scores = None if gold is None else checks.checked_scores("gold", gold)
     low, high = min(at[0] for at, _ in points.values()), max(at[-1] for at, _ in points.values())
