@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,22 +93,19 @@ class Results:
 def results(report: Report) -> Results:
     """The table of a training's results on the test split."""
     metrics, support = report.task.focus.shown_metrics, report.support
+
+    def cells(of: Callable[[str], tuple[float, float]], *, signed: bool = False) -> list[str]:
+        return [_cell(*of(metric), support[metric], signed=signed) for metric in metrics]
+
     rows = [["rests on", *(str(support[metric]) for metric in metrics)]]
     rows.append(["untrained", *(figure(report.untrained[metric], support[metric]) for metric in metrics)])
     for loss, (setting, rate) in report.choices.items():
         name = f"{loss} ({', '.join(filter(None, [setting, f'{rate:g}']))})"
-        rows.append([name, *(_cell(*report.mean(loss, metric), support[metric]) for metric in metrics)])
-    differences = [
-        [
-            f"selective - {loss}",
-            *(_cell(*report.difference(loss, metric), support[metric], signed=True) for metric in metrics),
-        ]
-        for loss in report.others
-    ]
+        rows.append([name, *cells(partial(report.mean, loss))])
+    ahead = [[f"selective - {loss}", *cells(partial(report.difference, loss), signed=True)] for loss in report.others]
     settings = "setting, " if any(setting for setting, _ in report.choices.values()) else ""
-    return Results(
-        [f"loss ({settings}learning rate)", *(metric_meaning(metric).heading for metric in metrics)], rows, differences
-    )
+    heads = [f"loss ({settings}learning rate)", *(metric_meaning(metric).heading for metric in metrics)]
+    return Results(heads, rows, ahead)
 
 
 def _cell(mean: float, half_width: float, support: Support, *, signed: bool = False) -> str:
