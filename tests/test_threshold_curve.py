@@ -215,6 +215,10 @@ class TestTwoModels:
             gold[shuffled], {"new": new[shuffled], "old": old[shuffled]}, [0.5], clusters=shuffled // 3
         )
         assert again.high == pytest.approx(clustered.high)
+        # Names that have no order among each other.
+        names = [(None if i // 3 % 2 else "text", i // 3) for i in range(60)]
+        unordered = compare_curves(gold, {"new": new, "old": old}, [0.5], clusters=names)
+        assert unordered.high == pytest.approx(clustered.high)
         # A pair of weight 2 counts like two rows of one cluster.
         twice = compare_curves(gold, {"new": new, "old": old}, weight=np.where(np.arange(60) < 9, 2, 1))
         rows = np.append(np.arange(60), np.arange(9))

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -254,9 +255,9 @@ def rows_by_cluster(owner: str, clusters: Sequence[Any] | None, gold: Floats) ->
         return np.arange(len(gold)), np.arange(len(gold))
     names = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
     same_length(owner, "Give the cluster of each pair, such as its first text.", gold=gold, clusters=names)
-    # Names of several types have no order among each other.
-    in_order = sorted(dict.fromkeys(names), key=lambda name: (type(name).__name__, name))
-    codes = {name: code for code, name in enumerate(in_order)}
+    # Names of several types have no order among each other, some have none at all.
+    keys = {name: name if isinstance(name, (str, Number)) else repr(name) for name in names}
+    codes = {name: code for code, name in enumerate(sorted(keys, key=lambda name: (type(name).__name__, keys[name])))}
     of_row = np.array([codes[name] for name in names])
     order = np.argsort(of_row, kind="stable")
     return order, np.flatnonzero(np.diff(of_row[order], prepend=-1))
