@@ -26,6 +26,8 @@ _ENVIRONMENT.filters["in_markup"] = rich.markup.escape
 def in_templates(function: _Function) -> _Function:
     """A decorator for functions that templates may call, as filters too."""
     _ENVIRONMENT.globals[function.__name__] = _ENVIRONMENT.filters[function.__name__] = function
+    if _ENVIRONMENT.cache is not None:
+        _ENVIRONMENT.cache.clear()  # a template that has been used before keeps the functions that it knew
     return function
 
 

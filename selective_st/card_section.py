@@ -329,65 +329,58 @@ def plain(text: str) -> str:
 # --- What a loss is made of -------------------------------------------------------------------------------------------
 
 
-def selective_within(loss: nn.Module, around: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], nn.Module]]:
-    """The losses with a link, each with the names from the outermost loss to it.
+def within(loss: nn.Module, around: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], nn.Module]]:
+    """The losses with a link, and those that add up others, each with the names from the outermost loss to it.
 
     A wrapper keeps the loss it wraps as a submodule, whatever the attribute's name; models are not looked into.
     """
     if isinstance(loss, BaseModel):
         return
-    names = (*around, type(loss).__name__)
-    if isinstance(getattr(loss, "link", None), Link):
-        yield names, loss
-        return
     # A list of modules is no loss of its own.
-    for child in loss.children():
-        yield from selective_within(child, around if isinstance(loss, (nn.ModuleList, nn.ModuleDict)) else names)
-
-
-def _weighted_within(loss: nn.Module, around: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], WeightedLoss]]:
-    """The losses that add up others, each with the names from the outermost loss to it."""
-    if isinstance(loss, BaseModel):
-        return
     names = around if isinstance(loss, (nn.ModuleList, nn.ModuleDict)) else (*around, type(loss).__name__)
-    if isinstance(loss, WeightedLoss):
+    if has_link(loss) or isinstance(loss, WeightedLoss):
         yield names, loss
-    for child in loss.children():
-        yield from _weighted_within(child, names)
+    for child in () if has_link(loss) else loss.children():
+        yield from within(child, names)
 
 
-def loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float], *, draw: bool) -> list[LossPart]:
-    """The losses of a training as the section tells of them.
+def has_link(loss: nn.Module) -> bool:
+    """Whether a loss has a link."""
+    return isinstance(getattr(loss, "link", None), Link)
 
-    Args:
-        losses: The losses by dataset.
-        score_range: The scores to describe and draw links on.
-        draw: Whether to draw the links.
 
-    Returns:
-        The losses with a link, those that add up others, and one for each dataset without any.
-    """
+def about(
+    losses: Mapping[str, nn.Module],
+    score_range: tuple[float, float],
+    metrics: list[Metrics],
+    threshold: ScoreThreshold | None,
+) -> Section:
+    """A section on losses, without measurements; links are described and drawn on a range of scores."""
+    # The threshold curves are drawn over the link's sensitivity, which then needs no picture of its own.
+    parts = _loss_parts(losses, score_range, draw=all(of.gold is None for of in metrics))
+    return Section(parts, metrics, threshold, counts=what_counts(losses, score_range))
+
+
+def _loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float], *, draw: bool) -> list[LossPart]:
+    """The losses of a training as the section tells of them, with pictures of their links where these are drawn."""
     parts = []
     used: set[str] = set()
     for dataset, module in losses.items():
-        found = list(selective_within(module))
-        if not found:
+        found = sorted(within(module), key=lambda of: has_link(of[1]))  # what adds others up comes first
+        if not any(has_link(loss) for _, loss in found):
             parts.append(LossPart(dataset, (type(module).__name__,), ()))
         heading = dataset
-        for names, weighted in _weighted_within(module):
-            parts.append(LossPart(heading, names, (), tuple(weighted.describe()), weighted.balance))
-            heading = ""
         for names, loss in found:
-            links = tuple(
-                LinkPart(
-                    sentences,
-                    json.dumps(link.get_config_dict()),
-                    _picture(link, score_range) if draw else None,
-                    _file_name("-".join(filter(None, ("selective_link", dataset, kind))), used),
-                )
-                for kind, link, sentences in _links_of(loss, score_range)
-            )
-            parts.append(LossPart(heading, names, links))
+            if isinstance(loss, WeightedLoss):
+                parts.append(LossPart(heading, names, (), tuple(loss.describe()), loss.balance))
+                heading = ""
+                continue
+            links = []
+            for kind, link, sentences in _links_of(loss, score_range):
+                picture = _picture(link, score_range) if draw else None
+                file_name = _file_name("-".join(filter(None, ("selective_link", dataset, kind))), used)
+                links.append(LinkPart(sentences, json.dumps(link.get_config_dict()), picture, file_name))
+            parts.append(LossPart(heading, names, tuple(links)))
     return parts
 
 
@@ -401,15 +394,20 @@ def what_counts(losses: Mapping[str, nn.Module], score_range: tuple[float, float
     Returns:
         A link of that sensitivity; None where no loss has one.
     """
-    for link in (_placing(loss) for module in losses.values() for _, loss in selective_within(module)):
+    found = (loss for module in losses.values() for _, loss in within(module) if has_link(loss))
+    for link in map(_placing, found):
         if link is not None:
-            low, high = max(score_range[0], link.domain.low), min(score_range[1], link.domain.high)
-            scores = torch.linspace(low, high, _POINTS, dtype=torch.float64)
+            scores = torch.linspace(*_shown(link, score_range), _POINTS, dtype=torch.float64)
             with torch.no_grad():
                 sensitivity = link.sensitivity(scores).nan_to_num(nan=0.0)
             if sensitivity.any():
                 return PiecewiseLink(scores, sensitivity)  # type: ignore[arg-type]  # it takes tensors too
     return None
+
+
+def _shown(link: Link, score_range: tuple[float, float]) -> tuple[float, float]:
+    """The scores of a range that a link takes."""
+    return max(score_range[0], link.domain.low), min(score_range[1], link.domain.high)
 
 
 def _placing(loss: Any) -> Link | None:
@@ -483,7 +481,7 @@ def _picture(link: Link, score_range: tuple[float, float]) -> bytes | None:
         from selective_st.plotting import plot_links
     except ImportError:
         return None
-    low, high = max(score_range[0], link.domain.low), min(score_range[1], link.domain.high)
+    low, high = _shown(link, score_range)
     targets = (low + 0.2 * (high - low), low + 0.9 * (high - low))
     with tempfile.TemporaryDirectory() as folder:
         try:

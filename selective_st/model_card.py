@@ -10,12 +10,13 @@ every card of the model has the section: those of `save_pretrained`, `push_to_hu
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from sentence_transformers.base.evaluation import BaseEvaluator, SequentialEvaluator
 from sentence_transformers.base.model import BaseModel
@@ -23,30 +24,13 @@ from sentence_transformers.base.model_card import get_losses
 from torch import nn
 from transformers import TrainerCallback
 
+from selective_st import card_section as sections
 from selective_st._validation import instance_of, interval_of, list_of
-from selective_st.card_section import (
-    UNTRAINED,
-    Metrics,
-    Section,
-    code,
-    loss_parts,
-    selective_within,
-    title_of,
-    what_counts,
-)
-from selective_st.evaluation import (
-    ScoreListEvaluator,
-    ScoreRegionEvaluator,
-    ScoreThreshold,
-    load_threshold,
-    remember_threshold,
-)
+from selective_st.evaluation import ScoreRegionEvaluator, ScoreThreshold, load_threshold, remember_threshold
+from selective_st.evaluation.evaluators import ScoreEvaluator
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.link_words import describe_link, in_words
 from selective_st.losses._common import bibtex_entries
-
-if TYPE_CHECKING:
-    from transformers import TrainerControl, TrainerState, TrainingArguments
 
 __all__ = ["SelectiveModelCardCallback", "add_to_model_card", "describe_link"]
 
@@ -69,7 +53,7 @@ def _check_losses(owner: str, loss: Any) -> dict[str, nn.Module]:
                 f"{owner}: loss must be the loss given to the trainer, or a dict of them by dataset, got "
                 f"{type(module).__name__}. Where the trainer makes it, write {owner}(trainer.loss, ...)."
             )
-    if not any(names_and_loss for module in losses.values() for names_and_loss in selective_within(module)):
+    if not any(sections.has_link(found) for module in losses.values() for _, found in sections.within(module)):
         names = ", ".join(type(module).__name__ for module in losses.values())
         raise ValueError(f"{owner}: loss must hold a loss with a link, such as SelectivePointwiseLoss, got {names}.")
     return losses
@@ -80,40 +64,20 @@ def _check_evaluators(owner: str, evaluators: Any) -> list[BaseEvaluator]:
     if isinstance(evaluators, BaseEvaluator):
         evaluators = [evaluators]
     for evaluator in list_of(owner, "evaluators", evaluators, "evaluators", "ScoreRegionEvaluator(...)"):
-        if not isinstance(evaluator, BaseEvaluator):
-            raise TypeError(
-                f"{owner}: evaluators must be evaluators such as ScoreRegionEvaluator, got {type(evaluator).__name__}."
-            )
+        instance_of(owner, "evaluators", evaluator, BaseEvaluator, "Write evaluators=[ScoreRegionEvaluator(...)].")
         found += evaluator.evaluators if isinstance(evaluator, SequentialEvaluator) else [evaluator]
     return found
-
-
-def _evaluate(model: Any, evaluator: BaseEvaluator, epoch: float = -1, steps: int = -1) -> dict[str, float]:
-    """Ask an evaluator, and leave the model in the mode it was in."""
-    training = model.training
-    started = time.time()
-    try:
-        # Upstream's own trainer gives a fraction of an epoch where an integer is written.
-        found = evaluator(model, epoch=epoch, steps=steps)  # type: ignore[arg-type]
-    finally:
-        model.train(training)
-        model.model_card_data.evaluation_duration += time.time() - started
-    return _plain(evaluator, found)
 
 
 def _plain(evaluator: BaseEvaluator, found: Any) -> dict[str, float]:
     """An evaluator's numbers, without the data set's name before them."""
     if not isinstance(found, Mapping):
         return {"score": float(found)}
-    prefix = _prefix(evaluator)
-    if not all(name.startswith(prefix) for name in found):
-        prefix = ""
+    prefix = _prefix(evaluator) if all(name.startswith(_prefix(evaluator)) for name in found) else ""
     plain = {}
     for name, value in found.items():
-        try:
-            plain[name[len(prefix) :]] = float(value)
-        except (TypeError, ValueError):  # some of upstream's report texts beside their numbers
-            continue
+        with contextlib.suppress(TypeError, ValueError):  # some of upstream's report texts beside their numbers
+            plain[name.removeprefix(prefix)] = float(value)
     return plain
 
 
@@ -124,30 +88,13 @@ def _prefix(evaluator: BaseEvaluator) -> str:
 
 def _title_of(evaluator: BaseEvaluator) -> str:
     name = getattr(evaluator, "name", None)
-    return str(evaluator.description) + (f" on {code(name)}" if name else "")
-
-
-def _metrics_of(evaluator: BaseEvaluator) -> Metrics:
-    found = Metrics(_title_of(evaluator), "")
-    if isinstance(evaluator, (ScoreRegionEvaluator, ScoreListEvaluator)):
-        found.support = evaluator.support()
-    if isinstance(evaluator, ScoreRegionEvaluator):
-        found.gold, found.cuts = evaluator.scores, evaluator.thresholds
-    return found
-
-
-def _check_names(owner: str, names: Sequence[str], found: Mapping[str, float], where: str) -> None:
-    unknown = [name for name in names if name not in found]
-    if unknown:
-        raise ValueError(
-            f"{owner}: metrics must be names of metrics of {where}, which are {', '.join(found)}; got {unknown[0]!r}."
-        )
+    return str(evaluator.description) + (f" on {sections.code(name)}" if name else "")
 
 
 # --- Into the card ----------------------------------------------------------------------------------------------------
 
 
-def _attach(model: Any, section: Section) -> None:
+def _attach(model: Any, section: sections.Section) -> None:
     """Have the section written into each card of the model from now on.
 
     Upstream has no place for more text in a card: its templates are whole files, one for each kind of model, that
@@ -167,7 +114,7 @@ def _attach(model: Any, section: Section) -> None:
 def _create_model_card(model: Any, path: str, *args: Any, **kwargs: Any) -> None:
     """Write the card as upstream does, then the section into it and its pictures beside it."""
     data = model.model_card_data
-    section: Section | None = getattr(data, _SECTION_KEY, None)
+    section: sections.Section | None = getattr(data, _SECTION_KEY, None)
     if section is not None:
         data.citations = _each_entry_once(data.citations)
     type(model)._create_model_card(model, path, *args, **kwargs)
@@ -253,10 +200,8 @@ def add_to_model_card(
         >>> model.save_pretrained("model")                                                        # doctest: +SKIP
     """
     owner = "add_to_model_card"
-    writer = _Writer(owner, loss, evaluators, threshold, metrics, score_range)
-    model = _unwrapped(model)
-    if not isinstance(model, BaseModel):
-        raise TypeError(f"{owner}: model must be a model of Sentence Transformers, got {type(model).__name__}.")
+    writer = SectionWriter(owner, loss, evaluators, threshold, metrics, score_range)
+    model = instance_of(owner, "model", _unwrapped(model), BaseModel, 'Load it: SentenceTransformer("...").')
     mend = 'Load it: SentenceTransformer("..."), or leave it out.'
     base_model = instance_of(owner, "base_model", _unwrapped(base_model), (BaseModel, type(None)), mend)
     writer.start()
@@ -274,51 +219,14 @@ def add_to_model_card(
     _attach(model, writer.section)
 
 
-def add_to_saved_card(
-    folder: Path,
-    loss: nn.Module,
-    evaluator: ScoreRegionEvaluator,
-    measured: tuple[Mapping[str, float], Mapping[str, float]],
-    *,
-    base_model: str,
-    threshold: ScoreThreshold | None,
-    curves: Mapping[str, Any],
-    cuts: tuple[float, ...],
-    claims: Sequence[str],
-    compared: tuple[str, Sequence[str], Sequence[Sequence[str]]] | None,
-) -> None:
-    """Add the section to the card of a model that is saved already, from numbers that are known already.
-
-    Args:
-        folder: The model's folder.
-        loss: The loss that it was trained with.
-        evaluator: What measured it.
-        measured: The metrics of the base model, and of the trained one.
-        base_model: What the training started from, as Markdown.
-        threshold: The threshold that is saved with it.
-        curves: The threshold curves to draw, by name.
-        cuts: The thresholds at which one decides.
-        claims: What is verified of the data and of the model, a sentence each.
-        compared: The caption, heads and rows of a table of all losses that were compared; None if there was one.
-    """
-    writer = _Writer("add_to_saved_card", loss, evaluator, threshold, None, (0.0, 1.0))
-    writer.start()
-    writer.set(0, dict(measured[0]), "base")
-    writer.set(0, dict(measured[1]), "trained")
-    section = writer.section
-    section.metrics[0].curves, section.metrics[0].cuts = dict(curves), cuts
-    section.base_model, section.claims, section.compared = base_model, claims, compared
-    section.write(folder, threshold, anew=True, kept=True)
-
-
 def _base_model_of(model: Any) -> str:
     """The name of the folder that a model's transformer was loaded from, where upstream may not find it on the hub."""
     config = getattr(getattr(model, "transformers_model", None), "config", None)
     name = str(getattr(config, "_name_or_path", "") or "")
-    return f"{code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
+    return f"{sections.code(Path(name).name)} (a local folder)" if name and Path(name).is_dir() else ""
 
 
-class _Writer:
+class SectionWriter:
     """Makes a section: checks the arguments, measures, and finds the threshold."""
 
     def __init__(
@@ -327,8 +235,8 @@ class _Writer:
         loss: Any,
         evaluators: Any,
         threshold: ThresholdOrHow | None,
-        metrics: Sequence[str] | None,
-        score_range: tuple[float, float],
+        metrics: Sequence[str] | None = None,
+        score_range: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         self._owner = owner
         self.losses = _check_losses(owner, loss)
@@ -340,27 +248,39 @@ class _Writer:
             )
         if isinstance(metrics, str):
             raise TypeError(f"{owner}: metrics must be a list of names, got {metrics!r}; use [{metrics!r}].")
-        if metrics is not None:
-            metrics = list_of(owner, "metrics", metrics, "names", '["spearman"]')
-            for name in metrics:
-                instance_of(owner, "metrics", name, str, 'Write metrics=["spearman"].')
-        self._threshold, self._names = threshold, metrics
+        names = None if metrics is None else list_of(owner, "metrics", metrics, "names", '["spearman"]')
+        self._threshold, self._names = threshold, names
         self._score_range = interval_of(owner, "score_range", score_range)
-        self.section = Section([], [])
+        self.section = sections.Section([], [])
 
-    def start(self) -> None:
+    def start(self) -> sections.Section:
         """Begin a section without measurements."""
         given = self._threshold if isinstance(self._threshold, ScoreThreshold) else None
-        metrics = [_metrics_of(evaluator) for evaluator in self.evaluators]
-        # The threshold curves are drawn over the link's sensitivity, which then needs no picture of its own.
-        parts = loss_parts(self.losses, self._score_range, draw=all(of.gold is None for of in metrics))
-        self.section = Section(parts, metrics, given, counts=what_counts(self.losses, self._score_range))
+        metrics = [sections.Metrics(_title_of(evaluator), "") for evaluator in self.evaluators]
+        for found, evaluator in zip(metrics, self.evaluators, strict=True):
+            if isinstance(evaluator, ScoreEvaluator):
+                found.support = evaluator.support()
+            if isinstance(evaluator, ScoreRegionEvaluator):
+                found.gold, found.cuts = evaluator.scores, evaluator.thresholds
+        self.section = sections.about(self.losses, self._score_range, metrics, given)
+        return self.section
 
     def measure(self, model: Any, of: Literal["base", "trained"], epoch: float = -1, steps: int = -1) -> None:
         """Ask the evaluators about a model."""
         for place, evaluator in enumerate(self.evaluators):
-            found = _evaluate(model, evaluator, epoch, steps)
-            _check_names(self._owner, self._names or (), found, self.section.metrics[place].title)
+            training, started = model.training, time.time()
+            try:
+                # Upstream's own trainer gives a fraction of an epoch where an integer is written.
+                found = _plain(evaluator, evaluator(model, epoch=epoch, steps=steps))  # type: ignore[arg-type]
+            finally:
+                model.train(training)
+                model.model_card_data.evaluation_duration += time.time() - started
+            unknown = [name for name in self._names or () if name not in found]
+            if unknown:
+                raise ValueError(
+                    f"{self._owner}: metrics must be names of metrics of {self.section.metrics[place].title}, which "
+                    f"are {', '.join(found)}; got {unknown[0]!r}."
+                )
             self.set(place, found, of)
 
     def set(self, place: int, found: dict[str, float], of: Literal["base", "trained"]) -> None:
@@ -370,12 +290,12 @@ class _Writer:
         metrics.primary = primary.removeprefix(_prefix(evaluator)) if isinstance(primary, str) else ""
         # An evaluator may report fewer numbers to the card than it gives, as ScoreRegionEvaluator does.
         # Counts, quantiles and what has a minus stand in another place, or say nothing of how good a model is.
-        is_told = title_of if metrics.support else bool
+        is_told = sections.title_of if metrics.support else bool
         names = [name for name in found if name == metrics.primary or (is_told(name) and NEGATIVE not in name)]
         names = names if self._names is None else [name for name in self._names if name in found]
         setattr(metrics, of, {name: found[name] for name in names})
         if isinstance(evaluator, ScoreRegionEvaluator) and evaluator.curve is not None:
-            metrics.curves[UNTRAINED if of == "base" else of] = evaluator.curve
+            metrics.curves[sections.UNTRAINED if of == "base" else of] = evaluator.curve
         if of == "trained" and self._threshold is None and self.section.threshold is None:
             threshold = getattr(evaluator, "threshold", None)
             self.section.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
@@ -398,7 +318,7 @@ class _Writer:
             self.section.threshold = None
 
 
-def _warn_of_direction(args: TrainingArguments, evaluators: Sequence[BaseEvaluator]) -> None:
+def _warn_of_direction(args: Any, evaluators: Sequence[BaseEvaluator]) -> None:
     """Warn where a trainer takes the largest error for the best: it knows no direction but that of a loss."""
     asked = (args.metric_for_best_model or "").removeprefix("eval_")
     for evaluator in evaluators:
@@ -457,12 +377,10 @@ class SelectiveModelCardCallback(TrainerCallback):
         score_range: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__()
-        self._writer = _Writer(type(self).__name__, loss, evaluators, threshold, metrics, score_range)
+        self._writer = SectionWriter(type(self).__name__, loss, evaluators, threshold, metrics, score_range)
         self._seen: list[Any] = []
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure the base model.
 
         Args:
@@ -495,9 +413,7 @@ class SelectiveModelCardCallback(TrainerCallback):
         writer.section.base_model = _base_model_of(model)
         _attach(model, writer.section)
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Forget what was measured of the model, which is about to change.
 
         Args:
@@ -511,7 +427,7 @@ class SelectiveModelCardCallback(TrainerCallback):
         self._seen = self._reported(model)
         self._writer.section.training = _training_of(model)  # upstream's callback sets it after this one's beginning
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take what the trainer's evaluators found, where they are the section's too.
 
         Args:
@@ -526,9 +442,7 @@ class SelectiveModelCardCallback(TrainerCallback):
                 self._writer.set(place, _plain(self._writer.evaluators[place], found), "trained")
         self._seen = reported
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure the trained model, after the trainer has loaded the best checkpoint where it does.
 
         Args:

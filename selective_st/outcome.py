@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,11 @@ from selective_st._templates import say
 from selective_st.data import GradedPairs
 from selective_st.evaluation import ScoreRegionEvaluator, load_threshold
 from selective_st.evaluation.claims import NOT_DEFINED, Support, about_labels, figure, sentence
+from selective_st.evaluation.diagnosis import HOW, overlap
 from selective_st.evaluation.metrics import metric_meaning
-from selective_st.evaluation.overlap import HOW, overlap
 from selective_st.evaluation.scoring import Encoding, embeds_queries_apart, note_on_roles
 from selective_st.focus import Focus
-from selective_st.model_card import add_to_saved_card
+from selective_st.model_card import SectionWriter
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -92,22 +93,19 @@ class Results:
 def results(report: Report) -> Results:
     """The table of a training's results on the test split."""
     metrics, support = report.task.focus.shown_metrics, report.support
+
+    def cells(of: Callable[[str], tuple[float, float]], *, signed: bool = False) -> list[str]:
+        return [_cell(*of(metric), support[metric], signed=signed) for metric in metrics]
+
     rows = [["rests on", *(str(support[metric]) for metric in metrics)]]
     rows.append(["untrained", *(figure(report.untrained[metric], support[metric]) for metric in metrics)])
     for loss, (setting, rate) in report.choices.items():
         name = f"{loss} ({', '.join(filter(None, [setting, f'{rate:g}']))})"
-        rows.append([name, *(_cell(*report.mean(loss, metric), support[metric]) for metric in metrics)])
-    differences = [
-        [
-            f"selective - {loss}",
-            *(_cell(*report.difference(loss, metric), support[metric], signed=True) for metric in metrics),
-        ]
-        for loss in report.others
-    ]
+        rows.append([name, *cells(partial(report.mean, loss))])
+    ahead = [[f"selective - {loss}", *cells(partial(report.difference, loss), signed=True)] for loss in report.others]
     settings = "setting, " if any(setting for setting, _ in report.choices.values()) else ""
-    return Results(
-        [f"loss ({settings}learning rate)", *(metric_meaning(metric).heading for metric in metrics)], rows, differences
-    )
+    heads = [f"loss ({settings}learning rate)", *(metric_meaning(metric).heading for metric in metrics)]
+    return Results(heads, rows, ahead)
 
 
 def _cell(mean: float, half_width: float, support: Support, *, signed: bool = False) -> str:
@@ -122,18 +120,17 @@ def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
     task, shown, seeds = report.task, results(report), report.task.settings.seeds
     runs = f"mean of {seeds} seeds ± 95 % interval" if seeds > 1 else "one seed"
     caption = f"On the test split, each loss with its best setting and learning rate on the eval split ({runs}):"
-    add_to_saved_card(
-        folder,
-        loss,
-        task.evaluators["test"],
-        (report.untrained, report.saved.test),
-        base_model=_base_model(task.settings.model),
-        threshold=load_threshold(folder),
-        curves=report.curves,
-        cuts=task.focus.cuts,
-        claims=[f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)],
-        compared=(caption, shown.heads, [*shown.losses, *shown.differences]) if task.settings.compare else None,
-    )
+    threshold = load_threshold(folder)
+    writer = SectionWriter("train", loss, task.evaluators["test"], threshold)
+    section = writer.start()
+    writer.set(0, dict(report.untrained), "base")
+    writer.set(0, dict(report.saved.test), "trained")
+    section.metrics[0].curves, section.metrics[0].cuts = dict(report.curves), task.focus.cuts
+    section.base_model = _base_model(task.settings.model)
+    section.claims = [f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)]
+    rows = [*shown.losses, *shown.differences]
+    section.compared = (caption, shown.heads, rows) if task.settings.compare else None
+    section.write(folder, threshold, anew=True, kept=True)
 
 
 def _base_model(model: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+import selective_st.evaluation._checks as checks
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
-from selective_st.evaluation._checks import (
-    TIE,
-    Floats,
-    checked_pair,
-    checked_regions,
-    checked_scores,
-    checked_thresholds,
-)
+from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import counted
 from selective_st.evaluation.curve import BetterRange, CurveComparison
 from selective_st.links import Link
@@ -57,11 +51,13 @@ __all__ = [
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#7b3294", "#555555")
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_REGION = "#faf3d3"
 _MANY = 2000  # points, from which their density is drawn instead
 _FEWEST = 5  # pairs in a bin, for its quantiles to say anything
 _SMALL = 9
 _ERRORS = {"rmse": "root mean squared error", "bias": "bias: predicted - gold"}
+_BOX: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # around a label
+# Light, so that bands over it keep their shades in grey.
+_MATTERS: dict[str, Any] = {"facecolor": "#faf3d3", "edgecolor": "#8a7a2f", "linestyle": ":", "zorder": 0}
 _BASELINE: dict[str, Any] = {"color": "#777777", "linestyle": (0, (1, 1.2)), "linewidth": 1.4}
 _LABEL_WIDTH = 26  # letters in a line of a label
 _LABEL_DISTANCES = (3, 9, 18, 30, 44, 60, 80)  # points from the curve that a label may stand at
@@ -104,6 +100,12 @@ def _check_named(owner: str, name: str, values: Any, what: str) -> None:
     instance_of(owner, name, values, Mapping, mend)
     if not 0 < len(values) <= len(_COLOURS):
         raise ValueError(f"{owner}: {name} must hold 1 to {len(_COLOURS)} {what}, got {len(values)}. {mend}")
+
+
+def _lines(names: Iterable[str], **more: Any) -> dict[str, dict[str, Any]]:
+    """How to draw the line of each name, told apart by colour and style."""
+    told_apart = zip(names, _COLOURS, _STYLES, strict=False)
+    return {name: {"color": colour, "linestyle": style, **more} for name, colour, style in told_apart}
 
 
 def _checked_path(owner: str, path: Any) -> Path:
@@ -168,8 +170,8 @@ def plot_links(
     with torch.no_grad(), _drawn(owner, path, 3, columns, 3.7, 3.4) as figure:
         value_axes, sensitivity_axes, loss_axes = figure.axes
         height = 0.0
-        for (name, link), colour, style in zip(links.items(), _COLOURS, _STYLES, strict=False):
-            line: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.8}
+        for name, line in _lines(links, linewidth=1.8).items():
+            link = links[name]
             value_axes.plot(shown, link(scores), label=name, **line)
             sensitivity_axes.plot(shown, link.sensitivity(scores), **line)
             for target in targets:
@@ -231,12 +233,12 @@ def plot_threshold_curves(
         curves = {name: (curves.thresholds, of) for name, of in zip(curves.models, curves.losses, strict=True)}
     points = _checked_curves(owner, curves, baseline)
     instance_of(owner, "link", link, (Link, type(None)), "Write link=high_scores().")
-    thresholds = sorted(checked_thresholds(owner, "thresholds", thresholds))
-    scores = None if gold is None else checked_scores("gold", gold)
+    thresholds = sorted(checks.checked_thresholds(owner, "thresholds", thresholds))
+    scores = None if gold is None else checks.checked_scores("gold", gold)
     low, high = min(at[0] for at, _ in points.values()), max(at[-1] for at, _ in points.values())
     highest = max(float(losses.max()) for _, losses in points.values()) or 1.0
-    styles = iter(zip(_COLOURS, _STYLES, strict=True))
-    lines = {name: _BASELINE if name == baseline else _line(*next(styles)) for name in points}
+    lines = _lines([name for name in points if name != baseline], linewidth=1.8)
+    lines |= {} if baseline is None else {baseline: _BASELINE}
     with _drawn(owner, path, 1, 1, 5.2, 3.8) as figure:
         axes = figure.axes[0]
         pairs = "" if scores is None else f", {counted(len(scores), 'pair')}"
@@ -275,14 +277,10 @@ def _checked_curves(owner: str, curves: Any, baseline: str | None) -> dict[str, 
     for name, of in curves.items():
         if not isinstance(of, (tuple, list)) or len(of) != 2:
             raise ValueError(f"{owner}: curves[{name!r}] must be thresholds and losses, got {of!r:.60}. {mend}")
-        at, losses = checked_pair(of[0], of[1], names=(f"thresholds of {name}", f"losses of {name}"))
+        at, losses = checks.checked_pair(of[0], of[1], names=(f"thresholds of {name}", f"losses of {name}"))
         order = np.argsort(at, kind="stable")
         found[name] = at[order], losses[order]
     return found
-
-
-def _line(colour: str, style: Any) -> dict[str, Any]:
-    return {"color": colour, "linestyle": style, "linewidth": 1.8}
 
 
 def _shade_sensitivity(axes: Axes, link: Link, height: float) -> None:
@@ -293,7 +291,7 @@ def _shade_sensitivity(axes: Axes, link: Link, height: float) -> None:
         counts = link.sensitivity(scores).nan_to_num(nan=0.0)
     shaded = (counts * height / max(float(counts.max()), 1e-30)).numpy()
     label = "how much a threshold counts (the link)"
-    axes.fill_between(scores, 0, shaded, facecolor=_REGION, edgecolor="#8a7a2f", linestyle=":", zorder=0, label=label)
+    axes.fill_between(scores, 0, shaded, label=label, **_MATTERS)
 
 
 def _mark_threshold(axes: Axes, at: float, row: int, gold: Floats | None) -> Text:
@@ -301,20 +299,11 @@ def _mark_threshold(axes: Axes, at: float, row: int, gold: Floats | None) -> Tex
     axes.axvline(at, color="#333333", linewidth=1)
     said = f"{at:g}"
     if gold is not None:
-        said += f": {int((gold >= at - TIE).sum()):,} of {counted(len(gold), 'pair')} at or above"
-    left, right = axes.get_xlim()
-    on_the_left = at > (left + right) / 2
-    return axes.annotate(
-        said,
-        (at, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(-4 if on_the_left else 4, -4 - 13 * row),
-        textcoords="offset points",
-        fontsize=_SMALL,
-        ha="right" if on_the_left else "left",
-        va="top",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
-    )
+        said += f": {int((gold >= at - checks.TIE).sum()):,} of {counted(len(gold), 'pair')} at or above"
+    side = -1 if at > np.mean(axes.get_xlim()) else 1  # where there is room for it
+    words: dict[str, Any] = {"fontsize": _SMALL, "ha": "left" if side > 0 else "right", "va": "top"}
+    words |= {"xytext": (4 * side, -4 - 13 * row), "textcoords": "offset points", "bbox": _BOX | {"alpha": 0.8}}
+    return axes.annotate(said, (at, 1), xycoords=("data", "axes fraction"), **words)
 
 
 def _dense(at: Floats, losses: Floats) -> Floats:
@@ -394,21 +383,14 @@ def plot_error_by_score_bin(
                 f"{owner}: errors[{name!r}] must hold bins, dicts with {', '.join(needed)}, got {bins!r:.60}. Give "
                 "what error_by_score_bin(gold, predicted) gives."
             )
-    regions = checked_regions(owner, regions)
+    regions = checks.checked_regions(owner, regions)
     with _drawn(owner, path, len(metrics), columns, 5, 3.8) as figure:
         edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")]
         for axes, metric in zip(figure.axes, metrics, strict=True):
             _shade(axes, regions)
-            for (name, rows), colour, style, marker in zip(errors.items(), _COLOURS, _STYLES, _MARKERS, strict=False):
-                axes.plot(
-                    [(row["low"] + row["high"]) / 2 for row in rows],
-                    [row[metric] for row in rows],
-                    label=name,
-                    color=colour,
-                    linestyle=style,
-                    marker=marker,
-                    markersize=4,
-                )
+            for (name, line), marker in zip(_lines(errors, markersize=4).items(), _MARKERS, strict=False):
+                centres = [(row["low"] + row["high"]) / 2 for row in errors[name]]
+                axes.plot(centres, [row[metric] for row in errors[name]], label=name, marker=marker, **line)
             if metric == "bias":
                 axes.axhline(0, color="#777777", linewidth=0.8)
             axes.set(title=_ERRORS[metric], xlabel="gold score", xlim=(min(edges), max(edges)))
@@ -450,34 +432,23 @@ def plot_scores_against_gold(
     """
     owner = "plot_scores_against_gold"
     _check_named(owner, "predicted", predicted, "models")
-    panels = {name: checked_pair(gold, scores) for name, scores in predicted.items()}
+    panels = {name: checks.checked_pair(gold, scores) for name, scores in predicted.items()}
     whole_number(owner, "bins", bins, least=1)
     score_range = interval_of(owner, "score_range", score_range)
-    regions = checked_regions(owner, regions)
+    regions = checks.checked_regions(owner, regions)
     with _drawn(owner, path, len(panels), columns, 5 if len(panels) == 1 else 4, 4.2, share=True) as figure:
         for axes, (name, (gold_scores, scores)), colour in zip(figure.axes, panels.items(), _COLOURS, strict=False):
             _shade(axes, regions)
             if len(scores) > _MANY:
-                axes.hexbin(
-                    gold_scores, scores, gridsize=40, cmap="Greys", bins="log", linewidths=0, alpha=0.5, mincnt=1
-                )
+                shades: dict[str, Any] = {"cmap": "Greys", "bins": "log", "linewidths": 0, "alpha": 0.5, "mincnt": 1}
+                axes.hexbin(gold_scores, scores, gridsize=40, **shades)
             else:
                 # Gold scores mostly have few values: spread a little, the pairs are seen.
                 shaken = gold_scores + np.random.default_rng(0).normal(0, 0.006, len(scores)) * np.ptp(score_range)
-                name_of_points = "pairs, spread a little sideways"
-                axes.scatter(
-                    shaken,
-                    scores,
-                    s=4,
-                    color="#888888",
-                    alpha=0.35,
-                    linewidths=0,
-                    rasterized=True,
-                    label=name_of_points,
-                )
-            axes.axline(
-                (0, 0), slope=1, color="#333333", linewidth=0.9, linestyle=(0, (4, 3)), label="predicted = gold"
-            )
+                dots: dict[str, Any] = {"s": 4, "color": "#888888", "alpha": 0.35, "linewidths": 0, "rasterized": True}
+                axes.scatter(shaken, scores, label="pairs, spread a little sideways", **dots)
+            dashes: dict[str, Any] = {"color": "#333333", "linewidth": 0.9, "linestyle": (0, (4, 3))}
+            axes.axline((0, 0), slope=1, label="predicted = gold", **dashes)
             centres, quantiles = _binned_quantiles(gold_scores, scores, bins, score_range)
             if centres.size:
                 band: dict[str, Any] = {"color": colour, "linewidth": 0}
@@ -503,8 +474,8 @@ def _binned_quantiles(
 ) -> tuple[Floats, Floats]:
     """The centres of the bins that hold enough pairs, and the five quantiles of the scores in each."""
     edges = np.linspace(*score_range, bins + 1)
-    place = np.searchsorted(edges, gold + TIE, side="right") - 1
-    place[np.abs(gold - edges[-1]) <= TIE] = bins - 1  # the last bin has its upper end
+    place = np.searchsorted(edges, gold + checks.TIE, side="right") - 1
+    place[np.abs(gold - edges[-1]) <= checks.TIE] = bins - 1  # the last bin has its upper end
     centres, quantiles = [], []
     for number in range(bins):
         inside = scores[place == number]
@@ -586,34 +557,26 @@ def plot_frontier(
         axes = figure.axes[0]
         for number, family in enumerate(families):
             members = [point for point in points if point.family == family]
-            colour = _COLOURS[number % len(_COLOURS)]
+            style: Any = _STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none"
+            look: dict[str, Any] = {"marker": _MARKERS[number], "markersize": 6, "linewidth": 1.2, "elinewidth": 0.9}
             axes.errorbar(
                 [point.calibration for point in members],
                 [point.ranking for point in members],
                 xerr=[point.calibration_interval for point in members],
                 yerr=[point.ranking_interval for point in members],
                 label=family,
-                color=colour,
-                marker=_MARKERS[number],
-                linestyle=_STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none",
-                linewidth=1.2,
-                elinewidth=0.9,
-                markersize=6,
+                color=_COLOURS[number % len(_COLOURS)],
+                linestyle=style,
+                **look,
             )
         axes.margins(x=0.16, y=0.12)
         axes.invert_xaxis()  # better is right, and up
         for point in points:
             # A label stands on the inner side, where there is room for it.
-            right = point.calibration > float(np.mean(axes.get_xlim()))
-            axes.annotate(
-                point.label,
-                (point.calibration, point.ranking),
-                xytext=(7 if right else -7, 6),
-                textcoords="offset points",
-                fontsize=_SMALL,
-                ha="left" if right else "right",
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-            )
+            side = 1 if point.calibration > float(np.mean(axes.get_xlim())) else -1
+            words: dict[str, Any] = {"fontsize": _SMALL, "ha": "left" if side > 0 else "right"}
+            words |= {"xytext": (7 * side, 6), "textcoords": "offset points", "bbox": _BOX | {"alpha": 0.7}}
+            axes.annotate(point.label, (point.calibration, point.ranking), **words)
         axes.set(xlabel=f"{calibration} (smaller is better →)", ylabel=f"{ranking} (larger is better →)", title=title)
         if any(families):
             _legend_below(figure, 2)
@@ -622,29 +585,19 @@ def plot_frontier(
 
 def _shade(axes: Axes, regions: Sequence[tuple[float, float]]) -> None:
     for low, high in regions:
-        # Light, so that bands over it keep their shades in grey; the dotted ends are seen in any print.
-        axes.axvspan(
-            low, high, facecolor=_REGION, edgecolor="#8a7a2f", linestyle=":", zorder=0, label="the scores that matter"
-        )
+        axes.axvspan(low, high, label="the scores that matter", **_MATTERS)  # its dotted ends are seen in any print
 
 
 def _legend_below(figure: Figure, columns: int = 3) -> None:
     """One legend for all panels, below them."""
     unique: dict[str, Any] = {}
     for axes in figure.axes:
-        handles, labels = axes.get_legend_handles_labels()
-        for label, handle in zip(labels, handles, strict=True):
-            if label:
-                unique.setdefault(label, handle)
+        found = zip(*reversed(axes.get_legend_handles_labels()), strict=True)
+        unique |= {label: handle for label, handle in found if label and label not in unique}
     # In points: what a handle takes, and a letter of that size.
     widest = 45 + 0.6 * _SMALL * max(map(len, unique), default=0)
-    fitting = max(1, int(72 * figure.get_figwidth() / widest))
-    figure.legend(
-        unique.values(),
-        unique.keys(),
-        loc="outside lower center",
-        ncols=min(columns, fitting, max(1, len(unique))),
-    )
+    fitting = min(columns, max(1, int(72 * figure.get_figwidth() / widest)), max(1, len(unique)))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=fitting)
 
 
 def _write(figure: Figure, path: Path) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,20 +21,9 @@ from markupsafe import Markup, escape
 from selective_st._templates import in_templates, render, say
 from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS, ThresholdConsistency
-from selective_st.evaluation.claims import (
-    FEWEST,
-    NO_DIFFERENCE,
-    NOT_DEFINED,
-    TOO_FEW,
-    Support,
-    counted,
-    figure,
-    figures,
-    sentence,
-    verdict,
-)
+from selective_st.evaluation.claims import FEWEST, Row, Support, row_of, sentence, table, verdict
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
-from selective_st.evaluation.metrics import losses_at
+from selective_st.evaluation.metrics import NEGATIVE, Metric, losses_at
 from selective_st.links import IdentityLink, Link
 
 __all__ = ["Measured", "Row", "html_report", "summary", "table"]
@@ -42,7 +31,6 @@ __all__ = ["Measured", "Row", "html_report", "summary", "table"]
 _WORST = 5  # pairs of each kind that are shown
 _LONGEST = 300  # letters of a text
 _LARGE_BIAS = 0.1  # of the range of gold scores, from where a bin is told of
-_FEW_PAIRS = 30
 
 
 @dataclass(frozen=True)
@@ -84,9 +72,6 @@ class Measured:
     thresholds: Sequence[float] = ()
 
     def __post_init__(self) -> None:
-        instance_of("Measured", "link", self.link, Link, "Write link=high_scores().")
-        for name in ("data", "focus", "focus_meaning"):
-            instance_of("Measured", name, getattr(self, name), str, f'Write {name}="...".')
         metrics = list_of("Measured", "metrics", self.metrics, "names", '["spearman"]')
         if not metrics:
             raise ValueError('Measured: metrics must hold at least one name, got none. Write metrics=["spearman"].')
@@ -108,84 +93,6 @@ def _check(owner: str, comparison: Any, measured: Any) -> None:
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Value:
-    """A model's number in a row, with its interval, and whether it is the better one."""
-
-    text: str
-    interval: str
-    best: bool
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table of metrics, as people read it.
-
-    Attributes:
-        title: What the metric is called.
-        meaning: What it says, and which end is better.
-        support: What it rests on.
-        values: Each model's number.
-        difference: With two models, the first less the second.
-        interval: Its 95 % interval.
-        verdict: Which is better, or why none is.
-        winner: The model that is better; none where that is not clear.
-    """
-
-    title: str
-    meaning: str
-    support: str
-    values: tuple[Value, ...]
-    difference: str = ""
-    interval: str = ""
-    verdict: str = ""
-    winner: str = ""
-
-    @property
-    def is_defined(self) -> bool:
-        """Whether each model has a number."""
-        return all(value.text != NOT_DEFINED for value in self.values)
-
-    @property
-    def is_told(self) -> bool:
-        """Whether something can be said of the models' difference."""
-        return self.is_defined and self.verdict != TOO_FEW
-
-
-def table(comparison: Comparison, names: Iterable[str]) -> list[Row]:
-    """The rows of a table of metrics; for the page and the console alike.
-
-    Args:
-        comparison: The numbers.
-        names: The metrics, in order.
-
-    Returns:
-        The rows.
-    """
-    return [_row(comparison, name) for name in dict.fromkeys(names)]
-
-
-def _row(comparison: Comparison, name: str) -> Row:
-    meaning, support, found = metric_meaning(name), comparison.support.get(name), comparison.differences.get(name)
-    better = f" {meaning.better.capitalize()} is better." if meaning.better else ""
-    values = []
-    for number, model in enumerate(comparison.models):
-        text = figure(model.metrics[name], support) if name in model.metrics else ""
-        best = found is not None and found.better == number
-        values.append(Value(text, figures(model.intervals.get(name), support), best))
-    row = Row(meaning.title, meaning.meaning + better, str(support or ""), tuple(values))
-    if found is None:
-        return row
-    winner = "" if found.better is None else comparison.models[found.better].name
-    return replace(
-        row,
-        difference=figure(found.value, support, signed=True),
-        interval=figures((found.low, found.high), support, signed=True),
-        verdict=TOO_FEW if support is not None and support.too_few else winner or NO_DIFFERENCE,
-        winner=winner,
-    )
-
-
 def tabled(comparison: Comparison, measured: Measured) -> list[str]:
     """The metrics that the headline is made from: those of the tables."""
     thresholds = [model.threshold for model in comparison.models if model.threshold is not None]
@@ -201,8 +108,7 @@ def _rankings(comparison: Comparison) -> list[str]:
 # --- Sentences --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Span:
+class _Span(NamedTuple):
     """Neighbouring bins in which a model errs in one direction."""
 
     where: str
@@ -244,7 +150,7 @@ def _thresholds(comparison: Comparison, measured: Measured) -> list[str]:
 def _verdict(comparison: Comparison, measured: Measured) -> list[str]:
     """What the threshold curves say, and what the metric says that says most of what matters."""
     main = measured.main_metric
-    by_metric = say("main_metric", row=_row(comparison, main), better=metric_meaning(main).better)
+    by_metric = say("main_metric", row=row_of(comparison, main), better=metric_meaning(main).better)
     return [_of_curves(comparison, measured.link), by_metric]
 
 
@@ -268,9 +174,9 @@ def _more(comparison: Comparison, measured: Measured) -> list[str]:
     if len(comparison.models) == 2:
         sentences.append(sentence(verdict(comparison, tabled(comparison, measured)).headline()))
     if measured.main_metric != "spearman":
-        sentences.append(say("order", row=_row(comparison, "spearman")))
+        sentences.append(say("order", row=row_of(comparison, "spearman")))
     if "map" in _rankings(comparison):
-        sentences.append(say("ranking", row=_row(comparison, "map")))
+        sentences.append(say("ranking", row=row_of(comparison, "map")))
     return sentences
 
 
@@ -294,8 +200,7 @@ def summary(comparison: Comparison, measured: Measured) -> list[str]:
 # --- The worst pairs --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Worst:
+class Worst(NamedTuple):
     """A pair that a model errs on: its texts, its gold score, and each model's score."""
 
     first: str
@@ -369,48 +274,36 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
     for caption, path in instance_of(owner, "pictures", pictures, Mapping, mend).items():
         if not instance_of(owner, f"pictures[{caption!r}]", path, Path, mend).is_file():
             raise ValueError(f"{owner}: pictures[{caption!r}] must be a PNG file, but {path} does not exist. {mend}")
-    names = [model.name for model in comparison.models]
-    notes = list(measured.notes)
-    if not pictures:
-        notes.append('there are no pictures, as matplotlib is missing: pip install "selective-st[plot]"')
-    difference_is = (
-        f" Difference: {' less '.join(names)}. One is called better only where the difference's interval leaves out 0."
-        if len(names) == 2
-        else ""
-    )
+    errs = [_errs(model, binary=comparison.is_binary) for model in comparison.models]
+    decided = _thresholds(comparison, measured)
+    suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
+    if len(suffixes) == 2 and suffixes[0] == suffixes[1]:  # both decide for the same
+        decided.append(say("thresholds_compared", row=row_of(comparison, f"f1_{suffixes[0]}")))
     return render(
         "report.html",
-        title=f"How well {names[0]} scores text pairs" + (f", against {names[1]}" if len(names) == 2 else ""),
-        pairs=counted(len(comparison.gold), "text pair"),
-        names=names,
+        comparison=comparison,
         measured=measured,
         verdict=_verdict(comparison, measured),
         more=_more(comparison, measured),
         worst=worst_pairs(comparison, measured),
         says=say("gold", comparison=comparison, score_range=measured.score_range),
-        comparison=comparison,
-        few_pairs=_FEW_PAIRS,
-        all_alike=np.ptp(comparison.gold) == 0,
         results=table(comparison, measured.metrics),
         fewest=FEWEST,
-        difference_is=difference_is,
-        errs=[_errs(model, binary=comparison.is_binary) for model in comparison.models],
-        curve_pictures=_chosen(pictures, "Loss"),
+        errs=errs,
         squeezes=_squeezes(comparison),
-        score_pictures=_chosen(pictures, "Scores"),
-        decided=[*_thresholds(comparison, measured), *_compared_thresholds(comparison)],
+        decided=decided,
         rankings=table(comparison, _rankings(comparison)),
-        resamples=f"{comparison.resamples:,}",
-        notes=notes,
+        measures=_measures(comparison),
+        curve_pictures=_chosen(pictures, "Loss"),
+        score_pictures=_chosen(pictures, "Scores"),
+        lacks_pictures=not pictures,
     )
 
 
-def _compared_thresholds(comparison: Comparison) -> list[str]:
-    """Which of two models decides better, where both decide for the same."""
-    suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]
-    if len(suffixes) < 2 or suffixes[0] != suffixes[1]:
-        return []
-    return [say("thresholds_compared", row=_row(comparison, f"f1_{suffixes[0]}"))]
+def _measures(comparison: Comparison) -> list[Metric]:
+    """The metrics that say how good a model is: what is read of them is explained on the page."""
+    names = dict.fromkeys(name for model in comparison.models for name in model.metrics if comparison.is_defined(name))
+    return [of for of in map(metric_meaning, names) if of.better and not of.name.startswith(NEGATIVE)]
 
 
 def _chosen(pictures: Mapping[str, Path], start: str) -> dict[str, str]:

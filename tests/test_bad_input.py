@@ -146,7 +146,7 @@ CASES: list[tuple[str, Call]] = [
     ("predicted must be of type Mapping", lambda m, f: compared(PREDICTED)),
     ("predicted must hold one or two models", lambda m, f: compared({})),
     ("resamples must be a whole number", lambda m, f: compared(resamples=0)),
-    ("clusters must have the length of gold", lambda m, f: compared(clusters=[1])),
+    ("gold and clusters must have the same length", lambda m, f: compared(clusters=[1])),
     ("clusters must be a list", lambda m, f: compared(clusters=5)),
     ("thresholds must be of type ScoreThreshold", lambda m, f: compared(thresholds={"m": 0.5})),
     ("thresholds has 'n', which is none of", lambda m, f: compared(thresholds={"n": ScoreThreshold(0.5, 0.9)})),

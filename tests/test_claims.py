@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from selective_st import _templates
 from selective_st.evaluation.claims import (
     Support,
     about_labels,
@@ -19,7 +20,7 @@ from selective_st.evaluation.claims import (
     verdict,
 )
 from selective_st.evaluation.comparison import Comparison, compare
-from selective_st.evaluation.overlap import Overlap, overlap
+from selective_st.evaluation.diagnosis import Overlap, overlap
 from selective_st.report import Measured, html_report, summary, table, tabled
 
 NAMES = ["ap_ge_0.95", "rmse_0.8_1", "spearman", "spread"]
@@ -318,3 +319,13 @@ class TestOverlap:
             overlap("ab", (["a"], ["b"]))  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="others must hold as many first texts as second ones, got 1 and 2"):
             overlap((["a"], ["b"]), (["a"], ["b", "c"]))
+
+
+def test_a_template_that_was_used_knows_what_is_registered_later() -> None:
+    """A module of words may be imported after sentences were said: `describe_link` after `compare_curves`."""
+    about_labels("the test split", [1.0])
+    used = _templates.template("sentences.txt")
+    assert _templates.template("sentences.txt") is used
+    _templates.in_templates(figure)
+    assert _templates.template("sentences.txt") is not used
+    assert about_labels("the test split", [1.0])

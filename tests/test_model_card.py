@@ -1026,7 +1026,7 @@ def test_saved_without_a_card(static_model: SentenceTransformer, tmp_path: Path)
             r"loss must be the loss given to .*got type.*\(trainer.loss, \.\.\.\)",
         ),
         ({"loss": "cosent"}, ValueError, "loss must hold a loss with a link.*got CoSENTLoss"),
-        ({"evaluators": ["dev"]}, TypeError, "evaluators must be evaluators .* got str"),
+        ({"evaluators": ["dev"]}, TypeError, "evaluators must be of type BaseEvaluator, got 'dev' of type str"),
         ({"threshold": 0.5}, TypeError, "threshold must be a ScoreThreshold or a function .* got 0.5"),
         ({"metrics": "rmse"}, TypeError, r"use \['rmse'\]"),
         ({"score_range": (1.0, 0.0)}, ValueError, r"score_range\[0\] must be below score_range\[1\]"),
@@ -1045,5 +1045,5 @@ def test_refused(
 
 
 def test_refused_models(static_model: SentenceTransformer) -> None:
-    with pytest.raises(TypeError, match="model must be a model of Sentence Transformers, got str"):
+    with pytest.raises(TypeError, match="model must be of type BaseModel, got 'model' of type str"):
         add_to_model_card("model", SelectivePointwiseLoss(static_model))  # type: ignore[arg-type]

@@ -220,7 +220,7 @@ class TestReport:
         assert said[1].endswith("good is better.")
         assert len(said) == 2
         after = html[html.index("<h2>More") :]
-        assert after.count("<details") == html.count("<details") == 5
+        assert after.count("<details") == html.count("<details") == 6
         for rule in (
             "prefers-color-scheme: dark",
             "@media print",
@@ -228,6 +228,25 @@ class TestReport:
             "color-scheme: light dark",
         ):
             assert rule in html
+
+    def test_each_measure_is_explained_on_the_page(self) -> None:
+        """By its docstring, under its name in metrics.json: the page needs no other."""
+        threshold = choose_threshold(GOLD, GOOD, 0.95)  # type: ignore[arg-type]
+        found = made(thresholds={"good": threshold}, groups=np.split(np.arange(400), 40), cuts=[0.7])
+        html = html_report(found, measured(), {})
+        page = Page(html)
+        assert page.open == []
+        assert page.links == []
+        listed = html[html.index("<dl>") : html.index("</dl>")]
+        names = re.findall(r"<code>(.*?)</code>", listed)
+        assert {"ap_ge_0.95", "rmse", "loss_at_0.7", "f1_ge_0.95", "ndcg@10", "spread"} <= set(names)
+        as_json = found.as_dict()["models"][0]["metrics"]
+        assert {*names} == {
+            name for name in as_json if metric_meaning(name).better and not name.startswith("negative_")
+        }
+        for name in names:
+            meaning = metric_meaning(name)
+            assert f"{meaning.meaning} {meaning.better.capitalize()} is better.".replace("'", "&#39;") in listed
 
     @pytest.mark.parametrize("link", [IdentityLink(), high_scores(), link_for_thresholds([0.3])], ids=repr)
     def test_the_verdict_on_one_model_is_its_matching_loss(self, link: Link) -> None:

@@ -123,6 +123,20 @@ def test_a_lower_curve_is_a_lower_loss_under_every_link() -> None:
         assert losses[0] < losses[1]
 
 
+@pytest.mark.parametrize("labels", [False, True])
+def test_is_the_murphy_diagram_of_model_diagnostics(labels: bool) -> None:
+    """There a pair costs how far its observation lies beyond the threshold: observed and predicted change places."""
+    scoring = pytest.importorskip("model_diagnostics.scoring")
+    generator = np.random.default_rng(random_inputs.seed_of(4))
+    predicted, target, weight = generator.uniform(0, 1, (3, 200))
+    target = np.round(target) if labels else target
+    thresholds = generator.uniform(-0.1, 1.1, 60)  # none at a score, where the two count the ends differently
+    for given_weight in (None, weight):
+        found = threshold_curve(predicted, target, thresholds, given_weight)[1]
+        expected = [scoring.ElementaryScore(at)(predicted, target, weights=given_weight) for at in thresholds]
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
 def test_by_hand() -> None:
     # Labels: the positive at 0.2 costs t - 0.2 above it, the negative at 0.9 costs 0.9 - t below it.
     thresholds, losses = threshold_curve([0.2, 0.9], [1, 0])
@@ -201,6 +215,10 @@ class TestTwoModels:
             gold[shuffled], {"new": new[shuffled], "old": old[shuffled]}, [0.5], clusters=shuffled // 3
         )
         assert again.high == pytest.approx(clustered.high)
+        # Names that have no order among each other.
+        names = [(None if i // 3 % 2 else "text", i // 3) for i in range(60)]
+        unordered = compare_curves(gold, {"new": new, "old": old}, [0.5], clusters=names)
+        assert unordered.high == pytest.approx(clustered.high)
         # A pair of weight 2 counts like two rows of one cluster.
         twice = compare_curves(gold, {"new": new, "old": old}, weight=np.where(np.arange(60) < 9, 2, 1))
         rows = np.append(np.arange(60), np.arange(9))

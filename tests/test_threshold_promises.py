@@ -151,6 +151,50 @@ class TestByHand:
             choose_threshold(gold, predicted, 1, "precision", at_least=0.9, confidence=0.99)
 
 
+class TestAgainstMapie:
+    """MAPIE's learn then test, by its own p-values, on the thresholds and in the order in which they are tested here.
+
+    It is a reference, not the engine: it begins at the first threshold given, where too few are found to promise a
+    precision; it decides every pair at every threshold; and it rounds a share times its pairs up, so that 3.0000000001
+    failures are 4. Of 512 pairs no share is rounded.
+    """
+
+    @staticmethod
+    def by_mapie(metric: str, bound: float, gold: Any, scores: Any, thresholds: Any) -> float:
+        risk_control = pytest.importorskip("mapie.risk_control")
+        controller = risk_control.BinaryClassificationController(
+            lambda rows: np.column_stack([1 - rows[:, 0], rows[:, 0]]),
+            risk=metric,
+            target_level=bound,
+            confidence_level=0.95,
+            list_predict_params=thresholds,
+            fwer_method="fixed_sequence",
+        )
+        controller.calibrate(scores[:, None], gold)
+        return float(np.ravel(controller.valid_predict_params)[-1])
+
+    @pytest.mark.parametrize("draw", range(4))
+    @pytest.mark.parametrize(("metric", "promise"), [("recall", {"at_least": 0.9}), ("fpr", {"at_most": 0.05})])
+    def test_of_512_pairs_that_count(self, metric: str, promise: dict[str, float], draw: int) -> None:
+        generator = np.random.default_rng(random_inputs.seed_of(draw))
+        gold = np.repeat([1, 0], 512)
+        scores = np.round(np.clip(generator.normal(0.35 + 0.3 * gold, 0.15), 0, 1), 2)  # with ties
+        cuts = np.unique(scores)
+        (bound,) = promise.values()
+        last = self.by_mapie(metric, bound, gold, scores, cuts if metric == "recall" else cuts[::-1])
+        ours = choose_threshold(gold, scores, 1, metric, **promise)  # type: ignore[arg-type]
+        assert ours.value == pytest.approx((last + cuts[cuts < last].max()) / 2)
+
+    def test_a_precision_from_where_enough_are_found(self) -> None:
+        """Of 128 pairs one search can be made, which begins where 59 are found: 0.95 ^ 59 < 0.05."""
+        scores = np.linspace(0.99, 0.01, 128)
+        gold = np.repeat([1, 0, 1, 0, 1, 0], [60, 1, 40, 1, 3, 23])
+        cuts = np.sort(scores)[::-1]
+        last = self.by_mapie("precision", 0.95, gold, scores, cuts[58:])
+        ours = choose_threshold(gold, scores, 1, "precision", at_least=0.95)  # type: ignore[arg-type]
+        assert ours.value == pytest.approx((last + cuts[cuts < last].max()) / 2)
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("settings", "message"),

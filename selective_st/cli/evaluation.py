@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shlex
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from selective_st.cli import common
 from selective_st.cli.options import DATA_HELP, FOCUS_HELP, PairOptions, argument, command, numbers, option, two_numbers
 from selective_st.output import Output, is_picture_of
 
-if TYPE_CHECKING:
-    from selective_st.evaluation import ScoreThreshold, ThresholdConsistency
-    from selective_st.evaluation.comparison import Comparison
-    from selective_st.evaluation.overlap import Overlap
-    from selective_st.focus import Focus
-    from selective_st.layouts import GradedPairs
-    from selective_st.report import Measured
-
-_REPORT_FILE = "report.html"
 _PICTURES = (".png", ".svg", ".pdf")
-_SPLITS = {"data": ("test", "validation", "dev", "train"), "validation": ("validation", "dev", "eval")}
 _TARGETS = (0.2, 0.9)
 _OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 
@@ -111,7 +96,12 @@ def evaluate(job: EvaluateOptions) -> None:
         "--validation-data": job.validation_data,
     }
     with Output(job.output, "evaluate", reads, overwrite=job.overwrite) as output:
-        _evaluate_into(output, job)
+        common.be_quiet()
+        # With --json, standard output holds the JSON and nothing else.
+        console = Console(stderr=True) if job.as_json else common.make_console()
+        with console.status("Loading libraries ..."):
+            from selective_st.cli.evaluating import evaluate_into
+        evaluate_into(output, job, console)
 
 
 @command(PlotOptions)
@@ -179,196 +169,6 @@ def _place(options: PlotOptions, option: str, path: Path, endings: tuple[str, ..
     return Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=option)
 
 
-def _evaluate_into(output: Output, job: EvaluateOptions) -> None:
-    """Cheap checks come first, heavy imports last."""
-    common.be_quiet()
-    # With --json, standard output holds the JSON and nothing else.
-    console = Console(stderr=True) if job.as_json else common.make_console()
-    with console.status("Loading libraries ..."):
-        from selective_st.evaluation.comparison import compare_on
-        from selective_st.report import Measured, html_report, summary
-    focus = job.read_focus()
-    pairs = _read(job, job.data, "data")
-    validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")
-    by = pairs.grouping()
-    groups = [group.rows for group in pairs.groups(by)] if by == "first" else []
-    evaluator = focus.evaluator(pairs, "data", groups=groups, positive_from=job.positive_from)
-    focus.check_on(pairs, evaluator.metrics(evaluator.scores))
-    common_pairs, notes = _about_data(pairs, validation)
-    common.print_notes(console, notes)
-
-    models = []
-    for name, source in zip(_names(job), filter(None, (job.model, job.against)), strict=True):
-        with console.status(f"Scoring the pairs with {escape(name)} ..."):
-            models.append(_scored(job, name, source, focus, pairs, validation, common_pairs))
-        common.print_notes(console, models[-1].notes)
-        notes += models[-1].notes
-    with console.status("Computing the metrics and their intervals ..."):
-        predicted = {model.name: model.predicted for model in models}
-        thresholds = {model.name: model.threshold for model in models if model.threshold is not None}
-        comparison = compare_on(evaluator, predicted, thresholds=thresholds)
-    consistency = {} if job.by is None else _by_column(job, focus, pairs, models)
-    measured = Measured(
-        data=pairs.name,
-        focus=focus.name,
-        focus_meaning=focus.meaning,
-        main_metric=focus.score_metric,
-        metrics=_reported(focus, comparison),
-        score_range=job.score_range,
-        sources={model.name: model.source for model in models},
-        threshold_notes={model.name: model.reason for model in models},
-        consistency=consistency,
-        notes=notes,
-        versions=common.versions(),
-        command=shlex.join(["selective-st", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",
-        texts=list(zip(pairs.sentences1, pairs.sentences2, strict=True)),
-        link=focus.link,
-        thresholds=focus.thresholds,
-    )
-    told = ("score_range", "focus", "main_metric", "notes", "versions", "threshold_notes")
-    results = {
-        **{name: getattr(job, name) for name in ("model", "against", "data", "validation_data")},
-        **{name: getattr(measured, name) for name in told},
-        "summary": summary(comparison, measured),
-        "as_queries": {model.name: model.as_queries for model in models},
-        "threshold_consistency": {name: found.as_dict() for name, found in consistency.items()},
-        "overlap_with_validation_data": None if common_pairs is None else common_pairs.as_dict(),
-        **comparison.as_dict(),
-    }
-    pictures = _draw(output.new, comparison, focus)
-    common.write_metrics(output.new, results)
-    (output.new / _REPORT_FILE).write_text(html_report(comparison, measured, pictures), encoding="utf-8")
-    output.publish()
-    if job.as_json:
-        print(json.dumps(results, indent=2, allow_nan=False))
-        return
-    _print(console, comparison, measured)
-    common.print_notes(console, [f"{name}: {found.sentence()}" for name, found in consistency.items()])
-    common.print_written(console, "report", output.given / _REPORT_FILE)
-    common.print_written(console, "metrics", output.given / common.METRICS_FILE)
-    if pictures:
-        common.print_written(console, "pictures", ", ".join(path.name for path in pictures.values()))
-    else:
-        console.print(common.NO_PICTURES)
-
-
-def _by_column(
-    job: EvaluateOptions, focus: Focus, pairs: GradedPairs, models: list[_Model]
-) -> dict[str, ThresholdConsistency]:
-    """For each model whether its threshold serves all values of a column."""
-    from selective_st.cli.reading import read_source
-    from selective_st.data import named_columns
-    from selective_st.evaluation import parts_by, threshold_consistency
-
-    gold = focus.decides_for
-    if gold is None or focus.at_most:
-        raise ValueError(
-            f"--by tells of thresholds that find pairs by high scores; give --focus high, not {focus.name}."
-        )
-    table = read_source(replace(job, data=job.data, score_range=None)).table
-    (name,) = named_columns(table, [str(job.by)], "--by")
-    column = list(table.dataset[name])
-    if len(column) != len(pairs):
-        raise ValueError(f"--by {name}: {table.name} has {len(column)} rows but {len(pairs)} pairs; give a pair a row.")
-    cuts = {model.name: model.threshold.value if model.threshold else None for model in models}
-    return {
-        model.name: threshold_consistency(parts_by(pairs.scores, model.predicted, column), gold, cuts[model.name])
-        for model in models
-    }
-
-
-def _about_data(pairs: GradedPairs, validation: GradedPairs | None) -> tuple[Overlap | None, list[str]]:
-    """How much the validation pairs hold of those reported, and what is to be said of both."""
-    from selective_st.evaluation.claims import about_labels
-    from selective_st.evaluation.overlap import HOW, overlap
-
-    notes = [*pairs.notes, *(validation.notes if validation else ()), *about_labels(pairs.name, pairs.scores)]
-    found = None
-    if validation is not None:
-        found = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
-        others = validation.name if validation.name != pairs.name else "the validation data"
-        notes.append(f"{found.sentence(pairs.name, others)} ({HOW})")
-    notes.append("whether the model has seen these pairs in its training is not known here")
-    return found, list(dict.fromkeys(notes))
-
-
-@dataclass(frozen=True)
-class _Model:
-    """A model, its scores of the pairs, its threshold and why that one, and what was decided."""
-
-    name: str
-    source: str
-    predicted: Any
-    as_queries: bool
-    threshold: ScoreThreshold | None
-    reason: str
-    notes: list[str]
-
-
-def _scored(
-    job: EvaluateOptions,
-    name: str,
-    source: str,
-    focus: Focus,
-    pairs: GradedPairs,
-    validation: GradedPairs | None,
-    shared: Overlap | None,
-) -> _Model:
-    """Load a model, and ask it."""
-    from selective_st._templates import say
-    from selective_st.evaluation import load_threshold
-
-    model = load_any_model("The model", source)
-    from selective_st.outcome import roles
-
-    as_queries, notes = roles(model, pairs, job.as_queries)
-    predicted = focus.evaluator(pairs, "data", as_queries=as_queries).predict(model)
-    if validation is None:
-        threshold = load_threshold(source)
-        reason = say("saved_threshold", t=threshold)
-    else:
-        on_validation = focus.evaluator(validation, validation.name, as_queries=as_queries)
-        threshold = on_validation.choose_threshold(model, focus.decides_for, job.threshold_metric)
-        reason = say("chosen_on_validation", t=threshold, name=validation.name, common=shared)
-    similarity = getattr(model, "similarity_fn_name", "cosine")
-    if similarity != "cosine":
-        notes.append(
-            f"it scores with {similarity}, which is not on the scale of the gold scores: its order can be compared, "
-            "its error and bias say little"
-        )
-    return _Model(name, source, predicted, as_queries, threshold, reason, [f"{name}: {note}" for note in notes])
-
-
-def _read(job: EvaluateOptions, source: str, role: str) -> GradedPairs:
-    from selective_st.cli.reading import read_source
-    from selective_st.data import hub_splits
-
-    available = hub_splits(source)
-    told = job.split if role == "data" else None
-    split = told or next((name for name in _SPLITS[role] if name in available), "train")
-    if available and split not in available:
-        wanted = told or " or ".join(_SPLITS[role])
-        raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
-    job = replace(job, data=source, split=split if available else job.split)
-    found = read_source(replace(job, score_range=None))
-    if job.check:
-        found.refuse_other_labels(job, "evaluate")
-    pairs = found.graded_pairs(job)
-    notes = [f"{source}: its split {split}"] if available else []
-    return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])])
-
-
-def _names(job: EvaluateOptions) -> list[str]:
-    """Short names for the models, told apart."""
-    sources = [source for source in (job.model, job.against) if source is not None]
-    places = [os.path.abspath(source) for source in sources]
-    if len(set(places)) < len(places):
-        raise ValueError(f"--against {job.against} is the model itself. Give another model, or leave --against out.")
-    shortest = [Path(source).name or source for source in sources]
-    longer = ["/".join(Path(place).parts[-2:]) for place in places]
-    return next(names for names in (shortest, longer, sources) if len(set(names)) == len(names))
-
-
 def load_any_model(what: str, name: str) -> Any:
     """Load a model of the type that its files name.
 
@@ -397,71 +197,3 @@ def _model_type(name: str) -> str:
             return "CrossEncoder"
     named = (known for known in MODEL_TYPES if kind in (known, _OTHER_NAMES.get(known, known)))
     return next(named, "SentenceTransformer")
-
-
-def _reported(focus: Focus, comparison: Comparison) -> list[str]:
-    """The metrics that are reported: those of the focus, then those of all pairs, as far as they are defined."""
-    from selective_st.evaluation.metrics import at_threshold
-
-    names = [metric.name for cut in focus.thresholds for metric in at_threshold(cut)]
-    names += [name for name in focus.shown_metrics if name != "spearman"]
-    if comparison.is_binary:  # every threshold between 0 and 1 asks the same
-        names = [name for name in names if not name.startswith("ap_") or name == focus.score_metric]
-    for low, high in focus.regions:
-        names += [f"{kind}_{low:g}_{high:g}" for kind in ("rmse", "bias", "spearman")]
-    names += ["spearman", "rmse", "bias", "spread"]
-    return [name for name in dict.fromkeys(names) if comparison.is_defined(name)]
-
-
-def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]:
-    """The pictures, by what they show; none without matplotlib."""
-    try:
-        from selective_st.plotting import plot_scores_against_gold, plot_threshold_curves
-    except ImportError:
-        return {}
-    from selective_st.evaluation.comparison import CONSTANT
-
-    low, high = comparison.models[0].bins[0]["low"], comparison.models[0].bins[-1]["high"]
-    found, alone = comparison.compared_curves, len(comparison.models) == 1
-    pictures = {
-        "Loss at each threshold: how far scores on its wrong side lie beyond it, on average": plot_threshold_curves(
-            {name: (found.thresholds, losses) for name, losses in zip(found.models, found.losses, strict=True)}
-            if alone
-            else found,
-            folder / "threshold_curves.png",
-            link=focus.link,
-            thresholds=focus.cuts,
-            gold=comparison.gold,
-            baseline=CONSTANT if alone else None,
-        )
-    }
-    gold: Any = comparison.gold
-    ends = [float(end) for model in comparison.models for end in (model.predicted.min(), model.predicted.max())]
-    for number, model in enumerate(comparison.models, start=1):
-        own: dict[str, Any] = {model.name: model.predicted}
-        pictures[f"Scores of {model.name} against gold"] = plot_scores_against_gold(
-            gold,
-            own,
-            folder / f"scores_{number}.png",
-            score_range=(low, high),
-            predicted_range=(min(*ends, low), max(*ends, high)),
-            regions=focus.regions,
-        )
-    return pictures
-
-
-def _print(console: Console, comparison: Comparison, measured: Measured) -> None:
-    from selective_st.evaluation.claims import counted
-    from selective_st.report import summary, table, tabled
-
-    heads = ["metric", *(model.name for model in comparison.models), "rests on"]
-    both = len(comparison.models) == 2
-    rows = []
-    for row in table(comparison, tabled(comparison, measured)):
-        difference = f"{row.difference} ({row.interval})" if row.interval else row.difference
-        compared = (difference, row.verdict) if both else ()
-        rows.append(("", [row.title, *(value.text or "-" for value in row.values), row.support, *compared]))
-    heads += ["difference (95 % interval)", "better"] if both else []
-    common.print_table(console, f"{measured.data}, {counted(len(comparison.gold), 'pair')}", heads, rows, left="better")
-    for text in summary(comparison, measured):
-        console.print(f"[dim]·[/] {escape(text)}", soft_wrap=True, highlight=False)

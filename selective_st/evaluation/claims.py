@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import scipy  # whose parts come when they are used
@@ -194,6 +194,85 @@ def about_labels(name: str, gold: Sequence[float] | Floats) -> list[str]:
     return [said] if said else []
 
 
+# --- Tables -----------------------------------------------------------------------------------------------------------
+
+
+class Value(NamedTuple):
+    """A model's number in a row, with its interval, and whether it is the better one."""
+
+    text: str
+    interval: str
+    best: bool
+
+
+class Row(NamedTuple):
+    """A row of the table of metrics, as people read it: what may be said of one.
+
+    Attributes:
+        title: What the metric is called.
+        meaning: What it says, and which end is better.
+        support: What it rests on.
+        values: Each model's number.
+        difference: With two models, the first less the second.
+        interval: Its 95 % interval.
+        verdict: Which is better, or why none is.
+        winner: The model that is better; none where that is not clear.
+    """
+
+    title: str
+    meaning: str
+    support: str
+    values: tuple[Value, ...]
+    difference: str = ""
+    interval: str = ""
+    verdict: str = ""
+    winner: str = ""
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether each model has a number."""
+        return all(value.text not in ("", NOT_DEFINED) for value in self.values)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether something can be said of the models' difference."""
+        return self.is_defined and self.verdict != TOO_FEW
+
+
+def table(comparison: Comparison, names: Iterable[str]) -> list[Row]:
+    """The rows of a table of metrics; for the page and the console alike.
+
+    Args:
+        comparison: The numbers.
+        names: The metrics, in order.
+
+    Returns:
+        The rows.
+    """
+    return [row_of(comparison, name) for name in dict.fromkeys(names)]
+
+
+def row_of(comparison: Comparison, name: str) -> Row:
+    """The row of one metric."""
+    metric, support, found = metric_meaning(name), comparison.support.get(name), comparison.differences.get(name)
+    better = f" {metric.better.capitalize()} is better." if metric.better else ""
+    values = []
+    for number, model in enumerate(comparison.models):
+        text = figure(model.metrics[name], support) if name in model.metrics else ""
+        best = found is not None and found.better == number
+        values.append(Value(text, figures(model.intervals.get(name), support), best))
+    plain = Row(metric.title, metric.meaning + better, str(support or ""), tuple(values))
+    if found is None:
+        return plain
+    winner = "" if found.better is None else comparison.models[found.better].name
+    return plain._replace(
+        difference=figure(found.value, support, signed=True),
+        interval=figures((found.low, found.high), support, signed=True),
+        verdict=TOO_FEW if support is not None and support.too_few else winner or NO_DIFFERENCE,
+        winner=winner,
+    )
+
+
 # --- Which is better --------------------------------------------------------------------------------------------------
 
 Kind = Literal["one way", "both ways", "none", "equal", "too few"]
@@ -212,7 +291,7 @@ class Verdict:
     """
 
     models: tuple[str, str]
-    better: tuple[tuple[str, ...], tuple[str, ...]]
+    better: tuple[tuple[str, ...], ...]
     undecided: tuple[str, ...]
     too_few: tuple[str, ...]
     equal: bool = False
@@ -256,23 +335,12 @@ def verdict(comparison: Comparison, names: Iterable[str]) -> Verdict:
     Returns:
         The verdict.
     """
-    better: tuple[list[str], list[str]] = ([], [])
-    undecided, too_few = [], []
-    for name in dict.fromkeys(names):
-        found = comparison.differences.get(name)
-        if found is None:
-            continue
-        title = metric_meaning(name).title
-        if comparison.support[name].too_few:
-            too_few.append(title)
-        elif found.better is None:
-            undecided.append(title)
-        else:
-            better[found.better].append(title)
+    rows = table(comparison, names)
     first, second = comparison.models
+    better = tuple(tuple(each.title for each in rows if each.winner == of.name) for of in comparison.models)
+    undecided, too_few = (tuple(of.title for of in rows if of.verdict == what) for what in (NO_DIFFERENCE, TOO_FEW))
     equal = bool(np.abs(first.predicted - second.predicted).max() < _SAME)
-    sides = (tuple(better[0]), tuple(better[1]))
-    return Verdict((first.name, second.name), sides, tuple(undecided), tuple(too_few), equal)
+    return Verdict((first.name, second.name), better, undecided, too_few, equal)
 
 
 def against_untrained(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
@@ -302,12 +370,9 @@ def against_untrained(comparison: Comparison, names: Sequence[str]) -> dict[str,
 
 def _values(comparison: Comparison, names: Sequence[str]) -> str:
     """The values of the metrics, of both models."""
-    found = []
-    for name in names:
-        texts = [figure(model.metrics.get(name, math.nan), comparison.support.get(name)) for model in comparison.models]
-        if NOT_DEFINED not in texts:
-            found.append(f"{listed([metric_meaning(name).title])}: {texts[0]} against {texts[1]}")
-    return "; ".join(found) or "nothing that is shown is defined there"
+    defined = [each for each in table(comparison, names) if each.is_defined]
+    said = (f"{listed([each.title])}: {' against '.join(of.text for of in each.values)}" for each in defined)
+    return "; ".join(said) or "nothing that is shown is defined there"
 
 
 def _worse_in(comparison: Comparison, name: str) -> str:

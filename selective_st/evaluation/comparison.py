@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,21 +17,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
+import selective_st.evaluation._checks as checks
 import selective_st.evaluation.metrics as measures
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
-from selective_st.evaluation._checks import (
-    Floats,
-    checked_pair,
-    checked_regions,
-    checked_scores,
-    checked_thresholds,
-    range_of_gold,
-)
+from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
-from selective_st.evaluation.curve import CurveComparison, compare_curves
+from selective_st.evaluation.curve import CurveComparison, compare_curves, rows_by_cluster
 from selective_st.evaluation.metrics import Better, Metric, metric_meaning
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
@@ -121,7 +115,7 @@ class Comparison:
     gold_quantiles: dict[str, float]
     resamples: int
     support: dict[str, Support]
-    clusters: list[Any] | None = None
+    clusters: Sequence[Any] | None = None
 
     @cached_property
     def compared_curves(self) -> CurveComparison:
@@ -154,21 +148,20 @@ class Comparison:
             }
             for model in self.models
         ]
-        found: dict[str, Any] = without_nan(
-            {
-                "pairs": len(self.gold),
-                "gold_quantiles": self.gold_quantiles,
-                "resamples": self.resamples,
-                "support": {name: support.as_dict() for name, support in self.support.items()},
-                "models": models,
-                "threshold_curves": self.compared_curves.as_dict(),
-                "differences": {
-                    name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
-                    for name, of in self.differences.items()
-                },
-            }
-        )
-        return found
+        differences = {
+            name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
+            for name, of in self.differences.items()
+        }
+        told = {
+            "pairs": len(self.gold),
+            "gold_quantiles": self.gold_quantiles,
+            "resamples": self.resamples,
+            "support": {name: support.as_dict() for name, support in self.support.items()},
+            "models": models,
+            "threshold_curves": self.compared_curves.as_dict(),
+            "differences": differences,
+        }
+        return dict(without_nan(told))
 
     def _said(self, name: str, value: float) -> float:
         """A metric's value; NaN where it is the same for every model."""
@@ -238,38 +231,40 @@ def compare(
     whole_number(owner, "resamples", resamples, least=1)
     whole_number(owner, "seed", seed)
     finite_number(owner, "positive_from", positive_from)
-    gold_scores = checked_scores("gold", gold)
-    clusters = _checked_clusters(owner, clusters, len(gold_scores))
-    settings: dict[str, Any] = {"at_least": at_least, "at_most": at_most, "regions": regions}
-    covered = range_of_gold(gold_scores) if bin_range is None else bin_range
-    of_cuts = [metric for cut in checked_thresholds(owner, "cuts", cuts) for metric in measures.at_threshold(cut)]
-    models = []
+    gold_scores = checks.checked_scores("gold", gold)
+    rows_of = rows_by_cluster(owner, clusters, gold_scores)
+    covered = checks.range_of_gold(gold_scores) if bin_range is None else bin_range
+    of_regions = measures.pair_metrics(owner, at_least, at_most, regions)
+    of_cuts = [
+        metric for cut in checks.checked_thresholds(owner, "cuts", cuts) for metric in measures.at_threshold(cut)
+    ]
+    models, reported = [], []
     for name, scores in predicted.items():
-        _, own = checked_pair(gold, scores)
-        of = thresholds.get(name)
-        values = measures.region_metrics(gold, scores, **settings, thresholds=[of] if of else [])
-        values |= {metric.name: metric.compute(gold_scores, own) for metric in of_cuts}
+        own, of = checks.checked_pair(gold, scores)[1], thresholds.get(name)
+        of_pairs = [*of_regions, *(measures.decisions(of) if of else ())]
+        values = measures.measured([*measures.with_negatives(of_pairs), *of_cuts], gold_scores, own)
         if groups:
             values |= measures.ranking_metrics(groups, gold, scores, positive_from=positive_from)
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
-        decided = _decided(of, gold_scores, own) if of else None
+        decided = None
+        if of is not None:
+            table = confusion_matrix(of.is_sought(gold_scores), of.is_found(own), labels=[False, True])
+            decided = dict(zip(("left", "found_wrongly", "missed", "found"), map(int, table.ravel()), strict=True))
         models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
-    of_pairs = of_cuts + measures.pair_metrics(
-        checked_thresholds(owner, "at_least", at_least),
-        checked_thresholds(owner, "at_most", at_most),
-        checked_regions(owner, regions),
-    )
-    reported = [[*of_pairs, *(measures.decisions(model.threshold) if model.threshold else ())] for model in models]
-    support = support_of_pairs([metric for own in reported for metric in own], gold_scores, clusters)
+        reported.append([*of_cuts, *of_pairs])
+    support = support_of_pairs(itertools.chain(*reported), gold_scores, clusters)
     wanted = None if metrics is None else set(list_of(owner, "metrics", metrics, "names", '["spearman"]'))
     drawn = [[m for m in own if m.better and (wanted is None or m.name in wanted)] for own in reported]
-    draws = _draw(gold_scores, models, drawn, clusters, resamples, seed)
+    draws = _draw(gold_scores, models, drawn, np.split(rows_of[0], rows_of[1][1:]), resamples, seed)
     if groups:
         questions = measures.questions_of(groups, gold_scores, positive_from)
         lists = [[(gold_scores[rows], model.predicted[rows]) for rows in questions] for model in models]
         of_questions = [measures.list_values(measures.question_metrics(positive_from), of_model) for of_model in lists]
         support |= {name: Support(len(of), len(questions), "questions") for name, of in of_questions[0].items()}
-        draws |= _draw_questions(of_questions, resamples, seed)
+        for name, of_first in of_questions[0].items():
+            if len(of_first):
+                rows = np.random.default_rng(seed).integers(len(of_first), size=(resamples, len(of_first)))
+                draws[name] = np.stack([of_model[name][rows].mean(axis=1) for of_model in of_questions], axis=1)
     for name, columns in draws.items():
         for model, column in zip(models, columns.T, strict=True):
             ends = interval(column, support[name])
@@ -300,51 +295,24 @@ def compare_on(
     Returns:
         The comparison. Pairs that share their first text are drawn together.
     """
+    settings = ("at_least", "at_most", "regions", "groups", "positive_from")
     return compare(
         evaluator.scores.tolist(),
         predicted,
         thresholds=thresholds,
-        at_least=evaluator.at_least,
-        at_most=evaluator.at_most,
-        regions=evaluator.regions,
+        metrics=metrics,
         cuts=evaluator.thresholds,
-        groups=evaluator.groups,
-        positive_from=evaluator.positive_from,
         clusters=evaluator.sentences1,
         resamples=resamples_for(len(evaluator.scores)),
-        metrics=metrics,
+        **{name: getattr(evaluator, name) for name in settings},
     )
 
 
-def _checked_clusters(owner: str, clusters: Sequence[Any] | None, pairs: int) -> list[Any] | None:
-    if clusters is None:
-        return None
-    found = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
-    if len(found) != pairs:
-        raise ValueError(
-            f"{owner}: clusters must have the length of gold, got {len(found)} and {pairs}. Give the cluster of each "
-            "pair, such as its first text."
-        )
-    return found
-
-
-def _decided(threshold: ScoreThreshold, gold: Floats, predicted: Floats) -> dict[str, int]:
-    """How many pairs were found rightly and wrongly, missed, and left rightly."""
-    found = confusion_matrix(threshold.is_sought(gold), threshold.is_found(predicted), labels=[False, True]).ravel()
-    return dict(zip(("left", "found_wrongly", "missed", "found"), map(int, found), strict=True))
-
-
 def _draw(
-    gold: Floats,
-    models: list[ModelScores],
-    reported: list[list[Metric]],
-    clusters: Sequence[Any] | None,
-    resamples: int,
-    seed: int,
+    gold: Floats, models: list[ModelScores], reported: list[list[Metric]], rows_of: list[Any], resamples: int, seed: int
 ) -> dict[str, Floats]:
-    """For each metric its values in every resample, a column for each model."""
+    """For each metric its values in every resample of the rows of clusters, a column for each model."""
     generator = np.random.default_rng(seed)
-    rows_of = _rows_of_clusters(range(len(gold)) if clusters is None else clusters)
     by_name = [{metric.name: metric for metric in own} for own in reported]
     shared = [name for name in by_name[0] if name in by_name[-1]]
     found = {name: np.empty((resamples, len(models))) for name in shared}
@@ -354,26 +322,6 @@ def _draw(
             pairs = gold[rows], model.predicted[rows]
             for name in shared:
                 found[name][draw, column] = metrics[name].compute(*pairs)
-    return found
-
-
-def _rows_of_clusters(clusters: Sequence[Any]) -> list[npt.NDArray[np.intp]]:
-    """The rows of each cluster, in the order of the clusters' names, so that a seed draws the same ones."""
-    rows_of: dict[Any, list[int]] = {}
-    for row, cluster in enumerate(clusters):
-        rows_of.setdefault(cluster, []).append(row)
-    # Names of several types have no order among each other.
-    names = sorted(rows_of, key=lambda name: (type(name).__name__, name))
-    return [np.array(rows_of[name], dtype=np.intp) for name in names]
-
-
-def _draw_questions(values: list[dict[str, Floats]], resamples: int, seed: int) -> dict[str, Floats]:
-    """For each metric its mean over resampled questions, a column for each model."""
-    found = {}
-    for name, of_first in values[0].items():
-        if len(of_first):
-            rows = np.random.default_rng(seed).integers(len(of_first), size=(resamples, len(of_first)))
-            found[name] = np.stack([of_model[name][rows].mean(axis=1) for of_model in values], axis=1)
     return found
 
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # whose parts come when they are used
 
 from selective_st._templates import say
-from selective_st._validation import instance_of, list_of, same_length, whole_number
+from selective_st._validation import instance_of, list_of, same_length
 from selective_st.evaluation._checks import Floats, checked_pair, checked_scores, checked_weights, range_of_gold
 from selective_st.evaluation.claims import FEWEST
 from selective_st.evaluation.metrics import losses_at
@@ -212,7 +213,6 @@ def compare_curves(
     """
     owner, mend = "compare_curves", 'Give the scores of two models by name: {"new": scores, "old": scores}.'
     instance_of(owner, "predicted", predicted, Mapping, mend)
-    whole_number(owner, "seed", seed)
     if len(predicted) != 2:
         raise ValueError(f"{owner}: predicted must hold two models, got {len(predicted)}. {mend}")
     target, scores = checked_scores("gold", gold), [checked_pair(gold, of)[1] for of in predicted.values()]
@@ -250,13 +250,15 @@ def _spread(blocks: Iterator[tuple[Floats, Floats]], difference: Floats) -> tupl
 
 
 def rows_by_cluster(owner: str, clusters: Sequence[Any] | None, gold: Floats) -> tuple[Any, Any]:
-    """The rows in the order of their clusters, and where each cluster begins."""
+    """The rows in the order of their clusters' names, and where each cluster begins."""
     if clusters is None:
         return np.arange(len(gold)), np.arange(len(gold))
     names = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
     same_length(owner, "Give the cluster of each pair, such as its first text.", gold=gold, clusters=names)
-    codes: dict[Any, int] = {}
-    of_row = np.array([codes.setdefault(name, len(codes)) for name in names])
+    # Names of several types have no order among each other, some have none at all.
+    keys = {name: name if isinstance(name, (str, Number)) else repr(name) for name in names}
+    codes = {name: code for code, name in enumerate(sorted(keys, key=lambda name: (type(name).__name__, keys[name])))}
+    of_row = np.array([codes[name] for name in names])
     order = np.argsort(of_row, kind="stable")
     return order, np.flatnonzero(np.diff(of_row[order], prepend=-1))
 

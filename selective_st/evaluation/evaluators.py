@@ -1,23 +1,30 @@
-"""The evaluators: of pairs by the score regions that matter, and of queries with candidates."""
+"""The evaluators: of pairs by the score regions that matter, and of queries with candidates.
+
+They ask a model, and report to the trainer, a CSV file and the model's card.
+"""
 
 from __future__ import annotations
 
+import csv
+import itertools
 import logging
 import math
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.util import get_rank
 
+import selective_st.evaluation._checks as checks
 import selective_st.evaluation.metrics as measures
-from selective_st._validation import finite_number, instance_of, list_of, one_of, same_length
-from selective_st.evaluation._checks import Floats, checked_regions, checked_scores, checked_texts, checked_thresholds
-from selective_st.evaluation._evaluator import ScoreEvaluator, append_row
-from selective_st.evaluation.claims import Support, support_of_pairs
+from selective_st._validation import finite_number, instance_of, list_of, one_of, same_length, whole_number
+from selective_st.evaluation._checks import Floats
+from selective_st.evaluation.claims import Support, rounded, support_of_pairs
 from selective_st.evaluation.curve import even_curve
-from selective_st.evaluation.metrics import Gains, Metric
+from selective_st.evaluation.metrics import NEGATIVE, Gains, Metric, metric_meaning
 from selective_st.evaluation.scoring import Encoding, Precision, note_on_roles, scores_by_function
 from selective_st.evaluation.thresholds import (
     THRESHOLD_METRICS,
@@ -28,9 +35,200 @@ from selective_st.evaluation.thresholds import (
 )
 
 if TYPE_CHECKING:
-    from selective_st.evaluation._evaluator import PairModel
+    from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
+
+    PairModel = SentenceTransformer | SparseEncoder | MultiVectorEncoder | CrossEncoder
 
 logger = logging.getLogger(__name__)
+
+_OF_AN_ORDER = ("map", "mrr", "ndcg")  # the metrics that are told of the order that candidates come in, too
+
+
+def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
+    """Append a row to a CSV file; its header is written with the first row.
+
+    Where the file has another header, as of an evaluator of the same name with other thresholds, the row goes to the
+    first of `..._2.csv`, `..._3.csv` and so on that has this one or does not exist.
+    """
+    os.makedirs(folder, exist_ok=True)
+    stem, ending = os.path.splitext(os.path.join(folder, file_name))
+    for number in itertools.count(1):
+        path = f"{stem}{f'_{number}' if number > 1 else ''}{ending}"
+        with open(path, "a+", newline="", encoding="utf-8", errors="replace") as file:
+            file.seek(0)
+            header = next(csv.reader(file), None)
+            if header in (None, list(row)):
+                writer = csv.writer(file)
+                writer.writerows([row.values()] if header else [row, row.values()])
+                return
+
+
+class ScoreEvaluator(BaseEvaluator):
+    """An evaluator that asks a model for the scores of text pairs, and reports their metrics.
+
+    Args:
+        kind: What its CSV file is called after.
+        name: A name for the data set, put before each metric's name.
+        batch_size: The batch size of encoding or predicting.
+        show_progress_bar: Whether that shows a progress bar.
+        write_csv: Whether to append the metrics to a CSV file where the trainer gives an output path.
+        encoding: How texts are embedded and compared.
+    """
+
+    _other_data: str  # on which its metrics could choose
+
+    def __init__(
+        self, kind: str, name: str, batch_size: int, show_progress_bar: bool, write_csv: bool, encoding: Encoding
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
+        instance_of(encoding.owner, "name", name, str, 'Write the name of the data: name="dev".')
+        whole_number(encoding.owner, "batch_size", batch_size, least=1)
+        self.name = name
+        self.batch_size, self.show_progress_bar = batch_size, show_progress_bar
+        self.write_csv = write_csv
+        self.encoding = encoding
+        self.csv_file = f"{kind}_evaluation{'_' + name if name else ''}_results.csv"
+
+    def metrics(self, predicted: Any) -> dict[str, float]:
+        """The metrics of scores that someone predicted."""
+        raise NotImplementedError
+
+    def support(self) -> dict[str, Support]:
+        """What each metric rests on."""
+        raise NotImplementedError
+
+    def predict(self, model: PairModel) -> Any:
+        """The model's scores, by the first of the similarity functions."""
+        return next(iter(self.predict_by_function(model).values()))
+
+    def predict_by_function(self, model: PairModel) -> dict[str, Any]:
+        """The model's scores by each similarity function; by its own under an empty name."""
+        raise NotImplementedError
+
+    def _scores_of(self, model: PairModel, first: Any, second: Any, encoding: Encoding) -> dict[str, Floats]:
+        return scores_by_function(model, first, second, encoding, self.batch_size, self.show_progress_bar)
+
+    def _set_main_metric(self, main_metric: str | None, default: str, gold: Any) -> None:
+        """Set the metric that selects the best checkpoint, once `metrics` has what it needs."""
+        # What the metrics will be called, without a model: compare the gold scores with themselves.
+        perfect = self.metrics(gold)
+        functions = self.encoding.similarity_fn_names
+        allowed = [name for name in perfect if "_bin_" not in name and metric_meaning(name).can_choose]
+        chosen = default if main_metric is None else main_metric
+        if chosen not in allowed:
+            named = ", ".join(name for name in allowed if not name.startswith(NEGATIVE))
+            raise ValueError(f"{type(self).__name__}: main_metric must be one of {named}, got {chosen!r}.")
+        # A trainer takes the largest value for the best one.
+        self._main = chosen if metric_meaning(chosen).better == "higher" else f"{NEGATIVE}{chosen}"
+        self.metric_names = list(self._by_function(dict.fromkeys(functions or ("",), gold)))
+        end = f"_{functions[0] if len(functions) == 1 else 'max'}" if functions else ""
+        self.primary_metric = f"{self.name}_{self._main}{end}" if self.name else f"{self._main}{end}"
+        self.greater_is_better = True
+        self._warning = ""
+        reason = self._why_it_cannot_choose(chosen, perfect[chosen])
+        if reason:
+            other = next((name for name in allowed if not self._why_it_cannot_choose(name, perfect[name])), None)
+            mend = f'name another: main_metric="{other}"; or {self._other_data}' if other else self._other_data
+            self._warning = (
+                f"{type(self).__name__}: main_metric {chosen} {reason}, so it cannot choose a checkpoint. "
+                f"{mend[0].upper()}{mend[1:]}."
+            )
+        if main_metric is None:
+            self._warn_once()
+
+    def _warn_once(self) -> None:
+        """Warn of a main metric that cannot choose: a trainer would keep any checkpoint, in silence."""
+        if self._warning and get_rank() == 0:  # the first process says it for all
+            logger.warning(self._warning)
+        self._warning = ""
+
+    def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
+        """Why a metric is the same for every model; empty where it is not. Given is that of the gold scores."""
+        raise NotImplementedError
+
+    def _by_function(self, predicted: Mapping[str, Any]) -> dict[str, float]:
+        """The metrics of scores by each similarity function, and of several the best of the main one."""
+        found: dict[str, float] = {}
+        for function, scores in predicted.items():
+            end = f"_{function}" if function else ""
+            found |= {f"{name}{end}": value for name, value in self.metrics(scores).items()}
+        if len(predicted) > 1:
+            found[f"{self._main}_max"] = max(found[f"{self._main}_{function}"] for function in predicted)
+        return found
+
+    def __call__(  # type: ignore[override]  # narrower, as in the evaluators of Sentence Transformers
+        self, model: PairModel, output_path: str | None = None, epoch: int = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Evaluate the model; called by the trainer.
+
+        Args:
+            model: The model to evaluate.
+            output_path: Where to append the CSV file, if anywhere.
+            epoch: The epoch, for the CSV file.
+            steps: The step, for the CSV file.
+
+        Returns:
+            The metrics, each name preceded by `name`.
+        """
+        if steps >= 0:  # a trainer asks, which may choose; a metric named for another purpose is nobody's concern
+            self._warn_once()
+        return self._report(model, self.predict_by_function(model), output_path, epoch, steps)
+
+    def report(
+        self,
+        model: PairModel,
+        predicted: Any,
+        output_path: str | None = None,
+        epoch: int = -1,
+        steps: int = -1,
+    ) -> dict[str, float]:
+        """Report scores that the model has already predicted: to the CSV file, and to the model's card.
+
+        Args:
+            model: The model that predicted them.
+            predicted: What `predict` gave.
+            output_path: Where to append the CSV file, if anywhere.
+            epoch: The epoch, for the CSV file.
+            steps: The step, for the CSV file.
+
+        Returns:
+            The metrics, each name preceded by `name`.
+        """
+        function = next(iter(self.encoding.similarity_fn_names), "")
+        return self._report(model, {function: predicted}, output_path, epoch, steps)
+
+    def _report(
+        self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
+    ) -> dict[str, float]:
+        metrics = self._by_function(predicted)
+        if output_path is not None and self.write_csv:
+            _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
+        shown = self.prefix_name_to_metrics(self._for_card(metrics), self.name)
+        self.store_metrics_in_model_card_data(model, shown, epoch, steps)
+        named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
+        return named
+
+    def _for_card(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """The metrics as a card shows them, each with as many digits as its cases allow.
+
+        A line for each bin, count or quantile, or for each error with a minus, would hide the rest.
+        """
+        primary = str(self.primary_metric).removeprefix(f"{self.name}_" if self.name else "")
+        ends = [f"_{function}" for function in (*self.encoding.similarity_fn_names, "max")]
+        support, shown = self.support(), {}
+        for name, value in metrics.items():
+            plain = next((name.removesuffix(end) for end in ends if name.endswith(end)), name)
+            hidden = "_bin_" in name or name.startswith(NEGATIVE) or not metric_meaning(plain).better
+            on = support.get(plain.removeprefix(NEGATIVE))
+            if (name == primary or not hidden) and (on is None or on.cases):
+                shown[name] = rounded(value, on)
+        return shown
+
+    def _config(self, **own: Any) -> dict[str, Any]:
+        """The settings of the evaluator and of its encoding, as far as they are given."""
+        names = list(self.encoding.similarity_fn_names) or None
+        given = own | vars(self.encoding) | {"similarity_fn_names": names, "owner": None}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class ScoreRegionEvaluator(ScoreEvaluator):
@@ -120,19 +318,19 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         thresholds: Sequence[float] = (),
     ) -> None:
         owner = "ScoreRegionEvaluator"
-        self.sentences1 = checked_texts(owner, "sentences1", sentences1)
-        self.sentences2 = checked_texts(owner, "sentences2", sentences2)
-        self.scores = checked_scores("scores", scores)
+        self.sentences1 = checks.checked_texts(owner, "sentences1", sentences1)
+        self.sentences2 = checks.checked_texts(owner, "sentences2", sentences2)
+        self.scores = checks.checked_scores("scores", scores)
         names: Any = similarity_fn_names or ()
         encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, names, owner)
         super().__init__("score_region", name, batch_size, show_progress_bar, write_csv, encoding)
         self._roles_noted = False
         mend = "Give both texts and the gold score of each pair."
         same_length(owner, mend, sentences1=self.sentences1, sentences2=self.sentences2, scores=self.scores)
-        self.at_least = checked_thresholds(owner, "at_least", at_least)
-        self.at_most = checked_thresholds(owner, "at_most", at_most)
-        self.regions = checked_regions(owner, regions)
-        self.thresholds = checked_thresholds(owner, "thresholds", thresholds)
+        self.at_least = checks.checked_thresholds(owner, "at_least", at_least)
+        self.at_most = checks.checked_thresholds(owner, "at_most", at_most)
+        self.regions = checks.checked_regions(owner, regions)
+        self.thresholds = checks.checked_thresholds(owner, "thresholds", thresholds)
         example = "[[0, 1], [2, 3]]"
         found = list_of(owner, "groups", groups, "lists of rows", example)
         self.groups = [list_of(owner, "groups", rows, "rows, one for each question", example) for rows in found]
@@ -155,9 +353,11 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         self.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
         if threshold is not None and self.threshold is None and self._sought is not None:
             self.threshold = replace(self._sought, value=finite_number(owner, "threshold", threshold))
+        self._other_data = "give thresholds and regions that hold some of the gold scores, but not all"
+        if np.abs(self.scores).max() > 1:
+            self._other_data = "map the gold scores to the scale of the similarity"
         decided = self._decision(None)
-        default = "spearman" if decided is None else f"ap_{decided.suffix}"
-        self._set_main_metric(main_metric, default, self.scores)
+        self._set_main_metric(main_metric, "spearman" if decided is None else f"ap_{decided.suffix}", self.scores)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
         seen = f"(they go from {self.scores.min():g} to {self.scores.max():g})"
@@ -170,12 +370,6 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         if of is None or not of.is_sought(self.scores).all():
             return ""
         return f"is 1 for every model, as every gold score is {of.side.replace('_', ' ')} {of.gold:g} {seen}"
-
-    @property
-    def _other_data(self) -> str:
-        if np.abs(self.scores).max() > 1:
-            return "map the gold scores to the scale of the similarity"
-        return "give thresholds and regions that hold some of the gold scores, but not all"
 
     def _decision(self, gold: float | None) -> ScoreThreshold | None:
         """Which gold scores a threshold decides for, as a threshold whose value says nothing."""
@@ -195,32 +389,26 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             The metrics of `region_metrics`, and with `groups` those of `ranking_metrics`. With `threshold_from` the
             decisions are those of the threshold chosen last, NaN before.
         """
-        gold: Any = self.scores  # an array serves as a sequence
-        metrics = measures.region_metrics(
-            gold,
-            predicted,
-            at_least=self.at_least,
-            at_most=self.at_most,
-            regions=self.regions,
-            bins=self.bins,
-            bin_range=self.bin_range,
-        )
-        scores = np.asarray(predicted, dtype=np.float64)
-        more = [*self._decisions(), *measures.with_negatives(self._at_thresholds())]
-        metrics |= {metric.name: metric.compute(self.scores, scores) for metric in more}
+        scores = checks.checked_pair(self.scores, predicted)[1]
+        of_pairs, of_cuts = self._asked()
+        found = measures.measured(measures.with_negatives(of_pairs), self.scores, scores)
+        found |= measures.by_bin(self.scores, scores, self.bins, self.bin_range)
+        found |= measures.measured([*self._decisions(), *measures.with_negatives(of_cuts)], self.scores, scores)
         if self.groups:
-            metrics |= measures.ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
-        return metrics
+            gold: Any = self.scores  # an array serves as a sequence
+            found |= measures.ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
+        return found
+
+    def _asked(self) -> tuple[list[Metric], list[Metric]]:
+        """The metrics of pairs, and those of deciding at thresholds; made anew: they are functions, and no pickle."""
+        of_pairs = measures.pair_metrics("ScoreRegionEvaluator", self.at_least, self.at_most, self.regions)
+        return of_pairs, [metric for cut in self.thresholds for metric in measures.at_threshold(cut)]
 
     def _decisions(self) -> list[Metric]:
         """The metrics of the threshold's decisions, if there is one or is to be."""
-        if self.threshold is not None:
-            return measures.decisions(self.threshold)
-        chosen_later = self._sought is not None and self.threshold_from is not None
-        return measures.decisions(self._sought, chosen=False) if chosen_later and self._sought is not None else []
-
-    def _at_thresholds(self) -> list[Metric]:
-        return [metric for threshold in self.thresholds for metric in measures.at_threshold(threshold)]
+        to_be = self._sought if self.threshold_from is not None else None
+        of = self.threshold or to_be
+        return measures.decisions(of, chosen=self.threshold is not None) if of else []
 
     def support(self) -> dict[str, Support]:
         """What each metric rests on.
@@ -228,10 +416,9 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         Returns:
             The support by the metric's name; none for counts and thresholds, which are exact.
         """
-        metrics = measures.pair_metrics(self.at_least, self.at_most, self.regions)
-        metrics += [*self._decisions(), *self._at_thresholds()]
         texts = self.sentences1 if all(isinstance(text, str) for text in self.sentences1) else None
-        found = support_of_pairs(metrics, self.scores, texts)
+        of_pairs, of_cuts = self._asked()
+        found = support_of_pairs([*of_pairs, *self._decisions(), *of_cuts], self.scores, texts)
         if self.groups:
             questions = len(measures.questions_of(self.groups, self.scores, self.positive_from))
             found |= dict.fromkeys(measures.RANKING_METRICS, Support(questions, questions, "questions"))
@@ -251,12 +438,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             told = self.encoding.roles_of(model, self.sentences1)
             logger.log(logging.INFO if told else logging.WARNING, f"ScoreRegionEvaluator: {note}.")
         self._roles_noted = True
-        return self._predicted(model, self.encoding)
-
-    def _predicted(self, model: PairModel, encoding: Encoding) -> dict[str, Floats]:
-        return scores_by_function(
-            model, self.sentences1, self.sentences2, encoding, self.batch_size, self.show_progress_bar
-        )
+        return self._scores_of(model, self.sentences1, self.sentences2, self.encoding)
 
     def choose_threshold(
         self, model: PairModel, gold: float | None = None, metric: str = "f1", **promise: Any
@@ -278,30 +460,26 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         sought = self._decision(gold)
         if sought is None:
             raise ValueError("ScoreRegionEvaluator: say which gold score to decide for, for example gold=0.9.")
-        return self._choose(model, sought, metric, **promise)
+        return self._choose(model, sought, metric, self.encoding, **promise)
 
     def _choose(
-        self, model: PairModel, sought: ScoreThreshold, metric: str, as_queries: bool | None = None, **promise: Any
+        self, model: PairModel, sought: ScoreThreshold, metric: str, encoding: Encoding, **promise: Any
     ) -> ScoreThreshold:
+        name, predicted = next(iter(self._scores_of(model, self.sentences1, self.sentences2, encoding).items()))
         limit: dict[str, Any] = {f"gold_{sought.side}": sought.gold, **promise}
         gold: Any = self.scores
-        encoding = self.encoding
-        if encoding.as_queries is None and as_queries is not None:
-            encoding = replace(encoding, as_queries=as_queries)
-        name, predicted = next(iter(self._predicted(model, encoding).items()))
         chosen = choose_threshold(gold, predicted.tolist(), metric=metric, chosen_on=self.name, **limit)
         similarity = name or getattr(model, "similarity_fn_name", None)
         return replace(chosen, similarity=similarity, as_queries=encoding.roles_of(model, self.sentences1))
 
-    def _adapt_to(self, model: PairModel) -> None:
-        if self.threshold_from is not None and self._sought is not None:
-            # A threshold holds for scores that came about alike.
-            alike = self.encoding.roles_of(model, self.sentences1)
-            self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric, alike)
-
     def _report(
         self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
     ) -> dict[str, float]:
+        if self.threshold_from is not None and self._sought is not None:
+            of = self.threshold_from.encoding
+            if of.as_queries is None:  # a threshold holds for scores that came about alike
+                of = replace(of, as_queries=self.encoding.roles_of(model, self.sentences1))
+            self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric, of)
         self.curve = even_curve(next(iter(predicted.values())), self.scores)
         if self.thresholds and output_path is not None and self.write_csv:
             for function, scores in predicted.items():
@@ -309,7 +487,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
                 points = {f"{threshold:g}": loss for threshold, loss in zip(at, losses.tolist(), strict=True)}
                 end = f"_threshold_curve{'_' + function if function else ''}.csv"
                 file_name = self.csv_file.removesuffix("_results.csv") + end
-                append_row(output_path, file_name, {"epoch": epoch, "steps": steps, **points})
+                _append_row(output_path, file_name, {"epoch": epoch, "steps": steps, **points})
         return super()._report(model, predicted, output_path, epoch, steps)
 
     @property
@@ -319,19 +497,15 @@ class ScoreRegionEvaluator(ScoreEvaluator):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The settings that the model card shows."""
-        config: dict[str, Any] = {
-            "at_least": list(self.at_least),
-            "at_most": list(self.at_most),
-            "regions": [list(region) for region in self.regions],
-        }
-        if self.thresholds:
-            config["thresholds"] = list(self.thresholds)
-        if self.groups:
-            config["positive_from"] = self.positive_from
-        if self.threshold is not None:
-            config["threshold"] = self.threshold.value
-            config["threshold_decides"] = str(self.threshold)
-        return config | self._common_config()
+        return self._config(
+            at_least=list(self.at_least),
+            at_most=list(self.at_most),
+            regions=[list(region) for region in self.regions],
+            thresholds=list(self.thresholds) or None,
+            positive_from=self.positive_from if self.groups else None,
+            threshold=self.threshold and self.threshold.value,
+            threshold_decides=self.threshold and str(self.threshold),
+        )
 
 
 def store_threshold(
@@ -411,6 +585,8 @@ class ScoreListEvaluator(ScoreEvaluator):
         >>> results = evaluator(model)                                                            # doctest: +SKIP
     """
 
+    _other_data = "give lists with a positive and more candidates"
+
     def __init__(
         self,
         samples: Sequence[Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]],
@@ -437,17 +613,11 @@ class ScoreListEvaluator(ScoreEvaluator):
         example = '[{"query": "a pet", "positive": "a cat", "negative": ["a car"]}]'
         values = samples.values() if isinstance(samples, Mapping) else samples
         samples = list_of(owner, "samples", values, "dicts", example)
-        instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
         mend = "Write always_rerank_positives=False, or leave it out."
-        self.always_rerank_positives = instance_of(
-            owner, "always_rerank_positives", always_rerank_positives, bool, mend
-        )
+        instance_of(owner, "always_rerank_positives", always_rerank_positives, bool, mend)
+        self.always_rerank_positives = always_rerank_positives
         if not len(samples):
             raise ValueError(f"{owner}: samples must hold at least one query, got none.")
-        self.at_k = measures.checked_cutoffs(owner, at_k if mrr_at_k is None else mrr_at_k)
-        self.positive_from = finite_number(owner, "positive_from", positive_from)
-        measures.check_gains(owner, gains)
-        self.gains: Gains = gains
         read = [_read_sample(row, sample, always_rerank_positives) for row, sample in enumerate(samples)]
         # Where nothing was found, nothing can be ranked.
         self.missed = sum(not sample.documents for sample in read)
@@ -461,7 +631,10 @@ class ScoreListEvaluator(ScoreEvaluator):
         self.documents = [sample.documents for sample in ranked]
         self.labels = [sample.labels for sample in ranked]
         self._as_given = [sample.as_given for sample in read if sample.as_given is not None]
-        self.top_error = measures.is_graded(self.labels) if top_error is None else top_error
+        cutoffs = at_k if mrr_at_k is None else mrr_at_k
+        asked = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
+        self.at_k, self.positive_from, self.gains = asked.cutoffs, float(positive_from), gains
+        self.top_error = bool(asked.errors)
         self._set_main_metric(main_metric, f"ndcg@{self.at_k[-1]}", self.labels)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
@@ -472,9 +645,10 @@ class ScoreListEvaluator(ScoreEvaluator):
             return f"is 1 for every model, as no list has more than {cutoff} candidates"
         return ""
 
-    @property
-    def _other_data(self) -> str:
-        return "give lists with a positive and more candidates"
+    def _asked(self) -> measures.ListMeasures:
+        return measures.ListMeasures(
+            "ScoreListEvaluator", (), self.at_k, self.positive_from, self.top_error, self.gains
+        )
 
     def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -486,16 +660,13 @@ class ScoreListEvaluator(ScoreEvaluator):
             The metrics of `list_metrics`; and where candidates came in an order, `base_map`, `base_mrr@k` and
             `base_ndcg@k` of that order.
         """
-        labels: Any = self.labels  # arrays serve as sequences
-        pairs = measures.checked_lists("ScoreListEvaluator", labels, predicted)
-        found = measures.metrics_of_lists(
-            pairs, self.at_k, self.positive_from, top_error=self.top_error, gains=self.gains, missed=self.missed
-        )
+        pairs = measures.checked_lists("ScoreListEvaluator", self.labels, predicted)
+        asked = self._asked()
+        found = asked.of(pairs, self.missed)
         if self._as_given:
-            none = sum(not label.any() for label in self._as_given)
             ordered = [(label, -np.arange(len(label), dtype=np.float64)) for label in self._as_given if label.any()]
-            given = measures.metrics_of_lists(ordered, self.at_k, self.positive_from, top_error=False, missed=none)
-            found |= {f"base_{name}": given[name] for name in given if name.split("@")[0] in ("map", "mrr", "ndcg")}
+            given = asked.of(ordered, len(self._as_given) - len(ordered))
+            found |= {f"base_{name}": given[name] for name in given if name.split("@")[0] in _OF_AN_ORDER}
         return found
 
     def support(self) -> dict[str, Support]:
@@ -506,12 +677,12 @@ class ScoreListEvaluator(ScoreEvaluator):
         """
         pairs = [(label, label) for label in self.labels]
         lists = len(pairs) + self.missed
-        metrics = measures.ranking_of_lists(self.at_k, self.positive_from, self.gains)
-        cases = {name: len(values) + self.missed for name, values in measures.list_values(metrics, pairs).items()}
-        if self.top_error:
-            cases |= {f"{name}_top@{k}": len(pairs) for k in self.at_k for name in ("rmse", "bias")}
-        for name in [name for name in cases if name.split("@")[0] in ("map", "mrr", "ndcg")]:
-            cases |= {f"base_{name}": len(self._as_given)} if self._as_given else {}
+        asked = self._asked()
+        values = measures.list_values(asked.rankings, pairs)
+        cases = {name: len(of) + self.missed for name, of in values.items()}
+        cases |= {error.name: len(pairs) for error in asked.errors}
+        if self._as_given:
+            cases |= {f"base_{name}": len(self._as_given) for name in values if name.split("@")[0] in _OF_AN_ORDER}
         return {name: Support(count, lists, "lists") for name, count in cases.items()}
 
     def predict_by_function(self, model: PairModel) -> dict[str, list[Floats]]:
@@ -526,8 +697,7 @@ class ScoreListEvaluator(ScoreEvaluator):
         """
         sizes = [len(documents) for documents in self.documents]
         queries = [query for query, size in zip(self.queries, sizes, strict=True) for _ in range(size)]
-        documents = [document for documents in self.documents for document in documents]
-        found = scores_by_function(model, queries, documents, self.encoding, self.batch_size, self.show_progress_bar)
+        found = self._scores_of(model, queries, list(itertools.chain(*self.documents)), self.encoding)
         return {name: np.split(scores, np.cumsum(sizes)[:-1]) for name, scores in found.items()}
 
     @property
@@ -537,16 +707,16 @@ class ScoreListEvaluator(ScoreEvaluator):
 
     def get_config_dict(self) -> dict[str, Any]:
         """The settings that the model card shows."""
-        config: dict[str, Any] = {"at_k": list(self.at_k), "positive_from": self.positive_from}
-        if self._as_given:
-            config["always_rerank_positives"] = self.always_rerank_positives
-        if self.gains != "linear":
-            config["gains"] = self.gains
-        return config | {name: value for name, value in self._common_config().items() if name != "as_queries"}
+        given = {
+            "at_k": list(self.at_k),
+            "positive_from": self.positive_from,
+            "always_rerank_positives": self.always_rerank_positives if self._as_given else None,
+            "gains": None if self.gains == "linear" else self.gains,
+        }
+        return {name: value for name, value in self._config(**given).items() if name != "as_queries"}
 
 
-@dataclass(frozen=True)
-class _Sample:
+class _Sample(NamedTuple):
     """A query, its candidates and their labels; and the labels in the order of a first stage, where there was one."""
 
     query: str
@@ -563,26 +733,25 @@ def _read_sample(row: int, sample: Mapping[str, Any], always_rerank_positives: b
     mend = 'Write {"query": "a pet", "positive": "a cat", "negative": ["a car"]}.'
     instance_of(owner, f"sample {row}", sample, Mapping, mend)
     keys = {key for key, value in sample.items() if value is not None}
-    candidates = [key for key in ("positive", "negative", "documents", "labels") if key in keys]
+    candidates = tuple(key for key in ("positive", "negative", "documents", "labels") if key in keys)
     if "labels" in keys and "documents" not in keys:
         raise ValueError(
             f"{owner}: sample {row} has 'labels' but no 'documents' that they belong to. Give the candidates as "
             "'documents', or leave 'labels' out."
         )
-    if "query" not in keys or tuple(candidates) not in _SAMPLES:
+    if "query" not in keys or candidates not in _SAMPLES:
         ways = ", ".join(f"{first!r} and {second!r}" for first, second in _SAMPLES[:-1])
-        extra = ""
-        if "query" in keys and any(set(way) <= keys for way in _SAMPLES):
-            way = max((way for way in _SAMPLES if set(way) <= keys), key=lambda way: "labels" in way)
-            extra = f" Leave {' and '.join(repr(key) for key in candidates if key not in way)} out."
+        possible = sorted((way for way in _SAMPLES if {"query", *way} <= keys), key=lambda way: "labels" not in way)
+        more = " and ".join(repr(key) for key in candidates if key not in possible[0]) if possible else ""
+        extra = f" Leave {more} out." if more else ""
         raise ValueError(
             f"{owner}: a sample needs the key 'query' and either {ways}, or 'documents' and 'labels', and no more of "
             f"these; sample {row} has {', '.join(map(repr, sample))}.{extra}"
         )
-    checked_texts(owner, f"'query' of sample {row}", [sample["query"]])
+    checks.checked_texts(owner, f"'query' of sample {row}", [sample["query"]])
     first, second = (_texts(row, key, sample[key]) if key != "labels" else [] for key in candidates)
     if "labels" in keys:
-        labels = checked_scores(f"{owner}: 'labels' of sample {row}", sample["labels"])
+        labels = checks.checked_scores(f"{owner}: 'labels' of sample {row}", sample["labels"])
         if len(labels) != len(first):
             raise ValueError(
                 f"{owner}: sample {row} has {len(first)} documents and {len(labels)} labels; give one label for each "

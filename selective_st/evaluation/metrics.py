@@ -11,28 +11,23 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import scipy  # whose parts come when they are used
 
+import selective_st.evaluation._checks as checks
 from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
-from selective_st.evaluation._checks import (
-    TIE,
-    Bools,
-    Floats,
-    checked_pair,
-    checked_regions,
-    checked_scores,
-    checked_thresholds,
-)
+from selective_st.evaluation._checks import TIE, Bools, Floats
 from selective_st.evaluation.thresholds import ScoreThreshold, Side
 
 Better = Literal["higher", "lower", "nearer 0", "nearer 1", ""]
 Gains = Literal["linear", "exponential"]
 Ranks = npt.NDArray[np.intp]
 Of2 = Callable[[Floats, Floats], float]
+Make = Callable[..., "Metric"]
 
 RANKING_METRICS = ("map", "mrr@10", "ndcg@10")
 NEGATIVE = "negative_"  # before the name of an error: the same with the better end up, as upstream's `negative_mse`
@@ -91,22 +86,21 @@ class Metric:
 
     def negative(self) -> Metric:
         """An error with the better end up."""
-        return Metric(
-            f"{NEGATIVE}{self.name}",
-            f"{self.title}, negative",
-            f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it.",
-            "higher",
-            lambda gold, predicted: -self.compute(gold, predicted),
-            self.rests_on,
-            lambda values: -self.over_lists(-values),
-            self.finer,
+        return replace(
+            self,
+            name=f"{NEGATIVE}{self.name}",
+            title=f"{self.title}, negative",
+            meaning=f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it.",
+            better="higher",
+            compute=lambda gold, predicted: -self.compute(gold, predicted),
+            over_lists=lambda values: -self.over_lists(-values),
         )
 
 
 # --- Metrics by name --------------------------------------------------------------------------------------------------
 
 _NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
-_KINDS: list[tuple[re.Pattern[str], Callable[..., Metric]]] = []
+_KINDS: list[tuple[re.Pattern[str], Make]] = []
 
 
 def metric_meaning(name: str) -> Metric:
@@ -141,7 +135,7 @@ def _number_or_text(text: str) -> float | str:
     return float(text) if re.fullmatch(_NUMBER, text) else text
 
 
-def _named(pattern: str, make: Callable[..., Metric]) -> Callable[..., Metric]:
+def _named(pattern: str, make: Make) -> Make:
     """Have metrics found by name: the pattern's groups are the arguments of what makes them."""
     _KINDS.append((re.compile(pattern), make))
     return make
@@ -155,29 +149,26 @@ def _words(compute: Callable[..., Any]) -> str:
 # --- Of pairs ---------------------------------------------------------------------------------------------------------
 
 
-def _of_region(name: str, title: str, better: Better = "") -> Callable[[Of2], Callable[..., Metric]]:
+def _of_region(name: str, title: str, better: Better, compute: Of2) -> Make:
     """Make a function of pairs a metric of a region of gold scores; the meaning says with {} which."""
 
-    def register(compute: Of2) -> Callable[..., Metric]:
-        def make(low: float = -math.inf, high: float = math.inf) -> Metric:
-            ends, where, words = "", "", "over all pairs"
-            if math.isfinite(low):
-                ends, where = f"_{low:g}_{high:g}", f", gold {low:g} to {high:g}"
-                words = f"for gold scores from {low:g} to {high:g}"
+    def make(low: float = -math.inf, high: float = math.inf) -> Metric:
+        ends, where, words = "", "", "over all pairs"
+        if math.isfinite(low):
+            ends, where = f"_{low:g}_{high:g}", f", gold {low:g} to {high:g}"
+            words = f"for gold scores from {low:g} to {high:g}"
 
-            def holds(gold: Floats) -> Bools:
-                return (gold >= low - TIE) & (gold <= high + TIE)
+        def holds(gold: Floats) -> Bools:
+            return (gold >= low - TIE) & (gold <= high + TIE)
 
-            def of_region(gold: Floats, predicted: Floats) -> float:
-                inside = holds(gold)
-                return compute(gold[inside], predicted[inside]) if inside.any() or name == "count" else math.nan
+        def of_region(gold: Floats, predicted: Floats) -> float:
+            inside = holds(gold)
+            return compute(gold[inside], predicted[inside]) if inside.any() or name == "count" else math.nan
 
-            meaning, rests_on = _words(compute).format(words), None if name == "count" else holds
-            return Metric(name + ends, title + where, meaning, better, of_region, rests_on)
+        meaning, rests_on = _words(compute).format(words), None if name == "count" else holds
+        return Metric(name + ends, title + where, meaning, better, of_region, rests_on)
 
-        return _named(rf"{name}(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?", make)
-
-    return register
+    return _named(rf"{name}(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?", make)
 
 
 def _correlation(gold: Floats, predicted: Floats) -> float:
@@ -186,37 +177,37 @@ def _correlation(gold: Floats, predicted: Floats) -> float:
     return float(np.corrcoef(gold, predicted)[0, 1])
 
 
-@_of_region("spearman", "Rank correlation", "higher")
+@partial(_of_region, "spearman", "Rank correlation", "higher")
 def _spearman(gold: Floats, predicted: Floats) -> float:
     """Whether the predicted scores put the pairs in the gold order (Spearman), {}; 1 is the same order."""
     return _correlation(scipy.stats.rankdata(gold), scipy.stats.rankdata(predicted))
 
 
-@_of_region("pearson", "Linear correlation", "higher")
+@partial(_of_region, "pearson", "Linear correlation", "higher")
 def _pearson(gold: Floats, predicted: Floats) -> float:
     """Whether predicted and gold scores rise in a line (Pearson), {}."""
     return _correlation(gold, predicted)
 
 
-@_of_region("rmse", "Error", "lower")
+@partial(_of_region, "rmse", "Error", "lower")
 def _rmse(gold: Floats, predicted: Floats) -> float:
     """Typical distance between predicted and gold score, {}."""
     return float(np.sqrt(np.mean((predicted - gold) ** 2)))
 
 
-@_of_region("bias", "Bias", "nearer 0")
+@partial(_of_region, "bias", "Bias", "nearer 0")
 def _bias(gold: Floats, predicted: Floats) -> float:
     """Mean of predicted less gold, {}: above 0 the scores are too high, below 0 too low."""
     return float(np.mean(predicted - gold))
 
 
-@_of_region("count", "Pairs")
+@partial(_of_region, "count", "Pairs", "")
 def _count(gold: Floats, predicted: Floats) -> float:
     """How many pairs there are {}."""
     return len(gold)
 
 
-@_of_region("spread", "Spread of the scores", "nearer 1")
+@partial(_of_region, "spread", "Spread of the scores", "nearer 1")
 def _spread(gold: Floats, predicted: Floats) -> float:
     """How wide the middle 90 % of the predicted scores lie against that of the gold scores.
 
@@ -264,71 +255,68 @@ _named(f"loss_at_{_NUMBER}", loss_at)
 OfSought = Callable[[Bools, Floats, ScoreThreshold], float]
 
 
-def _of_sought(name: str, title: str, better: Better = "", *, decides: bool = True) -> Callable[..., Any]:
+def _of_sought(name: str, title: str, better: Better, compute: OfSought, *, decides: bool = True) -> Make:
     """Make a function of the pairs whose gold score reaches a threshold a metric; NaN where a decision is yet to come.
 
     The function gets which pairs are sought, the predicted scores and the threshold. Metrics that decide nothing ask
     only what it looks for.
     """
 
-    def register(compute: OfSought) -> Callable[..., Metric]:
-        def make(of: ScoreThreshold, chosen: bool = True) -> Metric:
-            sign, highest = ("≥", "highest") if of.side == "at_least" else ("≤", "lowest")
-            words = f"gold {sign} {of.gold:g}"
+    def make(of: ScoreThreshold, chosen: bool = True) -> Metric:
+        sign, highest = ("≥", "highest") if of.side == "at_least" else ("≤", "lowest")
+        words = f"gold {sign} {of.gold:g}"
 
-            def of_pairs(gold: Floats, predicted: Floats) -> float:
-                return compute(of.is_sought(gold), predicted, of) if chosen or not decides else math.nan
+        def of_pairs(gold: Floats, predicted: Floats) -> float:
+            return compute(of.is_sought(gold), predicted, of) if chosen or not decides else math.nan
 
-            def rarer(gold: Floats) -> Bools:
-                sought = of.is_sought(gold)
-                return sought if decides or 2 * sought.sum() <= len(sought) else ~sought
+        def rarer(gold: Floats) -> Bools:
+            sought = of.is_sought(gold)
+            return sought if decides or 2 * sought.sum() <= len(sought) else ~sought
 
-            meaning = _words(compute).format(of=words, top=highest)
-            rests_on = rarer if better else None
-            return Metric(f"{name}_{of.suffix}", f"{title}, {words}", meaning, better, of_pairs, rests_on)
+        meaning = _words(compute).format(of=words, top=highest)
+        rests_on = rarer if better else None
+        return Metric(f"{name}_{of.suffix}", f"{title}, {words}", meaning, better, of_pairs, rests_on)
 
-        def of_name(end: str, gold: float) -> Metric:
-            return make(ScoreThreshold(0.0, gold, "at_least" if end == "ge" else "at_most"), chosen=False)
+    def of_name(end: str, gold: float) -> Metric:
+        return make(ScoreThreshold(0.0, gold, "at_least" if end == "ge" else "at_most"), chosen=False)
 
-        _named(rf"{name}_(ge|le)_{_NUMBER}", of_name)
-        return make
-
-    return register
+    _named(rf"{name}_(ge|le)_{_NUMBER}", of_name)
+    return make
 
 
-@_of_sought("ap", "Average precision", "higher", decides=False)
+@partial(_of_sought, "ap", "Average precision", "higher", decides=False)
 def _ap(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """How cleanly the {top} predicted scores pick out the pairs with {of}; 1 is perfect, and needs no threshold."""
     return average_precision(sought, predicted if of.side == "at_least" else -predicted)
 
 
-@_of_sought("count", "Pairs", decides=False)
+@partial(_of_sought, "count", "Pairs", "", decides=False)
 def _sought(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """How many pairs have {of}."""
     return int(sought.sum())
 
 
-@_of_sought("threshold", "Threshold")
+@partial(_of_sought, "threshold", "Threshold", "")
 def _threshold(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """The predicted score from which a pair counts as found."""
     return of.value
 
 
-@_of_sought("precision", "Precision", "higher")
+@partial(_of_sought, "precision", "Precision", "higher")
 def _precision(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Of the pairs that the threshold finds, the share with {of}."""
     found = of.is_found(predicted)
     return float((sought & found).sum() / max(found.sum(), 1)) if sought.any() else math.nan
 
 
-@_of_sought("recall", "Recall", "higher")
+@partial(_of_sought, "recall", "Recall", "higher")
 def _recall_of_pairs(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Of the pairs with {of}, the share that the threshold finds."""
     return float(of.is_found(predicted)[sought].mean()) if sought.any() else math.nan
 
 
-@_of_sought("f1", "F1", "higher")
-def _f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+@partial(_of_sought, "f1", "F1", "higher")
+def f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Precision and recall in one number (their harmonic mean); 1 is perfect."""
     found = of.is_found(predicted)
     return float(2 * (sought & found).sum() / (found.sum() + sought.sum())) if sought.any() else math.nan
@@ -339,10 +327,10 @@ def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]
 
     They are `threshold_S`, `precision_S`, `recall_S` and `f1_S`; precision is 0 where nothing is found.
     """
-    return [make(threshold, chosen) for make in (_threshold, _precision, _recall_of_pairs, _f1)]
+    return [make(threshold, chosen) for make in (_threshold, _precision, _recall_of_pairs, f1)]
 
 
-_DECISIONS = {"f1": _f1, "precision": _precision, "recall": _recall_of_pairs}
+_DECISIONS = {"f1": f1, "precision": _precision, "recall": _recall_of_pairs}
 
 
 def _decided_at(kind: str, threshold: float) -> Metric:
@@ -369,14 +357,19 @@ def sought_by(at_least: Sequence[float], at_most: Sequence[float]) -> list[Score
     return [ScoreThreshold(0.0, limit, side) for side, limits in sides for limit in limits]
 
 
-def pair_metrics(
-    at_least: Sequence[float], at_most: Sequence[float], regions: Sequence[tuple[float, float]]
-) -> list[Metric]:
-    """The metrics of `region_metrics`, in the order that they are reported in."""
+def pair_metrics(owner: str, at_least: Any, at_most: Any, regions: Any) -> list[Metric]:
+    """The metrics of `region_metrics`, in the order that they are reported in; or raise."""
+    sought = [checks.checked_thresholds(owner, *of) for of in (("at_least", at_least), ("at_most", at_most))]
+    inside = checks.checked_regions(owner, regions)
     found = [_spearman(), _pearson(), _rmse(), _bias()]
-    found += [make(of) for of in sought_by(at_least, at_most) for make in (_ap, _sought)]
-    found += [make(*region) for region in regions for make in (_rmse, _bias, _spearman, _count)]
+    found += [make(of) for of in sought_by(*sought) for make in (_ap, _sought)]
+    found += [make(*region) for region in inside for make in (_rmse, _bias, _spearman, _count)]
     return [*found, *(_quantile(100 * level) for level in QUANTILES), _spread()]
+
+
+def measured(metrics: Iterable[Metric], gold: Floats, predicted: Floats) -> dict[str, float]:
+    """The values of metrics, by their names."""
+    return {metric.name: metric.compute(gold, predicted) for metric in metrics}
 
 
 def with_negatives(metrics: Iterable[Metric]) -> list[Metric]:
@@ -424,21 +417,20 @@ def region_metrics(
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity.
     """
     owner = "region_metrics"
-    metrics = pair_metrics(
-        checked_thresholds(owner, "at_least", at_least),
-        checked_thresholds(owner, "at_most", at_most),
-        checked_regions(owner, regions),
-    )
-    whole_number(owner, "bins", bins)
+    metrics = pair_metrics(owner, at_least, at_most, regions)
     for threshold in list_of(owner, "thresholds", thresholds, "ScoreThreshold", "[choose_threshold(...)]"):
         instance_of(owner, "thresholds", threshold, ScoreThreshold, "Write thresholds=[choose_threshold(...)].")
         metrics += decisions(threshold)
-    gold_scores, scores = checked_pair(gold, predicted)
-    found = {metric.name: metric.compute(gold_scores, scores) for metric in with_negatives(metrics)}
-    if bins:
-        for row in error_by_score_bin(gold, predicted, bins=bins, score_range=bin_range):
-            found |= {f"{name}_bin_{row['low']:g}_{row['high']:g}": row[name] for name in ("rmse", "bias", "count")}
-    return found
+    gold_scores, scores = checks.checked_pair(gold, predicted)
+    return measured(with_negatives(metrics), gold_scores, scores) | by_bin(gold_scores, scores, bins, bin_range)
+
+
+def by_bin(gold: Any, predicted: Any, bins: int, bin_range: tuple[float, float]) -> dict[str, float]:
+    """The metrics of so many bins, such as `rmse_bin_0_0.1`; none for 0."""
+    rows = error_by_score_bin(gold, predicted, bins=bins, score_range=bin_range) if bins else []
+    return {
+        f"{name}_bin_{row['low']:g}_{row['high']:g}": row[name] for row in rows for name in ("rmse", "bias", "count")
+    }
 
 
 def error_by_score_bin(
@@ -458,14 +450,14 @@ def error_by_score_bin(
     Raises:
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity, or `bins` < 1.
     """
-    gold_scores, scores = checked_pair(gold, predicted)
+    gold_scores, scores = checks.checked_pair(gold, predicted)
     whole_number("error_by_score_bin", "bins", bins, least=1)
     edges = np.linspace(*interval_of("error_by_score_bin", "score_range", score_range), bins + 1)
     rows = []
     for i, (low, high) in enumerate(itertools.pairwise(edges)):
         below = gold_scores <= high + TIE if i == bins - 1 else gold_scores < high - TIE
         inside = (gold_scores >= low - TIE) & below
-        values = {metric.name: metric.compute(gold_scores[inside], scores[inside]) for metric in (_rmse(), _bias())}
+        values = measured((_rmse(), _bias()), gold_scores[inside], scores[inside])
         rows.append({"low": float(low), "high": float(high), "count": int(inside.sum()), **values})
     return rows
 
@@ -509,37 +501,34 @@ def average_precision(relevant: Bools, score: Floats) -> float:
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else math.nan
 
 
-def _of_ranks(name: str, title: str) -> Callable[..., Callable[..., Metric]]:
+def _of_ranks(name: str, title: str, compute: Callable[[Ranks, float], float]) -> Make:
     """Make a function of the ranks of a list's positives a metric of lists, NaN without a positive or another one."""
 
-    def register(compute: Callable[[Ranks, float], float]) -> Callable[..., Metric]:
-        def make(k: float = math.inf, *, positive_from: float = _POSITIVE_FROM) -> Metric:
-            def of_list(label: Floats, score: Floats) -> float:
-                relevant = label >= positive_from - TIE
-                some = relevant.any() and not relevant.all()
-                return compute(worst_ranks(relevant, score), k) if some else math.nan
+    def make(k: float = math.inf, *, positive_from: float = _POSITIVE_FROM) -> Metric:
+        def of_list(label: Floats, score: Floats) -> float:
+            relevant = label >= positive_from - TIE
+            some = relevant.any() and not relevant.all()
+            return compute(worst_ranks(relevant, score), k) if some else math.nan
 
-            named, titled, meaning = (text.format(f"{k:g}") for text in (name, title, _words(compute)))
-            return Metric(named, titled, meaning, "higher", of_list)
+        named, titled, meaning = (text.format(f"{k:g}") for text in (name, title, _words(compute)))
+        return Metric(named, titled, meaning, "higher", of_list)
 
-        return _named(name.format(_NUMBER), make)
-
-    return register
+    return _named(name.format(_NUMBER), make)
 
 
-@_of_ranks("map", "MAP")
+@partial(_of_ranks, "map", "MAP")
 def _map(ranks: Ranks, k: float) -> float:
     """How high the positives stand among their question's candidates, over all positives."""
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
-@_of_ranks("mrr@{0}", "MRR@{0}")
+@partial(_of_ranks, "mrr@{0}", "MRR@{0}")
 def _mrr(ranks: Ranks, k: float) -> float:
     """One over the rank of the first positive (0 behind rank {0}), mean."""
     return 1 / int(ranks[0]) if ranks[0] <= k else 0.0
 
 
-@_of_ranks("recall@{0}", "Recall@{0}")
+@partial(_of_ranks, "recall@{0}", "Recall@{0}")
 def _recall(ranks: Ranks, k: float) -> float:
     """The share of the positives that stand in the first {0} places."""
     return float(np.mean(ranks <= k))
@@ -561,31 +550,27 @@ _ndcg = _named(f"ndcg@{_NUMBER}", _make_ndcg)
 
 
 def _of_top(
-    name: str, title: str, better: Better, over_lists: Callable[[Floats], float] = _mean
-) -> Callable[..., Callable[..., Metric]]:
+    name: str, title: str, better: Better, compute: Callable[[Floats], float], *, over_lists: Any = _mean
+) -> Make:
     """Make a function of errors a metric of a list's best candidates, and of those tied with the last of them."""
 
-    def register(compute: Callable[[Floats], float]) -> Callable[..., Metric]:
-        def make(k: float) -> Metric:
-            def of_list(label: Floats, score: Floats) -> float:
-                return compute((score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE])
+    def make(k: float) -> Metric:
+        def of_list(label: Floats, score: Floats) -> float:
+            return compute((score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE])
 
-            meaning = f"{_words(compute)[:-1]}, for the {k:g} candidates of each list with the highest gold scores."
-            named, titled = f"{name}_top@{k:g}", f"{title} of the top {k:g}"
-            return Metric(named, titled, meaning, better, of_list, over_lists=over_lists)
+        meaning = f"{_words(compute)[:-1]}, for the {k:g} candidates of each list with the highest gold scores."
+        return Metric(f"{name}_top@{k:g}", f"{title} of the top {k:g}", meaning, better, of_list, over_lists=over_lists)
 
-        return _named(f"{name}_top@{_NUMBER}", make)
-
-    return register
+    return _named(f"{name}_top@{_NUMBER}", make)
 
 
-@_of_top("rmse", "Error", "lower", over_lists=lambda squares: math.sqrt(np.mean(squares)))
+@partial(_of_top, "rmse", "Error", "lower", over_lists=lambda squares: math.sqrt(np.mean(squares)))
 def _rmse_of_top(errors: Floats) -> float:
     """Typical distance of predicted and gold score."""
     return float(np.mean(errors**2))
 
 
-@_of_top("bias", "Bias", "nearer 0")
+@partial(_of_top, "bias", "Bias", "nearer 0")
 def _bias_of_top(errors: Floats) -> float:
     """Mean of predicted less gold."""
     return float(np.mean(errors))
@@ -643,7 +628,7 @@ def ranking_metrics(
         >>> metrics["map"], metrics["mrr@10"], round(metrics["ndcg@10"], 3), metrics["questions"]
         (0.5, 0.5, 0.631, 1)
     """
-    gold, predicted = checked_pair(labels, scores, names=("labels", "scores"))
+    gold, predicted = checks.checked_pair(labels, scores, names=("labels", "scores"))
     finite_number("ranking_metrics", "positive_from", positive_from)
     metrics = question_metrics(positive_from)
     questions = questions_of(groups, gold, positive_from)
@@ -741,15 +726,9 @@ def list_metrics(
         >>> metrics["mrr@1"], metrics["recall@1"], metrics["map"], round(metrics["bias_top@1"], 3)
         (0.5, 0.5, 0.75, -0.15)
     """
-    owner = "list_metrics"
-    instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
-    pairs = checked_lists(owner, labels, scores)
-    cutoffs = checked_cutoffs(owner, at_k)
-    finite_number(owner, "positive_from", positive_from)
-    check_gains(owner, gains)
-    if top_error is None:
-        top_error = is_graded(label for label, _ in pairs)
-    return metrics_of_lists(pairs, cutoffs, positive_from, top_error=top_error, gains=gains)
+    pairs = checked_lists("list_metrics", labels, scores)
+    of_labels = [label for label, _ in pairs]
+    return ListMeasures("list_metrics", of_labels, at_k, positive_from, top_error, gains).of(pairs)
 
 
 def checked_lists(owner: str, labels: Any, scores: Any) -> list[tuple[Floats, Floats]]:
@@ -774,77 +753,64 @@ def checked_lists(owner: str, labels: Any, scores: Any) -> list[tuple[Floats, Fl
         )
     pairs = []
     for row, (of_gold, of_predicted) in enumerate(zip(labels, scores, strict=True)):
-        pair = checked_scores(f"labels[{row}]", of_gold), checked_scores(f"scores[{row}]", of_predicted)
+        pair = checks.checked_scores(f"labels[{row}]", of_gold), checks.checked_scores(f"scores[{row}]", of_predicted)
         if pair[0].shape != pair[1].shape:
             raise ValueError(f"{owner}: list {row} has {len(pair[0])} labels and {len(pair[1])} scores.")
         pairs.append(pair)
     return pairs
 
 
-def ranking_of_lists(cutoffs: Sequence[int], positive_from: float, gains: Gains) -> list[Metric]:
-    """The metrics of `list_metrics` that only look at the order."""
-    found = [_map(positive_from=positive_from)]
-    for k in cutoffs:
-        found += [_ndcg(k, gains=gains), *(make(k, positive_from=positive_from) for make in (_recall, _mrr))]
-    return found
-
-
-def metrics_of_lists(
-    pairs: Sequence[tuple[Floats, Floats]],
-    cutoffs: Sequence[int],
-    positive_from: float,
-    *,
-    top_error: bool,
-    gains: Gains = "linear",
-    missed: int = 0,
-) -> dict[str, float]:
-    """The metrics of `list_metrics`, of arrays.
+class ListMeasures:
+    """Which metrics of lists are asked for.
 
     Args:
-        pairs: Labels and scores of each list.
-        cutoffs: The cutoffs.
-        positive_from: From which label a candidate counts as positive.
-        top_error: Whether to compare scores with labels.
-        gains: What nDCG takes for the gain of a label.
-        missed: How many more lists count 0 in every ranking, as none of their positives was found.
+        owner: The class or function whose arguments they are, for messages.
+        labels: The labels of the lists, which say whether these are graded.
+        at_k: As for `list_metrics`, like the others.
+        positive_from: As there.
+        top_error: As there.
+        gains: As there.
 
-    Returns:
-        The metrics.
-    """
-    rankings = ranking_of_lists(cutoffs, positive_from, gains)
-    errors = [make(k) for k in cutoffs for make in (_rmse_of_top, _bias_of_top)] if top_error else []
-    values = {name: np.append(of, np.zeros(missed)) for name, of in list_values(rankings, pairs).items()}
-    found = _over_lists([*rankings, *errors], values | list_values(errors, pairs))
-    found |= {"lists": len(pairs) + missed, "questions": len(values["map"])}
-    return found | {f"{NEGATIVE}{error.name}": -found[error.name] for error in errors if error.better == "lower"}
-
-
-def is_graded(labels: Iterable[Any]) -> bool:
-    """Whether some label of some list is neither 0 nor 1."""
-    return any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
-
-
-def check_gains(owner: str, gains: Any) -> None:
-    """Raise unless nDCG knows such gains."""
-    if gains not in ("linear", "exponential"):
-        raise ValueError(f'{owner}: gains must be "linear" or "exponential", got {gains!r}. Write gains="linear".')
-
-
-def checked_cutoffs(owner: str, at_k: int | Sequence[int]) -> tuple[int, ...]:
-    """The cutoffs, each once, in order.
-
-    Args:
-        owner: The class or function whose argument it is, for the message.
-        at_k: The cutoff, or several.
-
-    Returns:
-        The cutoffs.
+    Attributes:
+        cutoffs: The cutoffs, each once, in order.
+        rankings: The metrics that only look at the order.
+        errors: Those that compare scores with labels.
 
     Raises:
-        ValueError: If there is none, or one is no whole number from 1.
+        ValueError: If there is no cutoff, or one is no whole number from 1; or if there are no such gains.
     """
-    cutoffs = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]")
-    wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
-    if wrong or not cutoffs:
-        raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
-    return tuple(sorted({int(k) for k in cutoffs}))
+
+    def __init__(
+        self, owner: str, labels: Iterable[Any], at_k: Any, positive_from: float, top_error: bool | None, gains: Gains
+    ) -> None:
+        cutoffs = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]")
+        wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
+        if wrong or not cutoffs:
+            raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
+        finite_number(owner, "positive_from", positive_from)
+        if gains not in ("linear", "exponential"):
+            raise ValueError(f'{owner}: gains must be "linear" or "exponential", got {gains!r}. Write gains="linear".')
+        instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
+        if top_error is None:
+            top_error = any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
+        self.cutoffs = tuple(sorted({int(k) for k in cutoffs}))
+        self.rankings = [_map(positive_from=positive_from)]
+        for k in self.cutoffs:
+            at_cutoff = (make(k, positive_from=positive_from) for make in (_recall, _mrr))
+            self.rankings += [_ndcg(k, gains=gains), *at_cutoff]
+        self.errors = [make(k) for k in self.cutoffs if top_error for make in (_rmse_of_top, _bias_of_top)]
+
+    def of(self, pairs: Sequence[tuple[Floats, Floats]], missed: int = 0) -> dict[str, float]:
+        """The metrics.
+
+        Args:
+            pairs: Labels and scores of each list.
+            missed: How many more lists count 0 in every ranking, as none of their positives was found.
+
+        Returns:
+            The metrics of `list_metrics`.
+        """
+        values = {name: np.append(of, np.zeros(missed)) for name, of in list_values(self.rankings, pairs).items()}
+        found = _over_lists([*self.rankings, *self.errors], values | list_values(self.errors, pairs))
+        found |= {"lists": len(pairs) + missed, "questions": len(values["map"])}
+        return found | {f"{NEGATIVE}{of.name}": -found[of.name] for of in self.errors if of.better == "lower"}

@@ -81,16 +81,13 @@ class Encoding:
     def __post_init__(self) -> None:
         owner = self.owner
         instance_of(owner, "as_queries", self.as_queries, (bool, type(None)), "Write as_queries=True, or leave it out.")
-        for name, example in (("prompt_name", "query"), ("precision", "int8")):
-            mend = f'Write {name}="{example}", or leave it out.'
-            instance_of(owner, name, getattr(self, name), (str, type(None)), mend)
+        mend = 'Write prompt_name="query", or leave it out.'
+        instance_of(owner, "prompt_name", self.prompt_name, (str, type(None)), mend)
         if self.truncate_dim is not None:
             whole_number(owner, "truncate_dim", self.truncate_dim, least=1)
         if self.precision is not None:
             one_of(owner, "precision", self.precision, PRECISIONS, 'Write precision="int8", or leave it out.')
         names = list_of(owner, "similarity_fn_names", self.similarity_fn_names, "names", '["cosine", "dot"]')
-        for name in names:
-            instance_of(owner, "similarity_fn_names", name, str, 'Write similarity_fn_names=["cosine", "dot"].')
         object.__setattr__(self, "similarity_fn_names", tuple(dict.fromkeys(names)))
 
     def options(self, model: Any) -> dict[str, Any]:
@@ -300,7 +297,7 @@ def _compared(model: Any, name: str, embedded: list[tuple[Any, list[int]]], coun
 
 def _rows(vectors: Any, rows: list[int]) -> Any:
     """The embeddings of some rows in single precision, be the model's half."""
-    if isinstance(vectors, torch.Tensor):
-        found = vectors.index_select(0, torch.tensor(rows, device=vectors.device))
-        return found.coalesce() if found.is_sparse else found.float()
-    return [torch.as_tensor(vectors[row]).float() for row in rows]
+    if not isinstance(vectors, torch.Tensor):
+        return [torch.as_tensor(vectors[row]).float() for row in rows]
+    found = vectors.index_select(0, torch.tensor(rows, device=vectors.device))
+    return found.coalesce() if found.is_sparse else found.float()

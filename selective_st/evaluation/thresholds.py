@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -95,8 +95,6 @@ class ScoreThreshold:
         one_of("ScoreThreshold", "side", self.side, ("at_least", "at_most"))
         instance_of("ScoreThreshold", "metric", self.metric, (str, type(None)), 'Write metric="f1", or leave it out.')
         instance_of("ScoreThreshold", "chosen_on", self.chosen_on, str, 'Write the split\'s name: chosen_on="dev".')
-        mend = 'Write similarity="cosine", or leave it out.'
-        instance_of("ScoreThreshold", "similarity", self.similarity, (str, type(None)), mend)
         values = list_of("ScoreThreshold", "quantiles", self.quantiles, "numbers", "[0.1, 0.5, 0.9]")
         quantiles = tuple(finite_number("ScoreThreshold", "quantiles", value) for value in values)
         if list(quantiles) != sorted(quantiles):
@@ -141,9 +139,7 @@ class ScoreThreshold:
         Returns:
             True for each that is.
         """
-        array = np.asarray(gold, dtype=np.float64)
-        found: Bools = array >= self.gold - TIE if self.side == "at_least" else array <= self.gold + TIE
-        return found
+        return self._beyond(gold, self.gold, TIE)
 
     def is_found(self, predicted: Any) -> Bools:
         """Which predicted scores are on the side of those found.
@@ -154,8 +150,11 @@ class ScoreThreshold:
         Returns:
             True for each that is.
         """
-        array = np.asarray(predicted, dtype=np.float64)
-        found: Bools = array >= self.value if self.side == "at_least" else array <= self.value
+        return self._beyond(predicted, self.value)
+
+    def _beyond(self, scores: Any, limit: float, tie: float = 0.0) -> Bools:
+        array = np.asarray(scores, dtype=np.float64)
+        found: Bools = array >= limit - tie if self.side == "at_least" else array <= limit + tie
         return found
 
     def decide(self, scores: Any) -> Bools:
@@ -284,10 +283,9 @@ def choose_threshold(
         cut, value = _safe_cut(relevant, order, metric, bound, confidence)
     # Half way to the next lower score; there is none below the lowest.
     below = order[order < cut]
-    return ScoreThreshold(
+    return replace(
+        sought,
         value=sign * (float((cut + below.max()) / 2) if below.size else cut),
-        gold=sought.gold,
-        side=side,
         metric=metric,
         metric_value=value,
         chosen_on=chosen_on,
@@ -495,18 +493,16 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
     if not name.strip() or (name.startswith((".", "/", "~")) and not os.path.exists(os.path.expanduser(name))):
         raise ValueError(f"load_threshold: model must be the folder of a model, or its name, got {name!r}. {mend}")
     config = model_config(name).get(_CONFIG_KEY)  # of a model that was saved over an earlier one, if both are there
-    return _stored_threshold(name) if config is None else ScoreThreshold.from_dict(config)
-
-
-def _stored_threshold(name: str) -> ScoreThreshold | None:
+    if config is not None:
+        return ScoreThreshold.from_dict(config)
     mend = f"Choose it anew, save_threshold({name!r}, choose_threshold(...)), or remove that file."
     try:
-        found = _json_of(name, THRESHOLD_FILE)
-        if found is None:
+        stored = _json_of(name, THRESHOLD_FILE)
+        if stored is None:
             return None
-        version = finite_number(THRESHOLD_FILE, "version", dict(found).pop("version", None))
+        version = finite_number(THRESHOLD_FILE, "version", dict(stored).pop("version", None))
         if version <= _VERSION:
-            return ScoreThreshold.from_dict({key: value for key, value in found.items() if key != "version"})
+            return ScoreThreshold.from_dict({key: value for key, value in stored.items() if key != "version"})
         wrong = "was written by a newer version of this library. Install that: pip install -U selective-st."
     except (TypeError, ValueError) as error:
         wrong = f"is damaged: {error}."

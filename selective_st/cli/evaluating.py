@@ -1,0 +1,267 @@
+"""What `selective-st evaluate` does, step by step; imported when it is asked for, as it needs all of the libraries."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from selective_st._templates import say
+from selective_st.cli import common
+from selective_st.cli.evaluation import EvaluateOptions, load_any_model
+from selective_st.cli.reading import read_source
+from selective_st.data import hub_splits, named_columns
+from selective_st.evaluation import (
+    ScoreThreshold,
+    ThresholdConsistency,
+    load_threshold,
+    parts_by,
+    threshold_consistency,
+)
+from selective_st.evaluation.claims import about_labels, counted
+from selective_st.evaluation.comparison import CONSTANT, Comparison, compare_on
+from selective_st.evaluation.diagnosis import HOW, Overlap, overlap
+from selective_st.evaluation.metrics import at_threshold
+from selective_st.focus import Focus
+from selective_st.layouts import GradedPairs
+from selective_st.outcome import roles
+from selective_st.output import Output
+from selective_st.report import Measured, html_report, summary, table, tabled
+
+_REPORT_FILE = "report.html"
+_SPLITS = {"data": ("test", "validation", "dev", "train"), "validation": ("validation", "dev", "eval")}
+
+
+class _Model(NamedTuple):
+    """A model, its scores of the pairs, its threshold and why that one, and what was decided."""
+
+    name: str
+    source: str
+    predicted: Any
+    as_queries: bool
+    threshold: ScoreThreshold | None
+    reason: str
+    notes: list[str]
+
+
+def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> None:
+    """Evaluate as the options say, cheap checks first, and write into the output.
+
+    Args:
+        output: The output.
+        job: The options.
+        console: Where to print.
+    """
+    focus = job.read_focus()
+    pairs = _read(job, job.data, "data")
+    validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")
+    by = pairs.grouping()
+    groups = [group.rows for group in pairs.groups(by)] if by == "first" else []
+    evaluator = focus.evaluator(pairs, "data", groups=groups, positive_from=job.positive_from)
+    focus.check_on(pairs, evaluator.metrics(evaluator.scores))
+    common_pairs, notes = _about_data(pairs, validation)
+    common.print_notes(console, notes)
+
+    models = []
+    for name, source in zip(_names(job), filter(None, (job.model, job.against)), strict=True):
+        with console.status(f"Scoring the pairs with {escape(name)} ..."):
+            models.append(_scored(job, name, source, focus, pairs, validation, common_pairs))
+        common.print_notes(console, models[-1].notes)
+        notes += models[-1].notes
+    with console.status("Computing the metrics and their intervals ..."):
+        predicted = {model.name: model.predicted for model in models}
+        thresholds = {model.name: model.threshold for model in models if model.threshold is not None}
+        comparison = compare_on(evaluator, predicted, thresholds=thresholds)
+    consistency = {} if job.by is None else _by_column(job, focus, pairs, models)
+    measured = Measured(
+        data=pairs.name,
+        focus=focus.name,
+        focus_meaning=focus.meaning,
+        main_metric=focus.score_metric,
+        metrics=_reported(focus, comparison),
+        score_range=job.score_range,
+        sources={model.name: model.source for model in models},
+        threshold_notes={model.name: model.reason for model in models},
+        consistency=consistency,
+        notes=notes,
+        versions=common.versions(),
+        command=shlex.join(["selective-st", *sys.argv[1:]]) if sys.argv[1:2] == ["evaluate"] else "",
+        texts=list(zip(pairs.sentences1, pairs.sentences2, strict=True)),
+        link=focus.link,
+        thresholds=focus.thresholds,
+    )
+    told = ("score_range", "focus", "main_metric", "notes", "versions", "threshold_notes")
+    results = {
+        **{name: getattr(job, name) for name in ("model", "against", "data", "validation_data")},
+        **{name: getattr(measured, name) for name in told},
+        "summary": summary(comparison, measured),
+        "as_queries": {model.name: model.as_queries for model in models},
+        "threshold_consistency": {name: found.as_dict() for name, found in consistency.items()},
+        "overlap_with_validation_data": None if common_pairs is None else common_pairs.as_dict(),
+        **comparison.as_dict(),
+    }
+    pictures = _draw(output.new, comparison, focus)
+    common.write_metrics(output.new, results)
+    (output.new / _REPORT_FILE).write_text(html_report(comparison, measured, pictures), encoding="utf-8")
+    output.publish()
+    if job.as_json:
+        print(json.dumps(results, indent=2, allow_nan=False))
+        return
+    _print(console, comparison, measured)
+    common.print_notes(console, [f"{name}: {found.sentence()}" for name, found in consistency.items()])
+    common.print_written(console, "report", output.given / _REPORT_FILE)
+    common.print_written(console, "metrics", output.given / common.METRICS_FILE)
+    if pictures:
+        common.print_written(console, "pictures", ", ".join(path.name for path in pictures.values()))
+    else:
+        console.print(common.NO_PICTURES)
+
+
+def _by_column(
+    job: EvaluateOptions, focus: Focus, pairs: GradedPairs, models: list[_Model]
+) -> dict[str, ThresholdConsistency]:
+    """For each model whether its threshold serves all values of a column."""
+    gold = focus.decides_for
+    if gold is None or focus.at_most:
+        raise ValueError(
+            f"--by tells of thresholds that find pairs by high scores; give --focus high, not {focus.name}."
+        )
+    read = read_source(replace(job, score_range=None)).table
+    (name,) = named_columns(read, [str(job.by)], "--by")
+    column = list(read.dataset[name])
+    if len(column) != len(pairs):
+        raise ValueError(f"--by {name}: {read.name} has {len(column)} rows but {len(pairs)} pairs; give a pair a row.")
+    cuts = {model.name: model.threshold.value if model.threshold else None for model in models}
+    return {
+        model.name: threshold_consistency(parts_by(pairs.scores, model.predicted, column), gold, cuts[model.name])
+        for model in models
+    }
+
+
+def _about_data(pairs: GradedPairs, validation: GradedPairs | None) -> tuple[Overlap | None, list[str]]:
+    """How much the validation pairs hold of those reported, and what is to be said of both."""
+    notes = [*pairs.notes, *(validation.notes if validation else ()), *about_labels(pairs.name, pairs.scores)]
+    found = None
+    if validation is not None:
+        found = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
+        others = validation.name if validation.name != pairs.name else "the validation data"
+        notes.append(f"{found.sentence(pairs.name, others)} ({HOW})")
+    notes.append("whether the model has seen these pairs in its training is not known here")
+    return found, list(dict.fromkeys(notes))
+
+
+def _scored(
+    job: EvaluateOptions,
+    name: str,
+    source: str,
+    focus: Focus,
+    pairs: GradedPairs,
+    validation: GradedPairs | None,
+    shared: Overlap | None,
+) -> _Model:
+    """Load a model, and ask it."""
+    model = load_any_model("The model", source)
+    as_queries, notes = roles(model, pairs, job.as_queries)
+    predicted = focus.evaluator(pairs, "data", as_queries=as_queries).predict(model)
+    if validation is None:
+        threshold = load_threshold(source)
+        reason = say("saved_threshold", t=threshold)
+    else:
+        on_validation = focus.evaluator(validation, validation.name, as_queries=as_queries)
+        threshold = on_validation.choose_threshold(model, focus.decides_for, job.threshold_metric)
+        reason = say("chosen_on_validation", t=threshold, name=validation.name, common=shared)
+    similarity = getattr(model, "similarity_fn_name", "cosine")
+    if similarity != "cosine":
+        notes.append(
+            f"it scores with {similarity}, which is not on the scale of the gold scores: its order can be compared, "
+            "its error and bias say little"
+        )
+    return _Model(name, source, predicted, as_queries, threshold, reason, [f"{name}: {note}" for note in notes])
+
+
+def _read(job: EvaluateOptions, source: str, role: str) -> GradedPairs:
+    available = hub_splits(source)
+    told = job.split if role == "data" else None
+    split = told or next((name for name in _SPLITS[role] if name in available), "train")
+    if available and split not in available:
+        wanted = told or " or ".join(_SPLITS[role])
+        raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
+    job = replace(job, data=source, split=split if available else job.split)
+    found = read_source(replace(job, score_range=None))
+    if job.check:
+        found.refuse_other_labels(job, "evaluate")
+    pairs = found.graded_pairs(job)
+    notes = [f"{source}: its split {split}"] if available else []
+    return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])])
+
+
+def _names(job: EvaluateOptions) -> list[str]:
+    """Short names for the models, told apart."""
+    sources = [source for source in (job.model, job.against) if source is not None]
+    places = [os.path.abspath(source) for source in sources]
+    if len(set(places)) < len(places):
+        raise ValueError(f"--against {job.against} is the model itself. Give another model, or leave --against out.")
+    shortest = [Path(source).name or source for source in sources]
+    longer = ["/".join(Path(place).parts[-2:]) for place in places]
+    return next(names for names in (shortest, longer, sources) if len(set(names)) == len(names))
+
+
+def _reported(focus: Focus, comparison: Comparison) -> list[str]:
+    """The metrics that are reported: those of the focus, then those of all pairs, as far as they are defined."""
+    names = [metric.name for cut in focus.thresholds for metric in at_threshold(cut)]
+    names += [name for name in focus.shown_metrics if name != "spearman"]
+    if comparison.is_binary:  # every threshold between 0 and 1 asks the same
+        names = [name for name in names if not name.startswith("ap_") or name == focus.score_metric]
+    for low, high in focus.regions:
+        names += [f"{kind}_{low:g}_{high:g}" for kind in ("rmse", "bias", "spearman")]
+    names += ["spearman", "rmse", "bias", "spread"]
+    return [name for name in dict.fromkeys(names) if comparison.is_defined(name)]
+
+
+def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]:
+    """The pictures, by what they show; none without matplotlib."""
+    try:
+        from selective_st.plotting import plot_scores_against_gold, plot_threshold_curves
+    except ImportError:
+        return {}
+    found: Any = comparison.compared_curves
+    alone = len(comparison.models) == 1
+    if alone:  # nothing is said of where it is better than the mean gold score
+        found = {name: (found.thresholds, losses) for name, losses in zip(found.models, found.losses, strict=True)}
+    more: dict[str, Any] = {"link": focus.link, "thresholds": focus.cuts, "gold": comparison.gold}
+    path = plot_threshold_curves(found, folder / "threshold_curves.png", baseline=CONSTANT if alone else None, **more)
+    pictures = {"Loss at each threshold: how far scores on its wrong side lie beyond it, on average": path}
+    bins = comparison.models[0].bins
+    low, high = bins[0]["low"], bins[-1]["high"]
+    scores = np.concatenate([model.predicted for model in comparison.models])
+    ends = min(float(scores.min()), low), max(float(scores.max()), high)
+    shown: dict[str, Any] = {"score_range": (low, high), "predicted_range": ends, "regions": focus.regions}
+    for number, model in enumerate(comparison.models, start=1):
+        own: dict[str, Any] = {model.name: model.predicted}
+        path = folder / f"scores_{number}.png"
+        gold: Any = comparison.gold
+        found = plot_scores_against_gold(gold, own, path, **shown)
+        pictures[f"Scores of {model.name} against gold"] = found
+    return pictures
+
+
+def _print(console: Console, comparison: Comparison, measured: Measured) -> None:
+    heads = ["metric", *(model.name for model in comparison.models), "rests on"]
+    both = len(comparison.models) == 2
+    rows = []
+    for row in table(comparison, tabled(comparison, measured)):
+        difference = f"{row.difference} ({row.interval})" if row.interval else row.difference
+        compared = (difference, row.verdict) if both else ()
+        rows.append(("", [row.title, *(value.text or "-" for value in row.values), row.support, *compared]))
+    heads += ["difference (95 % interval)", "better"] if both else []
+    common.print_table(console, f"{measured.data}, {counted(len(comparison.gold), 'pair')}", heads, rows, left="better")
+    for text in summary(comparison, measured):
+        console.print(f"[dim]·[/] {escape(text)}", soft_wrap=True, highlight=False)
