@@ -209,7 +209,9 @@ class Output:
         try:
             self._check()  # hours may have passed
             if not self._recognise:
-                _mark(new, {"command": self.command, "version": __version__, "reads": self._recorded()})
+                facts = {"command": self.command, "version": __version__, "reads": self._recorded()}
+                facts["files"] = {name: _digest(new / name) for name in _files(new)}
+                (new / _MARKER).write_text(json.dumps(facts, indent=1), encoding="utf-8")
             settle(self._workplace.folder / _NEW)
             self._workplace.give_name(new, self.path)
         except (OSError, OutputError) as error:
@@ -292,19 +294,22 @@ class Output:
             mine = self._recognise(self.path)
             return None if mine else f"exists and was not written by this command, selective-st {self.command}"
         try:
-            marker = _read_marker(self.path)
+            command, reads, files, writer = _read_marker(self.path)
         except (OSError, ValueError, KeyError, TypeError):
             return f"exists and was not written by this command (it has no {_MARKER} that can be read)"
-        if marker.command != self.command:
-            return f"{marker.writer}, not by selective-st {self.command}"
-        if self._same_reads and marker.reads != self._recorded():
-            return f"{marker.writer}, from other data than now"
-        strange = marker.strange_files(self.path)
+        if command != self.command:
+            return f"{writer}, not by selective-st {self.command}"
+        if self._same_reads and reads != self._recorded():
+            return f"{writer}, from other data than now"
+        # Of what the first versions wrote only the top of the folder can be told.
+        found = _files(self.path) if all(files.values()) else [entry.name for entry in self.path.iterdir()]
+        strange = {name for name in found if name.split("/")[-1] not in _OF_THE_SYSTEM} - {*files, _MARKER}
         if strange:
-            return f"holds something that this command did not write: {', '.join(strange[:5])}"
-        changed = marker.changed_files(self.path)
+            return f"holds something that this command did not write: {', '.join(sorted(strange)[:5])}"
+        there = {name: self.path / name for name, digest in files.items() if digest}
+        changed = [name for name, path in there.items() if path.is_file() and _digest(path) != files[name]]
         if changed:
-            return f"holds files that were changed since this command wrote them: {', '.join(changed[:5])}"
+            return f"holds files that were changed since this command wrote them: {', '.join(sorted(changed)[:5])}"
         return None
 
     def _another(self) -> str:
@@ -319,42 +324,17 @@ class Output:
         return f"{self._option} on another disk"
 
 
-@dataclass(frozen=True)
-class _Marker:
-    """What an output folder says of itself; `files` has digests, or None each in the first versions."""
-
-    command: str
-    reads: dict[str, str] | None
-    files: dict[str, str | None]
-    writer: str
-
-    def strange_files(self, folder: Path) -> list[str]:
-        """The files that are not its own; in the first versions only the top of the folder can be told."""
-        is_old = None in self.files.values()
-        found = {entry.name for entry in folder.iterdir()} if is_old else set(_files(folder))
-        return sorted(name for name in found - {*self.files, _MARKER} if name.split("/")[-1] not in _OF_THE_SYSTEM)
-
-    def changed_files(self, folder: Path) -> list[str]:
-        """Its files that are no longer as they were written."""
-        there = {name: folder / name for name, digest in self.files.items() if digest and (folder / name).is_file()}
-        return sorted(name for name, path in there.items() if _digest(path) != self.files[name])
-
-
-def _read_marker(folder: Path) -> _Marker:
+def _read_marker(folder: Path) -> tuple[str, dict[str, str] | None, dict[str, str | None], str]:
+    """What an output says of itself: its command, what that read, its files' digests (or None each); who wrote it."""
     found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
     if isinstance(found, dict):
         command = str(found["command"])
-        return _Marker(command, dict(found["reads"]), dict(found["files"]), f"was written by selective-st {command}")
+        return command, dict(found["reads"]), dict(found["files"]), f"was written by selective-st {command}"
     names = [str(name) for name in found]
     commands = [command for command, signs in _SIGNS.items() if signs <= set(names)]
     command = commands[0] if len(commands) == 1 else ""
     by = f"by its files selective-st {command}" if command else "its files do not tell by which command"
-    return _Marker(command, None, dict.fromkeys(names), f"was written by an older version ({by})")
-
-
-def _mark(folder: Path, facts: dict[str, Any]) -> None:
-    files = {name: _digest(folder / name) for name in _files(folder)}
-    (folder / _MARKER).write_text(json.dumps({**facts, "files": files}, indent=1), encoding="utf-8")
+    return command, None, dict.fromkeys(names), f"was written by an older version ({by})"
 
 
 def settle(folder: Path) -> None:

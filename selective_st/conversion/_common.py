@@ -106,7 +106,12 @@ def values_in(dataset: Dataset, columns: list[str]) -> Any:
     )
 
 
-def of_rows(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Dataset:
+def values_of(dataset: Dataset, column: str) -> list[Any]:
+    """The values of a column, as Python has them."""
+    return [value for (value,) in values_in(dataset, [column])]
+
+
+def of_rows(names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Dataset:
     return Dataset.from_dict(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
 
