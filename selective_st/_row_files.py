@@ -104,16 +104,12 @@ class _TextRows(RowFile):
         """A row, without the end of its line, with further values."""
 
     @abstractmethod
-    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
-        """Its rows with the head."""
+    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
+        """Where each row stands, the head with them, how it is written, and its values."""
 
     def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[str, list[Any]]]:
-        for where, _, values in self._rows(self.head):
+        for where, _, values in itertools.islice(self.all_rows(), self.head, None):
             yield where, values if columns is None else [values[column] for column in columns]
-
-    def _rows(self, start: int) -> Iterator[tuple[str, str, list[Any]]]:
-        with open_lines(self.path) as lines:
-            yield from itertools.islice(self.all_rows(lines), start, None)
 
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
         def written(value: Any) -> str:  # scores are computed in single precision, of which no digit is lost
@@ -122,7 +118,7 @@ class _TextRows(RowFile):
 
         every = itertools.chain([names] * self.head, (list(map(written, values)) for values in added))
         with target.open("w", encoding="utf-8", newline="") as file:
-            for (_, raw, _), values in zip(self._rows(0), every, strict=True):
+            for (_, raw, _), values in zip(self.all_rows(), every, strict=True):
                 row = raw.rstrip("\r\n")
                 file.write(self.joined(row, names, values) + (raw[len(row) :] or "\n"))
 
@@ -145,18 +141,20 @@ class _Delimited(_TextRows):
         self.names, self.head, note = column_names(path.name, columns, header)
         self.notes.append(note)
 
-    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
+    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
         taken, after = list[str](), self._skipped + 1
-        noted = (taken.append(line) or line for line in itertools.islice(lines, self._skipped, None))  # type: ignore[func-returns-value]
         try:
-            for line, after, cells in rows_of(noted, self._delimiter, self._quoting, self._skipped):
-                raw = "".join(taken)
-                taken.clear()
-                if cells and len(cells) != len(self.names):
-                    after = line
-                    raise csv.Error(f"{len(cells)} cells, not {len(self.names)}")
-                if cells:
-                    yield f"line {line}", raw, cells
+            with open_lines(self.path) as lines:
+                left = itertools.islice(lines, self._skipped, None)
+                noted = (taken.append(line) or line for line in left)  # type: ignore[func-returns-value]
+                for line, after, cells in rows_of(noted, self._delimiter, self._quoting, self._skipped):
+                    raw = "".join(taken)
+                    taken.clear()
+                    if cells and len(cells) != len(self.names):
+                        after = line
+                        raise csv.Error(f"{len(cells)} cells, not {len(self.names)}")
+                    if cells:
+                        yield f"line {line}", raw, cells
         except csv.Error as error:
             how = f"a cell that holds {self._delimiter!r} stands in quotes, each quote in it twice"
             raise DataError(
@@ -176,18 +174,20 @@ class _JsonLines(_TextRows):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.names = []
-        with open_lines(path) as lines:
-            self.names = next((list(json.loads(raw)) for _, raw, _ in self.all_rows(lines)), [])
+        self.names = next((list(json.loads(raw)) for _, raw, _ in self.all_rows()), [])
 
-    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
+    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
+        with open_lines(self.path) as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
                 try:
                     row = json.loads(line)
-                    yield f"line {number}", line, [row.get(name) for name in self.names]
+                    values = [row.get(name) for name in self.names]
                 except (ValueError, RecursionError, AttributeError) as error:
                     mend = f"Write an object a line: jq -c '.[]' {shlex.quote(self.path.name)} > rows.jsonl"
                     raise DataError(f"{self.path.name}: line {number} is no JSON object ({error}). {mend}") from error
+                yield f"line {number}", line, values
 
     def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
         start = row.rstrip()[:-1].rstrip()

@@ -171,22 +171,17 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        kept = "" if self.published else self._kept()
+        kept, nothing = "" if self.published else self._kept(), f"nothing was written to {self.given}"
         self._workplace.leave()
         if isinstance(error, KeyboardInterrupt):
-            done = f"{self.given} was already written, and is whole" if self.published else self._nothing()
+            done = f"{self.given} was already written, and is whole" if self.published else nothing
             raise KeyboardInterrupt(f"{done}.{kept}") from None
         if error is not None and not self.published and _is_for_want_of_room(error):
-            raise OutputError(
-                f"{self._nothing()}: {first_line(error)}.{kept} Make room, or choose another disk."
-            ) from error
+            raise OutputError(f"{nothing}: {first_line(error)}.{kept} Make room, or choose another disk.") from error
 
     def _spelled(self, path: Path) -> str:
         """Another path as the user spells paths: from the root, or from where one is."""
         return str(path) if self.given.is_absolute() else os.path.relpath(path)
-
-    def _nothing(self) -> str:
-        return f"nothing was written to {self.given}"
 
     def _kept(self) -> str:
         """What is kept of the work, in a sentence; the rest is removed."""

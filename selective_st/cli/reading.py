@@ -336,15 +336,11 @@ def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
     settled = next((reading for reading in of_label if reading.label == label), None)
     if settled is not None and {reading.label_column for reading in of_label} == {column}:
         inputs, steps = settled.inputs, settled.needs
-    elif (
-        len(form.inputs) == 2 and {*mapped.dataset.column_names} == {*form.inputs, column} and not source.not_similarity
-    ):
-        inputs, steps = (
-            form.inputs,
-            () if column in names.TRAINER_LABELS else (Step("rename_column", (column, "score")),),
-        )
-    else:
+    elif len(form.inputs) != 2 or {*mapped.dataset.column_names} != {*form.inputs, column} or source.not_similarity:
         return mapped
+    else:
+        rename = Step("rename_column", (column, "score"))
+        inputs, steps = form.inputs, () if column in names.TRAINER_LABELS else (rename,)
     told = replace(
         mapped.format, shape="pair", label=label, certainty="likely", inputs=inputs, label_column=column, steps=steps,
         doubts=(), alternatives=(), readings=(),

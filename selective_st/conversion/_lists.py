@@ -46,24 +46,19 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
         common.at_least(1, "size", size, 8)
     label = common.label_column(dataset)
     column, labels = _list_columns("split_lists", dataset, column, label)
-    longest, extra = 0, 0
-    empty, unequal = [], []
-    for row, (texts, *scores) in enumerate(common.values_in(dataset, [column, *labels])):
-        longest = max(longest, len(texts or []))
-        if not texts:
-            empty.append(row)
-        elif labels:
-            # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
-            more = len(scores[0] or []) - len(texts)
-            extra = more if row == 0 else extra
-            if more != extra or not 0 <= more <= len(dataset.column_names) - 3:
-                unequal.append(row)
+    sizes = _sizes(dataset, [column, *labels])
+    empty = [row for row, (texts, *_) in enumerate(sizes) if not texts]
     if empty:
         raise DataError(
             f"column {column!r} has an empty list in {common.shown(empty)}. Leave such rows out: dataset = "
             f"remove_empty_rows(dataset, [{literal(column)}])."
         )
+    # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
+    extra = sizes[0][-1] - sizes[0][0]
+    fits = not labels or 0 <= extra <= len(dataset.column_names) - 3
+    unequal = [row for row, of in enumerate(sizes) if not fits or of[-1] - of[0] != extra]
     _refuse_unequal(unequal, column, label)
+    longest = max(texts for texts, *_ in sizes)
     number = longest if size is None else min(size, longest)
     fresh = [f"{_singular(column)}_{k + 1}" for k in range(number)]
     common.check_free(dataset, [name for name in fresh if name != column])
@@ -108,8 +103,7 @@ def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
     label = common.label_column(dataset)
     column, labels = _list_columns("lists_to_rows", dataset, column, label)
     each = [column, *labels]
-    sizes = ([len(cell or []) for cell in cells] for cells in common.values_in(dataset, each))
-    _refuse_unequal([row for row, found in enumerate(sizes) if len({*found}) > 1], column, label)
+    _refuse_unequal([row for row, of in enumerate(_sizes(dataset, each)) if len({*of}) > 1], column, label)
     name = _singular(column)
     common.check_free(dataset, [name] if name != column else [])
     names = {old: name if old == column else old for old in dataset.column_names}
@@ -375,6 +369,11 @@ def _list_columns(owner: str, dataset: Dataset, column: str | None, label: str |
     if column is not None and column not in lists:
         raise DataError(f"column {column!r} does not hold lists of texts; {', '.join(lists) or 'none'} does.")
     return column or lists[0], labels
+
+
+def _sizes(dataset: Dataset, columns: list[str]) -> list[list[int]]:
+    """For each row how many values the lists in some columns have."""
+    return [[len(cell or []) for cell in cells] for cells in common.values_in(dataset, columns)]
 
 
 def _refuse_unequal(rows: list[int], column: str, label: str | None) -> None:
