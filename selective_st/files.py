@@ -184,12 +184,12 @@ def _read(path: Path, header: bool | None) -> FileTable:
     if kind == ".parquet":
         return FileTable(_read_parquet(path), path.name)
     found = read_delimited(path, header) if kind in (".csv", ".tsv") else read_json(path)
-    notes = [f"{path.name}: compressed by gzip"] if is_compressed(path) else []
+    if is_compressed(path):
+        found.notes.insert(0, f"{path.name}: compressed by gzip")
     # By default datasets takes a fingerprint of all values, which for wide tables takes most of the time.
     state = path.stat()
     fingerprint = Hasher.hash((str(path.resolve()), state.st_size, state.st_mtime_ns, header))
-    rows = Dataset(found.table, fingerprint=fingerprint)
-    return FileTable(rows, path.name, found.named, [*notes, *found.notes], found.lines, found.written)
+    return FileTable(Dataset(found.table, fingerprint=fingerprint), path.name, *found[1:])
 
 
 def _read_parquet(path: Path) -> Dataset:

@@ -54,7 +54,7 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reve
         return (high - number if reverse else number - low) / (high - low)
 
     mend = f"Give the ends of the labels' scale: dataset = scale_labels(dataset, {literal(column)}, 0, 10)."
-    return _relabelled(dataset, column, scaled, "float64", mend, "scale_labels", low, high, reverse)
+    return _relabelled(dataset, column, scaled, "float64", mend)
 
 
 @converter("column")
@@ -86,7 +86,7 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
         return _number(margin, -width, width, f"wider than the scale, {width:g}") / width
 
     mend = f"Give the width of the teacher's scale, here 20: dataset = scale_margins(dataset, {literal(column)}, 20)."
-    return _relabelled(dataset, column, scaled, "float64", mend, "scale_margins", width)
+    return _relabelled(dataset, column, scaled, "float64", mend)
 
 
 @converter("column")
@@ -120,7 +120,7 @@ def labels_to_float(
         [1.0, 0.5]
     """
     number, mend = _reader(dataset, column, mapping, "labels_to_float")
-    return _relabelled(dataset, column, number, "float64", mend, "labels_to_float", mapping, mean, mean=mean)
+    return _relabelled(dataset, column, number, "float64", mend, mean=mean)
 
 
 @converter("column")
@@ -154,7 +154,7 @@ def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | Non
             )
         return None if read is None else int(read)
 
-    return _relabelled(dataset, column, whole, "int64", mend, "labels_to_int", mapping)
+    return _relabelled(dataset, column, whole, "int64", mend)
 
 
 @converter("column")
@@ -183,7 +183,7 @@ def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
         return int(_number(label) > limit)
 
     mend = f"Give numbers: dataset = labels_to_float(dataset, {literal(column)})."
-    return _relabelled(dataset, column, is_above, "int64", mend, "labels_to_binary", limit)
+    return _relabelled(dataset, column, is_above, "int64", mend)
 
 
 @converter("column")
@@ -217,11 +217,11 @@ def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
         known = [_NAN if common.is_missing(label) else float(label) for label in labels or []]
         return [*known, *[_NAN] * (size - len(known))]
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         return {column: list(map(padded, batch[column]))}
 
     features = {**dataset.features, column: datasets.Sequence(Value("float64"))}
-    return common.mapped(dataset, change, features, "pad_labels", column, size)
+    return common.mapped(dataset, change, features)
 
 
 # --- One label after the other ----------------------------------------------------------------------------------------
@@ -240,15 +240,9 @@ def _number(value: Any, low: float = -math.inf, high: float = math.inf, outside:
 
 
 def _relabelled(
-    dataset: Dataset,
-    column: str,
-    change: Callable[[Any], Any],
-    dtype: str,
-    mend: str,
-    *settings: Any,
-    mean: bool = False,
+    dataset: Dataset, column: str, change: Callable[[Any], Any], dtype: str, mend: str, *, mean: bool = False
 ) -> Dataset:
-    """The dataset with the labels changed one by one, also within lists; `settings` are what `change` depends on."""
+    """The dataset with the labels changed one by one, also within lists."""
     feature = dataset.features[column]
     # Lists that are stored as text are found in the values.
     written = read_written({} if common.holds_lists(feature) else Counter(_texts_in(dataset, column)))
@@ -263,7 +257,7 @@ def _relabelled(
             return None if dtype != "float64" else _NAN if several else value
         return change(value)
 
-    def change_batch(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change_batch(batch: common.Batch, rows: list[int]) -> common.Batch:
         found, bad = [], {}
         for value, row in zip(batch[column], rows, strict=True):
             try:
@@ -276,7 +270,7 @@ def _relabelled(
         return {column: found}
 
     kind = Value(dtype) if mean else datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
-    made = common.mapped(dataset, change_batch, {**dataset.features, column: kind}, column, *settings)
+    made = common.mapped(dataset, change_batch, {**dataset.features, column: kind})
     return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
 
 

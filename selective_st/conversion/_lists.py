@@ -66,7 +66,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
     def place(texts: list[str], k: int) -> str:
         return texts[k] if k < len(texts) else "" if labels else texts[k % len(texts)]
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         made: dict[str, list[Any]] = {
             name: [place(texts, k) for texts in batch[column]] for k, name in enumerate(fresh)
         }
@@ -76,7 +76,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
         return made
 
     features = _replaced(dataset, column, dict.fromkeys(fresh, Value("string"))) | dict.fromkeys(labels, _NUMBERS)
-    return common.mapped(dataset, change, features, "split_lists", column, number)
+    return common.mapped(dataset, change, features)
 
 
 @converter("column")
@@ -112,14 +112,14 @@ def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
         for old, feature in dataset.features.items()
     }
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         places = [(row, k) for row, texts in enumerate(batch[column]) for k in range(len(texts or []))]
         return {
             fresh: [batch[old][row][k] if old in each else batch[old][row] for row, k in places]
             for old, fresh in names.items()
         }
 
-    made = common.mapped(dataset, change, features, "lists_to_rows", column)
+    made = common.mapped(dataset, change, features)
     if not len(made):
         raise DataError(f"all lists in column {column!r} are empty. Choose another column.")
     return made
@@ -166,11 +166,11 @@ def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
             return [part(item, field) for item in cell]
         return None if cell is None else cell[field]
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         return {name: [part(cell, field) for cell in batch[column]] for name, field in names.items()}
 
     parts = {name: datasets.Sequence(inner[field]) if is_list else inner[field] for name, field in names.items()}
-    return common.mapped(dataset, change, _replaced(dataset, column, parts), "flatten_cells", column, fields)
+    return common.mapped(dataset, change, _replaced(dataset, column, parts))
 
 
 @converter()
@@ -220,7 +220,7 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
             f"in {common.shown(bad)}. Mend or remove such rows."
         )
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         labels = batch[label] if label else [[1.0, *[0.0] * (len(documents) - 1)]] * len(rows)
         texts = zip(*(batch[column] for column in documents), strict=True)
         lists = [
@@ -231,7 +231,7 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
         return dict(zip((name, label_name), sides, strict=True))
 
     features = {query: dataset.features[query], name: _TEXTS, label_name: _NUMBERS}
-    return common.mapped(dataset, change, features, "join_columns", name)
+    return common.mapped(dataset, change, features)
 
 
 @converter("positives", "negatives")

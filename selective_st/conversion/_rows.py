@@ -13,7 +13,7 @@ from selective_st._validation import whole_number
 from selective_st.conversion import _common as common
 from selective_st.conversion._common import converter
 from selective_st.errors import DataError, literal
-from selective_st.layouts import PAIR_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets
+from selective_st.layouts import PAIR_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets, of_rows
 
 _TRIES = 20  # to draw a text of another class that is not of this one too
 
@@ -93,11 +93,11 @@ def remove_duplicate_rows(
         )
     means = [common.mean_of_known([labels[row] for row in same]) for same in rows.values()]
 
-    def change(batch: dict[str, list[Any]], places: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, places: list[int]) -> common.Batch:
         return {mean_of: [means[place] for place in places]}
 
     features = {**dataset.features, mean_of: Value("float64")}
-    return common.mapped(result, change, features, "remove_duplicate_rows", mean_of, columns)
+    return common.mapped(result, change, features)
 
 
 @converter("column")
@@ -198,7 +198,7 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
             f"no text of column {first!r} stands both in a pair with the label {positive!r} and in one with "
             f"{negative!r}. Keep the positives and mine negatives: sentence_transformers.util.mine_hard_negatives."
         )
-    return common.of_rows(("anchor", "positive", "negative"), rows)
+    return of_rows(("anchor", "positive", "negative"), rows)
 
 
 @converter()
@@ -294,7 +294,7 @@ def _graded_pairs(dataset: Dataset, name: str) -> GradedPairs:
             f"a text or label is missing in {common.shown(empty)}. Leave such rows out: dataset = "
             "remove_empty_rows(dataset)."
         )
-    graded = common.of_rows(PAIR_COLUMNS, [(first, second, float(score)) for first, second, score in rows])
+    graded = of_rows(PAIR_COLUMNS, [(first, second, float(score)) for first, second, score in rows])
     return GradedPairs(graded, name)
 
 
@@ -360,7 +360,7 @@ def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
             "every text is in the same class, or in all of them. Choose the right label column with "
             'dataset = dataset.rename_column("...", "label").'
         )
-    return common.of_rows(("anchor", "positive", "negative"), rows)
+    return of_rows(("anchor", "positive", "negative"), rows)
 
 
 @converter("column")
@@ -392,13 +392,13 @@ def damage_texts(dataset: Dataset, column: str | None = None, ratio: float = 0.6
     whole_number("damage_texts", "seed", seed)
     column = common.single_text_column(dataset, common.label_column(dataset), column)
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         texts = [text or "" for text in batch[column]]
         damaged = [_damaged(text, ratio, seed, row) for text, row in zip(texts, rows, strict=True)]
         return {"damaged": damaged, "original": texts}
 
     features = dict.fromkeys(("damaged", "original"), Value("string"))
-    return common.mapped(dataset, change, features, "damage_texts", column, ratio, seed)
+    return common.mapped(dataset, change, features)
 
 
 @converter("column")
@@ -442,7 +442,7 @@ def texts_to_pairs(dataset: Dataset, column: str | None = None, different: int =
             # A step of 1 to n - 1 never leads back to the text itself.
             steps = random.integers(1, len(texts), size=different)
             rows += [(text, texts[(place + int(step)) % len(texts)]) for step in steps]
-    return common.of_rows(("text_1", "text_2"), rows)
+    return of_rows(("text_1", "text_2"), rows)
 
 
 def _damaged(text: str, ratio: float, seed: int, row: int) -> str:
