@@ -12,15 +12,16 @@ import statistics
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from selective_st._text_files import MOST_COLUMNS, Lines, TextTable
+from selective_st._text_files import MOST_COLUMNS, TextTable, ending, open_lines
 from selective_st.errors import DataError, shown_rows
 from selective_st.registry.names import hint_of, role_of
 
@@ -55,13 +56,11 @@ _COMMA_NUMBER = r"^[+-]?[0-9]+,[0-9]+$"
 _THOUSANDS = r"^[+-]?[1-9][0-9]{0,2},[0-9]{3}$"
 
 
-def read_delimited(name: str, usual: str, open_lines: Lines, header: bool | None) -> TextTable:
+def read_delimited(path: Path, header: bool | None) -> TextTable:
     """Read a CSV or TSV file.
 
     Args:
-        name: What it is called.
-        usual: The delimiter that its ending speaks of.
-        open_lines: Opens the file, as lines with their ends.
+        path: Where it is.
         header: Whether it has a header row. Default: decided by comparing the first row with the others.
 
     Returns:
@@ -70,69 +69,69 @@ def read_delimited(name: str, usual: str, open_lines: Lines, header: bool | None
     Raises:
         DataError: If it cannot be read, or its rows are not alike.
     """
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    delimiter, skipped = _delimiter(name, usual, open_lines)
-    cells, notes = _cells(name, delimiter, open_lines, skipped)
-    if delimiter != usual:
-        notes.insert(0, f"{name}: cells are parted by {delimiter!r}")
-    names, named, note = _names(name, cells, header)
+    delimiter, skipped = delimiter_of(path)
+    cells, notes = _cells(path, delimiter, skipped)
+    if delimiter != usual_delimiter(path):
+        notes.insert(0, f"{path.name}: cells are parted by {delimiter!r}")
+    rows = min(_COMPARED, max(10, _CELLS // len(cells.columns)))
+    names, named, note = column_names(path.name, [column[:rows].to_pylist() for column in cells.columns], header)
     notes.insert(0, note)
     lines = cells.lines[int(named) :]
     columns, written = {}, {}
-    for column, values in zip(names, cells.columns, strict=True):
-        texts = values.slice(int(named))
-        columns[column], note = _typed(texts, lines, commas=delimiter != ",")
-        if columns[column] is not texts:
-            written[column] = texts
-        notes += [f"{name}: column {column!r} {note}"] if note else []
+    for name, values in zip(names, cells.columns, strict=True):
+        texts = values[int(named) :]
+        columns[name], note = _typed(texts, lines, commas=delimiter != ",")
+        if columns[name] is not texts:
+            written[name] = texts
+        notes += [f"{path.name}: column {name!r} {note}"] if note else []
     return TextTable(pa.table(columns), named, notes, lines, written)
 
 
 # --- Delimiters -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """How well a delimiter parts the first rows of a file."""
+class _Fit(NamedTuple):
+    """How well a delimiter parts the first rows of a file, by what tells most first."""
 
-    share: float  # of the rows that have as many cells as the first
     strict: bool  # whether quotes stand where they should
-    prose: bool  # whether cells begin with a space, as after a comma within a sentence
+    no_prose: bool  # whether cells begin without a space, unlike after a comma within a sentence
     numbers: int  # columns that hold numbers below the first row
+    share: float  # of the rows that have as many cells as the first
 
 
-def _delimiter(name: str, usual: str, open_lines: Lines) -> tuple[str, int]:
+def usual_delimiter(path: Path) -> str:
+    """What parts the cells, by the ending of the file's name."""
+    return "\t" if ending(path.name) == ".tsv" else ","
+
+
+def delimiter_of(path: Path) -> tuple[str, int]:
     """What parts the cells, by the first row and most of those below it; and how many lines come before these."""
-    with open_lines() as lines:
+    with open_lines(path) as lines:
         sample = list(itertools.islice(lines, _LOOKED_AT))
     told = re.fullmatch(r"sep=([,;|\t])\s*", sample[0]) if sample else None  # as Excel is told
     if told is not None:
         return told[1], 1
+    usual = usual_delimiter(path)
     fits = {delimiter: fit for delimiter in _DELIMITERS if (fit := _fit(sample, delimiter)) is not None}
-    fitting = [
-        delimiter
+    ranks = {
+        delimiter: (*fit, delimiter != ",", delimiter == usual)
         for delimiter, fit in fits.items()
-        if fit.share > _HALF and (delimiter != "," or usual == "," or not fit.prose)
-    ]
+        if fit.share > _HALF and (delimiter != "," or usual == "," or fit.no_prose)
+    }
     others = [delimiter for delimiter in fits if delimiter not in (usual, ",")]
-    if not fitting and others and usual not in fits:
+    if not ranks and others and usual not in fits:
         raise DataError(
-            f"{name}: the first row holds {' and '.join(map(repr, others))}, but most rows below have not as many. If "
-            "that parts the cells, mend these rows; if each row is one text, put the first one in quotes: "
+            f"{path.name}: the first row holds {' and '.join(map(repr, others))}, but most rows below have not as "
+            "many. If that parts the cells, mend these rows; if each row is one text, put the first one in quotes: "
             f'"{sample[0].strip():.60}"'
         )
-
-    def rank(delimiter: str) -> tuple[Any, ...]:
-        fit = fits[delimiter]
-        return fit.strict, not fit.prose, fit.numbers, fit.share, delimiter != ",", delimiter == usual
-
-    return max(fitting, key=rank, default=usual), 0
+    return max(ranks, key=ranks.__getitem__, default=usual), 0
 
 
 def _fit(sample: Sequence[str], delimiter: str) -> _Fit | None:
     """How well a delimiter parts the first rows; None where it does not part the first of them."""
     quotings = (csv.QUOTE_MINIMAL,) if delimiter == "," else (csv.QUOTE_MINIMAL, csv.QUOTE_NONE)
-    found = [_sample_rows(sample, delimiter, quoting) for quoting in quotings]
+    found = [sample_rows(sample, delimiter, quoting) for quoting in quotings]
     alike = [[row for row in rows if row and len(row) == len(rows[0])] for rows in found]
     shares = [len(part) / max(1, len(rows)) for part, rows in zip(alike, found, strict=True)]
     best = shares.index(max(shares))
@@ -141,25 +140,36 @@ def _fit(sample: Sequence[str], delimiter: str) -> _Fit | None:
     columns = list(zip(*(alike[best][1:] or alike[best]), strict=True))
     later = [cell for row in alike[best] for cell in row[1:]]
     return _Fit(
-        share=shares[best],
         strict=best == 0 and [] not in found[0],
-        prose=sum(cell.startswith(" ") for cell in later) > _HALF * len(later),
+        no_prose=sum(cell.startswith(" ") for cell in later) <= _HALF * len(later),
         numbers=sum(all(_FIGURE.fullmatch(cell.strip()) for cell in column) for column in columns),
+        share=shares[best],
     )
 
 
-def _sample_rows(sample: Sequence[str], delimiter: str, quoting: Any) -> list[list[str]]:
-    """The first rows; one that cannot be read is the last, without cells."""
+def sample_rows(sample: Sequence[str], delimiter: str, quoting: Any) -> list[list[str]]:
+    """The first rows that are not empty; one that cannot be read is the last, without cells."""
     rows: list[list[str]] = []
     try:
-        for row in csv.reader(sample, delimiter=delimiter, quoting=quoting, strict=True):
-            rows += [row] if any(row) else []
+        rows.extend(cells for _, _, cells in rows_of(sample, delimiter, quoting) if any(cells))
     except csv.Error:
         rows.append([])
     return rows
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
+
+
+def rows_of(
+    lines: Iterable[str], delimiter: str, quoting: Any, skipped: int = 0
+) -> Iterator[tuple[int, int, list[str]]]:
+    """For each row the line on which it begins, that after its end, and its cells; other lines may come before."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    after = skipped + 1
+    for cells in reader:
+        line, after = after, reader.line_num + skipped + 1
+        yield line, after, cells
 
 
 @dataclass
@@ -181,48 +191,33 @@ class _Cells:
     error: tuple[int, str] | None = None
 
 
-def _cells(name: str, delimiter: str, open_lines: Lines, skipped: int) -> tuple[_Cells, list[str]]:
+def _cells(path: Path, delimiter: str, skipped: int) -> tuple[_Cells, list[str]]:
     """The cells, and notes on quotes and on rows that are not as others."""
-
-    def parsed(quoting: Any) -> _Cells:
-        with open_lines() as lines:
-            return _parsed(lines, delimiter, quoting, skipped)
-
-    notes = []
-    if delimiter == ",":
-        found = parsed(csv.QUOTE_MINIMAL)
-    else:
-        # Many of these files do not quote: there a quote is a character like any other.
-        found = parsed(csv.QUOTE_NONE)
-        in_quotes = any(pc.any(pc.starts_with(column, '"')).as_py() for column in found.columns)
-        if in_quotes or found.error is not None:
-            quoted = parsed(csv.QUOTE_MINIMAL)
-            as_well = len(quoted.lines) + len(quoted.blank) == len(found.lines) + len(found.blank)
-            if quoted.error is None and (as_well or found.error is not None):
-                found = quoted
-                notes.append(f"{name}: cells in double quotes are taken without them")
-            elif found.error is None:
-                notes.append(f"{name}: double quotes are taken as part of the text")
-            elif quoted.error is not None and quoted.error[0] > found.error[0]:
-                found = quoted
+    name, notes = path.name, []
+    # Many files that commas do not part do not quote: there a quote is a character like any other.
+    found = _parsed(path, delimiter, csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE, skipped)
+    starts = (pc.starts_with(column, '"') for column in found.columns)
+    if delimiter != "," and (found.error is not None or any(pc.any(start).as_py() for start in starts)):
+        quoted = _parsed(path, delimiter, csv.QUOTE_MINIMAL, skipped)
+        as_well = len(quoted.lines) + len(quoted.blank) == len(found.lines) + len(found.blank)
+        if quoted.error is None and (as_well or found.error is not None):
+            found = quoted
+            notes.append(f"{name}: cells in double quotes are taken without them")
+        elif found.error is None:
+            notes.append(f"{name}: double quotes are taken as part of the text")
+        elif quoted.error is not None and quoted.error[0] > found.error[0]:
+            found = quoted
     if found.error is not None:
         raise DataError(f"{name}{found.error[1]}")
     if not found.lines:
         raise DataError(f"{name} is empty.")
-    if found.several:
-        notes.append(f"{name}: {len(found.several):,} row(s) over several lines, from {_lines(found.several)}")
-    if found.blank:
-        notes.append(f"{name}: {len(found.blank):,} row(s) without a filled cell left out, in {_lines(found.blank)}")
+    seen = {"over several lines, from": found.several, "without a filled cell left out, in": found.blank}
+    notes += [f"{name}: {len(of):,} row(s) {what} {shown_rows(of, 'line')}" for what, of in seen.items() if of]
     return found, notes
 
 
-def _lines(lines: Sequence[int]) -> str:
-    return shown_rows(lines, "line")
-
-
-def _parsed(lines: Iterator[str], delimiter: str, quoting: Any, skipped: int) -> _Cells:
-    """The cells of lines, as far as every row has as many as the first."""
-    reader = csv.reader(itertools.islice(lines, skipped, None), delimiter=delimiter, quoting=quoting, strict=True)
+def _parsed(path: Path, delimiter: str, quoting: Any, skipped: int) -> _Cells:
+    """The cells, as far as every row has as many as the first."""
     found = _Cells()
     batches: list[list[pa.Array]] = []
     batch: list[str] = []  # cells row by row: rows would have to be looked through for cycles
@@ -234,19 +229,20 @@ def _parsed(lines: Iterator[str], delimiter: str, quoting: Any, skipped: int) ->
         batch.clear()
 
     try:
-        for cells in reader:
-            line, after = after, reader.line_num + skipped + 1
-            if not (cells and cells[0].strip()) and not "".join(cells).strip():
-                found.blank += [line] if cells else []
-                continue
-            width = width or len(cells)
-            if width > MOST_COLUMNS:
-                why = f" has {width:,} cells in line {line}. Part it into rows of {MOST_COLUMNS:,} at most."
-                found.error = line, why
-                return found
-            if len(cells) != width:
-                wrong.append((line, len(cells)))
-            else:
+        with open_lines(path) as lines:
+            left = itertools.islice(lines, skipped, None)
+            for line, after, cells in rows_of(left, delimiter, quoting, skipped):
+                if not (cells and cells[0].strip()) and not "".join(cells).strip():
+                    found.blank += [line] if cells else []
+                    continue
+                width = width or len(cells)
+                if width > MOST_COLUMNS:
+                    why = f" has {width:,} cells in line {line}. Part it into rows of {MOST_COLUMNS:,} at most."
+                    found.error = line, why
+                    return found
+                if len(cells) != width:
+                    wrong.append((line, len(cells)))
+                    continue
                 batch += cells
                 found.lines.append(line)
                 if after > line + 1:
@@ -270,10 +266,9 @@ def _parsed(lines: Iterator[str], delimiter: str, quoting: Any, skipped: int) ->
 # --- Headers ----------------------------------------------------------------------------------------------------------
 
 
-def _names(name: str, cells: _Cells, header: bool | None) -> tuple[list[str], bool, str]:
-    """The column names, whether the first row gives them, and a note on it."""
-    rows = min(_COMPARED, max(10, _CELLS // len(cells.columns)))
-    columns = [[cell.strip() for cell in column.slice(0, rows).to_pylist()] for column in cells.columns]
+def column_names(name: str, columns: Sequence[Sequence[str]], header: bool | None) -> tuple[list[str], bool, str]:
+    """The column names, whether the first of some rows gives them, and a note on it."""
+    columns = [[cell.strip() for cell in column] for column in columns]
     first = [column[0] for column in columns]
     named, why = (header, "as told") if header is not None else _is_header(first, [column[1:] for column in columns])
     if not named:
@@ -281,11 +276,10 @@ def _names(name: str, cells: _Cells, header: bool | None) -> tuple[list[str], bo
         numbers = [str(place + 1) for place in range(len(first))]
         return numbers, False, f"{name}: no header row ({why}); columns are numbered 1 to {len(first)}{hint}"
     names = [_BREAK.sub(" ", cell) or f"Unnamed: {place}" for place, cell in enumerate(first)]
-    repeated = [given for given, number in Counter(names).items() if number > 1]
+    repeated = sorted(given for given, number in Counter(names).items() if number > 1)
     if repeated:
         raise DataError(
-            f"{name}: the header row names a column twice: {_shown(sorted(repeated))}. If it is no header row, say "
-            "--no-header."
+            f"{name}: the header row names a column twice: {_shown(repeated)}. If it is no header row, say --no-header."
         )
     hint = "" if header is not None else "; if it holds data, say --no-header"
     return names, True, f"{name}: the first row is a header ({why}): {_shown(names)}{hint}"
@@ -344,7 +338,7 @@ def _says(cell: str, below: Sequence[str]) -> Says:
         return "word over numbers"
     typical = statistics.median(map(_words, filled))
     is_name = bool(_NAME.fullmatch(cell)) and typical >= 2 * own
-    if is_name and _is_usual_name(cell):
+    if is_name and (cell.lower() in _USUAL_NAMES or role_of(cell) or hint_of(cell)):
         return "usual name"
     if cell in filled:
         return "text"
@@ -363,10 +357,6 @@ def _says(cell: str, below: Sequence[str]) -> Says:
 def _words(text: str) -> float:
     """How many words a text has, about."""
     return max(len(text.split()), len(_UNSPACED.findall(text)) / 2)
-
-
-def _is_usual_name(cell: str) -> bool:
-    return cell.lower() in _USUAL_NAMES or bool(role_of(cell)) or bool(hint_of(cell))
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------
@@ -433,6 +423,6 @@ def _words_among(numbers: int, words: pa.ChunkedArray, lines: Sequence[int]) -> 
     places: dict[str, list[int]] = {}
     for word, line in zip(words.to_pylist(), lines, strict=True):
         places.setdefault(word, []).append(line)
-    shown = [f"{word!r:.60} in {_lines(found)}" for word, found in itertools.islice(places.items(), _SHOWN_WORDS)]
+    shown = [f"{word!r:.60} in {shown_rows(found, 'line')}" for word, found in [*places.items()][:_SHOWN_WORDS]]
     more = f" and {len(places) - _SHOWN_WORDS:,} other words" if len(places) > _SHOWN_WORDS else ""
     return f"holds numbers, but {', '.join(shown)}{more}: it stays text; mend these lines, or leave them out"

@@ -10,11 +10,12 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from selective_st._text_files import MOST_COLUMNS, Lines, TextTable
+from selective_st._text_files import MOST_COLUMNS, TextTable, open_lines
 from selective_st.errors import DataError
 
 _CELLS = 1_000_000  # in a batch
@@ -27,12 +28,11 @@ _TOO_LONG = "decimals and whole numbers of more digits than a decimal keeps: wri
 _ONE_KIND = "Give each column one kind of value: mend such rows, or leave them out."
 
 
-def read_json(name: str, open_lines: Lines) -> TextTable:
+def read_json(path: Path) -> TextTable:
     """Read a JSON file.
 
     Args:
-        name: What it is called.
-        open_lines: Opens the file, as lines with their ends.
+        path: Where it is.
 
     Returns:
         What was read.
@@ -40,18 +40,19 @@ def read_json(name: str, open_lines: Lines) -> TextTable:
     Raises:
         DataError: If it cannot be read, or a column holds several kinds of values.
     """
-    with open_lines() as lines:
+    name, notes = path.name, []
+    with open_lines(path) as lines:
         unit, values = _values(name, lines)
         rows = _Rows(name, unit)
         rows.read(values)
-    table, numbers, notes = rows.table(), rows.numbers, []
+    table, numbers = rows.table(), rows.numbers
     named = rows.shape == "an object"
     if not named:
         notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(table.column_names)}")
     if table.column_names == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, table, numbers)
         notes.append(note)
-    return TextTable(table, named, notes, numbers if unit == "line" else None)
+    return TextTable(table, named, notes, numbers if unit == "line" else None, {})
 
 
 class _BadJsonError(Exception):

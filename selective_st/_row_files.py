@@ -6,7 +6,6 @@ import csv
 import itertools
 import json
 import shlex
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from selective_st._delimited import _Cells, _delimiter, _names, _sample_rows
-from selective_st._text_files import ending, not_text, open_lines
+from selective_st._delimited import column_names, delimiter_of, rows_of, sample_rows
+from selective_st._text_files import checked_ending, open_lines
 from selective_st.errors import DataError
 
 _LOOKED_AT = 1_000  # rows, for a header and for which columns hold texts
@@ -105,19 +104,12 @@ class _TextRows(RowFile):
         """A row, without the end of its line, with further values."""
 
     @abstractmethod
-    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
-        """Its rows with the head."""
+    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
+        """Where each row stands, the head with them, how it is written, and its values."""
 
     def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[str, list[Any]]]:
-        for where, _, values in self._rows(self.head):
+        for where, _, values in itertools.islice(self.all_rows(), self.head, None):
             yield where, values if columns is None else [values[column] for column in columns]
-
-    def _rows(self, start: int) -> Iterator[tuple[str, str, list[Any]]]:
-        try:
-            with open_lines(self.path) as lines:
-                yield from itertools.islice(self.all_rows(lines), start, None)
-        except UnicodeDecodeError as error:
-            raise not_text(self.path) from error
 
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
         def written(value: Any) -> str:  # scores are computed in single precision, of which no digit is lost
@@ -126,7 +118,7 @@ class _TextRows(RowFile):
 
         every = itertools.chain([names] * self.head, (list(map(written, values)) for values in added))
         with target.open("w", encoding="utf-8", newline="") as file:
-            for (_, raw, _), values in zip(self._rows(0), every, strict=True):
+            for (_, raw, _), values in zip(self.all_rows(), every, strict=True):
                 row = raw.rstrip("\r\n")
                 file.write(self.joined(row, names, values) + (raw[len(row) :] or "\n"))
 
@@ -136,39 +128,38 @@ class _Delimited(_TextRows):
 
     def __init__(self, path: Path, header: bool | None) -> None:
         super().__init__(path)
-        csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-        usual = "\t" if ending(path.name) == ".tsv" else ","
-        self._delimiter, self._skipped = _delimiter(path.name, usual, lambda: open_lines(path))
+        self._delimiter, self._skipped = delimiter_of(path)
         with open_lines(path) as lines:
             sample = list(itertools.islice(lines, _LOOKED_AT))[self._skipped :]
-        plain, quoted = (_sample_rows(sample, self._delimiter, how) for how in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL))
+        plain, quoted = (sample_rows(sample, self._delimiter, how) for how in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL))
         in_quotes = any(cell.startswith('"') for row in plain for cell in row) and [] not in quoted
         self._quoting: Any = csv.QUOTE_MINIMAL if in_quotes or self._delimiter == "," else csv.QUOTE_NONE
-        rows = [row for row in (plain if self._quoting == csv.QUOTE_NONE else quoted) if row] or [[]]
-        columns = zip(*(row for row in rows if len(row) == len(rows[0])), strict=True)
-        cells = _Cells([pa.chunked_array([list(column)], pa.string()) for column in columns])
-        if not cells.columns:
+        rows = [row for row in (plain if self._quoting == csv.QUOTE_NONE else quoted) if row]
+        columns = list(zip(*(row for row in rows if len(row) == len(rows[0])), strict=True))
+        if not columns:
             raise DataError(f"{path.name} has no rows that can be read as CSV in its first {len(sample)} lines.")
-        self.names, self.head, note = _names(path.name, cells, header)
+        self.names, self.head, note = column_names(path.name, columns, header)
         self.notes.append(note)
 
-    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
-        line, taken = self._skipped + 1, list[str]()
-        noted = (taken.append(line) or line for line in itertools.islice(lines, self._skipped, None))  # type: ignore[func-returns-value]
-        reader = csv.reader(noted, delimiter=self._delimiter, quoting=self._quoting, strict=True)
+    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
+        taken, after = list[str](), self._skipped + 1
         try:
-            for cells in reader:
-                raw = "".join(taken)
-                taken.clear()
-                if cells and len(cells) != len(self.names):
-                    raise csv.Error(f"{len(cells)} cells, not {len(self.names)}")
-                if cells:
-                    yield f"line {line}", raw, cells
-                line = self._skipped + reader.line_num + 1
+            with open_lines(self.path) as lines:
+                left = itertools.islice(lines, self._skipped, None)
+                noted = (taken.append(line) or line for line in left)  # type: ignore[func-returns-value]
+                for line, after, cells in rows_of(noted, self._delimiter, self._quoting, self._skipped):
+                    raw = "".join(taken)
+                    taken.clear()
+                    if cells and len(cells) != len(self.names):
+                        after = line
+                        raise csv.Error(f"{len(cells)} cells, not {len(self.names)}")
+                    if cells:
+                        yield f"line {line}", raw, cells
         except csv.Error as error:
+            how = f"a cell that holds {self._delimiter!r} stands in quotes, each quote in it twice"
             raise DataError(
-                f"{self.path.name} could not be read as CSV: {error}, in the row that begins in line {line}. Check it: "
-                f'a cell that holds {self._delimiter!r} stands in quotes, each quote in it twice, as in "like ""this"""'
+                f"{self.path.name} could not be read as CSV: {error}, in the row that begins in line {after}. Check "
+                f'it: {how}, as in "like ""this"""'
             ) from error
 
     def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
@@ -183,18 +174,20 @@ class _JsonLines(_TextRows):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.names = []
-        with open_lines(path) as lines:
-            self.names = next((list(json.loads(raw)) for _, raw, _ in self.all_rows(lines)), [])
+        self.names = next((list(json.loads(raw)) for _, raw, _ in self.all_rows()), [])
 
-    def all_rows(self, lines: Iterator[str]) -> Iterator[tuple[str, str, list[Any]]]:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
+    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
+        with open_lines(self.path) as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
                 try:
                     row = json.loads(line)
-                    yield f"line {number}", line, [row.get(name) for name in self.names]
+                    values = [row.get(name) for name in self.names]
                 except (ValueError, RecursionError, AttributeError) as error:
                     mend = f"Write an object a line: jq -c '.[]' {shlex.quote(self.path.name)} > rows.jsonl"
                     raise DataError(f"{self.path.name}: line {number} is no JSON object ({error}). {mend}") from error
+                yield f"line {number}", line, values
 
     def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
         start = row.rstrip()[:-1].rstrip()
@@ -250,16 +243,9 @@ def open_rows(path: Path, header: bool | None = None) -> RowFile:
     Raises:
         DataError: If it is missing, empty, of another kind or broken.
     """
-    kind = ending(path.name)
     if not path.is_file():
         raise DataError(f"{path} is no file. Check the path (looked in {Path.cwd()}).")
-    if kind not in (".csv", ".tsv", ".jsonl", ".json", ".parquet"):
-        raise DataError(f"{path} has the unknown ending {kind!r}; known are .csv, .tsv, .jsonl, .json, .parquet.")
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty.")
-    try:
-        if kind == ".parquet":
-            return _Parquet(path)
-        return _Delimited(path, header) if kind in (".csv", ".tsv") else _JsonLines(path)
-    except UnicodeDecodeError as error:
-        raise not_text(path) from error
+    kind = checked_ending(path)
+    if kind == ".parquet":
+        return _Parquet(path)
+    return _Delimited(path, header) if kind in (".csv", ".tsv") else _JsonLines(path)

@@ -9,18 +9,16 @@ import io
 import itertools
 import shlex
 from array import array
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
 from selective_st.errors import DataError, shown_rows
 
-Lines = Callable[[], AbstractContextManager[Iterator[str]]]  # opens a file anew
-
+ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")  # of all files that are read
+MOST_COLUMNS = 20_000
 _GZIP = b"\x1f\x8b"
 # The longer marks first: UTF-16's is how UTF-32's begins.
 _MARKS = (
@@ -28,12 +26,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _LONGEST = 2**28  # characters of a line
-MOST_COLUMNS = 20_000
 _START = 4_096  # bytes, to tell UTF-16 without a mark
 
 
-@dataclass(frozen=True)
-class TextTable:
+class TextTable(NamedTuple):
     """What was read of a text file.
 
     Attributes:
@@ -48,12 +44,24 @@ class TextTable:
     named: bool
     notes: list[str]
     lines: array[int] | None
-    written: dict[str, pa.ChunkedArray] = field(default_factory=dict)
+    written: dict[str, pa.ChunkedArray]
 
 
 def ending(name: str) -> str:
     """The ending of a file's name, in small letters and without that of its compression."""
     return Path(name.lower().removesuffix(".gz")).suffix
+
+
+def checked_ending(path: Path) -> str:
+    """The ending of a file, or raise where it cannot be one of rows."""
+    kind = ending(path.name)
+    if kind not in ENDINGS:
+        raise DataError(f"{path} has the unknown ending {kind!r}; known are {', '.join(ENDINGS)}.")
+    if not path.is_file():
+        raise DataError(f"{path} is no regular file. Write what it gives into one first.")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty.")
+    return kind
 
 
 def is_compressed(path: Path) -> bool:
@@ -67,9 +75,12 @@ def _open_bytes(path: Path) -> BinaryIO:
 
 @contextlib.contextmanager
 def open_lines(path: Path) -> Iterator[Iterator[str]]:
-    """The lines of a text file, with their ends, whichever these are."""
-    with _open_bytes(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-        yield _checked_lines(path, text)
+    """The lines of a text file, with their ends, whichever these are; an error where it is no text."""
+    try:
+        with _open_bytes(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+            yield _checked_lines(path, text)
+    except UnicodeDecodeError as error:
+        raise _not_text(path) from error
 
 
 def _checked_lines(path: Path, text: io.TextIOWrapper) -> Iterator[str]:
@@ -78,55 +89,48 @@ def _checked_lines(path: Path, text: io.TextIOWrapper) -> Iterator[str]:
         if not line:
             return
         if "\0" in line:
-            raise not_text(path)
+            raise _not_text(path)
         if len(line) == _LONGEST:
             raise DataError(f"{path.name}: line {number} has more than {_LONGEST:,} characters. Part it into rows.")
         yield line
 
 
-def not_text(path: Path) -> DataError:
-    """What to say of a file that is no text, or not in UTF-8: where, and how to mend it."""
+def _not_text(path: Path) -> DataError:
+    """What to say of a file that is no text, or not in UTF-8: where, and a shell command that mends it anywhere."""
     with _open_bytes(path) as file:
-        start = file.read(_START)
-        encoding = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
-        if encoding is None and start.count(0) > len(start) / 4:
-            encoding = "utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le"
-        if encoding is not None:
-            command = _command(path, f"iconv -f {encoding} -t utf-8")
-            return DataError(f"{path.name} is {encoding.upper()} text; convert it first: {command}")
-        file.seek(0)
-        bad: list[int] = []
-        held: set[int] = set()
-        is_mixed = False
-        for number, line in enumerate(_byte_lines(file), start=1):
-            if 0 in line:
-                command = _command(path, r"sed 's/\x00//g'")
-                return DataError(f"{path.name} holds a NUL character in line {number}. Leave such out: {command}")
-            try:
-                is_mixed |= not line.decode().isascii()
-            except UnicodeDecodeError as error:
-                bad.append(number)
-                held.update(line[error.start :])
-    lines = shown_rows(bad, "line")
-    if is_mixed:
-        command = _command(path, "iconv -c -f utf-8 -t utf-8")
-        return DataError(
-            f"{path.name} is UTF-8 text, but not in {lines}. Mend these, or leave out what cannot be read: {command}"
-        )
-    marks = held.intersection(range(0x80, 0xA0))  # no characters in Latin 1, but quotes and dashes on Windows
-    encoding = "cp1252" if marks and not marks & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin1"
-    command = _command(path, f"iconv -f {encoding} -t utf-8")
-    return DataError(f"{path.name} is not UTF-8 text in {lines}; convert it first, for example: {command}")
-
-
-def _byte_lines(file: BinaryIO) -> Iterator[bytes]:
-    while part := file.readline(_LONGEST):
-        yield from part.splitlines(keepends=True)
-
-
-def _command(path: Path, command: str) -> str:
-    """A shell command on a text file, which works from any folder."""
+        what, command = _fault(file)
     name = shlex.quote(path.name)
     there = "" if path.parent == Path() else f"cd {shlex.quote(str(path.parent))} && "
     call = f"gunzip -c {name} | {command}" if is_compressed(path) else f"{command} {name}"
-    return f"{there}{call} > utf8{ending(path.name)}"
+    return DataError(f"{path.name} {what}: {there}{call} > utf8{ending(path.name)}")
+
+
+def _fault(file: BinaryIO) -> tuple[str, str]:
+    """What keeps a file from being UTF-8 text, with what to do; and the command for that."""
+    start = file.read(_START)
+    encoding = next((encoding for mark, encoding in _MARKS if start.startswith(mark)), None)
+    if encoding is None and start.count(0) > len(start) / 4:
+        encoding = "utf-16be" if start[::2].count(0) > start[1::2].count(0) else "utf-16le"
+    if encoding is not None:
+        return f"is {encoding.upper()} text; convert it first", f"iconv -f {encoding} -t utf-8"
+    file.seek(0)
+    bad: list[int] = []
+    held: set[int] = set()
+    is_mixed = False
+    parts = iter(lambda: file.readline(_LONGEST), b"")
+    every = itertools.chain.from_iterable(part.splitlines(keepends=True) for part in parts)
+    for number, line in enumerate(every, start=1):
+        if 0 in line:
+            return f"holds a NUL character in line {number}. Leave such out", r"sed 's/\x00//g'"
+        try:
+            is_mixed |= not line.decode().isascii()
+        except UnicodeDecodeError as error:
+            bad.append(number)
+            held.update(line[error.start :])
+    lines = shown_rows(bad, "line")
+    if is_mixed:
+        what = f"is UTF-8 text, but not in {lines}. Mend these, or leave out what cannot be read"
+        return what, "iconv -c -f utf-8 -t utf-8"
+    marks = held.intersection(range(0x80, 0xA0))  # no characters in Latin 1, but quotes and dashes on Windows
+    encoding = "cp1252" if marks and not marks & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin1"
+    return f"is not UTF-8 text in {lines}; convert it first, for example", f"iconv -f {encoding} -t utf-8"

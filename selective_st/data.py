@@ -139,13 +139,10 @@ def _pair_columns(table: FileTable, columns: Sequence[str] | None) -> list[str]:
     labels = [name for name in TRAINER_LABELS if name in available] if table.named else available[-1:]
     texts = [name for name in available if name not in labels]
     if len(labels) != 1 or len(texts) != 2:
+        say = f"for example --columns {likely}" if likely else "--columns TEXT1,TEXT2,LABEL: no column seems to be one"
         raise DataError(
             f"It is not clear which columns of {table.name} to use: it has {shown}. Say the two texts and the label, "
-            + (
-                f"for example --columns {likely}."
-                if likely
-                else "--columns TEXT1,TEXT2,LABEL: no column seems to be one."
-            )
+            f"{say}."
         )
     return [*texts, *labels]
 

@@ -12,7 +12,6 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,8 @@ from datasets.fingerprint import Hasher
 
 from selective_st._delimited import read_delimited
 from selective_st._json_lines import read_json
-from selective_st._text_files import ending, is_compressed, not_text, open_lines
+from selective_st._text_files import ENDINGS, checked_ending, ending, is_compressed
 from selective_st.errors import DataError
-
-_ENDINGS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -160,7 +157,7 @@ def _local(source: str) -> Path | None:
     """The file that is meant; None if it is the name of a hub dataset."""
     if os.path.lexists(source):
         return Path(source)  # also where its name begins with a tilde
-    is_file = source.startswith((".", "/", "~")) or ending(source) in _ENDINGS
+    is_file = source.startswith((".", "/", "~")) or ending(source) in ENDINGS
     return Path(os.path.expanduser(source)) if is_file else None
 
 
@@ -179,39 +176,20 @@ def _from_hub(source: str, load: Callable[[], Any]) -> Any:
 
 
 def _read(path: Path, header: bool | None) -> FileTable:
-    name, kind = path.name, ending(path.name)
     if not path.exists():
         raise DataError(f"{path} does not exist. Check the path (looked in {Path.cwd()}).")
     if path.is_dir():
-        raise DataError(f"{path} is a folder; give a file: {', '.join(_ENDINGS)}.")
-    if kind not in _ENDINGS:
-        raise DataError(f"{path} has the unknown ending {kind!r}; known are {', '.join(_ENDINGS)}.")
-    if not path.is_file():
-        raise DataError(f"{path} is no regular file. Write what it gives into one first.")
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty.")
+        raise DataError(f"{path} is a folder; give a file: {', '.join(ENDINGS)}.")
+    kind = checked_ending(path)
     if kind == ".parquet":
-        return FileTable(_read_parquet(path), name)
-    lines = partial(open_lines, path)
-    try:
-        if kind in (".csv", ".tsv"):
-            found = read_delimited(name, "," if kind == ".csv" else "\t", lines, header)
-        else:
-            found = read_json(name, lines)
-    except UnicodeDecodeError as error:
-        raise not_text(path) from error
-    notes = [f"{name}: compressed by gzip"] if is_compressed(path) else []
+        return FileTable(_read_parquet(path), path.name)
+    found = read_delimited(path, header) if kind in (".csv", ".tsv") else read_json(path)
+    if is_compressed(path):
+        found.notes.insert(0, f"{path.name}: compressed by gzip")
     # By default datasets takes a fingerprint of all values, which for wide tables takes most of the time.
     state = path.stat()
     fingerprint = Hasher.hash((str(path.resolve()), state.st_size, state.st_mtime_ns, header))
-    return FileTable(
-        Dataset(found.table, fingerprint=fingerprint),
-        name,
-        found.named,
-        [*notes, *found.notes],
-        found.lines,
-        found.written,
-    )
+    return FileTable(Dataset(found.table, fingerprint=fingerprint), path.name, *found[1:])
 
 
 def _read_parquet(path: Path) -> Dataset:

@@ -306,22 +306,20 @@ def as_lists(pairs: GradedPairs, by: By | None, list_size: int, positive_from: f
         positives, others = _parted(group, positive_from)
         positives = positives[: list_size - 1]
         lists.append([*positives, *others[: list_size - len(positives)]])
-    width = max(map(len, lists))
-    filled = list(zip(groups, lists, strict=True))
-    columns: dict[str, Any] = {"anchor": [group.anchor for group in groups]}
-    for k in range(width):
-        columns[f"doc_{k + 1}"] = [group.others[chosen[k]] if k < len(chosen) else "" for group, chosen in filled]
-    columns["label"] = [
-        [*(group.labels[i] for i in chosen), *[math.nan] * (width - len(chosen))] for group, chosen in filled
-    ]
     sizes = list(map(len, lists))
+    rows: list[tuple[Any, ...]] = []
+    for group, chosen in zip(groups, lists, strict=True):
+        missing = max(sizes) - len(chosen)
+        labels = [*(group.labels[i] for i in chosen), *[math.nan] * missing]
+        rows.append((group.anchor, *(group.others[i] for i in chosen), *[""] * missing, labels))
+    names = ("anchor", *(f"doc_{k + 1}" for k in range(max(sizes))), "label")
     left_out = sum(len(group.others) for group in groups) - sum(sizes)
     long = sum(len(group.others) > list_size for group in groups)
     notes.append(
         f"{pairs.name}: {_count(len(lists), 'list')} of {min(sizes)} to {max(sizes)} candidates, {sum(sizes):,} in all"
         + (f"; {left_out:,} more of {_count(long, 'long list')} left out (--list-size {list_size})" if left_out else "")
     )
-    return Examples(Dataset.from_dict(columns), "lists", notes)
+    return Examples(of_rows(names, rows), "lists", notes)
 
 
 def as_triplets(pairs: GradedPairs, by: By | None, list_size: int, positive_from: float) -> Examples:
@@ -418,9 +416,14 @@ def as_positives(pairs: GradedPairs, by: By | None, list_size: int, positive_fro
     return _examples(names, complete, "positives", [note])
 
 
+def of_rows(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Dataset:
+    """A dataset with columns of these names."""
+    return Dataset.from_dict(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+
+
 def _examples(names: Sequence[str], rows: Sequence[tuple[str, ...]], noun: str, notes: list[str]) -> Examples:
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    return Examples(Dataset.from_dict(columns), noun, notes, min(len(set(texts)) for texts in columns.values()))
+    fewest = min(len(set(texts)) for texts in zip(*rows, strict=True))
+    return Examples(of_rows(names, rows), noun, notes, fewest)
 
 
 def _comparable_groups(pairs: GradedPairs, by: By | None, noun: str) -> tuple[list[Group], list[str]]:

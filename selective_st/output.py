@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -66,6 +66,7 @@ class State:
     says: str = ""
 
 
+@dataclass(eq=False)
 class Output:
     """A folder, or a single file, that a command writes.
 
@@ -93,28 +94,21 @@ class Output:
         ('report', ['report.html'])
     """
 
-    def __init__(
-        self,
-        path: Path,
-        command: str,
-        reads: Mapping[str, str | Path | None] | None = None,
-        *,
-        overwrite: bool = False,
-        recognise: Callable[[Path], bool] | None = None,
-        same_reads: bool = False,
-        room: int = 0,
-        option: str = "--output",
-    ) -> None:
-        self.given = Path(path).expanduser()
+    path: Path
+    command: str
+    reads: Mapping[str, str | Path | None] | None = None
+    _: KW_ONLY
+    overwrite: bool = False
+    recognise: Callable[[Path], bool] | None = None
+    same_reads: bool = False
+    room: int = 0
+    option: str = "--output"
+
+    def __post_init__(self) -> None:
+        self.given = Path(self.path).expanduser()
         self.path = Path(os.path.realpath(self.given))
-        self.command = command
         self.published = False
-        self._reads = {name: source for name, source in (reads or {}).items() if source and str(source).strip()}
-        self._overwrite = overwrite
-        self._recognise = recognise
-        self._same_reads = same_reads
-        self._room = max(room, _LEAST_ROOM)
-        self._option = option
+        self._reads = {name: source for name, source in (self.reads or {}).items() if source and str(source).strip()}
         self._states: list[State] = []
         self._workplace = _Workplace(self.path)
         with self._in_words():
@@ -125,7 +119,7 @@ class Output:
     def new(self) -> Path:
         """What to write to: a folder that is there, or the name of the file."""
         folder = self._workplace.folder / _NEW
-        return folder / self.path.name if self._recognise else folder
+        return folder / self.path.name if self.recognise else folder
 
     @property
     def has_state(self) -> bool:
@@ -151,16 +145,17 @@ class Output:
         with self._in_words():
             if not self._workplace.claim():
                 raise OutputError(
-                    f"{self._option} {self.given}: another command{self._workplace.holder()} is writing there now. "
+                    f"{self.option} {self.given}: another command{self._workplace.holder()} is writing there now. "
                     f"Wait for its end, or choose another: {self._another()}"
                 )
             try:
                 self._check()  # whoever wrote there until now may have come to an end
                 free = shutil.disk_usage(self._workplace.folder).free
-                if free < self._room:
+                needed = max(self.room, _LEAST_ROOM)
+                if free < needed:
                     raise OutputError(
-                        f"{self._option} {self.given}: only {free / 1e6:.1f} MB are free there, and it needs at "
-                        f"least {self._room / 1e6:.1f} MB. Make room, or choose another disk."
+                        f"{self.option} {self.given}: only {free / 1e6:.1f} MB are free there, and it needs at least "
+                        f"{needed / 1e6:.1f} MB. Make room, or choose another disk."
                     )
                 (self._workplace.folder / _NEW).mkdir()
             except BaseException:
@@ -171,22 +166,17 @@ class Output:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        kept = "" if self.published else self._kept()
+        kept, nothing = "" if self.published else self._kept(), f"nothing was written to {self.given}"
         self._workplace.leave()
         if isinstance(error, KeyboardInterrupt):
-            done = f"{self.given} was already written, and is whole" if self.published else self._nothing()
+            done = f"{self.given} was already written, and is whole" if self.published else nothing
             raise KeyboardInterrupt(f"{done}.{kept}") from None
         if error is not None and not self.published and _is_for_want_of_room(error):
-            raise OutputError(
-                f"{self._nothing()}: {first_line(error)}.{kept} Make room, or choose another disk."
-            ) from error
+            raise OutputError(f"{nothing}: {first_line(error)}.{kept} Make room, or choose another disk.") from error
 
     def _spelled(self, path: Path) -> str:
         """Another path as the user spells paths: from the root, or from where one is."""
         return str(path) if self.given.is_absolute() else os.path.relpath(path)
-
-    def _nothing(self) -> str:
-        return f"nothing was written to {self.given}"
 
     def _kept(self) -> str:
         """What is kept of the work, in a sentence; the rest is removed."""
@@ -208,12 +198,14 @@ class Output:
         new = self.new
         try:
             self._check()  # hours may have passed
-            if not self._recognise:
-                _mark(new, {"command": self.command, "version": __version__, "reads": self._recorded()})
+            if not self.recognise:
+                facts = {"command": self.command, "version": __version__, "reads": self._recorded()}
+                facts["files"] = {name: _digest(new / name) for name in _files(new)}
+                (new / _MARKER).write_text(json.dumps(facts, indent=1), encoding="utf-8")
             settle(self._workplace.folder / _NEW)
             self._workplace.give_name(new, self.path)
         except (OSError, OutputError) as error:
-            place = _free(self.path, is_file=self._recognise is not None)
+            place = _free(self.path, is_file=self.recognise is not None)
             os.rename(new, place)
             for state in self._states:
                 state.says = ""  # all that came of it is in that place
@@ -242,23 +234,23 @@ class Output:
             yield
         except OSError as error:
             raise OutputError(
-                f"{self._option} {self.given} cannot be written: {error.strerror or error}. Choose another place, or "
+                f"{self.option} {self.given} cannot be written: {error.strerror or error}. Choose another place, or "
                 "mend your rights there."
             ) from error
 
     def _check(self) -> None:
         """Raise unless the place is allowed, and free or held by what may be replaced."""
         reason = self._against_place(self.path)
-        if reason is None and _stands_in_the_way(self.path, is_file=self._recognise is not None):
+        if reason is None and _stands_in_the_way(self.path, is_file=self.recognise is not None):
             reason = self._against_replacing()
-            if reason is None and not self._overwrite:
-                state = "exists already" if self._recognise else "exists and is not empty"
+            if reason is None and not self.overwrite:
+                state = "exists already" if self.recognise else "exists and is not empty"
                 raise OutputError(
-                    f"{self._option} {self.given} {state}. Choose another, such as {self._another()}, or say "
+                    f"{self.option} {self.given} {state}. Choose another, such as {self._another()}, or say "
                     "--overwrite."
                 )
         if reason is not None:
-            raise OutputError(f"{self._option} {self.given} {reason}. Choose another: {self._another()}")
+            raise OutputError(f"{self.option} {self.given} {reason}. Choose another: {self._another()}")
 
     def _against_place(self, path: Path) -> str | None:
         """Why nothing may be written at a path, whatever stands there."""
@@ -271,8 +263,8 @@ class Output:
                 return f"lies below {part}, but {part} exists and is no folder"
         if any(_same(path, part) for part in (Path.cwd(), *Path.cwd().parents)):
             return "is the folder you are in, or above it"
-        if path.exists() and path.is_dir() == (self._recognise is not None):
-            return f"exists and is no {'file' if self._recognise else 'folder'}"
+        if path.exists() and path.is_dir() == (self.recognise is not None):
+            return f"exists and is no {'file' if self.recognise else 'folder'}"
         if os.path.ismount(path):
             return "is where a disk is mounted, which cannot be replaced: a folder in it can"
         for name, source in self._reads.items():
@@ -288,73 +280,51 @@ class Output:
 
     def _against_replacing(self) -> str | None:
         """Why what stands there may not be replaced by this command."""
-        if self._recognise:
-            mine = self._recognise(self.path)
+        if self.recognise:
+            mine = self.recognise(self.path)
             return None if mine else f"exists and was not written by this command, selective-st {self.command}"
         try:
-            marker = _read_marker(self.path)
+            command, reads, files, writer = _read_marker(self.path)
         except (OSError, ValueError, KeyError, TypeError):
             return f"exists and was not written by this command (it has no {_MARKER} that can be read)"
-        if marker.command != self.command:
-            return f"{marker.writer}, not by selective-st {self.command}"
-        if self._same_reads and marker.reads != self._recorded():
-            return f"{marker.writer}, from other data than now"
-        strange = marker.strange_files(self.path)
+        if command != self.command:
+            return f"{writer}, not by selective-st {self.command}"
+        if self.same_reads and reads != self._recorded():
+            return f"{writer}, from other data than now"
+        # Of what the first versions wrote only the top of the folder can be told.
+        found = _files(self.path) if all(files.values()) else [entry.name for entry in self.path.iterdir()]
+        strange = {name for name in found if name.split("/")[-1] not in _OF_THE_SYSTEM} - {*files, _MARKER}
         if strange:
-            return f"holds something that this command did not write: {', '.join(strange[:5])}"
-        changed = marker.changed_files(self.path)
+            return f"holds something that this command did not write: {', '.join(sorted(strange)[:5])}"
+        there = {name: self.path / name for name, digest in files.items() if digest}
+        changed = [name for name, path in there.items() if path.is_file() and _digest(path) != files[name]]
         if changed:
-            return f"holds files that were changed since this command wrote them: {', '.join(changed[:5])}"
+            return f"holds files that were changed since this command wrote them: {', '.join(sorted(changed)[:5])}"
         return None
 
     def _another(self) -> str:
         """A free place that may be written, as an option."""
-        is_file = self._recognise is not None
+        is_file = self.recognise is not None
         inside = any(_same(self.path, part) for part in (Path.cwd(), *Path.cwd().parents))
         path = Path.cwd() / f"{self.command}-output" if inside else Path(os.path.abspath(self.given))
         for parent in path.parents:
             candidate = _free(parent / path.name, is_file=is_file)
             if os.access(parent, os.W_OK) and self._against_place(candidate) is None:
-                return f"{self._option} {shlex.quote(self._spelled(candidate))}"
-        return f"{self._option} on another disk"
+                return f"{self.option} {shlex.quote(self._spelled(candidate))}"
+        return f"{self.option} on another disk"
 
 
-@dataclass(frozen=True)
-class _Marker:
-    """What an output folder says of itself; `files` has digests, or None each in the first versions."""
-
-    command: str
-    reads: dict[str, str] | None
-    files: dict[str, str | None]
-    writer: str
-
-    def strange_files(self, folder: Path) -> list[str]:
-        """The files that are not its own; in the first versions only the top of the folder can be told."""
-        is_old = None in self.files.values()
-        found = {entry.name for entry in folder.iterdir()} if is_old else set(_files(folder))
-        return sorted(name for name in found - {*self.files, _MARKER} if name.split("/")[-1] not in _OF_THE_SYSTEM)
-
-    def changed_files(self, folder: Path) -> list[str]:
-        """Its files that are no longer as they were written."""
-        there = {name: folder / name for name, digest in self.files.items() if digest and (folder / name).is_file()}
-        return sorted(name for name, path in there.items() if _digest(path) != self.files[name])
-
-
-def _read_marker(folder: Path) -> _Marker:
+def _read_marker(folder: Path) -> tuple[str, dict[str, str] | None, dict[str, str | None], str]:
+    """What an output says of itself: its command, what that read, its files' digests (or None each); who wrote it."""
     found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
     if isinstance(found, dict):
         command = str(found["command"])
-        return _Marker(command, dict(found["reads"]), dict(found["files"]), f"was written by selective-st {command}")
+        return command, dict(found["reads"]), dict(found["files"]), f"was written by selective-st {command}"
     names = [str(name) for name in found]
     commands = [command for command, signs in _SIGNS.items() if signs <= set(names)]
     command = commands[0] if len(commands) == 1 else ""
     by = f"by its files selective-st {command}" if command else "its files do not tell by which command"
-    return _Marker(command, None, dict.fromkeys(names), f"was written by an older version ({by})")
-
-
-def _mark(folder: Path, facts: dict[str, Any]) -> None:
-    files = {name: _digest(folder / name) for name in _files(folder)}
-    (folder / _MARKER).write_text(json.dumps({**facts, "files": files}, indent=1), encoding="utf-8")
+    return command, None, dict.fromkeys(names), f"was written by an older version ({by})"
 
 
 def settle(folder: Path) -> None:

@@ -120,7 +120,9 @@ _MISSING, _YES, _NO, _PLAIN, _MAYBE, _NOT = (
 _LETTERS: dict[str, str] = _WORDS["letters"]
 _NEGATIONS = (*(f"{word} " for word in _NOT), *_WORDS["not_prefixes"])
 _MODIFIERS = {float(strength): _set(words) for strength, words in _WORDS["modifiers"].items()}
-_ORDERS = tuple(tuple(map(_set, tiers)) for tiers in _WORDS["orders"])
+_ORDERS = [
+    {word: float(place) for place, tier in enumerate(tiers) for word in _set(tier)} for tiers in _WORDS["orders"]
+]
 
 
 def _rests(key: str, modifiers: Iterable[str]) -> set[str]:
@@ -150,16 +152,12 @@ def are_plain(texts: Iterable[str]) -> bool:
     return keys <= _PLAIN or any(keys == {yes, no} for yes, no in _LETTERS.items())
 
 
-def _place(order: tuple[frozenset[str], ...], key: str) -> float | None:
+def _place(order: Mapping[str, float], key: str) -> float | None:
     """Where a word stands in an order; a word such as `very` moves it away from the middle."""
-    rests = _rests(key, _MODIFIERS[1.2])
-    for place, tier in enumerate(order):
-        if key in tier:
-            return float(place)
-    for place, tier in enumerate(order):
-        if rests & tier:
-            return place + (0.5 if place > (len(order) - 1) / 2 else -0.5)
-    return None
+    moved = min((order[rest] for rest in _rests(key, _MODIFIERS[1.2]) if rest in order), default=None)
+    if key in order or moved is None:
+        return order.get(key)
+    return moved + (0.5 if moved > max(order.values()) / 2 else -0.5)
 
 
 def _ranked(keys: Mapping[str, str]) -> tuple[Kind, dict[str, float]] | None:

@@ -18,22 +18,11 @@ from selective_st.data import check_scale, named_columns, numbers_in, read_pairs
 from selective_st.errors import DataError
 from selective_st.files import FileTable, read_file
 from selective_st.layouts import GradedPairs
+from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import differing, first_choice, suggestions_for, with_choice
 from selective_st.registry.columns import are_class_names, as_number, scale_around
 from selective_st.registry.detection import DataFormat, detect_format
-from selective_st.registry.names import (
-    CHOICE_WORDS,
-    NEGATIVE_VALUES,
-    POSITIVE_VALUES,
-    TOPIC_NAMES,
-    TRAINER_LABELS,
-    hint_of,
-    is_negating,
-    key_of,
-    role_of,
-    words_of,
-)
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.suggestion import Suggestion, Suggestions
 
@@ -74,10 +63,11 @@ class Source:
             return ""
         if label in CLASS_LABELS:
             values = sorted(set(map(str, self.dataset[column])))
-            names = list(getattr(self.dataset.features[column], "names", values))
-            shown = ", ".join([*names[:_SHOWN_CLASSES], *(["..."] if len(names) > _SHOWN_CLASSES else [])])
+            classes = list(getattr(self.dataset.features[column], "names", values))
+            shown = ", ".join([*classes[:_SHOWN_CLASSES], *(["..."] if len(classes) > _SHOWN_CLASSES else [])])
             turned = [doubt for doubt in self.format.doubts if doubt.startswith("the class ")]  # such as that 0 is yes
-            as_numbers = "" if names == values and not turned and all(map(_is_number, names)) else _AS_NUMBERS
+            are_numbers = classes == values and not turned and None not in map(as_number, classes)
+            as_numbers = "" if are_numbers else _AS_NUMBERS
             return (
                 f"{self.table.name}: the labels in column {column!r} are classes ({shown}), not grades of how similar "
                 f"the texts are{''.join(f'; {doubt}' for doubt in turned)}. If they do grade that, {as_numbers}call "
@@ -127,7 +117,8 @@ class Source:
     def conflicts(self) -> str:
         """What to say of rows that hold the same texts with different labels; empty where there are none."""
         label, inputs = self.format.label_column, self.format.inputs
-        if label is None or not inputs or any(_is_nested(self.dataset, name) for name in (label, *inputs)):
+        nested = (_is_nested(self.dataset, name) for name in (label, *inputs) if name)
+        if label is None or not inputs or any(nested):
             return ""
         *texts, labels = self.dataset.select_columns([*inputs, label]).with_format("arrow")[:].select([*inputs, label])
         if len(inputs) == 2 and self.format.label in ("similarity", "binary"):  # then a pair's order does not count
@@ -188,7 +179,10 @@ class Source:
             DataError: If it is not clear what the data mean, or no loss suits them.
         """
         if self.unclear:
-            ways = "".join(f" If {words}: {_as_words(options)}." for words, options in self.ways())
+            ways = "".join(
+                f" If {words}: {shlex.join(told_words(DataOptions(data='', **options)))}."
+                for words, options in self.ways()
+            )
             raise DataError(f"{self.unclear}.{ways} Or name the loss with --loss, if you know that it suits.")
         return first_choice(found, self.dataset, focus)
 
@@ -247,10 +241,6 @@ def as_told(
     return source if score_range is None else _with_scale(source, score_range)
 
 
-def _as_words(told: dict[str, Any]) -> str:
-    return shlex.join(told_words(DataOptions(data="", **told)))
-
-
 # --- Columns ----------------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +253,7 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     source = Source(table, dataset, _format_of(dataset), steps, told=True, notes=tuple(table.notes))
     label = chosen[-1] if len(chosen) > 1 and _is_label(source.dataset, chosen[-1]) else None
     inputs = tuple(name for name in chosen if name != label)
-    if label is not None and label not in TRAINER_LABELS and not _says_something_else(label):
+    if label is not None and label not in names.TRAINER_LABELS and not _says_something_else(label):
         known = [step for step in source.format.steps if step.call == "rename_column"]
         told = Step("rename_column", (label, "label"), why="it was named as the label")
         renamed = _done(source, known[0] if known else told)
@@ -278,42 +268,42 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
         # A column that was left out may say in words what 0 and 1 mean.
         whole = _format_of(table.dataset)
         if whole.label in CLASS_LABELS and (whole.label_column, {*whole.inputs}) == (label, {*inputs}):
-            names = ("label", "meaning", "classes", "reasons", "doubts", "alternatives")
-            form = replace(form, **{name: getattr(whole, name) for name in names})
+            of_label = ("label", "meaning", "classes", "reasons", "doubts", "alternatives")
+            form = replace(form, **{name: getattr(whole, name) for name in of_label})
     return replace(source, format=form)
 
 
 def _by_place(source: Source, inputs: tuple[str, ...]) -> Source:
     """The texts under names that say what their places do, where that makes it clear what they are."""
     negatives = ["negative"] if len(inputs) == 3 else [f"negative_{k}" for k in range(1, len(inputs) - 1)]
-    names = ("anchor", "positive", *negatives)[: len(inputs)]
+    places = ("anchor", "positive", *negatives)[: len(inputs)]
     if len(inputs) == 2 and source.format.trainer_label is not None:
-        names = ("sentence1", "sentence2")
-    if len(inputs) == 1 or {*names} & ({*source.dataset.column_names} - {*inputs}):
+        places = ("sentence1", "sentence2")
+    if len(inputs) == 1 or {*places} & ({*source.dataset.column_names} - {*inputs}):
         return source
-    by_place = dict(zip(inputs, names, strict=True))
+    by_place = dict(zip(inputs, places, strict=True))
     renamed = _done(source, Step("rename_columns", (by_place,), why="by the places that they were named at"))
     return source if renamed.format.certainty == "unclear" else renamed
 
 
 def _says_something_else(label: str) -> bool:
     """Whether a name of a label says the reverse of what losses read, or which of the texts is better."""
-    return is_negating(label) or bool(CHOICE_WORDS & {*words_of(label)})
+    return names.is_negating(label) or bool(names.CHOICE_WORDS & {*names.words_of(label)})
 
 
 def _is_label(dataset: Dataset, column: str) -> bool:
     """Whether a column is a label beside texts: no text, named as labels are, or few words that come again."""
     values = [value for value in dataset[column] if value is not None]
     texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
-    if not all(isinstance(text, str) for text in texts) or column in TRAINER_LABELS:
+    if not all(isinstance(text, str) for text in texts) or column in names.TRAINER_LABELS:
         return True
-    if any(isinstance(value, list) for value in values) or role_of(column) is not None:
+    if any(isinstance(value, list) for value in values) or names.role_of(column) is not None:
         return False
-    if hint_of(column) or key_of(column) in TOPIC_NAMES:
+    if names.hint_of(column) or names.key_of(column) in names.TOPIC_NAMES:
         return True
-    words = {key_of(text) for text in texts}
+    words = {names.key_of(text) for text in texts}
     few = len(words) <= _FEW_CLASSES and len(words) * _ROWS_OF_A_CLASS <= len(texts)
-    return words <= POSITIVE_VALUES | NEGATIVE_VALUES or (few and are_class_names(texts))
+    return words <= names.POSITIVE_VALUES | names.NEGATIVE_VALUES or (few and are_class_names(texts))
 
 
 # --- Labels -----------------------------------------------------------------------------------------------------------
@@ -346,12 +336,11 @@ def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
     settled = next((reading for reading in of_label if reading.label == label), None)
     if settled is not None and {reading.label_column for reading in of_label} == {column}:
         inputs, steps = settled.inputs, settled.needs
-    elif (
-        len(form.inputs) == 2 and {*mapped.dataset.column_names} == {*form.inputs, column} and not source.not_similarity
-    ):
-        inputs, steps = form.inputs, () if column in TRAINER_LABELS else (Step("rename_column", (column, "score")),)
-    else:
+    elif len(form.inputs) != 2 or {*mapped.dataset.column_names} != {*form.inputs, column} or source.not_similarity:
         return mapped
+    else:
+        rename = Step("rename_column", (column, "score"))
+        inputs, steps = form.inputs, () if column in names.TRAINER_LABELS else (rename,)
     told = replace(
         mapped.format, shape="pair", label=label, certainty="likely", inputs=inputs, label_column=column, steps=steps,
         doubts=(), alternatives=(), readings=(),
@@ -366,10 +355,6 @@ def _done(source: Source, step: Step) -> Source:
     """The data after a step."""
     dataset = step.apply(source.dataset)
     return replace(source, dataset=dataset, format=_format_of(dataset), steps=(*source.steps, step))
-
-
-def _is_number(text: str) -> bool:
-    return as_number(text) is not None
 
 
 def _is_nested(dataset: Dataset, column: str) -> bool:

@@ -6,6 +6,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from selective_st.registry.steps import callable_as_step
 from selective_st.registry.table import without_trainer_transform
 
 _BATCH = 1_000
+_DECIDING: ContextVar[tuple[str, Any]] = ContextVar("deciding")  # the converter that is at work, and its arguments
+Batch = dict[str, list[Any]]
 _Converter = TypeVar("_Converter", bound=Callable[..., Dataset])
 
 
@@ -42,15 +45,18 @@ def converter(*columns: str) -> Callable[[_Converter], _Converter]:
         @wraps(function)
         def checked(*arguments: Any, **options: Any) -> Any:
             given = signature.bind(*arguments, **options).arguments
+            dataset = given.pop("dataset")
+            before = _DECIDING.set((owner, given))
             try:
-                _check_dataset(owner, given["dataset"])
-                named = [given[column] for column in columns if given.get(column) is not None]
-                check_columns(given["dataset"], named)
+                _check_dataset(owner, dataset)
+                check_columns(dataset, [given[column] for column in columns if given.get(column) is not None])
                 return function(*arguments, **options)
             except (TypeError, ValueError) as error:
                 if not str(error).startswith(owner):
                     error.args = (f"{owner}: {error}",)
                 raise
+            finally:
+                _DECIDING.reset(before)
 
         return callable_as_step(checked)  # type: ignore[return-value]
 
@@ -63,12 +69,7 @@ def _sources() -> bytes:
     return b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 
 
-def mapped(
-    dataset: Dataset,
-    change: Callable[[dict[str, list[Any]], list[int]], dict[str, Any]],
-    features: dict[str, Any],
-    *settings: Any,
-) -> Dataset:
+def mapped(dataset: Dataset, change: Callable[[Batch, list[int]], Batch], features: dict[str, Any]) -> Dataset:
     """The dataset with columns made anew, batch by batch.
 
     The fingerprint, by which datasets finds a result on the disk again, is made here: for one of its own datasets would
@@ -78,7 +79,6 @@ def mapped(
         dataset: The dataset.
         change: The new columns of a batch, given it and the numbers of its rows.
         features: The columns that come out, in their order; those that are not new are taken from the dataset.
-        *settings: What the function depends on besides the dataset and this module.
 
     Returns:
         The changed dataset.
@@ -90,7 +90,7 @@ def mapped(
         with_indices=True,
         features=datasets.Features(features),
         remove_columns=dataset.column_names,
-        new_fingerprint=Hasher.hash((plain._fingerprint, _sources(), settings)),
+        new_fingerprint=Hasher.hash((plain._fingerprint, _sources(), _DECIDING.get())),
     )
     return made.select_columns(list(features))
 
@@ -106,8 +106,9 @@ def values_in(dataset: Dataset, columns: list[str]) -> Any:
     )
 
 
-def of_rows(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Dataset:
-    return Dataset.from_dict(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+def values_of(dataset: Dataset, column: str) -> list[Any]:
+    """The values of a column, as Python has them."""
+    return [value for (value,) in values_in(dataset, [column])]
 
 
 def is_missing(value: Any) -> bool:

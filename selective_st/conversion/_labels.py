@@ -12,18 +12,8 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Value
 
 from selective_st._validation import instance_of, whole_number
-from selective_st.conversion._common import (
-    converter,
-    finite,
-    holds_lists,
-    inner_feature,
-    is_missing,
-    is_number,
-    mapped,
-    mean_of_known,
-    shown,
-    values_in,
-)
+from selective_st.conversion import _common as common
+from selective_st.conversion._common import converter
 from selective_st.errors import DataError, literal
 from selective_st.written import Written, read_written
 
@@ -55,7 +45,7 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reve
         [0.4, 1.0]
     """
     instance_of("scale_labels", "reverse", reverse, bool, "Write reverse=True, or leave it out.")
-    low, high = finite("low", low), finite("high", high)
+    low, high = common.finite("low", low), common.finite("high", high)
     if not low < high:
         raise ValueError(f"low must be below high, got low={low:g} and high={high:g}. Swap them.")
 
@@ -64,7 +54,7 @@ def scale_labels(dataset: Dataset, column: str, low: float, high: float, *, reve
         return (high - number if reverse else number - low) / (high - low)
 
     mend = f"Give the ends of the labels' scale: dataset = scale_labels(dataset, {literal(column)}, 0, 10)."
-    return _relabelled(dataset, column, scaled, "float64", mend, "scale_labels", low, high, reverse)
+    return _relabelled(dataset, column, scaled, "float64", mend)
 
 
 @converter("column")
@@ -88,7 +78,7 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
         >>> scale_margins(triplets, "label", 20)["label"][:]
         [-0.25]
     """
-    width = finite("width", width)
+    width = common.finite("width", width)
     if not width > 0:
         raise ValueError(f"width must be above 0, got {width:g}. Give the highest score less the lowest.")
 
@@ -96,7 +86,7 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
         return _number(margin, -width, width, f"wider than the scale, {width:g}") / width
 
     mend = f"Give the width of the teacher's scale, here 20: dataset = scale_margins(dataset, {literal(column)}, 20)."
-    return _relabelled(dataset, column, scaled, "float64", mend, "scale_margins", width)
+    return _relabelled(dataset, column, scaled, "float64", mend)
 
 
 @converter("column")
@@ -130,7 +120,7 @@ def labels_to_float(
         [1.0, 0.5]
     """
     number, mend = _reader(dataset, column, mapping, "labels_to_float")
-    return _relabelled(dataset, column, number, "float64", mend, "labels_to_float", mapping, mean, mean=mean)
+    return _relabelled(dataset, column, number, "float64", mend, mean=mean)
 
 
 @converter("column")
@@ -164,7 +154,7 @@ def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | Non
             )
         return None if read is None else int(read)
 
-    return _relabelled(dataset, column, whole, "int64", mend, "labels_to_int", mapping)
+    return _relabelled(dataset, column, whole, "int64", mend)
 
 
 @converter("column")
@@ -187,13 +177,13 @@ def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
         >>> labels_to_binary(pairs, "score", above=3)["score"][:]
         [0, 1]
     """
-    limit = finite("above", above)
+    limit = common.finite("above", above)
 
     def is_above(label: Any) -> int:
         return int(_number(label) > limit)
 
     mend = f"Give numbers: dataset = labels_to_float(dataset, {literal(column)})."
-    return _relabelled(dataset, column, is_above, "int64", mend, "labels_to_binary", limit)
+    return _relabelled(dataset, column, is_above, "int64", mend)
 
 
 @converter("column")
@@ -219,16 +209,19 @@ def pad_labels(dataset: Dataset, column: str, size: int) -> Dataset:
     """
     whole_number("pad_labels", "size", size, least=1)
     feature = dataset.features[column]
-    dtype = str(getattr(inner_feature(feature), "dtype", "")) if holds_lists(feature) else ""
+    dtype = str(getattr(common.inner_feature(feature), "dtype", "")) if common.holds_lists(feature) else ""
     if not dtype.startswith(("int", "float", "bool")):
         raise DataError(f"column {column!r} does not hold lists of numbers. Name one that does.")
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
-        lists = [[_NAN if is_missing(label) else float(label) for label in labels or []] for labels in batch[column]]
-        return {column: [[*labels, *[_NAN] * (size - len(labels))] for labels in lists]}
+    def padded(labels: list[Any] | None) -> list[float]:
+        known = [_NAN if common.is_missing(label) else float(label) for label in labels or []]
+        return [*known, *[_NAN] * (size - len(known))]
+
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
+        return {column: list(map(padded, batch[column]))}
 
     features = {**dataset.features, column: datasets.Sequence(Value("float64"))}
-    return mapped(dataset, change, features, "pad_labels", column, size)
+    return common.mapped(dataset, change, features)
 
 
 # --- One label after the other ----------------------------------------------------------------------------------------
@@ -247,20 +240,14 @@ def _number(value: Any, low: float = -math.inf, high: float = math.inf, outside:
 
 
 def _relabelled(
-    dataset: Dataset,
-    column: str,
-    change: Callable[[Any], Any],
-    dtype: str,
-    mend: str,
-    *settings: Any,
-    mean: bool = False,
+    dataset: Dataset, column: str, change: Callable[[Any], Any], dtype: str, mend: str, *, mean: bool = False
 ) -> Dataset:
-    """The dataset with the labels changed one by one, also within lists; `settings` are what `change` depends on."""
+    """The dataset with the labels changed one by one, also within lists."""
     feature = dataset.features[column]
     # Lists that are stored as text are found in the values.
-    written = read_written({} if holds_lists(feature) else Counter(_texts_in(dataset, column)))
+    written = read_written({} if common.holds_lists(feature) else Counter(_texts_in(dataset, column)))
     lists = written.values if written.kind == "lists" else {}
-    several = bool(lists) or holds_lists(feature)
+    several = bool(lists) or common.holds_lists(feature)
 
     def changed(value: Any) -> Any:
         value = lists.get(value.strip(), value) if isinstance(value, str) else value
@@ -270,27 +257,27 @@ def _relabelled(
             return None if dtype != "float64" else _NAN if several else value
         return change(value)
 
-    def change_batch(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change_batch(batch: common.Batch, rows: list[int]) -> common.Batch:
         found, bad = [], {}
         for value, row in zip(batch[column], rows, strict=True):
             try:
-                found.append(mean_of_known(changed(value)) if mean else changed(value))
+                found.append(common.mean_of_known(changed(value)) if mean else changed(value))
             except _BadCellError as error:
                 bad[row] = f"{value!r}, {error}"
         if bad:
             what = next(iter(bad.values()))
-            raise DataError(f"column {column!r} holds in {shown([*bad])} what cannot be: {what}. {mend}")
+            raise DataError(f"column {column!r} holds in {common.shown([*bad])} what cannot be: {what}. {mend}")
         return {column: found}
 
     kind = Value(dtype) if mean else datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
-    made = mapped(dataset, change_batch, {**dataset.features, column: kind}, column, *settings)
+    made = common.mapped(dataset, change_batch, {**dataset.features, column: kind})
     return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
 
 
 def _with_dtype(feature: Any, dtype: str) -> Any:
     if isinstance(feature, (Value, ClassLabel)):
         return Value(dtype)
-    return datasets.Sequence(_with_dtype(inner_feature(feature), dtype), length=getattr(feature, "length", -1))
+    return datasets.Sequence(_with_dtype(common.inner_feature(feature), dtype), length=getattr(feature, "length", -1))
 
 
 # --- What labels say --------------------------------------------------------------------------------------------------
@@ -323,7 +310,7 @@ def _reader(
 
 def _texts_in(dataset: Dataset, column: str) -> Iterator[str]:
     """The texts of a column, also within lists, also within lists that are stored as text."""
-    left = [value for (value,) in values_in(dataset, [column])]
+    left = common.values_of(dataset, column)
     while left:
         value = left.pop()
         if isinstance(value, str):
@@ -345,7 +332,8 @@ def _mapping_mend(start: str, column: str, written: Written) -> str:
 def _checked_mapping(feature: Any, mapping: Mapping[Any, Any] | None) -> dict[Any, float | None]:
     if mapping is None:
         return {}
-    if not isinstance(mapping, Mapping) or not all(value is None or is_number(value) for value in mapping.values()):
+    values = mapping.values() if isinstance(mapping, Mapping) else [mapping]
+    if not all(value is None or common.is_number(value) for value in values) or not isinstance(mapping, Mapping):
         raise TypeError(
             f"mapping must be a dict of labels and the numbers that they become, got {mapping!r:.80}. Write "
             'mapping={"good": 1, "bad": 0, "NA": None}.'

@@ -7,21 +7,8 @@ from typing import Any
 import datasets
 from datasets import Dataset, Value
 
-from selective_st.conversion._common import (
-    at_least,
-    check_free,
-    chosen_columns,
-    converter,
-    holds_lists,
-    inner_feature,
-    is_missing,
-    is_text,
-    label_column,
-    mapped,
-    shown,
-    text_columns,
-    values_in,
-)
+from selective_st.conversion import _common as common
+from selective_st.conversion._common import converter
 from selective_st.errors import DataError, literal
 
 _NAN = float("nan")
@@ -56,35 +43,30 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
         {'query': 'y', 'document_1': 'c', 'document_2': '', 'scores': [0.5, nan]}
     """
     if size is not None:
-        at_least(1, "size", size, 8)
-    label = label_column(dataset)
+        common.at_least(1, "size", size, 8)
+    label = common.label_column(dataset)
     column, labels = _list_columns("split_lists", dataset, column, label)
-    longest, extra = 0, 0
-    empty, unequal = [], []
-    for row, (texts, *scores) in enumerate(values_in(dataset, [column, *labels])):
-        longest = max(longest, len(texts or []))
-        if not texts:
-            empty.append(row)
-        elif labels:
-            # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
-            more = len(scores[0] or []) - len(texts)
-            extra = more if row == 0 else extra
-            if more != extra or not 0 <= more <= len(dataset.column_names) - 3:
-                unequal.append(row)
+    sizes = _sizes(dataset, [column, *labels])
+    empty = [row for row, (texts, *_) in enumerate(sizes) if not texts]
     if empty:
         raise DataError(
-            f"column {column!r} has an empty list in {shown(empty)}. Leave such rows out: dataset = "
+            f"column {column!r} has an empty list in {common.shown(empty)}. Leave such rows out: dataset = "
             f"remove_empty_rows(dataset, [{literal(column)}])."
         )
+    # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
+    extra = sizes[0][-1] - sizes[0][0]
+    fits = not labels or 0 <= extra <= len(dataset.column_names) - 3
+    unequal = [row for row, of in enumerate(sizes) if not fits or of[-1] - of[0] != extra]
     _refuse_unequal(unequal, column, label)
+    longest = max(texts for texts, *_ in sizes)
     number = longest if size is None else min(size, longest)
     fresh = [f"{_singular(column)}_{k + 1}" for k in range(number)]
-    check_free(dataset, [name for name in fresh if name != column])
+    common.check_free(dataset, [name for name in fresh if name != column])
 
     def place(texts: list[str], k: int) -> str:
         return texts[k] if k < len(texts) else "" if labels else texts[k % len(texts)]
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         made: dict[str, list[Any]] = {
             name: [place(texts, k) for texts in batch[column]] for k, name in enumerate(fresh)
         }
@@ -94,7 +76,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
         return made
 
     features = _replaced(dataset, column, dict.fromkeys(fresh, Value("string"))) | dict.fromkeys(labels, _NUMBERS)
-    return mapped(dataset, change, features, "split_lists", column, number)
+    return common.mapped(dataset, change, features)
 
 
 @converter("column")
@@ -118,24 +100,26 @@ def lists_to_rows(dataset: Dataset, column: str | None = None) -> Dataset:
         >>> lists_to_rows(lists)[:]
         {'query': ['x', 'x', 'y'], 'positive': ['a', 'b', 'c']}
     """
-    label = label_column(dataset)
+    label = common.label_column(dataset)
     column, labels = _list_columns("lists_to_rows", dataset, column, label)
     each = [column, *labels]
-    sizes = ([len(cell or []) for cell in cells] for cells in values_in(dataset, each))
-    _refuse_unequal([row for row, found in enumerate(sizes) if len({*found}) > 1], column, label)
+    _refuse_unequal([row for row, of in enumerate(_sizes(dataset, each)) if len({*of}) > 1], column, label)
     name = _singular(column)
-    check_free(dataset, [name] if name != column else [])
-    inner = {old: inner_feature(feature) if old in each else feature for old, feature in dataset.features.items()}
-    features = {name if old == column else old: feature for old, feature in inner.items()}
+    common.check_free(dataset, [name] if name != column else [])
+    names = {old: name if old == column else old for old in dataset.column_names}
+    features = {
+        names[old]: common.inner_feature(feature) if old in each else feature
+        for old, feature in dataset.features.items()
+    }
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         places = [(row, k) for row, texts in enumerate(batch[column]) for k in range(len(texts or []))]
         return {
             fresh: [batch[old][row][k] if old in each else batch[old][row] for row, k in places]
-            for old, fresh in zip(inner, features, strict=True)
+            for old, fresh in names.items()
         }
 
-    made = mapped(dataset, change, features, "lists_to_rows", column)
+    made = common.mapped(dataset, change, features)
     if not len(made):
         raise DataError(f"all lists in column {column!r} are empty. Choose another column.")
     return made
@@ -163,8 +147,8 @@ def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
         {'query': 'x', 'passages': ['a', 'b']}
     """
     feature = dataset.features[column]
-    is_list = holds_lists(feature)
-    inner = inner_feature(feature) if is_list else feature
+    is_list = common.holds_lists(feature)
+    inner = common.inner_feature(feature) if is_list else feature
     if not isinstance(inner, dict):
         raise DataError(f"the cells of column {column!r} hold no fields. Name a column of objects.")
     missing = [field for field in fields if field not in inner]
@@ -175,18 +159,18 @@ def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
             f"flatten_cells(dataset, {literal(column)}, {literal(next(iter(inner), 'text'))})."
         )
     names = dict(zip([column] if len(fields) == 1 else [f"{column}_{field}" for field in fields], fields, strict=True))
-    check_free(dataset, [name for name in names if name != column])
+    common.check_free(dataset, [name for name in names if name != column])
 
     def part(cell: Any, field: str) -> Any:
         if isinstance(cell, list):
             return [part(item, field) for item in cell]
         return None if cell is None else cell[field]
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         return {name: [part(cell, field) for cell in batch[column]] for name, field in names.items()}
 
     parts = {name: datasets.Sequence(inner[field]) if is_list else inner[field] for name, field in names.items()}
-    return mapped(dataset, change, _replaced(dataset, column, parts), "flatten_cells", column, fields)
+    return common.mapped(dataset, change, _replaced(dataset, column, parts))
 
 
 @converter()
@@ -211,15 +195,15 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
         >>> join_columns(triplets)[0]
         {'query': 'x', 'documents': ['a', 'b'], 'labels': [1.0, 0.0]}
     """
-    label = label_column(dataset)
-    query, *documents = text_columns(dataset, label)
+    label = common.label_column(dataset)
+    query, *documents = common.text_columns(dataset, label)
     label_name = label or "labels"
     if len(documents) < 2:
         raise DataError(
             f"the dataset must have three or more columns of texts, got {', '.join([query, *documents])}. For pairs "
             "without labels draw negatives first: sentence_transformers.util.mine_hard_negatives."
         )
-    if label is not None and not holds_lists(dataset.features[label]):
+    if label is not None and not common.holds_lists(dataset.features[label]):
         raise DataError(
             f"column {label!r} must hold a list with a label for each of the {len(documents)} documents, but holds "
             f"single values. Leave it out: dataset = dataset.remove_columns({literal(label)})."
@@ -228,26 +212,26 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
         raise ValueError(f'name must be the name of a column, got {name!r}. Write name="documents".')
     if name in (query, label_name):
         raise DataError(f"name={name!r} is the name of another column. Choose another, such as 'documents'.")
-    given = values_in(dataset, [label]) if label else ()
+    given = common.values_in(dataset, [label]) if label else ()
     bad = [row for row, (values,) in enumerate(given) if len(values or []) != len(documents)]
     if bad:
         raise DataError(
             f"column {label!r} must hold {len(documents)} labels, one for each of {', '.join(documents)}, but does not "
-            f"in {shown(bad)}. Mend or remove such rows."
+            f"in {common.shown(bad)}. Mend or remove such rows."
         )
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         labels = batch[label] if label else [[1.0, *[0.0] * (len(documents) - 1)]] * len(rows)
         texts = zip(*(batch[column] for column in documents), strict=True)
         lists = [
-            [pair for pair in zip(*row, strict=True) if not any(map(is_missing, pair))]
+            [pair for pair in zip(*row, strict=True) if not any(map(common.is_missing, pair))]
             for row in zip(texts, labels, strict=True)
         ]
         sides = [[[pair[side] for pair in pairs] for pairs in lists] for side in (0, 1)]
         return dict(zip((name, label_name), sides, strict=True))
 
     features = {query: dataset.features[query], name: _TEXTS, label_name: _NUMBERS}
-    return mapped(dataset, change, features, "join_columns", name)
+    return common.mapped(dataset, change, features)
 
 
 @converter("positives", "negatives")
@@ -275,7 +259,7 @@ def rows_of_positives(dataset: Dataset, positives: str, negatives: str | None = 
         {'query': 'x', 'positive': 'b', 'negative_1': 'c', 'negative_2': 'd'}
     """
     sides = [positives] if negatives is None else [positives, negatives]
-    cells = [tuple(map(_as_texts, row)) for row in values_in(dataset, sides)]
+    cells = [tuple(map(_as_texts, row)) for row in common.values_in(dataset, sides)]
     complete = [row for row, lists in enumerate(cells) if all(lists)]
     if not complete:
         raise DataError(
@@ -321,8 +305,8 @@ def join_lists(
     """
     columns = [positives, negatives]
     given = [column for column in (positive_scores, negative_scores) if column is not None]
-    chosen_columns("join_lists", dataset, [*columns, *given])
-    texts = [tuple(map(_as_texts, row)) for row in values_in(dataset, columns)]
+    common.chosen_columns("join_lists", dataset, [*columns, *given])
+    texts = [tuple(map(_as_texts, row)) for row in common.values_in(dataset, columns)]
     labels = [
         _scores_of(dataset, column, [len(row[side]) for row in texts], 1.0 - side)
         for side, column in enumerate((positive_scores, negative_scores))
@@ -337,11 +321,12 @@ def _scores_of(dataset: Dataset, column: str | None, sizes: list[int], default: 
     """The scores in a column, as many in each row as there are texts; without a column, the same for all texts."""
     if column is None:
         return [[default] * size for size in sizes]
-    scores = [value if isinstance(value, list) else [value] for (value,) in values_in(dataset, [column])]
+    scores = [value if isinstance(value, list) else [value] for value in common.values_of(dataset, column)]
     bad = [row for row, size in enumerate(sizes) if len(scores[row]) != size]
     if bad:
         raise DataError(
-            f"column {column!r} has not as many scores as there are texts in {shown(bad)}. Mend or remove such rows."
+            f"column {column!r} has not as many scores as there are texts in {common.shown(bad)}. Mend or remove such "
+            "rows."
         )
     return scores
 
@@ -369,11 +354,11 @@ def _replaced(dataset: Dataset, column: str, new: dict[str, Any]) -> dict[str, A
 
 def _list_columns(owner: str, dataset: Dataset, column: str | None, label: str | None) -> tuple[str, list[str]]:
     """The column with lists of texts; and that with lists of labels, if there is one."""
-    labels = [label] if label is not None and holds_lists(dataset.features[label]) else []
+    labels = [label] if label is not None and common.holds_lists(dataset.features[label]) else []
     lists = [
         name
         for name, feature in dataset.features.items()
-        if name != label and holds_lists(feature) and is_text(inner_feature(feature))
+        if name != label and common.holds_lists(feature) and common.is_text(common.inner_feature(feature))
     ]
     if column is None and len(lists) != 1:
         raise DataError(
@@ -386,11 +371,16 @@ def _list_columns(owner: str, dataset: Dataset, column: str | None, label: str |
     return column or lists[0], labels
 
 
+def _sizes(dataset: Dataset, columns: list[str]) -> list[list[int]]:
+    """For each row how many values the lists in some columns have."""
+    return [[len(cell or []) for cell in cells] for cells in common.values_in(dataset, columns)]
+
+
 def _refuse_unequal(rows: list[int], column: str, label: str | None) -> None:
     if rows:
         raise DataError(
-            f"in {shown(rows)} column {label!r} has not as many labels as column {column!r} has texts. Each text needs "
-            "its label: mend or remove such rows."
+            f"in {common.shown(rows)} column {label!r} has not as many labels as column {column!r} has texts. Each "
+            "text needs its label: mend or remove such rows."
         )
 
 

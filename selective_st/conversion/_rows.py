@@ -10,26 +10,10 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Value
 
 from selective_st._validation import whole_number
-from selective_st.conversion._common import (
-    at_least,
-    chosen_columns,
-    converter,
-    finite,
-    hashable,
-    is_missing,
-    keeping,
-    label_column,
-    mapped,
-    mean_of_known,
-    needed_label,
-    of_rows,
-    shown,
-    single_text_column,
-    text_columns,
-    values_in,
-)
+from selective_st.conversion import _common as common
+from selective_st.conversion._common import converter
 from selective_st.errors import DataError, literal
-from selective_st.layouts import PAIR_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets
+from selective_st.layouts import PAIR_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets, of_rows
 
 _TRIES = 20  # to draw a text of another class that is not of this one too
 
@@ -59,8 +43,9 @@ def remove_empty_rows(dataset: Dataset, columns: Sequence[str] | None = None) ->
         >>> remove_empty_rows(pairs)[:]
         {'a': ['x'], 'b': ['z']}
     """
-    columns = chosen_columns("remove_empty_rows", dataset, columns)
-    kept = [row for row, values in enumerate(values_in(dataset, columns)) if not any(map(is_missing, values))]
+    columns = common.chosen_columns("remove_empty_rows", dataset, columns)
+    rows = enumerate(common.values_in(dataset, columns))
+    kept = [row for row, values in rows if not any(map(common.is_missing, values))]
     if not kept:
         raise DataError(
             f"every row has something missing in one of the columns {', '.join(columns)}. Name the columns "
@@ -93,26 +78,26 @@ def remove_duplicate_rows(
         >>> remove_duplicate_rows(pairs, ["a", "b"], mean_of="score")["score"][:]
         [0.75, 0.0]
     """
-    columns = chosen_columns("remove_duplicate_rows", dataset, columns)
+    columns = common.chosen_columns("remove_duplicate_rows", dataset, columns)
     rows: dict[Any, list[int]] = {}
-    for row, values in enumerate(values_in(dataset, columns)):
-        rows.setdefault(tuple(map(hashable, values)), []).append(row)
+    for row, values in enumerate(common.values_in(dataset, columns)):
+        rows.setdefault(tuple(map(common.hashable, values)), []).append(row)
     kept = [same[0] for same in rows.values()]
     result = dataset if len(kept) == len(dataset) else dataset.select(kept)
     if mean_of is None:
         return result
-    labels = [value for (value,) in values_in(dataset, [mean_of])]
+    labels = common.values_of(dataset, mean_of)
     if not all(label is None or isinstance(label, (int, float)) for label in labels):
         raise DataError(
             f"column {mean_of!r} must hold numbers. Make it so: dataset = labels_to_float(dataset, {literal(mean_of)})."
         )
-    means = [mean_of_known([labels[row] for row in same]) for same in rows.values()]
+    means = [common.mean_of_known([labels[row] for row in same]) for same in rows.values()]
 
-    def change(batch: dict[str, list[Any]], places: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, places: list[int]) -> common.Batch:
         return {mean_of: [means[place] for place in places]}
 
     features = {**dataset.features, mean_of: Value("float64")}
-    return mapped(result, change, features, "remove_duplicate_rows", mean_of, columns)
+    return common.mapped(result, change, features)
 
 
 @converter("column")
@@ -137,7 +122,8 @@ def remove_rare_classes(dataset: Dataset, column: str, least: int = 2) -> Datase
         ['cat', 'dog']
     """
     whole_number("remove_rare_classes", "least", least, least=1)
-    classes = [None if is_missing(value) else hashable(value) for (value,) in values_in(dataset, [column])]
+    values = common.values_of(dataset, column)
+    classes = [None if common.is_missing(value) else common.hashable(value) for value in values]
     counts = Counter(classes)
     kept = [row for row, value in enumerate(classes) if value is not None and counts[value] >= least]
     if not kept:
@@ -178,7 +164,7 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
             f"give positive and negative, or neither; got {positive=} and {negative=}. Write positive=1, negative=0."
         )
     if positive is None:
-        at_least(2, "list_size", list_size, 16)
+        common.at_least(2, "list_size", list_size, 16)
         pairs = _graded_pairs(dataset, "pairs_to_triplets")
         return as_triplets(pairs, pairs.grouping(), list_size, 0.8).dataset
     if not all(isinstance(value, (str, int, float)) for value in (positive, negative)) or positive == negative:
@@ -191,9 +177,9 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
         positive, negative = (_class_number(feature, value) for value in (positive, negative))
     groups: dict[str, tuple[list[str], list[str]]] = {}
     seen: Counter[Any] = Counter()
-    for text, other, value in values_in(dataset, [first, second, label]):
-        seen[hashable(value)] += 1
-        if value in (positive, negative) and not is_missing(text) and not is_missing(other):
+    for text, other, value in common.values_in(dataset, [first, second, label]):
+        seen[common.hashable(value)] += 1
+        if value in (positive, negative) and not common.is_missing(text) and not common.is_missing(other):
             groups.setdefault(text, ([], []))[value == negative].append(other)
     for given, wanted in (("positive", positive), ("negative", negative)):
         if wanted not in seen:
@@ -236,7 +222,7 @@ def pairs_to_lists(dataset: Dataset, list_size: int = 16) -> Dataset:
         >>> pairs_to_lists(pairs)[0]
         {'anchor': 'x', 'doc_1': 'good', 'doc_2': 'bad', 'label': [1.0, 0.2]}
     """
-    at_least(2, "list_size", list_size, 16)
+    common.at_least(2, "list_size", list_size, 16)
     pairs = _graded_pairs(dataset, "pairs_to_lists")
     return as_lists(pairs, pairs.grouping(), list_size, 0.8).dataset
 
@@ -261,7 +247,7 @@ def pairs_to_positives(dataset: Dataset, positive_from: float = 0.8) -> Dataset:
         >>> pairs_to_positives(pairs)[:]
         {'anchor': ['x'], 'positive': ['good']}
     """
-    positive_from = finite("positive_from", positive_from)
+    positive_from = common.finite("positive_from", positive_from)
     pairs = _graded_pairs(dataset, "pairs_to_positives")
     if max(pairs.scores) < positive_from:
         raise DataError(
@@ -272,17 +258,17 @@ def pairs_to_positives(dataset: Dataset, positive_from: float = 0.8) -> Dataset:
     return as_positives(pairs, pairs.grouping(), 0, positive_from).dataset
 
 
-def _pair_columns(dataset: Dataset) -> tuple[str, str, str]:
+def _pair_columns(dataset: Dataset) -> list[str]:
     """The two columns of texts and the label."""
-    label = needed_label(dataset)
-    texts = text_columns(dataset, label)
+    label = common.needed_label(dataset)
+    texts = common.text_columns(dataset, label)
     if len(texts) != 2:
         kept = texts[:2] if len(texts) > 2 else ["text_1", "text_2"]
         raise DataError(
             f"there must be two columns of texts beside the label, got {', '.join(texts)}. Choose them: "
-            f"{keeping(*kept, label)}"
+            f"{common.keeping(*kept, label)}"
         )
-    return texts[0], texts[1], label
+    return [*texts, label]
 
 
 def _graded_pairs(dataset: Dataset, name: str) -> GradedPairs:
@@ -295,25 +281,21 @@ def _graded_pairs(dataset: Dataset, name: str) -> GradedPairs:
             f"positives and the negatives: dataset = pairs_to_triplets(dataset, positive={literal(feature.names[0])}, "
             f"negative={literal(feature.names[-1])})."
         )
-    rows = list(values_in(dataset, list(columns)))
-    empty = [row for row, values in enumerate(rows) if any(map(is_missing, values))]
-    words = [
-        row
-        for row, values in enumerate(rows)
-        if not isinstance(values[-1], (int, float)) and not is_missing(values[-1])
-    ]
-    if words:
-        raise DataError(
-            f"column {label!r} must hold numbers, but holds {rows[words[0]][-1]!r} in row {words[0]}. Make it so: "
-            f"dataset = labels_to_float(dataset, {literal(label)})."
-        )
+    rows = list(common.values_in(dataset, columns))
+    empty = [row for row, values in enumerate(rows) if any(map(common.is_missing, values))]
+    for row, (*_, value) in enumerate(rows):
+        if not isinstance(value, (int, float)) and not common.is_missing(value):
+            raise DataError(
+                f"column {label!r} must hold numbers, but holds {value!r} in row {row}. Make it so: "
+                f"dataset = labels_to_float(dataset, {literal(label)})."
+            )
     if empty:
         raise DataError(
-            f"a text or label is missing in {shown(empty)}. Leave such rows out: dataset = remove_empty_rows(dataset)."
+            f"a text or label is missing in {common.shown(empty)}. Leave such rows out: dataset = "
+            "remove_empty_rows(dataset)."
         )
-    firsts, seconds, scores = map(list, zip(*rows, strict=True))
-    made = dict(zip(PAIR_COLUMNS, (firsts, seconds, list(map(float, scores))), strict=True))
-    return GradedPairs(Dataset.from_dict(made), name)
+    graded = of_rows(PAIR_COLUMNS, [(first, second, float(score)) for first, second, score in rows])
+    return GradedPairs(graded, name)
 
 
 def _class_number(feature: ClassLabel, value: Any) -> int:
@@ -344,11 +326,11 @@ def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
         >>> class_to_triplets(texts)["positive"][:]
         ['dog', 'cat', 'elm', 'oak']
     """
-    label = needed_label(dataset)
-    column = single_text_column(dataset, label, None)
+    label = common.needed_label(dataset)
+    column = common.single_text_column(dataset, label, None)
     classes: dict[Any, dict[str, None]] = {}  # of each class its texts, each once, in order
-    for text, kind in values_in(dataset, [column, label]):
-        if not is_missing(text) and not is_missing(kind):
+    for text, kind in common.values_in(dataset, [column, label]):
+        if not common.is_missing(text) and not common.is_missing(kind):
             classes.setdefault(kind, {})[text] = None
     usable = {kind: list(texts) for kind, texts in classes.items() if len(texts) > 1}
     if len(classes) < 2 or not usable:
@@ -404,19 +386,19 @@ def damage_texts(dataset: Dataset, column: str | None = None, ratio: float = 0.6
         >>> damage_texts(Dataset.from_dict({"text": ["one two three four"]}), seed=1)[0]
         {'damaged': 'two four', 'original': 'one two three four'}
     """
-    ratio = finite("ratio", ratio)
+    ratio = common.finite("ratio", ratio)
     if not 0 < ratio < 1:
         raise ValueError(f"ratio must lie between 0 and 1, such as 0.6; got {ratio:g}.")
     whole_number("damage_texts", "seed", seed)
-    column = single_text_column(dataset, label_column(dataset), column)
+    column = common.single_text_column(dataset, common.label_column(dataset), column)
 
-    def change(batch: dict[str, list[Any]], rows: list[int]) -> dict[str, list[Any]]:
+    def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         texts = [text or "" for text in batch[column]]
         damaged = [_damaged(text, ratio, seed, row) for text, row in zip(texts, rows, strict=True)]
         return {"damaged": damaged, "original": texts}
 
     features = dict.fromkeys(("damaged", "original"), Value("string"))
-    return mapped(dataset, change, features, "damage_texts", column, ratio, seed)
+    return common.mapped(dataset, change, features)
 
 
 @converter("column")
@@ -444,9 +426,9 @@ def texts_to_pairs(dataset: Dataset, column: str | None = None, different: int =
         >>> texts_to_pairs(texts, different=1)["text_2"][:]
         ['cat', 'oak', 'oak', 'cat']
     """
-    at_least(0, "different", different, 7)
-    column = single_text_column(dataset, label_column(dataset), column)
-    texts = list(dict.fromkeys(text for (text,) in values_in(dataset, [column]) if not is_missing(text)))
+    common.at_least(0, "different", different, 7)
+    column = common.single_text_column(dataset, common.label_column(dataset), column)
+    texts = list(dict.fromkeys(text for text in common.values_of(dataset, column) if not common.is_missing(text)))
     if len(texts) < (2 if different else 1):
         raise DataError(
             f"column {column!r} has {len(texts)} distinct text(s), so there is nothing to pair. Give more "

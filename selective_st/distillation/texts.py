@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from selective_st._text_files import ending, not_text, open_lines
+from selective_st._text_files import ending, open_lines
 from selective_st._validation import list_of
 from selective_st.data import named_columns
 from selective_st.errors import DataError
@@ -75,11 +75,8 @@ def read_texts(source: str, columns: Sequence[str] | None = None) -> tuple[list[
         path = Path(source).expanduser()
         if not path.is_file():
             raise DataError(f"{source} does not exist, or is no file. Check the path (looked in {Path.cwd()}).")
-        try:
-            with open_lines(path) as lines:
-                return [line.rstrip("\r\n") for line in lines], []
-        except UnicodeDecodeError as error:
-            raise not_text(path) from error
+        with open_lines(path) as lines:
+            return [line.rstrip("\r\n") for line in lines], []
     table = read_file(source)
     if columns is None:
         found = detect_format(table.dataset)
