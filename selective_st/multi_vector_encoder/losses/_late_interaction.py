@@ -81,17 +81,18 @@ class LateInteractionOfPairs(Scorer):
         """The embeddings of each column's tokens, the first as queries, the others as documents."""
         return embed(model, features, self.mini_batch_size)
 
-    def scores(self, embeddings: Sequence[TokenEmbeddings], labels: Any) -> Tensor:
+    def scores(self, embeddings: Sequence[TokenEmbeddings], mask: Tensor | None) -> Tensor:
         """The scores of a batch.
 
         Args:
             embeddings: For each column the embeddings of its tokens.
-            labels: Labels of the last columns, in which NaN marks a padded document.
+            mask: Which documents of the last columns count; None for all.
 
         Returns:
-            Scores of shape (batch_size, documents).
+            Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
         """
-        return pair_scores(embeddings, self.similarity_fct, labels)
+        scores = pair_scores(embeddings, self.similarity_fct, mask)
+        return scores.squeeze(1) if len(embeddings) == 2 else scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,8 @@ class LateInteractionOfLists(LateInteractionOfPairs):
     kind: ClassVar[ScoringKind] = LISTS
 
     @override
-    def scores(self, embeddings: Sequence[TokenEmbeddings], labels: Any) -> Tensor:
-        return list_scores(embeddings, self.similarity_fct, labels)
+    def scores(self, embeddings: Sequence[TokenEmbeddings], mask: Tensor | None) -> Tensor:
+        return list_scores(embeddings, self.similarity_fct, mask)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -212,40 +212,44 @@ def highest_score(similarity_fct: LateInteraction) -> float:
     return 1.0 if is_mean(similarity_fct) else float(QUERY_TOKENS)
 
 
-def pair_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, labels: Any = None) -> Tensor:
+def pair_scores(
+    columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, mask: Tensor | None = None
+) -> Tensor:
     """The score of the first column against each other column, in at least single precision.
 
     Args:
         columns: Queries, then one or more columns of documents.
         similarity_fct: Compares each query with one document.
-        labels: Labels of the last columns, in which NaN marks a padded document.
+        mask: Which documents of the last columns count; None for all.
 
     Returns:
         Scores of shape (batch_size, documents).
     """
-    queries, *documents = _without_padding(columns, labels)
+    queries, *documents = _without_padding(columns, mask)
     shape = queries.embeddings.shape[:1]
     return torch.stack([_score(queries, column, similarity_fct, shape, PAIRS) for column in documents], dim=1)
 
 
-def list_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, labels: Any = None) -> Tensor:
+def list_scores(
+    columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, mask: Tensor | None = None
+) -> Tensor:
     """As `pair_scores`, by a function that compares each query with its own documents at once.
 
     Args:
         columns: Queries, then one or more columns of documents.
         similarity_fct: Compares each query with its own documents.
-        labels: Labels of the last columns, in which NaN marks a padded document.
+        mask: Which documents of the last columns count; None for all.
 
     Returns:
         Scores of shape (batch_size, documents).
     """
-    queries, *documents = _without_padding(columns, labels)
+    queries, *documents = _without_padding(columns, mask)
     return _score(queries, stack(documents), similarity_fct, (len(queries.embeddings), len(documents)), LISTS)
 
 
-def _without_padding(columns: Sequence[TokenEmbeddings], labels: Any) -> list[TokenEmbeddings]:
+def _without_padding(columns: Sequence[TokenEmbeddings], mask: Tensor | None) -> list[TokenEmbeddings]:
     queries, *documents = columns
-    embeddings = without_padding([column.embeddings for column in documents], labels)
+    embeddings = without_padding([column.embeddings for column in documents], mask)
     return [queries, *(TokenEmbeddings(*pair) for pair in zip(embeddings, (d.mask for d in documents), strict=True))]
 
 
