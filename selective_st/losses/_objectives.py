@@ -447,21 +447,21 @@ class Listwise(Calibrated):
     @override
     def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
         owner = self.owner
-        labels = tensor_of(owner, labels)
-        got = tuple(labels.shape)
+        checked = tensor_of(owner, labels)
+        got = tuple(checked.shape)
         if self.lists == "batch" and got != shape:
             raise ValueError(said("shape_of_one_list", owner, rows=shape[0], shape=got))
         rows, documents = shape[0], shape[-1]
         if self.targets == "labels":
             if got not in ((rows,), shape):
                 raise ValueError(said("shape_of_positives", owner, rows=rows, documents=documents, shape=got))
-            return labels
-        if not labels.is_floating_point():
-            raise TypeError(said("integer_relevances", owner, dtype=labels.dtype))
+            return checked
+        if not checked.is_floating_point():
+            raise TypeError(said("integer_relevances", owner, dtype=checked.dtype))
         if got != shape:
             facts = {"rows": rows, "documents": documents, "shape": got, "are_margins": got == (rows, documents - 1)}
             raise ValueError(said("shape_of_lists", owner, **facts))
-        return labels
+        return checked
 
     @override
     def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:

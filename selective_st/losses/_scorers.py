@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from typing import Any, ClassVar
 
@@ -142,7 +143,7 @@ class _DotProducts(KnownSlopes):
         return scores
 
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:  # type: ignore[override]
         anchors, *documents = tensors
         factors = gradient.unsqueeze(-1).unbind(-2)
         to_anchors = factors[0] * documents[0]
@@ -170,18 +171,19 @@ class _Cosines(_DotProducts):
         return inverse[..., :1], inverse[..., 1:]
 
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:
         anchors, *documents = tensors
         of_anchors, of_documents, cosines = self._of_anchors, self._of_documents, self._cosines
         if torch.is_grad_enabled():  # a gradient of the gradient is wanted
             of_anchors, of_documents = self._inverse_norms(tensors)
             products = torch.stack([(anchors * document).sum(-1) for document in documents], dim=-1)
             cosines = products * of_anchors * of_documents
-        to_anchors, *pulled = super().pull(gradient * of_anchors * of_documents, needed, *tensors)
+        to_anchors, *to_documents = super().pull(gradient * of_anchors * of_documents, needed, *tensors)
         # What points along an embedding only changes its length.
         along = gradient * cosines
         shrink = (along * of_documents.square()).unsqueeze(-1).unbind(-2)
-        to_anchors = torch.addcmul(to_anchors, along.sum(-1, keepdim=True) * of_anchors.square(), anchors, value=-1)
-        for place, (factor, document) in enumerate(zip(shrink, documents, strict=True)):
-            pulled[place] = torch.addcmul(pulled[place], factor, document, value=-1)
-        return [to_anchors, *pulled]
+        back = -along.sum(-1, keepdim=True) * of_anchors.square()
+        return [
+            torch.addcmul(to_anchors, back, anchors),
+            *map(partial(torch.addcmul, value=-1), to_documents, shrink, documents),
+        ]

@@ -93,12 +93,12 @@ class Order(Calibrated):
 
     @override
     def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
-        labels = tensor_of(self.owner, labels)
-        if labels.shape == (*shape, 1):
-            labels = labels.squeeze(-1)
-        if labels.shape != shape:
-            raise ValueError(said("shape_of_order", self.owner, shape=shape, got=tuple(labels.shape)))
-        return labels.float() if labels.dtype == torch.bool else labels
+        checked = tensor_of(self.owner, labels)
+        if checked.shape == (*shape, 1):
+            checked = checked.squeeze(-1)
+        if checked.shape != shape:
+            raise ValueError(said("shape_of_order", self.owner, shape=shape, got=tuple(checked.shape)))
+        return checked.float() if checked.dtype == torch.bool else checked
 
     @override
     @named(predicted="scores", target="labels")
