@@ -343,7 +343,7 @@ MUTANTS = [
         CROSS,
     ),
     Mutant(
-        "multi_vector_encoder/losses/_late_interaction.py",
+        "multi_vector_encoder/losses/_scoring.py",
         "space = space._replace(range=Interval(-1.0, 1.0))",
         "pass",
         LATE,

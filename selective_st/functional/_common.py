@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Literal
@@ -12,11 +13,11 @@ import torch
 from torch import Tensor
 
 from selective_st._ahead import on_cpu
-from selective_st._autograd import in_transform, look
+from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
 from selective_st._caller import wording
 from selective_st._validation import finite_number
 from selective_st.links import Link
-from selective_st.links._numerics import check_tensor
+from selective_st.links._numerics import _LARGEST_SCORE, _to_working_precision, check_tensor
 
 Reduction = Literal["none", "mean", "sum"]
 _REDUCTIONS = ("none", "mean", "sum")
@@ -46,6 +47,35 @@ def check_scores(
         f"{name}.view_as({name_of_like}) if the values correspond."
     )
     return check_tensor(owner, name, value, "real", like.shape, of=of)
+
+
+class KnownGradient(KnownSlopes):
+    """A loss of scores that finds its gradient beside its value; the gradient's own gradient is that of a plain form.
+
+    Attributes:
+        gradient: That of the value, or of each of the values, with respect to the first tensor; `value` keeps it.
+    """
+
+    gradient: Tensor
+
+    @abstractmethod
+    def plain(self, *tensors: Tensor) -> Tensor:
+        """The same value, by what autograd can follow to any order."""
+
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled() or True in needed[1:]:
+            with torch.enable_grad():
+                return pull_through(self.plain, gradient, needed, tensors)
+        of_each = gradient.view(gradient.shape + (1,) * (self.gradient.dim() - gradient.dim()))
+        return [of_each * self.gradient, *[None] * (len(needed) - 1)]
+
+
+def precise(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Two tensors of scores in double precision, cut where multiples of them would overflow."""
+    if predicted.dtype == target.dtype == torch.float32 and predicted.device.type in ("cpu", "cuda"):
+        return predicted.double(), target.double()
+    predicted, target = _to_working_precision(predicted), _to_working_precision(target)
+    return predicted.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), target.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
 
 
 def without_autocast(device: str) -> AbstractContextManager[object]:

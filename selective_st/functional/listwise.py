@@ -19,18 +19,18 @@ tensor(1.3575)
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes, in_transform, look, may_hold, pull_through
+from selective_st._autograd import in_transform, look, may_hold
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
+    KnownGradient,
     Reduction,
     check_link,
     check_mask,
@@ -40,6 +40,7 @@ from selective_st.functional._common import (
     check_weight,
     counting,
     is_finite,
+    precise,
     reduce_loss,
 )
 from selective_st.links import ConstantLink, Link
@@ -105,7 +106,7 @@ def listwise_matching_loss(
     owner = caller("listwise_matching_loss")
     link = check_link(owner, link)
     of_target = temperature if target_temperature is None else target_temperature
-    setting = _Matching(
+    rule = ListMatching(
         link=link,
         calibration_link=link if calibration_link is None else check_link(owner, calibration_link, "calibration_link"),
         temperature=finite_number(owner, "temperature", temperature, positive=True),
@@ -129,9 +130,9 @@ def listwise_matching_loss(
         look(partial(_check_never, owner), never, mask)
         target = torch.where(never, predicted.detach().to(target.dtype), target)
     check_domain(owner, link, predicted, target)
-    if setting.calibrates:
-        check_domain(owner, setting.calibration_link, predicted, target)
-    return reduce_loss(owner, setting(predicted, target, mask, never), rows, weight, reduction)
+    if rule.calibrates:
+        check_domain(owner, rule.calibration_link, predicted, target)
+    return reduce_loss(owner, rule(predicted, target, mask, never), rows, weight, reduction)
 
 
 def _check_never(owner: str, never: Tensor, mask: Tensor | None) -> None:
@@ -339,104 +340,108 @@ def _check_rows(owner: str, forms: str, labels: Tensor, right: Tensor) -> None:
 # --- The mathematics, on lists whose masked scores are harmless ---------------------------------------------------
 
 
-class _ListLoss(KnownSlopes):
-    """Value and gradient in one pass; the gradient of the gradient through the plain form."""
-
-    _gradient: Tensor
-
-    def value(self, *tensors: Tensor) -> Tensor:
-        value, gradient = self.value_and_gradient(*tensors)
-        self._gradient = gradient.to(tensors[0])
-        return value.to(tensors[0])
-
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        if torch.is_grad_enabled() or any(needed[1:]):
-            with torch.enable_grad():
-                return pull_through(self.plain, gradient, needed, tensors)
-        return gradient.unsqueeze(-1) * self._gradient, *(None for _ in needed[1:])
-
-    @abstractmethod
-    def value_and_gradient(self, *tensors: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of each list, and its gradient with respect to the first tensor."""
-
-    @abstractmethod
-    def plain(self, *tensors: Tensor) -> Tensor:
-        """The same loss, written for automatic differentiation to any order."""
-
-
 @dataclass
-class _Matching(_ListLoss):
-    """The matching loss of lists, of predicted and target scores, which count, and which are never right."""
+class ListMatching(KnownGradient):
+    """The matching loss of lists, of predicted and target scores, which count, and which are never right.
+
+    Attributes:
+        link: That of the composite Softmax.
+        calibration_link: That of the calibration term.
+        temperature: That of the prediction.
+        target_temperature: That of the target.
+        calibration: The weight of the calibration term.
+        mean: Whether the value is the mean over lists, rather than one number each.
+        may_overflow: Whether scores may lie so far out that potentials or their exponentials overflow.
+    """
 
     link: Link
     calibration_link: Link
     temperature: float
     target_temperature: float
     calibration: float
+    mean: bool = False
+    may_overflow: bool = True
 
     @property
     def calibrates(self) -> bool:
+        """Whether there is a calibration term."""
         return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
 
-    def value_and_gradient(  # type: ignore[override]
-        self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Both without cancellation. Where a candidate is never right, its target score is the predicted one."""
-        p, s = _to_working_precision(p), _to_working_precision(s)
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        """Value and gradient without cancellation. Where a candidate is never right, its target is the predicted score.
+
+        Nothing is asked of the device, so that nothing waits for it.
+        """
+        mask: Tensor | None
+        never: Tensor | None
+        given, target, mask, never = tensors
+        p, s = precise(given, target)
         divergence, difference = self.link._matching(p, s)
-        of_target, at_target = self.link._logits(s.clone(), 1.0)
+        potentials, slopes = self.link._logits(torch.stack([s, p]), 1 / self.temperature)
+        infinite = self.may_overflow and self.link._overflows
+        if infinite:
+            potentials = potentials.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT)
+            slopes = slopes.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT) if isinstance(slopes, Tensor) else slopes
+        of_target, of_predicted = potentials
+        at_target, at_predicted = slopes if isinstance(slopes, Tensor) else (slopes, slopes)
         # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
-        rise = (divergence + (p - s) * at_target).div_(self.temperature)
+        rise = divergence / self.temperature + (p - s) * at_target
+        if infinite:
+            rise = torch.where(rise.isfinite(), rise, of_predicted - of_target)
+        logits = of_target
         if self.target_temperature != self.temperature:
-            rise += of_target * (1 / self.temperature - 1 / self.target_temperature)
-        of_never = None if never is None else torch.where(never, of_target / self.temperature, -math.inf)
-        logits = of_target.div_(self.target_temperature)
+            rise += of_target * (1 - self.temperature / self.target_temperature)
+            logits = of_target * (self.temperature / self.target_temperature)
         left_out = never if mask is None else ~mask if never is None else ~mask | never
         if left_out is not None:
-            logits = logits.masked_fill(left_out, -math.inf)
-            rise = rise.masked_fill(left_out, 0)
-        q = torch.softmax(logits, -1)
+            logits, rise = logits.masked_fill(left_out, -math.inf), rise.masked_fill(left_out, 0)
+        log_q = torch.log_softmax(logits, -1)
+        q = log_q.exp()
         # With x = rise less its q-mean: KL = log sum q e^x = log(1 + sum q (e^x - 1 - x)), a sum of terms >= 0, and
         # r - q = q (e^(x - KL) - 1). What is never right adds e^y, its logit on the same scale, without any q.
         mean = (q * rise).sum(-1, keepdim=True)
         x = rise.sub_(mean)
-        small_x = x.clamp(max=_LARGEST_RISE)
-        growth = torch.expm1(small_x)
-        total = (q * _exponential_less_linear(small_x, growth)).sum(-1, keepdim=True)
-        highest = x.amax(-1, keepdim=True)
-        if of_never is not None:
-            y = of_never - torch.logsumexp(logits, -1, keepdim=True) - mean
-            total = total + y.clamp(max=_LARGEST_RISE).exp().sum(-1, keepdim=True)
-            highest = torch.maximum(highest, y.amax(-1, keepdim=True))
+        small_x = x.clamp(max=LARGEST_RISE) if self.may_overflow else x
+        total = (q * _exponential_less_linear(small_x)).sum(-1, keepdim=True)
+        if never is not None:
+            y = torch.where(never, of_target, -math.inf) - torch.logsumexp(logits, -1, keepdim=True) - mean
+            total = total + y.clamp(max=LARGEST_RISE).exp().sum(-1, keepdim=True)
         kl = torch.log1p(total)
-        tilt = growth.mul_((-kl).exp()).add_(torch.expm1(-kl)).mul_(q)
-        if of_never is not None:
+        far: Tensor | None = None
+        if self.may_overflow:
+            log_r = log_q + x
+            highest, log_total = x.amax(-1, keepdim=True), torch.logsumexp(log_r, -1, keepdim=True)
+            if never is not None:
+                highest = torch.maximum(highest, y.amax(-1, keepdim=True))
+                log_total = torch.logaddexp(log_total, torch.logsumexp(y, -1, keepdim=True))
+            far = highest >= LARGEST_RISE
+            kl = torch.where(far, log_total, kl)
+        tilt = torch.expm1(x - kl).mul_(q)
+        if far is not None:
+            tilt = torch.where(far, (log_r - kl).exp_() - q, tilt)
+        if never is not None:
             tilt = tilt + (y - kl).exp()
-        slope = self.link.h(p)
-        far = ~(highest < _LARGEST_RISE)
-        is_any_far = bool(far.any())
-        if is_any_far:  # or NaN, where potentials overflow
-            log_q, log_r = self._log_probabilities(p, s, mask, never)
-            q = torch.where(far, log_q.exp(), q)
-            far_kl = (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True)
-            kl, tilt = torch.where(far, far_kl, kl), torch.where(far, log_r.exp() - q, tilt)
-            slope = slope.clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
-        value = kl.squeeze(-1)
-        gradient = tilt.mul_(slope).div_(self.temperature)
+        value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
         if self.calibrates:
             if self.calibration_link is not self.link:
                 divergence, difference = self.calibration_link._matching(p, s)
+            if self.may_overflow and self.calibration_link._overflows:
+                divergence, difference = (torch.where(q > 0, of_link, 0) for of_link in (divergence, difference))
             factor = q * (self.calibration / self.temperature)
-            if is_any_far:
-                divergence, difference = (torch.where(q > 0, x, 0) for x in (divergence, difference))
             value = value + (factor * divergence).sum(-1)
-            gradient = gradient + factor * difference
-        return value, gradient
+            gradient = gradient.addcmul_(factor, difference)
+        if self.mean:
+            value, gradient = value.mean(), gradient.div_(value.numel())
+        self.gradient = gradient.to(given)
+        return value.to(given)
 
-    def _log_probabilities(
-        self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Those of the target and of the prediction, also where potentials overflow."""
+    @override
+    def plain(self, *tensors: Tensor) -> Tensor:
+        mask: Tensor | None
+        never: Tensor | None
+        given, s, mask, never = tensors
+        p, s = _to_working_precision(given), _to_working_precision(s)
         of_target = self.link.potential(s) / self.target_temperature
         of_predicted = self.link.potential(p) / self.temperature
         if mask is not None:
@@ -444,46 +449,44 @@ class _Matching(_ListLoss):
         if never is not None:
             of_target = of_target.masked_fill(never, -math.inf)
         limits = -_LARGEST_LOGIT, _LARGEST_LOGIT
-        return torch.log_softmax(of_target.clamp(*limits), -1), torch.log_softmax(of_predicted.clamp(*limits), -1)
-
-    def plain(self, p: Tensor, s: Tensor, mask: Tensor | None, never: Tensor | None) -> Tensor:  # type: ignore[override]
-        given, p, s = p, _to_working_precision(p), _to_working_precision(s)
-        log_q, log_r = self._log_probabilities(p, s, mask, never)
+        log_q, log_r = (torch.log_softmax(logits.clamp(*limits), -1) for logits in (of_target, of_predicted))
         q = log_q.exp()
         terms = log_q - log_r
         if self.calibrates:
             terms = terms + (self.calibration / self.temperature) * self.calibration_link.divergence(p, s)
-        return (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
+        value = (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
+        return value.mean() if self.mean else value
 
 
 # e^x - 1 - x = x^2 (1/2! + x/3! + ...); six terms reach double precision for |x| <= 0.02, and beyond it the left side
 # loses less than two digits.
 _TAYLOR = [1 / math.factorial(k) for k in range(7, 1, -1)]
 _TAYLOR_END = 0.02
-_LARGEST_RISE = 300.0  # beyond, e^x might overflow
+LARGEST_RISE = 300.0  # beyond, e^x might overflow
 _LARGEST_LOGIT = 1e300  # of which there may be two, and 0 times it is 0
 
 
-def _exponential_less_linear(x: Tensor, growth: Tensor) -> Tensor:
-    """`e^x - 1 - x`, without cancellation, given `e^x - 1`."""
+def _exponential_less_linear(x: Tensor) -> Tensor:
+    """`e^x - 1 - x`, without cancellation."""
     series = x * _TAYLOR[0]
     for coefficient in _TAYLOR[1:-1]:
         series.add_(coefficient).mul_(x)
     series.add_(_TAYLOR[-1]).mul_(x).mul_(x)
-    return torch.where(x.abs() <= _TAYLOR_END, series, growth - x)
+    return torch.where(x.abs() <= _TAYLOR_END, series, torch.expm1(x) - x)
 
 
 @dataclass
-class _Labels(_ListLoss):
+class _Labels(KnownGradient):
     """The cross entropy of lists, of scores, probabilities, and which candidates count."""
 
     link: Link
     temperature: float
     one_right: bool
 
-    def value_and_gradient(  # type: ignore[override]
-        self, given: Tensor, y: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        mask: Tensor | None
+        given, y, mask = tensors
         scores = _to_working_precision(given)
         # The scores' memory may be written to.
         logits, slope = self.link._logits(scores.clone() if scores is given else scores, 1 / self.temperature)
@@ -504,9 +507,13 @@ class _Labels(_ListLoss):
             value = torch.where(is_positive.any(-1, keepdim=True), value, rest)
         probabilities = (others - value).exp()
         tilt = torch.where(is_positive, -(rest - value).exp(), probabilities if self.one_right else probabilities - y)
-        return value.squeeze(-1), tilt.mul_(slope)
+        self.gradient = tilt.mul_(slope).to(given)
+        return value.squeeze(-1).to(given)
 
-    def plain(self, p: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:  # type: ignore[override]
+    @override
+    def plain(self, *tensors: Tensor) -> Tensor:
+        mask: Tensor | None
+        p, y, mask = tensors
         logits = self.link.potential(_to_working_precision(p)) / self.temperature
         if mask is not None:
             logits = logits.masked_fill(~mask, -1e300)

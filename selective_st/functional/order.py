@@ -19,7 +19,6 @@ tensor(0.0061)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,10 +26,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes, pull_through
 from selective_st._caller import caller
 from selective_st._validation import finite_number, whole_number
 from selective_st.functional._common import (
+    KnownGradient,
     check_link,
     check_mask,
     check_nonnegative,
@@ -45,6 +44,8 @@ from selective_st.links import ConstantLink, Link
 from selective_st.links.base import check_domain
 
 Form = Literal["log_sum_exp", "logistic"]
+_FEW_PAIRS = 128  # up to here all pairs take less time than to sort them
+_HIGHEST_EXPONENT = 0.8  # of the logarithm of the largest number: the sum of as many exponentials does not overflow
 _FEW = 1024  # up to here searchsorted is as fast as looking for differences
 
 
@@ -136,14 +137,14 @@ def order_loss(
     if weight is not None:
         shares = (weight.detach() if counts is None else torch.where(counts, weight.detach(), 0)).to(target.dtype)
         shares = shares.sqrt() if is_of_lists else shares  # that of a list counts once for each of its pairs
-    scores = scores.to(target.dtype)
     check_domain(owner, link, scores)
     check_nonnegative(owner, link, scores)
-    if form == "logistic":
-        shares = torch.ones_like(target) if shares is None else shares
-        loss = _logistic(_potentials(link, scores, scale), target, shares, weight_link, discounts, k)
-    else:
-        loss = _LogSumExp(link, scale, weight_link)(scores, target, shares) / scale
+    if form == "log_sum_exp":
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        return LogSumExp(link, scale, weight_link)(scores, target, shares)
+    potentials = _potentials(link, scores.to(target.dtype), scale)
+    shares = torch.ones_like(target) if shares is None else shares
+    loss = _logistic(potentials, target, shares, weight_link, discounts, k)
     return loss.to(torch.promote_types(predicted.dtype, torch.float32))
 
 
@@ -153,20 +154,31 @@ def _potentials(link: Link, scores: Tensor, scale: float) -> Tensor:
 
 def _that_count(target: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor]:
     """Which scores count (None for all), and the targets, in double precision where there is one."""
-    precise = target.detach().to(torch.float32 if target.device.type == "mps" else torch.float64)
+    precise = _precise(target.detach())
     if target.is_floating_point() and not is_finite(target):
         known = ~target.isnan()
         mask = known if mask is None else mask & known
     return mask, precise if mask is None else torch.where(mask, precise, 0)
 
 
-@dataclass
-class _LogSumExp(KnownSlopes):
-    """`log(1 + sum over y_i > y_j of r_i r_j w_ij exp(u_j - u_i))` of scores with potentials u, targets y, shares r.
+def _precise(tensor: Tensor) -> Tensor:
+    """In double precision, where the device has it."""
+    return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
-    In the order of the targets the weights telescope: w_ij is the sum of the rises between i and j, so that the sum
-    over pairs is one over places of rise x (sum of exp(u) below) x (sum of exp(-u) above), with positive terms only.
-    Where all weights are 1, each exp(-u_i) meets the sum of exp(u) below the first of its equals.
+
+@dataclass
+class LogSumExp(KnownGradient):
+    """`1/s log(1 + sum r_i r_j w_ij exp(u_j - u_i))` over targets y_i > y_j, of potentials u times s, and shares r.
+
+    Few pairs are summed up as they are. Of many, in the order of the targets, the weights telescope: w_ij is the sum of
+    the rises between i and j, so that the sum over pairs is one over places of rise x (sum of exp(u) below) x (sum of
+    exp(-u) above), with positive terms only. Where all weights are 1, each exp(-u_i) meets the sum of exp(u) below the
+    first of its equals.
+
+    Attributes:
+        link: The link of the potentials.
+        scale: Their factor s.
+        weight_link: The link whose rise is a weight; None for weights of 1.
     """
 
     link: Link
@@ -176,9 +188,35 @@ class _LogSumExp(KnownSlopes):
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        scores, targets, shares = tensors
+        shares: Tensor | None
+        given, targets, shares = tensors
+        scores, targets = _precise(given), _precise(targets)
+        # The scores' memory may be written to.
+        potentials, slope = self.link._logits(scores.clone() if scores is given else scores, self.scale)
+        of_all = self._of_few if 0 < len(given) <= _FEW_PAIRS else self._of_many
+        value, slopes = of_all(potentials, targets, shares)
+        self.gradient = slopes.mul_(slope / self.scale).to(given)
+        return (value / self.scale).to(given)
+
+    def _of_few(self, potentials: Tensor, targets: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The logarithm, and its slopes, by all pairs: the first of two is the better one."""
+        heights = targets if self.weight_link is None else self.weight_link.h(targets)
+        rises = heights.unsqueeze(1) - heights
+        weights = (rises > 0).to(rises) if self.weight_link is None else rises.clamp_min_(0)
+        if shares is not None:
+            weights = weights * shares * shares.unsqueeze(1)
+        exponents = torch.where(weights > 0, potentials - potentials.unsqueeze(1), -math.inf)
+        # What would overflow is drawn out; log(1 + total) keeps its digits where it is small.
+        too_high = (exponents.amax() - _HIGHEST_EXPONENT * math.log(torch.finfo(exponents.dtype).max)).clamp_min_(0)
+        terms = exponents.sub_(too_high).exp_().mul_(weights)
+        of_worse, of_better = terms.sum(0), terms.sum(1)
+        rest = of_worse.sum() + torch.expm1(-too_high)
+        return too_high + torch.log1p(rest), (of_worse - of_better).div_(1 + rest)
+
+    def _of_many(self, potentials: Tensor, targets: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The same by sums over places in the order of the targets."""
         targets, order = targets.sort()
-        worse, steepness = self.link._logits(scores[order], self.scale)  # potentials, and how fast they rise
+        worse = potentials[order]
         better = -worse
         if shares is not None:
             shares = shares[order].log()
@@ -190,29 +228,27 @@ class _LogSumExp(KnownSlopes):
             first, end = _ties(targets)
             of_better, of_worse = better + below[first], worse + above[end]
         else:
-            rises = self.weight_link(targets).diff().clamp_min_(0).log_()
+            rises = self.weight_link.h(targets).diff().clamp_min_(0).log_()
             of_better = better + torch.cat([nothing, (rises + below[1:-1]).logcumsumexp(0)])
             of_worse = worse + torch.cat([(rises + above[1:-1]).flip(0).logcumsumexp(0).flip(0), nothing])
         total = of_better.logsumexp(0)
         value = torch.logaddexp(total, torch.zeros_like(total))
-        slopes = ((of_worse - value).exp_() - (of_better - value).exp_()) * steepness
-        self._slopes = torch.empty_like(slopes).index_copy_(0, order, slopes)
-        return value
+        slopes = (of_worse - value).exp_() - (of_better - value).exp_()
+        return value, torch.empty_like(slopes).index_copy_(0, order, slopes)
 
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        if torch.is_grad_enabled():  # gradients of gradients may be wanted
-            return pull_through(self._plain, gradient, (needed[0], False, False), tensors)
-        return gradient * self._slopes, None, None
-
-    def _plain(self, scores: Tensor, targets: Tensor, shares: Tensor | None) -> Tensor:
+    def plain(self, *tensors: Tensor) -> Tensor:
         """The double sum."""
-        potentials = _potentials(self.link, scores, self.scale)
+        shares: Tensor | None
+        given, targets, shares = tensors
+        targets = _precise(targets)
+        potentials = _potentials(self.link, _precise(given), self.scale)
         weights = _pair_weights(targets, self.weight_link)
         if shares is not None:
             weights = weights * shares.unsqueeze(1) * shares
         exponents = torch.where(weights > 0, weights.log() + potentials - potentials.unsqueeze(1), -math.inf).flatten()
-        return torch.cat([exponents.new_zeros(1), exponents]).logsumexp(0)
+        total = torch.cat([exponents.new_zeros(1), exponents]).logsumexp(0)
+        return (total / self.scale).to(given)
 
 
 def _ties(ordered: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,19 +13,23 @@ tensor(0.0733)
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from selective_st._caller import caller
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
+    KnownGradient,
     Reduction,
     check_link,
     check_mask,
     check_scores,
     check_weight,
     counting,
+    precise,
     reduce_loss,
 )
 from selective_st.links import Link
@@ -161,3 +165,21 @@ def _pointwise(
         predicted = torch.where(mask, predicted, some_score.to(predicted.dtype))
         target = torch.where(mask, target, target_of_score(some_score).to(target.dtype))
     return reduce_loss(owner, loss_of(predicted, target), mask, weight, reduction)
+
+
+@dataclass
+class MeanMatching(KnownGradient):
+    """The mean matching loss of scores and targets of one shape and precision, for a link of all scores."""
+
+    link: Link
+
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        predicted, target = tensors
+        divergence, difference = self.link._matching(*precise(predicted, target))
+        self.gradient = (difference / predicted.numel()).to(predicted)
+        return divergence.mean().to(predicted)
+
+    @override
+    def plain(self, *tensors: Tensor) -> Tensor:
+        return self.link.divergence(*tensors).mean()

@@ -86,6 +86,12 @@ class WeightedSumLink(Link):
         written = self.__dict__.get("_as_written")
         return written or " + ".join(f"{weight!r} * {link!r}" for weight, link in self._given)
 
+    def _absorb(self, weight: float) -> tuple[float, Link]:
+        if len(self._parts) > 1:
+            return weight, self
+        own, link = self._parts[0]
+        return link._absorb(weight * own)
+
     def _sum(self, of: Callable[[Link], Tensor]) -> Tensor:
         first, *others = (weight * of(link) for weight, link in self._parts)
         return sum(others, first)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from selective_st._ahead import on_cpu
 from selective_st._templates import template
 from selective_st._validation import finite_number
-from selective_st.functional._common import check_link, check_nonnegative, check_smoothing, is_finite
+from selective_st.functional._common import check_link, check_nonnegative, check_smoothing
 from selective_st.links import ConstantLink, ExponentialLink, Interval, Link, SigmoidLink, high_scores
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
@@ -181,17 +181,14 @@ class Part:
         self.__dict__.update(values)
 
 
-def without_padding(documents: Sequence[Tensor], labels: Any) -> list[Tensor]:
-    """Columns of documents' embeddings, 0 for those that a NaN among the labels of the last columns marks as padded."""
+def without_padding(documents: Sequence[Tensor], mask: Tensor | None) -> list[Tensor]:
+    """Columns of documents' embeddings, 0 where a mask of the last columns leaves one out."""
     documents = list(documents)
-    if not isinstance(labels, Tensor) or labels.dim() != 2 or not labels.is_floating_point() or is_finite(labels):
+    if mask is None or mask.dim() == 1:
         return documents
-    padded = labels.isnan()
-    if len(padded) != len(documents[0]) or padded.shape[1] > len(documents):
-        return documents  # of which the check of labels tells
-    for place in range(-padded.shape[1], 0):
-        rows = padded[:, place].to(documents[place].device).view(-1, *(1,) * (documents[place].dim() - 1))
-        documents[place] = torch.where(rows, 0, documents[place])
+    for place in range(-mask.shape[1], 0):
+        rows = mask[:, place].to(documents[place].device).view(-1, *(1,) * (documents[place].dim() - 1))
+        documents[place] = torch.where(rows, documents[place], 0)
     return documents
 
 
@@ -306,6 +303,12 @@ def check_similarity(owner: str, similarity_fct: object, *, pairwise: bool) -> N
         raise ValueError(said("similarity_of_rows", owner, name=name, right=_ROW_BY_ROW.get(name, "cos_sim")))
 
 
+def without_weight(link: Link) -> Link:
+    """The link, its weight within the exponent of what it weighs where that has one: the same values by fewer steps."""
+    weight, inner = link._absorb(1.0)
+    return inner if weight == 1 else link
+
+
 def check_link_of_space(owner: str, link: Link, space: ScoreSpace) -> None:
     """Raise a ValueError where the scores leave the link's domain, as far as is known before there are any."""
     if space.range.low > -math.inf and not link.domain.includes(space.range):
@@ -368,35 +371,36 @@ def gentle_link(highest: float, *, bounded: bool = False) -> Link:
     return link if bounded else link.linear_outside(None, highest)
 
 
-def check_label_range(owner: str, labels: Tensor, ranges: Ranges = ()) -> Tensor | None:
-    """Check that labels lie within ranges, and find the padded ones.
+def check_label_range(owner: str, labels: Tensor, ranges: Ranges = (), *, may_be_never: bool = False) -> Tensor | None:
+    """Check that labels lie within ranges, and find the padded ones, by one look at the values on their device.
 
     Args:
         owner: The loss, for the message.
         labels: Labels of shape (batch_size,), or (batch_size, documents) where NaN marks a padded document.
         ranges: Where they must lie.
+        may_be_never: Whether minus infinity is allowed, for a document that is never right.
 
     Returns:
-        Which labels count; None for all.
+        Which labels count; None for all, which are finite then.
 
     Raises:
         ValueError: If a row has no label at all, or a label lies outside a range; with the line that maps it.
     """
-    seen = on_cpu(labels)
+    seen = on_cpu(labels) if labels.is_cuda else labels
     if seen.numel() > _FEW_LABELS:
-        ends = seen.aminmax()
-        low, high, total = float(ends.min), float(ends.max), float(seen.sum())
+        low, high = torch.stack(seen.aminmax()).tolist()
+        has_padding = math.isnan(low)
     else:  # which cost less to look through than tensor operations do to start
         values = seen.flatten().tolist()
-        low, high, total = min(values), max(values), sum(values)
+        low, high, has_padding = min(values), max(values), math.isnan(sum(values))
     mask = None
-    if math.isnan(total):
-        known = ~seen.isnan()
+    if has_padding or (may_be_never and -math.inf in (low, high)):
+        known = seen > -math.inf if may_be_never else ~seen.isnan()
         rows = (~known.view(len(known), -1).any(dim=1)).nonzero().flatten().tolist()
         if rows:
             raise ValueError(said("nan_rows", owner, rows=rows[:5]))
-        low, high = (float(end) for end in seen[known].aminmax())
-        mask = known.to(labels.device, non_blocking=True)
+        low, high = torch.stack(seen[known].aminmax()).tolist()
+        mask = (~seen.isnan()).to(labels.device, non_blocking=True)
     if math.isinf(low) or math.isinf(high):
         raise ValueError(said("not_finite", owner, low=low, high=high))
     for what, allowed, advice in ranges:

@@ -72,6 +72,7 @@ class Loss(nn.Module):
     objective: Any
     _guide: Guide | None
     _composed: dict[str, Any]
+    _has_remarked = False  # on the first batch
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -151,8 +152,11 @@ class Loss(nn.Module):
         Returns:
             The mean loss, a scalar.
         """
-        send_ahead(labels)
-        return self.compute_loss_from_embeddings(self.embed(sentence_features), labels)
+        if isinstance(labels, Mapping) or (isinstance(labels, Tensor) and labels.is_cuda):
+            send_ahead(labels)
+        if self.model_type is SparseEncoder:
+            self.say(sentence("alone", loss=type(self).__name__))
+        return self.compute_loss_from_embeddings(self.scorer.embed(self.model, sentence_features), labels)
 
     def embed(self, sentence_features: Iterable[dict[str, Tensor]]) -> list[Any]:
         """What `compute_loss_from_embeddings` takes.
@@ -188,31 +192,20 @@ class Loss(nn.Module):
             self.objective.check_batch(columns, rows)
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = labels_and_weight(type(self).__name__, labels, weight, rows)
-        return self.loss_of_scores(self.scorer.scores(embeddings, labels), labels, weight)
-
-    def loss_of_scores(
-        self, scores: Tensor, labels: Any, weight: Tensor | None = None, *, lists: bool = False
-    ) -> Tensor:
-        """The loss of predicted scores.
-
-        Args:
-            scores: Predicted scores of shape (batch_size,), or (batch_size, n) for n documents a row.
-            labels: What the loss takes for labels.
-            weight: Weights of the rows, of shape (batch_size,).
-            lists: Whether each row had a list of documents, rather than columns.
-
-        Returns:
-            The mean loss, a scalar.
-        """
-        objective = self.objective
-        loss: Tensor = (objective.loss_of_lists if lists else objective.loss_of)(scores, labels, weight)
-        if "the first batch" not in self._said:
-            self._said.add("the first batch")
+        try:
+            targets = self.objective.targets_of(labels, (rows,) if columns == 2 else (rows, columns - 1))
+        except (TypeError, ValueError):
+            self.scorer.scores(embeddings, None)  # of a similarity function that does not fit it is told first
+            raise
+        scores = self.scorer.scores(embeddings, targets.mask)
+        loss: Tensor = self.objective.loss_of(scores, targets, weight)
+        if not self._has_remarked:
             self._remark(scores, labels)
         return loss
 
     def _remark(self, scores: Tensor, labels: Any) -> None:
         """Say what is odd in the first batch."""
+        self._has_remarked = True
         targets = self.objective.to_be_reached(labels)
         remarks = [] if targets is None else self.scorer.remarks(scores, targets)
         for remark in (*remarks, *self.objective.remarks(labels)):

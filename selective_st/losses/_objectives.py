@@ -1,7 +1,7 @@
 """The objectives: from scores and labels to a loss, wherever the scores come from. They keep no state.
 
-An objective's fields are settings of the loss; `loss_of` makes a loss of scores and labels by the functions of
-`selective_st.functional`, which hold the mathematics.
+An objective's fields are settings of the loss. `targets_of` checks the labels of a batch, looking once at their values;
+`loss_of` makes a loss of scores and these by what `selective_st.functional` knows, which holds the mathematics.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import math
 import sys
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from selective_st._ahead import on_cpu
 from selective_st._caller import named
 from selective_st._validation import finite_number, score_interval
 from selective_st.functional import (
@@ -27,7 +28,8 @@ from selective_st.functional import (
     matching_loss,
     pairwise_loss,
 )
-from selective_st.functional._common import is_finite
+from selective_st.functional.listwise import LARGEST_RISE, ListMatching
+from selective_st.functional.pointwise import MeanMatching
 from selective_st.links import ConstantLink, Interval, Link
 from selective_st.losses._common import (
     NONNEGATIVE,
@@ -47,6 +49,7 @@ from selective_st.losses._common import (
     setting,
     smoothing,
     tensor_of,
+    without_weight,
 )
 
 _TEACHER_SPACES = {
@@ -60,6 +63,20 @@ _ODD_SIZE = 2.0  # beyond it, a link's mean value is no longer about 1
 _CHECKED_ROWS = 1024
 
 
+class Targets(NamedTuple):
+    """The labels of a batch, checked.
+
+    Attributes:
+        values: The labels, in a shape that fits that of the scores; None for none.
+        mask: Which of them count; None for all.
+        of_lists: Whether each row had a list of documents of its own, rather than columns.
+    """
+
+    values: Any
+    mask: Tensor | None = None
+    of_lists: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objective(Part):
     """From scores and labels to a loss.
@@ -69,18 +86,23 @@ class Objective(Part):
         link: What matters.
         columns: How many columns of texts there may be.
         columns_said: The sentence for other numbers of columns.
+        is_simple: Whether the link is one for all scores: then most batches go straight to the formula.
     """
 
     columns: ClassVar[range]
     columns_said: ClassVar[str]
     space: ScoreSpace
     link: Link = setting(a_link)
+    is_simple: bool = field(init=False, compare=False, repr=False)
+    _straight: Link = field(init=False, compare=False, repr=False)
+    _ranges: Ranges = field(init=False, compare=False, repr=False, default=())
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_link_of_space(self.owner, self.link, self.space)
         if self.link_is_positive:
             check_positive_link(self.owner, self.link, self.space)
+        self._settle(is_simple=self.link.domain == (-math.inf, math.inf), _straight=without_weight(self.link))
 
     @property
     def link_is_positive(self) -> bool:
@@ -94,13 +116,28 @@ class Objective(Part):
         if not rows:
             raise ValueError(said("no_rows", self.owner, inputs=self.space.inputs))
 
-    @abstractmethod
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        """The mean loss of scores, given labels and the weights of rows."""
+    def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
+        """The labels of a batch, checked.
 
-    def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        """The mean loss of scores of lists, which are padded with NaN among the labels."""
-        return self.loss_of(scores, labels, weight)
+        Args:
+            labels: What the loss takes for labels.
+            shape: The shape of the scores: (batch_size,), or (batch_size, n) for n documents a row.
+            of_lists: Whether each row has a list of documents of its own, padded with NaN among the labels.
+
+        Returns:
+            The labels, and which of them count.
+        """
+        if not isinstance(labels, Tensor) or labels.shape != shape or not labels.is_floating_point():
+            labels = self.fitted(labels, shape)
+        return Targets(labels, check_label_range(self.owner, labels, self._ranges), of_lists)
+
+    def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
+        """Labels that are no floats in the scores' shape, as they are to be taken; or an error."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def loss_of(self, scores: Tensor, targets: Any, weight: Tensor | None) -> Tensor:
+        """The mean loss of scores, given what `targets_of` gave, and the weights of rows."""
 
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
         """Whether lists of integers can be taken as the floats that they equal."""
@@ -128,7 +165,6 @@ class Pointwise(Objective):
     columns_said = "columns_of_scores"
     targets: str = setting(one_of("scores", "link_values"))
     pos_weight: Any = None
-    _ranges: Ranges = field(init=False, compare=False, repr=False)
     _bounds: Interval | None = field(init=False, compare=False, repr=False)
 
     @override
@@ -143,6 +179,7 @@ class Pointwise(Objective):
         # Labels are clamped of the rounding error that the check allows.
         bounded = None if bounds == (-math.inf, math.inf) else bounds
         self._settle(_ranges=ranges, _bounds=bounded, pos_weight=self._checked_pos_weight())
+        self._settle(is_simple=self.is_simple and self.targets == "scores")
 
     def _checked_pos_weight(self) -> float | None:
         value = self.pos_weight
@@ -157,29 +194,33 @@ class Pointwise(Objective):
         return finite_number(self.owner, "pos_weight", value, positive=True)
 
     @override
-    @named(predicted="scores", target="labels", link_values="labels")
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        if not isinstance(labels, Tensor) or labels.shape != scores.shape or not labels.is_floating_point():
-            self._check_labels(scores, labels)
-        mask = check_label_range(self.owner, labels, self._ranges)
-        mask = None if mask is None else mask.to(scores.device).view(scores.shape)
-        labels = labels.to(scores).view(scores.shape)
+    def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
+        got = tuple(tensor_of(self.owner, labels).shape)
+        rows, documents = shape if len(shape) == 2 else (*shape, 1)
+        shapes = [(rows,), (rows, 1)] if documents == 1 else [(rows, documents)]
+        if got not in shapes:
+            raise ValueError(said("shape_of_scores", self.owner, shapes=shapes, columns=documents + 1, got=got))
+        if not labels.is_floating_point() and (self.targets == "scores" or labels.is_complex()):
+            raise TypeError(said("integer_scores", self.owner, dtype=labels.dtype))
+        checked: Tensor = labels
+        return checked
+
+    @override
+    def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
+        labels = targets.values.to(scores).view(scores.shape)
         if self._bounds is not None:
             labels = labels.clamp(*self._bounds)
+        if self.is_simple and targets.mask is None and weight is None:
+            return MeanMatching(self._straight)(scores, labels)
+        return self._loss_of_some(scores, labels, targets.mask, weight)
+
+    @named(predicted="scores", target="labels", link_values="labels")
+    def _loss_of_some(self, scores: Tensor, labels: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
+        mask = None if mask is None else mask.to(scores.device).view(scores.shape)
         if self.targets == "scores":
             return matching_loss(scores, labels, self.link, mask=mask, weight=weight)
         pos_weight = 1.0 if self.pos_weight is None else self.pos_weight
         return fenchel_young_loss(scores, labels, self.link, pos_weight=pos_weight, mask=mask, weight=weight)
-
-    def _check_labels(self, scores: Tensor, labels: Any) -> None:
-        """Raise where the type or the shape of the labels does not fit."""
-        shape = tuple(tensor_of(self.owner, labels).shape)
-        rows, documents = len(scores), 1 if scores.dim() == 1 else scores.shape[1]
-        shapes = [(rows,), (rows, 1)] if documents == 1 else [(rows, documents)]
-        if shape not in shapes:
-            raise ValueError(said("shape_of_scores", self.owner, shapes=shapes, columns=documents + 1, got=shape))
-        if not labels.is_floating_point() and (self.targets == "scores" or labels.is_complex()):
-            raise TypeError(said("integer_scores", self.owner, dtype=labels.dtype))
 
     @override
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
@@ -231,21 +272,34 @@ class Pairwise(Calibrated):
     targets: str | None = setting(one_of(None, "margins", "scores"), None)
 
     @override
-    @named(predicted="scores", target="labels")
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        positive, negative = scores[:, 0], scores[:, 1:]
+    def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
         if labels is None:
             if self.targets is not None:
                 raise ValueError(said("targets_without_labels", self.owner, targets=self.targets))
+            return Targets(None)
+        if self._kind_of_labels(labels, shape[0], shape[1] - 1) == "margins":
+            if labels.dim() == 2 and labels.shape[1] == shape[1]:
+                labels = labels[:, :1] - labels[:, 1:]
+            labels = labels.view(shape[0], -1)
+            return Targets(labels, self.check_margins(labels))
+        mask = check_label_range(self.owner, labels, self.space.ranges())
+        if mask is not None:
+            check_label_range(self.owner, labels[:, 0])  # a positive without a score is no padding: it is in every pair
+        return Targets(labels, mask)
+
+    @override
+    @named(predicted="scores", target="labels")
+    def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
+        positive, negative = scores[:, 0], scores[:, 1:]
+        if targets.values is None:
             check_positive_link(self.owner, self.link, self.space, scores)
             return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
-        if self._kind_of_labels(labels, *negative.shape) == "margins":
-            margins, mask = self._margins(labels, negative.shape)
-            return margin_loss(positive, negative, margins.to(scores), self.link, mask=mask, weight=weight)
-        check_label_range(self.owner, labels, self.space.ranges())
-        check_label_range(self.owner, labels[:, 0])  # a positive without a score is no padding: it is in every pair
-        targets = labels.to(scores)
-        return self.matched(positive.unsqueeze(1), negative, targets[:, :1], targets[:, 1:], weight)
+        labels = targets.values.to(scores)
+        if labels.shape == scores.shape:
+            return self.matched(positive.unsqueeze(1), negative, labels[:, :1], labels[:, 1:], weight)
+        if self.is_simple and targets.mask is None and weight is None:
+            return MeanMatching(self._straight)(scores[:, :1] - negative, labels)
+        return margin_loss(positive, negative, labels, self.link, mask=targets.mask, weight=weight)
 
     def matched(self, positive: Tensor, negative: Tensor, high: Tensor, low: Tensor, weight: Tensor | None) -> Tensor:
         """The matching loss of pairs of scores as lists of two; NaN among the targets marks a pair that is none."""
@@ -260,13 +314,6 @@ class Pairwise(Calibrated):
             mask=~targets.sum(-1, keepdim=True).isnan().expand_as(targets),
             weight=weight,
         )
-
-    def _margins(self, labels: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor | None]:
-        """Target margins in a shape (batch_size, negatives), checked, and which of them count; None for all."""
-        if labels.dim() == 2 and labels.shape[1] == shape[1] + 1:
-            labels = labels[:, :1] - labels[:, 1:]
-        mask = self.check_margins(labels)
-        return labels.view(shape), None if mask is None else mask.view(shape)
 
     def check_margins(self, margins: Tensor) -> Tensor | None:
         """Which margins count (None for all); a ValueError for those that no two scores have."""
@@ -323,7 +370,7 @@ class Listwise(Calibrated):
     teacher_space: str | None = setting(one_of(None, *_TEACHER_SPACES), None)
     label_range: tuple[float, float] | None = setting(optional(_label_range), None)
     lists: str = setting(one_of("rows", "batch"), "rows")
-    _ranges: Ranges = field(init=False, compare=False, repr=False)
+    _rule: ListMatching = field(init=False, compare=False, repr=False)
 
     @override
     def __post_init__(self) -> None:
@@ -331,22 +378,39 @@ class Listwise(Calibrated):
         self._check_that_settings_agree()
         for name in ("student_temperature", "teacher_temperature"):
             self._settle(**{name: getattr(self, name) or self.temperature})
-        self._settle(_ranges=self._ranges_of_scores())
+        is_batch = self.lists == "batch"
+        self._settle(
+            _ranges=self._ranges_of_scores(),
+            columns=range(2, 3) if is_batch else range(3, sys.maxsize),
+            columns_said="columns_of_one_list" if is_batch else "columns_of_lists",
+        )
+        other = self.calibration_link
+        assert other is not None
+        rule = ListMatching(
+            link=self._straight,
+            calibration_link=self._straight if other == self.link else without_weight(other),
+            temperature=self.student_temperature,
+            target_temperature=self.teacher_temperature,
+            calibration=self.calibration,
+            mean=True,
+            may_overflow=self._may_overflow(),
+        )
+        has_domain = rule.calibrates and other.domain != (-math.inf, math.inf)
+        self._settle(_rule=rule, is_simple=self.is_simple and not has_domain)
+
+    def _may_overflow(self) -> bool:
+        """Whether exponentials of potentials may overflow, as far as is known of where scores and labels lie."""
+        space = self.space.range
+        if not self._ranges or not all(map(math.isfinite, space)):
+            return True
+        ends = torch.tensor([min(space.low, -1.0), max(space.high, 1.0)], dtype=torch.float64)
+        highest = float(self.link.potential(ends.clamp(*self.link.domain)).abs().max())
+        return not 2 * highest * (1 / self.student_temperature + 1 / self.teacher_temperature) < LARGEST_RISE
 
     @property
     @override
     def link_is_positive(self) -> bool:
         return self.targets == "labels"
-
-    @property
-    @override
-    def columns(self) -> range:  # type: ignore[override]
-        return range(2, 3) if self.lists == "batch" else range(3, sys.maxsize)
-
-    @property
-    @override
-    def columns_said(self) -> str:  # type: ignore[override]
-        return "columns_of_one_list" if self.lists == "batch" else "columns_of_lists"
 
     def _check_that_settings_agree(self) -> None:
         if self.lists == "batch" and self.targets == "labels":
@@ -369,25 +433,71 @@ class Listwise(Calibrated):
         return [] if self.is_plain else self.space.ranges("declare_teacher")
 
     @override
-    def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        if self.lists == "batch":
+    def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
+        if of_lists and self.lists == "batch":
             raise ValueError(said("lists_for_one_list", self.owner))
-        return self.loss_of(scores, labels, weight)
+        if not isinstance(labels, Tensor) or labels.shape != shape or not labels.is_floating_point():
+            labels = self.fitted(labels, shape)
+        if self.targets == "labels":
+            is_padded = labels.shape == shape and labels.is_floating_point() and bool(on_cpu(labels).isnan().any())
+            return Targets(labels, check_label_range(self.owner, labels) if is_padded else None)
+        may_be_never = self.lists == "rows"  # a pair without a score is no padding, nor is it never right
+        return Targets(labels, check_label_range(self.owner, labels, self._ranges, may_be_never=may_be_never))
 
     @override
-    @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        if self.lists == "batch":
-            self._check_one_list(scores, labels, weight)
-            scores, labels = scores.view(1, -1), labels[None] if isinstance(labels, Tensor) else labels
-        if not isinstance(labels, Tensor) or labels.shape != scores.shape or not labels.is_floating_point():
-            self._check_labels(scores, labels)
+    def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
+        owner = self.owner
+        checked = tensor_of(owner, labels)
+        got = tuple(checked.shape)
+        if self.lists == "batch" and got != shape:
+            raise ValueError(said("shape_of_one_list", owner, rows=shape[0], shape=got))
+        rows, documents = shape[0], shape[-1]
         if self.targets == "labels":
-            return self._loss_of_labels(scores, labels, weight)
-        mask, targets = self._mask_and_targets(labels.to(scores))
+            if got not in ((rows,), shape):
+                raise ValueError(said("shape_of_positives", owner, rows=rows, documents=documents, shape=got))
+            return checked
+        if not checked.is_floating_point():
+            raise TypeError(said("integer_relevances", owner, dtype=checked.dtype))
+        if got != shape:
+            facts = {"rows": rows, "documents": documents, "shape": got, "are_margins": got == (rows, documents - 1)}
+            raise ValueError(said("shape_of_lists", owner, **facts))
+        return checked
+
+    @override
+    def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
+        labels, mask = targets.values, targets.mask
+        if self.lists == "batch":
+            if weight is not None:
+                raise ValueError(said("weight_of_one_list", self.owner))
+            scores, labels = scores.view(1, -1), labels.view(1, -1)
+        if self.targets == "labels" or weight is not None or not self.is_simple:
+            return self._loss_of_some(scores, labels, mask, weight)
+        labels = self._to_scores(labels.to(scores))
+        if mask is None:
+            return replace(self._rule)(scores, labels, None, None)
+        mask = mask.to(scores.device)
+        never = targets.values.to(scores.device) == -math.inf
+        scores = torch.where(mask, scores, 0)
+        return replace(self._rule)(scores, torch.where(mask & ~never, labels, scores.detach()), mask, never)
+
+    @named(predicted="scores", target="labels", listwise_matching_loss='targets="scores"')
+    def _loss_of_some(self, scores: Tensor, labels: Tensor, mask: Tensor | None, weight: Tensor | None) -> Tensor:
+        if self.targets == "labels":
+            check_positive_link(self.owner, self.link, self.space, scores)
+            return listwise_label_loss(
+                scores,
+                labels if mask is None else labels.nan_to_num(0.0),
+                self.link,
+                self.student_temperature,
+                label_smoothing=self.label_smoothing,
+                mask=mask,
+                weight=weight,
+            )
+        labels = labels.to(scores)
+        never = labels == -math.inf
         return listwise_matching_loss(
             scores,
-            targets,
+            self._to_scores(labels).masked_fill(never, -math.inf),
             self.link,
             self.student_temperature,
             calibration=self.calibration,
@@ -397,39 +507,6 @@ class Listwise(Calibrated):
             weight=weight,
         )
 
-    def _loss_of_labels(self, scores: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
-        check_positive_link(self.owner, self.link, self.space, scores)
-        mask = None
-        if labels.shape == scores.shape and labels.is_floating_point() and bool(labels.isnan().any()):
-            mask = check_label_range(self.owner, labels)
-            labels = labels.nan_to_num(0.0)
-        return listwise_label_loss(
-            scores,
-            labels,
-            self.link,
-            self.student_temperature,
-            label_smoothing=self.label_smoothing,
-            mask=mask,
-            weight=weight,
-        )
-
-    def _check_one_list(self, scores: Tensor, labels: Any, weight: Tensor | None) -> None:
-        """Raise unless the labels of a batch of pairs can be those of one list."""
-        if weight is not None:
-            raise ValueError(said("weight_of_one_list", self.owner))
-        if not isinstance(labels, Tensor):
-            return
-        if tuple(labels.shape) != (len(scores),):
-            raise ValueError(said("shape_of_one_list", self.owner, rows=len(scores), shape=tuple(labels.shape)))
-        check_label_range(self.owner, labels)  # a pair without a score is no padding
-
-    def _mask_and_targets(self, labels: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Which candidates count (None for all), and the target scores, minus infinity where one is never right."""
-        if is_finite(labels) or not bool((never := labels == -math.inf).any()):
-            return check_label_range(self.owner, labels, self._ranges), self._to_scores(labels)
-        check_label_range(self.owner, labels.masked_fill(never, math.nan), self._ranges)
-        return ~labels.isnan(), self._to_scores(labels).masked_fill(never, -math.inf)
-
     def _to_scores(self, labels: Tensor) -> Tensor:
         """Labels on the scale of the predicted scores."""
         if self.label_range is not None:
@@ -438,22 +515,6 @@ class Listwise(Calibrated):
         if self.teacher_space == "logit" and not self.space.are_logits:
             return labels.sigmoid()
         return labels
-
-    def _check_labels(self, scores: Tensor, labels: Any) -> None:
-        """Raise where the type or the shape of the labels does not fit."""
-        owner = self.owner
-        rows, documents = scores.shape
-        shape = tuple(tensor_of(owner, labels).shape)
-        if self.targets == "labels":
-            if shape not in ((rows,), (rows, documents)):
-                raise ValueError(said("shape_of_positives", owner, rows=rows, documents=documents, shape=shape))
-            return
-        if not labels.is_floating_point():
-            raise TypeError(said("integer_relevances", owner, dtype=labels.dtype))
-        if shape != (rows, documents):
-            are_margins = shape == (rows, documents - 1)
-            facts = {"rows": rows, "documents": documents, "shape": shape, "are_margins": are_margins}
-            raise ValueError(said("shape_of_lists", owner, **facts))
 
     @override
     def takes_integers(self, labels: Sequence[Tensor]) -> bool:
@@ -472,8 +533,8 @@ class Listwise(Calibrated):
         if self.targets != "scores":
             return []
         labels = labels[None] if self.lists == "batch" else labels
-        _, targets = self._mask_and_targets(labels[:_CHECKED_ROWS].to(torch.promote_types(labels.dtype, torch.float)))
-        known = targets.isfinite()
+        labels = labels[:_CHECKED_ROWS].to(torch.promote_types(labels.dtype, torch.float))
+        known, targets = labels.isfinite(), self._to_scores(labels)
         with torch.no_grad():
             potentials = self.link.potential(torch.where(known, targets, 0)).masked_fill(~known, -math.inf)
             counts = known.sum(-1)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes
-from selective_st.functional._common import without_autocast
 from selective_st.losses._common import (
     Part,
     ScoreSpace,
@@ -79,13 +79,13 @@ class Similarity(AllSimilarities):
 
     is_pairwise = True
     cos_score_transformation: nn.Module | None = None
-    _lists: type[KnownSlopes] | None = field(init=False, compare=False, repr=False)
+    _at_once: type[KnownSlopes] | None = field(init=False, compare=False, repr=False)
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        of_lists = _ListOfDotProducts if is_dot_product(self.similarity_fct) else None
-        self._settle(_lists=_ListOfCosines if is_cosine(self.similarity_fct) else of_lists)
+        at_once = _DotProducts if is_dot_product(self.similarity_fct) else None
+        self._settle(_at_once=_Cosines if is_cosine(self.similarity_fct) else at_once)
         if self.cos_score_transformation is None:
             self._settle(cos_score_transformation=nn.Identity())
         if not isinstance(self.cos_score_transformation, nn.Module):
@@ -97,41 +97,42 @@ class Similarity(AllSimilarities):
             return super().space(model, model_type)
         return ScoreSpace(fullname(self.cos_score_transformation))
 
-    def scores(self, embeddings: Sequence[Tensor], labels: Any) -> Tensor:
+    def scores(self, embeddings: Sequence[Tensor], mask: Tensor | None) -> Tensor:
         """The scores of a batch, in at least single precision.
 
         Args:
             embeddings: One tensor of shape (batch_size, dim) a column: the anchors, then one or more columns of
                 documents.
-            labels: Labels of the last columns, in which NaN marks a padded document: nothing of that one's embedding,
-                be it NaN, reaches the scores or gradients of others.
+            mask: Which documents of the last columns count: nothing of another's embedding, be it NaN, reaches the
+                scores or gradients of others. None for all.
 
         Returns:
             Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
         """
         # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
-        with without_autocast(embeddings[0].device.type):
+        with torch.autocast(embeddings[0].device.type, enabled=False):
             columns = []
             for column in embeddings:
                 column = column if column.layout == torch.strided else column.to_dense()
                 columns.append(column.float() if column.dtype.itemsize < 4 else column)
-            if isinstance(labels, Tensor) and labels.dim() == 2:
-                columns[1:] = without_padding(columns[1:], labels)
-            scores = self._lists()(*columns) if len(columns) > 2 and self._lists else self._one_by_one(*columns)
+            if mask is not None:
+                columns[1:] = without_padding(columns[1:], mask)
+            if self._at_once and (len(columns) > 2 or self.similarity_fct is not torch.cosine_similarity):
+                scores = self._at_once()(*columns)
+                scores = scores.squeeze(1) if len(columns) == 2 else scores
+            else:
+                one_by_one = list(map(self.similarity_fct, repeat(columns[0]), columns[1:]))
+                if one_by_one[0].shape != columns[0].shape[:1]:
+                    name = getattr(self.similarity_fct, "__name__", repr(self.similarity_fct))
+                    expected, got = tuple(columns[0].shape[:1]), tuple(one_by_one[0].shape)
+                    raise ValueError(said("similarity_shape", self.owner, expected=expected, name=name, got=got))
+                scores = one_by_one[0] if len(columns) == 2 else torch.stack(one_by_one, dim=1)
         transform: Any = self.cos_score_transformation
         return scores if isinstance(transform, nn.Identity) else transform(scores)
 
-    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
-        scores = list(map(partial(self.similarity_fct, anchors), documents))
-        if scores[0].shape != anchors.shape[:1]:
-            name = getattr(self.similarity_fct, "__name__", repr(self.similarity_fct))
-            expected, got = tuple(anchors.shape[:1]), tuple(scores[0].shape)
-            raise ValueError(said("similarity_shape", self.owner, expected=expected, name=name, got=got))
-        return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
 
-
-class _ListOfDotProducts(KnownSlopes):
-    """The dot products of each anchor with its documents: one node of the graph, instead of one for each document."""
+class _DotProducts(KnownSlopes):
+    """The dot products of each anchor with its documents: one node of the graph, instead of some for each document."""
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
@@ -142,7 +143,7 @@ class _ListOfDotProducts(KnownSlopes):
         return scores
 
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:  # type: ignore[override]
         anchors, *documents = tensors
         factors = gradient.unsqueeze(-1).unbind(-2)
         to_anchors = factors[0] * documents[0]
@@ -154,22 +155,35 @@ class _ListOfDotProducts(KnownSlopes):
         return [to_anchors, *[factor * anchors for factor in factors]]
 
 
-class _ListOfCosines(_ListOfDotProducts):
-    """As `_ListOfDotProducts`, for cosines."""
+class _Cosines(_DotProducts):
+    """As `_DotProducts`, for cosines."""
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        norms = [column.norm(dim=-1).clamp_min_(_SMALLEST_NORM) for column in tensors]
-        products = super().value(*tensors)
-        return products.div_(torch.stack(norms[1:], dim=-1)).div_(norms[0].unsqueeze(-1))
+        self._of_anchors, self._of_documents = self._inverse_norms(tensors)
+        self._cosines = super().value(*tensors).mul_(self._of_anchors * self._of_documents)
+        return self._cosines
+
+    @staticmethod
+    def _inverse_norms(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        norms = torch.stack([column.norm(dim=-1) for column in tensors], dim=-1)
+        inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal()
+        return inverse[..., :1], inverse[..., 1:]
 
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        norms = [column.norm(dim=-1, keepdim=True).clamp_min(_SMALLEST_NORM) for column in tensors]
-        units = [column / norm for column, norm in zip(tensors, norms, strict=True)]
-        to_units = super().pull(gradient, needed, *units)
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:
+        anchors, *documents = tensors
+        of_anchors, of_documents, cosines = self._of_anchors, self._of_documents, self._cosines
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            of_anchors, of_documents = self._inverse_norms(tensors)
+            products = torch.stack([(anchors * document).sum(-1) for document in documents], dim=-1)
+            cosines = products * of_anchors * of_documents
+        to_anchors, *to_documents = super().pull(gradient * of_anchors * of_documents, needed, *tensors)
         # What points along an embedding only changes its length.
+        along = gradient * cosines
+        shrink = (along * of_documents.square()).unsqueeze(-1).unbind(-2)
+        back = -along.sum(-1, keepdim=True) * of_anchors.square()
         return [
-            (to_unit - (to_unit * unit).sum(-1, keepdim=True) * unit) / norm
-            for to_unit, unit, norm in zip(to_units, units, norms, strict=True)
+            torch.addcmul(to_anchors, back, anchors),
+            *map(partial(torch.addcmul, value=-1), to_documents, shrink, documents),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 import torch
@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from selective_st._caller import named
 from selective_st.functional import matching_loss, order_loss
+from selective_st.functional.order import LogSumExp
 from selective_st.links import ConstantLink, IdentityLink, Link
 from selective_st.losses._common import (
     NONNEGATIVE,
@@ -32,9 +33,10 @@ from selective_st.losses._common import (
     setting,
     tensor_of,
     whole,
+    without_weight,
 )
 from selective_st.losses._loss import Loss, constructor
-from selective_st.losses._objectives import Calibrated
+from selective_st.losses._objectives import Calibrated, Targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,7 @@ class Order(Calibrated):
     gather_across_devices: bool = False
     discounts: bool = False
     k: int | None = setting(optional(whole), None)
+    _straight_weight: Link | None = field(init=False, compare=False, repr=False)
 
     @override
     def __post_init__(self) -> None:
@@ -67,54 +70,64 @@ class Order(Calibrated):
         super().__post_init__()
         if isinstance(self.weight_link, ConstantLink):
             raise ValueError(said("flat_weight_link", self.owner, link=repr(self.weight_link)))
+        if self.calibration:
+            self._settle(_ranges=self.space.ranges())
+        self._settle(is_simple=self.is_simple and self.link._lowest_value >= 0)
+        self._settle(_straight_weight=self.weight_link and without_weight(self.weight_link))
+
+    @override
+    def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
+        if len(shape) == 2 and (labels is None or tensor_of(self.owner, labels).dim() == 1):
+            return Targets(self._of_pairs(labels, *shape))
+        return super().targets_of(labels, shape)
+
+    def _of_pairs(self, labels: Tensor | None, rows: int, documents: int) -> Tensor:
+        """The labels of positives and negatives as pairs, column by column: 1 and 0, as `AnglELoss` has them."""
+        positive = torch.ones(rows) if labels is None else labels
+        if len(positive) != rows:
+            raise ValueError(said("shape_of_order", self.owner, shape=(rows,), got=tuple(positive.shape)))
+        positive = positive.to(torch.promote_types(positive.dtype, torch.float))
+        values = torch.cat([positive, (1 - positive).repeat(documents - 1)])
+        check_label_range(self.owner, values, self._ranges)
+        return values
+
+    @override
+    def fitted(self, labels: Any, shape: tuple[int, ...]) -> Tensor:
+        checked = tensor_of(self.owner, labels)
+        if checked.shape == (*shape, 1):
+            checked = checked.squeeze(-1)
+        if checked.shape != shape:
+            raise ValueError(said("shape_of_order", self.owner, shape=shape, got=tuple(checked.shape)))
+        return checked.float() if checked.dtype == torch.bool else checked
 
     @override
     @named(predicted="scores", target="labels")
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        if scores.dim() == 2 and (labels is None or tensor_of(self.owner, labels).dim() == 1):
-            scores, labels, weight = self._as_pairs(scores, labels, weight)
-        labels, mask = self._checked(scores, labels)
+    def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
+        labels, mask = targets.values.to(scores.device), targets.mask
+        if labels.dim() < scores.dim():
+            scores, weight = scores.T.flatten(), None if weight is None else weight.repeat(scores.shape[1])
+        check_positive_link(self.owner, self.link, self.space, scores)
         is_batch = scores.dim() == 1
         if is_batch and self.gather_across_devices:
             scores, labels, weight = self._gathered(scores, labels, weight)
-        loss = order_loss(
-            scores,
-            labels,
-            self.link,
-            self.scale,
-            weight_link=self.weight_link,
-            discounts=self.discounts and not is_batch,
-            k=None if is_batch else self.k,
-            weight=weight,
-        )
+        if is_batch and weight is None and self.is_simple:
+            loss = LogSumExp(self._straight, self.scale, self._straight_weight)(scores, labels, None)
+        else:
+            loss = order_loss(
+                scores,
+                labels,
+                self.link,
+                self.scale,
+                weight_link=self.weight_link,
+                discounts=self.discounts and not is_batch,
+                k=None if is_batch else self.k,
+                weight=weight,
+            )
         if not self.calibration:
             return loss
         link = cast(Link, self.calibration_link)
         term = matching_loss(scores, labels.to(scores).clamp(*link.domain), link, mask=mask, weight=weight)
         return loss + self.calibration * term
-
-    def _as_pairs(self, scores: Tensor, labels: Any, weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Positives and negatives as pairs of the labels 1 and 0, as `AnglELoss` has them."""
-        positive = torch.ones_like(scores[:, 0]) if labels is None else labels.to(scores)
-        if len(positive) != len(scores):
-            raise ValueError(said("shape_of_order", self.owner, shape=(len(scores),), got=tuple(positive.shape)))
-        negatives = scores.shape[1] - 1
-        labels = torch.cat([positive, (1 - positive).repeat(negatives)])
-        return scores.T.flatten(), labels, weight if weight is None else weight.repeat(negatives + 1)
-
-    def _checked(self, scores: Tensor, given: Any) -> tuple[Tensor, Tensor | None]:
-        """The labels in the shape of the scores, and which of them count; None for all."""
-        labels: Tensor = tensor_of(self.owner, given)
-        if labels.shape == (len(scores), 1) and scores.dim() == 1:
-            labels = labels.squeeze(1)
-        if labels.shape != scores.shape:
-            raise ValueError(said("shape_of_order", self.owner, shape=tuple(scores.shape), got=tuple(labels.shape)))
-        labels = labels.to(scores.device)
-        if labels.dtype == torch.bool:
-            labels = labels.to(scores)
-        mask = check_label_range(self.owner, labels, self.space.ranges() if self.calibration else ())
-        check_positive_link(self.owner, self.link, self.space, scores)
-        return labels, mask
 
     def _gathered(self, *tensors: Any) -> tuple[Any, ...]:
         """Scores, labels and weights of all devices; each then has the whole loss, whose gradients are averaged."""

@@ -180,8 +180,15 @@ class CrossEncoderLoss(Loss):
         labels, weight = labels_and_weight(type(self).__name__, labels, None, documents.rows)
         labels = self._labels(labels, documents)
         send_ahead(labels)
+        of_lists = documents.lengths is not None
+        columns = max(documents.lengths) if documents.lengths else len(inputs) - 1
+        shape = (documents.rows,) if columns == 1 and not of_lists else (documents.rows, columns)
+        targets = self.objective.targets_of(labels, shape, of_lists=of_lists)
         scores = self.scorer.scores(self.model, documents, prompt, task)
-        return self.loss_of_scores(scores, labels, weight, lists=documents.lengths is not None)
+        loss: Tensor = self.objective.loss_of(scores, targets, weight)
+        if not self._has_remarked:
+            self._remark(scores, labels)
+        return loss
 
     def _documents(self, inputs: Sequence[Sequence[Any]]) -> Documents:
         """The pairs of a batch.

@@ -26,7 +26,7 @@ from selective_st.losses._common import (
     tensor_of,
 )
 from selective_st.losses._loss import constructor
-from selective_st.losses._objectives import Objective
+from selective_st.losses._objectives import Objective, Targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +84,18 @@ class Classes(Objective):
         return weight.float() if not weight.is_floating_point() else weight
 
     @override
-    def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        raise ValueError(f"{self.owner} {sentence('lists_for_classes')}")
-
-    @override
-    @named(listwise_matching_loss="SelectivePointwiseLoss")
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
+    def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
+        if of_lists:
+            raise ValueError(f"{self.owner} {sentence('lists_for_classes')}")
         labels = tensor_of(self.owner, labels)
         if labels.is_floating_point() and labels.dim() == 1:
             raise TypeError(said("float_classes", self.owner, dtype=labels.dtype))
-        if not labels.is_floating_point() and labels.shape == (len(scores), 1):
-            labels = labels.view(-1)
+        return Targets(labels.view(-1) if not labels.is_floating_point() and labels.shape == (*shape, 1) else labels)
+
+    @override
+    @named(listwise_matching_loss="SelectivePointwiseLoss")
+    def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
+        labels = targets.values
         check_positive_link(self.owner, self.link, self.space, scores)
         if not labels.is_floating_point():
             counts = labels != self.ignore_index

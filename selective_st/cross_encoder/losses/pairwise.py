@@ -31,7 +31,7 @@ from selective_st.losses._common import (
     setting,
 )
 from selective_st.losses._loss import constructor
-from selective_st.losses._objectives import Pairwise
+from selective_st.losses._objectives import Pairwise, Targets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,24 +70,26 @@ class PairsOfLists(Pairwise):
         return self.targets in (None, "order")
 
     @override
-    def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        if self.targets == "order":
-            return self.loss_of_lists(scores, labels, weight)
-        for name in ("k", "weighting_scheme"):
-            if getattr(self, name) is not None:
-                raise ValueError(said("for_lists", self.owner, name=name))
-        return super().loss_of(scores, labels, weight)
+    def targets_of(self, labels: Any, shape: tuple[int, ...], *, of_lists: bool = False) -> Targets:
+        if not of_lists and self.targets != "order":
+            for name in ("k", "weighting_scheme"):
+                if getattr(self, name) is not None:
+                    raise ValueError(said("for_lists", self.owner, name=name))
+            return super().targets_of(labels, shape)
+        if not isinstance(labels, Tensor) or not labels.is_floating_point():
+            raise TypeError(said("integer_order", self.owner, got=dtype_of(labels), targets=self.targets))
+        if labels.shape != shape:
+            raise ValueError(said("shape_of_order", self.owner, shape=shape, got=tuple(labels.shape)))
+        ranges = self.space.ranges() if self.targets == "scores" else ()
+        return Targets(labels, check_label_range(self.owner, labels, ranges), of_lists=True)
 
     @override
     @named(predicted="scores", target="labels")
-    def loss_of_lists(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
-        """The mean loss of all pairs of a row's documents with different labels; 0, with a graph, if there are none."""
-        owner = self.owner
-        if not isinstance(labels, Tensor) or not labels.is_floating_point():
-            raise TypeError(said("integer_order", owner, got=dtype_of(labels), targets=self.targets))
-        if labels.shape != scores.shape:
-            raise ValueError(said("shape_of_order", owner, shape=tuple(scores.shape), got=tuple(labels.shape)))
-        check_label_range(owner, labels, self.space.ranges() if self.targets == "scores" else ())
+    def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
+        """Of lists the mean over all pairs of a row's documents with different labels; 0, with a graph, without any."""
+        if not targets.of_lists:
+            return super().loss_of(scores, targets, weight)
+        owner, labels = self.owner, targets.values
         counts = labels.unsqueeze(2) > labels.unsqueeze(1)
         if self.k is not None:
             counts &= among_first(ranks_of(scores, labels.isnan()), self.k)

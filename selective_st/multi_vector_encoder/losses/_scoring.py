@@ -1,4 +1,4 @@
-"""From texts to late-interaction scores: token embeddings, and the functions that compare them."""
+"""The scorers of the losses for a MultiVectorEncoder: token embeddings, and the functions that compare them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import torch
+from sentence_transformers import MultiVectorEncoder
 from sentence_transformers.base.losses.merged_forward import embed_columns_padded
 from sentence_transformers.multi_vector_encoder import scoring
 from sentence_transformers.util import similarity_fct_name, stack_padded_token_embeddings
 from torch import Tensor, nn
+from typing_extensions import override
 
 from selective_st.functional._common import at_least_single, without_autocast
-from selective_st.links import Link
-from selective_st.losses._common import said, without_padding
+from selective_st.links import Interval, Link
+from selective_st.losses._common import ScoreSpace, gentle_link, optional, said, sentence, whole, without_padding
+from selective_st.losses._loss import Loss
+from selective_st.losses._scorers import Scorer
 
 LateInteraction = Callable[..., Tensor]
 
@@ -168,32 +172,19 @@ def _takes_masks(similarity_fct: Callable[..., Any]) -> bool:
     return True
 
 
-def is_maxsim(similarity_fct: LateInteraction) -> bool:
-    """Whether its scores are known to be sums over the query's tokens."""
+def nature_of(similarity_fct: LateInteraction) -> str | None:
+    """What scores are known to be: "sum" or "mean" of the tokens' highest similarities, "other mean", or None."""
     known = _known_as(similarity_fct)
-    families = [kind.functions.index(known) for kind in _KINDS if known in kind.functions]
-    if not families or families[0] not in (_MAXSIM, _MEAN):
-        return False
-    normalized = families[0] == _MEAN
+    family = next((kind.functions.index(known) for kind in _KINDS if known in kind.functions), None)
+    if family not in (_MAXSIM, _MEAN):
+        return None if family is None else "other mean"
+    is_mean = family == _MEAN
     while isinstance(similarity_fct, functools.partial):
         if "length_normalize" in similarity_fct.keywords:
-            normalized = bool(similarity_fct.keywords["length_normalize"])
+            is_mean = bool(similarity_fct.keywords["length_normalize"])
             break
         similarity_fct = similarity_fct.func
-    return not normalized
-
-
-def is_mean(similarity_fct: LateInteraction) -> bool:
-    """Whether its scores are known to be means over the query's tokens."""
-    known = _known_as(similarity_fct)
-    return any(known in kind.functions for kind in _KINDS) and not is_maxsim(similarity_fct)
-
-
-def is_mean_maxsim(similarity_fct: LateInteraction) -> bool:
-    """Whether its scores are known to be means over the query's tokens of the highest similarity to a token."""
-    known = _known_as(similarity_fct)
-    is_maxsim_of_a_kind = any(known in kind.functions[: _MEAN + 1] for kind in _KINDS)
-    return is_maxsim_of_a_kind and not is_maxsim(similarity_fct)
+    return "mean" if is_mean else "sum"
 
 
 def normalizes_tokens(model: nn.Module) -> bool:
@@ -207,45 +198,44 @@ def normalizes_tokens(model: nn.Module) -> bool:
     return False
 
 
-def highest_score(similarity_fct: LateInteraction) -> float:
-    """The highest score that is to be expected: of means over tokens 1, as of cosines; of others a query's length."""
-    return 1.0 if is_mean(similarity_fct) else float(QUERY_TOKENS)
-
-
-def pair_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, labels: Any = None) -> Tensor:
+def pair_scores(
+    columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, mask: Tensor | None = None
+) -> Tensor:
     """The score of the first column against each other column, in at least single precision.
 
     Args:
         columns: Queries, then one or more columns of documents.
         similarity_fct: Compares each query with one document.
-        labels: Labels of the last columns, in which NaN marks a padded document.
+        mask: Which documents of the last columns count; None for all.
 
     Returns:
         Scores of shape (batch_size, documents).
     """
-    queries, *documents = _without_padding(columns, labels)
+    queries, *documents = _without_padding(columns, mask)
     shape = queries.embeddings.shape[:1]
     return torch.stack([_score(queries, column, similarity_fct, shape, PAIRS) for column in documents], dim=1)
 
 
-def list_scores(columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, labels: Any = None) -> Tensor:
+def list_scores(
+    columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, mask: Tensor | None = None
+) -> Tensor:
     """As `pair_scores`, by a function that compares each query with its own documents at once.
 
     Args:
         columns: Queries, then one or more columns of documents.
         similarity_fct: Compares each query with its own documents.
-        labels: Labels of the last columns, in which NaN marks a padded document.
+        mask: Which documents of the last columns count; None for all.
 
     Returns:
         Scores of shape (batch_size, documents).
     """
-    queries, *documents = _without_padding(columns, labels)
+    queries, *documents = _without_padding(columns, mask)
     return _score(queries, stack(documents), similarity_fct, (len(queries.embeddings), len(documents)), LISTS)
 
 
-def _without_padding(columns: Sequence[TokenEmbeddings], labels: Any) -> list[TokenEmbeddings]:
+def _without_padding(columns: Sequence[TokenEmbeddings], mask: Tensor | None) -> list[TokenEmbeddings]:
     queries, *documents = columns
-    embeddings = without_padding([column.embeddings for column in documents], labels)
+    embeddings = without_padding([column.embeddings for column in documents], mask)
     return [queries, *(TokenEmbeddings(*pair) for pair in zip(embeddings, (d.mask for d in documents), strict=True))]
 
 
@@ -307,3 +297,106 @@ def _score(
             f"{_MODULE}.{kind.maxsim.__name__}."
         )
     return scores
+
+
+_SUMMED = 2.0  # a median score beyond it is no mean of cosines
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateInteractionOfPairs(Scorer):
+    """The late-interaction score of each query with one document after the other.
+
+    Attributes:
+        kind: What the function must compare.
+        similarity_fct: The late-interaction function; None for MaxSim.
+        mini_batch_size: The most documents of a forward pass; None for no limit.
+        nature: What its scores are, as `nature_of` tells.
+    """
+
+    kind: ClassVar[ScoringKind] = PAIRS
+    similarity_fct: Any
+    mini_batch_size: int | None
+    nature: str | None = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_size(self.owner, "mini_batch_size", self.mini_batch_size)
+        similarity_fct = check_scoring(self.owner, self.similarity_fct, self.kind)
+        self._settle(similarity_fct=similarity_fct, nature=nature_of(similarity_fct))
+
+    @override
+    def space(self, model: nn.Module, model_type: type[nn.Module]) -> ScoreSpace:
+        highest = 1.0 if self.nature in ("mean", "other mean") else float(QUERY_TOKENS)
+        space = ScoreSpace(similarity_fct_name(self.similarity_fct), highest=highest)
+        # A mean of the cosines of tokens cannot leave their range.
+        if self.nature == "mean" and normalizes_tokens(model):
+            space = space._replace(range=Interval(-1.0, 1.0))
+        return space
+
+    @override
+    def remarks_on(self, model: nn.Module) -> list[str]:
+        if getattr(model, "similarity_fn_name", None) != "maxsim" or self.nature not in ("mean", "other mean"):
+            return []
+        return [sentence("means_of_sums", name=similarity_fct_name(self.similarity_fct))]
+
+    @override
+    def remarks(self, scores: Tensor, targets: Tensor) -> list[str]:
+        if self.nature != "sum":
+            return []
+        typical, highest = float(scores.detach().abs().median()), float(targets.abs().nan_to_num(0.0).max())
+        if not typical > _SUMMED or highest > 1:
+            return []
+        facts = {"typical": typical, "highest": highest, "mean": self.kind.mean.__name__}
+        return [sentence("sums_of_means", name=similarity_fct_name(self.similarity_fct), **facts)]
+
+    def embed(self, model: nn.Module, features: Iterable[dict[str, Any]]) -> list[TokenEmbeddings]:
+        """The embeddings of each column's tokens, the first as queries, the others as documents."""
+        return embed(model, features, self.mini_batch_size)
+
+    def scores(self, embeddings: Sequence[TokenEmbeddings], mask: Tensor | None) -> Tensor:
+        """The scores of a batch.
+
+        Args:
+            embeddings: For each column the embeddings of its tokens.
+            mask: Which documents of the last columns count; None for all.
+
+        Returns:
+            Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
+        """
+        scores = pair_scores(embeddings, self.similarity_fct, mask)
+        return scores.squeeze(1) if len(embeddings) == 2 else scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateInteractionOfLists(LateInteractionOfPairs):
+    """The late-interaction score of each query with its own documents at once."""
+
+    kind: ClassVar[ScoringKind] = LISTS
+
+    @override
+    def scores(self, embeddings: Sequence[TokenEmbeddings], mask: Tensor | None) -> Tensor:
+        return list_scores(embeddings, self.similarity_fct, mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LateInteractionOfAll(LateInteractionOfPairs):
+    """The late-interaction score of each query with the documents of all."""
+
+    kind: ClassVar[ScoringKind] = ALL
+
+
+check_size = optional(whole, ", or None for no limit")
+
+
+def list_link(space: ScoreSpace, targets: str | None) -> Link:
+    """The default link of a loss on lists: linear above the highest score to be expected, it cannot overflow."""
+    return gentle_link(space.highest)
+
+
+class LateInteractionLoss(Loss):
+    """A loss for a MultiVectorEncoder."""
+
+    # Before 6.2, Sentence Transformers needs it to split images into mini-batches.
+    requires_media_counts: ClassVar[bool] = True
+    model_type = MultiVectorEncoder
+    scorer_type = LateInteractionOfPairs
+    default_link = staticmethod(list_link)

@@ -21,11 +21,13 @@ from selective_st.links import Link
 from selective_st.losses._common import builtin_citation, said
 from selective_st.losses._loss import constructor
 from selective_st.losses.in_batch import InBatchLoss, Others
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionOfAll, check_size, list_link
 from selective_st.multi_vector_encoder.losses._scoring import (
     LateInteraction,
+    LateInteractionOfAll,
     TokenEmbeddings,
     all_scores,
+    check_size,
+    list_link,
     rows_of,
     stack,
     with_mask,

@@ -10,8 +10,11 @@ from sentence_transformers.multi_vector_encoder.losses import MultiVectorDistill
 from selective_st.links import Link
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Listwise
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss, LateInteractionOfLists
-from selective_st.multi_vector_encoder.losses._scoring import LateInteraction
+from selective_st.multi_vector_encoder.losses._scoring import (
+    LateInteraction,
+    LateInteractionLoss,
+    LateInteractionOfLists,
+)
 
 
 class SelectiveListwiseLoss(LateInteractionLoss):

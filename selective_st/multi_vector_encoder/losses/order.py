@@ -11,8 +11,7 @@ from selective_st.links import Link
 from selective_st.losses._common import flat_link
 from selective_st.losses._loss import constructor
 from selective_st.losses.order import Order
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss
-from selective_st.multi_vector_encoder.losses._scoring import LateInteraction
+from selective_st.multi_vector_encoder.losses._scoring import LateInteraction, LateInteractionLoss
 
 
 class SelectiveOrderLoss(LateInteractionLoss):

@@ -10,8 +10,7 @@ from sentence_transformers.multi_vector_encoder.losses import MultiVectorMarginM
 from selective_st.links import Link
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Pairwise
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss
-from selective_st.multi_vector_encoder.losses._scoring import LateInteraction
+from selective_st.multi_vector_encoder.losses._scoring import LateInteraction, LateInteractionLoss
 
 
 class SelectivePairwiseLoss(LateInteractionLoss):

@@ -12,8 +12,7 @@ from selective_st.links import Link
 from selective_st.losses._common import ScoreSpace, score_link
 from selective_st.losses._loss import constructor
 from selective_st.losses._objectives import Pointwise
-from selective_st.multi_vector_encoder.losses._late_interaction import LateInteractionLoss
-from selective_st.multi_vector_encoder.losses._scoring import LateInteraction
+from selective_st.multi_vector_encoder.losses._scoring import LateInteraction, LateInteractionLoss
 
 
 class SelectivePointwiseLoss(LateInteractionLoss):
