@@ -94,8 +94,8 @@ def results(report: Report) -> Results:
     metrics, support = report.task.focus.shown_metrics, report.support
     rows = [["rests on", *(str(support[metric]) for metric in metrics)]]
     rows.append(["untrained", *(figure(report.untrained[metric], support[metric]) for metric in metrics)])
-    for loss, (setting, rate) in report.choices.items():
-        name = f"{loss} ({', '.join(filter(None, [setting, f'{rate:g}']))})"
+    for loss, runs in report.best.items():
+        name = f"{loss} ({', '.join(filter(None, [runs[0].setting, f'{runs[0].learning_rate:g}']))})"
         rows.append([name, *(_cell(*report.mean(loss, metric), support[metric]) for metric in metrics)])
     differences = [
         [
@@ -104,7 +104,7 @@ def results(report: Report) -> Results:
         ]
         for loss in report.others
     ]
-    settings = "setting, " if any(setting for setting, _ in report.choices.values()) else ""
+    settings = "setting, " if any(runs[0].setting for runs in report.best.values()) else ""
     return Results(
         [f"loss ({settings}learning rate)", *(metric_meaning(metric).heading for metric in metrics)], rows, differences
     )
@@ -131,7 +131,7 @@ def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
         threshold=load_threshold(folder),
         curves=report.curves,
         cuts=task.focus.cuts,
-        claims=[f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)],
+        claims=[f"**{report.against_untrained['sentence']}**", *map(sentence, [*task.claims, *report.of_teacher])],
         compared=(caption, shown.heads, [*shown.losses, *shown.differences]) if task.settings.compare else None,
     )
 

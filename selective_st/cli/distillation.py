@@ -6,12 +6,12 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 from selective_st.cli import common
-from selective_st.cli.options import DATA_HELP, argument, column_names, command, option, positive_numbers
+from selective_st.cli.options import DATA_HELP, TextOptions, argument, command, option, positive_numbers
 from selective_st.output import Output, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillOptions:
+class DistillOptions(TextOptions):
     """What `distill` was asked to do."""
 
     teacher: str = argument("The model to learn from: a SentenceTransformer or CrossEncoder, its folder or hub name.")
@@ -20,9 +20,6 @@ class DistillOptions:
         MISSING, "A score of the teacher at which you will decide. May be given several times."
     )
     output: Path = option(Path("distilled-model"), "Folder for the student, its threshold and the metrics.")
-    text_columns: list[str] | None = option(
-        None, "The columns that hold texts. Default: all that do.", parse=column_names, metavar="NAME,..."
-    )
     student: str = option(
         "static", "'static': word vectors of the teacher's own tokenizer; or the path or hub name of a model."
     )
@@ -65,14 +62,10 @@ def distill(job: DistillOptions) -> None:
         common.be_quiet()
         with console.status("Loading libraries ..."):
             from selective_st.cli.evaluation import load_any_model
-            from selective_st.distillation import DistillSettings, distill_into, read_texts
+            from selective_st.distillation import DistillSettings, distill_into, read_all_texts
         told = {each.name: getattr(job, each.name) for each in fields(DistillSettings) if hasattr(job, each.name)}
         settings = DistillSettings(**told, thresholds=job.threshold)
-        texts, notes = [], list[str]()
-        for source in job.texts:
-            found, decided = read_texts(source, job.text_columns)
-            texts += found
-            notes += decided
+        texts, notes = read_all_texts(job.texts, job.text_columns)
         common.print_notes(console, notes)
         teacher = load_any_model("TEACHER", job.teacher)
         metrics = distill_into(output, teacher, texts, settings)

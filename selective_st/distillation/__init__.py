@@ -25,12 +25,22 @@ from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, 
 from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, state_of
 from selective_st.distillation.runs import all_runs, diagnosed, goodness, megabytes, speeds, with_false_matches
 from selective_st.distillation.settings import DistillSettings
-from selective_st.distillation.texts import SPLITS, read_texts, split_texts
+from selective_st.distillation.taught import Taught, taught_pairs
+from selective_st.distillation.texts import SPLITS, read_all_texts, read_texts, split_texts
 from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
 from selective_st.kept_runs import Run, best_of
 from selective_st.output import Output, without_nan
 
-__all__ = ["DistillSettings", "distill", "distill_into", "read_texts", "split_texts"]
+__all__ = [
+    "DistillSettings",
+    "Taught",
+    "distill",
+    "distill_into",
+    "read_all_texts",
+    "read_texts",
+    "split_texts",
+    "taught_pairs",
+]
 METRICS_FILE = "metrics.json"
 
 

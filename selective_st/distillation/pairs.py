@@ -96,7 +96,7 @@ class Teacher:
             for begin in range(done, len(rows), _KEPT):
                 part = np.asarray(compute(rows[begin : begin + _KEPT]), dtype=np.float32)
                 if not np.isfinite(part).all():
-                    raise ValueError(f"distill: the {what} hold NaN or infinity. Use a teacher that gives numbers.")
+                    raise ValueError(f"The {what} hold NaN or infinity. Use a teacher that gives numbers.")
                 if found is None:
                     found = np.lib.format.open_memmap(path, "w+", np.float32, (len(rows), *part.shape[1:]))
                 found[begin : begin + len(part)] = part
@@ -116,7 +116,7 @@ class Teacher:
         found = self._kept(f"teacher scores to {what}", rows, partial(model.predict, show_progress_bar=False))
         if found.ndim > 1 or np.abs(found).max() > 1 + 1e-4:
             raise ValueError(
-                "distill: the cross encoder's scores must be one number a pair within [-1, 1], got "
+                "The cross encoder's scores must be one number a pair within [-1, 1], got "
                 f"{found.shape[1] if found.ndim > 1 else 'one'}, from {found.min():g} to {found.max():g}. Give it a "
                 "sigmoid: CrossEncoder(name, activation_fn=torch.nn.Sigmoid())."
             )

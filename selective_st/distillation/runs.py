@@ -105,7 +105,7 @@ def with_false_matches(
     return teacher.with_mined(pairs, rows, np.load(path), rng)
 
 
-def diagnosed(teacher: Teacher, pairs: Pairs, others: Pairs, settings: DistillSettings) -> Diagnosis:
+def diagnosed(teacher: Teacher, pairs: Pairs, others: Pairs, settings: Any) -> Diagnosis:
     """What limits the student, by two short runs on some of the pairs, and pairs of other texts drawn alike."""
     pairs = pairs[np.random.default_rng(settings.seed).permutation(len(pairs.scores))[::_SHORTER]]
     start, found = _first(teacher, pairs, settings), {}
