@@ -2,7 +2,8 @@
 
 What differs from loss to loss stands in `selective_st.loss_kinds`. One run trains one model with one loss, learning
 rate and seed. `train_and_compare` does all runs at equal work (same model, data, order of batches, steps), chooses each
-loss's learning rate on the eval split, and reports on the test split.
+loss's learning rate on the eval split, and reports on the test split. With few labels, `prepare` takes pairs of other texts
+that a teacher has scored (`taught_pairs`), whose weight the eval split chooses too.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from selective_st._validation import list_of, whole_number
 from selective_st.card_section import UNTRAINED
 from selective_st.distillation import Taught
 from selective_st.distillation import distill as distill
+from selective_st.distillation import taught_pairs as taught_pairs
 from selective_st.evaluation import Diagnosis, ScoreRegionEvaluator, diagnose, error_by_score_bin, save_threshold
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support, against_untrained
@@ -58,6 +60,7 @@ from selective_st.loss_kinds import LossKind, loss_kind
 from selective_st.losses import WeightedLoss
 from selective_st.output import first_line, without_nan
 from selective_st.registry.names import TRAINER_LABELS
+from selective_st.scoring import add_weights
 
 STATIC = "static"
 # Learning rates for tables trained from nothing are a thousand times those for fine-tuning a transformer.
@@ -129,6 +132,7 @@ class Task:
     evaluators: dict[str, ScoreRegionEvaluator]
     focus: Focus
     make_model: Callable[[int], SentenceTransformer]
+    make_taught: Callable[[int], SentenceTransformer]  # the same, where there are a teacher's texts
     as_queries: bool
     notes: list[str]
     overlap: dict[str, dict[str, float]]
@@ -189,18 +193,22 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) 
     return tokenizer
 
 
-def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
-    """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed."""
-    if spec == STATIC:
-        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
+def model_maker(spec: str, train: GradedPairs, texts: Sequence[str] = ()) -> Callable[[int], SentenceTransformer]:
+    """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed.
 
-        def make_static() -> SentenceTransformer:
+    The tokens of a static one are those of the training pairs and of further texts.
+    """
+    if spec == STATIC:
+        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2, *texts]).to_str()
+
+        def make_static(seed: int) -> SentenceTransformer:
+            torch.manual_seed(seed)
             module = StaticEmbedding(Tokenizer.from_str(tokenizer), embedding_dim=_STATIC_DIMENSION)
             name = f"Static embeddings trained on {train.name}"
             card = SentenceTransformerModelCardData(model_name=name, local_files_only=True)
             return SentenceTransformer(modules=[module], model_card_data=card)
 
-        return lambda seed: _seeded(seed, make_static)
+        return make_static
     try:
         if not spec.strip():
             raise FileNotFoundError("an empty name")
@@ -217,7 +225,12 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
             "the folder."
         )
     pretrained.to("cpu")
-    return lambda seed: _seeded(seed, lambda: copy.deepcopy(pretrained))
+
+    def make_copy(seed: int) -> SentenceTransformer:
+        torch.manual_seed(seed)
+        return copy.deepcopy(pretrained)
+
+    return make_copy
 
 
 def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> Callable[[int], SentenceTransformer]:
@@ -248,11 +261,6 @@ def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> C
     return made
 
 
-def _seeded(seed: int, make: Callable[[], SentenceTransformer]) -> SentenceTransformer:
-    torch.manual_seed(seed)
-    return make()
-
-
 def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | None = None) -> Task:
     """Lay the training pairs out for the loss, and decide how the other splits are evaluated.
 
@@ -272,7 +280,7 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     kind, train, by = splits.kind, splits.train, splits.by
     focus = focus.by_order() if kind.chosen_by == "order" else focus
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
-    make_model = _as_set(model_maker(settings.model, train), settings)
+    make_model = make_taught = _as_set(model_maker(settings.model, train), settings)
     as_queries, notes = False, list[str]()
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
@@ -322,7 +330,11 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     if taught is not None:
         taught = taught.laid_out(examples, kind.name, as_queries=as_queries)
         notes.append(taught.note)
-    return Task(kind, settings, examples, evaluators, focus, make_model, as_queries, notes, found, claims, taught)
+        if settings.model == STATIC:
+            texts = sorted({*taught.pairs["sentence1"], *taught.pairs["sentence2"]})
+            make_taught = _as_set(model_maker(STATIC, train, texts), settings)
+    makes = make_model, make_taught
+    return Task(kind, settings, examples, evaluators, focus, *makes, as_queries, notes, found, claims, taught)
 
 
 def _largest_batch(examples: Examples) -> float:
@@ -353,9 +365,7 @@ def key_of_runs(task: Task) -> str:
     for dataset in (task.examples.dataset, *([task.taught.pairs] if task.taught else [])):
         for rows in dataset.iter(10_000):
             digest.update(json.dumps(rows).encode())
-    for name, weights in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    add_weights(digest, model)
     return digest.hexdigest()
 
 
@@ -617,8 +627,9 @@ def train_and_compare(
 
     def do(contender: Contender, rate: float, seed: int) -> tuple[Run, SentenceTransformer]:
         on_run(contender.name, rate, seed)
-        model, made = task.make_model(seed), replace(settings, as_queries=task.as_queries)
         examples, taught = task.datasets(contender)
+        model = (task.make_taught if taught else task.make_model)(seed)
+        made = replace(settings, as_queries=task.as_queries)
         loss, more = _made(contender, model)
         train_once(model, loss, examples, made, rate, seed, working_folder, on_step, taught, more)
         return _measured(task, model, contender, rate, seed), model

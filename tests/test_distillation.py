@@ -489,7 +489,7 @@ class TestFiles:
 
 
 def run(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner(env={"COLUMNS": "250"}).invoke(app, [str(argument) for argument in arguments])
 
 
 class TestCommand:
@@ -515,8 +515,11 @@ class TestCommand:
             assert words in result.output
         metrics = json.loads((tmp_path / "student" / "metrics.json").read_text())
         one = metrics["test"]["selective"][1]
-        assert f"0.800  {one['at_teachers']['f1']:.3f} (" in result.output
         said = " ".join(result.output.split())
+        assert f"selective, as the teacher 0.800 {one['at_teachers']['f1']:.3f} (" in said
+        assert f"selective, its own best {one['cut']['value']:.3f} {one['at_own']['f1']:.3f} (" in said
+        squared = metrics["test"]["squared error"][1]["loss"]
+        assert f"{squared:.4f} (ours {100 * one['loss'] / squared:.0f} % of it)" in said
         assert f"at 0.8 this student is of little use: F1 {one['at_own']['f1']:.2f} at its own best threshold" in said
         assert "more dimensions (--dimensions, now 8), more texts" in said
         assert "at 0.6 this student" not in said

@@ -149,7 +149,7 @@ def print_table(
         console.print(escape(title), soft_wrap=True)
         for style, (name, *values) in (row for rows in sections for row in rows):
             console.print(escape(name), style=style, soft_wrap=True)
-            for head, cell in zip(heads[1:], values, strict=False):
+            for head, cell in ((head, cell) for head, cell in zip(heads[1:], values, strict=False) if cell):
                 console.print(f"    {escape(head)}: {escape(cell)}", highlight=False, soft_wrap=True)
         return
     table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from selective_st.cli import common
 from selective_st.cli.options import DATA_HELP, TextOptions, argument, command, option, positive_numbers
 from selective_st.output import Output, size_of
+
+_TEMPLATE = "distillation.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,22 @@ def distill(job: DistillOptions) -> None:
         teacher = load_any_model("TEACHER", job.teacher)
         metrics = distill_into(output, teacher, texts, settings)
         output.publish()
-    common.print_template(console, "distillation.txt", "results", found=metrics, output=output.given)
+    _print_results(console, metrics)
     common.print_written(console, "model", output.given)
     common.print_written(console, "metrics", output.given / common.METRICS_FILE)
+
+
+def _print_results(console: Console, found: dict[str, Any]) -> None:
+    """Print how well students and teacher agree: a table for each threshold, by the teacher's and by their own cut."""
+    common.print_template(console, _TEMPLATE, "plan", found=found)
+    heads = ["loss", "cut", "F1", "precision", "recall", "loss per mille"]
+    heads += ["F1 gained by ours"] if found["f1_gained"] else []
+    for place, one in enumerate(found["test"]["selective"]):
+        title, *sections = (
+            common.text_of(_TEMPLATE, macro, found=found, place=place).splitlines()
+            for macro in ("title", "as_teacher", "own_best")
+        )
+        rows = [[("", line.split("|")[: len(heads)]) for line in section] for section in sections]
+        common.print_table(console, *title, heads, *rows)
+        common.print_template(console, _TEMPLATE, "caveats", found=found, one=one)
+    common.print_template(console, _TEMPLATE, "conclusion", found=found)

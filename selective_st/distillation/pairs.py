@@ -16,12 +16,11 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 from tqdm.autonotebook import tqdm  # type: ignore[import-untyped]
 
-from selective_st.distillation.students import Embedder, static_student, token_vectors
+from selective_st.distillation.students import Embedder, Floats, static_student, token_vectors
 from selective_st.errors import DataError
 from selective_st.output import Output, State
 from selective_st.scoring import add_weights
 
-Floats = npt.NDArray[np.float32]
 _FEW = 30  # pairs at or above a threshold, to say much
 _MOST_HELD_OUT = 3_000  # texts whose pairs are all compared
 _CHUNK = 32_768  # texts among which neighbours are sought

@@ -115,6 +115,11 @@ def taught_pairs(
 
     Raises:
         ValueError: If there are too few texts, or the teacher's scores are no such numbers.
+
+    Example:
+        >>> with Output(Path("model"), "train") as place:                                         # doctest: +SKIP
+        ...     taught = taught_pairs(place, teacher, "teacher", texts, train, [dev, test], [0.8])
+        ...     task = prepare(splits, focus, settings, taught)
     """
     mend = "Give a SentenceTransformer or a CrossEncoder."
     instance_of("taught_pairs", "teacher", teacher, (SentenceTransformer, CrossEncoder), mend)
