@@ -2,8 +2,8 @@
 
 What differs from loss to loss stands in `selective_st.loss_kinds`. One run trains one model with one loss, learning
 rate and seed. `train_and_compare` does all runs at equal work (same model, data, order of batches, steps), chooses each
-loss's learning rate on the eval split, and reports on the test split. With few labels, `prepare` takes pairs of other texts
-that a teacher has scored (`taught_pairs`), whose weight the eval split chooses too.
+loss's learning rate on the eval split, and reports on the test split. With few labels, `prepare` takes pairs of other
+texts that a teacher has scored (`taught_pairs`), whose weight the eval split chooses too.
 """
 
 from __future__ import annotations
