@@ -87,10 +87,9 @@ def _print_results(console: Console, found: dict[str, Any]) -> None:
     heads += ["F1 gained by ours"] if found["f1_gained"] else []
     for place, one in enumerate(found["test"]["selective"]):
         title, *sections = (
-            common.text_of(_TEMPLATE, macro, found=found, place=place).splitlines()
-            for macro in ("title", "as_teacher", "own_best")
+            common.text_of(_TEMPLATE, macro, found=found, place=place) for macro in ("title", "as_teacher", "own_best")
         )
-        rows = [[("", line.split("|")[: len(heads)]) for line in section] for section in sections]
-        common.print_table(console, *title, heads, *rows)
+        rows = [[("", line.split("|")[: len(heads)]) for line in section.splitlines()] for section in sections]
+        common.print_table(console, title, heads, *rows)
         common.print_template(console, _TEMPLATE, "caveats", found=found, one=one)
     common.print_template(console, _TEMPLATE, "conclusion", found=found)
