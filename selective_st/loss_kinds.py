@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from selective_st._templates import say
 from selective_st.catalog import TRAINABLE, Trainable, did_you_mean, loss_entry, rows_of, trainable
 from selective_st.focus import Focus
+from selective_st.kept_runs import Contender
 from selective_st.layouts import By, Examples, GradedPairs, as_lists, as_pairs, as_positives, as_triplets
 from selective_st.registry.choice import command_of, first_choice, format_of_pairs, suggestion_for, suggestions_for
 from selective_st.registry.suggestion import Suggestion
 
-LossFactory = Callable[[SentenceTransformer], nn.Module]
 Layout = Callable[[GradedPairs, "By | None", int, float], Examples]
 
 
@@ -74,28 +74,6 @@ def _given(name: str, temperature: float | None) -> dict[str, float]:
     if temperature is None or not name:
         return {}
     return {name: 1 / temperature if name == "scale" else temperature}
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A loss with one setting, to train and compare.
-
-    Attributes:
-        loss: The name of its class.
-        setting: Its scale or temperature, in words; empty where there is one setting only.
-        temperature: Its temperature; None if it has none.
-        make: Makes it for a model.
-    """
-
-    loss: str
-    setting: str
-    temperature: float | None
-    make: LossFactory
-
-    @property
-    def name(self) -> str:
-        """The loss and its setting."""
-        return f"{self.loss}, {self.setting}" if self.setting else self.loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +152,7 @@ class LossKind(Trainable):
         for name, takes, make in losses:
             for at in tried if takes else (None,):
                 words = [f"{argument} {value:g}" for argument, value in _given(takes, at).items() if len(tried) > 1]
-                found.append(Contender(name, "".join(words), at, partial(make, temperature=at)))
+                found.append(Contender(name, "".join(words), partial(make, temperature=at), at))
         return found
 
 

@@ -99,11 +99,11 @@ def results(report: Report) -> Results:
 
     rows = [["rests on", *(str(support[metric]) for metric in metrics)]]
     rows.append(["untrained", *(figure(report.untrained[metric], support[metric]) for metric in metrics)])
-    for loss, (setting, rate) in report.choices.items():
-        name = f"{loss} ({', '.join(filter(None, [setting, f'{rate:g}']))})"
+    for loss, runs in report.best.items():
+        name = f"{loss} ({', '.join(filter(None, [runs[0].setting, f'{runs[0].learning_rate:g}']))})"
         rows.append([name, *cells(partial(report.mean, loss))])
     ahead = [[f"selective - {loss}", *cells(partial(report.difference, loss), signed=True)] for loss in report.others]
-    settings = "setting, " if any(setting for setting, _ in report.choices.values()) else ""
+    settings = "setting, " if any(runs[0].setting for runs in report.best.values()) else ""
     heads = [f"loss ({settings}learning rate)", *(metric_meaning(metric).heading for metric in metrics)]
     return Results(heads, rows, ahead)
 
@@ -127,7 +127,7 @@ def write_card(folder: Path, loss: nn.Module, report: Report) -> None:
     writer.set(0, dict(report.saved.test), "trained")
     section.metrics[0].curves, section.metrics[0].cuts = dict(report.curves), task.focus.cuts
     section.base_model = _base_model(task.settings.model)
-    section.claims = [f"**{report.against_untrained['sentence']}**", *map(sentence, task.claims)]
+    section.claims = [f"**{report.against_untrained['sentence']}**", *map(sentence, [*task.claims, *report.of_teacher])]
     rows = [*shown.losses, *shown.differences]
     section.compared = (caption, shown.heads, rows) if task.settings.compare else None
     section.write(folder, threshold, anew=True, kept=True)

@@ -2,7 +2,8 @@
 
 What differs from loss to loss stands in `selective_st.loss_kinds`. One run trains one model with one loss, learning
 rate and seed. `train_and_compare` does all runs at equal work (same model, data, order of batches, steps), chooses each
-loss's learning rate on the eval split, and reports on the test split.
+loss's learning rate on the eval split, and reports on the test split. With few labels, `prepare` takes pairs of other
+texts that a teacher has scored (`taught_pairs`), whose weight the eval split chooses too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from datasets import Dataset, concatenate_datasets
 from scipy import stats
 from sentence_transformers import (
     SentenceTransformer,
@@ -42,7 +44,9 @@ from transformers import PrinterCallback, TrainerCallback
 from selective_st import __version__, outcome
 from selective_st._validation import list_of, whole_number
 from selective_st.card_section import UNTRAINED
+from selective_st.distillation import Taught
 from selective_st.distillation import distill as distill
+from selective_st.distillation import taught_pairs as taught_pairs
 from selective_st.evaluation import Diagnosis, ScoreRegionEvaluator, diagnose, error_by_score_bin, save_threshold
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support, against_untrained
@@ -50,11 +54,13 @@ from selective_st.evaluation.comparison import compare_on
 from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE
 from selective_st.focus import Focus
-from selective_st.kept_runs import KeptRuns, Key, Run
+from selective_st.kept_runs import Contender, KeptRuns, Key, Run, best_of, do_runs
 from selective_st.layouts import By, Examples, GradedPairs
-from selective_st.loss_kinds import Contender, LossKind, loss_kind
+from selective_st.loss_kinds import LossKind, loss_kind
+from selective_st.losses import WeightedLoss
 from selective_st.output import first_line, without_nan
 from selective_st.registry.names import TRAINER_LABELS
+from selective_st.scoring import add_weights
 
 STATIC = "static"
 # Learning rates for tables trained from nothing are a thousand times those for fine-tuning a transformer.
@@ -126,21 +132,28 @@ class Task:
     evaluators: dict[str, ScoreRegionEvaluator]
     focus: Focus
     make_model: Callable[[int], SentenceTransformer]
+    make_taught: Callable[[int], SentenceTransformer]  # the same, where there are a teacher's texts
     as_queries: bool
     notes: list[str]
     overlap: dict[str, dict[str, float]]
     claims: list[str]
+    taught: Taught | None = None
 
-    @property
-    def runs(self) -> list[Key]:
-        """The loss with its setting, learning rate and seed of each run, in order; the selective loss comes first."""
-        names = [contender.name for contender in self.contenders]
-        return list(product(names, self.settings.learning_rates, range(self.settings.seeds)))
-
-    @property
+    @cached_property
     def contenders(self) -> list[Contender]:
-        """The losses, each with each of its settings; the selective one first."""
-        return self.kind.contenders(self.focus, self.settings.temperature, compare=self.settings.compare)
+        """The losses, each with each of its settings and of a teacher's weights; the selective one first."""
+        found = self.kind.contenders(self.focus, self.settings.temperature, compare=self.settings.compare)
+        return found if self.taught is None else [each for of in found for each in self.taught.contenders(of)]
+
+    @property
+    def runs(self) -> dict[Key, int]:
+        """The loss with its setting, learning rate and seed of each run, in order, and its steps on one device."""
+        each = product(self.contenders, self.settings.learning_rates, range(self.settings.seeds))
+        return {(of.name, rate, seed): _steps(*self.datasets(of), self.settings) for of, rate, seed in each}
+
+    def datasets(self, contender: Contender) -> tuple[Examples, Dataset | None]:
+        """What it is trained on: the examples, and what a teacher has scored."""
+        return self.examples, self.taught.pairs if self.taught and contender.teacher_weight else None
 
     @property
     def temperatures(self) -> list[float]:
@@ -151,11 +164,6 @@ class Task:
     def scales(self) -> list[float]:
         """Their inverses."""
         return [1 / temperature for temperature in self.temperatures]
-
-    @property
-    def steps(self) -> int:
-        """How many steps a run takes on one device."""
-        return _steps(self.examples, self.settings)
 
 
 # --- Before the training ----------------------------------------------------------------------------------------------
@@ -185,18 +193,22 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) 
     return tokenizer
 
 
-def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
-    """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed."""
-    if spec == STATIC:
-        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
+def model_maker(spec: str, train: GradedPairs, texts: Sequence[str] = ()) -> Callable[[int], SentenceTransformer]:
+    """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed.
 
-        def make_static() -> SentenceTransformer:
+    The tokens of a static one are those of the training pairs and of further texts.
+    """
+    if spec == STATIC:
+        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2, *texts]).to_str()
+
+        def make_static(seed: int) -> SentenceTransformer:
+            torch.manual_seed(seed)
             module = StaticEmbedding(Tokenizer.from_str(tokenizer), embedding_dim=_STATIC_DIMENSION)
             name = f"Static embeddings trained on {train.name}"
             card = SentenceTransformerModelCardData(model_name=name, local_files_only=True)
             return SentenceTransformer(modules=[module], model_card_data=card)
 
-        return lambda seed: _seeded(seed, make_static)
+        return make_static
     try:
         if not spec.strip():
             raise FileNotFoundError("an empty name")
@@ -213,7 +225,12 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
             "the folder."
         )
     pretrained.to("cpu")
-    return lambda seed: _seeded(seed, lambda: copy.deepcopy(pretrained))
+
+    def make_copy(seed: int) -> SentenceTransformer:
+        torch.manual_seed(seed)
+        return copy.deepcopy(pretrained)
+
+    return make_copy
 
 
 def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> Callable[[int], SentenceTransformer]:
@@ -244,12 +261,7 @@ def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> C
     return made
 
 
-def _seeded(seed: int, make: Callable[[], SentenceTransformer]) -> SentenceTransformer:
-    torch.manual_seed(seed)
-    return make()
-
-
-def prepare(splits: Splits, focus: Focus, settings: Settings) -> Task:
+def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | None = None) -> Task:
     """Lay the training pairs out for the loss, and decide how the other splits are evaluated.
 
     Args:
@@ -257,6 +269,7 @@ def prepare(splits: Splits, focus: Focus, settings: Settings) -> Task:
             nothing.
         focus: The link, and the metrics of scores.
         settings: Of the loss and its layout.
+        taught: Pairs of other texts that a teacher has scored, to learn beside the labelled ones.
 
     Returns:
         The task.
@@ -267,7 +280,7 @@ def prepare(splits: Splits, focus: Focus, settings: Settings) -> Task:
     kind, train, by = splits.kind, splits.train, splits.by
     focus = focus.by_order() if kind.chosen_by == "order" else focus
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
-    make_model = _as_set(model_maker(settings.model, train), settings)
+    make_model = make_taught = _as_set(model_maker(settings.model, train), settings)
     as_queries, notes = False, list[str]()
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
@@ -314,7 +327,14 @@ def prepare(splits: Splits, focus: Focus, settings: Settings) -> Task:
         ]
     of_pairs = [note for pairs in (train, *held_out.values()) for note in pairs.notes]
     notes = [*of_pairs, *examples.notes, *notes, *claims, *fitting]
-    return Task(kind, settings, examples, evaluators, focus, make_model, as_queries, notes, found, claims)
+    if taught is not None:
+        taught = taught.laid_out(examples, kind.name, as_queries=as_queries)
+        notes.append(taught.note)
+        if settings.model == STATIC:
+            texts = sorted({*taught.pairs["sentence1"], *taught.pairs["sentence2"]})
+            make_taught = _as_set(model_maker(STATIC, train, texts), settings)
+    makes = make_model, make_taught
+    return Task(kind, settings, examples, evaluators, focus, *makes, as_queries, notes, found, claims, taught)
 
 
 def _largest_batch(examples: Examples) -> float:
@@ -342,11 +362,10 @@ def key_of_runs(task: Task) -> str:
         ],
     }
     digest = hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=8)
-    for rows in task.examples.dataset.iter(10_000):
-        digest.update(json.dumps(rows).encode())
-    for name, weights in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    for dataset in (task.examples.dataset, *([task.taught.pairs] if task.taught else [])):
+        for rows in dataset.iter(10_000):
+            digest.update(json.dumps(rows).encode())
+    add_weights(digest, model)
     return digest.hexdigest()
 
 
@@ -370,6 +389,8 @@ def train_once(
     seed: int,
     working_folder: Path,
     on_step: Callable[[], None],
+    taught: Dataset | None = None,
+    taught_loss: nn.Module | None = None,
 ) -> None:
     """Train a model in place.
 
@@ -382,6 +403,8 @@ def train_once(
         seed: The seed of the order of the rows.
         working_folder: Where the trainer may write.
         on_step: Called after each step.
+        taught: Pairs with a teacher's scores, a batch of which takes turns with one of examples, if there are any.
+        taught_loss: The loss of these.
 
     Raises:
         ValueError: If there are too few different texts to fill a batch.
@@ -399,7 +422,7 @@ def train_once(
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
         learning_rate=learning_rate,
-        warmup_steps=math.ceil(settings.warmup * _steps(examples, settings)),
+        warmup_steps=math.ceil(settings.warmup * _steps(examples, taught, settings)),
         seed=seed,
         use_cpu="cpu" in (settings.device, get_device_name()),
         bf16=settings.bf16,
@@ -412,8 +435,12 @@ def train_once(
         disable_tqdm=True,
         **(outcome.arguments_of_roles(model, columns) if settings.as_queries else {}),
     )
+    data: Any = (examples.dataset, loss)
+    if taught is not None:
+        labelled = concatenate_datasets([examples.dataset] * _times(examples, taught))
+        data = {"labels": labelled, "teacher": taught}, {"labels": loss, "teacher": taught_loss}
     trainer = SentenceTransformerTrainer(
-        model=model, args=arguments, train_dataset=examples.dataset, loss=loss, callbacks=[_StepCallback(on_step)]
+        model=model, args=arguments, train_dataset=data[0], loss=data[1], callbacks=[_StepCallback(on_step)]
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
@@ -421,9 +448,15 @@ def train_once(
         raise no_step
 
 
-def _steps(examples: Examples, settings: Settings) -> int:
+def _times(examples: Examples, taught: Dataset | None) -> int:
+    """How often the examples are gone through while a teacher's pairs are once: so that both have as many steps."""
+    return max(1, round(len(taught or ()) / len(examples)))
+
+
+def _steps(examples: Examples, taught: Dataset | None, settings: Settings) -> int:
     rounded = math.ceil if examples.fewest_texts is None else math.floor
-    return settings.epochs * rounded(len(examples) / settings.batch_size)
+    rows = len(examples) * _times(examples, taught), len(taught or ())
+    return settings.epochs * sum(rounded(count / settings.batch_size) for count in rows)
 
 
 # --- All runs ---------------------------------------------------------------------------------------------------------
@@ -438,7 +471,7 @@ class Report:
         runs: Every run.
         untrained: Test metrics of the model before training (seed 0).
         untrained_scores: Its scores.
-        choices: For each loss, the setting and the learning rate that are best on the eval split.
+        best: For each loss the runs, by seed, of the setting and the learning rate that are best on the eval split.
         saved: The run whose model was saved.
         link: The config of the selective loss's link.
         support: What each metric of the test split rests on.
@@ -448,7 +481,7 @@ class Report:
     runs: list[Run]
     untrained: dict[str, float]
     untrained_scores: list[float]
-    choices: dict[str, tuple[str, float]]
+    best: dict[str, list[Run]]
     saved: Run
     link: dict[str, Any]
     support: dict[str, Support] = field(init=False)
@@ -459,27 +492,33 @@ class Report:
     @property
     def others(self) -> list[str]:
         """The losses that the selective one is compared with."""
-        return [loss for loss in self.choices if loss != self.task.kind.loss]
+        return [loss for loss in self.best if loss != self.task.kind.loss]
 
-    def chosen(self, loss: str) -> list[Run]:
-        """The runs of a loss with its chosen setting and learning rate, by seed."""
-        return _runs_of(self.runs, loss, *self.choices[loss])
+    @property
+    def trained(self) -> Contender:
+        """The loss that the saved model was trained with."""
+        return next(each for each in self.task.contenders if each.name == self.saved.name)
+
+    @property
+    def of_teacher(self) -> list[str]:
+        """What has come of a teacher's scores, if there were any."""
+        return [self.task.taught.sentence(self.trained.teacher_weight)] if self.task.taught else []
 
     def mean(self, loss: str, metric: str) -> tuple[float, float]:
         """Mean over the seeds of a test metric, and half the width of its 95 % interval (NaN for one seed)."""
-        return mean_and_interval([run.test[metric] for run in self.chosen(loss)])
+        return mean_and_interval([run.test[metric] for run in self.best[loss]])
 
     def difference(self, loss: str, metric: str) -> tuple[float, float]:
         """The selective loss less another, seed by seed: mean, and half the width of its 95 % interval."""
-        pairs = zip(self.chosen(self.task.kind.loss), self.chosen(loss), strict=True)
+        pairs = zip(self.best[self.task.kind.loss], self.best[loss], strict=True)
         return mean_and_interval([ours.test[metric] - other.test[metric] for ours, other in pairs])
 
     @cached_property
     def of_all_seeds(self) -> dict[str, tuple[Any, Any]]:
         """For each loss the gold and the predicted scores of all seeds that have not diverged."""
         gold, found = self.task.evaluators["test"].scores, {}
-        for loss in self.choices:
-            scores = [run.test_scores for run in self.chosen(loss) if np.isfinite(run.test_scores).all()]
+        for loss, runs in self.best.items():
+            scores = [run.test_scores for run in runs if np.isfinite(run.test_scores).all()]
             if scores:
                 found[loss] = np.tile(gold, len(scores)), np.concatenate(scores)
         return found
@@ -515,13 +554,14 @@ class Report:
         saved = asdict(self.saved)
         report = {
             "saved": {name: saved[name] for name in ("loss", "setting", "learning_rate", "seed")},
-            "chosen_settings": {loss: setting for loss, (setting, _) in self.choices.items()},
-            "chosen_learning_rates": {loss: rate for loss, (_, rate) in self.choices.items()},
+            "chosen_settings": {loss: runs[0].setting for loss, runs in self.best.items()},
+            "chosen_learning_rates": {loss: runs[0].learning_rate for loss, runs in self.best.items()},
+            "teacher": self.task.taught and self.task.taught.as_dict(self.trained.teacher_weight),
             "against_untrained": self.against_untrained,
             "overlap": self.task.overlap,
             "support": {name: support.as_dict() for name, support in self.support.items()},
             "untrained": {name: entry(name, value, math.nan)["mean"] for name, value in self.untrained.items()},
-            "test": {loss: {m: entry(m, *self.mean(loss, m)) for m in metrics} for loss in self.choices},
+            "test": {loss: {m: entry(m, *self.mean(loss, m)) for m in metrics} for loss in self.best},
             "paired_difference_to": {
                 loss: {m: entry(m, *self.difference(loss, m)) for m in metrics} for loss in self.others
             },
@@ -583,17 +623,21 @@ def train_and_compare(
     untrained_scores = evaluator.predict(model)
     untrained = _metrics(evaluator, untrained_scores)
 
-    working_folder = folder / "working"
-    runs, best = _do_runs(task, kept, working_folder, on_run, on_step)
-    choices: dict[str, tuple[str, float]] = {}
-    for loss in dict.fromkeys(contender.loss for contender in contenders):
-        of_loss = [contender.setting for contender in contenders if contender.loss == loss]
-        goodness = {
-            (setting, rate): _goodness(task.focus, *_runs_of(runs, loss, setting, rate))
-            for setting, rate in product(of_loss, settings.learning_rates)
-        }
-        choices[loss] = max(goodness, key=lambda tried: goodness[tried])
-    saved = best[choices[kind.loss]]
+    working_folder, goodness = folder / "working", partial(_goodness, task.focus)
+
+    def do(contender: Contender, rate: float, seed: int) -> tuple[Run, SentenceTransformer]:
+        on_run(contender.name, rate, seed)
+        examples, taught = task.datasets(contender)
+        model = (task.make_taught if taught else task.make_model)(seed)
+        made = replace(settings, as_queries=task.as_queries)
+        loss, more = _made(contender, model)
+        train_once(model, loss, examples, made, rate, seed, working_folder, on_step, taught, more)
+        return _measured(task, model, contender, rate, seed), model
+
+    rates, seeds = settings.learning_rates, range(settings.seeds)
+    found = do_runs(contenders, rates, seeds, kept, do, goodness, working_folder)
+    best = {loss: best_of(of, goodness) for loss, of in found.items()}
+    saved = max(best[kind.loss], key=goodness)
     if math.isnan(saved.eval[task.focus.main_metric]):
         kept.forget(*kept.values())
         raise ValueError(
@@ -604,9 +648,10 @@ def train_and_compare(
     shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     _store_threshold(task, folder)
-    own_loss: Any = next(each for each in contenders if each.name == saved.name).make(model)
-    link = own_loss.link.get_config_dict()
-    report = Report(task, runs, untrained, untrained_scores.tolist(), choices, saved, link)
+    runs = [run for of in found.values() for run in of]
+    report = Report(task, runs, untrained, untrained_scores.tolist(), best, saved, {})
+    own_loss: Any = _made(report.trained, model)[0]
+    report.link = own_loss.link.get_config_dict()
     outcome.write_card(folder, own_loss, report)
     return report
 
@@ -616,46 +661,6 @@ def _store_threshold(task: Task, folder: Path) -> None:
     with contextlib.suppress(ValueError):  # no score to cut at, or all pairs on one side of it
         chosen = task.evaluators["eval"].choose_threshold(SentenceTransformer(str(folder)), task.focus.decides_for)
         save_threshold(folder, chosen)
-
-
-def _runs_of(runs: Sequence[Run], loss: str, setting: str, rate: float) -> list[Run]:
-    return [run for run in runs if (run.loss, run.setting, run.learning_rate) == (loss, setting, rate)]
-
-
-def _do_runs(
-    task: Task,
-    kept: KeptRuns,
-    working_folder: Path,
-    on_run: Callable[[str, float, int], None],
-    on_step: Callable[[], None],
-) -> tuple[list[Run], dict[tuple[str, float], Run]]:
-    """All runs, in order, and for each setting and learning rate the selective run that is best: its model is kept."""
-    settings = replace(task.settings, as_queries=task.as_queries)
-    contenders = {contender.name: contender for contender in task.contenders}
-    own = [contender.setting for contender in task.contenders if contender.loss == task.kind.loss]
-    for setting, rate in product(own, settings.learning_rates):
-        done = _runs_of(list(kept.values()), task.kind.loss, setting, rate)
-        if done and not kept.model(max(done, key=lambda run: _goodness(task.focus, run))).is_dir():
-            kept.forget(*done)
-    runs: list[Run] = []
-    best: dict[tuple[str, float], Run] = {}
-    for name, rate, seed in task.runs:
-        run, model, contender = kept.get((name, rate, seed)), None, contenders[name]
-        if run is None:
-            on_run(name, rate, seed)
-            model = task.make_model(seed)
-            train_once(model, contender.make(model), task.examples, settings, rate, seed, working_folder, on_step)
-            run = _measured(task, model, contender, rate, seed)
-        earlier = best.get((contender.setting, rate))
-        is_best = contender.loss == task.kind.loss and _goodness(task.focus, run) > _goodness(task.focus, earlier)
-        if model is not None:
-            kept.add(run, model if is_best else None, working_folder)
-            if is_best and earlier is not None:
-                shutil.rmtree(kept.model(earlier), ignore_errors=True)
-        if is_best:
-            best[contender.setting, rate] = run
-        runs.append(run)
-    return runs, best
 
 
 def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
@@ -678,7 +683,7 @@ def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
     found = dict[str, Any](), dict[str, Any]()
     for name, loss in (("squared", "CosineSimilarityLoss"), ("selective", kind.loss)):
         model = task.make_model(0)
-        train_once(model, contenders[loss].make(model), examples, short, rate, 0, folder / "working", lambda: None)
+        train_once(model, _made(contenders[loss], model)[0], examples, short, rate, 0, folder / "working", lambda: None)
         for evaluator, scores in zip(evaluators, found, strict=True):
             scores[name] = evaluator.predict(model)
     both = (splits.train.scores, found[0]), (splits.eval.scores, found[1])
@@ -696,6 +701,13 @@ def no_static_message(kind: LossKind, model: str) -> str:
     )
 
 
+def _made(contender: Contender, model: SentenceTransformer) -> tuple[nn.Module, nn.Module | None]:
+    """Its loss, and the one of a teacher's scores: the same, weighted."""
+    make: Any = contender.make
+    weight = contender.teacher_weight
+    return make(model), WeightedLoss(model, {"teacher": make(model)}, {"teacher": weight}) if weight else None
+
+
 def _measured(task: Task, model: SentenceTransformer, contender: Contender, learning_rate: float, seed: int) -> Run:
     """What a run has come to."""
     scores = {split: evaluator.predict(model) for split, evaluator in task.evaluators.items()}
@@ -711,12 +723,10 @@ def _metrics(evaluator: ScoreRegionEvaluator, scores: Any) -> dict[str, float]:
     return evaluator.metrics(scores) if np.isfinite(scores).all() else dict.fromkeys(evaluator.metric_names, math.nan)
 
 
-def _goodness(focus: Focus, *runs: Run | None) -> tuple[bool, float]:
-    """What orders runs, the better the larger: without one last, then those that have diverged."""
-    if None in runs:
-        return False, -math.inf
-    mean = float(np.mean([run.eval[focus.main_metric] for run in runs if run]))
-    return True, -math.inf if math.isnan(mean) else mean if focus.greater_is_better else -mean
+def _goodness(focus: Focus, *runs: Run) -> float:
+    """What orders runs, the better the larger: those that have diverged come last."""
+    mean = float(np.mean([run.eval[focus.main_metric] for run in runs]))
+    return -math.inf if math.isnan(mean) else mean if focus.greater_is_better else -mean
 
 
 def _link_or_copy(source: str, target: str) -> None:

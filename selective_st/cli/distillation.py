@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from selective_st.cli import common
-from selective_st.cli.options import DATA_HELP, argument, column_names, command, option, positive_numbers
+from selective_st.cli.options import DATA_HELP, TextOptions, argument, command, option, positive_numbers
 from selective_st.output import Output, size_of
+
+_TEMPLATE = "distillation.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillOptions:
+class DistillOptions(TextOptions):
     """What `distill` was asked to do."""
 
     teacher: str = argument("The model to learn from: a SentenceTransformer or CrossEncoder, its folder or hub name.")
@@ -20,9 +25,6 @@ class DistillOptions:
         MISSING, "A score of the teacher at which you will decide. May be given several times."
     )
     output: Path = option(Path("distilled-model"), "Folder for the student, its threshold and the metrics.")
-    text_columns: list[str] | None = option(
-        None, "The columns that hold texts. Default: all that do.", parse=column_names, metavar="NAME,..."
-    )
     student: str = option(
         "static", "'static': word vectors of the teacher's own tokenizer; or the path or hub name of a model."
     )
@@ -65,18 +67,29 @@ def distill(job: DistillOptions) -> None:
         common.be_quiet()
         with console.status("Loading libraries ..."):
             from selective_st.cli.evaluation import load_any_model
-            from selective_st.distillation import DistillSettings, distill_into, read_texts
+            from selective_st.distillation import DistillSettings, distill_into, read_all_texts
         told = {each.name: getattr(job, each.name) for each in fields(DistillSettings) if hasattr(job, each.name)}
         settings = DistillSettings(**told, thresholds=job.threshold)
-        texts, notes = [], list[str]()
-        for source in job.texts:
-            found, decided = read_texts(source, job.text_columns)
-            texts += found
-            notes += decided
+        texts, notes = read_all_texts(job.texts, job.text_columns)
         common.print_notes(console, notes)
         teacher = load_any_model("TEACHER", job.teacher)
         metrics = distill_into(output, teacher, texts, settings)
         output.publish()
-    common.print_template(console, "distillation.txt", "results", found=metrics, output=output.given)
+    _print_results(console, metrics)
     common.print_written(console, "model", output.given)
     common.print_written(console, "metrics", output.given / common.METRICS_FILE)
+
+
+def _print_results(console: Console, found: dict[str, Any]) -> None:
+    """Print how well students and teacher agree: a table for each threshold, by the teacher's and by their own cut."""
+    common.print_template(console, _TEMPLATE, "plan", found=found)
+    heads = ["loss", "cut", "F1", "precision", "recall", "loss per mille"]
+    heads += ["F1 gained by ours"] if found["f1_gained"] else []
+    for place, one in enumerate(found["test"]["selective"]):
+        title, *sections = (
+            common.text_of(_TEMPLATE, macro, found=found, place=place) for macro in ("title", "as_teacher", "own_best")
+        )
+        rows = [[("", line.split("|")[: len(heads)]) for line in section.splitlines()] for section in sections]
+        common.print_table(console, title, heads, *rows)
+        common.print_template(console, _TEMPLATE, "caveats", found=found, one=one)
+    common.print_template(console, _TEMPLATE, "conclusion", found=found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, get_type_hints
@@ -11,7 +12,7 @@ import typer
 from typer.models import ArgumentInfo
 
 from selective_st._validation import finite_number, score_interval
-from selective_st.cli.common import mistakes_in_words
+from selective_st.cli.common import mistakes_in_words, print_error
 
 if TYPE_CHECKING:
     from selective_st.focus import Focus
@@ -31,7 +32,15 @@ def argument(help: str) -> Any:
     return field(metadata={"typer": typer.Argument(help=help)})
 
 
-def option(default: Any, help: str, *names: str, parse: Callable[[str, str], Any] | None = None, **more: Any) -> Any:
+def option(
+    default: Any,
+    help: str,
+    *names: str,
+    parse: Callable[[str, str], Any] | None = None,
+    min: float = -math.inf,
+    max: float = math.inf,
+    **more: Any,
+) -> Any:
     """A field that is an option of the command.
 
     Args:
@@ -39,12 +48,14 @@ def option(default: Any, help: str, *names: str, parse: Callable[[str, str], Any
         help: What it is for.
         *names: Its names, if they are not that of the field.
         parse: What makes its value of its name and its text; then `typer` sees a text.
+        min: The least number that it may be.
+        max: The largest.
         **more: Further arguments of `typer.Option`.
 
     Returns:
         The field.
     """
-    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names}
+    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names, "range": (min, max)}
     return field(default=default, metadata=metadata)
 
 
@@ -61,6 +72,8 @@ def command(options: type[Options]) -> Callable[[Callable[[Options], None]], Cal
 
     def decorate(run: Callable[[Options], None]) -> Callable[..., None]:
         def called(**given: Any) -> None:
+            for each in fields(options):  # type: ignore[arg-type]
+                _refuse_out_of_range(each, given[each.name])
             with mistakes_in_words():
                 run(options(**{each.name: _value(each, given[each.name]) for each in fields(options)}))  # type: ignore[arg-type]
 
@@ -84,6 +97,14 @@ def _parameter(of: Field[Any], hint: Any) -> inspect.Parameter:
 def _value(of: Field[Any], given: Any) -> Any:
     parse = of.metadata.get("parse")
     return parse(_name(of), given) if parse and given is not None else given
+
+
+def _refuse_out_of_range(of: Field[Any], given: Any) -> None:
+    least, most = of.metadata.get("range", (-math.inf, math.inf))
+    if isinstance(given, int) and not least <= given <= most:
+        allowed = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
+        print_error(f"{_name(of)} must be {allowed}, got {given}.")
+        raise typer.Exit(2)
 
 
 def _name(of: Field[Any]) -> str:
@@ -136,6 +157,18 @@ def words_of(options: Any) -> list[str]:
             texts = [",".join(texts)] if each.metadata["parse"] else texts
             words += [word for text in texts for word in (name, text)]
     return [*arguments, *words]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """Which texts without labels."""
+
+    text_columns: list[str] | None = option(
+        None,
+        "The columns of texts without labels. Default: all that hold texts.",
+        parse=column_names,
+        metavar="NAME,...",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from selective_st.cli import common
 from selective_st.cli.options import (
     DATA_HELP,
     PairOptions,
+    TextOptions,
     argument,
     command,
     option,
@@ -31,6 +33,7 @@ from selective_st.output import Output, size_of
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
+    from selective_st.distillation import Taught
     from selective_st.focus import Focus
     from selective_st.layouts import GradedPairs
     from selective_st.loss_kinds import LossKind
@@ -44,11 +47,12 @@ _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
 _STATIC = "static"
 DEVICES = ("cpu", "cuda", "mps")
+_FEW_LABELS = ("labels: more pairs, or a teacher's scores (--teacher MODEL --texts FILE),",)
 _STEPS_TO_TELL = 10  # how long a training takes
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(PairOptions):
+class TrainOptions(PairOptions, TextOptions):
     """What `train` was asked to do."""
 
     data: str = argument(f"Sentence pairs with a label (graded, or 0/1). {DATA_HELP}")
@@ -99,6 +103,15 @@ class TrainOptions(PairOptions):
     list_size: int | None = option(
         None, f"Most candidates in a list (listwise), triplets of a text (pairwise). Default: {_LIST_SIZE}.", min=2
     )
+    teacher: str | None = option(
+        None,
+        "A SentenceTransformer or CrossEncoder, its folder or hub name: its scores of pairs of --texts are learnt too, "
+        "with a weight that the eval split chooses.",
+    )
+    texts: list[str] | None = option(
+        None, f"Texts without labels, with --teacher: .txt files with a text a line, or others. {DATA_HELP}"
+    )
+    teacher_pairs: int = option(20_000, "How many pairs of --texts are drawn.", min=100)
     diagnose: bool = option(
         False,
         "Say first what limits the decisions at the focus's thresholds, the model or the labels, from two short runs.",
@@ -119,6 +132,9 @@ class TrainOptions(PairOptions):
             raise ValueError(f"--max-length is a number of tokens, 2 or more, such as 128; got {self.max_length}.")
         if self.max_length is not None and self.model == _STATIC:
             raise ValueError("--max-length means nothing for --model static, which reads all of a text; leave it out.")
+        if (self.teacher is None) != (not self.texts):
+            given, missing = ("--texts", "--teacher MODEL") if self.texts else ("--teacher", "--texts FILE")
+            raise ValueError(f"{given} needs {missing} too: the teacher scores pairs of these texts.")
         if self.device not in (None, *DEVICES):
             raise ValueError(
                 f"--device must be one of {', '.join(DEVICES)}; got {self.device!r}. Which GPU: CUDA_VISIBLE_DEVICES=1."
@@ -176,6 +192,8 @@ def demo(options: DemoOptions) -> None:
 def _train(job: TrainOptions) -> None:
     model = None if job.model == _STATIC else job.model
     reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--model": model}
+    reads |= {"--teacher": job.teacher}
+    reads |= {f"--texts ({number})": source for number, source in enumerate(job.texts or (), start=1)}
     with Output(job.output, "train", reads, overwrite=job.overwrite, room=size_of(model)) as output:
         _train_into(output, job)
 
@@ -191,7 +209,8 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     splits = _read_splits(job, _named_kind(job), focus)
     if job.loss == AUTO:
         _check_options(job, splits.kind)
-    task = training.prepare(splits, focus, _settings(job, splits.kind))
+    taught = _taught(console, output, job, splits, focus) if job.teacher else None
+    task = training.prepare(splits, focus, _settings(job, splits.kind), taught)
     common.print_notes(console, task.notes)
     if job.check:
         _check_examples(console, task)
@@ -200,10 +219,10 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     if job.diagnose:
         with console.status("Two short runs ..."):
             diagnosis = training.diagnosed(task, splits, output.new)
-        common.print_notes(console, [f"diagnosis: {diagnosis.sentence()}"])
-    kept = KeptRuns(output.state(training.key_of_runs(task)), task.runs)
+        common.print_notes(console, [f"diagnosis: {diagnosis.sentence(*_FEW_LABELS * (taught is None))}"])
+    kept = KeptRuns(output.state(training.key_of_runs(task)), [*task.runs])
     common.print_notes(console, filter(None, [kept.note]))
-    progress = _Progress(console, len(task.runs), task.steps, len(kept))
+    progress = _Progress(console, [steps for key, steps in task.runs.items() if key not in kept], len(kept))
     with progress.bar:
         report = training.train_and_compare(task, kept, output.new, progress.on_run, progress.on_step)
     _write_results(output.new, report, job)
@@ -224,6 +243,19 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     _print_use(console, output.given)
     found = report.against_untrained
     console.print(found["sentence"], style="" if found["verdict"] == "better" else "bold yellow", soft_wrap=True)
+
+
+def _taught(console: Console, output: Output, job: TrainOptions, splits: Splits, focus: Focus) -> Taught:
+    """Pairs of `--texts` with the teacher's scores."""
+    from selective_st.cli.evaluation import load_any_model
+    from selective_st.distillation import read_all_texts, taught_pairs
+
+    texts, notes = read_all_texts(job.texts or (), job.text_columns)
+    common.print_notes(console, notes)
+    name = str(job.teacher)
+    teacher, held_out = load_any_model("--teacher", name), [splits.eval, splits.test]
+    with console.status("Asking the teacher ..."):
+        return taught_pairs(output, teacher, name, texts, splits.train, held_out, focus.edges, job.teacher_pairs)
 
 
 def _print_use(console: Console, folder: Path) -> None:
@@ -372,15 +404,15 @@ def _judge(job: TrainOptions, source: Source) -> None:
 class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere, with the time left."""
 
-    def __init__(self, console: Console, runs: int, steps: int, done: int) -> None:
+    def __init__(self, console: Console, steps: Sequence[int], done: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-        self._runs, self._started, self._steps = runs, done, steps
-        self._todo, self._done = (runs - done) * steps, 0
+        self._runs, self._started, self._steps = done + len(steps), done, min(steps, default=0)
+        self._todo, self._done = sum(steps), 0
         self._since, self._line = 0.0, ""
         columns = (BarColumn(), MofNCompleteColumn(), "steps", TimeElapsedColumn(), TimeRemainingColumn())
         self.bar = Progress("{task.description}", *columns, console=console, disable=not console.is_terminal)
-        self._task = self.bar.add_task("", total=runs * steps, completed=done * steps)
+        self._task = self.bar.add_task("", total=self._todo)
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
         """Show which run begins; the first one when its first steps have shown how long all of it takes."""
@@ -417,8 +449,7 @@ def _duration(seconds: float) -> str:
 
 def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
     task = report.task
-    trained = next(contender for contender in task.contenders if contender.name == report.saved.name)
-    settings = replace(task.settings, temperature=trained.temperature)
+    settings = replace(task.settings, temperature=report.trained.temperature)
     results = {
         "loss": task.kind.loss,
         "focus": task.focus.name,
@@ -440,8 +471,16 @@ def _print_results(console: Console, report: Report, test_rows: int) -> None:
     title = common.text_of("training.txt", "title", report=report, settings=settings, rows=test_rows)
     styles = {"rests on": "dim", "untrained": "dim"}
     own = f"{report.task.kind.loss} ("
-    losses = [("bold" if row[0].startswith(own) else styles.get(row[0], ""), row) for row in found.losses]
-    common.print_table(console, title, found.heads, losses, [("", row) for row in found.differences])
+    every = [("bold" if row[0].startswith(own) else styles.get(row[0], ""), row) for row in found.losses]
+    names, ats = report.task.focus.shown_metrics, [f"_{at:g}" for at in report.task.focus.thresholds]
+    parts = [[name for name in names if name.endswith(at)] for at in ats] if len(ats) > 1 else []
+    rest = [name for name in names if not any(name in part for part in parts)]
+    for number, part in enumerate([*parts, rest]):  # a table for each of several thresholds
+        places = [0, *(1 + names.index(name) for name in part)]
+        losses = [(style, [row[place] for place in places]) for style, row in every]
+        differences = [("", [row[place] for place in places]) for row in found.differences]
+        heads = [found.heads[place] for place in places]
+        common.print_table(console, "" if number else title, heads, losses, differences)
     ends = {min(settings.learning_rates), max(settings.learning_rates)}
-    at_end = [loss for loss, (_, rate) in report.choices.items() if rate in ends]
+    at_end = [loss for loss, runs in report.best.items() if runs[0].learning_rate in ends]
     common.print_template(console, "training.txt", "saved", report=report, at_end=at_end)

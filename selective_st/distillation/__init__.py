@@ -23,22 +23,24 @@ from selective_st._validation import instance_of
 from selective_st.distillation.agreement import difference
 from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, contenders
 from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, state_of
-from selective_st.distillation.runs import (
-    diagnosed,
-    do_runs,
-    goodness,
-    kept_runs,
-    megabytes,
-    speeds,
-    with_false_matches,
-)
+from selective_st.distillation.runs import all_runs, diagnosed, goodness, megabytes, speeds, with_false_matches
 from selective_st.distillation.settings import DistillSettings
-from selective_st.distillation.texts import SPLITS, read_texts, split_texts
+from selective_st.distillation.taught import Taught, taught_pairs
+from selective_st.distillation.texts import SPLITS, read_all_texts, read_texts, split_texts
 from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
-from selective_st.kept_runs import Run
+from selective_st.kept_runs import Run, best_of
 from selective_st.output import Output, without_nan
 
-__all__ = ["DistillSettings", "distill", "distill_into", "read_texts", "split_texts"]
+__all__ = [
+    "DistillSettings",
+    "Taught",
+    "distill",
+    "distill_into",
+    "read_all_texts",
+    "read_texts",
+    "split_texts",
+    "taught_pairs",
+]
 METRICS_FILE = "metrics.json"
 
 
@@ -114,27 +116,26 @@ def distill_into(
     for name in SPLITS[1:]:
         pairs[name] = teacher.held_out(rows[name], name, rng)
     check_pairs(pairs, settings.thresholds)
-    some = contenders(settings.thresholds, _families(settings, teacher), settings.pairs)
+    some = contenders(settings.thresholds, _losses(settings, teacher), settings.pairs)
     diagnosis = None
     if settings.diagnose:
         alike = teacher.drawn(rows["validation"], settings.thresholds, settings.pairs, rng)
-        both = contenders(settings.thresholds, [OURS, SQUARED], settings.pairs)
-        told = diagnosed(teacher, pairs["train"], alike, both, settings)
+        told = diagnosed(teacher, pairs["train"], alike, settings)
         diagnosis = {**told.as_dict(), "sentence": told.sentence("texts: more texts")}
     of_first, of_runs = (state_of(place, model, what, repr(settings), *every) for what in ("first student", "runs"))
-    pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[OURS][0], settings, of_first)
-    kept = kept_runs(of_runs, some, settings)
-    runs = do_runs(teacher, pairs, some, settings, kept, place.new / "working")
-    chosen = {loss: max(of, key=goodness) for loss, of in runs.items()}
-    if math.isinf(goodness(chosen[OURS])):
+    pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[0], settings, of_first)
+    runs, kept = all_runs(teacher, pairs, some, settings, of_runs, place.new / "working")
+    chosen = {loss: best_of(of, goodness)[0] for loss, of in runs.items()}
+    best = chosen[OURS]
+    if math.isinf(goodness(best)):
         kept.forget(*kept.values())
         raise ValueError("distill: training diverged with every learning rate. Lower --learning-rates.")
-    student = SentenceTransformer(str(kept.model(chosen[OURS])), device="cpu")
-    cut: dict[str, Any] = chosen[OURS].test["thresholds"][0]["cut"]  # type: ignore[index]
+    student = SentenceTransformer(str(kept.model(best)), device="cpu")
+    cut = best.test["thresholds"][0]["cut"]
     remember_threshold(student, ScoreThreshold(**cut))
     student.save_pretrained(str(place.new))
     shutil.rmtree(place.new / "working", ignore_errors=True)  # none where every run was done before
-    link = next(each.link for each in some[OURS] if each.name == chosen[OURS].loss)
+    link = next(each.link for each in some if each.name == best.name)
     found = without_nan(
         {
             "settings": {**asdict(settings), "link": link and link.get_config_dict()},
@@ -143,10 +144,16 @@ def distill_into(
             "held_out_pairs": "drawn pairs" if teacher.is_cross else "all pairs",
             "teacher_scores": quantiles(pairs["test"].scores),
             "student_threshold": cut["value"],
-            "chosen": {loss: {"loss": run.loss, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
-            **_results(chosen),
+            "chosen": {loss: {"loss": run.name, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
+            "test": {loss: _without_draws(run)["thresholds"] for loss, run in chosen.items()},
+            "f1_gained": {loss: _gained(best, run) for loss, run in chosen.items() if loss != OURS},
             "diagnosis": diagnosis,
-            "runs": [_of_run(run) for of in runs.values() for run in of],
+            "runs": [
+                {"loss": run.name, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval}
+                | {"test": _without_draws(run)}
+                for of in runs.values()
+                for run in of
+            ],
             "unit": "pairs" if teacher.is_cross else "texts",
             "per_second": speeds(teacher, student, parts["test"]),
             "megabytes": {"teacher": megabytes(model), "student": megabytes(student)},
@@ -158,31 +165,18 @@ def distill_into(
     return dict(json.loads(text))
 
 
-def _families(settings: DistillSettings, teacher: Teacher) -> list[str]:
+def _losses(settings: DistillSettings, teacher: Teacher) -> list[str]:
     """Ours, and what it is compared with; a cross encoder has no embeddings to learn."""
     others = [SQUARED, COSENT, KL, DECISIONS] if settings.compare else []
     return [OURS, *others, *([EMBEDDINGS] if settings.compare and not teacher.is_cross else [])]
 
 
-def _results(chosen: dict[str, Run]) -> dict[str, Any]:
-    """The agreement by loss, and how much better ours is than each other."""
-    test: dict[str, Any] = {loss: run.test["thresholds"] for loss, run in chosen.items()}
-    better = {
-        loss: [
-            {where: difference(ours, other, where) for where in ("at_teachers", "at_own")}
-            for ours, other in zip(test[OURS], of, strict=True)
-        ]
-        for loss, of in test.items()
-        if loss != OURS
-    }
-    return {"test": {loss: [_without_draws(each) for each in of] for loss, of in test.items()}, "f1_gained": better}
+def _gained(ours: Run, other: Run) -> list[dict[str, Any]]:
+    """How much better our F1 is than another's, at each threshold."""
+    both = zip(ours.test["thresholds"], other.test["thresholds"], strict=True)
+    return [{where: difference(*pair, where) for where in ("at_teachers", "at_own")} for pair in both]
 
 
-def _without_draws(agreement: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in agreement.items() if not name.endswith("_draws")}
-
-
-def _of_run(run: Run) -> dict[str, Any]:
-    test: Any = run.test["thresholds"]
-    found = {"loss": run.loss, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval}
-    return {**found, "test": {"thresholds": [_without_draws(each) for each in test]}}
+def _without_draws(run: Run) -> dict[str, Any]:
+    kept = [{name: x for name, x in at.items() if not name.endswith("_draws")} for at in run.test["thresholds"]]
+    return {"thresholds": kept}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from selective_st.functional import listwise_matching_loss, matching_loss, order_loss
+from selective_st.kept_runs import Contender
 from selective_st.links import ConstantLink, IdentityLink, Link, link_for_thresholds
 
 OfScores = Callable[[Tensor, Tensor], Tensor]  # the student's and the teacher's scores of pairs, to a loss
@@ -22,43 +22,19 @@ _TEMPERATURES = (0.1, 0.05, 0.3)
 _MARGIN = 0.2  # by which the scores of a match and of another pair are to be apart
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A loss with a setting.
-
-    Attributes:
-        family: The loss.
-        setting: In words; empty where there is none to choose.
-        of_scores: The loss of pairs' scores; None where the teacher's embeddings are learnt.
-        link: Of a matching loss.
-        list_size: How many pairs with the same first text are compared with one another.
-    """
-
-    family: str
-    setting: str = ""
-    of_scores: OfScores | None = None
-    link: Link | None = None
-    list_size: int = 1
-
-    @property
-    def name(self) -> str:
-        """Which it is."""
-        return f"{self.family}: {self.setting}" if self.setting else self.family
-
-
-def contenders(thresholds: Sequence[float], families: Sequence[str], pairs: int) -> dict[str, list[Contender]]:
-    """The settings to choose from, by family; the first of each is tried with every rate.
+def contenders(thresholds: Sequence[float], losses: Sequence[str], pairs: int) -> list[Contender]:
+    """The losses, each with the settings to choose from; the first of each is tried with every rate.
 
     Args:
         thresholds: At which will be decided.
-        families: Which losses.
+        losses: Which losses.
         pairs: How many pairs a text has.
 
     Returns:
         The contenders.
 
     Example:
-        >>> [each.setting for each in contenders([0.8], ["selective"], 48)["selective"]]
+        >>> [each.setting for each in contenders([0.8], ["selective"], 48)]
         ['width 0.05, floor 0', 'width 0.05, floor 0.15', 'width 0.02, floor 0']
     """
     size = max(min(_LIST, pairs // 2), 2)
@@ -70,8 +46,8 @@ def contenders(thresholds: Sequence[float], families: Sequence[str], pairs: int)
         for width, floor in _SHAPES
     }
     every = {
-        OURS: [Contender(OURS, said, _matching(link), link) for said, link in links.items()],
-        SQUARED: [Contender(SQUARED, "", _matching(IdentityLink()), IdentityLink())],
+        OURS: [Contender(OURS, said, _matching(link), link=link) for said, link in links.items()],
+        SQUARED: [Contender(SQUARED, "", _matching(IdentityLink()), link=IdentityLink())],
         COSENT: [Contender(COSENT, f"scale {a:g}", partial(_cosent, scale=a)) for a in _SCALES],
         KL: [
             Contender(KL, f"temperature {t:g}", partial(_kl, temperature=t, size=size), list_size=size)
@@ -84,7 +60,7 @@ def contenders(thresholds: Sequence[float], families: Sequence[str], pairs: int)
         CONTRASTIVE: [Contender(CONTRASTIVE, "", partial(_contrastive, thresholds=thresholds))],
         EMBEDDINGS: [Contender(EMBEDDINGS)],
     }
-    return {family: every[family] for family in families}
+    return [contender for loss in losses for contender in every[loss]]
 
 
 def _matching(link: Link) -> OfScores:

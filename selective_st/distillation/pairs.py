@@ -16,12 +16,11 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import nn
 from tqdm.autonotebook import tqdm  # type: ignore[import-untyped]
 
-from selective_st.distillation.students import Embedder, static_student, token_vectors
+from selective_st.distillation.students import Embedder, Floats, static_student, token_vectors
 from selective_st.errors import DataError
 from selective_st.output import Output, State
 from selective_st.scoring import add_weights
 
-Floats = npt.NDArray[np.float32]
 _FEW = 30  # pairs at or above a threshold, to say much
 _MOST_HELD_OUT = 3_000  # texts whose pairs are all compared
 _CHUNK = 32_768  # texts among which neighbours are sought
@@ -96,7 +95,7 @@ class Teacher:
             for begin in range(done, len(rows), _KEPT):
                 part = np.asarray(compute(rows[begin : begin + _KEPT]), dtype=np.float32)
                 if not np.isfinite(part).all():
-                    raise ValueError(f"distill: the {what} hold NaN or infinity. Use a teacher that gives numbers.")
+                    raise ValueError(f"The {what} hold NaN or infinity. Use a teacher that gives numbers.")
                 if found is None:
                     found = np.lib.format.open_memmap(path, "w+", np.float32, (len(rows), *part.shape[1:]))
                 found[begin : begin + len(part)] = part
@@ -116,7 +115,7 @@ class Teacher:
         found = self._kept(f"teacher scores to {what}", rows, partial(model.predict, show_progress_bar=False))
         if found.ndim > 1 or np.abs(found).max() > 1 + 1e-4:
             raise ValueError(
-                "distill: the cross encoder's scores must be one number a pair within [-1, 1], got "
+                "The cross encoder's scores must be one number a pair within [-1, 1], got "
                 f"{found.shape[1] if found.ndim > 1 else 'one'}, from {found.min():g} to {found.max():g}. Give it a "
                 "sigmoid: CrossEncoder(name, activation_fn=torch.nn.Sigmoid())."
             )

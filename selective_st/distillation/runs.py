@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from torch import Tensor, nn
 from tqdm.autonotebook import tqdm  # type: ignore[import-untyped]
 
 from selective_st.distillation.agreement import Scored, measured
-from selective_st.distillation.contenders import OURS, SQUARED, Contender, batches
+from selective_st.distillation.contenders import OURS, SQUARED, batches, contenders
 from selective_st.distillation.pairs import Pairs, Teacher, products
 from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.students import Embedder, directions, make_student
 from selective_st.distillation.texts import SPLITS
 from selective_st.evaluation.diagnosis import Diagnosis, diagnose
-from selective_st.kept_runs import KeptRuns, Run
+from selective_st.kept_runs import Contender, KeptRuns, Run, do_runs
 from selective_st.output import State
 
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]  # embeddings of both texts, and their numbers, to a loss
@@ -35,8 +36,8 @@ _SHORTER = 4  # times than the others, the runs of a diagnosis
 
 def _step(contender: Contender, model: SentenceTransformer, teacher: Teacher, pairs: Pairs) -> Step:
     """What a loss makes of a batch: embeddings of both texts, and which pairs they are of."""
-    if contender.of_scores is not None:
-        of_scores, scores = contender.of_scores, torch.from_numpy(pairs.scores)
+    if contender.make is not None:
+        of_scores, scores = contender.make, torch.from_numpy(pairs.scores)
         return lambda first, second, batch: of_scores(
             nn.functional.cosine_similarity(first, second), scores[batch].to(first.device)
         )
@@ -104,16 +105,14 @@ def with_false_matches(
     return teacher.with_mined(pairs, rows, np.load(path), rng)
 
 
-def diagnosed(
-    teacher: Teacher, pairs: Pairs, others: Pairs, some: Mapping[str, Sequence[Contender]], settings: Any
-) -> Diagnosis:
+def diagnosed(teacher: Teacher, pairs: Pairs, others: Pairs, settings: Any) -> Diagnosis:
     """What limits the student, by two short runs on some of the pairs, and pairs of other texts drawn alike."""
     pairs = pairs[np.random.default_rng(settings.seed).permutation(len(pairs.scores))[::_SHORTER]]
     start, found = _first(teacher, pairs, settings), {}
     with tqdm(total=2 * _steps(pairs, settings), desc="diagnosis", unit="step", disable=None) as bar:
-        for name, family in (("squared", SQUARED), ("selective", OURS)):
-            student = start.fresh()
-            train_student(student, teacher, pairs, some[family][0], settings.learning_rates[-1], settings, bar.update)
+        for name, loss in (("squared", SQUARED), ("selective", OURS)):
+            student, first = start.fresh(), contenders(settings.thresholds, [loss], settings.pairs)[0]
+            train_student(student, teacher, pairs, first, settings.learning_rates[-1], settings, bar.update)
             found[name] = scored(student, {"training": pairs, "validation": others})
     splits = [
         (part.scores, {name: of[split].predicted for name, of in found.items()})
@@ -129,55 +128,30 @@ def _first(teacher: Teacher, pairs: Pairs, settings: DistillSettings) -> Embedde
     return Embedder(make_student(teacher.model, settings, some), teacher.texts)
 
 
-def kept_runs(state: State, some: Mapping[str, Sequence[Contender]], settings: DistillSettings) -> KeptRuns:
-    """The runs that may be done, with those that are done already."""
-    keys = [
-        (each.name, rate, settings.seed)
-        for family in some.values()
-        for each in family
-        for rate in settings.learning_rates or ()
-    ]
-    return KeptRuns(state, keys, _planned(some, settings))
-
-
-def _planned(some: Mapping[str, Sequence[Contender]], settings: DistillSettings) -> int:
-    return sum(len(settings.learning_rates or ()) + len(family) - 1 for family in some.values())
-
-
-def do_runs(
+def all_runs(
     teacher: Teacher,
     pairs: dict[str, Pairs],
-    some: Mapping[str, Sequence[Contender]],
+    some: Sequence[Contender],
     settings: DistillSettings,
-    kept: KeptRuns,
+    state: State,
     working: Path,
-) -> dict[str, list[Run]]:
-    """The runs of each family: its first setting with every rate, the others with the best; none is done twice."""
-    rates = settings.learning_rates or ()
-    steps = _steps(pairs["train"], settings)
+) -> tuple[dict[str, list[Run]], KeptRuns]:
+    """The runs of each loss: its first setting with every rate, the others with the best; none is done twice."""
+    rates, steps = settings.learning_rates or (), _steps(pairs["train"], settings)
+    count = len(some) + len({each.loss for each in some}) * (len(rates) - 1)
+    keys = [(each.name, rate, settings.seed) for each, rate in product(some, rates)]
+    kept = KeptRuns(state, keys, count)
     start = cache(partial(_first, teacher, pairs["train"], settings))
-    found: dict[str, list[Run]] = {}
-    with tqdm(total=steps * _planned(some, settings), unit="step", disable=None) as bar:
+    with tqdm(total=steps * count, initial=steps * len(kept), unit="step", disable=None) as bar:
 
-        def run(contender: Contender, rate: float) -> Run:
-            key = contender.name, rate, settings.seed
-            if key in kept:
-                bar.update(steps)
-                return kept[key]
+        def do(contender: Contender, rate: float, seed: int) -> tuple[Run, SentenceTransformer]:
             bar.set_description(f"{contender.name}, rate {rate:g}")
             student = start().fresh()
             train_student(student, teacher, pairs["train"], contender, rate, settings, bar.update)
             of_splits = measured(scored(student, {name: pairs[name] for name in SPLITS[1:]}), settings)
-            kept.add(
-                Run(*key, *of_splits, test_scores=[]), student.model if contender.family == OURS else None, working
-            )
-            return kept[key]
+            return Run(contender.loss, rate, seed, *of_splits, [], contender.setting), student.model
 
-        for name, family in some.items():
-            found[name] = [run(family[0], rate) for rate in rates]
-            best = max(found[name], key=goodness).learning_rate
-            found[name] += [run(each, best) for each in family[1:]]
-    return found
+        return do_runs(some, rates, [settings.seed], kept, do, goodness, working, sparing=True), kept
 
 
 def scored(student: Embedder, pairs: dict[str, Pairs]) -> dict[str, Scored]:
@@ -191,7 +165,7 @@ def scored(student: Embedder, pairs: dict[str, Pairs]) -> dict[str, Scored]:
 
 def goodness(run: Run) -> float:
     """What chooses the rate: the least loss at the thresholds on the validation pairs."""
-    mean = float(np.mean([each["loss"] for each in run.eval["thresholds"]]))  # type: ignore[attr-defined]
+    mean = float(np.mean([each["loss"] for each in run.eval["thresholds"]]))
     return -math.inf if math.isnan(mean) else -mean
 
 

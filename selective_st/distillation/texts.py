@@ -91,3 +91,17 @@ def read_texts(source: str, columns: Sequence[str] | None = None) -> tuple[list[
             f"{', '.join(table.dataset.column_names)}. Name those with texts: --text-columns NAME,NAME."
         )
     return texts, [*table.notes, f"{table.name}: texts of {', '.join(map(repr, chosen))}"]
+
+
+def read_all_texts(sources: Sequence[str], columns: Sequence[str] | None = None) -> tuple[list[str], list[str]]:
+    """The texts of several files or datasets.
+
+    Args:
+        sources: As for `read_texts`.
+        columns: The columns that hold texts. Default: all that do.
+
+    Returns:
+        The texts, and what was decided.
+    """
+    found = [read_texts(source, columns) for source in sources]
+    return [text for texts, _ in found for text in texts], [note for _, notes in found for note in notes]

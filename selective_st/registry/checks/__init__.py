@@ -139,7 +139,7 @@ def _unchecked(context: Context) -> Iterator[str]:
     """What the checks could not see."""
     name, table = context.entry.name, context.table
     if context.model is None:
-        yield "whether texts are too long for the model: give model=, or the loss itself"
+        yield "whether texts are too long for the model: give model= (--model), or the loss itself"
     if not context.is_known:
         yield f"what {name} needs: {UNKNOWN}; tell it with selective_st.registry.register_loss"
     elif context.entry.role == "modifier":

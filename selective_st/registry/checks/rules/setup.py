@@ -231,7 +231,7 @@ def matryoshka_labels(c: Context) -> Bad | None:
     if "MatryoshkaLoss" not in c.names or are_embeddings or not c.labels.is_list:
         return None
     if c.dimension is None:
-        c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model=")
+        c.not_checked.append("whether MatryoshkaLoss takes labels for embeddings: give model= (--model)")
         return None
     cached = any(getattr(wrapper, "uses_gradient_cache", False) is True for wrapper in c.wrappers)
     fewer = Step("remove_columns", (c.inputs[-1:],)), change("labels", "labels[:-1]", c.label)

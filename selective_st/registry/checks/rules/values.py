@@ -400,7 +400,7 @@ def embedding_size(c: Context) -> Bad | None:
     if not c.label_kinds <= EMBEDDINGS or c.lists or not labels.lengths.any():
         return None
     if c.dimension is None:
-        c.not_checked.append("whether the teacher's embeddings have the model's size: give model=")
+        c.not_checked.append("whether the teacher's embeddings have the model's size: give model= (--model)")
         return None
     size = labels.inner_lengths[1] if labels.inner_lengths else int(np.bincount(labels.lengths).argmax())
     is_wrong = getattr(c.loss, "projection", None) is None and size != c.dimension

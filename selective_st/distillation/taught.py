@@ -1,0 +1,145 @@
+"""Pairs of texts that a teacher has scored, to learn beside labelled pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+from selective_st._validation import instance_of
+from selective_st.distillation.pairs import Teacher, state_of
+from selective_st.errors import DataError
+from selective_st.evaluation import predict_scores
+from selective_st.kept_runs import Contender
+from selective_st.layouts import PAIR_COLUMNS, Examples, GradedPairs
+from selective_st.output import Output
+
+_WEIGHTS = (0.0, 0.3, 1.0)
+_FEWEST = 30  # texts
+_COMPARED = 2_000  # labelled pairs by which a teacher's scores are brought to the scale of the labels
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Pairs of texts that a teacher has scored, on the scale of the labels.
+
+    Attributes:
+        pairs: The texts and the scores.
+        teacher: What the teacher is called.
+        texts: How many different texts there are.
+        weights: How much such a pair may count beside a labelled one; the eval split chooses.
+    """
+
+    pairs: Dataset
+    teacher: str
+    texts: int
+    weights: tuple[float, ...] = _WEIGHTS
+
+    @property
+    def note(self) -> str:
+        """What will be tried."""
+        weights = ", ".join(f"{each:g}" for each in self.weights)
+        return (
+            f"{len(self.pairs):,} pairs of {self.texts:,} texts, scored by {self.teacher}, are learnt beside the "
+            f"labelled ones; the eval split chooses their weight from {weights}"
+        )
+
+    def contenders(self, of: Contender) -> list[Contender]:
+        """A loss with each weight of the teacher's scores."""
+        named = [", ".join(filter(None, [of.setting, f"teacher {each:g}"])) for each in self.weights]
+        both = zip(named, self.weights, strict=True)
+        return [replace(of, setting=name, teacher_weight=weight) for name, weight in both]
+
+    def laid_out(self, examples: Examples, loss: str, *, as_queries: bool) -> Taught:
+        """The same in the columns of the examples, or raise if the loss or the model does not take such pairs."""
+        columns = examples.dataset.column_names
+        if set(columns) != set(PAIR_COLUMNS):
+            raise ValueError(
+                f"--teacher scores single pairs, but --loss {loss} learns from {examples.noun}. Say --loss pointwise "
+                "or --loss order, or leave --teacher out."
+            )
+        if as_queries:
+            raise ValueError(
+                "--teacher scores pairs of texts of one kind, but here first texts are queries. Say --no-as-queries, "
+                "or leave --teacher out."
+            )
+        return replace(self, pairs=self.pairs.select_columns(columns).cast(examples.dataset.features))
+
+    def sentence(self, weight: float) -> str:
+        """What has come of it."""
+        came = f"they count {weight:g} times as much as those" if weight else "they lose against labels alone"
+        return (
+            f"{len(self.pairs):,} pairs of {self.texts:,} texts, scored by {self.teacher}, were tried beside the "
+            f"labelled pairs: by the eval split {came}"
+        )
+
+    def as_dict(self, weight: float) -> dict[str, Any]:
+        """The figures, for JSON."""
+        told = {"model": self.teacher, "texts": self.texts, "pairs": len(self.pairs)}
+        return {**told, "weights": list(self.weights), "weight": weight}
+
+
+def taught_pairs(
+    place: Output,
+    teacher: SentenceTransformer | CrossEncoder,
+    name: str,
+    texts: Iterable[str],
+    labelled: GradedPairs,
+    held_out: Sequence[GradedPairs],
+    thresholds: Sequence[float],
+    count: int = 20_000,
+) -> Taught:
+    """Draw pairs of texts as `distill` does, and let a teacher score them.
+
+    Its scores are brought to the scale of the labels, by the quantiles of both on the labelled pairs.
+
+    Args:
+        place: An output, beside which the teacher's embeddings are kept until it is published.
+        teacher: The teacher; the scores of a cross encoder must lie within [-1, 1].
+        name: What it is called.
+        texts: The texts; each counts once, and those of the held-out pairs do not.
+        labelled: The labelled pairs to train on.
+        held_out: Those to choose and to report on.
+        thresholds: At which will be decided: pairs are drawn more densely there.
+        count: How many pairs are drawn.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        ValueError: If there are too few texts, or the teacher's scores are no such numbers.
+
+    Example:
+        >>> with Output(Path("model"), "train") as place:                                         # doctest: +SKIP
+        ...     taught = taught_pairs(place, teacher, "teacher", texts, train, [dev, test], [0.8])
+        ...     task = prepare(splits, focus, settings, taught)
+    """
+    mend = "Give a SentenceTransformer or a CrossEncoder."
+    instance_of("taught_pairs", "teacher", teacher, (SentenceTransformer, CrossEncoder), mend)
+    rng = np.random.default_rng(_SEED)
+    known = {text.strip() for pairs in held_out for text in (*pairs.sentences1, *pairs.sentences2)}
+    some = [text for text in dict.fromkeys(map(str.strip, texts)) if text and text not in known]
+    if len(some) < _FEWEST:
+        raise DataError(
+            f"--texts hold {len(some)} different texts besides those of the eval and the test split: too few to draw "
+            f"pairs of. Give at least {_FEWEST}, better 10,000."
+        )
+    some = [some[number] for number in rng.permutation(len(some))[:count]]  # more would have no pair each
+    asked = Teacher(teacher, some, partial(state_of, place, teacher))
+    drawn = asked.drawn(np.arange(len(some)), thresholds, math.ceil(count / len(some)), rng)
+    drawn = drawn[rng.permutation(len(drawn.scores))[:count]]
+    rows = rng.permutation(len(labelled))[:_COMPARED]
+    first, second, labels = (
+        [column[row] for row in rows] for column in (labelled.sentences1, labelled.sentences2, labelled.scores)
+    )
+    # By their quantiles: a regression would draw them to the mean, and nothing would lie beyond a high threshold.
+    scores = np.interp(drawn.scores, np.sort(predict_scores(teacher, first, second)), np.sort(labels))
+    columns = [some[i] for i in drawn.left], [some[i] for i in drawn.right], scores.tolist()
+    return Taught(Dataset.from_dict(dict(zip(PAIR_COLUMNS, columns, strict=True))), name, len(some))
