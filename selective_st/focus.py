@@ -70,6 +70,11 @@ class Focus:
         return self.thresholds or ((float(rest.partition("_")[2]),) if kind == "ap" else ())
 
     @property
+    def edges(self) -> tuple[float, ...]:
+        """The gold scores that part what matters from the rest."""
+        return (*self.at_most, *self.at_least)
+
+    @property
     def decides_for(self) -> float | None:
         """The gold score that a stored cut decides for, the first."""
         return next(iter(self.cuts), None)

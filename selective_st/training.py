@@ -687,9 +687,7 @@ def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
         for evaluator, scores in zip(evaluators, found, strict=True):
             scores[name] = evaluator.predict(model)
     both = (splits.train.scores, found[0]), (splits.eval.scores, found[1])
-    return diagnose(
-        *both, (*focus.at_most, *focus.at_least), clusters=(splits.train.sentences1, splits.eval.sentences1)
-    )
+    return diagnose(*both, focus.edges, clusters=(splits.train.sentences1, splits.eval.sentences1))
 
 
 def no_static_message(kind: LossKind, model: str) -> str:
