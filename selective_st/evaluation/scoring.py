@@ -22,6 +22,7 @@ Precision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
 PRECISIONS = get_args(Precision)
 _PAIRS_AT_ONCE = 4096  # so that the embeddings of long lists are not all repeated at once
 _ROLES = ("query", "document", "passage", "corpus")
+_TOLD_BY = ("as_queries=True", "as_queries=False")
 _MOSTLY = 0.5  # of the pairs that share their first text with another make it a query with its candidates
 
 
@@ -119,12 +120,7 @@ class Encoding:
         return embeds_queries_apart(model) and first_are_queries(first)
 
 
-def note_on_roles(
-    encoding: Encoding,
-    model: Any,
-    first: Sequence[Any],
-    options: tuple[str, str] = ("as_queries=True", "as_queries=False"),
-) -> str:
+def note_on_roles(encoding: Encoding, model: Any, first: Sequence[Any], options: tuple[str, str] = _TOLD_BY) -> str:
     """What is to be said of how pairs are embedded, where nobody told and it matters.
 
     Args:
