@@ -226,11 +226,11 @@ MUTANTS = [
     # Lists
     Mutant("functional/listwise.py", "kl = torch.log1p(total)", "kl = total", LISTS),
     Mutant(
-        "functional/listwise.py", "_LARGEST_RISE = 300.0  # beyond, e^x might overflow", "_LARGEST_RISE = 3000.0", LISTS
+        "functional/listwise.py", "LARGEST_RISE = 300.0  # beyond, e^x might overflow", "LARGEST_RISE = 3000.0", LISTS
     ),
     Mutant(
         "functional/listwise.py",
-        "rise += of_target * (1 / self.temperature - 1 / self.target_temperature)",
+        "rise += of_target * (1 - self.temperature / self.target_temperature)",
         "pass",
         LISTS,
     ),
@@ -242,7 +242,7 @@ MUTANTS = [
     ),
     Mutant(
         "functional/listwise.py",
-        "total = total + y.clamp(max=_LARGEST_RISE).exp().sum(-1, keepdim=True)",
+        "total = total + y.clamp(max=LARGEST_RISE).exp().sum(-1, keepdim=True)",
         "pass",
         LISTS,
     ),
@@ -315,8 +315,8 @@ MUTANTS = [
     # Losses
     Mutant(
         "losses/_common.py",
-        "documents[place] = torch.where(rows, 0, documents[place])",
-        "documents[place] = documents[place] * ~rows",
+        "documents[place] = torch.where(rows, documents[place], 0)",
+        "documents[place] = documents[place] * rows",
         LOSSES,
     ),
     Mutant(

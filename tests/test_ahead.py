@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from selective_st import _ahead
 from selective_st._ahead import on_cpu, send_ahead
 from selective_st.functional._common import is_finite
+from selective_st.links import ConstantLink, high_scores
+from selective_st.losses import (
+    SelectiveListwiseLoss,
+    SelectiveOrderLoss,
+    SelectivePairwiseLoss,
+    SelectivePointwiseLoss,
+)
 from selective_st.losses._common import check_label_range
+from tests.random_inputs import generator
 
 
 @pytest.fixture
@@ -62,3 +73,35 @@ def test_what_was_changed_since_is_not_what_was_sent(sent: list[Tensor]) -> None
     send_ahead(labels)
     labels[0] = math.nan
     assert on_cpu(labels) is labels
+
+
+class _Questions(TorchDispatchMode):
+    """Counts the operations that wait for what a device has computed."""
+
+    asked = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        aten = torch.ops.aten
+        self.asked += func in (aten._local_scalar_dense.default, aten.equal.default, aten.nonzero.default)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("make", "columns"),
+    [
+        (SelectivePointwiseLoss, 2),
+        (partial(SelectivePairwiseLoss, targets="margins", similarity_fct=pairwise_cos_sim), 4),
+        (partial(SelectiveListwiseLoss, similarity_fct=pairwise_cos_sim), 4),
+        (partial(SelectiveListwiseLoss, link=ConstantLink(), calibration=0), 4),
+        (partial(SelectiveOrderLoss, weight_link=high_scores(3)), 2),
+    ],
+    ids=["pointwise", "pairwise", "listwise", "plain listwise", "order"],
+)
+def test_nothing_is_asked_of_what_the_model_gave(make: Any, columns: int) -> None:
+    loss = make(torch.nn.Identity())
+    embeddings = [torch.randn(8, 4, generator=generator(i)).requires_grad_() for i in range(columns)]
+    labels = torch.rand(8, 3, generator=generator(9)) if columns > 2 else torch.rand(8, generator=generator(9))
+    loss.compute_loss_from_embeddings(embeddings, labels)  # the first batch is looked at more closely
+    with _Questions() as questions:
+        loss.compute_loss_from_embeddings(embeddings, labels).backward()
+    assert questions.asked == 0

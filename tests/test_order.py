@@ -11,7 +11,7 @@ from sentence_transformers.cross_encoder.losses import LambdaRankScheme
 from sentence_transformers.sentence_transformer.losses import AnglELoss, CoSENTLoss
 from torch import Tensor, nn
 
-from selective_st.functional import order_loss
+from selective_st.functional import order, order_loss
 from selective_st.functional.pairwise import scheme_weights
 from selective_st.links import (
     ConstantLink,
@@ -299,3 +299,23 @@ def test_wrong_values(arguments: dict[str, Any], message: str) -> None:
 def test_wrong_types(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         order_loss(**{"predicted": P, "target": Y, **arguments})
+
+
+@pytest.mark.parametrize("scale", [0.5, 20.0, 5000.0])
+@pytest.mark.parametrize("weight_link", [None, IdentityLink(), SigmoidLink(20, 0.5)], ids=repr)
+@pytest.mark.parametrize("with_weights", [False, True])
+def test_few_pairs_are_summed_up_as_many_are(
+    monkeypatch: pytest.MonkeyPatch, scale: float, weight_link: Link | None, with_weights: bool
+) -> None:
+    numbers = generator(7)
+    predicted = torch.rand(40, generator=numbers, dtype=torch.float64)
+    target = torch.randint(0, 6, (40,), generator=numbers) / 5
+    weight = torch.randint(0, 3, (40,), generator=numbers).double() if with_weights else None
+    found = []
+    for few in (0, 40):
+        monkeypatch.setattr(order, "_FEW_PAIRS", few)
+        scores = predicted.clone().requires_grad_()
+        loss = order_loss(scores, target, None, scale, weight_link=weight_link, weight=weight)
+        found.append((loss.detach(), *torch.autograd.grad(loss, scores)))
+    for many, few_ones in zip(*found, strict=True):
+        torch.testing.assert_close(few_ones, many, rtol=1e-11, atol=1e-14)
