@@ -76,7 +76,7 @@ class TestFormats:
         assert "must be one of SentenceTransformer, CrossEncoder" in text(result)
 
 
-_MODELS = "sentence_transformers transformers sklearn scipy.stats torch._dynamo"
+_MODELS = "sentence_transformers transformers sklearn scipy.stats scipy.sparse torch._dynamo"
 _DATA = f"{_MODELS} torch matplotlib"
 _NOTHING = f"{_DATA} datasets pandas pyarrow jinja2"
 
@@ -91,6 +91,8 @@ _NOTHING = f"{_DATA} datasets pandas pyarrow jinja2"
         ("suggest FILE", _DATA),
         ("suggest FILE --script", _DATA),
         ("suggest FILE --focus high", f"{_MODELS} matplotlib"),
+        ("suggest FILE --threshold 0.7 --all", f"{_MODELS} matplotlib"),
+        ("suggest FILE --focus 0.7:0.9 --script", f"{_MODELS} matplotlib"),
         ("check FILE --loss pointwise", _DATA),
         ("check FILE --loss CoSENTLoss", _DATA),
         ("plot --output FOLDER/links.png", f"{_MODELS} datasets pandas"),

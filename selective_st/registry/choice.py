@@ -148,10 +148,9 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, foc
             + (f" ({row.why_none})" if row.why_none else "")
             + ". Leave focus out."
         )
-    outputs = getattr(model, "num_labels", None)
+    outputs = getattr(model, "num_labels", None) if suggestion.model_type == "CrossEncoder" else None
     needed = found.format.classes if row.outputs == "num_classes" else 1
-    counts = suggestion.model_type == "CrossEncoder" and isinstance(outputs, int) and needed is not None
-    if counts and (outputs < needed or needed == 1 != outputs):
+    if isinstance(outputs, int) and needed is not None and (outputs < needed or needed == 1 != outputs):
         raise DataError(
             f"create_loss: for these data {loss} needs a model with {needed} output "
             f"label{'' if needed == 1 else 's'}, but this one has {outputs}. Load it so: CrossEncoder(name, "

@@ -278,7 +278,8 @@ class Suggestions(list[Suggestion]):
         where = "" if self.format.name is None else f"Dataset {self.format.name!r}: "
         if self.format.certainty == "unclear" and loss is None:
             raise DataError(where + _unclear(self))
-        found = next((each for each in (*self, *self.named) if loss in (None, each.loss)), None)
+        known: tuple[Suggestion, ...] = (*self, *self.named)
+        found = next((each for each in known if loss in (None, each.loss)), None)
         if found is None:
             raise DataError(where + _unsuited(self, loss))
         return found
@@ -374,7 +375,7 @@ def suited_to(form: DataFormat, view: Any, focus: Chosen | None, model_type: Mod
     readings = [
         in_layout(form, each.shape, each.label, each.needs, inputs=each.inputs, label_column=each.label_column)
         for each in form.readings
-        if each.shape is not None
+        if each.shape is not None and each.label is not None
     ]
     named = [found for reading in readings for found in _once(reading, view, focus, model_type)]
     return Suggestions([], form, (), model_type, list({each.loss: each for each in named[::-1]}.values())[::-1])

@@ -175,11 +175,12 @@ class Plan:
         """What is reported, with the lines that work after those before."""
         lines = found.mends if self._is_asked(found) else []
         parts = next((taken for each in lines if (taken := self._taken(each, found)) is not None), ())
-        is_known = found.rows is not None and (found.context.table is self._table or self._table.is_complete)
-        rows, count = (found.rows[:FIRST_ROWS].tolist(), found.count) if is_known else ((), None)
+        rows, count = found.rows, found.count
+        if rows is None or not (found.context.table is self._table or self._table.is_complete):
+            rows, count = np.empty(0, dtype=np.int64), None  # those of a sample that lines have changed
         steps = tuple(part for part in parts if isinstance(part, Step) and part.is_data)
         return Finding(
-            found.severity, found.rule.code, found.message, found.column, tuple(rows), count,
+            found.severity, found.rule.code, found.message, found.column, tuple(rows[:FIRST_ROWS].tolist()), count,
             _code(parts, found.context), self._table.name, steps if len(steps) == len(parts) else ()
         )  # fmt: skip
 

@@ -178,7 +178,12 @@ def conflicting_labels(c: Context) -> Bad | None:
         mean = (("mean_of", c.label),)
         merged = Step("remove_duplicate_rows", (c.read_inputs,), mean, f"the mean of their labels; {more}")
     why = "one of them is wrong, or the texts do not tell the label"
-    facts = {"count": f"{len(wrong):,}", "columns": quoted(c.read_inputs), "shown": "; ".join(shown), "why": why}
+    facts: dict[str, Any] = {
+        "count": f"{len(wrong):,}",
+        "columns": quoted(c.read_inputs),
+        "shown": "; ".join(shown),
+        "why": why,
+    }
     return bad(rows[known[wrong]], mend=merged, **facts)
 
 
