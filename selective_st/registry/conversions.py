@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selective_st.registry.catalog import DEFAULT_MODEL, LabelKind, ModelType, Shape, loss_entry, rows
+from selective_st.registry.catalog import DEFAULT_MODEL, LabelKind, ModelType, Shape, loss_entry
 from selective_st.registry.columns import scale_around
-from selective_st.registry.meaning import SHAPES
+from selective_st.registry.meaning import SHAPES, fitting_rows
 from selective_st.registry.steps import Step, code_of, literal
 
 if TYPE_CHECKING:
@@ -199,10 +199,7 @@ def _resolved(data_format: DataFormat, identifiers: Mapping[str, str], *, lists_
 
 def _losses_for(model_type: ModelType, way: _Way) -> tuple[str, ...]:
     """The losses for what comes out: selective ones, recommended ones, others; no deprecated ones."""
-    wanted = [row for row in rows(model_type) if (row.shape, row.label) == (way.shape, way.label)]
-    wanted = [row for row in wanted if row.section in ("main", "distillation")]
-    if (way.shape, way.label) == ("pair", "none"):
-        wanted = [row for row in wanted if row.inputs == way.inputs]
+    wanted = fitting_rows(way.shape, way.label, model_type, way.inputs)
     names = [selective.loss for row in wanted for selective in row.selective]
     names += [name for row in wanted for name in row.recommended]
     names += [name for row in wanted for name in row.losses]

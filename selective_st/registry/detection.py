@@ -115,10 +115,7 @@ class DataFormat:
         model_type = check_model_type("matching_rows", model_type)
         if self.shape is None or self.label is None:
             return []
-        found = fitting_rows(self.shape, self.label, model_type)
-        if (self.shape, self.label) == ("pair", "none") and self.meaning:
-            found = [row for row in found if row.inputs == self.meaning]
-        return found
+        return fitting_rows(self.shape, self.label, model_type, self.meaning)
 
     def in_words(self) -> str:
         """What the data are, in plain words.

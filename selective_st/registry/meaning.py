@@ -167,13 +167,14 @@ def _disagree(reading: Reading, doubt: str) -> None:
     reading.label, reading.scale, reading.meaning = None, None, ""
 
 
-def fitting_rows(shape: Shape, label: LabelKind, model_type: ModelType | None = None) -> list[Row]:
+def fitting_rows(shape: Shape, label: LabelKind, model_type: ModelType | None = None, inputs: str = "") -> list[Row]:
     """The rows of the tables of losses for a shape and a kind of labels.
 
     Args:
         shape: The inputs.
         label: The kind of the labels.
         model_type: Of which models. Default: of all.
+        inputs: Of pairs without labels, what they are to each other. Default: anything.
 
     Returns:
         The rows of losses and of distillation.
@@ -186,8 +187,9 @@ def fitting_rows(shape: Shape, label: LabelKind, model_type: ModelType | None = 
     wanted = stands_for.get((shape, label), (shape, label))
     if label in ("embedding", "embeddings") and shape != "single":
         wanted = ("n-tuple", label)  # those rows hold for any number of inputs
+    is_told = inputs != "" and (shape, label) == ("pair", "none")
     found = [row for row in rows(model_type) if row.section in ("main", "distillation")]
-    return [row for row in found if (row.shape, row.label) == wanted]
+    return [row for row in found if (row.shape, row.label) == wanted and (not is_told or row.inputs == inputs)]
 
 
 # --- List columns of inputs -------------------------------------------------------------------------------------------
