@@ -241,8 +241,14 @@ MUTANTS = [
     ),
     Mutant(
         "functional/_blockwise.py",
-        "self._is_written_once = len(rows.directions) == 1 and rows.end - rows.begin == count",
-        "self._is_written_once = len(rows.directions) == 1",
+        "self._is_written_once = is_one_way and rows.end - rows.begin == count",
+        "self._is_written_once = is_one_way",
+        IN_BATCH,
+    ),
+    Mutant(
+        "functional/_in_batch_rows.py",
+        "total.mul_((before - top).exp_()).add_(logits.sub_(top).exp_().sum(0))",
+        "total.add_(logits.sub_(top).exp_().sum(0))",
         IN_BATCH,
     ),
     Mutant(

@@ -168,11 +168,23 @@ class Blockwise(KnownSlopes):
             operands = products.operand(whole)
             self._operands = operands[:count], operands[count:]
         # What is written once need not be set before: of one direction, each query's row, and each document's block.
-        self._is_written_once = len(rows.directions) == 1 and rows.end - rows.begin == count
+        is_one_way = len(rows.directions) == 1 or rows.reads_columns
+        self._is_written_once = is_one_way and rows.end - rows.begin == count
         self._norms = norms
         if self._wants_gradients:
-            self._gradient = self._new_gradient(whole)
+            # In one piece; or for many blocks in two: a query that has had its block is needed no more, and its
+            # gradient takes its place. Kept by hand, to be given away on the way back: it is the most memory.
+            if self._is_written_once and not self._is_one_block and products.low is None:
+                self._gradient = self._units[0], torch.zeros_like(self._units[1])
+            else:
+                is_set = self._is_written_once and self._is_one_block
+                self._gradient = (torch.empty_like(whole) if is_set else torch.zeros_like(whole),)
         with products.in_precision() if products.matmul else _UNCHANGED:
+            if rows.reads_columns:
+                for begin in range(rows.begin, rows.end, self._block_size):
+                    scores = self._scores("query_to_doc", begin, min(begin + self._block_size, rows.end))
+                    rows.read_columns(scores, begin, None if self._is_one_block else self._slab)
+                rows.end_columns()
             if self._is_one_block:
                 losses = self._block(rows.begin)
             else:
@@ -198,22 +210,10 @@ class Blockwise(KnownSlopes):
             part.mul_(gradient)
         return *first, *rest.split(list(map(len, tensors[len(first) :])))
 
-    def _new_gradient(self, units: Tensor) -> tuple[Tensor, ...]:
-        """Memory for the gradient, kept by hand to be given away on the way back, not copied: it is the most memory.
-
-        It is in one piece, or for many blocks in two: a query that has had its block is needed no more, and its
-        gradient takes its place.
-        """
-        if self._is_written_once and self._is_one_block:
-            return (torch.empty_like(units),)
-        if self._is_written_once and self._operands is self._units:
-            return units[: self._count], torch.zeros_like(units[self._count :])
-        return (torch.zeros_like(units),)
-
     def _block(self, begin: int) -> Tensor:
         """The losses of some anchors: the mean over the Softmaxes that each has."""
         rows, end, found = self._rows, min(begin + self._block_size, self._rows.end), []
-        for group in rows.groups:
+        for group in rows.groups[:1] if rows.reads_columns else rows.groups:
             scores = {}
             for name in group:
                 scores[name] = self._scores(name, begin, end)
@@ -262,8 +262,8 @@ class Blockwise(KnownSlopes):
         takes_place = len(self._gradient) > 1
         new = torch.empty_like(to_left) if takes_place else to_left
         products.add(new, weights, right, factor, anew=self._is_written_once)
-        for column in range(0 if apart is None else apart.shape[1]):  # what has a label, in float32
-            place, pull = slice(begin + column * count, end + column * count), apart[:, column : column + 1]
+        for column, pull in enumerate(() if apart is None else apart.split(1, 1)):  # what has a label, in float32
+            place = slice(begin + column * count, end + column * count)
             new.addcmul_(pull, of_right[place])
             to_right[place].addcmul_(pull, of_left)
         if takes_place:

@@ -20,6 +20,7 @@ from selective_st.functional._in_batch_common import Batch, InBatchSetting, Taug
 from selective_st.links import Link
 
 logger = logging.getLogger(__name__)
+_BOTH_WAYS = (("query_to_doc",), ("doc_to_query",))
 _WORTH_COMPILING = 2**22  # scores of a block: compiling takes seconds
 # A logit that is nothing beside others; and beyond which x log(1 + e^x) is x to the last digit, but e^x still finite.
 _LOWEST = {dtype: torch.finfo(dtype).min / 4 for dtype in (torch.float32, torch.float64)}
@@ -79,6 +80,10 @@ class InBatchRows:
         # Of the one Softmax of plain labels, which most batches have.
         self._is_plain = not setting.label_smoothing and batch.target_scores is None and not setting.hardens
         self._has_all = batch.document_ids is None and batch.keep is None
+        # What the Softmaxes back need is then read from the same scores before, which saves two products of six.
+        is_whole = batch.shares is None and batch.end - batch.begin == batch.queries
+        self.reads_columns = self._is_plain and self._has_all and is_whole and self.groups == _BOTH_WAYS
+        self._columns: list[Tensor] = []
 
     def losses(self, scores: Mapping[Direction, Tensor]) -> Tensor:
         """The losses of all anchors from whole matrices, for automatic differentiation to any order."""
@@ -97,6 +102,31 @@ class InBatchRows:
             sums = [torch.logsumexp(logits, 1, keepdim=True) for logits in others]
             found.append(self._losses(parts, sums, self._calibration(parts[0]))[0])
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
+
+    def read_columns(self, scores: Tensor, begin: int, slab: Callable[..., Tensor] | None) -> None:
+        """Note what a block of scores adds to the Softmaxes back, from the documents to the queries."""
+        setting = self.setting
+        if setting.asks_scores:
+            self.batch.note_scores(setting, scores)
+        out = None if slab is None else slab("logits", *scores.shape)
+        logits, _ = setting.link._logits(scores, setting.scale, out)
+        logits = logits[:, : self.end]
+        place = torch.arange(begin, begin + len(logits), device=logits.device).unsqueeze(1)
+        if not begin:
+            self._columns = [logits.new_full((self.end,), _LOWEST[logits.dtype]), logits.new_zeros(self.end)]
+            self._positives = logits.new_empty(self.end)
+        self._positives[begin : begin + len(logits)] = logits.gather(1, place).squeeze(1)
+        logits.scatter_(1, place, _LOWEST[logits.dtype])
+        before, total = self._columns
+        top = torch.maximum(before, logits.amax(0))
+        self._columns = [top, total.mul_((before - top).exp_()).add_(logits.sub_(top).exp_().sum(0))]
+
+    def end_columns(self) -> None:
+        """Make of it the losses back, the logarithm of what is divided by, and the others' part of it."""
+        top, total = self._columns
+        excess = top + total.log() - self._positives
+        losses = softplus(excess, threshold=_LARGEST[excess.dtype])
+        self._columns = [losses, self._positives + losses, (excess - losses).exp_().unsqueeze(1)]
 
     def losses_and_slopes(
         self,
@@ -136,12 +166,16 @@ class InBatchRows:
         low = None if products.is_exact else matrix.dtype
         if products.is_mixed and products.low == torch.bfloat16:  # in float16, they are still to be raised
             low = torch.bfloat16
-        of_rows, out = _rows_alone, None if slab is None else slab("logits", *matrix.shape)
+        of_rows: Callable[..., Any] = _rows_alone
+        out = None if slab is None else slab("logits", *matrix.shape)
         if matrix.is_cuda:
             of_rows, out = rows_alone, None
             share = share if isinstance(share, Tensor) else matrix.new_full((1, 1), share)  # a number: compiled anew
         options = place, left_out, setting.link, setting.scale, share if wants_slopes else None, low, out
-        losses, *slopes = of_rows(matrix, *options)
+        back = (self._columns[1], self._columns[2][begin:end]) if self._columns else None
+        losses, *slopes = of_rows(matrix, *options, back)
+        if back is not None:
+            losses = (losses + self._columns[0][begin:end]) / 2
         return losses, {name: (slopes[0], slopes[1])} if slopes else {}
 
     def _together(
@@ -160,7 +194,8 @@ class InBatchRows:
             with torch.enable_grad():
                 first.scores.requires_grad_()
                 calibration = self._calibration(first)
-                (pull,) = torch.autograd.grad(calibration.sum(), first.scores) if wants_slopes else (None,)
+                if wants_slopes and calibration is not None:
+                    (pull,) = torch.autograd.grad(calibration.sum(), first.scores)
         losses, surprise, excess = self._losses(parts, list(sums), calibration)
         if not wants_slopes:
             return losses.detach(), {}
@@ -251,19 +286,15 @@ class InBatchRows:
         if part.taught is None or part.scores is None:
             return None
         target = torch.where(part.taught.known, part.taught.scores.to(part.scores), part.scores.detach())
-        divergence = self.setting.calibration_link.divergence(part.scores, target)
+        divergence: Tensor = self.setting.calibration_link.divergence(part.scores, target)
         factor = self.setting.calibration * self.setting.scale
         return factor * (part.taught.label * divergence).sum(1, keepdim=True)
 
     def _losses(
         self, parts: list[_Candidates], sums: list[Tensor], calibration: Tensor | None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """The losses of a Softmax, given the logarithm of what the parts' others sum up to.
-
-        Returns:
-            The losses; those of plain labels, of shape (anchors, 1); by how much each part's others, and then the other
-            parts' positives, exceed the positive.
-        """
+        """The losses of a Softmax, given the logarithm of what the parts' others sum up to; and what these are made of."""
+        # Of plain labels, by how much each part's others, and then the other parts' positives, exceed the positive.
         first = parts[0]
         assert first.positive is not None
         excess = [one - first.positive for one in sums]
@@ -271,7 +302,7 @@ class InBatchRows:
         rest = excess[0] if len(excess) == 1 else torch.logsumexp(torch.cat(excess, 1), 1, keepdim=True)
         surprise = softplus(rest, threshold=_LARGEST[rest.dtype])
         losses = surprise
-        if first.taught is not None:
+        if first.taught is not None and first.expected is not None:
             losses = surprise + (first.positive - first.expected) + first.taught.negative_entropy
         if calibration is not None:
             losses = losses + calibration
@@ -291,17 +322,16 @@ def _others(logits: Tensor, place: Tensor | None, at_place: float = 0.0) -> tupl
 
     The logits are overwritten; where the one is, stands `at_place`.
     """
-    is_compiling = torch.compiler.is_compiling()
-    put: Callable[..., Tensor] = _put if is_compiling else Tensor.scatter_
+    put: Callable[..., Tensor] = _put if torch.compiler.is_compiling() else Tensor.scatter_
     if place is not None:
         logits = put(logits, 1, place, _LOWEST[logits.dtype])
     top = logits.amax(1, keepdim=True)
-    shares = torch.softmax(logits, 1, out=None if is_compiling else logits)
+    shares = torch.softmax(logits, 1, out=None if torch.compiler.is_compiling() else logits)
     total = top - shares.amax(1, keepdim=True).log_()
     return total, put(shares, 1, place, at_place) if at_place else shares
 
 
-def _put(matrix: Tensor, _: int, place: Tensor, value: float) -> Tensor:
+def _put(matrix: Tensor, _: int, place: Tensor, value: Tensor | float) -> Tensor:
     """As `scatter`, for a compiler, which makes one loop of it and of what comes after."""
     return torch.where(place == torch.arange(matrix.shape[1], device=matrix.device), value, matrix)
 
@@ -315,7 +345,8 @@ def _rows_alone(
     share: Tensor | float | None,
     low: torch.dtype | None = None,
     out: Tensor | None = None,
-) -> tuple[Tensor, ...]:
+    back: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Any, ...]:
     """The losses of anchors with plain labels in a Softmax of their own, in few operations, or those of one compiled.
 
     Args:
@@ -327,6 +358,8 @@ def _rows_alone(
         share: The anchors' share in the mean; None if no slopes are wanted.
         low: The dtype of the slopes, of which then those of the positives are apart; None for that of the scores.
         out: Memory for the logits.
+        back: Of the Softmaxes back, whose slopes are added: the logarithm of what each of the first candidates divides
+            by, and of the anchors' own the others' part of it.
 
     Returns:
         The losses; the slopes of the scores; and those of the positives, or None.
@@ -337,13 +370,20 @@ def _rows_alone(
     if left_out is not None:
         logits = logits.masked_fill_(left_out, _LOWEST[logits.dtype])
     positive = logits.gather(1, place)
+    of_back = None if back is None or share is None else (logits[:, : len(back[0])] - back[0]).exp_()
     total, shares = _others(logits, place, -1.0 if low is None else 0.0)
     excess = total - positive
     losses = softplus(excess, threshold=_LARGEST[excess.dtype])
     if share is None:
         return (losses.squeeze(1),)
-    taken = (excess - losses).exp_().mul_(share if isinstance(slope, Tensor) else share * slope)
+    size = share if isinstance(slope, Tensor) else share * slope
+    taken = (excess - losses).exp_().mul_(size)
     weights = shares.mul_(taken)
+    if back is not None and of_back is not None:
+        put: Callable[..., Tensor] = _put if torch.compiler.is_compiling() else Tensor.scatter_
+        weights[:, : len(back[0])] += put(of_back, 1, place, 0.0).mul_(size)
+        taken = taken + back[1] * size
+        weights = weights if low is not None else put(weights, 1, place, -taken)
     if isinstance(slope, Tensor):
         weights = weights.mul_(slope)
     if low is None:

@@ -204,6 +204,9 @@ def in_batch_loss_of_setting(
         batch.ask()
     if batch.begin == batch.end:
         return 0 * torch.stack([matrix.sum() for matrix in embeddings]).sum()
+    if block_size is None:
+        is_small = len(queries) <= _FEWEST_ROWS
+        block_size = _FEWEST_ROWS if is_small else _default_block_size(queries.device, total, setting.link)
     products = Products(setting.precision, queries, *columns)
     rows = InBatchRows(batch, setting, products)
 
@@ -219,7 +222,7 @@ def in_batch_loss_of_setting(
                 rows,
                 plain,
                 products,
-                block_size or _default_block_size(queries.device, total, setting.link),
+                block_size,
                 normalize=normalize,
                 wants_gradients=torch.is_grad_enabled() and any(map(_REQUIRES_GRAD, embeddings)),
             )(*embeddings)

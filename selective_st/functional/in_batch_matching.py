@@ -147,6 +147,7 @@ class _MatchedRows:
     directions: ClassVar[dict[str, tuple[bool, bool]]] = {"query_to_doc": (False, True)}
     groups: ClassVar[tuple[tuple[str, ...], ...]] = (("query_to_doc",),)
     begin: ClassVar[int] = 0
+    reads_columns: ClassVar[bool] = False
     settings: dict[str, Any]
     without_self: bool
     queries: Tensor

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -173,7 +173,7 @@ class InBatchLoss(Loss):
         targets = None if labels is None else self._target_scores(labels, rows, columns - 1)
         if guide is not None or guided is not None:
             guided = checked_embeddings(owner, guide, guided, rows, columns)
-        begin, share = 0, 1.0
+        begin, share = 0, cast(Any, 1.0)
         if self.gather_across_devices and self._gathers():
             of_tokens = embeddings[0]  # of late interaction
             like = of_tokens if isinstance(of_tokens, Tensor) else of_tokens.embeddings

@@ -77,6 +77,7 @@ class LanguageModelLoss(ABC):
     _citation: ClassVar[str] = ""
 
     def __init__(self, link: Link, ignore_index: int, shift_labels: bool) -> None:
+        """Check and keep what all these losses have."""
         self._owner = owner = type(self).__name__
         self.link = a_link(owner, "link", link)
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
