@@ -75,6 +75,7 @@ TABLE = Path(__file__).parent.parent / "docs" / "loss_cost.md"
 MEGABYTE = 2**20
 PARTS = ("in-batch", "memory", "cached", "lists", "order", "own-link", "growth")
 BUILT_IN, CONSTANT, EXPONENTIAL, FLOOR = "built-in", "constant", "exponential", "three products"
+LINEAR = "linear_cross_entropy"  # of torch 2.13 and later: the plain in-batch loss
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,21 @@ def three_products(case: Case) -> Callable[[], None]:
     return step
 
 
+def linear_cross_entropy(case: Case) -> Callable[[], None]:
+    """A step of torch's own fused form of the plain in-batch loss."""
+    torch.manual_seed(0)
+    columns = [torch.randn(case.batch_size, DIMENSION, requires_grad=True) for _ in range(2)]
+    labels = torch.arange(case.batch_size)
+
+    def step() -> None:
+        for column in columns:
+            column.grad = None
+        queries, documents = (normalize(column, dim=1) for column in columns)
+        cast(Any, torch.nn.functional).linear_cross_entropy(20.0 * queries, documents, labels).backward()
+
+    return step
+
+
 def take_turns(steps: dict[str, Callable[[], None]], seconds: float, least: int, most: int) -> dict[str, list[float]]:
     """Time steps that take turns, in an order that changes from round to round.
 
@@ -275,11 +291,15 @@ def time_in_batch(quick: bool) -> None:
         progress(f"timing in-batch{kind}, batch {case.batch_size}")
         steps = {name: in_batch_step(replace(case, loss=name)) for name in (BUILT_IN, CONSTANT, EXPONENTIAL)}
         steps[FLOOR] = three_products(case)
+        if hasattr(torch.nn.functional, LINEAR) and not case.negatives and not case.symmetric:
+            steps[LINEAR] = linear_cross_entropy(case)
         times = take_turns(steps, *((1.0, 5, 100) if quick else (20.0, 9, 500)))
         large = case.scores >= LARGE
         to_reach = (0.6, None) if case.symmetric else (0.5, 1.25) if large else (1.0, None)
         for base, at_most in zip((BUILT_IN, FLOOR), to_reach, strict=True):
             print_times(f"{CONSTANT} / {base}{kind}", case.batch_size, times[base], times[CONSTANT], at_most)
+        if LINEAR in steps:
+            print_times(f"{CONSTANT} / {LINEAR}", case.batch_size, times[LINEAR], times[CONSTANT], 1.0)
         # The smallest batches are all overhead, with no score matrix to speak of.
         at_most = 1.15 if large and not case.symmetric else None
         print_times(f"{EXPONENTIAL} / {CONSTANT}{kind}", case.batch_size, times[CONSTANT], times[EXPONENTIAL], at_most)

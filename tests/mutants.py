@@ -264,32 +264,41 @@ MUTANTS = [
     ),
     # In-batch
     Mutant(
-        "functional/_in_batch_fused.py",
-        "part.addcmul_(unit, (part * unit).sum(1, keepdim=True), value=-1).div_(norms[rows])",
-        "part.div_(norms[rows])",
+        "functional/_blockwise.py",
+        "part.addcmul_(unit, (part * unit).sum(1, keepdim=True), value=-1).div_(norm)",
+        "part.div_(norm)",
         IN_BATCH,
     ),
     Mutant(
-        "functional/_in_batch_fused.py",
-        "total.mul_((top - new_top).exp_()).add_(back.sub_(new_top).exp_().sum(0))",
-        "total.add_(back.sub_(new_top).exp_().sum(0))",
+        "functional/_blockwise.py",
+        "self._is_written_once = is_one_way and rows.end - rows.begin == count",
+        "self._is_written_once = is_one_way",
         IN_BATCH,
     ),
     Mutant(
         "functional/_in_batch_rows.py",
-        "losses = torch.logaddexp(rest, torch.zeros_like(rest))",
-        "losses = torch.logaddexp(rest + first.positive, first.positive) - first.positive",
+        "total.mul_((before - top).exp_()).add_(logits.sub_(top).exp_().sum(0))",
+        "total.add_(logits.sub_(top).exp_().sum(0))",
         IN_BATCH,
-    ),
-    Mutant("functional/_in_batch_rows.py", "left_out &= ~known", "pass", IN_BATCH),
-    Mutant("functional/_in_batch_rows.py", "return [gradient * self._slope]", "return [gradient]", IN_BATCH),
-    Mutant(
-        "functional/_in_batch_fused.py", "self._vanishes = self._vanishes or positive < _VANISHING", "pass", IN_BATCH
     ),
     Mutant(
         "functional/_in_batch_rows.py",
-        "return sums, self.candidates.sum(1, keepdim=True)",
-        "return sums, self.candidates.shape[1]",
+        "surprise = softplus(rest, threshold=_LARGEST[rest.dtype])",
+        "surprise = torch.logaddexp(rest + first.positive, first.positive) - first.positive",
+        IN_BATCH,
+    ),
+    Mutant("functional/_in_batch_rows.py", "left_out &= ~labels.known", "pass", IN_BATCH),
+    Mutant("functional/_in_batch_rows.py", "weights.mul_(part.slope)", "pass", IN_BATCH),
+    Mutant(
+        "functional/_in_batch_rows.py",
+        "total = top - shares.amax(1, keepdim=True).log_()",
+        "total = top + shares.sum(1, keepdim=True).log_()",
+        IN_BATCH,
+    ),
+    Mutant(
+        "functional/_in_batch_rows.py",
+        "weights.sub_(even if part.left_out is None else even * ~part.left_out)",
+        "weights.sub_(even)",
         IN_BATCH,
     ),
     # Vocabulary

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from selective_st.functional import in_batch_loss, listwise_label_loss, listwise_matching_loss
-from selective_st.functional._in_batch_common import InBatchOptions, InBatchSetting
+from selective_st.functional._in_batch_common import InBatchSetting
 from selective_st.functional.in_batch import in_batch_loss_of_scores
 from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Interval, Link, SigmoidLink
 from tests import random_inputs
@@ -485,14 +485,14 @@ class TestMeaning:
             name: options.pop(name) for name in ("document_ids", "keep", "target_scores", "weight") if name in options
         }
         link, factor = options.pop("calibration_link", EXPONENTIAL.link), options.pop("calibration", 1.0)
-        setting = InBatchSetting(EXPONENTIAL.link, SCALE, InBatchOptions(**options), factor, link, normalize=False)
+        setting = InBatchSetting(EXPONENTIAL.link, SCALE, factor, link, **options)
         loss = partial(in_batch_loss_of_scores, setting, queries=5, rows=rows, **of_batch)
         assert_close(value_and_gradients(lambda scores, _: loss(scores), [scores]), theirs, 0)
         half = scores.detach().half()
         assert_close(loss(half), loss(half.float()), 0)
 
     def test_scores_that_do_not_fit(self) -> None:
-        setting = InBatchSetting(CONSTANT.link, SCALE, InBatchOptions(), 1.0, CONSTANT.link, normalize=False)
+        setting = InBatchSetting(CONSTANT.link, SCALE)
         for shape, rows, message in (
             ((3, 7), None, "as many columns for each of the 3 queries"),
             ((3, 0), None, "as many columns for each of the 3 queries"),
@@ -502,7 +502,7 @@ class TestMeaning:
         ):
             with pytest.raises(ValueError, match=message):
                 in_batch_loss_of_scores(setting, torch.zeros(shape), 3, rows=rows)
-        both = dataclasses.replace(setting, options=InBatchOptions(ALL_DIRECTIONS))
+        both = dataclasses.replace(setting, directions=ALL_DIRECTIONS)
         with pytest.raises(ValueError, match="scores are of directions"):
             in_batch_loss_of_scores(both, torch.zeros(3, 6), 3)
         nothing = torch.zeros(0, 6, requires_grad=True)

@@ -34,7 +34,7 @@ from transformers import PreTrainedTokenizerFast
 
 from selective_st.cross_encoder import losses as cross
 from selective_st.functional import in_batch_loss
-from selective_st.functional._in_batch_common import FalseNegatives, Guidance, InBatchOptions, InBatchSetting
+from selective_st.functional._in_batch_common import FalseNegatives, Guidance, InBatchSetting
 from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import ConstantLink, ExponentialLink, Link, SigmoidLink
 from selective_st.losses import (
@@ -262,8 +262,7 @@ def test_each_direction_has_its_candidates(partition_mode: Any, similarity: str)
     directions: Any = ("query_to_doc", "doc_to_query")
     if partition_mode == "joint":
         directions = ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")
-    options = InBatchOptions(directions, partition_mode)
-    setting = InBatchSetting(LINKS[1], 4.0, options, 1.0, LINKS[1], normalize=False)
+    setting = InBatchSetting(LINKS[1], 4.0, directions=directions, partition_mode=partition_mode)
     plain = {"similarity_fct": lambda one, other: one @ other.T} if similarity == "plain" else {"block_size": 2}
     found = in_batch_loss_of_setting(setting, columns[0], columns[1:], keep=guidance.keep, **plain)  # type: ignore[arg-type]
     losses = []

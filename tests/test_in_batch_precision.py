@@ -14,8 +14,8 @@ from torch.nn.functional import normalize
 from selective_st import losses
 from selective_st.functional import in_batch as module
 from selective_st.functional import in_batch_loss
-from selective_st.functional._in_batch_products import Products, _matmul_precision
-from selective_st.functional._in_batch_rows import _Compiled, shares_of
+from selective_st.functional._blockwise import Products, _matmul_precision
+from selective_st.functional._in_batch_rows import _Compiled, _rows_alone
 from selective_st.links import (
     ConstantLink,
     ExponentialLink,
@@ -319,10 +319,15 @@ def test_the_row_function_is_one_graph(link: Link) -> None:
     scores = torch.rand(5, 12, generator=random_inputs.generator(0))
     left_out = torch.rand(5, 12, generator=random_inputs.generator(1)) < 0.3
     torch.compiler.reset()
-    compiled = torch.compile(shares_of, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(_rows_alone, backend="aot_eager", fullgraph=True)
     for mask in (None, left_out):
-        arguments = (scores, torch.arange(3, 8), mask, link, 20.0, None)
-        assert_close(list(compiled(*arguments)), list(shares_of(*arguments)), exponent=20.0)
+        for low in (None, torch.float32):
+            options = (torch.arange(3, 8).unsqueeze(1), mask, link, 20.0, torch.full((1, 1), 0.2), low)
+            ours, theirs = (function(scores.clone(), *options) for function in (compiled, _rows_alone))
+            assert (ours[2] is None) == (theirs[2] is None) == (low is None)
+            assert_close(
+                [one for one in ours if one is not None], [one for one in theirs if one is not None], exponent=20.0
+            )
 
 
 def test_what_does_not_compile_runs_as_it_is(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

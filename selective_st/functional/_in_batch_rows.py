@@ -1,196 +1,395 @@
-"""The in-batch losses of some anchors from their rows of scores, for every option; differentiated automatically."""
+"""The in-batch losses of some anchors from their rows of scores, for every option, and the scores' slopes beside them.
+
+Of a row's logits the positive's is taken out: what the others' Softmax sums up to, less the positive, is all that the
+loss of a label depends on, `log(1 + e^excess)`, which keeps its digits however right the row is.
+"""
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
-from selective_st._autograd import KnownSlopes
-from selective_st.functional._in_batch_common import DIRECTIONS, Batch, Direction, InBatchSetting, targets_of
+from selective_st.functional._blockwise import Direction, Products, Slopes
+from selective_st.functional._in_batch_common import Batch, InBatchSetting, Taught, taught
 from selective_st.links import Link
 
 logger = logging.getLogger(__name__)
+_BOTH_WAYS = (("query_to_doc",), ("doc_to_query",))
 _WORTH_COMPILING = 2**22  # scores of a block: compiling takes seconds
-
-
-class FastLogits(KnownSlopes):
-    """`scale * G(scores)` in the dtype of the scores, with the slope found beside it."""
-
-    def __init__(self, link: Link, scale: float) -> None:
-        self._link, self._scale = link, scale
-        self._slope: Tensor | float | None = None
-
-    def value(self, *tensors: Tensor) -> Tensor:
-        logits, self._slope = self._link._logits(tensors[0].clone(), self._scale)
-        return logits
-
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        assert self._slope is not None
-        return [gradient * self._slope]
-
-
-def exact_logits(link: Link, scale: float) -> Callable[[Tensor], Tensor]:
-    """The same to the last digit, and with derivatives of any order."""
-    return lambda scores: scale * link.potential(scores)
-
-
-LogitsOf = Callable[[Link, float], Callable[[Tensor], Tensor]]
+# A logit that is nothing beside others; and beyond which x log(1 + e^x) is x to the last digit, but e^x still finite.
+_LOWEST = {dtype: torch.finfo(dtype).min / 4 for dtype in (torch.float32, torch.float64)}
+_LARGEST = {torch.float32: 80.0, torch.float64: 700.0}
 
 
 @dataclass
-class _Rows:
-    """Logits of one direction.
+class _Candidates:
+    """The candidates of some anchors in one direction.
 
     Attributes:
-        logits: Those of the candidates; of the others a number that is nothing beside them.
-        candidates: Which are; None if all are.
-        positive: The logit of each anchor's positive (or own query), of shape (anchors, 1).
-        label: The label of every candidate, where a teacher gave it.
-        extra: How much the loss is more than the cross entropy.
+        logits: Their logits; of what is none, a number that is nothing beside them.
+        slope: The logits' slopes.
+        own: Where the anchors' own stand, of shape (anchors, columns).
+        left_out: What is none; None if all are.
+        positive: The logit of each anchor's positive, of shape (anchors, 1); None if there is none.
+        spread: The sum of the logits, and of how many, over which smoothing spreads the label.
+        taught: A teacher's labels.
+        scores: The scores of what these label.
+        expected: The mean of its logits, by these.
     """
 
     logits: Tensor
-    candidates: Tensor | None
-    positive: Tensor
-    label: Tensor | None = None
-    extra: Tensor | float = 0.0
+    slope: Tensor | float
+    own: Tensor
+    left_out: Tensor | None
+    positive: Tensor | None
+    spread: tuple[Tensor, Tensor] | None = None
+    taught: Taught | None = None
+    scores: Tensor | None = None
+    expected: Tensor | None = None
 
     @property
-    def sums(self) -> tuple[Tensor, Tensor | int]:
-        """The sum of the candidates' logits, and how many they are."""
-        if self.candidates is None:
-            return self.logits.sum(1, keepdim=True), self.logits.shape[1]
-        sums = torch.where(self.candidates, self.logits, 0).sum(1, keepdim=True)
-        return sums, self.candidates.sum(1, keepdim=True)
+    def place(self) -> Tensor:
+        """Where the positives stand."""
+        return self.own[:, :1]
 
 
-def losses_of_rows(
-    scores: Iterable[tuple[Direction, Tensor]], batch: Batch, setting: InBatchSetting, logits_of: LogitsOf
-) -> Tensor:
-    """The losses of a batch's anchors.
+class InBatchRows:
+    """What the rows of an in-batch loss become, as `Blockwise` takes it.
 
-    Args:
-        scores: Of each direction the scores, a row for each anchor.
+    Attributes:
         batch: What is known of the batch.
         setting: What is the same for every batch.
-        logits_of: How logits are made.
-
-    Returns:
-        The losses, of shape (anchors,).
+        products: How matrices are multiplied.
+        begin: The first anchor.
+        end: One past the last.
+        directions: What is compared: from whom to whom, True for documents and False for queries.
+        groups: The directions of each Softmax.
     """
-    rows = {direction: _rows(direction, matrix, batch, setting, logits_of) for direction, matrix in scores}
-    groups = [[rows[direction] for direction in group] for group in setting.options.groups]
-    losses = [_cross_entropy(group, batch.begin, setting.options.label_smoothing) for group in groups]
-    return losses[0] if len(losses) == 1 else torch.stack(losses).mean(0)
 
+    def __init__(self, batch: Batch, setting: InBatchSetting, products: Products) -> None:
+        """Say of which batch."""
+        self.batch, self.setting, self.products, self.begin, self.end = batch, setting, products, batch.begin, batch.end
+        self.directions: dict[Direction, tuple[bool, bool]] = setting.directions_by_name
+        self.groups = setting.groups
+        # Of the one Softmax of plain labels, which most batches have.
+        self._is_plain = not setting.label_smoothing and batch.target_scores is None and not setting.hardens
+        self._has_all = batch.document_ids is None and batch.keep is None
+        # What the Softmaxes back need is then read from the same scores before, which saves two products of six.
+        is_whole = batch.shares is None and batch.end - batch.begin == batch.queries
+        self.reads_columns = self._is_plain and self._has_all and is_whole and self.groups == _BOTH_WAYS
+        self._columns: list[Tensor] = []
 
-def _rows(direction: Direction, scores: Tensor, batch: Batch, setting: InBatchSetting, logits_of: LogitsOf) -> _Rows:
-    options = setting.options
-    batch.note_scores(setting, scores)
-    from_documents, to_documents = DIRECTIONS[direction]
-    has_positive, is_labelled = from_documents != to_documents, direction == "query_to_doc"
-    own = batch.own_columns(batch.begin, to_documents)
-    logits = logits_of(setting.link, setting.scale)(scores)
-    if is_labelled and options.hardness_mode is not None and options.hardness_strength:
-        in_batch, own_penalised = options.penalised(batch.columns)
-        penalised = torch.full_like(scores, in_batch, dtype=torch.bool)
-        for i, column in enumerate(own):
-            diagonal_of(penalised, column).fill_(i in own_penalised)
-        logits = logits + options.hardness_strength * torch.where(penalised, scores.detach(), 0)
-    left_out = batch.left_out(direction, batch.begin, batch.end)
-    if not has_positive:
-        left_out = torch.zeros_like(scores, dtype=torch.bool) if left_out is None else left_out
-        for column in own:
-            diagonal_of(left_out, column).fill_(True)
-    elif left_out is not None:
-        diagonal_of(left_out, own[0]).fill_(False)
-    label, extra = _label(scores, batch, setting, left_out) if is_labelled else (None, 0.0)
-    if left_out is not None:
-        logits = logits.masked_fill(left_out, torch.finfo(logits.dtype).min / 4)
-    positive = diagonal_of(logits, own[0]).unsqueeze(1)
-    return _Rows(logits, None if left_out is None else ~left_out, positive, label, extra)
+    def losses(self, scores: Mapping[Direction, Tensor]) -> Tensor:
+        """The losses of all anchors from whole matrices, for automatic differentiation to any order."""
+        link, scale, batch = self.setting.link, self.setting.scale, self.batch
 
+        def logits_of(scores: Tensor) -> tuple[Tensor, float]:
+            return scale * link.potential(scores), 1.0
 
-def _label(
-    scores: Tensor, batch: Batch, setting: InBatchSetting, left_out: Tensor | None
-) -> tuple[Tensor | None, Tensor | float]:
-    """A teacher's label of every document, and what is added to the cross entropy; what it scored is not left out."""
-    targets = targets_of(batch, setting, batch.begin, batch.end, scores)
-    if targets.scores is None or targets.known is None:
-        return None, 0.0
-    label, teacher, known = targets.probabilities, targets.scores, targets.known
-    if not batch.teaches_all:
-        anchors = torch.arange(batch.begin, batch.end, device=scores.device)
-        places = anchors[:, None] + batch.queries * torch.arange(batch.columns, device=scores.device)
-        scores = scores.gather(1, places)
+        found = []
+        for group in self.groups:
+            parts = [self._candidates(name, scores[name], batch.begin, batch.end, logits_of) for name in group]
+            others = [
+                part.logits if part.positive is None else part.logits.scatter(1, part.place, _LOWEST[part.logits.dtype])
+                for part in parts
+            ]
+            sums = [torch.logsumexp(logits, 1, keepdim=True) for logits in others]
+            found.append(self._losses(parts, sums, self._calibration(parts[0]))[0])
+        return found[0] if len(found) == 1 else torch.stack(found).mean(0)
+
+    def read_columns(self, scores: Tensor, begin: int, slab: Callable[..., Tensor] | None) -> None:
+        """Note what a block of scores adds to the Softmaxes back, from the documents to the queries."""
+        setting = self.setting
+        if setting.asks_scores:
+            self.batch.note_scores(setting, scores)
+        out = None if slab is None else slab("logits", *scores.shape)
+        logits, _ = setting.link._logits(scores, setting.scale, out)
+        logits = logits[:, : self.end]
+        place = torch.arange(begin, begin + len(logits), device=logits.device).unsqueeze(1)
+        if not begin:
+            self._columns = [logits.new_full((self.end,), _LOWEST[logits.dtype]), logits.new_zeros(self.end)]
+            self._positives = logits.new_empty(self.end)
+        self._positives[begin : begin + len(logits)] = logits.gather(1, place).squeeze(1)
+        logits.scatter_(1, place, _LOWEST[logits.dtype])
+        before, total = self._columns
+        top = torch.maximum(before, logits.amax(0))
+        self._columns = [top, total.mul_((before - top).exp_()).add_(logits.sub_(top).exp_().sum(0))]
+
+    def end_columns(self) -> None:
+        """Make of it the losses back, the logarithm of what is divided by, and the others' part of it."""
+        top, total = self._columns
+        excess = top + total.log() - self._positives
+        losses = softplus(excess, threshold=_LARGEST[excess.dtype])
+        self._columns = [losses, self._positives + losses, (excess - losses).exp_().unsqueeze(1)]
+
+    def losses_and_slopes(
+        self,
+        scores: Mapping[Direction, Tensor],
+        begin: int,
+        end: int,
+        slab: Callable[..., Tensor] | None,
+        wants_slopes: bool,
+    ) -> tuple[Tensor, dict[Direction, Slopes]]:
+        """The losses of a block of anchors in one Softmax, and what multiplies the embeddings in the gradient.
+
+        Args:
+            scores: Of each direction of the Softmax the scores, a row for each anchor, which are overwritten.
+            begin: The first of these anchors.
+            end: One past the last.
+            slab: Gives memory of a name and a shape; None where there is only one block.
+            wants_slopes: Whether slopes are wanted.
+
+        Returns:
+            The losses, of shape (anchors,), and the slopes of each direction, in the mean over all anchors and all
+            Softmaxes; none if they are not wanted.
+        """
+        setting, batch, products = self.setting, self.batch, self.products
+        share = (
+            1 / (self.end - self.begin) if batch.shares is None else batch.shares[begin - self.begin :][: end - begin]
+        )
+        share = share / len(self.groups)
+        if len(scores) > 1 or not self._is_plain:
+            return self._together(scores, begin, end, share, wants_slopes)
+        ((name, matrix),) = scores.items()
+        if setting.asks_scores:
+            batch.note_scores(setting, matrix)
+        place = torch.arange(begin, end, device=matrix.device).unsqueeze(1)
+        left_out = None if self._has_all else batch.left_out(name, begin, end)
         if left_out is not None:
-            left_out.scatter_(1, places, left_out.gather(1, places) & ~known)
-        of_all = label.new_zeros(batch.anchors, batch.queries * batch.columns).scatter(1, places, label)
-    else:
-        of_all = label
+            left_out.scatter_(1, place, False)
+        low = None if products.is_exact else matrix.dtype
+        if products.is_mixed and products.low == torch.bfloat16:  # in float16, they are still to be raised
+            low = torch.bfloat16
+        of_rows: Callable[..., Any] = _rows_alone
+        out = None if slab is None else slab("logits", *matrix.shape)
+        if matrix.is_cuda:
+            of_rows, out = rows_alone, None
+            share = share if isinstance(share, Tensor) else matrix.new_full((1, 1), share)  # a number: compiled anew
+        options = place, left_out, setting.link, setting.scale, share if wants_slopes else None, low, out
+        back = (self._columns[1], self._columns[2][begin:end]) if self._columns else None
+        losses, *slopes = of_rows(matrix, *options, back)
+        if back is not None:
+            losses = (losses + self._columns[0][begin:end]) / 2
+        return losses, {name: (slopes[0], slopes[1])} if slopes else {}
+
+    def _together(
+        self, scores: Mapping[Direction, Tensor], begin: int, end: int, share: Tensor | float, wants_slopes: bool
+    ) -> tuple[Tensor, dict[Direction, Slopes]]:
+        """A Softmax of several directions, or of other labels."""
+        link, scale, smoothing = self.setting.link, self.setting.scale, self.setting.label_smoothing
+        parts = [
+            self._candidates(name, matrix, begin, end, lambda scores: link._logits(scores, scale))
+            for name, matrix in scores.items()
+        ]
+        others = [_others(part.logits, None if part.positive is None else part.place) for part in parts]
+        sums, shares = zip(*others, strict=True)
+        first, calibration, pull = parts[0], None, None
+        if first.scores is not None:
+            with torch.enable_grad():
+                first.scores.requires_grad_()
+                calibration = self._calibration(first)
+                if wants_slopes and calibration is not None:
+                    (pull,) = torch.autograd.grad(calibration.sum(), first.scores)
+        losses, surprise, excess = self._losses(parts, list(sums), calibration)
+        if not wants_slopes:
+            return losses.detach(), {}
+        taken = [(one - surprise).exp_() for one in excess]
+        positives = iter(taken[len(parts) :])
+        slopes: dict[Direction, Slopes] = {}
+        for name, part, weights, of_part in zip(scores, parts, shares, taken, strict=False):
+            weights.mul_(of_part)
+            if part is first and part.taught is None:
+                weights.scatter_(1, part.place, smoothing - sum(taken))
+            elif part.positive is not None:
+                weights.scatter_(1, part.place, (-surprise).exp() if part is first else next(positives))
+            if part.spread is not None:
+                even = smoothing / sum(one.spread[1] for one in parts if one.spread is not None)
+                weights.sub_(even if part.left_out is None else even * ~part.left_out)
+            if part.taught is not None:
+                _add_own(weights, -part.taught.label, part.own)
+            weights.mul_(part.slope)
+            if part is first and pull is not None:
+                _add_own(weights, pull.to(weights), part.own)
+            slopes[name] = weights.mul_(share), None
+        return losses.detach(), slopes
+
+    def own(self, begin: int, end: int, to_documents: bool, device: torch.device) -> Tensor:
+        """Where the anchors' own documents (or queries) stand among the candidates, of shape (anchors, columns)."""
+        own = torch.arange(begin, end, device=device).unsqueeze(1)
+        if not to_documents or self.batch.columns == 1:
+            return own
+        return own + self.batch.queries * torch.arange(self.batch.columns, device=device)
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """The mean of the anchors' losses, when all is right that is asked of the device, once a batch."""
+        if self.batch.questions:
+            self.batch.ask()
+        shares = self.batch.shares
+        return losses.mean() if shares is None else (losses * shares.squeeze(1)).sum()
+
+    def _candidates(
+        self, name: Direction, scores: Tensor, begin: int, end: int, logits_of: Callable[[Tensor], Any]
+    ) -> _Candidates:
+        """The candidates of one direction, given their scores, which `logits_of` may overwrite."""
+        batch, setting = self.batch, self.setting
+        from_documents, to_documents = self.directions[name]
+        has_positive, is_labelled = from_documents != to_documents, name == "query_to_doc"
+        batch.note_scores(setting, scores)
+        own = self.own(begin, end, to_documents, scores.device)
+        labels = taught(batch, setting, begin, end, scores) if is_labelled else None
+        left_out = batch.left_out(name, begin, end)
+        if not has_positive:
+            left_out = torch.zeros_like(scores, dtype=torch.bool) if left_out is None else left_out
+            left_out.scatter_(1, own, True)
+        elif left_out is not None:
+            left_out.scatter_(1, own[:, :1], False)
+            if labels is not None and batch.teaches_all:
+                left_out &= ~labels.known
+            elif labels is not None:  # what the teacher has scored is a candidate
+                left_out.scatter_(1, own, left_out.gather(1, own) & ~labels.known)
+        of_taught = None
+        if labels is not None and setting.calibrates:
+            of_taught = scores.clone() if batch.teaches_all else scores.gather(1, own)
+        penalty = self._penalty(scores.detach(), own) if is_labelled and setting.hardens else 0.0
+        logits, slope = logits_of(scores)
+        if isinstance(penalty, Tensor):
+            logits = logits + penalty
         if left_out is not None:
-            left_out &= ~known
-    extra = targets.constant
-    if setting.calibrates:
-        teacher = torch.where(known, teacher.to(scores), scores.detach())
-        divergence = setting.calibration_link.divergence(scores, teacher)
-        extra = extra + setting.calibration * setting.scale * (label * divergence).sum(1)
-    return of_all, extra
+            logits = logits.masked_fill(left_out, _LOWEST[logits.dtype])
+        found = _Candidates(logits, slope, own, left_out, logits.gather(1, own[:, :1]) if has_positive else None)
+        if labels is not None:
+            label, of_label = labels.label, logits if batch.teaches_all else logits.gather(1, own)
+            found.taught, found.scores = labels, of_taught
+            found.expected = (label * torch.where(label > 0, of_label, 0)).sum(1, keepdim=True)
+        if setting.label_smoothing:
+            is_one = torch.ones_like(logits, dtype=torch.bool) if left_out is None else ~left_out
+            found.spread = torch.where(is_one, logits, 0).sum(1, keepdim=True), is_one.sum(1, keepdim=True).to(logits)
+        return found
+
+    def _penalty(self, scores: Tensor, own: Tensor) -> Tensor:
+        """What is added to the logits of negatives, the more the harder they are."""
+        mode, penalty = self.setting.hardness_mode, self.setting.hardness_strength * scores
+        of_own = penalty.gather(1, own)
+        of_own[:, : 1 if mode != "in_batch_negatives" else None] = 0
+        if mode == "hard_negatives":
+            penalty.zero_()
+        return penalty.scatter_(1, own, of_own)
+
+    def _calibration(self, part: _Candidates) -> Tensor | None:
+        """The calibration term of each anchor, of shape (anchors, 1)."""
+        if part.taught is None or part.scores is None:
+            return None
+        target = torch.where(part.taught.known, part.taught.scores.to(part.scores), part.scores.detach())
+        divergence: Tensor = self.setting.calibration_link.divergence(part.scores, target)
+        factor = self.setting.calibration * self.setting.scale
+        return factor * (part.taught.label * divergence).sum(1, keepdim=True)
+
+    def _losses(
+        self, parts: list[_Candidates], sums: list[Tensor], calibration: Tensor | None
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The losses of a Softmax, given the logarithm of what the parts' others sum up to; and what these are made of."""
+        # Of plain labels, by how much each part's others, and then the other parts' positives, exceed the positive.
+        first = parts[0]
+        assert first.positive is not None
+        excess = [one - first.positive for one in sums]
+        excess += [part.positive - first.positive for part in parts[1:] if part.positive is not None]
+        rest = excess[0] if len(excess) == 1 else torch.logsumexp(torch.cat(excess, 1), 1, keepdim=True)
+        surprise = softplus(rest, threshold=_LARGEST[rest.dtype])
+        losses = surprise
+        if first.taught is not None and first.expected is not None:
+            losses = surprise + (first.positive - first.expected) + first.taught.negative_entropy
+        if calibration is not None:
+            losses = losses + calibration
+        if first.spread is not None:
+            totals, counts = zip(*(part.spread for part in parts if part.spread is not None), strict=True)
+            losses = losses + self.setting.label_smoothing * (first.positive - sum(totals) / sum(counts))
+        return losses.squeeze(1), surprise, excess
 
 
-def _cross_entropy(group: Sequence[_Rows], begin: int, smoothing: float) -> Tensor:
-    """The anchors' losses in one Softmax, whose label is in the first direction."""
-    first = group[0]
-    if first.label is not None:
-        log_normaliser = _logsumexp([rows.logits for rows in group])
-        losses = log_normaliser - (first.label * torch.where(first.label > 0, first.logits, 0)).sum(1, keepdim=True)
-    else:
-        others = first.logits.clone()
-        diagonal_of(others, begin).fill_(torch.finfo(others.dtype).min / 4)
-        rest = _logsumexp([others, *(rows.logits for rows in group[1:])]) - first.positive
-        # log(1 + rest / positive): where the positive has most of the probability, what is left of it keeps its digits.
-        losses = torch.logaddexp(rest, torch.zeros_like(rest))
-        log_normaliser = first.positive + losses
-    if smoothing:
-        sums, counts = zip(*(rows.sums for rows in group), strict=True)
-        losses = (1 - smoothing) * losses + smoothing * (log_normaliser - sum(sums) / sum(counts))
-    return losses.squeeze(1) + first.extra
+def _add_own(matrix: Tensor, more: Tensor, own: Tensor) -> None:
+    """Add what belongs to all candidates, or to the anchor's own."""
+    matrix.add_(more) if more.shape == matrix.shape else matrix.scatter_add_(1, own, more)
 
 
-def shares_of(
-    scores: Tensor, anchors: Tensor, left_out: Tensor | None, link: Link, scale: float, low: torch.dtype | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What the Softmax of some anchors makes of their candidates, in operations that a compiler can make few of.
+def _others(logits: Tensor, place: Tensor | None, at_place: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The logarithm of what the Softmax of all but one sums up to, of shape (anchors, 1), and these one's shares of it.
+
+    The logits are overwritten; where the one is, stands `at_place`.
+    """
+    put: Callable[..., Tensor] = _put if torch.compiler.is_compiling() else Tensor.scatter_
+    if place is not None:
+        logits = put(logits, 1, place, _LOWEST[logits.dtype])
+    top = logits.amax(1, keepdim=True)
+    shares = torch.softmax(logits, 1, out=None if torch.compiler.is_compiling() else logits)
+    total = top - shares.amax(1, keepdim=True).log_()
+    return total, put(shares, 1, place, at_place) if at_place else shares
+
+
+def _put(matrix: Tensor, _: int, place: Tensor, value: Tensor | float) -> Tensor:
+    """As `scatter`, for a compiler, which makes one loop of it and of what comes after."""
+    return torch.where(place == torch.arange(matrix.shape[1], device=matrix.device), value, matrix)
+
+
+def _rows_alone(
+    scores: Tensor,
+    place: Tensor,
+    left_out: Tensor | None,
+    link: Link,
+    scale: float,
+    share: Tensor | float | None,
+    low: torch.dtype | None = None,
+    out: Tensor | None = None,
+    back: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Any, ...]:
+    """The losses of anchors with plain labels in a Softmax of their own, in few operations, or those of one compiled.
 
     Args:
-        scores: The scores of some queries against the documents.
-        anchors: Which queries they are.
-        left_out: Which documents are left out, unless they are the positive.
+        scores: The scores of the candidates, which are overwritten.
+        place: Where the positives stand, of shape (anchors, 1).
+        left_out: Which candidates are none.
         link: The link.
         scale: The factor of its potential.
-        low: In which dtype the weights are wanted; None for that of the scores.
+        share: The anchors' share in the mean; None if no slopes are wanted.
+        low: The dtype of the slopes, of which then those of the positives are apart; None for that of the scores.
+        out: Memory for the logits.
+        back: Of the Softmaxes back, whose slopes are added: the logarithm of what each of the first candidates divides
+            by, and of the anchors' own the others' part of it.
 
     Returns:
-        The probability of all but the positive; that of the positive; and what the embeddings are multiplied by in the
-        anchors' gradient: that of the positive, and the others'.
+        The losses; the slopes of the scores; and those of the positives, or None.
     """
-    is_own = anchors[:, None] == torch.arange(scores.shape[1], device=scores.device)
-    logits, slope = link._logits(scores.clone(), scale)
+    if torch.compiler.is_compiling():  # which would write what is overwritten
+        scores = scores.clone()
+    logits, slope = link._logits(scores, scale, out)
     if left_out is not None:
-        logits = logits.masked_fill(left_out & ~is_own, -math.inf)
-    weights = torch.softmax(logits, 1)
-    positive = torch.where(is_own, weights, 0).sum(1)
-    weights = torch.where(is_own, 0, weights)
-    rest = weights.sum(1)
-    own_slope = torch.where(is_own, slope, 0).sum(1) if isinstance(slope, Tensor) else slope
-    weights = weights * slope
-    return rest, positive, -rest * own_slope, weights if low is None else weights.to(low)
+        logits = logits.masked_fill_(left_out, _LOWEST[logits.dtype])
+    positive = logits.gather(1, place)
+    of_back = None if back is None or share is None else (logits[:, : len(back[0])] - back[0]).exp_()
+    total, shares = _others(logits, place, -1.0 if low is None else 0.0)
+    excess = total - positive
+    losses = softplus(excess, threshold=_LARGEST[excess.dtype])
+    if share is None:
+        return (losses.squeeze(1),)
+    size = share if isinstance(slope, Tensor) else share * slope
+    taken = (excess - losses).exp_().mul_(size)
+    weights = shares.mul_(taken)
+    if back is not None and of_back is not None:
+        put: Callable[..., Tensor] = _put if torch.compiler.is_compiling() else Tensor.scatter_
+        weights[:, : len(back[0])] += put(of_back, 1, place, 0.0).mul_(size)
+        taken = taken + back[1] * size
+        weights = weights if low is not None else put(weights, 1, place, -taken)
+    if isinstance(slope, Tensor):
+        weights = weights.mul_(slope)
+    if low is None:
+        return losses.squeeze(1), weights, None
+    pull = taken.neg() if not isinstance(slope, Tensor) else taken.neg() * slope.gather(1, place)
+    return losses.squeeze(1), weights.to(low), pull
 
 
 class _Compiled:
@@ -214,14 +413,4 @@ class _Compiled:
         return self._function(first, *others)
 
 
-compiled_shares_of = _Compiled(shares_of)
-
-
-def _logsumexp(parts: Sequence[Tensor]) -> Tensor:
-    sums = [torch.logsumexp(part, 1, keepdim=True) for part in parts]
-    return sums[0] if len(sums) == 1 else torch.logsumexp(torch.cat(sums, 1), 1, keepdim=True)
-
-
-def diagonal_of(matrix: Tensor, column: int) -> Tensor:
-    """The entries (i, column + i), as a view."""
-    return matrix[:, column : column + len(matrix)].diagonal()
+rows_alone = _Compiled(_rows_alone)

@@ -23,45 +23,36 @@ form is differentiated automatically.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from contextlib import nullcontext
+from operator import attrgetter
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from selective_st._autograd import in_transform
 from selective_st._caller import caller
-from selective_st._validation import finite_number
-from selective_st.functional._common import (
-    check_link,
-    check_weight,
-    one_of,
-    single_or_double,
-    without_autocast,
-)
+from selective_st.functional._blockwise import Blockwise, Direction, Precision, Products
+from selective_st.functional._common import check_weight, one_of, single_or_double, without_autocast
 from selective_st.functional._in_batch_common import (
-    DIRECTIONS,
     Batch,
-    Checks,
-    Direction,
     HardnessMode,
-    InBatchOptions,
     InBatchSetting,
     Keep,
     PartitionMode,
     SimilarityMatrix,
 )
-from selective_st.functional._in_batch_fused import FusedLoss
-from selective_st.functional._in_batch_products import PRECISIONS, Precision, Products
-from selective_st.functional._in_batch_rows import exact_logits, losses_of_rows
+from selective_st.functional._in_batch_rows import InBatchRows
 from selective_st.links import ConstantLink, Link
+from selective_st.links._numerics import check_tensor
 
-_FORMS = ("fused", "plain")
-# Rows of a block of the fused form, on a CPU: a fraction of the scores that saves nearly all memory, between bounds.
-# More rows save time, since the documents' gradient is read and written once a block.
+# Rows of a block, on a CPU: a fraction of the scores that saves nearly all memory, between bounds. More rows save time,
+# since the documents' gradient is read and written once a block.
 _FEWEST_ROWS, _MOST_ROWS = 256, 1024
 _FEWEST_SCORES, _MOST_SCORES = 2**20, 2**23
 _BLOCK_SCORES_ON_GPU = 2**26
+_REQUIRES_GRAD = attrgetter("requires_grad")
 _SHARE_OF_FREE_MEMORY, _BYTES_OF_A_SCORE = 0.5, 32  # as much as a form takes that is not compiled
 
 
@@ -148,20 +139,21 @@ def in_batch_loss(
     """
     owner = caller("in_batch_loss")
     setting = InBatchSetting(
-        link=check_link(owner, link),
-        scale=finite_number(owner, "scale", scale, positive=True),
-        options=InBatchOptions(directions, partition_mode, hardness_mode, hardness_strength, label_smoothing),
-        calibration=finite_number(owner, "calibration", calibration, nonnegative=True),
-        calibration_link=link if calibration_link is None else check_link(owner, calibration_link, "calibration_link"),
-        normalize=normalize,
-        precision=one_of(owner, "precision", precision, PRECISIONS),
+        link,
+        scale,
+        calibration,
+        calibration_link,
+        directions,
+        partition_mode,
+        hardness_mode,
+        hardness_strength,
+        label_smoothing,
+        precision,
+        owner,
     )
-    if form not in _FORMS:
-        raise ValueError(f"{owner}: form must be one of {', '.join(map(repr, _FORMS))}, got {form!r}.")
+    one_of(owner, "form", form, ("fused", "plain"))
     if block_size is not None and (isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1):
         raise ValueError(f"{owner}: block_size must be a whole number > 0, got {block_size!r}.")
-    if similarity_fct is None and form == "plain":
-        similarity_fct = _dot
     return in_batch_loss_of_setting(
         setting,
         queries,
@@ -171,7 +163,8 @@ def in_batch_loss(
         target_scores=target_scores,
         weight=weight,
         rows=rows,
-        similarity_fct=similarity_fct,
+        normalize=normalize,
+        similarity_fct=_dot if similarity_fct is None and form == "plain" else similarity_fct,
         block_size=block_size,
     )
 
@@ -181,13 +174,10 @@ def in_batch_loss_of_setting(
     queries: Tensor,
     documents: Tensor | Sequence[Tensor],
     *,
-    document_ids: Tensor | None = None,
-    keep: Tensor | Keep | None = None,
-    target_scores: Tensor | None = None,
-    weight: Tensor | None = None,
-    rows: tuple[int, int] | None = None,
+    normalize: bool = False,
     similarity_fct: SimilarityMatrix | None = None,
     block_size: int | None = None,
+    **of_batch: Any,
 ) -> Tensor:
     """`in_batch_loss` with settings that have been checked.
 
@@ -195,13 +185,10 @@ def in_batch_loss_of_setting(
         setting: What is the same for every batch.
         queries: Query embeddings.
         documents: Document embeddings.
-        document_ids: Integers that tell texts apart.
-        keep: Which candidates are kept: a mask, or what tells them for a block.
-        target_scores: A teacher's scores.
-        weight: Weights of the anchors.
-        rows: Which queries are anchors.
+        normalize: Whether to normalise them first.
         similarity_fct: A similarity to be differentiated automatically, in the plain form; None for the fused form.
         block_size: Rows of a block of the fused form.
+        **of_batch: What `_batch` takes.
 
     Returns:
         The mean loss.
@@ -209,35 +196,40 @@ def in_batch_loss_of_setting(
     Raises:
         ValueError: If what is given does not fit together.
     """
-    queries, columns, products = _check_embeddings(setting, queries, documents)
-    total = sum(len(column) for column in columns)
-    batch = _check_batch(setting, queries, len(queries), total, rows, document_ids, keep, target_scores, weight)
-    embeddings = (queries, *columns)
-    if not batch.anchors or in_transform():
-        batch.checks.read()
-    if not batch.anchors:
+    columns = list(documents) if isinstance(documents, Sequence) else [documents]
+    total, are_alike = _documents(setting.owner, queries, columns)
+    batch = _batch(setting, queries, len(queries), total, **of_batch)
+    embeddings = (queries, *columns) if are_alike else single_or_double(queries, *columns)
+    if batch.begin == batch.end or in_transform():
+        batch.ask()
+    if batch.begin == batch.end:
         return 0 * torch.stack([matrix.sum() for matrix in embeddings]).sum()
+    if block_size is None:
+        is_small = len(queries) <= _FEWEST_ROWS
+        block_size = _FEWEST_ROWS if is_small else _default_block_size(queries.device, total, setting.link)
+    products = Products(setting.precision, queries, *columns)
+    rows = InBatchRows(batch, setting, products)
+
+    def plain(*embeddings: Tensor) -> Tensor:
+        return _plain(rows, embeddings, normalize, similarity_fct or _dot)
+
     device = queries.device.type
-    with without_autocast(device):
+    with without_autocast(device) if torch.is_autocast_enabled(device) else nullcontext():
         if similarity_fct is not None:
-            return _plain(embeddings, batch, setting, similarity_fct)
-        if block_size is None:
-            block_size = _default_block_size(queries.device, batch.queries * batch.columns, setting.link)
-        wants_gradients = torch.is_grad_enabled() and any(matrix.requires_grad for matrix in embeddings)
-        return FusedLoss(_plain, setting, batch, products, block_size, wants_gradients=wants_gradients)(*embeddings)
+            loss = plain(*embeddings)
+        else:
+            loss = Blockwise(
+                rows,
+                plain,
+                products,
+                block_size,
+                normalize=normalize,
+                wants_gradients=torch.is_grad_enabled() and any(map(_REQUIRES_GRAD, embeddings)),
+            )(*embeddings)
+    return loss
 
 
-def in_batch_loss_of_scores(
-    setting: InBatchSetting,
-    scores: Tensor,
-    queries: int,
-    *,
-    document_ids: Tensor | None = None,
-    keep: Tensor | Keep | None = None,
-    target_scores: Tensor | None = None,
-    weight: Tensor | None = None,
-    rows: tuple[int, int] | None = None,
-) -> Tensor:
+def in_batch_loss_of_scores(setting: InBatchSetting, scores: Tensor, queries: int, **of_batch: Any) -> Tensor:
     """`in_batch_loss` of scores that are known, in the one direction `"query_to_doc"`, with settings that are checked.
 
     Args:
@@ -245,11 +237,7 @@ def in_batch_loss_of_scores(
         scores: The anchors' scores against all documents, of shape (anchors, documents); documents in the order of
             `in_batch_loss`.
         queries: How many queries the documents belong to, anchors or not.
-        document_ids: Integers that tell texts apart.
-        keep: Which documents are kept: a mask, or what tells them for a block.
-        target_scores: A teacher's scores.
-        weight: Weights of the anchors.
-        rows: Which queries are anchors.
+        **of_batch: What `_batch` takes.
 
     Returns:
         The mean loss.
@@ -257,23 +245,24 @@ def in_batch_loss_of_scores(
     Raises:
         ValueError: If what is given does not fit together.
     """
-    owner = setting.options.owner
-    if setting.options.directions != ("query_to_doc",):
-        raise ValueError(f'{owner}: scores are of directions=("query_to_doc",), got {setting.options.directions!r}.')
+    owner = setting.owner
+    if setting.directions != ("query_to_doc",):
+        raise ValueError(f'{owner}: scores are of directions=("query_to_doc",), got {setting.directions!r}.')
     if scores.dim() != 2 or not queries or not scores.shape[1] or scores.shape[1] % queries:
         raise ValueError(
             f"{owner}: scores must have a row for each anchor and as many columns for each of the {queries} queries, "
             f"got the shape {tuple(scores.shape)}."
         )
-    batch = _check_batch(setting, scores, queries, scores.shape[1], rows, document_ids, keep, target_scores, weight)
-    if len(scores) != batch.anchors:
-        raise ValueError(f"{owner}: scores must have a row for each of the {batch.anchors} anchors, got {len(scores)}.")
-    if not batch.anchors:
-        batch.checks.read()
+    batch = _batch(setting, scores, queries, scores.shape[1], **of_batch)
+    anchors = batch.end - batch.begin
+    if len(scores) != anchors:
+        raise ValueError(f"{owner}: scores must have a row for each of the {anchors} anchors, got {len(scores)}.")
+    if not anchors:
+        batch.ask()
         return 0 * scores.sum()
     with without_autocast(scores.device.type):
-        (scores,) = single_or_double(scores)
-        return _of_scores([("query_to_doc", scores)], batch, setting)
+        rows = InBatchRows(batch, setting, Products("fp32", scores))
+        return rows.mean(rows.losses({"query_to_doc": single_or_double(scores)[0]}))
 
 
 def _default_block_size(device: torch.device, documents: int, link: Link) -> int:
@@ -295,97 +284,105 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
     return left @ right.mT
 
 
-def _check_embeddings(
-    setting: InBatchSetting, queries: object, documents: object
-) -> tuple[Tensor, list[Tensor], Products]:
-    """The queries and each tensor of documents, in one dtype; and how they are to be multiplied."""
-    owner = setting.options.owner
-    columns = list(documents) if isinstance(documents, Sequence) else [documents]
-    for name, value in (("queries", queries), *(("documents", column) for column in columns)):
+def _documents(owner: str, queries: Any, columns: list[Any]) -> tuple[int, bool]:
+    """How many documents there are, and whether all is dense, of one dtype; an error where it does not fit together."""
+    are_alike = True
+    for place, value in enumerate((queries, *columns)):
+        name = "documents" if place else "queries"
         if not isinstance(value, Tensor) or not value.is_floating_point():
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise TypeError(f"{owner}: {name} must be a floating-point tensor of embeddings, got {got}.")
         if value.dim() != 2:
             raise ValueError(f"{owner}: {name} must have the shape (rows, dim), got {tuple(value.shape)}.")
-    embeddings = cast(list[Tensor], [queries, *columns])
-    checked = single_or_double(*embeddings)
-    count, dimension = checked[0].shape
-    for column in checked[1:]:
+        are_alike &= value.dtype == queries.dtype and value.dtype.itemsize >= 4 and value.layout == torch.strided
+    (count, dimension), total = queries.shape, 0
+    for column in columns:
+        total += len(column)
         if column.shape[1] != dimension:
             raise ValueError(f"{owner}: documents must have the dim of queries, {dimension}, got {column.shape[1]}.")
         if len(columns) > 1 and len(column) != count:
             raise ValueError(
                 f"{owner}: documents must have a row for each of the {count} queries in each column, got {len(column)}."
             )
-    total = sum(len(column) for column in checked[1:])
     if total < count or not columns or (count and total % count):
         raise ValueError(
             f"{owner}: documents must hold one positive for each of the {count} queries, then as many hard negatives "
             f"for each, got {total} documents."
         )
-    return checked[0], list(checked[1:]), Products(setting.precision, *embeddings)
+    return total, are_alike
 
 
-def _check_batch(
+def _batch(
     setting: InBatchSetting,
     like: Tensor,
     count: int,
     documents: int,
-    rows: object,
-    document_ids: object,
-    keep: Any,
-    target_scores: object,
-    weight: object,
+    *,
+    rows: Any = None,
+    document_ids: Any = None,
+    keep: Tensor | Keep | None = None,
+    target_scores: Any = None,
+    weight: Any = None,
 ) -> Batch:
-    owner, device = setting.options.owner, like.device
-    columns = documents // count if count else 1
-    begin, end = 0, count
+    """What is known of a batch, checked.
+
+    Args:
+        setting: What is the same for every batch.
+        like: A tensor of its dtype and device.
+        count: How many queries it has.
+        documents: How many documents.
+        rows: Which queries are anchors.
+        document_ids: Integers that tell texts apart.
+        keep: Which candidates are kept: a mask, or what tells them for a block.
+        target_scores: A teacher's scores.
+        weight: Weights of the anchors.
+
+    Returns:
+        The batch.
+
+    Raises:
+        TypeError: If something has the wrong type.
+        ValueError: If something does not fit.
+    """
+    owner, device = setting.owner, like.device
+    columns, begin, end, shares = documents // count if count else 1, 0, count, None
     if rows is not None:
-        if not (
-            isinstance(rows, Sequence)
-            and len(rows) == 2
-            and all(isinstance(row, int) for row in rows)
-            and 0 <= rows[0] <= rows[1] <= count
+        is_pair = isinstance(rows, Sequence) and len(rows) == 2
+        if (
+            not is_pair
+            or not isinstance(rows[0], int)
+            or not isinstance(rows[1], int)
+            or not 0 <= rows[0] <= rows[1] <= count
         ):
             raise ValueError(f"{owner}: rows must be (begin, end) within the {count} queries, got {rows!r}.")
         begin, end = rows
     if document_ids is not None:
-        if not isinstance(document_ids, Tensor) or document_ids.is_floating_point():
-            raise TypeError(f"{owner}: document_ids must be a tensor of integers, got {document_ids!r:.80}.")
-        if document_ids.shape != (documents,):
-            raise ValueError(
-                f"{owner}: document_ids must have one number for each document, shape ({documents},), got "
-                f"{tuple(document_ids.shape)}."
-            )
-        document_ids = document_ids.to(device)
+        of = "for each document. Give each text a number"
+        document_ids = check_tensor(owner, "document_ids", document_ids, "whole", (documents,), of=of).to(device)
         # Where it is free to ask, and a mask is not.
         if device.type == "cpu" and len(document_ids.unique()) == len(document_ids):
             document_ids = None
     if keep is not None and not callable(keep):
         keep = _keep_of_mask(owner, keep, begin, (end - begin, documents), device)
     if target_scores is not None:
+        of = "for the scores of each query's own documents, or of all"
         shapes = ((count, columns), (count, documents))
-        if not isinstance(target_scores, Tensor) or not target_scores.is_floating_point():
-            raise TypeError(f"{owner}: target_scores must be a floating-point tensor, got {target_scores!r:.80}.")
-        if tuple(target_scores.shape) not in shapes:
-            raise ValueError(
-                f"{owner}: target_scores must have the shape {shapes[0]} for the scores of each query's own documents, "
-                f"or {shapes[1]} for all; got {tuple(target_scores.shape)}."
-            )
+        target_scores = check_tensor(owner, "target_scores", target_scores, "floating-point", *shapes, of=of)
         target_scores = target_scores.detach().to(device)
-        if setting.options.label_smoothing:
+        if setting.label_smoothing:
             raise ValueError(
                 f"{owner}: label_smoothing and target_scores exclude each other: smoothing is for labels. Use "
                 "label_smoothing=0; a lower scale makes the teacher's distribution smoother."
             )
-    checks = Checks()
-    shares = check_weight(owner, weight, torch.Size([end - begin]), checks.note_ends)
+    batch = Batch(count, columns, begin, end, document_ids, target_scores, keep)
+    if weight is not None:
+        shares = check_weight(owner, weight, torch.Size([end - begin]), batch.note_ends)
     if shares is not None:
-        shares = shares.detach().to(device, torch.promote_types(like.dtype, torch.float32))
+        shares = shares.detach().to(device, torch.promote_types(like.dtype, torch.float32)).unsqueeze(1)
         total = shares.sum()
-        shares = shares / torch.where(total > 0, total, 1)
-    batch = Batch(count, columns, begin, end, document_ids, target_scores, keep, shares, checks)
-    batch.note_targets(setting)
+        object.__setattr__(batch, "shares", shares / torch.where(total > 0, total, 1))
+    if target_scores is not None:
+        batch.note_targets(setting)
     return batch
 
 
@@ -403,38 +400,21 @@ def _keep_of_mask(owner: str, mask: object, first: int, shape: tuple[int, int], 
     return lambda direction, begin, end: mask[begin - first : end - first] if direction == "query_to_doc" else None
 
 
-def _plain(
-    embeddings: Sequence[Tensor], batch: Batch, setting: InBatchSetting, similarity: SimilarityMatrix = _dot
-) -> Tensor:
+def _plain(rows: InBatchRows, embeddings: Sequence[Tensor], normalize: bool, similarity: SimilarityMatrix) -> Tensor:
     """The plain form: whole matrices, differentiated automatically."""
-    if setting.normalize:
+    if normalize:
         embeddings = [torch.nn.functional.normalize(matrix, dim=1) for matrix in embeddings]
-    queries, documents = embeddings[0], torch.cat(list(embeddings[1:]))
-    rows = slice(batch.begin, batch.end)
-    positives = documents[rows]
-    matrices = {
-        "query_to_doc": lambda: similarity(queries[rows], documents),
-        "query_to_query": lambda: similarity(queries[rows], queries),
-        "doc_to_query": lambda: similarity(queries, positives).mT,
-        "doc_to_doc": lambda: similarity(documents, positives).mT,
-    }
-
-    def scored() -> Iterator[tuple[Direction, Tensor]]:
-        for direction in setting.options.directions:
-            scores = matrices[direction]()
-            shape = (batch.anchors, len(documents) if DIRECTIONS[direction][1] else len(queries))
-            if tuple(scores.shape) != shape:
-                raise ValueError(
-                    f"{setting.options.owner}: similarity_fct must compare all with all, giving shape {shape} here, "
-                    f"but gave {tuple(scores.shape)}. Use a function such as sentence_transformers.util.euclidean_sim."
-                )
-            yield direction, scores
-
-    return _of_scores(scored(), batch, setting)
-
-
-def _of_scores(matrices: Iterable[tuple[Direction, Tensor]], batch: Batch, setting: InBatchSetting) -> Tensor:
-    """The plain form from the score matrix of each direction, a row for each anchor."""
-    losses = losses_of_rows(matrices, batch, setting, exact_logits)
-    batch.checks.read()
-    return batch.mean(losses)
+    queries, documents, batch = embeddings[0], torch.cat(list(embeddings[1:])), rows.batch
+    scores: dict[Direction, Tensor] = {}
+    for direction, (from_documents, to_documents) in rows.directions.items():
+        left = (documents if from_documents else queries)[batch.begin : batch.end]
+        right = documents if to_documents else queries
+        found = similarity(right, left).mT if from_documents else similarity(left, right)
+        if found.shape != (len(left), len(right)):
+            raise ValueError(
+                f"{rows.setting.owner}: similarity_fct must compare all with all, giving shape "
+                f"{(len(left), len(right))} here, but gave {tuple(found.shape)}. Use a function such as "
+                "sentence_transformers.util.euclidean_sim."
+            )
+        scores[direction] = found
+    return rows.mean(rows.losses(scores))

@@ -14,17 +14,16 @@ tensor(0.1443)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes, pull_through
 from selective_st._caller import caller, named
 from selective_st._validation import whole_number
+from selective_st.functional._blockwise import Blockwise, Products, Slopes
 from selective_st.functional._common import check_link, single_or_double, without_autocast
 from selective_st.functional.listwise import listwise_matching_loss
 from selective_st.links import Link
@@ -130,58 +129,56 @@ def in_batch_matching_loss(
     with without_autocast(queries.device.type):
         student = single_or_double(queries, documents)
         teacher = single_or_double(teacher_queries.detach(), teacher_documents.detach())
-        return _InBatchMatching(settings, without_self, size)(*student, *teacher)
+        rows = _MatchedRows(settings, without_self, *teacher)
+
+        def plain(queries: Tensor, documents: Tensor) -> Tensor:
+            return rows.loss_of(queries @ documents.T, 0, len(queries)).mean()
+
+        if not len(queries):
+            return 0 * (student[0].sum() + student[1].sum())
+        wants_gradients = torch.is_grad_enabled() and any(matrix.requires_grad for matrix in student)
+        return Blockwise(rows, plain, Products("auto", *student), size, wants_gradients=wants_gradients)(*student)
 
 
-@dataclass
-class _InBatchMatching(KnownSlopes):
-    """A block of rows after the other: its loss, and from the gradient of its scores those of the embeddings."""
+@dataclass(frozen=True)
+class _MatchedRows:
+    """What a student's rows of scores become, as `Blockwise` takes it: lists that are matched to a teacher's."""
 
+    directions: ClassVar[dict[str, tuple[bool, bool]]] = {"query_to_doc": (False, True)}
+    groups: ClassVar[tuple[tuple[str, ...], ...]] = (("query_to_doc",),)
+    begin: ClassVar[int] = 0
+    reads_columns: ClassVar[bool] = False
     settings: dict[str, Any]
     without_self: bool
-    size: int
-    one_by_one = True
+    queries: Tensor
+    documents: Tensor
 
-    @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        queries, documents, *_ = tensors
-        total = queries.new_zeros(())
-        self._pulls = (torch.zeros_like(queries), torch.zeros_like(documents))
-        for rows, scores, targets, mask in self._blocks(*tensors):
-            with torch.enable_grad():
-                scores.requires_grad_()
-                loss = self._loss(scores, targets, mask)
-                slopes = torch.autograd.grad(loss, scores)[0].to(queries) if loss.requires_grad else 0 * scores
-            total += loss.detach()
-            torch.mm(slopes, documents, out=self._pulls[0][rows])
-            self._pulls[1].addmm_(slopes.T, queries[rows])
-        count = max(len(queries), 1)
-        for pull in self._pulls:
-            pull /= count
-        return total / count
+    @property
+    def end(self) -> int:
+        return len(self.queries)
 
-    @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        if torch.is_grad_enabled():  # gradients of gradients may be wanted
-            return pull_through(self._plain, gradient, (*needed[:2], False, False), tensors)
-        return *(gradient * pull if need else None for pull, need in zip(self._pulls, needed, strict=False)), None, None
-
-    def _plain(self, *tensors: Tensor) -> Tensor:
-        """What autograd can follow."""
-        losses = [self._loss(scores, targets, mask) for _, scores, targets, mask in self._blocks(*tensors)]
-        return torch.stack([*losses, 0 * tensors[0].sum()]).sum() / max(len(tensors[0]), 1)
-
-    def _blocks(self, *tensors: Tensor) -> Iterator[tuple[slice, Tensor, Tensor, Tensor | None]]:
-        queries, documents, teacher_queries, teacher_documents = tensors
-        for begin in range(0, len(queries), self.size):
-            rows = slice(begin, begin + self.size)
-            scores, targets = queries[rows] @ documents.T, teacher_queries[rows] @ teacher_documents.T
-            mask = None
-            if self.without_self:
-                mask = torch.ones_like(scores, dtype=torch.bool)
-                mask.diagonal(begin).fill_(False)
-            yield rows, scores, targets, mask
+    def losses_and_slopes(
+        self, scores: Mapping[str, Tensor], begin: int, end: int, slab: Callable[..., Tensor] | None, wants_slopes: bool
+    ) -> tuple[Tensor, dict[str, Slopes]]:
+        """The losses of some queries, and the slopes of their scores in the mean over all."""
+        ((name, matrix),) = scores.items()
+        with torch.enable_grad():
+            losses = self.loss_of(matrix.requires_grad_(wants_slopes), begin, end)
+            share = losses.sum() / self.end
+        if not wants_slopes:
+            return losses, {}
+        slopes = torch.autograd.grad(share, matrix)[0] if share.requires_grad else torch.zeros_like(matrix)
+        return losses.detach(), {name: (slopes.to(matrix.dtype), None)}
 
     @named("in_batch_matching_loss", predicted="the student's scores", target="the teacher's scores")
-    def _loss(self, scores: Tensor, targets: Tensor, mask: Tensor | None) -> Tensor:
-        return listwise_matching_loss(scores, targets.to(scores), mask=mask, reduction="sum", **self.settings)
+    def loss_of(self, scores: Tensor, begin: int, end: int) -> Tensor:
+        """The losses of the lists of some queries."""
+        targets, mask = self.queries[begin:end] @ self.documents.T, None
+        if self.without_self:
+            mask = torch.ones_like(scores, dtype=torch.bool)
+            mask.diagonal(begin).fill_(False)
+        return listwise_matching_loss(scores, targets.to(scores), mask=mask, reduction="none", **self.settings)
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """The mean over all queries."""
+        return losses.mean()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, cast
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -15,33 +15,29 @@ from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, get_rank
+from sentence_transformers.util import all_gather, all_gather_with_grad, cos_sim, dot_score, get_rank
 from sentence_transformers.util.environment import is_dist_initialized
 from torch import Tensor
 from torch.nn.functional import pad
 from typing_extensions import override
 
+from selective_st.functional._blockwise import PRECISIONS, Direction, Precision
 from selective_st.functional._common import at_least_single
 from selective_st.functional._in_batch_common import (
     DIRECTIONS,
-    Direction,
     HardnessMode,
-    InBatchOptions,
     InBatchSetting,
     Keep,
     MarginStrategy,
     PartitionMode,
     SimilarityMatrix,
 )
-from selective_st.functional._in_batch_products import PRECISIONS, Precision
 from selective_st.functional.in_batch import in_batch_loss_of_setting
 from selective_st.links import Link
 from selective_st.losses._common import (
     POSITIVE,
     builtin_citation,
     check_label_range,
-    is_cosine,
-    is_dot_product,
     labels_and_weight,
     one_of,
     optional,
@@ -56,6 +52,8 @@ from selective_st.losses._loss import Loss, constructor
 from selective_st.losses._objectives import Calibrated
 from selective_st.losses._scorers import AllSimilarities
 
+_NUMBERS = ("hardness_strength", "label_smoothing")
+_FUSED = (cos_sim, dot_score)
 _CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
 
 
@@ -71,7 +69,7 @@ class InBatch(Calibrated):
         hardness_strength: By how much times their similarity.
         label_smoothing: How much of the label is spread evenly over all candidates.
         precision: That of the matrix products.
-        options: Which comparisons are made.
+        setting: What the in-batch loss takes of all this.
     """
 
     columns = range(2, sys.maxsize)
@@ -84,26 +82,19 @@ class InBatch(Calibrated):
     hardness_strength: float = 0.0
     label_smoothing: float = 0.0
     precision: Precision = setting(one_of(*PRECISIONS), "auto")
-    options: InBatchOptions = field(init=False, compare=False, repr=False)
+    setting: InBatchSetting = field(init=False, compare=False, repr=False)
 
     @override
     def __post_init__(self) -> None:
-        names = ("directions", "partition_mode", "hardness_mode", "hardness_strength", "label_smoothing")
-        options = InBatchOptions(owner=self.owner, **{name: getattr(self, name) for name in names})
-        self._settle(options=options, **{name: getattr(options, name) for name in names})
         super().__post_init__()
+        names = [one.name for one in fields(InBatchSetting) if one.init]
+        made = InBatchSetting(**{name: getattr(self, name) for name in names})
+        self._settle(setting=made, **{name: getattr(made, name) for name in ("directions", *_NUMBERS)})
 
     @property
     def temperature(self) -> float:
         """1 / scale."""
         return 1 / self.scale
-
-    def setting(self, *, normalize: bool) -> InBatchSetting:
-        """What is the same for every batch."""
-        calibration_link = self.link if self.calibration_link is None else self.calibration_link
-        return InBatchSetting(
-            self.link, self.scale, self.options, self.calibration, calibration_link, normalize, self.precision
-        )
 
     @override
     def loss_of(self, scores: Tensor, labels: Any, weight: Tensor | None) -> Tensor:
@@ -126,12 +117,12 @@ class Others(NamedTuple):
         share: How much their mean counts in that of all processes, where they are averaged.
     """
 
-    begin: int
-    target_scores: Tensor | None
-    document_ids: Tensor | None
-    keep: Keep | None
-    weight: Tensor | None
-    share: Tensor | float
+    begin: int = 0
+    target_scores: Tensor | None = None
+    document_ids: Tensor | None = None
+    keep: Keep | None = None
+    weight: Tensor | None = None
+    share: Tensor | float = 1.0
 
 
 class InBatchLoss(Loss):
@@ -148,61 +139,61 @@ class InBatchLoss(Loss):
         temperature: float = self.objective.temperature
         return temperature
 
-    @property
-    def options(self) -> InBatchOptions:
-        """Which comparisons are made."""
-        options: InBatchOptions = self.objective.options
-        return options
-
     @override
     def _compose(self, settings: dict[str, Any]) -> None:
         super()._compose(settings)
-        if self.options.hardness_mode is not None and not self.options.hardness_strength:
-            self.say(sentence("no_hardness", mode=repr(self.options.hardness_mode)))
+        mode = self.objective.hardness_mode
+        if mode is not None and not self.objective.hardness_strength:
+            self.say(sentence("no_hardness", mode=repr(mode)))
 
-    def _embedded_by_guide(self, features: list[dict[str, Tensor]], *mini_batches: int | None) -> list[Tensor] | None:
-        return None if self._guide is None else self._guide.embed(features, *mini_batches)
+    def _read(
+        self, features: list[dict[str, Tensor]], *mini_batches: int | None
+    ) -> tuple[list[Tensor] | None, list[Tensor] | None]:
+        """What else the texts give: which documents are the same, and the guide's embeddings."""
+        # Those of the first batch are told apart in any case, to say whether some are the same.
+        tells_apart = self.mask_same_text or "duplicates looked for" not in self._said
+        ids = self._document_ids(features) if tells_apart else None
+        return ids, None if self._guide is None else self._guide.embed(features, *mini_batches)
 
     def _others(
         self,
         embeddings: list[Any],
-        like: Tensor | None,
         labels: Any,
         document_ids: list[Tensor] | None,
-        guide_embeddings: list[Tensor] | None,
+        guided: list[Tensor] | None,
         weight: Tensor | None,
     ) -> Others:
-        """What is known of a batch beside its embeddings, checked; `like` is one of them."""
-        owner = type(self).__name__
+        """What is known of a batch beside its embeddings, checked."""
+        owner, guide = type(self).__name__, self._guide
         columns, rows = len(embeddings), len(embeddings[0]) if embeddings else 0
-        self.objective.check_batch(columns, rows)
+        if not rows or columns not in self.objective.columns:
+            self.objective.check_batch(columns, rows)
         if weight is not None or isinstance(labels, Mapping):
             labels, weight = labels_and_weight(owner, labels, weight, rows)
-        targets = self._target_scores(labels, rows, columns - 1)
-        guided = checked_embeddings(owner, self._guide, guide_embeddings, rows, columns)
-        begin, share = 0, 1.0
-        if like is not None and self.gather_across_devices and self._gathers():
+        targets = None if labels is None else self._target_scores(labels, rows, columns - 1)
+        if guide is not None or guided is not None:
+            guided = checked_embeddings(owner, guide, guided, rows, columns)
+        begin, share = 0, cast(Any, 1.0)
+        if self.gather_across_devices and self._gathers():
+            of_tokens = embeddings[0]  # of late interaction
+            like = of_tokens if isinstance(of_tokens, Tensor) else of_tokens.embeddings
             self._check_same_everywhere(like.device, rows, columns, targets, document_ids, weight)
             begin = get_rank() * rows
             targets = None if targets is None else all_gather(targets)
             document_ids = None if document_ids is None else [all_gather(ids) for ids in document_ids]
             guided = None if guided is None else self._gathered(guided, begin, all_gather)
-            share = 1.0 if weight is None else self._share(weight.to(at_least_single(like)))
+            if weight is not None:  # how much the mean of this process counts in that of all, where they are averaged
+                total = weight.to(at_least_single(like)).sum()
+                totals = all_gather(total[None])
+                share = total / torch.where(totals.sum() > 0, totals.mean(), 1)
         ids = None if document_ids is None else torch.cat(document_ids)
-        keep = None if guided is None or self._guide is None else self._guide.guidance(guided).keep
-        return Others(begin, targets, ids, keep, weight, share)
-
-    def _share(self, weight: Tensor) -> Any:
-        """How much the mean of this process counts in that of all, where they are averaged."""
-        total = weight.sum()
-        totals = all_gather(total[None])
-        return total / torch.where(totals.sum() > 0, totals.mean(), 1)
+        return Others(begin, targets, ids, guide.guidance(guided).keep if guide and guided else None, weight, share)
 
     def _gathered(self, columns: list[Tensor], begin: int, gather: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """The columns of all processes; this one's queries begin at `begin`."""
         queries, *documents = columns
         documents = [gather(column) for column in documents]
-        if any(not DIRECTIONS[direction][1] for direction in self.options.directions):
+        if any(not DIRECTIONS[direction][1] for direction in self.objective.directions):
             return [gather(queries), *documents]
         # Nothing is compared with the other processes' queries: they need not be sent.
         return [pad(queries, (0, 0, begin, len(documents[0]) - begin - len(queries))), *documents]
@@ -240,10 +231,8 @@ class InBatchLoss(Loss):
                     raise ValueError(said("other_sizes", type(self).__name__, **facts))
 
     def _target_scores(self, labels: object, rows: int, documents: int) -> Tensor | None:
-        """A teacher's scores, checked; None where there are none."""
+        """A teacher's scores, checked; None where labels are not such."""
         owner = type(self).__name__
-        if labels is None:
-            return None
         if not isinstance(labels, Tensor):
             raise TypeError(said("teacher_type", owner, got=type(labels).__name__))
         if not labels.is_floating_point():
@@ -254,22 +243,16 @@ class InBatchLoss(Loss):
         if labels.shape != (rows, documents):
             raise ValueError(said("shape_of_teacher", owner, rows=rows, documents=documents, shape=tuple(labels.shape)))
         check_label_range(owner, labels.masked_fill(labels == -math.inf, math.nan), self.space.ranges())
-        self._say_that_labels_teach(labels[labels > -math.inf])
+        if "teacher" not in self._said:
+            first = labels[labels > -math.inf]
+            if first.numel() > 1 and bool((first == first[0]).all()):
+                raise ValueError(said("equal_teacher", owner, score=float(first[0])))
+            self._said.add("teacher")
+            self.say(sentence("labels_teach"))
         return labels
-
-    def _say_that_labels_teach(self, scores: Tensor) -> None:
-        """Say once that labels are taken for a teacher's scores; raise a ValueError if the first are all equal."""
-        if "teacher" in self._said:
-            return
-        if scores.numel() > 1 and bool((scores == scores[0]).all()):
-            raise ValueError(said("equal_teacher", type(self).__name__, score=float(scores[0])))
-        self._said.add("teacher")
-        self.say(sentence("labels_teach"))
 
     def _document_ids(self, features: list[dict[str, Tensor]]) -> list[Tensor] | None:
         """For each column an integer a document, the same for the same text; None if texts are not told apart."""
-        if not self.mask_same_text and "duplicates looked for" in self._said:
-            return None
         ids = [text_ids(column) for column in features[1:]]
         known = [column for column in ids if column is not None]
         if not self.mask_same_text:
@@ -395,8 +378,8 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     @override
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
-        ids, guided = self._document_ids(features), self._embedded_by_guide(features)
-        return self.compute_loss_from_embeddings(self.embed(features), labels, ids, guided)
+        read = self._read(features)  # before the model, which writes into its features
+        return self.compute_loss_from_embeddings(self.embed(features), labels, *read)
 
     @override
     def compute_loss_from_embeddings(  # type: ignore[override]
@@ -421,32 +404,28 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         Returns:
             The mean loss, a scalar.
         """
-        like = embeddings[0] if embeddings else None
-        others = self._others(embeddings, like, labels, document_ids, guide_embeddings, weight)
+        others = self._others(embeddings, labels, document_ids, guide_embeddings, weight)
         rows = len(embeddings[0])
         if self.gather_across_devices and self._gathers():
             embeddings = self._gathered(embeddings, others.begin, all_gather_with_grad)
         queries, *documents = embeddings
-        normalize = is_cosine(self.similarity_fct)
-        is_fused = normalize or is_dot_product(self.similarity_fct)
         loss = in_batch_loss_of_setting(
-            self.objective.setting(normalize=normalize),
+            self.objective.setting,
             queries,
             documents,
+            normalize=self.similarity_fct is cos_sim,
+            similarity_fct=None if self.similarity_fct in _FUSED else self.similarity_fct,
+            block_size=self._block_size,
             weight=others.weight,
             rows=(others.begin, others.begin + rows),
             target_scores=others.target_scores,
             document_ids=others.document_ids,
             keep=others.keep,
-            similarity_fct=None if is_fused else self.similarity_fct,
-            block_size=self._block_size,
         )
         return loss if others.weight is None else loss * others.share
 
-    @property
-    def _block_size(self) -> int | None:
-        """How many anchors' scores are in memory at once; None for the default."""
-        return None
+    # How many anchors' scores are in memory at once; None for the default.
+    _block_size: int | None = None
 
 
 class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMultipleNegativesRankingLoss):
@@ -537,16 +516,14 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
         self._of_batch: tuple[list[Tensor] | None, list[Tensor] | None] = (None, None)
 
     @property
-    @override
-    def _block_size(self) -> int | None:
+    def _block_size(self) -> int:  # type: ignore[override]
         return max(self.mini_batch_size, _CACHED_BLOCK_SIZE)
 
     @override
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
         self.objective.check_batch(len(features), rows=1)  # which are counted when they have been embedded
-        guided = self._embedded_by_guide(features, self.mini_batch_size, self.mini_batch_num_tokens)
-        self._of_batch = self._document_ids(features), guided
+        self._of_batch = self._read(features, self.mini_batch_size, self.mini_batch_num_tokens)
         try:
             return self.forward_cached(features, labels)
         finally:

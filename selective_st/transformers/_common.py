@@ -1,4 +1,4 @@
-"""What the losses of language models share: the Trainer's arguments, the default link, the settings."""
+"""What the losses of language models share: the Trainer's arguments, the default link, the config."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from selective_st._validation import finite_number
 from selective_st.functional import HiddenStates
-from selective_st.functional._common import check_link
-from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import ConstantLink, Link, SigmoidLink
+from selective_st.losses._common import PAPER_CITATION, a_link
 
 logger = logging.getLogger(__name__)
 
@@ -61,113 +60,131 @@ def probable_tokens(strength: float = 3.0, above: float = 0.05) -> Link:
     return link.normalized(_LOWEST, 0.0, of="value")
 
 
-def logits_of(owner: str, outputs: object) -> Any:
-    """The logits among a model's outputs, or the hidden states that `without_logits` has in their place."""
-    logits = None
-    if isinstance(outputs, Mapping):
-        logits = outputs.get("logits")
-        got = f"a mapping with the keys {', '.join(map(str, outputs))}"
-    elif isinstance(outputs, (tuple, list)) and outputs:
-        logits = outputs[0]
-        got = f"a {type(outputs).__name__} that begins with {type(logits).__name__}"
-    else:
-        got = type(outputs).__name__
-    if not isinstance(logits, (Tensor, HiddenStates)):
-        raise TypeError(
-            f"{owner}: outputs must be those of a language model, with logits, got {got}. Give the Trainer a model "
-            "such as AutoModelForCausalLM makes; with use_liger_kernel a model gives no logits."
-        )
-    if logits.dim() != 3 or not logits.numel():
-        raise ValueError(
-            f"{owner}: logits must have shape (texts, tokens, vocabulary) with at least one of each, got "
-            f"{tuple(logits.shape)}."
-        )
-    return logits
-
-
-def check_label_settings(owner: str, ignore_index: object, shift_labels: object) -> None:
-    """Raise a TypeError unless they are an integer, and True or False."""
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-        raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
-    if not isinstance(shift_labels, bool):
-        raise TypeError(f"{owner}: shift_labels must be True or False, got {shift_labels!r}.")
-
-
-def labels_of(owner: str, labels: object, logits: Any, ignore_index: int, shift_labels: bool) -> Tensor:
-    """The label of each place of the logits: of the next token, if they are to be shifted."""
-    if labels is None:
-        raise ValueError(
-            f'{owner}: got no labels. The batch needs "labels": the token ids, and {ignore_index} where a token does '
-            "not count; DataCollatorForLanguageModeling(tokenizer, mlm=False) makes them."
-        )
-    labels = token_ids(owner, labels)
-    if labels.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"{owner}: labels must have the shape (texts, tokens) of the logits, {tuple(logits.shape[:-1])}, got "
-            f"{tuple(labels.shape)}. The model must give logits for every token: leave logits_to_keep out."
-        )
-    labels = labels.to(logits.device)
-    if shift_labels:  # labels rather than logits, of which that would make a copy
-        labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=ignore_index)
-    return labels
-
-
-def token_ids(owner: str, labels: object) -> Tensor:
-    """The labels, if they are a tensor of integers, or a TypeError."""
-    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
-        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(f"{owner}: labels must be a tensor of token ids, got {got}.")
-    return labels
-
-
-def all_ignored(ignore_index: int) -> str:
-    """What to do where all labels are ignored."""
-    return (
-        f"All labels are {ignore_index} (but for the first of a text, which is no token's next one). Leave such texts "
-        f"out, or keep more of each: dataset.filter(lambda row: any(label != {ignore_index} for label in "
-        'row["labels"][1:])).'
-    )
-
-
-def mean_of(owner: str, losses: Tensor, counts: Tensor, num_items_in_batch: object, advice: str) -> Tensor:
-    """The sum of the losses, over how many items the whole batch has, all accumulated steps and processes together.
-
-    Args:
-        owner: The loss, for messages.
-        losses: The losses of the items that this call has, 0 where one does not count.
-        counts: Which count.
-        num_items_in_batch: How many there are altogether; None for those that count here.
-        advice: What to do where nothing counts.
-
-    Returns:
-        The mean; 0 if nothing counts where no gradient is wanted, as in an evaluation.
-
-    Raises:
-        TypeError: If the number is none.
-        ValueError: If nothing counts in a training.
-    """
-    items = num_items_in_batch
-    if items is None:
-        items = counts.sum()
-    elif isinstance(items, bool) or not isinstance(items, (int, float, Tensor)):
-        raise TypeError(
-            f"{owner}: num_items_in_batch must be a number, or a tensor with one, got {type(items).__name__}."
-        )
-    number = torch.as_tensor(items, device=losses.device).flatten()[:1]  # for DataParallel it is given repeatedly
-    if bool((number > 0).all()) and len(number):
-        return losses.sum() / number.squeeze(0)
-    if torch.is_grad_enabled():
-        raise ValueError(f"{owner}: nothing in the batch counts. {advice}")
-    # In an evaluation, which is no reason to end a training.
-    logger.warning(f"{owner}: nothing in a batch of the evaluation counts, so that its loss is 0. {advice}")
-    return losses.sum()
-
-
 # Takes what else a loss finds of each of its items, by the names that it has in the log.
 Report = Callable[[dict[str, Tensor]], None]
 
 
-class ReferenceLoss(ABC):
+class LanguageModelLoss(ABC):
+    """What the losses of language models share: a `compute_loss_func` for the Trainer, with its settings.
+
+    Attributes:
+        link: What matters.
+        ignore_index: The label of tokens that do not count.
+        shift_labels: Whether each label is that of the place before.
+    """
+
+    _settings: ClassVar[tuple[str, ...]]
+    _citation: ClassVar[str] = ""
+
+    def __init__(self, link: Link, ignore_index: int, shift_labels: bool) -> None:
+        """Check and keep what all these losses have."""
+        self._owner = owner = type(self).__name__
+        self.link = a_link(owner, "link", link)
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
+        if not isinstance(shift_labels, bool):
+            raise TypeError(f"{owner}: shift_labels must be True or False, got {shift_labels!r}.")
+        self.ignore_index = ignore_index
+        self.shift_labels = shift_labels
+
+    def _logits_of(self, outputs: object) -> Any:
+        """The logits among a model's outputs, or the hidden states that `without_logits` has in their place."""
+        logits = None
+        if isinstance(outputs, Mapping):
+            logits = outputs.get("logits")
+            got = f"a mapping with the keys {', '.join(map(str, outputs))}"
+        elif isinstance(outputs, (tuple, list)) and outputs:
+            logits = outputs[0]
+            got = f"a {type(outputs).__name__} that begins with {type(logits).__name__}"
+        else:
+            got = type(outputs).__name__
+        if not isinstance(logits, (Tensor, HiddenStates)):
+            raise TypeError(
+                f"{self._owner}: outputs must be those of a language model, with logits, got {got}. Give the Trainer a "
+                "model such as AutoModelForCausalLM makes; with use_liger_kernel a model gives no logits."
+            )
+        if logits.dim() != 3 or not logits.numel():
+            raise ValueError(
+                f"{self._owner}: logits must have shape (texts, tokens, vocabulary) with at least one of each, got "
+                f"{tuple(logits.shape)}."
+            )
+        return logits
+
+    def _labels_of(self, labels: object, logits: Any) -> Tensor:
+        """The label of each place of the logits: of the next token, if they are to be shifted."""
+        if labels is None:
+            raise ValueError(
+                f'{self._owner}: got no labels. The batch needs "labels": the token ids, and {self.ignore_index} where '
+                "a token does not count; DataCollatorForLanguageModeling(tokenizer, mlm=False) makes them."
+            )
+        labels = self._token_ids(labels)
+        if labels.shape != logits.shape[:-1]:
+            raise ValueError(
+                f"{self._owner}: labels must have the shape (texts, tokens) of the logits, {tuple(logits.shape[:-1])}, "
+                f"got {tuple(labels.shape)}. The model must give logits for every token: leave logits_to_keep out."
+            )
+        labels = labels.to(logits.device)
+        if self.shift_labels:  # labels rather than logits, of which that would make a copy
+            labels = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=self.ignore_index)
+        return labels
+
+    def _token_ids(self, labels: object) -> Tensor:
+        """The labels, if they are a tensor of integers, or a TypeError."""
+        if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
+            got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
+            raise TypeError(f"{self._owner}: labels must be a tensor of token ids, got {got}.")
+        return labels
+
+    def _mean_of(self, losses: Tensor, counts: Tensor, num_items_in_batch: object, advice: str = "") -> Tensor:
+        """The sum of the losses, over how many items the whole batch has, all accumulated steps and processes together.
+
+        Args:
+            losses: The losses of the items that this call has, 0 where one does not count.
+            counts: Which count.
+            num_items_in_batch: How many there are altogether; None for those that count here.
+            advice: What to do where nothing counts. Default: what to do where no token does.
+
+        Returns:
+            The mean; 0 if nothing counts where no gradient is wanted, as in an evaluation.
+
+        Raises:
+            TypeError: If the number is none.
+            ValueError: If nothing counts in a training.
+        """
+        items = num_items_in_batch
+        if items is None:
+            items = counts.sum()
+        elif isinstance(items, bool) or not isinstance(items, (int, float, Tensor)):
+            raise TypeError(
+                f"{self._owner}: num_items_in_batch must be a number, or a tensor with one, got {type(items).__name__}."
+            )
+        number = torch.as_tensor(items, device=losses.device).flatten()[:1]  # for DataParallel it is given repeatedly
+        if bool((number > 0).all()) and len(number):
+            return losses.sum() / number.squeeze(0)
+        ignored = self.ignore_index
+        advice = advice or (
+            f"All labels are {ignored} (but for the first of a text, which is no token's next one). Leave such texts "
+            f"out, or keep more of each: dataset.filter(lambda row: any(label != {ignored} for label in "
+            'row["labels"][1:])).'
+        )
+        if torch.is_grad_enabled():
+            raise ValueError(f"{self._owner}: nothing in the batch counts. {advice}")
+        # In an evaluation, which is no reason to end a training.
+        logger.warning(f"{self._owner}: nothing in a batch of the evaluation counts, so that its loss is 0. {advice}")
+        return losses.sum()
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """The loss's settings, JSON-serialisable."""
+        settings = {name: getattr(self, name) for name in (*self._settings, "ignore_index", "shift_labels")}
+        return {name: value.get_config_dict() if isinstance(value, Link) else value for name, value in settings.items()}
+
+    @property
+    def citation(self) -> str:
+        """BibTeX of the papers on selective matching losses, and on what this one generalises."""
+        return PAPER_CITATION + self._citation
+
+
+class ReferenceLoss(LanguageModelLoss):
     """A loss that compares with a second model; `ReferenceTrainer` runs it.
 
     Attributes:
@@ -205,30 +222,10 @@ class ReferenceLoss(ABC):
         """The loss of one batch."""
 
     def _no_reference(self) -> ValueError:
-        owner = type(self).__name__
+        owner = self._owner
         return ValueError(
             f"{owner}: got no reference to compare with, which a Trainer does not hand over. Use "
             f"ReferenceTrainer(model, args, reference_model=..., compute_loss_func={owner}(...)) from "
             f"selective_st.transformers; a column {self.reference_column} of the dataset needs it too, and is kept by "
             "remove_unused_columns=False."
         )
-
-
-class VocabularyLoss(ABC):
-    """A loss through the composite Softmax over the vocabulary: its settings."""
-
-    def __init__(
-        self, link: Link | None, temperature: float, ignore_index: int, shift_labels: bool, center: Center
-    ) -> None:
-        owner = type(self).__name__
-        self.link = probable_tokens() if link is None else check_link(owner, link)
-        self.link.validate()
-        self.temperature = finite_number(owner, "temperature", temperature, positive=True)
-        check_label_settings(owner, ignore_index, shift_labels)
-        self.ignore_index = ignore_index
-        self.shift_labels = shift_labels
-        self.center: Center = check_center(owner, center)
-
-    @abstractmethod
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable."""

@@ -10,15 +10,15 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from typing_extensions import override
 
 from selective_st._caller import named
+from selective_st._validation import finite_number
 from selective_st.functional import vocabulary_log_probabilities, vocabulary_loss
 from selective_st.functional._common import check_smoothing
-from selective_st.functional.vocabulary import Center
+from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import Link
-from selective_st.losses._common import PAPER_CITATION
-from selective_st.transformers._common import VocabularyLoss, all_ignored, labels_of, logits_of, mean_of
+from selective_st.transformers._common import LanguageModelLoss, probable_tokens
 
 
-class SelectiveCausalLMLoss(VocabularyLoss):
+class SelectiveCausalLMLoss(LanguageModelLoss):
     r"""The loss of the next token through the composite Softmax: which of its scores a model shall get right.
 
     A link h of potential G and a temperature T make probabilities of a token's logits z, and the loss is their cross
@@ -77,6 +77,8 @@ class SelectiveCausalLMLoss(VocabularyLoss):
         >>> trainer = Trainer(model, args, train_dataset=dataset, compute_loss_func=loss)       # doctest: +SKIP
     """
 
+    _settings = ("link", "temperature", "label_smoothing", "center")
+
     def __init__(
         self,
         link: Link | None = None,
@@ -87,8 +89,10 @@ class SelectiveCausalLMLoss(VocabularyLoss):
         *,
         center: Center = "logsumexp",
     ) -> None:
-        super().__init__(link, temperature, ignore_index, shift_labels, center)
-        self.label_smoothing = check_smoothing(type(self).__name__, label_smoothing)
+        super().__init__(probable_tokens() if link is None else link, ignore_index, shift_labels)
+        self.temperature = finite_number(self._owner, "temperature", temperature, positive=True)
+        self.label_smoothing = check_smoothing(self._owner, label_smoothing)
+        self.center: Center = check_center(self._owner, center)
 
     @named(vocabulary_matching_loss="SelectiveDistillationLoss")
     def __call__(
@@ -105,9 +109,8 @@ class SelectiveCausalLMLoss(VocabularyLoss):
         Returns:
             The sum over the labels that count, divided by that number; a scalar.
         """
-        owner = type(self).__name__
-        logits = logits_of(owner, outputs)
-        labels = labels_of(owner, labels, logits, self.ignore_index, self.shift_labels)
+        logits = self._logits_of(outputs)
+        labels = self._labels_of(labels, logits)
         losses = vocabulary_loss(
             logits,
             labels,
@@ -118,7 +121,7 @@ class SelectiveCausalLMLoss(VocabularyLoss):
             center=self.center,
             reduction="none",
         )
-        return mean_of(owner, losses, labels != self.ignore_index, num_items_in_batch, all_ignored(self.ignore_index))
+        return self._mean_of(losses, labels != self.ignore_index, num_items_in_batch)
 
     @named()
     def log_probabilities(self, logits: Tensor) -> Tensor:
@@ -141,23 +144,6 @@ class SelectiveCausalLMLoss(VocabularyLoss):
             A list with one processor.
         """
         return LogitsProcessorList([_CompositeSoftmax(self)])
-
-    @override
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable."""
-        return {
-            "link": self.link.get_config_dict(),
-            "temperature": self.temperature,
-            "ignore_index": self.ignore_index,
-            "label_smoothing": self.label_smoothing,
-            "shift_labels": self.shift_labels,
-            "center": self.center,
-        }
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the paper on selective matching losses."""
-        return PAPER_CITATION
 
 
 class _CompositeSoftmax(LogitsProcessor):

@@ -11,23 +11,25 @@ from typing_extensions import override
 from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.functional import HiddenStates, TopTokens, top_tokens, vocabulary_matching_loss
-from selective_st.functional._common import check_link
-from selective_st.functional.vocabulary import Center
+from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import Link
-from selective_st.losses._common import PAPER_CITATION
-from selective_st.transformers._common import (
-    ReferenceLoss,
-    Report,
-    VocabularyLoss,
-    all_ignored,
-    labels_of,
-    logits_of,
-    mean_of,
-    token_ids,
-)
+from selective_st.losses._common import a_link
+from selective_st.transformers._common import ReferenceLoss, Report, probable_tokens
+
+_DISTILLATION = """
+@misc{hinton2015distilling,
+    title={Distilling the Knowledge in a Neural Network},
+    author={Geoffrey Hinton and Oriol Vinyals and Jeff Dean},
+    year={2015},
+    eprint={1503.02531},
+    archivePrefix={arXiv},
+    primaryClass={stat.ML},
+    url={https://arxiv.org/abs/1503.02531},
+}
+"""
 
 
-class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
+class SelectiveDistillationLoss(ReferenceLoss):
     r"""Match a student's logits to a teacher's at every token, with the vocabulary as the list.
 
     A link h of potential G and the temperature T make probabilities of logits. With the student's scores p, the
@@ -95,6 +97,8 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
     """
 
     reference_column = "teacher_logits"
+    _settings = ("link", "temperature", "calibration", "calibration_link", "top_k", "center")
+    _citation = _DISTILLATION
 
     def __init__(
         self,
@@ -108,13 +112,13 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         shift_labels: bool = True,
         center: Center = "logsumexp",
     ) -> None:
-        super().__init__(link, temperature, ignore_index, shift_labels, center)
-        owner = type(self).__name__
+        super().__init__(probable_tokens() if link is None else link, ignore_index, shift_labels)
+        owner = self._owner
+        self.temperature = finite_number(owner, "temperature", temperature, positive=True)
         self.calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-        self.calibration_link = (
-            self.link if calibration_link is None else check_link(owner, calibration_link, "calibration_link")
-        )
-        self.calibration_link.validate()
+        given = self.link if calibration_link is None else calibration_link
+        self.calibration_link = a_link(owner, "calibration_link", given)
+        self.center: Center = check_center(owner, center)
         if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
             raise ValueError(f"{owner}: top_k must be None or an integer >= 1, got {top_k!r}.")
         self.top_k = top_k
@@ -131,7 +135,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         Returns:
             What `__call__` takes as `reference`.
         """
-        logits: Tensor | HiddenStates = logits_of(type(self).__name__, outputs).detach()
+        logits: Tensor | HiddenStates = self._logits_of(outputs).detach()
         if self.top_k is None or self.top_k >= logits.shape[-1]:
             return logits
         return top_tokens(logits, self.top_k, self.link, self.temperature, center=self.center)
@@ -149,7 +153,7 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         Raises:
             TypeError: If the labels are no tensor of token ids.
         """
-        labels = token_ids(type(self).__name__, labels)
+        labels = self._token_ids(labels)
         return int((labels[..., int(self.shift_labels) :] != self.ignore_index).sum())
 
     @override
@@ -177,15 +181,14 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
         Returns:
             The sum over the tokens that count, divided by that number; a scalar.
         """
-        owner = type(self).__name__
-        logits = logits_of(owner, outputs)
+        logits = self._logits_of(outputs)
         if reference is None and isinstance(outputs, Mapping):
             reference = outputs.get(self.reference_column)
         if reference is None:
             raise self._no_reference()
         if isinstance(reference, Tensor):
             reference = self.of_reference((reference.to(logits.device),), labels)
-        counts = labels_of(owner, labels, logits, self.ignore_index, self.shift_labels) != self.ignore_index
+        counts = self._labels_of(labels, logits) != self.ignore_index
         losses = vocabulary_matching_loss(
             logits,
             reference,
@@ -197,36 +200,4 @@ class SelectiveDistillationLoss(VocabularyLoss, ReferenceLoss):
             center=self.center,
             reduction="none",
         )
-        return mean_of(owner, losses, counts, num_items_in_batch, all_ignored(self.ignore_index))
-
-    @override
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable."""
-        return {
-            "link": self.link.get_config_dict(),
-            "temperature": self.temperature,
-            "calibration": self.calibration,
-            "calibration_link": self.calibration_link.get_config_dict(),
-            "top_k": self.top_k,
-            "ignore_index": self.ignore_index,
-            "shift_labels": self.shift_labels,
-            "center": self.center,
-        }
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses and on distillation."""
-        return PAPER_CITATION + _DISTILLATION
-
-
-_DISTILLATION = """
-@misc{hinton2015distilling,
-    title={Distilling the Knowledge in a Neural Network},
-    author={Geoffrey Hinton and Oriol Vinyals and Jeff Dean},
-    year={2015},
-    eprint={1503.02531},
-    archivePrefix={arXiv},
-    primaryClass={stat.ML},
-    url={https://arxiv.org/abs/1503.02531},
-}
-"""
+        return self._mean_of(losses, counts, num_items_in_batch)

@@ -12,19 +12,33 @@ from typing_extensions import override
 from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.functional import fenchel_young_loss, matching_loss, vocabulary_loss
-from selective_st.functional._common import check_link
 from selective_st.links import ConstantLink, Link, SigmoidLink
-from selective_st.losses._common import PAPER_CITATION
-from selective_st.transformers._common import (
-    ReferenceLoss,
-    Report,
-    check_label_settings,
-    labels_of,
-    logits_of,
-    mean_of,
-)
+from selective_st.transformers._common import ReferenceLoss, Report
 
 _PLAIN = ConstantLink()
+_PREFERENCES = """
+@misc{rafailov2023direct,
+    title={Direct Preference Optimization: Your Language Model is Secretly a Reward Model},
+    author={Rafael Rafailov and Archit Sharma and Eric Mitchell and Stefano Ermon and Christopher D. Manning and
+        Chelsea Finn},
+    year={2023},
+    eprint={2305.18290},
+    archivePrefix={arXiv},
+    primaryClass={cs.LG},
+    url={https://arxiv.org/abs/2305.18290},
+}
+
+@misc{azar2023general,
+    title={A General Theoretical Paradigm to Understand Learning from Human Preferences},
+    author={Mohammad Gheshlaghi Azar and Mark Rowland and Bilal Piot and Daniel Guo and Daniele Calandriello and
+        Michal Valko and Rémi Munos},
+    year={2023},
+    eprint={2310.12036},
+    archivePrefix={arXiv},
+    primaryClass={cs.AI},
+    url={https://arxiv.org/abs/2310.12036},
+}
+"""
 
 
 class SelectivePreferenceLoss(ReferenceLoss):
@@ -102,6 +116,8 @@ class SelectivePreferenceLoss(ReferenceLoss):
     """
 
     reference_column = "reference_log_probs"
+    _settings = ("link", "beta", "target_value", "target_margin", "log_probs", "sft")
+    _citation = _PREFERENCES
 
     def __init__(
         self,
@@ -115,9 +131,8 @@ class SelectivePreferenceLoss(ReferenceLoss):
         ignore_index: int = -100,
         shift_labels: bool = True,
     ) -> None:
-        owner = type(self).__name__
-        self.link = SigmoidLink() if link is None else check_link(owner, link)
-        self.link.validate()
+        super().__init__(SigmoidLink() if link is None else link, ignore_index, shift_labels)
+        owner = self._owner
         if isinstance(self.link, ConstantLink):
             raise ValueError(
                 f"{owner}: link must have a slope somewhere: with ConstantLink() the loss of every margin is 0. Use "
@@ -147,11 +162,8 @@ class SelectivePreferenceLoss(ReferenceLoss):
             raise ValueError(f"{owner}: log_probs must be 'sum' or 'mean', over an answer's tokens, got {log_probs!r}.")
         self.log_probs = log_probs
         self.sft = finite_number(owner, "sft", sft, nonnegative=True)
-        check_label_settings(owner, ignore_index, shift_labels)
         self.target_value = target_value
         self.target_margin = target_margin
-        self.ignore_index = ignore_index
-        self.shift_labels = shift_labels
 
     @override
     def number_of_items(self, labels: Tensor) -> int:
@@ -177,9 +189,8 @@ class SelectivePreferenceLoss(ReferenceLoss):
 
     def _sums_and_counts(self, outputs: Any, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """The log-probability of each row's answer, and how many tokens it has."""
-        owner = type(self).__name__
-        logits = logits_of(owner, outputs)
-        labels = labels_of(owner, labels, logits, self.ignore_index, self.shift_labels)
+        owner, logits = self._owner, self._logits_of(outputs)
+        labels = self._labels_of(labels, logits)
         if len(labels) % 2:
             raise ValueError(
                 f"{owner}: the rows of a batch must be pairs, the chosen answer and then the rejected one, but there "
@@ -249,7 +260,6 @@ class SelectivePreferenceLoss(ReferenceLoss):
         Returns:
             The sum over the pairs, divided by that number; a scalar.
         """
-        owner = type(self).__name__
         if reference is None:
             raise self._no_reference()
         sums, counts = self._sums_and_counts(outputs, labels)
@@ -277,25 +287,7 @@ class SelectivePreferenceLoss(ReferenceLoss):
                     **({"nll_loss": surprise.detach()} if self.sft else {}),
                 }
             )
-        return mean_of(owner, losses, torch.ones_like(losses), num_items_in_batch, "Give it at least one pair.")
-
-    def get_config_dict(self) -> dict[str, Any]:
-        """The loss's settings, JSON-serialisable."""
-        return {
-            "link": self.link.get_config_dict(),
-            "beta": self.beta,
-            "target_value": self.target_value,
-            "target_margin": self.target_margin,
-            "log_probs": self.log_probs,
-            "sft": self.sft,
-            "ignore_index": self.ignore_index,
-            "shift_labels": self.shift_labels,
-        }
-
-    @property
-    def citation(self) -> str:
-        """BibTeX of the papers on selective matching losses, and on preferences without a reward model."""
-        return PAPER_CITATION + _PREFERENCES
+        return self._mean_of(losses, torch.ones_like(losses), num_items_in_batch, "Give it at least one pair.")
 
 
 class PreferenceCollator:
@@ -377,28 +369,3 @@ class PreferenceCollator:
         if any(known):
             batch[name] = torch.tensor([number for row in rows for number in row[name]])
         return batch
-
-
-_PREFERENCES = """
-@misc{rafailov2023direct,
-    title={Direct Preference Optimization: Your Language Model is Secretly a Reward Model},
-    author={Rafael Rafailov and Archit Sharma and Eric Mitchell and Stefano Ermon and Christopher D. Manning and
-        Chelsea Finn},
-    year={2023},
-    eprint={2305.18290},
-    archivePrefix={arXiv},
-    primaryClass={cs.LG},
-    url={https://arxiv.org/abs/2305.18290},
-}
-
-@misc{azar2023general,
-    title={A General Theoretical Paradigm to Understand Learning from Human Preferences},
-    author={Mohammad Gheshlaghi Azar and Mark Rowland and Bilal Piot and Daniel Guo and Daniele Calandriello and
-        Michal Valko and Rémi Munos},
-    year={2023},
-    eprint={2310.12036},
-    archivePrefix={arXiv},
-    primaryClass={cs.AI},
-    url={https://arxiv.org/abs/2310.12036},
-}
-"""

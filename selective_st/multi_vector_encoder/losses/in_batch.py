@@ -141,9 +141,8 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     @override
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
-        guided = self._embedded_by_guide(features, self.mini_batch_size)
-        ids = self._document_ids(features)
-        return self.compute_loss_from_embeddings(self.embed(features), labels, ids, guided)
+        read = self._read(features, self.mini_batch_size)
+        return self.compute_loss_from_embeddings(self.embed(features), labels, *read)
 
     @override
     def compute_loss_from_embeddings(  # type: ignore[override]
@@ -183,8 +182,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         weight: Tensor | None = None,
     ) -> _Batch:
         """What is compared in a batch, with the documents of other devices where these are gathered."""
-        like = embeddings[0].embeddings if embeddings else None
-        others = self._others(embeddings, like, labels, document_ids, guide_embeddings, weight)
+        others = self._others(embeddings, labels, document_ids, guide_embeddings, weight)
         queries, *documents = embeddings
         if self._gathers():  # only documents: each device scores its own queries
             documents = [_gather_tokens(column) for column in documents]
@@ -206,7 +204,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         first = others.begin + begin
         weight, rows = others.weight, len(batch.queries.embeddings)
         loss = in_batch_loss_of_scores(
-            self.objective.setting(normalize=False),
+            self.objective.setting,
             by_column,
             groups,
             rows=(first, first + len(scores)),
@@ -309,8 +307,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
         self.objective.check_batch(len(features), 1)
-        guided = self._embedded_by_guide(features, self.mini_batch_size, self.mini_batch_num_tokens)
-        self._of_batch = labels, self._document_ids(features), guided
+        self._of_batch = labels, *self._read(features, self.mini_batch_size, self.mini_batch_num_tokens)
         try:
             return CachedMultiVectorMultipleNegativesRankingLoss.forward(self, features)
         finally:

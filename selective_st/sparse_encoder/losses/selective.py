@@ -10,14 +10,8 @@ from torch import nn
 from typing_extensions import override
 
 from selective_st import losses
-from selective_st.functional._in_batch_common import (
-    Direction,
-    HardnessMode,
-    MarginStrategy,
-    PartitionMode,
-    SimilarityMatrix,
-)
-from selective_st.functional._in_batch_products import Precision
+from selective_st.functional._blockwise import Direction, Precision
+from selective_st.functional._in_batch_common import HardnessMode, MarginStrategy, PartitionMode, SimilarityMatrix
 from selective_st.links import Link
 from selective_st.losses._common import ScoreSpace, SimilarityFunction, gentle_link, list_link, score_link
 from selective_st.losses._loss import constructor
