@@ -22,7 +22,7 @@ from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTran
 
 from selective_st import links
 from selective_st.evaluation import load_threshold, predict_scores
-from selective_st.links import config as link_configs
+from selective_st.links import base as link_base
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES, CARDS = ROOT / "examples", ROOT / "model_cards"
@@ -52,7 +52,7 @@ NUMBER = re.compile(r"(?<![\w.@-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w.]*\w)")
 
 @pytest.fixture(autouse=True)
 def _links_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_configs, "_LINKS", dict(link_configs._LINKS))  # own_link registers one
+    monkeypatch.setattr(link_base, "_LINKS", dict(link_base._LINKS))  # own_link registers one
 
 
 def run(name: str, *options: str) -> str:
