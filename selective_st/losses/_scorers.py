@@ -143,7 +143,7 @@ class _DotProducts(KnownSlopes):
         return scores
 
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:  # type: ignore[override]
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:
         anchors, *documents = tensors
         factors = gradient.unsqueeze(-1).unbind(-2)
         to_anchors = factors[0] * documents[0]
