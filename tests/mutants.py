@@ -277,8 +277,8 @@ MUTANTS = [
     ),
     Mutant(
         "functional/_in_batch_rows.py",
-        "total.mul_((before - top).exp_()).add_(logits.sub_(top).exp_().sum(0))",
-        "total.add_(logits.sub_(top).exp_().sum(0))",
+        "self._columns = [top, total.mul_((before - top).exp_()).add_(back.sub_(top).exp_().sum(0))]",
+        "self._columns = [top, total.add_(back.sub_(top).exp_().sum(0))]",
         IN_BATCH,
     ),
     Mutant(
@@ -344,7 +344,7 @@ MUTANTS = [
     Mutant("losses/_loss.py", "self._modules.update(made._modules)", "pass", LOSSES),
     Mutant("losses/_loss.py", "self._compose({**composed, name: value})", "pass", LOSSES),
     Mutant("losses/_loss.py", "(self.__dict__ if is_module else self._modules).pop(name, None)", "pass", LOSSES),
-    Mutant("losses/in_batch.py", "if scores.numel() > 1 and bool((scores == scores[0]).all()):", "if False:", LOSSES),
+    Mutant("losses/in_batch.py", "if first.numel() > 1 and bool((first == first[0]).all()):", "if False:", LOSSES),
     Mutant(
         "cross_encoder/losses/_scoring.py",
         "return scores if len(scores) == documents.rows else scores.view(-1, documents.rows).T",

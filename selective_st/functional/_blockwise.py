@@ -213,7 +213,7 @@ class Blockwise(KnownSlopes):
     def _block(self, begin: int) -> Tensor:
         """The losses of some anchors: the mean over the Softmaxes that each has."""
         rows, end, found = self._rows, min(begin + self._block_size, self._rows.end), []
-        for group in rows.groups[:1] if rows.reads_columns else rows.groups:
+        for group in (("query_to_doc",),) if rows.reads_columns else rows.groups:
             scores = {}
             for name in group:
                 scores[name] = self._scores(name, begin, end)

@@ -20,7 +20,7 @@ from selective_st.functional._in_batch_common import Batch, InBatchSetting, Taug
 from selective_st.links import Link
 
 logger = logging.getLogger(__name__)
-_BOTH_WAYS = (("query_to_doc",), ("doc_to_query",))
+_BOTH_WAYS = ("query_to_doc", "doc_to_query")
 _WORTH_COMPILING = 2**22  # scores of a block: compiling takes seconds
 # A logit that is nothing beside others; and beyond which x log(1 + e^x) is x to the last digit, but e^x still finite.
 _LOWEST = {dtype: torch.finfo(dtype).min / 4 for dtype in (torch.float32, torch.float64)}
@@ -82,8 +82,8 @@ class InBatchRows:
         self._has_all = batch.document_ids is None and batch.keep is None
         # What the Softmaxes back need is then read from the same scores before, which saves two products of six.
         is_whole = batch.shares is None and batch.end - batch.begin == batch.queries
-        self.reads_columns = self._is_plain and self._has_all and is_whole and self.groups == _BOTH_WAYS
-        self._columns: list[Tensor] = []
+        self.reads_columns = self._is_plain and self._has_all and is_whole and setting.directions == _BOTH_WAYS
+        self._is_joint, self._columns = len(self.groups) == 1, list[Tensor]()
 
     def losses(self, scores: Mapping[Direction, Tensor]) -> Tensor:
         """The losses of all anchors from whole matrices, for automatic differentiation to any order."""
@@ -110,23 +110,28 @@ class InBatchRows:
             self.batch.note_scores(setting, scores)
         out = None if slab is None else slab("logits", *scores.shape)
         logits, _ = setting.link._logits(scores, setting.scale, out)
-        logits = logits[:, : self.end]
         place = torch.arange(begin, begin + len(logits), device=logits.device).unsqueeze(1)
         if not begin:
             self._columns = [logits.new_full((self.end,), _LOWEST[logits.dtype]), logits.new_zeros(self.end)]
-            self._positives = logits.new_empty(self.end)
-        self._positives[begin : begin + len(logits)] = logits.gather(1, place).squeeze(1)
+            self._positives, self._sums = logits.new_empty(self.end), logits.new_empty(self.end)
+        block, back = slice(begin, begin + len(logits)), logits[:, : self.end]
+        self._positives[block] = logits.gather(1, place).squeeze(1)
         logits.scatter_(1, place, _LOWEST[logits.dtype])
+        if self._is_joint:
+            self._sums[block] = torch.logsumexp(logits, 1)
         before, total = self._columns
-        top = torch.maximum(before, logits.amax(0))
-        self._columns = [top, total.mul_((before - top).exp_()).add_(logits.sub_(top).exp_().sum(0))]
+        top = torch.maximum(before, back.amax(0))
+        self._columns = [top, total.mul_((before - top).exp_()).add_(back.sub_(top).exp_().sum(0))]
 
     def end_columns(self) -> None:
-        """Make of it the losses back, the logarithm of what is divided by, and the others' part of it."""
+        """Make of it the losses, the logarithm of what is divided by, and the part that a document's others have."""
         top, total = self._columns
-        excess = top + total.log() - self._positives
-        losses = softplus(excess, threshold=_LARGEST[excess.dtype])
-        self._columns = [losses, self._positives + losses, (excess - losses).exp_().unsqueeze(1)]
+        rest = excess = top + total.log() - self._positives
+        if self._is_joint:  # where the positive is twice
+            of_all = [self._sums - self._positives, excess, torch.zeros_like(excess)]
+            rest = torch.logsumexp(torch.stack(of_all), 0)
+        losses = softplus(rest, threshold=_LARGEST[rest.dtype])
+        self._columns = [losses, self._positives + losses, (excess - losses).exp_()]
 
     def losses_and_slopes(
         self,
@@ -172,10 +177,14 @@ class InBatchRows:
             of_rows, out = rows_alone, None
             share = share if isinstance(share, Tensor) else matrix.new_full((1, 1), share)  # a number: compiled anew
         options = place, left_out, setting.link, setting.scale, share if wants_slopes else None, low, out
-        back = (self._columns[1], self._columns[2][begin:end]) if self._columns else None
+        back = None
+        if self._columns:
+            of_back, divisors, others = self._columns
+            in_both, of_back = of_back[begin:end].unsqueeze(1) if self._is_joint else None, of_back[begin:end]
+            back = divisors, others[begin:end].unsqueeze(1), in_both
         losses, *slopes = of_rows(matrix, *options, back)
-        if back is not None:
-            losses = (losses + self._columns[0][begin:end]) / 2
+        if self._columns:
+            losses = of_back if self._is_joint else (losses + of_back) / 2
         return losses, {name: (slopes[0], slopes[1])} if slopes else {}
 
     def _together(
@@ -293,7 +302,7 @@ class InBatchRows:
     def _losses(
         self, parts: list[_Candidates], sums: list[Tensor], calibration: Tensor | None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """The losses of a Softmax, given the logarithm of what the parts' others sum up to; and what these are made of."""
+        """The losses of a Softmax, given the logarithm of what the parts' others sum up to, and their parts."""
         # Of plain labels, by how much each part's others, and then the other parts' positives, exceed the positive.
         first = parts[0]
         assert first.positive is not None
@@ -345,7 +354,7 @@ def _rows_alone(
     share: Tensor | float | None,
     low: torch.dtype | None = None,
     out: Tensor | None = None,
-    back: tuple[Tensor, Tensor] | None = None,
+    back: tuple[Tensor, Tensor, Tensor | None] | None = None,
 ) -> tuple[Any, ...]:
     """The losses of anchors with plain labels in a Softmax of their own, in few operations, or those of one compiled.
 
@@ -359,7 +368,7 @@ def _rows_alone(
         low: The dtype of the slopes, of which then those of the positives are apart; None for that of the scores.
         out: Memory for the logits.
         back: Of the Softmaxes back, whose slopes are added: the logarithm of what each of the first candidates divides
-            by, and of the anchors' own the others' part of it.
+            by, of the anchors' own the others' part of it, and, where there is one Softmax both ways, its losses.
 
     Returns:
         The losses; the slopes of the scores; and those of the positives, or None.
@@ -374,6 +383,8 @@ def _rows_alone(
     total, shares = _others(logits, place, -1.0 if low is None else 0.0)
     excess = total - positive
     losses = softplus(excess, threshold=_LARGEST[excess.dtype])
+    if back is not None and back[2] is not None:
+        losses = back[2]
     if share is None:
         return (losses.squeeze(1),)
     size = share if isinstance(slope, Tensor) else share * slope
