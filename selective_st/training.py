@@ -132,7 +132,6 @@ class Task:
     evaluators: dict[str, ScoreRegionEvaluator]
     focus: Focus
     make_model: Callable[[int], SentenceTransformer]
-    make_taught: Callable[[int], SentenceTransformer]  # the same, where there are a teacher's texts
     as_queries: bool
     notes: list[str]
     overlap: dict[str, dict[str, float]]
@@ -193,13 +192,10 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) 
     return tokenizer
 
 
-def model_maker(spec: str, train: GradedPairs, texts: Sequence[str] = ()) -> Callable[[int], SentenceTransformer]:
-    """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed.
-
-    The tokens of a static one are those of the training pairs and of further texts.
-    """
+def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
+    """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed."""
     if spec == STATIC:
-        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2, *texts]).to_str()
+        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
 
         def make_static(seed: int) -> SentenceTransformer:
             torch.manual_seed(seed)
@@ -280,7 +276,7 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     kind, train, by = splits.kind, splits.train, splits.by
     focus = focus.by_order() if kind.chosen_by == "order" else focus
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
-    make_model = make_taught = _as_set(model_maker(settings.model, train), settings)
+    make_model = _as_set(model_maker(settings.model, train), settings)
     as_queries, notes = False, list[str]()
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
@@ -330,11 +326,7 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     if taught is not None:
         taught = taught.laid_out(examples, kind.name, as_queries=as_queries)
         notes.append(taught.note)
-        if settings.model == STATIC:
-            texts = sorted({*taught.pairs["sentence1"], *taught.pairs["sentence2"]})
-            make_taught = _as_set(model_maker(STATIC, train, texts), settings)
-    makes = make_model, make_taught
-    return Task(kind, settings, examples, evaluators, focus, *makes, as_queries, notes, found, claims, taught)
+    return Task(kind, settings, examples, evaluators, focus, make_model, as_queries, notes, found, claims, taught)
 
 
 def _largest_batch(examples: Examples) -> float:
@@ -628,8 +620,7 @@ def train_and_compare(
     def do(contender: Contender, rate: float, seed: int) -> tuple[Run, SentenceTransformer]:
         on_run(contender.name, rate, seed)
         examples, taught = task.datasets(contender)
-        model = (task.make_taught if taught else task.make_model)(seed)
-        made = replace(settings, as_queries=task.as_queries)
+        model, made = task.make_model(seed), replace(settings, as_queries=task.as_queries)
         loss, more = _made(contender, model)
         train_once(model, loss, examples, made, rate, seed, working_folder, on_step, taught, more)
         return _measured(task, model, contender, rate, seed), model

@@ -216,12 +216,3 @@ def test_the_diagnosis_points_to_it(told: bool, texts: Path, tmp_path: Path, mon
     said = text(run("train", paths[0], *splits, *QUICK, *more))
     assert "limited by labels: more pairs, or a teacher's scores" in said
     assert ("(--teacher MODEL --texts FILE)" in said) is not told
-
-
-def test_a_static_model_has_tokens_for_the_words_of_the_texts() -> None:
-    pairs = graded(synonyms(30, 0), "pairs")
-    counts = [
-        len(training.model_maker("static", pairs, texts)(0).tokenizer.encode("zebra", add_special_tokens=False).ids)
-        for texts in ((), ["a zebra", "the zebra"])
-    ]
-    assert counts[1] == 1 < counts[0]

@@ -139,7 +139,7 @@ def taught_pairs(
     first, second, labels = (
         [column[row] for row in rows] for column in (labelled.sentences1, labelled.sentences2, labelled.scores)
     )
-    # By their quantiles: a regression would draw them to the mean, and nothing would lie beyond a high threshold.
+    # By their quantiles, which keeps their spread: a regression would draw them to the mean.
     scores = np.interp(drawn.scores, np.sort(predict_scores(teacher, first, second)), np.sort(labels))
     columns = [some[i] for i in drawn.left], [some[i] for i in drawn.right], scores.tolist()
     return Taught(Dataset.from_dict(dict(zip(PAIR_COLUMNS, columns, strict=True))), name, len(some))
