@@ -33,7 +33,7 @@ DIRECTIONS: dict[Direction, tuple[bool, bool]] = {
     "doc_to_query": (True, False),
     "doc_to_doc": (True, True),
 }
-_HARDNESS_MODES = (None, "in_batch_negatives", "hard_negatives", "all_negatives")
+_HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ class InBatchSetting:
     def __post_init__(self) -> None:
         owner = self.owner
         one_of(owner, "partition_mode", self.partition_mode, ("joint", "per_direction"))
-        one_of(owner, "hardness_mode", self.hardness_mode, _HARDNESS_MODES)
+        if self.hardness_mode is not None and self.hardness_mode not in _HARDNESS_MODES:
+            allowed = ", ".join(map(repr, _HARDNESS_MODES))
+            raise ValueError(f"{owner}: hardness_mode must be None or one of {allowed}, got {self.hardness_mode!r}.")
         one_of(owner, "precision", self.precision, PRECISIONS)
         link, given = check_link(owner, self.link), self.calibration_link
         calibration_link = link if given is None else check_link(owner, given, "calibration_link")
