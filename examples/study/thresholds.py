@@ -66,7 +66,7 @@ LAYERS, LAYERED_SIZES, LAYERED_RATES, LAYERED_PAIRS = (
     2,
     (384,),
     (1e-4,),
-    4_096,
+    2_048,
 )  # a pass over all pairs would take hours
 OTHERS = (COSENT, DECISIONS, CONTRASTIVE, KL, EMBEDDINGS)
 ISOTONIC = f"{COSENT} + isotonic"
