@@ -41,6 +41,7 @@ LOSSES = {
     "weighted_losses": ["WeightedLoss", "SelectiveListwiseLoss", "SelectivePointwiseLoss"],
 }
 SMALL = ("graded_order", "embedding_distillation")  # beside a built-in loss, without a card
+ENGINES = ("score_in_datasets", "score_in_ray")
 MODEL_TYPES: dict[str, Any] = {
     "cross_encoder_reranking": CrossEncoder,
     "multi_vector_distillation": MultiVectorEncoder,
@@ -216,7 +217,7 @@ def test_the_index_has_every_card_and_every_example_is_listed() -> None:
     assert index == runpy.run_path(str(EXAMPLES / "make_cards.py"))["index"]()
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     scripts = {path.stem for path in EXAMPLES.glob("*.py")} - {"shared"}
-    assert scripts == {*LOSSES, *SMALL, "make_cards", "language_model"}  # of which test_language_docs.py runs the last
+    assert scripts == {*LOSSES, *SMALL, *ENGINES, "make_cards", "language_model"}  # of which test_language_docs.py runs the last
     for name in scripts:
         assert f"]({name}.py)" in readme
     for page, folder in ((index, CARDS), (readme, EXAMPLES)):
@@ -236,7 +237,7 @@ def test_a_card_with_a_text_of_the_data_or_a_path_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["score_in_datasets", "score_in_ray"])
+@pytest.mark.parametrize("name", ENGINES)
 def test_pairs_are_scored_inside_other_engines(name: str, tmp_path: Path) -> None:
     if name == "score_in_ray":
         pytest.importorskip("ray")
