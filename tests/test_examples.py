@@ -217,7 +217,13 @@ def test_the_index_has_every_card_and_every_example_is_listed() -> None:
     assert index == runpy.run_path(str(EXAMPLES / "make_cards.py"))["index"]()
     readme = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     scripts = {path.stem for path in EXAMPLES.glob("*.py")} - {"shared"}
-    assert scripts == {*LOSSES, *SMALL, *ENGINES, "make_cards", "language_model"}  # of which test_language_docs.py runs the last
+    assert scripts == {
+        *LOSSES,
+        *SMALL,
+        *ENGINES,
+        "make_cards",
+        "language_model",
+    }  # of which test_language_docs.py runs the last
     for name in scripts:
         assert f"]({name}.py)" in readme
     for page, folder in ((index, CARDS), (readme, EXAMPLES)):
