@@ -69,8 +69,8 @@ LAYERS, LAYERED_SIZES, LAYERED_RATES, LAYERED_PAIRS = (
     2_048,
 )  # a pass over all pairs would take hours
 WITH_LAYERS = (
-    f"Students of two layers learn from {LAYERED_PAIRS:,} pairs only, by one rate: a pass over all pairs takes hours on "
-    "one core."
+    f"Students of two layers learn from {LAYERED_PAIRS:,} pairs only, by one rate: a pass over all pairs takes hours "
+    "on one core."
 )
 WITHOUT_LAYERS = (
     "Students of two layers were not run (`--layers` adds them): a pass over all pairs takes hours on one core."
