@@ -695,3 +695,16 @@ def test_what_the_teacher_has_scored_is_a_candidate_though_its_text_is_the_posit
         scores[:, 1] = math.nan
         others = in_batch_loss(queries, documents, ConstantLink(), target_scores=scores, document_ids=ids, form=form)
         assert float(others) != pytest.approx(float(with_ids))
+
+
+@pytest.mark.parametrize("own_only", [True, False])
+def test_a_teacher_with_calibration_in_inference_mode(own_only: bool) -> None:
+    queries, positives, negatives = torch.nn.functional.normalize(torch.randn(3, 5, 4), dim=-1)
+    target_scores = torch.rand(5, 2 if own_only else 10)
+
+    def value() -> Tensor:
+        return in_batch_loss(queries, [positives, negatives], EXPONENTIAL.link, SCALE, target_scores=target_scores)
+
+    with torch.inference_mode():
+        found = value()
+    assert_close(found, value())

@@ -200,8 +200,8 @@ class InBatchRows:
         sums, shares = zip(*others, strict=True)
         first, calibration, pull = parts[0], None, None
         if first.scores is not None:
-            with torch.enable_grad():
-                first.scores.requires_grad_()
+            with torch.set_grad_enabled(wants_slopes):
+                first.scores.requires_grad_(wants_slopes)
                 calibration = self._calibration(first)
                 if wants_slopes and calibration is not None:
                     (pull,) = torch.autograd.grad(calibration.sum(), first.scores)
