@@ -708,3 +708,14 @@ def test_a_teacher_with_calibration_in_inference_mode(own_only: bool) -> None:
     with torch.inference_mode():
         found = value()
     assert_close(found, value())
+
+
+@pytest.mark.parametrize("form", ["fused", "plain"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.2}, {"directions": ALL_DIRECTIONS[:2]}], ids=str)
+def test_documents_that_are_all_alike_share_the_probability_however_large_the_logits(
+    form: Any, options: Options
+) -> None:
+    queries = torch.full((4, 2), 3.0)
+    documents = torch.full((4, 2), 3.0)
+    loss = in_batch_loss(queries, documents, ExponentialLink(2.0), 1.0, form=form, **options)  # logits of 10^15
+    assert_close(loss, torch.tensor(7.0 if "directions" in options else 4.0).log())
