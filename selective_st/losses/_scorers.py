@@ -13,9 +13,10 @@ import torch
 from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.util import fullname
 from torch import Tensor, nn
+from torch.autograd import Function
 from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes
+from selective_st._autograd import KnownSlopes, in_transform, pull_through
 from selective_st.losses._common import (
     Part,
     ScoreSpace,
@@ -29,6 +30,7 @@ from selective_st.losses._common import (
 )
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
+_SMALLEST_NORM_OF_ONE = 1e-8  # as torch.cosine_similarity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,10 @@ class Similarity(AllSimilarities):
                 columns.append(column.float() if column.dtype.itemsize < 4 else column)
             if mask is not None:
                 columns[1:] = without_padding(columns[1:], mask)
-            if self._at_once and (len(columns) > 2 or self.similarity_fct is not torch.cosine_similarity):
+            if self.similarity_fct is torch.cosine_similarity and len(columns) == 2:
+                is_traced = in_transform() or torch.compiler.is_compiling()
+                scores = (torch.cosine_similarity if is_traced else _Cosine.apply)(*columns)
+            elif self._at_once:
                 scores = self._at_once()(*columns)
                 scores = scores.squeeze(1) if len(columns) == 2 else scores
             else:
@@ -129,6 +134,34 @@ class Similarity(AllSimilarities):
                 scores = one_by_one[0] if len(columns) == 2 else torch.stack(one_by_one, dim=1)
         transform: Any = self.cos_score_transformation
         return scores if isinstance(transform, nn.Identity) else transform(scores)
+
+
+class _Cosine(Function):
+    """The cosines of one document with each anchor, in half the operators of `torch.cosine_similarity`."""
+
+    @staticmethod
+    def forward(ctx: Any, *columns: Tensor) -> Tensor:
+        anchors, documents = columns
+        norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in columns])
+        inverse = norms.clamp_min_(_SMALLEST_NORM_OF_ONE).reciprocal_()
+        of_both = inverse[0] * inverse[1]
+        cosines = (anchors * documents).sum(-1).mul_(of_both)
+        ctx.save_for_backward(*columns, inverse, of_both, cosines)
+        return cosines
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,) = gradients
+        anchors, documents, inverse, of_both, cosines = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            return tuple(pull_through(torch.cosine_similarity, gradient, ctx.needs_input_grad, (anchors, documents)))
+        across = (gradient * of_both).unsqueeze(-1)
+        # What points along an embedding only changes its length.
+        of_anchors, of_documents = (inverse * (gradient * cosines)).mul_(inverse).unsqueeze(-1)
+        return (
+            (across * documents).addcmul_(of_anchors, anchors, value=-1),
+            (across * anchors).addcmul_(of_documents, documents, value=-1),
+        )
 
 
 class _DotProducts(KnownSlopes):
