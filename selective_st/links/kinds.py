@@ -75,6 +75,7 @@ class IdentityLink(Link):
     """
 
     range = Interval(-math.inf, math.inf)
+    _is_exact_in_single = True
 
     @override
     def h(self, z: Tensor) -> Tensor:

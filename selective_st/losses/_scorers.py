@@ -141,8 +141,8 @@ class _Cosine(Function):
 
     @staticmethod
     def forward(ctx: Any, *columns: Tensor) -> Tensor:
-        anchors, documents = columns
-        norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in columns])
+        (anchors, documents), norm = columns, torch.linalg.vector_norm
+        norms = torch.stack([norm(anchors, dim=-1), norm(documents, dim=-1)])
         inverse = norms.clamp_min_(_SMALLEST_NORM_OF_ONE).reciprocal_()
         of_both = inverse[0] * inverse[1]
         cosines = (anchors * documents).sum(-1).mul_(of_both)
