@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
@@ -112,7 +113,8 @@ class Similarity(AllSimilarities):
             Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
         """
         # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
-        with torch.autocast(embeddings[0].device.type, enabled=False):
+        device = embeddings[0].device.type
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             columns = []
             for column in embeddings:
                 column = column if column.layout == torch.strided else column.to_dense()
@@ -167,6 +169,8 @@ class _Cosine(Function):
 class _DotProducts(KnownSlopes):
     """The dot products of each anchor with its documents: one node of the graph, instead of some for each document."""
 
+    of_pair: ClassVar[Any] = partial(torch.linalg.vecdot, dim=-1)
+
     @override
     def value(self, *tensors: Tensor) -> Tensor:
         anchors, *documents = tensors
@@ -176,47 +180,42 @@ class _DotProducts(KnownSlopes):
         return scores
 
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:
-        anchors, *documents = tensors
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            return pull_through(self._one_by_one, gradient, needed, tensors)
+        return self._gradients(gradient, *tensors)
+
+    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
+        return torch.stack(list(map(self.of_pair, repeat(anchors), documents)), -1)
+
+    def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
         factors = gradient.unsqueeze(-1).unbind(-2)
         to_anchors = factors[0] * documents[0]
         for factor, document in zip(factors[1:], documents[1:], strict=True):
-            if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-                to_anchors = torch.addcmul(to_anchors, factor, document)
-            else:
-                to_anchors.addcmul_(factor, document)
+            to_anchors.addcmul_(factor, document)
         return [to_anchors, *[factor * anchors for factor in factors]]
 
 
 class _Cosines(_DotProducts):
     """As `_DotProducts`, for cosines."""
 
+    of_pair = partial(torch.cosine_similarity, dim=-1, eps=_SMALLEST_NORM)
+
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        self._of_anchors, self._of_documents = self._inverse_norms(tensors)
-        self._cosines = super().value(*tensors).mul_(self._of_anchors * self._of_documents)
+        norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1)
+        inverse = norms.clamp_min_(_SMALLEST_NORM).reciprocal_()
+        self._of_anchors, self._of_documents = inverse[..., :1], inverse[..., 1:]
+        self._of_both = self._of_anchors * self._of_documents
+        self._cosines = super().value(*tensors).mul_(self._of_both)
         return self._cosines
 
-    @staticmethod
-    def _inverse_norms(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        norms = torch.stack([column.norm(dim=-1) for column in tensors], dim=-1)
-        inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal()
-        return inverse[..., :1], inverse[..., 1:]
-
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:
-        anchors, *documents = tensors
-        of_anchors, of_documents, cosines = self._of_anchors, self._of_documents, self._cosines
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            of_anchors, of_documents = self._inverse_norms(tensors)
-            products = torch.stack([(anchors * document).sum(-1) for document in documents], dim=-1)
-            cosines = products * of_anchors * of_documents
-        to_anchors, *to_documents = super().pull(gradient * of_anchors * of_documents, needed, *tensors)
+    def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
+        to_anchors, *to_documents = super()._gradients(gradient * self._of_both, anchors, *documents)
         # What points along an embedding only changes its length.
-        along = gradient * cosines
-        shrink = (along * of_documents.square()).unsqueeze(-1).unbind(-2)
-        back = -along.sum(-1, keepdim=True) * of_anchors.square()
-        return [
-            torch.addcmul(to_anchors, back, anchors),
-            *map(partial(torch.addcmul, value=-1), to_documents, shrink, documents),
-        ]
+        along = gradient * self._cosines
+        shrink = (along * self._of_documents.square()).unsqueeze(-1).unbind(-2)
+        back = along.sum(-1, keepdim=True) * self._of_anchors.square()
+        pairs = zip([to_anchors, *to_documents], [back, *shrink], [anchors, *documents], strict=True)
+        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in pairs]
