@@ -202,7 +202,7 @@ def _exponential_matching(half: Tensor, x: Tensor, log_factor: float, rate: floa
 
 def _softplus(x: Tensor) -> Tensor:
     """`log(1 + e^x)`. Unlike `torch.nn.functional.softplus`, exact for large x."""
-    return torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device))
+    return torch.logaddexp(x, _constants(0.0, x.dtype, x.device))
 
 
 class _Elementwise(KnownSlopes):
