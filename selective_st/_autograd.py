@@ -54,22 +54,18 @@ class KnownSlopes(ABC):
 
             return cast(Tensor, as_it_is(self, *tensors))
         if in_transform():
-            return cast(Tensor, _Known.apply(self, *tensors))  # type: ignore[no-untyped-call]
-        # As `Function.apply` does in the end, after looking at the signature, which takes longer than many a value.
+            return cast(Tensor, _KnownInTransform.apply(self, *tensors))  # type: ignore[no-untyped-call]
+        # As `Function.apply` does in the end, after looking at what a transform would need.
         return cast(Tensor, super(Function, _Known).apply(self, *tensors))  # type: ignore[no-untyped-call]
 
 
 class _Known(Function):
     @staticmethod
-    def forward(rule: KnownSlopes, *tensors: Tensor) -> Tensor:
-        value = rule.value(*tensors)
-        return value.view_as(value) if value is tensors[0] else value
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.rule, *tensors = inputs
+    def forward(ctx: Any, rule: KnownSlopes, *tensors: Tensor) -> Tensor:
+        ctx.rule = rule
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
+        return rule.value(*tensors)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
@@ -78,6 +74,19 @@ class _Known(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         return None, *ctx.rule.pull(gradients[0], ctx.needs_input_grad[1:], *ctx.saved_tensors)
+
+
+class _KnownInTransform(_Known):
+    @staticmethod
+    def forward(rule: KnownSlopes, *tensors: Tensor) -> Tensor:  # type: ignore[override]
+        value = rule.value(*tensors)
+        return value.view_as(value) if value is tensors[0] else value
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.rule, *tensors = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def vmap(

@@ -695,3 +695,27 @@ def test_what_the_teacher_has_scored_is_a_candidate_though_its_text_is_the_posit
         scores[:, 1] = math.nan
         others = in_batch_loss(queries, documents, ConstantLink(), target_scores=scores, document_ids=ids, form=form)
         assert float(others) != pytest.approx(float(with_ids))
+
+
+@pytest.mark.parametrize("own_only", [True, False])
+def test_a_teacher_with_calibration_in_inference_mode(own_only: bool) -> None:
+    queries, positives, negatives = torch.nn.functional.normalize(torch.randn(3, 5, 4), dim=-1)
+    target_scores = torch.rand(5, 2 if own_only else 10)
+
+    def value() -> Tensor:
+        return in_batch_loss(queries, [positives, negatives], EXPONENTIAL.link, SCALE, target_scores=target_scores)
+
+    with torch.inference_mode():
+        found = value()
+    assert_close(found, value())
+
+
+@pytest.mark.parametrize("form", ["fused", "plain"])
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.2}, {"directions": ALL_DIRECTIONS[:2]}], ids=str)
+def test_documents_that_are_all_alike_share_the_probability_however_large_the_logits(
+    form: Any, options: Options
+) -> None:
+    queries = torch.full((4, 2), 3.0)
+    documents = torch.full((4, 2), 3.0)
+    loss = in_batch_loss(queries, documents, ExponentialLink(2.0), 1.0, form=form, **options)  # logits of 10^15
+    assert_close(loss, torch.tensor(7.0 if "directions" in options else 4.0).log())

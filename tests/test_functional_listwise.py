@@ -512,3 +512,18 @@ def test_huge_scores_are_finite(dtype: torch.dtype) -> None:
         assert (loss >= 0).all()
         (gradient,) = torch.autograd.grad(loss.sum(), predicted)
         assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("top", [2.0, 4.0, 8.0])
+def test_far_above_all_targets_it_is_the_cross_entropy_of_the_highest(dtype: torch.dtype, top: float) -> None:
+    link = ExponentialLink(5.0)  # whose potential is up to 10^16, where the prediction's is below 10
+    predicted = torch.tensor([[0.125, 0.5, 0.25], [0.5, -0.25, 0.375]], dtype=dtype, requires_grad=True)
+    target = torch.tensor([[top, top / 2, 1.0], [0.5, 1.0, top]], dtype=dtype)
+    never = torch.tensor([[False, False, True], [True, False, False]])
+    for these in (target, target.masked_fill(never, -math.inf)):
+        loss = listwise_matching_loss(predicted, these, link, calibration=0.0, reduction="none")
+        expected = cross_entropy(link.potential(predicted.double()), torch.tensor([0, 2]), reduction="none")
+        assert_close(loss, expected.to(dtype))
+        gradients = [torch.autograd.grad(value.sum(), predicted)[0] for value in (loss, expected)]
+        assert_close(*gradients)

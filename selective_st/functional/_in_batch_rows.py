@@ -99,8 +99,8 @@ class InBatchRows:
                 part.logits if part.positive is None else part.logits.scatter(1, part.place, _LOWEST[part.logits.dtype])
                 for part in parts
             ]
-            sums = [torch.logsumexp(logits, 1, keepdim=True) for logits in others]
-            found.append(self._losses(parts, sums, self._calibration(parts[0]))[0])
+            excess = [torch.logsumexp(logits - parts[0].positive, 1, keepdim=True) for logits in others]
+            found.append(self._losses(parts, excess, self._calibration(parts[0]))[0])
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
 
     def read_columns(self, scores: Tensor, begin: int, slab: Callable[..., Tensor] | None) -> None:
@@ -196,16 +196,17 @@ class InBatchRows:
             self._candidates(name, matrix, begin, end, lambda scores: link._logits(scores, scale))
             for name, matrix in scores.items()
         ]
-        others = [_others(part.logits, None if part.positive is None else part.place) for part in parts]
-        sums, shares = zip(*others, strict=True)
         first, calibration, pull = parts[0], None, None
+        assert first.positive is not None
+        others = [_others(part.logits, first.positive, None if part.positive is None else part.place) for part in parts]
+        excess_of_parts, shares = zip(*others, strict=True)
         if first.scores is not None:
-            with torch.enable_grad():
-                first.scores.requires_grad_()
+            with torch.set_grad_enabled(wants_slopes):
+                first.scores.requires_grad_(wants_slopes)
                 calibration = self._calibration(first)
                 if wants_slopes and calibration is not None:
                     (pull,) = torch.autograd.grad(calibration.sum(), first.scores)
-        losses, surprise, excess = self._losses(parts, list(sums), calibration)
+        losses, surprise, excess = self._losses(parts, list(excess_of_parts), calibration)
         if not wants_slopes:
             return losses.detach(), {}
         taken = [(one - surprise).exp_() for one in excess]
@@ -300,14 +301,13 @@ class InBatchRows:
         return factor * (part.taught.label * divergence).sum(1, keepdim=True)
 
     def _losses(
-        self, parts: list[_Candidates], sums: list[Tensor], calibration: Tensor | None
+        self, parts: list[_Candidates], excess: list[Tensor], calibration: Tensor | None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """The losses of a Softmax, given the logarithm of what the parts' others sum up to, and their parts."""
+        """The losses of a Softmax, given by how much the parts' others exceed the positive, and their parts."""
         # Of plain labels, by how much each part's others, and then the other parts' positives, exceed the positive.
         first = parts[0]
         assert first.positive is not None
-        excess = [one - first.positive for one in sums]
-        excess += [part.positive - first.positive for part in parts[1:] if part.positive is not None]
+        excess = excess + [part.positive - first.positive for part in parts[1:] if part.positive is not None]
         rest = excess[0] if len(excess) == 1 else torch.logsumexp(torch.cat(excess, 1), 1, keepdim=True)
         surprise = softplus(rest, threshold=_LARGEST[rest.dtype])
         losses = surprise
@@ -326,8 +326,8 @@ def _add_own(matrix: Tensor, more: Tensor, own: Tensor) -> None:
     matrix.add_(more) if more.shape == matrix.shape else matrix.scatter_add_(1, own, more)
 
 
-def _others(logits: Tensor, place: Tensor | None, at_place: float = 0.0) -> tuple[Tensor, Tensor]:
-    """The logarithm of what the Softmax of all but one sums up to, of shape (anchors, 1), and these one's shares of it.
+def _others(logits: Tensor, positive: Tensor, place: Tensor | None, at_place: float = 0.0) -> tuple[Tensor, Tensor]:
+    """By how much what the Softmax of all but one sums up to exceeds the positive, and the shares that each has of it.
 
     The logits are overwritten; where the one is, stands `at_place`.
     """
@@ -336,8 +336,9 @@ def _others(logits: Tensor, place: Tensor | None, at_place: float = 0.0) -> tupl
         logits = put(logits, 1, place, _LOWEST[logits.dtype])
     top = logits.amax(1, keepdim=True)
     shares = torch.softmax(logits, 1, out=None if torch.compiler.is_compiling() else logits)
-    total = top - shares.amax(1, keepdim=True).log_()
-    return total, put(shares, 1, place, at_place) if at_place else shares
+    # Large numbers are subtracted first: what is small would be lost beside them.
+    excess = (top - positive).sub_(shares.amax(1, keepdim=True).log_())
+    return excess, put(shares, 1, place, at_place) if at_place else shares
 
 
 def _put(matrix: Tensor, _: int, place: Tensor, value: Tensor | float) -> Tensor:
@@ -380,8 +381,7 @@ def _rows_alone(
         logits = logits.masked_fill_(left_out, _LOWEST[logits.dtype])
     positive = logits.gather(1, place)
     of_back = None if back is None or share is None else (logits[:, : len(back[0])] - back[0]).exp_()
-    total, shares = _others(logits, place, -1.0 if low is None else 0.0)
-    excess = total - positive
+    excess, shares = _others(logits, positive, place, -1.0 if low is None else 0.0)
     losses = softplus(excess, threshold=_LARGEST[excess.dtype])
     if back is not None and back[2] is not None:
         losses = back[2]

@@ -211,7 +211,7 @@ def in_batch_loss_of_setting(
     rows = InBatchRows(batch, setting, products)
 
     def plain(*embeddings: Tensor) -> Tensor:
-        return _plain(rows, embeddings, normalize, similarity_fct or _dot)
+        return _plain(rows, embeddings, normalize, _dot if similarity_fct is None else similarity_fct)
 
     device = queries.device.type
     with without_autocast(device) if torch.is_autocast_enabled(device) else nullcontext():
@@ -357,7 +357,7 @@ def _batch(
             raise ValueError(f"{owner}: rows must be (begin, end) within the {count} queries, got {rows!r}.")
         begin, end = rows
     if document_ids is not None:
-        of = "for each document. Give each text a number"
+        of = "of one number for each document. Give each text a number"
         document_ids = check_tensor(owner, "document_ids", document_ids, "whole", (documents,), of=of).to(device)
         # Where it is free to ask, and a mask is not.
         if device.type == "cpu" and len(document_ids.unique()) == len(document_ids):
@@ -365,7 +365,7 @@ def _batch(
     if keep is not None and not callable(keep):
         keep = _keep_of_mask(owner, keep, begin, (end - begin, documents), device)
     if target_scores is not None:
-        of = "for the scores of each query's own documents, or of all"
+        of = "of the scores of each query's own documents, or of all"
         shapes = ((count, columns), (count, documents))
         target_scores = check_tensor(owner, "target_scores", target_scores, "floating-point", *shapes, of=of)
         target_scores = target_scores.detach().to(device)

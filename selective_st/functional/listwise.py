@@ -408,20 +408,17 @@ class ListMatching(KnownGradient):
             y = torch.where(never, of_target, -math.inf) - torch.logsumexp(logits, -1, keepdim=True) - mean
             total = total + y.clamp(max=LARGEST_RISE).exp().sum(-1, keepdim=True)
         kl = torch.log1p(total)
-        far: Tensor | None = None
-        if self.may_overflow:
-            log_r = log_q + x
-            highest, log_total = x.amax(-1, keepdim=True), torch.logsumexp(log_r, -1, keepdim=True)
-            if never is not None:
-                highest = torch.maximum(highest, y.amax(-1, keepdim=True))
-                log_total = torch.logaddexp(log_total, torch.logsumexp(y, -1, keepdim=True))
-            far = highest >= LARGEST_RISE
-            kl = torch.where(far, log_total, kl)
         tilt = torch.expm1(x - kl).mul_(q)
-        if far is not None:
-            tilt = torch.where(far, (log_r - kl).exp_() - q, tilt)
         if never is not None:
             tilt = tilt + (y - kl).exp()
+        if self.may_overflow:  # far out, digits are lost that the probabilities themselves have
+            log_r = torch.log_softmax(of_predicted if mask is None else of_predicted.masked_fill(~mask, -math.inf), -1)
+            highest = x.amax(-1, keepdim=True)
+            if never is not None:
+                highest = torch.maximum(highest, y.amax(-1, keepdim=True))
+            far = ~(highest < LARGEST_RISE)
+            kl = torch.where(far, (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True), kl)
+            tilt = torch.where(far, log_r.exp() - q, tilt)
         value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
         if self.calibrates:
             if self.calibration_link is not self.link:

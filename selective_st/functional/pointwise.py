@@ -175,10 +175,14 @@ class MeanMatching(KnownGradient):
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        predicted, target = tensors
-        divergence, difference = self.link._matching(*precise(predicted, target))
-        self.gradient = (difference / predicted.numel()).to(predicted)
-        return divergence.mean().to(predicted)
+        given = p, s = tensors
+        if p.dtype == torch.float64 or p.device.type == "mps":
+            p, s = precise(p, s)
+        elif not self.link._is_exact_in_single:
+            p, s = p.double(), s.double()
+        divergence, difference = self.link._matching(p, s)
+        self.gradient = (difference / p.numel()).to(given[0])
+        return divergence.mean().to(given[0])
 
     @override
     def plain(self, *tensors: Tensor) -> Tensor:

@@ -185,23 +185,24 @@ def _exponential_matching(half: Tensor, x: Tensor, log_factor: float, rate: floa
     distance = x.abs()
     decay = distance.neg().expm1_()
     if x.numel() <= _FEW_FOR_SERIES:  # one slow operation takes less time than many fast ones
-        above = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
-        below = torch.addcmul(above, distance, decay).neg_()
+        gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
     else:
         series = distance * _DECAY_SERIES[0]
         for coefficient in _DECAY_SERIES[1:-1]:
             series.add_(coefficient).mul_(distance)
         series.add_(_DECAY_SERIES[-1]).mul_(distance).mul_(distance)
-        near = distance <= _DECAY_SERIES_END
-        below = torch.where(near, series, distance + decay)
-        above = torch.where(near, torch.addcmul(series, distance, decay), decay + distance * (1 + decay)).neg_()
-    difference = decay.copysign_(x).mul_(half).mul_(half)
-    return torch.where(x < 0, below, above).mul_(half).div_(rate).mul_(half), difference
+        is_near = distance <= _DECAY_SERIES_END
+        gamma = torch.where(
+            is_near, torch.addcmul(series, distance, decay), torch.addcmul(decay, distance, 1 + decay)
+        ).neg_()
+    decay.copysign_(x)
+    parts = torch.addcmul(gamma.copysign_(x), x.clamp(max=0), decay)
+    return parts.mul_(half).div_(rate).mul_(half), decay.mul_(half).mul_(half)
 
 
 def _softplus(x: Tensor) -> Tensor:
     """`log(1 + e^x)`. Unlike `torch.nn.functional.softplus`, exact for large x."""
-    return torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device))
+    return torch.logaddexp(x, _constants(0.0, x.dtype, x.device))
 
 
 class _Elementwise(KnownSlopes):

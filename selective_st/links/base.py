@@ -61,6 +61,7 @@ class Link:
     _weighted_sum: ClassVar[Any]
     _linear_outside: ClassVar[Any]
     _depth: ClassVar[int] = 1  # of links within links
+    _is_exact_in_single: ClassVar[bool] = False  # whether `_matching` is, of scores in single precision
     _is_exact_far_out: ClassVar[bool] = False  # whether `_matching` is, which a quadrature is not
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._validation import finite_number, score_interval
-from selective_st.links._numerics import Interval
+from selective_st.links._numerics import _LARGEST_SCORE, Interval
 from selective_st.links.base import _DEEPEST_NESTING, Link, _set, register_link
 
 _LARGEST_WEIGHT = 1e300
@@ -254,16 +254,15 @@ class LinearOutsideLink(Link):
         # D is the integral of (p - z) h'(z) from s to p, cut at both ends; every part is >= 0.
         inner_p, inner_s = p.clamp(self.low, self.high), s.clamp(self.low, self.high)
         divergence, difference = self.link._matching(inner_p, inner_s)
-        if torch.equal(inner_p, p) and torch.equal(inner_s, s):
+        if p.device.type == "cpu" and torch.equal(inner_p, p) and torch.equal(inner_s, s):
             return divergence, difference
-        outside = p - inner_p
-        divergence = divergence + torch.where(outside == 0, 0, outside * difference)
+        # Where the difference is infinite, so is the divergence, unless it is 0 times that.
+        divergence = divergence.addcmul(p - inner_p, difference.clamp(-_LARGEST_SCORE, _LARGEST_SCORE))
         for side, edge, _, slope in self._ends:
-            start, end = (
-                (s.clamp(max=edge), p.clamp(max=edge)) if side == "max" else (s.clamp(min=edge), p.clamp(min=edge))
-            )
-            divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2
-            difference = difference + slope * (end - start)
+            start, end = (one.clamp(**{side: edge}) for one in (s, p))
+            width = end - start
+            divergence = divergence.addcmul(width, (p - start).add_(p - end), value=slope / 2)
+            difference = difference.add(width, alpha=slope)
         return divergence, difference
 
 

@@ -75,6 +75,7 @@ class IdentityLink(Link):
     """
 
     range = Interval(-math.inf, math.inf)
+    _is_exact_in_single = True
 
     @override
     def h(self, z: Tensor) -> Tensor:
@@ -163,12 +164,12 @@ class SigmoidLink(_ShiftedLink):
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         # D is symmetric about c, so reflect the target to below c, where nothing but softplus(u) can be large.
         v = self._scaled(s)
-        flip = torch.where(v > 0, -1.0, 1.0).to(v)
+        flip = torch.copysign(_constants(1.0, v.dtype, v.device), -v)
         u, v, x = flip * self._scaled(p), flip * v, flip * self.scale * (p - s)
 
         def slope(t: Tensor) -> Tensor:
             h = torch.sigmoid(v.unsqueeze(-1) + t * x.clamp(-1, 1).unsqueeze(-1))
-            return (1 - t) * (h - h.square())
+            return (1 - t) * torch.addcmul(h, h, h, value=-1)
 
         near = x.square() * _integrate(slope, x)
         far = _softplus(u) - _softplus(v) - torch.sigmoid(v) * x

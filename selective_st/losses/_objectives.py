@@ -290,16 +290,16 @@ class Pairwise(Calibrated):
     @override
     @named(predicted="scores", target="labels")
     def loss_of(self, scores: Tensor, targets: Targets, weight: Tensor | None) -> Tensor:
-        positive, negative = scores[:, 0], scores[:, 1:]
+        positive, negative = scores.split_with_sizes([1, scores.shape[1] - 1], 1)
         if targets.values is None:
             check_positive_link(self.owner, self.link, self.space, scores)
-            return pairwise_loss(positive, negative, self.link, self.temperature, weight=weight)
+            return pairwise_loss(positive.squeeze(1), negative, self.link, self.temperature, weight=weight)
         labels = targets.values.to(scores)
         if labels.shape == scores.shape:
-            return self.matched(positive.unsqueeze(1), negative, labels[:, :1], labels[:, 1:], weight)
+            return self.matched(positive, negative, labels[:, :1], labels[:, 1:], weight)
         if self.is_simple and targets.mask is None and weight is None:
-            return MeanMatching(self._straight)(scores[:, :1] - negative, labels)
-        return margin_loss(positive, negative, labels, self.link, mask=targets.mask, weight=weight)
+            return MeanMatching(self._straight)(positive - negative, labels)
+        return margin_loss(positive.squeeze(1), negative, labels, self.link, mask=targets.mask, weight=weight)
 
     def matched(self, positive: Tensor, negative: Tensor, high: Tensor, low: Tensor, weight: Tensor | None) -> Tensor:
         """The matching loss of pairs of scores as lists of two; NaN among the targets marks a pair that is none."""

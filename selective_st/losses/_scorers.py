@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
@@ -13,9 +14,10 @@ import torch
 from sentence_transformers.base.losses.merged_forward import embed_columns
 from sentence_transformers.util import fullname
 from torch import Tensor, nn
+from torch.autograd import Function
 from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes
+from selective_st._autograd import KnownSlopes, in_transform, pull_through
 from selective_st.losses._common import (
     Part,
     ScoreSpace,
@@ -29,6 +31,7 @@ from selective_st.losses._common import (
 )
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
+_SMALLEST_NORM_OF_ONE = 1e-8  # as torch.cosine_similarity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +113,18 @@ class Similarity(AllSimilarities):
             Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
         """
         # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
-        with torch.autocast(embeddings[0].device.type, enabled=False):
+        device = embeddings[0].device.type
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             columns = []
             for column in embeddings:
                 column = column if column.layout == torch.strided else column.to_dense()
                 columns.append(column.float() if column.dtype.itemsize < 4 else column)
             if mask is not None:
                 columns[1:] = without_padding(columns[1:], mask)
-            if self._at_once and (len(columns) > 2 or self.similarity_fct is not torch.cosine_similarity):
+            if self.similarity_fct is torch.cosine_similarity and len(columns) == 2:
+                is_traced = in_transform() or torch.compiler.is_compiling()
+                scores = (torch.cosine_similarity if is_traced else _Cosine.apply)(*columns)
+            elif self._at_once:
                 scores = self._at_once()(*columns)
                 scores = scores.squeeze(1) if len(columns) == 2 else scores
             else:
@@ -131,8 +138,38 @@ class Similarity(AllSimilarities):
         return scores if isinstance(transform, nn.Identity) else transform(scores)
 
 
+class _Cosine(Function):
+    """The cosines of one document with each anchor, in half the operators of `torch.cosine_similarity`."""
+
+    @staticmethod
+    def forward(ctx: Any, *columns: Tensor) -> Tensor:
+        (anchors, documents), norm = columns, torch.linalg.vector_norm
+        norms = torch.stack([norm(anchors, dim=-1), norm(documents, dim=-1)])
+        inverse = norms.clamp_min_(_SMALLEST_NORM_OF_ONE).reciprocal_()
+        of_both = inverse[0] * inverse[1]
+        cosines = (anchors * documents).sum(-1).mul_(of_both)
+        ctx.save_for_backward(*columns, inverse, of_both, cosines)
+        return cosines
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        (gradient,) = gradients
+        anchors, documents, inverse, of_both, cosines = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            return tuple(pull_through(torch.cosine_similarity, gradient, ctx.needs_input_grad, (anchors, documents)))
+        across = (gradient * of_both).unsqueeze(-1)
+        # What points along an embedding only changes its length.
+        of_anchors, of_documents = (inverse * (gradient * cosines)).mul_(inverse).unsqueeze(-1)
+        return (
+            (across * documents).addcmul_(of_anchors, anchors, value=-1),
+            (across * anchors).addcmul_(of_documents, documents, value=-1),
+        )
+
+
 class _DotProducts(KnownSlopes):
     """The dot products of each anchor with its documents: one node of the graph, instead of some for each document."""
+
+    of_pair: ClassVar[Any] = partial(torch.linalg.vecdot, dim=-1)
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
@@ -143,47 +180,42 @@ class _DotProducts(KnownSlopes):
         return scores
 
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:
-        anchors, *documents = tensors
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
+            return pull_through(self._one_by_one, gradient, needed, tensors)
+        return self._gradients(gradient, *tensors)
+
+    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
+        return torch.stack(list(map(self.of_pair, repeat(anchors), documents)), -1)
+
+    def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
         factors = gradient.unsqueeze(-1).unbind(-2)
         to_anchors = factors[0] * documents[0]
         for factor, document in zip(factors[1:], documents[1:], strict=True):
-            if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-                to_anchors = torch.addcmul(to_anchors, factor, document)
-            else:
-                to_anchors.addcmul_(factor, document)
+            to_anchors.addcmul_(factor, document)
         return [to_anchors, *[factor * anchors for factor in factors]]
 
 
 class _Cosines(_DotProducts):
     """As `_DotProducts`, for cosines."""
 
+    of_pair = partial(torch.cosine_similarity, dim=-1, eps=_SMALLEST_NORM)
+
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        self._of_anchors, self._of_documents = self._inverse_norms(tensors)
-        self._cosines = super().value(*tensors).mul_(self._of_anchors * self._of_documents)
+        norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1)
+        inverse = norms.clamp_min_(_SMALLEST_NORM).reciprocal_()
+        self._of_anchors, self._of_documents = inverse[..., :1], inverse[..., 1:]
+        self._of_both = self._of_anchors * self._of_documents
+        self._cosines = super().value(*tensors).mul_(self._of_both)
         return self._cosines
 
-    @staticmethod
-    def _inverse_norms(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        norms = torch.stack([column.norm(dim=-1) for column in tensors], dim=-1)
-        inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal()
-        return inverse[..., :1], inverse[..., 1:]
-
     @override
-    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> list[Tensor]:
-        anchors, *documents = tensors
-        of_anchors, of_documents, cosines = self._of_anchors, self._of_documents, self._cosines
-        if torch.is_grad_enabled():  # a gradient of the gradient is wanted
-            of_anchors, of_documents = self._inverse_norms(tensors)
-            products = torch.stack([(anchors * document).sum(-1) for document in documents], dim=-1)
-            cosines = products * of_anchors * of_documents
-        to_anchors, *to_documents = super().pull(gradient * of_anchors * of_documents, needed, *tensors)
+    def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
+        to_anchors, *to_documents = super()._gradients(gradient * self._of_both, anchors, *documents)
         # What points along an embedding only changes its length.
-        along = gradient * cosines
-        shrink = (along * of_documents.square()).unsqueeze(-1).unbind(-2)
-        back = -along.sum(-1, keepdim=True) * of_anchors.square()
-        return [
-            torch.addcmul(to_anchors, back, anchors),
-            *map(partial(torch.addcmul, value=-1), to_documents, shrink, documents),
-        ]
+        along = gradient * self._cosines
+        shrink = (along * self._of_documents.square()).unsqueeze(-1).unbind(-2)
+        back = along.sum(-1, keepdim=True) * self._of_anchors.square()
+        pairs = zip([to_anchors, *to_documents], [back, *shrink], [anchors, *documents], strict=True)
+        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in pairs]
