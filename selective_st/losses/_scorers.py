@@ -124,7 +124,7 @@ class Similarity(AllSimilarities):
             if self.similarity_fct is torch.cosine_similarity and len(columns) == 2:
                 is_traced = in_transform() or torch.compiler.is_compiling()
                 cosine: Any = torch.cosine_similarity if is_traced else _Cosine.apply
-                scores = cosine(*columns)
+                scores: Tensor = cosine(*columns)
             elif self._at_once:
                 scores = self._at_once()(*columns)
                 scores = scores.squeeze(1) if len(columns) == 2 else scores
