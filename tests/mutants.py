@@ -171,10 +171,11 @@ MUTANTS = [
         "_FEW_FOR_SERIES = 0",
         "both ways of computing it are exact; this is the choice of the faster",
     ),
-    _links("difference = decay.copysign_(x).mul_(half).mul_(half)", "difference = decay.mul_(half).mul_(half)"),
+    _links("decay.copysign_(x)", "pass"),
+    _links("parts = torch.addcmul(gamma.copysign_(x), x.clamp(max=0), decay)", "parts = gamma"),
     _links("decay = torch.expm1(-x.abs()).copysign(flip * x)", "decay = torch.expm1(-x.abs()).copysign(x)"),
     _links("divergence = torch.where(x.abs() < 1, near, far) / self.scale", "divergence = far / self.scale"),
-    _links("flip = torch.where(v > 0, -1.0, 1.0).to(v)", "flip = torch.ones_like(v)"),
+    _links("flip = torch.copysign(_constants(1.0, v.dtype, v.device), -v)", "flip = torch.ones_like(v)"),
     _links(
         "small = torch.where(overflows & (distance != 0), self._small_sensitivity(precise), 0)",
         "small = torch.zeros_like(sensitivity)",
@@ -191,10 +192,10 @@ MUTANTS = [
     ),
     _links("return rising.add_(falling), rise.sub_(fall)", "return rising.add_(falling), rise.add_(fall)"),
     _links(
-        "divergence = divergence + slope * (end - start).abs() * ((p - start).abs() + (p - end).abs()) / 2",
-        "divergence = divergence + slope * (end - start).square() / 2",
+        "divergence = divergence.addcmul(width, (p - start).add_(p - end), value=slope / 2)",
+        "divergence = divergence.addcmul(width, width, value=slope / 2)",
     ),
-    _links("difference = difference + slope * (end - start)", "pass"),
+    _links("difference = difference.add(width, alpha=slope)", "pass"),
     _links(
         "terms = at_left * (from_left / 3 + from_right / 6) + at_right * (from_left / 6 + from_right / 3)",
         "terms = (at_left + at_right) * (from_left + from_right) / 4",
@@ -222,6 +223,12 @@ MUTANTS = [
         "target = torch.where(mask, target, target_of_score(some_score).to(target.dtype))",
         "pass",
         POINTWISE,
+    ),
+    Mutant(
+        "losses/_scorers.py",
+        "(across * documents).addcmul_(of_anchors, anchors, value=-1),",
+        "across * documents,",
+        ("test_pointwise_loss",),
     ),
     # Lists
     Mutant("functional/listwise.py", "kl = torch.log1p(total)", "kl = total", LISTS),

@@ -43,6 +43,33 @@ def gradients(loss: Tensor, columns: list[Tensor]) -> list[Tensor]:
     return list(torch.autograd.grad(loss, columns))
 
 
+class TestCosines:
+    """The gradient by hand, beside that of `torch.cosine_similarity`."""
+
+    LABELS = torch.linspace(0, 1, 7, dtype=torch.float64)
+
+    def test_gradients_and_theirs(self) -> None:
+        def loss(*columns: Tensor) -> Tensor:
+            return SelectivePointwiseLoss(EchoModel()).compute_loss_from_embeddings(list(columns), self.LABELS)
+
+        anchors, documents = embeddings(2)
+        assert torch.autograd.gradcheck(loss, (anchors, documents))
+        assert torch.autograd.gradgradcheck(loss, (anchors, documents))
+        assert torch.autograd.gradgradcheck(loss, (anchors, documents.detach()))
+        both, one = (loss(anchors, other) for other in (documents, documents.detach()))
+        assert torch.equal(*(torch.autograd.grad(value, anchors)[0] for value in (both, one)))
+
+    @pytest.mark.parametrize("length", [0.0, 1e-6, 1e20])
+    def test_of_no_length_and_odd_ones(self, length: float) -> None:
+        anchors, documents = (column.detach() for column in embeddings(2))
+        columns = [(anchors * length).requires_grad_(), documents.requires_grad_()]
+        ours = run(SelectivePointwiseLoss(EchoModel(), IdentityLink()), columns, self.LABELS)
+        theirs = matching_loss(torch.cosine_similarity(*columns), self.LABELS, IdentityLink())
+        assert_close(ours, theirs)
+        for mine, other in zip(gradients(ours, columns), gradients(theirs, columns), strict=True):
+            torch.testing.assert_close(mine, other, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 class TestIdentities:
     @pytest.mark.parametrize("rows", [1, 2, 64, 513])

@@ -123,7 +123,8 @@ class Similarity(AllSimilarities):
                 columns[1:] = without_padding(columns[1:], mask)
             if self.similarity_fct is torch.cosine_similarity and len(columns) == 2:
                 is_traced = in_transform() or torch.compiler.is_compiling()
-                scores = (torch.cosine_similarity if is_traced else _Cosine.apply)(*columns)
+                cosine: Any = torch.cosine_similarity if is_traced else _Cosine.apply
+                scores: Tensor = cosine(*columns)
             elif self._at_once:
                 scores = self._at_once()(*columns)
                 scores = scores.squeeze(1) if len(columns) == 2 else scores
@@ -147,7 +148,7 @@ class _Cosine(Function):
         norms = torch.stack([norm(anchors, dim=-1), norm(documents, dim=-1)])
         inverse = norms.clamp_min_(_SMALLEST_NORM_OF_ONE).reciprocal_()
         of_both = inverse[0] * inverse[1]
-        cosines = (anchors * documents).sum(-1).mul_(of_both)
+        cosines: Tensor = (anchors * documents).sum(-1).mul_(of_both)
         ctx.save_for_backward(*columns, inverse, of_both, cosines)
         return cosines
 
