@@ -719,3 +719,15 @@ def test_documents_that_are_all_alike_share_the_probability_however_large_the_lo
     documents = torch.full((4, 2), 3.0)
     loss = in_batch_loss(queries, documents, ExponentialLink(2.0), 1.0, form=form, **options)  # logits of 10^15
     assert_close(loss, torch.tensor(7.0 if "directions" in options else 4.0).log())
+
+
+def test_going_back_twice_within_autocast_is_as_without() -> None:
+    queries, documents = torch.nn.functional.normalize(torch.randn(2, 5, 4), dim=-1).requires_grad_()
+    loss = in_batch_loss(queries, documents, EXPONENTIAL.link, SCALE)
+    first = torch.autograd.grad(loss, [queries, documents], retain_graph=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        again = torch.autograd.grad(loss, [queries, documents], retain_graph=True)
+        to_be_differentiated = torch.autograd.grad(loss, [queries, documents], create_graph=True)
+    for gradients in (again, to_be_differentiated):
+        for gradient, expected in zip(gradients, first, strict=True):
+            assert_close(gradient, expected)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from selective_st._autograd import KnownSlopes, pull_through
+from selective_st.functional._common import without_autocast
 
 Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
 Precision = Literal["auto", "bf16", "fp16", "tf32", "fp32"]
@@ -198,11 +199,12 @@ class Blockwise(KnownSlopes):
         return value
 
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
-            return pull_through(self._plain, gradient, needed, tensors)
-        if self._gradient is None:  # given away by an earlier backward through the same graph
-            self._wants_gradients = True
-            self.value(*tensors)
+        with without_autocast(tensors[0].device.type):
+            if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
+                return pull_through(self._plain, gradient, needed, tensors)
+            if self._gradient is None:  # given away by an earlier backward through the same graph
+                self._wants_gradients = True
+                self.value(*tensors)
         own, self._gradient = self._gradient, None
         assert own is not None
         first, rest = own[:-1], own[-1]

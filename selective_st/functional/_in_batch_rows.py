@@ -99,7 +99,9 @@ class InBatchRows:
                 part.logits if part.positive is None else part.logits.scatter(1, part.place, _LOWEST[part.logits.dtype])
                 for part in parts
             ]
-            excess = [torch.logsumexp(logits - parts[0].positive, 1, keepdim=True) for logits in others]
+            positive = parts[0].positive
+            assert positive is not None
+            excess = [torch.logsumexp(logits - positive, 1, keepdim=True) for logits in others]
             found.append(self._losses(parts, excess, self._calibration(parts[0]))[0])
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
 

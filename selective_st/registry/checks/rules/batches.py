@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import TO_DATASET, with_sampler
-from selective_st.registry.checks.scan import Integers, Numbers, Unsigned
+from selective_st.registry.checks.scan import Integers, Numbers, Unsigned, scan
 from selective_st.registry.steps import Code, Step
+from selective_st.registry.table import tables
 
 _FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
 _ALONE = 0.5  # of the rows of a batch may lack another row of their class
@@ -148,6 +150,61 @@ def false_negatives(c: Context) -> Bad | None:
     return bad(matches > 0, column=columns[0], rate=rate, size=size, what=what) if is_often else None
 
 
+@dataclass(frozen=True)
+class Tally:
+    """Rows: their numbers, in order."""
+
+    all: Integers
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.all)
+
+
+@dataclass(frozen=True)
+class Conflicts:
+    """Rows that hold the same texts with different labels.
+
+    Attributes:
+        tally: The rows.
+        groups: How many different texts, or pairs of texts, they hold.
+        repeated: How many rows of the data repeat the texts of an earlier row, with whatever label.
+        examples: For some of them, the rows and their labels.
+    """
+
+    tally: Tally
+    groups: int
+    repeated: int
+    examples: tuple[tuple[tuple[int, float], ...], ...]
+
+
+def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_ordered: bool = True) -> Conflicts | None:
+    """Find rows that hold the same texts with different labels.
+
+    Args:
+        data: A single dataset, as for `check_dataset`.
+        inputs: The columns of texts.
+        label: The label column: numbers, or texts that say numbers or classes.
+        is_ordered: Whether two texts that have changed places are another pair.
+
+    Returns:
+        What was found; None if there is no such row.
+
+    Example:
+        >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
+        >>> found = conflicting_rows(data, ("a", "b"), "score")
+        >>> found.tally.count, found.examples
+        (2, (((0, 0.2), (2, 0.9)),))
+    """
+    (table,) = tables(data)
+    seen = scan(table, inputs, label, inputs)
+    hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
+    if seen.labels is None or len(hashes) < len(inputs):
+        return None
+    return _conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
+
+
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES)
 def conflicting_labels(c: Context) -> Bad | None:
     """{count} rows hold the same texts in {columns} as another row, but another label in {label!r} ({shown}): {why}."""
@@ -156,46 +213,50 @@ def conflicting_labels(c: Context) -> Bad | None:
     if not hashes or len(hashes) < len(c.read_inputs):
         return None
     is_ordered = c.entry.model_type == "CrossEncoder" or not c.label_kinds <= {"similarity", "binary"}
-    numbers, rows = c.labels.numbers, c.scan.rows
-    known = np.flatnonzero(np.isfinite(numbers))
-    known = known[np.argsort(rows[known], kind="stable")]
-    group, repeated = _groups([column[known] for column in hashes], is_ordered=is_ordered)
-    lows, highs = np.full(group.max(initial=0) + 1, np.inf), np.full(group.max(initial=0) + 1, -np.inf)
-    np.minimum.at(lows, group, numbers[known])
-    np.maximum.at(highs, group, numbers[known])
-    wrong = np.flatnonzero((highs - lows > _TIE)[group])
-    groups, firsts = np.unique(group[wrong], return_index=True)
+    found = _conflicts(hashes, c.labels.numbers, c.scan.rows, is_ordered=is_ordered)
+    if found is None:
+        return None
     names = c.class_names or (c.labels.names if c.labels.are_names else [])
     shown = []
-    for one in group[wrong[np.sort(firsts)[:_EXAMPLES]]]:
-        places = known[wrong[group[wrong] == one]][:_EXAMPLES]
-        said = [names[int(numbers[place])] if names else format(numbers[place], "g") for place in places]
-        shown.append(", ".join(f"row {rows[place]}: {what}" for place, what in zip(places, said, strict=True)))
-    shown += ["..."] if len(groups) > len(shown) else []
-    more = f"leaves out {repeated:,} repeated row(s)"
+    for example in found.examples:
+        said = [(row, names[int(number)] if names else format(number, "g")) for row, number in example]
+        shown.append(", ".join(f"row {row}: {what}" for row, what in said))
+    shown += ["..."] if found.groups > len(shown) else []
+    more = f"leaves out {found.repeated:,} repeated row(s)"
     merged = Step("remove_duplicate_rows", (c.read_inputs,), why=f"keeps the first label of each; {more}")
     if c.label_kinds & {"similarity", "margin"}:
         mean = (("mean_of", c.label),)
         merged = Step("remove_duplicate_rows", (c.read_inputs,), mean, f"the mean of their labels; {more}")
     why = "one of them is wrong, or the texts do not tell the label"
     facts: dict[str, Any] = {
-        "count": f"{len(wrong):,}",
+        "count": f"{found.tally.count:,}",
         "columns": quoted(c.read_inputs),
         "shown": "; ".join(shown),
         "why": why,
     }
-    return bad(rows[known[wrong]], mend=merged, **facts)
+    return bad(found.tally.all, mend=merged, **facts)
 
 
-def _groups(hashes: Sequence[Unsigned], *, is_ordered: bool) -> tuple[Integers, int]:
-    """For each row the number of its texts among the different ones; and how many rows repeat an earlier one."""
-    if len(hashes) == 2 and not is_ordered:
-        hashes = [np.minimum(*hashes), np.maximum(*hashes)]
-    keys = np.zeros(len(hashes[0]), dtype=np.uint64)
-    for column in hashes:
+def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> Conflicts | None:
+    """The rows whose texts are those of another row, with another label; None if there are none."""
+    known = np.flatnonzero(np.isfinite(numbers))
+    known = known[np.argsort(rows[known], kind="stable")]
+    columns = [column[known] for column in hashes]
+    if len(columns) == 2 and not is_ordered:
+        columns = [np.minimum(*columns), np.maximum(*columns)]
+    keys = np.zeros(len(known), dtype=np.uint64)
+    for column in columns:
         keys = keys * np.uint64(0x9E3779B97F4A7C15) + column  # modulo 2^64: another multiple for each column
     different, group = np.unique(keys, return_inverse=True)
-    return group, len(keys) - len(different)
+    lows, highs = np.full(len(different), np.inf), np.full(len(different), -np.inf)
+    np.minimum.at(lows, group, numbers[known])
+    np.maximum.at(highs, group, numbers[known])
+    wrong = np.flatnonzero((highs - lows > _TIE)[group])
+    groups, firsts = np.unique(group[wrong], return_index=True)
+    members = (known[wrong[group[wrong] == one]][:_EXAMPLES] for one in group[wrong[np.sort(firsts)[:_EXAMPLES]]])
+    examples = tuple(tuple((int(rows[place]), float(numbers[place])) for place in places) for places in members)
+    repeated = len(known) - len(different)
+    return Conflicts(Tally(rows[known[wrong]]), len(groups), repeated, examples) if len(wrong) else None
 
 
 # --- Batches of classes -----------------------------------------------------------------------------------------------
