@@ -379,16 +379,13 @@ class ListMatching(KnownGradient):
         p, s = precise(given, target)
         divergence, difference = self.link._matching(p, s)
         potentials, slopes = self.link._logits(torch.stack([s, p]), 1 / self.temperature)
-        infinite = self.may_overflow and self.link._overflows
-        if infinite:
+        if self.may_overflow and self.link._overflows:
             potentials = potentials.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT)
             slopes = slopes.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT) if isinstance(slopes, Tensor) else slopes
         of_target, of_predicted = potentials
         at_target, at_predicted = slopes if isinstance(slopes, Tensor) else (slopes, slopes)
         # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
         rise = divergence / self.temperature + (p - s) * at_target
-        if infinite:
-            rise = torch.where(rise.isfinite(), rise, of_predicted - of_target)
         logits = of_target
         if self.target_temperature != self.temperature:
             rise += of_target * (1 - self.temperature / self.target_temperature)
