@@ -378,17 +378,13 @@ class ListMatching(KnownGradient):
         given, target, mask, never = tensors
         p, s = precise(given, target)
         divergence, difference = self.link._matching(p, s)
-        potentials, slopes = self.link._logits(torch.stack([s, p]), 1 / self.temperature)
-        infinite = self.may_overflow and self.link._overflows
-        if infinite:
-            potentials = potentials.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT)
-            slopes = slopes.clamp_(-_LARGEST_LOGIT, _LARGEST_LOGIT) if isinstance(slopes, Tensor) else slopes
-        of_target, of_predicted = potentials
-        at_target, at_predicted = slopes if isinstance(slopes, Tensor) else (slopes, slopes)
+        each = [self.link._logits(scores.clone(), 1 / self.temperature) for scores in (s, p)]
+        if self.may_overflow and self.link._overflows:
+            ends = -_LARGEST_LOGIT, _LARGEST_LOGIT
+            each = [(x.clamp_(*ends), y.clamp_(*ends) if isinstance(y, Tensor) else y) for x, y in each]
+        (of_target, at_target), (of_predicted, at_predicted) = each
         # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
         rise = divergence / self.temperature + (p - s) * at_target
-        if infinite:
-            rise = torch.where(rise.isfinite(), rise, of_predicted - of_target)
         logits = of_target
         if self.target_temperature != self.temperature:
             rise += of_target * (1 - self.temperature / self.target_temperature)
