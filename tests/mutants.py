@@ -298,8 +298,8 @@ MUTANTS = [
     Mutant("functional/_in_batch_rows.py", "weights.mul_(part.slope)", "pass", IN_BATCH),
     Mutant(
         "functional/_in_batch_rows.py",
-        "total = top - shares.amax(1, keepdim=True).log_()",
-        "total = top + shares.sum(1, keepdim=True).log_()",
+        "excess = (top - positive).sub_(shares.amax(1, keepdim=True).log_())",
+        "excess = (top - positive).add_(shares.sum(1, keepdim=True).log_())",
         IN_BATCH,
     ),
     Mutant(
