@@ -21,7 +21,8 @@ from markupsafe import Markup, escape
 from selective_st._templates import in_templates, render, say
 from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS, ThresholdConsistency
-from selective_st.evaluation.claims import FEWEST, Row, Support, row_of, sentence, table, verdict
+from selective_st.evaluation.claims import FEWEST, Support, row_of, sentence, table, verdict
+from selective_st.evaluation.claims import MetricRow as Row
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
 from selective_st.evaluation.metrics import NEGATIVE, Metric, losses_at
 from selective_st.links import IdentityLink, Link

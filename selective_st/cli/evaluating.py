@@ -32,7 +32,6 @@ from selective_st.evaluation.diagnosis import HOW, Overlap, overlap
 from selective_st.evaluation.metrics import at_threshold
 from selective_st.focus import Focus
 from selective_st.layouts import GradedPairs
-from selective_st.outcome import roles
 from selective_st.output import Output
 from selective_st.report import Measured, html_report, summary, table, tabled
 
@@ -168,6 +167,8 @@ def _scored(
     shared: Overlap | None,
 ) -> _Model:
     """Load a model, and ask it."""
+    from selective_st.outcome import roles  # of a training, which needs its libraries
+
     model = load_any_model("The model", source)
     as_queries, notes = roles(model, pairs, job.as_queries)
     predicted = focus.evaluator(pairs, "data", as_queries=as_queries).predict(model)

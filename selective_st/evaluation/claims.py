@@ -205,7 +205,7 @@ class Value(NamedTuple):
     best: bool
 
 
-class Row(NamedTuple):
+class MetricRow(NamedTuple):
     """A row of the table of metrics, as people read it: what may be said of one.
 
     Attributes:
@@ -239,7 +239,7 @@ class Row(NamedTuple):
         return self.is_defined and self.verdict != TOO_FEW
 
 
-def table(comparison: Comparison, names: Iterable[str]) -> list[Row]:
+def table(comparison: Comparison, names: Iterable[str]) -> list[MetricRow]:
     """The rows of a table of metrics; for the page and the console alike.
 
     Args:
@@ -252,7 +252,7 @@ def table(comparison: Comparison, names: Iterable[str]) -> list[Row]:
     return [row_of(comparison, name) for name in dict.fromkeys(names)]
 
 
-def row_of(comparison: Comparison, name: str) -> Row:
+def row_of(comparison: Comparison, name: str) -> MetricRow:
     """The row of one metric."""
     metric, support, found = metric_meaning(name), comparison.support.get(name), comparison.differences.get(name)
     better = f" {metric.better.capitalize()} is better." if metric.better else ""
@@ -261,7 +261,7 @@ def row_of(comparison: Comparison, name: str) -> Row:
         text = figure(model.metrics[name], support) if name in model.metrics else ""
         best = found is not None and found.better == number
         values.append(Value(text, figures(model.intervals.get(name), support), best))
-    plain = Row(metric.title, metric.meaning + better, str(support or ""), tuple(values))
+    plain = MetricRow(metric.title, metric.meaning + better, str(support or ""), tuple(values))
     if found is None:
         return plain
     winner = "" if found.better is None else comparison.models[found.better].name

@@ -77,7 +77,8 @@ class Sample:
         if not self.is_known:
             return self if step.call in _LOCAL else None  # what cannot be tried is not done to the whole
         if step.call == "remove_columns":
-            left = tuple(name for name in self.columns if name not in _named(step))
+            gone = set(_named(step))
+            left = tuple(name for name in self.columns if name not in gone)
             return replace(self, columns=left) if left else None
         try:
             with _no_progress():
