@@ -119,7 +119,7 @@ def test_the_error_is_that_of_rounded_operands(precision: Any, options: str, lin
         single = error(gradients(columns, LINKS[link], precision="fp32", **given), right) if joint else 0.0
         for block_size in (7, None):
             found = gradients(columns, LINKS[link], precision=precision, block_size=block_size, **given)
-            assert error(found, right) <= 2 * error(of_rounded, right) + single
+            assert error(found, right) <= 2 * (error(of_rounded, right) + single)
             # A component between two numbers of the operands' precision may be rounded to either; logits are of at
             # most 40, and their differences count.
             either = 0.2 * error(of_rounded, right) + rounding(torch.float32, exponent=80.0)

@@ -155,7 +155,7 @@ class Blockwise(KnownSlopes):
         self._block_size, self._normalize, self._wants_gradients = block_size, normalize, wants_gradients
         self._is_one_block = block_size >= rows.end - rows.begin
         self._gradient: tuple[Tensor, ...] | None = None
-        self._slabs: dict[str, Tensor] = {}
+        self._slabs: dict[tuple[str, int], Tensor] = {}
 
     def value(self, *tensors: Tensor) -> Tensor:
         rows, products = self._rows, self._products
@@ -238,10 +238,11 @@ class Blockwise(KnownSlopes):
         return scores
 
     def _slab(self, name: str, rows: int, columns: int) -> Tensor:
-        """Memory for each block of scores."""
-        if name not in self._slabs:
-            self._slabs[name] = self._units[0].new_empty(self._block_size, columns)
-        return self._slabs[name][:rows]
+        """Memory for each block of scores; directions may have other numbers of candidates."""
+        key = name, columns
+        if key not in self._slabs:
+            self._slabs[key] = self._units[0].new_empty(self._block_size, columns)
+        return self._slabs[key][:rows]
 
     def _add(self, direction: str, begin: int, end: int, weights: Tensor, apart: Tensor | None) -> None:
         """Add to the gradient what the slopes of a direction's scores make of the embeddings."""
