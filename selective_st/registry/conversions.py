@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selective_st.registry.catalog import DEFAULT_MODEL, LabelKind, ModelType, Shape, loss_entry
 from selective_st.registry.columns import scale_around
-from selective_st.registry.meaning import SHAPES, fitting_rows
+from selective_st.registry.meaning import ANCHOR_POSITIVE, fitting_rows, shape_of
 from selective_st.registry.steps import Step, code_of, literal
 
 if TYPE_CHECKING:
     from selective_st.registry.detection import DataFormat
-
-ANCHOR_POSITIVE = "(anchor, positive) pairs"
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ def _resolved(data_format: DataFormat, identifiers: Mapping[str, str], *, lists_
     names = [name for name in (data_format.inputs or data_format.trainer_inputs) if name in identifiers]
     names = names or list(identifiers)
     listed = any(identifiers[name] == "ids" for name in names)
-    shape: Shape = SHAPES[min(len(names), 4) - 1]
+    shape: Shape = shape_of(names)
     if listed:
         shape = "list" if lists_only else "n-tuple"
     of_shape: dict[Shape, LabelKind] = {"single": "class", "pair": "similarity", "triplet": "margin"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, check_model_type
 from selective_st.registry.columns import Column, columns_of
-from selective_st.registry.meaning import fitting_rows, read
+from selective_st.registry.meaning import ANCHOR_POSITIVE, fitting_rows, read
 from selective_st.registry.names import RESERVED, TRAINER_LABELS
 from selective_st.registry.reading import Certainty, Reading
 from selective_st.registry.readings import FormatReading, readings_of
@@ -132,7 +132,7 @@ class DataFormat:
             return f"it is not clear what the columns mean ({', '.join(self.trainer_inputs)})"
         label = _LABELS[self.label]
         texts = (_WITHOUT_LABEL if label == "" else _TEXTS)[self.shape]
-        if (self.shape, label) == ("pair", "") and self.meaning not in ("", "(anchor, positive) pairs"):
+        if (self.shape, label) == ("pair", "") and self.meaning not in ("", ANCHOR_POSITIVE):
             texts = self.meaning
         inputs = f"{texts} ({', '.join(self.inputs)})"
         probably = "probably " if self.certainty == "likely" else ""
@@ -249,6 +249,16 @@ def format_of(table: Table) -> DataFormat:
 # --- Steps ------------------------------------------------------------------------------------------------------------
 
 
+def name_for(label: LabelKind | None) -> str:
+    """What a label of this kind is to be called, so that the trainer knows it."""
+    return {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(label), "label")
+
+
+def named_label(column: str, target: str) -> Step:
+    """What gives a label the name that the trainer knows."""
+    return Step("rename_column", (column, target), why="the trainer knows the label by its name")
+
+
 def _steps(reading: Reading, trainer_inputs: tuple[str, ...]) -> tuple[Step, ...]:
     """What turns the trainer's reading into the meant one."""
     label = reading.label_column.name if reading.label_column is not None else None
@@ -264,8 +274,7 @@ def _steps(reading: Reading, trainer_inputs: tuple[str, ...]) -> tuple[Step, ...
         why = "only the columns that are meant" if set(read) != set(inputs) else "the order that the names say"
         steps.append(Step("select_columns", (kept,), why=why))
     if label is not None and label not in TRAINER_LABELS:
-        target = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(reading.label), "label")
-        steps.append(Step("rename_column", (label, target), why="the trainer knows the label by its name"))
-        label = target
+        steps.append(named_label(label, name_for(reading.label)))
+        label = name_for(reading.label)
     calls = [replace(step, arguments=(label,)) for step in reading.label_mends]
     return (*steps, *calls, *reading.mends)

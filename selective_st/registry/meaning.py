@@ -5,7 +5,7 @@ Each rule is one function. It sets the kind of the labels, says why, and says wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, rows
@@ -15,11 +15,17 @@ from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, 
 from selective_st.registry.reading import Reading, listed
 from selective_st.registry.steps import Step
 
+ANCHOR_POSITIVE = "(anchor, positive) pairs"  # of pairs without labels
 SHAPES: tuple[Shape, ...] = ("single", "pair", "triplet", "n-tuple")  # of one, two, three and more inputs
 _LOOKED_AT = 1_000  # rows in which texts are compared
 _IDENTICAL_SOME = 0.1  # of the rows hold the same text twice: not by chance
 _DAMAGED_MOST = 0.95  # of the rows hold a damaged text and its original
 _DAMAGED_WORDS_LEFT = (0.2, 3)  # a damaged text keeps at least this share of the words, and this many on average
+
+
+def shape_of(inputs: Sized) -> Shape:
+    """The shape of so many inputs, none of which holds lists."""
+    return SHAPES[min(len(inputs), len(SHAPES)) - 1]
 
 
 def read(reading: Reading) -> None:
@@ -34,7 +40,7 @@ def read(reading: Reading) -> None:
     if lists:
         _read_lists(reading, lists)
     else:
-        reading.shape = SHAPES[min(len(reading.inputs), 4) - 1]
+        reading.shape = shape_of(reading.inputs)
         if reading.label_column is not None:
             read_label(reading, reading.label_column)
         elif not reading.label_rivals:
@@ -242,7 +248,7 @@ def _read_sides(reading: Reading, positives: Column, negatives: Column | None = 
     wrong = [1 if isinstance(value, str) else len(value) for value in negatives.known] if negatives else []
     widest = max(wrong, default=0)
     reading.shape, reading.label = SHAPES[1 + min(widest, 2)], "none"
-    reading.meaning = "" if widest else "(anchor, positive) pairs"
+    reading.meaning = "" if widest else ANCHOR_POSITIVE
     why = "a row for each right text" + (", with the wrong ones" if widest else "")
     if negatives and not all(negatives.cells):
         why += "; rows without a wrong text are left out"
@@ -339,7 +345,7 @@ def _read_positives(reading: Reading, kinds: Sequence[Role | None]) -> None:
     if names.are_premises(reading.input_names):
         reading.unclear("premises and hypotheses without labels may contradict: they are no positives by themselves")
         return
-    reading.meaning = "(anchor, positive) pairs"
+    reading.meaning = ANCHOR_POSITIVE
     if kinds == ["anchor", "positive"]:
         reading.because(f"the names {' and '.join(reading.input_names)} say that the texts belong together")
     else:

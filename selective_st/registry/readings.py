@@ -10,7 +10,7 @@ from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole
 from selective_st.registry.labels import signs_of
-from selective_st.registry.meaning import SHAPES
+from selective_st.registry.meaning import shape_of
 from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step, code_of
 
@@ -110,7 +110,7 @@ def _candidates(reading: Reading) -> Iterator[_Candidate]:
     inputs, label = tuple(reading.inputs), reading.label_column
     if not inputs or any(column.kind != "text" for column in inputs):
         return
-    shape = _shape_of(inputs)
+    shape = shape_of(inputs)
     for column in reading.label_rivals[: _MOST - 1]:  # the last place is for none of them
         yield shape, _guess(column, len(inputs)), inputs, column
     turned = _turned(reading) if shape == "pair" else None
@@ -128,16 +128,12 @@ def _candidates(reading: Reading) -> Iterator[_Candidate]:
         yield "single", "class", tuple(given for given in inputs if given != reading.class_of[0]), reading.class_of[0]
     for others, other in reading.others:
         guess = other if label is None or other == "none" else _guess(label, len(others))
-        yield _shape_of(others), guess, others, label
+        yield shape_of(others), guess, others, label
     is_told = label is not None and label.name in names.TRAINER_LABELS and not reading.without_label
     if not turned and not is_told and not _is_denied(shape, "none", inputs, None):
         yield shape, "none", inputs, None
     if any(kind == "margin" for _, kind in reading.alternatives):
         yield shape, "margin", inputs, label
-
-
-def _shape_of(inputs: Sequence[Column]) -> Shape:
-    return SHAPES[min(len(inputs), 4) - 1]
 
 
 def _turned(reading: Reading) -> LabelKind | None:

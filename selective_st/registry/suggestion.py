@@ -37,6 +37,7 @@ from selective_st.registry.code import (
 )
 from selective_st.registry.conversions import Conversion
 from selective_st.registry.detection import DataFormat
+from selective_st.registry.meaning import ANCHOR_POSITIVE
 from selective_st.registry.steps import Step, literal
 
 if TYPE_CHECKING:
@@ -385,7 +386,7 @@ def in_layout(
     form: DataFormat, shape: Shape, label: LabelKind, steps: tuple[Step, ...], pairs: str = "", **changes: Any
 ) -> DataFormat:
     """A format in another layout; `pairs` says which pairs are meant, where there are no labels to tell."""
-    meaning = (pairs or conversions.ANCHOR_POSITIVE) if (shape, label) == ("pair", "none") else ""
+    meaning = (pairs or ANCHOR_POSITIVE) if (shape, label) == ("pair", "none") else ""
     return replace(form, shape=shape, label=label, steps=steps, meaning=meaning, **changes)
 
 
@@ -404,9 +405,10 @@ def _once(form: DataFormat, view: Any, focus: Chosen | None, model_type: ModelTy
                 beside_ours = row.label == "none" and focus is None
                 rank = (0 if beside_ours else 1, row.recommended.index(name), 1)
             ranked.append((rank, entry, row, None))
-    ranked.sort(key=itemgetter(0))
-    best = {entry.name: (entry, row, ours) for _, entry, row, ours in reversed(ranked)}
-    return [_suggestion(form, view, focus, *each) for each in [*best.values()][::-1]]
+    best: dict[str, tuple[LossEntry, Row, Selective | None]] = {}
+    for _, entry, row, ours in sorted(ranked, key=itemgetter(0)):
+        best.setdefault(entry.name, (entry, row, ours))
+    return [_suggestion(form, view, focus, *each) for each in best.values()]
 
 
 def _suggestion(

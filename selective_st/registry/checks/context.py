@@ -14,8 +14,9 @@ import numpy as np
 from selective_st import catalog
 from selective_st.catalog import OURS, LossEntry, ModelType, model_type_of, uncompiled
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
-from selective_st.registry.detection import DataFormat
+from selective_st.registry.detection import DataFormat, name_for, named_label
 from selective_st.registry.labels import signs_of
+from selective_st.registry.meaning import shape_of
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, present
@@ -166,7 +167,7 @@ class Context(Subject):
     @property
     def shape(self) -> str:
         """The shape of the data, by the inputs."""
-        return "list" if self.lists else {1: "single", 2: "pair", 3: "triplet"}.get(len(self.inputs), "n-tuple")
+        return "list" if self.lists else shape_of(self.inputs)
 
     # The labels.
 
@@ -178,10 +179,9 @@ class Context(Subject):
         if column in (None, trainer) or (trainer is not None and self.kinds[trainer] != "empty"):
             return LabelColumn(trainer, trainer)
         renamed = [step.arguments[1] for step in self.format.steps if step.call == "rename_column"]
-        by_kind = {"similarity": "score", "margin": "score", "scores": "scores"}.get(str(self.format.label), "label")
-        targets = (*renamed, by_kind, *TRAINER_LABELS)
+        targets = (*renamed, name_for(self.format.label), *TRAINER_LABELS)
         target = next((name for name in targets if name not in self.table.columns), targets[0])
-        rename = Step("rename_column", (column, target), why="the trainer knows the label by its name")
+        rename = named_label(column, target)
         if is_negating(column) and self.format.label not in ("margin", "margins"):
             found = next(each for each in self.format.columns if each.name == column)
             signs = signs_of(found, present(self.table.values[column]))

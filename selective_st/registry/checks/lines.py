@@ -9,9 +9,9 @@ from selective_st.errors import literal
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
 from selective_st.registry.code import Expression
+from selective_st.registry.meaning import ANCHOR_POSITIVE
 from selective_st.registry.steps import Code, Step
 
-_POSITIVES = "(anchor, positive) pairs"
 _NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
 _SPARSE_WEIGHTS = "document_regularizer_weight=3e-5, query_regularizer_weight=5e-5"
 TO_DATASET = Step("to_dataset", why="all rows of the stream")
@@ -33,7 +33,7 @@ def other_loss(c: Context, shape: str, label: str | None) -> list[Part]:
     """Lines that take a loss for another format."""
     fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == (shape, label)]
     if (shape, label) == ("pair", "none"):
-        inputs = c.format.meaning if c.format.meaning in {row.inputs for row in fitting} else _POSITIVES
+        inputs = c.format.meaning if c.format.meaning in {row.inputs for row in fitting} else ANCHOR_POSITIVE
         fitting = [row for row in fitting if row.inputs == inputs]
     names = [name for row in fitting for name in (*row.recommended, *row.losses, *(one.loss for one in row.selective))]
     known = [loss_entry(name, c.entry.model_type) for name in names]

@@ -133,9 +133,10 @@ def list_column(c: Context) -> Bad | None:
 @rule("no-list-column", "data", "error", Stage.CHANGE)
 def no_list_column(c: Context) -> Bad | None:
     """{loss} takes a query and a list of texts, with a list of labels, but there is no column of lists."""
+    if c.shapes != {"list"} or c.lists:
+        return None
     joined = Step("join_columns")
-    mend = [joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)]
-    return bad(mend=mend) if c.shapes == {"list"} and not c.lists else None
+    return bad(mend=[joined, (TO_LISTS, joined), *other_loss(c, c.shape, c.format.label)])
 
 
 def _more_columns(c: Context, found: Found) -> Mend:

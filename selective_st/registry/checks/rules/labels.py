@@ -94,7 +94,8 @@ def low_label_unused(c: Context) -> Bad | None:
     """{loss} ignores the labels in {label!r} and takes each row for a positive: {rows} have less than {limit:g}."""
     if not _are_taken_for_positives(c) or not c.lowest < c.highest:
         return None
-    return bad(c.numbers < _high(c), limit=_high(c), mend=_positives(c, _high(c)))
+    limit = _high(c)
+    return bad(c.numbers < limit, limit=limit, mend=_positives(c, limit))
 
 
 @rule("label-unused", "label", "error", Stage.CHANGE)

@@ -108,9 +108,10 @@ def no_autoencoder(c: Context) -> Bad | None:
     if "CSRLoss" not in c.names or not c.modules:
         return None
     modules = c.model.modules() if callable(getattr(c.model, "modules", None)) else []
-    has_one = "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]
+    if "SparseAutoEncoder" in [base.__name__ for module in modules for base in type(module).__mro__]:
+        return None
     mend = loss_line(c, loss_entry("SparseMultipleNegativesRankingLoss", "SparseEncoder"))
-    return None if has_one else bad(modules=", ".join(c.modules), mend=mend)
+    return bad(modules=", ".join(c.modules), mend=mend)
 
 
 def _wrapped(c: Context, found: Found) -> Mend:
