@@ -20,8 +20,8 @@ in_transform: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_
 class KnownSlopes(ABC):
     """A function of tensors that gives its slopes itself.
 
-    One object serves one call, so that `value` can keep what it finds for the way back. There, `slopes` are asked for
-    if gradients of gradients may be wanted, and must be made of what autograd can follow; else `kept_slopes`.
+    One object serves one call, so that `value` can keep what it finds for the way back. If gradients of gradients may
+    be wanted there, `pull` must be made of what autograd can follow.
 
     Attributes:
         one_by_one: Whether `torch.func.vmap` calls it once for each item, rather than with one more dimension in front.

@@ -199,11 +199,12 @@ class Blockwise(KnownSlopes):
         return value
 
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
-        with without_autocast(tensors[0].device.type):
-            if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
+        if torch.is_grad_enabled():  # a gradient of the gradient may be wanted
+            with without_autocast(gradient.device.type):
                 return pull_through(self._plain, gradient, needed, tensors)
-            if self._gradient is None:  # given away by an earlier backward through the same graph
-                self._wants_gradients = True
+        if self._gradient is None:  # given away by an earlier backward through the same graph
+            self._wants_gradients = True
+            with without_autocast(gradient.device.type):
                 self.value(*tensors)
         own, self._gradient = self._gradient, None
         assert own is not None

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -213,8 +212,7 @@ def in_batch_loss_of_setting(
     def plain(*embeddings: Tensor) -> Tensor:
         return _plain(rows, embeddings, normalize, _dot if similarity_fct is None else similarity_fct)
 
-    device = queries.device.type
-    with without_autocast(device) if torch.is_autocast_enabled(device) else nullcontext():
+    with without_autocast(queries.device.type):
         if similarity_fct is not None:
             loss = plain(*embeddings)
         else:

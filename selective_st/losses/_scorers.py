@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
@@ -18,6 +17,7 @@ from torch.autograd import Function
 from typing_extensions import override
 
 from selective_st._autograd import KnownSlopes, in_transform, pull_through
+from selective_st.functional._common import without_autocast
 from selective_st.losses._common import (
     Part,
     ScoreSpace,
@@ -113,28 +113,27 @@ class Similarity(AllSimilarities):
             Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
         """
         # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004: too coarse for a loss that cares about a region.
-        device = embeddings[0].device.type
-        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
-            columns = []
-            for column in embeddings:
-                column = column if column.layout == torch.strided else column.to_dense()
-                columns.append(column.float() if column.dtype.itemsize < 4 else column)
-            if mask is not None:
-                columns[1:] = without_padding(columns[1:], mask)
-            if self.similarity_fct is torch.cosine_similarity and len(columns) == 2:
-                is_traced = in_transform() or torch.compiler.is_compiling()
-                cosine: Any = torch.cosine_similarity if is_traced else _Cosine.apply
-                scores: Tensor = cosine(*columns)
-            elif self._at_once:
-                scores = self._at_once()(*columns)
-                scores = scores.squeeze(1) if len(columns) == 2 else scores
-            else:
+        columns = []
+        for column in embeddings:
+            column = column if column.layout == torch.strided else column.to_dense()
+            columns.append(column.float() if column.dtype.itemsize < 4 else column)
+        if mask is not None:
+            columns[1:] = without_padding(columns[1:], mask)
+        is_pair_of_cosine = self.similarity_fct is torch.cosine_similarity and len(columns) == 2
+        # Ours go number by number, which autocast leaves as it is.
+        if is_pair_of_cosine and not (in_transform() or torch.compiler.is_compiling()):
+            scores: Tensor = _Cosine.apply(*columns)  # type: ignore[no-untyped-call]
+        elif self._at_once and not is_pair_of_cosine:
+            scores = self._at_once()(*columns)
+            scores = scores.squeeze(1) if len(columns) == 2 else scores
+        else:
+            with without_autocast(columns[0].device.type):
                 one_by_one = list(map(self.similarity_fct, repeat(columns[0]), columns[1:]))
-                if one_by_one[0].shape != columns[0].shape[:1]:
-                    name = getattr(self.similarity_fct, "__name__", repr(self.similarity_fct))
-                    expected, got = tuple(columns[0].shape[:1]), tuple(one_by_one[0].shape)
-                    raise ValueError(said("similarity_shape", self.owner, expected=expected, name=name, got=got))
-                scores = one_by_one[0] if len(columns) == 2 else torch.stack(one_by_one, dim=1)
+            if one_by_one[0].shape != columns[0].shape[:1]:
+                name = getattr(self.similarity_fct, "__name__", repr(self.similarity_fct))
+                expected, got = tuple(columns[0].shape[:1]), tuple(one_by_one[0].shape)
+                raise ValueError(said("similarity_shape", self.owner, expected=expected, name=name, got=got))
+            scores = one_by_one[0] if len(columns) == 2 else torch.stack(one_by_one, dim=1)
         transform: Any = self.cos_score_transformation
         return scores if isinstance(transform, nn.Identity) else transform(scores)
 
