@@ -16,7 +16,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-from selective_st.demo import graded_pairs
+from selective_st.demo import HIGHEST_SCORE, graded_pairs
 from selective_st.evaluation import choose_threshold, load_threshold, predict_scores, save_threshold
 from selective_st.training import train_tokenizer
 
@@ -48,7 +48,7 @@ def make_model(folder: str) -> str:
         The folder.
     """
     pairs = graded_pairs(400)
-    first, second, labels = [a for a, _, _ in pairs], [b for _, b, _ in pairs], [s / 5 for _, _, s in pairs]
+    first, second, labels = [a for a, _, _ in pairs], [b for _, b, _ in pairs], [s / HIGHEST_SCORE for _, _, s in pairs]
     module = StaticEmbedding(train_tokenizer([*first, *second]), embedding_dim=64)
     model = SentenceTransformer(modules=[module], device="cpu")
     model.save_pretrained(folder)

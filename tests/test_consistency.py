@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
 
@@ -113,3 +114,25 @@ class TestColumns:
         for more, message in ((["nowhere"], "has no column 'nowhere'"), (["source", "--focus", "low"], "--focus high")):
             again = CliRunner().invoke(app, [*asked, *more, *output, "--overwrite"])
             assert message in " ".join(again.output.split())
+
+    def test_the_column_is_that_of_the_split_that_is_evaluated(
+        self, static_model: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        static_model.save_pretrained(str(tmp_path / "model"))
+        asked: list[str] = []
+
+        def load(source: str, split: str) -> Dataset:
+            asked.append(split)
+            first, second, scores = zip(*graded_pairs(400, seed=1), strict=True)
+            parts = [split, "forum"] * 200
+            columns = {"sentence1": first, "sentence2": second, "score": [s / 5 for s in scores], "source": parts}
+            return Dataset.from_dict({name: list(values) for name, values in columns.items()})
+
+        monkeypatch.setattr("datasets.load_dataset", load)
+        monkeypatch.setattr("datasets.get_dataset_split_names", lambda source: ["train", "test"])
+        words = ["evaluate", str(tmp_path / "model"), "some/pairs", "--columns", "sentence1,sentence2,score"]
+        result = CliRunner().invoke(app, [*words, "--by", "source", "--output", str(tmp_path / "out")])
+        assert result.exit_code == 0, result.output
+        assert asked == ["test"]
+        found = json.loads((tmp_path / "out" / "metrics.json").read_text())["threshold_consistency"]["model"]
+        assert sorted(part["name"] for part in found["parts"]) == ["forum", "test"]

@@ -27,6 +27,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import torch
+from graded import read
 from sentence_transformers import SentenceTransformer
 from sklearn.isotonic import IsotonicRegression
 from students import load_encoder
@@ -62,19 +63,12 @@ LABEL_AT, LABEL_RATES, LABEL_BATCH, LABEL_EPOCHS, LABEL_DIMENSIONS = (
     8,
 )
 SIZES, SHARES = (16, 64, 384), (0.125, 0.5)
-LAYERS, LAYERED_SIZES, LAYERED_RATES, LAYERED_PAIRS = (
-    2,
-    (384,),
-    (1e-4,),
-    2_048,
-)  # a pass over all pairs would take hours
-WITH_LAYERS = (
-    f"Students of two layers learn from {LAYERED_PAIRS:,} pairs only, by one rate: a pass over all pairs takes hours "
-    "on one core."
-)
-WITHOUT_LAYERS = (
-    "Students of two layers were not run (`--layers` adds them): a pass over all pairs takes hours on one core."
-)
+LAYERS, LAYERED_DIMENSIONS, LAYERED_RATES, LAYERED_PAIRS = 2, 384, (1e-4,), 2_048
+OF_LAYERS = {
+    True: f"Students of two layers learn from {LAYERED_PAIRS:,} pairs only, by one rate: a pass over all pairs takes "
+    "hours on one core.",
+    False: "Students of two layers were not run (`--layers` adds them): a pass over all pairs takes hours on one core.",
+}
 OTHERS = (COSENT, DECISIONS, CONTRASTIVE, KL, EMBEDDINGS)
 ISOTONIC = f"{COSENT} + isotonic"
 SPLITS = ("train", "validation", "test")
@@ -134,10 +128,10 @@ class Labels:
         place = {text: number for number, text in enumerate(texts.every)}
         embeddings = torch.from_numpy(np.array(texts.teacher.embeddings))
         self.pairs = {}
-        for name, file in {"train": "stsb/train", "dev": "stsb/dev", "test": "stsb/test"}.items():
-            rows = list(csv.reader((folder / f"{file}.csv").open(encoding="utf-8", newline="")))
-            sides = [embeddings[[place[row[side].strip()] for row in rows]] for side in (0, 1)]
-            self.pairs[name] = (*sides, torch.tensor([float(row[2]) / 5 for row in rows]))
+        for name, (sides, scores) in read(folder).items():
+            if name != "sts12-14":
+                ends = [embeddings[[place[text.strip()] for text in side]] for side in sides]
+                self.pairs[name] = (*ends, torch.tensor(scores))
 
     def run(self, contender: Contender, rate: float, seed: int) -> Found:
         """Train, and the losses at each threshold."""
@@ -193,19 +187,10 @@ class Texts:
     """All texts with the teacher, and pairs of them."""
 
     def __init__(self, folder: Path, model: SentenceTransformer, kept: Path) -> None:
-        texts: list[str] = []
-        for name in (
-            "stsb/train",
-            "stsb/dev",
-            "stsb/test",
-            "sts12-14/pairs",
-            "trecqa/train",
-            "trecqa/dev",
-            "trecqa/test",
-        ):
-            rows = list(csv.reader((folder / f"{name}.csv").open(encoding="utf-8", newline="")))
-            columns, header = ((0, 2), 1) if name.startswith("trecqa") else ((0, 1), 0)
-            texts += [row[column] for row in rows[header:] for column in columns]
+        texts = [text for sides, _ in read(folder).values() for pair in zip(*sides, strict=True) for text in pair]
+        for name in ("train", "dev", "test"):
+            with (folder / f"trecqa/{name}.csv").open(encoding="utf-8", newline="") as file:
+                texts += [row[column] for row in list(csv.reader(file))[1:] for column in (0, 2)]
         parts = split_texts(texts)
         self.every = [text for name in SPLITS for text in parts[name]]
         ends = np.cumsum([len(parts[name]) for name in SPLITS])
@@ -340,12 +325,7 @@ def of_labels(results: Results, labels: Callable[[], Labels]) -> list[str]:
         cells = [
             f"{percent(ours, squared[at], 'train', at)} / {percent(ours, squared[at], 'test', at)}" for at in LABEL_AT
         ]
-        rows.append(
-            [
-                f"{trained:g}",
-                *(f"**{cell}**" if at == trained else cell for at, cell in zip(LABEL_AT, cells, strict=True)),
-            ]
-        )
+        rows.append([f"{trained:g}", *marked(cells, LABEL_AT, trained)])
     return table(["trained for, measured at", *(f"{at:g}" for at in LABEL_AT)], rows)
 
 
@@ -440,7 +420,7 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "F1, squared error",
         "F1 gained",
     ]
-    layered = [Asked(dimensions, layers=LAYERS) for dimensions in LAYERED_SIZES if with_layers]
+    layered = [Asked(LAYERED_DIMENSIONS, layers=LAYERS)] if with_layers else []
     of_layers = [row for asked in layered for row in study.layered(asked)]
     students = [*map(Asked, SIZES), *(Asked(64, share) for share in SHARES), *layered]
     parts = {
@@ -458,7 +438,7 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "seeds": str(len(SEEDS)),
         "of_each": str(PAIRS),
         "rates": " or ".join(f"{rate:g}" for rate in RATES),
-        "of_layers": WITH_LAYERS if with_layers else WITHOUT_LAYERS,
+        "of_layers": OF_LAYERS[with_layers],
         "label_dimensions": str(LABEL_DIMENSIONS),
         **{name: "\n".join(lines) for name, lines in parts.items()},
     }

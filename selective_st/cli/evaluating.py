@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,16 +25,18 @@ from selective_st.evaluation import (
     ThresholdConsistency,
     load_threshold,
     parts_by,
+    predict_scores,
     threshold_consistency,
 )
-from selective_st.evaluation.claims import about_labels, counted
+from selective_st.evaluation.claims import about_labels, counted, table
 from selective_st.evaluation.comparison import CONSTANT, Comparison, compare_on
 from selective_st.evaluation.diagnosis import HOW, Overlap, overlap
 from selective_st.evaluation.metrics import at_threshold
+from selective_st.files import FileTable
 from selective_st.focus import Focus
 from selective_st.layouts import GradedPairs
 from selective_st.output import Output
-from selective_st.report import Measured, html_report, summary, table, tabled
+from selective_st.report import Measured, html_report, summary, tabled
 
 _REPORT_FILE = "report.html"
 _SPLITS = {"data": ("test", "validation", "dev", "train"), "validation": ("validation", "dev", "eval")}
@@ -60,8 +63,8 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         console: Where to print.
     """
     focus = job.read_focus()
-    pairs = _read(job, job.data, "data")
-    validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")
+    pairs, read = _read(job, job.data, "data")
+    validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")[0]
     by = pairs.grouping()
     groups = [group.rows for group in pairs.groups(by)] if by == "first" else []
     evaluator = focus.evaluator(pairs, "data", groups=groups, positive_from=job.positive_from)
@@ -79,7 +82,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         predicted = {model.name: model.predicted for model in models}
         thresholds = {model.name: model.threshold for model in models if model.threshold is not None}
         comparison = compare_on(evaluator, predicted, thresholds=thresholds)
-    consistency = {} if job.by is None else _by_column(job, focus, pairs, models)
+    consistency = {} if job.by is None else _by_column(job, read, focus, pairs, models)
     measured = Measured(
         data=pairs.name,
         focus=focus.name,
@@ -114,7 +117,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
     if job.as_json:
         print(json.dumps(results, indent=2, allow_nan=False))
         return
-    _print(console, comparison, measured)
+    _print(console, comparison, measured, results["summary"])
     common.print_notes(console, [f"{name}: {found.sentence()}" for name, found in consistency.items()])
     common.print_written(console, "report", output.given / _REPORT_FILE)
     common.print_written(console, "metrics", output.given / common.METRICS_FILE)
@@ -125,7 +128,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
 
 
 def _by_column(
-    job: EvaluateOptions, focus: Focus, pairs: GradedPairs, models: list[_Model]
+    job: EvaluateOptions, read: FileTable, focus: Focus, pairs: GradedPairs, models: list[_Model]
 ) -> dict[str, ThresholdConsistency]:
     """For each model whether its threshold serves all values of a column."""
     gold = focus.decides_for
@@ -133,7 +136,6 @@ def _by_column(
         raise ValueError(
             f"--by tells of thresholds that find pairs by high scores; give --focus high, not {focus.name}."
         )
-    read = read_source(replace(job, score_range=None)).table
     (name,) = named_columns(read, [str(job.by)], "--by")
     column = list(read.dataset[name])
     if len(column) != len(pairs):
@@ -171,7 +173,7 @@ def _scored(
 
     model = load_any_model("The model", source)
     as_queries, notes = roles(model, pairs, job.as_queries)
-    predicted = focus.evaluator(pairs, "data", as_queries=as_queries).predict(model)
+    predicted = predict_scores(model, pairs.sentences1, pairs.sentences2, as_queries=as_queries)
     if validation is None:
         threshold = load_threshold(source)
         reason = say("saved_threshold", t=threshold)
@@ -188,7 +190,8 @@ def _scored(
     return _Model(name, source, predicted, as_queries, threshold, reason, [f"{name}: {note}" for note in notes])
 
 
-def _read(job: EvaluateOptions, source: str, role: str) -> GradedPairs:
+def _read(job: EvaluateOptions, source: str, role: str) -> tuple[GradedPairs, FileTable]:
+    """The pairs, and the table that they were read from."""
     available = hub_splits(source)
     told = job.split if role == "data" else None
     split = told or next((name for name in _SPLITS[role] if name in available), "train")
@@ -201,7 +204,7 @@ def _read(job: EvaluateOptions, source: str, role: str) -> GradedPairs:
         found.refuse_other_labels(job, "evaluate")
     pairs = found.graded_pairs(job)
     notes = [f"{source}: its split {split}"] if available else []
-    return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])])
+    return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])]), found.table
 
 
 def _names(job: EvaluateOptions) -> list[str]:
@@ -254,7 +257,7 @@ def _draw(folder: Path, comparison: Comparison, focus: Focus) -> dict[str, Path]
     return pictures
 
 
-def _print(console: Console, comparison: Comparison, measured: Measured) -> None:
+def _print(console: Console, comparison: Comparison, measured: Measured, told: Sequence[str]) -> None:
     heads = ["metric", *(model.name for model in comparison.models), "rests on"]
     both = len(comparison.models) == 2
     rows = []
@@ -264,5 +267,5 @@ def _print(console: Console, comparison: Comparison, measured: Measured) -> None
         rows.append(("", [row.title, *(value.text or "-" for value in row.values), row.support, *compared]))
     heads += ["difference (95 % interval)", "better"] if both else []
     common.print_table(console, f"{measured.data}, {counted(len(comparison.gold), 'pair')}", heads, rows, left="better")
-    for text in summary(comparison, measured):
+    for text in told:
         console.print(f"[dim]·[/] {escape(text)}", soft_wrap=True, highlight=False)

@@ -112,7 +112,7 @@ def plot(options: PlotOptions) -> None:
     """
     (low, high), targets = options.score_range, options.targets
     usual = [low + share * (high - low) for share in _TARGETS]
-    around = usual if targets is None else numbers("--targets", targets)
+    around = usual if targets is None else numbers(targets)
     if not around or not all(low <= target <= high for target in around):
         raise ValueError(
             f"--targets takes scores within --score-range, {low:g} to {high:g}, with a comma between, such as "

@@ -111,7 +111,7 @@ def _name(of: Field[Any]) -> str:
     return next(iter(of.metadata.get("names") or ()), f"--{of.name.replace('_', '-')}")
 
 
-def numbers(name: str, text: str) -> list[float]:
+def numbers(text: str) -> list[float]:
     """The comma-separated numbers of an option; none if it does not hold just those."""
     try:
         return [float(part) for part in text.split(",")]
@@ -121,7 +121,7 @@ def numbers(name: str, text: str) -> list[float]:
 
 def two_numbers(name: str, text: str) -> tuple[float, float]:
     """The two comma-separated numbers of an option, the smaller one first."""
-    found = numbers(name, text)
+    found = numbers(text)
     if len(found) != 2:
         raise ValueError(f"{name} takes two numbers with a comma between, for example {name} 0,5; got {text!r}.")
     return score_interval(name, *found, names=("LOW", "HIGH"))
@@ -129,7 +129,7 @@ def two_numbers(name: str, text: str) -> tuple[float, float]:
 
 def positive_numbers(name: str, text: str) -> tuple[float, ...]:
     """The comma-separated positive numbers of an option, each once, in order of size."""
-    found = numbers(name, text)
+    found = numbers(text)
     if not found:
         raise ValueError(f"{name} takes numbers with a comma between, for example {name} 0.01,0.03; got {text!r}.")
     return tuple(sorted({finite_number(name, "a learning rate", value, positive=True) for value in found}))

@@ -332,8 +332,9 @@ def _mapping_mend(start: str, column: str, written: Written) -> str:
 def _checked_mapping(feature: Any, mapping: Mapping[Any, Any] | None) -> dict[Any, float | None]:
     if mapping is None:
         return {}
-    values = mapping.values() if isinstance(mapping, Mapping) else [mapping]
-    if not all(value is None or common.is_number(value) for value in values) or not isinstance(mapping, Mapping):
+    if not isinstance(mapping, Mapping) or not all(
+        value is None or common.is_number(value) for value in mapping.values()
+    ):
         raise TypeError(
             f"mapping must be a dict of labels and the numbers that they become, got {mapping!r:.80}. Write "
             'mapping={"good": 1, "bad": 0, "NA": None}.'

@@ -12,7 +12,6 @@ import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from selective_st._validation import instance_of
 from selective_st.distillation.agreement import difference
 from selective_st.distillation.contenders import COSENT, DECISIONS, EMBEDDINGS, KL, OURS, SQUARED, contenders
-from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, state_of
+from selective_st.distillation.pairs import Teacher, check_pairs, quantiles, states_of
 from selective_st.distillation.runs import all_runs, diagnosed, goodness, megabytes, speeds, with_false_matches
 from selective_st.distillation.settings import DistillSettings
 from selective_st.distillation.taught import Taught, taught_pairs
@@ -108,7 +107,8 @@ def distill_into(
     instance_of("distill", "teacher", model, (SentenceTransformer, CrossEncoder), mend)
     parts = split_texts(texts, settings.seed)
     every = [text for name in SPLITS for text in parts[name]]
-    teacher = Teacher(model, every, partial(state_of, place, model))
+    state_of = states_of(place, model)
+    teacher = Teacher(model, every, state_of)
     ends = np.cumsum([len(part) for part in parts.values()])
     rows = dict(zip(SPLITS, np.split(np.arange(len(every)), ends[:-1]), strict=True))
     rng = np.random.default_rng(settings.seed)
@@ -122,7 +122,7 @@ def distill_into(
         alike = teacher.drawn(rows["validation"], settings.thresholds, settings.pairs, rng)
         told = diagnosed(teacher, pairs["train"], alike, settings)
         diagnosis = {**told.as_dict(), "sentence": told.sentence("texts: more texts")}
-    of_first, of_runs = (state_of(place, model, what, repr(settings), *every) for what in ("first student", "runs"))
+    of_first, of_runs = (state_of(what, repr(settings), *every) for what in ("first student", "runs"))
     pairs["train"] = with_false_matches(teacher, pairs["train"], rows["train"], some[0], settings, of_first)
     runs, kept = all_runs(teacher, pairs, some, settings, of_runs, place.new / "working")
     chosen = {loss: best_of(of, goodness)[0] for loss, of in runs.items()}

@@ -188,10 +188,15 @@ def _neighbours(embeddings: Floats, count: int) -> npt.NDArray[np.int64]:
     return places
 
 
-def state_of(place: Output, model: nn.Module, what: str, *rest: str) -> State:
-    """A folder beside the output for what was computed with a teacher."""
-    digest = hashlib.blake2b(digest_size=12)
-    add_weights(digest, model)
+def states_of(place: Output, model: nn.Module) -> Callable[..., State]:
+    """What gives folders beside the output for what is computed with a teacher, whose weights are digested once."""
+    weights = hashlib.blake2b(digest_size=12)
+    add_weights(weights, model)
+    return partial(_state_of, place, weights)
+
+
+def _state_of(place: Output, weights: Any, what: str, *rest: str) -> State:
+    digest = weights.copy()
     for text in (what, *rest):
         digest.update(f"{len(text)} {text}".encode("utf-8", "surrogatepass"))
     return place.state(digest.hexdigest())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from datasets import Dataset
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from selective_st._validation import instance_of
-from selective_st.distillation.pairs import Teacher, state_of
+from selective_st.distillation.pairs import Teacher, states_of
 from selective_st.errors import DataError
 from selective_st.evaluation import predict_scores
 from selective_st.kept_runs import Contender
@@ -132,7 +131,7 @@ def taught_pairs(
             f"pairs of. Give at least {_FEWEST}, better 10,000."
         )
     some = [some[number] for number in rng.permutation(len(some))[:count]]  # more would have no pair each
-    asked = Teacher(teacher, some, partial(state_of, place, teacher))
+    asked = Teacher(teacher, some, states_of(place, teacher))
     drawn = asked.drawn(np.arange(len(some)), thresholds, math.ceil(count / len(some)), rng)
     drawn = drawn[rng.permutation(len(drawn.scores))[:count]]
     rows = rng.permutation(len(labelled))[:_COMPARED]

@@ -243,8 +243,6 @@ def compare(
         own, of = checks.checked_pair(gold, scores)[1], thresholds.get(name)
         of_pairs = [*of_regions, *(measures.decisions(of) if of else ())]
         values = measures.measured([*measures.with_negatives(of_pairs), *of_cuts], gold_scores, own)
-        if groups:
-            values |= measures.ranking_metrics(groups, gold, scores, positive_from=positive_from)
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
         decided = None
         if of is not None:
@@ -259,7 +257,10 @@ def compare(
     if groups:
         questions = measures.questions_of(groups, gold_scores, positive_from)
         lists = [[(gold_scores[rows], model.predicted[rows]) for rows in questions] for model in models]
-        of_questions = [measures.list_values(measures.question_metrics(positive_from), of_model) for of_model in lists]
+        asked = measures.question_metrics(positive_from)
+        of_questions = [measures.list_values(asked, of_model) for of_model in lists]
+        for model, of in zip(models, of_questions, strict=True):
+            model.metrics |= {**measures.over_lists(asked, of), "questions": len(questions)}
         support |= {name: Support(len(of), len(questions), "questions") for name, of in of_questions[0].items()}
         for name, of_first in of_questions[0].items():
             if len(of_first):

@@ -120,7 +120,9 @@ class ScoreEvaluator(BaseEvaluator):
             raise ValueError(f"{type(self).__name__}: main_metric must be one of {named}, got {chosen!r}.")
         # A trainer takes the largest value for the best one.
         self._main = chosen if metric_meaning(chosen).better == "higher" else f"{NEGATIVE}{chosen}"
-        self.metric_names = list(self._by_function(dict.fromkeys(functions or ("",), gold)))
+        ends = [f"_{function}" for function in functions or ()] or [""]
+        self.metric_names = [f"{name}{end}" for end in ends for name in perfect]
+        self.metric_names += [f"{self._main}_max"] if len(ends) > 1 else []
         end = f"_{functions[0] if len(functions) == 1 else 'max'}" if functions else ""
         self.primary_metric = f"{self.name}_{self._main}{end}" if self.name else f"{self._main}{end}"
         self.greater_is_better = True

@@ -234,12 +234,16 @@ def losses_at(gold: Floats, predicted: Floats, threshold: Any) -> Floats:
     return np.where(undecided, np.abs(predicted - threshold), 0.0)
 
 
+def _rarer(kind: Bools) -> Bools:
+    """Of one kind and the others those that are fewer, on which what tells them apart rests."""
+    return kind if 2 * kind.sum() <= len(kind) else ~kind
+
+
 def loss_at(threshold: float) -> Metric:
     """The metric `loss_at_T`: a point of the threshold curve."""
 
     def rarer(gold: Floats) -> Bools:
-        above = gold >= threshold - TIE
-        return above if 2 * above.sum() <= len(above) else ~above
+        return _rarer(gold >= threshold - TIE)
 
     def compute(gold: Floats, predicted: Floats) -> float:
         return _mean(losses_at(gold, predicted, threshold))
@@ -271,7 +275,7 @@ def _of_sought(name: str, title: str, better: Better, compute: OfSought, *, deci
 
         def rarer(gold: Floats) -> Bools:
             sought = of.is_sought(gold)
-            return sought if decides or 2 * sought.sum() <= len(sought) else ~sought
+            return sought if decides else _rarer(sought)
 
         meaning = _words(compute).format(of=words, top=highest)
         rests_on = rarer if better else None
@@ -498,7 +502,11 @@ def average_precision(relevant: Bools, score: Floats) -> float:
         0.583
     """
     ranks = worst_ranks(relevant, score)
-    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks)) if len(ranks) else math.nan
+    return _mean_precision(ranks) if len(ranks) else math.nan
+
+
+def _mean_precision(ranks: Ranks) -> float:
+    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
 def _of_ranks(name: str, title: str, compute: Callable[[Ranks, float], float]) -> Make:
@@ -519,7 +527,7 @@ def _of_ranks(name: str, title: str, compute: Callable[[Ranks, float], float]) -
 @partial(_of_ranks, "map", "MAP")
 def _map(ranks: Ranks, k: float) -> float:
     """How high the positives stand among their question's candidates, over all positives."""
-    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+    return _mean_precision(ranks)
 
 
 @partial(_of_ranks, "mrr@{0}", "MRR@{0}")
@@ -633,7 +641,7 @@ def ranking_metrics(
     metrics = question_metrics(positive_from)
     questions = questions_of(groups, gold, positive_from)
     values = list_values(metrics, [(gold[rows], predicted[rows]) for rows in questions])
-    return {**_over_lists(metrics, values), "questions": len(questions)}
+    return {**over_lists(metrics, values), "questions": len(questions)}
 
 
 def questions_of(groups: Sequence[Sequence[int]], gold: Floats, positive_from: float) -> list[npt.NDArray[np.intp]]:
@@ -681,8 +689,16 @@ def list_values(metrics: Sequence[Metric], lists: Sequence[tuple[Floats, Floats]
     return {name: column[~np.isnan(column)] for name, column in values.items()}
 
 
-def _over_lists(metrics: Sequence[Metric], values: Mapping[str, Floats]) -> dict[str, float]:
-    """Each metric over all its lists; NaN without one."""
+def over_lists(metrics: Sequence[Metric], values: Mapping[str, Floats]) -> dict[str, float]:
+    """Each metric over all its lists; NaN without one.
+
+    Args:
+        metrics: The metrics.
+        values: For each by name its values, as `list_values` gives them.
+
+    Returns:
+        The metrics.
+    """
     return {m.name: m.over_lists(values[m.name]) if values[m.name].size else math.nan for m in metrics}
 
 
@@ -811,6 +827,6 @@ class ListMeasures:
             The metrics of `list_metrics`.
         """
         values = {name: np.append(of, np.zeros(missed)) for name, of in list_values(self.rankings, pairs).items()}
-        found = _over_lists([*self.rankings, *self.errors], values | list_values(self.errors, pairs))
+        found = over_lists([*self.rankings, *self.errors], values | list_values(self.errors, pairs))
         found |= {"lists": len(pairs) + missed, "questions": len(values["map"])}
         return found | {f"{NEGATIVE}{of.name}": -found[of.name] for of in self.errors if of.better == "lower"}
