@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,34 @@ def test_queries_are_no_pairs_of_a_kind() -> None:
     assert Taught(pairs.dataset, "a", 3).laid_out(examples, "pointwise", as_queries=False).pairs.column_names == [
         *examples.dataset.column_names
     ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"teacher": "a name"}, TypeError, "teacher must be of type SentenceTransformer or CrossEncoder"),
+        ({"texts": "one text"}, TypeError, "texts must be a list of texts, got 'one text'"),
+        ({"texts": [1] * 60}, DataError, "texts must hold texts, got 1"),
+        ({"labelled": None}, TypeError, "labelled must be of type GradedPairs, got None"),
+        ({"held_out": [[]]}, TypeError, "held_out must be of type GradedPairs"),
+        ({"thresholds": 0.8}, TypeError, r"thresholds must be a list of numbers, got 0.8; use \[0.8\]"),
+        ({"thresholds": [math.nan]}, ValueError, r"thresholds\[0\] must be"),
+        ({"count": 0}, ValueError, "count must be a whole number of at least 1, got 0"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_named(wrong: dict[str, Any], error: type[Exception], message: str, tmp_path: Path) -> None:
+    some = graded(synonyms(40, 1), "labelled.csv")
+    right = {
+        "teacher": teacher_of(KNOWS),
+        "name": "it",
+        "texts": [],
+        "labelled": some,
+        "held_out": [],
+        "thresholds": [],
+    }
+    with Output(tmp_path / "out", "train") as place, pytest.raises(error, match=f"taught_pairs: {message}"):
+        taught_pairs(place, **right | wrong)  # type: ignore[arg-type]
 
 
 def test_too_few_texts(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import numpy as np
 from datasets import Dataset
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
-from selective_st._validation import instance_of
+from selective_st._validation import instance_of, whole_number
 from selective_st.distillation.pairs import Teacher, states_of
+from selective_st.distillation.texts import checked_texts
 from selective_st.errors import DataError
 from selective_st.evaluation import predict_scores
 from selective_st.kept_runs import Contender
 from selective_st.layouts import PAIR_COLUMNS, Examples, GradedPairs
+from selective_st.links._numerics import numbers_of
 from selective_st.output import Output
 
 _WEIGHTS = (0.0, 0.3, 1.0)
@@ -113,6 +115,7 @@ def taught_pairs(
         The pairs.
 
     Raises:
+        TypeError: If an argument has the wrong type.
         ValueError: If there are too few texts, or the teacher's scores are no such numbers.
 
     Example:
@@ -120,11 +123,16 @@ def taught_pairs(
         ...     taught = taught_pairs(place, teacher, "teacher", texts, train, [dev, test], [0.8])
         ...     task = prepare(splits, focus, settings, taught)
     """
-    mend = "Give a SentenceTransformer or a CrossEncoder."
-    instance_of("taught_pairs", "teacher", teacher, (SentenceTransformer, CrossEncoder), mend)
+    owner, mend = "taught_pairs", "Give a SentenceTransformer or a CrossEncoder."
+    instance_of(owner, "teacher", teacher, (SentenceTransformer, CrossEncoder), mend)
+    for name_of, given in [("labelled", labelled), *(("held_out", pairs) for pairs in held_out)]:
+        instance_of(owner, name_of, given, GradedPairs, "Read them with read_pairs(file).")
+    cuts = numbers_of(owner, "thresholds", thresholds)
+    whole_number(owner, "count", count, least=1)
     rng = np.random.default_rng(_SEED)
     known = {text.strip() for pairs in held_out for text in (*pairs.sentences1, *pairs.sentences2)}
-    some = [text for text in dict.fromkeys(map(str.strip, texts)) if text and text not in known]
+    different = dict.fromkeys(map(str.strip, checked_texts(owner, texts)))
+    some = [text for text in different if text and text not in known]
     if len(some) < _FEWEST:
         raise DataError(
             f"--texts hold {len(some)} different texts besides those of the eval and the test split: too few to draw "
@@ -132,7 +140,7 @@ def taught_pairs(
         )
     some = [some[number] for number in rng.permutation(len(some))[:count]]  # more would have no pair each
     asked = Teacher(teacher, some, states_of(place, teacher))
-    drawn = asked.drawn(np.arange(len(some)), thresholds, math.ceil(count / len(some)), rng)
+    drawn = asked.drawn(np.arange(len(some)), cuts, math.ceil(count / len(some)), rng)
     drawn = drawn[rng.permutation(len(drawn.scores))[:count]]
     rows = rng.permutation(len(labelled))[:_COMPARED]
     first, second, labels = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from selective_st._text_files import ending, open_lines
@@ -17,6 +17,16 @@ from selective_st.registry.detection import DataFormat, detect_format
 SPLITS = ("train", "validation", "test")
 _HELD_OUT = 0.1  # of the texts, for each of the last two
 _FEWEST = 10  # texts of a split
+
+
+def checked_texts(owner: str, texts: Iterable[str]) -> list[str]:
+    """The texts, or an error that names the argument."""
+    found = list_of(owner, "texts", texts, "texts", '["a text", "another"]')
+    if not all(isinstance(text, str) for text in found):
+        raise DataError(
+            f"{owner}: texts must hold texts, got {next(t for t in found if not isinstance(t, str))!r:.60}."
+        )
+    return found
 
 
 def split_texts(texts: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
@@ -37,11 +47,7 @@ def split_texts(texts: Sequence[str], seed: int = 0) -> dict[str, list[str]]:
         >>> [len(part) for part in parts.values()]
         [784, 106, 110]
     """
-    found = list_of("distill", "texts", texts, "texts", '["a text", "another"]')
-    if not all(isinstance(text, str) for text in found):
-        raise DataError(
-            f"distill: texts must hold texts, got {next(t for t in found if not isinstance(t, str))!r:.60}."
-        )
+    found = checked_texts("distill", texts)
     parts: dict[str, list[str]] = {name: [] for name in SPLITS}
     different = dict.fromkeys(text for text in map(str.strip, found) if text)
     for text in different:
