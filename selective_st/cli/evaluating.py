@@ -25,7 +25,6 @@ from selective_st.evaluation import (
     ThresholdConsistency,
     load_threshold,
     parts_by,
-    predict_scores,
     threshold_consistency,
 )
 from selective_st.evaluation.claims import about_labels, counted, table
@@ -169,7 +168,8 @@ def _scored(
     shared: Overlap | None,
 ) -> _Model:
     """Load a model, and ask it."""
-    from selective_st.outcome import roles  # of a training, which needs its libraries
+    from selective_st.evaluation import predict_scores  # takes seconds, as Sentence Transformers does
+    from selective_st.outcome import roles
 
     model = load_any_model("The model", source)
     as_queries, notes = roles(model, pairs, job.as_queries)
