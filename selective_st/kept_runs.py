@@ -23,6 +23,11 @@ from selective_st.output import OutputError, State, first_line, save_elsewhere, 
 Key = tuple[str, float, int]
 
 
+def _name(of: Any) -> str:
+    """The loss and its setting, if several are tried."""
+    return f"{of.loss}, {of.setting}" if of.setting else str(of.loss)
+
+
 @dataclass(frozen=True)
 class Contender:
     """A loss with one setting, to train and compare.
@@ -45,11 +50,7 @@ class Contender:
     link: Link | None = None
     list_size: int = 1
     teacher_weight: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The loss and its setting."""
-        return f"{self.loss}, {self.setting}" if self.setting else self.loss
+    name = property(_name)
 
 
 @dataclass
@@ -63,11 +64,7 @@ class Run:
     test: dict[str, Any]
     test_scores: list[float]
     setting: str = ""
-
-    @property
-    def name(self) -> str:
-        """The loss and its setting, if several are tried."""
-        return f"{self.loss}, {self.setting}" if self.setting else self.loss
+    name = property(_name)
 
     @property
     def key(self) -> Key:

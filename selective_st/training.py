@@ -702,7 +702,7 @@ def _measured(task: Task, model: SentenceTransformer, contender: Contender, lear
     scores = {split: evaluator.predict(model) for split, evaluator in task.evaluators.items()}
     found = {split: _metrics(evaluator, scores[split]) for split, evaluator in task.evaluators.items()}
     if np.isfinite(scores["test"]).all():
-        task.evaluators["test"].report(model, scores["test"])  # into its card
+        task.evaluators["test"].tell_card(model, found["test"])
     of_test = scores["test"].tolist()
     return Run(contender.loss, learning_rate, seed, found["eval"], found["test"], of_test, contender.setting)
 
