@@ -28,6 +28,7 @@ from typing import Any
 
 from selective_st import __version__
 
+METRICS_FILE = "metrics.json"
 _MARKER = ".selective_st.json"  # in an output folder: the command that wrote it, what that read, and the files
 _BESIDE = ".selective_st"  # how the folder beside an output ends
 _LOCK, _NEW, _EARLIER = "lock", "new", "earlier"
@@ -639,6 +640,21 @@ def is_picture_of(path: Path, maker: str) -> bool:
         return False
     content = path.read_bytes()
     return content.startswith(start) and f"selective_st {maker}".encode() in content
+
+
+def write_metrics(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the metrics file of an output folder: plain data without NaN, which JSON does not have.
+
+    Args:
+        folder: The folder.
+        results: The data.
+
+    Returns:
+        The data as they stand there.
+    """
+    text = json.dumps(without_nan(results), indent=2, allow_nan=False)
+    (folder / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
+    return dict(json.loads(text))
 
 
 def without_nan(value: Any) -> Any:

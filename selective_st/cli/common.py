@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,9 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from selective_st.output import METRICS_FILE as METRICS_FILE
 from selective_st.output import first_line
+from selective_st.output import write_metrics as write_metrics
 
-METRICS_FILE = "metrics.json"
 _ERROR = "[bold red]Error:[/]"
 CLASS_LABELS = ("class", "class probabilities")
 NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\[plot]"'
@@ -117,12 +116,6 @@ def versions() -> dict[str, str]:
     import selective_st
 
     return {module.__name__: module.__version__ for module in (selective_st, sentence_transformers, torch)}
-
-
-def write_metrics(folder: Path, results: dict[str, Any]) -> None:
-    """Write the metrics file of an output folder: plain data without NaN, which JSON does not have."""
-    text = json.dumps(results, indent=2, allow_nan=False)
-    (folder / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:
