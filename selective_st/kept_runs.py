@@ -17,8 +17,9 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from selective_st.errors import first_line
 from selective_st.links import Link
-from selective_st.output import OutputError, State, first_line, save_elsewhere, settle
+from selective_st.output import OutputError, State, save_elsewhere, settle
 
 Key = tuple[str, float, int]
 

@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any
 
 from selective_st import __version__
+from selective_st.errors import first_line
 
 METRICS_FILE = "metrics.json"
 _MARKER = ".selective_st.json"  # in an output folder: the command that wrote it, what that read, and the files
@@ -561,11 +562,6 @@ def _is_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("modules.json", "config_sentence_transformers.json")) or (
         (folder / "config.json").is_file() and any(any(folder.glob(pattern)) for pattern in weights)
     )
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in a line; the kind of error where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _is_for_want_of_room(error: BaseException) -> bool:

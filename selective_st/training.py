@@ -47,6 +47,7 @@ from selective_st.card_section import UNTRAINED
 from selective_st.distillation import Taught
 from selective_st.distillation import distill as distill
 from selective_st.distillation import taught_pairs as taught_pairs
+from selective_st.errors import loading
 from selective_st.evaluation import Diagnosis, ScoreRegionEvaluator, diagnose, error_by_score_bin, save_threshold
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support, against_untrained
@@ -58,7 +59,7 @@ from selective_st.kept_runs import Contender, KeptRuns, Key, Run, best_of, do_ru
 from selective_st.layouts import By, Examples, GradedPairs
 from selective_st.loss_kinds import LossKind, loss_kind
 from selective_st.losses import WeightedLoss
-from selective_st.output import first_line, without_nan
+from selective_st.output import without_nan
 from selective_st.registry.names import TRAINER_LABELS
 from selective_st.scoring import add_weights
 
@@ -205,15 +206,11 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
             return SentenceTransformer(modules=[module], model_card_data=card)
 
         return make_static
-    try:
+    mend = f"the folder of a SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
+    with loading(f"--model {spec} could not be loaded", mend):
         if not spec.strip():
             raise FileNotFoundError("an empty name")
         pretrained = SentenceTransformer(spec)
-    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        raise ValueError(
-            f"--model {spec} could not be loaded ({type(error).__name__}: {first_line(error)}). Give the folder of a "
-            f"SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
-        ) from error
     if pretrained.similarity_fn_name != "cosine":
         raise ValueError(
             f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "

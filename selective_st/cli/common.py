@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from selective_st.errors import loading
 from selective_st.output import METRICS_FILE as METRICS_FILE
-from selective_st.output import first_line
 from selective_st.output import write_metrics as write_metrics
 
 _ERROR = "[bold red]Error:[/]"
@@ -99,13 +99,9 @@ def load_model(what: str, name: str, model_type: str) -> Any:
     """
     import sentence_transformers
 
-    try:
+    failure = f"{what} {name} could not be loaded as a {model_type}"
+    with loading(failure, "its folder, or a name on the hub (with a connection)."):
         return getattr(sentence_transformers, model_type)(name)
-    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        raise ValueError(
-            f"{what} {name} could not be loaded as a {model_type} ({type(error).__name__}: {first_line(error)}). Give "
-            "its folder, or a name on the hub (with a connection)."
-        ) from error
 
 
 def versions() -> dict[str, str]:
