@@ -200,9 +200,7 @@ def _read(job: EvaluateOptions, source: str, role: str) -> tuple[GradedPairs, Fi
         raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
     job = replace(job, data=source, split=split if available else job.split)
     found = read_source(replace(job, score_range=None))
-    if job.check:
-        found.refuse_other_labels(job, "evaluate")
-    pairs = found.graded_pairs(job)
+    pairs = found.graded_pairs(job, "evaluate")
     notes = [f"{source}: its split {split}"] if available else []
     return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])]), found.table
 

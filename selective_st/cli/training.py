@@ -343,7 +343,7 @@ def _read_splits(job: TrainOptions, kind: LossKind | None, focus: Focus) -> Spli
     source = read_source(replace(job, score_range=None))
     if job.check:
         _judge(job, source)
-    train_split = source.graded_pairs(job)
+    train_split = source.graded_pairs(job, "train")
     if kind is None:
         kind, why = suited_kind(train_split, focus)
         train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
@@ -374,10 +374,7 @@ def _read_split(job: TrainOptions, data: str, split: str | None = None) -> Grade
     from selective_st.cli.reading import read_source
 
     job = replace(job, data=data, split=split)
-    source = read_source(replace(job, score_range=None))
-    if job.check:
-        source.refuse_other_labels(job, "train")
-    return source.graded_pairs(job)
+    return read_source(replace(job, score_range=None)).graded_pairs(job, "train")
 
 
 def _judge(job: TrainOptions, source: Source) -> None:
