@@ -39,9 +39,12 @@ if TYPE_CHECKING:
     from selective_st.loss_kinds import LossKind
     from selective_st.training import Report, Settings, Splits, Task
 
-_PICTURE_FILE = "threshold_curves.png"
-_CARD_FILE = "README.md"
-_THRESHOLD_FILE = "score_threshold.json"
+_WRITTEN = {
+    "card": "README.md",
+    "metrics": common.METRICS_FILE,
+    "threshold": "score_threshold.json",
+    "picture": "threshold_curves.png",
+}
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
@@ -229,13 +232,7 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     output.publish()
     _print_results(console, report, len(splits.test))
     common.print_written(console, "model", output.given)
-    written = {
-        "card": _CARD_FILE,
-        "metrics": common.METRICS_FILE,
-        "threshold": _THRESHOLD_FILE,
-        "picture": _PICTURE_FILE,
-    }
-    for label, name in written.items():
+    for label, name in _WRITTEN.items():
         if (output.given / name).exists():
             common.print_written(console, label, output.given / name)
     if find_spec("matplotlib") is None:
