@@ -22,6 +22,7 @@ from selective_st._validation import finite_number, instance_of, interval_of, li
 from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import counted
 from selective_st.evaluation.curve import BetterRange, CurveComparison
+from selective_st.link_words import weighed
 from selective_st.links import Link
 from selective_st.output import picture_metadata
 
@@ -285,10 +286,7 @@ def _checked_curves(owner: str, curves: Any, baseline: str | None) -> dict[str, 
 
 def _shade_sensitivity(axes: Axes, link: Link, height: float) -> None:
     """What counts, from the bottom to a height."""
-    low, high = (max(axes.get_xlim()[0], link.domain.low), min(axes.get_xlim()[1], link.domain.high))
-    scores = torch.linspace(low, high, 401, dtype=torch.float64)
-    with torch.no_grad():
-        counts = link.sensitivity(scores).nan_to_num(nan=0.0)
+    scores, counts = weighed(link, axes.get_xlim())
     shaded = (counts * height / max(float(counts.max()), 1e-30)).numpy()
     label = "how much a threshold counts (the link)"
     axes.fill_between(scores, 0, shaded, label=label, **_MATTERS)
