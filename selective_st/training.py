@@ -160,11 +160,6 @@ class Task:
         """Those that are tried; none where no loss has one."""
         return list(dict.fromkeys(each.temperature for each in self.contenders if each.temperature))
 
-    @property
-    def scales(self) -> list[float]:
-        """Their inverses."""
-        return [1 / temperature for temperature in self.temperatures]
-
 
 # --- Before the training ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import os
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
@@ -19,6 +19,9 @@ from rich.table import Table
 from selective_st.errors import loading
 from selective_st.output import METRICS_FILE as METRICS_FILE
 from selective_st.output import write_metrics as write_metrics
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _ERROR = "[bold red]Error:[/]"
 CLASS_LABELS = ("class", "class probabilities")
@@ -65,6 +68,14 @@ def make_console() -> Console:
     found = Console()
     is_known = found.is_terminal or "COLUMNS" in os.environ
     return found if is_known else Console(width=max(found.width, 140))
+
+
+def progress_bar(console: Console, description: str, noun: str) -> Progress:
+    """A bar with what is done and the time that is left, in a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), noun, TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(description, *columns, console=console, disable=not console.is_terminal)
 
 
 def be_quiet() -> None:

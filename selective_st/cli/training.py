@@ -399,13 +399,10 @@ class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere, with the time left."""
 
     def __init__(self, console: Console, steps: Sequence[int], done: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
         self._runs, self._started, self._steps = done + len(steps), done, min(steps, default=0)
         self._todo, self._done = sum(steps), 0
         self._since, self._line = 0.0, ""
-        columns = (BarColumn(), MofNCompleteColumn(), "steps", TimeElapsedColumn(), TimeRemainingColumn())
-        self.bar = Progress("{task.description}", *columns, console=console, disable=not console.is_terminal)
+        self.bar = common.progress_bar(console, "{task.description}", "steps")
         self._task = self.bar.add_task("", total=self._todo)
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
