@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _ERROR = "[bold red]Error:[/]"
+_OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 CLASS_LABELS = ("class", "class probabilities")
 NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\[plot]"'
 
@@ -94,13 +95,13 @@ def be_quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def load_model(what: str, name: str, model_type: str) -> Any:
+def load_model(what: str, name: str, model_type: str = "") -> Any:
     """Load a model.
 
     Args:
         what: What named it, for the message: an option or an argument.
         name: Its folder, or its name on the hub.
-        model_type: The name of its class in Sentence Transformers.
+        model_type: The name of its class in Sentence Transformers. Default: that which its files name.
 
     Returns:
         The model.
@@ -110,9 +111,27 @@ def load_model(what: str, name: str, model_type: str) -> Any:
     """
     import sentence_transformers
 
+    model_type = model_type or _model_type(name)
     failure = f"{what} {name} could not be loaded as a {model_type}"
     with loading(failure, "its folder, or a name on the hub (with a connection)."):
         return getattr(sentence_transformers, model_type)(name)
+
+
+def _model_type(name: str) -> str:
+    """The type of model that its files name; an embedding model where they name none."""
+    from sentence_transformers.util import load_file_path
+
+    from selective_st.catalog import MODEL_TYPES
+    from selective_st.evaluation.thresholds import model_config
+
+    kind = model_config(name).get("model_type")
+    if kind is None and load_file_path(name, "modules.json") is None:
+        # So cross encoders were saved before they had a config of Sentence Transformers.
+        architectures = model_config(name, "config.json").get("architectures") or []
+        if any(str(architecture).endswith("ForSequenceClassification") for architecture in architectures):
+            return "CrossEncoder"
+    named = (known for known in MODEL_TYPES if kind in (known, _OTHER_NAMES.get(known, known)))
+    return next(named, "SentenceTransformer")
 
 
 def versions() -> dict[str, str]:

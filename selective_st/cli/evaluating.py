@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from selective_st._templates import say
 from selective_st.cli import common
-from selective_st.cli.evaluation import EvaluateOptions, load_any_model
+from selective_st.cli.evaluation import EvaluateOptions
 from selective_st.cli.reading import read_source
 from selective_st.data import hub_splits, named_columns
 from selective_st.evaluation import (
@@ -171,7 +171,7 @@ def _scored(
     from selective_st.evaluation import predict_scores  # takes seconds, as Sentence Transformers does
     from selective_st.outcome import roles
 
-    model = load_any_model("The model", source)
+    model = common.load_model("The model", source)
     as_queries, notes = roles(model, pairs, job.as_queries)
     predicted = predict_scores(model, pairs.sentences1, pairs.sentences2, as_queries=as_queries)
     if validation is None:

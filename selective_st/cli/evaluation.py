@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -17,7 +16,6 @@ from selective_st.output import Output, is_picture_of
 
 _PICTURES = (".png", ".svg", ".pdf")
 _TARGETS = (0.2, 0.9)
-_OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,33 +166,3 @@ def _written(
         yield place.new
         place.publish()
     common.print_written(common.make_console(), what, place.given)
-
-
-def load_any_model(what: str, name: str) -> Any:
-    """Load a model of the type that its files name.
-
-    Args:
-        what: What named it, for the message.
-        name: Its folder, or its name on the hub.
-
-    Returns:
-        The model.
-    """
-    return common.load_model(what, name, _model_type(name))
-
-
-def _model_type(name: str) -> str:
-    """The type of model that its files name; an embedding model where they name none."""
-    from sentence_transformers.util import load_file_path
-
-    from selective_st.catalog import MODEL_TYPES
-    from selective_st.evaluation.thresholds import model_config
-
-    kind = model_config(name).get("model_type")
-    if kind is None and load_file_path(name, "modules.json") is None:
-        # So cross encoders were saved before they had a config of Sentence Transformers.
-        architectures = model_config(name, "config.json").get("architectures") or []
-        if any(str(architecture).endswith("ForSequenceClassification") for architecture in architectures):
-            return "CrossEncoder"
-    named = (known for known in MODEL_TYPES if kind in (known, _OTHER_NAMES.get(known, known)))
-    return next(named, "SentenceTransformer")

@@ -244,13 +244,12 @@ def _train_into(output: Output, job: TrainOptions) -> None:
 
 def _taught(console: Console, output: Output, job: TrainOptions, splits: Splits, focus: Focus) -> Taught:
     """Pairs of `--texts` with the teacher's scores."""
-    from selective_st.cli.evaluation import load_any_model
     from selective_st.distillation import read_all_texts, taught_pairs
 
     texts, notes = read_all_texts(job.texts or (), job.text_columns)
     common.print_notes(console, notes)
     name = str(job.teacher)
-    teacher, held_out = load_any_model("--teacher", name), [splits.eval, splits.test]
+    teacher, held_out = common.load_model("--teacher", name), [splits.eval, splits.test]
     with console.status("Asking the teacher ..."):
         return taught_pairs(output, teacher, name, texts, splits.train, held_out, focus.edges, job.teacher_pairs)
 
