@@ -54,7 +54,6 @@ _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MANY = 2000  # points, from which their density is drawn instead
 _FEWEST = 5  # pairs in a bin, for its quantiles to say anything
-_SMALL = 9
 _ERRORS = {"rmse": "root mean squared error", "bias": "bias: predicted - gold"}
 _BOX: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # around a label
 # Light, so that bands over it keep their shades in grey.
@@ -63,18 +62,10 @@ _BASELINE: dict[str, Any] = {"color": "#777777", "linestyle": (0, (1, 1.2)), "li
 _LABEL_WIDTH = 26  # letters in a line of a label
 _LABEL_DISTANCES = (3, 9, 18, 30, 44, 60, 80)  # points from the curve that a label may stand at
 
-_STYLE: dict[Any, Any] = {
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "errorbar.capsize": 2,
-    "font.size": 10,
-    "grid.linewidth": 0.3,
-    "legend.fontsize": _SMALL,
-    "legend.frameon": False,
-    "text.parse_math": False,  # a name may hold dollar signs
-}
+_STYLE = matplotlib.rc_params_from_file(
+    Path(__file__).with_name("templates") / "pictures.mplstyle", use_default_template=False
+)
+_SMALL = float(_STYLE["legend.fontsize"])
 
 
 @contextmanager
@@ -90,9 +81,8 @@ def _drawn(
         figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
         for axes in figure.axes[panels:]:
             axes.remove()
-        figure.set_label(owner)  # who drew it, which the file will say
         yield figure
-        _write(figure, target)
+        figure.savefig(target, metadata=picture_metadata(target, owner))
 
 
 def _check_named(owner: str, name: str, values: Any, what: str) -> None:
@@ -596,7 +586,3 @@ def _legend_below(figure: Figure, columns: int = 3) -> None:
     widest = 45 + 0.6 * _SMALL * max(map(len, unique), default=0)
     fitting = min(columns, max(1, int(72 * figure.get_figwidth() / widest)), max(1, len(unique)))
     figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=fitting)
-
-
-def _write(figure: Figure, path: Path) -> None:
-    figure.savefig(path, metadata=picture_metadata(path, str(figure.get_label())))
