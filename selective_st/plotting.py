@@ -81,8 +81,9 @@ def _drawn(
         figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
         for axes in figure.axes[panels:]:
             axes.remove()
+        figure.set_label(owner)  # who drew it, which the file will say
         yield figure
-        figure.savefig(target, metadata=picture_metadata(target, owner))
+        _write(figure, target)
 
 
 def _check_named(owner: str, name: str, values: Any, what: str) -> None:
@@ -586,3 +587,7 @@ def _legend_below(figure: Figure, columns: int = 3) -> None:
     widest = 45 + 0.6 * _SMALL * max(map(len, unique), default=0)
     fitting = min(columns, max(1, int(72 * figure.get_figwidth() / widest)), max(1, len(unique)))
     figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=fitting)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    figure.savefig(path, metadata=picture_metadata(path, str(figure.get_label())))

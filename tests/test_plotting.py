@@ -13,7 +13,6 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from selective_st import plotting
 from selective_st.evaluation import compare_curves, threshold_curve
@@ -93,10 +92,8 @@ CURVES = {name: threshold_curve(scores, GOLD, np.linspace(0.01, 0.99, 50)) for n
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The figures that are written."""
     found: list[Any] = []
-    save: Callable[..., None] = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda figure, path, **more: (found.append(figure), save(figure, path, **more))[1]
-    )
+    write: Callable[..., Path] = plotting._write
+    monkeypatch.setattr(plotting, "_write", lambda figure, path: (found.append(figure), write(figure, path))[1])
     return found
 
 
