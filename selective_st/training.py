@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import product
@@ -332,10 +332,9 @@ def key_of_runs(task: Task) -> str:
     """A digest of all that decides how a run comes out, but for its own loss, learning rate and seed."""
     model = task.make_model(0)
     tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
-    focus = {part.name: getattr(task.focus, part.name) for part in fields(task.focus) if part.name != "link"}
     facts = {
         "settings": {name: value for name, value in asdict(task.settings).items() if name not in _CHOOSE_RUNS},
-        "focus": focus | {"link": task.focus.link.get_config_dict()},
+        "focus": vars(task.focus) | {"link": task.focus.link.get_config_dict()},
         "versions": [__version__, *(version(name) for name in ("sentence-transformers", "transformers", "torch"))],
         "as_queries": task.as_queries,
         "model": [get_device_name(), repr(model), model.prompts, model.similarity_fn_name],

@@ -306,24 +306,34 @@ def _threshold(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     return of.value
 
 
+def shares(hits: Any, found: Any, sought: Any) -> dict[str, Any]:
+    """F1, precision and recall of how many are found rightly, found, and sought; 0 where there is nothing."""
+    parts = {"f1": (2 * hits, found + sought), "precision": (hits, found), "recall": (hits, sought)}
+    return {name: part / np.maximum(whole, 1) for name, (part, whole) in parts.items()}
+
+
+def _share(name: str, sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+    found = of.is_found(predicted)
+    counted = shares((sought & found).sum(), found.sum(), sought.sum())
+    return float(counted[name]) if sought.any() else math.nan
+
+
 @partial(_of_sought, "precision", "Precision", "higher")
 def _precision(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Of the pairs that the threshold finds, the share with {of}."""
-    found = of.is_found(predicted)
-    return float((sought & found).sum() / max(found.sum(), 1)) if sought.any() else math.nan
+    return _share("precision", sought, predicted, of)
 
 
 @partial(_of_sought, "recall", "Recall", "higher")
 def _recall_of_pairs(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Of the pairs with {of}, the share that the threshold finds."""
-    return float(of.is_found(predicted)[sought].mean()) if sought.any() else math.nan
+    return _share("recall", sought, predicted, of)
 
 
 @partial(_of_sought, "f1", "F1", "higher")
 def f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Precision and recall in one number (their harmonic mean); 1 is perfect."""
-    found = of.is_found(predicted)
-    return float(2 * (sought & found).sum() / (found.sum() + sought.sum())) if sought.any() else math.nan
+    return _share("f1", sought, predicted, of)
 
 
 def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]:
