@@ -100,7 +100,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         thresholds=focus.thresholds,
     )
     told = ("score_range", "focus", "main_metric", "notes", "versions", "threshold_notes")
-    results = {
+    found = {
         **{name: getattr(job, name) for name in ("model", "against", "data", "validation_data")},
         **{name: getattr(measured, name) for name in told},
         "summary": summary(comparison, measured),
@@ -110,11 +110,11 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         **comparison.as_dict(),
     }
     pictures = _draw(output.new, comparison, focus)
-    common.write_metrics(output.new, results)
+    results = common.write_metrics(output.new, found)
     (output.new / _REPORT_FILE).write_text(html_report(comparison, measured, pictures), encoding="utf-8")
     output.publish()
     if job.as_json:
-        print(json.dumps(results, indent=2, allow_nan=False))
+        print(json.dumps(results, indent=2))
         return
     _print(console, comparison, measured, results["summary"])
     common.print_notes(console, [f"{name}: {found.sentence()}" for name, found in consistency.items()])
