@@ -566,8 +566,8 @@ def _ndcg(label: Floats, score: Floats, k: float, gains: Gains = "linear") -> fl
 
 def _errors_of_top(label: Floats, score: Floats, k: float) -> Floats:
     """The errors of a list's best candidates, and of those tied with the last of them."""
-    errors: Floats = score - label
-    return errors[label >= np.sort(label)[-min(int(k), len(label))] - TIE]
+    errors: Floats = (score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE]
+    return errors
 
 
 @partial(
