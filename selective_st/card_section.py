@@ -13,7 +13,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from sentence_transformers.base.model import BaseModel
 from torch import nn
@@ -23,7 +22,7 @@ from selective_st._templates import in_templates, render
 from selective_st.evaluation import ScoreThreshold
 from selective_st.evaluation.claims import Support, figure, rounded
 from selective_st.evaluation.metrics import NEGATIVE, metric_meaning
-from selective_st.link_words import describe_link
+from selective_st.link_words import describe_link, weighed
 from selective_st.links import ConstantLink, Link, PiecewiseLink
 from selective_st.losses._common import PAPER_CITATION
 from selective_st.losses.weighted import WeightedLoss
@@ -36,7 +35,6 @@ _UNKNOWN_BASE = "<!-- - **Base model:** [Unknown](https://huggingface.co/unknown
 _BEFORE = ("## Model Details", "## Training Details", "## Citation")
 _PAPER_ID = "eprint={2506.04446}"
 _SHOWN_ROWS = 12
-_POINTS = 401  # of a link's sensitivity
 UNTRAINED = "untrained"
 CURVES_FILE = "threshold_curves.png"
 
@@ -397,17 +395,10 @@ def what_counts(losses: Mapping[str, nn.Module], score_range: tuple[float, float
     found = (loss for module in losses.values() for _, loss in within(module) if has_link(loss))
     for link in map(_placing, found):
         if link is not None:
-            scores = torch.linspace(*_shown(link, score_range), _POINTS, dtype=torch.float64)
-            with torch.no_grad():
-                sensitivity = link.sensitivity(scores).nan_to_num(nan=0.0)
+            scores, sensitivity = weighed(link, score_range)
             if sensitivity.any():
                 return PiecewiseLink(scores, sensitivity)  # type: ignore[arg-type]  # it takes tensors too
     return None
-
-
-def _shown(link: Link, score_range: tuple[float, float]) -> tuple[float, float]:
-    """The scores of a range that a link takes."""
-    return max(score_range[0], link.domain.low), min(score_range[1], link.domain.high)
 
 
 def _placing(loss: Any) -> Link | None:
@@ -481,7 +472,7 @@ def _picture(link: Link, score_range: tuple[float, float]) -> bytes | None:
         from selective_st.plotting import plot_links
     except ImportError:
         return None
-    low, high = _shown(link, score_range)
+    low, high = max(score_range[0], link.domain.low), min(score_range[1], link.domain.high)
     targets = (low + 0.2 * (high - low), low + 0.9 * (high - low))
     with tempfile.TemporaryDirectory() as folder:
         try:

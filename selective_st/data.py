@@ -12,13 +12,13 @@ from datasets import Dataset
 
 from selective_st._validation import score_interval
 from selective_st.errors import DataError, shown_rows
-from selective_st.files import FileTable, hub_splits, read_file, read_table, read_table_with_notes
+from selective_st.files import FileTable, hub_splits, read_file, read_table
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
 from selective_st.registry.columns import as_number, is_metadata, scale_around
 from selective_st.registry.detection import DataFormat, detect_format
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, TRAINER_LABELS, hint_of, key_of
 
-__all__ = ["GradedPairs", "hub_splits", "read_pairs", "read_table", "read_table_with_notes"]
+__all__ = ["GradedPairs", "hub_splits", "read_pairs", "read_table"]
 
 _NUMBERS = ("integer", "float", "boolean", "class label")
 _SAMPLE = 1_000  # rows whose texts are compared by length

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _SHOWN = 5  # rows named in a message
@@ -31,6 +32,20 @@ def shown_rows(rows: Sequence[int], noun: str = "row") -> str:
     """
     more = f" and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
     return f"{noun}{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_SHOWN]))}{more}"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in a line; the kind of error where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextlib.contextmanager
+def loading(failure: str, mend: str) -> Iterator[None]:
+    """While a model is loaded: the hub client raises many kinds of errors, which all mean that it cannot be had."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{failure} ({type(error).__name__}: {first_line(error)}). Give {mend}") from error
 
 
 def literal(value: Any) -> str:

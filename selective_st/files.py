@@ -123,26 +123,6 @@ def read_table(source: str, *, header: bool | None = None, split: str = "train")
     return read_file(source, header=header, split=split).dataset
 
 
-def read_table_with_notes(
-    source: str, *, header: bool | None = None, split: str = "train"
-) -> tuple[Dataset, list[str]]:
-    """Read a table, and say what was decided.
-
-    Args:
-        source: As for `read_file`.
-        header: As for `read_file`.
-        split: As for `read_file`.
-
-    Returns:
-        The table, and what was decided while reading.
-
-    Raises:
-        DataError: If the source is missing, empty or unreadable.
-    """
-    found = read_file(source, header=header, split=split)
-    return found.dataset, found.notes
-
-
 def hub_splits(source: str) -> list[str]:
     """The splits of a hub dataset; none for a local file."""
     if _local(source) is not None:

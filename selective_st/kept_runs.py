@@ -17,10 +17,16 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from selective_st.errors import first_line
 from selective_st.links import Link
-from selective_st.output import OutputError, State, first_line, save_elsewhere, settle
+from selective_st.output import OutputError, State, save_elsewhere, settle
 
 Key = tuple[str, float, int]
+
+
+def _name(of: Any) -> str:
+    """The loss and its setting, if several are tried."""
+    return f"{of.loss}, {of.setting}" if of.setting else str(of.loss)
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,7 @@ class Contender:
     link: Link | None = None
     list_size: int = 1
     teacher_weight: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The loss and its setting."""
-        return f"{self.loss}, {self.setting}" if self.setting else self.loss
+    name = property(_name)
 
 
 @dataclass
@@ -63,11 +65,7 @@ class Run:
     test: dict[str, Any]
     test_scores: list[float]
     setting: str = ""
-
-    @property
-    def name(self) -> str:
-        """The loss and its setting, if several are tried."""
-        return f"{self.loss}, {self.setting}" if self.setting else self.loss
+    name = property(_name)
 
     @property
     def key(self) -> Key:

@@ -133,10 +133,16 @@ def _on_grid(owner: str, link: Any, score_range: Any, of: Weighing = "sensitivit
     low, high = max(low, link.domain.low), min(high, link.domain.high)
     if not low < high:
         raise ValueError(f"{owner}: score_range {score_range} lies outside the link's domain {link.domain}.")
-    scores = torch.linspace(low, high, _GRID, dtype=torch.float64)
+    return _Words(low, high), weighed(link, (low, high), of)[1]
+
+
+def weighed(link: Link, score_range: tuple[float, float], of: Weighing = "sensitivity") -> tuple[Tensor, Tensor]:
+    """The scores of a range that a link takes, from its low end to its high end, and how much each of them weighs."""
+    low, high = score_range
+    scores = torch.linspace(max(low, link.domain.low), min(high, link.domain.high), _GRID, dtype=torch.float64)
     with torch.no_grad():
         weights = (link.sensitivity(scores) if of == "sensitivity" else link(scores)).abs()
-    return _Words(low, high), weights.nan_to_num(nan=0.0)
+    return scores, weights.nan_to_num(nan=0.0)
 
 
 class _Words(NamedTuple):

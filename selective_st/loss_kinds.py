@@ -56,12 +56,14 @@ class BuiltIn:
         settings: Arguments that are not the catalog's.
         takes: The argument that a temperature is given by: `temperature`, or `scale`, its inverse; empty if none.
         in_lists: Whether it takes lists, all of one length.
+        note: Its settings, where these are not the catalog's.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     takes: Literal["temperature", "scale", ""] = ""
     in_lists: bool = False
+    note: str = ""
 
     def build(self, model: SentenceTransformer, temperature: float | None = None) -> nn.Module:
         """Make it, with a temperature that is not its own where one is given."""
@@ -70,31 +72,30 @@ class BuiltIn:
         return PaddedLists(loss) if self.in_lists else loss
 
 
+_MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
+_TRIPLETS = {"distance_metric": TripletDistanceMetric.COSINE, "triplet_margin": _MARGIN}
+_EACH_ALONE = "each list at its own length"
+_BUILT_IN = (
+    BuiltIn("CosineSimilarityLoss"),
+    BuiltIn("CoSENTLoss", takes="scale"),
+    BuiltIn("AnglELoss", takes="scale"),
+    BuiltIn("TripletLoss", _TRIPLETS, note=f"TripletLoss with cosine distances and margin {_MARGIN:g}"),
+    BuiltIn("MultipleNegativesRankingLoss", takes="scale"),
+    BuiltIn("CachedMultipleNegativesRankingLoss", takes="scale"),
+    BuiltIn("DistillKLDivLoss", takes="temperature", in_lists=True, note=_EACH_ALONE),
+    BuiltIn("MarginMSELoss", in_lists=True, note=_EACH_ALONE),
+)
+
+
 def _given(name: str, temperature: float | None) -> dict[str, float]:
     if temperature is None or not name:
         return {}
     return {name: 1 / temperature if name == "scale" else temperature}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class LossKind(Trainable):
-    """What `--loss` means: a loss of the catalog, and what it takes to train and compare it.
-
-    Attributes:
-        compared: The built-in losses of its layout.
-        temperatures: Those that a comparison tries, with every loss that has one.
-        note: Their settings, where these are not the catalog's.
-        batch_sizes: The default number of rows in a step, for static embeddings and for pretrained models.
-        takes_static: Whether it trains static embeddings.
-        of_labels: The kind that takes its place where every label is 0 or 1, by name; its own if it needs such labels.
-    """
-
-    compared: tuple[BuiltIn, ...]
-    temperatures: tuple[float, ...]
-    note: str = ""
-    batch_sizes: tuple[int, int] = (64, 32)
-    takes_static: bool = True
-    of_labels: str = ""
+    """What `--loss` means: a loss of the catalog, and what it takes to train and compare it."""
 
     @property
     def groups(self) -> bool:
@@ -123,9 +124,14 @@ class LossKind(Trainable):
         return "order" if loss_entry(self.loss).order_only else "focus"
 
     @property
-    def builtins(self) -> tuple[str, ...]:
-        """The names of the built-in losses to compare with."""
-        return tuple(builtin.name for builtin in self.compared)
+    def compared(self) -> list[BuiltIn]:
+        """The built-in losses to compare with."""
+        return [each for name in self.builtins for each in _BUILT_IN if each.name == name]
+
+    @property
+    def note(self) -> str:
+        """Their settings, where these are not the catalog's."""
+        return "; ".join(dict.fromkeys(each.note for each in self.compared if each.note))
 
     def suggestion(self, focus: Focus) -> Suggestion:
         """The loss with its settings, as it is suggested for such data."""
@@ -156,40 +162,7 @@ class LossKind(Trainable):
         return found
 
 
-_ORDERS = (BuiltIn("CoSENTLoss", takes="scale"), BuiltIn("AnglELoss", takes="scale"))
-_COSINE = BuiltIn("CosineSimilarityLoss")
-_SCALES = (0.4, 0.2, 0.05)  # scales of 2.5 and 5, which serve static embeddings, and 20, which serves encoders
-_IN_BATCH = {"temperatures": (0.2, 0.1, 0.05)}
-_IN_LISTS = {
-    "compared": (
-        BuiltIn("DistillKLDivLoss", takes="temperature", in_lists=True),
-        BuiltIn("MarginMSELoss", in_lists=True),
-    ),
-    "note": "each list at its own length",
-    "batch_sizes": (16, 8),
-    "of_labels": "listwise-labels",
-}
-_TRIPLET_MARGIN = 0.5  # of cosine distances; the built-in default of 5 is for Euclidean ones
-_TRIPLETS = {"distance_metric": TripletDistanceMetric.COSINE, "triplet_margin": _TRIPLET_MARGIN}
-_NEEDED: dict[str, dict[str, Any]] = {
-    "pointwise": {"compared": (_COSINE, *_ORDERS), "temperatures": _SCALES},
-    "order": {"compared": (*_ORDERS, _COSINE), "temperatures": _SCALES},
-    "pairwise": {
-        "compared": (BuiltIn("TripletLoss", _TRIPLETS), BuiltIn("MultipleNegativesRankingLoss", takes="scale")),
-        "temperatures": _SCALES,
-        "note": f"TripletLoss with cosine distances and margin {_TRIPLET_MARGIN:g}",
-    },
-    "listwise": {**_IN_LISTS, "temperatures": (0.3, 1.0, 3.0)},
-    "listwise-labels": {**_IN_LISTS, "temperatures": (0.05, 0.1, 0.2)},
-    "in-batch": {**_IN_BATCH, "compared": (BuiltIn("MultipleNegativesRankingLoss", takes="scale"),)},
-    "cached-in-batch": {
-        **_IN_BATCH,
-        "compared": (BuiltIn("CachedMultipleNegativesRankingLoss", takes="scale"),),
-        "batch_sizes": (128, 128),
-        "takes_static": False,
-    },
-}
-LOSSES = tuple(LossKind(**vars(entry), **_NEEDED[entry.name]) for entry in TRAINABLE)
+LOSSES = tuple(LossKind(**vars(entry)) for entry in TRAINABLE)
 
 
 def loss_kind(name: str) -> LossKind:

@@ -27,19 +27,15 @@ from types import TracebackType
 from typing import Any
 
 from selective_st import __version__
+from selective_st.errors import first_line
 
+METRICS_FILE = "metrics.json"
 _MARKER = ".selective_st.json"  # in an output folder: the command that wrote it, what that read, and the files
 _BESIDE = ".selective_st"  # how the folder beside an output ends
 _LOCK, _NEW, _EARLIER = "lock", "new", "earlier"
 _OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}  # left by file managers, never anybody's work
 _LEAST_ROOM = 1 << 20
 _PATIENCE = 0.5  # seconds; whoever only clears up after the dead is gone by then
-# By what was listed in the markers of the first versions, which did not name the command.
-_SIGNS = {
-    "train": {"metrics.json", "modules.json"},
-    "evaluate": {"metrics.json", "report.html"},
-    "demo": {"train.csv", "eval.csv", "test.csv"},
-}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _NO_ROOM_WORDS = ("No space left", "StorageFull", "os error 28", "PytorchStreamWriter failed", "Disk quota")
 _PICTURE_STARTS = {".png": b"\x89PNG\r\n", ".svg": b"<?xml", ".pdf": b"%PDF-", ".html": b"<!doctype html>"}
@@ -284,20 +280,19 @@ class Output:
             mine = self.recognise(self.path)
             return None if mine else f"exists and was not written by this command, selective-st {self.command}"
         try:
-            command, reads, files, writer = _read_marker(self.path)
+            marker = json.loads((self.path / _MARKER).read_text(encoding="utf-8"))
+            command, reads, files = str(marker["command"]), dict(marker["reads"]), dict(marker["files"])
         except (OSError, ValueError, KeyError, TypeError):
             return f"exists and was not written by this command (it has no {_MARKER} that can be read)"
         if command != self.command:
-            return f"{writer}, not by selective-st {self.command}"
+            return f"was written by selective-st {command}, not by selective-st {self.command}"
         if self.same_reads and reads != self._recorded():
-            return f"{writer}, from other data than now"
-        # Of what the first versions wrote only the top of the folder can be told.
-        found = _files(self.path) if all(files.values()) else [entry.name for entry in self.path.iterdir()]
-        strange = {name for name in found if name.split("/")[-1] not in _OF_THE_SYSTEM} - {*files, _MARKER}
+            return f"was written by selective-st {command}, from other data than now"
+        strange = {name for name in _files(self.path) if name.split("/")[-1] not in _OF_THE_SYSTEM} - {*files, _MARKER}
         if strange:
             return f"holds something that this command did not write: {', '.join(sorted(strange)[:5])}"
-        there = {name: self.path / name for name, digest in files.items() if digest}
-        changed = [name for name, path in there.items() if path.is_file() and _digest(path) != files[name]]
+        there = {name: self.path / name for name in files if (self.path / name).is_file()}
+        changed = [name for name, path in there.items() if _digest(path) != files[name]]
         if changed:
             return f"holds files that were changed since this command wrote them: {', '.join(sorted(changed)[:5])}"
         return None
@@ -312,19 +307,6 @@ class Output:
             if os.access(parent, os.W_OK) and self._against_place(candidate) is None:
                 return f"{self.option} {shlex.quote(self._spelled(candidate))}"
         return f"{self.option} on another disk"
-
-
-def _read_marker(folder: Path) -> tuple[str, dict[str, str] | None, dict[str, str | None], str]:
-    """What an output says of itself: its command, what that read, its files' digests (or None each); who wrote it."""
-    found = json.loads((folder / _MARKER).read_text(encoding="utf-8"))
-    if isinstance(found, dict):
-        command = str(found["command"])
-        return command, dict(found["reads"]), dict(found["files"]), f"was written by selective-st {command}"
-    names = [str(name) for name in found]
-    commands = [command for command, signs in _SIGNS.items() if signs <= set(names)]
-    command = commands[0] if len(commands) == 1 else ""
-    by = f"by its files selective-st {command}" if command else "its files do not tell by which command"
-    return command, None, dict.fromkeys(names), f"was written by an older version ({by})"
 
 
 def settle(folder: Path) -> None:
@@ -562,11 +544,6 @@ def _is_model(folder: Path) -> bool:
     )
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, in a line; the kind of error where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _is_for_want_of_room(error: BaseException) -> bool:
     """Whether a disk was full or not to be written; writers of weights raise errors of their own for it."""
     if isinstance(error, OSError):
@@ -639,6 +616,21 @@ def is_picture_of(path: Path, maker: str) -> bool:
         return False
     content = path.read_bytes()
     return content.startswith(start) and f"selective_st {maker}".encode() in content
+
+
+def write_metrics(folder: Path, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the metrics file of an output folder: plain data without NaN, which JSON does not have.
+
+    Args:
+        folder: The folder.
+        results: The data.
+
+    Returns:
+        The data as they stand there.
+    """
+    text = json.dumps(without_nan(results), indent=2, allow_nan=False)
+    (folder / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
+    return dict(json.loads(text))
 
 
 def without_nan(value: Any) -> Any:

@@ -22,6 +22,7 @@ from selective_st._validation import finite_number, instance_of, interval_of, li
 from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import counted
 from selective_st.evaluation.curve import BetterRange, CurveComparison
+from selective_st.link_words import weighed
 from selective_st.links import Link
 from selective_st.output import picture_metadata
 
@@ -53,7 +54,6 @@ _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MANY = 2000  # points, from which their density is drawn instead
 _FEWEST = 5  # pairs in a bin, for its quantiles to say anything
-_SMALL = 9
 _ERRORS = {"rmse": "root mean squared error", "bias": "bias: predicted - gold"}
 _BOX: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # around a label
 # Light, so that bands over it keep their shades in grey.
@@ -62,18 +62,10 @@ _BASELINE: dict[str, Any] = {"color": "#777777", "linestyle": (0, (1, 1.2)), "li
 _LABEL_WIDTH = 26  # letters in a line of a label
 _LABEL_DISTANCES = (3, 9, 18, 30, 44, 60, 80)  # points from the curve that a label may stand at
 
-_STYLE: dict[Any, Any] = {
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "errorbar.capsize": 2,
-    "font.size": 10,
-    "grid.linewidth": 0.3,
-    "legend.fontsize": _SMALL,
-    "legend.frameon": False,
-    "text.parse_math": False,  # a name may hold dollar signs
-}
+_STYLE = matplotlib.rc_params_from_file(
+    Path(__file__).with_name("templates") / "pictures.mplstyle", use_default_template=False
+)
+_SMALL = float(_STYLE["legend.fontsize"])
 
 
 @contextmanager
@@ -285,10 +277,7 @@ def _checked_curves(owner: str, curves: Any, baseline: str | None) -> dict[str, 
 
 def _shade_sensitivity(axes: Axes, link: Link, height: float) -> None:
     """What counts, from the bottom to a height."""
-    low, high = (max(axes.get_xlim()[0], link.domain.low), min(axes.get_xlim()[1], link.domain.high))
-    scores = torch.linspace(low, high, 401, dtype=torch.float64)
-    with torch.no_grad():
-        counts = link.sensitivity(scores).nan_to_num(nan=0.0)
+    scores, counts = weighed(link, axes.get_xlim())
     shaded = (counts * height / max(float(counts.max()), 1e-30)).numpy()
     label = "how much a threshold counts (the link)"
     axes.fill_between(scores, 0, shaded, label=label, **_MATTERS)

@@ -22,12 +22,11 @@ from selective_st._templates import in_templates, render, say
 from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS, ThresholdConsistency
 from selective_st.evaluation.claims import FEWEST, Support, row_of, sentence, table, verdict
-from selective_st.evaluation.claims import MetricRow as Row
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
 from selective_st.evaluation.metrics import NEGATIVE, Metric, losses_at
 from selective_st.links import IdentityLink, Link
 
-__all__ = ["Measured", "Row", "html_report", "summary", "table"]
+__all__ = ["Measured", "html_report", "summary", "table"]
 
 _WORST = 5  # pairs of each kind that are shown
 _LONGEST = 300  # letters of a text

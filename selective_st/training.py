@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import product
@@ -47,6 +47,7 @@ from selective_st.card_section import UNTRAINED
 from selective_st.distillation import Taught
 from selective_st.distillation import distill as distill
 from selective_st.distillation import taught_pairs as taught_pairs
+from selective_st.errors import loading
 from selective_st.evaluation import Diagnosis, ScoreRegionEvaluator, diagnose, error_by_score_bin, save_threshold
 from selective_st.evaluation._checks import range_of_gold
 from selective_st.evaluation.claims import Support, against_untrained
@@ -58,7 +59,7 @@ from selective_st.kept_runs import Contender, KeptRuns, Key, Run, best_of, do_ru
 from selective_st.layouts import By, Examples, GradedPairs
 from selective_st.loss_kinds import LossKind, loss_kind
 from selective_st.losses import WeightedLoss
-from selective_st.output import first_line, without_nan
+from selective_st.output import without_nan
 from selective_st.registry.names import TRAINER_LABELS
 from selective_st.scoring import add_weights
 
@@ -159,11 +160,6 @@ class Task:
         """Those that are tried; none where no loss has one."""
         return list(dict.fromkeys(each.temperature for each in self.contenders if each.temperature))
 
-    @property
-    def scales(self) -> list[float]:
-        """Their inverses."""
-        return [1 / temperature for temperature in self.temperatures]
-
 
 # --- Before the training ----------------------------------------------------------------------------------------------
 
@@ -205,15 +201,11 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
             return SentenceTransformer(modules=[module], model_card_data=card)
 
         return make_static
-    try:
+    mend = f"the folder of a SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
+    with loading(f"--model {spec} could not be loaded", mend):
         if not spec.strip():
             raise FileNotFoundError("an empty name")
         pretrained = SentenceTransformer(spec)
-    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        raise ValueError(
-            f"--model {spec} could not be loaded ({type(error).__name__}: {first_line(error)}). Give the folder of a "
-            f"SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
-        ) from error
     if pretrained.similarity_fn_name != "cosine":
         raise ValueError(
             f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "
@@ -340,10 +332,9 @@ def key_of_runs(task: Task) -> str:
     """A digest of all that decides how a run comes out, but for its own loss, learning rate and seed."""
     model = task.make_model(0)
     tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
-    focus = {part.name: getattr(task.focus, part.name) for part in fields(task.focus) if part.name != "link"}
     facts = {
         "settings": {name: value for name, value in asdict(task.settings).items() if name not in _CHOOSE_RUNS},
-        "focus": focus | {"link": task.focus.link.get_config_dict()},
+        "focus": vars(task.focus) | {"link": task.focus.link.get_config_dict()},
         "versions": [__version__, *(version(name) for name in ("sentence-transformers", "transformers", "torch"))],
         "as_queries": task.as_queries,
         "model": [get_device_name(), repr(model), model.prompts, model.similarity_fn_name],
@@ -702,7 +693,7 @@ def _measured(task: Task, model: SentenceTransformer, contender: Contender, lear
     scores = {split: evaluator.predict(model) for split, evaluator in task.evaluators.items()}
     found = {split: _metrics(evaluator, scores[split]) for split, evaluator in task.evaluators.items()}
     if np.isfinite(scores["test"]).all():
-        task.evaluators["test"].report(model, scores["test"])  # into its card
+        task.evaluators["test"].tell_card(model, found["test"])
     of_test = scores["test"].tolist()
     return Run(contender.loss, learning_rate, seed, found["eval"], found["test"], of_test, contender.setting)
 

@@ -17,7 +17,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from typer.testing import CliRunner, Result
 
 from selective_st import plotting
-from selective_st.cli import app, evaluation
+from selective_st.cli import app, common
 from selective_st.data import read_pairs
 from selective_st.demo import graded_pairs, write_demo_data
 from selective_st.evaluation import (
@@ -153,7 +153,7 @@ class TestEvaluate:
     @pytest.mark.parametrize("model_type", MODEL_TYPES)
     def test_a_model_is_of_the_type_that_it_was_saved_as(self, model_type: str, tmp_path: Path) -> None:
         model_for(model_type).save_pretrained(str(tmp_path / "model"))
-        assert type(evaluation.load_any_model("MODEL", str(tmp_path / "model"))).__name__ == model_type
+        assert type(common.load_model("MODEL", str(tmp_path / "model"))).__name__ == model_type
 
     def test_a_cross_encoder_of_the_older_layout(self, tmp_path: Path) -> None:
         model = cross_encoder()
@@ -187,7 +187,7 @@ class TestEvaluate:
     def test_what_files_say_of_the_type(self, files: dict[str, object], expected: str, tmp_path: Path) -> None:
         for name, content in files.items():
             (tmp_path / name).write_text(json.dumps(content))
-        assert evaluation._model_type(str(tmp_path)) == expected
+        assert common._model_type(str(tmp_path)) == expected
 
     def test_names_are_no_markup(self, models: dict[str, Path], data: dict[str, Path], tmp_path: Path) -> None:
         for name in ("m[best]", "m[red]"):

@@ -377,38 +377,6 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
             Path("new"), "train", {"x": "2"}, reads={"the data": "up/data/pairs.csv"}, overwrite=True, same_reads=True
         )
 
-    @pytest.mark.parametrize(
-        ("files", "command"),
-        [
-            (["README.md", "metrics.json", "modules.json", "model.safetensors"], "train"),
-            (["metrics.json", "report.html", "error_by_score.png"], "evaluate"),
-            (["eval.csv", "test.csv", "train.csv"], "demo"),
-            (["metrics.json"], ""),
-        ],
-    )
-    def test_outputs_of_the_first_version(self, tmp_path: Path, files: list[str], command: str) -> None:
-        """Their markers list names, and no command."""
-        target = tmp_path / "old"
-        target.mkdir()
-        for name in files:
-            (target / name).write_text("x")
-        (target / MARKER).write_text(json.dumps(files))
-        before = snapshot(target)
-        by = f"by its files selective-st {command}" if command else "its files do not tell by which command"
-        for other in {"train", "evaluate", "demo"} - {command}:
-            with pytest.raises(
-                OutputError, match=rf"was written by an older version \({by}\), not by selective-st {other}"
-            ):
-                Output(target, other, overwrite=True)
-        assert snapshot(target) == before
-        if command:
-            (target / "mine.txt").touch()
-            with pytest.raises(OutputError, match=r"did not write: mine\.txt"):
-                Output(target, command, overwrite=True)
-            (target / "mine.txt").unlink()
-            write(target, command, {"new": "x"}, overwrite=True)
-            assert names(target) == ["new"]
-
     def test_where_one_stands(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "here").mkdir()
         monkeypatch.chdir(tmp_path / "here")

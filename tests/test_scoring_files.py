@@ -379,7 +379,7 @@ def test_what_is_refused_in_one_line(
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     (tmp_path / "there.csv").write_text("a,b\n1,2\n")
     output = [] if "--output" in options else ["--output", f"out{Path(name).suffix}"]
-    monkeypatch.setattr("selective_st.cli.scoring._loaded", lambda name: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("selective_st.cli.scoring.load_model", lambda *_: pytest.fail("the model was loaded"))
     result = run(folders["SentenceTransformer"], name or "nowhere.csv", *output, *options)
     assert result.exit_code == 1, result.output
     lines = [line for line in result.output.splitlines() if line.startswith("Error: ")]

@@ -454,7 +454,12 @@ class Trainable:
         shape: The inputs that the pairs are laid out to.
         label: The kind of their labels then; with the shape, its row.
         what: What it learns from, for people.
+        builtins: The built-in losses to compare it with.
+        temperatures: Those that a comparison tries, with every loss that has one.
         scale: The default scale of its class, where the temperature of the scores is its inverse.
+        batch_sizes: The default number of rows in a step, for static embeddings and for pretrained models.
+        takes_static: Whether it trains static embeddings.
+        of_labels: The loss that takes its place where every label is 0 or 1, by name; its own if it needs such labels.
     """
 
     name: str
@@ -462,7 +467,12 @@ class Trainable:
     shape: Shape
     label: LabelKind
     what: str
+    builtins: Sequence[str]
+    temperatures: Sequence[float]
     scale: float | None = None
+    batch_sizes: Sequence[int] = (64, 32)
+    takes_static: bool = True
+    of_labels: str = ""
 
     @property
     def row(self) -> Row:

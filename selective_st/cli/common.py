@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich import box
@@ -18,10 +16,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from selective_st.output import first_line
+from selective_st.errors import loading
+from selective_st.output import METRICS_FILE as METRICS_FILE
+from selective_st.output import write_metrics as write_metrics
 
-METRICS_FILE = "metrics.json"
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 _ERROR = "[bold red]Error:[/]"
+_OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 CLASS_LABELS = ("class", "class probabilities")
 NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\[plot]"'
 
@@ -68,6 +71,14 @@ def make_console() -> Console:
     return found if is_known else Console(width=max(found.width, 140))
 
 
+def progress_bar(console: Console, description: str, noun: str) -> Progress:
+    """A bar with what is done and the time that is left, in a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), noun, TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(description, *columns, console=console, disable=not console.is_terminal)
+
+
 def be_quiet() -> None:
     """Silence the chatter of the libraries; this command prints its own progress and errors."""
     import logging
@@ -84,13 +95,13 @@ def be_quiet() -> None:
     datasets.disable_progress_bars()
 
 
-def load_model(what: str, name: str, model_type: str) -> Any:
+def load_model(what: str, name: str, model_type: str = "") -> Any:
     """Load a model.
 
     Args:
         what: What named it, for the message: an option or an argument.
         name: Its folder, or its name on the hub.
-        model_type: The name of its class in Sentence Transformers.
+        model_type: The name of its class in Sentence Transformers. Default: that which its files name.
 
     Returns:
         The model.
@@ -100,13 +111,27 @@ def load_model(what: str, name: str, model_type: str) -> Any:
     """
     import sentence_transformers
 
-    try:
+    model_type = model_type or _model_type(name)
+    failure = f"{what} {name} could not be loaded as a {model_type}"
+    with loading(failure, "its folder, or a name on the hub (with a connection)."):
         return getattr(sentence_transformers, model_type)(name)
-    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        raise ValueError(
-            f"{what} {name} could not be loaded as a {model_type} ({type(error).__name__}: {first_line(error)}). Give "
-            "its folder, or a name on the hub (with a connection)."
-        ) from error
+
+
+def _model_type(name: str) -> str:
+    """The type of model that its files name; an embedding model where they name none."""
+    from sentence_transformers.util import load_file_path
+
+    from selective_st.catalog import MODEL_TYPES
+    from selective_st.evaluation.thresholds import model_config
+
+    kind = model_config(name).get("model_type")
+    if kind is None and load_file_path(name, "modules.json") is None:
+        # So cross encoders were saved before they had a config of Sentence Transformers.
+        architectures = model_config(name, "config.json").get("architectures") or []
+        if any(str(architecture).endswith("ForSequenceClassification") for architecture in architectures):
+            return "CrossEncoder"
+    named = (known for known in MODEL_TYPES if kind in (known, _OTHER_NAMES.get(known, known)))
+    return next(named, "SentenceTransformer")
 
 
 def versions() -> dict[str, str]:
@@ -117,12 +142,6 @@ def versions() -> dict[str, str]:
     import selective_st
 
     return {module.__name__: module.__version__ for module in (selective_st, sentence_transformers, torch)}
-
-
-def write_metrics(folder: Path, results: dict[str, Any]) -> None:
-    """Write the metrics file of an output folder: plain data without NaN, which JSON does not have."""
-    text = json.dumps(results, indent=2, allow_nan=False)
-    (folder / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:

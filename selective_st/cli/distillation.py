@@ -66,13 +66,12 @@ def distill(job: DistillOptions) -> None:
         console = common.make_console()
         common.be_quiet()
         with console.status("Loading libraries ..."):
-            from selective_st.cli.evaluation import load_any_model
             from selective_st.distillation import DistillSettings, distill_into, read_all_texts
         told = {each.name: getattr(job, each.name) for each in fields(DistillSettings) if hasattr(job, each.name)}
         settings = DistillSettings(**told, thresholds=job.threshold)
         texts, notes = read_all_texts(job.texts, job.text_columns)
         common.print_notes(console, notes)
-        teacher = load_any_model("TEACHER", job.teacher)
+        teacher = common.load_model("TEACHER", job.teacher)
         metrics = distill_into(output, teacher, texts, settings)
         output.publish()
     _print_results(console, metrics)

@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from selective_st._templates import say
 from selective_st.cli import common
-from selective_st.cli.evaluation import EvaluateOptions, load_any_model
+from selective_st.cli.evaluation import EvaluateOptions
 from selective_st.cli.reading import read_source
 from selective_st.data import hub_splits, named_columns
 from selective_st.evaluation import (
@@ -100,7 +100,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         thresholds=focus.thresholds,
     )
     told = ("score_range", "focus", "main_metric", "notes", "versions", "threshold_notes")
-    results = {
+    found = {
         **{name: getattr(job, name) for name in ("model", "against", "data", "validation_data")},
         **{name: getattr(measured, name) for name in told},
         "summary": summary(comparison, measured),
@@ -110,11 +110,11 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         **comparison.as_dict(),
     }
     pictures = _draw(output.new, comparison, focus)
-    common.write_metrics(output.new, results)
+    results = common.write_metrics(output.new, found)
     (output.new / _REPORT_FILE).write_text(html_report(comparison, measured, pictures), encoding="utf-8")
     output.publish()
     if job.as_json:
-        print(json.dumps(results, indent=2, allow_nan=False))
+        print(json.dumps(results, indent=2))
         return
     _print(console, comparison, measured, results["summary"])
     common.print_notes(console, [f"{name}: {found.sentence()}" for name, found in consistency.items()])
@@ -171,7 +171,7 @@ def _scored(
     from selective_st.evaluation import predict_scores  # takes seconds, as Sentence Transformers does
     from selective_st.outcome import roles
 
-    model = load_any_model("The model", source)
+    model = common.load_model("The model", source)
     as_queries, notes = roles(model, pairs, job.as_queries)
     predicted = predict_scores(model, pairs.sentences1, pairs.sentences2, as_queries=as_queries)
     if validation is None:
@@ -200,9 +200,7 @@ def _read(job: EvaluateOptions, source: str, role: str) -> tuple[GradedPairs, Fi
         raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
     job = replace(job, data=source, split=split if available else job.split)
     found = read_source(replace(job, score_range=None))
-    if job.check:
-        found.refuse_other_labels(job, "evaluate")
-    pairs = found.graded_pairs(job)
+    pairs = found.graded_pairs(job, "evaluate")
     notes = [f"{source}: its split {split}"] if available else []
     return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])]), found.table
 

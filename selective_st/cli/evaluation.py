@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -15,7 +16,6 @@ from selective_st.output import Output, is_picture_of
 
 _PICTURES = (".png", ".svg", ".pdf")
 _TARGETS = (0.2, 0.9)
-_OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,22 +126,19 @@ def plot(options: PlotOptions) -> None:
 
 
 def _draw_links(options: PlotOptions, path: Path, targets: list[float]) -> None:
-    place = _place(options, "--output", path, _PICTURES, "plot_links")
-    try:
-        from selective_st.plotting import plot_links
-    except ImportError as error:
-        raise ValueError(str(error)) from None
-    from selective_st.focus import parse_focus, threshold_focus
+    with _written(options, "--output", path, _PICTURES, "picture", "plot_links") as new:
+        try:
+            from selective_st.plotting import plot_links
+        except ImportError as error:
+            raise ValueError(str(error)) from None
+        from selective_st.focus import parse_focus, threshold_focus
 
-    links = {text: parse_focus(text).link for text in options.focus or ([] if options.threshold else ["high"])}
-    named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
-    if options.threshold:
-        at_thresholds = threshold_focus(options.threshold)
-        named[at_thresholds.meaning] = at_thresholds.link
-    with place:
-        plot_links(named, place.new, targets=targets, label_range=options.score_range)
-        place.publish()
-    common.print_written(common.make_console(), "picture", place.given)
+        links = {text: parse_focus(text).link for text in options.focus or ([] if options.threshold else ["high"])}
+        named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
+        if options.threshold:
+            at_thresholds = threshold_focus(options.threshold)
+            named[at_thresholds.meaning] = at_thresholds.link
+        plot_links(named, new, targets=targets, label_range=options.score_range)
 
 
 def _write_designer(options: PlotOptions, path: Path, targets: list[float]) -> None:
@@ -149,51 +146,23 @@ def _write_designer(options: PlotOptions, path: Path, targets: list[float]) -> N
         raise ValueError("--interactive writes a page, --output a picture: say one of the two.")
     if options.focus and len(options.focus) > 1:
         raise ValueError(f"--interactive: the page begins with one link, got {len(options.focus)} --focus. Give one.")
-    place = _place(options, "--interactive", path, (".html",), "link_designer")
-    from selective_st.focus import parse_focus
-    from selective_st.link_designer import link_designer
+    with _written(options, "--interactive", path, (".html",), "page", "link_designer") as new:
+        from selective_st.focus import parse_focus
+        from selective_st.link_designer import link_designer
 
-    focus = parse_focus(options.focus[0]) if options.focus else None
-    page = link_designer(focus, targets, options.score_range)
-    with place:
-        place.new.write_text(page, encoding="utf-8")
-        place.publish()
-    common.print_written(common.make_console(), "page", place.given)
+        focus = parse_focus(options.focus[0]) if options.focus else None
+        new.write_text(link_designer(focus, targets, options.score_range), encoding="utf-8")
 
 
-def _place(options: PlotOptions, option: str, path: Path, endings: tuple[str, ...], maker: str) -> Output:
-    """Where to write what a function draws, if that may be."""
+@contextmanager
+def _written(
+    options: PlotOptions, option: str, path: Path, endings: tuple[str, ...], what: str, maker: str
+) -> Iterator[Path]:
+    """Where to write what a function draws, if that may be; and say it."""
     if path.suffix.lower() not in endings:
         raise ValueError(f"{option} {path}: the name must end in {', '.join(endings)}; say links{endings[0]}.")
     recognise = partial(is_picture_of, maker=maker)
-    return Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=option)
-
-
-def load_any_model(what: str, name: str) -> Any:
-    """Load a model of the type that its files name.
-
-    Args:
-        what: What named it, for the message.
-        name: Its folder, or its name on the hub.
-
-    Returns:
-        The model.
-    """
-    return common.load_model(what, name, _model_type(name))
-
-
-def _model_type(name: str) -> str:
-    """The type of model that its files name; an embedding model where they name none."""
-    from sentence_transformers.util import load_file_path
-
-    from selective_st.catalog import MODEL_TYPES
-    from selective_st.evaluation.thresholds import model_config
-
-    kind = model_config(name).get("model_type")
-    if kind is None and load_file_path(name, "modules.json") is None:
-        # So cross encoders were saved before they had a config of Sentence Transformers.
-        architectures = model_config(name, "config.json").get("architectures") or []
-        if any(str(architecture).endswith("ForSequenceClassification") for architecture in architectures):
-            return "CrossEncoder"
-    named = (known for known in MODEL_TYPES if kind in (known, _OTHER_NAMES.get(known, known)))
-    return next(named, "SentenceTransformer")
+    with Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=option) as place:
+        yield place.new
+        place.publish()
+    common.print_written(common.make_console(), what, place.given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, get_type_hints
 
 import typer
@@ -140,11 +140,14 @@ def column_names(name: str, text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
 
 
-def words_of(options: Any) -> list[str]:
-    """The words of a command that asks for the same: its arguments, then each option that is not at its default."""
+def words_of(options: Any, *names: str) -> list[str]:
+    """The words of a command that asks for the same: its arguments, then each option that is not at its default.
+
+    Where fields are named, those of them alone.
+    """
     arguments: list[str] = []
     words: list[str] = []
-    for each in fields(options):
+    for each in (each for each in fields(options) if not names or each.name in names):
         value, name = getattr(options, each.name), _name(each)
         if isinstance(each.metadata["typer"], ArgumentInfo):
             arguments.append(str(value))
@@ -197,9 +200,8 @@ class DataOptions:
 
 def told_words(options: DataOptions, **guessed: Any) -> list[str]:
     """The words of a command that say how the data are read; `guessed` is what was not told, and is to be."""
-    told = {each.name: getattr(options, each.name) for each in fields(DataOptions)}
-    told |= {name: value for name, value in guessed.items() if told[name] is None}
-    return words_of(DataOptions(**told))[1:]
+    options = replace(options, **{name: of for name, of in guessed.items() if getattr(options, name) is None})
+    return words_of(options, *(each.name for each in fields(DataOptions) if each.name != "data"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,11 +97,12 @@ class Source:
                 f"`{shlex.join(['selective-st', 'suggest', options.data, *told])}` says what suits them as they are."
             )
 
-    def graded_pairs(self, options: DataOptions) -> GradedPairs:
+    def graded_pairs(self, options: Any, do: str) -> GradedPairs:
         """The data as graded pairs.
 
         Args:
-            options: The columns and the labels' scale.
+            options: The columns, the labels' scale, and whether to check what the labels say.
+            do: What the command does.
 
         Returns:
             The pairs.
@@ -109,6 +110,8 @@ class Source:
         Raises:
             DataError: If they are none.
         """
+        if options.check:
+            self.refuse_other_labels(options, do)
         pairs = read_pairs(self.table, columns=options.columns, score_range=options.score_range)
         notes = [f"{self.unclear}; taken for two texts and how well they belong together"] if self.unclear else []
         return replace(pairs, notes=[*pairs.notes, *notes])

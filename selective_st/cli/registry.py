@@ -27,7 +27,7 @@ from selective_st.cli.common import (
     print_template,
     text_of,
 )
-from selective_st.cli.options import FOCUS_HELP, THRESHOLD_HELP, DataOptions, command, option, told_words
+from selective_st.cli.options import FOCUS_HELP, THRESHOLD_HELP, DataOptions, command, option, told_words, words_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from selective_st.registry.steps import Step
 
 AUTO = "auto"
+_TEMPLATE = "suggestions.txt"
 NUMBERS = ("integer", "float")  # kinds of columns that `train` takes for labels
 LOSS_NAMES = ", ".join(known.name for known in TRAINABLE)
 _SHOWN = 3  # names of other losses
@@ -46,6 +47,7 @@ _SHOWN_NOTES = 2
 _SCREEN = 15  # lines of an answer
 _CODE_WIDTH = 76
 _MODEL_TYPE_HELP = f"For which models: {', '.join(MODEL_TYPES)}."
+_FOCUS = ("focus", "threshold")  # the options that say what matters
 _JSON_HELP = "Print JSON, for other programs."
 
 
@@ -142,7 +144,7 @@ def suggest(options: SuggestOptions) -> None:
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
     else:
-        used = _print_answer(found, source.table.name, focus, ways, following)
+        used = _print_answer(found, focus, data=source.table.name, ways=ways, following=following)
         if options.every:
             _print_all(found, notes)
         else:
@@ -220,12 +222,6 @@ def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
     )
 
 
-def _focus_words(options: SuggestOptions) -> list[str]:
-    """The words of a command that say what matters."""
-    words = ["--focus", options.focus] if options.focus else []
-    return [*words, *(word for at in options.threshold or () for word in ("--threshold", f"{at:g}"))]
-
-
 def _suggestion(
     source: Source, found: Suggestions, loss: Trainable | str, focus: Focus | None = None
 ) -> tuple[Suggestion, str]:
@@ -288,7 +284,7 @@ def print_code(console: Console, code: str) -> None:
 
 def print_report(console: Console, report: CheckReport) -> None:
     """Print what a check has found."""
-    print_template(console, "suggestions.txt", "report", of=report)
+    print_template(console, _TEMPLATE, "report", of=report)
 
 
 def _as_dict(row: Row) -> dict[str, Any]:
@@ -322,7 +318,6 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
     from selective_st.registry.choice import are_labelled_pairs
     from selective_st.registry.conversions import scale_of
 
-    focus = _focus_words(options)
     kinds = {column.name: column.kind for column in form.columns}
     if are_labelled_pairs(found) and kinds.get(str(form.label_column)) in NUMBERS:
         (scale, _), columns = scale_of(form), None
@@ -331,16 +326,15 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
             if any("," in name for name in columns):
                 columns = [str(source.dataset.column_names.index(name) + 1) for name in columns]
         told = told_words(options, columns=columns, score_range=None if scale in ((0, 1), (-1, 1)) else scale)
-        return shlex.join(["selective-st", "train", options.data, "--loss", AUTO, *told, *focus])
+        return shlex.join(["selective-st", "train", options.data, "--loss", AUTO, *told, *words_of(options, *_FOCUS)])
     options = replace(options, score_range=None) if source.not_similarity else options
     return f"{_again(options)} --script > train.py && python train.py"
 
 
 def _again(options: SuggestOptions, **changes: Any) -> str:
     """The command of these options, with changes."""
-    of = [] if options.model_type == "SentenceTransformer" else ["--model-type", options.model_type]
-    told = told_words(replace(options, **changes))
-    return shlex.join(["selective-st", "suggest", options.data, *of, *told, *_focus_words(options)])
+    told = [*words_of(options, "model_type"), *told_words(replace(options, **changes)), *words_of(options, *_FOCUS)]
+    return shlex.join(["selective-st", "suggest", options.data, *told])
 
 
 def _guesses(options: DataOptions, source: Source) -> list[str]:
@@ -357,22 +351,16 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
     ]
 
 
-def _print_answer(found: Suggestions, name: str, focus: Focus | None, ways: dict[str, str], following: str) -> int:
+def _print_answer(found: Suggestions, focus: Focus | None, **facts: Any) -> int:
     """The loss that comes first and how to go on; in how many lines of the screen."""
     script = _packed(found[0].code) if found else ""
     no_link = escape(found[0].row.why_none) if focus and found and not any(each.selective for each in found) else None
-    return _print(
-        "answer", data=name, form=found.format, losses=[*found], script=script, ways=ways, following=following,
-        no_link=no_link,
-    )  # fmt: skip
+    facts |= {"form": found.format, "losses": [*found], "script": script, "no_link": no_link}
+    return _print(text_of(_TEMPLATE, "answer", **facts))
 
 
-def _print(macro: str, **facts: Any) -> int:
+def _print(text: str) -> int:
     """Print a part of the answer; in how many lines of the screen."""
-    return _print_lines(text_of("suggestions.txt", macro, **facts))
-
-
-def _print_lines(text: str) -> int:
     console = make_console()
     console.print(text, soft_wrap=True, highlight=False)
     return sum(max(1, -(-Text.from_markup(line).cell_len // console.width)) for line in text.splitlines())
@@ -402,8 +390,8 @@ def _print_rest(found: Suggestions, notes: list[str], left: int, *, explains: bo
         every += [f"{words}: {', '.join(names[:_SHOWN])}{more}"] if names else []
     for text in every:
         shown = f"[dim]{escape(text)}[/]"
-        left -= _print_lines(shown) if len(shown) < left * make_console().width else 0
-    _print_lines("[dim]--all shows every loss and why, and how the data were read[/]")
+        left -= _print(shown) if len(shown) < left * make_console().width else 0
+    _print("[dim]--all shows every loss and why, and how the data were read[/]")
 
 
 def _print_all(found: Suggestions, notes: list[str]) -> None:
@@ -416,5 +404,6 @@ def _print_all(found: Suggestions, notes: list[str]) -> None:
     suited = {each.loss for each in found}
     opened = [(each, [loss for loss in each.losses if loss not in suited]) for each in found.conversions]
     more = [(each, losses) for each, losses in opened if losses]
-    _print_lines("")
-    _print("rest", form=found.format, losses=[*found], shared=shared, conversions=more, notes=notes)
+    _print("")
+    facts = {"form": found.format, "losses": [*found], "shared": shared, "conversions": more, "notes": notes}
+    _print(text_of(_TEMPLATE, "rest", **facts))

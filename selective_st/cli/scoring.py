@@ -6,7 +6,7 @@ from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from selective_st.cli.common import be_quiet, make_console, print_notes, print_written
+from selective_st.cli.common import be_quiet, load_model, make_console, print_notes, print_written, progress_bar
 from selective_st.cli.options import argument, column_names, command, option
 
 if TYPE_CHECKING:
@@ -57,18 +57,15 @@ def score(job: ScoreOptions) -> None:
 
     Works through files of any length; an interrupted command goes on where it was.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
     from selective_st.scoring import score_file
 
     console = make_console()
     be_quiet()
-    columns = (BarColumn(), MofNCompleteColumn(), "rows", TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress("scoring", *columns, console=console, disable=not console.is_terminal) as bar:
+    with progress_bar(console, "scoring", "rows") as bar:
         task = bar.add_task("scoring", total=None)
         threshold = _threshold(job)
         found = score_file(
-            lambda: _loaded(job.model),
+            lambda: load_model("MODEL", job.model),
             job.file,
             job.output,
             threshold=threshold,
@@ -95,9 +92,3 @@ def _threshold(job: ScoreOptions) -> ScoreThreshold | None:
         return stored
     given = ScoreThreshold(job.threshold, gold=job.threshold)
     return replace(stored, value=given.value, metric=None, metric_value=None) if stored else given
-
-
-def _loaded(name: str) -> object:
-    from selective_st.cli.evaluation import load_any_model
-
-    return load_any_model("MODEL", name)

@@ -39,9 +39,12 @@ if TYPE_CHECKING:
     from selective_st.loss_kinds import LossKind
     from selective_st.training import Report, Settings, Splits, Task
 
-_PICTURE_FILE = "threshold_curves.png"
-_CARD_FILE = "README.md"
-_THRESHOLD_FILE = "score_threshold.json"
+_WRITTEN = {
+    "card": "README.md",
+    "metrics": common.METRICS_FILE,
+    "threshold": "score_threshold.json",
+    "picture": "threshold_curves.png",
+}
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
@@ -229,13 +232,7 @@ def _train_into(output: Output, job: TrainOptions) -> None:
     output.publish()
     _print_results(console, report, len(splits.test))
     common.print_written(console, "model", output.given)
-    written = {
-        "card": _CARD_FILE,
-        "metrics": common.METRICS_FILE,
-        "threshold": _THRESHOLD_FILE,
-        "picture": _PICTURE_FILE,
-    }
-    for label, name in written.items():
+    for label, name in _WRITTEN.items():
         if (output.given / name).exists():
             common.print_written(console, label, output.given / name)
     if find_spec("matplotlib") is None:
@@ -247,13 +244,12 @@ def _train_into(output: Output, job: TrainOptions) -> None:
 
 def _taught(console: Console, output: Output, job: TrainOptions, splits: Splits, focus: Focus) -> Taught:
     """Pairs of `--texts` with the teacher's scores."""
-    from selective_st.cli.evaluation import load_any_model
     from selective_st.distillation import read_all_texts, taught_pairs
 
     texts, notes = read_all_texts(job.texts or (), job.text_columns)
     common.print_notes(console, notes)
     name = str(job.teacher)
-    teacher, held_out = load_any_model("--teacher", name), [splits.eval, splits.test]
+    teacher, held_out = common.load_model("--teacher", name), [splits.eval, splits.test]
     with console.status("Asking the teacher ..."):
         return taught_pairs(output, teacher, name, texts, splits.train, held_out, focus.edges, job.teacher_pairs)
 
@@ -343,7 +339,7 @@ def _read_splits(job: TrainOptions, kind: LossKind | None, focus: Focus) -> Spli
     source = read_source(replace(job, score_range=None))
     if job.check:
         _judge(job, source)
-    train_split = source.graded_pairs(job)
+    train_split = source.graded_pairs(job, "train")
     if kind is None:
         kind, why = suited_kind(train_split, focus)
         train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
@@ -374,10 +370,7 @@ def _read_split(job: TrainOptions, data: str, split: str | None = None) -> Grade
     from selective_st.cli.reading import read_source
 
     job = replace(job, data=data, split=split)
-    source = read_source(replace(job, score_range=None))
-    if job.check:
-        source.refuse_other_labels(job, "train")
-    return source.graded_pairs(job)
+    return read_source(replace(job, score_range=None)).graded_pairs(job, "train")
 
 
 def _judge(job: TrainOptions, source: Source) -> None:
@@ -405,13 +398,10 @@ class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere, with the time left."""
 
     def __init__(self, console: Console, steps: Sequence[int], done: int) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-
         self._runs, self._started, self._steps = done + len(steps), done, min(steps, default=0)
         self._todo, self._done = sum(steps), 0
         self._since, self._line = 0.0, ""
-        columns = (BarColumn(), MofNCompleteColumn(), "steps", TimeElapsedColumn(), TimeRemainingColumn())
-        self.bar = Progress("{task.description}", *columns, console=console, disable=not console.is_terminal)
+        self.bar = common.progress_bar(console, "{task.description}", "steps")
         self._task = self.bar.add_task("", total=self._todo)
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:

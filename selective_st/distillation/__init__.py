@@ -7,7 +7,6 @@ thresholds. Texts to train, to choose and to report are apart.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from selective_st.distillation.taught import Taught, taught_pairs
 from selective_st.distillation.texts import SPLITS, read_all_texts, read_texts, split_texts
 from selective_st.evaluation.thresholds import ScoreThreshold, remember_threshold
 from selective_st.kept_runs import Run, best_of
-from selective_st.output import Output, without_nan
+from selective_st.output import Output, write_metrics
 
 __all__ = [
     "DistillSettings",
@@ -40,7 +39,6 @@ __all__ = [
     "split_texts",
     "taught_pairs",
 ]
-METRICS_FILE = "metrics.json"
 
 
 def distill(
@@ -136,33 +134,29 @@ def distill_into(
     student.save_pretrained(str(place.new))
     shutil.rmtree(place.new / "working", ignore_errors=True)  # none where every run was done before
     link = next(each.link for each in some if each.name == best.name)
-    found = without_nan(
-        {
-            "settings": {**asdict(settings), "link": link and link.get_config_dict()},
-            "texts": {name: len(parts[name]) for name in SPLITS},
-            "pairs": {name: len(pairs[name].scores) for name in SPLITS},
-            "held_out_pairs": "drawn pairs" if teacher.is_cross else "all pairs",
-            "teacher_scores": quantiles(pairs["test"].scores),
-            "student_threshold": cut["value"],
-            "chosen": {loss: {"loss": run.name, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
-            "test": {loss: _without_draws(run)["thresholds"] for loss, run in chosen.items()},
-            "f1_gained": {loss: _gained(best, run) for loss, run in chosen.items() if loss != OURS},
-            "diagnosis": diagnosis,
-            "runs": [
-                {"loss": run.name, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval}
-                | {"test": _without_draws(run)}
-                for of in runs.values()
-                for run in of
-            ],
-            "unit": "pairs" if teacher.is_cross else "texts",
-            "per_second": speeds(teacher, student, parts["test"]),
-            "megabytes": {"teacher": megabytes(model), "student": megabytes(student)},
-        }
-    )
-    found["f1"] = found["test"][OURS][0]["at_own"]["f1"]
-    text = json.dumps(found, indent=2, allow_nan=False)
-    (place.new / METRICS_FILE).write_text(f"{text}\n", encoding="utf-8")
-    return dict(json.loads(text))
+    found = {
+        "settings": {**asdict(settings), "link": link and link.get_config_dict()},
+        "texts": {name: len(parts[name]) for name in SPLITS},
+        "pairs": {name: len(pairs[name].scores) for name in SPLITS},
+        "held_out_pairs": "drawn pairs" if teacher.is_cross else "all pairs",
+        "teacher_scores": quantiles(pairs["test"].scores),
+        "student_threshold": cut["value"],
+        "chosen": {loss: {"loss": run.name, "learning_rate": run.learning_rate} for loss, run in chosen.items()},
+        "test": {loss: _without_draws(run)["thresholds"] for loss, run in chosen.items()},
+        "f1_gained": {loss: _gained(best, run) for loss, run in chosen.items() if loss != OURS},
+        "diagnosis": diagnosis,
+        "runs": [
+            {"loss": run.name, "learning_rate": run.learning_rate, "seed": run.seed, "eval": run.eval}
+            | {"test": _without_draws(run)}
+            for of in runs.values()
+            for run in of
+        ],
+        "unit": "pairs" if teacher.is_cross else "texts",
+        "per_second": speeds(teacher, student, parts["test"]),
+        "megabytes": {"teacher": megabytes(model), "student": megabytes(student)},
+        "f1": best.test["thresholds"][0]["at_own"]["f1"],
+    }
+    return write_metrics(place.new, found)
 
 
 def _losses(settings: DistillSettings, teacher: Teacher) -> list[str]:

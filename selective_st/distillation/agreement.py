@@ -12,7 +12,7 @@ from scipy import sparse
 
 from selective_st.distillation.settings import DistillSettings
 from selective_st.evaluation.claims import Support, interval
-from selective_st.evaluation.metrics import losses_at
+from selective_st.evaluation.metrics import losses_at, shares
 from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold
 
 _DRAWS = 500  # of texts
@@ -97,12 +97,7 @@ def _resampled(pairs: Scored, threshold: float, cut: float, seed: int) -> dict[s
         counted: npt.NDArray[np.float64] = np.einsum("dt,td->d", times, matrix @ times.T, dtype=np.float64)
         return counted
 
-    return _shares(count(sought & found), count(found), count(sought))
-
-
-def _shares(hits: Any, found: Any, sought: Any) -> dict[str, Any]:
-    shares = {"f1": (2 * hits, found + sought), "precision": (hits, found), "recall": (hits, sought)}
-    return {name: part / np.maximum(whole, 1) for name, (part, whole) in shares.items()}
+    return shares(count(sought & found), count(found), count(sought))
 
 
 def decisions(gold: Any, predicted: Any, threshold: float, cut: float) -> dict[str, float]:
@@ -122,7 +117,7 @@ def decisions(gold: Any, predicted: Any, threshold: float, cut: float) -> dict[s
         {'f1': 0.5, 'precision': 0.5, 'recall': 0.5}
     """
     sought, found = np.asarray(gold) >= threshold, np.asarray(predicted) >= cut
-    counted = _shares((sought & found).sum(), found.sum(), sought.sum())
+    counted = shares((sought & found).sum(), found.sum(), sought.sum())
     return {name: float(share) for name, share in counted.items()}
 
 

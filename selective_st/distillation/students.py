@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from selective_st.distillation.settings import STATIC, DistillSettings
-from selective_st.output import first_line
+from selective_st.errors import loading
 
 Floats = npt.NDArray[np.float32]
 _FREQUENCY = 1e-3  # tokens as frequent as this count half in a static student's first embeddings
@@ -166,10 +166,6 @@ def make_student(teacher: Any, settings: DistillSettings, train: Sequence[str]) 
         return layered_student(teacher, settings.layers, settings.dimensions, train)
     if settings.student == STATIC:
         return static_student(teacher, settings.dimensions, train)
-    try:
+    mend = f"the folder of a SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
+    with loading(f"--student {settings.student} could not be loaded", mend):
         return SentenceTransformer(settings.student)
-    except Exception as error:  # the hub client raises many kinds; all mean that the model cannot be had
-        raise ValueError(
-            f"--student {settings.student} could not be loaded ({type(error).__name__}: {first_line(error)}). Give the "
-            f"folder of a SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
-        ) from error

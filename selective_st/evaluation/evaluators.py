@@ -205,10 +205,14 @@ class ScoreEvaluator(BaseEvaluator):
         metrics = self._by_function(predicted)
         if output_path is not None and self.write_csv:
             _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
-        shown = self.prefix_name_to_metrics(self._for_card(metrics), self.name)
-        self.store_metrics_in_model_card_data(model, shown, epoch, steps)
+        self.tell_card(model, metrics, epoch, steps)
         named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
         return named
+
+    def tell_card(self, model: PairModel, metrics: Mapping[str, float], epoch: int = -1, steps: int = -1) -> None:
+        """Have metrics, as `metrics` gives them, shown in the model's card."""
+        shown = self.prefix_name_to_metrics(self._for_card(metrics), self.name)
+        self.store_metrics_in_model_card_data(model, shown, epoch, steps)
 
     def _for_card(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """The metrics as a card shows them, each with as many digits as its cases allow.

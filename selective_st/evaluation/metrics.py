@@ -306,24 +306,34 @@ def _threshold(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     return of.value
 
 
+def shares(hits: Any, found: Any, sought: Any) -> dict[str, Any]:
+    """F1, precision and recall of how many are found rightly, found, and sought; 0 where there is nothing."""
+    parts = {"f1": (2 * hits, found + sought), "precision": (hits, found), "recall": (hits, sought)}
+    return {name: part / np.maximum(whole, 1) for name, (part, whole) in parts.items()}
+
+
+def _share(name: str, sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
+    found = of.is_found(predicted)
+    counted = shares((sought & found).sum(), found.sum(), sought.sum())
+    return float(counted[name]) if sought.any() else math.nan
+
+
 @partial(_of_sought, "precision", "Precision", "higher")
 def _precision(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Of the pairs that the threshold finds, the share with {of}."""
-    found = of.is_found(predicted)
-    return float((sought & found).sum() / max(found.sum(), 1)) if sought.any() else math.nan
+    return _share("precision", sought, predicted, of)
 
 
 @partial(_of_sought, "recall", "Recall", "higher")
 def _recall_of_pairs(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Of the pairs with {of}, the share that the threshold finds."""
-    return float(of.is_found(predicted)[sought].mean()) if sought.any() else math.nan
+    return _share("recall", sought, predicted, of)
 
 
 @partial(_of_sought, "f1", "F1", "higher")
 def f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     """Precision and recall in one number (their harmonic mean); 1 is perfect."""
-    found = of.is_found(predicted)
-    return float(2 * (sought & found).sum() / (found.sum() + sought.sum())) if sought.any() else math.nan
+    return _share("f1", sought, predicted, of)
 
 
 def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]:
@@ -509,79 +519,69 @@ def _mean_precision(ranks: Ranks) -> float:
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
-def _of_ranks(name: str, title: str, compute: Callable[[Ranks, float], float]) -> Make:
-    """Make a function of the ranks of a list's positives a metric of lists, NaN without a positive or another one."""
+def _of_list(name: str, title: str, better: Better, compute: Callable[..., float], *, over_lists: Any = _mean) -> Make:
+    """Make a function of a list's labels, its scores and a cutoff, for which {0} stands, a metric of lists."""
 
-    def make(k: float = math.inf, *, positive_from: float = _POSITIVE_FROM) -> Metric:
-        def of_list(label: Floats, score: Floats) -> float:
-            relevant = label >= positive_from - TIE
-            some = relevant.any() and not relevant.all()
-            return compute(worst_ranks(relevant, score), k) if some else math.nan
-
-        named, titled, meaning = (text.format(f"{k:g}") for text in (name, title, _words(compute)))
-        return Metric(named, titled, meaning, "higher", of_list)
+    def make(k: float = math.inf, **how: Any) -> Metric:
+        best = f", for the {k:g} candidates of each list with the highest gold scores"
+        named, titled, meaning = (text.format(f"{k:g}", best=best) for text in (name, title, _words(compute)))
+        return Metric(named, titled, meaning, better, partial(compute, k=k, **how), over_lists=over_lists)
 
     return _named(name.format(_NUMBER), make)
 
 
-@partial(_of_ranks, "map", "MAP")
-def _map(ranks: Ranks, k: float) -> float:
+def _of_ranks(of: Callable[[Ranks], float], label: Floats, score: Floats, positive_from: float) -> float:
+    """What is to be said of the positives' ranks; NaN without a positive or another candidate."""
+    relevant = label >= positive_from - TIE
+    return of(worst_ranks(relevant, score)) if relevant.any() and not relevant.all() else math.nan
+
+
+@partial(_of_list, "map", "MAP", "higher")
+def _map(label: Floats, score: Floats, k: float, positive_from: float = _POSITIVE_FROM) -> float:
     """How high the positives stand among their question's candidates, over all positives."""
-    return _mean_precision(ranks)
+    return _of_ranks(_mean_precision, label, score, positive_from)
 
 
-@partial(_of_ranks, "mrr@{0}", "MRR@{0}")
-def _mrr(ranks: Ranks, k: float) -> float:
+@partial(_of_list, "mrr@{0}", "MRR@{0}", "higher")
+def _mrr(label: Floats, score: Floats, k: float, positive_from: float = _POSITIVE_FROM) -> float:
     """One over the rank of the first positive (0 behind rank {0}), mean."""
-    return 1 / int(ranks[0]) if ranks[0] <= k else 0.0
+    return _of_ranks(lambda ranks: 1 / int(ranks[0]) if ranks[0] <= k else 0.0, label, score, positive_from)
 
 
-@partial(_of_ranks, "recall@{0}", "Recall@{0}")
-def _recall(ranks: Ranks, k: float) -> float:
+@partial(_of_list, "recall@{0}", "Recall@{0}", "higher")
+def _recall(label: Floats, score: Floats, k: float, positive_from: float = _POSITIVE_FROM) -> float:
     """The share of the positives that stand in the first {0} places."""
-    return float(np.mean(ranks <= k))
+    return _of_ranks(lambda ranks: float(np.mean(ranks <= k)), label, score, positive_from)
 
 
-def _make_ndcg(k: float, *, gains: Gains = "linear") -> Metric:
-    def compute(label: Floats, score: Floats) -> float:
-        from sklearn.metrics import ndcg_score  # late: it imports pandas
+@partial(_of_list, "ndcg@{0}", "nDCG@{0}", "higher")
+def _ndcg(label: Floats, score: Floats, k: float, gains: Gains = "linear") -> float:
+    """How much of the best possible gain stands in the first {0} places."""
+    from sklearn.metrics import ndcg_score  # late: it imports pandas
 
-        gain = np.maximum(label, 0)
-        gain = gain if gains == "linear" else np.exp2(gain) - 1
-        return float(ndcg_score(gain[None], score[None], k=int(k))) if np.ptp(gain) > 0 else math.nan
-
-    meaning = f"How much of the best possible gain stands in the first {k:g} places."
-    return Metric(f"ndcg@{k:g}", f"nDCG@{k:g}", meaning, "higher", compute)
+    gain = np.maximum(label, 0)
+    gain = gain if gains == "linear" else np.exp2(gain) - 1
+    return float(ndcg_score(gain[None], score[None], k=int(k))) if np.ptp(gain) > 0 else math.nan
 
 
-_ndcg = _named(f"ndcg@{_NUMBER}", _make_ndcg)
+def _errors_of_top(label: Floats, score: Floats, k: float) -> Floats:
+    """The errors of a list's best candidates, and of those tied with the last of them."""
+    errors: Floats = (score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE]
+    return errors
 
 
-def _of_top(
-    name: str, title: str, better: Better, compute: Callable[[Floats], float], *, over_lists: Any = _mean
-) -> Make:
-    """Make a function of errors a metric of a list's best candidates, and of those tied with the last of them."""
-
-    def make(k: float) -> Metric:
-        def of_list(label: Floats, score: Floats) -> float:
-            return compute((score - label)[label >= np.sort(label)[-min(int(k), len(label))] - TIE])
-
-        meaning = f"{_words(compute)[:-1]}, for the {k:g} candidates of each list with the highest gold scores."
-        return Metric(f"{name}_top@{k:g}", f"{title} of the top {k:g}", meaning, better, of_list, over_lists=over_lists)
-
-    return _named(f"{name}_top@{_NUMBER}", make)
+@partial(
+    _of_list, "rmse_top@{0}", "Error of the top {0}", "lower", over_lists=lambda squares: math.sqrt(np.mean(squares))
+)
+def _rmse_of_top(label: Floats, score: Floats, k: float) -> float:
+    """Typical distance of predicted and gold score{best}."""
+    return float(np.mean(_errors_of_top(label, score, k) ** 2))
 
 
-@partial(_of_top, "rmse", "Error", "lower", over_lists=lambda squares: math.sqrt(np.mean(squares)))
-def _rmse_of_top(errors: Floats) -> float:
-    """Typical distance of predicted and gold score."""
-    return float(np.mean(errors**2))
-
-
-@partial(_of_top, "bias", "Bias", "nearer 0")
-def _bias_of_top(errors: Floats) -> float:
-    """Mean of predicted less gold."""
-    return float(np.mean(errors))
+@partial(_of_list, "bias_top@{0}", "Bias of the top {0}", "nearer 0")
+def _bias_of_top(label: Floats, score: Floats, k: float) -> float:
+    """Mean of predicted less gold{best}."""
+    return float(np.mean(_errors_of_top(label, score, k)))
 
 
 def _make_how_many(what: str) -> Metric:
