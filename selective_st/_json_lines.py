@@ -49,6 +49,11 @@ def read_json(path: Path) -> TextTable:
     named = rows.shape == "an object"
     if not named:
         notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(table.column_names)}")
+    elif len(numbers) == 1 and (program := _unwrapping(table.to_pylist()[0])):
+        notes.append(
+            f"{name} is one object, and so a single row; if that holds the rows: jq -c {shlex.quote(program)} "
+            f"{shlex.quote(name)} > rows.jsonl"
+        )
     if table.column_names == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, table, numbers)
         notes.append(note)
@@ -292,6 +297,20 @@ class _Rows:
             reason = "half of a surrogate pair, which is no character: mend that text"
         odd = next((f" in {self.unit} {n}" for n, v in zip(numbers, values, strict=True) if not _fits(v)), "")
         raise DataError(f"{self.name}: column {column!r} holds{odd} {reason}.")
+
+
+def _unwrapping(row: dict[str, Any]) -> str:
+    """What makes rows of an object that holds several, as a list or by columns, for jq; empty where it holds none."""
+    within = {key: value for key, value in row.items() if isinstance(value, (list, dict)) and len(value) > 1}
+    lists = [key for key, value in within.items() if isinstance(value, list) and isinstance(value[0], dict)]
+    if lists:
+        return f".[{json.dumps(lists[0])}][]"
+    objects = [value for value in within.values() if isinstance(value, dict)]
+    if len(within) < max(2, len(row)) or len(objects) not in (0, len(row)) or len({*map(len, within.values())}) > 1:
+        return ""
+    place = "$i | tostring" if objects else "$i"  # as pandas numbers the rows of each column
+    are_columns = all(key.isdecimal() for value in objects for key in value)
+    return f"range(.[keys[0]] | length) as $i | map_values(.[{place}])" if are_columns else ".[]"
 
 
 def _fits(value: Any) -> bool:

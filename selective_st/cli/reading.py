@@ -235,7 +235,7 @@ def as_told(
         DataError: If the columns are not there, or labels lie outside their scale.
     """
     if columns is None:
-        source = Source(table, table.dataset, _format_of(table.dataset), notes=tuple(table.notes))
+        source = Source(table, table.dataset, detect_format(table.dataset), notes=tuple(table.notes))
     else:
         source = _with_columns(table, named_columns(table, columns))
     return source if score_range is None else _with_scale(source, score_range)
@@ -250,7 +250,7 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     if list(chosen) != dataset.column_names:
         steps = (Step("select_columns", (tuple(chosen),), why="the columns that were named"),)
         dataset = steps[0].apply(dataset)
-    source = Source(table, dataset, _format_of(dataset), steps, told=True, notes=tuple(table.notes))
+    source = Source(table, dataset, detect_format(dataset), steps, told=True, notes=tuple(table.notes))
     label = chosen[-1] if len(chosen) > 1 and _is_label(source.dataset, chosen[-1]) else None
     inputs = tuple(name for name in chosen if name != label)
     if label is not None and label not in names.TRAINER_LABELS and not _says_something_else(label):
@@ -266,7 +266,7 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     form = replace(source.format, inputs=inputs, steps=kept)
     if form.label == "binary" and set(table.dataset.column_names) - {*chosen}:
         # A column that was left out may say in words what 0 and 1 mean.
-        whole = _format_of(table.dataset)
+        whole = detect_format(table.dataset)
         if whole.label in CLASS_LABELS and (whole.label_column, {*whole.inputs}) == (label, {*inputs}):
             of_label = ("label", "meaning", "classes", "reasons", "doubts", "alternatives")
             form = replace(form, **{name: getattr(whole, name) for name in of_label})
@@ -354,18 +354,12 @@ def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
 def _done(source: Source, step: Step) -> Source:
     """The data after a step."""
     dataset = step.apply(source.dataset)
-    return replace(source, dataset=dataset, format=_format_of(dataset), steps=(*source.steps, step))
+    return replace(source, dataset=dataset, format=detect_format(dataset), steps=(*source.steps, step))
 
 
 def _is_nested(dataset: Dataset, column: str) -> bool:
     feature = dataset.features[column]
     return isinstance(feature, (list, dict)) or hasattr(feature, "feature")  # List, or Sequence before datasets 4
-
-
-def _format_of(dataset: Dataset) -> DataFormat:
-    found = detect_format(dataset)
-    assert isinstance(found, DataFormat)  # one dataset has one format
-    return found
 
 
 def after(steps: tuple[Step, ...], found: Suggestions) -> Suggestions:

@@ -25,7 +25,7 @@ from selective_st.errors import DataError
 from selective_st.registry.code import call_of, lines_of_steps
 from selective_st.registry.columns import as_number
 from selective_st.registry.conversions import scale_of
-from selective_st.registry.detection import DataFormat, detect_format, format_of
+from selective_st.registry.detection import DataFormat, format_of
 from selective_st.registry.steps import Step
 from selective_st.registry.suggestion import Suggestion, Suggestions, in_layout, indented, suited_to
 from selective_st.registry.table import Table, tables
@@ -388,6 +388,4 @@ def _clear(form: DataFormat, shape: Shape, label: LabelKind, steps: tuple[Step, 
 
 
 def _any_format() -> DataFormat:
-    form = detect_format({"anchor": ["a cat", "a dog"], "positive": ["a kitten", "a puppy"]})
-    assert isinstance(form, DataFormat)  # one dataset has one format
-    return form
+    return format_of(*tables({"anchor": ["a cat", "a dog"], "positive": ["a kitten", "a puppy"]}))

@@ -30,6 +30,7 @@ _COUNTED_ROWS = 10  # so many numbers that count up are no labels; 3 in the firs
 _CLASS_VALUE_WORDS = 5  # longer texts are no names of classes
 # Numbers that Python does not read: 0,5 or 80 % or 4/5. A date has more than one separator.
 _WRITTEN_NUMBER = re.compile(r"\s*[+-]?\d+([.,/]\d+)?\s*%?\s*")
+_STRAY = 0.05  # of the numbers at most are mistakes
 _LOOKED_AT = 1_000  # lists whose items are looked at
 _SENTENCE = 3  # words on average
 _MEDIA = ("Image", "Audio", "Video", "Pdf")
@@ -438,6 +439,12 @@ def scale_around(low: float, high: float) -> tuple[int, int]:
     if ends[0] < ends[1]:
         return ends
     return min(ends[0], 0), max(ends[1], 0 if ends[0] else 1)  # one label alone says nothing of the other end
+
+
+def are_few_beyond(numbers: Sequence[float]) -> bool:
+    """Whether numbers are shares from -1 to 1, but for a few that must be mistakes."""
+    shares = [number for number in numbers if -1 <= number <= 1]
+    return (1 - _STRAY) * len(numbers) <= len(shares) < len(numbers) and not are_whole(shares)
 
 
 def are_whole(numbers: Iterable[float]) -> bool:

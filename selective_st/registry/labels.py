@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selective_st.registry import names
-from selective_st.registry.columns import Column, are_class_names, are_whole
+from selective_st.registry.columns import Column, are_class_names, are_few_beyond, are_whole
 from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step
 from selective_st.written import are_plain, read_written
@@ -393,6 +393,11 @@ def _scale(reading: Reading, numbers: Sequence[float]) -> None:
     if reading.label not in ("binary", "similarity", "scores", "binary list"):
         return
     low, high = min(numbers), max(numbers)
+    if are_few_beyond(numbers):
+        shares = [number for number in numbers if -1 <= number <= 1]
+        beyond = len(numbers) - len(shares)
+        reading.doubt(f"{beyond:,} of {len(numbers):,} labels lie beyond the others, which go from -1 to 1 at most")
+        low, high = min(shares), max(shares)
     if low >= -1 and high <= 1:
         reading.scale = (0, 1) if low >= 0 else (-1, 1)
         return
