@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+import shlex
 import statistics
 import sys
 from array import array
@@ -254,6 +255,12 @@ def _parsed(path: Path, delimiter: str, quoting: Any, skipped: int) -> _Cells:
         found.error = after, why + 'within a cell in quotes each is written twice, as in "like ""this"""'
     if wrong:
         line, count = wrong[0]
+        if len(wrong) > len(found.lines) and {cells for _, cells in wrong} == {count}:
+            why = (
+                f" has {width} cells in line {skipped + 1}, but {count} in most others: a title? Leave it out: tail -n "
+            )
+            found.error = line, why + f"+{line} {shlex.quote(path.name)} > rows.csv"
+            return found
         more = f" (and {len(wrong) - 1:,} more such lines)" if len(wrong) > 1 else ""
         why = f" has {width} columns, but {count} cells in line {line}{more}. Mend the line; a cell that holds the "
         found.error = line, why + f'delimiter must stand in quotes: "like{delimiter} this".'

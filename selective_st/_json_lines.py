@@ -49,11 +49,9 @@ def read_json(path: Path) -> TextTable:
     named = rows.shape == "an object"
     if not named:
         notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(table.column_names)}")
-    elif len(numbers) == 1 and (program := _unwrapping(table.to_pylist()[0])):
-        notes.append(
-            f"{name} is one object, and so a single row; if that holds the rows: jq -c {shlex.quote(program)} "
-            f"{shlex.quote(name)} > rows.jsonl"
-        )
+    if len(numbers) == 1 and (program := _unwrapping(table.to_pylist()[0], named=named)):
+        call = f"jq -c {shlex.quote(program)} {shlex.quote(name)} > rows.jsonl"
+        notes.append(f"{name} is one {'object' if named else 'array'}, a single row; if that holds the rows: {call}")
     if table.column_names == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, table, numbers)
         notes.append(note)
@@ -223,7 +221,8 @@ class _Rows:
         if value in ([], {}):
             raise self._refused(number, "holds nothing")
         if not isinstance(value, (list, dict)):
-            raise self._refused(number, f"holds {json.dumps(value):.60}: each row must be an object or an array")
+            how = f" (jq -c '{{text: .}}' {shlex.quote(self.name)} > rows.jsonl)" if isinstance(value, str) else ""
+            raise self._refused(number, f"holds {json.dumps(value):.60}: each row must be an object or an array{how}")
         shape = "an object" if isinstance(value, dict) else f"an array of {len(value)}"
         self.shape = self.shape or shape
         if shape != self.shape:
@@ -299,8 +298,10 @@ class _Rows:
         raise DataError(f"{self.name}: column {column!r} holds{odd} {reason}.")
 
 
-def _unwrapping(row: dict[str, Any]) -> str:
-    """What makes rows of an object that holds several, as a list or by columns, for jq; empty where it holds none."""
+def _unwrapping(row: dict[str, Any], *, named: bool) -> str:
+    """What makes rows of an object or array that holds several, for jq; empty where it holds none."""
+    if not named:
+        return ".[] | {text: .}" if all(isinstance(value, str) for value in row.values()) else ""
     within = {key: value for key, value in row.items() if isinstance(value, (list, dict)) and len(value) > 1}
     lists = [key for key, value in within.items() if isinstance(value, list) and isinstance(value[0], dict)]
     if lists:

@@ -26,16 +26,18 @@ _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-# Files that are others than their names say: how they start, what they are, and what is to be done.
+# Files that are others than their names say: how they start, what they are, what is to be done, and the
+# endings that are right.
 _OTHERS = (
-    (rb"PK\x03\x04", "a ZIP archive, or a spreadsheet", "Unpack it, or save the sheet as CSV: unzip {name}"),
-    (rb"BZh\d1AY&SY", "compressed by bzip2", "Unpack it: bzip2 -dc {name} > plain{ending}"),
-    (rb"\xfd7zXZ\0", "compressed by xz", "Unpack it: xz -dc {name} > plain{ending}"),
-    (rb"\x28\xb5\x2f\xfd", "compressed by zstd", "Unpack it: zstd -dc {name} > plain{ending}"),
-    (rb"version https://git-lfs", "a pointer of Git LFS, not the data", "Get these: git lfs pull --include {name}"),
-    (rb"(?i)<(!doctype )?html", "a web page", "Get the file itself: the link for downloading is another"),
-    (rb"%PDF-", "a PDF", "Give its table as text"),
-    (rb"PAR1\x15", "a Parquet file", "Call it so: mv {name} {stem}.parquet"),
+    (rb"PK\x03\x04", "a ZIP archive, or a spreadsheet", "Unpack it, or save the sheet as CSV: unzip {name}", ()),
+    (rb"BZh\d1AY&SY", "compressed by bzip2", "Unpack it: bzip2 -dc {name} > plain{ending}", ()),
+    (rb"\xfd7zXZ\0", "compressed by xz", "Unpack it: xz -dc {name} > plain{ending}", ()),
+    (rb"\x28\xb5\x2f\xfd", "compressed by zstd", "Unpack it: zstd -dc {name} > plain{ending}", ()),
+    (rb"version https://git-lfs", "a pointer of Git LFS, not the data", "Get these: git lfs pull --include {name}", ()),
+    (rb"(?i)<(!doctype )?html", "a web page", "Get the file itself: the link for downloading is another", ()),
+    (rb"%PDF-", "a PDF", "Give its table as text", ()),
+    (rb"PAR1\x15", "a Parquet file", "Call it so: mv {name} {stem}.parquet", (".parquet",)),
+    (rb'(\[\s*)?\{\s*"[^\t]*\Z', "JSON", "Call it so: mv {name} {stem}.jsonl", (".json", ".jsonl")),
 )
 _LONGEST = 2**28  # characters of a line
 _START = 4_096  # bytes, to tell UTF-16 without a mark
@@ -75,10 +77,8 @@ def checked_ending(path: Path) -> str:
         raise DataError(f"{path} is empty.")
     with path.open("rb") as file:
         start = file.read(_START).removeprefix(codecs.BOM_UTF8).lstrip()
-    if kind == ".parquet" and start.startswith(b"PAR1"):
-        return kind
-    for begins, what, mend in _OTHERS:
-        if re.match(begins, start):
+    for begins, what, mend, endings in _OTHERS:
+        if kind not in endings and re.match(begins, start):
             name, stem = shlex.quote(path.name), shlex.quote(path.name.split(".")[0])
             raise DataError(f"{path} is {what}. {mend.format(name=name, stem=stem, ending=kind)}.")
     return kind

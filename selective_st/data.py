@@ -14,7 +14,7 @@ from selective_st._validation import score_interval
 from selective_st.errors import DataError, shown_rows
 from selective_st.files import FileTable, hub_splits, read_file, read_table, read_table_with_notes
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
-from selective_st.registry.columns import are_few_beyond, as_number, is_metadata, scale_around
+from selective_st.registry.columns import are_few_beyond, as_number, is_metadata, scale_around, usual_scale
 from selective_st.registry.detection import detect_format
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, TRAINER_LABELS, hint_of, key_of
 
@@ -194,16 +194,17 @@ def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float
         raise DataError(
             f"{table.name}: the labels in column {name!r} go from {low:g} to {high:g}, but a cosine similarity only "
             f"reaches [-1, 1]. {few} the ends of your label scale, which are then mapped to 0 and 1; "
-            + _a_scale(low, high)
+            + _a_scale(scores)
         )
     return scores
 
 
-def _a_scale(low: float, high: float) -> str:
+def _a_scale(scores: Sequence[float]) -> str:
     """A scale that holds all labels, and what it rests on."""
-    ends = scale_around(low, high)
-    why = "if these are its ends:" if ends == (low, high) else "the whole numbers around these are a guess:"
-    return f"{why if low < high else 'for example'} --score-range {ends[0]},{ends[1]}"
+    low, high = min(scores), max(scores)
+    ends = usual_scale(scores) or scale_around(low, high)
+    why = "if these are its ends:" if ends == (low, high) else "these ends are a guess:"
+    return f"{why if low < high else 'for example'} --score-range {ends[0]:g},{ends[1]:g}"
 
 
 def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: bool = True) -> list[float | None]:

@@ -153,7 +153,7 @@ class Source:
         found = []
         for reading in self.format.readings:
             columns = [*reading.inputs, *([reading.label_column] if reading.label_column else [])]
-            if len(columns) > _MOST_NAMED or not {*columns} <= {*self.table.dataset.column_names}:
+            if not 0 < len(columns) <= _MOST_NAMED or not {*columns} <= {*self.table.dataset.column_names}:
                 continue
             told: dict[str, Any] = {"columns": columns}
             scale = scale_around(*self.format.label_values) if self.format.label_values else None

@@ -213,15 +213,20 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
     if not are_labelled_pairs(found):
         return first, f"it {first.why}"
     (view,) = [dataset] if isinstance(dataset, Table) else tables(dataset)
-    rows = view.in_arrow(form.inputs[0], str(form.label_column))
-    rows = rows.filter(pc.invert(pc.is_null(rows[1], nan_is_null=True)))
-    labels = set(pc.unique(rows[1]).to_pylist())
+    rows = view.in_arrow(*form.inputs, str(form.label_column)).rename_columns(["text", "candidate", "label"])
+    rows = rows.filter(pc.invert(pc.is_null(rows["label"], nan_is_null=True)))
+    labels = set(pc.unique(rows["label"]).to_pylist())
     highest = (scale_of(form)[0] or (0, 1))[1]
     if len(labels) == 1 and [_number(label) for label in labels] == [highest]:
         return suggestion_of(
             found, _OF_TRAIN["in-batch"], focus
         ), "every pair has the highest label: they are positives"
-    in_lists = pc.sum(differing([rows[0]], rows[1])["rows"]).as_py() or 0
+    counted = rows.group_by("text").aggregate(
+        [("text", "count"), ("candidate", "count_distinct"), ("label", "count_distinct")]
+    )
+    # The same candidate again, with whatever label, makes no list.
+    several = pc.greater(pc.min_element_wise(counted["candidate_count_distinct"], counted["label_count_distinct"]), 1)
+    in_lists = pc.sum(counted.filter(several)["text_count"]).as_py() or 0
     if in_lists < _IN_LISTS * len(rows):
         return first, f"it {first.why}"
     ends = form.label_scale or form.label_values or (0, 1)

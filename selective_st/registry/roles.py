@@ -253,7 +253,8 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
         return False
     if (is_attribute and not is_of_input) or beside_others:
         return True
-    if names.are_judgements(column.known) and "named metadata" not in column.tags:
+    is_person = "person" in column.tags and len(column.words) == 1  # speaker A, speaker B
+    if names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person:
         return True
     if is_metadata(column) or ("unnamed" in column.tags and alone != 1):
         return False
