@@ -15,8 +15,9 @@ from selective_st.errors import DataError, shown_rows
 from selective_st.files import FileTable, hub_splits, read_file, read_table, read_table_with_notes
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
 from selective_st.registry.columns import are_few_beyond, as_number, is_metadata, scale_around, usual_scale
-from selective_st.registry.detection import detect_format
+from selective_st.registry.detection import format_of
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, TRAINER_LABELS, hint_of, key_of
+from selective_st.registry.table import tables
 
 __all__ = ["GradedPairs", "hub_splits", "read_pairs", "read_table", "read_table_with_notes"]
 
@@ -149,7 +150,7 @@ def _pair_columns(table: FileTable, columns: Sequence[str] | None) -> list[str]:
 
 def _likely_columns(dataset: Dataset) -> list[str]:
     """The two texts and the label, as far as values and names tell; empty where they do not."""
-    found = detect_format(dataset)
+    found = format_of(*tables(dataset))
     if len(found.inputs) == 2 and found.label_column is not None:
         return [*found.inputs, found.label_column]
     numbers = [column for column in found.columns if column.kind in _NUMBERS and not is_metadata(column)]

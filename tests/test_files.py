@@ -921,7 +921,7 @@ class TestFilesThatAreOthersThanTheirNamesSay:
             (b"PK\x03\x04\x14\0\x06\0", "a ZIP archive, or a spreadsheet.*unzip p"),
             (bz2.compress(b"a,b\n1,2\n"), "compressed by bzip2.*bzip2 -dc p"),
             (lzma.compress(b"a,b\n1,2\n"), "compressed by xz.*xz -dc p"),
-            (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "a pointer of Git LFS.*git lfs pull"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "a pointer of Git LFS.*git lfs pull"),
             (b"<!DOCTYPE html>\n<html><body>Sign in, please</body></html>\n", "a web page"),
             (b"\xef\xbb\xbf<html>\n", "a web page"),
             (b"%PDF-1.4\n%\xe2\xe3\n", "a PDF"),

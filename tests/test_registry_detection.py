@@ -773,6 +773,7 @@ def test_pairs_that_are_all_0_are_not_offered_as_positives() -> None:
     [
         ("irrelevant", "somewhat relevant", "very relevant"), ("bad", "fair", "good"), ("low", "medium", "high"),
         ("different", "similar", "identical"), ("niedrig", "mittel", "hoch"), ("irrelevant", "complement", "exact"),
+        ("irrelevant", "partially", "fully"),
     ],
 )  # fmt: skip
 def test_grades_in_words_are_no_classes_of_pairs(grades: tuple[str, ...]) -> None:

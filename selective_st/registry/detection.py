@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, overload
 
 from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, check_model_type
 from selective_st.registry.columns import Column, columns_of
@@ -20,9 +19,6 @@ from selective_st.registry.readings import FormatReading, readings_of
 from selective_st.registry.roles import choose_columns
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, tables
-
-if TYPE_CHECKING:
-    from datasets import Dataset, IterableDataset
 
 _TEXTS: dict[Shape, str] = {
     "single": "a text", "pair": "two texts", "triplet": "three texts", "n-tuple": "a text with others",
@@ -173,10 +169,6 @@ class DataFormat:
         return ", ".join(parts)
 
 
-@overload
-def detect_format(data: Dataset | IterableDataset) -> DataFormat: ...
-@overload
-def detect_format(data: object) -> DataFormat | dict[str, DataFormat]: ...
 def detect_format(data: object) -> DataFormat | dict[str, DataFormat]:
     """Detect the format of data: what the trainer makes of them, and what they are meant to be.
 

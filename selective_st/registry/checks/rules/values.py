@@ -96,7 +96,7 @@ def _scaled(c: Context, found: Found | None = None) -> Step:
     low, high = min(c.lowest, 0.0), c.highest
     if known is not None and known[0] <= c.lowest and high <= known[1] and not (known[0] == -1 and high <= 1):
         low, high = known
-    elif low < -1 or high > 1:
+    elif c.format.label == "similarity" and (low < -1 or high > 1):
         low, high = scale_around(c.lowest, c.highest)
     why = ["if they are grades, not classes"] if c.format.label == "class" else []
     if (low, high) != (c.lowest, c.highest):
