@@ -601,3 +601,11 @@ def test_errors_of_a_check_come_with_the_lines_that_they_need() -> None:
 
 def test_a_model_may_be_any(transformer_model: SentenceTransformer) -> None:
     assert check_dataset(Dataset.from_list(rows()), "CosineSimilarityLoss", model=transformer_model).ok
+
+
+def test_lists_of_one_label_stay_where_those_that_are_tied_go() -> None:
+    lengths = [1, 2, 2, 2, 2, 3] * 4
+    columns = {"q": A[:24], "docs": [[B[k]] * n for k, n in enumerate(lengths)], "labels": [[1.0] * n for n in lengths]}
+    done = mend(Dataset.from_dict(columns), "SelectiveListwiseLoss", model=model_of("SentenceTransformer"))
+    assert_mended(done)
+    assert len(done.dataset) == 4

@@ -839,3 +839,34 @@ def test_words_of_signs_are_counted_as_words() -> None:
 
 def test_who_speaks_is_no_class() -> None:
     assert read(data("utterance", speaker=["A", "B"] * (ROWS // 2)))[:2] == ("single", "none")
+
+
+# --- What holds the data ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"a": {"x", "y"}, "b": {"z", "w"}}, "a set in 'a'. Write a list"),
+        ({"train": pd.DataFrame({"a": ["x"], "b": ["y"]})}, "a DataFrame in 'train'. Write a Dataset.from_pandas"),
+        ({"a": {"x": Dataset.from_dict({"t": ["u"]})}}, "a dict in 'a'. Write a list"),
+    ],
+)
+def test_what_has_no_rows_in_an_order_is_no_column(held: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        detect_format(held)
+
+
+def test_a_key_that_the_first_row_lacks_is_a_column_too() -> None:
+    rows = [
+        {"question": "a b", "label": None},
+        {"question": "c d", "answer": "e f"},
+        {"answer": "g h", "question": "i"},
+    ]
+    assert found(rows).inputs == ("question", "answer")
+    assert found([{"question": "a b"}, *rows]).trainer_label == "label"
+
+
+def test_one_named_class_alone_tells_nothing_apart() -> None:
+    columns = Dataset.from_dict(data("text1", "text2", label=[0] * ROWS)).cast_column("label", ClassLabel(names=["a"]))
+    assert read(columns)[2] == "unclear"

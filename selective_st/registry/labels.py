@@ -254,7 +254,11 @@ def _read_names(reading: Reading, column: Column) -> None:
         return
     found = sorted(set(column.known)) if is_text else list(column.classes)
     is_pair = reading.shape == "pair"
-    signs = signs_of(column) if is_text and is_pair and len(found) > 1 else None
+    if len(found) == 1:
+        reading.unclear(f"all labels are {found[0]!r}: they tell nothing apart")
+        reading.without_label = is_pair
+        return
+    signs = signs_of(column) if is_text and is_pair else None
     if is_text and signs is None and _are_no_classes(reading, column, found):
         return
     what = "holds the names" if is_text else "is a ClassLabel:"
@@ -280,9 +284,6 @@ def _are_no_classes(reading: Reading, column: Column, found: Sequence[str]) -> b
         _read_numbers_among_words(reading, column, said)
     elif not are_names:
         reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
-    elif len(found) == 1:
-        reading.unclear(f"all labels are {found[0]!r}: they tell nothing apart")
-        reading.without_label = is_pair
     elif said.kind == "grades" and is_pair and len(said.values) > 2 and column.hint != "class":
         order = ", ".join(map(repr, said.values))
         reading.unclear(f"{column} holds grades, it seems, in this order: {order}; or classes", "similarity", "class")

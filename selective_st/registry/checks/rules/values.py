@@ -268,7 +268,9 @@ def lists_tied(c: Context) -> Bad | None:
         return None
     is_every = tied.sum() == several.sum()
     return bad(
-        tied, severity=None if is_every else "warning", mend=keep("labels", "min(labels) < max(labels)", c.label)
+        tied,
+        severity=None if is_every else "warning",
+        mend=keep("labels", "len(labels) < 2 or min(labels) < max(labels)", c.label),
     )
 
 
