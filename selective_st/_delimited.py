@@ -44,6 +44,7 @@ _MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "mi
 _FIGURE = re.compile(r"[+-]?(\d[\d.,:/-]*|[.,]\d+)([eE][+-]?\d+)?\s*%?")  # also a date, a time, a share
 _CODE = re.compile(r"(?=\D*\d)\S+")
 _NAME = re.compile(r"[^\W\d]\S{0,39}(?<![.?!])")
+_SPACED_QUOTE = re.compile(r'\s+".*"\s*', re.DOTALL)
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
 # Scripts without spaces, about two characters a word.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -74,6 +75,7 @@ def read_delimited(path: Path, header: bool | None) -> TextTable:
     cells, notes = _cells(path, delimiter, skipped)
     if delimiter != usual_delimiter(path):
         notes.insert(0, f"{path.name}: cells are parted by {delimiter!r}")
+    _refuse_spaced_quotes(path, delimiter, cells.columns)
     rows = min(_COMPARED, max(10, _CELLS // len(cells.columns)))
     names, named, note = column_names(path.name, [column[:rows].to_pylist() for column in cells.columns], header)
     notes.insert(0, note)
@@ -86,6 +88,18 @@ def read_delimited(path: Path, header: bool | None) -> TextTable:
             written[name] = texts
         notes += [f"{path.name}: column {name!r} {note}"] if note else []
     return TextTable(pa.table(columns), named, notes, lines, written)
+
+
+def _refuse_spaced_quotes(path: Path, delimiter: str, columns: Sequence[pa.ChunkedArray]) -> None:
+    """Raise where cells begin with a space and a quote, which is then no quote but a part of the text."""
+    for place, column in enumerate(columns, start=1):
+        cells = column[:_LOOKED_AT].to_pylist()
+        if sum(bool(_SPACED_QUOTE.fullmatch(cell)) for cell in cells) > _HALF * len(cells):
+            program = shlex.quote(f's/{delimiter} *"/{delimiter}"/g')
+            raise DataError(
+                f"{path.name}: in column {place} quotes stand after a space, where they are a part of the text. Take "
+                f"these spaces out: sed {program} {shlex.quote(path.name)} > rows{path.suffix}"
+            )
 
 
 # --- Delimiters -------------------------------------------------------------------------------------------------------

@@ -959,6 +959,15 @@ class TestFilesThatAreOthersThanTheirNamesSay:
         subprocess.run(str(error.value).partition("Leave it out: ")[2], shell=True, check=True, cwd=tmp_path)
         assert len(read_file(str(tmp_path / "rows.csv")).dataset) == 5
 
+    @pytest.mark.parametrize("delimiter", [",", ";"])
+    def test_spaces_before_quotes(self, tmp_path: Path, delimiter: str) -> None:
+        rows = [(f'"{a}"', f'"{b}"', "0.5") for a, b in zip(FIRST, SECOND, strict=True)]
+        content = "".join(f"{delimiter} ".join(row) + "\n" for row in [("a", '"b"', '"score"'), *rows])
+        with pytest.raises(DataError, match="column 2 quotes stand after a space") as error:
+            read_file(put(tmp_path / "p.csv", content))
+        subprocess.run(str(error.value).partition("Take these spaces out: ")[2], shell=True, check=True, cwd=tmp_path)
+        assert read_file(str(tmp_path / "rows.csv")).dataset[:] == {"a": FIRST, "b": SECOND, "score": [0.5] * N}
+
     @pytest.mark.parametrize(
         "value",
         [
