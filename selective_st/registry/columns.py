@@ -44,8 +44,9 @@ _NAME_ONLY = re.compile(
 )
 
 
-# Scripts without spaces between words: about two characters a word, and four where a sign is a sound.
-_UNSPACED = ((re.compile(r"[\u4e00-\u9fff]"), 2), (re.compile(r"[\u3040-\u30ff\u0e00-\u0e7f]"), 4))
+# Scripts without spaces between words: about two signs a word, or four where a sign is a sound.
+_SIGNS = re.compile(r"[\u4e00-\u9fff]")
+_SOUNDS = re.compile(r"[\u3040-\u30ff\u0e00-\u0e7f]")
 _PARTED = re.compile(r"\s*[>/|»]\s*")  # the parts of a path of categories
 _TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([ap]m)?"
 _DATE = re.compile(
@@ -225,18 +226,13 @@ def _looks(values: Sequence[str]) -> Looks:
     if all(map(_NAME_ONLY.fullmatch, found)):
         return "named"
     parted = [_PARTED.sub("-", value) for value in found]
-    words = [_words(text) for text in parted]
+    words = [max(len(text.split()), len(_SIGNS.findall(text)) / 2 + len(_SOUNDS.findall(text)) / 4) for text in parted]
     short = sum(words) <= _SHORT_WORDS * len(words) and max(words) <= _LONGEST_CLASS
     if short and len(found) >= _FEW_ROWS and 2 * different <= len(found):
         return "category"
     if len(found) >= _COUNTED_ROWS and all(map(_is_code, found)):
         return "code"
     return "short" if short else "text"
-
-
-def _words(text: str) -> float:
-    """How many words a text has, about."""
-    return max(len(text.split()), sum(len(script.findall(text)) / size for script, size in _UNSPACED))
 
 
 def _kind_of_numbers(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
