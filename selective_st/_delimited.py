@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+import shlex
 import statistics
 import sys
 from array import array
@@ -43,6 +44,7 @@ _MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "mi
 _FIGURE = re.compile(r"[+-]?(\d[\d.,:/-]*|[.,]\d+)([eE][+-]?\d+)?\s*%?")  # also a date, a time, a share
 _CODE = re.compile(r"(?=\D*\d)\S+")
 _NAME = re.compile(r"[^\W\d]\S{0,39}(?<![.?!])")
+_SPACED_QUOTE = re.compile(r'\s+".*"\s*', re.DOTALL)
 _BREAK = re.compile(r"\s*[\r\n]+\s*")
 # Scripts without spaces, about two characters a word.
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
@@ -73,6 +75,7 @@ def read_delimited(path: Path, header: bool | None) -> TextTable:
     cells, notes = _cells(path, delimiter, skipped)
     if delimiter != usual_delimiter(path):
         notes.insert(0, f"{path.name}: cells are parted by {delimiter!r}")
+    _refuse_spaced_quotes(path, delimiter, cells.columns)
     rows = min(_COMPARED, max(10, _CELLS // len(cells.columns)))
     names, named, note = column_names(path.name, [column[:rows].to_pylist() for column in cells.columns], header)
     notes.insert(0, note)
@@ -85,6 +88,18 @@ def read_delimited(path: Path, header: bool | None) -> TextTable:
             written[name] = texts
         notes += [f"{path.name}: column {name!r} {note}"] if note else []
     return TextTable(pa.table(columns), named, notes, lines, written)
+
+
+def _refuse_spaced_quotes(path: Path, delimiter: str, columns: Sequence[pa.ChunkedArray]) -> None:
+    """Raise where cells begin with a space and a quote, which is then no quote but a part of the text."""
+    for place, column in enumerate(columns, start=1):
+        cells = column[:_LOOKED_AT].to_pylist()
+        if sum(bool(_SPACED_QUOTE.fullmatch(cell)) for cell in cells) > _HALF * len(cells):
+            program = shlex.quote(f's/{delimiter} *"/{delimiter}"/g')
+            raise DataError(
+                f"{path.name}: in column {place} quotes stand after a space, where they are a part of the text. Take "
+                f"these spaces out: sed {program} {shlex.quote(path.name)} > rows{path.suffix}"
+            )
 
 
 # --- Delimiters -------------------------------------------------------------------------------------------------------
@@ -254,6 +269,12 @@ def _parsed(path: Path, delimiter: str, quoting: Any, skipped: int) -> _Cells:
         found.error = after, why + 'within a cell in quotes each is written twice, as in "like ""this"""'
     if wrong:
         line, count = wrong[0]
+        if len(wrong) > len(found.lines) and {cells for _, cells in wrong} == {count}:
+            why = (
+                f" has {width} cells in line {skipped + 1}, but {count} in most others: a title? Leave it out: tail -n "
+            )
+            found.error = line, why + f"+{line} {shlex.quote(path.name)} > rows.csv"
+            return found
         more = f" (and {len(wrong) - 1:,} more such lines)" if len(wrong) > 1 else ""
         why = f" has {width} columns, but {count} cells in line {line}{more}. Mend the line; a cell that holds the "
         found.error = line, why + f'delimiter must stand in quotes: "like{delimiter} this".'

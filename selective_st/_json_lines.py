@@ -49,6 +49,9 @@ def read_json(path: Path) -> TextTable:
     named = rows.shape == "an object"
     if not named:
         notes.append(f"{name}: each {unit} is an array; its values are the columns 1 to {len(table.column_names)}")
+    if len(numbers) == 1 and (program := _unwrapping(table.to_pylist()[0], named=named)):
+        call = f"jq -c {shlex.quote(program)} {shlex.quote(name)} > rows.jsonl"
+        notes.append(f"{name} is one {'object' if named else 'array'}, a single row; if that holds the rows: {call}")
     if table.column_names == ["set"] and table.schema.field(0).type == pa.list_(pa.string()):
         table, numbers, note = _pairs_of_sets(name, table, numbers)
         notes.append(note)
@@ -218,7 +221,8 @@ class _Rows:
         if value in ([], {}):
             raise self._refused(number, "holds nothing")
         if not isinstance(value, (list, dict)):
-            raise self._refused(number, f"holds {json.dumps(value):.60}: each row must be an object or an array")
+            how = f" (jq -c '{{text: .}}' {shlex.quote(self.name)} > rows.jsonl)" if isinstance(value, str) else ""
+            raise self._refused(number, f"holds {json.dumps(value):.60}: each row must be an object or an array{how}")
         shape = "an object" if isinstance(value, dict) else f"an array of {len(value)}"
         self.shape = self.shape or shape
         if shape != self.shape:
@@ -292,6 +296,22 @@ class _Rows:
             reason = "half of a surrogate pair, which is no character: mend that text"
         odd = next((f" in {self.unit} {n}" for n, v in zip(numbers, values, strict=True) if not _fits(v)), "")
         raise DataError(f"{self.name}: column {column!r} holds{odd} {reason}.")
+
+
+def _unwrapping(row: dict[str, Any], *, named: bool) -> str:
+    """What makes rows of an object or array that holds several, for jq; empty where it holds none."""
+    if not named:
+        return ".[] | {text: .}" if all(isinstance(value, str) for value in row.values()) else ""
+    within = {key: value for key, value in row.items() if isinstance(value, (list, dict)) and len(value) > 1}
+    lists = [key for key, value in within.items() if isinstance(value, list) and isinstance(value[0], dict)]
+    if lists:
+        return f".[{json.dumps(lists[0])}][]"
+    objects = [value for value in within.values() if isinstance(value, dict)]
+    if len(within) < max(2, len(row)) or len(objects) not in (0, len(row)) or len({*map(len, within.values())}) > 1:
+        return ""
+    place = "$i | tostring" if objects else "$i"  # as pandas numbers the rows of each column
+    are_columns = all(key.isdecimal() for value in objects for key in value)
+    return f"range(.[keys[0]] | length) as $i | map_values(.[{place}])" if are_columns else ".[]"
 
 
 def _fits(value: Any) -> bool:

@@ -63,7 +63,8 @@ class RowFile(ABC):
             places = [known[name] for name in asked if name in known]
         if len(places) == 2 == len({*places}) and len(asked or places) == 2:
             return places
-        example = shlex.quote(",".join([*(self.names[place] for place in places), *self.names, "OTHER"][:2]))
+        others = dict.fromkeys([*(self.names[place] for place in places), *self.names, "OTHER"])
+        example = shlex.quote(",".join([*others][:2]))
         why = f"--columns {','.join(asked)} are not two of them" if asked else f"{len(places)} of them hold texts"
         raise DataError(
             f"{self.path.name} has the columns {', '.join(self.names[:20])}; {why}. A score needs two texts a row: "

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import itertools
+import re
 import shlex
 from array import array
 from collections.abc import Iterator
@@ -25,6 +26,19 @@ _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+# Files that are others than their names say: how they start, what they are, what is to be done, and the
+# endings that are right.
+_OTHERS = (
+    (rb"PK\x03\x04", "a ZIP archive, or a spreadsheet", "Unpack it, or save the sheet as CSV: unzip {name}", ()),
+    (rb"BZh\d1AY&SY", "compressed by bzip2", "Unpack it: bzip2 -dc {name} > plain{ending}", ()),
+    (rb"\xfd7zXZ\0", "compressed by xz", "Unpack it: xz -dc {name} > plain{ending}", ()),
+    (rb"\x28\xb5\x2f\xfd", "compressed by zstd", "Unpack it: zstd -dc {name} > plain{ending}", ()),
+    (rb"version https://git-lfs", "a pointer of Git LFS, not the data", "Get these: git lfs pull --include {name}", ()),
+    (rb"(?i)<(!doctype )?html", "a web page", "Get the file itself: the link for downloading is another", ()),
+    (rb"%PDF-", "a PDF", "Give its table as text", ()),
+    (rb"PAR1\x15", "a Parquet file", "Call it so: mv {name} {stem}.parquet", (".parquet",)),
+    (rb'(\[\s*)?\{\s*"[^\t]*\Z', "JSON", "Call it so: mv {name} {stem}.jsonl", (".json", ".jsonl")),
+)
 _LONGEST = 2**28  # characters of a line
 _START = 4_096  # bytes, to tell UTF-16 without a mark
 
@@ -61,6 +75,12 @@ def checked_ending(path: Path) -> str:
         raise DataError(f"{path} is no regular file. Write what it gives into one first.")
     if not path.stat().st_size:
         raise DataError(f"{path} is empty.")
+    with path.open("rb") as file:
+        start = file.read(_START).removeprefix(codecs.BOM_UTF8).lstrip()
+    for begins, what, mend, endings in _OTHERS:
+        if kind not in endings and re.match(begins, start):
+            name, stem = shlex.quote(path.name), shlex.quote(path.name.split(".")[0])
+            raise DataError(f"{path} is {what}. {mend.format(name=name, stem=stem, ending=kind)}.")
     return kind
 
 
@@ -117,6 +137,7 @@ def _fault(file: BinaryIO) -> tuple[str, str]:
     bad: list[int] = []
     held: set[int] = set()
     is_mixed = False
+    high, in_runs = 0, 0  # bytes beyond ASCII, which in Western text stand mostly alone
     parts = iter(lambda: file.readline(_LONGEST), b"")
     every = itertools.chain.from_iterable(part.splitlines(keepends=True) for part in parts)
     for number, line in enumerate(every, start=1):
@@ -127,10 +148,17 @@ def _fault(file: BinaryIO) -> tuple[str, str]:
         except UnicodeDecodeError as error:
             bad.append(number)
             held.update(line[error.start :])
+            high += len(re.findall(rb"[\x80-\xff]", line))
+            in_runs += sum(map(len, re.findall(rb"[\x80-\xff]{3,}", line)))
     lines = shown_rows(bad, "line")
     if is_mixed:
         what = f"is UTF-8 text, but not in {lines}. Mend these, or leave out what cannot be read"
         return what, "iconv -c -f utf-8 -t utf-8"
+    if 2 * in_runs > high:
+        what = (
+            f"is not UTF-8 text in {lines}; convert it first from the encoding that it has, such as cp1251 for Russian"
+        )
+        return f"{what}, shift_jis for Japanese, gb18030 for Chinese or euc-kr for Korean", "iconv -f ENCODING -t utf-8"
     marks = held.intersection(range(0x80, 0xA0))  # no characters in Latin 1, but quotes and dashes on Windows
     encoding = "cp1252" if marks and not marks & {0x81, 0x8D, 0x8F, 0x90, 0x9D} else "latin1"
     return f"is not UTF-8 text in {lines}; convert it first, for example", f"iconv -f {encoding} -t utf-8"

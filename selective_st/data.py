@@ -14,9 +14,10 @@ from selective_st._validation import score_interval
 from selective_st.errors import DataError, shown_rows
 from selective_st.files import FileTable, hub_splits, read_file, read_table
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
-from selective_st.registry.columns import as_number, is_metadata, scale_around
-from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.columns import are_few_beyond, as_number, is_metadata, scale_around, usual_scale
+from selective_st.registry.detection import format_of
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, TRAINER_LABELS, hint_of, key_of
+from selective_st.registry.table import tables
 
 __all__ = ["GradedPairs", "hub_splits", "read_pairs", "read_table"]
 
@@ -149,8 +150,7 @@ def _pair_columns(table: FileTable, columns: Sequence[str] | None) -> list[str]:
 
 def _likely_columns(dataset: Dataset) -> list[str]:
     """The two texts and the label, as far as values and names tell; empty where they do not."""
-    found = detect_format(dataset)
-    assert isinstance(found, DataFormat)  # one dataset has one format
+    found = format_of(*tables(dataset))
     if len(found.inputs) == 2 and found.label_column is not None:
         return [*found.inputs, found.label_column]
     numbers = [column for column in found.columns if column.kind in _NUMBERS and not is_metadata(column)]
@@ -189,20 +189,23 @@ def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float
         check_scale(table, name, scores, score_range)
         return [(score - score_range[0]) / (score_range[1] - score_range[0]) for score in scores]
     low, high = min(scores), max(scores)
-    if low < -1 or high > 1:
+    outside = [row for row, score in enumerate(scores) if not -1 <= score <= 1]
+    if outside:
+        few = f"Mend {row_numbers(table, outside)}, the only such, or say" if are_few_beyond(scores) else "Say"
         raise DataError(
             f"{table.name}: the labels in column {name!r} go from {low:g} to {high:g}, but a cosine similarity only "
-            "reaches [-1, 1]. Say the ends of your label scale, which are then mapped to 0 and 1; "
-            + _a_scale(low, high)
+            f"reaches [-1, 1]. {few} the ends of your label scale, which are then mapped to 0 and 1; "
+            + _a_scale(scores)
         )
     return scores
 
 
-def _a_scale(low: float, high: float) -> str:
+def _a_scale(scores: Sequence[float]) -> str:
     """A scale that holds all labels, and what it rests on."""
-    ends = scale_around(low, high)
-    why = "if these are its ends:" if ends == (low, high) else "the whole numbers around these are a guess:"
-    return f"{why if low < high else 'for example'} --score-range {ends[0]},{ends[1]}"
+    low, high = min(scores), max(scores)
+    ends = usual_scale(scores) or scale_around(low, high)
+    why = "if these are its ends:" if ends == (low, high) else "these ends are a guess:"
+    return f"{why if low < high else 'for example'} --score-range {ends[0]:g},{ends[1]:g}"
 
 
 def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: bool = True) -> list[float | None]:

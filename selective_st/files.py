@@ -5,6 +5,7 @@ Nothing is guessed in silence: what was decided about delimiters, quotes, a head
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -90,6 +91,8 @@ def read_file(source: str, *, header: bool | None = None, split: str = "train") 
     if not isinstance(source, str) or not source.strip():
         raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
     path = _local(source)
+    if path is not None and split != "train":
+        raise DataError(f"{source} is a file, which has no split {split!r}. Leave --split out.")
     if path is None:
         found = FileTable(_from_hub(source, lambda: datasets.load_dataset(source, split=split)), Path(source).name)
     else:
@@ -188,7 +191,20 @@ def _read_parquet(path: Path) -> Dataset:
         raise DataError(f"{path} could not be read as PARQUET: {reason[-1]}") from error
     for name, column in zip(dataset.column_names, dataset.data.table.columns, strict=True):
         _check_column(f"{path.name}: column {name!r}", column)
+        plain = _plain_type(column.type)
+        if plain is not None:
+            with contextlib.suppress(pa.ArrowInvalid):  # bytes that are no text stay bytes
+                dataset = dataset.cast_column(name, datasets.Value(plain))
     return dataset
+
+
+def _plain_type(kind: pa.DataType) -> str | None:
+    """The type of texts or numbers that are stored in another one, which loses nothing; None for all others."""
+    if pa.types.is_decimal(kind):
+        whole = kind.scale <= 0
+        return ("int64" if whole else "float64") if kind.precision <= (18 if whole else 15) else "string"
+    of_texts = (pa.types.is_string_view, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return "string" if any(is_so(kind) for is_so in of_texts) else None
 
 
 def _check_column(label: str, column: pa.ChunkedArray) -> None:

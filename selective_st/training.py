@@ -44,6 +44,7 @@ from transformers import PrinterCallback, TrainerCallback
 from selective_st import __version__, outcome
 from selective_st._validation import list_of, whole_number
 from selective_st.card_section import UNTRAINED
+from selective_st.catalog import MODEL_TYPES
 from selective_st.distillation import Taught
 from selective_st.distillation import distill as distill
 from selective_st.distillation import taught_pairs as taught_pairs
@@ -54,6 +55,7 @@ from selective_st.evaluation.claims import Support, against_untrained
 from selective_st.evaluation.comparison import compare_on
 from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE
+from selective_st.evaluation.thresholds import model_config
 from selective_st.focus import Focus
 from selective_st.kept_runs import Contender, KeptRuns, Key, Run, best_of, do_runs
 from selective_st.layouts import By, Examples, GradedPairs
@@ -206,6 +208,11 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
         if not spec.strip():
             raise FileNotFoundError("an empty name")
         pretrained = SentenceTransformer(spec)
+    kind = model_config(spec).get("model_type", "SentenceTransformer")
+    if kind in MODEL_TYPES and kind != "SentenceTransformer":
+        raise ValueError(
+            f"--model {spec} is a {kind}, but this command trains a SentenceTransformer. Give one of these."
+        )
     if pretrained.similarity_fn_name != "cosine":
         raise ValueError(
             f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "

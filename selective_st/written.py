@@ -36,6 +36,7 @@ _WAYS = {
     "stars": "[★⭐]+☆*|☆+",
     "named": rf"{_NUMBER}\s*[-\u2013:=.)]\s*{_UNIT}",  # with what it means: 2 - fair
     "counted": rf"{_NUMBER}[\s-]*{_UNIT}",
+    "prefixed": rf"{_UNIT}[:=]\s*{_NUMBER}",  # score: 0.5
 }
 _COMMAS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")  # thousands, or a decimal comma before three digits: who knows
 
@@ -73,7 +74,7 @@ def _numbers(counts: Mapping[str, int]) -> tuple[dict[str, float], bool]:
         read = {text: number for text in counts if (number := _number(way, text)) is not None}
         if way == "comma" and all(map(_COMMAS.fullmatch, (text for text in read if "," in text))):
             read = {text: number for text, number in read.items() if "," not in text}
-        if way == "counted" and len({re.sub(r"[\d\W_]", "", text.casefold())[:3] for text in read}) > 1:
+        if way in ("counted", "prefixed") and len({re.sub(r"[\d\W_]", "", text.casefold())[:3] for text in read}) > 1:
             continue  # 4 kg and 3 days are no numbers of one kind
         share = sum(counts[text] for text in read)
         if share > best:
@@ -169,15 +170,17 @@ def _ranked(keys: Mapping[str, str]) -> tuple[Kind, dict[str, float]] | None:
         if {*different} == {yes, no}:
             return "opposites", _spread({text: float(key == yes) for text, key in keys.items()})
     said = {text: rank for text, key in keys.items() if (rank := _relation(key)) is not None}
-    if len(said) == len(keys):
+    orders = (
+        {text: place for text, key in keys.items() if (place := _place(order, key)) is not None} for order in _ORDERS
+    )
+    every = (places for places in orders if len(places) == len(keys))
+    graded = next((places for places in every if len(set(places.values())) == len(different) > 1), None)
+    # Several words for yes may be more and less of it: identical, similar, different.
+    if len(said) == len(keys) and (graded is None or len(set(said.values())) == len(different)):
         return ("opposites" if set(said.values()) <= {0.0, 1.0} else "grades"), _spread(said)
     if len(different) == 2 and different[0] in _rests(different[1], _NOT):  # whatever that is: overlap, no overlap
         return "opposites", {text: float(key == different[0]) for text, key in keys.items()}
-    for order in _ORDERS:
-        places = {text: place for text, key in keys.items() if (place := _place(order, key)) is not None}
-        if len(places) == len(keys) and len(set(places.values())) == len(different) > 1:
-            return "grades", _spread(places)
-    return None
+    return None if graded is None else ("grades", _spread(graded))
 
 
 def _spread(ranks: Mapping[str, float]) -> dict[str, float]:
@@ -252,7 +255,8 @@ def read_written(counts: Mapping[str, int]) -> Written:
     if numbers and share <= 0.5:
         can_be_left_out = not in_several_ways and (share <= _FEW or not set(others) & set(present))
         return Written("numbers" if can_be_left_out else "mixed", numbers, others)
-    if not any(re.search(r"[^\W\d_]", text) for text in stripped):
+    are_data = all(text.startswith(("{", "[")) for text in stripped)
+    if are_data or not any(re.search(r"[^\W\d_]", text) for text in stripped):
         return Written("mixed", {})
     if total > len(stripped) and all(len(text.split()) <= _NAME_WORDS for text in stripped):
         names = present if len(present) > 1 else keys

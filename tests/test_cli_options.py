@@ -821,3 +821,75 @@ def test_train_makes_the_loss_that_is_suggested_for_what_it_lays_out(entry: Trai
     assert made[0] == made[1]
     given = made[0].get("temperature", 1 / made[0]["scale"] if "scale" in made[0] else None)
     assert given == (None if entry.temperature is None else pytest.approx(entry.temperature))
+
+
+# --- Options that say nothing, or two things --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("suggest", "FILE", "--script", "--json"), "--script prints a program, --json data"),
+        (("suggest", "FILE", "--split", "test"), "is a file, which has no split 'test'. Leave --split out"),
+        (("evaluate", "no-model", "FILE", "--threshold-metric", "f3"), "--threshold-metric must be one of f1"),
+        (("evaluate", "no-model", "FILE", "--threshold-metric", "F1"), "--threshold-metric must be one of f1"),
+        (("score", "no-model", "FILE", "--threshold", "nan"), "--threshold must be a finite number"),
+    ],
+)
+def test_are_refused(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.csv", "sentence1,sentence2,similarity", pairs_with([score / 5 for score in SCORES]))
+    given = [path if word == "FILE" else word for word in arguments]
+    output = ("--output", tmp_path / "out.csv") if arguments[0] != "suggest" else ()
+    result = run(*given, *output)
+    assert result.exit_code == 1
+    assert said in text(result)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_cross_encoder_is_not_trained_as_an_embedding_model(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.csv", "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]))
+    model_for("CrossEncoder").save_pretrained(str(tmp_path / "model"))
+    result = run("train", path, "--model", tmp_path / "model", "--epochs", "1", "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "is a CrossEncoder, but this command trains a SentenceTransformer" in text(result)
+
+
+def test_the_same_pair_again_is_no_list(tmp_path: Path) -> None:
+    rows = [(FIRST[i % 30], SECOND[i % 30], round(i / 120, 2)) for i in range(120)]
+    path = write(tmp_path / "p.csv", "sentence1,sentence2,score", rows)
+    assert found("suggest", path)["suggestions"][0]["loss"] == "SelectiveOrderLoss"
+    assert found("check", path, "--loss", "auto")["loss"] == "SelectiveOrderLoss"
+
+
+@pytest.mark.parametrize(
+    ("labels", "scale"),
+    [
+        ([1, 40, 100], "0,100"),
+        ([0.2, 2.5, 4.9], "0,5"),
+        ([1.5, 3.0, 6.8], "0,10"),
+        ([1, 4, 7], "1,7"),
+        ([0, 2, 3], "0,3"),
+    ],
+)
+def test_one_scale_is_named_by_all(labels: list[Any], scale: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.csv", "sentence1,sentence2,score", pairs_with(every(labels)))
+    assert f"--score-range {scale}" in found("suggest", path)["next"]
+    assert f"--score-range {scale}" in text(run("train", path, "--output", tmp_path / "out"))
+    checked = found("check", path, "--loss", "CosineSimilarityLoss")
+    assert f'scale_labels(dataset, "score", {scale.replace(",", ", ")})' in str(checked["findings"])
+
+
+def test_one_label_far_beyond_is_named_and_no_scale(tmp_path: Path) -> None:
+    labels = [99 if row == 6 else score / 5 for row, score in enumerate(SCORES)]
+    path = write(tmp_path / "p.csv", "sentence1,sentence2,score", pairs_with(labels))
+    assert "Mend line 8, the only such" in text(run("train", path, "--output", tmp_path / "out"))
+
+
+def test_nested_objects_are_no_dataset_without_columns(tmp_path: Path) -> None:
+    rows = [{"pair": {"a": first, "b": second}, "score": score} for first, second, score in PAIRS]
+    path = tmp_path / "p.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    result = run("suggest", path)
+    assert result.exit_code == 1
+    assert "objects with the fields 'a' (texts), 'b' (texts)" in text(run("suggest", path, "--all"))
+    assert "no columns" not in text(result)

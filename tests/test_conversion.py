@@ -137,6 +137,17 @@ class TestLabels:
         with pytest.raises(DataError, match=r"row 0 .*0.5, not a whole number.*labels_to_float"):
             labels_to_int(pairs([0.5]), "label")
 
+    @pytest.mark.parametrize(
+        "convert", [labels_to_float, labels_to_int, lambda data, name: scale_labels(data, name, 0, 5)]
+    )
+    def test_objects_are_told_to_be_taken_apart(self, convert: Any) -> None:
+        with pytest.raises(DataError, match=r'holds objects.*flatten_cells\(dataset, "label", "v"\)'):
+            convert(pairs([{"v": 1.0}, {"v": 0.0}]), "label")
+
+    def test_numbers_beyond_integers(self) -> None:
+        with pytest.raises(DataError, match="more than 64 bits hold"):
+            labels_to_int(pairs([1e308, 1.0]), "label")
+
 
 class TestRows:
     def test_empty(self) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import cProfile
 import csv
 import gzip
 import json
+import lzma
 import pstats
 import random
+import shutil
 import subprocess
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -908,3 +912,95 @@ def is_same(found: Any, given_value: Any) -> bool:
         return bool(found != found)
     is_truth = isinstance(given_value, bool) == isinstance(found, bool)
     return bool(found == given_value and is_truth) or (isinstance(given_value, int) and found == str(given_value))
+
+
+class TestFilesThatAreOthersThanTheirNamesSay:
+    @pytest.mark.parametrize(
+        ("content", "what"),
+        [
+            (b"PK\x03\x04\x14\0\x06\0", "a ZIP archive, or a spreadsheet.*unzip p"),
+            (bz2.compress(b"a,b\n1,2\n"), "compressed by bzip2.*bzip2 -dc p"),
+            (lzma.compress(b"a,b\n1,2\n"), "compressed by xz.*xz -dc p"),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "a pointer of Git LFS.*git lfs pull"),
+            (b"<!DOCTYPE html>\n<html><body>Sign in, please</body></html>\n", "a web page"),
+            (b"\xef\xbb\xbf<html>\n", "a web page"),
+            (b"%PDF-1.4\n%\xe2\xe3\n", "a PDF"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p.jsonl", "p.json", "p.parquet"])
+    def test_are_called_what_they_are(self, tmp_path: Path, name: str, content: bytes, what: str) -> None:
+        with pytest.raises(DataError, match=rf"{name} is {what}"):
+            read_file(put(tmp_path / name, content))
+
+    @pytest.mark.parametrize("content", ['[{"a": "x, y"}]', '{"a": "x"}\n{"a": "y"}\n', '[\n {"a": "x"}\n]'])
+    def test_json_in_a_csv_and_parquet(self, tmp_path: Path, content: str) -> None:
+        with pytest.raises(DataError, match=r"p\.csv is JSON\. Call it so: mv p\.csv p\.jsonl"):
+            read_file(put(tmp_path / "p.csv", content))
+        pq.write_table(pa.table({"a": ["x"]}), tmp_path / "p.jsonl")
+        with pytest.raises(DataError, match=r"p\.jsonl is a Parquet file\. Call it so: mv p\.jsonl p\.parquet"):
+            read_file(str(tmp_path / "p.jsonl"))
+
+    def test_what_only_begins_so_is_read(self, tmp_path: Path) -> None:
+        assert read_file(put(tmp_path / "p.csv", "PAR1,BZh\nx,1\ny,2\n")).dataset.column_names == ["PAR1", "BZh"]
+        cells = read_file(put(tmp_path / "p.tsv", '{"k": "v"}\t1\n{"k": "w"}\t2\n'), header=False)
+        assert cells.dataset["1"][0] == '{"k": "v"}'
+
+    @pytest.mark.parametrize("encoding", ["cp1251", "shift_jis", "gb18030", "euc-kr"])
+    def test_no_western_encoding_is_named_for_other_scripts(self, tmp_path: Path, encoding: str) -> None:
+        word = {"cp1251": "небо", "shift_jis": "青い空です", "gb18030": "蓝色天空", "euc-kr": "푸른하늘"}[encoding]
+        with pytest.raises(DataError, match=r"not UTF-8 text in line 2.*iconv -f ENCODING"):
+            read_file(put(tmp_path / "p.csv", f"a,b\n{word},x\n".encode(encoding)))
+
+    @pytest.mark.parametrize("first", ["# made in May", "STS export"])
+    def test_a_title_above_the_rows(self, tmp_path: Path, first: str) -> None:
+        rows = "a,b,score\n" + "x,y,1\n" * 5
+        with pytest.raises(DataError, match="cells in line 1, but 3 in most others: a title") as error:
+            read_file(put(tmp_path / "p.csv", f"{first}\n{rows}"))
+        subprocess.run(str(error.value).partition("Leave it out: ")[2], shell=True, check=True, cwd=tmp_path)
+        assert len(read_file(str(tmp_path / "rows.csv")).dataset) == 5
+
+    @pytest.mark.parametrize("delimiter", [",", ";"])
+    def test_spaces_before_quotes(self, tmp_path: Path, delimiter: str) -> None:
+        rows = [(f'"{a}"', f'"{b}"', "0.5") for a, b in zip(FIRST, SECOND, strict=True)]
+        content = "".join(f"{delimiter} ".join(row) + "\n" for row in [("a", '"b"', '"score"'), *rows])
+        with pytest.raises(DataError, match="column 2 quotes stand after a space") as error:
+            read_file(put(tmp_path / "p.csv", content))
+        subprocess.run(str(error.value).partition("Take these spaces out: ")[2], shell=True, check=True, cwd=tmp_path)
+        assert read_file(str(tmp_path / "rows.csv")).dataset[:] == {"a": FIRST, "b": SECOND, "score": [0.5] * N}
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"version": "1.1", "data": [{"a": "x", "b": 1}, {"a": "y", "b": 2}]}, {"a": ["x", "y"], "b": [1, 2]},
+            {"a": {"0": "x", "1": "y"}, "b": {"0": 1, "1": 2}}, {"k7": {"a": "x", "b": 1}, "k8": {"a": "y", "b": 2}},
+        ],
+    )  # fmt: skip
+    @pytest.mark.skipif(shutil.which("jq") is None, reason="the lines are for jq")
+    def test_rows_within_one_object(self, tmp_path: Path, value: Any) -> None:
+        note = read_file(put(tmp_path / "p.json", json.dumps(value))).notes[-1]
+        subprocess.run(note.partition("that holds the rows: ")[2], shell=True, check=True, cwd=tmp_path)
+        assert read_file(str(tmp_path / "rows.jsonl")).dataset[:] == {"a": ["x", "y"], "b": [1, 2]}
+
+    @pytest.mark.skipif(shutil.which("jq") is None, reason="the lines are for jq")
+    def test_texts_alone(self, tmp_path: Path) -> None:
+        note = read_file(put(tmp_path / "p.json", '["x y", "z w"]')).notes[-1]
+        subprocess.run(note.partition("that holds the rows: ")[2], shell=True, check=True, cwd=tmp_path)
+        assert read_file(str(tmp_path / "rows.jsonl")).dataset["text"][:] == ["x y", "z w"]
+
+    @pytest.mark.parametrize(
+        ("column", "expected"),
+        [
+            (pa.array(["x", "y"], pa.string_view()), ["x", "y"]), (pa.array([b"x", "é".encode()]), ["x", "é"]),
+            (pa.array([b"\xff", b"y"]), [b"\xff", b"y"]), (pa.array([Decimal("0.5"), None]), [0.5, None]),
+            (pa.array([Decimal(7), Decimal(8)]), [7, 8]),
+            (pa.array([Decimal(10**20), Decimal(10**20 + 1)]), [str(10**20), str(10**20 + 1)]),
+        ],
+    )  # fmt: skip
+    def test_parquet_types_that_hold_texts_and_numbers(self, tmp_path: Path, column: Any, expected: list[Any]) -> None:
+        pq.write_table(pa.table({"a": ["u", "v"], "b": column}), tmp_path / "p.parquet")
+        assert read_file(str(tmp_path / "p.parquet")).dataset["b"][:] == expected
+
+    def test_a_file_has_no_splits(self, tmp_path: Path) -> None:
+        path = put(tmp_path / "p.csv", "a,b\nx,1\ny,2\n")
+        with pytest.raises(DataError, match=r"p\.csv is a file, which has no split 'test'\. Leave --split out"):
+            read_file(path, split="test")

@@ -15,6 +15,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, IterableDataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from selective_st.registry import check_dataset
 from selective_st.registry.catalog import LABEL_KINDS, MODEL_TYPES, SHAPES
 from selective_st.registry.columns import Column, ColumnKind
 from selective_st.registry.detection import DataFormat, detect_format
@@ -744,3 +745,128 @@ def test_lists_of_two_numbers_are_no_grades() -> None:
     assert (result.label, result.certainty) == ("class probabilities", "unclear")
     assert ("pair", "similarity") in result.alternatives
     assert "similarity" not in [each.label for each in result.readings]  # a step for them there is none
+
+
+# --- Labels that are not what they seem -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", ["label", "score", "similarity"])
+def test_an_empty_label_makes_no_positives_of_all_pairs(label: str) -> None:
+    result = found(data("text1", "text2", **{label: [None] * ROWS}))
+    assert result.certainty == "unclear"
+    assert label in " ".join(result.doubts)
+
+
+@pytest.mark.parametrize("value", ["0x1F", "pending", "yes", "entailment"])
+def test_one_word_in_all_rows_tells_nothing_apart(value: str) -> None:
+    assert read(data("text1", "text2", label=[value] * ROWS))[2] == "unclear"
+    assert read(data("text", label=[value] * ROWS))[2] == "unclear"
+
+
+def test_pairs_that_are_all_0_are_not_offered_as_positives() -> None:
+    assert not found(data("text1", "text2", score=[0] * ROWS)).readings
+    assert found(data("text1", "text2", score=[1] * ROWS)).readings
+
+
+@pytest.mark.parametrize(
+    "grades",
+    [
+        ("irrelevant", "somewhat relevant", "very relevant"), ("bad", "fair", "good"), ("low", "medium", "high"),
+        ("different", "similar", "identical"), ("niedrig", "mittel", "hoch"), ("irrelevant", "complement", "exact"),
+        ("irrelevant", "partially", "fully"),
+    ],
+)  # fmt: skip
+def test_grades_in_words_are_no_classes_of_pairs(grades: tuple[str, ...]) -> None:
+    columns = data("text1", "text2", score=[grades[row % 3] for row in range(ROWS)])
+    result = found(columns)
+    assert result.certainty == "unclear"
+    [reading] = [each for each in result.readings if each.label == "similarity"]
+    after = Dataset.from_dict(columns)
+    for step in reading.steps:
+        after = step.apply(after)
+    by_word = dict(zip(columns["score"], after["score"][:], strict=True))
+    assert [by_word[word] for word in grades] == sorted(by_word.values())
+    assert found(after).label == "similarity"
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        (("80%", "5%"), (0.8, 0.05)), (("0,5", "0,25"), (0.5, 0.25)), (("4/5", "1/5"), (0.8, 0.2)),
+        (("score: 0.5", "score: 1"), (0.5, 1.0)),
+        (("0.5", "n/a", "0.25", "0.5", "1", "0.75"), (0.5, 0.25, 0.5, 1, 0.75)),
+    ],
+)  # fmt: skip
+def test_numbers_as_people_write_them_come_with_the_line_that_reads_them(
+    written: tuple[str, ...], numbers: tuple[float, ...]
+) -> None:
+    rows = len(written) * 2
+    names = {name: [f"{name} number {row} of all" for row in range(rows)] for name in ("text1", "text2")}
+    columns = {**names, "score": list(written) * 2}
+    [reading] = found(columns).readings
+    space: dict[str, Any] = {"dataset": Dataset.from_dict(columns)}
+    exec(reading.code(), space)
+    assert space["dataset"]["score"][:] == pytest.approx([*numbers, *numbers])
+    assert found(space["dataset"]).label == "similarity"
+
+
+def test_a_few_labels_far_beyond_the_others_are_no_scale() -> None:
+    names = {name: [f"{name} number {row} of all" for row in range(60)] for name in ("text1", "text2")}
+    columns = {**names, "score": [99.0 if row == 7 else row / 60 for row in range(60)]}
+    result = found(columns)
+    assert (result.certainty, result.label_scale) == ("likely", (0, 1))
+    [error] = [each for each in check_dataset(columns, "CosineSimilarityLoss").errors if each.code == "label-range"]
+    assert error.rows == (7,)
+    space: dict[str, Any] = {"dataset": Dataset.from_dict(columns)}
+    exec(error.mend, space)
+    assert space["dataset"]["score"][:] == [row / 60 for row in range(60) if row != 7]
+
+
+def test_whole_numbers_that_no_float_holds_name_something() -> None:
+    assert found(data("text1", "text2", key=[2**60 + row for row in range(ROWS)])).label_column is None
+    assert read(data("text1", "text2", label=[2**60 + 7 * row for row in range(ROWS)]))[2] == "unclear"
+
+
+@pytest.mark.parametrize("names", [("parent_comment", "comment"), ("previous_turn", "turn"), ("reply", "quoted_reply")])
+def test_a_label_may_be_of_what_is_said_after_something(names: tuple[str, str]) -> None:
+    assert read(data(*names, label=[0, 1] * (ROWS // 2)))[2] == "unclear"
+
+
+def test_words_of_signs_are_counted_as_words() -> None:
+    values = ["ポジティブ", "ネガティブ"] * (ROWS // 2)
+    assert read(data("レビュー", 感情=values))[:2] == ("single", "class")
+
+
+def test_who_speaks_is_no_class() -> None:
+    assert read(data("utterance", speaker=["A", "B"] * (ROWS // 2)))[:2] == ("single", "none")
+
+
+# --- What holds the data ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"a": {"x", "y"}, "b": {"z", "w"}}, "a set in 'a'. Write a list"),
+        ({"train": pd.DataFrame({"a": ["x"], "b": ["y"]})}, "a DataFrame in 'train'. Write a Dataset.from_pandas"),
+        ({"a": {"x": Dataset.from_dict({"t": ["u"]})}}, "a dict in 'a'. Write a list"),
+    ],
+)
+def test_what_has_no_rows_in_an_order_is_no_column(held: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(said)):
+        detect_format(held)
+
+
+def test_a_key_that_the_first_row_lacks_is_a_column_too() -> None:
+    rows = [
+        {"question": "a b", "label": None},
+        {"question": "c d", "answer": "e f"},
+        {"answer": "g h", "question": "i"},
+    ]
+    assert found(rows).inputs == ("question", "answer")
+    assert found([{"question": "a b"}, *rows]).trainer_label == "label"
+
+
+def test_one_named_class_alone_tells_nothing_apart() -> None:
+    columns = Dataset.from_dict(data("text1", "text2", label=[0] * ROWS)).cast_column("label", ClassLabel(names=["a"]))
+    assert read(columns)[2] == "unclear"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from datasets import Dataset
 
-from selective_st.registry import DataFormat, detect_format
+from selective_st.registry import DataFormat, detect_format, suggest_losses
 
 N = 20
 _WORDS = ["river", "stone", "house", "green", "walk", "music", "paper", "light", "cloud", "train", "market", "garden"]
@@ -54,3 +55,27 @@ def test_names_are_read(texts: str, label: str | None, values: tuple[Any, ...], 
     assert isinstance(found, DataFormat)
     assert (found.inputs, found.label, found.label_column) == (tuple(names), kind, label)
     assert found.certainty != "unclear"
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Abstand", "Unterschied", "écart", "distancia", "differenza", "diferença", "afstand", "odległość", "mesafe",
+        "расстояние", "距離", "差异度", "거리", "avstånd", "vzdálenost", "levenshtein", "euclidean", "ter",
+        "error_rate",
+    ],
+)  # fmt: skip
+def test_what_is_the_more_the_less_two_texts_are_alike_is_turned_round(label: str) -> None:
+    names = ("satz1", "satz2")
+    columns: dict[str, list[Any]] = {
+        name: [_text(k + 31 * place) for k in range(N)] for place, name in enumerate(names)
+    }
+    data = Dataset.from_dict({**columns, label: [k / (N - 1) for k in range(N)]})
+    found = detect_format(data)
+    assert found.certainty == "unclear"
+    assert not suggest_losses(data)
+    after = data
+    for step in found.readings[0].steps:
+        after = step.apply(after)
+    assert after["score"][:] == pytest.approx([1 - k / (N - 1) for k in range(N)])
+    assert detect_format(after).label == "similarity"

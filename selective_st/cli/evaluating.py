@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from selective_st._templates import say
+from selective_st._validation import one_of
 from selective_st.cli import common
 from selective_st.cli.evaluation import EvaluateOptions
 from selective_st.cli.reading import read_source
@@ -31,6 +32,7 @@ from selective_st.evaluation.claims import about_labels, counted, table
 from selective_st.evaluation.comparison import CONSTANT, Comparison, compare_on
 from selective_st.evaluation.diagnosis import HOW, Overlap, overlap
 from selective_st.evaluation.metrics import at_threshold
+from selective_st.evaluation.thresholds import THRESHOLD_METRICS
 from selective_st.files import FileTable
 from selective_st.focus import Focus
 from selective_st.layouts import GradedPairs
@@ -61,6 +63,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         job: The options.
         console: Where to print.
     """
+    one_of("evaluate", "--threshold-metric", job.threshold_metric, THRESHOLD_METRICS)
     focus = job.read_focus()
     pairs, read = _read(job, job.data, "data")
     validation = None if job.validation_data is None else _read(job, job.validation_data, "validation")[0]

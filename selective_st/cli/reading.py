@@ -22,9 +22,10 @@ from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import differing, first_choice, suggestions_for, with_choice
 from selective_st.registry.columns import are_class_names, as_number, scale_around
-from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.detection import DataFormat, format_of
 from selective_st.registry.steps import Step, code_of
 from selective_st.registry.suggestion import Suggestion, Suggestions
+from selective_st.registry.table import tables
 
 _FEW_CLASSES = 20
 _SHOWN_CLASSES = 6
@@ -156,7 +157,7 @@ class Source:
         found = []
         for reading in self.format.readings:
             columns = [*reading.inputs, *([reading.label_column] if reading.label_column else [])]
-            if len(columns) > _MOST_NAMED or not {*columns} <= {*self.table.dataset.column_names}:
+            if not 0 < len(columns) <= _MOST_NAMED or not {*columns} <= {*self.table.dataset.column_names}:
                 continue
             told: dict[str, Any] = {"columns": columns}
             scale = scale_around(*self.format.label_values) if self.format.label_values else None
@@ -238,7 +239,7 @@ def as_told(
         DataError: If the columns are not there, or labels lie outside their scale.
     """
     if columns is None:
-        source = Source(table, table.dataset, _format_of(table.dataset), notes=tuple(table.notes))
+        source = Source(table, table.dataset, format_of(*tables(table.dataset)), notes=tuple(table.notes))
     else:
         source = _with_columns(table, named_columns(table, columns))
     return source if score_range is None else _with_scale(source, score_range)
@@ -253,7 +254,7 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     if list(chosen) != dataset.column_names:
         steps = (Step("select_columns", (tuple(chosen),), why="the columns that were named"),)
         dataset = steps[0].apply(dataset)
-    source = Source(table, dataset, _format_of(dataset), steps, told=True, notes=tuple(table.notes))
+    source = Source(table, dataset, format_of(*tables(dataset)), steps, told=True, notes=tuple(table.notes))
     label = chosen[-1] if len(chosen) > 1 and _is_label(source.dataset, chosen[-1]) else None
     inputs = tuple(name for name in chosen if name != label)
     if label is not None and label not in names.TRAINER_LABELS and not _says_something_else(label):
@@ -269,7 +270,7 @@ def _with_columns(table: FileTable, chosen: Sequence[str]) -> Source:
     form = replace(source.format, inputs=inputs, steps=kept)
     if form.label == "binary" and set(table.dataset.column_names) - {*chosen}:
         # A column that was left out may say in words what 0 and 1 mean.
-        whole = _format_of(table.dataset)
+        whole = format_of(*tables(table.dataset))
         if whole.label in CLASS_LABELS and (whole.label_column, {*whole.inputs}) == (label, {*inputs}):
             of_label = ("label", "meaning", "classes", "reasons", "doubts", "alternatives")
             form = replace(form, **{name: getattr(whole, name) for name in of_label})
@@ -357,18 +358,12 @@ def _with_scale(source: Source, score_range: tuple[float, float]) -> Source:
 def _done(source: Source, step: Step) -> Source:
     """The data after a step."""
     dataset = step.apply(source.dataset)
-    return replace(source, dataset=dataset, format=_format_of(dataset), steps=(*source.steps, step))
+    return replace(source, dataset=dataset, format=format_of(*tables(dataset)), steps=(*source.steps, step))
 
 
 def _is_nested(dataset: Dataset, column: str) -> bool:
     feature = dataset.features[column]
     return isinstance(feature, (list, dict)) or hasattr(feature, "feature")  # List, or Sequence before datasets 4
-
-
-def _format_of(dataset: Dataset) -> DataFormat:
-    found = detect_format(dataset)
-    assert isinstance(found, DataFormat)  # one dataset has one format
-    return found
 
 
 def after(steps: tuple[Step, ...], found: Suggestions) -> Suggestions:

@@ -115,6 +115,8 @@ def formats(options: FormatsOptions) -> None:
 @command(SuggestOptions)
 def suggest(options: SuggestOptions) -> None:
     """Say what format DATA has, which losses suit it, and how to go on."""
+    if options.script and options.as_json:
+        raise ValueError("--script prints a program, --json data for other programs: say one of the two.")
     kind = check_model_type("--model-type", options.model_type)
     loss = _named_loss(options.loss, kind)
     focus = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,5 +91,7 @@ def _threshold(job: ScoreOptions) -> ScoreThreshold | None:
     stored = load_threshold(job.model)
     if job.threshold is None:
         return stored
+    if not math.isfinite(job.threshold):
+        raise ValueError(f"--threshold must be a finite number, such as 0.85; got {job.threshold}.")
     given = ScoreThreshold(job.threshold, gold=job.threshold)
     return replace(stored, value=given.value, metric=None, metric_value=None) if stored else given

@@ -148,6 +148,8 @@ def labels_to_int(dataset: Dataset, column: str, mapping: Mapping[Any, int | Non
 
     def whole(label: Any) -> int | None:
         read = number(label)
+        if read is not None and abs(read) >= 2**63:
+            raise _BadCellError("more than 64 bits hold")
         if read is not None and not float(read).is_integer():
             raise _BadCellError(
                 f"not a whole number; if it is a score: dataset = labels_to_float(dataset, {literal(column)})"
@@ -269,6 +271,11 @@ def _relabelled(
             raise DataError(f"column {column!r} holds in {common.shown([*bad])} what cannot be: {what}. {mend}")
         return {column: found}
 
+    if isinstance(feature, dict):
+        raise DataError(
+            f"column {column!r} holds objects. Take out the numbers first: dataset = flatten_cells(dataset, "
+            f"{literal(column)}, {literal(next(iter(feature)))})."
+        )
     kind = Value(dtype) if mean else datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
     made = common.mapped(dataset, change_batch, {**dataset.features, column: kind})
     return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])

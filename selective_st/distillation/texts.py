@@ -12,7 +12,8 @@ from selective_st.data import named_columns
 from selective_st.errors import DataError
 from selective_st.files import read_file
 from selective_st.registry.columns import is_metadata
-from selective_st.registry.detection import DataFormat, detect_format
+from selective_st.registry.detection import format_of
+from selective_st.registry.table import tables
 
 SPLITS = ("train", "validation", "test")
 _HELD_OUT = 0.1  # of the texts, for each of the last two
@@ -85,8 +86,7 @@ def read_texts(source: str, columns: Sequence[str] | None = None) -> tuple[list[
             return [line.rstrip("\r\n") for line in lines], []
     table = read_file(source)
     if columns is None:
-        found = detect_format(table.dataset)
-        assert isinstance(found, DataFormat)  # one dataset has one format
+        found = format_of(*tables(table.dataset))
         chosen = [column.name for column in found.columns if column.kind == "text" and not is_metadata(column)]
     else:
         chosen = named_columns(table, columns, "--text-columns")

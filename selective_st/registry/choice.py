@@ -25,7 +25,7 @@ from selective_st.errors import DataError
 from selective_st.registry.code import call_of, lines_of_steps
 from selective_st.registry.columns import as_number
 from selective_st.registry.conversions import scale_of
-from selective_st.registry.detection import DataFormat, detect_format, format_of
+from selective_st.registry.detection import DataFormat, format_of
 from selective_st.registry.steps import Step
 from selective_st.registry.suggestion import Suggestion, Suggestions, in_layout, indented, suited_to
 from selective_st.registry.table import Table, tables
@@ -213,15 +213,20 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
     if not are_labelled_pairs(found):
         return first, f"it {first.why}"
     (view,) = [dataset] if isinstance(dataset, Table) else tables(dataset)
-    rows = view.in_arrow(form.inputs[0], str(form.label_column))
-    rows = rows.filter(pc.invert(pc.is_null(rows[1], nan_is_null=True)))
-    labels = set(pc.unique(rows[1]).to_pylist())
+    rows = view.in_arrow(*form.inputs, str(form.label_column)).rename_columns(["text", "candidate", "label"])
+    rows = rows.filter(pc.invert(pc.is_null(rows["label"], nan_is_null=True)))
+    labels = set(pc.unique(rows["label"]).to_pylist())
     highest = (scale_of(form)[0] or (0, 1))[1]
     if len(labels) == 1 and [_number(label) for label in labels] == [highest]:
         return suggestion_of(
             found, _OF_TRAIN["in-batch"], focus
         ), "every pair has the highest label: they are positives"
-    in_lists = pc.sum(differing([rows[0]], rows[1])["rows"]).as_py() or 0
+    counted = rows.group_by("text").aggregate(
+        [("text", "count"), ("candidate", "count_distinct"), ("label", "count_distinct")]
+    )
+    # The same candidate again, with whatever label, makes no list.
+    several = pc.greater(pc.min_element_wise(counted["candidate_count_distinct"], counted["label_count_distinct"]), 1)
+    in_lists = pc.sum(counted.filter(several)["text_count"]).as_py() or 0
     if in_lists < _IN_LISTS * len(rows):
         return first, f"it {first.why}"
     ends = form.label_scale or form.label_values or (0, 1)
@@ -388,6 +393,4 @@ def _clear(form: DataFormat, shape: Shape, label: LabelKind, steps: tuple[Step, 
 
 
 def _any_format() -> DataFormat:
-    form = detect_format({"anchor": ["a cat", "a dog"], "positive": ["a kitten", "a puppy"]})
-    assert isinstance(form, DataFormat)  # one dataset has one format
-    return form
+    return format_of(*tables({"anchor": ["a cat", "a dog"], "positive": ["a kitten", "a puppy"]}))

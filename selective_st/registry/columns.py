@@ -30,6 +30,9 @@ _COUNTED_ROWS = 10  # so many numbers that count up are no labels; 3 in the firs
 _CLASS_VALUE_WORDS = 5  # longer texts are no names of classes
 # Numbers that Python does not read: 0,5 or 80 % or 4/5. A date has more than one separator.
 _WRITTEN_NUMBER = re.compile(r"\s*[+-]?\d+([.,/]\d+)?\s*%?\s*")
+_EXACT = 2**53  # a whole number beyond names something: as a float it would be another
+_SCALE_ENDS = (5, 10, 100)
+_STRAY = 0.05  # of the numbers at most are mistakes
 _LOOKED_AT = 1_000  # lists whose items are looked at
 _SENTENCE = 3  # words on average
 _MEDIA = ("Image", "Audio", "Video", "Pdf")
@@ -41,7 +44,9 @@ _NAME_ONLY = re.compile(
 )
 
 
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\u0e00-\u0e7f]")  # scripts without spaces between words
+# Scripts without spaces between words: about two signs a word, or four where a sign is a sound.
+_SIGNS = re.compile(r"[\u4e00-\u9fff]")
+_SOUNDS = re.compile(r"[\u3040-\u30ff\u0e00-\u0e7f]")
 _PARTED = re.compile(r"\s*[>/|»]\s*")  # the parts of a path of categories
 _TIME = r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([ap]m)?"
 _DATE = re.compile(
@@ -221,7 +226,7 @@ def _looks(values: Sequence[str]) -> Looks:
     if all(map(_NAME_ONLY.fullmatch, found)):
         return "named"
     parted = [_PARTED.sub("-", value) for value in found]
-    words = [len(text.split()) + len(_UNSPACED.findall(text)) // 2 for text in parted]  # about as many as with spaces
+    words = [max(len(text.split()), len(_SIGNS.findall(text)) / 2 + len(_SOUNDS.findall(text)) / 4) for text in parted]
     short = sum(words) <= _SHORT_WORDS * len(words) and max(words) <= _LONGEST_CLASS
     if short and len(found) >= _FEW_ROWS and 2 * different <= len(found):
         return "category"
@@ -233,7 +238,7 @@ def _looks(values: Sequence[str]) -> Looks:
 def _kind_of_numbers(name: str, values: Sequence[float], place: int, table: Table) -> ColumnKind:
     whole = all(isinstance(value, int) for value in values)
     counts = whole and not names.hint_of(name) and _count_up(name, values, table, is_first=place == 0)
-    if "named id" in names.tags_of(name) or counts:
+    if "named id" in names.tags_of(name) or counts or (whole and max(map(abs, values)) > _EXACT):
         return "id"
     return "integer" if whole else "float"
 
@@ -420,6 +425,19 @@ def numbers_in(lists: Sequence[Sequence[Any]]) -> list[float]:
     return [float(number) for numbers in lists[:_LOOKED_AT] for number in present(numbers)]
 
 
+def usual_scale(numbers: Sequence[float]) -> tuple[float, float] | None:
+    """The smallest usual scale that holds labels; None where they do not tell it."""
+    low, high = min(numbers), max(numbers)
+    if low >= -1 and high <= 1:
+        return (0, 1) if low >= 0 else (-1, 1)
+    end = next((end for end in _SCALE_ENDS if high <= end), None)
+    # Grades of 0 to 3 have a scale of their own; real numbers seldom reach its end.
+    short = end is not None and are_whole(numbers) and high < (end if end < _SCALE_ENDS[-1] else 0.8 * end)
+    if low < 0 or end is None or short or high < end / 2:
+        return None
+    return (1, end) if low == 1 and end == 5 else (0, end)
+
+
 def scale_around(low: float, high: float) -> tuple[int, int]:
     """The narrowest scale of whole numbers that labels may have, from those that were seen.
 
@@ -438,6 +456,12 @@ def scale_around(low: float, high: float) -> tuple[int, int]:
     if ends[0] < ends[1]:
         return ends
     return min(ends[0], 0), max(ends[1], 0 if ends[0] else 1)  # one label alone says nothing of the other end
+
+
+def are_few_beyond(numbers: Sequence[float]) -> bool:
+    """Whether numbers are shares from -1 to 1, but for a few that must be mistakes."""
+    shares = [number for number in numbers if -1 <= number <= 1]
+    return (1 - _STRAY) * len(numbers) <= len(shares) < len(numbers) and not are_whole(shares)
 
 
 def are_whole(numbers: Iterable[float]) -> bool:

@@ -10,17 +10,18 @@ is 1, a yes to `is_different` is 0.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from selective_st.registry import names
-from selective_st.registry.columns import Column, are_class_names, are_whole
+from selective_st.registry.columns import Column, are_class_names, are_few_beyond, are_whole, usual_scale
 from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step
-from selective_st.written import are_plain, read_written
+from selective_st.written import Written, are_plain, read_written
 
-_SCALE_ENDS = (5, 10, 100)
+_SHOWN = 3  # words among numbers
 _LOOKED_AT = 1_000  # rows in which texts are compared, and numbers of lists read
 _EMBEDDING_LENGTH = 8  # a shorter list is hardly an embedding
 _PLAUSIBLE_CLASSES = 11
@@ -164,7 +165,7 @@ def _read_number_of_pair(reading: Reading, column: Column) -> None:
     elif column.distinct in ({0}, {1}) and column.hint != "binary":
         reading.unclear(f"all labels are {column.ends[0]:g}: they could be of any kind")
         reading.alternatives = []
-        reading.without_label = True
+        reading.without_label = column.distinct == {1}
     elif column.distinct <= {0, 1}:
         reading.label = "binary"
         reading.doubt(GRANTED, "similarity" if column.kind == "float" or column.hint == "score" else "class")
@@ -192,7 +193,7 @@ def _read_grades_of_pair(reading: Reading, column: Column) -> None:
         reading.doubt("the labels are whole numbers, which are taken for classes", "similarity")
         if -1 in distinct:
             reading.doubt("the label -1 mostly stands for rows without a class: remove them")
-    elif len(distinct) > _PLAUSIBLE_CLASSES and (low < 0 or high > _SCALE_ENDS[-1]):
+    elif len(distinct) > _PLAUSIBLE_CLASSES and (low < 0 or high > 100):
         reading.unclear(
             f"{column} holds whole numbers from {low:g} to {high:g}: votes or counts of one text, or grades of "
             "similarity?",
@@ -251,13 +252,17 @@ def _read_names(reading: Reading, column: Column) -> None:
         what = "a text for a label" if is_text else "a class"
         reading.unclear(f"{len(reading.inputs)} inputs have {what}, {column}: no loss takes that")
         return
-    if is_text and not are_class_names(column.known):
-        reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
-        return
     found = sorted(set(column.known)) if is_text else list(column.classes)
+    is_pair = reading.shape == "pair"
+    if len(found) == 1:
+        reading.unclear(f"all labels are {found[0]!r}: they tell nothing apart")
+        reading.without_label = is_pair
+        return
+    signs = signs_of(column) if is_text and is_pair else None
+    if is_text and signs is None and _are_no_classes(reading, column, found):
+        return
     what = "holds the names" if is_text else "is a ClassLabel:"
     reading.because(f"{column} {what} {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}")
-    signs = signs_of(column) if is_text and reading.shape == "pair" and len(found) > 1 else None
     if signs is not None:
         reading.label, reading.scale = "binary", (0, 1)
         reading.doubt(f"{' and '.join(map(repr, signs.yes))} in {column} is taken for a positive pair", "class")
@@ -269,6 +274,34 @@ def _read_names(reading: Reading, column: Column) -> None:
         reading.label_mends.append(Step("class_encode_column", why="classes are numbers"))
     elif -1 in column.known:
         reading.doubt("the label -1 stands for rows without a class: remove them")
+
+
+def _are_no_classes(reading: Reading, column: Column, found: Sequence[str]) -> bool:
+    """Whether texts are other labels than names of classes, or do not tell anything; which is said."""
+    said, is_pair = read_written(Counter(column.known)), reading.shape == "pair"
+    are_names = are_class_names(column.known)
+    if said.kind == "numbers" and (is_pair or not are_names):
+        _read_numbers_among_words(reading, column, said)
+    elif not are_names:
+        reading.unclear(f"the label column {column} holds texts that do not look like names of classes", "class")
+    elif said.kind == "grades" and is_pair and len(said.values) > 2 and column.hint != "class":
+        order = ", ".join(map(repr, said.values))
+        reading.unclear(f"{column} holds grades, it seems, in this order: {order}; or classes", "similarity", "class")
+    else:
+        return False
+    return True
+
+
+def _read_numbers_among_words(reading: Reading, column: Column, said: Written) -> None:
+    """Numbers as people write them, and a few words, whose rows are to be left out."""
+    others = ", ".join(map(repr, said.others[:_SHOWN]))
+    reading.unclear(
+        f"{column} holds numbers written as text" + (f", but {others} too: leave out these rows" * bool(others))
+    )
+    mapping = (("mapping", dict.fromkeys(said.others)),) if said.others else ()
+    reading.needed.append(Step("labels_to_float", (column.name,), mapping))
+    if said.others:
+        reading.needed.append(Step("remove_empty_rows", ((column.name,),)))
 
 
 def _read_classes(reading: Reading, found: Sequence[str]) -> None:
@@ -392,16 +425,14 @@ def _scale(reading: Reading, numbers: Sequence[float]) -> None:
     """The ends of the labels' scale: the smallest usual one that holds them."""
     if reading.label not in ("binary", "similarity", "scores", "binary list"):
         return
+    if are_few_beyond(numbers):
+        shares = [number for number in numbers if -1 <= number <= 1]
+        beyond = len(numbers) - len(shares)
+        reading.doubt(f"{beyond:,} of {len(numbers):,} labels lie beyond the others, which go from -1 to 1 at most")
+        numbers = shares
     low, high = min(numbers), max(numbers)
-    if low >= -1 and high <= 1:
-        reading.scale = (0, 1) if low >= 0 else (-1, 1)
-        return
-    end = next((end for end in _SCALE_ENDS if high <= end), None)
-    # Grades of 0 to 3 have a scale of their own; real numbers seldom reach its end.
-    short = end is not None and are_whole(numbers) and high < (end if end < _SCALE_ENDS[-1] else 0.8 * end)
-    if low < 0 or end is None or short or high < end / 2:
+    reading.scale = usual_scale(numbers)
+    if reading.scale is None:
         reading.doubts.append(f"the labels go from {low:g} to {high:g}, which does not tell the ends of their scale")
-        return
-    reading.scale = (1, end) if low == 1 and end == 5 else (0, end)
-    if low > 1 and end == 5:
+    elif low > 1 and reading.scale[1] == 5:
         reading.doubts.append("the labels' scale could also begin at 1")

@@ -5,6 +5,7 @@ Each rule is one function. It sets the kind of the labels, says why, and says wh
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence, Sized
 
 from selective_st.registry import names
@@ -14,6 +15,7 @@ from selective_st.registry.labels import GRANTED, doubt_odd_inputs, read_label, 
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
 from selective_st.registry.reading import Reading, listed
 from selective_st.registry.steps import Step
+from selective_st.written import read_written
 
 ANCHOR_POSITIVE = "(anchor, positive) pairs"  # of pairs without labels
 SHAPES: tuple[Shape, ...] = ("single", "pair", "triplet", "n-tuple")  # of one, two, three and more inputs
@@ -71,9 +73,12 @@ def _read_unread(reading: Reading, column: Column) -> None:
     if not (needed or column.role or column.hint):
         return
     step = nested.step(column.name) if nested else None
-    reading.flattening += [step] if step else []
+    if column.looks == "numbers" and read_written(Counter(column.known)).kind == "numbers":
+        step = Step("labels_to_float", (column.name,))
+    reading.needed += [step] if step else []
     if column.looks == "numbers":
         what = f"numbers in a way of writing that is not read, such as {column.known[0]!r}"
+        what += "; labels_to_float of selective_st.conversion reads it" if step else ""
     elif column.holds_infinite:
         what = "infinite numbers, which no loss can reach: leave out these rows"
     elif nested:
@@ -148,6 +153,8 @@ def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> N
     is_quality = "quality" in column.tags or is_other_score
     if are_parts:
         _disagree(reading, f"{first!r} and {second!r} are named like parts of one text, of which the label may be")
+    elif names.is_said_before((first, second)):
+        _disagree(reading, f"{name!r} may be of the later of {first!r} and {second!r}, which the other comes before")
     elif says_yes and "asked" in names.tags_of(first) and "asked of" in names.tags_of(second):
         _disagree(reading, f"yes and no in {name!r} may be the answer, or say whether the texts belong together")
     elif _are_related(reading):
@@ -346,8 +353,11 @@ def _read_positives(reading: Reading, kinds: Sequence[Role | None]) -> None:
         reading.unclear("premises and hypotheses without labels may contradict: they are no positives by themselves")
         return
     reading.meaning = ANCHOR_POSITIVE
+    empty = [column for column in reading.columns if column.kind == "empty" and column.hint]
     if kinds == ["anchor", "positive"]:
         reading.because(f"the names {' and '.join(reading.input_names)} say that the texts belong together")
+    elif empty:
+        reading.unclear(f"{listed(empty)} holds no labels, which would tell whether the texts belong together")
     else:
         reading.doubt("two texts without a label are taken for texts that belong together")
 

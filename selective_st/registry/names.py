@@ -194,6 +194,14 @@ def are_parts(names: Sequence[str]) -> bool:
     return ("title" in first and not second.isdisjoint(("body", "title"))) or ("title" in second and "body" in first)
 
 
+def is_said_before(names: Sequence[str]) -> bool:
+    """Whether one of two names is that of what was said before the other: `parent_comment` and `comment`."""
+    first, second = map(words_of, names)
+    return any(
+        one[1:] == other and one[0] in words_for("said before") for one, other in ((first, second), (second, first))
+    )
+
+
 def is_damaged_first(names: Sequence[str]) -> bool:
     """Whether two names are those of a damaged text and its original, in this order."""
     if len(names) != 2:

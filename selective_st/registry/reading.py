@@ -37,7 +37,7 @@ class Reading:
     label_words: dict[float, str] = field(default_factory=dict)  # what numbers of the label are in another column
     class_of: list[Column] = field(default_factory=list)  # another reading takes one of the inputs for a class
     values_deny: bool = False  # what speaks against a reading is in the values, so that no names settle it
-    flattening: list[Step] = field(default_factory=list)  # what takes texts out of cells that hold more
+    needed: list[Step] = field(default_factory=list)  # without which the data cannot be read at all
     without_label: bool = False  # another reading sets the label aside
     others: list[tuple[tuple[Column, ...], LabelKind]] = field(default_factory=list)  # other inputs, and their labels
     no_label: bool = False  # by its name, the label says something else than losses read, such as the opposite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from selective_st.registry.labels import signs_of
 from selective_st.registry.meaning import shape_of
 from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step, code_of
+from selective_st.written import read_written
 
 _MOST = 3
 
@@ -21,6 +23,11 @@ _INPUT_NAMES: dict[Shape, tuple[str, ...]] = {
     "single": ("text",),
     "pair": ("anchor", "positive"),
     "triplet": ("anchor", "positive", "negative"),
+}
+# What steps mean without which the data cannot be read.
+_NEEDED = {
+    "flatten_cells": "the texts in the cells of {} are to be trained on",
+    "labels_to_float": "the numbers in {} are the labels",
 }
 _LABEL_NAMES: dict[LabelKind, str] = {"similarity": "score", "scores": "scores"}  # label for others
 _WORDS: dict[tuple[Shape, LabelKind], str] = {
@@ -82,10 +89,10 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
     Returns:
         At most three, the likeliest first; none where the values must be changed before they can be read at all.
     """
-    if reading.flattening:
-        columns_named = " and ".join(repr(step.arguments[0]) for step in reading.flattening)
-        words = f"the texts in the cells of {columns_named} are to be trained on"
-        return (FormatReading(words, None, None, (), None, tuple(reading.flattening)),)
+    if reading.needed:
+        named = {call: [repr(step.arguments[0]) for step in reading.needed if step.call == call] for call in _NEEDED}
+        words = " and ".join(said.format(" and ".join(named[call])) for call, said in _NEEDED.items() if named[call])
+        return (FormatReading(words, None, None, (), None, tuple(reading.needed)),)
     found: dict[tuple[object, ...], FormatReading] = {}
     for shape, label, inputs, column in _candidates(reading):
         column = None if label == "none" else column
@@ -222,6 +229,9 @@ def _as_labels(label: LabelKind, column: Column, name: str, *, told: bool) -> li
     signs = signs_of(column) if label == "binary" else None
     if signs is not None:
         return [signs.step(name)]
+    if label == "similarity" and column.kind == "text":
+        grades = dict(read_written(Counter(column.known)).values)
+        return [Step("labels_to_float", (name,), (("mapping", grades),), "edit the numbers")]
     is_text = column.kind in ("text", "id") and isinstance(column.known[0], str)
     if is_text or (label == "class" and told):
         is_encoded = column.kind == "class label" or (label != "class" and not are_class_names(column.cells))

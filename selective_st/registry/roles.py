@@ -49,7 +49,9 @@ def choose_columns(reading: Reading) -> None:
     texts = [column for column in usable if column.kind in _INPUTS and not _is_said_of_a_text(column)]
     _choose_label(reading, usable, texts)
     left = _without(usable, (reading.label_column, *reading.label_rivals))
-    inputs = [column for column in left if column.kind in _INPUTS and not _is_stray(reading, column, texts)]
+    sentences = sum(column.looks == "text" or column.kind != "text" for column in texts)
+    given = (column for column in left if column.kind in _INPUTS)
+    inputs = [column for column in given if not _is_stray(reading, column, texts, sentences)]
     _choose_inputs(reading, inputs, left)
     strays = _without(reading.columns, (*reading.inputs, reading.label_column))
     for column in strays:
@@ -251,7 +253,8 @@ def _may_be_label(column: Column, alone: int, roles: Mapping[str, Role]) -> bool
         return False
     if (is_attribute and not is_of_input) or beside_others:
         return True
-    if names.are_judgements(column.known) and "named metadata" not in column.tags:
+    is_person = "person" in column.tags and len(column.words) == 1  # speaker A, speaker B
+    if names.are_judgements(column.known) and "named metadata" not in column.tags and not is_person:
         return True
     if is_metadata(column) or ("unnamed" in column.tags and alone != 1):
         return False
@@ -289,27 +292,26 @@ def _is_plausible(column: Column) -> bool:
 # --- The inputs -------------------------------------------------------------------------------------------------------
 
 
-def _is_stray(reading: Reading, column: Column, texts: Sequence[Column]) -> bool:
-    """Whether texts are none to train on."""
+def _is_stray(reading: Reading, column: Column, texts: Sequence[Column], sentences: int) -> bool:
+    """Whether texts are none to train on; `sentences` tells how many columns hold more than a word or two."""
     if names.key_of(column.name) in names.TRAINER_LABELS or _is_said_of_a_text(column):
         return True
     if column.kind != "text":
         return False
-    others = [other for other in texts if other is not column]
-    sentences = [other for other in others if other.looks == "text" or other.kind != "text"]
-    is_remark = reading.label_column is not None and "remark" in column.tags
-    if is_remark and _is_complete(roles_of([other.name for other in others]).values()):
-        return True
+    if reading.label_column is not None and "remark" in column.tags:
+        others = [other.name for other in _without(texts, [column])]
+        if _is_complete(roles_of(others).values()):
+            return True
     is_few = len(set(column.known)) <= _FEW * len(column.known)
-    if "instruction" in column.tags and others and is_few:
-        return any(other.role in ("anchor", "numbered") for other in others)
+    if "instruction" in column.tags and len(texts) > 1 and is_few:
+        return any(other.role in ("anchor", "numbered") for other in _without(texts, [column]))
     if column.role is not None or column.speaks_of("unnamed", "damaged"):
         return _is_label_text(column)
     if column.hint and reading.label_column is None:
         return are_class_names(column.cells)
     if column.looks == "category" and sentences:
         return True
-    return column.looks in ("short", "code") and len(sentences) > 1
+    return column.looks in ("short", "code") and sentences > 1
 
 
 def _choose_inputs(reading: Reading, inputs: list[Column], left: Sequence[Column]) -> None:

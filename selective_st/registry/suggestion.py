@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -378,8 +379,10 @@ def suited_to(form: DataFormat, view: Any, focus: Chosen | None, model_type: Mod
         for each in form.readings
         if each.shape is not None and each.label is not None
     ]
-    named = [found for reading in readings for found in _once(reading, view, focus, model_type)]
-    return Suggestions([], form, (), model_type, list({each.loss: each for each in named[::-1]}.values())[::-1])
+    named: dict[str, Suggestion] = {}  # each where it comes first
+    for found in itertools.chain.from_iterable(_once(reading, view, focus, model_type) for reading in readings):
+        named.setdefault(found.loss, found)
+    return Suggestions([], form, (), model_type, list(named.values()))
 
 
 def in_layout(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -244,17 +244,18 @@ def _as_dataset(data: Any) -> Any:
     if isinstance(data, Dataset):
         return without_trainer_transform(data)
     for name, values in data.items() if isinstance(data, Mapping) else ():
-        if isinstance(values, str):
-            raise TypeError(
-                f"data must hold a list in each column, got the text {values!r:.60} in {name!r}. Write a list."
-            )
+        if isinstance(values, (str, Mapping, Set, pd.DataFrame)):  # whose items are no rows, or in no order
+            got = f"the text {values!r:.60}" if isinstance(values, str) else f"a {type(values).__name__}"
+            of_frames = " a Dataset.from_pandas(frame) of each frame" if isinstance(values, pd.DataFrame) else " a list"
+            raise TypeError(f"data must hold a list in each column, got {got} in {name!r}. Write{of_frames}.")
     try:
         if isinstance(data, pd.DataFrame):
             return Dataset.from_pandas(data, preserve_index=False)
         if isinstance(data, Mapping):
             return Dataset.from_dict(dict(data))
         if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
-            return Dataset.from_list([dict(row) for row in data])
+            every = dict.fromkeys(itertools.chain.from_iterable(data))  # those of the first row would be taken alone
+            return Dataset.from_list([dict.fromkeys(every) | dict(row) for row in data])
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise DataError(
             f"The data could not be made a datasets.Dataset: {error}. Give every column one kind of value, and as many "
