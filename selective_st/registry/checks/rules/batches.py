@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy  # whose parts come when they are used
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 from selective_st.registry.checks.context import Context, quoted
 from selective_st.registry.checks.engine import Bad, Found, Part, Stage, bad, rule
 from selective_st.registry.checks.lines import TO_DATASET, with_sampler
-from selective_st.registry.checks.scan import Integers, Numbers, Unsigned
+from selective_st.registry.checks.scan import Integers, Numbers, Unsigned, scan
 from selective_st.registry.steps import Code, Step
+from selective_st.registry.table import tables
 
 _FALSE_NEGATIVES = 0.01  # of the rows of a batch are worth a word
 _ALONE = 0.5  # of the rows of a batch may lack another row of their class
@@ -148,20 +150,59 @@ def false_negatives(c: Context) -> Bad | None:
     return bad(matches > 0, column=columns[0], rate=rate, size=size, what=what) if is_often else None
 
 
-class _Conflicts(NamedTuple):
+@dataclass(frozen=True)
+class Tally:
+    """Rows: their numbers, in order."""
+
+    all: Integers
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.all)
+
+
+@dataclass(frozen=True)
+class Conflicts:
     """Rows that hold the same texts with different labels.
 
     Attributes:
-        rows: Their numbers.
+        tally: The rows.
         groups: How many different texts, or pairs of texts, they hold.
         repeated: How many rows of the data repeat the texts of an earlier row, with whatever label.
         examples: For some of them, the rows and their labels.
     """
 
-    rows: Integers
+    tally: Tally
     groups: int
     repeated: int
     examples: tuple[tuple[tuple[int, float], ...], ...]
+
+
+def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_ordered: bool = True) -> Conflicts | None:
+    """Find rows that hold the same texts with different labels.
+
+    Args:
+        data: A single dataset, as for `check_dataset`.
+        inputs: The columns of texts.
+        label: The label column: numbers, or texts that say numbers or classes.
+        is_ordered: Whether two texts that have changed places are another pair.
+
+    Returns:
+        What was found; None if there is no such row.
+
+    Example:
+        >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
+        >>> found = conflicting_rows(data, ("a", "b"), "score")
+        >>> found.tally.count, found.examples
+        (2, (((0, 0.2), (2, 0.9)),))
+    """
+    (table,) = tables(data)
+    seen = scan(table, inputs, label, inputs)
+    hashes = [texts.hashes for texts in seen.texts.values() if texts.hashes is not None]
+    if seen.labels is None or len(hashes) < len(inputs):
+        return None
+    return _conflicts(hashes, seen.labels.numbers, seen.rows, is_ordered=is_ordered)
 
 
 @rule("conflicting-labels", "read label", "warning", Stage.VALUES)
@@ -188,15 +229,15 @@ def conflicting_labels(c: Context) -> Bad | None:
         merged = Step("remove_duplicate_rows", (c.read_inputs,), mean, f"the mean of their labels; {more}")
     why = "one of them is wrong, or the texts do not tell the label"
     facts: dict[str, Any] = {
-        "count": f"{len(found.rows):,}",
+        "count": f"{found.tally.count:,}",
         "columns": quoted(c.read_inputs),
         "shown": "; ".join(shown),
         "why": why,
     }
-    return bad(found.rows, mend=merged, **facts)
+    return bad(found.tally.all, mend=merged, **facts)
 
 
-def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> _Conflicts | None:
+def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> Conflicts | None:
     """The rows whose texts are those of another row, with another label; None if there are none."""
     known = np.flatnonzero(np.isfinite(numbers))
     known = known[np.argsort(rows[known], kind="stable")]
@@ -215,7 +256,7 @@ def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, 
     members = (known[wrong[group[wrong] == one]][:_EXAMPLES] for one in group[wrong[np.sort(firsts)[:_EXAMPLES]]])
     examples = tuple(tuple((int(rows[place]), float(numbers[place])) for place in places) for places in members)
     repeated = len(known) - len(different)
-    return _Conflicts(rows[known[wrong]], len(groups), repeated, examples) if len(wrong) else None
+    return Conflicts(Tally(rows[known[wrong]]), len(groups), repeated, examples) if len(wrong) else None
 
 
 # --- Batches of classes -----------------------------------------------------------------------------------------------
