@@ -18,7 +18,7 @@ A row holds a question, a candidate, and 1 or 0. Output of the first:
     recall@1                     0.325     1.000      1.000
     saved: output/answer_selection
 
-On TrecQA (its card is in model_cards/) the built-in loss is ahead: it learns from 4,277 triplets there, ours from 78 lists.
+On TrecQA (its card is in model_cards/) the built-in loss is ahead: from 4,277 triplets, ours from 78 lists.
 """
 
 from __future__ import annotations

@@ -418,7 +418,9 @@ def page(results: Results, labels: Callable[[], Labels], texts: Callable[[], Tex
     layered = Asked(LAYERED_DIMENSIONS, layers=LAYERS)
     students = [*map(Asked, SIZES), *(Asked(64, share) for share in SHARES), layered]
     parts = {
-        "losses": table(loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,)), *study.layered(layered)]),
+        "losses": table(
+            loss_head, [*study.losses(64, OTHERS), *study.losses(16, (DECISIONS,)), *study.layered(layered)]
+        ),
         "matrix": table(matrix_head, [row for dimensions in (64, 16) for row in study.matrix(dimensions)]),
         "gains": table(gain_head, study.gains(students)),
         "labels": of_labels(results, labels),
