@@ -165,14 +165,14 @@ MUTANTS = [
     _links("_CANCELLATION = 5e-3", "_CANCELLATION = 5e-10"),
     _links("_PANELS = 32", "_PANELS = 2"),
     _links("_LARGEST_HALF = 709.0", "_LARGEST_HALF = 354.0"),
-    _links("_SERIES_END = 0.02", "_SERIES_END = 2.0"),
+    _links("SERIES_END = 0.02", "SERIES_END = 2.0"),
     _links(
         '_FEW_FOR_SERIES = {"cpu": 256,',
         '_FEW_FOR_SERIES = {"cpu": 0,',
         "both ways of computing it are exact; this is the choice of the faster",
     ),
     _links("decay.copysign_(x)", "pass"),
-    _links("parts = torch.addcmul(gamma.copysign_(x), x.clamp(max=0), decay)", "parts = gamma"),
+    _links("parts = gamma.copysign_(x).addcmul_(x.clamp(max=0), decay)", "parts = gamma"),
     _links("decay = torch.expm1(-x.abs()).copysign(flip * x)", "decay = torch.expm1(-x.abs()).copysign(x)"),
     _links("divergence = torch.where(x.abs() < 1, near, far) / self.scale", "divergence = far / self.scale"),
     _links("flip = torch.copysign(_constants(1.0, v.dtype, v.device), -v)", "flip = torch.ones_like(v)"),
@@ -243,8 +243,8 @@ MUTANTS = [
     ),
     Mutant(
         "functional/listwise.py",
-        "factor = q * (self.calibration / self.temperature)",
-        "factor = q * (self.calibration / self.target_temperature)",
+        "share = self.calibration / self.temperature",
+        "share = self.calibration / self.target_temperature",
         LISTS,
     ),
     Mutant(

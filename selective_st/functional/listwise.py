@@ -44,7 +44,7 @@ from selective_st.functional._common import (
     reduce_loss,
 )
 from selective_st.links import ConstantLink, Link
-from selective_st.links._numerics import _to_working_precision, exponential_less_linear
+from selective_st.links._numerics import SERIES_END, _to_working_precision, exponential_less_linear_near_0
 from selective_st.links.base import check_domain
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
@@ -393,22 +393,26 @@ class ListMatching(KnownGradient):
         left_out = never if mask is None else ~mask if never is None else ~mask | never
         if left_out is not None:
             logits, rise = logits.masked_fill(left_out, -math.inf), rise.masked_fill(left_out, 0)
-        q = torch.softmax(logits, -1)
+        q = _softmax(logits)
         # With x = rise less its q-mean: KL = log sum q e^x = log(1 + sum q (e^x - 1 - x)), a sum of terms >= 0, and
         # r - q = q (e^(x - KL) - 1). What is never right adds e^y, its logit on the same scale, without any q.
         mean = (q * rise).sum(-1, keepdim=True)
         x = highest = rise.sub_(mean)
         if never is not None:
-            y = torch.where(never, of_target, -math.inf) - torch.logsumexp(logits, -1, keepdim=True) - mean
+            top = logits.amax(-1, keepdim=True)  # taken out of both first: beside it what they differ by may be lost
+            y = torch.where(never, of_target, -math.inf) - top - torch.logsumexp(logits - top, -1, keepdim=True) - mean
             highest = torch.maximum(x, y)
-        is_near = highest.amax(-1, keepdim=True) < LARGEST_RISE if self.may_overflow else None
-        if is_near is not None and is_near.device.type == "cpu" and bool(is_near.all()):
-            is_near = None
-        total = (q * exponential_less_linear(x if is_near is None else x.clamp(max=LARGEST_RISE))).sum(-1, keepdim=True)
+        is_near = None  # for all lists
+        can_be_asked = x.device.type == "cpu" and x.numel()
+        if self.may_overflow and not (can_be_asked and float(highest.amax()) < LARGEST_RISE):
+            is_near = highest.amax(-1, keepdim=True) < LARGEST_RISE
+        cut = x if is_near is None else x.clamp(max=LARGEST_RISE)
+        terms = torch.where(cut.abs() <= SERIES_END, exponential_less_linear_near_0(cut), torch.expm1(cut).sub_(cut))
+        total = terms.mul_(q).sum(-1, keepdim=True)
         if never is not None:
             total = total + y.clamp(max=LARGEST_RISE).exp().sum(-1, keepdim=True)
         kl = torch.log1p(total)
-        tilt = torch.expm1(x - kl).mul_(q)
+        tilt = (x - kl).expm1_().mul_(q)
         if never is not None:
             tilt = tilt + (y - kl).exp()
         if is_near is not None:  # far out, digits are lost that the probabilities themselves have
@@ -418,11 +422,14 @@ class ListMatching(KnownGradient):
             tilt = torch.where(is_near, tilt, log_r.exp() - q)
         value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
         if self.calibrates:
+            is_seen = is_near is None  # that no divergence is infinite
             if self.calibration_link is not self.link:
                 divergence, difference = self.calibration_link._matching(p, s)
-            if self.may_overflow and self.calibration_link._overflows:
+                is_seen = not self.may_overflow
+            if not is_seen and self.calibration_link._overflows:
                 divergence, difference = (torch.where(q > 0, of_link, 0) for of_link in (divergence, difference))
-            factor = q * (self.calibration / self.temperature)
+            share = self.calibration / self.temperature
+            factor = q if share == 1 else q * share
             value = value + (factor * divergence).sum(-1)
             gradient = gradient.addcmul_(factor, difference)
         if self.mean:
@@ -450,6 +457,14 @@ class ListMatching(KnownGradient):
             terms = terms + (self.calibration / self.temperature) * self.calibration_link.divergence(p, s)
         value = (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
         return value.mean() if self.mean else value
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Over the last dimension; of many short lists faster than `torch.softmax` is on a CPU."""
+    if logits.device.type != "cpu" or not logits.shape[-1] < 64 <= len(logits):
+        return torch.softmax(logits, -1)
+    shares = (logits - logits.amax(-1, keepdim=True)).exp_()
+    return shares.div_(shares.sum(-1, keepdim=True))
 
 
 LARGEST_RISE = 300.0  # beyond, e^x might overflow

@@ -19,6 +19,7 @@ tensor(0.0061)
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -216,13 +217,15 @@ class LogSumExp(KnownGradient):
     def _of_many(self, potentials: Tensor, targets: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
         """The same by sums over places in the order of the targets.
 
-        Of two rows the first goes up that order, past the worse ones, the second goes down it, past the better ones. Where
-        exponentials may overflow, products and sums are those of their logarithms.
+        Of two rows the first goes up that order, past the worse ones, the second goes down it, past the better ones.
+        Where exponentials may overflow, products and sums are those of their logarithms.
         """
         targets, order = targets.sort()
         heights = _up_and_down(self._heights(targets))
         rises = heights.diff(dim=1, prepend=heights[:, :1]).clamp_min_(0)
         ordered = potentials[order]
+        sums: Callable[..., Tensor]
+        times: Callable[..., Tensor]
         is_wide, middle = True, 0.0
         if potentials.device.type == "cpu" and len(order):  # a GPU would have to be waited for
             low, high, rise = map(float, (*potentials.aminmax(), heights[0, -1] - heights[0, 0]))

@@ -162,30 +162,24 @@ _SMALL_WEIGHT = 2.0**-100
 # e^x - 1 - x = x^2 (1/2! + x/3! + ...); six terms reach double precision for |x| <= 0.02, and beyond it the left side
 # loses less than two digits.
 _SERIES = [1 / math.factorial(k) for k in range(7, 1, -1)]
-_SERIES_END = 0.02
+SERIES_END = 0.02
 # One slow operation takes less time than many fast ones on so many numbers.
 _FEW_FOR_SERIES = {"cpu": 256, "cuda": 2**16}
 
 
-def _series(x: Tensor) -> Tensor:
-    """`e^x - 1 - x` for `|x| <= _SERIES_END`, without cancellation."""
-    highest, *others = (_constants(coefficient, x.dtype, x.device) for coefficient in _SERIES)
-    total = highest
-    for coefficient in others:
-        total = torch.addcmul(coefficient, total, x)
-    return total.mul_(x).mul_(x)
-
-
-def exponential_less_linear(x: Tensor) -> Tensor:
-    """`e^x - 1 - x`, without cancellation.
+def exponential_less_linear_near_0(x: Tensor) -> Tensor:
+    """`e^x - 1 - x` for `|x| <= SERIES_END`, without cancellation.
 
     Args:
-        x: Numbers, in double precision.
+        x: Numbers; what comes out for others is of no use.
 
     Returns:
         The values, >= 0.
     """
-    return torch.where(x.abs() <= _SERIES_END, _series(x), torch.expm1(x) - x)
+    total = _constants(_SERIES[0], x.dtype, x.device)
+    for coefficient in _SERIES[1:]:
+        total = torch.addcmul(_constants(coefficient, x.dtype, x.device), total, x)
+    return total.mul_(x).mul_(x)
 
 
 def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
@@ -203,19 +197,20 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     Returns:
         The two.
     """
-    zero, half_factor, two = (_constants(number, x.dtype, x.device) for number in (0.0, log_factor / 2, 2.0))
-    half = torch.add(half_factor, top, alpha=rate / 2).clamp_(max=_LARGEST_HALF).exp_()
+    half = torch.add(_constants(log_factor / 2, x.dtype, x.device), top, alpha=rate / 2)
+    half = half.clamp_(max=_LARGEST_HALF).exp_()
     distance = x.abs()
     below = distance.neg()
     decay = below.expm1()
     if x.numel() <= _FEW_FOR_SERIES.get(x.device.type, 0):
-        gamma = torch.special.gammainc(two, distance)
+        gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
     else:
-        near, far = _series(below).addcmul_(distance, decay), torch.addcmul(decay, distance, 1 + decay)
-        gamma = torch.where(distance <= _SERIES_END, near, far).neg_()
+        near = exponential_less_linear_near_0(below).addcmul_(distance, decay)
+        far = torch.addcmul(decay, distance, 1 + decay)
+        gamma = torch.where(distance <= SERIES_END, near, far)  # with the other sign, but the right one comes next
     decay.copysign_(x)
-    parts = torch.addcmul(gamma.copysign_(x), x.clamp(max=0), decay)
-    divergence = torch.addcmul(zero, parts.mul_(half), half, value=1 / abs(rate))
+    parts = gamma.copysign_(x).addcmul_(x.clamp(max=0), decay)
+    divergence = torch.addcmul(_constants(0.0, x.dtype, x.device), parts.mul_(half), half, value=1 / abs(rate))
     return divergence, decay.mul_(half).mul_(half)
 
 
