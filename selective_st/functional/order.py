@@ -46,7 +46,9 @@ from selective_st.links.base import check_domain
 
 Form = Literal["log_sum_exp", "logistic"]
 _FEW_PAIRS = 128  # up to here all pairs take less time than to sort them
-_HIGHEST_EXPONENT = 0.8  # of the logarithm of the largest number: the sum of as many exponentials does not overflow
+# Of the logarithm of the largest number: the sum of as many exponentials does not overflow, nor where the rounding of
+# huge numbers makes up to 512 of it (64 in single precision).
+_HIGHEST_EXPONENT = 0.7
 _WIDEST = 300.0  # of potentials: beyond, products of their exponentials may overflow, or lose digits
 
 
@@ -207,6 +209,9 @@ class LogSumExp(KnownGradient):
         if shares is not None:
             weights = weights * shares * shares.unsqueeze(1)
         exponents = torch.where(weights > 0, potentials - potentials.unsqueeze(1), -math.inf)
+        if self.weight_link is not None or shares is not None:
+            most = weights.amax().clamp_min_(torch.finfo(weights.dtype).tiny)
+            weights, exponents = weights.div_(most), exponents.add_(most.log_())
         # What would overflow is drawn out; log(1 + total) keeps its digits where it is small.
         too_high = (exponents.amax() - _HIGHEST_EXPONENT * math.log(torch.finfo(exponents.dtype).max)).clamp_min_(0)
         terms = exponents.sub_(too_high).exp_().mul_(weights)
@@ -229,7 +234,9 @@ class LogSumExp(KnownGradient):
         is_wide, middle = True, 0.0
         if potentials.device.type == "cpu" and len(order):  # a GPU would have to be waited for
             low, high, rise = map(float, (*potentials.aminmax(), heights[0, -1] - heights[0, 0]))
-            is_wide, middle = not high - low + math.log1p(max(rise, 0)) < _WIDEST, (low + high) / 2
+            share = 1.0 if shares is None else float(shares.amax())
+            spread = high - low + math.log1p(max(rise, 0)) + 2 * math.log1p(share)
+            is_wide, middle = not spread < _WIDEST, (low + high) / 2
         if is_wide:
             sums, times, nothing = torch.logcumsumexp, torch.add, -math.inf
             rises, sides = rises.log_(), _up_and_down(ordered)
