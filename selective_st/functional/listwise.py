@@ -419,7 +419,7 @@ class ListMatching(KnownGradient):
             log_q = torch.log_softmax(logits, -1)
             log_r = torch.log_softmax(of_predicted if mask is None else of_predicted.masked_fill(~mask, -math.inf), -1)
             kl = torch.where(is_near, kl, (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True))
-            tilt = torch.where(is_near, tilt, log_r.exp() - q)
+            tilt = torch.where(is_near, tilt, log_r.exp() - log_q.exp())
         value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
         if self.calibrates:
             is_seen = is_near is None  # that no divergence is infinite
