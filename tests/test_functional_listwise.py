@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 
 from selective_st.functional import listwise_label_loss, listwise_matching_loss
-from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, SigmoidLink, SinhLink, high_scores
+from selective_st.links import ConstantLink, ExponentialLink, IdentityLink, Link, SigmoidLink, SinhLink, high_scores
 from tests import random_inputs
 from tests.link_cases import LINK_CASES, LinkCase
 from tests.loss_references import composite_divergence, listwise_label, listwise_matching
@@ -512,6 +512,16 @@ def test_huge_scores_are_finite(dtype: torch.dtype) -> None:
         assert (loss >= 0).all()
         (gradient,) = torch.autograd.grad(loss.sum(), predicted)
         assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("link", "score"), [(ExponentialLink(1.0), 9984.0), (IdentityLink(), 1e9), (IdentityLink(), 0.5)]
+)
+def test_what_is_never_right_beside_huge_potentials(link: Link, score: float) -> None:
+    predicted = torch.full((1, 5), score, dtype=torch.float64)
+    target = predicted.clone()
+    target[0, 1] = -math.inf
+    assert_close(listwise_matching_loss(predicted, target, link), torch.tensor(math.log(5 / 4), dtype=torch.float64))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -319,3 +319,25 @@ def test_few_pairs_are_summed_up_as_many_are(
         found.append((loss.detach(), *torch.autograd.grad(loss, scores)))
     for many, few_ones in zip(*found, strict=True):
         torch.testing.assert_close(few_ones, many, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("size", [20, 150])
+def test_weights_and_scores_may_be_huge(size: int) -> None:
+    """Neither a weight of e^300 nor the rounding of scores of 10^18 overflows."""
+    numbers = generator(0)
+    predicted, target = (2 * torch.rand(size, generator=numbers, dtype=torch.float64) - 1 for _ in range(2))
+    steep, flat = high_scores(3.0), PiecewiseLink([-0.5, 0.5], [0.0, 2.0])
+    scores, labels = predicted + 100, target + 100
+    values = steep(labels)
+    rises = values.unsqueeze(1) - values
+    exponents = 20 * (flat.potential(scores) - flat.potential(scores).unsqueeze(1)) + rises.clamp(min=0).log()
+    expected = torch.cat([torch.zeros(1, dtype=torch.float64), exponents.flatten()]).logsumexp(0) / 20
+    for weight in (None, torch.full((size,), 1e60, dtype=torch.float64)):
+        more = 0.0 if weight is None else 120 * math.log(10) / 20
+        ours = order_loss(scores, labels, flat, 20.0, weight_link=steep, weight=weight)
+        assert ours.item() == pytest.approx(expected.item() + more, rel=1e-12)
+    for scale in (1e17, 1e18, 3e18, 6e18, 1e19, 1e30):
+        loss = order_loss(scale * predicted, target, None, 1.0, weight_link=SigmoidLink(20.0, 0.8))
+        pairs = target.unsqueeze(1) > target
+        worst = torch.where(pairs, scale * (predicted - predicted.unsqueeze(1)), 0).amax()
+        assert loss.item() == pytest.approx(worst.item(), rel=1e-9)

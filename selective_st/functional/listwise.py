@@ -44,7 +44,7 @@ from selective_st.functional._common import (
     reduce_loss,
 )
 from selective_st.links import ConstantLink, Link
-from selective_st.links._numerics import _to_working_precision
+from selective_st.links._numerics import SERIES_END, _to_working_precision, exponential_less_linear_near_0
 from selective_st.links.base import check_domain
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
@@ -371,20 +371,21 @@ class ListMatching(KnownGradient):
     def value(self, *tensors: Tensor) -> Tensor:
         """Value and gradient without cancellation. Where a candidate is never right, its target is the predicted score.
 
-        Nothing is asked of the device, so that nothing waits for it.
+        Nothing is asked of a GPU, so that nothing waits for it.
         """
         mask: Tensor | None
         never: Tensor | None
         given, target, mask, never = tensors
         p, s = precise(given, target)
         divergence, difference = self.link._matching(p, s)
-        each = [self.link._logits(scores.clone(), 1 / self.temperature) for scores in (s, p)]
+        both, slopes = self.link._logits(torch.stack([s, p]), 1 / self.temperature)
         if self.may_overflow and self.link._overflows:
             ends = -_LARGEST_LOGIT, _LARGEST_LOGIT
-            each = [(x.clamp_(*ends), y.clamp_(*ends) if isinstance(y, Tensor) else y) for x, y in each]
-        (of_target, at_target), (of_predicted, at_predicted) = each
+            both, slopes = both.clamp_(*ends), slopes.clamp_(*ends) if isinstance(slopes, Tensor) else slopes
+        of_target, of_predicted = both
+        at_target, at_predicted = slopes if isinstance(slopes, Tensor) else (slopes, slopes)
         # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
-        rise = divergence / self.temperature + (p - s) * at_target
+        rise = (p - s).mul_(at_target).add_(divergence, alpha=1 / self.temperature)
         logits = of_target
         if self.target_temperature != self.temperature:
             rise += of_target * (1 - self.temperature / self.target_temperature)
@@ -392,36 +393,43 @@ class ListMatching(KnownGradient):
         left_out = never if mask is None else ~mask if never is None else ~mask | never
         if left_out is not None:
             logits, rise = logits.masked_fill(left_out, -math.inf), rise.masked_fill(left_out, 0)
-        log_q = torch.log_softmax(logits, -1)
-        q = log_q.exp()
+        q = _softmax(logits)
         # With x = rise less its q-mean: KL = log sum q e^x = log(1 + sum q (e^x - 1 - x)), a sum of terms >= 0, and
         # r - q = q (e^(x - KL) - 1). What is never right adds e^y, its logit on the same scale, without any q.
         mean = (q * rise).sum(-1, keepdim=True)
-        x = rise.sub_(mean)
-        small_x = x.clamp(max=LARGEST_RISE) if self.may_overflow else x
-        total = (q * _exponential_less_linear(small_x)).sum(-1, keepdim=True)
+        x = highest = rise.sub_(mean)
         if never is not None:
-            y = torch.where(never, of_target, -math.inf) - torch.logsumexp(logits, -1, keepdim=True) - mean
+            top = logits.amax(-1, keepdim=True)  # taken out of both first: beside it what they differ by may be lost
+            y = torch.where(never, of_target, -math.inf) - top - torch.logsumexp(logits - top, -1, keepdim=True) - mean
+            highest = torch.maximum(x, y)
+        is_near = None  # for all lists
+        can_be_asked = x.device.type == "cpu" and x.numel()
+        if self.may_overflow and not (can_be_asked and float(highest.amax()) < LARGEST_RISE):
+            is_near = highest.amax(-1, keepdim=True) < LARGEST_RISE
+        cut = x if is_near is None else x.clamp(max=LARGEST_RISE)
+        terms = torch.where(cut.abs() <= SERIES_END, exponential_less_linear_near_0(cut), torch.expm1(cut).sub_(cut))
+        total = terms.mul_(q).sum(-1, keepdim=True)
+        if never is not None:
             total = total + y.clamp(max=LARGEST_RISE).exp().sum(-1, keepdim=True)
         kl = torch.log1p(total)
-        tilt = torch.expm1(x - kl).mul_(q)
+        tilt = (x - kl).expm1_().mul_(q)
         if never is not None:
             tilt = tilt + (y - kl).exp()
-        if self.may_overflow:  # far out, digits are lost that the probabilities themselves have
+        if is_near is not None:  # far out, digits are lost that the probabilities themselves have
+            log_q = torch.log_softmax(logits, -1)
             log_r = torch.log_softmax(of_predicted if mask is None else of_predicted.masked_fill(~mask, -math.inf), -1)
-            highest = x.amax(-1, keepdim=True)
-            if never is not None:
-                highest = torch.maximum(highest, y.amax(-1, keepdim=True))
-            far = ~(highest < LARGEST_RISE)
-            kl = torch.where(far, (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True), kl)
-            tilt = torch.where(far, log_r.exp() - q, tilt)
+            kl = torch.where(is_near, kl, (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True))
+            tilt = torch.where(is_near, tilt, log_r.exp() - log_q.exp())
         value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
         if self.calibrates:
+            is_seen = is_near is None  # that no divergence is infinite
             if self.calibration_link is not self.link:
                 divergence, difference = self.calibration_link._matching(p, s)
-            if self.may_overflow and self.calibration_link._overflows:
+                is_seen = not self.may_overflow
+            if not is_seen and self.calibration_link._overflows:
                 divergence, difference = (torch.where(q > 0, of_link, 0) for of_link in (divergence, difference))
-            factor = q * (self.calibration / self.temperature)
+            share = self.calibration / self.temperature
+            factor = q if share == 1 else q * share
             value = value + (factor * divergence).sum(-1)
             gradient = gradient.addcmul_(factor, difference)
         if self.mean:
@@ -451,21 +459,16 @@ class ListMatching(KnownGradient):
         return value.mean() if self.mean else value
 
 
-# e^x - 1 - x = x^2 (1/2! + x/3! + ...); six terms reach double precision for |x| <= 0.02, and beyond it the left side
-# loses less than two digits.
-_TAYLOR = [1 / math.factorial(k) for k in range(7, 1, -1)]
-_TAYLOR_END = 0.02
+def _softmax(logits: Tensor) -> Tensor:
+    """Over the last dimension; of many short lists faster than `torch.softmax` is on a CPU."""
+    if logits.device.type != "cpu" or not logits.shape[-1] < 64 <= len(logits):
+        return torch.softmax(logits, -1)
+    shares = (logits - logits.amax(-1, keepdim=True)).exp_()
+    return shares.div_(shares.sum(-1, keepdim=True))
+
+
 LARGEST_RISE = 300.0  # beyond, e^x might overflow
 _LARGEST_LOGIT = 1e300  # of which there may be two, and 0 times it is 0
-
-
-def _exponential_less_linear(x: Tensor) -> Tensor:
-    """`e^x - 1 - x`, without cancellation."""
-    series = x * _TAYLOR[0]
-    for coefficient in _TAYLOR[1:-1]:
-        series.add_(coefficient).mul_(x)
-    series.add_(_TAYLOR[-1]).mul_(x).mul_(x)
-    return torch.where(x.abs() <= _TAYLOR_END, series, torch.expm1(x) - x)
 
 
 @dataclass

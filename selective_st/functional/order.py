@@ -19,6 +19,7 @@ tensor(0.0061)
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,8 +46,10 @@ from selective_st.links.base import check_domain
 
 Form = Literal["log_sum_exp", "logistic"]
 _FEW_PAIRS = 128  # up to here all pairs take less time than to sort them
-_HIGHEST_EXPONENT = 0.8  # of the logarithm of the largest number: the sum of as many exponentials does not overflow
-_FEW = 1024  # up to here searchsorted is as fast as looking for differences
+# Of the logarithm of the largest number: the sum of as many exponentials does not overflow, nor where the rounding of
+# huge numbers makes up to 512 of it (64 in single precision).
+_HIGHEST_EXPONENT = 0.7
+_WIDEST = 300.0  # of potentials: beyond, products of their exponentials may overflow, or lose digits
 
 
 def order_loss(
@@ -190,7 +193,7 @@ class LogSumExp(KnownGradient):
     def value(self, *tensors: Tensor) -> Tensor:
         shares: Tensor | None
         given, targets, shares = tensors
-        scores, targets = _precise(given), _precise(targets)
+        scores = _precise(given)
         # The scores' memory may be written to.
         potentials, slope = self.link._logits(scores.clone() if scores is given else scores, self.scale)
         of_all = self._of_few if 0 < len(given) <= _FEW_PAIRS else self._of_many
@@ -200,12 +203,15 @@ class LogSumExp(KnownGradient):
 
     def _of_few(self, potentials: Tensor, targets: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
         """The logarithm, and its slopes, by all pairs: the first of two is the better one."""
-        heights = targets if self.weight_link is None else self.weight_link.h(targets)
+        heights = self._heights(targets)
         rises = heights.unsqueeze(1) - heights
         weights = (rises > 0).to(rises) if self.weight_link is None else rises.clamp_min_(0)
         if shares is not None:
             weights = weights * shares * shares.unsqueeze(1)
         exponents = torch.where(weights > 0, potentials - potentials.unsqueeze(1), -math.inf)
+        if self.weight_link is not None or shares is not None:
+            most = weights.amax().clamp_min_(torch.finfo(weights.dtype).tiny)
+            weights, exponents = weights.div_(most), exponents.add_(most.log_())
         # What would overflow is drawn out; log(1 + total) keeps its digits where it is small.
         too_high = (exponents.amax() - _HIGHEST_EXPONENT * math.log(torch.finfo(exponents.dtype).max)).clamp_min_(0)
         terms = exponents.sub_(too_high).exp_().mul_(weights)
@@ -214,27 +220,53 @@ class LogSumExp(KnownGradient):
         return too_high + torch.log1p(rest), (of_worse - of_better).div_(1 + rest)
 
     def _of_many(self, potentials: Tensor, targets: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The same by sums over places in the order of the targets."""
+        """The same by sums over places in the order of the targets.
+
+        Of two rows the first goes up that order, past the worse ones, the second goes down it, past the better ones.
+        Where exponentials may overflow, products and sums are those of their logarithms.
+        """
         targets, order = targets.sort()
-        worse = potentials[order]
-        better = -worse
-        if shares is not None:
-            shares = shares[order].log()
-            worse, better = worse + shares, better + shares
-        nothing = worse.new_full((1,), -math.inf)
-        below = torch.cat([nothing, worse.logcumsumexp(0)])  # at place i: of those before i
-        above = torch.cat([better.flip(0).logcumsumexp(0).flip(0), nothing])  # at place i: of i and those after
-        if self.weight_link is None:
-            first, end = _ties(targets)
-            of_better, of_worse = better + below[first], worse + above[end]
+        heights = _up_and_down(self._heights(targets))
+        rises = heights.diff(dim=1, prepend=heights[:, :1]).clamp_min_(0)
+        ordered = potentials[order]
+        sums: Callable[..., Tensor]
+        times: Callable[..., Tensor]
+        is_wide, middle = True, 0.0
+        if potentials.device.type == "cpu" and len(order):  # a GPU would have to be waited for
+            low, high, rise = map(float, (*potentials.aminmax(), heights[0, -1] - heights[0, 0]))
+            share = 1.0 if shares is None else float(shares.amax())
+            spread = high - low + math.log1p(max(rise, 0)) + 2 * math.log1p(share)
+            is_wide, middle = not spread < _WIDEST, (low + high) / 2
+        if is_wide:
+            sums, times, nothing = torch.logcumsumexp, torch.add, -math.inf
+            rises, sides = rises.log_(), _up_and_down(ordered)
         else:
-            rises = self.weight_link.h(targets).diff().clamp_min_(0).log_()
-            of_better = better + torch.cat([nothing, (rises + below[1:-1]).logcumsumexp(0)])
-            of_worse = worse + torch.cat([(rises + above[1:-1]).flip(0).logcumsumexp(0).flip(0), nothing])
-        total = of_better.logsumexp(0)
-        value = torch.logaddexp(total, torch.zeros_like(total))
-        slopes = (of_worse - value).exp_() - (of_better - value).exp_()
+            sums, times, nothing = torch.cumsum, torch.mul, 0.0
+            sides = _up_and_down(ordered.sub_(middle)).exp_()
+        if shares is not None:
+            shares = torch.stack([shares[order], shares[order].flip(0)])
+            sides = times(sides, shares.log_() if is_wide else shares)
+        passed = torch.cat([sides.new_full((2, 1), nothing), sums(sides, 1)], 1)[:, :-1]
+        if self.weight_link is None:  # those that are equal have passed the same ones
+            weighed = torch.where(rises > nothing, passed, nothing).cummax(1).values
+        else:
+            weighed = sums(times(passed, rises), 1)
+        of_better, of_worse = terms = times(weighed, sides.flip(0, 1))
+        if is_wide:
+            total = of_better.logsumexp(0)
+            value = torch.logaddexp(total, torch.zeros_like(total))
+            of_better, of_worse = (terms - value).exp_()
+        else:
+            total = of_better.sum()
+            value = torch.log1p(total)
+            of_better, of_worse = terms.div_(1 + total)
+        slopes = of_worse.flip(0).sub_(of_better)
         return value, torch.empty_like(slopes).index_copy_(0, order, slopes)
+
+    def _heights(self, targets: Tensor) -> Tensor:
+        """What weights are differences of, or what tells which targets are higher."""
+        targets = _precise(targets)
+        return targets if self.weight_link is None else self.weight_link.h(targets)
 
     @override
     def plain(self, *tensors: Tensor) -> Tensor:
@@ -251,17 +283,9 @@ class LogSumExp(KnownGradient):
         return (total / self.scale).to(given)
 
 
-def _ties(ordered: Tensor) -> tuple[Tensor, Tensor]:
-    """For each place of an ordered tensor the first of those that equal it, and the end after the last."""
-    last = len(ordered)
-    if last <= _FEW:
-        return torch.searchsorted(ordered, ordered), torch.searchsorted(ordered, ordered, right=True)
-    places = torch.arange(last, device=ordered.device)
-    differs = ordered.diff() != 0
-    edge = differs.new_ones(1)
-    first = torch.where(torch.cat([edge, differs]), places, 0).cummax(0).values
-    end = torch.where(torch.cat([differs, edge]), places + 1, last).flip(0).cummin(0).values.flip(0)
-    return first, end
+def _up_and_down(ordered: Tensor) -> Tensor:
+    """Two rows: numbers in an order, and in the opposite one what they are to those, less than 0 if they were more."""
+    return torch.stack([ordered, ordered.neg().flip(0)])
 
 
 def _pair_weights(targets: Tensor, weight_link: Link | None) -> Tensor:

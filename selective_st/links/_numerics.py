@@ -159,45 +159,59 @@ _LARGEST_SCORE = 1e300
 _SMALL_WEIGHT = 2.0**-100
 
 
-# e^-x - 1 + x = x^2 (1/2! - x/3! + ...); six terms reach double precision for x <= 0.02, and beyond it the left side
+# e^x - 1 - x = x^2 (1/2! + x/3! + ...); six terms reach double precision for |x| <= 0.02, and beyond it the left side
 # loses less than two digits.
-_DECAY_SERIES = [(-1) ** k / math.factorial(k) for k in range(7, 1, -1)]
-_DECAY_SERIES_END = 0.02
-_FEW_FOR_SERIES = 256
+_SERIES = [1 / math.factorial(k) for k in range(7, 1, -1)]
+SERIES_END = 0.02
+# One slow operation takes less time than many fast ones on so many numbers.
+_FEW_FOR_SERIES = {"cpu": 256, "cuda": 2**16}
 
 
-def _exponential_matching(half: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
-    """`F (e^u - e^v - x e^v) / rate` and `F (e^u - e^v)` for `x = u - v`, without cancellation, or overflow of a part.
+def exponential_less_linear_near_0(x: Tensor) -> Tensor:
+    """`e^x - 1 - x` for `|x| <= SERIES_END`, without cancellation.
+
+    Args:
+        x: Numbers; what comes out for others is of no use.
+
+    Returns:
+        The values, >= 0.
+    """
+    total = _constants(_SERIES[0], x.dtype, x.device)
+    for coefficient in _SERIES[1:]:
+        total = torch.addcmul(_constants(coefficient, x.dtype, x.device), total, x)
+    return total.mul_(x).mul_(x)
+
+
+def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
+    """`F (e^u - e^v - x e^v) / |a|` and `F (e^u - e^v)` for `x = u - v`, without cancellation, or overflow of a part.
 
     With the larger of e^u and e^v drawn out, what remains is bounded: for x > 0 it is `1 - (1 + x) e^-x`, which is the
     incomplete gamma function P(2, x); for x < 0 it is `e^-|x| - 1 + |x|`, which is `|x| (1 - e^-|x|) - P(2, |x|)`.
 
     Args:
-        half: Half of the larger of u and v, which is overwritten.
+        top: The larger of u and v, divided by a.
         x: Their difference.
         log_factor: The logarithm of F.
-        rate: The rate.
+        rate: The rate a.
 
     Returns:
         The two.
     """
-    half = (half.add_(log_factor / 2) if log_factor else half).clamp_(max=_LARGEST_HALF).exp_()
+    half = torch.add(_constants(log_factor / 2, x.dtype, x.device), top, alpha=rate / 2)
+    half = half.clamp_(max=_LARGEST_HALF).exp_()
     distance = x.abs()
-    decay = distance.neg().expm1_()
-    if x.numel() <= _FEW_FOR_SERIES:  # one slow operation takes less time than many fast ones
+    below = distance.neg()
+    decay = below.expm1()
+    if x.numel() <= _FEW_FOR_SERIES.get(x.device.type, 0):
         gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
     else:
-        series = distance * _DECAY_SERIES[0]
-        for coefficient in _DECAY_SERIES[1:-1]:
-            series.add_(coefficient).mul_(distance)
-        series.add_(_DECAY_SERIES[-1]).mul_(distance).mul_(distance)
-        is_near = distance <= _DECAY_SERIES_END
-        gamma = torch.where(
-            is_near, torch.addcmul(series, distance, decay), torch.addcmul(decay, distance, 1 + decay)
-        ).neg_()
+        near = exponential_less_linear_near_0(below).addcmul_(distance, decay)
+        far = torch.addcmul(decay, distance, 1 + decay)
+        gamma = torch.where(distance <= SERIES_END, near, far)  # with the other sign, but the right one comes next
     decay.copysign_(x)
-    parts = torch.addcmul(gamma.copysign_(x), x.clamp(max=0), decay)
-    return parts.mul_(half).div_(rate).mul_(half), decay.mul_(half).mul_(half)
+    parts = gamma.copysign_(x).addcmul_(x.clamp(max=0), decay)
+    divergence = torch.addcmul(_constants(0.0, x.dtype, x.device), parts.mul_(half), half, value=1 / abs(rate))
+    return divergence, decay.mul_(half).mul_(half)
 
 
 def _softplus(x: Tensor) -> Tensor:

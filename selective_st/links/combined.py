@@ -214,23 +214,18 @@ class LinearOutsideLink(Link):
                 high = math.inf if slope > 0 else value
         return Interval(low, high)
 
-    def _split(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The part of scores within the range, how far they lie outside (< 0 below), and the slope there."""
-        inner = z.clamp(self.low, self.high)
-        bend = torch.zeros_like(inner)
-        for side, end, _, slope in self._ends:
-            bend = torch.where(z < end if side == "max" else z > end, slope, bend)
-        return inner, torch.where(inner == z, 0, z - inner), bend  # also where both are infinite
+    def _beyond(self, z: Tensor) -> list[tuple[Tensor, float, float]]:
+        """Of each end how far beyond it scores lie (0 if they do not, < 0 below the lower one), and value and slope."""
+        return [(z.clamp(**{side: end}).sub_(end), value, slope) for side, end, value, slope in self._ends]
 
     @override
     def h(self, z: Tensor) -> Tensor:
-        inner, outside, bend = self._split(z)
-        return self.link.h(inner) + bend * outside
+        rises = (slope * outside for outside, _, slope in self._beyond(z))
+        return sum(rises, self.link.h(z.clamp(self.low, self.high)))
 
     def _potential(self, z: Tensor) -> Tensor:
-        inner, outside, bend = self._split(z)
-        rise = torch.where(outside == 0, 0, outside * self.link(inner))
-        return self.link.potential(inner) + rise + bend * outside.square() / 2
+        rises = (outside * (value + slope / 2 * outside) for outside, value, slope in self._beyond(z))
+        return sum(rises, self.link.potential(z.clamp(self.low, self.high)))
 
     def _sensitivity(self, z: Tensor) -> Tensor:
         return self.link.sensitivity(z.clamp(self.low, self.high))
@@ -240,11 +235,11 @@ class LinearOutsideLink(Link):
         # A GPU would have to be waited for, and a compiler cannot ask.
         if z.device.type == "cpu" and not torch.compiler.is_compiling() and torch.equal(inner, z):
             return self.link._logits(inner, scale, out)
-        _, outside, bend = self._split(z)
         logits, slope = self.link._logits(inner, scale)
-        bend = bend.mul_(scale)
-        rise = torch.where(outside == 0, 0, outside * slope)
-        return logits + rise + bend * outside.square() / 2, slope + bend * outside
+        for outside, value, bend in self._beyond(z):
+            logits = logits.addcmul(outside, value * scale + bend * scale / 2 * outside)
+            slope = slope + bend * scale * outside
+        return logits, slope
 
     def _absorb(self, weight: float) -> tuple[float, Link]:
         inner_weight, inner = self.link._absorb(weight)

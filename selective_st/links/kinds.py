@@ -229,9 +229,9 @@ class SinhLink(_ShiftedLink):
 
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         x, log_factor = self.scale * (p - s), self._log_weight - math.log(2)
-        above, below = (half.sub_(self.shift) for half in (torch.maximum(p, s), torch.minimum(p, s)))
-        rising, rise = _exponential_matching(above.mul_(self.scale / 2), x, log_factor, self.scale)
-        falling, fall = _exponential_matching(below.mul_(-self.scale / 2), x.neg(), log_factor, self.scale)
+        above, below = (end.sub_(self.shift) for end in (torch.maximum(p, s), torch.minimum(p, s)))
+        rising, rise = _exponential_matching(above, x, log_factor, self.scale)
+        falling, fall = _exponential_matching(below, x.neg(), log_factor, -self.scale)
         return rising.add_(falling), rise.sub_(fall)
 
     def _inverse(self, y: Tensor) -> Tensor:
@@ -300,10 +300,8 @@ class ExponentialLink(Link):
         return torch.div(slope, abs(self.scale), out=out), slope if self.scale > 0 else slope.neg_()
 
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-        half = (torch.maximum(p, s) if self.scale > 0 else torch.minimum(p, s)).mul_(self.scale / 2)
-        divergence, difference = _exponential_matching(
-            half, (p - s).mul_(self.scale), self._log_weight, abs(self.scale)
-        )
+        top = torch.maximum(p, s) if self.scale > 0 else torch.minimum(p, s)
+        divergence, difference = _exponential_matching(top, (p - s).mul_(self.scale), self._log_weight, self.scale)
         return divergence, difference if self.scale > 0 else difference.neg_()
 
     def _inverse(self, y: Tensor) -> Tensor:
