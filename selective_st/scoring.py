@@ -7,13 +7,15 @@ import hashlib
 import itertools
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from selective_st._row_files import RowFile, open_rows
@@ -115,9 +117,8 @@ def score_file(
         Path(output), "score", {"the file": path}, overwrite=overwrite, recognise=partial(_is_scored, names=added)
     )
     texts = source.text_columns(columns)
-    rows, filled = 0, 0
-    for pair in source.pairs(texts):  # a fault in the last row shows before any work
-        rows, filled = rows + 1, filled + _is_filled(pair)
+    count = Counter(map(_is_filled, source.pairs(texts)))  # a fault in the last row shows before any work
+    rows, filled = count[True] + count[False], count[True]
     if not filled:
         raise DataError(f"{path.name} has no row with two texts in {' and '.join(source.names[at] for at in texts)}.")
     with place:
@@ -136,7 +137,8 @@ def score_file(
                 done += len(window)
         state.says = f"{done:,} scores are kept"
         on_rows(done, rows)
-        source.write(place.new, added, scores.with_decisions(cut))
+        with scores.open() as file:
+            source.write(place.new, added, partial(_columns, file, cut))
         matches = None if cut is None else sum(int(cut.is_found(chunk).sum()) for chunk in scores.chunks())
         warning = "" if cut is None else _unlike(cut, scores)
         place.publish()
@@ -265,21 +267,23 @@ class _Scores:
             file.flush()
             os.fsync(file.fileno())
 
+    def open(self) -> BinaryIO:
+        """The file, to be read."""
+        return self._path.open("rb")
+
     def chunks(self) -> Iterator[Floats]:
         """All scores, a part at a time."""
-        with self._path.open("rb") as file:
-            while part := file.read(8 * _CHUNK):
-                yield np.frombuffer(part, dtype="<f8")
+        with self.open() as file:
+            while len(part := np.fromfile(file, "<f8", _CHUNK)):
+                yield part
 
-    def with_decisions(self, cut: ScoreThreshold | None) -> Iterator[tuple[Any, ...]]:
-        """For each row its score, and its decision where there is a threshold."""
-        for chunk in self.chunks():
-            scores = [None if math.isnan(score) else score for score in chunk.tolist()]
-            if cut is None:
-                yield from zip(scores, strict=True)
-            else:
-                found = cut.is_found(chunk).tolist()
-                yield from ((s, None if s is None else m) for s, m in zip(scores, found, strict=True))
+
+def _columns(file: BinaryIO, cut: ScoreThreshold | None, rows: int) -> list[pa.Array]:
+    """The scores of the next rows, and the decisions where there is a threshold."""
+    scores = np.fromfile(file, "<f8", rows)
+    unknown = np.isnan(scores)
+    found = [scores] if cut is None else [scores, cut.is_found(scores)]
+    return [pa.array(values, mask=unknown) for values in found]
 
 
 def _unlike(cut: ScoreThreshold, scores: _Scores) -> str:
