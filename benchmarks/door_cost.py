@@ -5,7 +5,6 @@ Each in fresh processes: the medians of their times, and of their processor's, w
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
 import shlex
@@ -13,11 +12,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from itertools import cycle
 from pathlib import Path
 
 from selective_st.demo import graded_pairs
 
+REPEAT = 5
 CLI = "-m selective_st.cli"
 CASES = {  # and how many seconds are asked
     "-c pass": None,
@@ -35,26 +35,21 @@ CASES = {  # and how many seconds are asked
 
 def seconds(words: list[str], folder: Path) -> tuple[float, float]:
     """The time and the processor time that Python takes with these arguments."""
-    before, begin = os.times(), time.perf_counter()
+    before = os.times()
     subprocess.run([sys.executable, *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    taken, after = time.perf_counter() - begin, os.times()
-    return taken, sum(after[2:4]) - sum(before[2:4])
+    after = os.times()
+    return after.elapsed - before.elapsed, sum(after[2:4]) - sum(before[2:4])
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--repeat", type=int, default=5)
-    repeat = parser.parse_args().repeat
     with tempfile.TemporaryDirectory() as place:
         pairs = graded_pairs(1000)
         for name, rows in (("pairs", 1_000), ("million", 1_000_000)):
             with Path(place, f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-                told = (
-                    (f"{first} {n}", second, score) for n in range(rows) for first, second, score in [pairs[n % 1000]]
-                )
-                csv.writer(file).writerows([("sentence1", "sentence2", "score"), *told])
-        found = [[seconds(shlex.split(words), Path(place)) for words in CASES] for _ in range(repeat)]
+                numbered = ((f"{a} {n}", b, score / 5) for n, (a, b, score) in zip(range(rows), cycle(pairs)))
+                csv.writer(file).writerows([("sentence1", "sentence2", "score"), *numbered])
+        found = [[seconds(shlex.split(words), Path(place)) for words in CASES] for _ in range(REPEAT)]
     print(f"{'python ...':60} {'s':>6} {'CPU s':>6} {'asked':>6}")
     for (words, asked), times in zip(CASES.items(), zip(*found, strict=True), strict=True):
         taken, worked = map(statistics.median, zip(*times, strict=True))

@@ -137,8 +137,8 @@ def score_file(
                 done += len(window)
         state.says = f"{done:,} scores are kept"
         on_rows(done, rows)
-        with scores.open() as file:
-            source.write(place.new, added, partial(_columns, file, cut))
+        with scores.open() as kept:
+            source.write(place.new, added, partial(_columns, kept, cut))
         matches = None if cut is None else sum(int(cut.is_found(chunk).sum()) for chunk in scores.chunks())
         warning = "" if cut is None else _unlike(cut, scores)
         place.publish()
