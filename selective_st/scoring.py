@@ -137,7 +137,7 @@ def score_file(
                 done += len(window)
         state.says = f"{done:,} scores are kept"
         on_rows(done, rows)
-        with scores.open() as kept:
+        with scores.path.open("rb") as kept:
             source.write(place.new, added, partial(_columns, kept, cut))
         matches = None if cut is None else sum(int(cut.is_found(chunk).sum()) for chunk in scores.chunks())
         warning = "" if cut is None else _unlike(cut, scores)
@@ -251,29 +251,25 @@ class _Scores:
     """The scores of a file so far, on the disk."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         path.touch()
 
     def keep_windows(self) -> int:
         """Cut off what does not fill a window, and say how many scores are left."""
-        rows = self._path.stat().st_size // (8 * WINDOW) * WINDOW
-        os.truncate(self._path, 8 * rows)
+        rows = self.path.stat().st_size // (8 * WINDOW) * WINDOW
+        os.truncate(self.path, 8 * rows)
         return rows
 
     def append(self, scores: Floats) -> None:
         """Add the scores of a window."""
-        with self._path.open("ab") as file:
+        with self.path.open("ab") as file:
             file.write(scores.astype("<f8").tobytes())
             file.flush()
             os.fsync(file.fileno())
 
-    def open(self) -> BinaryIO:
-        """The file, to be read."""
-        return self._path.open("rb")
-
     def chunks(self) -> Iterator[Floats]:
         """All scores, a part at a time."""
-        with self.open() as file:
+        with self.path.open("rb") as file:
             while len(part := np.fromfile(file, "<f8", _CHUNK)):
                 yield part
 
