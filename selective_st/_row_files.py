@@ -7,7 +7,8 @@ import itertools
 import json
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from selective_st._delimited import column_names, delimiter_of, rows_of, sample_
 from selective_st._text_files import checked_ending, open_lines
 from selective_st.errors import DataError
 
-_LOOKED_AT = 1_000  # rows, for a header and for which columns hold texts
-_BATCH = 65_536  # rows of a Parquet file at once
-Added = Iterator[tuple[Any, ...]]  # for each row the values of the further columns, None for none
+_AT_ONCE = 1_000  # rows that are read, written, or looked at for a header and for which columns hold texts
+_ROW_GROUP = 65_536  # rows of a Parquet file that are written together
+Added = Callable[[int], Sequence[pa.Array]]  # the values of the further columns, of as many rows as it is told
 
 
 class RowFile(ABC):
@@ -37,14 +38,15 @@ class RowFile(ABC):
     """
 
     names: list[str]
+    counted = "line"  # what the numbers of rows count
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
 
     @abstractmethod
-    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[str, list[Any]]]:
-        """For each row where it stands and its values, of all columns or some; None for a missing one."""
+    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
+        """For each row its number and its values, of all columns or several; None for a missing one."""
 
     @abstractmethod
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
@@ -53,7 +55,7 @@ class RowFile(ABC):
     def text_columns(self, asked: Sequence[str] | None) -> list[int]:
         """The places of the two columns of texts: those asked for, else the only two there are."""
         if asked is None:
-            sample = [values for _, values in itertools.islice(self.rows(), _LOOKED_AT)]
+            sample = [values for _, values in itertools.islice(self.rows(), _AT_ONCE)]
             if not sample:
                 raise DataError(f"{self.path.name} has no rows of data.")
             places = [place for place, values in enumerate(zip(*sample, strict=True)) if _are_texts(values)]
@@ -73,14 +75,16 @@ class RowFile(ABC):
 
     def pairs(self, columns: Sequence[int]) -> Iterator[tuple[str, str]]:
         """The two texts of each row, empty ones where they are missing."""
-        for where, values in self.rows(columns):
-            first, second = ("" if value is None else value for value in values)
-            if not (isinstance(first, str) and isinstance(second, str)):
+        for number, (first, second) in self.rows(columns):
+            if isinstance(first, str) and isinstance(second, str):
+                yield first, second
+            elif all(text is None or isinstance(text, str) for text in (first, second)):
+                yield first or "", second or ""
+            else:
                 raise DataError(
-                    f"{self.path.name}: {first!r:.60} and {second!r:.60} in {where} are not two texts. Choose two "
-                    "columns of texts: --columns NAME,NAME"
+                    f"{self.path.name}: {first!r:.60} and {second!r:.60} in {self.counted} {number} are not two texts. "
+                    "Choose two columns of texts: --columns NAME,NAME"
                 )
-            yield first, second
 
 
 def _are_texts(values: Sequence[Any]) -> bool:
@@ -101,27 +105,32 @@ class _TextRows(RowFile):
     missing = ""
 
     @abstractmethod
-    def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
-        """A row, without the end of its line, with further values."""
+    def joined(self, row: str, added: Sequence[str]) -> str:
+        """A row, without the end of its line, with further cells."""
 
     @abstractmethod
-    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
-        """Where each row stands, the head with them, how it is written, and its values."""
-
-    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[str, list[Any]]]:
-        for where, _, values in itertools.islice(self.all_rows(), self.head, None):
-            yield where, values if columns is None else [values[column] for column in columns]
+    def raws(self) -> Iterator[str]:
+        """How each row is written, the head with them."""
 
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
-        def written(value: Any) -> str:  # scores are computed in single precision, of which no digit is lost
-            number = value if isinstance(value, bool) else np.float32(value or 0)
-            return self.missing if value is None else str(number).lower()
+        def extended(raw: str, cells: Sequence[str]) -> str:
+            row = raw.rstrip("\r\n")
+            return self.joined(row, cells) + (raw[len(row) :] or "\n")
 
-        every = itertools.chain([names] * self.head, (list(map(written, values)) for values in added))
+        raws = self.raws()
         with target.open("w", encoding="utf-8", newline="") as file:
-            for (_, raw, _), values in zip(self.all_rows(), every, strict=True):
-                row = raw.rstrip("\r\n")
-                file.write(self.joined(row, names, values) + (raw[len(row) :] or "\n"))
+            file.writelines(extended(raw, names) for raw in itertools.islice(raws, self.head))
+            while part := list(itertools.islice(raws, _AT_ONCE)):
+                cells = zip(*map(self.cells, names, added(len(part))), strict=True)
+                file.writelines(map(extended, part, cells))
+
+    def cells(self, name: str, values: pa.Array) -> list[str]:
+        """Scores or decisions as they are written."""
+        if pa.types.is_boolean(values.type):
+            return values.cast(pa.string()).fill_null(self.missing).to_pylist()  # type: ignore[no-any-return]
+        # Scores are computed in single precision, of which no digit is lost.
+        scores = values.to_numpy(zero_copy_only=False).astype(np.float32)
+        return np.where(np.isnan(scores), self.missing, scores.astype(str)).tolist()  # type: ignore[no-any-return]
 
 
 class _Delimited(_TextRows):
@@ -131,7 +140,7 @@ class _Delimited(_TextRows):
         super().__init__(path)
         self._delimiter, self._skipped = delimiter_of(path)
         with open_lines(path) as lines:
-            sample = list(itertools.islice(lines, _LOOKED_AT))[self._skipped :]
+            sample = list(itertools.islice(lines, _AT_ONCE))[self._skipped :]
         plain, quoted = (sample_rows(sample, self._delimiter, how) for how in (csv.QUOTE_NONE, csv.QUOTE_MINIMAL))
         in_quotes = any(cell.startswith('"') for row in plain for cell in row) and [] not in quoted
         self._quoting: Any = csv.QUOTE_MINIMAL if in_quotes or self._delimiter == "," else csv.QUOTE_NONE
@@ -142,20 +151,30 @@ class _Delimited(_TextRows):
         self.names, self.head, note = column_names(path.name, columns, header)
         self.notes.append(note)
 
-    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
-        taken, after = list[str](), self._skipped + 1
+    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
+        chosen: Callable[[list[str]], Sequence[str]] = list if columns is None else itemgetter(*columns)
+        return ((line, chosen(cells)) for line, cells in itertools.islice(self._rows(), self.head, None))
+
+    def raws(self) -> Iterator[str]:
+        taken = list[str]()
+        for _ in self._rows(lambda lines: (taken.append(line) or line for line in lines)):  # type: ignore[func-returns-value]
+            yield "".join(taken).lstrip("\r\n")  # without empty lines before it
+            taken.clear()
+
+    def _rows(
+        self, noting: Callable[[Iterator[str]], Iterator[str]] = lambda lines: lines
+    ) -> Iterator[tuple[int, list[str]]]:
+        """The line on which each row begins, the head with them, and its cells; its lines are noted."""
+        width, after = len(self.names), self._skipped + 1
         try:
             with open_lines(self.path) as lines:
-                left = itertools.islice(lines, self._skipped, None)
-                noted = (taken.append(line) or line for line in left)  # type: ignore[func-returns-value]
-                for line, after, cells in rows_of(noted, self._delimiter, self._quoting, self._skipped):
-                    raw = "".join(taken)
-                    taken.clear()
-                    if cells and len(cells) != len(self.names):
+                left = noting(itertools.islice(lines, self._skipped, None))
+                for line, after, cells in rows_of(left, self._delimiter, self._quoting, self._skipped):
+                    if len(cells) == width:
+                        yield line, cells
+                    elif cells:
                         after = line
-                        raise csv.Error(f"{len(cells)} cells, not {len(self.names)}")
-                    if cells:
-                        yield f"line {line}", raw, cells
+                        raise csv.Error(f"{len(cells)} cells, not {width}")
         except csv.Error as error:
             how = f"a cell that holds {self._delimiter!r} stands in quotes, each quote in it twice"
             raise DataError(
@@ -163,7 +182,7 @@ class _Delimited(_TextRows):
                 f'it: {how}, as in "like ""this"""'
             ) from error
 
-    def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
+    def joined(self, row: str, added: Sequence[str]) -> str:
         return self._delimiter.join((row, *added))
 
 
@@ -174,61 +193,74 @@ class _JsonLines(_TextRows):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.names = []
-        self.names = next((list(json.loads(raw)) for _, raw, _ in self.all_rows()), [])
+        self.names = next((list(row) for _, row in self._objects()), [])
 
-    def all_rows(self) -> Iterator[tuple[str, str, list[Any]]]:
+    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
+        names = self.names if columns is None else [self.names[column] for column in columns]
+        return ((line, [row.get(name) for name in names]) for line, row in self._objects())
+
+    def raws(self) -> Iterator[str]:
+        with open_lines(self.path) as lines:
+            yield from (line for line in lines if not line.isspace())
+
+    def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The line of each row, and what it holds."""
         with open_lines(self.path) as lines:
             for number, line in enumerate(lines, start=1):
-                if not line.strip():
+                if line.isspace():
                     continue
                 try:
                     row = json.loads(line)
-                    values = [row.get(name) for name in self.names]
-                except (ValueError, RecursionError, AttributeError) as error:
+                    if not isinstance(row, dict):
+                        raise ValueError(f"but {line.strip():.40}")
+                except (ValueError, RecursionError) as error:
                     mend = f"Write an object a line: jq -c '.[]' {shlex.quote(self.path.name)} > rows.jsonl"
                     raise DataError(f"{self.path.name}: line {number} is no JSON object ({error}). {mend}") from error
-                yield f"line {number}", line, values
+                yield number, row
 
-    def joined(self, row: str, names: Sequence[str], added: Sequence[str]) -> str:
+    def joined(self, row: str, added: Sequence[str]) -> str:
         start = row.rstrip()[:-1].rstrip()
-        more = (f"{json.dumps(name)}: {value}" for name, value in zip(names, added, strict=True))
-        return f"{start}{', ' if start != '{' else ''}{', '.join(more)}}}"
+        return f"{start}{', ' if start != '{' else ''}{', '.join(added)}}}"
+
+    def cells(self, name: str, values: pa.Array) -> list[str]:
+        key = json.dumps(name)
+        return [f"{key}: {value}" for value in super().cells(name, values)]
 
 
 class _Parquet(RowFile):
     """A Parquet file."""
 
+    counted = "row"
+
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.names = next(self._parts()).names
 
-    def _parts(self, columns: Sequence[int] | None = None) -> Iterator[Any]:
+    def _parts(self, columns: Sequence[int] | None = None, rows: int = _AT_ONCE) -> Iterator[Any]:
         """Its schema, then its rows, some at a time."""
         names = None if columns is None else [self.names[column] for column in columns]
         try:
             with pq.ParquetFile(self.path) as file:
                 yield file.schema_arrow
-                for batch in file.iter_batches(_BATCH, columns=names):
+                for batch in file.iter_batches(rows, columns=names):
                     yield batch if names is None else batch.select(names)
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{self.path.name} could not be read as Parquet: {error}. Write the file anew.") from error
 
-    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[str, list[Any]]]:
-        number = itertools.count(1)
-        for batch in itertools.islice(self._parts(columns), 1, None):
-            for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                yield f"row {next(number)}", list(values)
+    def rows(self, columns: Sequence[int] | None = None) -> Iterator[tuple[int, Sequence[Any]]]:
+        batches = itertools.islice(self._parts(columns), 1, None)
+        rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches)
+        return enumerate(itertools.chain.from_iterable(rows), start=1)
 
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
-        batches = self._parts()
+        batches = self._parts(rows=_ROW_GROUP)
         schema = next(batches)
         for name, kind in zip(names, (pa.float64(), pa.bool_()), strict=False):
             schema = schema.append(pa.field(name, kind))
         with pq.ParquetWriter(target, schema) as writer:
             for batch in batches:
-                more = zip(*itertools.islice(added, batch.num_rows), strict=True)
-                writer.write_table(pa.table([*batch.columns, *(pa.array(list(of)) for of in more)], schema=schema))
+                columns = [*batch.columns, *added(batch.num_rows)]
+                writer.write_table(pa.table(columns, schema=schema))
 
 
 def open_rows(path: Path, header: bool | None = None) -> RowFile:

@@ -7,13 +7,15 @@ import hashlib
 import itertools
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from selective_st._row_files import RowFile, open_rows
@@ -115,9 +117,8 @@ def score_file(
         Path(output), "score", {"the file": path}, overwrite=overwrite, recognise=partial(_is_scored, names=added)
     )
     texts = source.text_columns(columns)
-    rows, filled = 0, 0
-    for pair in source.pairs(texts):  # a fault in the last row shows before any work
-        rows, filled = rows + 1, filled + _is_filled(pair)
+    count = Counter(map(_is_filled, source.pairs(texts)))  # a fault in the last row shows before any work
+    rows, filled = count[True] + count[False], count[True]
     if not filled:
         raise DataError(f"{path.name} has no row with two texts in {' and '.join(source.names[at] for at in texts)}.")
     with place:
@@ -136,7 +137,8 @@ def score_file(
                 done += len(window)
         state.says = f"{done:,} scores are kept"
         on_rows(done, rows)
-        source.write(place.new, added, scores.with_decisions(cut))
+        with scores.path.open("rb") as kept:
+            source.write(place.new, added, partial(_columns, kept, cut))
         matches = None if cut is None else sum(int(cut.is_found(chunk).sum()) for chunk in scores.chunks())
         warning = "" if cut is None else _unlike(cut, scores)
         place.publish()
@@ -249,37 +251,35 @@ class _Scores:
     """The scores of a file so far, on the disk."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         path.touch()
 
     def keep_windows(self) -> int:
         """Cut off what does not fill a window, and say how many scores are left."""
-        rows = self._path.stat().st_size // (8 * WINDOW) * WINDOW
-        os.truncate(self._path, 8 * rows)
+        rows = self.path.stat().st_size // (8 * WINDOW) * WINDOW
+        os.truncate(self.path, 8 * rows)
         return rows
 
     def append(self, scores: Floats) -> None:
         """Add the scores of a window."""
-        with self._path.open("ab") as file:
+        with self.path.open("ab") as file:
             file.write(scores.astype("<f8").tobytes())
             file.flush()
             os.fsync(file.fileno())
 
     def chunks(self) -> Iterator[Floats]:
         """All scores, a part at a time."""
-        with self._path.open("rb") as file:
-            while part := file.read(8 * _CHUNK):
-                yield np.frombuffer(part, dtype="<f8")
+        with self.path.open("rb") as file:
+            while len(part := np.fromfile(file, "<f8", _CHUNK)):
+                yield part
 
-    def with_decisions(self, cut: ScoreThreshold | None) -> Iterator[tuple[Any, ...]]:
-        """For each row its score, and its decision where there is a threshold."""
-        for chunk in self.chunks():
-            scores = [None if math.isnan(score) else score for score in chunk.tolist()]
-            if cut is None:
-                yield from zip(scores, strict=True)
-            else:
-                found = cut.is_found(chunk).tolist()
-                yield from ((s, None if s is None else m) for s, m in zip(scores, found, strict=True))
+
+def _columns(file: BinaryIO, cut: ScoreThreshold | None, rows: int) -> list[pa.Array]:
+    """The scores of the next rows, and the decisions where there is a threshold."""
+    scores = np.fromfile(file, "<f8", rows)
+    unknown = np.isnan(scores)
+    found = [scores] if cut is None else [scores, cut.is_found(scores)]
+    return [pa.array(values, mask=unknown) for values in found]
 
 
 def _unlike(cut: ScoreThreshold, scores: _Scores) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -24,6 +26,7 @@ from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
 
 from selective_st import scoring
+from selective_st._delimited import rows_of
 from selective_st.cli import app
 from selective_st.evaluation import ScoreThreshold, choose_threshold, predict_scores, save_threshold
 from selective_st.scoring import score_file
@@ -220,6 +223,26 @@ def test_compares_as_the_threshold_was_chosen(model: SentenceTransformer, pairs_
     low = score_file(model, pairs_csv, output.with_name("low.csv"), threshold=ScoreThreshold(0.5, 0.0, "at_most"))
     found_low = [row["score"] for row in read(output.with_name("low.csv")) if row["score"] is not None]
     assert low.matches == sum(score <= 0.5 for score in found_low)
+
+
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_NONE])
+def test_rows_are_parted_as_by_the_csv_module(quoting: int) -> None:
+    chosen, broken = random.Random(0), 0
+    for _ in range(3_000):
+        text = "".join(chosen.choices('ab ,;"\n\r', weights=(4, 4, 2, 4, 1, 2, 2, 1), k=40))
+        lines = list(io.StringIO(text, newline=""))
+        found: list[list[list[str]]] = [[], []]
+        readers = ((row for *_, row in rows_of(lines, ",", quoting)), csv.reader(lines, quoting=quoting, strict=True))  # type: ignore[call-overload]
+        errors = set()
+        for rows, reader in zip(found, readers, strict=True):
+            try:
+                rows.extend(reader)
+            except csv.Error as error:
+                errors.add(str(error))
+        assert found[0] == found[1]
+        assert len(errors) <= 1
+        broken += len(errors)
+    assert 0 < broken < 3_000 or quoting == csv.QUOTE_NONE
 
 
 class Counting:

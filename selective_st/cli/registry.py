@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -196,12 +197,14 @@ def check(options: CheckOptions) -> None:
 
 @contextlib.contextmanager
 def _importing() -> Iterator[None]:
-    """No search for garbage while libraries are imported, which leave none: it would take a fifth of the time."""
-    was_on = gc.isenabled()
+    """No search for garbage while libraries are imported, nor in them later: it would take half as long again."""
+    was_on, known = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
+        if len(sys.modules) > known:
+            gc.freeze()
         if was_on:
             gc.enable()
 
