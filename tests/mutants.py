@@ -290,8 +290,8 @@ MUTANTS = [
     ),
     Mutant(
         "functional/_in_batch_rows.py",
-        "losses = whole = _log_of_one_and(rest - positives[0])",
-        "losses = whole = torch.logaddexp(rest + top, positives[0] + top) - (positives[0] + top)",
+        "losses = _log_of_one_and(rest - positives[0])",
+        "losses = torch.logaddexp(rest + top, positives[0] + top) - (positives[0] + top)",
         IN_BATCH,
     ),
     Mutant("functional/_in_batch_rows.py", "left_out &= ~labels.known", "pass", IN_BATCH),

@@ -132,12 +132,14 @@ class InBatchRows:
         """Make of it the losses, the logarithm of what is divided by, and the part that a document's others have."""
         (top, total), positives = self._columns, self._positives
         log = total.log_()
-        rest, of_others = (top - positives).add_(log), top + log
-        divisors, others = torch.logaddexp(of_others, positives), rest.sigmoid()
+        of_others = top + log
         if self._is_joint:  # where the positive is twice
             of_all = torch.stack([of_others, self._sums, positives, positives])
             rest = torch.logsumexp((of_all - positives)[:-1], 0)
             divisors, others = torch.logsumexp(of_all, 0), torch.softmax(of_all, 0)[0]
+        else:
+            rest = (top - positives).add_(log)
+            divisors, others = torch.logaddexp(of_others, positives), rest.sigmoid()
         self._columns = [softplus(rest, threshold=_LARGEST[rest.dtype]), divisors, others]
 
     def losses_and_slopes(
@@ -207,7 +209,7 @@ class InBatchRows:
         tops, logs, shares = zip(
             *(_others(part.logits, None if part.positive is None else part.place) for part in parts), strict=True
         )
-        top = torch.maximum(_highest(list(tops)), _highest([one.positive for one in parts if one.positive is not None]))
+        top = _highest([*tops, *(part.positive for part in parts if part.positive is not None)])
         others = [(highest - top).sub_(log) for highest, log in zip(tops, logs, strict=True)]
         if first.scores is not None:
             with torch.set_grad_enabled(wants_slopes):
@@ -332,9 +334,10 @@ class InBatchRows:
         positives = [part.positive - top for part in parts if part.positive is not None]
         terms = torch.cat([*others, *positives[1:], positives[0]], 1)
         rest = terms[:, :1] if terms.shape[1] == 2 else torch.logsumexp(terms[:, :-1], 1, keepdim=True)
-        losses = whole = _log_of_one_and(rest - positives[0])
-        if first.taught is not None or first.spread is not None:
-            # The logarithm of all, which the losses tell to more digits where the positive is the highest.
+        losses = _log_of_one_and(rest - positives[0])
+        whole = losses + positives[0]
+        if whole.requires_grad and (first.taught is not None or first.spread is not None):
+            # Of the same derivatives, but these do not cancel where the positive is far below the highest.
             whole = torch.where(positives[0] < 0, torch.logsumexp(terms, 1, keepdim=True), losses)
         if first.taught is not None and first.expected is not None:
             losses = whole - (first.expected - top) + first.taught.negative_entropy

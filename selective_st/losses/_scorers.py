@@ -214,13 +214,12 @@ class _Cosines(_DotProducts):
 
     @override
     def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
-        to_anchors, *to_documents = super()._gradients(gradient * self._of_both, anchors, *documents)
+        to_units = super()._gradients(gradient * self._of_both, anchors, *documents)
         # What points along an embedding only changes its length.
         along = gradient * self._cosines
-        shrink = (along / self._squares[..., 1:]).unsqueeze(-1).unbind(-2)
-        back = along.sum(-1, keepdim=True) / self._squares[..., :1]
-        pairs = zip([to_anchors, *to_documents], [back, *shrink], [anchors, *documents], strict=True)
-        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in pairs]
+        factors = torch.cat([along.sum(-1, keepdim=True), along], -1).div_(self._squares).unsqueeze(-1).unbind(-2)
+        trios = zip(to_units, factors, [anchors, *documents], strict=True)
+        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in trios]
 
 
 def _unit(embeddings: Tensor) -> Tensor:
