@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -731,3 +731,70 @@ def test_going_back_twice_within_autocast_is_as_without() -> None:
     for gradients in (again, to_be_differentiated):
         for gradient, expected in zip(gradients, first, strict=True):
             assert_close(gradient, expected)
+
+
+class TestDigits:
+    """In single precision, score by score: queries are unit vectors, so that a document's gradient holds the slopes."""
+
+    SETTINGS: ClassVar[dict[str, Options]] = {
+        "nothing": {},
+        "all directions": {"directions": ALL_DIRECTIONS},
+        "symmetric": PARTITIONS["per direction, two"],
+        "joint symmetric": {"directions": ("query_to_doc", "doc_to_query")},
+        "hardness": {"hardness_mode": "all_negatives", "hardness_strength": 1.0},
+        "little smoothing": {"label_smoothing": 0.1},
+        "all is smoothing": {"label_smoothing": 1.0},
+        "all is smoothing, all directions": {"label_smoothing": 1.0, "directions": ALL_DIRECTIONS},
+        "teacher": {"target_scores": "own"},
+        "teacher, both ways": {"target_scores": "own", "directions": ("query_to_doc", "doc_to_query")},
+    }
+
+    @staticmethod
+    def value_and_slopes(form: Any, documents: Tensor, options: Options, order: int) -> list[Tensor]:
+        queries = torch.eye(len(documents), dtype=documents.dtype)
+        documents = documents.clone().requires_grad_()
+        loss = in_batch_loss(queries, documents, CONSTANT.link, 1.0, form=form, **options)
+        (slopes,) = torch.autograd.grad(loss, documents, create_graph=order > 1)
+        if order == 1:
+            return [loss.detach(), slopes]
+        factors = torch.linspace(-1, 1, slopes.numel(), dtype=slopes.dtype).view_as(slopes)
+        return [loss.detach(), *torch.autograd.grad((slopes * factors).sum(), documents)]
+
+    @pytest.mark.parametrize(("order", "rows"), [(1, 300), (2, 40)])
+    @pytest.mark.parametrize("above", [0.0, -300.0])
+    @pytest.mark.parametrize("setting", SETTINGS)
+    def test_as_many_as_single_precision_has(self, setting: str, above: float, order: int, rows: int) -> None:
+        """Where positives are as high as the others, and where they are far below: as in double precision."""
+        options = options_for(self.SETTINGS[setting], rows, 1)
+        scores = torch.rand(rows, rows, generator=random_inputs.generator(3))
+        scores.diagonal().add_(above)
+        for form in ("fused", "plain"):
+            ours = self.value_and_slopes(form, scores, options, order)
+            right = self.value_and_slopes(form, scores.double(), options, order)
+            for one, other in zip(ours, right, strict=True):
+                assert ((one - other).abs() <= 3e-5 * other.abs().amax(-1, keepdim=True)).all(), form
+
+    @pytest.mark.parametrize("form", ["fused", "plain"])
+    def test_small_second_derivatives_of_a_great_loss(self, form: Any) -> None:
+        """Of one wrong document above the positive by 12, in p (1 - p), where p is nearly 1."""
+        documents = torch.tensor([[0.0, 12.0], [0.0, 0.0]])
+
+        def second(dtype: torch.dtype) -> Tensor:
+            given = documents.to(dtype).requires_grad_()
+            loss = in_batch_loss(torch.eye(2, dtype=dtype), given, CONSTANT.link, 1.0, form=form, rows=(1, 2))
+            (slopes,) = torch.autograd.grad(loss, given, create_graph=True)
+            return torch.autograd.grad(slopes[0, 1], given)[0][1, 1]
+
+        torch.testing.assert_close(second(torch.float32).double(), second(torch.float64), rtol=1e-5, atol=0)
+
+    @pytest.mark.parametrize("setting", ["nothing", "symmetric", "joint symmetric", "little smoothing"])
+    @pytest.mark.parametrize("form", ["fused", "plain"])
+    def test_gradients_where_differences_of_logits_overflow(self, setting: str, form: Any) -> None:
+        documents = 2e38 * torch.tensor([[-1.0, 1.0, 0.5], [1.0, 0.2, 0.3], [0.1, -1.0, 0.4]])
+        slopes = self.value_and_slopes(form, documents, self.SETTINGS[setting], 1)[1]
+        assert slopes.isfinite().all()
+
+    def test_gradients_of_known_scores_whose_differences_overflow(self) -> None:
+        scores = (2e38 * torch.tensor([[-1.0, 1.0], [0.2, 1.0]])).requires_grad_()
+        loss = in_batch_loss_of_scores(InBatchSetting(CONSTANT.link, 1.0), scores, 2)
+        assert torch.equal(torch.autograd.grad(loss, scores)[0], torch.tensor([[-0.5, 0.5], [0.0, 0.0]]))

@@ -70,6 +70,31 @@ class TestCosines:
             assert_close(mine, other)
 
 
+class TestShortEmbeddings:
+    """A cosine's gradient where an embedding is about as short as what is divided by instead of its length, or 0."""
+
+    @pytest.mark.parametrize("length", [1.0, 2e-8, 5e-9, 1e-10, 2e-12, 5e-13, 1e-15, 1e-18])
+    @pytest.mark.parametrize("similarity", [torch.cosine_similarity, util.pairwise_cos_sim])
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    def test_is_that_of_the_similarity(self, similarity: Any, dtype: torch.dtype, length: float) -> None:
+        columns = [length * embeddings(2, 5)[0].detach(), embeddings(2, 5)[1].detach()]
+        columns = [column.to(dtype).requires_grad_() for column in columns]
+        labels = torch.rand(5).to(dtype)
+        ours = run(SelectivePointwiseLoss(EchoModel(), IdentityLink(), similarity_fct=similarity), columns, labels)
+        theirs = matching_loss(similarity(*columns), labels, IdentityLink())
+        for one, other in zip(gradients(ours, columns), gradients(theirs, columns), strict=True):
+            assert_close(one, other)
+
+    def test_second_derivatives_of_lists_are_finite_at_0(self) -> None:
+        columns = [column.detach() for column in embeddings(3)]
+        columns[0][0], columns[1][1] = 0, 0
+        columns = [column.requires_grad_() for column in columns]
+        loss = run(SelectivePointwiseLoss(EchoModel(), high_scores()), columns, torch.rand(7, 2, dtype=torch.float64))
+        firsts = torch.autograd.grad(loss, columns, create_graph=True)
+        for second in torch.autograd.grad(sum(first.square().sum() for first in firsts), columns):
+            assert second.isfinite().all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 class TestIdentities:
     @pytest.mark.parametrize("rows", [1, 2, 64, 513])

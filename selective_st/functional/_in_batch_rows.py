@@ -95,14 +95,17 @@ class InBatchRows:
         found = []
         for group in self.groups:
             parts = [self._candidates(name, scores[name], batch.begin, batch.end, logits_of) for name in group]
-            others = [
-                part.logits if part.positive is None else part.logits.scatter(1, part.place, _LOWEST[part.logits.dtype])
-                for part in parts
-            ]
-            positive = parts[0].positive
+            positive, others = parts[0].positive, []
             assert positive is not None
-            excess = [torch.logsumexp(logits - positive, 1, keepdim=True) for logits in others]
-            found.append(self._losses(parts, excess, self._calibration(parts[0]))[0])
+            highest = _highest([part.logits.detach().amax(1, keepdim=True) for part in parts])
+            # With its graph, so that what cancels in the logits does in their gradients.
+            top = torch.where(positive < highest, highest, positive)
+            for part in parts:
+                logits = part.logits - top
+                if part.positive is not None:
+                    logits = logits.scatter(1, part.place, _LOWEST[logits.dtype])
+                others.append(torch.logsumexp(logits, 1, keepdim=True))
+            found.append(self._losses(parts, top, others, self._calibration(parts[0]))[0])
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
 
     def read_columns(self, scores: Tensor, begin: int, slab: Callable[..., Tensor] | None) -> None:
@@ -127,13 +130,17 @@ class InBatchRows:
 
     def end_columns(self) -> None:
         """Make of it the losses, the logarithm of what is divided by, and the part that a document's others have."""
-        top, total = self._columns
-        rest = excess = top + total.log() - self._positives
+        (top, total), positives = self._columns, self._positives
+        log = total.log_()
+        of_others = top + log
         if self._is_joint:  # where the positive is twice
-            of_all = [self._sums - self._positives, excess, torch.zeros_like(excess)]
-            rest = torch.logsumexp(torch.stack(of_all), 0)
-        losses = softplus(rest, threshold=_LARGEST[rest.dtype])
-        self._columns = [losses, self._positives + losses, (excess - losses).exp_()]
+            of_all = torch.stack([of_others, self._sums, positives, positives])
+            rest = torch.logsumexp((of_all - positives)[:-1], 0)
+            divisors, others = torch.logsumexp(of_all, 0), torch.softmax(of_all, 0)[0]
+        else:
+            rest = (top - positives).add_(log)
+            divisors, others = torch.logaddexp(of_others, positives), rest.sigmoid()
+        self._columns = [softplus(rest, threshold=_LARGEST[rest.dtype]), divisors, others]
 
     def losses_and_slopes(
         self,
@@ -199,32 +206,39 @@ class InBatchRows:
             for name, matrix in scores.items()
         ]
         first, calibration, pull = parts[0], None, None
-        assert first.positive is not None
-        others = [_others(part.logits, first.positive, None if part.positive is None else part.place) for part in parts]
-        excess_of_parts, shares = zip(*others, strict=True)
+        tops, logs, shares = zip(
+            *(_others(part.logits, None if part.positive is None else part.place) for part in parts), strict=True
+        )
+        top = _highest([*tops, *(part.positive for part in parts if part.positive is not None)])
+        others = [(highest - top).sub_(log) for highest, log in zip(tops, logs, strict=True)]
         if first.scores is not None:
             with torch.set_grad_enabled(wants_slopes):
                 first.scores.requires_grad_(wants_slopes)
                 calibration = self._calibration(first)
                 if wants_slopes and calibration is not None:
                     (pull,) = torch.autograd.grad(calibration.sum(), first.scores)
-        losses, surprise, excess = self._losses(parts, list(excess_of_parts), calibration)
+        losses, terms = self._losses(parts, top, others, calibration)
         if not wants_slopes:
             return losses.detach(), {}
-        taken = [(one - surprise).exp_() for one in excess]
-        positives = iter(taken[len(parts) :])
+        taken = torch.softmax(terms, 1)  # of each part's others, the other parts' positives, and the positive
+        *of_others, of_positive = taken.split(1, 1)
+        positives = iter(of_others[len(parts) :])
         slopes: dict[Direction, Slopes] = {}
-        for name, part, weights, of_part in zip(scores, parts, shares, taken, strict=False):
+        for name, part, weights, of_part in zip(scores, parts, shares, of_others, strict=False):
             weights.mul_(of_part)
-            if part is first and part.taught is None:
-                weights.scatter_(1, part.place, smoothing - sum(taken))
+            if part is first:
+                # What the positive takes less its label: the difference of the smaller numbers.
+                low = smoothing - sum(of_others)
+                weights.scatter_(1, part.place, low if smoothing <= 0.5 else of_positive - (1 - smoothing))
             elif part.positive is not None:
-                weights.scatter_(1, part.place, (-surprise).exp() if part is first else next(positives))
+                weights.scatter_(1, part.place, next(positives))
             if part.spread is not None:
                 even = smoothing / sum(one.spread[1] for one in parts if one.spread is not None)
                 weights.sub_(even if part.left_out is None else even * ~part.left_out)
             if part.taught is not None:
-                _add_own(weights, -part.taught.label, part.own)
+                at = part.place if self.batch.teaches_all else torch.zeros_like(part.place)
+                rest_of_label = -part.taught.label.scatter_add(1, at, -torch.ones_like(of_positive))
+                _add_own(weights, rest_of_label, part.own)
             weights.mul_(part.slope)
             if part is first and pull is not None:
                 _add_own(weights, pull.to(weights), part.own)
@@ -303,24 +317,48 @@ class InBatchRows:
         return factor * (part.taught.label * divergence).sum(1, keepdim=True)
 
     def _losses(
-        self, parts: list[_Candidates], excess: list[Tensor], calibration: Tensor | None
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """The losses of a Softmax, given by how much the parts' others exceed the positive, and their parts."""
-        # Of plain labels, by how much each part's others, and then the other parts' positives, exceed the positive.
-        first = parts[0]
-        assert first.positive is not None
-        excess = excess + [part.positive - first.positive for part in parts[1:] if part.positive is not None]
-        rest = excess[0] if len(excess) == 1 else torch.logsumexp(torch.cat(excess, 1), 1, keepdim=True)
-        surprise = softplus(rest, threshold=_LARGEST[rest.dtype])
-        losses = surprise
+        self, parts: list[_Candidates], top: Tensor, others: list[Tensor], calibration: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The losses of a Softmax, and the logarithms that it has of its parts.
+
+        Args:
+            parts: The candidates of each direction.
+            top: The highest logit of all, from which logarithms are counted: large numbers are subtracted first.
+            others: For each part the logarithm of what its candidates but the positive sum up to.
+            calibration: The calibration term.
+
+        Returns:
+            The losses; and the logarithms of each part's others, of the other parts' positives, and of the positive.
+        """
+        first, smoothing = parts[0], self.setting.label_smoothing
+        positives = [part.positive - top for part in parts if part.positive is not None]
+        terms = torch.cat([*others, *positives[1:], positives[0]], 1)
+        rest = terms[:, :1] if terms.shape[1] == 2 else torch.logsumexp(terms[:, :-1], 1, keepdim=True)
+        losses = _log_of_one_and(rest - positives[0])
+        whole = losses + positives[0]
+        if whole.requires_grad and (first.taught is not None or first.spread is not None):
+            # Of the same derivatives, but these do not cancel where the positive is far below the highest.
+            whole = torch.where(positives[0] < 0, torch.logsumexp(terms, 1, keepdim=True), losses)
         if first.taught is not None and first.expected is not None:
-            losses = surprise + (first.positive - first.expected) + first.taught.negative_entropy
+            losses = whole - (first.expected - top) + first.taught.negative_entropy
         if calibration is not None:
             losses = losses + calibration
         if first.spread is not None:
             totals, counts = zip(*(part.spread for part in parts if part.spread is not None), strict=True)
-            losses = losses + self.setting.label_smoothing * (first.positive - sum(totals) / sum(counts))
-        return losses.squeeze(1), surprise, excess
+            losses = (1 - smoothing) * losses + smoothing * (whole - (sum(totals) / sum(counts) - top))
+        return losses.squeeze(1), terms
+
+
+def _highest(parts: list[Tensor]) -> Tensor:
+    """The highest number of each row."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1).amax(1, keepdim=True)
+
+
+def _log_of_one_and(logarithm: Tensor) -> Tensor:
+    """`log(1 + e^x)`; where it may be differentiated, so that its second derivative keeps its digits, too."""
+    if not logarithm.requires_grad:
+        return softplus(logarithm, threshold=_LARGEST[logarithm.dtype])
+    return torch.where(logarithm > 0, logarithm + softplus(-logarithm), softplus(logarithm))
 
 
 def _add_own(matrix: Tensor, more: Tensor, own: Tensor) -> None:
@@ -328,8 +366,8 @@ def _add_own(matrix: Tensor, more: Tensor, own: Tensor) -> None:
     matrix.add_(more) if more.shape == matrix.shape else matrix.scatter_add_(1, own, more)
 
 
-def _others(logits: Tensor, positive: Tensor, place: Tensor | None, at_place: float = 0.0) -> tuple[Tensor, Tensor]:
-    """By how much what the Softmax of all but one sums up to exceeds the positive, and the shares that each has of it.
+def _others(logits: Tensor, place: Tensor | None, at_place: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """The highest of all logits but one, the logarithm of its share of their Softmax, and the shares of all.
 
     The logits are overwritten; where the one is, stands `at_place`.
     """
@@ -338,9 +376,8 @@ def _others(logits: Tensor, positive: Tensor, place: Tensor | None, at_place: fl
         logits = put(logits, 1, place, _LOWEST[logits.dtype])
     top = logits.amax(1, keepdim=True)
     shares = torch.softmax(logits, 1, out=None if torch.compiler.is_compiling() else logits)
-    # Large numbers are subtracted first: what is small would be lost beside them.
-    excess = (top - positive).sub_(shares.amax(1, keepdim=True).log_())
-    return excess, put(shares, 1, place, at_place) if at_place else shares
+    log = shares.amax(1, keepdim=True).log_()
+    return top, log, put(shares, 1, place, at_place) if at_place else shares
 
 
 def _put(matrix: Tensor, _: int, place: Tensor, value: Tensor | float) -> Tensor:
@@ -383,14 +420,17 @@ def _rows_alone(
         logits = logits.masked_fill_(left_out, _LOWEST[logits.dtype])
     positive = logits.gather(1, place)
     of_back = None if back is None or share is None else (logits[:, : len(back[0])] - back[0]).exp_()
-    excess, shares = _others(logits, positive, place, -1.0 if low is None else 0.0)
+    top, log, shares = _others(logits, place, -1.0 if low is None else 0.0)
+    excess = (top - positive).sub_(log)  # large numbers first: what is small would be lost beside them
     losses = softplus(excess, threshold=_LARGEST[excess.dtype])
+    taken = excess.sigmoid()
     if back is not None and back[2] is not None:
-        losses = back[2]
+        losses, high = back[2], -_LOWEST[logits.dtype]  # which subtracts where both are infinite
+        taken = (excess.clamp(max=high) - losses.clamp(max=high)).exp_()
     if share is None:
         return (losses.squeeze(1),)
     size = share if isinstance(slope, Tensor) else share * slope
-    taken = (excess - losses).exp_().mul_(size)
+    taken.mul_(size)
     weights = shares.mul_(taken)
     if back is not None and of_back is not None:
         put: Callable[..., Tensor] = _put if torch.compiler.is_compiling() else Tensor.scatter_

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import repeat
 from typing import Any, ClassVar
 
@@ -145,21 +145,22 @@ class _Cosine(Function):
     def forward(ctx: Any, *columns: Tensor) -> Tensor:
         (anchors, documents), norm = columns, torch.linalg.vector_norm
         norms = torch.stack([norm(anchors, dim=-1), norm(documents, dim=-1)])
-        inverse = norms.clamp_min_(_SMALLEST_NORM_OF_ONE).reciprocal_()
-        of_both = inverse[0] * inverse[1]
+        inverse = norms.clamp_min(_SMALLEST_NORM_OF_ONE).reciprocal_()
+        of_both = inverse.prod(0)
         cosines: Tensor = (anchors * documents).sum(-1).mul_(of_both)
-        ctx.save_for_backward(*columns, inverse, of_both, cosines)
+        ctx.save_for_backward(*columns, norms, inverse, of_both, cosines)
         return cosines
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,) = gradients
-        anchors, documents, inverse, of_both, cosines = ctx.saved_tensors
+        anchors, documents, norms, inverse, of_both, cosines = ctx.saved_tensors
         if torch.is_grad_enabled():  # a gradient of the gradient is wanted
             return tuple(pull_through(torch.cosine_similarity, gradient, ctx.needs_input_grad, (anchors, documents)))
         across = (gradient * of_both).unsqueeze(-1)
-        # What points along an embedding only changes its length.
-        of_anchors, of_documents = (inverse * (gradient * cosines)).mul_(inverse).unsqueeze(-1)
+        # What points along an embedding only changes its length; of a short one as in torch's own gradient.
+        along = (inverse * (gradient * cosines)).div_(torch.threshold(norms, 0.0, math.inf))
+        of_anchors, of_documents = along.unsqueeze(-1)
         return (
             (across * documents).addcmul_(of_anchors, anchors, value=-1),
             (across * anchors).addcmul_(of_documents, documents, value=-1),
@@ -168,8 +169,6 @@ class _Cosine(Function):
 
 class _DotProducts(KnownSlopes):
     """The dot products of each anchor with its documents: one node of the graph, instead of some for each document."""
-
-    of_pair: ClassVar[Any] = partial(torch.linalg.vecdot, dim=-1)
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
@@ -186,7 +185,7 @@ class _DotProducts(KnownSlopes):
         return self._gradients(gradient, *tensors)
 
     def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
-        return torch.stack(list(map(self.of_pair, repeat(anchors), documents)), -1)
+        return torch.stack([torch.linalg.vecdot(anchors, document) for document in documents], -1)
 
     def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
         factors = gradient.unsqueeze(-1).unbind(-2)
@@ -199,23 +198,33 @@ class _DotProducts(KnownSlopes):
 class _Cosines(_DotProducts):
     """As `_DotProducts`, for cosines."""
 
-    of_pair = partial(torch.cosine_similarity, dim=-1, eps=_SMALLEST_NORM)
-
     @override
     def value(self, *tensors: Tensor) -> Tensor:
         norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1)
-        inverse = norms.clamp_min_(_SMALLEST_NORM).reciprocal_()
-        self._of_anchors, self._of_documents = inverse[..., :1], inverse[..., 1:]
-        self._of_both = self._of_anchors * self._of_documents
+        inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal_()
+        self._of_both = inverse[..., :1] * inverse[..., 1:]
+        # A length that is not divided by, for being too short, does not turn what it is the length of.
+        self._squares = torch.threshold(norms, _SMALLEST_NORM, math.inf).square_()
         self._cosines = super().value(*tensors).mul_(self._of_both)
         return self._cosines
 
     @override
+    def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
+        return super()._one_by_one(*map(_unit, (anchors, *documents)))
+
+    @override
     def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
-        to_anchors, *to_documents = super()._gradients(gradient * self._of_both, anchors, *documents)
+        to_units = super()._gradients(gradient * self._of_both, anchors, *documents)
         # What points along an embedding only changes its length.
         along = gradient * self._cosines
-        shrink = (along * self._of_documents.square()).unsqueeze(-1).unbind(-2)
-        back = along.sum(-1, keepdim=True) * self._of_anchors.square()
-        pairs = zip([to_anchors, *to_documents], [back, *shrink], [anchors, *documents], strict=True)
-        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in pairs]
+        factors = torch.cat([along.sum(-1, keepdim=True), along], -1).div_(self._squares).unsqueeze(-1).unbind(-2)
+        trios = zip(to_units, factors, [anchors, *documents], strict=True)
+        return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in trios]
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    """As `torch.nn.functional.normalize`, with derivatives of any order where an embedding is 0."""
+    norm = torch.linalg.vector_norm
+    is_short = norm(embeddings, dim=-1, keepdim=True) <= _SMALLEST_NORM
+    lengths = norm(torch.where(is_short, 1, embeddings), dim=-1, keepdim=True)
+    return embeddings / torch.where(is_short, _SMALLEST_NORM, lengths)
