@@ -7,7 +7,8 @@ same question. Lists may differ in length: `pairs_to_lists` fills them up, and w
     python examples/answer_selection.py --data train.csv --test-data test.csv --columns question,answer,label
     python examples/answer_selection.py --data train.csv --model sentence-transformers/all-MiniLM-L6-v2
 
-A row holds a question, a candidate, and 1 or 0. Output of the first:
+A row holds a question, a candidate, and 1 or 0. On TrecQA (its card: model_cards/) the built-in loss is ahead, from
+4,277 triplets; ours learns from 78 lists. Output of the first:
 
     questions: 160 to train on, 40 to report on
     built-in: MultipleNegativesRankingLoss; selective: SelectiveListwiseLoss
@@ -17,8 +18,6 @@ A row holds a question, a candidate, and 1 or 0. Output of the first:
     ndcg@10                      0.660     1.000      1.000
     recall@1                     0.325     1.000      1.000
     saved: output/answer_selection
-
-On TrecQA (its card is in model_cards/) the built-in loss is ahead: from 4,277 triplets, ours from 78 lists.
 """
 
 from __future__ import annotations

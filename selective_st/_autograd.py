@@ -122,6 +122,11 @@ def pull_through(
     return pulled
 
 
+def answers_at_once(tensor: Tensor) -> bool:
+    """Whether a number of a tensor may be asked for: a GPU would have to be waited for, and a compiler cannot ask."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def look(check: Callable[..., None], *tensors: Tensor | None) -> None:
     """Run a check on the values of tensors, which inside a transform cannot be asked for.
 

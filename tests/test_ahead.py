@@ -93,11 +93,14 @@ class _Questions(TorchDispatchMode):
         (partial(SelectivePairwiseLoss, targets="margins", similarity_fct=pairwise_cos_sim), 4),
         (partial(SelectiveListwiseLoss, similarity_fct=pairwise_cos_sim), 4),
         (partial(SelectiveListwiseLoss, link=ConstantLink(), calibration=0), 4),
+        (partial(SelectiveListwiseLoss, temperature=0.5), 4),
         (partial(SelectiveOrderLoss, weight_link=high_scores(3)), 2),
     ],
-    ids=["pointwise", "pairwise", "listwise", "plain listwise", "order"],
+    ids=["pointwise", "pairwise", "listwise", "plain listwise", "listwise of dot products", "order"],
 )
-def test_nothing_is_asked_of_what_the_model_gave(make: Any, columns: int) -> None:
+def test_nothing_is_asked_of_what_the_model_gave(make: Any, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("functional.listwise", "functional.order", "links.combined"):  # as for a GPU's tensors
+        monkeypatch.setattr(f"selective_st.{module}.answers_at_once", lambda tensor: False)
     loss = make(torch.nn.Identity())
     embeddings = [torch.randn(8, 4, generator=generator(i)).requires_grad_() for i in range(columns)]
     labels = torch.rand(8, 3, generator=generator(9)) if columns > 2 else torch.rand(8, generator=generator(9))

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st._autograd import in_transform, look, may_hold
+from selective_st._autograd import answers_at_once, in_transform, look, may_hold
 from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
@@ -403,8 +403,7 @@ class ListMatching(KnownGradient):
             y = torch.where(never, of_target, -math.inf) - top - torch.logsumexp(logits - top, -1, keepdim=True) - mean
             highest = torch.maximum(x, y)
         is_near = None  # for all lists
-        can_be_asked = x.device.type == "cpu" and x.numel()
-        if self.may_overflow and not (can_be_asked and float(highest.amax()) < LARGEST_RISE):
+        if self.may_overflow and not (answers_at_once(x) and x.numel() and float(highest.amax()) < LARGEST_RISE):
             is_near = highest.amax(-1, keepdim=True) < LARGEST_RISE
         cut = x if is_near is None else x.clamp(max=LARGEST_RISE)
         terms = torch.where(cut.abs() <= SERIES_END, exponential_less_linear_near_0(cut), torch.expm1(cut).sub_(cut))

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from selective_st._autograd import answers_at_once
 from selective_st._caller import caller
 from selective_st._validation import finite_number, whole_number
 from selective_st.functional._common import (
@@ -232,7 +233,7 @@ class LogSumExp(KnownGradient):
         sums: Callable[..., Tensor]
         times: Callable[..., Tensor]
         is_wide, middle = True, 0.0
-        if potentials.device.type == "cpu" and len(order):  # a GPU would have to be waited for
+        if answers_at_once(potentials) and len(order):
             low, high, rise = map(float, (*potentials.aminmax(), heights[0, -1] - heights[0, 0]))
             share = 1.0 if shares is None else float(shares.amax())
             spread = high - low + math.log1p(max(rise, 0)) + 2 * math.log1p(share)

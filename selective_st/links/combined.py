@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from selective_st._autograd import answers_at_once
 from selective_st._validation import finite_number, score_interval
 from selective_st.links._numerics import _LARGEST_SCORE, Interval
 from selective_st.links.base import _DEEPEST_NESTING, Link, _set, register_link
@@ -232,8 +233,7 @@ class LinearOutsideLink(Link):
 
     def _logits(self, z: Tensor, scale: float, out: Tensor | None = None) -> tuple[Tensor, Tensor | float]:
         inner = z.clamp(self.low, self.high)
-        # A GPU would have to be waited for, and a compiler cannot ask.
-        if z.device.type == "cpu" and not torch.compiler.is_compiling() and torch.equal(inner, z):
+        if answers_at_once(z) and torch.equal(inner, z):
             return self.link._logits(inner, scale, out)
         logits, slope = self.link._logits(inner, scale)
         for outside, value, bend in self._beyond(z):
@@ -249,7 +249,7 @@ class LinearOutsideLink(Link):
         # D is the integral of (p - z) h'(z) from s to p, cut at both ends; every part is >= 0.
         inner_p, inner_s = p.clamp(self.low, self.high), s.clamp(self.low, self.high)
         divergence, difference = self.link._matching(inner_p, inner_s)
-        if p.device.type == "cpu" and torch.equal(inner_p, p) and torch.equal(inner_s, s):
+        if answers_at_once(p) and torch.equal(inner_p, p) and torch.equal(inner_s, s):
             return divergence, difference
         # Where the difference is infinite, so is the divergence, unless it is 0 times that.
         divergence = divergence.addcmul(p - inner_p, difference.clamp(-_LARGEST_SCORE, _LARGEST_SCORE))
