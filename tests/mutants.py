@@ -148,12 +148,6 @@ MUTANTS = [
         "domain = Interval(min(link.domain.low for link in links), max(link.domain.high for link in links))",
     ),
     Mutant(
-        "functional/_in_batch_common.py",
-        "scores = torch.where(known, scores, torch.where(known, scores, math.inf).amin(-1, keepdim=True))",
-        "scores = torch.where(known, scores, 0)",
-        IN_BATCH,
-    ),
-    Mutant(
         "functional/_common.py",
         "if float(link(lowest + _ROUNDING * lowest.abs().clamp(min=1))) < 0:",
         "if float(link(lowest)) < 0:",

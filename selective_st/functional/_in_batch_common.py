@@ -298,9 +298,7 @@ def taught(batch: Batch, setting: InBatchSetting, begin: int, end: int, like: Te
         return None
     scores = batch.target_scores[begin:end]
     known = scores > -math.inf  # not NaN, nor what is never right: both are candidates without a label
-    # A fill that is a score of the row stays within the link's domain.
-    scores = torch.where(known, scores, torch.where(known, scores, math.inf).amin(-1, keepdim=True))
-    precise = _to_working_precision(scores)
+    precise = _to_working_precision(torch.where(known, scores, 0))  # what fills counts for nothing
     log_q = torch.log_softmax((setting.scale * setting.link._potential(precise)).masked_fill(~known, -math.inf), -1)
     label = log_q.exp()
     entropy = (label * torch.where(label > 0, log_q, 0)).sum(-1, keepdim=True)
