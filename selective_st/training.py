@@ -55,7 +55,7 @@ from selective_st.evaluation.claims import Support, against_untrained
 from selective_st.evaluation.comparison import compare_on
 from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE
-from selective_st.evaluation.thresholds import model_config
+from selective_st.evaluation.thresholds import named_model_type
 from selective_st.focus import Focus
 from selective_st.kept_runs import Contender, KeptRuns, Key, Run, best_of, do_runs
 from selective_st.layouts import By, Examples, GradedPairs
@@ -208,7 +208,7 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
         if not spec.strip():
             raise FileNotFoundError("an empty name")
         pretrained = SentenceTransformer(spec)
-    kind = model_config(spec).get("model_type", "SentenceTransformer")
+    kind = named_model_type(spec)
     if kind in MODEL_TYPES and kind != "SentenceTransformer":
         raise ValueError(
             f"--model {spec} is a {kind}, but this command trains a SentenceTransformer. Give one of these."

@@ -846,12 +846,15 @@ def test_are_refused(arguments: tuple[str, ...], said: str, tmp_path: Path) -> N
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_cross_encoder_is_not_trained_as_an_embedding_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["CrossEncoder", "MultiVectorEncoder"])
+def test_another_type_of_model_is_not_trained_as_an_embedding_model(kind: str, tmp_path: Path) -> None:
     path = write(tmp_path / "p.csv", "sentence1,sentence2,score", pairs_with([score / 5 for score in SCORES]))
-    model_for("CrossEncoder").save_pretrained(str(tmp_path / "model"))
+    model_for(kind).save_pretrained(str(tmp_path / "model"))
+    config = tmp_path / "model" / "config_sentence_transformers.json"
+    config.write_text(config.read_text().replace("MultiVectorEncoder", "ColBERT"))  # as PyLate names it
     result = run("train", path, "--model", tmp_path / "model", "--epochs", "1", "--output", tmp_path / "out")
     assert result.exit_code == 1
-    assert "is a CrossEncoder, but this command trains a SentenceTransformer" in text(result)
+    assert f"is a {kind}, but this command trains a SentenceTransformer" in text(result)
 
 
 def test_the_same_pair_again_is_no_list(tmp_path: Path) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _ERROR = "[bold red]Error:[/]"
-_OTHER_NAMES = {"MultiVectorEncoder": "ColBERT"}  # PyLate's, which Sentence Transformers takes too
 CLASS_LABELS = ("class", "class probabilities")
 NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\[plot]"'
 
@@ -122,16 +121,15 @@ def _model_type(name: str) -> str:
     from sentence_transformers.util import load_file_path
 
     from selective_st.catalog import MODEL_TYPES
-    from selective_st.evaluation.thresholds import model_config
+    from selective_st.evaluation.thresholds import model_config, named_model_type
 
-    kind = model_config(name).get("model_type")
+    kind = named_model_type(name)
     if kind is None and load_file_path(name, "modules.json") is None:
         # So cross encoders were saved before they had a config of Sentence Transformers.
         architectures = model_config(name, "config.json").get("architectures") or []
         if any(str(architecture).endswith("ForSequenceClassification") for architecture in architectures):
             return "CrossEncoder"
-    named = (known for known in MODEL_TYPES if kind in (known, _OTHER_NAMES.get(known, known)))
-    return next(named, "SentenceTransformer")
+    return kind if kind in MODEL_TYPES else "SentenceTransformer"
 
 
 def versions() -> dict[str, str]:

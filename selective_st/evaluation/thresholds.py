@@ -523,6 +523,19 @@ def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
+def named_model_type(name: str) -> Any:
+    """The type of model that its config names, as Sentence Transformers calls it.
+
+    Args:
+        name: The model's folder, or its name on the Hugging Face hub.
+
+    Returns:
+        The type; None where none is named.
+    """
+    kind = model_config(name).get("model_type")
+    return "MultiVectorEncoder" if kind == "ColBERT" else kind  # PyLate's name, which Sentence Transformers takes too
+
+
 def _json_of(name: str, file_name: str) -> Any:
     """What stands in a JSON file of a model; None if there is no such file."""
     path: Any = Path(name, file_name)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from selective_st.registry import names
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, present
+from selective_st.written import Written, read_written
 
 ColumnKind = Literal[
     "text", "texts", "id", "ids", "integer", "float", "boolean", "class label", "numbers", "number lists", "media",
@@ -121,6 +123,11 @@ class Column:
     def ends(self) -> tuple[float, float]:
         """The lowest and the highest number."""
         return min(self.numbers), max(self.numbers)
+
+    @cached_property
+    def written(self) -> Written:
+        """Its values as labels that people write."""
+        return read_written(Counter(self.known))
 
     def without_values(self) -> Column:
         """The column as a format keeps it, which is to hold no data."""

@@ -10,7 +10,6 @@ is 1, a yes to `is_different` is 0.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -278,7 +277,7 @@ def _read_names(reading: Reading, column: Column) -> None:
 
 def _are_no_classes(reading: Reading, column: Column, found: Sequence[str]) -> bool:
     """Whether texts are other labels than names of classes, or do not tell anything; which is said."""
-    said, is_pair = read_written(Counter(column.known)), reading.shape == "pair"
+    said, is_pair = column.written, reading.shape == "pair"
     are_names = are_class_names(column.known)
     if said.kind == "numbers" and (is_pair or not are_names):
         _read_numbers_among_words(reading, column, said)

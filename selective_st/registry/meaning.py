@@ -5,7 +5,6 @@ Each rule is one function. It sets the kind of the labels, says why, and says wh
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence, Sized
 
 from selective_st.registry import names
@@ -15,7 +14,6 @@ from selective_st.registry.labels import GRANTED, doubt_odd_inputs, read_label, 
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
 from selective_st.registry.reading import Reading, listed
 from selective_st.registry.steps import Step
-from selective_st.written import read_written
 
 ANCHOR_POSITIVE = "(anchor, positive) pairs"  # of pairs without labels
 SHAPES: tuple[Shape, ...] = ("single", "pair", "triplet", "n-tuple")  # of one, two, three and more inputs
@@ -73,7 +71,7 @@ def _read_unread(reading: Reading, column: Column) -> None:
     if not (needed or column.role or column.hint):
         return
     step = nested.step(column.name) if nested else None
-    if column.looks == "numbers" and read_written(Counter(column.known)).kind == "numbers":
+    if column.looks == "numbers" and column.written.kind == "numbers":
         step = Step("labels_to_float", (column.name,))
     reading.needed += [step] if step else []
     if column.looks == "numbers":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ from selective_st.registry.labels import signs_of
 from selective_st.registry.meaning import shape_of
 from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step, code_of
-from selective_st.written import read_written
 
 _MOST = 3
 
@@ -230,7 +228,7 @@ def _as_labels(label: LabelKind, column: Column, name: str, *, told: bool) -> li
     if signs is not None:
         return [signs.step(name)]
     if label == "similarity" and column.kind == "text":
-        grades = dict(read_written(Counter(column.known)).values)
+        grades = dict(column.written.values)
         return [Step("labels_to_float", (name,), (("mapping", grades),), "edit the numbers")]
     is_text = column.kind in ("text", "id") and isinstance(column.known[0], str)
     if is_text or (label == "class" and told):
