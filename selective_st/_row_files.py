@@ -255,8 +255,13 @@ class _Parquet(RowFile):
     def write(self, target: Path, names: Sequence[str], added: Added) -> None:
         batches = self._parts(rows=_ROW_GROUP)
         schema = next(batches)
+        told = json.loads((schema.metadata or {}).get(b"huggingface", "{}"))
         for name, kind in zip(names, (pa.float64(), pa.bool_()), strict=False):
             schema = schema.append(pa.field(name, kind))
+            if "features" in told.get("info", ()):  # datasets may refuse a file with a column that is not among them
+                told["info"]["features"][name] = {"dtype": str(kind).replace("double", "float64"), "_type": "Value"}
+        if told:
+            schema = schema.with_metadata({**schema.metadata, b"huggingface": json.dumps(told)})
         with pq.ParquetWriter(target, schema) as writer:
             for batch in batches:
                 columns = [*batch.columns, *added(batch.num_rows)]

@@ -189,12 +189,12 @@ def _read_parquet(path: Path) -> Dataset:
             raise DataError(f"{path.name} has no rows of data.") from None
         reason = found.strip().splitlines() or [type(error).__name__]
         raise DataError(f"{path} could not be read as PARQUET: {reason[-1]}") from error
-    for name, column in zip(dataset.column_names, dataset.data.table.columns, strict=True):
-        _check_column(f"{path.name}: column {name!r}", column)
-        plain = _plain_type(column.type)
+    for name, kind in zip(dataset.column_names, dataset.data.table.schema.types, strict=True):
+        plain = _plain_type(kind)
         if plain is not None:
             with contextlib.suppress(pa.ArrowInvalid):  # bytes that are no text stay bytes
                 dataset = dataset.cast_column(name, datasets.Value(plain))
+        _check_column(f"{path.name}: column {name!r}", dataset.data.table[name])
     return dataset
 
 
@@ -203,6 +203,8 @@ def _plain_type(kind: pa.DataType) -> str | None:
     if pa.types.is_decimal(kind):
         whole = kind.scale <= 0
         return ("int64" if whole else "float64") if kind.precision <= (18 if whole else 15) else "string"
+    if pa.types.is_float16(kind):  # of which some versions of pyarrow know little
+        return "float32"
     of_texts = (pa.types.is_string_view, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
     return "string" if any(is_so(kind) for is_so in of_texts) else None
 

@@ -22,6 +22,11 @@ ROWS, DIM = 6, 8
 EXPONENT = 20.0  # of the cases: their scores are cosines and the like, times at most so much, before e^x is taken
 
 
+def precision_of(case: LossCase) -> torch.dtype:
+    """In which gradients of double precision come back."""
+    return torch.float64 if CACHE_KEEPS_DOUBLE or case.uncached is None else torch.float32
+
+
 def columns_for(case: LossCase, rows: int = ROWS, dtype: torch.dtype = torch.float64, seed: int = 0) -> list[Tensor]:
     """Embeddings of length 1, about, as leaves; the numbers fit in single precision."""
     generator = random_inputs.generator(seed)
@@ -202,8 +207,7 @@ def lengths_of_embeddings_do_not_matter(case: LossCase) -> None:
         loss, leaves([factor * column for factor, column in zip(factors, columns, strict=True)]), labels
     )
     gradients = [factor * gradient for factor, gradient in zip(factors, longer[1:], strict=True)]
-    dtype = torch.float64 if CACHE_KEEPS_DOUBLE or case.uncached is None else torch.float32
-    assert_same_step([longer[0], *gradients], whole, exponent=EXPONENT, dtype=dtype)
+    assert_same_step([longer[0], *gradients], whole, exponent=EXPONENT, dtype=precision_of(case))
 
 
 def identical_and_opposite_embeddings(case: LossCase) -> None:
@@ -290,7 +294,7 @@ def incoming_gradient_multiplies(case: LossCase) -> None:
         column.grad = None
     (3 * value(loss, columns, labels)).backward()
     for column, gradient in zip(columns, gradients, strict=True):
-        assert_close(column.grad, 3 * gradient)
+        assert_close(column.grad, 3 * gradient, dtype=precision_of(case))
 
 
 def inputs_are_left_alone(case: LossCase) -> None:

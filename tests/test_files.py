@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -554,7 +555,7 @@ class TestParquet:
             "a": pa.array([2**64 - 1, 1], pa.uint64()),
             "b": pa.array([1, None], pa.uint8()),
             "c": pa.array([2**62 + 1, 0]),
-            "d": pa.array([float("nan"), 1.0], pa.float16()),
+            "d": pa.array(np.array([np.nan, 1.0], np.float16)),
             "e": pa.array([[{"docid": "1", "text": "x"}], []]),
         }
         pq.write_table(pa.table(columns), tmp_path / "p.parquet")
@@ -997,7 +998,10 @@ class TestFilesThatAreOthersThanTheirNamesSay:
         ],
     )  # fmt: skip
     def test_parquet_types_that_hold_texts_and_numbers(self, tmp_path: Path, column: Any, expected: list[Any]) -> None:
-        pq.write_table(pa.table({"a": ["u", "v"], "b": column}), tmp_path / "p.parquet")
+        try:
+            pq.write_table(pa.table({"a": ["u", "v"], "b": column}), tmp_path / "p.parquet")
+        except pa.ArrowNotImplementedError as error:
+            pytest.skip(f"this pyarrow cannot write it: {error}")
         assert read_file(str(tmp_path / "p.parquet")).dataset["b"][:] == expected
 
     def test_a_file_has_no_splits(self, tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ from selective_st.losses import (
 from selective_st.multi_vector_encoder import losses as multi_vector
 from selective_st.sparse_encoder import losses as sparse
 from tests import model_types
-from tests.loss_cases import EchoModel
+from tests.host import needs_host
+from tests.loss_cases import CACHE_KEEPS_DOUBLE, EchoModel
 from tests.model_types import WORDS, sentence
 
 ROWS = 8
@@ -57,6 +58,7 @@ CONTRASTS: list[tuple[bool, bool, tuple[Any, ...]]] = [
     (True, True, ("query_to_doc", "query_to_query", "doc_to_doc")),
     (False, True, ("query_to_doc", "doc_to_doc")),
 ]
+CACHED = 1e-9 if CACHE_KEEPS_DOUBLE else 1e-6  # of the largest
 MARGINS: list[tuple[float, Any]] = [(0.0, "absolute"), (0.02, "absolute"), (0.01, "relative"), (-0.01, "absolute")]
 
 
@@ -155,7 +157,13 @@ def test_with_a_constant_link_it_is_the_built_in_loss(
 
 
 @pytest.mark.parametrize("sizes", [{"mini_batch_size": 3}, {"mini_batch_size": 100}, {"mini_batch_num_tokens": 20}])
-@pytest.mark.parametrize("guide", GUIDES)
+@pytest.mark.parametrize(
+    "guide",
+    [
+        "same tokens",
+        pytest.param("other tokens", marks=needs_host("6.2", "the built-in loss fails with a guide of other tokens")),
+    ],
+)
 @pytest.mark.parametrize("columns", [2, 4])
 def test_cached_it_is_the_built_in_cached_loss(model: Any, columns: int, guide: str, sizes: dict[str, int]) -> None:
     guides = GUIDES[guide](model)
@@ -170,7 +178,7 @@ def test_cached_it_is_the_built_in_cached_loss(model: Any, columns: int, guide: 
             CachedSelectiveMultipleNegativesRankingLoss(model, **sizes, **arguments),
             SelectiveMultipleNegativesRankingLoss(model, **arguments),
         ):
-            assert_same(value_and_gradient(ours, model, given), expected)
+            assert_same(value_and_gradient(ours, model, given), expected, CACHED)
 
 
 @pytest.mark.parametrize("wrap", ["MatryoshkaLoss", "AdaptiveLayerLoss", "cached in MatryoshkaLoss"])
@@ -188,7 +196,7 @@ def test_in_the_losses_around_it(model: Any, wrap: str) -> None:
         return MatryoshkaLoss(model, loss, [16, 8])
 
     expected = value_and_gradient(wrapped(theirs), model, given)
-    assert_same(value_and_gradient(wrapped(ours), model, given), expected)
+    assert_same(value_and_gradient(wrapped(ours), model, given), expected, CACHED if "cached" in wrap else 1e-9)
 
 
 def test_as_a_part_of_a_weighted_loss(model: Any) -> None:
@@ -403,7 +411,7 @@ def test_cross_encoders(num_negatives: int | None) -> None:
     logits = (10 * scores).masked_fill(~kept, -math.inf)
     assert_close(found[0], (torch.logsumexp(logits, 1) - logits[:, 0]).mean().detach())
     cached = cross.CachedSelectiveMultipleNegativesRankingLoss(student, mini_batch_size=4, **arguments)
-    assert_same(value_and_gradient(cached, student, columns), found)
+    assert_same(value_and_gradient(cached, student, columns), found, CACHED)
 
 
 def test_sparse_models_alone_and_in_a_loss_that_gives_no_texts() -> None:

@@ -141,6 +141,8 @@ def test_each_kind_of_file(
         lines, written = (path.read_text(encoding="utf-8").splitlines() for path in (source, output))
         assert all(new.startswith(old.rstrip("}")) for old, new in zip(lines, written, strict=True))
     else:
+        features = json.loads(pq.read_schema(output).metadata[b"huggingface"])["info"]["features"]
+        assert list(features) == ["id", "question", "answer", "score", "match"]
         assert load_dataset("parquet", data_files=str(output), split="train").column_names[-2:] == ["score", "match"]
 
 

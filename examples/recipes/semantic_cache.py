@@ -59,7 +59,7 @@ def report(name: str, model: SentenceTransformer, cached: list[str], asked: list
     false = binomtest(int((hit & ~right).sum()), int((~right).sum()))
     ends = false.proportion_ci()
     rate = (hit & right).sum() / sum(answer != "" for _, answer in asked[half:])
-    print(f"{name}: hits from {cut.value:.3f} on, hit rate {rate:.3f}, false-hit rate {false.statistic:.3f} "
+    print(f"{name}: hits from {cut.value:.3f} on, hit rate {rate:.3f}, false-hit rate {false.k / false.n:.3f} "
           f"({ends.low:.3f} to {ends.high:.3f}, {false.n} questions)")  # fmt: skip
 
 
