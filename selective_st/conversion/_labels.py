@@ -17,6 +17,10 @@ from selective_st.conversion._common import converter
 from selective_st.errors import DataError, literal
 from selective_st.written import Written, read_written
 
+__all__ = [
+    "labels_to_binary", "labels_to_float", "labels_to_int", "pad_labels", "scale_labels", "scale_margins",
+]  # fmt: skip
+
 _NAN = float("nan")
 
 
@@ -82,11 +86,9 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
     if not width > 0:
         raise ValueError(f"width must be above 0, got {width:g}. Give the highest score less the lowest.")
 
-    def scaled(margin: Any) -> float:
-        return _number(margin, -width, width, f"wider than the scale, {width:g}") / width
-
+    wider = f"wider than the scale, {width:g}"
     mend = f"Give the width of the teacher's scale, here 20: dataset = scale_margins(dataset, {literal(column)}, 20)."
-    return _relabelled(dataset, column, scaled, "float64", mend)
+    return _relabelled(dataset, column, lambda margin: _number(margin, -width, width, wider) / width, "float64", mend)
 
 
 @converter("column")
@@ -181,11 +183,8 @@ def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
     """
     limit = common.finite("above", above)
 
-    def is_above(label: Any) -> int:
-        return int(_number(label) > limit)
-
     mend = f"Give numbers: dataset = labels_to_float(dataset, {literal(column)})."
-    return _relabelled(dataset, column, is_above, "int64", mend)
+    return _relabelled(dataset, column, lambda label: int(_number(label) > limit), "int64", mend)
 
 
 @converter("column")

@@ -11,6 +11,10 @@ from selective_st.conversion import _common as common
 from selective_st.conversion._common import converter
 from selective_st.errors import DataError, literal
 
+__all__ = [
+    "flatten_cells", "join_columns", "join_lists", "lists_to_rows", "rows_of_positives", "split_lists",
+]  # fmt: skip
+
 _NAN = float("nan")
 _TEXTS, _NUMBERS = datasets.Sequence(Value("string")), datasets.Sequence(Value("float64"))
 

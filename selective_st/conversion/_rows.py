@@ -15,6 +15,11 @@ from selective_st.conversion._common import converter
 from selective_st.errors import DataError, literal
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets, of_rows
 
+__all__ = [
+    "class_to_triplets", "damage_texts", "pairs_to_lists", "pairs_to_positives", "pairs_to_triplets",
+    "remove_duplicate_rows", "remove_empty_rows", "remove_rare_classes", "texts_to_pairs",
+]  # fmt: skip
+
 _TRIES = 20  # to draw a text of another class that is not of this one too
 
 

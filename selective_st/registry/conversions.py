@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selective_st.registry.catalog import DEFAULT_MODEL, LabelKind, ModelType, Shape, loss_entry
+from selective_st import catalog
+from selective_st.catalog import ANCHOR_POSITIVE, LabelKind, ModelType, Shape
 from selective_st.registry.columns import scale_around
-from selective_st.registry.meaning import ANCHOR_POSITIVE, fitting_rows, shape_of
 from selective_st.registry.steps import Step, code_of, literal
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _ways(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_
 
 def identifiers_of(data_format: DataFormat) -> dict[str, str]:
     """The columns of IDs and their kinds, where there is nothing else to train on."""
-    kinds = {each.name: each.kind for each in data_format.columns}
+    kinds = data_format.kinds
     if not {"text", "texts", "media"}.isdisjoint(kinds.values()):
         return {}
     return {name: kind for name, kind in kinds.items() if kind in ("id", "ids")}
@@ -140,15 +140,13 @@ def _of_classes(data_format: DataFormat, view: Any) -> Iterator[_Way]:
 
 def _of_graded_pairs(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_Way]:
     column = name_after(data_format.label_column, data_format.steps)
-    scale, guessed = scale_of(data_format)
     scaled: tuple[Step, ...] = ()
     options: tuple[tuple[str, int], ...] = ()
     if data_format.label == "binary":
         low, high = data_format.label_values or (0, 1)
         options = (("positive", int(high)), ("negative", int(low)))
-    elif scale and column and not (scale[0] >= 0 and scale[1] <= 1):
-        low, high = (int(end) if float(end).is_integer() else end for end in scale)
-        scaled = (Step("scale_labels", (column, low, high), why=why_scaled(low, high, guessed=guessed)),)
+    elif column and (step := scaling(data_format, column, (0, 1))):
+        scaled = (step,)
         yield _Way("pair", "similarity", "labels as scores from 0 to 1, as most losses take them", scaled)
     if _shares_texts(data_format, view) is not False:
         triplets, lists = Step("pairs_to_triplets", (), options), Step("pairs_to_lists")
@@ -171,7 +169,7 @@ def _mined(data_format: DataFormat, *, lists_only: bool) -> Iterator[_Way]:
         yield _Way("n-tuple", "none", why, code=_MINED.format(**given, output="n-tuple"))
         return
     given["model"] = "embedder"
-    given["embedder"] = f"embedder = SentenceTransformer({literal(DEFAULT_MODEL)})  # finds the negatives\n"
+    given["embedder"] = f"embedder = SentenceTransformer({literal(catalog.DEFAULT_MODEL)})  # finds the negatives\n"
     code = f"from sentence_transformers import SentenceTransformer\n{_MINED}"
     why = "texts that an embedding model takes for near, as negatives"
     yield _Way("pair", "binary", why, code=code.format(**given, output="labeled-pair"))
@@ -182,7 +180,7 @@ def _resolved(data_format: DataFormat, identifiers: Mapping[str, str], *, lists_
     names = [name for name in (data_format.inputs or data_format.trainer_inputs) if name in identifiers]
     names = names or list(identifiers)
     listed = any(identifiers[name] == "ids" for name in names)
-    shape: Shape = shape_of(names)
+    shape: Shape = catalog.shape_of(names)
     if listed:
         shape = "list" if lists_only else "n-tuple"
     of_shape: dict[Shape, LabelKind] = {"single": "class", "pair": "similarity", "triplet": "margin"}
@@ -197,11 +195,11 @@ def _resolved(data_format: DataFormat, identifiers: Mapping[str, str], *, lists_
 
 def _losses_for(model_type: ModelType, way: _Way) -> tuple[str, ...]:
     """The losses for what comes out: selective ones, recommended ones, others; no deprecated ones."""
-    wanted = fitting_rows(way.shape, way.label, model_type, way.inputs)
+    wanted = catalog.fitting_rows(way.shape, way.label, model_type, way.inputs)
     names = [selective.loss for row in wanted for selective in row.selective]
     names += [name for row in wanted for name in row.recommended]
     names += [name for row in wanted for name in row.losses]
-    return tuple(name for name in dict.fromkeys(names) if not loss_entry(name, model_type).deprecated)
+    return tuple(name for name in dict.fromkeys(names) if not catalog.loss_entry(name, model_type).deprecated)
 
 
 def _shares_texts(data_format: DataFormat, view: Any) -> bool | None:
@@ -222,9 +220,14 @@ def scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]
     return scale, scale != seen and not (seen[0] >= -1 and seen[1] <= 1)
 
 
-def why_scaled(low: float, high: float, *, guessed: bool) -> str:
-    """What a step that scales labels is for."""
-    return "to scores from 0 to 1" + (f"; that the scale is from {low} to {high} is a guess" if guessed else "")
+def scaling(data_format: DataFormat, column: str, reached: tuple[float, float]) -> Step | None:
+    """The step that makes scores of labels whose scale goes beyond what is reached."""
+    scale, guessed = scale_of(data_format)
+    if scale is None or (reached[0] <= scale[0] and scale[1] <= reached[1]):
+        return None
+    low, high = (int(end) if float(end).is_integer() else end for end in scale)
+    guess = f"; that the scale is from {low} to {high} is a guess" if guessed else ""
+    return Step("scale_labels", (column, low, high), why=f"to scores from 0 to 1{guess}")
 
 
 def name_after(column: str | None, steps: Sequence[Step]) -> str | None:
