@@ -271,10 +271,7 @@ def _relabelled(
         return {column: found}
 
     if isinstance(feature, dict):
-        raise DataError(
-            f"column {column!r} holds objects. Take out the numbers first: dataset = flatten_cells(dataset, "
-            f"{literal(column)}, {literal(next(iter(feature)))})."
-        )
+        raise common.refused("objects", column=column, field=next(iter(feature)))
     kind = Value(dtype) if mean else datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
     made = common.mapped(dataset, change_batch, {**dataset.features, column: kind})
     return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
@@ -341,9 +338,6 @@ def _checked_mapping(feature: Any, mapping: Mapping[Any, Any] | None) -> dict[An
     if not isinstance(mapping, Mapping) or not all(
         value is None or common.is_number(value) for value in mapping.values()
     ):
-        raise TypeError(
-            f"mapping must be a dict of labels and the numbers that they become, got {mapping!r:.80}. Write "
-            'mapping={"good": 1, "bad": 0, "NA": None}.'
-        )
+        raise common.refused("no_mapping", TypeError, shown=f"{mapping!r:.80}")
     names = getattr(feature, "names", None) or []
     return {names.index(key) if key in names else key: value for key, value in mapping.items()}
