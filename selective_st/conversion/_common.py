@@ -15,15 +15,13 @@ import datasets
 from datasets import Dataset, Value
 from datasets.fingerprint import Hasher
 
-from selective_st._templates import in_templates, template
+from selective_st._templates import template
 from selective_st._validation import list_of
 from selective_st.errors import DataError, literal, shown_rows
 from selective_st.registry.names import TRAINER_LABELS
 from selective_st.registry.steps import callable_as_step
 from selective_st.registry.table import without_trainer_transform
 
-in_templates(literal)
-in_templates(repr)
 _BATCH = 1_000
 _DECIDING: ContextVar[tuple[str, Any]] = ContextVar("deciding")  # the converter that is at work, and its arguments
 Batch = dict[str, list[Any]]

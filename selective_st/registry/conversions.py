@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selective_st import catalog
+from selective_st._templates import template
 from selective_st.catalog import ANCHOR_POSITIVE, LabelKind, ModelType, Shape
 from selective_st.registry.columns import scale_around
-from selective_st.registry.steps import Step, code_of, literal
+from selective_st.registry.steps import Step, code_of
 
 if TYPE_CHECKING:
     from selective_st.registry.detection import DataFormat
@@ -51,22 +52,6 @@ _OF_TEXTS = {  # pairs made of single texts
     "(anchor, anchor)": (Step("texts_to_pairs"), "each text with itself; the other texts of the batch are negatives"),
     "(input_A, input_B)": (Step("texts_to_pairs", (), (("different", 7),)), "each text with itself, and with 7 others"),
 }
-_MINED = """\
-from sentence_transformers.util import mine_hard_negatives
-
-{embedder}dataset = mine_hard_negatives(
-    dataset, {model},
-    anchor_column_name={anchor}, positive_column_name={positive},
-    num_negatives=3, relative_margin=0.05, output_format="{output}",
-)"""
-_RESOLVED = """\
-from datasets import load_dataset
-from sentence_transformers.util import resolve_ids
-
-# Two datasets with a column of IDs and a column of texts each: put yours here.
-queries = load_dataset("...", "queries", split="train")
-documents = load_dataset("...", "documents", split="train")
-dataset.set_transform(resolve_ids({{{sources}}}{options}))"""
 
 
 def conversions_of(data_format: DataFormat, view: Any, model_type: ModelType) -> list[Conversion]:
@@ -162,18 +147,14 @@ def _of_graded_pairs(data_format: DataFormat, view: Any, *, lists_only: bool) ->
 
 
 def _mined(data_format: DataFormat, *, lists_only: bool) -> Iterator[_Way]:
-    anchor, positive = map(literal, data_format.inputs)
-    given = {"anchor": anchor, "positive": positive, "model": "model", "embedder": ""}
+    mined, embedder = template("suggested.txt").mined, catalog.DEFAULT_MODEL
     if not lists_only:
         why = "texts that the model takes for near, as negatives: they teach more than those of the batch"
-        yield _Way("n-tuple", "none", why, code=_MINED.format(**given, output="n-tuple"))
+        yield _Way("n-tuple", "none", why, code=str(mined(data_format.inputs, "n-tuple")))
         return
-    given["model"] = "embedder"
-    given["embedder"] = f"embedder = SentenceTransformer({literal(catalog.DEFAULT_MODEL)})  # finds the negatives\n"
-    code = f"from sentence_transformers import SentenceTransformer\n{_MINED}"
     why = "texts that an embedding model takes for near, as negatives"
-    yield _Way("pair", "binary", why, code=code.format(**given, output="labeled-pair"))
-    yield _Way("list", "scores", f"{why}, in lists", code=code.format(**given, output="labeled-list"))
+    yield _Way("pair", "binary", why, code=str(mined(data_format.inputs, "labeled-pair", embedder)))
+    yield _Way("list", "scores", f"{why}, in lists", code=str(mined(data_format.inputs, "labeled-list", embedder)))
 
 
 def _resolved(data_format: DataFormat, identifiers: Mapping[str, str], *, lists_only: bool) -> _Way:
@@ -185,10 +166,7 @@ def _resolved(data_format: DataFormat, identifiers: Mapping[str, str], *, lists_
         shape = "list" if lists_only else "n-tuple"
     of_shape: dict[Shape, LabelKind] = {"single": "class", "pair": "similarity", "triplet": "margin"}
     label: LabelKind = "none" if data_format.trainer_label is None else of_shape.get(shape, "scores")
-    code = _RESOLVED.format(
-        sources=", ".join(f"{literal(name)}: {'documents' if k else 'queries'}" for k, name in enumerate(names)),
-        options=', output_format="lists"' if listed and lists_only else "",
-    )
+    code = str(template("suggested.txt").resolved(names, as_lists=listed and lists_only))
     why = "the texts in the place of their IDs; as they are, IDs would be trained as if texts"
     return _Way(shape, label, why, code=code)
 
