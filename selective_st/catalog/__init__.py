@@ -327,7 +327,7 @@ def rows(model_type: ModelType | None = None) -> list[Row]:
 
 def shape_of(inputs: Sized) -> Shape:
     """The shape of so many inputs, none of which holds lists."""
-    return SHAPES[min(len(inputs), 4) - 1]
+    return SHAPES[:4][min(len(inputs), 4) - 1]
 
 
 def fitting_rows(
