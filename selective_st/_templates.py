@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import rich.markup
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from selective_st.errors import literal
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _ENVIRONMENT = Environment(
@@ -20,7 +22,7 @@ _ENVIRONMENT = Environment(
 
 
 _ENVIRONMENT.policies["json.dumps_kwargs"] = {}  # in the order that they have
-_ENVIRONMENT.filters["in_markup"] = rich.markup.escape
+_ENVIRONMENT.filters |= {"in_markup": rich.markup.escape, "literal": literal, "repr": repr}
 
 
 def in_templates(function: _Function) -> _Function:

@@ -14,7 +14,7 @@ from selective_st._validation import score_interval
 from selective_st.errors import DataError, shown_rows
 from selective_st.files import FileTable, hub_splits, read_file, read_table
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
-from selective_st.registry.columns import are_few_beyond, as_number, is_metadata, scale_around, usual_scale
+from selective_st.registry.columns import as_number, but_for_few, is_metadata, scale_around, usual_scale
 from selective_st.registry.detection import format_of
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, TRAINER_LABELS, hint_of, key_of
 from selective_st.registry.table import tables
@@ -191,7 +191,7 @@ def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float
     low, high = min(scores), max(scores)
     outside = [row for row, score in enumerate(scores) if not -1 <= score <= 1]
     if outside:
-        few = f"Mend {row_numbers(table, outside)}, the only such, or say" if are_few_beyond(scores) else "Say"
+        few = f"Mend {row_numbers(table, outside)}, the only such, or say" if but_for_few(scores) else "Say"
         raise DataError(
             f"{table.name}: the labels in column {name!r} go from {low:g} to {high:g}, but a cosine similarity only "
             f"reaches [-1, 1]. {few} the ends of your label scale, which are then mapped to 0 and 1; "

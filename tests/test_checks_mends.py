@@ -399,7 +399,7 @@ def test_conflicts_are_exact_in_a_large_dataset() -> None:
     assert "conflicting-labels" not in {finding.code for finding in alike.findings}
     told = conflicting_rows(data, ("a", "b"), "score")
     assert told is not None
-    assert (told.tally.all.tolist(), told.groups, told.repeated) == (bad, len(bad) // 2, 1000)
+    assert (told.rows.tolist(), told.groups, told.repeated) == (bad, len(bad) // 2, 1000)
     assert conflicting_rows({**data, "score": [0.5] * count}, ("a", "b"), "score") is None
 
 

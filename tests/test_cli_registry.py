@@ -298,6 +298,16 @@ class TestCheck:
         assert "false-negatives" in codes[1]
 
 
+def test_the_best_loss_is_checked_on_the_data_as_it_takes_them(tmp_path: Path) -> None:
+    file = tmp_path / "lists.jsonl"
+    lists = ({"query": f"question {k}", "documents": [f"one {k}", f"two {k}"], "scores": [0.9, 0.1]} for k in range(20))
+    file.write_text("\n".join(map(json.dumps, lists)))
+    result = run("check", file, "--loss", "auto")
+    assert result.exit_code == 0, result.output
+    assert "--loss auto: SelectiveListwiseLoss, as it takes a column for each document" in text(result)
+    assert "dataset = split_lists(dataset)" in text(result)
+
+
 class TestTrain:
     QUICK = ("--epochs", 1, "--learning-rates", "0.1")
 

@@ -8,7 +8,10 @@ import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset
 
+from selective_st.errors import DataError
 from selective_st.registry import DataFormat, Suggestions, check_dataset, detect_format, suggest_losses
+from selective_st.registry.catalog import losses, rows
+from selective_st.registry.choice import first_choice, suggestion_for
 
 N = 20
 
@@ -121,8 +124,6 @@ def test_a_scale_that_is_guessed_is_called_a_guess(scores: list[float], scale: t
 
 
 def test_the_first_suggestion_is_that_of_train() -> None:
-    from selective_st.registry.choice import first_choice
-
     for data in (
         _pairs("label", 1, 0),
         _pairs("score", 0.1, 0.8, 0.35),
@@ -133,6 +134,44 @@ def test_the_first_suggestion_is_that_of_train() -> None:
         chosen, _ = first_choice(found, data)
         assert (found[0].loss, found[0].steps) == (chosen.loss, chosen.steps)
     assert _suggestions(_pairs("label", 1, 0))[0].loss == "SelectiveListwiseLoss"
+
+
+def test_a_choice_is_made_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    from selective_st.registry import choice
+
+    data = _pairs("label", 1, 0)
+    found = _suggestions(data)
+    monkeypatch.setattr(choice, "tables", None)  # the rows are not looked at again
+    chosen, why = first_choice(found, data)
+    assert (chosen.loss, why) == (found[0].loss, f"{N} of {N} rows share their first text and differ in label")
+    assert [step.call for step in chosen.steps] == ["pairs_to_lists"]
+
+
+def test_what_is_said_of_a_choice_is_a_sentence_for_every_loss() -> None:
+    """`--loss auto: NAME, as ...`: what a loss is good for begins with a verb or a noun, and both must fit."""
+    texts, seen = _format({"text": ["one text", "another one"]}), 0
+    for row in rows():
+        for loss in row.losses if row.section in ("main", "distillation") else ():
+            only = suggestion_for(loss, row)
+            _, why = first_choice(Suggestions([only], texts, model_type=row.model_type), None)
+            assert why == f"it comes first: {only.why}"
+            seen += 1
+    assert seen > 80
+    for entry in losses():
+        if entry.role == "regularizer":
+            with pytest.raises(DataError, match=r"but is added to one \(") as error:
+                Suggestions([], texts, model_type=entry.model_type).of(entry.name)
+            assert f"({entry.why}). " in str(error.value)
+
+
+def test_a_teachers_embeddings_find_their_loss() -> None:
+    data = {
+        "sentence1": [f"text number {k}" for k in range(N)],
+        "sentence2": [f"another one, {k}" for k in range(N)],
+        "label": [[[0.1 * k] * 16, [0.2] * 16] for k in range(N)],
+    }
+    [found] = check_dataset(data, "CoSENTLoss").errors
+    assert (found.code, "loss = EmbedDistillLoss(model)" in found.mend) == ("label-is-list", True)
 
 
 # --- Infinite numbers -------------------------------------------------------------------------------------------------

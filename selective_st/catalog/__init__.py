@@ -12,7 +12,7 @@ import ast
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from types import MappingProxyType, UnionType
@@ -23,11 +23,11 @@ import yaml
 from selective_st._validation import one_of
 
 __all__ = [
-    "CLASSES", "DEFAULT_MODEL", "HELPERS", "LABEL_KINDS", "LINKS", "MODEL_TYPES", "OURS", "PACKAGES",
-    "SECTION_TITLES", "SHAPES", "TRAINABLE", "UPSTREAM", "LabelKind", "LossEntry", "ModelType",
-    "Role", "Row", "ScoreRange", "Section", "Selective", "Shape", "Trainable", "check_model_type", "did_you_mean",
-    "entry_of", "find_loss", "formats_of", "loss_entry", "losses", "model_type_of", "register_loss",
-    "rows", "rows_of", "trainable", "uncompiled", "unregister_loss",
+    "ANCHOR_POSITIVE", "CLASSES", "DEFAULT_MODEL", "HELPERS", "LABEL_KINDS", "LINKS", "MODEL_TYPES", "MODULES",
+    "OURS", "PACKAGES", "SAID", "SECTION_TITLES", "SHAPES", "TRAINABLE", "UPSTREAM", "LabelKind", "LossEntry",
+    "ModelType", "Role", "Row", "ScoreRange", "Section", "Selective", "Shape", "Trainable", "check_model_type",
+    "did_you_mean", "entry_of", "find_loss", "fitting_rows", "formats_of", "loss_entry", "losses", "model_type_of",
+    "register_loss", "rows", "rows_of", "shape_of", "trainable", "uncompiled", "unregister_loss",
 ]  # fmt: skip
 
 ModelType = Literal["SentenceTransformer", "CrossEncoder", "SparseEncoder", "MultiVectorEncoder"]
@@ -50,9 +50,11 @@ SECTION_TITLES: dict[Section, str] = {
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 
+ANCHOR_POSITIVE = "(anchor, positive) pairs"  # of pairs without labels
 UPSTREAM = "sentence_transformers"
 OURS = "selective_st"
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"  # in code and scripts, where the user has named none
+_SPARSE_ALONE = "SparseMSELoss"
 CLASSES = "{classes}"  # in a setup line: stands for the code that counts the classes
 
 PACKAGES: dict[ModelType, str] = {
@@ -107,6 +109,11 @@ class LossEntry:
     deprecated: str = ""
     since: str = "6.0"
     origin: str = UPSTREAM
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether it works within another only, which adds the sparsity."""
+        return self.model_type == "SparseEncoder" and self.role == "loss" and self.name != _SPARSE_ALONE
 
     def load(self) -> type[Any]:
         """Import the class.
@@ -234,7 +241,9 @@ _LOSSES, _FORMATS = _read("losses.yaml"), _read("formats.yaml")
 _ENTRIES = _entries(_LOSSES["groups"])
 _ROWS = [row for model_type in MODEL_TYPES for row in _rows(model_type)]
 LINKS: dict[str, str] = _FORMATS["links"]
+SAID: dict[str, dict[str, str]] = _FORMATS["said"]
 HELPERS: dict[ModelType, list[str]] = _LOSSES["helpers"]
+MODULES: dict[str, str] = {name: module for module, names in _LOSSES["imports"].items() for name in names}
 
 
 # --- Looked up --------------------------------------------------------------------------------------------------------
@@ -314,6 +323,38 @@ def rows(model_type: ModelType | None = None) -> list[Row]:
         [('FlopsLoss', 'CSRReconstructionLoss')]
     """
     return [row for row in _ROWS if model_type in (None, row.model_type)]
+
+
+def shape_of(inputs: Sized) -> Shape:
+    """The shape of so many inputs, none of which holds lists."""
+    return SHAPES[:4][min(len(inputs), 4) - 1]
+
+
+def fitting_rows(
+    shape: Shape, label: LabelKind | None, model_type: ModelType | None = None, inputs: str = ""
+) -> list[Row]:
+    """The rows of the tables of losses for a shape and a kind of labels.
+
+    Args:
+        shape: The inputs.
+        label: The kind of the labels.
+        model_type: Of which models. Default: of all.
+        inputs: Of pairs without labels, what they are to each other. Default: anything.
+
+    Returns:
+        The rows of losses and of distillation.
+    """
+    stands_for: dict[tuple[Shape, LabelKind | None], tuple[Shape, LabelKind | None]] = {
+        ("triplet", "margins"): ("triplet", "margin"),  # lists of one margin
+        ("triplet", "binary list"): ("n-tuple", "binary list"),
+        ("list", "binary list"): ("list", "scores"),
+    }
+    wanted = stands_for.get((shape, label), (shape, label))
+    if label in ("embedding", "embeddings") and shape != "single":
+        wanted = ("n-tuple", label)  # those rows hold for any number of inputs
+    is_told = inputs != "" and (shape, label) == ("pair", "none")
+    found = [row for row in rows(model_type) if row.section in ("main", "distillation")]
+    return [row for row in found if (row.shape, row.label) == wanted and (not is_told or row.inputs == inputs)]
 
 
 def find_loss(name: str, model_type: ModelType) -> LossEntry | None:
@@ -460,6 +501,7 @@ class Trainable:
         batch_sizes: The default number of rows in a step, for static embeddings and for pretrained models.
         takes_static: Whether it trains static embeddings.
         of_labels: The loss that takes its place where every label is 0 or 1, by name; its own if it needs such labels.
+        laid_out_by: The conversion that makes its inputs of labelled pairs; empty where these are what it takes.
     """
 
     name: str
@@ -473,6 +515,7 @@ class Trainable:
     batch_sizes: Sequence[int] = (64, 32)
     takes_static: bool = True
     of_labels: str = ""
+    laid_out_by: str = ""
 
     @property
     def row(self) -> Row:

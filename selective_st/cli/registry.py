@@ -323,8 +323,7 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
     from selective_st.registry.choice import are_labelled_pairs
     from selective_st.registry.conversions import scale_of
 
-    kinds = {column.name: column.kind for column in form.columns}
-    if are_labelled_pairs(found) and kinds.get(str(form.label_column)) in NUMBERS:
+    if are_labelled_pairs(found) and form.kinds.get(str(form.label_column)) in NUMBERS:
         (scale, _), columns = scale_of(form), None
         if len(form.columns) != 3 or form.label_column != form.trainer_label:
             columns = [*form.inputs, str(form.label_column)]

@@ -381,9 +381,10 @@ def _judge(job: TrainOptions, source: Source) -> None:
     if source.unclear and (job.loss != AUTO or job.score_range is not None):
         return
     found = source.suggestions(job.read_focus(), "SentenceTransformer")
-    kinds = {column.name: column.kind for column in source.format.columns}
     takes = are_labelled_pairs(found)
-    if not source.unclear and (kinds.get(str(source.format.label_column)) in NUMBERS if takes else source.told):
+    if not source.unclear and (
+        source.format.kinds.get(str(source.format.label_column)) in NUMBERS if takes else source.told
+    ):
         return
     chosen, _ = source.choice(found)
     suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])

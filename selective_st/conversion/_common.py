@@ -15,6 +15,7 @@ import datasets
 from datasets import Dataset, Value
 from datasets.fingerprint import Hasher
 
+from selective_st._templates import template
 from selective_st._validation import list_of
 from selective_st.errors import DataError, literal, shown_rows
 from selective_st.registry.names import TRAINER_LABELS
@@ -138,6 +139,11 @@ def shown(rows: Sequence[int]) -> str:
     return f"{shown_rows(rows)} (counted from 0)"
 
 
+def refused(what: str, kind: type[Exception] = DataError, **facts: Any) -> Exception:
+    """The error that says a sentence of `templates/conversions.txt`."""
+    return kind(" ".join(str(getattr(template("conversions.txt"), what)(**facts)).splitlines()))
+
+
 # --- Arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -153,30 +159,19 @@ def finite(name: str, value: Any) -> float:
 
 def at_least(least: int, name: str, value: Any, example: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(
-            f"{name} must be a whole number of at least {least}, got {value!r}. Write {name}={example} for example."
-        )
+        raise refused("no_whole_number", ValueError, name=name, value=value, least=least, example=example)
     return value
 
 
 def _check_dataset(owner: str, dataset: Any) -> None:
     if isinstance(dataset, dict):
-        raise TypeError(
-            f"dataset must be a datasets.Dataset, got a {type(dataset).__name__}. Convert each by itself: "
-            f'{owner}(dataset["{next(iter(dataset), "train")}"], ...).'
-        )
+        raise refused("several_datasets", TypeError, owner=owner, dataset=dataset)
     if not isinstance(dataset, Dataset):
-        raise TypeError(
-            f"dataset must be a datasets.Dataset, got {type(dataset).__name__}. Make one with Dataset.from_dict, "
-            "Dataset.from_list or Dataset.from_pandas; of a stream, with selective_st.registry.table.to_dataset."
-        )
+        raise refused("no_dataset", TypeError, dataset=dataset)
     if not len(dataset):
         raise DataError("the dataset has no rows. Give one that has some: look at what it was read or filtered from.")
     if without_trainer_transform(dataset).format["type"] == "custom":
-        raise DataError(
-            "the dataset has a transform, which a conversion would leave out. Do it first, for good: "
-            "from selective_st.registry.table import to_dataset; dataset = to_dataset(dataset)."
-        )
+        raise refused("has_transform")
 
 
 # --- Columns ----------------------------------------------------------------------------------------------------------
@@ -185,9 +180,7 @@ def _check_dataset(owner: str, dataset: Any) -> None:
 def check_columns(dataset: Dataset, columns: Sequence[str]) -> None:
     for column in columns:
         if column not in dataset.column_names:
-            raise DataError(
-                f"there is no column {column!r}; the dataset has {', '.join(dataset.column_names)}. Name one."
-            )
+            raise refused("no_column", column=column, dataset=dataset)
 
 
 def chosen_columns(owner: str, dataset: Dataset, columns: Sequence[str] | None) -> list[str]:
@@ -206,10 +199,7 @@ def chosen_columns(owner: str, dataset: Dataset, columns: Sequence[str] | None) 
 def check_free(dataset: Dataset, names: Sequence[str]) -> None:
     taken = sorted(set(names) & set(dataset.column_names))
     if taken:
-        raise DataError(
-            f"there is a column {taken[0]!r} already. Rename it: dataset = dataset.rename_column({literal(taken[0])}, "
-            f"{literal(f'{taken[0]}_old')})."
-        )
+        raise refused("name_is_taken", name=taken[0])
 
 
 def label_column(dataset: Dataset) -> str | None:
@@ -219,10 +209,7 @@ def label_column(dataset: Dataset) -> str | None:
 def needed_label(dataset: Dataset) -> str:
     label = label_column(dataset)
     if label is None:
-        raise DataError(
-            f"there is no label column; the dataset has {', '.join(dataset.column_names)}. Call it so: "
-            f'dataset = dataset.rename_column({literal(dataset.column_names[-1])}, "label").'
-        )
+        raise refused("no_label_column", dataset=dataset)
     return label
 
 
@@ -244,16 +231,8 @@ def text_columns(dataset: Dataset, label: str | None) -> list[str]:
     inputs = [name for name in dataset.column_names if name != label]
     texts = [name for name in inputs if is_text(dataset.features[name])]
     if texts != inputs or not texts:
-        raise DataError(
-            f"column(s) {', '.join(repr(name) for name in inputs if name not in texts)} do not hold texts. Keep those "
-            f"that do, and the label: {keeping(*texts, label)}"
-        )
+        raise refused("not_all_texts", others=[name for name in inputs if name not in texts], texts=texts, label=label)
     return texts
-
-
-def keeping(*columns: str | None) -> str:
-    """The code that keeps some columns."""
-    return f"dataset = dataset.select_columns({literal([column for column in columns if column])})."
 
 
 def single_text_column(dataset: Dataset, label: str | None, column: str | None) -> str:
@@ -264,8 +243,5 @@ def single_text_column(dataset: Dataset, label: str | None, column: str | None) 
             raise DataError(f"column {column!r} does not hold texts. Name one of texts.")
         return column
     if len(texts) != 1:
-        raise DataError(
-            f"there must be one column of texts, got {', '.join(texts) or 'none'} of "
-            f"{', '.join(dataset.column_names)}. Choose it: {keeping(*(texts[:1] or ['text']), label)}"
-        )
+        raise refused("not_one_column", dataset=dataset, texts=texts, label=label)
     return texts[0]

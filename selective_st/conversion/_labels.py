@@ -17,6 +17,10 @@ from selective_st.conversion._common import converter
 from selective_st.errors import DataError, literal
 from selective_st.written import Written, read_written
 
+__all__ = [
+    "labels_to_binary", "labels_to_float", "labels_to_int", "pad_labels", "scale_labels", "scale_margins",
+]  # fmt: skip
+
 _NAN = float("nan")
 
 
@@ -82,11 +86,9 @@ def scale_margins(dataset: Dataset, column: str, width: float) -> Dataset:
     if not width > 0:
         raise ValueError(f"width must be above 0, got {width:g}. Give the highest score less the lowest.")
 
-    def scaled(margin: Any) -> float:
-        return _number(margin, -width, width, f"wider than the scale, {width:g}") / width
-
+    wider = f"wider than the scale, {width:g}"
     mend = f"Give the width of the teacher's scale, here 20: dataset = scale_margins(dataset, {literal(column)}, 20)."
-    return _relabelled(dataset, column, scaled, "float64", mend)
+    return _relabelled(dataset, column, lambda margin: _number(margin, -width, width, wider) / width, "float64", mend)
 
 
 @converter("column")
@@ -181,11 +183,8 @@ def labels_to_binary(dataset: Dataset, column: str, above: float) -> Dataset:
     """
     limit = common.finite("above", above)
 
-    def is_above(label: Any) -> int:
-        return int(_number(label) > limit)
-
     mend = f"Give numbers: dataset = labels_to_float(dataset, {literal(column)})."
-    return _relabelled(dataset, column, is_above, "int64", mend)
+    return _relabelled(dataset, column, lambda label: int(_number(label) > limit), "int64", mend)
 
 
 @converter("column")
@@ -272,10 +271,7 @@ def _relabelled(
         return {column: found}
 
     if isinstance(feature, dict):
-        raise DataError(
-            f"column {column!r} holds objects. Take out the numbers first: dataset = flatten_cells(dataset, "
-            f"{literal(column)}, {literal(next(iter(feature)))})."
-        )
+        raise common.refused("objects", column=column, field=next(iter(feature)))
     kind = Value(dtype) if mean else datasets.Sequence(Value(dtype)) if lists else _with_dtype(feature, dtype)
     made = common.mapped(dataset, change_batch, {**dataset.features, column: kind})
     return made.with_format(dataset.format["type"], **dataset.format["format_kwargs"])
@@ -342,9 +338,6 @@ def _checked_mapping(feature: Any, mapping: Mapping[Any, Any] | None) -> dict[An
     if not isinstance(mapping, Mapping) or not all(
         value is None or common.is_number(value) for value in mapping.values()
     ):
-        raise TypeError(
-            f"mapping must be a dict of labels and the numbers that they become, got {mapping!r:.80}. Write "
-            'mapping={"good": 1, "bad": 0, "NA": None}.'
-        )
+        raise common.refused("no_mapping", TypeError, shown=f"{mapping!r:.80}")
     names = getattr(feature, "names", None) or []
     return {names.index(key) if key in names else key: value for key, value in mapping.items()}

@@ -9,7 +9,11 @@ from datasets import Dataset, Value
 
 from selective_st.conversion import _common as common
 from selective_st.conversion._common import converter
-from selective_st.errors import DataError, literal
+from selective_st.errors import DataError
+
+__all__ = [
+    "flatten_cells", "join_columns", "join_lists", "lists_to_rows", "rows_of_positives", "split_lists",
+]  # fmt: skip
 
 _NAN = float("nan")
 _TEXTS, _NUMBERS = datasets.Sequence(Value("string")), datasets.Sequence(Value("float64"))
@@ -49,10 +53,7 @@ def split_lists(dataset: Dataset, column: str | None = None, size: int | None = 
     sizes = _sizes(dataset, [column, *labels])
     empty = [row for row, (texts, *_) in enumerate(sizes) if not texts]
     if empty:
-        raise DataError(
-            f"column {column!r} has an empty list in {common.shown(empty)}. Leave such rows out: dataset = "
-            f"remove_empty_rows(dataset, [{literal(column)}])."
-        )
+        raise common.refused("empty_list", column=column, rows=common.shown(empty))
     # A label more than texts in the list belongs to a column beside it: (query, positive, [negatives]).
     extra = sizes[0][-1] - sizes[0][0]
     fits = not labels or 0 <= extra <= len(dataset.column_names) - 3
@@ -154,10 +155,7 @@ def flatten_cells(dataset: Dataset, column: str, *fields: str) -> Dataset:
     missing = [field for field in fields if field not in inner]
     if missing or not fields:
         named = f"have no field {missing[0]!r}; they" if missing else "must be told which field: they"
-        raise DataError(
-            f"the cells of column {column!r} {named} have {', '.join(inner)}. Name one: dataset = "
-            f"flatten_cells(dataset, {literal(column)}, {literal(next(iter(inner), 'text'))})."
-        )
+        raise common.refused("no_field", column=column, named=named, fields=[*inner])
     names = dict(zip([column] if len(fields) == 1 else [f"{column}_{field}" for field in fields], fields, strict=True))
     common.check_free(dataset, [name for name in names if name != column])
 
@@ -199,15 +197,9 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
     query, *documents = common.text_columns(dataset, label)
     label_name = label or "labels"
     if len(documents) < 2:
-        raise DataError(
-            f"the dataset must have three or more columns of texts, got {', '.join([query, *documents])}. For pairs "
-            "without labels draw negatives first: sentence_transformers.util.mine_hard_negatives."
-        )
+        raise common.refused("too_few_documents", columns=[query, *documents])
     if label is not None and not common.holds_lists(dataset.features[label]):
-        raise DataError(
-            f"column {label!r} must hold a list with a label for each of the {len(documents)} documents, but holds "
-            f"single values. Leave it out: dataset = dataset.remove_columns({literal(label)})."
-        )
+        raise common.refused("single_labels", label=label, documents=documents)
     if not isinstance(name, str) or not name:
         raise ValueError(f'name must be the name of a column, got {name!r}. Write name="documents".')
     if name in (query, label_name):
@@ -215,10 +207,7 @@ def join_columns(dataset: Dataset, name: str = "documents") -> Dataset:
     given = common.values_in(dataset, [label]) if label else ()
     bad = [row for row, (values,) in enumerate(given) if len(values or []) != len(documents)]
     if bad:
-        raise DataError(
-            f"column {label!r} must hold {len(documents)} labels, one for each of {', '.join(documents)}, but does not "
-            f"in {common.shown(bad)}. Mend or remove such rows."
-        )
+        raise common.refused("not_a_label_each", label=label, documents=documents, rows=common.shown(bad))
 
     def change(batch: common.Batch, rows: list[int]) -> common.Batch:
         labels = batch[label] if label else [[1.0, *[0.0] * (len(documents) - 1)]] * len(rows)
@@ -262,10 +251,7 @@ def rows_of_positives(dataset: Dataset, positives: str, negatives: str | None = 
     cells = [tuple(map(_as_texts, row)) for row in common.values_in(dataset, sides)]
     complete = [row for row, lists in enumerate(cells) if all(lists)]
     if not complete:
-        raise DataError(
-            f"no row has a text in {' and in '.join(map(repr, sides))}. Choose the columns with the right and the "
-            "wrong texts, or leave out negatives where there are none."
-        )
+        raise common.refused("no_row_with_texts", sides=sides)
     source = [row for row in complete for _ in cells[row][0]]
     new = {"positive": [text for row in complete for text in cells[row][0]]}
     width = 0 if negatives is None else max(len(cells[row][1]) for row in complete)
@@ -324,10 +310,7 @@ def _scores_of(dataset: Dataset, column: str | None, sizes: list[int], default: 
     scores = [value if isinstance(value, list) else [value] for value in common.values_of(dataset, column)]
     bad = [row for row, size in enumerate(sizes) if len(scores[row]) != size]
     if bad:
-        raise DataError(
-            f"column {column!r} has not as many scores as there are texts in {common.shown(bad)}. Mend or remove such "
-            "rows."
-        )
+        raise common.refused("not_a_score_each", column=column, rows=common.shown(bad))
     return scores
 
 
@@ -361,11 +344,7 @@ def _list_columns(owner: str, dataset: Dataset, column: str | None, label: str |
         if name != label and common.holds_lists(feature) and common.is_text(common.inner_feature(feature))
     ]
     if column is None and len(lists) != 1:
-        raise DataError(
-            f"there must be one column with lists of texts, got {', '.join(lists) or 'none'} of "
-            f"{', '.join(dataset.column_names)}. Name it: dataset = {owner}(dataset, "
-            f"{literal(lists[0] if lists else 'documents')})."
-        )
+        raise common.refused("not_one_column_of_lists", owner=owner, dataset=dataset, lists=lists)
     if column is not None and column not in lists:
         raise DataError(f"column {column!r} does not hold lists of texts; {', '.join(lists) or 'none'} does.")
     return column or lists[0], labels
@@ -378,10 +357,7 @@ def _sizes(dataset: Dataset, columns: list[str]) -> list[list[int]]:
 
 def _refuse_unequal(rows: list[int], column: str, label: str | None) -> None:
     if rows:
-        raise DataError(
-            f"in {common.shown(rows)} column {label!r} has not as many labels as column {column!r} has texts. Each "
-            "text needs its label: mend or remove such rows."
-        )
+        raise common.refused("unequal_lists", column=column, label=label, rows=common.shown(rows))
 
 
 def _singular(name: str) -> str:

@@ -12,8 +12,13 @@ from datasets import ClassLabel, Dataset, Value
 from selective_st._validation import whole_number
 from selective_st.conversion import _common as common
 from selective_st.conversion._common import converter
-from selective_st.errors import DataError, literal
+from selective_st.errors import DataError
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs, as_lists, as_positives, as_triplets, of_rows
+
+__all__ = [
+    "class_to_triplets", "damage_texts", "pairs_to_lists", "pairs_to_positives", "pairs_to_triplets",
+    "remove_duplicate_rows", "remove_empty_rows", "remove_rare_classes", "texts_to_pairs",
+]  # fmt: skip
 
 _TRIES = 20  # to draw a text of another class that is not of this one too
 
@@ -47,10 +52,7 @@ def remove_empty_rows(dataset: Dataset, columns: Sequence[str] | None = None) ->
     rows = enumerate(common.values_in(dataset, columns))
     kept = [row for row, values in rows if not any(map(common.is_missing, values))]
     if not kept:
-        raise DataError(
-            f"every row has something missing in one of the columns {', '.join(columns)}. Name the columns "
-            f"that must be full: dataset = remove_empty_rows(dataset, {literal(columns[:2])})."
-        )
+        raise common.refused("no_full_row", columns=columns)
     return dataset if len(kept) == len(dataset) else dataset.select(kept)
 
 
@@ -88,9 +90,7 @@ def remove_duplicate_rows(
         return result
     labels = common.values_of(dataset, mean_of)
     if not all(label is None or isinstance(label, (int, float)) for label in labels):
-        raise DataError(
-            f"column {mean_of!r} must hold numbers. Make it so: dataset = labels_to_float(dataset, {literal(mean_of)})."
-        )
+        raise common.refused("no_numbers", column=mean_of)
     means = [common.mean_of_known([labels[row] for row in same]) for same in rows.values()]
 
     def change(batch: common.Batch, places: list[int]) -> common.Batch:
@@ -160,17 +160,13 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
         {'anchor': 'x', 'positive': 'good', 'negative': 'bad'}
     """
     if (positive is None) != (negative is None):
-        raise TypeError(
-            f"give positive and negative, or neither; got {positive=} and {negative=}. Write positive=1, negative=0."
-        )
+        raise common.refused("one_side", TypeError, positive=positive, negative=negative)
     if positive is None:
         common.at_least(2, "list_size", list_size, 16)
         pairs = _graded_pairs(dataset, "pairs_to_triplets")
         return as_triplets(pairs, pairs.grouping(), list_size, 0.8).dataset
     if not all(isinstance(value, (str, int, float)) for value in (positive, negative)) or positive == negative:
-        raise TypeError(
-            f"positive and negative must be two labels, got {positive=} and {negative=}. Write positive=1, negative=0."
-        )
+        raise common.refused("no_sides", TypeError, positive=positive, negative=negative)
     first, second, label = _pair_columns(dataset)
     feature = dataset.features[label]
     if isinstance(feature, ClassLabel):
@@ -183,10 +179,8 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
             groups.setdefault(text, ([], []))[value == negative].append(other)
     for given, wanted in (("positive", positive), ("negative", negative)):
         if wanted not in seen:
-            known = ", ".join(repr(value) for value, _ in seen.most_common(10))
-            raise DataError(
-                f"no pair has the label {given}={wanted!r}; column {label!r} has {known}. Choose two of them."
-            )
+            known = [value for value, _ in seen.most_common(10)]
+            raise common.refused("no_such_label", given=given, wanted=wanted, label=label, known=known)
     rows = [
         (text, positives[k % len(positives)], negatives[k % len(negatives)])
         for text, (positives, negatives) in groups.items()
@@ -194,10 +188,7 @@ def pairs_to_triplets(dataset: Dataset, positive: Any = None, negative: Any = No
         for k in range(max(len(positives), len(negatives)))
     ]
     if not rows:
-        raise DataError(
-            f"no text of column {first!r} stands both in a pair with the label {positive!r} and in one with "
-            f"{negative!r}. Keep the positives and mine negatives: sentence_transformers.util.mine_hard_negatives."
-        )
+        raise common.refused("no_text_with_both", column=first, positive=positive, negative=negative)
     return of_rows(("anchor", "positive", "negative"), rows)
 
 
@@ -250,11 +241,7 @@ def pairs_to_positives(dataset: Dataset, positive_from: float = 0.8) -> Dataset:
     positive_from = common.finite("positive_from", positive_from)
     pairs = _graded_pairs(dataset, "pairs_to_positives")
     if max(pairs.scores) < positive_from:
-        raise DataError(
-            f"no pair has a label of at least positive_from={positive_from:g}; they go from "
-            f"{min(pairs.scores):g} to {max(pairs.scores):g}. Lower it: "
-            f"dataset = pairs_to_positives(dataset, positive_from={max(pairs.scores):g})."
-        )
+        raise common.refused("no_positive", limit=positive_from, lowest=min(pairs.scores), highest=max(pairs.scores))
     return as_positives(pairs, pairs.grouping(), 0, positive_from).dataset
 
 
@@ -264,10 +251,7 @@ def _pair_columns(dataset: Dataset) -> list[str]:
     texts = common.text_columns(dataset, label)
     if len(texts) != 2:
         kept = texts[:2] if len(texts) > 2 else ["text_1", "text_2"]
-        raise DataError(
-            f"there must be two columns of texts beside the label, got {', '.join(texts)}. Choose them: "
-            f"{common.keeping(*kept, label)}"
-        )
+        raise common.refused("not_two_columns", texts=texts, kept=[*kept, label])
     return [*texts, label]
 
 
@@ -276,24 +260,14 @@ def _graded_pairs(dataset: Dataset, name: str) -> GradedPairs:
     label = columns[-1]
     feature = dataset.features[label]
     if isinstance(feature, ClassLabel) and feature.num_classes > 2:
-        raise DataError(
-            f"the labels in column {label!r} are classes ({', '.join(feature.names)}), not grades. Say which are the "
-            f"positives and the negatives: dataset = pairs_to_triplets(dataset, positive={literal(feature.names[0])}, "
-            f"negative={literal(feature.names[-1])})."
-        )
+        raise common.refused("classes_not_grades", label=label, names=feature.names)
     rows = list(common.values_in(dataset, columns))
     empty = [row for row, values in enumerate(rows) if any(map(common.is_missing, values))]
     for row, (*_, value) in enumerate(rows):
         if not isinstance(value, (int, float)) and not common.is_missing(value):
-            raise DataError(
-                f"column {label!r} must hold numbers, but holds {value!r} in row {row}. Make it so: "
-                f"dataset = labels_to_float(dataset, {literal(label)})."
-            )
+            raise common.refused("no_number", column=label, value=value, row=row)
     if empty:
-        raise DataError(
-            f"a text or label is missing in {common.shown(empty)}. Leave such rows out: dataset = "
-            "remove_empty_rows(dataset)."
-        )
+        raise common.refused("missing_value", rows=common.shown(empty))
     graded = of_rows(PAIR_COLUMNS, [(first, second, float(score)) for first, second, score in rows])
     return GradedPairs(graded, name)
 
@@ -334,11 +308,7 @@ def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
             classes.setdefault(kind, {})[text] = None
     usable = {kind: list(texts) for kind, texts in classes.items() if len(texts) > 1}
     if len(classes) < 2 or not usable:
-        raise DataError(
-            f"column {label!r} has {len(classes)} class(es), {len(usable)} of them with two or more texts. "
-            "Triplets need two classes, one of which has two texts: choose the right label column with "
-            'dataset = dataset.rename_column("...", "label").'
-        )
+        raise common.refused("no_triplets", label=label, classes=classes, usable=usable)
     random = np.random.default_rng(whole_number("class_to_triplets", "seed", seed))
     everything = [text for texts in classes.values() for text in texts]
     rows: list[tuple[str, str, str]] = []
@@ -356,10 +326,7 @@ def class_to_triplets(dataset: Dataset, seed: int = 0) -> Dataset:
                 if others:
                     rows.append((text, positives[text], others[random.integers(len(others))]))
     if not rows:
-        raise DataError(
-            "every text is in the same class, or in all of them. Choose the right label column with "
-            'dataset = dataset.rename_column("...", "label").'
-        )
+        raise common.refused("one_class")
     return of_rows(("anchor", "positive", "negative"), rows)
 
 
@@ -430,10 +397,7 @@ def texts_to_pairs(dataset: Dataset, column: str | None = None, different: int =
     column = common.single_text_column(dataset, common.label_column(dataset), column)
     texts = list(dict.fromkeys(text for text in common.values_of(dataset, column) if not common.is_missing(text)))
     if len(texts) < (2 if different else 1):
-        raise DataError(
-            f"column {column!r} has {len(texts)} distinct text(s), so there is nothing to pair. Give more "
-            "texts, or another column: texts_to_pairs(dataset, column=...)."
-        )
+        raise common.refused("nothing_to_pair", column=column, texts=texts)
     random = np.random.default_rng(whole_number("texts_to_pairs", "seed", seed))
     rows: list[tuple[str, str]] = []
     for place, text in enumerate(texts):

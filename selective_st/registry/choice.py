@@ -36,13 +36,6 @@ if TYPE_CHECKING:
     from selective_st.registry.focused import Chosen
 
 _IN_LISTS = 0.5  # of the rows, from which on labelled pairs are lists of candidates
-# What lays labelled pairs out, by the row that comes of it.
-_CALLS: dict[tuple[Shape, LabelKind], str] = {
-    ("triplet", "none"): "pairs_to_triplets",
-    ("n-tuple", "scores"): "pairs_to_lists",
-    ("n-tuple", "binary list"): "pairs_to_lists",
-    ("pair", "none"): "pairs_to_positives",
-}
 _OF_TRAIN = {entry.name: entry for entry in TRAINABLE}
 
 
@@ -169,10 +162,6 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, foc
     return suggestion.build(model, dataset if hasattr(dataset, "column_names") else None)
 
 
-def _number(label: Any) -> float | None:
-    return float(label) if isinstance(label, bool) else as_number(label)
-
-
 def _as_chosen(focus: Any) -> Chosen | None:
     """The code of a focus."""
     if focus is None:
@@ -205,22 +194,26 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
         >>> chosen.loss, [step.call for step in chosen.steps], why
         ('SelectiveListwiseLoss', ['pairs_to_lists'], '4 of 4 rows share their first text and differ in label')
     """
+    return found.choice or _decided(found, dataset, focus)
+
+
+def _decided(found: Suggestions, dataset: Any, focus: Any) -> tuple[Suggestion, str]:
     form = found.format
     convert = next((each for each in found.conversions if each.steps), None)
     if not found and convert is not None and form.certainty != "unclear":
         return _laid_out(found, *convert.to, convert.steps, focus).of(), f"it takes {convert.why}"
     first = found.of()
+    first_of_all = first, f"it comes first: {first.why}"
     if not are_labelled_pairs(found):
-        return first, f"it {first.why}"
+        return first_of_all
     (view,) = [dataset] if isinstance(dataset, Table) else tables(dataset)
     rows = view.in_arrow(*form.inputs, str(form.label_column)).rename_columns(["text", "candidate", "label"])
     rows = rows.filter(pc.invert(pc.is_null(rows["label"], nan_is_null=True)))
-    labels = set(pc.unique(rows["label"]).to_pylist())
-    highest = (scale_of(form)[0] or (0, 1))[1]
-    if len(labels) == 1 and [_number(label) for label in labels] == [highest]:
-        return suggestion_of(
-            found, _OF_TRAIN["in-batch"], focus
-        ), "every pair has the highest label: they are positives"
+    labels = pc.unique(rows["label"]).to_pylist()
+    numbers = [float(label) if isinstance(label, bool) else as_number(label) for label in labels]
+    if numbers == [(scale_of(form)[0] or (0, 1))[1]]:
+        chosen, why = "in-batch", "every pair has the highest label: they are positives"
+        return suggestion_of(found, _OF_TRAIN[chosen], focus), why
     counted = rows.group_by("text").aggregate(
         [("text", "count"), ("candidate", "count_distinct"), ("label", "count_distinct")]
     )
@@ -228,11 +221,11 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
     several = pc.greater(pc.min_element_wise(counted["candidate_count_distinct"], counted["label_count_distinct"]), 1)
     in_lists = pc.sum(counted.filter(several)["text_count"]).as_py() or 0
     if in_lists < _IN_LISTS * len(rows):
-        return first, f"it {first.why}"
+        return first_of_all
     ends = form.label_scale or form.label_values or (0, 1)
-    right_or_wrong = form.label == "binary" or set(map(as_number, labels)) <= {*ends}
+    chosen = "listwise-labels" if form.label == "binary" or {*numbers} <= {*ends} else "listwise"
     why = f"{in_lists:,} of {len(rows):,} rows share their first text and differ in label"
-    return suggestion_of(found, _OF_TRAIN["listwise-labels" if right_or_wrong else "listwise"], focus), why
+    return suggestion_of(found, _OF_TRAIN[chosen], focus), why
 
 
 def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | None = None) -> Suggestions:
@@ -252,13 +245,13 @@ def with_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | No
         'SelectiveOrderLoss'
     """
     try:
-        chosen, why = first_choice(found, dataset, focus)
+        chosen, why = choice = _decided(found, dataset, focus)
     except DataError:
         return found
     same = [each for each in found if (each.loss, each.steps) == (chosen.loss, chosen.steps)]
     others = [each for each in found if each not in same]
     first = same[0] if same else replace(chosen, why=f"{chosen.why}; {why}")
-    return Suggestions([first, *others], found.format, found.conversions, found.model_type, found.named)
+    return Suggestions([first, *others], found.format, found.conversions, found.model_type, found.named, choice)
 
 
 def suggestion_of(found: Suggestions, entry: Trainable, focus: str | Link | Focus | None = None) -> Suggestion:
@@ -281,11 +274,10 @@ def suggestion_of(found: Suggestions, entry: Trainable, focus: str | Link | Focu
         >>> suggestion_of(suggest_losses(pairs), trainable("pairwise")).steps[-1].call
         'pairs_to_triplets'
     """
-    call = _CALLS.get((entry.shape, entry.label))
-    if call is None or not are_labelled_pairs(found):
+    if not entry.laid_out_by or not are_labelled_pairs(found):
         return found.of(entry.loss)
-    every = (each.steps for each in found.conversions if each.steps and each.steps[-1].call == call)
-    steps = next(every, (*found.format.steps, Step(call)))
+    every = (each.steps for each in found.conversions if each.steps and each.steps[-1].call == entry.laid_out_by)
+    steps = next(every, (*found.format.steps, Step(entry.laid_out_by)))
     return _laid_out(found, entry.shape, entry.label, steps, focus).of(entry.loss)
 
 
@@ -359,7 +351,7 @@ def suggestion_for(loss: str, row: Row, focus: str | Link | Focus | None = None)
         >>> suggestion_for("CosineSimilarityLoss", row).expression
         'CosineSimilarityLoss(model)'
     """
-    form = _clear(_any_format(), row.shape, row.label, (), row.inputs)
+    form = in_layout(DataFormat(inputs=("anchor", "positive")), row.shape, row.label, pairs=row.inputs)
     return suggestions_for(form, focus, row.model_type).of(loss)
 
 
@@ -375,22 +367,12 @@ def format_of_pairs(labels: Sequence[float]) -> DataFormat:
     label: LabelKind = "binary" if set(labels) <= {0, 1} else "similarity"
     ends = (min(labels), max(labels))
     scale = (0.0, 1.0) if ends[0] >= 0 else (-1.0, 1.0)
-    form = _clear(_any_format(), "pair", label, ())
-    return replace(form, inputs=("sentence1", "sentence2"), label_column="score", label_values=ends, label_scale=scale)
+    form = DataFormat(inputs=("sentence1", "sentence2"), label_column="score", label_values=ends, label_scale=scale)
+    return in_layout(form, "pair", label)
 
 
 def _laid_out(found: Suggestions, shape: Shape, label: LabelKind, steps: tuple[Step, ...], focus: Any) -> Suggestions:
-    """The losses for the data after steps."""
-    return suggestions_for(_clear(found.format, shape, label, steps), focus, found.model_type)
-
-
-def _clear(form: DataFormat, shape: Shape, label: LabelKind, steps: tuple[Step, ...], pairs: str = "") -> DataFormat:
-    """A format in another layout, of which nothing is in doubt."""
-    return in_layout(
-        form, shape, label, steps, pairs, certainty="certain", label_column=None, doubts=(), alternatives=(),
-        readings=(),
-    )  # fmt: skip
-
-
-def _any_format() -> DataFormat:
-    return format_of(*tables({"anchor": ["a cat", "a dog"], "positive": ["a kitten", "a puppy"]}))
+    """The losses for the data after steps, when nothing is in doubt any more."""
+    nothing: dict[str, Any] = {"label_column": None, "doubts": (), "alternatives": (), "readings": ()}
+    form = in_layout(found.format, shape, label, steps=steps, certainty="certain", **nothing)
+    return suggestions_for(form, focus, found.model_type)

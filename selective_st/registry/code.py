@@ -11,30 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from selective_st.catalog import OURS, LossEntry, ModelType, find_loss
-from selective_st.registry.steps import Step
+from selective_st.catalog import MODULES, OURS, LossEntry, ModelType, find_loss
+from selective_st.registry.steps import Step, literal
 
 _WIDTH = 100  # a line of code that is longer is broken
 
-# Where the names come from that stand in the code of arguments.
-_MODULES = {
-    **dict.fromkeys(("cos_sim", "dot_score", "pairwise_cos_sim", "pairwise_dot_score"), "sentence_transformers.util"),
-    **dict.fromkeys(
-        ("mean_colbert_kd_scores", "mean_colbert_scores", "mean_colbert_scores_pairwise"),
-        "sentence_transformers.multi_vector_encoder.scoring",
-    ),
-    **dict.fromkeys(
-        (
-            "ConstantLink", "ExponentialLink", "IdentityLink", "Interval", "LinearOutsideLink", "PiecewiseLink",
-            "SigmoidLink", "SinhLink", "WeightedSumLink", "extreme_scores", "high_scores",
-            "link_for_thresholds", "link_from_config", "low_scores", "middle_scores", "score_region",
-        ),
-        "selective_st.links",
-    ),
-    "SentenceTransformer": "sentence_transformers",
-    "Sigmoid": "torch.nn",
-    "inf": "math",
-}  # fmt: skip
 _BUILTINS: dict[str, Any] = {"len": len, "max": max, "int": int, "set": set}
 _METHODS = ("normalized", "linear_outside", "get_embedding_dimension")
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -66,11 +47,10 @@ class Expression:
         return self.code
 
     @property
-    def call(self) -> tuple[str, dict[str, str]] | None:
-        """The name of what is called and its keyword arguments as code; None if it is no call."""
+    def call(self) -> tuple[str, dict[str, str]]:
+        """The name of what is called and its keyword arguments as code."""
         node = _parsed(self.code)
-        if not isinstance(node, ast.Call):
-            return None
+        assert isinstance(node, ast.Call)
         return ast.unparse(node.func), {str(each.arg): ast.unparse(each.value) for each in node.keywords}
 
     def value(self, names: Mapping[str, Any]) -> Any:
@@ -121,8 +101,8 @@ class Expression:
         loss = self._loss(name)
         if loss is not None:
             return loss.load()
-        if name in _MODULES:
-            return getattr(importlib.import_module(_MODULES[name]), name)
+        if name in MODULES:
+            return getattr(importlib.import_module(MODULES[name]), name)
         raise UnknownCodeError(name)
 
     def _loss(self, name: str) -> LossEntry | None:
@@ -135,7 +115,7 @@ class Expression:
         found = []
         for name in sorted({node.id for node in ast.walk(_parsed(self.code)) if isinstance(node, ast.Name)}):
             loss = self._loss(name)
-            module = loss.module if loss is not None else _MODULES.get(name)
+            module = loss.module if loss is not None else MODULES.get(name)
             found += [f"from {module} import {name}"] if module else []
         return found
 
@@ -157,6 +137,12 @@ def _parsed(code: str) -> ast.expr:
 def call_of(name: str, arguments: Mapping[str, str]) -> str:
     """The code that makes a loss for `model`."""
     return f"{name}({', '.join(['model', *(f'{key}={code}' for key, code in arguments.items())])})"
+
+
+def classes_in(label: object, *, are_lists: bool = False, dataset: str = "dataset") -> str:
+    """The code that counts the classes of a label: they count from 0, or there is a number for each in a list."""
+    column = f"{dataset}[{literal(label)}]"
+    return f"len({column}[0])" if are_lists else f"int(max({column})) + 1"
 
 
 def in_brackets(code: str) -> str:

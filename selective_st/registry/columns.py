@@ -465,10 +465,11 @@ def scale_around(low: float, high: float) -> tuple[int, int]:
     return min(ends[0], 0), max(ends[1], 0 if ends[0] else 1)  # one label alone says nothing of the other end
 
 
-def are_few_beyond(numbers: Sequence[float]) -> bool:
-    """Whether numbers are shares from -1 to 1, but for a few that must be mistakes."""
+def but_for_few(numbers: Sequence[float]) -> list[float]:
+    """The shares from -1 to 1 among numbers, where a few others must be mistakes; else none."""
     shares = [number for number in numbers if -1 <= number <= 1]
-    return (1 - _STRAY) * len(numbers) <= len(shares) < len(numbers) and not are_whole(shares)
+    are_few = (1 - _STRAY) * len(numbers) <= len(shares) < len(numbers)
+    return shares if are_few and not are_whole(shares) else []
 
 
 def are_whole(numbers: Iterable[float]) -> bool:

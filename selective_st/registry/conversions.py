@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selective_st.registry.catalog import DEFAULT_MODEL, LabelKind, ModelType, Shape, loss_entry
+from selective_st import catalog
+from selective_st._templates import template
+from selective_st.catalog import ANCHOR_POSITIVE, LabelKind, ModelType, Shape
 from selective_st.registry.columns import scale_around
-from selective_st.registry.meaning import ANCHOR_POSITIVE, fitting_rows, shape_of
-from selective_st.registry.steps import Step, code_of, literal
+from selective_st.registry.steps import Step, code_of
 
 if TYPE_CHECKING:
     from selective_st.registry.detection import DataFormat
@@ -51,22 +52,6 @@ _OF_TEXTS = {  # pairs made of single texts
     "(anchor, anchor)": (Step("texts_to_pairs"), "each text with itself; the other texts of the batch are negatives"),
     "(input_A, input_B)": (Step("texts_to_pairs", (), (("different", 7),)), "each text with itself, and with 7 others"),
 }
-_MINED = """\
-from sentence_transformers.util import mine_hard_negatives
-
-{embedder}dataset = mine_hard_negatives(
-    dataset, {model},
-    anchor_column_name={anchor}, positive_column_name={positive},
-    num_negatives=3, relative_margin=0.05, output_format="{output}",
-)"""
-_RESOLVED = """\
-from datasets import load_dataset
-from sentence_transformers.util import resolve_ids
-
-# Two datasets with a column of IDs and a column of texts each: put yours here.
-queries = load_dataset("...", "queries", split="train")
-documents = load_dataset("...", "documents", split="train")
-dataset.set_transform(resolve_ids({{{sources}}}{options}))"""
 
 
 def conversions_of(data_format: DataFormat, view: Any, model_type: ModelType) -> list[Conversion]:
@@ -118,7 +103,7 @@ def _ways(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_
 
 def identifiers_of(data_format: DataFormat) -> dict[str, str]:
     """The columns of IDs and their kinds, where there is nothing else to train on."""
-    kinds = {each.name: each.kind for each in data_format.columns}
+    kinds = data_format.kinds
     if not {"text", "texts", "media"}.isdisjoint(kinds.values()):
         return {}
     return {name: kind for name, kind in kinds.items() if kind in ("id", "ids")}
@@ -140,15 +125,13 @@ def _of_classes(data_format: DataFormat, view: Any) -> Iterator[_Way]:
 
 def _of_graded_pairs(data_format: DataFormat, view: Any, *, lists_only: bool) -> Iterator[_Way]:
     column = name_after(data_format.label_column, data_format.steps)
-    scale, guessed = scale_of(data_format)
     scaled: tuple[Step, ...] = ()
     options: tuple[tuple[str, int], ...] = ()
     if data_format.label == "binary":
         low, high = data_format.label_values or (0, 1)
         options = (("positive", int(high)), ("negative", int(low)))
-    elif scale and column and not (scale[0] >= 0 and scale[1] <= 1):
-        low, high = (int(end) if float(end).is_integer() else end for end in scale)
-        scaled = (Step("scale_labels", (column, low, high), why=why_scaled(low, high, guessed=guessed)),)
+    elif column and (step := scaling(data_format, column, (0, 1))):
+        scaled = (step,)
         yield _Way("pair", "similarity", "labels as scores from 0 to 1, as most losses take them", scaled)
     if _shares_texts(data_format, view) is not False:
         triplets, lists = Step("pairs_to_triplets", (), options), Step("pairs_to_lists")
@@ -164,44 +147,37 @@ def _of_graded_pairs(data_format: DataFormat, view: Any, *, lists_only: bool) ->
 
 
 def _mined(data_format: DataFormat, *, lists_only: bool) -> Iterator[_Way]:
-    anchor, positive = map(literal, data_format.inputs)
-    given = {"anchor": anchor, "positive": positive, "model": "model", "embedder": ""}
+    mined, embedder = template("suggested.txt").mined, catalog.DEFAULT_MODEL
     if not lists_only:
         why = "texts that the model takes for near, as negatives: they teach more than those of the batch"
-        yield _Way("n-tuple", "none", why, code=_MINED.format(**given, output="n-tuple"))
+        yield _Way("n-tuple", "none", why, code=str(mined(data_format.inputs, "n-tuple")))
         return
-    given["model"] = "embedder"
-    given["embedder"] = f"embedder = SentenceTransformer({literal(DEFAULT_MODEL)})  # finds the negatives\n"
-    code = f"from sentence_transformers import SentenceTransformer\n{_MINED}"
     why = "texts that an embedding model takes for near, as negatives"
-    yield _Way("pair", "binary", why, code=code.format(**given, output="labeled-pair"))
-    yield _Way("list", "scores", f"{why}, in lists", code=code.format(**given, output="labeled-list"))
+    yield _Way("pair", "binary", why, code=str(mined(data_format.inputs, "labeled-pair", embedder)))
+    yield _Way("list", "scores", f"{why}, in lists", code=str(mined(data_format.inputs, "labeled-list", embedder)))
 
 
 def _resolved(data_format: DataFormat, identifiers: Mapping[str, str], *, lists_only: bool) -> _Way:
     names = [name for name in (data_format.inputs or data_format.trainer_inputs) if name in identifiers]
     names = names or list(identifiers)
     listed = any(identifiers[name] == "ids" for name in names)
-    shape: Shape = shape_of(names)
+    shape: Shape = catalog.shape_of(names)
     if listed:
         shape = "list" if lists_only else "n-tuple"
     of_shape: dict[Shape, LabelKind] = {"single": "class", "pair": "similarity", "triplet": "margin"}
     label: LabelKind = "none" if data_format.trainer_label is None else of_shape.get(shape, "scores")
-    code = _RESOLVED.format(
-        sources=", ".join(f"{literal(name)}: {'documents' if k else 'queries'}" for k, name in enumerate(names)),
-        options=', output_format="lists"' if listed and lists_only else "",
-    )
+    code = str(template("suggested.txt").resolved(names, as_lists=listed and lists_only))
     why = "the texts in the place of their IDs; as they are, IDs would be trained as if texts"
     return _Way(shape, label, why, code=code)
 
 
 def _losses_for(model_type: ModelType, way: _Way) -> tuple[str, ...]:
     """The losses for what comes out: selective ones, recommended ones, others; no deprecated ones."""
-    wanted = fitting_rows(way.shape, way.label, model_type, way.inputs)
+    wanted = catalog.fitting_rows(way.shape, way.label, model_type, way.inputs)
     names = [selective.loss for row in wanted for selective in row.selective]
     names += [name for row in wanted for name in row.recommended]
     names += [name for row in wanted for name in row.losses]
-    return tuple(name for name in dict.fromkeys(names) if not loss_entry(name, model_type).deprecated)
+    return tuple(name for name in dict.fromkeys(names) if not catalog.loss_entry(name, model_type).deprecated)
 
 
 def _shares_texts(data_format: DataFormat, view: Any) -> bool | None:
@@ -222,9 +198,14 @@ def scale_of(data_format: DataFormat) -> tuple[tuple[float, float] | None, bool]
     return scale, scale != seen and not (seen[0] >= -1 and seen[1] <= 1)
 
 
-def why_scaled(low: float, high: float, *, guessed: bool) -> str:
-    """What a step that scales labels is for."""
-    return "to scores from 0 to 1" + (f"; that the scale is from {low} to {high} is a guess" if guessed else "")
+def scaling(data_format: DataFormat, column: str, reached: tuple[float, float]) -> Step | None:
+    """The step that makes scores of labels whose scale goes beyond what is reached."""
+    scale, guessed = scale_of(data_format)
+    if scale is None or (reached[0] <= scale[0] and scale[1] <= reached[1]):
+        return None
+    low, high = (int(end) if float(end).is_integer() else end for end in scale)
+    guess = f"; that the scale is from {low} to {high} is a guess" if guessed else ""
+    return Step("scale_labels", (column, low, high), why=f"to scores from 0 to 1{guess}")
 
 
 def name_after(column: str | None, steps: Sequence[Step]) -> str | None:

@@ -7,42 +7,19 @@ and values; where they allow two readings, both are told, and nothing is certain
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
 
-from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, check_model_type
-from selective_st.registry.columns import Column, columns_of
-from selective_st.registry.meaning import ANCHOR_POSITIVE, fitting_rows, read
+from selective_st.catalog import ANCHOR_POSITIVE, SAID, LabelKind, ModelType, Row, Shape, check_model_type, fitting_rows
+from selective_st.registry.columns import Column, ColumnKind, columns_of
+from selective_st.registry.meaning import read
 from selective_st.registry.names import RESERVED, TRAINER_LABELS
 from selective_st.registry.reading import Certainty, Reading
 from selective_st.registry.readings import FormatReading, readings_of
 from selective_st.registry.roles import choose_columns
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, tables
-
-_TEXTS: dict[Shape, str] = {
-    "single": "a text", "pair": "two texts", "triplet": "three texts", "n-tuple": "a text with others",
-    "list": "a text with a list of others", "any": "texts",
-}  # fmt: skip
-_WITHOUT_LABEL: dict[Shape, str] = _TEXTS | {
-    "pair": "two texts that belong together",
-    "triplet": "a text, one that belongs to it, and one that does not",
-    "n-tuple": "a text, one that belongs to it, and others that do not",
-}
-_LABELS: dict[LabelKind, str] = {
-    "none": "",
-    "class": "a class",
-    "class probabilities": "a probability for each class",
-    "binary": "1 or 0 for whether they belong together",
-    "similarity": "a number for how well they belong together",
-    "margin": "by how much the second fits better than the third",
-    "margins": "by how much the second fits better than each of the others",
-    "scores": "a score for each of the others",
-    "binary list": "1 or 0 for each of the others",
-    "embedding": "a teacher's embedding",
-    "embeddings": "a teacher's embedding of each",
-    "any": "any label",
-}
 
 
 @dataclass(frozen=True)
@@ -73,27 +50,32 @@ class DataFormat:
         rows: How many rows there are; None for a stream.
     """
 
-    name: str | None
-    shape: Shape | None
-    label: LabelKind | None
-    meaning: str
-    certainty: Certainty
-    inputs: tuple[str, ...]
-    label_column: str | None
-    trainer_inputs: tuple[str, ...]
-    trainer_label: str | None
-    columns: tuple[Column, ...]
-    label_values: tuple[float, float] | None
-    label_scale: tuple[float, float] | None
-    classes: int | None
-    label_length: int | None
-    reasons: tuple[str, ...]
-    doubts: tuple[str, ...]
-    alternatives: tuple[tuple[Shape, LabelKind], ...]
-    steps: tuple[Step, ...]
-    read: str
-    rows: int | None
+    name: str | None = None
+    shape: Shape | None = None
+    label: LabelKind | None = None
+    meaning: str = ""
+    certainty: Certainty = "certain"
+    inputs: tuple[str, ...] = ()
+    label_column: str | None = None
+    trainer_inputs: tuple[str, ...] = ()
+    trainer_label: str | None = None
+    columns: tuple[Column, ...] = ()
+    label_values: tuple[float, float] | None = None
+    label_scale: tuple[float, float] | None = None
+    classes: int | None = None
+    label_length: int | None = None
+    reasons: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    alternatives: tuple[tuple[Shape, LabelKind], ...] = ()
+    steps: tuple[Step, ...] = ()
+    read: str = ""
+    rows: int | None = None
     readings: tuple[FormatReading, ...] = ()
+
+    @cached_property
+    def kinds(self) -> dict[str, ColumnKind]:
+        """What each column holds."""
+        return {column.name: column.kind for column in self.columns}
 
     def matching_rows(self, model_type: ModelType = "SentenceTransformer") -> list[Row]:
         """The rows of the tables of losses that this format stands in.
@@ -130,8 +112,8 @@ class DataFormat:
         """
         if self.shape is None or self.label is None or self.certainty == "unclear":
             return f"it is not clear what the columns mean ({', '.join(self.trainer_inputs)})"
-        label = _LABELS[self.label]
-        texts = (_WITHOUT_LABEL if label == "" else _TEXTS)[self.shape]
+        label = SAID["labels"][self.label]
+        texts = SAID["texts" if label else "texts without label"][self.shape]
         if (self.shape, label) == ("pair", "") and self.meaning not in ("", ANCHOR_POSITIVE):
             texts = self.meaning
         inputs = f"{texts} ({', '.join(self.inputs)})"
@@ -146,8 +128,8 @@ class DataFormat:
             *(f"in doubt: {doubt}" for doubt in self.doubts),
         ]
         if self.alternatives and not self.readings:
-            others = (" and ".join(filter(None, (_TEXTS[shape], _LABELS[label]))) for shape, label in self.alternatives)
-            lines.append(f"it could also be: {'; '.join(others)}")
+            others = ((SAID["texts"][shape], SAID["labels"][label]) for shape, label in self.alternatives)
+            lines.append(f"it could also be: {'; '.join(' and '.join(filter(None, each)) for each in others)}")
         if self.steps:
             texts, label = ", ".join(self.trainer_inputs) or "no column", self.trainer_label or "no column"
             lines.append(f"as they are, a trainer would take {texts} for the texts, and {label} for the label; first:")
@@ -192,12 +174,8 @@ def detect_format(data: object) -> DataFormat | dict[str, DataFormat]:
         >>> found.steps[0].code()
         'dataset = dataset.select_columns(["text1", "text2", "score"])'
     """
-    from datasets import Dataset, IterableDataset
-
-    found = [format_of(table) for table in tables(data)]
-    if isinstance(data, Mapping) and all(isinstance(value, (Dataset, IterableDataset)) for value in data.values()):
-        return {str(entry.name): entry for entry in found}
-    return found[0]
+    found = {table.name: format_of(table) for table in tables(data)}
+    return found[None] if None in found else {str(name): entry for name, entry in found.items()}
 
 
 def format_of(table: Table) -> DataFormat:
@@ -216,34 +194,25 @@ def format_of(table: Table) -> DataFormat:
     """
     trainer_label = next((name for name in TRAINER_LABELS if name in table.columns), None)
     trainer_inputs = tuple(name for name in table.columns if name not in (trainer_label, "dataset_name"))
-    reading = Reading(columns_of(table), trainer_label, table.is_complete)
+    reading = Reading(columns_of(table), trainer_inputs, trainer_label, table.is_complete)
     choose_columns(reading)
     read(reading)
-    certain = reading.certainty == "certain"
-    alternatives = dict.fromkeys(pair for pair in reading.alternatives if pair != (reading.shape, reading.label))
-    return DataFormat(
-        name=table.name,
-        shape=reading.shape,
-        label=reading.label,
-        meaning=reading.meaning,
-        certainty=reading.certainty,
-        inputs=tuple(reading.input_names),
-        label_column=reading.label_column.name if reading.label_column is not None else None,
-        trainer_inputs=trainer_inputs,
-        trainer_label=trainer_label,
-        columns=tuple(column.without_values() for column in reading.columns),
-        label_values=reading.values,
-        label_scale=reading.scale,
-        classes=reading.classes,
-        label_length=reading.length,
-        reasons=tuple(reading.reasons),
-        doubts=tuple(reading.doubts),
-        alternatives=() if certain else tuple(alternatives),
-        steps=_steps(reading, trainer_inputs),
-        read=table.read(),
-        rows=table.rows,
-        readings=readings_of(reading) if reading.certainty == "unclear" else (),
-    )
+    others = dict.fromkeys(pair for pair in reading.alternatives if pair != (reading.shape, reading.label))
+    known: dict[str, Any] = {field.name: getattr(reading, field.name, None) for field in fields(DataFormat)}
+    known |= {
+        "name": table.name,
+        "inputs": tuple(reading.input_names),
+        "label_column": reading.label_name,
+        "columns": tuple(column.without_values() for column in reading.columns),
+        "reasons": tuple(reading.reasons),
+        "doubts": tuple(reading.doubts),
+        "alternatives": () if reading.certainty == "certain" else tuple(others),
+        "steps": _steps(reading),
+        "read": table.read(),
+        "rows": table.rows,
+        "readings": readings_of(reading) if reading.certainty == "unclear" else (),
+    }
+    return DataFormat(**known)
 
 
 # --- Steps ------------------------------------------------------------------------------------------------------------
@@ -259,15 +228,14 @@ def named_label(column: str, target: str) -> Step:
     return Step("rename_column", (column, target), why="the trainer knows the label by its name")
 
 
-def _steps(reading: Reading, trainer_inputs: tuple[str, ...]) -> tuple[Step, ...]:
+def _steps(reading: Reading) -> tuple[Step, ...]:
     """What turns the trainer's reading into the meant one."""
-    label = reading.label_column.name if reading.label_column is not None else None
-    inputs = tuple(reading.input_names)
+    label, inputs = reading.label_name, tuple(reading.input_names)
     if not inputs or reading.certainty == "unclear":
         return ()  # what is to be done depends on the reading
     steps: list[Step] = []
     names = {column.name for column in reading.columns}
-    read = tuple(name for name in trainer_inputs if name != label)
+    read = tuple(name for name in reading.trainer_inputs if name != label)
     if read != inputs or reading.trainer_label not in (label, None) or names.intersection(RESERVED):
         needed = [name for step in reading.mends for name in step.arguments if name in names and name not in inputs]
         kept = (*inputs, *needed) if label is None else (*inputs, label)

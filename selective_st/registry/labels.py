@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selective_st.registry import names
-from selective_st.registry.columns import Column, are_class_names, are_few_beyond, are_whole, usual_scale
+from selective_st.registry.columns import Column, are_class_names, are_whole, but_for_few, usual_scale
 from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step
 from selective_st.written import Written, are_plain, read_written
@@ -134,7 +134,7 @@ def _check_order(reading: Reading) -> None:
 
 
 def _read_number(reading: Reading, column: Column) -> None:
-    reading.values = column.ends
+    reading.label_values = column.ends
     if reading.shape == "single":
         _read_number_of_one(reading, column)
     elif reading.shape == "pair":
@@ -246,7 +246,7 @@ def _read_names(reading: Reading, column: Column) -> None:
     """The names of a ClassLabel, or texts that are names."""
     is_text = column.kind == "text"
     if not is_text:
-        reading.values = column.ends
+        reading.label_values = column.ends
     if reading.shape in ("triplet", "n-tuple"):
         what = "a text for a label" if is_text else "a class"
         reading.unclear(f"{len(reading.inputs)} inputs have {what}, {column}: no loss takes that")
@@ -263,7 +263,7 @@ def _read_names(reading: Reading, column: Column) -> None:
     what = "holds the names" if is_text else "is a ClassLabel:"
     reading.because(f"{column} {what} {', '.join(found[:5])}{', ...' if len(found) > 5 else ''}")
     if signs is not None:
-        reading.label, reading.scale = "binary", (0, 1)
+        reading.label, reading.label_scale = "binary", (0, 1)
         reading.doubt(f"{' and '.join(map(repr, signs.yes))} in {column} is taken for a positive pair", "class")
         reading.label_mends.append(replace(signs.step(""), arguments=()))
         return
@@ -310,7 +310,7 @@ def _read_classes(reading: Reading, found: Sequence[str]) -> None:
         return
     first, second = found
     if names.is_negation(first, second):
-        reading.label, reading.classes, reading.scale = "binary", None, (0, 1)
+        reading.label, reading.classes, reading.label_scale = "binary", None, (0, 1)
         reading.doubt(f"of the classes {first!r} and {second!r}, the second is taken for a positive pair", "class")
     elif names.is_negation(second, first):
         reading.doubt(f"the class {first!r} is 0: for binary labels, a positive pair must be 1", "binary")
@@ -326,14 +326,14 @@ def _read_number_list(reading: Reading, column: Column) -> None:
     if not column.numbers:
         reading.unclear(f"the lists in {column} hold no numbers")
         return
-    reading.values = column.ends
+    reading.label_values = column.ends
     if len(lengths) > 1:
         reading.unclear(
             f"the lists in {column} have {min(lengths)} to {max(lengths)} numbers: pad the inputs with empty "
             "texts and the labels with NaN, or cut them to one length"
         )
         return
-    length = reading.length = lengths.pop()
+    length = reading.label_length = lengths.pop()
     documents = len(reading.inputs) - 1
     if documents >= 2 and length == documents:
         read_scores(reading, column.numbers)
@@ -344,7 +344,7 @@ def _read_number_list(reading: Reading, column: Column) -> None:
         _or_embedding(reading, length)
         doubt_odd_inputs(reading)
     elif reading.shape == "pair" and length > 1 and all(map(_is_distribution, column.known[:_LOOKED_AT])):
-        reading.label, reading.classes, reading.scale = "class probabilities", length, (0, 1)
+        reading.label, reading.classes, reading.label_scale = "class probabilities", length, (0, 1)
         reading.because(f"{column} holds numbers that sum to 1 in each row")
         if column.distinct <= {0, 1}:
             reading.doubt("the labels are 0 and 1 only: classes, one of them in each row", "class")
@@ -363,7 +363,7 @@ def _or_embedding(reading: Reading, length: int) -> None:
 
 def read_scores(reading: Reading, numbers: list[float]) -> None:
     """Numbers of which there is one for each document."""
-    count = reading.length if reading.length is not None else "as many"
+    count = reading.label_length if reading.label_length is not None else "as many"
     reading.because(f"each row has {count} number(s) for its documents, one for each")
     is_binary = set(numbers) <= {0, 1}
     reading.label = "binary list" if is_binary else "scores"
@@ -396,8 +396,8 @@ def _read_matrix(reading: Reading, column: Column) -> None:
     counts = set(map(len, found))
     lengths = {len(row or ()) for value in found for row in value}
     if counts == {len(reading.inputs)} and len(lengths) == 1 and len(reading.inputs) > 1:
-        reading.label, reading.length = "embeddings", lengths.pop()
-        reading.because(f"{column} holds one list of {reading.length} numbers for each of {counts.pop()} inputs")
+        reading.label, reading.label_length = "embeddings", lengths.pop()
+        reading.because(f"{column} holds one list of {reading.label_length} numbers for each of {counts.pop()} inputs")
         return
     reading.unclear(
         f"{column} holds lists of {min(counts)} to {max(counts)} lists of numbers; per-input embeddings "
@@ -424,14 +424,13 @@ def _scale(reading: Reading, numbers: Sequence[float]) -> None:
     """The ends of the labels' scale: the smallest usual one that holds them."""
     if reading.label not in ("binary", "similarity", "scores", "binary list"):
         return
-    if are_few_beyond(numbers):
-        shares = [number for number in numbers if -1 <= number <= 1]
+    if shares := but_for_few(numbers):
         beyond = len(numbers) - len(shares)
         reading.doubt(f"{beyond:,} of {len(numbers):,} labels lie beyond the others, which go from -1 to 1 at most")
-        numbers = shares
+    numbers = shares or numbers
     low, high = min(numbers), max(numbers)
-    reading.scale = usual_scale(numbers)
-    if reading.scale is None:
+    reading.label_scale = usual_scale(numbers)
+    if reading.label_scale is None:
         reading.doubts.append(f"the labels go from {low:g} to {high:g}, which does not tell the ends of their scale")
-    elif low > 1 and reading.scale[1] == 5:
+    elif low > 1 and reading.label_scale[1] == 5:
         reading.doubts.append("the labels' scale could also begin at 1")

@@ -5,27 +5,20 @@ Each rule is one function. It sets the kind of the labels, says why, and says wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 
+from selective_st.catalog import ANCHOR_POSITIVE, SHAPES, fitting_rows, shape_of
 from selective_st.registry import names
-from selective_st.registry.catalog import LabelKind, ModelType, Row, Shape, rows
 from selective_st.registry.columns import Column, are_messages, are_whole, is_metadata, nested_fields, numbers_in
 from selective_st.registry.labels import GRANTED, doubt_odd_inputs, read_label, read_scores, speak_for_themselves
 from selective_st.registry.names import NEGATIVE_VALUES, POSITIVE_VALUES, Role, roles_of
 from selective_st.registry.reading import Reading, listed
 from selective_st.registry.steps import Step
 
-ANCHOR_POSITIVE = "(anchor, positive) pairs"  # of pairs without labels
-SHAPES: tuple[Shape, ...] = ("single", "pair", "triplet", "n-tuple")  # of one, two, three and more inputs
 _LOOKED_AT = 1_000  # rows in which texts are compared
 _IDENTICAL_SOME = 0.1  # of the rows hold the same text twice: not by chance
 _DAMAGED_MOST = 0.95  # of the rows hold a damaged text and its original
 _DAMAGED_WORDS_LEFT = (0.2, 3)  # a damaged text keeps at least this share of the words, and this many on average
-
-
-def shape_of(inputs: Sized) -> Shape:
-    """The shape of so many inputs, none of which holds lists."""
-    return SHAPES[min(len(inputs), len(SHAPES)) - 1]
 
 
 def read(reading: Reading) -> None:
@@ -121,7 +114,7 @@ def _read_name(reading: Reading, column: Column, values: Sequence[str]) -> None:
         return
     if kind is not None and reading.shape is not None:
         reading.alternatives.append((reading.shape, kind))
-    reading.label, reading.scale, reading.classes, reading.meaning = None, None, None, ""
+    reading.label, reading.label_scale, reading.classes, reading.meaning = None, None, None, ""
 
 
 def _read_relation(reading: Reading, column: Column, values: Sequence[str]) -> None:
@@ -175,32 +168,7 @@ def _disagree(reading: Reading, doubt: str) -> None:
     kind = reading.label
     reading.unclear(doubt)
     reading.alternatives = [("single", "class"), *([("pair", kind)] if kind else []), *reading.alternatives]  # type: ignore[list-item]
-    reading.label, reading.scale, reading.meaning = None, None, ""
-
-
-def fitting_rows(shape: Shape, label: LabelKind, model_type: ModelType | None = None, inputs: str = "") -> list[Row]:
-    """The rows of the tables of losses for a shape and a kind of labels.
-
-    Args:
-        shape: The inputs.
-        label: The kind of the labels.
-        model_type: Of which models. Default: of all.
-        inputs: Of pairs without labels, what they are to each other. Default: anything.
-
-    Returns:
-        The rows of losses and of distillation.
-    """
-    stands_for: dict[tuple[Shape, LabelKind], tuple[Shape, LabelKind]] = {
-        ("triplet", "margins"): ("triplet", "margin"),  # lists of one margin
-        ("triplet", "binary list"): ("n-tuple", "binary list"),
-        ("list", "binary list"): ("list", "scores"),
-    }
-    wanted = stands_for.get((shape, label), (shape, label))
-    if label in ("embedding", "embeddings") and shape != "single":
-        wanted = ("n-tuple", label)  # those rows hold for any number of inputs
-    is_told = inputs != "" and (shape, label) == ("pair", "none")
-    found = [row for row in rows(model_type) if row.section in ("main", "distillation")]
-    return [row for row in found if (row.shape, row.label) == wanted and (not is_told or row.inputs == inputs)]
+    reading.label, reading.label_scale, reading.meaning = None, None, ""
 
 
 # --- List columns of inputs -------------------------------------------------------------------------------------------
@@ -252,7 +220,7 @@ def _read_sides(reading: Reading, positives: Column, negatives: Column | None = 
         return
     wrong = [1 if isinstance(value, str) else len(value) for value in negatives.known] if negatives else []
     widest = max(wrong, default=0)
-    reading.shape, reading.label = SHAPES[1 + min(widest, 2)], "none"
+    reading.shape, reading.label = SHAPES[min(1 + widest, 3)], "none"
     reading.meaning = "" if widest else ANCHOR_POSITIVE
     why = "a row for each right text" + (", with the wrong ones" if widest else "")
     if negatives and not all(negatives.cells):
@@ -272,10 +240,10 @@ def _read_scored_list(reading: Reading, documents: Column, label: Column) -> Non
     if not numbers:
         reading.unclear(f"the lists in {label} hold no numbers")
         return
-    reading.values = (min(numbers), max(numbers))
+    reading.label_values = (min(numbers), max(numbers))
     lengths = {len(scores) for _, scores in pairs}
     if len(lengths) == 1:
-        [reading.length] = lengths
+        [reading.label_length] = lengths
     unequal = sum(texts != len(scores) for texts, scores in pairs)
     if unequal:
         reading.unclear(f"{unequal} row(s) have not as many {label} as {documents}", "scores")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from selective_st.registry.catalog import LabelKind, Shape
+from selective_st.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column
 from selective_st.registry.steps import Step
 
@@ -18,6 +18,7 @@ class Reading:
     """The meaning as far as it is known; every doubt lowers its certainty, and nothing raises it again."""
 
     columns: tuple[Column, ...]
+    trainer_inputs: tuple[str, ...]
     trainer_label: str | None
     is_complete: bool  # every row is read
     shape: Shape | None = None
@@ -26,10 +27,10 @@ class Reading:
     certainty: Certainty = "certain"
     inputs: list[Column] = field(default_factory=list)
     label_column: Column | None = None
-    values: tuple[float, float] | None = None
-    scale: tuple[float, float] | None = None
+    label_values: tuple[float, float] | None = None
+    label_scale: tuple[float, float] | None = None
     classes: int | None = None
-    length: int | None = None
+    label_length: int | None = None
     reasons: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     alternatives: list[tuple[Shape, LabelKind]] = field(default_factory=list)
@@ -48,6 +49,11 @@ class Reading:
     def input_names(self) -> list[str]:
         """The names of the inputs."""
         return [column.name for column in self.inputs]
+
+    @property
+    def label_name(self) -> str | None:
+        """The name of the label column."""
+        return None if self.label_column is None else self.label_column.name
 
     def because(self, reason: str) -> None:
         """A reason for this reading."""

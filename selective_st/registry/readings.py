@@ -6,11 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from selective_st.catalog import SAID, LabelKind, Shape, shape_of
 from selective_st.registry import names
-from selective_st.registry.catalog import LabelKind, Shape
 from selective_st.registry.columns import Column, are_class_names, are_whole
 from selective_st.registry.labels import signs_of
-from selective_st.registry.meaning import shape_of
 from selective_st.registry.reading import Reading
 from selective_st.registry.steps import Step, code_of
 
@@ -28,19 +27,6 @@ _NEEDED = {
     "labels_to_float": "the numbers in {} are the labels",
 }
 _LABEL_NAMES: dict[LabelKind, str] = {"similarity": "score", "scores": "scores"}  # label for others
-_WORDS: dict[tuple[Shape, LabelKind], str] = {
-    ("single", "none"): "{0!r} holds texts to train on, without labels",
-    ("single", "class"): "{label!r} is the class of {0!r}",
-    ("pair", "none"): "{0!r} and {1!r} belong together in every row",
-    ("pair", "similarity"): "{label!r} grades how well {0!r} and {1!r} belong together",
-    ("pair", "binary"): "1 in {label!r} says that {0!r} and {1!r} belong together",
-    ("pair", "class"): "{label!r} is a class of the pair {0!r}, {1!r}",
-    ("triplet", "none"): "{1!r} belongs to {0!r}, and {2!r} does not",
-    ("triplet", "scores"): "{label!r} holds a score for each text after {0!r}",
-    ("n-tuple", "scores"): "{label!r} holds a score for each text after {0!r}",
-    ("triplet", "margin"): "{label!r} is by how much {1!r} fits {0!r} better than {2!r}",
-    ("n-tuple", "none"): "{1!r} belongs to {0!r}, and the texts after it do not",
-}
 
 
 @dataclass(frozen=True)
@@ -94,7 +80,7 @@ def readings_of(reading: Reading) -> tuple[FormatReading, ...]:
     found: dict[tuple[object, ...], FormatReading] = {}
     for shape, label, inputs, column in _candidates(reading):
         column = None if label == "none" else column
-        is_told = (shape, label) in _WORDS and (column is None) == (label == "none")
+        is_told = f"{shape}, {label}" in SAID["readings"] and (column is None) == (label == "none")
         if label is None or not is_told or any(given.kind != "text" for given in inputs):
             continue
         own, label_column = tuple(given.name for given in inputs), None if column is None else column.name
@@ -153,7 +139,7 @@ def _turned(reading: Reading) -> LabelKind | None:
 
 def _words(shape: Shape, label: LabelKind, inputs: tuple[str, ...], column: Column | None) -> str:
     """A reading in words."""
-    words = _WORDS[shape, label].format(*inputs, label=None if column is None else column.name)
+    words = SAID["readings"][f"{shape}, {label}"].format(*inputs, label=None if column is None else column.name)
     if label == "similarity" and column is not None and _are_distances(column):
         return f"{column} says how far {inputs[0]!r} and {inputs[1]!r} differ"
     signs = signs_of(column) if label == "binary" and column is not None else None

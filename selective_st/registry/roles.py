@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from selective_st.catalog import SAID
 from selective_st.registry import names
 from selective_st.registry.columns import Column, ColumnKind, are_class_names, is_metadata, is_missing
 from selective_st.registry.names import Role, roles_of
@@ -18,29 +19,6 @@ _INPUTS: tuple[ColumnKind, ...] = ("text", "texts", "media")
 _PLAUSIBLE_CLASSES = 11  # more different whole numbers are hardly classes
 _PLAUSIBLE_RANGE = (-1, 100)
 _FEW = 0.25  # of the rows at most have another text, where it is an instruction
-
-# Why a column is set aside, by what its texts look like or else by what it holds.
-_WHAT = {
-    "constant": "holds the same text in every row",
-    "category": "holds a few short texts that come again",
-    "short": "holds a word or two in each row",
-    "date": "holds dates or times",
-    "code": "holds codes",
-    "named": "holds UUIDs, hashes or links",
-}
-_HOLDS: dict[ColumnKind, str] = {
-    "text": "is named as something said of a text",
-    "texts": "holds lists of texts that are not to be trained on",
-    "id": "holds IDs",
-    "ids": "holds lists of IDs",
-    **dict.fromkeys(("integer", "float"), "holds numbers"),
-    "boolean": "holds truth values",
-    "class label": "holds classes",
-    **dict.fromkeys(("numbers", "number lists"), "holds lists of numbers"),
-    "media": "holds images or the like",
-    "empty": "is empty",
-    "other": "holds no texts",
-}
 
 
 def choose_columns(reading: Reading) -> None:
@@ -70,7 +48,7 @@ def _without(columns: Iterable[Column], others: Iterable[Column | None]) -> list
 def _why_aside(column: Column) -> str:
     if column.name in names.RESERVED:
         return f"{column} is a name that the trainer refuses"
-    what = _WHAT.get(column.looks) or _HOLDS[column.kind]
+    what = SAID["looks"].get(column.looks) or SAID["kinds"][column.kind]
     if column.looks == "constant" and "instruction" in column.tags:
         what += " (an instruction: give it to the trainer as prompts)"
     return f"{column} {what}: it is no input, though the trainer would read it"

@@ -10,35 +10,16 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from selective_st import catalog
 from selective_st._templates import template
 from selective_st._validation import instance_of
-from selective_st.catalog import (
-    CLASSES,
-    DEFAULT_MODEL,
-    LINKS,
-    LabelKind,
-    LossEntry,
-    ModelType,
-    Row,
-    Selective,
-    Shape,
-    loss_entry,
-    rows_of,
-)
+from selective_st.catalog import LINKS, LabelKind, LossEntry, ModelType, Row, Selective, Shape, loss_entry
 from selective_st.errors import DataError
+from selective_st.registry import code as codes
 from selective_st.registry import conversions
-from selective_st.registry.code import (
-    Expression,
-    UnknownCodeError,
-    call_of,
-    in_brackets,
-    one_line,
-    sorted_imports,
-    step_lines,
-)
+from selective_st.registry.code import Expression, UnknownCodeError, call_of, in_brackets, sorted_imports, step_lines
 from selective_st.registry.conversions import Conversion
 from selective_st.registry.detection import DataFormat
-from selective_st.registry.meaning import ANCHOR_POSITIVE
 from selective_st.registry.steps import Step, literal
 
 if TYPE_CHECKING:
@@ -49,17 +30,11 @@ if TYPE_CHECKING:
 _SCRIPT_BATCH = 16
 _UNBOUNDED_MARGINS = ".linear_outside(-1, 1)"  # of logits
 _UNBOUNDED = ".linear_outside(None, 1)"  # with which a focus on scores from 0 to 1 serves unbounded ones
-_SPARSE_ALONE = ("SparseMSELoss",)
 _DUPLICATES = (
     "In-batch negatives: a text twice in a batch is a false negative, so train with "
     "batch_sampler=BatchSamplers.NO_DUPLICATES."
 )
 _CLASS_BATCHES = "A batch needs several rows of a class: train with batch_sampler=BatchSamplers.GROUP_BY_LABEL."
-# How many classes there are, where a loss or a model needs it: classes count from 0.
-_NUMBER_OF_CLASSES: dict[LabelKind, str] = {
-    "class": "int(max(dataset[{label}])) + 1",
-    "class probabilities": "len(dataset[{label}][0])",
-}
 # What is told of a format, of a loss and of a conversion in JSON.
 _OF_FORMAT = (
     "shape", "label", "meaning", "certainty", "inputs", "label_column", "label_values", "label_scale",
@@ -140,7 +115,7 @@ class Suggestion:
             TypeError: If the path or the name is no text.
         """
         instance_of("script", "data", data, (str, type(None)), 'Write the path of the file: "train.csv".')
-        instance_of("script", "model", model, str, f'Write its name or folder: "{DEFAULT_MODEL}".')
+        instance_of("script", "model", model, str, f'Write its name or folder: "{catalog.DEFAULT_MODEL}".')
         kind = self.model_type
         read = {"header": header, "split": split}
         imports = [
@@ -157,13 +132,12 @@ class Suggestion:
             callbacks = ", callbacks=[SelectiveModelCardCallback(loss)]"
         outputs = ""
         if kind == "CrossEncoder":
-            label = dict(self.known).get("label", "label")
-            classes = _NUMBER_OF_CLASSES["class"].format(label=literal(label))
+            classes = codes.classes_in(dict(self.known).get("label", "label"))
             outputs = f", num_labels={classes if self.row.outputs == 'num_classes' else 1}"
         trainer = Expression(f"{kind}Trainer(model=model, args=args, train_dataset=dataset, loss=loss{callbacks})")
         lines = template("suggested.txt").script(
             of=self,
-            title=one_line(model),
+            title=codes.one_line(model),
             imports=sorted_imports(imports),
             read=[literal(data or "train.csv"), *(f"{k}={literal(v)}" for k, v in read.items() if v is not None)],
             steps=step_lines(self.steps),
@@ -220,10 +194,7 @@ class Suggestion:
 
     def _made(self, expression: str, names: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
         """The loss, with given arguments instead of its own, also within a wrapper."""
-        call = self.as_code(expression).call
-        if call is None:
-            raise DataError(f"{self.loss}: the code {expression!r} is no call. Paste the code of the suggestion.")
-        name, arguments = call
+        name, arguments = self.as_code(expression).call
         given_here = given if name == self.loss else {}
         values = {
             key: self._made(code, names, given) if key == "loss" and name != self.loss else self._value(code, names)
@@ -242,12 +213,14 @@ class Suggestions(list[Suggestion]):
         conversions: What opens more losses.
         model_type: Which models.
         named: What `of` finds by its name besides: losses for the readings of data that are unclear.
+        choice: The loss that was chosen of them, with the steps that lay the data out for it, and why.
 
     Attributes:
         format: The format of the data.
         conversions: What opens more losses.
         model_type: Which models.
         named: What `of` finds by its name besides.
+        choice: The loss that was chosen of them, and why; None where the rows were not looked at.
     """
 
     def __init__(
@@ -257,9 +230,10 @@ class Suggestions(list[Suggestion]):
         conversions: Sequence[Conversion] = (),
         model_type: ModelType = "SentenceTransformer",
         named: Sequence[Suggestion] = (),
+        choice: tuple[Suggestion, str] | None = None,
     ) -> None:
         super().__init__(found)
-        self.format, self.model_type = data_format, model_type
+        self.format, self.model_type, self.choice = data_format, model_type, choice
         self.conversions, self.named = tuple(conversions), tuple(named)
 
     def of(self, loss: str | None = None) -> Suggestion:
@@ -319,7 +293,7 @@ def _check_role(loss: Any, model_type: ModelType) -> None:
         raise DataError(f"{loss} wraps another loss. Build that one, and wrap it: {loss}({options}).")
     if entry.role == "regularizer":
         raise DataError(
-            f"{loss} is no loss by itself, but is added to one: it {entry.why}. Build a loss with "
+            f"{loss} is no loss by itself, but is added to one ({entry.why}). Build a loss with "
             "create_loss(model, dataset)."
         )
 
@@ -354,7 +328,7 @@ def _unsuited(found: Suggestions, name: Any) -> str:
     if name is None:
         return f"There is no {found.model_type} loss for the data as they are, {read}.{_ways_out(found)}"
     _check_role(name, found.model_type)
-    wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in rows_of(name, found.model_type))
+    wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in catalog.rows_of(name, found.model_type))
     suited = ", ".join(each.loss for each in (*found, *found.named)) or "none"
     text = f"{name} is for {wanted}. The data are {read}; losses that suit: {suited}."
     for opened in found.conversions:
@@ -375,7 +349,7 @@ def suited_to(form: DataFormat, view: Any, focus: Chosen | None, model_type: Mod
     if form.certainty != "unclear":
         return Suggestions(_once(form, view, focus, model_type), form, opened, model_type)
     readings = [
-        in_layout(form, each.shape, each.label, each.needs, inputs=each.inputs, label_column=each.label_column)
+        in_layout(form, each.shape, each.label, steps=each.needs, inputs=each.inputs, label_column=each.label_column)
         for each in form.readings
         if each.shape is not None and each.label is not None
     ]
@@ -385,12 +359,10 @@ def suited_to(form: DataFormat, view: Any, focus: Chosen | None, model_type: Mod
     return Suggestions([], form, (), model_type, list(named.values()))
 
 
-def in_layout(
-    form: DataFormat, shape: Shape, label: LabelKind, steps: tuple[Step, ...], pairs: str = "", **changes: Any
-) -> DataFormat:
+def in_layout(form: DataFormat, shape: Shape, label: LabelKind, *, pairs: str = "", **changes: Any) -> DataFormat:
     """A format in another layout; `pairs` says which pairs are meant, where there are no labels to tell."""
-    meaning = (pairs or ANCHOR_POSITIVE) if (shape, label) == ("pair", "none") else ""
-    return replace(form, shape=shape, label=label, steps=steps, meaning=meaning, **changes)
+    meaning = (pairs or catalog.ANCHOR_POSITIVE) if (shape, label) == ("pair", "none") else ""
+    return replace(form, shape=shape, label=label, meaning=meaning, **changes)
 
 
 def _once(form: DataFormat, view: Any, focus: Chosen | None, model_type: ModelType) -> list[Suggestion]:
@@ -423,7 +395,8 @@ def _suggestion(
         caveats.append(f"Deprecated: use {entry.deprecated}.")
     if ours and focus:
         why = f"{why}; here {focus.what} matter"
-        if focus.reads_scores and not entry.order_only and _has_order_loss(row):
+        order = [other for other in row.selective if loss_entry(other.loss, row.model_type).order_only]
+        if focus.reads_scores and not entry.order_only and order:
             why += " as they are, which an order alone does not give"
         caveats += _focus_arguments(arguments, ours, focus)
     elif ours:
@@ -438,7 +411,7 @@ def _suggestion(
         caveats.append(f"It needs sentence-transformers {since} or newer.")
     setup, known = _setup(entry, row, form, label)
     expression = call_of(entry.name, arguments)
-    if row.model_type == "SparseEncoder" and entry.name not in _SPARSE_ALONE:
+    if entry.is_wrapped:
         wrapper = dict(loss_entry("SpladeLoss", "SparseEncoder").arguments)
         expression = call_of("SpladeLoss", wrapper | {"loss": expression})
     found = Suggestion(
@@ -448,11 +421,6 @@ def _suggestion(
     lines = [*step_lines(found.steps), *setup, *found.as_code(expression).assigned("loss")]
     parts = ["\n".join(sorted_imports(found._imports())), "\n".join(lines)]
     return replace(found, code="\n\n".join(filter(None, parts)))
-
-
-def _has_order_loss(row: Row) -> bool:
-    """Whether one of our losses for a row only brings its rows into an order."""
-    return any(loss_entry(ours.loss, row.model_type).order_only for ours in row.selective)
 
 
 def _focus_arguments(arguments: dict[str, str], ours: Selective, focus: Chosen) -> list[str]:
@@ -484,14 +452,12 @@ def _setup(
     entry: LossEntry, row: Row, form: DataFormat, label: str | None
 ) -> tuple[tuple[str, ...], tuple[tuple[str, Any], ...]]:
     """The setup lines, and what they would find in the dataset."""
-    kind: LabelKind = "class probabilities" if row.label == "class probabilities" else "class"
-    number = form.label_length
-    if kind == "class":
-        number = None if form.label_values is None else int(form.label_values[1]) + 1
-    classes = _NUMBER_OF_CLASSES[kind].format(label=literal(label))
+    are_lists = row.label == "class probabilities"
+    number = form.label_length if are_lists else form.label_values and int(form.label_values[1]) + 1
+    classes = codes.classes_in(label, are_lists=are_lists)
     counted = [line.partition(" = ") for line in entry.setup]
-    known = {name: number for name, _, code in counted if code == CLASSES and number is not None}
-    lines = tuple(line.replace(CLASSES, classes) for line in entry.setup)
+    known = {name: number for name, _, code in counted if code == catalog.CLASSES and number is not None}
+    lines = tuple(line.replace(catalog.CLASSES, classes) for line in entry.setup)
     return lines, tuple((({"label": label} if label else {}) | known).items())
 
 
@@ -520,12 +486,11 @@ def _more_steps(
             step = Step("scale_margins", (label, width), why="to the margins that cosines can have")
             return [step], [f"{width} is the widest margin seen: give the width of your teacher's scale instead."]
     wanted = _wanted_scale(entry, row, ours, arguments)
-    scale, guessed = conversions.scale_of(form)
-    if are_scores and wanted and scale and not (wanted[0] <= scale[0] and scale[1] <= wanted[1]):
-        low, high = (int(end) if float(end).is_integer() else end for end in scale)
+    scaling = conversions.scaling(form, label, wanted) if are_scores and wanted else None
+    if scaling is not None:
+        _, low, high = scaling.arguments
         note = f"That the labels' scale is from {low} to {high} is a guess: give its ends, if they are others."
-        step = Step("scale_labels", (label, low, high), why=conversions.why_scaled(low, high, guessed=guessed))
-        return [step], [note] if guessed else []
+        return [scaling], [note] if conversions.scale_of(form)[1] else []
     targets = arguments.get("targets")
     if ours is None:
         floats = (are_margins or row.label == "scores") and not entry.order_only

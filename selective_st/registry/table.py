@@ -47,6 +47,7 @@ class Table:
         is_stream: Whether it is an IterableDataset.
         has_transform: Whether rows pass a transform of the user's.
         has_features: Whether it says which columns it has, without which the trainer takes no stream.
+        is_dataset: Whether it is a Dataset or a stream, or else something of which one is made.
     """
 
     name: str | None
@@ -57,6 +58,7 @@ class Table:
     is_stream: bool = False
     has_transform: bool = False
     has_features: bool = True
+    is_dataset: bool = True
     _dataset: Any = field(default=None, repr=False)
 
     def in_arrow(self, *columns: str) -> pa.Table:
@@ -186,7 +188,7 @@ def tables(data: object) -> list[Table]:
             return [_table(value, str(name)) for name, value in data.items()]
         if any(parts):
             raise TypeError("data is a dict of datasets and of other values. Give datasets only, or columns only.")
-    return [_table(_as_dataset(data), None)]
+    return [_table(data, None)]
 
 
 def without_trainer_transform(dataset: Any) -> Any:
@@ -271,11 +273,11 @@ def _as_dataset(data: Any) -> Any:
     )
 
 
-def _table(dataset: Any, name: str | None) -> Table:
-    from datasets import IterableDataset
+def _table(data: Any, name: str | None) -> Table:
+    from datasets import Dataset, IterableDataset
 
     label = "The dataset" if name is None else f"The dataset {name!r}"
-    dataset = _as_dataset(dataset)
+    dataset = _as_dataset(data)
     is_stream = isinstance(dataset, IterableDataset)
     # A transform decides which columns the trainer sees; other formats (torch, numpy) only wrap the same values.
     has_transform = not is_stream and dataset.format["type"] == "custom"
@@ -302,7 +304,10 @@ def _table(dataset: Any, name: str | None) -> Table:
     for column, kind in dataset.features.items():
         if getattr(kind, "decode", False) is True:
             plain = plain.cast_column(column, type(kind)(decode=False))  # media would be decoded for nothing
-    return Table(name, tuple(columns), rows, tuple(sampled), plain[:], is_stream, has_transform, has_features, dataset)
+    is_given = isinstance(data, (Dataset, IterableDataset))
+    return Table(
+        name, tuple(columns), rows, tuple(sampled), plain[:], is_stream, has_transform, has_features, is_given, dataset
+    )
 
 
 def _from_rows(label: str, found: list[dict[str, Any]], features: Any = None) -> Any:

@@ -97,7 +97,7 @@ def check_dataset(
     for table, (variable, one) in zip(read, _losses(owner, loss, read), strict=True):
         known |= {"table": table, "format": format_of(table), "loss_variable": variable}
         contexts = [Context(**vars(subject), **known) for subject in subjects_of(owner, one, model, model_type)]
-        findings += Plan(contexts, is_dataset=_is_dataset(dataset)).run()
+        findings += Plan(contexts).run()
         formats.append(contexts[0].format)
         every += contexts
     unchecked = (_of(c.table, what) for c in every for what in (*c.not_checked, *_unchecked(c)))
@@ -126,14 +126,6 @@ def _losses(owner: str, loss: Any, read: Sequence[Table]) -> Iterator[tuple[str 
 
 def _of(table: Table, what: str) -> str:
     return what if table.name is None else f"{table.name}: {what}"
-
-
-def _is_dataset(data: object) -> bool:
-    """Whether data are a Dataset or a stream, or a dict of these."""
-    from datasets import Dataset, IterableDataset
-
-    parts = list(data.values()) if isinstance(data, Mapping) else [data]
-    return all(isinstance(part, (Dataset, IterableDataset)) for part in parts)
 
 
 def _unchecked(context: Context) -> Iterator[str]:

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from selective_st import catalog
-from selective_st.catalog import OURS, LossEntry, ModelType, model_type_of, uncompiled
+from selective_st.catalog import OURS, LossEntry, ModelType, Shape, model_type_of, shape_of, uncompiled
 from selective_st.registry.checks.scan import Labels, Numbers, Scan, scan
 from selective_st.registry.detection import DataFormat, name_for, named_label
 from selective_st.registry.labels import signs_of
-from selective_st.registry.meaning import shape_of
 from selective_st.registry.names import CHOICE_WORDS, RESERVED, TRAINER_LABELS, hint_of, is_negating, words_of
 from selective_st.registry.steps import Step
 from selective_st.registry.table import Table, present
@@ -107,11 +106,6 @@ class Context(Subject):
     loss_variable: str | None = "loss"  # what the loss is called in code; None where it is that of several datasets
     not_checked: list[str] = field(default_factory=list)
 
-    @cached_property
-    def kinds(self) -> dict[str, str]:
-        """What each column holds."""
-        return {column.name: column.kind for column in self.format.columns}
-
     @property
     def variable(self) -> str:
         """What the dataset is called in code."""
@@ -120,9 +114,9 @@ class Context(Subject):
     @cached_property
     def scan(self) -> Scan:
         """What was counted over all rows."""
-        texts = [column for column in self.inputs if self.kinds[column] in ("text", "texts")]
+        texts = [column for column in self.inputs if self.format.kinds[column] in ("text", "texts")]
         compared = 2 * self.entry.in_batch_negatives if self.source is None else None
-        coded = [name for name in self.read_inputs[:compared] if self.kinds[name] == "text"]
+        coded = [name for name in self.read_inputs[:compared] if self.format.kinds[name] == "text"]
         found = scan(self.table, texts, self.source, coded)
         if self.label_column.turned and found.labels is not None:
             found.labels.numbers = 1 - found.labels.numbers
@@ -138,7 +132,7 @@ class Context(Subject):
         return {column: code for column in columns if (code := self._stray_as(column))}
 
     def _stray_as(self, column: str) -> str | None:
-        kind, meant = self.kinds[column], self.format.inputs
+        kind, meant = self.format.kinds[column], self.format.inputs
         if column in RESERVED:
             return "reserved-column"
         if column in TRAINER_LABELS and kind != "empty":
@@ -162,10 +156,10 @@ class Context(Subject):
     @property
     def lists(self) -> tuple[str, ...]:
         """The inputs that hold lists of texts."""
-        return tuple(column for column in self.inputs if self.kinds[column] == "texts")
+        return tuple(column for column in self.inputs if self.format.kinds[column] == "texts")
 
     @property
-    def shape(self) -> str:
+    def shape(self) -> Shape:
         """The shape of the data, by the inputs."""
         return "list" if self.lists else shape_of(self.inputs)
 
@@ -176,7 +170,7 @@ class Context(Subject):
         """The label, as it is meant."""
         trainer = self.format.trainer_label
         column = self.format.label_column or (self.rivals[0] if len(self.rivals) == 1 else None)
-        if column in (None, trainer) or (trainer is not None and self.kinds[trainer] != "empty"):
+        if column in (None, trainer) or (trainer is not None and self.format.kinds[trainer] != "empty"):
             return LabelColumn(trainer, trainer)
         renamed = [step.arguments[1] for step in self.format.steps if step.call == "rename_column"]
         targets = (*renamed, name_for(self.format.label), *TRAINER_LABELS)

@@ -38,35 +38,24 @@ Stage = IntEnum("Stage", "STORE NAME DROP ORDER ROWS READ VALUES CHANGE LOSS MOD
 Stage.__doc__ = "When a mend has its turn: what is called by a name comes after what gives the name."
 
 RULES: list[rule] = []
-Bad = dict[str, Any]  # what a rule tells: arguments of `Found`
+Bad = dict[str, Any]  # what a rule tells: facts, and what else `Found` has
+_OWN = ("rows", "column", "severity", "estimate", "mend")
 
 
-def bad(
-    rows: NDArray[Any] | None = None,
-    *,
-    estimate: int | None = None,
-    column: str | None = None,
-    severity: Severity | None = None,
-    mend: Mend = None,
-    **facts: Any,
-) -> Bad | None:
+def bad(rows: NDArray[Any] | None = None, **told: Any) -> Bad | None:
     """What was found; None where it is about rows and there are none.
 
     Args:
         rows: The rows, as a mask of the scanned ones or by their numbers, if it is about rows.
-        estimate: How many there are, where `rows` are no more than those of a sample.
-        column: The column, where it is not the one that the rule was asked about.
-        severity: How bad it is, where it is not always the same.
-        mend: What mends it, likewise.
-        **facts: What the words and lines need to know besides.
+        **told: Facts that the words and lines need; and what else `Found` has, where it is not what the rule says: the
+            `column`, `severity` and `mend`, and an `estimate` of how many rows there are, where `rows` are of a sample.
 
     Returns:
-        The arguments of `Found` that are told.
+        All that is told.
     """
     if rows is not None and not (rows.any() if rows.dtype == bool else len(rows)):
         return None
-    told = {"rows": rows, "estimate": estimate, "column": column, "severity": severity, "mend": mend, "facts": facts}
-    return {name: value for name, value in told.items() if value is not None}
+    return {"rows": rows, **told}
 
 
 @dataclass
@@ -103,10 +92,10 @@ class rule:  # noqa: N801 - it is used as a decorator
             told = self.find(context, column) if is_each else self.find(context)
             told = bad(told) if isinstance(told, np.ndarray) else bad() if told is True else told
             if told:
-                mask = told.get("rows")
-                if mask is not None and mask.dtype == bool:
-                    told["rows"] = context.scan.numbers(mask)
-                yield Found(self, context, **{"column": column, "severity": self.severity} | told)
+                own = {name: value for name in _OWN if (value := told.pop(name, None)) is not None}
+                if "rows" in own and own["rows"].dtype == bool:
+                    own["rows"] = context.scan.numbers(own["rows"])
+                yield Found(self, context, **{"column": column, "severity": self.severity} | own, facts=told)
 
     def _columns(self, context: Context) -> Sequence[str | None]:
         """What it is asked of; None for the data."""

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from selective_st.catalog import CLASSES, DEFAULT_MODEL, LossEntry, loss_entry, rows
+from selective_st.catalog import (
+    ANCHOR_POSITIVE,
+    CLASSES,
+    DEFAULT_MODEL,
+    LabelKind,
+    LossEntry,
+    Shape,
+    fitting_rows,
+    loss_entry,
+)
 from selective_st.errors import literal
 from selective_st.registry.checks.context import Context
 from selective_st.registry.checks.engine import Found, LossLine, Mend, Part
-from selective_st.registry.code import Expression
-from selective_st.registry.meaning import ANCHOR_POSITIVE
+from selective_st.registry.code import Expression, classes_in
 from selective_st.registry.steps import Code, Step
 
 _NEEDS_TRANSFORMER = ("static embeddings", "needs a transformer")  # of caveats
@@ -29,12 +37,11 @@ def change(argument: str, value: str, column: str | None, why: str = "") -> Step
     return Step("map", (Code(f"lambda {argument}: {{{literal(column)}: {value}}}"),), (("input_columns", column),), why)
 
 
-def other_loss(c: Context, shape: str, label: str | None) -> list[Part]:
+def other_loss(c: Context, shape: Shape, label: LabelKind | None) -> list[Part]:
     """Lines that take a loss for another format."""
-    fitting = [row for row in rows(c.entry.model_type) if (row.shape, row.label) == (shape, label)]
-    if (shape, label) == ("pair", "none"):
-        inputs = c.format.meaning if c.format.meaning in {row.inputs for row in fitting} else ANCHOR_POSITIVE
-        fitting = [row for row in fitting if row.inputs == inputs]
+    kind = c.entry.model_type
+    fitting = fitting_rows(shape, label, kind, c.format.meaning or ANCHOR_POSITIVE)
+    fitting = fitting or fitting_rows(shape, label, kind, ANCHOR_POSITIVE)
     names = [name for row in fitting for name in (*row.recommended, *row.losses, *(one.loss for one in row.selective))]
     known = [loss_entry(name, c.entry.model_type) for name in names]
     chosen = next((entry for entry in known if _can_be_taken(c, entry)), None)
@@ -53,12 +60,10 @@ def loss_line(c: Context, entry: LossEntry, *given: str, why: str = "") -> LossL
     arguments = given or tuple(f"{name}={code}" for name, code in entry.arguments)
     made = f"{entry.name}({', '.join(['model', *arguments])})"
     imports = [f"from {entry.module} import {entry.name}"]
-    if entry.model_type == "SparseEncoder" and entry.name != "SparseMSELoss" and entry.role == "loss":
+    if entry.is_wrapped:
         imports.append(f"from {loss_entry('SpladeLoss', entry.model_type).module} import SpladeLoss")
         made = f"SpladeLoss(model, {made}, {_SPARSE_WEIGHTS})"
-    label = literal(str(c.label))
-    is_list = c.source is not None and c.labels.is_list
-    classes = f"len({{dataset}}[{label}][0])" if is_list else f"int(max({{dataset}}[{label}])) + 1"
+    classes = classes_in(c.label, are_lists=c.source is not None and c.labels.is_list, dataset="{dataset}")
     imports += Expression(made).imports()
     setup = [] if given else [line.replace(CLASSES, classes) for line in entry.setup]
     line = LossLine("\n".join([*imports, *setup, f"{{loss}} = {made}" + (f"  # {why}" if why else "")]))

@@ -98,13 +98,12 @@ class Plan:
 
     Args:
         contexts: What is known of the data, for each of the losses that are added up.
-        is_dataset: Whether the user's data are a Dataset, or a stream.
     """
 
-    def __init__(self, contexts: Sequence[Context], *, is_dataset: bool) -> None:
+    def __init__(self, contexts: Sequence[Context]) -> None:
         self._contexts = list(contexts)
         self._table = table = contexts[0].table
-        self._is_plain = is_dataset and not table.has_transform and not table.is_stream
+        self._is_plain = table.is_dataset and not table.has_transform and not table.is_stream
         self._findings: dict[tuple[str, str | None], Finding] = {}
         self._done: tuple[Part, ...] = ()
         self._loss: LossEntry | None = None  # another one, that a line takes
@@ -277,7 +276,7 @@ def _named(step: Step) -> list[str]:
 
 def _is_kept(context: Context, column: str) -> bool:
     """Whether a column is named a label, a positive or a negative, and holds something."""
-    return bool(_KEPT & set(words_of(column))) and context.kinds.get(column) not in ("empty", "id", "ids")
+    return bool(_KEPT & set(words_of(column))) and context.format.kinds.get(column) not in ("empty", "id", "ids")
 
 
 def _code(parts: Sequence[Part], context: Context) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from selective_st.errors import DataError
@@ -116,9 +116,9 @@ class CheckReport:
         Returns:
             The findings, what was not checked, what was read, and the counts.
         """
-        found = [{**asdict(replace(finding, steps=())), "rows": list(finding.rows)} for finding in self.findings]
-        for finding in found:
-            del finding["steps"]
+        found = [{**vars(finding), "rows": list(finding.rows)} for finding in self.findings]
+        for told in found:
+            del told["steps"]
         return {
             "loss": self.loss,
             "ok": self.ok,

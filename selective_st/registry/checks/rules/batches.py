@@ -139,7 +139,7 @@ def false_negatives(c: Context) -> Bad | None:
     if not c.entry.in_batch_negatives or (c.sampler or "").startswith("no_duplicates"):
         return None
     masked = getattr(c.loss, "mask_same_text", None) is True
-    columns = [column for column in c.read_inputs[: 1 if masked else 2] if c.kinds[column] == "text"]
+    columns = [column for column in c.read_inputs[: 1 if masked else 2] if c.format.kinds[column] == "text"]
     codes = [code for column in columns if (code := c.scan.texts[column].codes) is not None]
     if not codes:
         return None
@@ -151,29 +151,17 @@ def false_negatives(c: Context) -> Bad | None:
 
 
 @dataclass(frozen=True)
-class Tally:
-    """Rows: their numbers, in order."""
-
-    all: Integers
-
-    @property
-    def count(self) -> int:
-        """How many."""
-        return len(self.all)
-
-
-@dataclass(frozen=True)
 class Conflicts:
     """Rows that hold the same texts with different labels.
 
     Attributes:
-        tally: The rows.
+        rows: Their numbers, in order.
         groups: How many different texts, or pairs of texts, they hold.
         repeated: How many rows of the data repeat the texts of an earlier row, with whatever label.
         examples: For some of them, the rows and their labels.
     """
 
-    tally: Tally
+    rows: Integers
     groups: int
     repeated: int
     examples: tuple[tuple[tuple[int, float], ...], ...]
@@ -194,8 +182,8 @@ def conflicting_rows(data: object, inputs: tuple[str, ...], label: str, *, is_or
     Example:
         >>> data = {"a": ["x", "y", "x"], "b": ["p", "q", "p"], "score": [0.2, 0.5, 0.9]}
         >>> found = conflicting_rows(data, ("a", "b"), "score")
-        >>> found.tally.count, found.examples
-        (2, (((0, 0.2), (2, 0.9)),))
+        >>> found.rows.tolist(), found.examples
+        ([0, 2], (((0, 0.2), (2, 0.9)),))
     """
     (table,) = tables(data)
     seen = scan(table, inputs, label, inputs)
@@ -227,14 +215,8 @@ def conflicting_labels(c: Context) -> Bad | None:
     if c.label_kinds & {"similarity", "margin"}:
         mean = (("mean_of", c.label),)
         merged = Step("remove_duplicate_rows", (c.read_inputs,), mean, f"the mean of their labels; {more}")
-    why = "one of them is wrong, or the texts do not tell the label"
-    facts: dict[str, Any] = {
-        "count": f"{found.tally.count:,}",
-        "columns": quoted(c.read_inputs),
-        "shown": "; ".join(shown),
-        "why": why,
-    }
-    return bad(found.tally.all, mend=merged, **facts)
+    count, why = f"{len(found.rows):,}", "one of them is wrong, or the texts do not tell the label"
+    return bad(found.rows, mend=merged, count=count, columns=quoted(c.read_inputs), shown="; ".join(shown), why=why)
 
 
 def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, is_ordered: bool) -> Conflicts | None:
@@ -256,7 +238,7 @@ def _conflicts(hashes: Sequence[Unsigned], numbers: Numbers, rows: Integers, *, 
     members = (known[wrong[group[wrong] == one]][:_EXAMPLES] for one in group[wrong[np.sort(firsts)[:_EXAMPLES]]])
     examples = tuple(tuple((int(rows[place]), float(numbers[place])) for place in places) for places in members)
     repeated = len(known) - len(different)
-    return Conflicts(Tally(rows[known[wrong]]), len(groups), repeated, examples) if len(wrong) else None
+    return Conflicts(rows[known[wrong]], len(groups), repeated, examples) if len(wrong) else None
 
 
 # --- Batches of classes -----------------------------------------------------------------------------------------------

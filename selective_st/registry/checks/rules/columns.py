@@ -85,7 +85,7 @@ def nested_column(c: Context, column: str) -> Bad | None:
 @rule("number-column", "stray", "error", Stage.DROP, _dropped)
 def number_column(c: Context, column: str) -> Bad | None:
     """Column {column!r} holds no texts ({kind}); {effect}."""
-    return None if nested_fields(c.table.values[column]) else _stray(c, column, kind=c.kinds[column])
+    return None if nested_fields(c.table.values[column]) else _stray(c, column, kind=c.format.kinds[column])
 
 
 # --- Their number and order -------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def _without(condition: str) -> Any:
     """Leave out rows without a text; of lists, those that do not fulfil a condition."""
 
     def leave_out(c: Context, found: Found) -> Step:
-        is_list = c.kinds[str(found.column)] != "text"
+        is_list = c.format.kinds[str(found.column)] != "text"
         return keep("texts", condition, found.column) if is_list else Step("remove_empty_rows", ((found.column,),))
 
     return leave_out

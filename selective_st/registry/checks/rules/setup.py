@@ -124,10 +124,10 @@ def _wrapped(c: Context, found: Found) -> Mend:
 @rule("not-wrapped", "data", "error", Stage.LOSS, _wrapped)
 def not_wrapped(c: Context) -> bool:
     """{loss} cannot be used alone: its forward pass raises an error."""
-    is_asked = c.loss is not None and c.entry.model_type == "SparseEncoder" and c.entry.role == "loss"
+    is_asked = c.loss is not None and c.entry.is_wrapped and c.entry.origin == UPSTREAM
     modifiers = {known.name for known in losses("SparseEncoder") if known.role == "modifier"}
     wrapped = bool(modifiers & {type(wrapper).__name__ for wrapper in c.wrappers})
-    return is_asked and c.entry.origin == UPSTREAM and c.entry.name != "SparseMSELoss" and not wrapped
+    return is_asked and not wrapped
 
 
 # --- Settings of the loss ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from selective_st.registry.checks.report import Severity
 from selective_st.registry.checks.rules.batches import meets_none
 from selective_st.registry.checks.rules.labels import label_classes
 from selective_st.registry.checks.scan import Labels, Mask, Numbers
-from selective_st.registry.columns import are_few_beyond, scale_around
+from selective_st.registry.columns import but_for_few, scale_around
 from selective_st.registry.steps import Step
 
 _ROUNDING = 1e-4  # labels may lie beyond their range by so much
@@ -91,7 +91,7 @@ def infinite_label(c: Context) -> Mask:
 def _scaled(c: Context, found: Found | None = None) -> Step:
     """Map the scale that the labels have, or seem to have, to the one from 0 to 1; leave out a few stray labels."""
     limits, known = _limits(c), c.format.label_scale
-    if limits is not None and not c.labels.is_list and are_few_beyond(c.labels.values.tolist()):
+    if limits is not None and not c.labels.is_list and but_for_few(c.labels.values.tolist()):
         return keep("label", f"{limits[0]:g} <= label <= {limits[1]:g}", c.label)
     low, high = min(c.lowest, 0.0), c.highest
     if known is not None and known[0] <= c.lowest and high <= known[1] and not (known[0] == -1 and high <= 1):
