@@ -74,7 +74,7 @@ class PlotOptions:
     overwrite: bool = option(False, "Replace an earlier picture or page of this command.", "--overwrite")
 
 
-@command(EvaluateOptions)
+@command(EvaluateOptions, "model", "data", "focus", "threshold", "score_range", "columns", "output")
 def evaluate(job: EvaluateOptions) -> None:
     """Evaluate MODEL on the labelled pairs in DATA, above all at the scores that matter, and write a report.
 

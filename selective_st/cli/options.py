@@ -59,11 +59,12 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def command(options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+def command(options: type[Options], *first: str) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
     """Make a command of a function that takes its options.
 
     Args:
         options: Their dataclass.
+        *first: The fields that come first in its help; those that commands share come last.
 
     Returns:
         What turns the function into one with a parameter for each field, as typer reads it. It prints the user's
@@ -71,7 +72,7 @@ def command(options: type[Options]) -> Callable[[Callable[[Options], None]], Cal
     """
     found = {each.name: each for each in fields(options)}  # type: ignore[arg-type]
     names = (name for of in options.__mro__ for name in inspect.get_annotations(of))
-    ordered = [found[name] for name in dict.fromkeys(names)]  # what commands share comes last
+    ordered = [found[name] for name in dict.fromkeys((*first, *names))]
 
     def decorate(run: Callable[[Options], None]) -> Callable[..., None]:
         def called(**given: Any) -> None:

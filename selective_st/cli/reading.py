@@ -15,7 +15,7 @@ from datasets import Dataset
 from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
 from selective_st.data import check_scale, named_columns, numbers_in, read_pairs, row_numbers
-from selective_st.errors import DataError
+from selective_st.errors import DataError, literal
 from selective_st.files import FileTable, read_file
 from selective_st.layouts import GradedPairs
 from selective_st.registry import names
@@ -176,12 +176,12 @@ class Source:
         """The readings that need the values changed, and the command that writes a file with them changed."""
         new = f"{self.table.name.partition('.')[0]}-converted.jsonl"
         given = [f"header={options.header}"] if options.header is not None else []
-        given += [f"split={options.split!r}"] if options.split is not None else []
-        read = f"dataset = read_table({', '.join([repr(options.data), *given])})"
+        given += [f"split={literal(options.split)}"] if options.split is not None else []
+        read = f"dataset = read_table({', '.join([literal(options.data), *given])})"
         found = {}
         for reading in (reading for reading in self.format.readings if reading.shape is None):
             lines = code_of((*self.steps, *reading.steps)).splitlines()
-            program = [_READ_TABLE, read, *lines, f"dataset.to_json({new!r}, force_ascii=False)"]
+            program = [_READ_TABLE, read, *lines, f"dataset.to_json({literal(new)}, force_ascii=False)"]
             convert, suggest = ["python", "-c", "; ".join(program)], ["selective-st", "suggest", new]
             found[reading.words] = f"{shlex.join(convert)} && {shlex.join(suggest)}"
         return found

@@ -112,7 +112,7 @@ def formats(options: FormatsOptions) -> None:
     console.print(f"Other models: --model-type {others}. Your own data: selective-st suggest FILE", style="dim")
 
 
-@command(SuggestOptions)
+@command(SuggestOptions, "focus", "threshold", "every", "script", "model", "loss")
 def suggest(options: SuggestOptions) -> None:
     """Detect the format of DATA, and suggest a loss, its code, and the next command."""
     if options.script and options.as_json:

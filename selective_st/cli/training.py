@@ -153,7 +153,7 @@ class DemoOptions:
     overwrite: bool = option(False, "Replace an earlier demo in that folder.", "--overwrite")
 
 
-@command(TrainOptions)
+@command(TrainOptions, "model", "loss", "focus", "threshold", "score_range", "columns", "output")
 def train(job: TrainOptions) -> None:
     """Train an embedding model on labelled sentence pairs, with the focus on the scores that matter.
 
