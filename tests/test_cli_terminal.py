@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import typer.main
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -135,3 +136,19 @@ def test_a_training_in_bfloat16_of_short_texts(data: Path, transformer_folder: P
     result = train(data, *options, "--epochs", 1, "--batch-size", 16, "--learning-rates", "1e-4")
     assert result.exit_code == 0, result.output
     assert "run 1/1" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("train", ["model", "loss", "focus", "threshold", "score_range"]),
+        ("evaluate", ["model", "data", "focus", "threshold"]),
+        ("suggest", ["focus", "threshold"]),
+        ("score", ["model", "file"]),
+        ("distill", ["teacher", "texts", "threshold"]),
+    ],
+)
+def test_the_help_begins_with_what_one_sets_first(name: str, first: list[str]) -> None:
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    assert [parameter.name for parameter in command.params][: len(first)] == first
+    assert not any("\n" in paragraph for paragraph in command.help.split("\n\n"))  # it is wrapped where it is shown

@@ -20,7 +20,7 @@ class DistillOptions(TextOptions):
     """What `distill` was asked to do."""
 
     teacher: str = argument("The model to learn from, a SentenceTransformer or CrossEncoder: a path or hub name.")
-    texts: list[str] = argument(f"Texts without labels: .txt files with one text per line, or: {DATA_HELP}")
+    texts: list[str] = argument(f"Texts without labels: .txt files with one text per line, or {DATA_HELP}")
     threshold: list[float] = option(
         MISSING, "The teacher's score at which you will decide. Repeat the option for several thresholds."
     )

@@ -23,7 +23,7 @@ class EvaluateOptions(PairOptions):
     """What `evaluate` was asked to do."""
 
     model: str = argument("A model of any type: a path, or a name on the Hugging Face hub.")
-    data: str = argument(f"Sentence pairs with a label. {DATA_HELP}")
+    data: str = argument(f"Sentence pairs with a label: {DATA_HELP}")
     against: str | None = option(None, "Another model to compare with, such as the one before training.")
     validation_data: str | None = option(
         None,

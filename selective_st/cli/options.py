@@ -23,7 +23,7 @@ FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIG
 THRESHOLD_HELP = (
     "Instead of --focus: the score at which you will decide, between 0 and 1. Repeat the option for several thresholds."
 )
-DATA_HELP = "A .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
+DATA_HELP = "a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
 HEADER_HELP = "Whether a CSV file has a header row. Default: detected, and reported."
 
 
@@ -186,7 +186,7 @@ class TextOptions:
 class DataOptions:
     """Which data, and how they are read: the same for every command."""
 
-    data: str = argument(DATA_HELP)
+    data: str = argument(f"The data: {DATA_HELP}")
     score_range: tuple[float, float] | None = option(
         None,
         "The scale of the labels, such as 0,5; it is mapped to 0 to 1. Not for classes.",

@@ -58,7 +58,7 @@ _STEPS_TO_TELL = 10  # how long a training takes
 class TrainOptions(PairOptions, TextOptions):
     """What `train` was asked to do."""
 
-    data: str = argument(f"Sentence pairs with a label (graded, or 0/1). {DATA_HELP}")
+    data: str = argument(f"Sentence pairs with a label (graded, or 0/1): {DATA_HELP}")
     model: str = option(
         _STATIC, "The SentenceTransformer to train: a path, a hub name, or 'static' (embeddings trained from scratch)."
     )
@@ -112,7 +112,7 @@ class TrainOptions(PairOptions, TextOptions):
         "too; the eval split chooses their weight.",
     )
     texts: list[str] | None = option(
-        None, f"Texts without labels, for --teacher: .txt files with one text per line, or: {DATA_HELP}"
+        None, f"Texts without labels, for --teacher: .txt files with one text per line, or {DATA_HELP}"
     )
     teacher_pairs: int = option(20_000, "How many pairs of --texts to draw.", min=100)
     diagnose: bool = option(
