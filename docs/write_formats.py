@@ -33,12 +33,12 @@ _RESULT_COLUMNS = {
 # What one says, with the link for it, as it is written in Python and on the command line.
 _WISHES = (
     ("I decide at 0.85", "link_for_thresholds([0.85])", "`distill --threshold 0.85`"),
-    ("the pairs of nearly the same meaning", "high_scores()", "`--focus high`"),
-    ("what is surely different", "low_scores()", "`--focus low`"),
+    ("pairs of nearly the same meaning", "high_scores()", "`--focus high`"),
+    ("pairs that are clearly different", "low_scores()", "`--focus low`"),
     ("both ends", "extreme_scores()", "`--focus extremes`"),
-    ("the undecided in the middle", "middle_scores()", "`--focus middle`"),
+    ("undecided pairs in the middle", "middle_scores()", "`--focus middle`"),
     ("scores from 0.6 to 0.8", "score_region(0.6, 0.8)", "`--focus 0.6:0.8`"),
-    ("all scores alike", "IdentityLink()", "a link's JSON"),
+    ("all scores equally", "IdentityLink()", "a link as JSON"),
 )
 
 
@@ -107,7 +107,7 @@ def _with_table(text: str, mark: str, table: str) -> str:
 
 def skill(text: str) -> str:
     """The skill for coding agents, with the first loss for each format."""
-    lines = ["| a row holds | label | loss |", "|---|---|---|"]
+    lines = ["| a row contains | label | loss |", "|---|---|---|"]
     for row in rows(_OURS):
         if row.selective:
             first = row.selective[0]

@@ -74,7 +74,7 @@ def read_delimited(path: Path, header: bool | None) -> TextTable:
     delimiter, skipped = delimiter_of(path)
     cells, notes = _cells(path, delimiter, skipped)
     if delimiter != usual_delimiter(path):
-        notes.insert(0, f"{path.name}: cells are parted by {delimiter!r}")
+        notes.insert(0, f"{path.name}: cells are separated by {delimiter!r}")
     _refuse_spaced_quotes(path, delimiter, cells.columns)
     rows = min(_COMPARED, max(10, _CELLS // len(cells.columns)))
     names, named, note = column_names(path.name, [column[:rows].to_pylist() for column in cells.columns], header)
@@ -302,16 +302,16 @@ def column_names(name: str, columns: Sequence[Sequence[str]], header: bool | Non
     first = [column[0] for column in columns]
     named, why = (header, "as told") if header is not None else _is_header(first, [column[1:] for column in columns])
     if not named:
-        hint = "" if header is not None else "; if it is one, say --header"
+        hint = "" if header is not None else "; if it is one, pass --header"
         numbers = [str(place + 1) for place in range(len(first))]
         return numbers, False, f"{name}: no header row ({why}); columns are numbered 1 to {len(first)}{hint}"
     names = [_BREAK.sub(" ", cell) or f"Unnamed: {place}" for place, cell in enumerate(first)]
     repeated = sorted(given for given, number in Counter(names).items() if number > 1)
     if repeated:
         raise DataError(
-            f"{name}: the header row names a column twice: {_shown(repeated)}. If it is no header row, say --no-header."
+            f"{name}: the header row names a column twice: {_shown(repeated)}. If it is no header, pass --no-header."
         )
-    hint = "" if header is not None else "; if it holds data, say --no-header"
+    hint = "" if header is not None else "; if it is data, pass --no-header"
     return names, True, f"{name}: the first row is a header ({why}): {_shown(names)}{hint}"
 
 
@@ -336,20 +336,20 @@ def _is_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> tuple[bo
     figures, over_numbers = saying("number over numbers", "number over texts"), saying("word over numbers")
     words = [cell for cell in first if cell and cell not in figures]
     if over_numbers and (all(map(_NAME.fullmatch, words)) or "number over numbers" not in says):
-        return True, f"{over_numbers[0]!r:.60} stands over numbers"
+        return True, f"{over_numbers[0]!r:.60} is above numbers"
     counted = [str(number) for number in range(len(figures) + 1)]
     if "number over texts" in says and not words and figures in (counted[:-1], counted[1:]):
         return True, "it counts the columns"
     if figures:
         if words and words == saying("usual name") and all(map(str.isdecimal, figures)):
             return True, f"{words[0]!r} is a name, and so may be {figures[0]}"
-        return False, f"its first row holds the number {figures[0]}"
+        return False, f"its first row contains the number {figures[0]}"
     sum_ = sum(_WEIGHTS.get(kind, 0) for kind in says)
     if sum_ < 0:
-        return False, f"{saying('text')[0]!r:.60} is like what stands below it"
+        return False, f"{saying('text')[0]!r:.60} is like the cells below it"
     if sum_ > 0:
-        return True, f"{saying('usual name', 'name')[0]!r:.60} is unlike what stands below it"
-    return True, "no cell of the first row is a number; nothing else tells"
+        return True, f"{saying('usual name', 'name')[0]!r:.60} is unlike the cells below it"
+    return True, "no cell of the first row is a number"
 
 
 def _says(cell: str, below: Sequence[str]) -> Says:

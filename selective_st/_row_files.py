@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from selective_st._delimited import column_names, delimiter_of, rows_of, sample_rows
 from selective_st._text_files import checked_ending, open_lines
 from selective_st.errors import DataError
+from selective_st.output import is_model
 
 _AT_ONCE = 1_000  # rows that are read, written, or looked at for a header and for which columns hold texts
 _ROW_GROUP = 65_536  # rows of a Parquet file that are written together
@@ -214,7 +215,7 @@ class _JsonLines(_TextRows):
                     if not isinstance(row, dict):
                         raise ValueError(f"but {line.strip():.40}")
                 except (ValueError, RecursionError) as error:
-                    mend = f"Write an object a line: jq -c '.[]' {shlex.quote(self.path.name)} > rows.jsonl"
+                    mend = f"Write one object per line: jq -c '.[]' {shlex.quote(self.path.name)} > rows.jsonl"
                     raise DataError(f"{self.path.name}: line {number} is no JSON object ({error}). {mend}") from error
                 yield number, row
 
@@ -282,7 +283,8 @@ def open_rows(path: Path, header: bool | None = None) -> RowFile:
         DataError: If it is missing, empty, of another kind or broken.
     """
     if not path.is_file():
-        raise DataError(f"{path} is no file. Check the path (looked in {Path.cwd()}).")
+        hint = "The model comes before the file." if is_model(path) else f"Check the path (looked in {Path.cwd()})."
+        raise DataError(f"{path} is no file. {hint}")
     kind = checked_ending(path)
     if kind == ".parquet":
         return _Parquet(path)

@@ -6,7 +6,7 @@ Each error names the argument, what it got, what is allowed, and what to write i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from numbers import Integral, Real
 from typing import Any
 
@@ -136,7 +136,9 @@ def whole_number(owner: str, name: str, value: Any, *, least: int = 0) -> int:
     return int(value)
 
 
-def list_of(owner: str, name: str, value: Any, what: str, example: str) -> list[Any]:
+def list_of(
+    owner: str, name: str, value: Any, what: str, example: str, is_one: Callable[[Any], bool] | None = None
+) -> list[Any]:
     """Return what `value` holds as a list, or raise; a text is no list.
 
     Args:
@@ -145,19 +147,24 @@ def list_of(owner: str, name: str, value: Any, what: str, example: str) -> list[
         value: What was given.
         what: What it holds, in the plural.
         example: What to write instead.
+        is_one: Tells whether something is one of these, of which there must be at least one. Default: not checked.
 
     Returns:
         The list.
 
     Raises:
         TypeError: If it is no list or the like.
+        ValueError: If it is empty, or holds something else.
     """
-    if not isinstance(value, (str, bytes, Mapping)):
-        try:
-            return list(value)
-        except TypeError:
-            pass
-    raise TypeError(f"{owner}: {name} must be a list of {what}, got {_shown(value)}. Write {name}={example}.")
+    try:
+        found = None if isinstance(value, (str, bytes, Mapping)) else list(value)
+    except TypeError:
+        found = None
+    if found is None:
+        raise TypeError(f"{owner}: {name} must be a list of {what}, got {_shown(value)}. Write {name}={example}.")
+    if is_one is not None and not (found and all(map(is_one, found))):
+        raise ValueError(f"{owner}: {name} must hold {what}, at least one, got {value!r:.60}. Write {name}={example}.")
+    return found
 
 
 def interval_of(owner: str, name: str, value: Any) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from selective_st._validation import score_interval
+from selective_st._validation import interval_of
 from selective_st.errors import DataError, shown_rows
 from selective_st.files import FileTable, hub_splits, read_file, read_table
 from selective_st.layouts import PAIR_COLUMNS, GradedPairs
@@ -53,9 +53,7 @@ def read_pairs(
             counted from 1.
     """
     if score_range is not None:
-        if isinstance(score_range, str) or len(score_range) != 2:
-            raise DataError(f"score_range must be a pair of numbers such as (0, 5), got {score_range!r}.")
-        score_range = score_interval("read_pairs", *score_range, names=("score_range[0]", "score_range[1]"))
+        score_range = interval_of("read_pairs", "score_range", score_range)
     table = source if isinstance(source, FileTable) else read_file(source, header=header, split=split)
     first, second, score = _pair_columns(table, columns)
     notes = [
@@ -134,15 +132,15 @@ def _pair_columns(table: FileTable, columns: Sequence[str] | None) -> list[str]:
         )
     if len(available) < 3:
         raise DataError(
-            f"{table.name} has {len(available)} column(s) ({shown}), but graded pairs take three: two texts and a "
+            f"{table.name} has {len(available)} column(s) ({shown}), but graded pairs need three: two texts and a "
             "label."
         )
     labels = [name for name in TRAINER_LABELS if name in available] if table.named else available[-1:]
     texts = [name for name in available if name not in labels]
     if len(labels) != 1 or len(texts) != 2:
-        say = f"for example --columns {likely}" if likely else "--columns TEXT1,TEXT2,LABEL: no column seems to be one"
+        say = f"for example --columns {likely}" if likely else "--columns TEXT1,TEXT2,LABEL; none was recognised"
         raise DataError(
-            f"It is not clear which columns of {table.name} to use: it has {shown}. Say the two texts and the label, "
+            f"It is not clear which columns of {table.name} to use: it has {shown}. Name the two texts and the label, "
             f"{say}."
         )
     return [*texts, *labels]
@@ -172,7 +170,7 @@ def _checked_texts(table: FileTable, name: str) -> list[str]:
     if wrong:
         raise DataError(
             f"{table.name}: column {name!r} must hold texts, but {row_numbers(table, wrong)} hold(s) "
-            f"{texts[wrong[0]]!r}. Mend the rows, or choose other columns with --columns."
+            f"{texts[wrong[0]]!r}. Fix the rows, or choose other columns with --columns."
         )
     empty = [row for row, text in enumerate(texts) if not text.strip()]
     if empty:
@@ -191,21 +189,19 @@ def _checked_scores(table: FileTable, name: str, score_range: tuple[float, float
     low, high = min(scores), max(scores)
     outside = [row for row, score in enumerate(scores) if not -1 <= score <= 1]
     if outside:
-        few = f"Mend {row_numbers(table, outside)}, the only such, or say" if but_for_few(scores) else "Say"
+        few = f"Fix {row_numbers(table, outside)}, the only ones, or give" if but_for_few(scores) else "Give"
         raise DataError(
-            f"{table.name}: the labels in column {name!r} go from {low:g} to {high:g}, but a cosine similarity only "
-            f"reaches [-1, 1]. {few} the ends of your label scale, which are then mapped to 0 and 1; "
-            + _a_scale(scores)
+            f"{table.name}: the labels in column {name!r} range from {low:g} to {high:g}, but a cosine similarity from "
+            f"-1 to 1. {few} the scale of your labels, which is then mapped to 0 to 1: {_a_scale(scores)}"
         )
     return scores
 
 
 def _a_scale(scores: Sequence[float]) -> str:
-    """A scale that holds all labels, and what it rests on."""
+    """The option for a scale that holds all labels, and whether it is a guess."""
     low, high = min(scores), max(scores)
     ends = usual_scale(scores) or scale_around(low, high)
-    why = "if these are its ends:" if ends == (low, high) else "these ends are a guess:"
-    return f"{why if low < high else 'for example'} --score-range {ends[0]:g},{ends[1]:g}"
+    return f"--score-range {ends[0]:g},{ends[1]:g} ({'if these are its ends' if ends == (low, high) else 'a guess'})"
 
 
 def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: bool = True) -> list[float | None]:
@@ -239,8 +235,8 @@ def numbers_in(table: FileTable, name: str, labels: Sequence[Any], *, missing: b
             )
         raise DataError(
             f"{table.name}: the label in column {name!r} is not a number in {row_numbers(table, wrong)}: "
-            f"{written[wrong[0]]!r}. Mend or remove such rows; if this is not the label column, say --columns; if the "
-            "first row is a header, say --header."
+            f"{written[wrong[0]]!r}. Fix or remove these rows. If this is not the label column, pass --columns; if the "
+            "first row is a header, pass --header."
         )
     return numbers
 

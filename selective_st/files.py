@@ -27,6 +27,7 @@ from selective_st._delimited import read_delimited
 from selective_st._json_lines import read_json
 from selective_st._text_files import ENDINGS, checked_ending, ending, is_compressed
 from selective_st.errors import DataError
+from selective_st.output import is_model
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_file(source: str, *, header: bool | None = None, split: str = "train") 
         >>> table.dataset["id"][:], list(table.lines)
         ([7, None], [2, 3])
         >>> table.notes[0]
-        "pairs.csv: the first row is a header ('id' stands over numbers): question, answer, id; ..."
+        "pairs.csv: the first row is a header ('id' is above numbers): question, answer, id; ..."
     """
     if not isinstance(source, str) or not source.strip():
         raise DataError(f"The data must be the path of a file or the name of a dataset, got {source!r}.")
@@ -162,7 +163,10 @@ def _read(path: Path, header: bool | None) -> FileTable:
     if not path.exists():
         raise DataError(f"{path} does not exist. Check the path (looked in {Path.cwd()}).")
     if path.is_dir():
-        raise DataError(f"{path} is a folder; give a file: {', '.join(ENDINGS)}.")
+        raise DataError(
+            f"{path} is a folder; give a file: {', '.join(ENDINGS)}."
+            + (" It holds a model: the model comes before the data, or after --model." if is_model(path) else "")
+        )
     kind = checked_ending(path)
     if kind == ".parquet":
         return FileTable(_read_parquet(path), path.name)

@@ -65,13 +65,13 @@ class Focus:
 
     @property
     def cuts(self) -> tuple[float, ...]:
-        """The gold scores at which one decides: the thresholds, or that of the main metric if it finds."""
+        """The gold scores to decide at: the thresholds, or the one that the main metric finds pairs by."""
         kind, _, rest = self.score_metric.partition("_")
         return self.thresholds or ((float(rest.partition("_")[2]),) if kind == "ap" else ())
 
     @property
     def edges(self) -> tuple[float, ...]:
-        """The gold scores that part what matters from the rest."""
+        """The gold scores that part what matters from the rest; not all of them are decided at."""
         return (*self.at_most, *self.at_least)
 
     @property

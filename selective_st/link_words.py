@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +28,7 @@ _REGION_SHARE = 0.5
 _ALIKE = 0.02
 _LARGEST_RATIO = 1000.0
 _HIGH = "high scores"
+_WHOLE = re.compile(r"(?<=\d)\.0\b")  # what a whole number has as a decimal
 _PRESETS = {
     "high_scores": _HIGH,
     "low_scores": "low scores",
@@ -195,11 +196,14 @@ def preset_of(link: Link, low: float, high: float) -> tuple[str, str] | None:
     # A link of a config has lost its name; it is found again where it is a preset as it comes.
     usual = (high_scores(), low_scores(), extreme_scores(), middle_scores())
     inner = next((preset for preset in usual if preset == inner), inner)
-    found = re.fullmatch(r"([\d.e+-]+ \* )?((\w+)\(((?:[^()]|\([^()]*\))*)\))", repr(inner))
-    if found is None or found[3] not in _PRESETS:
+    preset = inner.__dict__.get("_preset")
+    if preset is None:
         return None
-    code, arguments = (re.sub(r"(?<=\d)\.0\b", "", text) for text in (found[2], found[4]))
-    given = re.findall(r"(?<![\w=.-])(?:\([^()]*\)|-?[\d.]+[^,]*)", arguments)  # but for those with a name
-    told = [in_words(re.findall(r"-?[\d.]+(?:e[+-]?\d+)?", text)) for text in given]
-    shaped = "" if inner == link and found[1] is None else "shaped as "
-    return _PRESETS[found[3]].format(*told), f"{shaped}`{code}`"
+    name, code, given = preset
+    told = [in_words([_plain(number) for number in (of if isinstance(of, Iterable) else [of])]) for of in given]
+    shaped = "" if inner == link and repr(inner) == code else "shaped as "
+    return _PRESETS[name].format(*told), f"{shaped}`{_WHOLE.sub('', code)}`"
+
+
+def _plain(number: Any) -> str:
+    return _WHOLE.sub("", repr(float(number)))

@@ -141,8 +141,8 @@ class Output:
         with self._in_words():
             if not self._workplace.claim():
                 raise OutputError(
-                    f"{self.option} {self.given}: another command{self._workplace.holder()} is writing there now. "
-                    f"Wait for its end, or choose another: {self._another()}"
+                    f"{self.option} {self.given}: another command{self._workplace.holder()} is writing there. Wait "
+                    f"until it ends, or choose another: {self._another()}"
                 )
             try:
                 self._check()  # whoever wrote there until now may have come to an end
@@ -242,7 +242,7 @@ class Output:
             if reason is None and not self.overwrite:
                 state = "exists already" if self.recognise else "exists and is not empty"
                 raise OutputError(
-                    f"{self.option} {self.given} {state}. Choose another, such as {self._another()}, or say "
+                    f"{self.option} {self.given} {state}. Choose another, such as {self._another()}, or add "
                     "--overwrite."
                 )
         if reason is not None:
@@ -256,13 +256,13 @@ class Output:
                 return f"{where} a link to {os.readlink(part)}, which does not exist"
         for part in path.parents:
             if part.exists() and not part.is_dir():
-                return f"lies below {part}, but {part} exists and is no folder"
+                return f"is below {part}, which exists and is no folder"
         if any(_same(path, part) for part in (Path.cwd(), *Path.cwd().parents)):
             return "is the folder you are in, or above it"
         if path.exists() and path.is_dir() == (self.recognise is not None):
             return f"exists and is no {'file' if self.recognise else 'folder'}"
         if os.path.ismount(path):
-            return "is where a disk is mounted, which cannot be replaced: a folder in it can"
+            return "is a mount point, which cannot be replaced; a folder in it can"
         for name, source in self._reads.items():
             relation = _relation(path, source)
             if relation is not None:
@@ -270,7 +270,7 @@ class Output:
         for part in path.parents:
             if part.name.endswith(_BESIDE) and (part / _LOCK).exists():
                 return f"lies inside {part}, which comes and goes with another output"
-            if (part / _MARKER).is_file() or _is_model(part):
+            if (part / _MARKER).is_file() or is_model(part):
                 return f"lies inside {part}, a trained model or another output"
         return None
 
@@ -283,18 +283,18 @@ class Output:
             marker = json.loads((self.path / _MARKER).read_text(encoding="utf-8"))
             command, reads, files = str(marker["command"]), dict(marker["reads"]), dict(marker["files"])
         except (OSError, ValueError, KeyError, TypeError):
-            return f"exists and was not written by this command (it has no {_MARKER} that can be read)"
+            return f"exists and was not written by this command (it has no readable {_MARKER})"
         if command != self.command:
             return f"was written by selective-st {command}, not by selective-st {self.command}"
         if self.same_reads and reads != self._recorded():
             return f"was written by selective-st {command}, from other data than now"
         strange = {name for name in _files(self.path) if name.split("/")[-1] not in _OF_THE_SYSTEM} - {*files, _MARKER}
         if strange:
-            return f"holds something that this command did not write: {', '.join(sorted(strange)[:5])}"
+            return f"contains files that this command did not write: {', '.join(sorted(strange)[:5])}"
         there = {name: self.path / name for name in files if (self.path / name).is_file()}
         changed = [name for name, path in there.items() if _digest(path) != files[name]]
         if changed:
-            return f"holds files that were changed since this command wrote them: {', '.join(sorted(changed)[:5])}"
+            return f"contains files that were changed since this command wrote them: {', '.join(sorted(changed)[:5])}"
         return None
 
     def _another(self) -> str:
@@ -536,7 +536,7 @@ def _relation(path: Path, source: str | Path) -> str | None:
     return None
 
 
-def _is_model(folder: Path) -> bool:
+def is_model(folder: Path) -> bool:
     """Whether a folder holds a saved model."""
     weights = ("*.safetensors", "pytorch_model*.bin")
     return any((folder / name).is_file() for name in ("modules.json", "config_sentence_transformers.json")) or (

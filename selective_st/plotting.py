@@ -147,10 +147,8 @@ def plot_links(
     for link in links.values():
         instance_of(owner, "links", link, Link, 'Write links={"high": high_scores()}.')
     low, high = interval_of(owner, "score_range", score_range)
-    targets = list_of(owner, "targets", targets, "scores", "[0.2, 0.9]")
+    targets = list_of(owner, "targets", targets, "scores", "[0.2, 0.9]", lambda _: True)
     targets = [finite_number(owner, f"targets[{place}]", target) for place, target in enumerate(targets)]
-    if not targets:
-        raise ValueError(f"{owner}: targets must hold at least one score, got none. Write targets=[0.2, 0.9].")
     scores = torch.linspace(low, high, 401, dtype=torch.float64)
     of_labels = (low, high) if label_range is None else interval_of(owner, "label_range", label_range)
 
@@ -358,20 +356,13 @@ def plot_error_by_score_bin(
     """
     owner = "plot_error_by_score_bin"
     _check_named(owner, "errors", errors, "models")
-    metrics = list_of(owner, "metrics", metrics, "names", '["rmse"]')
-    if not metrics or not all(metric in tuple(_ERRORS) for metric in metrics):
-        raise ValueError(
-            f"{owner}: metrics must be of {', '.join(_ERRORS)}, got {', '.join(map(str, metrics)) or 'none'}. Write "
-            'metrics=["rmse"].'
-        )
-    needed = ("low", "high", *metrics)
+    metrics = list_of(owner, "metrics", metrics, f"names of {', '.join(_ERRORS)}", '["rmse"]', [*_ERRORS].__contains__)
+    needed = {"low", "high", *metrics}
     for name, rows in errors.items():
-        bins = list_of(owner, f"errors[{name!r}]", rows, "bins", "error_by_score_bin(gold, predicted)")
-        if not bins or not all(isinstance(row, Mapping) and set(needed) <= set(row) for row in bins):
-            raise ValueError(
-                f"{owner}: errors[{name!r}] must hold bins, dicts with {', '.join(needed)}, got {bins!r:.60}. Give "
-                "what error_by_score_bin(gold, predicted) gives."
-            )
+        list_of(
+            owner, f"errors[{name!r}]", rows, "bins", "error_by_score_bin(gold, predicted)",
+            lambda row: isinstance(row, Mapping) and needed <= {*row},
+        )  # fmt: skip
     regions = checks.checked_regions(owner, regions)
     with _drawn(owner, path, len(metrics), columns, 5, 3.8) as figure:
         edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")]

@@ -44,7 +44,6 @@ from transformers import PrinterCallback, TrainerCallback
 from selective_st import __version__, outcome
 from selective_st._validation import list_of, whole_number
 from selective_st.card_section import UNTRAINED
-from selective_st.catalog import MODEL_TYPES
 from selective_st.distillation import Taught
 from selective_st.distillation import distill as distill
 from selective_st.distillation import taught_pairs as taught_pairs
@@ -177,9 +176,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) 
         The tokenizer.
     """
     owner = "train_tokenizer"
-    texts = list_of(owner, "texts", texts, "texts", '["a cat", "a dog"]')
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f'{owner}: texts must hold texts, at least one, got {texts!r:.60}. Write ["a cat", "a dog"].')
+    texts = list_of(owner, "texts", texts, "texts", '["a cat", "a dog"]', lambda text: isinstance(text, str))
     whole_number(owner, "vocabulary", vocabulary, least=1)
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
@@ -209,10 +206,8 @@ def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransf
             raise FileNotFoundError("an empty name")
         pretrained = SentenceTransformer(spec)
     kind = named_model_type(spec)
-    if kind in MODEL_TYPES and kind != "SentenceTransformer":
-        raise ValueError(
-            f"--model {spec} is a {kind}, but this command trains a SentenceTransformer. Give one of these."
-        )
+    if kind not in (None, "SentenceTransformer"):
+        raise ValueError(f"--model {spec} is a {kind}, but this command trains a SentenceTransformer.")
     if pretrained.similarity_fn_name != "cosine":
         raise ValueError(
             f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "
@@ -233,7 +228,7 @@ def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> C
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(settings.device or "", True):
         raise ValueError(
-            f"--device {settings.device}: torch {torch.__version__} finds none here. Leave --device out, or say cpu."
+            f"--device {settings.device}: torch {torch.__version__} finds none. Leave --device out, or use cpu."
         )
     on_gpu = torch.cuda.is_available() and settings.device != "cpu"
     if settings.bf16 and on_gpu and not torch.cuda.is_bf16_supported():
@@ -574,11 +569,10 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
         >>> mean_and_interval([1.0, 2.0, 3.0])
         (2.0, 2.484...)
     """
-    found = list_of("mean_and_interval", "values", values, "numbers", "[0.1, 0.2]")
-    if not found or not all(isinstance(value, (int, float, np.number)) for value in found):
-        raise ValueError(
-            f"mean_and_interval: values must hold numbers, at least one, got {values!r:.60}. Write [0.1, 0.2]."
-        )
+    numbers = (int, float, np.number)
+    found = list_of(
+        "mean_and_interval", "values", values, "numbers", "[0.1, 0.2]", lambda value: isinstance(value, numbers)
+    )
     if len(found) < 2:
         return float(found[0]), math.nan
     return float(np.mean(found)), float(stats.t.ppf(0.975, len(found) - 1) * stats.sem(found))

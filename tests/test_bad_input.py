@@ -172,7 +172,7 @@ CASES: list[tuple[str, Call]] = [
     ("score_range must be a list of two", lambda m, f: plotting.plot_links(LINKS, f / "a.png", score_range=5)),  # type: ignore[arg-type]
     ("must be below score_range", lambda m, f: plotting.plot_links(LINKS, f / "a.png", score_range=(1, 0))),
     ("targets must be a list of scores", lambda m, f: plotting.plot_links(LINKS, f / "a.png", targets=0.5)),  # type: ignore[arg-type]
-    ("targets must hold at least one", lambda m, f: plotting.plot_links(LINKS, f / "a.png", targets=[])),
+    ("targets must hold scores, at least one", lambda m, f: plotting.plot_links(LINKS, f / "a.png", targets=[])),
     ("columns must be a whole number", lambda m, f: plotting.plot_links(LINKS, f / "a.png", columns=0)),
     (r"errors\['m'\] must be a list of bins", lambda m, f: plotting.plot_error_by_score_bin({"m": 5}, f / "a.png")),  # type: ignore[dict-item]
     (r"errors\['m'\] must hold bins", lambda m, f: plotting.plot_error_by_score_bin({"m": []}, f / "a.png")),

@@ -278,7 +278,7 @@ class TestUntrained:
     def test_too_few(self) -> None:
         found = self.judged([0.9, 0.5, 0.1], [0.1, 0.5, 0.9], [0.0, 0.5, 1.0])
         assert found["verdict"] == "too few"
-        assert "cannot be said: the test split has too few cases" in found["sentence"]
+        assert "better than the untrained one: the test split has too few cases" in found["sentence"]
         assert "by these values alone it is WORSE in" in found["sentence"]
         assert "Rank correlation" in found["worse_by_value_alone"]
 

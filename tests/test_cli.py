@@ -119,14 +119,14 @@ class TestTrain:
         result = run("train", data["train"], *QUICK, "--output", trained[1])
         assert result.exit_code == 1
         assert "exists and is not empty" in text(result)
-        assert "say --overwrite" in text(result)
+        assert "add --overwrite" in text(result)
         assert {path: path.stat().st_mtime_ns for path in trained[1].iterdir()} == before
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (["nowhere.csv"], "Error: nowhere.csv does not exist"),
-            (["{train}"], "labels in column 'score' go from 0 to 5, but a cosine similarity only reaches [-1, 1]"),
+            (["{train}"], "labels in column 'score' range from 0 to 5, but a cosine similarity from -1 to 1"),
             (["{train}"], "--score-range 0,5"),
             (["{train}", "--score-range", "5"], "--score-range takes two numbers with a comma between"),
             (["{train}", "--score-range", "5,0"], "LOW must be below HIGH, got 5 and 0"),
@@ -417,10 +417,10 @@ class TestLosses:
         ("arguments", "message"),
         [
             (["--loss", "hinge"], "--loss must be pointwise, order, pairwise, listwise, listwise-labels, in-batch,"),
-            (["--temperature", "0.1"], "--temperature means nothing for --loss pointwise"),
+            (["--temperature", "0.1"], "--temperature does not apply to --loss pointwise"),
             (["--loss", "listwise", "--temperature", "0"], "--temperature must be a finite number > 0"),
-            (["--loss", "in-batch", "--list-size", "4"], "--list-size means nothing for --loss in-batch"),
-            (["--positive-from", "0"], "--positive-from must lie above 0, up to 1"),
+            (["--loss", "in-batch", "--list-size", "4"], "--list-size does not apply to --loss in-batch"),
+            (["--positive-from", "0"], "--positive-from must be above 0 and at most 1"),
             (["--loss", "cached-in-batch"], "static embeddings (--model static) do not allow. Give a transformer"),
             (["--loss", "cached-in-batch", "--model", "{static}"], "do not allow. Give a transformer"),
             (["--loss", "listwise", "--score-range", "0,0.5"], "lies outside --score-range 0,0.5 in lines"),

@@ -29,6 +29,7 @@ from selective_st.evaluation import (
     remember_threshold,
     threshold_curve,
 )
+from selective_st.evaluation.thresholds import named_model_type
 from selective_st.links import high_scores, link_for_thresholds
 from selective_st.registry.catalog import MODEL_TYPES
 from selective_st.training import train_tokenizer
@@ -190,7 +191,7 @@ class TestEvaluate:
     def test_what_files_say_of_the_type(self, files: dict[str, object], expected: str, tmp_path: Path) -> None:
         for name, content in files.items():
             (tmp_path / name).write_text(json.dumps(content))
-        assert common._model_type(str(tmp_path)) == expected
+        assert (named_model_type(str(tmp_path)) or "SentenceTransformer") == expected
 
     def test_names_are_no_markup(self, models: dict[str, Path], data: dict[str, Path], tmp_path: Path) -> None:
         for name in ("m[best]", "m[red]"):
@@ -228,7 +229,7 @@ class TestEvaluate:
         before = {path: path.stat().st_mtime_ns for path in evaluated[1].iterdir()}
         result = run("evaluate", models["larger"], data["test"], "--score-range", "0,5", "--output", evaluated[1])
         assert result.exit_code == 1
-        assert "say --overwrite" in text(result)
+        assert "add --overwrite" in text(result)
         assert {path: path.stat().st_mtime_ns for path in evaluated[1].iterdir()} == before
 
     @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ class TestEvaluate:
             (("--focus", "upwards"), "--focus must be high, low"),
             (("--score-range", "5"), "--score-range takes two numbers"),
             (("--validation-data", "missing.csv"), "missing.csv does not exist"),
-            (("--positive-from", "2"), "--positive-from must lie above 0"),
+            (("--positive-from", "2"), "--positive-from must be above 0"),
             (("--threshold-metric", "f3", "--validation-data", "DATA"), "metric must be one of f1, f0.5, f2"),
             (("--against", "MODEL"), "is the model itself"),
             (("--threshold", "0.85", "--focus", "high"), "--threshold 0.85 and --focus high. Leave one of them out"),
@@ -525,7 +526,7 @@ class TestPlot:
         [
             (("--output", "links.gif"), "must end in .png, .svg, .pdf"),
             (("--focus", "up"), "--focus must be high, low"),
-            (("--targets", "0.5,2"), "--targets takes scores within --score-range"),
+            (("--targets", "0.5,2"), "--targets takes comma-separated labels within --score-range"),
             (
                 ("--targets", "0.2,0.9", "--score-range", "1,5"),
                 "within --score-range, 1 to 5, with a comma between, such as",
@@ -543,3 +544,28 @@ class TestPlot:
         assert result.exit_code == 1
         assert message in text(result)
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("evaluate", "pairs.csv", "model"), "model is a folder; give a file"),
+        (("evaluate", "pairs.csv", "model"), "It holds a model: the model comes before the data, or after --model."),
+        (("score", "pairs.csv", "model", "--output", "o.csv"), "model is no file. The model comes before the file."),
+        (("evaluate", "pairs.csv", "pairs.csv"), "pairs.csv is a file, but a model is a folder, or a name on the hub."),
+        (("score", "model", "pairs.csv", "--names", "a,b", "--output", "o.csv", "--threshold", "85"), "at most 1"),
+        (("train", "pairs.csv", "--model", "classifier"), "--model classifier is a CrossEncoder, but this command"),
+    ],
+)
+def test_arguments_in_the_wrong_place(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model_for("SentenceTransformer").save_pretrained("model")
+    classifier = cross_encoder()
+    classifier.model.save_pretrained("classifier")
+    classifier.tokenizer.save_pretrained("classifier")
+    rows = "\n".join(f"{sentence(i)},{sentence(i + 50)},{i / 99}" for i in range(100))
+    Path("pairs.csv").write_text(f"a,b,score\n{rows}\n", encoding="utf-8")
+    result = run(*arguments)
+    assert (result.exit_code, said in text(result)) == (1, True), result.output

@@ -24,6 +24,7 @@ from selective_st.cli.evaluation import EvaluateOptions
 from selective_st.cli.options import DataOptions, told_words, words_of
 from selective_st.cli.registry import CheckOptions, SuggestOptions
 from selective_st.cli.training import TrainOptions
+from selective_st.data import read_table
 from selective_st.demo import graded_pairs
 from selective_st.focus import parse_focus
 from selective_st.layouts import GradedPairs
@@ -352,7 +353,7 @@ class TestClasses:
             assert result.exit_code == 1
             shown = "0, 1, 2" if kind == "numbers" else ", ".join(names if kind == "class labels" else sorted(names))
             assert f"the labels in column 'label' are classes ({shown}), not grades" in text(result)
-            assert 'call the column "score"; or train all the same with --no-check' in text(result)
+            assert 'call the column "score"; or train regardless with --no-check' in text(result)
         assert not asked
         checked = found("check", path, "--loss", "CosineSimilarityLoss", "--score-range", "0,2")
         assert any("are classes" in note and "--score-range 0,2 does not apply" in note for note in checked["notes"])
@@ -408,9 +409,9 @@ class TestScales:
         suggested = found("suggest", path)
         [note] = [note for note in suggested["notes"] if "guess" in note]
         assert guess in note
-        assert "say them with --score-range LOW,HIGH" in note
+        assert "give it with --score-range LOW,HIGH" in note
         result = run("train", path, "--output", tmp_path / "model")
-        assert "a guess: --score-range" in text(result)
+        assert "(a guess)" in text(result)
         assert isinstance(run(*shlex.split(suggested["next"])[1:], "--output", tmp_path / "model").exception, StopError)
         assert 0 <= min(asked["train"].scores) < max(asked["train"].scores) <= 1
 
@@ -564,11 +565,11 @@ class TestLossNames:
         if not name.startswith("Selective"):
             result = run("train", path, "--loss", name, "--output", tmp_path / "model")
             kind = "order" if name == "CoSENTLoss" else "pointwise"
-            assert f"Say --loss {kind} --compare." in text(result)
+            assert f"Write --loss {kind} --compare." in text(result)
 
     def test_of_other_models(self, path: Path) -> None:
         result = run("check", path, "--loss", "BinaryCrossEntropyLoss")
-        assert "is a loss for CrossEncoder: say --model-type CrossEncoder." in text(result)
+        assert "is a loss for CrossEncoder: add --model-type CrossEncoder." in text(result)
         assert found("check", path, "--loss", "BinaryCrossEntropyLoss", "--model-type", "CrossEncoder")["loss"]
         assert "there is no such loss" in text(run("check", path, "--loss", "listwise", "--model-type", "CrossEncoder"))
 
@@ -673,7 +674,7 @@ class TestEvaluationOfOtherLabels:
             )
         assert result.exit_code == 1
         assert said in text(result)
-        assert "or evaluate all the same with --no-check" in text(result)
+        assert "or evaluate regardless with --no-check" in text(result)
         suggest = re.search(r"`selective-st (suggest [^`]*)`", text(result))
         assert suggest is not None
         assert run(*shlex.split(suggest[1])).exit_code in (0, 1)
@@ -829,7 +830,7 @@ def test_train_makes_the_loss_that_is_suggested_for_what_it_lays_out(entry: Trai
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("suggest", "FILE", "--script", "--json"), "--script prints a program, --json data"),
+        (("suggest", "FILE", "--script", "--json"), "--script prints a program, --json the suggestions"),
         (("suggest", "FILE", "--split", "test"), "is a file, which has no split 'test'. Leave --split out"),
         (("evaluate", "no-model", "FILE", "--threshold-metric", "f3"), "--threshold-metric must be one of f1"),
         (("evaluate", "no-model", "FILE", "--threshold-metric", "F1"), "--threshold-metric must be one of f1"),
@@ -885,7 +886,7 @@ def test_one_scale_is_named_by_all(labels: list[Any], scale: str, tmp_path: Path
 def test_one_label_far_beyond_is_named_and_no_scale(tmp_path: Path) -> None:
     labels = [99 if row == 6 else score / 5 for row, score in enumerate(SCORES)]
     path = write(tmp_path / "p.csv", "sentence1,sentence2,score", pairs_with(labels))
-    assert "Mend line 8, the only such" in text(run("train", path, "--output", tmp_path / "out"))
+    assert "Fix line 8, the only ones" in text(run("train", path, "--output", tmp_path / "out"))
 
 
 def test_nested_objects_are_no_dataset_without_columns(tmp_path: Path) -> None:
@@ -896,3 +897,25 @@ def test_nested_objects_are_no_dataset_without_columns(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "objects with the fields 'a' (texts), 'b' (texts)" in text(run("suggest", path, "--all"))
     assert "no columns" not in text(result)
+
+
+class TestNumbersInAnotherWriting:
+    """Labels such as 0,72 or 72 % are text; the message says which command writes them as numbers."""
+
+    @pytest.mark.parametrize("written", ["{:.2f}", "{:.0%}"])
+    def test_the_command_that_converts_them(
+        self, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        scores = [score / 5 for score in every(SCORES)]
+        labels = [written.format(score).replace(".", ",") for score in scores]
+        write(Path("pairs.csv"), "sentence1,sentence2,score", pairs_with(labels))
+        ways = found("suggest", "pairs.csv")["ways"]
+        assert list(ways) == ["the numbers in 'score' are the labels"]
+        refused = text(run("train", "pairs.csv", "--output", "model"))
+        assert "If the numbers in 'score' are the labels, convert the file first: python -c " in refused
+        convert, suggest = ways["the numbers in 'score' are the labels"].split(" && ")
+        exec(compile(shlex.split(convert)[2], "convert", "exec"), {})
+        assert shlex.split(suggest) == ["selective-st", "suggest", "pairs-converted.jsonl"]
+        assert read_table("pairs-converted.jsonl")["score"][:] == pytest.approx([round(s, 2) for s in scores])
+        assert found("suggest", "pairs-converted.jsonl")["next"]

@@ -20,7 +20,7 @@ from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner, Result
 
 from selective_st import kept_runs, training
-from selective_st.cli import app, common
+from selective_st.cli import app
 from selective_st.cli import training as training_command
 from selective_st.demo import write_demo_data
 from selective_st.evaluation import comparison
@@ -161,7 +161,7 @@ class TestNothingIsLost:
             before = snapshot(place)
             refused = in_one_line(run(*arguments, "--output", output))
             assert f"--output {output} exists" in refused
-            assert "or say --overwrite" in refused
+            assert "or add --overwrite" in refused
             assert snapshot(place) == before
             result = run(*arguments, "--output", output, "--overwrite")
             assert result.exit_code == 0, result.output
@@ -179,7 +179,7 @@ class TestNothingIsLost:
         def full(*_: Any) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(common, "write_metrics", full)
+        monkeypatch.setattr("selective_st.cli.evaluating.write_metrics", full)
         before = snapshot(place)
         found = in_one_line(run("evaluate", "m", "data/test.csv", *EVALUATE, "--output", "new"))
         assert "nothing was written to new: [Errno 28] No space left on device. Make room" in found
@@ -410,7 +410,7 @@ def test_a_disk_that_fills_while_saving_keeps_the_model(
         elif stage == "run":
             patch.setattr(kept_runs, "settle", full)
         elif stage == "metrics":
-            patch.setattr(common, "write_metrics", full)
+            patch.setattr(training_command, "write_metrics", full)
         else:
             patch.setattr("selective_st.plotting._write", full)
         found = in_one_line(run(*command))

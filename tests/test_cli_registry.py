@@ -120,7 +120,7 @@ class TestSuggest:
         assert result.exit_code == 0, result.output
         assert result.output.startswith(
             "graded.csv: probably two texts (1, 2), and a number for how well they belong together (3, from 0 to 5)\n"
-            "SelectiveOrderLoss: puts graded pairs in the order of their labels"
+            "SelectiveOrderLoss: ranks graded pairs by their labels"
         )
         for part in (
             'dataset = dataset.rename_column("3", "score")',

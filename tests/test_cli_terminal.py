@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import typer.main
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -100,8 +101,11 @@ def train(data: Path, *options: object) -> Result:
         (("--warmup", "2"), "--warmup is a share of the steps, from 0 to below 1, such as 0.1; got 2."),
         (("--warmup", "-0.1"), "--warmup is a share of the steps, from 0 to below 1, such as 0.1; got -0.1."),
         (("--max-length", "1", "--model", "x"), "--max-length is a number of tokens, 2 or more, such as 128; got 1."),
-        (("--max-length", "64"), "--max-length means nothing for --model static, which reads all of a text; leave it"),
-        (("--device", "gpu"), "--device must be one of cpu, cuda, mps; got 'gpu'. Which GPU: CUDA_VISIBLE_DEVICES=1."),
+        (("--max-length", "64"), "--max-length does not apply to --model static, which reads whole texts; leave it"),
+        (
+            ("--device", "gpu"),
+            "--device must be one of cpu, cuda, mps; got 'gpu'. To choose a GPU, set CUDA_VISIBLE_DEVICES=1.",
+        ),
         (("--device", "mps"), "--device mps: torch"),
     ],
 )
@@ -132,3 +136,19 @@ def test_a_training_in_bfloat16_of_short_texts(data: Path, transformer_folder: P
     result = train(data, *options, "--epochs", 1, "--batch-size", 16, "--learning-rates", "1e-4")
     assert result.exit_code == 0, result.output
     assert "run 1/1" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("train", ["model", "loss", "focus", "threshold", "score_range"]),
+        ("evaluate", ["model", "data", "focus", "threshold"]),
+        ("suggest", ["focus", "threshold"]),
+        ("score", ["model", "file"]),
+        ("distill", ["teacher", "texts", "threshold"]),
+    ],
+)
+def test_the_help_begins_with_what_one_sets_first(name: str, first: list[str]) -> None:
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    assert [parameter.name for parameter in command.params][: len(first)] == first
+    assert not any("\n" in paragraph for paragraph in command.help.split("\n\n"))  # it is wrapped where it is shown

@@ -526,7 +526,7 @@ class TestCommand:
         gain = metrics["f1_gained"]["squared error"][1]["at_own"]["f1"]
         assert f"{gain:+.3f} (" in result.output
         again = run(*asked)
-        assert (again.exit_code, "say --overwrite" in " ".join(again.output.split())) == (1, True)
+        assert (again.exit_code, "add --overwrite" in " ".join(again.output.split())) == (1, True)
 
     @pytest.mark.parametrize(
         ("more", "message"),

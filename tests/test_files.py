@@ -96,7 +96,7 @@ class TestDelimiters:
         assert found.dataset["sentence1"][:] == [row[0] for row in rows[1:]]
         assert found.dataset["score"][:] == list(range(N))
         assert says(found, "double quotes are taken as part of the text")
-        assert says(found, f"cells are parted by {delimiter!r}")
+        assert says(found, f"cells are separated by {delimiter!r}")
 
     def test_a_bare_quote_among_decimal_commas(self, tmp_path: Path) -> None:
         rows = [f"{a};{b};0,{i}" for i, (a, b) in enumerate(zip(FIRST[:9], SECOND, strict=False))]
@@ -208,7 +208,7 @@ class TestHeaders:
         assert found.named
         assert found.dataset.column_names == [name or "Unnamed: 0" for name in names]
         assert len(found.dataset) == len(columns[0])
-        assert says(found, "p.csv: the first row is a header (", "if it holds data, say --no-header")
+        assert says(found, "p.csv: the first row is a header (", "if it is data, pass --no-header")
         assert len(read_file(written(tmp_path / "p.csv", rows), header=False).dataset) == len(columns[0]) + 1
 
     @pytest.mark.parametrize("columns", NO_HEADERS, ids=lambda value: str([column[0] for column in value])[:30])
@@ -219,12 +219,12 @@ class TestHeaders:
         assert found.dataset.column_names == [str(i + 1) for i in range(len(columns))]
         assert len(found.dataset) == len(rows)
         assert list(found.lines or ()) == list(range(1, len(rows) + 1))
-        assert says(found, "p.csv: no header row (", "if it is one, say --header")
+        assert says(found, "p.csv: no header row (", "if it is one, pass --header")
 
     def test_where_nothing_tells_the_usual_is_said(self, tmp_path: Path) -> None:
         found = read_file(put(tmp_path / "p.csv", "cat,tiger\ndog,wolf\ncow,bull\n"))
         assert found.dataset.column_names == ["cat", "tiger"]
-        assert says(found, "no cell of the first row is a number; nothing else tells", "say --no-header")
+        assert says(found, "(no cell of the first row is a number)", "pass --no-header")
 
     def test_only_a_header(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"no rows of data below its header.*first row is a header.*--no-header"):
@@ -794,7 +794,7 @@ def tried(path: Path, content: bytes, header: bool | None = None) -> FileTable |
 def expected_rows(content: bytes, found: FileTable) -> list[list[str]]:
     """The rows by the csv module alone, in the dialect that the notes tell."""
     notes = " ".join(found.notes)
-    parted = next((mark for mark in ",;\t|" if f"cells are parted by {mark!r}" in notes), None)
+    parted = next((mark for mark in ",;\t|" if f"cells are separated by {mark!r}" in notes), None)
     delimiter = parted or ("\t" if found.name.endswith("tsv") else ",")
     as_text = "double quotes are taken as part" in notes
     is_plain = delimiter != "," and "cells in double quotes are taken without them" not in notes

@@ -56,13 +56,16 @@ def test_replaces_only_its_own_page(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--interactive", "links.htm"], "--interactive links.htm: the name must end in .html; say links.html."),
+        (["--interactive", "links.htm"], "--interactive links.htm: the name must end in .html, such as links.html."),
         (["--interactive", "links.png"], "the name must end in .html"),
-        (["--output", "links.html"], "--output links.html: the name must end in .png, .svg, .pdf; say links.png."),
+        (["--output", "links.html"], "--output links.html: the name must end in .png, .svg, .pdf, such as links.png."),
         (["--interactive", "a.html", "--output", "a.png"], "--interactive writes a page, --output a picture"),
         (["--interactive", "a.html", "--focus", "low", "--focus", "high"], "got 2 --focus. Give one."),
         (["--interactive", "a.html", "--focus", "lower"], "--focus must be high, low"),
-        (["--interactive", "a.html", "--targets", "7"], "--targets takes scores within --score-range, 0 to 1"),
+        (
+            ["--interactive", "a.html", "--targets", "7"],
+            "--targets takes comma-separated labels within --score-range, 0 to 1",
+        ),
         (["--interactive", "no-folder/x.csv/a.html"], "no-folder"),
     ],
 )

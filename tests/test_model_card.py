@@ -194,6 +194,8 @@ SENTENCES = [
     (high_scores(3), f"high scores (`high_scores(strength=3)`): {_COST} 1 cost 20 times as much as near 0."),
     (2 * high_scores(), f"high scores (shaped as `high_scores()`): {_COST} 1 cost 148 times as much as near 0."),
     (high_scores().linear_outside(None, 1.0), "high scores (shaped as `high_scores()`)"),
+    (3 * (2 * low_scores(4)), "low scores (shaped as `low_scores(strength=4)`)"),
+    (copy.deepcopy(score_region(0.7, 0.9)), REGION),
     (low_scores(), f"low scores (`low_scores()`): {_COST} 0 cost 148 times as much as near 1."),
     (extreme_scores(), f"at both ends (`extreme_scores()`): {_COST} 0 and 1 cost 74 times as much as near 0.5."),
     (middle_scores(), f"scores in the middle (`middle_scores()`): {_COST} 0.5 cost 38 times as much as near 0."),

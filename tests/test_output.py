@@ -123,7 +123,7 @@ class TestWholeOrNotAtAll:
         if not at_once:
             monkeypatch.setattr(output_module, "_exchange", lambda one, other: False)
         with pytest.raises(
-            OutputError, match=r"exists and is not empty. Choose another, such as .*, or say --overwrite"
+            OutputError, match=r"exists and is not empty. Choose another, such as .*, or add --overwrite"
         ):
             Output(earlier, "train")
         with Output(earlier, "train", overwrite=True) as output:
@@ -320,7 +320,7 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
     def test_the_place_named_instead_can_be_used(self, place: Path, path: str) -> None:
         with pytest.raises(OutputError) as caught:
             Output(Path(path), "evaluate", {"the model": "m", "the data": "data/pairs.csv"})
-        words = shlex.split(str(caught.value).replace(", or say", " or say"))
+        words = shlex.split(str(caught.value).replace(", or add", " or add"))
         named = words[len(words) - 1 - words[::-1].index("--output") + 1]
         write(Path(named), "evaluate", {"report.html": "x"}, reads={"the model": "m", "the data": "data/pairs.csv"})
         assert names(Path(named)) == ["report.html"]
@@ -335,7 +335,7 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
         (place / "m" / strange).parent.mkdir(parents=True, exist_ok=True)
         (place / "m" / strange).write_text("years of work")
         before = snapshot(place)
-        with pytest.raises(OutputError, match=f"holds something that this command did not write: {strange}"):
+        with pytest.raises(OutputError, match=f"contains files that this command did not write: {strange}"):
             Output(Path("m"), "train", overwrite=True)
         assert snapshot(place) == before
 
@@ -343,7 +343,7 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
     def test_an_output_that_was_changed_by_hand(self, place: Path, changed: str) -> None:
         (place / "m" / changed).write_text("edited")
         with pytest.raises(
-            OutputError, match=f"holds files that were changed since this command wrote them: {changed}"
+            OutputError, match=f"contains files that were changed since this command wrote them: {changed}"
         ):
             Output(Path("m"), "train", overwrite=True)
         (place / "m" / changed).unlink()  # what is gone cannot be lost
@@ -413,7 +413,7 @@ class TestAFile:
                 output.publish()
             assert target.read_text() == text
             assert names(target.parent) == ["x.svg"]
-        with pytest.raises(OutputError, match=r"exists already. Choose another, such as --output \S+x-2.svg, or say"):
+        with pytest.raises(OutputError, match=r"exists already. Choose another, such as --output \S+x-2.svg, or add"):
             Output(target, "plot", recognise=lambda path: True)
         target.write_text("a,b,0.5")
         with pytest.raises(OutputError, match="was not written by this command, selective-st plot"):
@@ -587,7 +587,7 @@ class TestOneAtATime:
             assert process.stdout.readline() == "writing\n"
             for path in (earlier, earlier.parent / "x" / ".." / "model"):
                 with (
-                    pytest.raises(OutputError, match=r"another command \(.*\) is writing there now") as caught,
+                    pytest.raises(OutputError, match=r"another command \(.*\) is writing there") as caught,
                     Output(path, "train", overwrite=True),
                 ):
                     pass
@@ -603,7 +603,7 @@ class TestOneAtATime:
 
     def test_in_one_process_too(self, tmp_path: Path) -> None:
         with Output(tmp_path / "model", "train") as output:
-            with pytest.raises(OutputError, match="is writing there now"), Output(tmp_path / "model", "evaluate"):
+            with pytest.raises(OutputError, match="is writing there"), Output(tmp_path / "model", "evaluate"):
                 pass
             output.publish()
         assert names(tmp_path) == ["model"]
@@ -696,7 +696,7 @@ class TestAPlaceThatCannotBeWritten:
     def test_where_a_disk_is_mounted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "disk").mkdir()
         monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path / "disk")
-        with pytest.raises(OutputError, match="is where a disk is mounted"):
+        with pytest.raises(OutputError, match="is a mount point"):
             Output(tmp_path / "disk", "train")
 
     @pytest.mark.parametrize("mount", ["size=64k,ro", "size=64k", "size=2m"])

@@ -245,7 +245,7 @@ def test_refused(tmp_path: Path) -> None:
         plot_links({"high": high_scores()}, tmp_path / "links.png", label_range=(0, 1, 2))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="errors must hold 1 to 5 models, got 6"):
         plot_error_by_score_bin({str(i): [] for i in range(6)}, tmp_path / "errors.png")
-    with pytest.raises(ValueError, match="metrics must be of rmse, bias, got f1"):
+    with pytest.raises(ValueError, match="metrics must hold names of rmse, bias, at least one, got"):
         plot_error_by_score_bin({"a": ROWS}, tmp_path / "errors.png", metrics=["f1"])
     with pytest.raises(ValueError, match="predicted must hold 1 to 5 models, got 0"):
         plot_scores_against_gold([0.1], {}, tmp_path / "scores.png")

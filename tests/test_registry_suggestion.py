@@ -345,7 +345,7 @@ class TestRanking:
         found = suggested(next(row for row in SENTENCE_ROWS if row.label == "similarity"), focus=focus)
         assert found[0].loss == f"Selective{first}Loss"
         assert found[0].why.endswith("which an order alone does not give") == (first == "Pointwise")
-        assert any("SelectivePointwiseLoss comes before it" in each for each in found.of("SelectiveOrderLoss").caveats)
+        assert any("SelectivePointwiseLoss comes first" in each for each in found.of("SelectiveOrderLoss").caveats)
 
     def test_without_labels_they_stand_beside_the_recommended_ones_and_deprecated_ones_last(self) -> None:
         found = self.names("pair", "none")

@@ -159,8 +159,8 @@ def test_goes_on_after_an_interruption(texts: Path, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--teacher", "T"), "--teacher needs --texts FILE too: the teacher scores pairs of these texts."),
-        (("--texts", "x.txt"), "--texts needs --teacher MODEL too"),
+        (("--teacher", "T"), "--teacher also needs --texts FILE: the teacher scores pairs of these texts."),
+        (("--texts", "x.txt"), "--texts also needs --teacher MODEL"),
         (("--teacher", "T", "--texts", "nowhere.txt"), "nowhere.txt does not exist, or is no file."),
         (("--teacher", "T", "--texts", "few.txt"), "--texts hold 2 different texts besides those of the eval and the"),
         (("--teacher", "nowhere", "--texts", "texts.txt"), "--teacher nowhere could not be loaded"),

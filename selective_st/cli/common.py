@@ -17,8 +17,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from selective_st.errors import loading
-from selective_st.output import METRICS_FILE as METRICS_FILE
-from selective_st.output import write_metrics as write_metrics
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -100,7 +98,7 @@ def load_model(what: str, name: str, model_type: str = "") -> Any:
     Args:
         what: What named it, for the message: an option or an argument.
         name: Its folder, or its name on the hub.
-        model_type: The name of its class in Sentence Transformers. Default: that which its files name.
+        model_type: The name of its class in Sentence Transformers. Default: the one that its files name.
 
     Returns:
         The model.
@@ -110,26 +108,15 @@ def load_model(what: str, name: str, model_type: str = "") -> Any:
     """
     import sentence_transformers
 
-    model_type = model_type or _model_type(name)
+    from selective_st.evaluation.thresholds import named_model_type
+
+    if os.path.isfile(name):
+        order = "" if what.startswith("--") else " The model comes before the data."
+        raise ValueError(f"{what} {name} is a file, but a model is a folder, or a name on the hub.{order}")
+    model_type = model_type or named_model_type(name) or "SentenceTransformer"
     failure = f"{what} {name} could not be loaded as a {model_type}"
     with loading(failure, "its folder, or a name on the hub (with a connection)."):
         return getattr(sentence_transformers, model_type)(name)
-
-
-def _model_type(name: str) -> str:
-    """The type of model that its files name; an embedding model where they name none."""
-    from sentence_transformers.util import load_file_path
-
-    from selective_st.catalog import MODEL_TYPES
-    from selective_st.evaluation.thresholds import model_config, named_model_type
-
-    kind = named_model_type(name)
-    if kind is None and load_file_path(name, "modules.json") is None:
-        # So cross encoders were saved before they had a config of Sentence Transformers.
-        architectures = model_config(name, "config.json").get("architectures") or []
-        if any(str(architecture).endswith("ForSequenceClassification") for architecture in architectures):
-            return "CrossEncoder"
-    return kind if kind in MODEL_TYPES else "SentenceTransformer"
 
 
 def versions() -> dict[str, str]:

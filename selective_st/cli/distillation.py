@@ -10,7 +10,7 @@ from rich.console import Console
 
 from selective_st.cli import common
 from selective_st.cli.options import DATA_HELP, TextOptions, argument, command, option, positive_numbers
-from selective_st.output import Output, size_of
+from selective_st.output import METRICS_FILE, Output, size_of
 
 _TEMPLATE = "distillation.txt"
 
@@ -19,45 +19,46 @@ _TEMPLATE = "distillation.txt"
 class DistillOptions(TextOptions):
     """What `distill` was asked to do."""
 
-    teacher: str = argument("The model to learn from: a SentenceTransformer or CrossEncoder, its folder or hub name.")
-    texts: list[str] = argument(f"Texts without labels: .txt files with a text a line, or others. {DATA_HELP}")
+    teacher: str = argument("The model to learn from, a SentenceTransformer or CrossEncoder: a path or hub name.")
+    texts: list[str] = argument(f"Texts without labels: .txt files with one text per line, or {DATA_HELP}")
     threshold: list[float] = option(
-        MISSING, "A score of the teacher at which you will decide. May be given several times."
+        MISSING, "The teacher's score at which you will decide. Repeat the option for several thresholds."
     )
-    output: Path = option(Path("distilled-model"), "Folder for the student, its threshold and the metrics.")
+    output: Path = option(Path("distilled-model"), "The folder to write: the student, its threshold and the metrics.")
     student: str = option(
-        "static", "'static': word vectors of the teacher's own tokenizer; or the path or hub name of a model."
+        "static", "'static' (word embeddings for the teacher's tokenizer), or the path or hub name of a model."
     )
-    dimensions: int = option(64, "Of the student's embeddings.", min=1)
-    layers: int | None = option(None, "Instead: the student is so many first layers of the teacher.", min=1)
-    pairs: int = option(48, "Pairs drawn for each text.", min=1)
+    dimensions: int = option(64, "The dimension of the student's embeddings.", min=1)
+    layers: int | None = option(None, "Instead of --student: keep this many of the teacher's first layers.", min=1)
+    pairs: int = option(48, "How many pairs to draw for each text.", min=1)
     epochs: int | None = option(None, "Passes over the pairs. Default: 2 for static, else 1.", min=1)
-    batch_size: int | None = option(None, "Pairs in a step. Default: 1024 for static, else 32.", min=2)
+    batch_size: int | None = option(None, "Pairs per step. Default: 1024 for static, else 32.", min=2)
     learning_rates: tuple[float, ...] | None = option(
         None,
-        "Learning rates to choose from, for every loss alike. Default: 0.05 for static, else 1e-4; with --compare also "
-        "0.02 and 5e-5.",
+        "Learning rates to choose from, the same for every loss. Default: 0.05 for static, else 1e-4; with --compare "
+        "also 0.02 and 5e-5.",
         parse=positive_numbers,
         metavar="LR,...",
     )
     compare: bool = option(
         False,
-        "Train squared error, CoSENTLoss, softmax KL, the cross entropy of decisions and embedding distillation too.",
+        "Also train with squared error, CoSENTLoss, softmax KL, cross entropy of the decisions, and embedding "
+        "distillation.",
         "--compare",
     )
     diagnose: bool = option(
-        False, "Say what limits the student, its size or the texts, from two short runs.", "--diagnose"
+        False, "Find out with two short runs what limits the student: its size, or the texts.", "--diagnose"
     )
-    seed: int = option(0, "Of the splits, the pairs and their order.", min=0)
-    overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
+    seed: int = option(0, "The random seed of the splits, the pairs and their order.", min=0)
+    overwrite: bool = option(False, "Replace an earlier output of this command.", "--overwrite")
 
 
 @command(DistillOptions)
 def distill(job: DistillOptions) -> None:
-    """Train a small, fast model that decides as TEACHER does at a threshold, from TEXTS without labels.
+    """Train a small, fast model that makes the same decisions as TEACHER at a threshold, from unlabelled TEXTS.
 
-    Writes the student with its threshold, and metrics.json, and prints how well the two agree on texts not trained on.
-    After an interruption the same command goes on from there.
+    Writes the student with its threshold and metrics.json, and prints how well the two agree on held-out texts. If
+    interrupted, the same command continues where it stopped.
     """
     reads = {"TEACHER": job.teacher, "--student": None if job.student == "static" else job.student}
     reads |= {f"text file {number}": source for number, source in enumerate(job.texts, start=1)}
@@ -76,7 +77,7 @@ def distill(job: DistillOptions) -> None:
         output.publish()
     _print_results(console, metrics)
     common.print_written(console, "model", output.given)
-    common.print_written(console, "metrics", output.given / common.METRICS_FILE)
+    common.print_written(console, "metrics", output.given / METRICS_FILE)
 
 
 def _print_results(console: Console, found: dict[str, Any]) -> None:

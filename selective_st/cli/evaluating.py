@@ -19,7 +19,7 @@ from selective_st._templates import say
 from selective_st._validation import one_of
 from selective_st.cli import common
 from selective_st.cli.evaluation import EvaluateOptions
-from selective_st.cli.reading import read_source
+from selective_st.cli.reading import checked_split, read_source
 from selective_st.data import hub_splits, named_columns
 from selective_st.evaluation import (
     ScoreThreshold,
@@ -36,11 +36,11 @@ from selective_st.evaluation.thresholds import THRESHOLD_METRICS
 from selective_st.files import FileTable
 from selective_st.focus import Focus
 from selective_st.layouts import GradedPairs
-from selective_st.output import Output
+from selective_st.output import METRICS_FILE, Output, write_metrics
 from selective_st.report import Measured, html_report, summary, tabled
 
 _REPORT_FILE = "report.html"
-_SPLITS = {"data": ("test", "validation", "dev", "train"), "validation": ("validation", "dev", "eval")}
+_SPLITS = {"data": ("test", "validation", "dev", "train"), "validation": ("validation", "dev", "eval", "train")}
 
 
 class _Model(NamedTuple):
@@ -113,7 +113,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
         **comparison.as_dict(),
     }
     pictures = _draw(output.new, comparison, focus)
-    results = common.write_metrics(output.new, found)
+    results = write_metrics(output.new, found)
     (output.new / _REPORT_FILE).write_text(html_report(comparison, measured, pictures), encoding="utf-8")
     output.publish()
     if job.as_json:
@@ -122,7 +122,7 @@ def evaluate_into(output: Output, job: EvaluateOptions, console: Console) -> Non
     _print(console, comparison, measured, results["summary"])
     common.print_notes(console, [f"{name}: {found.sentence()}" for name, found in consistency.items()])
     common.print_written(console, "report", output.given / _REPORT_FILE)
-    common.print_written(console, "metrics", output.given / common.METRICS_FILE)
+    common.print_written(console, "metrics", output.given / METRICS_FILE)
     if pictures:
         common.print_written(console, "pictures", ", ".join(path.name for path in pictures.values()))
     else:
@@ -157,7 +157,7 @@ def _about_data(pairs: GradedPairs, validation: GradedPairs | None) -> tuple[Ove
         found = overlap((pairs.sentences1, pairs.sentences2), (validation.sentences1, validation.sentences2))
         others = validation.name if validation.name != pairs.name else "the validation data"
         notes.append(f"{found.sentence(pairs.name, others)} ({HOW})")
-    notes.append("whether the model has seen these pairs in its training is not known here")
+    notes.append("it is not known whether the model was trained on these pairs")
     return found, list(dict.fromkeys(notes))
 
 
@@ -187,24 +187,20 @@ def _scored(
     similarity = getattr(model, "similarity_fn_name", "cosine")
     if similarity != "cosine":
         notes.append(
-            f"it scores with {similarity}, which is not on the scale of the gold scores: its order can be compared, "
-            "its error and bias say little"
+            f"it scores with {similarity}, which is not on the scale of the gold scores: compare the order, not error "
+            "and bias"
         )
     return _Model(name, source, predicted, as_queries, threshold, reason, [f"{name}: {note}" for note in notes])
 
 
 def _read(job: EvaluateOptions, source: str, role: str) -> tuple[GradedPairs, FileTable]:
     """The pairs, and the table that they were read from."""
-    available = hub_splits(source)
-    told = job.split if role == "data" else None
-    split = told or next((name for name in _SPLITS[role] if name in available), "train")
-    if available and split not in available:
-        wanted = told or " or ".join(_SPLITS[role])
-        raise ValueError(f"{source} has no split named {wanted}; it has {', '.join(available)}.")
-    job = replace(job, data=source, split=split if available else job.split)
+    wanted = [job.split] if job.split and role == "data" else _SPLITS[role]
+    split = checked_split(source, hub_splits(source), wanted)
+    job = replace(job, data=source, split=split or job.split)
     found = read_source(replace(job, score_range=None))
     pairs = found.graded_pairs(job, "evaluate")
-    notes = [f"{source}: its split {split}"] if available else []
+    notes = [f"{source}: its split {split}"] if split else []
     return replace(pairs, notes=[*pairs.notes, *notes, *filter(None, [found.conflicts])]), found.table
 
 

@@ -19,75 +19,66 @@ _TARGETS = (0.2, 0.9)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ModelArgument:
-    """What stands before the data."""
-
-    model: str = argument("The model: a path, or a name on the Hugging Face hub.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(PairOptions, _ModelArgument):
+class EvaluateOptions(PairOptions):
     """What `evaluate` was asked to do."""
 
-    data: str = argument(f"Sentence pairs with a label. {DATA_HELP}")
+    model: str = argument("A model of any type: a path, or a name on the Hugging Face hub.")
+    data: str = argument(f"Sentence pairs with a label: {DATA_HELP}")
     against: str | None = option(None, "Another model to compare with, such as the one before training.")
-    split: str | None = option(None, "Which split of a hub dataset. Default: its test split, if it has one.")
     validation_data: str | None = option(
         None,
-        "Other pairs, on which each model's threshold is chosen. Default: the threshold saved with the model, if there "
+        "Other pairs to choose each model's threshold on. Default: use the threshold stored with the model, if there "
         "is one.",
     )
     threshold_metric: str = option(
-        "f1", "What the threshold maximises there: f1, f0.5 (precision counts more) or f2 (recall)."
+        "f1", "What that threshold maximises: f1, f0.5 (favours precision) or f2 (favours recall)."
     )
     by: str | None = option(
         None,
-        "A column of DATA, such as its source or language: tell whether one threshold serves all of its values.",
+        "A column of DATA, such as a source or language: check whether one threshold suits all of its values.",
         metavar="COLUMN",
     )
+    output: Path = option(Path("evaluation"), "The folder to write: the report, the metrics and the pictures.")
+    as_json: bool = option(False, "Print the metrics as JSON, for other programs.", "--json")
+    split: str | None = option(None, "The split of a hub dataset to use. Default: its test split, if it has one.")
     check: bool = option(
         True,
-        "Refuse labels that are known to say something else than how similar the texts are, such as classes; "
-        "--no-check takes them for grades.",
+        "Reject labels that do not say how similar the texts are, such as classes; --no-check treats them as grades.",
         "--check/--no-check",
     )
-    output: Path = option(Path("evaluation"), "Folder for the report, the metrics and the pictures.")
-    as_json: bool = option(False, "Print the metrics as JSON, for other programs.", "--json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlotOptions:
     """What `plot` was asked to do."""
 
-    focus: list[str] | None = option(None, f"{FOCUS_HELP} Give it several times to compare. Default: high.")
+    focus: list[str] | None = option(None, f"{FOCUS_HELP} Repeat the option to compare several. Default: high.")
     threshold: list[float] | None = option(
-        None, "Draw the link for decisions at this score too. Give it several times for decisions at several."
+        None, "Also draw the link for decisions at this score. Repeat the option for several thresholds."
     )
-    output: Path | None = option(
-        None, f"The picture to write: {', '.join(_PICTURES)}. Default: links.png, if no page is to be written."
-    )
+    output: Path | None = option(None, f"The picture to write: {', '.join(_PICTURES)}. Default: links.png.")
     interactive: Path | None = option(
         None,
-        "A page to write instead, to be opened in a browser: change the link there, see what it does to scores of "
-        "yours, and copy its code.",
+        "Write a page for the browser instead: change the link there, see its effect on your own scores, and copy the "
+        "code.",
         metavar="FILE.html",
     )
     score_range: tuple[float, float] = option(
-        "0,1", "Ends of the labels' scale, which are the scores 0 and 1.", parse=two_numbers, metavar="LOW,HIGH"
+        "0,1", "The scale of the labels, which is mapped to 0 to 1.", parse=two_numbers, metavar="LOW,HIGH"
     )
     targets: str | None = option(
         None,
-        "Labels around which the loss is drawn, on their own scale. Default: a fifth and nine tenths of it.",
+        "Labels to draw the loss around, on their own scale. Default: at 20 % and 90 % of it.",
         metavar="LABEL,...",
     )
-    overwrite: bool = option(False, "Replace a picture or page of that name.", "--overwrite")
+    overwrite: bool = option(False, "Replace an earlier picture or page of this command.", "--overwrite")
 
 
-@command(EvaluateOptions)
+@command(EvaluateOptions, "model", "data", "focus", "threshold", "score_range", "columns", "output")
 def evaluate(job: EvaluateOptions) -> None:
-    """Evaluate MODEL on the labelled pairs of DATA where it matters, and write a report that explains itself.
+    """Evaluate MODEL on the labelled pairs in DATA, above all at the scores that matter, and write a report.
 
-    Writes report.html (one file, to be opened in a browser), metrics.json and the pictures, and prints a table.
+    Writes report.html (a single file for the browser), metrics.json and the pictures, and prints a table.
     """
     reads = {
         "the model": job.model,
@@ -106,16 +97,16 @@ def evaluate(job: EvaluateOptions) -> None:
 
 @command(PlotOptions)
 def plot(options: PlotOptions) -> None:
-    """Draw what a link makes matter: its values, its sensitivity, and its loss around some targets.
+    """Draw links: their values, their sensitivities, and the loss around some targets.
 
-    With --interactive write a page instead, in which one sees it while one changes the link.
+    With --interactive, write a page for the browser instead, which shows all of this while you change the link.
     """
     (low, high), targets = options.score_range, options.targets
     usual = [low + share * (high - low) for share in _TARGETS]
     around = usual if targets is None else numbers(targets)
     if not around or not all(low <= target <= high for target in around):
         raise ValueError(
-            f"--targets takes scores within --score-range, {low:g} to {high:g}, with a comma between, such as "
+            f"--targets takes comma-separated labels within --score-range, {low:g} to {high:g}, such as "
             f"{','.join(f'{label:g}' for label in usual)}; got {targets!r}."
         )
     scores = [(target - low) / (high - low) for target in around]
@@ -143,9 +134,9 @@ def _draw_links(options: PlotOptions, path: Path, targets: list[float]) -> None:
 
 def _write_designer(options: PlotOptions, path: Path, targets: list[float]) -> None:
     if options.output is not None:
-        raise ValueError("--interactive writes a page, --output a picture: say one of the two.")
+        raise ValueError("--interactive writes a page, --output a picture: leave one of them out.")
     if options.focus and len(options.focus) > 1:
-        raise ValueError(f"--interactive: the page begins with one link, got {len(options.focus)} --focus. Give one.")
+        raise ValueError(f"--interactive: the page starts with one link, got {len(options.focus)} --focus. Give one.")
     with _written(options, "--interactive", path, (".html",), "page", "link_designer") as new:
         from selective_st.focus import parse_focus
         from selective_st.link_designer import link_designer
@@ -160,7 +151,7 @@ def _written(
 ) -> Iterator[Path]:
     """Where to write what a function draws, if that may be; and say it."""
     if path.suffix.lower() not in endings:
-        raise ValueError(f"{option} {path}: the name must end in {', '.join(endings)}; say links{endings[0]}.")
+        raise ValueError(f"{option} {path}: the name must end in {', '.join(endings)}, such as links{endings[0]}.")
     recognise = partial(is_picture_of, maker=maker)
     with Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=option) as place:
         yield place.new

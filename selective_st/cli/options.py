@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options")
 
-FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link's JSON."
+FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link as JSON."
 THRESHOLD_HELP = (
-    "Instead of --focus: the score that you will cut at, between 0 and 1 as the mapped labels; deciding there is to "
-    "come out right. Give it several times for several."
+    "Instead of --focus: the score at which you will decide, between 0 and 1. Repeat the option for several thresholds."
 )
-DATA_HELP = "A .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
+DATA_HELP = "a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
+HEADER_HELP = "Whether a CSV file has a header row. Default: detected, and reported."
 
 
 def argument(help: str) -> Any:
@@ -59,27 +59,33 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def command(options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
+def command(options: type[Options], *first: str) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
     """Make a command of a function that takes its options.
 
     Args:
         options: Their dataclass.
+        *first: The fields that come first in its help; those that commands share come last.
 
     Returns:
         What turns the function into one with a parameter for each field, as typer reads it. It prints the user's
         mistakes in a line.
     """
+    found = {each.name: each for each in fields(options)}  # type: ignore[arg-type]
+    names = (name for of in options.__mro__ for name in inspect.get_annotations(of))
+    ordered = [found[name] for name in dict.fromkeys((*first, *names))]
 
     def decorate(run: Callable[[Options], None]) -> Callable[..., None]:
         def called(**given: Any) -> None:
-            for each in fields(options):  # type: ignore[arg-type]
+            for each in ordered:
                 _refuse_out_of_range(each, given[each.name])
             with mistakes_in_words():
-                run(options(**{each.name: _value(each, given[each.name]) for each in fields(options)}))  # type: ignore[arg-type]
+                run(options(**{each.name: _value(each, given[each.name]) for each in ordered}))
 
         hints = get_type_hints(options)
-        parameters = [_parameter(each, hints[each.name]) for each in fields(options)]  # type: ignore[arg-type]
-        called.__name__, called.__doc__, called.__module__ = run.__name__, run.__doc__, run.__module__
+        parameters = [_parameter(each, hints[each.name]) for each in ordered]
+        paragraphs = inspect.cleandoc(run.__doc__ or "").split("\n\n")
+        called.__name__, called.__module__ = run.__name__, run.__module__
+        called.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # typer keeps line ends
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return called
 
@@ -89,6 +95,8 @@ def command(options: type[Options]) -> Callable[[Callable[[Options], None]], Cal
 def _parameter(of: Field[Any], hint: Any) -> inspect.Parameter:
     kind = Optional[str] if of.metadata.get("parse") else hint  # noqa: UP045  (typer reads it on Python 3.10 too)
     default = inspect.Parameter.empty if of.default is MISSING else of.default
+    if isinstance(of.metadata["typer"], ArgumentInfo):
+        of.metadata["typer"].metavar = of.name.upper()  # as help and messages call it
     return inspect.Parameter(
         of.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, of.metadata["typer"]]
     )
@@ -164,11 +172,11 @@ def words_of(options: Any, *names: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """Which texts without labels."""
+    """Which columns hold texts without labels."""
 
     text_columns: list[str] | None = option(
         None,
-        "The columns of texts without labels. Default: all that hold texts.",
+        "The columns of the unlabelled texts. Default: all that contain texts.",
         parse=column_names,
         metavar="NAME,...",
     )
@@ -178,24 +186,22 @@ class TextOptions:
 class DataOptions:
     """Which data, and how they are read: the same for every command."""
 
-    data: str = argument(DATA_HELP)
+    data: str = argument(f"The data: {DATA_HELP}")
     score_range: tuple[float, float] | None = option(
         None,
-        "Ends of the labels' scale, mapped to 0 and 1. For example 0,5. Not for classes.",
+        "The scale of the labels, such as 0,5; it is mapped to 0 to 1. Not for classes.",
         parse=two_numbers,
         metavar="LOW,HIGH",
     )
     columns: list[str] | None = option(
         None,
-        "The columns to use, names or numbers counted from 1, in the order in which a loss shall see them: texts, then "
-        "the label, if there is one. Default: the only choice, if there is one.",
+        "The columns to use, by name or number (from 1): the texts in the order in which the loss takes them, then the "
+        "label, if there is one. Default: detected, if there is only one choice.",
         parse=column_names,
         metavar="TEXT,...,LABEL",
     )
-    header: bool | None = option(
-        None, "Whether a CSV has a header row. Default: told from its first row, and said.", "--header/--no-header"
-    )
-    split: str | None = option(None, "Which split of a hub dataset. Default: train.")
+    header: bool | None = option(None, HEADER_HELP, "--header/--no-header")
+    split: str | None = option(None, "The split of a hub dataset to use. Default: train.")
 
 
 def told_words(options: DataOptions, **guessed: Any) -> list[str]:
@@ -211,15 +217,15 @@ class PairOptions(DataOptions):
     focus: str | None = option(None, f"{FOCUS_HELP} Default: high.")
     threshold: list[float] | None = option(None, THRESHOLD_HELP)
     positive_from: float = option(
-        0.8, "From which label, after --score-range, a candidate of a text counts as positive."
+        0.8, "The lowest label, after --score-range, with which a candidate counts as positive."
     )
     as_queries: bool | None = option(
         None,
-        "Whether the first texts are queries: embedded as such, the second ones as documents, where the model does the "
-        "two differently. Default: as the columns' names say, or if most first texts stand in several pairs.",
+        "Whether the first texts are queries and the second ones documents, for models that embed the two differently. "
+        "Default: detected by the names of the columns, or by first texts that occur in several pairs.",
         "--as-queries/--no-as-queries",
     )
-    overwrite: bool = option(False, "Replace an earlier output of this command there.", "--overwrite")
+    overwrite: bool = option(False, "Replace an earlier output of this command.", "--overwrite")
 
     def read_focus(self) -> Focus:
         """What matters, as --focus or --threshold says."""
@@ -230,6 +236,5 @@ class PairOptions(DataOptions):
     def __post_init__(self) -> None:
         if not 0 < self.positive_from <= 1:
             raise ValueError(
-                "--positive-from must lie above 0, up to 1, the scale of the mapped labels; got "
-                f"{self.positive_from:g}."
+                f"--positive-from must be above 0 and at most 1, as the mapped labels are; got {self.positive_from:g}."
             )

@@ -15,12 +15,12 @@ from datasets import Dataset
 from selective_st.cli.common import CLASS_LABELS
 from selective_st.cli.options import DataOptions, told_words
 from selective_st.data import check_scale, named_columns, numbers_in, read_pairs, row_numbers
-from selective_st.errors import DataError
+from selective_st.errors import DataError, literal
 from selective_st.files import FileTable, read_file
 from selective_st.layouts import GradedPairs
 from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, ModelType
-from selective_st.registry.choice import differing, first_choice, suggestions_for, with_choice
+from selective_st.registry.choice import are_labelled_pairs, differing, first_choice, suggestions_for, with_choice
 from selective_st.registry.columns import are_class_names, as_number, scale_around
 from selective_st.registry.detection import DataFormat, format_of
 from selective_st.registry.steps import Step, code_of
@@ -32,6 +32,7 @@ _SHOWN_CLASSES = 6
 _MOST_NAMED = 12  # columns in a command that is shown
 _SHOWN_CONFLICTS = 3
 _AS_NUMBERS = "write numbers, higher for more similar, and "
+_READ_TABLE = "from selective_st.data import read_table"
 _ROWS_OF_A_CLASS = 5  # on average, at least, for short texts to be classes
 
 
@@ -82,7 +83,7 @@ class Source:
         return ""
 
     def refuse_other_labels(self, options: DataOptions, do: str) -> None:
-        """Raise if the label of two texts is known to say something else than how similar they are.
+        """Raise if labels must be converted first, or are known to say something else than how similar two texts are.
 
         Args:
             options: What was asked.
@@ -91,11 +92,13 @@ class Source:
         Raises:
             DataError: If it is.
         """
+        for words, command in self.conversions(options).items():
+            raise DataError(f"{self.unclear}. If {words}, convert the file first: {command}")
         if self.not_similarity:
             told = told_words(replace(options, score_range=None))
             raise DataError(
-                f"{self.not_similarity}; or {do} all the same with --no-check. "
-                f"`{shlex.join(['selective-st', 'suggest', options.data, *told])}` says what suits them as they are."
+                f"{self.not_similarity}; or {do} regardless with --no-check. To see which losses suit them: "
+                f"`{shlex.join(['selective-st', 'suggest', options.data, *told])}`"
             )
 
     def graded_pairs(self, options: Any, do: str) -> GradedPairs:
@@ -169,6 +172,20 @@ class Source:
                     break
         return found
 
+    def conversions(self, options: DataOptions) -> dict[str, str]:
+        """The readings that need the values changed, and the command that writes a file with them changed."""
+        new = f"{self.table.name.partition('.')[0]}-converted.jsonl"
+        given = [f"header={options.header}"] if options.header is not None else []
+        given += [f"split={literal(options.split)}"] if options.split is not None else []
+        read = f"dataset = read_table({', '.join([literal(options.data), *given])})"
+        found = {}
+        for reading in (reading for reading in self.format.readings if reading.shape is None):
+            lines = code_of((*self.steps, *reading.steps)).splitlines()
+            program = [_READ_TABLE, read, *lines, f"dataset.to_json({literal(new)}, force_ascii=False)"]
+            convert, suggest = ["python", "-c", "; ".join(program)], ["selective-st", "suggest", new]
+            found[reading.words] = f"{shlex.join(convert)} && {shlex.join(suggest)}"
+        return found
+
     def choice(self, found: Suggestions, focus: Any = None) -> tuple[Suggestion, str]:
         """The loss that comes first.
 
@@ -190,6 +207,10 @@ class Source:
             raise DataError(f"{self.unclear}.{ways} Or name the loss with --loss, if you know that it suits.")
         return first_choice(found, self.dataset, focus)
 
+    def is_for_train(self, found: Suggestions) -> bool:
+        """Whether `train` takes them: two texts, and a number that grades them or says yes or no."""
+        return are_labelled_pairs(found) and self.format.kinds.get(str(self.format.label_column)) in ("integer", "float")
+
     def suggestions(self, focus: Any, model_type: ModelType) -> Suggestions:
         """The losses that suit the data as they are now.
 
@@ -204,6 +225,25 @@ class Source:
         if not found or found.format != self.format:  # the options may say more than the data
             found = with_choice(suggestions_for(self.format, focus, model_type), self.dataset, focus)
         return found
+
+
+def checked_split(data: str, available: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The first of some splits that a hub dataset has; None for a file.
+
+    Args:
+        data: The dataset.
+        available: Its splits.
+        wanted: Those that come into question, the likeliest first.
+
+    Returns:
+        The split.
+
+    Raises:
+        DataError: If it has none of these.
+    """
+    if available and not {*wanted} & {*available}:
+        raise DataError(f"{data} has no split named {' or '.join(wanted)}; it has {', '.join(available)}.")
+    return next((name for name in wanted if name in available), None)
 
 
 def read_source(options: DataOptions) -> Source:

@@ -41,13 +41,12 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 _TEMPLATE = "suggestions.txt"
-NUMBERS = ("integer", "float")  # kinds of columns that `train` takes for labels
 LOSS_NAMES = ", ".join(known.name for known in TRAINABLE)
 _SHOWN = 3  # names of other losses
 _SHOWN_NOTES = 2
 _SCREEN = 15  # lines of an answer
 _CODE_WIDTH = 76
-_MODEL_TYPE_HELP = f"For which models: {', '.join(MODEL_TYPES)}."
+_MODEL_TYPE_HELP = f"The type of model: {', '.join(MODEL_TYPES)}."
 _FOCUS = ("focus", "threshold")  # the options that say what matters
 _JSON_HELP = "Print JSON, for other programs."
 
@@ -67,11 +66,11 @@ class SuggestOptions(DataOptions):
     model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
     focus: str | None = option(None, FOCUS_HELP)
     threshold: list[float] | None = option(None, THRESHOLD_HELP)
+    every: bool = option(False, "Also show all other suitable losses, and how the data were read.", "--all")
+    script: bool = option(False, "Print a complete training script instead.", "--script")
     model: str = option(DEFAULT_MODEL, "The model that --script trains: a path or a hub name.")
-    every: bool = option(False, "Show every suitable loss and why it suits, and how the data were read.", "--all")
-    script: bool = option(False, "Print only a complete training script for the best loss.", "--script")
     loss: str = option(
-        AUTO, f"The loss that --script trains: the name of its class, or as `train` calls it ({LOSS_NAMES}, {AUTO})."
+        AUTO, f"The loss that --script trains: the name of its class, or a name of `train` ({LOSS_NAMES}, {AUTO})."
     )
     as_json: bool = option(False, _JSON_HELP, "--json")
 
@@ -82,20 +81,20 @@ class CheckOptions(DataOptions):
 
     loss: str = option(
         MISSING,
-        "The loss: the name of its class, for the data as they are; or as `train` calls it "
-        f"({LOSS_NAMES}, {AUTO}), for the data as `train` lays them out.",
+        "The loss: the name of its class, to check the data as they are; or a name of `train` "
+        f"({LOSS_NAMES}, {AUTO}), to check them as `train` prepares them.",
     )
     model_type: str = option("SentenceTransformer", _MODEL_TYPE_HELP)
-    model: str | None = option(None, "The model to train, for the checks that need one: a path or a hub name.")
+    model: str | None = option(None, "The model to train, for checks that need one: a path or a hub name.")
     batch_size: int | None = option(
-        None, "Rows in a step, for the rate of false negatives in a random batch. Default: 32.", min=1
+        None, "Rows per step, to estimate the rate of false negatives in a random batch. Default: 32.", min=1
     )
     as_json: bool = option(False, _JSON_HELP, "--json")
 
 
 @command(FormatsOptions)
 def formats(options: FormatsOptions) -> None:
-    """List every data format with the losses for it, built-in and selective."""
+    """List all data formats, with the built-in and selective losses for each."""
     model_type = check_model_type("--model-type", options.model_type)
     found = catalog.rows(model_type)
     if options.as_json:
@@ -113,11 +112,11 @@ def formats(options: FormatsOptions) -> None:
     console.print(f"Other models: --model-type {others}. Your own data: selective-st suggest FILE", style="dim")
 
 
-@command(SuggestOptions)
+@command(SuggestOptions, "focus", "threshold", "every", "script", "model", "loss")
 def suggest(options: SuggestOptions) -> None:
-    """Say what format DATA has, which losses suit it, and how to go on."""
+    """Detect the format of DATA, and suggest a loss, its code, and the next command."""
     if options.script and options.as_json:
-        raise ValueError("--script prints a program, --json data for other programs: say one of the two.")
+        raise ValueError("--script prints a program, --json the suggestions as data: leave one of them out.")
     kind = check_model_type("--model-type", options.model_type)
     loss = _named_loss(options.loss, kind)
     focus = None
@@ -143,7 +142,7 @@ def suggest(options: SuggestOptions) -> None:
         from selective_st.link_words import describe_thresholds
 
         notes.insert(0, f"{focus.name}: {describe_thresholds(focus.link)}")
-    ways = {words: _again(options, **told) for words, told in source.ways()}
+    ways = {words: _again(options, **told) for words, told in source.ways()} | source.conversions(options)
     if options.as_json:
         print(json.dumps(found.as_dict() | {"notes": notes, "next": following, "ways": ways}, indent=2))
     else:
@@ -158,7 +157,7 @@ def suggest(options: SuggestOptions) -> None:
 
 @command(CheckOptions)
 def check(options: CheckOptions) -> None:
-    """Check whether DATA is right for a loss, as it stands. Exit status 1 if there are errors."""
+    """Check whether DATA suits a loss. Exit status 1 if there are errors."""
     kind = check_model_type("--model-type", options.model_type)
     loss = _named_loss(options.loss, kind)
     with _importing():
@@ -188,7 +187,7 @@ def check(options: CheckOptions) -> None:
         console = make_console()
         print_notes(console, notes)
         if steps:
-            console.print("[bold]The data are checked after:[/]")
+            console.print("[bold]Checked after these steps:[/]")
             print_code(console, code_of(steps))
         print_report(console, report)
     if report.errors:
@@ -219,11 +218,11 @@ def _named_loss(loss: str, model_type: ModelType) -> Trainable | str:
         return of_train[loss]
     others = [of for of in MODEL_TYPES if catalog.find_loss(loss, of)]
     if others:
-        raise ValueError(f"--loss {loss} is a loss for {', '.join(others)}: say --model-type {others[0]}.")
+        raise ValueError(f"--loss {loss} is a loss for {', '.join(others)}: add --model-type {others[0]}.")
     raise ValueError(
         f"--loss {loss}: there is no such loss. {catalog.did_you_mean(loss, [*classes, *of_train, AUTO])}"
         f"`selective-st formats{'' if of_train else f' --model-type {model_type}'}` lists the classes; "
-        f"{'the names of `train` do too: ' + LOSS_NAMES if of_train else 'there is also'}, {AUTO}."
+        f"also allowed: {', '.join([*of_train, AUTO])}."
     )
 
 
@@ -320,10 +319,9 @@ def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -
     form = source.format
     if form.certainty == "unclear" or not found:
         return ""
-    from selective_st.registry.choice import are_labelled_pairs
     from selective_st.registry.conversions import scale_of
 
-    if are_labelled_pairs(found) and form.kinds.get(str(form.label_column)) in NUMBERS:
+    if source.is_for_train(found):
         (scale, _), columns = scale_of(form), None
         if len(form.columns) != 3 or form.label_column != form.trainer_label:
             columns = [*form.inputs, str(form.label_column)]
@@ -350,8 +348,8 @@ def _guesses(options: DataOptions, source: Source) -> list[str]:
     if not (graded and guessed) or scale is None or ends is None:
         return []
     return [
-        f"the labels go from {ends[0]:g} to {ends[1]:g}; that their scale is from {scale[0]:g} to {scale[1]:g} is a "
-        "guess: if it has other ends, say them with --score-range LOW,HIGH"
+        f"the labels range from {ends[0]:g} to {ends[1]:g}; the scale from {scale[0]:g} to {scale[1]:g} is a guess: if "
+        "it is another, give it with --score-range LOW,HIGH"
     ]
 
 
@@ -389,13 +387,13 @@ def _print_rest(found: Suggestions, notes: list[str], left: int, *, explains: bo
     every = [f"· {note}" for note in told[:_SHOWN_NOTES]]
     suited = [each.loss for each in found]
     opened = dict.fromkeys(loss for each in found.conversions for loss in each.losses if loss not in suited)
-    for words, names in {"Others": suited[1:], "With data made of these": [*opened]}.items():
+    for words, names in {"Others": suited[1:], "After a conversion": [*opened]}.items():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         every += [f"{words}: {', '.join(names[:_SHOWN])}{more}"] if names else []
     for text in every:
         shown = f"[dim]{escape(text)}[/]"
         left -= _print(shown) if len(shown) < left * make_console().width else 0
-    _print("[dim]--all shows every loss and why, and how the data were read[/]")
+    _print("[dim]--all shows all suitable losses, and how the data were read[/]")
 
 
 def _print_all(found: Suggestions, notes: list[str]) -> None:

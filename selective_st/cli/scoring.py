@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from selective_st.cli.common import be_quiet, load_model, make_console, print_notes, print_written, progress_bar
-from selective_st.cli.options import argument, column_names, command, option
+from selective_st.cli.options import HEADER_HELP, argument, column_names, command, option
 
 if TYPE_CHECKING:
     from selective_st.evaluation import ScoreThreshold
@@ -18,33 +18,34 @@ if TYPE_CHECKING:
 class ScoreOptions:
     """What `score` was asked to do."""
 
-    model: str = argument("The model, of any type: a path, or a name on the Hugging Face hub.")
+    model: str = argument("A model of any type: a path, or a name on the Hugging Face hub.")
     file: Path = argument("Pairs of texts: a .csv, .tsv, .jsonl or .parquet file.")
-    output: Path = option(MISSING, "The file to write, of the same kind.")
+    output: Path = option(MISSING, "The file to write, with the same ending as FILE.")
     threshold: float | None = option(
-        None, "From which score a pair matches. Default: the threshold stored with the model, if there is one."
+        None, "The lowest score of a match. Default: the threshold stored with the model, if there is one."
     )
     columns: list[str] | None = option(
         None,
-        "The two columns of texts, by name or number from 1. Default: the only two there are.",
+        "The two columns of texts, by name or number (from 1). Default: detected, if there are only two.",
         parse=column_names,
         metavar="TEXT,TEXT",
     )
-    header: bool | None = option(
-        None, "Whether a CSV has a header row. Default: told from its first row, and said.", "--header/--no-header"
-    )
+    header: bool | None = option(None, HEADER_HELP, "--header/--no-header")
     as_queries: bool | None = option(
         None,
-        "Whether the first texts are queries, where the model embeds these otherwise. Default: as when the threshold "
-        "was chosen; else told by the first pairs.",
+        "Whether the first texts are queries, for models that embed these differently. Default: as when the threshold "
+        "was chosen, else detected from the first pairs.",
         "--as-queries/--no-as-queries",
     )
     names: list[str] | None = option(
-        None, "What to call the two columns. Default: score,match.", parse=column_names, metavar="SCORE,MATCH"
+        None, "Names for the two added columns. Default: score,match.", parse=column_names, metavar="SCORE,MATCH"
     )
-    batch_size: int = option(64, "How many texts, or pairs, to put through the model at once.", min=1)
+    batch_size: int = option(64, "How many texts or pairs to pass through the model at once.", min=1)
     devices: list[str] | None = option(
-        None, "Devices, such as cuda:0,cuda:1 or cpu,cpu: a process on each.", parse=column_names, metavar="DEVICE,..."
+        None,
+        "Devices, such as cuda:0,cuda:1 or cpu,cpu, with one process each.",
+        parse=column_names,
+        metavar="DEVICE,...",
     )
     overwrite: bool = option(False, "Replace an earlier output of this command.", "--overwrite")
 
@@ -54,9 +55,9 @@ _PASSED_ON = ("columns", "header", "as_queries", "names", "batch_size", "devices
 
 @command(ScoreOptions)
 def score(job: ScoreOptions) -> None:
-    """Score the pairs of FILE with MODEL, and say which match: FILE anew, with the columns score and match.
+    """Score the pairs in FILE with MODEL: write a copy of FILE with the added columns score and match.
 
-    Works through files of any length; an interrupted command goes on where it was.
+    Files may be of any length. If interrupted, the same command continues where it stopped.
     """
     from selective_st.scoring import score_file
 
@@ -66,7 +67,7 @@ def score(job: ScoreOptions) -> None:
         task = bar.add_task("scoring", total=None)
         threshold = _threshold(job)
         found = score_file(
-            lambda: load_model("MODEL", job.model),
+            lambda: _model(job),
             job.file,
             job.output,
             threshold=threshold,
@@ -77,11 +78,21 @@ def score(job: ScoreOptions) -> None:
     if found.warning:
         console.print(f"[bold yellow]Warning:[/] {found.warning}.", soft_wrap=True, highlight=False)
     if threshold is None:
-        text = f"scores of {found.rows:,} rows, and no matches: {job.model} has no threshold; give one with --threshold"
+        text = f"scored {found.rows:,} rows without matches: {job.model} has no threshold; give one with --threshold"
     else:
         text = f"{found.matches:,} of {found.rows:,} rows match: {threshold}"
     console.print(text, soft_wrap=True, highlight=False, markup=False)
     print_written(console, "scores", job.output)
+
+
+def _model(job: ScoreOptions) -> Any:
+    model, threshold = load_model("MODEL", job.model), job.threshold
+    if threshold is not None and abs(threshold) > 1 and getattr(model, "similarity_fn_name", None) == "cosine":
+        raise ValueError(
+            f"--threshold {threshold:g}: {job.model} scores by cosine similarity, which is at most 1. Write for "
+            "example --threshold 0.85."
+        )
+    return model
 
 
 def _threshold(job: ScoreOptions) -> ScoreThreshold | None:

@@ -27,9 +27,9 @@ from selective_st.cli.options import (
     told_words,
     words_of,
 )
-from selective_st.cli.registry import AUTO, NUMBERS, print_code, print_report
+from selective_st.cli.registry import AUTO, print_code, print_report
 from selective_st.demo import write_demo_data
-from selective_st.output import Output, size_of
+from selective_st.output import METRICS_FILE, Output, size_of, write_metrics
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _WRITTEN = {
     "card": "README.md",
-    "metrics": common.METRICS_FILE,
+    "metrics": METRICS_FILE,
     "threshold": "score_threshold.json",
     "picture": "threshold_curves.png",
 }
@@ -58,72 +58,72 @@ _STEPS_TO_TELL = 10  # how long a training takes
 class TrainOptions(PairOptions, TextOptions):
     """What `train` was asked to do."""
 
-    data: str = argument(f"Sentence pairs with a label (graded, or 0/1). {DATA_HELP}")
-    output: Path = option(Path("selective-model"), "Folder for the model, its card, the metrics and the picture.")
+    data: str = argument(f"Sentence pairs with a label (graded, or 0/1): {DATA_HELP}")
+    model: str = option(
+        _STATIC, "The SentenceTransformer to train: a path, a hub name, or 'static' (embeddings trained from scratch)."
+    )
     loss: str = option(
         "pointwise",
-        f"{'; '.join(f'{known.name}: {known.what}' for known in TRAINABLE)}; {AUTO}: what suits the data. Or the "
-        "class of one of these.",
+        f"{'; '.join(f'{known.name}: {known.what}' for known in TRAINABLE)}; {AUTO}: what suits the data. Or the class "
+        "of one of these losses.",
     )
+    output: Path = option(Path("selective-model"), "The folder to write: the model, its card, metrics and a picture.")
     eval_data: str | None = option(
-        None,
-        "Pairs that choose learning rates and seeds. Default: 10 % of DATA, set aside, texts apart where that can be.",
+        None, "Pairs to choose learning rates and seeds on. Default: 10 % of DATA, sharing no texts with the rest."
     )
     test_data: str | None = option(
-        None,
-        "Pairs that are reported and choose nothing. Default: 10 % of DATA, set aside, texts apart where that can be.",
-    )
-    model: str = option(
-        _STATIC, "Path or hub name of a SentenceTransformer, or 'static': embeddings trained from nothing."
+        None, "Pairs to report on. Default: 10 % of DATA, sharing no texts with the rest if possible."
     )
     compare: bool = option(
         False,
-        "Train the built-in losses for the same data too, at equal work; each loss that has a scale or a temperature "
-        "with several of them, unless --temperature says which.",
+        "Also train the built-in losses for the same data under equal conditions; losses with a scale or temperature "
+        "are tried with several, unless --temperature is given.",
         "--compare",
     )
     seeds: int = option(1, "How many runs with each setting.", min=1, max=100)
     epochs: int | None = option(None, "Passes over the training pairs. Default: 5 for static, else 1.", min=1)
     batch_size: int | None = option(
-        None, "Rows in a step. Default: 64 for static, else 32; lists 16 and 8; cached-in-batch 128.", min=2
+        None, "Rows per step. Default: 64 for static, else 32; lists 16 and 8; cached-in-batch 128.", min=2
     )
     learning_rates: tuple[float, ...] | None = option(
         None,
-        "Learning rates to choose from, for every loss alike. Default: 0.003,0.01,0.03,0.1 for static, else "
+        "Learning rates to choose from, the same for every loss. Default: 0.003,0.01,0.03,0.1 for static, else "
         "1e-5,2e-5,5e-5.",
         parse=positive_numbers,
         metavar="LR,...",
     )
-    warmup: float = option(0.1, "Share of the steps over which the learning rate rises to its value.")
-    max_length: int | None = option(None, "Tokens of a text that are read. Default: as many as the model reads.")
-    device: str | None = option(None, f"{', '.join(DEVICES)}. Default: the fastest that there is.")
-    bf16: bool = option(False, "Compute in bfloat16 where that is enough: faster on recent GPUs.", "--bf16")
+    warmup: float = option(0.1, "The share of steps over which the learning rate rises to its value.")
+    max_length: int | None = option(None, "Truncate texts to this many tokens. Default: the model's maximum.")
+    device: str | None = option(None, f"{', '.join(DEVICES)}. Default: the fastest one available.")
+    bf16: bool = option(False, "Use bfloat16 where it is precise enough: faster on recent GPUs.", "--bf16")
     temperature: float | None = option(
         None,
-        "By which score differences are divided; smaller looks only at the top. Not for pointwise. Default: "
-        f"{_TEMPERATURES}; built-in losses their own.",
+        "What score differences are divided by; the smaller, the more only the top counts. Not for pointwise. Default: "
+        f"{_TEMPERATURES}; built-in losses use their own.",
     )
     list_size: int | None = option(
-        None, f"Most candidates in a list (listwise), triplets of a text (pairwise). Default: {_LIST_SIZE}.", min=2
+        None,
+        f"The maximum number of candidates per list (listwise) or triplets per text (pairwise). Default: {_LIST_SIZE}.",
+        min=2,
     )
     teacher: str | None = option(
         None,
-        "A SentenceTransformer or CrossEncoder, its folder or hub name: its scores of pairs of --texts are learnt too, "
-        "with a weight that the eval split chooses.",
+        "A SentenceTransformer or CrossEncoder (a path or hub name) that scores pairs of --texts, to learn from these "
+        "too; the eval split chooses their weight.",
     )
     texts: list[str] | None = option(
-        None, f"Texts without labels, with --teacher: .txt files with a text a line, or others. {DATA_HELP}"
+        None, f"Texts without labels, for --teacher: .txt files with one text per line, or {DATA_HELP}"
     )
-    teacher_pairs: int = option(20_000, "How many pairs of --texts are drawn.", min=100)
+    teacher_pairs: int = option(20_000, "How many pairs of --texts to draw.", min=100)
     diagnose: bool = option(
         False,
-        "Say first what limits the decisions at the focus's thresholds, the model or the labels, from two short runs.",
+        "First find out with two short runs what limits the decisions at the thresholds of the focus: the model, or "
+        "the labels.",
         "--diagnose",
     )
     check: bool = option(
         True,
-        "Look for what is wrong with the data before training; --no-check trains all the same, also on classes as if "
-        "they were grades.",
+        "Check the data before training; --no-check trains regardless, and treats classes as grades.",
         "--check/--no-check",
     )
 
@@ -134,13 +134,14 @@ class TrainOptions(PairOptions, TextOptions):
         if self.max_length is not None and self.max_length < 2:
             raise ValueError(f"--max-length is a number of tokens, 2 or more, such as 128; got {self.max_length}.")
         if self.max_length is not None and self.model == _STATIC:
-            raise ValueError("--max-length means nothing for --model static, which reads all of a text; leave it out.")
+            raise ValueError("--max-length does not apply to --model static, which reads whole texts; leave it out.")
         if (self.teacher is None) != (not self.texts):
             given, missing = ("--texts", "--teacher MODEL") if self.texts else ("--teacher", "--texts FILE")
-            raise ValueError(f"{given} needs {missing} too: the teacher scores pairs of these texts.")
+            raise ValueError(f"{given} also needs {missing}: the teacher scores pairs of these texts.")
         if self.device not in (None, *DEVICES):
             raise ValueError(
-                f"--device must be one of {', '.join(DEVICES)}; got {self.device!r}. Which GPU: CUDA_VISIBLE_DEVICES=1."
+                f"--device must be one of {', '.join(DEVICES)}; got {self.device!r}. To choose a GPU, set "
+                "CUDA_VISIBLE_DEVICES=1."
             )
 
 
@@ -148,25 +149,25 @@ class TrainOptions(PairOptions, TextOptions):
 class DemoOptions:
     """What `demo` was asked to do."""
 
-    output: Path = option(Path("demo"), "Folder for the data, and for the model in its subfolder 'model'.")
+    output: Path = option(Path("demo"), "The folder to write: the data, and the model in its subfolder 'model'.")
     overwrite: bool = option(False, "Replace an earlier demo in that folder.", "--overwrite")
 
 
-@command(TrainOptions)
+@command(TrainOptions, "model", "loss", "focus", "threshold", "score_range", "columns", "output")
 def train(job: TrainOptions) -> None:
-    """Train an embedding model on labelled sentence pairs, so that the scores that matter come out right.
+    """Train an embedding model on labelled sentence pairs, with the focus on the scores that matter.
 
-    Where a text stands in several pairs (a question and its answers), these are its candidates: losses for lists and
-    triplets learn from them, and rankings are evaluated.
+    If texts occur in several pairs, such as questions with their answers, losses for lists and triplets learn from
+    these candidates, and rankings are evaluated.
 
-    Prints one table of metrics on the test split, and writes the best model with its card, metrics.json and a picture.
+    Prints a table of metrics on the test split, and writes the best model with its card, metrics.json and a picture.
     """
     _train(job)
 
 
 @command(DemoOptions)
 def demo(options: DemoOptions) -> None:
-    """Do the main job on graded pairs made on the spot: no download, about a minute."""
+    """Train and compare on generated pairs, to try it out: no download, about a minute."""
     rows = {"train": 1200, "eval": 400, "test": 800}
     train, evaluation, test = (options.output / "data" / f"{name}.csv" for name in rows)
     reads = {"the data": train, "--eval-data": evaluation, "--test-data": test}
@@ -309,8 +310,7 @@ def _check_examples(console: Console, task: Task) -> None:
         print_report(console, report)
     if report.errors:
         raise ValueError(
-            f"These data are not right for {task.kind.loss}: see above. Mend them, or train all the same with "
-            "--no-check."
+            f"These data do not suit {task.kind.loss}: see above. Fix them, or train regardless with --no-check."
         )
 
 
@@ -319,23 +319,22 @@ def _check_options(job: TrainOptions, kind: LossKind) -> None:
     if job.temperature is not None:
         if kind.temperature is None:
             raise ValueError(
-                f"--temperature means nothing for --loss {kind.name}; leave it out, or choose another loss."
+                f"--temperature does not apply to --loss {kind.name}; leave it out, or choose another loss."
             )
         finite_number("train", "--temperature", job.temperature, positive=True)
     if job.list_size is not None and not kind.takes_list_size:
-        raise ValueError(f"--list-size means nothing for --loss {kind.name}; leave it out, or choose listwise.")
+        raise ValueError(f"--list-size does not apply to --loss {kind.name}; leave it out, or choose listwise.")
 
 
 def _read_splits(job: TrainOptions, kind: LossKind | None, focus: Focus) -> Splits:
     """The splits as given, or of the hub dataset, or set aside from the data."""
-    from selective_st.cli.reading import read_source
+    from selective_st.cli.reading import checked_split, read_source
     from selective_st.data import hub_splits
     from selective_st.loss_kinds import kind_of_labels, suited_kind
     from selective_st.training import Splits
 
     available = hub_splits(job.data)
-    if available and (job.split or "train") not in available:
-        raise ValueError(f"{job.data} has no split named {job.split or 'train'}; it has {', '.join(available)}.")
+    checked_split(job.data, available, [job.split or "train"])
     source = read_source(replace(job, score_range=None))
     if job.check:
         _judge(job, source)
@@ -381,17 +380,14 @@ def _judge(job: TrainOptions, source: Source) -> None:
     if source.unclear and (job.loss != AUTO or job.score_range is not None):
         return
     found = source.suggestions(job.read_focus(), "SentenceTransformer")
-    takes = are_labelled_pairs(found)
-    if not source.unclear and (
-        source.format.kinds.get(str(source.format.label_column)) in NUMBERS if takes else source.told
-    ):
+    takes = source.is_for_train(found) or (source.told and not are_labelled_pairs(found))
+    if takes and not source.unclear:
         return
     chosen, _ = source.choice(found)
     suggest = shlex.join(["selective-st", "suggest", job.data, *told_words(replace(job, score_range=None))])
     raise ValueError(
-        f"{source.table.name}: {source.format.in_words()}. But `train` takes two texts and a number that grades them, "
-        "or 1 and 0 for yes and no. "
-        f"`{suggest} --script > train.py && python train.py` trains {chosen.loss} on these data."
+        f"{source.table.name}: {source.format.in_words()}. But `train` needs two texts and a grade, or 1 and 0 for yes "
+        f"and no. To train {chosen.loss} on these data: `{suggest} --script > train.py && python train.py`"
     )
 
 
@@ -452,7 +448,7 @@ def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
         "versions": common.versions(),
         **report.as_dict(),
     }
-    common.write_metrics(folder, results)
+    write_metrics(folder, results)
 
 
 def _print_results(console: Console, report: Report, test_rows: int) -> None:

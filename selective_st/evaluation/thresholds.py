@@ -23,6 +23,7 @@ import scipy  # whose parts come when they are used
 from torch import nn
 
 from selective_st._validation import finite_number, instance_of, list_of, one_of
+from selective_st.catalog import MODEL_TYPES
 from selective_st.evaluation._checks import TIE, Bools, Floats, checked_pair, checked_scores
 
 if TYPE_CHECKING:
@@ -524,16 +525,22 @@ def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:
 
 
 def named_model_type(name: str) -> Any:
-    """The type of model that its config names, as Sentence Transformers calls it.
+    """The type of model that its files name, as Sentence Transformers calls it.
 
     Args:
         name: The model's folder, or its name on the Hugging Face hub.
 
     Returns:
-        The type; None where none is named.
+        The type; None where none is named that Sentence Transformers has.
     """
     kind = model_config(name).get("model_type")
-    return "MultiVectorEncoder" if kind == "ColBERT" else kind  # PyLate's name, which Sentence Transformers takes too
+    if kind is None and _json_of(name, _MODEL_FILES[0]) is None:
+        # So cross encoders were saved before they had a config of Sentence Transformers.
+        architectures = model_config(name, "config.json").get("architectures") or []
+        is_classifier = any(str(each).endswith("ForSequenceClassification") for each in architectures)
+        return "CrossEncoder" if is_classifier else None
+    kind = "MultiVectorEncoder" if kind == "ColBERT" else kind  # PyLate's name, which Sentence Transformers takes too
+    return kind if kind in MODEL_TYPES else None
 
 
 def _json_of(name: str, file_name: str) -> Any:

@@ -380,6 +380,7 @@ class Link:
         if isinstance(factor, (Link, Tensor)):
             return NotImplemented
         product = self._weighted_sum((cast(float, factor),), (self,))
+        _set(product, _preset=self.__dict__.get("_preset"))  # a multiple is shaped as the preset is
         return _written(
             product, f"{factor!r} * " + ("({!r})" if "+" in self.__dict__.get("_as_written", "") else "{!r}"), self
         )

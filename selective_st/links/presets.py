@@ -49,7 +49,8 @@ def _preset(function: _Preset) -> _Preset:
                 shown.append(text)
             elif text != _written(defaults[name]):
                 shown.append(f"{name}={text}")
-        _set(link, _as_written=f"{owner}({', '.join(shown)})")
+        code = f"{owner}({', '.join(shown)})"
+        _set(link, _as_written=code, _preset=(owner, code, [given[name] for name in given if name not in defaults]))
         return link
 
     return make  # type: ignore[return-value]
