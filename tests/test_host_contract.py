@@ -31,6 +31,7 @@ from selective_st.losses import (
     WeightedLoss,
 )
 from selective_st.model_card import SelectiveModelCardCallback
+from selective_st.registry import create_loss
 from tests import model_types
 from tests.model_types import WORDS, sentence
 
@@ -86,6 +87,12 @@ def test_links_that_hold_tensors_are_compared_and_trained() -> None:
     columns = [torch.rand(4, 3, requires_grad=True) for _ in range(3)]
     loss.compute_loss_from_embeddings(columns, torch.rand(4, 2)).backward()
     assert all(column.grad is not None and column.grad.abs().sum() > 0 for column in columns)
+
+
+def test_a_link_that_is_no_data_is_no_focus() -> None:
+    data = Dataset.from_dict({"a": ["x", "y"], "b": ["z", "w"], "score": [0.1, 0.9]})
+    with pytest.raises(ValueError, match=r"focus must be a link that can be written as code, .* link=\.\.\."):
+        create_loss(model_types.static_model(), data, focus=Holding(torch.tanh))
 
 
 @pytest.mark.slow

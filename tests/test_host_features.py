@@ -32,7 +32,7 @@ from torch import nn
 
 from selective_st import losses
 from selective_st.cross_encoder import losses as cross
-from selective_st.links import ConstantLink, IdentityLink, SigmoidLink
+from selective_st.links import ConstantLink, IdentityLink
 from selective_st.multi_vector_encoder import losses as multi_vector
 from selective_st.sparse_encoder import losses as sparse
 from tests import model_types, random_inputs
@@ -72,10 +72,6 @@ def graded() -> Dataset:
     return texts(2, list(SCORES))
 
 
-def margins() -> Dataset:
-    return texts(3, [score - 0.4 for score in SCORES])
-
-
 def taught() -> Dataset:
     return texts(3, [[SCORES[row], SCORES[(row + 3) % 8]] for row in range(ROWS)])
 
@@ -93,9 +89,6 @@ PAIRS: dict[str, dict[str, Pair]] = {
             lambda m: losses.SelectivePointwiseLoss(m, IdentityLink()), builtin.CosineSimilarityLoss, 2, graded
         ),
         "order": Pair(losses.SelectiveOrderLoss, builtin.CoSENTLoss, 20, graded),
-        "margins": Pair(
-            lambda m: losses.SelectivePairwiseLoss(m, link=IdentityLink()), builtin.MarginMSELoss, 2, margins
-        ),
         "lists": Pair(
             lambda m: losses.SelectiveListwiseLoss(m, link=ConstantLink()), builtin.DistillKLDivLoss, 1, taught
         ),
@@ -118,15 +111,6 @@ PAIRS: dict[str, dict[str, Pair]] = {
             builtin_cross.MSELoss,
             2,
             graded,
-        ),
-        "classes": Pair(
-            lambda m: cross.SelectivePointwiseLoss(m, nn.Identity(), link=SigmoidLink(1, 0), targets="link_values"),
-            builtin_cross.BinaryCrossEntropyLoss,
-            1,
-            lambda: texts(2, [1.0, 0.0] * 4),
-        ),
-        "margins": Pair(
-            lambda m: cross.SelectivePairwiseLoss(m, link=IdentityLink()), builtin_cross.MarginMSELoss, 2, margins
         ),
         "in-batch": Pair(
             lambda m: cross.SelectiveMultipleNegativesRankingLoss(m, link=ConstantLink()),
