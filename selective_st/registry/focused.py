@@ -70,8 +70,8 @@ def link_code(link: Link) -> str:
         json.dumps(config)
     except TypeError:
         raise ValueError(
-            f"focus must be a link that can be written as code, of numbers and links; {code} holds something else. Give "
-            "it to a loss yourself: link=..."
+            f"focus must be a link that can be written as code, of numbers and links; {code} holds something else. "
+            "Give it to a loss yourself: link=..."
         ) from None
     return code if _same(code, link) else f"link_from_config({config!r})"
 
