@@ -24,7 +24,7 @@ from selective_st.evaluation.claims import Support, figure, rounded
 from selective_st.evaluation.metrics import NEGATIVE, metric_meaning
 from selective_st.link_words import describe_link, weighed
 from selective_st.links import ConstantLink, Link, PiecewiseLink
-from selective_st.losses._common import PAPER_CITATION
+from selective_st.losses._common import PAPER_CITATION, json_of
 from selective_st.losses.weighted import WeightedLoss
 
 _logger = logging.getLogger(__name__)
@@ -377,7 +377,7 @@ def _loss_parts(losses: Mapping[str, nn.Module], score_range: tuple[float, float
             for kind, link, sentences in _links_of(loss, score_range):
                 picture = _picture(link, score_range) if draw else None
                 file_name = _file_name("-".join(filter(None, ("selective_link", dataset, kind))), used)
-                links.append(LinkPart(sentences, json.dumps(link.get_config_dict()), picture, file_name))
+                links.append(LinkPart(sentences, json_of(link), picture, file_name))
             parts.append(LossPart(heading, names, tuple(links)))
     return parts
 

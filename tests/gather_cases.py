@@ -228,7 +228,7 @@ def run(
     assert make is not None
     module: Any = make(model, **arguments)
     if "guide" in arguments:
-        module._guide._decoder = None  # a table reads numbers, no texts
+        module._guide._decoders = {}  # a table reads numbers, no texts
     if ddp:
         module.model = in_ddp(model, dist.get_world_size())  # as the trainer does
     if OPTIONS[options].weighted:

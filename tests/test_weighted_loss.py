@@ -1405,7 +1405,7 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: WeightedLoss(BERT, [MatryoshkaLoss(BERT, CachedGISTEmbedLoss(BERT, BERT), [16, 8])]),
         ValueError,
-        "embeds the batch by itself",
+        r"embeds the batch by itself, .* Use GISTEmbedLoss\(model\)",
     ),
     (lambda: WeightedLoss(BERT, [MegaBatchMarginLoss(BERT)]), ValueError, "use_mini_batched_version=False"),
     (

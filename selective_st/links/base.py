@@ -619,6 +619,8 @@ def _check_domain(owner: str, link: Link, what: str, *scores: Tensor) -> None:
 def _to_config(value: Any) -> Any:
     if isinstance(value, Link):
         return value.get_config_dict()
+    if hasattr(value, "tolist"):  # tensors, numbers and arrays of NumPy, which could not be compared either
+        return value.tolist()
     return [_to_config(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -190,6 +191,11 @@ def without_padding(documents: Sequence[Tensor], mask: Tensor | None) -> list[Te
         rows = mask[:, place].to(documents[place].device).view(-1, *(1,) * (documents[place].dim() - 1))
         documents[place] = torch.where(rows, documents[place], 0)
     return documents
+
+
+def json_of(link: Link) -> str:
+    """A link's config as JSON; of what one of the user's own holds beside data, such as a function, the name."""
+    return json.dumps(link.get_config_dict(), default=similarity_fct_name)
 
 
 def labels_and_weight(owner: str, labels: Any, weight: Any, rows: int) -> tuple[Any, Tensor | None]:

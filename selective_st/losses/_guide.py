@@ -10,6 +10,7 @@ import torch
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin, has_static_embedding_input
 from sentence_transformers.base.losses.merged_forward import embed_columns
+from sentence_transformers.base.modules import Router
 from sentence_transformers.util import batch_to_device
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -28,14 +29,14 @@ class Guide:
         owner: The loss, for messages.
         encoder: The guide.
         rule: When a document is no negative.
-        _decoder: What gives the texts that the trained model's tokens stand for; None if the guide reads them as they
-            are.
+        _decoders: What gives the texts that the trained model's tokens stand for, by the task of a route of it; empty
+            if the guide reads the tokens as they are.
     """
 
     owner: str
     encoder: nn.Module
     rule: FalseNegatives
-    _decoder: Any
+    _decoders: dict[str | None, Any]
 
     @torch.no_grad()
     def embed(
@@ -108,16 +109,17 @@ class Guide:
 
     def _features(self, column: dict[str, Tensor]) -> dict[str, Any]:
         """A column's features for the guide: the same tokens, or those of the texts that they stand for."""
-        if self._decoder is None:
+        if not self._decoders:
             return dict(column)  # a model writes into the dict that it is given
         tokens = _token_lists(column)
         if tokens is None:
             raise ValueError(said("guide_tokenizer", self.owner))
-        decoder = cast(Any, self._decoder)
+        task: Any = column.get("task")
+        decoder = self._decoders.get(task, self._decoders[None])
         decode = decoder.batch_decode if hasattr(decoder, "batch_decode") else decoder.decode_batch
         encoder = cast(Any, self.encoder)
         features: dict[str, Any] = batch_to_device(
-            encoder.preprocess(decode(tokens, skip_special_tokens=True)), encoder.device
+            encoder.preprocess(decode(tokens, skip_special_tokens=True), task=task), encoder.device
         )
         return features
 
@@ -164,7 +166,7 @@ def guide_of(
         raise TypeError(said("no_guide", owner, got=type(encoder).__name__))
     one_of("absolute", "relative")(owner, "margin_strategy", margin_strategy)
     rule = FalseNegatives(finite_number(owner, "margin", margin), margin_strategy)
-    return Guide(owner, encoder, rule, None if _reads_alike(model, encoder) else _tokenizer_of(model))
+    return Guide(owner, encoder, rule, {} if _reads_alike(model, encoder) else _tokenizers_of(model))
 
 
 def checked_embeddings(
@@ -185,6 +187,12 @@ def _tokenizer_of(model: nn.Module) -> Any:
     return getattr(model, "tokenizer", None)
 
 
+def _tokenizers_of(model: nn.Module) -> dict[str | None, Any]:
+    """The tokenizer of a model, and those of its routes by the task."""
+    routes = (module.sub_modules.items() for module in model.children() if isinstance(module, Router))
+    return {None: _tokenizer_of(model), **{task: modules[0].tokenizer for each in routes for task, modules in each}}
+
+
 def _vocabulary(tokenizer: Any) -> Any:
     return tokenizer.get_vocab() if hasattr(tokenizer, "get_vocab") else tokenizer
 
@@ -196,8 +204,9 @@ def _reads_alike(model: nn.Module, encoder: nn.Module) -> bool:
         return True
     if _vocabulary(tokenizers[0]) != _vocabulary(tokenizers[1]):
         return False
-    # A late-interaction model has tokens of its own around those of a text, and so may another first module.
-    if isinstance(model, MultiVectorEncoder) or not isinstance(cast(Any, encoder)[0], type(cast(Any, model)[0])):
+    # A late-interaction model has tokens of its own around those of a text; so may another first module, or each route.
+    first, own_first = cast(Any, encoder)[0], cast(Any, model)[0]
+    if isinstance(model, MultiVectorEncoder) or isinstance(first, Router) or not isinstance(first, type(own_first)):
         return False
     longest, own = (getattr(each, "max_seq_length", None) for each in (encoder, model))
     return longest is None or own is None or longest >= own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
@@ -23,6 +24,7 @@ from selective_st.losses._common import (
     ScoreSpace,
     builtin_citation,
     check_model,
+    json_of,
     labels_and_weight,
     list_link,
     said,
@@ -243,7 +245,7 @@ def _made(kind: type[Part], settings: Mapping[str, Any], **given: Any) -> Any:
 def _plain(name: str, value: Any) -> Any:
     """A setting as JSON can hold it."""
     if isinstance(value, Link):
-        return value.get_config_dict()
+        return json.loads(json_of(value))
     if isinstance(value, Tensor):
         return value.tolist()
     if name == "guide" and value is not None:
@@ -257,16 +259,20 @@ def _keeping_settings(init: Callable[..., None]) -> Callable[..., None]:
     """The constructor, which keeps its arguments: the settings."""
     signature = inspect.signature(init)
     others = next((name for name, one in signature.parameters.items() if one.kind is one.VAR_KEYWORD), None)
+    known = list(signature.parameters)[1:]
 
     @wraps(init)
     def construct(self: Any, *args: Any, **kwargs: Any) -> None:
         is_of_subclass = "_settings" in self.__dict__  # whose constructor calls this one
         if not is_of_subclass:
             for name, value in kwargs.items():
-                if others is None and name not in signature.parameters:
-                    raise TypeError(_unknown(type(self).__name__, name, value, list(signature.parameters)[1:]))
+                if others is None and name not in known:
+                    raise TypeError(_unknown(type(self).__name__, name, value, known))
             self.__dict__["_settings"] = {}
-        bound = signature.bind(self, *args, **kwargs)
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:  # which names no loss
+            raise TypeError(said("arguments", type(self).__name__, error=error, known=", ".join(known))) from None
         bound.apply_defaults()
         settings = dict(list(bound.arguments.items())[1:])
         settings |= settings.pop(others or "", {})

@@ -494,7 +494,7 @@ def _check_part(owner: str, name: str, loss: object, model: nn.Module) -> None:
     if not isinstance(loss, nn.Module):
         raise TypeError(said("part_no_loss", owner, name=repr(name), got=repr(loss)))
     part, holders = _called(name, loss), list(_holders(loss, model))
-    for module in (loss, *(holder for holder, _ in holders)):
+    for module in (*(holder for holder, _ in reversed(holders)), loss):  # the innermost first: it is the one to replace
         cached = "part_embeds_by_itself" if uses_gradient_cache(module) else ""
         why = next((why for kind, why in _NOT_FROM_EMBEDDINGS.items() if isinstance(module, kind)), cached)
         if why:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +65,15 @@ def _constant_of(focus: Focus) -> float:
 
 def link_code(link: Link) -> str:
     """The code of a link."""
-    code = repr(link)
-    return code if _same(code, link) else f"link_from_config({link.get_config_dict()!r})"
+    code, config = repr(link), link.get_config_dict()
+    try:
+        json.dumps(config)
+    except TypeError:
+        raise ValueError(
+            f"focus must be a link that can be written as code, of numbers and links; {code} holds something else. "
+            "Give it to a loss yourself: link=..."
+        ) from None
+    return code if _same(code, link) else f"link_from_config({config!r})"
 
 
 def _same(code: str, link: Link) -> bool:
