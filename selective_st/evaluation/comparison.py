@@ -139,7 +139,7 @@ class Comparison:
         models = [
             {
                 "name": model.name,
-                "metrics": {name: self._said(name, value) for name, value in model.metrics.items()},
+                "metrics": {name: self.said(name, value) for name, value in model.metrics.items()},
                 "intervals": {name: list(ends) for name, ends in model.intervals.items()},
                 "squeezed": model.squeeze,
                 "threshold": model.threshold.as_dict() if model.threshold else None,
@@ -163,7 +163,7 @@ class Comparison:
         }
         return dict(without_nan(told))
 
-    def _said(self, name: str, value: float) -> float:
+    def said(self, name: str, value: float) -> float:
         """A metric's value; NaN where it is the same for every model."""
         support = self.support.get(name.removeprefix(measures.NEGATIVE))
         return math.nan if support is not None and not support.cases else value
@@ -296,17 +296,12 @@ def compare_on(
     Returns:
         The comparison. Pairs that share their first text are drawn together.
     """
-    settings = ("at_least", "at_most", "regions", "groups", "positive_from")
-    return compare(
-        evaluator.scores.tolist(),
-        predicted,
-        thresholds=thresholds,
-        metrics=metrics,
-        cuts=evaluator.thresholds,
-        clusters=evaluator.sentences1,
-        resamples=resamples_for(len(evaluator.scores)),
-        **{name: getattr(evaluator, name) for name in settings},
-    )
+    settings = {
+        name: getattr(evaluator, name) for name in ("at_least", "at_most", "regions", "groups", "positive_from")
+    }
+    settings |= {"cuts": evaluator.thresholds, "clusters": evaluator.sentences1}
+    settings["resamples"] = resamples_for(len(evaluator.scores))
+    return compare(evaluator.scores.tolist(), predicted, thresholds=thresholds, metrics=metrics, **settings)
 
 
 def _draw(

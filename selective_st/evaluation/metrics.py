@@ -230,8 +230,8 @@ _quantile = _named(f"q{_NUMBER}", _make_quantile)
 
 def losses_at(gold: Floats, predicted: Floats, threshold: Any) -> Floats:
     """How far the predicted score lies beyond {:g} where the gold score lies on its other side, else 0."""
-    undecided = (np.minimum(gold, predicted) < threshold) & (threshold < np.maximum(gold, predicted))
-    return np.where(undecided, np.abs(predicted - threshold), 0.0)
+    alike = (np.minimum(gold, predicted) >= threshold) | (threshold >= np.maximum(gold, predicted))
+    return np.where(alike, 0.0, np.abs(predicted - threshold))  # NaN where the prediction is
 
 
 def _rarer(kind: Bools) -> Bools:
