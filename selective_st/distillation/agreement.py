@@ -11,8 +11,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from selective_st.distillation.settings import DistillSettings
-from selective_st.evaluation.claims import Support, interval
 from selective_st.evaluation._checks import Bools, Floats
+from selective_st.evaluation.claims import Support, interval
 from selective_st.evaluation.metrics import loss_at, shares
 from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold
 

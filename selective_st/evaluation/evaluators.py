@@ -25,7 +25,7 @@ from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import Support, rounded, support_of_pairs
 from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE, Gains, Metric, metric_meaning
-from selective_st.evaluation.scoring import Encoding, Precision, note_on_roles, scores_by_function
+from selective_st.evaluation.scoring import Encoding, Precision
 from selective_st.evaluation.thresholds import (
     THRESHOLD_METRICS,
     ScoreThreshold,
@@ -111,7 +111,7 @@ class ScoreEvaluator(BaseEvaluator):
         raise NotImplementedError
 
     def _scores_of(self, model: PairModel, first: Any, second: Any, encoding: Encoding) -> dict[str, Floats]:
-        return scores_by_function(model, first, second, encoding, self.batch_size, self.show_progress_bar)
+        return encoding.scores(model, first, second, self.batch_size, self.show_progress_bar)
 
     def _set_main_metric(self, main_metric: str | None, default: str, gold: Any) -> None:
         """Set the metric that selects the best checkpoint, once `metrics` has what it needs."""
@@ -444,7 +444,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         Returns:
             One score for each pair, by each similarity function; by the model's own under an empty name.
         """
-        note = note_on_roles(self.encoding, model, self.sentences1)
+        note = self.encoding.note(model, self.sentences1)
         if note and not self._roles_noted and get_rank() == 0:
             told = self.encoding.roles_of(model, self.sentences1)
             logger.log(logging.INFO if told else logging.WARNING, f"ScoreRegionEvaluator: {note}.")
@@ -642,9 +642,8 @@ class ScoreListEvaluator(ScoreEvaluator):
         self.labels = [sample.labels for sample in ranked]
         self._as_given = [sample.as_given for sample in read if sample.as_given is not None]
         cutoffs = at_k if mrr_at_k is None else mrr_at_k
-        asked = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
-        self.at_k, self.positive_from, self.gains = asked.cutoffs, float(positive_from), gains
-        self.top_error = bool(asked.errors)
+        self._asked = of = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
+        self.at_k, self.positive_from, self.gains, self.top_error = of.cutoffs, of.positive_from, gains, of.top_error
         self._set_main_metric(main_metric, f"ndcg@{self.at_k[-1]}", self.labels)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
@@ -654,11 +653,6 @@ class ScoreListEvaluator(ScoreEvaluator):
         if cutoff and max(map(len, self.labels)) <= int(cutoff):
             return f"is 1 for every model, as no list has more than {cutoff} candidates"
         return ""
-
-    def _asked(self) -> measures.ListMeasures:
-        return measures.ListMeasures(
-            "ScoreListEvaluator", (), self.at_k, self.positive_from, self.top_error, self.gains
-        )
 
     def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -671,11 +665,10 @@ class ScoreListEvaluator(ScoreEvaluator):
             `base_ndcg@k` of that order.
         """
         pairs = measures.checked_lists("ScoreListEvaluator", self.labels, predicted)
-        asked = self._asked()
-        found = asked.of(pairs, self.missed)
+        found = self._asked.of(pairs, self.missed)
         if self._as_given:
             ordered = [(label, -np.arange(len(label), dtype=np.float64)) for label in self._as_given if label.any()]
-            given = asked.of(ordered, len(self._as_given) - len(ordered))
+            given = self._asked.of(ordered, len(self._as_given) - len(ordered))
             found |= {f"base_{name}": given[name] for name in given if name.split("@")[0] in _OF_AN_ORDER}
         return found
 
@@ -687,10 +680,9 @@ class ScoreListEvaluator(ScoreEvaluator):
         """
         pairs = [(label, label) for label in self.labels]
         lists = len(pairs) + self.missed
-        asked = self._asked()
-        values = measures.list_values(asked.rankings, pairs)
+        values = measures.list_values(self._asked.rankings, pairs)
         cases = {name: len(of) + self.missed for name, of in values.items()}
-        cases |= {error.name: len(pairs) for error in asked.errors}
+        cases |= {error.name: len(pairs) for error in self._asked.errors}
         if self._as_given:
             cases |= {f"base_{name}": len(self._as_given) for name in values if name.split("@")[0] in _OF_AN_ORDER}
         return {name: Support(count, lists, "lists") for name, count in cases.items()}
