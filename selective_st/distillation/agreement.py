@@ -57,7 +57,7 @@ def _agreement(pairs: Scored, threshold: float, own: ScoreThreshold | None, seed
     found: dict[str, Any] = {"threshold": threshold, "matches": support.cases}
     for name, cut in (("at_teachers", threshold), ("at_own", own.value if own else math.nan)):
         found[name] = decisions(pairs.gold, pairs.predicted, threshold, cut)
-        draws = _resampled(pairs, sought, pairs.predicted >= cut, seed)
+        draws = _resampled(pairs, threshold, cut, seed)
         ends = {metric: interval(of, support) for metric, of in draws.items()}
         found[f"{name}_intervals"] = {metric: of and [max(of[0], 0.0), min(of[1], 1.0)] for metric, of in ends.items()}
         found[f"{name}_draws"] = draws["f1"].round(5).tolist()
@@ -81,10 +81,11 @@ def difference(ours: dict[str, Any], other: dict[str, Any], where: str) -> dict[
     return {"f1": ours[where]["f1"] - other[where]["f1"], "interval": ends and list(ends)}
 
 
-def _resampled(pairs: Scored, sought: Bools, found: Bools, seed: int) -> dict[str, Floats]:
+def _resampled(pairs: Scored, threshold: float, cut: float, seed: int) -> dict[str, Floats]:
     """F1, precision and recall where texts are drawn anew: a pair counts as often as both its texts are drawn."""
     texts = int(max(pairs.left.max(), pairs.right.max())) + 1
     times = np.random.default_rng(seed).multinomial(texts, np.full(texts, 1 / texts), size=_DRAWS).astype(np.float32)
+    sought, found = _sought(pairs.gold, threshold), pairs.predicted >= cut
 
     def count(which: Bools) -> Floats:
         places = pairs.left[which], pairs.right[which]

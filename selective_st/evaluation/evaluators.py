@@ -178,29 +178,6 @@ class ScoreEvaluator(BaseEvaluator):
             self._warn_once()
         return self._report(model, self.predict_by_function(model), output_path, epoch, steps)
 
-    def report(
-        self,
-        model: PairModel,
-        predicted: Any,
-        output_path: str | None = None,
-        epoch: int = -1,
-        steps: int = -1,
-    ) -> dict[str, float]:
-        """Report scores that the model has already predicted: to the CSV file, and to the model's card.
-
-        Args:
-            model: The model that predicted them.
-            predicted: What `predict` gave.
-            output_path: Where to append the CSV file, if anywhere.
-            epoch: The epoch, for the CSV file.
-            steps: The step, for the CSV file.
-
-        Returns:
-            The metrics, each name preceded by `name`.
-        """
-        function = next(iter(self.encoding.similarity_fn_names), "")
-        return self._report(model, {function: predicted}, output_path, epoch, steps)
-
     def _report(
         self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
     ) -> dict[str, float]:
