@@ -365,8 +365,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         if gold is not None:
             side: Side = "at_most" if gold in self.at_most and gold not in self.at_least else "at_least"
             return ScoreThreshold(0.0, gold, side)
-        decided = measures.sought_by(sorted(self.at_least)[-1:], sorted(self.at_most)[:1])
-        return decided[0] if decided else None
+        return next(iter(measures.sought_by(sorted(self.at_least)[-1:], sorted(self.at_most)[:1])), None)
 
     def metrics(self, predicted: Any) -> dict[str, float]:
         """The metrics of scores that someone predicted.
