@@ -266,6 +266,7 @@ class TestUntrained:
         found = self.judged(GOLD + NOISE, GOLD + NOISE + 1e-5)
         assert found["verdict"] == "equal"
         assert found["sentence"].startswith("The saved model is EQUAL to the untrained one")
+        assert found["worse_by_value_alone"] == []
 
     def test_no_clear_difference_but_worse_in_value(self) -> None:
         generator = np.random.default_rng(3)
