@@ -17,7 +17,7 @@ from selective_st.evaluation import ScoreRegionEvaluator, load_threshold
 from selective_st.evaluation.claims import NOT_DEFINED, Support, about_labels, figure, sentence
 from selective_st.evaluation.diagnosis import HOW, overlap
 from selective_st.evaluation.metrics import metric_meaning
-from selective_st.evaluation.scoring import Encoding, embeds_queries_apart, note_on_roles
+from selective_st.evaluation.scoring import Encoding, embeds_queries_apart
 from selective_st.focus import Focus
 from selective_st.model_card import SectionWriter
 
@@ -65,7 +65,7 @@ def roles(model: Any, train: GradedPairs, as_queries: bool | None) -> tuple[bool
     if as_queries is None and told is not None and train.columns is not None and embeds_queries_apart(model):
         note = say("embedded", told=told, columns=train.columns, options=options)
     else:
-        note = note_on_roles(encoding, model, train.sentences1, options)
+        note = encoding.note(model, train.sentences1, options)
     return encoding.roles_of(model, train.sentences1), [note] if note else []
 
 

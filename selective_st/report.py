@@ -108,14 +108,6 @@ def _rankings(comparison: Comparison) -> list[str]:
 # --- Sentences --------------------------------------------------------------------------------------------------------
 
 
-class _Span(NamedTuple):
-    """Neighbouring bins in which a model errs in one direction."""
-
-    where: str
-    mean: float
-    support: Support
-
-
 def _errs(model: ModelScores, *, binary: bool) -> str:
     """Where a model errs most, in the same direction over neighbouring bins."""
     filled = [row for row in model.bins if row["count"]]
@@ -129,7 +121,8 @@ def _errs(model: ModelScores, *, binary: bool) -> str:
             where = f"gold {low:g} to {high:g}"
             if binary and len(rows) == 1:
                 where = "the label 0" if high < 1 else "the label 1"
-            spans.append(_Span(where, sum(row["bias"] * row["count"] for row in rows) / count, Support(count, count)))
+            mean = sum(row["bias"] * row["count"] for row in rows) / count
+            spans.append({"where": where, "mean": mean, "support": Support(count, count)})
     outside = pairs < len(model.predicted)
     return say(
         "errs", name=model.name, low=first, high=last, width=width, pairs=pairs, some_outside=outside, spans=spans

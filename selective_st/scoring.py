@@ -189,14 +189,14 @@ def _encoding(
     model: Any, cut: ScoreThreshold | None, as_queries: bool | None, first: list[str]
 ) -> tuple[Any, list[str]]:
     """How texts are embedded and compared: as when the threshold was chosen; and what is to be said of it."""
-    from selective_st.evaluation.scoring import Encoding, note_on_roles
+    from selective_st.evaluation.scoring import Encoding
 
     if cut is not None and as_queries is None:
         as_queries = cut.as_queries
     own, chosen = getattr(model, "similarity_fn_name", None), cut.similarity if cut else None
     functions = () if chosen in (None, own) or hasattr(model, "predict") else (str(chosen),)
     encoding = Encoding(as_queries, similarity_fn_names=functions, owner="score_file")
-    notes = [note_on_roles(encoding, model, first, ("--as-queries", "--no-as-queries"))]
+    notes = [encoding.note(model, first, ("--as-queries", "--no-as-queries"))]
     notes += [f"compared by {name}, as when the threshold was chosen; the model's own is {own}" for name in functions]
     return replace(encoding, as_queries=encoding.roles_of(model, first)), list(filter(None, notes))
 
@@ -216,13 +216,11 @@ def _pool(model: Any, devices: Sequence[str]) -> Iterator[Any]:
 
 def _scores(model: Any, pairs: list[tuple[str, str]], encoding: Any, batch_size: int, pool: Any) -> Floats:
     """The score of each pair; NaN where a text is empty."""
-    from selective_st.evaluation.scoring import scores_by_function
-
     found = np.full(len(pairs), math.nan)
     rows = [row for row, pair in enumerate(pairs) if _is_filled(pair)]
     if rows:
         first, second = ([pairs[row][side] for row in rows] for side in (0, 1))
-        [found[rows]] = scores_by_function(model, first, second, encoding, batch_size, False, pool).values()
+        [found[rows]] = encoding.scores(model, first, second, batch_size, pool=pool).values()
     if not np.isfinite(found[rows]).all():
         pair = pairs[rows[int(np.argmin(np.isfinite(found[rows])))]]
         raise ValueError(

@@ -57,6 +57,8 @@ EVALUATION = (
     "test_consistency",
     "test_diagnosis",
     "test_saved_thresholds",
+    "test_report",
+    "test_bad_input",
 )
 # Where mutations are drawn: of each file so many.
 DRAWN = {"registry/checks": CHECKS, "conversion": CONVERSIONS, "evaluation": EVALUATION}

@@ -122,7 +122,7 @@ CASES: list[tuple[str, Call]] = [
     # Evaluators.
     ("scores must be a list of numbers", lambda m, f: evaluator(FIRST, SECOND, "abcd")),
     ("sentences1 must be a list of texts", lambda m, f: evaluator(5, 5, 5)),
-    ("sentences1 must hold texts, got 1 in row 0", lambda m, f: evaluator([1, 2, 3, 4], SECOND, GOLD)),
+    ("sentences1 must hold texts, got None in row 1", lambda m, f: evaluator(["a", None, "c", "d"], SECOND, GOLD)),
     ("at_least must be a list of thresholds", lambda m, f: evaluator(at_least=0.8)),
     ("regions must be a list of pairs", lambda m, f: evaluator(regions=(0.8, 1.0))),
     ("batch_size must be a whole number", lambda m, f: evaluator(batch_size=0)),

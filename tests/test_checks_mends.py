@@ -229,6 +229,9 @@ def test_number_columns_are_not_left_out_with_the_label_among_them() -> None:
     assert all(line.startswith("#") for line in found.mend.splitlines())
     assert {"rater_1", "rater_2"} <= set(re.findall(r"rater_\d", found.mend))
     assert [finding.code for finding in report.findings] == ["no-label"]
+    # Where there is none, another loss takes the pairs as what they are.
+    found = only(check_dataset(Dataset.from_dict({"anchor": A, "positive": B}), "CoSENTLoss"), "no-label")
+    assert "loss = MultipleNegativesRankingLoss(model)" in found.mend
 
 
 @pytest.mark.parametrize("labels", [["yes", "no"], [1, 0], [True, False], ["ja", "nein"]], ids=str)

@@ -19,7 +19,7 @@ from selective_st.evaluation.claims import (
     interval,
     verdict,
 )
-from selective_st.evaluation.comparison import Comparison, compare
+from selective_st.evaluation.comparison import Comparison, compare, resamples_for
 from selective_st.evaluation.diagnosis import Overlap, overlap
 from selective_st.report import Measured, html_report, summary, table, tabled
 
@@ -138,6 +138,8 @@ class TestFewCases:
         assert found.models[0].metrics["ap_ge_0.95"] == 1
         assert "ap_ge_0.95" not in found.models[0].intervals
         assert found.differences["rmse"].better == 0  # yet the same in each resample is told
+        assert found.is_binary
+        assert [resamples_for(pairs) for pairs in (1, 10_000, 20_000, 10**9)] == [300, 300, 150, 100]  # the affordable
 
     def test_what_labels_alone_forbid(self) -> None:
         assert about_labels("test.csv", [0.5, 0.5]) == [
@@ -250,6 +252,7 @@ class TestUntrained:
         found = self.judged(1 - GOLD + NOISE, GOLD + 5 * NOISE)
         assert found["verdict"] == "worse"
         assert found["worse"] == ["Average precision, gold ≥ 0.95", "Error, gold 0.8 to 1", "Rank correlation"]
+        assert found["better"] == []
         assert "WORSE than the untrained one in average precision" in found["sentence"]
         assert "rank correlation: -0.98" in found["sentence"]
         assert found["sentence"].endswith("Do not use it as it is.")
@@ -263,6 +266,7 @@ class TestUntrained:
         found = self.judged(GOLD + NOISE, GOLD + NOISE + 1e-5)
         assert found["verdict"] == "equal"
         assert found["sentence"].startswith("The saved model is EQUAL to the untrained one")
+        assert found["worse_by_value_alone"] == []
 
     def test_no_clear_difference_but_worse_in_value(self) -> None:
         generator = np.random.default_rng(3)
@@ -312,7 +316,8 @@ class TestOverlap:
     )
     def test_is_said_with_its_count(self, found: Overlap, expected: str) -> None:
         assert found.sentence("A", "B").startswith(expected)
-        assert found.as_dict()["share_of_pairs"] == found.pairs / found.rows
+        told = found.as_dict()
+        assert (told["share_of_pairs"], told["share_of_texts"]) == (found.pairs / found.rows, found.texts / found.rows)
 
     def test_refused(self) -> None:
         with pytest.raises(TypeError, match="these must be a list of two lists"):

@@ -19,6 +19,7 @@ from selective_st.evaluation import choose_threshold, parts_by, threshold_consis
 
 GOLD = np.random.default_rng(0).random(3000)
 NOISE = np.random.default_rng(1).normal(size=3000)
+TENS = np.repeat([1.0, 0.0], 10)
 
 
 def f1(gold: Any, predicted: Any, at: float, cut: float) -> float:
@@ -69,6 +70,7 @@ class TestForms:
         [
             ({"a": (GOLD, GOLD)}, "one part has 10 pairs with gold >= 0.8 and 10 others, of 1; two must have"),
             ({"a": (GOLD[:5], GOLD[:5]), "b": (GOLD * 0.5, GOLD)}, "no part has 10 pairs"),
+            ({"a": (TENS, TENS), "b": (TENS[1:], TENS[1:])}, "one part has 10 pairs"),
             ({"a": (GOLD, GOLD[:7]), "b": (GOLD, GOLD)}, "gold.*predicted"),
         ],
     )

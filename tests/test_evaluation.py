@@ -323,9 +323,9 @@ class TestEvaluator:
         named = ScoreRegionEvaluator(texts, texts[::-1], gold, **settings, main_metric=evaluator.primary_metric)
         named(static_model)
         assert not caplog.text
-        for steps in (2, 4):
+        for steps in (0, 4):
             named(static_model, epoch=1, steps=steps)
-        assert len(re.findall(pattern, caplog.text)) == 1
+            assert len(re.findall(pattern, caplog.text)) == 1
 
     def test_says_nothing_where_the_main_metric_can_choose(
         self,
@@ -425,6 +425,11 @@ class TestEvaluator:
             ScoreRegionEvaluator(*data, at_least=(), threshold=0.5)
         with pytest.raises(ValueError, match="threshold must be a finite number"):
             ScoreRegionEvaluator(*data, threshold=math.nan)
+        two: dict[str, Any] = {"similarity_fn_names": ["cosine", "dot"]}
+        with pytest.raises(ValueError, match="goes with one similarity function, got cosine, dot"):
+            ScoreRegionEvaluator(*data, threshold_from=ScoreRegionEvaluator(*data), **two)
+        with pytest.raises(ValueError, match=r"which gold score to decide for, for example gold=0.9"):
+            ScoreRegionEvaluator(*data, at_least=()).choose_threshold(None)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="main_metric must be one of"):
             ScoreRegionEvaluator(*data, main_metric="spread")
 
@@ -508,6 +513,8 @@ class TestThreshold:
     def test_refused(self) -> None:
         with pytest.raises(ValueError, match="either gold_at_least or gold_at_most"):
             choose_threshold([1, 0], [0.1, 0.2])
+        with pytest.raises(ValueError, match=r"quantiles must rise, got \(2\.0, 1\.0\)"):
+            ScoreThreshold(0.5, 1.0, quantiles=(2.0, 1.0))
         with pytest.raises(ValueError, match=r"one of f1, f0\.5, f2, precision, recall, fpr, got 'accuracy'"):
             choose_threshold([1, 0], [0.1, 0.2], 1.0, "accuracy")
         with pytest.raises(ValueError, match=r"no pair of dev has gold at least 0\.9"):

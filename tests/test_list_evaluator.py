@@ -235,6 +235,7 @@ class TestEvaluator:
         assert only.documents == [["x", "p", "y"]]
         metrics = only.metrics([[0.1, 0.9, 0.0]])
         assert (metrics["map"], metrics["recall@1"], metrics["questions"]) == (1 / 2, 1 / 2, 2)
+        assert {str(support) for support in only.support().values()} == {"2 lists"}
         with pytest.raises(ValueError, match="at least one query with a positive among its documents"):
             ScoreListEvaluator([sample | {"positive": "z"}], always_rerank_positives=False)
 

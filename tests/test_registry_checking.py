@@ -494,13 +494,17 @@ def test_padded_lists_are_fine_for_our_losses_only() -> None:
     assert "empty-text" in codes(check_dataset(unpadded, "SelectiveListwiseLoss"))
 
 
-def test_streams_and_transforms_are_read_as_far_as_documented() -> None:
+def test_streams_and_transforms_are_read_as_far_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
     stored = Dataset.from_dict({"a": A, "b": first(B, ""), "score": SCORES})
     stream = check_dataset(stored.to_iterable_dataset(), "CosineSimilarityLoss")
     assert codes(stream) == ["empty-text"]
     assert "stream" in stream.read
     transformed = stored.with_transform(lambda batch: batch)
     assert only(check_dataset(transformed, "CosineSimilarityLoss"), "empty-text").rows == (0,)
+    for report in (stream, check_dataset(transformed, "CosineSimilarityLoss")):
+        assert f"more than {report.read}" in report.not_checked
+    monkeypatch.setattr("selective_st.registry.checks.SCAN_ROWS", N - 1)
+    assert f"all {N} rows: counts are of {N}" in check_dataset(stored, "CosineSimilarityLoss").not_checked
 
 
 def test_one_number_where_a_list_is_needed() -> None:

@@ -206,7 +206,7 @@ class TestRefused:
             ({"metric": "recall", "at_least": 1}, "at_least must be above 0 and below 1, got 1"),
             ({"metric": "recall", "at_least": math.nan}, "at_least must be a finite number, got nan"),
             ({"metric": "fpr", "at_most": 0}, "at_most must be above 0 and below 1, got 0"),
-            ({"metric": "recall", "at_least": 0.9, "confidence": 95}, "confidence must be above 0 and below 1, got 95"),
+            ({"metric": "recall", "at_least": 0.9, "confidence": 1}, "confidence must be above 0 and below 1, got 1"),
         ],
     )
     def test_wrong_bounds(self, settings: Any, message: str) -> None:

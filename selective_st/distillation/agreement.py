@@ -11,8 +11,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from selective_st.distillation.settings import DistillSettings
+from selective_st.evaluation._checks import Bools, Floats
 from selective_st.evaluation.claims import Support, interval
-from selective_st.evaluation.metrics import losses_at, shares
+from selective_st.evaluation.metrics import loss_at, shares
 from selective_st.evaluation.thresholds import ScoreThreshold, choose_threshold
 
 _DRAWS = 500  # of texts
@@ -34,12 +35,9 @@ def measured(pairs: dict[str, Scored], settings: DistillSettings) -> tuple[dict[
     validation, test = pairs["validation"], pairs["test"]
     losses, agreement = [], []
     for threshold in settings.thresholds:
-        cut = _best_cut(validation, threshold)
-        losses.append(
-            {"threshold": threshold, "loss": threshold_loss(validation.gold, validation.predicted, threshold)}
-        )
-        found = _agreement(test, threshold, cut.value if cut else math.nan, settings.seed)
-        agreement.append({**found, "cut": cut.as_dict() if cut else None})
+        loss = threshold_loss(validation.gold, validation.predicted, threshold)
+        losses.append({"threshold": threshold, "loss": loss})
+        agreement.append(_agreement(test, threshold, _best_cut(validation, threshold), settings.seed))
     return {"thresholds": losses}, {"thresholds": agreement}
 
 
@@ -51,22 +49,20 @@ def _best_cut(pairs: Scored, threshold: float) -> ScoreThreshold | None:
     return choose_threshold(gold, predicted, gold_at_least=threshold, chosen_on="validation")  # type: ignore[arg-type]
 
 
-def _agreement(pairs: Scored, threshold: float, own: float, seed: int) -> dict[str, Any]:
+def _agreement(pairs: Scored, threshold: float, own: ScoreThreshold | None, seed: int) -> dict[str, Any]:
     """At the teacher's threshold and at the student's own, with intervals over texts."""
-    found: dict[str, Any] = {"threshold": threshold, "matches": int((pairs.gold >= threshold).sum())}
-    for name, cut in (("at_teachers", threshold), ("at_own", own)):
+    sought = _sought(pairs.gold, threshold)
+    texts = len(np.unique([pairs.left[sought], pairs.right[sought]]))
+    support = Support(int(sought.sum()), len(sought), texts=texts)
+    found: dict[str, Any] = {"threshold": threshold, "matches": support.cases}
+    for name, cut in (("at_teachers", threshold), ("at_own", own.value if own else math.nan)):
         found[name] = decisions(pairs.gold, pairs.predicted, threshold, cut)
         draws = _resampled(pairs, threshold, cut, seed)
-        found[f"{name}_intervals"] = {metric: _interval(pairs, threshold, of) for metric, of in draws.items()}
+        ends = {metric: interval(of, support) for metric, of in draws.items()}
+        found[f"{name}_intervals"] = {metric: of and [max(of[0], 0.0), min(of[1], 1.0)] for metric, of in ends.items()}
         found[f"{name}_draws"] = draws["f1"].round(5).tolist()
-    return {**found, "loss": threshold_loss(pairs.gold, pairs.predicted, threshold)}
-
-
-def _interval(pairs: Scored, threshold: float, draws: npt.NDArray[np.float64]) -> list[float] | None:
-    sought = pairs.gold >= threshold
-    texts = len(np.unique([pairs.left[sought], pairs.right[sought]]))
-    ends = interval(draws, Support(int(sought.sum()), len(sought), texts=texts))
-    return None if ends is None else [max(ends[0], 0.0), min(ends[1], 1.0)]
+    loss = threshold_loss(pairs.gold, pairs.predicted, threshold)
+    return {**found, "loss": loss, "cut": own and own.as_dict()}
 
 
 def difference(ours: dict[str, Any], other: dict[str, Any], where: str) -> dict[str, Any]:
@@ -85,19 +81,24 @@ def difference(ours: dict[str, Any], other: dict[str, Any], where: str) -> dict[
     return {"f1": ours[where]["f1"] - other[where]["f1"], "interval": ends and list(ends)}
 
 
-def _resampled(pairs: Scored, threshold: float, cut: float, seed: int) -> dict[str, npt.NDArray[np.float64]]:
+def _resampled(pairs: Scored, threshold: float, cut: float, seed: int) -> dict[str, Floats]:
     """F1, precision and recall where texts are drawn anew: a pair counts as often as both its texts are drawn."""
     texts = int(max(pairs.left.max(), pairs.right.max())) + 1
     times = np.random.default_rng(seed).multinomial(texts, np.full(texts, 1 / texts), size=_DRAWS).astype(np.float32)
-    sought, found = pairs.gold >= threshold, pairs.predicted >= cut
+    sought, found = _sought(pairs.gold, threshold), pairs.predicted >= cut
 
-    def count(which: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    def count(which: Bools) -> Floats:
         places = pairs.left[which], pairs.right[which]
         matrix = sparse.csr_matrix((np.ones(len(places[0]), np.float32), places), (texts, texts))
-        counted: npt.NDArray[np.float64] = np.einsum("dt,td->d", times, matrix @ times.T, dtype=np.float64)
+        counted: Floats = np.einsum("dt,td->d", times, matrix @ times.T, dtype=np.float64)
         return counted
 
     return shares(count(sought & found), count(found), count(sought))
+
+
+def _sought(gold: Any, threshold: float) -> Bools:
+    """Which pairs the teacher finds: its threshold is reached up to rounding, as where the student's is chosen."""
+    return ScoreThreshold(threshold, threshold).is_sought(gold)
 
 
 def decisions(gold: Any, predicted: Any, threshold: float, cut: float) -> dict[str, float]:
@@ -116,7 +117,7 @@ def decisions(gold: Any, predicted: Any, threshold: float, cut: float) -> dict[s
         >>> decisions(np.array([0.9, 0.8, 0.2]), np.array([0.9, 0.3, 0.7]), 0.6, 0.6)
         {'f1': 0.5, 'precision': 0.5, 'recall': 0.5}
     """
-    sought, found = np.asarray(gold) >= threshold, np.asarray(predicted) >= cut
+    sought, found = _sought(gold, threshold), np.asarray(predicted) >= cut
     counted = shares((sought & found).sum(), found.sum(), sought.sum())
     return {name: float(share) for name, share in counted.items()}
 
@@ -136,7 +137,5 @@ def threshold_loss(gold: Any, predicted: Any, threshold: float) -> float:
         >>> round(threshold_loss(np.array([0.9, 0.8, 0.2]), np.array([0.9, 0.3, 0.7]), 0.6), 6)
         133.333333
     """
-    gold, predicted = np.asarray(gold, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    if np.isnan(predicted).any():  # training has diverged
-        return math.nan
-    return float(_PER_MILLE * losses_at(gold, predicted, threshold).mean())
+    gold, predicted = (np.asarray(scores, dtype=np.float64) for scores in (gold, predicted))
+    return _PER_MILLE * loss_at(threshold).compute(gold, predicted)  # NaN where training has diverged

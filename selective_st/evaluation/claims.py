@@ -377,10 +377,8 @@ def _values(comparison: Comparison, names: Sequence[str]) -> str:
 
 def _worse_in(comparison: Comparison, name: str) -> str:
     """The title of a metric in which the first model's value is worse, clearly or not; empty where it is not."""
-    first, second = (model.metrics.get(name, math.nan) for model in comparison.models)
-    metric, support = metric_meaning(name), comparison.support.get(name)
-    if not metric.can_choose or support is None or not support.cases:
-        return ""
+    first, second = (comparison.said(name, model.metrics.get(name, math.nan)) for model in comparison.models)
+    metric = metric_meaning(name)
     same = _SAME / 10**metric.finer
-    worse = first < second - same if metric.better == "higher" else first > second + same
+    worse = {"higher": first < second - same, "lower": first > second + same}.get(metric.better, False)
     return metric.title if worse else ""

@@ -17,12 +17,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from sklearn.metrics import confusion_matrix
 
 import selective_st.evaluation._checks as checks
 import selective_st.evaluation.metrics as measures
 from selective_st._validation import finite_number, instance_of, list_of, whole_number
-from selective_st.evaluation._checks import Floats
+from selective_st.evaluation._checks import Bools, Floats
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
 from selective_st.evaluation.curve import CurveComparison, compare_curves, rows_by_cluster
 from selective_st.evaluation.metrics import Better, Metric, metric_meaning
@@ -139,7 +138,7 @@ class Comparison:
         models = [
             {
                 "name": model.name,
-                "metrics": {name: self._said(name, value) for name, value in model.metrics.items()},
+                "metrics": {name: self.said(name, value) for name, value in model.metrics.items()},
                 "intervals": {name: list(ends) for name, ends in model.intervals.items()},
                 "squeezed": model.squeeze,
                 "threshold": model.threshold.as_dict() if model.threshold else None,
@@ -152,7 +151,7 @@ class Comparison:
             name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
             for name, of in self.differences.items()
         }
-        told = {
+        found = {
             "pairs": len(self.gold),
             "gold_quantiles": self.gold_quantiles,
             "resamples": self.resamples,
@@ -161,9 +160,9 @@ class Comparison:
             "threshold_curves": self.compared_curves.as_dict(),
             "differences": differences,
         }
-        return dict(without_nan(told))
+        return dict(without_nan(found))
 
-    def _said(self, name: str, value: float) -> float:
+    def said(self, name: str, value: float) -> float:
         """A metric's value; NaN where it is the same for every model."""
         support = self.support.get(name.removeprefix(measures.NEGATIVE))
         return math.nan if support is not None and not support.cases else value
@@ -244,10 +243,7 @@ def compare(
         of_pairs = [*of_regions, *(measures.decisions(of) if of else ())]
         values = measures.measured([*measures.with_negatives(of_pairs), *of_cuts], gold_scores, own)
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
-        decided = None
-        if of is not None:
-            table = confusion_matrix(of.is_sought(gold_scores), of.is_found(own), labels=[False, True])
-            decided = dict(zip(("left", "found_wrongly", "missed", "found"), map(int, table.ravel()), strict=True))
+        decided = None if of is None else _decided(of.is_sought(gold_scores), of.is_found(own))
         models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
         reported.append([*of_cuts, *of_pairs])
     support = support_of_pairs(itertools.chain(*reported), gold_scores, clusters)
@@ -271,9 +267,8 @@ def compare(
             ends = interval(column, support[name])
             if ends is not None and ends[0] < ends[1]:  # resamples that are all alike say nothing of other data
                 model.intervals[name] = ends
-    differences = {}
-    if len(models) == 2:
-        differences = {name: _difference(name, models, columns, support[name]) for name, columns in draws.items()}
+    compared = draws.items() if len(models) == 2 else ()
+    differences = {name: _difference(name, models, columns, support[name]) for name, columns in compared}
     quantiles = {f"q{100 * level:g}": float(np.quantile(gold_scores, level)) for level in measures.QUANTILES}
     return Comparison(gold_scores, models, differences, quantiles, resamples, support, clusters)
 
@@ -296,17 +291,18 @@ def compare_on(
     Returns:
         The comparison. Pairs that share their first text are drawn together.
     """
-    settings = ("at_least", "at_most", "regions", "groups", "positive_from")
-    return compare(
-        evaluator.scores.tolist(),
-        predicted,
-        thresholds=thresholds,
-        metrics=metrics,
-        cuts=evaluator.thresholds,
-        clusters=evaluator.sentences1,
-        resamples=resamples_for(len(evaluator.scores)),
-        **{name: getattr(evaluator, name) for name in settings},
-    )
+    settings = {
+        name: getattr(evaluator, name) for name in ("at_least", "at_most", "regions", "groups", "positive_from")
+    }
+    settings |= {"cuts": evaluator.thresholds, "clusters": evaluator.sentences1}
+    settings["resamples"] = resamples_for(len(evaluator.scores))
+    return compare(evaluator.scores.tolist(), predicted, thresholds=thresholds, metrics=metrics, **settings)
+
+
+def _decided(sought: Bools, found: Bools) -> dict[str, int]:
+    """How many pairs were left rightly, found wrongly, missed, and found rightly."""
+    counts = np.bincount(2 * sought + found, minlength=4).tolist()
+    return dict(zip(("left", "found_wrongly", "missed", "found"), counts, strict=True))
 
 
 def _draw(

@@ -25,7 +25,7 @@ from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import Support, rounded, support_of_pairs
 from selective_st.evaluation.curve import even_curve
 from selective_st.evaluation.metrics import NEGATIVE, Gains, Metric, metric_meaning
-from selective_st.evaluation.scoring import Encoding, Precision, note_on_roles, scores_by_function
+from selective_st.evaluation.scoring import Encoding, Precision
 from selective_st.evaluation.thresholds import (
     THRESHOLD_METRICS,
     ScoreThreshold,
@@ -61,6 +61,11 @@ def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
                 writer = csv.writer(file)
                 writer.writerows([row.values()] if header else [row, row.values()])
                 return
+
+
+def _end(function: str) -> str:
+    """What the name of a metric of scores by a similarity function ends with; nothing where it is the model's own."""
+    return f"_{function}" if function else ""
 
 
 class ScoreEvaluator(BaseEvaluator):
@@ -106,13 +111,12 @@ class ScoreEvaluator(BaseEvaluator):
         raise NotImplementedError
 
     def _scores_of(self, model: PairModel, first: Any, second: Any, encoding: Encoding) -> dict[str, Floats]:
-        return scores_by_function(model, first, second, encoding, self.batch_size, self.show_progress_bar)
+        return encoding.scores(model, first, second, self.batch_size, self.show_progress_bar)
 
     def _set_main_metric(self, main_metric: str | None, default: str, gold: Any) -> None:
         """Set the metric that selects the best checkpoint, once `metrics` has what it needs."""
         # What the metrics will be called, without a model: compare the gold scores with themselves.
         perfect = self.metrics(gold)
-        functions = self.encoding.similarity_fn_names
         allowed = [name for name in perfect if "_bin_" not in name and metric_meaning(name).can_choose]
         chosen = default if main_metric is None else main_metric
         if chosen not in allowed:
@@ -120,12 +124,11 @@ class ScoreEvaluator(BaseEvaluator):
             raise ValueError(f"{type(self).__name__}: main_metric must be one of {named}, got {chosen!r}.")
         # A trainer takes the largest value for the best one.
         self._main = chosen if metric_meaning(chosen).better == "higher" else f"{NEGATIVE}{chosen}"
-        ends = [f"_{function}" for function in functions or ()] or [""]
+        ends = [_end(function) for function in self.encoding.similarity_fn_names or ("",)]
         self.metric_names = [f"{name}{end}" for end in ends for name in perfect]
-        self.metric_names += [f"{self._main}_max"] if len(ends) > 1 else []
-        end = f"_{functions[0] if len(functions) == 1 else 'max'}" if functions else ""
-        self.primary_metric = f"{self.name}_{self._main}{end}" if self.name else f"{self._main}{end}"
-        self.greater_is_better = True
+        primary = f"{self._main}{ends[0] if len(ends) == 1 else '_max'}"
+        self.metric_names += [primary] if len(ends) > 1 else []
+        self.primary_metric = f"{self.name}_{primary}" if self.name else primary
         self._warning = ""
         reason = self._why_it_cannot_choose(chosen, perfect[chosen])
         if reason:
@@ -152,8 +155,7 @@ class ScoreEvaluator(BaseEvaluator):
         """The metrics of scores by each similarity function, and of several the best of the main one."""
         found: dict[str, float] = {}
         for function, scores in predicted.items():
-            end = f"_{function}" if function else ""
-            found |= {f"{name}{end}": value for name, value in self.metrics(scores).items()}
+            found |= {f"{name}{_end(function)}": value for name, value in self.metrics(scores).items()}
         if len(predicted) > 1:
             found[f"{self._main}_max"] = max(found[f"{self._main}_{function}"] for function in predicted)
         return found
@@ -176,29 +178,6 @@ class ScoreEvaluator(BaseEvaluator):
             self._warn_once()
         return self._report(model, self.predict_by_function(model), output_path, epoch, steps)
 
-    def report(
-        self,
-        model: PairModel,
-        predicted: Any,
-        output_path: str | None = None,
-        epoch: int = -1,
-        steps: int = -1,
-    ) -> dict[str, float]:
-        """Report scores that the model has already predicted: to the CSV file, and to the model's card.
-
-        Args:
-            model: The model that predicted them.
-            predicted: What `predict` gave.
-            output_path: Where to append the CSV file, if anywhere.
-            epoch: The epoch, for the CSV file.
-            steps: The step, for the CSV file.
-
-        Returns:
-            The metrics, each name preceded by `name`.
-        """
-        function = next(iter(self.encoding.similarity_fn_names), "")
-        return self._report(model, {function: predicted}, output_path, epoch, steps)
-
     def _report(
         self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
     ) -> dict[str, float]:
@@ -220,7 +199,7 @@ class ScoreEvaluator(BaseEvaluator):
         A line for each bin, count or quantile, or for each error with a minus, would hide the rest.
         """
         primary = str(self.primary_metric).removeprefix(f"{self.name}_" if self.name else "")
-        ends = [f"_{function}" for function in (*self.encoding.similarity_fn_names, "max")]
+        ends = [*map(_end, self.encoding.similarity_fn_names), "_max"]
         support, shown = self.support(), {}
         for name, value in metrics.items():
             plain = next((name.removesuffix(end) for end in ends if name.endswith(end)), name)
@@ -351,14 +330,18 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             raise ValueError(f"{owner}: threshold_from goes with one similarity function, got {', '.join(names)}.")
         self.threshold_from, self.threshold_metric = threshold_from, threshold_metric
         self.curve: tuple[Floats, Floats] | None = None  # the threshold curve of the scores that were reported last
-        self._sought = threshold if isinstance(threshold, ScoreThreshold) else self._decision(threshold_gold)
-        if (threshold is not None or threshold_from is not None) and self._sought is None:
-            raise ValueError(
-                f"{owner}: say which gold score the threshold decides for, for example threshold_gold=0.9."
-            )
         self.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
-        if threshold is not None and self.threshold is None and self._sought is not None:
-            self.threshold = replace(self._sought, value=finite_number(owner, "threshold", threshold))
+        self._to_choose: ScoreThreshold | None = None  # what a threshold that is yet to be chosen decides for
+        if self.threshold is None and (threshold is not None or threshold_from is not None):
+            sought = self._decision(threshold_gold)
+            if sought is None:
+                raise ValueError(
+                    f"{owner}: say which gold score the threshold decides for, for example threshold_gold=0.9."
+                )
+            if threshold is None:
+                self._to_choose = sought
+            else:
+                self.threshold = replace(sought, value=finite_number(owner, "threshold", threshold))
         self._other_data = "give thresholds and regions that hold some of the gold scores, but not all"
         if np.abs(self.scores).max() > 1:
             self._other_data = "map the gold scores to the scale of the similarity"
@@ -367,9 +350,9 @@ class ScoreRegionEvaluator(ScoreEvaluator):
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
         seen = f"(they go from {self.scores.min():g} to {self.scores.max():g})"
-        decided = self._sought if self.threshold_from is not None else None
         if math.isnan(perfect):
-            if decided is not None and name.endswith(decided.suffix) and decided.is_sought(self.scores).any():
+            of = self._to_choose
+            if of is not None and name.endswith(of.suffix) and of.is_sought(self.scores).any():
                 return ""  # a decision of a threshold that is yet to be chosen
             return f"is not defined for these gold scores {seen}"
         of = next((of for of in measures.sought_by(self.at_least, self.at_most) if name == f"ap_{of.suffix}"), None)
@@ -382,8 +365,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         if gold is not None:
             side: Side = "at_most" if gold in self.at_most and gold not in self.at_least else "at_least"
             return ScoreThreshold(0.0, gold, side)
-        decided = measures.sought_by(sorted(self.at_least)[-1:], sorted(self.at_most)[:1])
-        return decided[0] if decided else None
+        return next(iter(measures.sought_by(sorted(self.at_least)[-1:], sorted(self.at_most)[:1])), None)
 
     def metrics(self, predicted: Any) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -412,8 +394,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
 
     def _decisions(self) -> list[Metric]:
         """The metrics of the threshold's decisions, if there is one or is to be."""
-        to_be = self._sought if self.threshold_from is not None else None
-        of = self.threshold or to_be
+        of = self.threshold or self._to_choose
         return measures.decisions(of, chosen=self.threshold is not None) if of else []
 
     def support(self) -> dict[str, Support]:
@@ -439,7 +420,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         Returns:
             One score for each pair, by each similarity function; by the model's own under an empty name.
         """
-        note = note_on_roles(self.encoding, model, self.sentences1)
+        note = self.encoding.note(model, self.sentences1)
         if note and not self._roles_noted and get_rank() == 0:
             told = self.encoding.roles_of(model, self.sentences1)
             logger.log(logging.INFO if told else logging.WARNING, f"ScoreRegionEvaluator: {note}.")
@@ -481,18 +462,17 @@ class ScoreRegionEvaluator(ScoreEvaluator):
     def _report(
         self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
     ) -> dict[str, float]:
-        if self.threshold_from is not None and self._sought is not None:
+        if self.threshold_from is not None and self._to_choose is not None:
             of = self.threshold_from.encoding
             if of.as_queries is None:  # a threshold holds for scores that came about alike
                 of = replace(of, as_queries=self.encoding.roles_of(model, self.sentences1))
-            self.threshold = self.threshold_from._choose(model, self._sought, self.threshold_metric, of)
-        self.curve = even_curve(next(iter(predicted.values())), self.scores)
+            self.threshold = self.threshold_from._choose(model, self._to_choose, self.threshold_metric, of)
+        curves = {function: even_curve(scores, self.scores) for function, scores in predicted.items()}
+        self.curve = next(iter(curves.values()))
         if self.thresholds and output_path is not None and self.write_csv:
-            for function, scores in predicted.items():
-                at, losses = even_curve(scores, self.scores)
+            for function, (at, losses) in curves.items():
                 points = {f"{threshold:g}": loss for threshold, loss in zip(at, losses.tolist(), strict=True)}
-                end = f"_threshold_curve{'_' + function if function else ''}.csv"
-                file_name = self.csv_file.removesuffix("_results.csv") + end
+                file_name = f"{self.csv_file.removesuffix('_results.csv')}_threshold_curve{_end(function)}.csv"
                 _append_row(output_path, file_name, {"epoch": epoch, "steps": steps, **points})
         return super()._report(model, predicted, output_path, epoch, steps)
 
@@ -638,9 +618,8 @@ class ScoreListEvaluator(ScoreEvaluator):
         self.labels = [sample.labels for sample in ranked]
         self._as_given = [sample.as_given for sample in read if sample.as_given is not None]
         cutoffs = at_k if mrr_at_k is None else mrr_at_k
-        asked = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
-        self.at_k, self.positive_from, self.gains = asked.cutoffs, float(positive_from), gains
-        self.top_error = bool(asked.errors)
+        self._asked = of = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
+        self.at_k, self.positive_from, self.gains, self.top_error = of.cutoffs, of.positive_from, gains, of.top_error
         self._set_main_metric(main_metric, f"ndcg@{self.at_k[-1]}", self.labels)
 
     def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
@@ -650,11 +629,6 @@ class ScoreListEvaluator(ScoreEvaluator):
         if cutoff and max(map(len, self.labels)) <= int(cutoff):
             return f"is 1 for every model, as no list has more than {cutoff} candidates"
         return ""
-
-    def _asked(self) -> measures.ListMeasures:
-        return measures.ListMeasures(
-            "ScoreListEvaluator", (), self.at_k, self.positive_from, self.top_error, self.gains
-        )
 
     def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -667,11 +641,10 @@ class ScoreListEvaluator(ScoreEvaluator):
             `base_ndcg@k` of that order.
         """
         pairs = measures.checked_lists("ScoreListEvaluator", self.labels, predicted)
-        asked = self._asked()
-        found = asked.of(pairs, self.missed)
+        found = self._asked.of(pairs, self.missed)
         if self._as_given:
             ordered = [(label, -np.arange(len(label), dtype=np.float64)) for label in self._as_given if label.any()]
-            given = asked.of(ordered, len(self._as_given) - len(ordered))
+            given = self._asked.of(ordered, len(self._as_given) - len(ordered))
             found |= {f"base_{name}": given[name] for name in given if name.split("@")[0] in _OF_AN_ORDER}
         return found
 
@@ -683,10 +656,9 @@ class ScoreListEvaluator(ScoreEvaluator):
         """
         pairs = [(label, label) for label in self.labels]
         lists = len(pairs) + self.missed
-        asked = self._asked()
-        values = measures.list_values(asked.rankings, pairs)
+        values = measures.list_values(self._asked.rankings, pairs)
         cases = {name: len(of) + self.missed for name, of in values.items()}
-        cases |= {error.name: len(pairs) for error in asked.errors}
+        cases |= {error.name: len(pairs) for error in self._asked.errors}
         if self._as_given:
             cases |= {f"base_{name}": len(self._as_given) for name in values if name.split("@")[0] in _OF_AN_ORDER}
         return {name: Support(count, lists, "lists") for name, count in cases.items()}

@@ -230,8 +230,8 @@ _quantile = _named(f"q{_NUMBER}", _make_quantile)
 
 def losses_at(gold: Floats, predicted: Floats, threshold: Any) -> Floats:
     """How far the predicted score lies beyond {:g} where the gold score lies on its other side, else 0."""
-    undecided = (np.minimum(gold, predicted) < threshold) & (threshold < np.maximum(gold, predicted))
-    return np.where(undecided, np.abs(predicted - threshold), 0.0)
+    alike = (np.minimum(gold, predicted) >= threshold) | (threshold >= np.maximum(gold, predicted))
+    return np.where(alike, 0.0, np.abs(predicted - threshold))  # NaN where the prediction is
 
 
 def _rarer(kind: Bools) -> Bools:
@@ -789,8 +789,7 @@ class ListMeasures:
 
     Attributes:
         cutoffs: The cutoffs, each once, in order.
-        rankings: The metrics that only look at the order.
-        errors: Those that compare scores with labels.
+        top_error: Whether scores are compared with labels.
 
     Raises:
         ValueError: If there is no cutoff, or one is no whole number from 1; or if there are no such gains.
@@ -803,18 +802,25 @@ class ListMeasures:
         wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
         if wrong or not cutoffs:
             raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
-        finite_number(owner, "positive_from", positive_from)
+        self.positive_from = finite_number(owner, "positive_from", positive_from)
         if gains not in ("linear", "exponential"):
             raise ValueError(f'{owner}: gains must be "linear" or "exponential", got {gains!r}. Write gains="linear".')
         instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
         if top_error is None:
             top_error = any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
-        self.cutoffs = tuple(sorted({int(k) for k in cutoffs}))
-        self.rankings = [_map(positive_from=positive_from)]
-        for k in self.cutoffs:
-            at_cutoff = (make(k, positive_from=positive_from) for make in (_recall, _mrr))
-            self.rankings += [_ndcg(k, gains=gains), *at_cutoff]
-        self.errors = [make(k) for k in self.cutoffs if top_error for make in (_rmse_of_top, _bias_of_top)]
+        self.cutoffs, self.gains, self.top_error = tuple(sorted({int(k) for k in cutoffs})), gains, top_error
+
+    @property
+    def rankings(self) -> list[Metric]:
+        """The metrics that only look at the order; made anew, as they are functions, and no pickle."""
+        of = {"positive_from": self.positive_from}
+        at = [(_ndcg(k, gains=self.gains), _recall(k, **of), _mrr(k, **of)) for k in self.cutoffs]
+        return [_map(**of), *itertools.chain(*at)]
+
+    @property
+    def errors(self) -> list[Metric]:
+        """Those that compare scores with labels."""
+        return [make(k) for k in self.cutoffs if self.top_error for make in (_rmse_of_top, _bias_of_top)]
 
     def of(self, pairs: Sequence[tuple[Floats, Floats]], missed: int = 0) -> dict[str, float]:
         """The metrics.

@@ -119,22 +119,66 @@ class Encoding:
             return self.as_queries
         return embeds_queries_apart(model) and first_are_queries(first)
 
+    def note(self, model: Any, first: Sequence[Any], options: tuple[str, str] = _TOLD_BY) -> str:
+        """What is to be said of how pairs are embedded, where nobody told and it matters.
 
-def note_on_roles(encoding: Encoding, model: Any, first: Sequence[Any], options: tuple[str, str] = _TOLD_BY) -> str:
-    """What is to be said of how pairs are embedded, where nobody told and it matters.
+        Args:
+            model: The model.
+            first: The first text of each pair.
+            options: How to tell that they are queries, and that they are not.
 
-    Args:
-        encoding: How texts are embedded.
-        model: The model.
-        first: The first text of each pair.
-        options: How to tell that they are queries, and that they are not.
+        Returns:
+            The sentence, without a full stop; empty where there is nothing to say.
+        """
+        if self.as_queries is not None or isinstance(model, MultiVectorEncoder) or not embeds_queries_apart(model):
+            return ""
+        return say("roles", as_queries=self.roles_of(model, first), options=options)
 
-    Returns:
-        The sentence, without a full stop; empty where there is nothing to say.
-    """
-    if encoding.as_queries is not None or isinstance(model, MultiVectorEncoder) or not embeds_queries_apart(model):
-        return ""
-    return say("roles", as_queries=encoding.roles_of(model, first), options=options)
+    def scores(
+        self, model: Any, first: Any, second: Any, batch_size: int, show_progress_bar: bool = False, pool: Any = None
+    ) -> dict[str, Floats]:
+        """The scores of `predict_scores` by each similarity function, on the same embeddings.
+
+        Args:
+            model: The model.
+            first: The first text of each pair.
+            second: The second text of each pair.
+            batch_size: How many texts, or pairs, to put through the model at once.
+            show_progress_bar: Whether to show a progress bar.
+            pool: Processes of the model to work in, by its `start_multi_process_pool`.
+
+        Returns:
+            The scores by the function's name, which is empty for the model's own.
+
+        Raises:
+            TypeError: As there.
+            ValueError: As there.
+        """
+        owner = self.owner
+        if isinstance(model, (str, bytes)) or not any(hasattr(model, name) for name in ("predict", "encode")):
+            raise TypeError(
+                f"{owner}: model must be a SentenceTransformer, SparseEncoder, MultiVectorEncoder or CrossEncoder, got "
+                f'{model!r:.60} of type {type(model).__name__}. Load it: SentenceTransformer("...").'
+            )
+        first, second = checked_texts(owner, "first", first), checked_texts(owner, "second", second)
+        if len(first) != len(second) or not first:
+            raise ValueError(
+                f"{owner}: first and second must hold as many texts, at least one, got {len(first)} and {len(second)}. "
+                "Give both texts of each pair."
+            )
+        whole_number(owner, "batch_size", batch_size, least=1)
+        settings = {"batch_size": batch_size, "show_progress_bar": show_progress_bar, **self.options(model)}
+        settings |= {} if pool is None else {"pool": pool}
+        if not hasattr(model, "predict"):
+            embedded = _embedded(model, first, second, self.roles_of(model, first), settings)
+            return {name: _compared(model, name, embedded, len(first)) for name in self.similarity_fn_names or ("",)}
+        scores = np.asarray(model.predict(list(zip(first, second, strict=True)), **settings), dtype=np.float64)
+        if scores.ndim != 1:
+            raise ValueError(
+                f"The cross encoder gives {scores.shape[-1]} scores for a pair; make it with num_labels=1, so that it "
+                "gives one."
+            )
+        return {"": scores}
 
 
 def predict_scores(
@@ -179,61 +223,7 @@ def predict_scores(
     """
     names = () if similarity_fn_name is None else (similarity_fn_name,)
     encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, names)
-    return next(iter(scores_by_function(model, first, second, encoding, batch_size, show_progress_bar).values()))
-
-
-def scores_by_function(
-    model: Any,
-    first: Sequence[str],
-    second: Sequence[str],
-    encoding: Encoding,
-    batch_size: int,
-    show_progress_bar: bool,
-    pool: Any = None,
-) -> dict[str, Floats]:
-    """The scores of `predict_scores` by several similarity functions, on the same embeddings.
-
-    Args:
-        model: The model.
-        first: The first text of each pair.
-        second: The second text of each pair.
-        encoding: How texts are embedded and compared.
-        batch_size: How many texts, or pairs, to put through the model at once.
-        show_progress_bar: Whether to show a progress bar.
-        pool: Processes of the model to work in, by its `start_multi_process_pool`.
-
-    Returns:
-        The scores by the function's name, which is empty for the model's own.
-
-    Raises:
-        TypeError: As there.
-        ValueError: As there.
-    """
-    owner = encoding.owner
-    if isinstance(model, (str, bytes)) or not any(hasattr(model, name) for name in ("predict", "encode")):
-        raise TypeError(
-            f"{owner}: model must be a SentenceTransformer, SparseEncoder, MultiVectorEncoder or CrossEncoder, got "
-            f'{model!r:.60} of type {type(model).__name__}. Load it: SentenceTransformer("...").'
-        )
-    first, second = checked_texts(owner, "first", first), checked_texts(owner, "second", second)
-    if len(first) != len(second) or not first:
-        raise ValueError(
-            f"{owner}: first and second must hold as many texts, at least one, got {len(first)} and {len(second)}. "
-            "Give both texts of each pair."
-        )
-    whole_number(owner, "batch_size", batch_size, least=1)
-    settings = {"batch_size": batch_size, "show_progress_bar": show_progress_bar, **encoding.options(model)}
-    settings |= {} if pool is None else {"pool": pool}
-    if hasattr(model, "predict"):
-        scores = np.asarray(model.predict(list(zip(first, second, strict=True)), **settings), dtype=np.float64)
-        if scores.ndim != 1:
-            raise ValueError(
-                f"The cross encoder gives {scores.shape[-1]} scores for a pair; make it with num_labels=1, so that it "
-                "gives one."
-            )
-        return {"": scores}
-    embedded = _embedded(model, first, second, encoding.roles_of(model, first), settings)
-    return {name: _compared(model, name, embedded, len(first)) for name in encoding.similarity_fn_names or ("",)}
+    return next(iter(encoding.scores(model, first, second, batch_size, show_progress_bar).values()))
 
 
 def _embedded(
