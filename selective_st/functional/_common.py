@@ -70,12 +70,12 @@ class KnownGradient(KnownSlopes):
         return [of_each * self.gradient, *[None] * (len(needed) - 1)]
 
 
-def precise(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors of scores in double precision, cut where multiples of them would overflow."""
+def precise(predicted: Tensor, target: Tensor) -> Tensor:
+    """Two tensors of scores, one after the other, in double precision, cut where multiples would overflow."""
     if predicted.dtype == target.dtype == torch.float32 and predicted.device.type in ("cpu", "cuda"):
-        return predicted.double(), target.double()
-    predicted, target = _to_working_precision(predicted), _to_working_precision(target)
-    return predicted.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), target.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        return torch.stack([predicted, target]).double()
+    both = torch.stack([_to_working_precision(predicted), _to_working_precision(target)])
+    return both.clamp_(-_LARGEST_SCORE, _LARGEST_SCORE)
 
 
 def without_autocast(device: str) -> AbstractContextManager[object]:

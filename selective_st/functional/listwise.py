@@ -376,16 +376,20 @@ class ListMatching(KnownGradient):
         mask: Tensor | None
         never: Tensor | None
         given, target, mask, never = tensors
-        p, s = precise(given, target)
-        divergence, difference = self.link._matching(p, s)
-        both, slopes = self.link._logits(torch.stack([s, p]), 1 / self.temperature)
+        both = precise(given, target)
+        p, s = both
+        divergence, difference = of_calibration = self.link._matching(p, s)
+        if self.calibrates and self.calibration_link is not self.link:
+            of_calibration = self.calibration_link._matching(p, s)
+        d = p - s
+        both, slopes = self.link._logits(both, 1 / self.temperature)  # which may write to the scores' memory
         if self.may_overflow and self.link._overflows:
             ends = -_LARGEST_LOGIT, _LARGEST_LOGIT
             both, slopes = both.clamp_(*ends), slopes.clamp_(*ends) if isinstance(slopes, Tensor) else slopes
-        of_target, of_predicted = both
-        at_target, at_predicted = slopes if isinstance(slopes, Tensor) else (slopes, slopes)
+        of_predicted, of_target = both
+        at_predicted, at_target = slopes if isinstance(slopes, Tensor) else (slopes, slopes)
         # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
-        rise = (p - s).mul_(at_target).add_(divergence, alpha=1 / self.temperature)
+        rise = d.mul_(at_target).add_(divergence, alpha=1 / self.temperature)
         logits = of_target
         if self.target_temperature != self.temperature:
             rise += of_target * (1 - self.temperature / self.target_temperature)
@@ -421,10 +425,9 @@ class ListMatching(KnownGradient):
             tilt = torch.where(is_near, tilt, log_r.exp() - log_q.exp())
         value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
         if self.calibrates:
-            is_seen = is_near is None  # that no divergence is infinite
-            if self.calibration_link is not self.link:
-                divergence, difference = self.calibration_link._matching(p, s)
-                is_seen = not self.may_overflow
+            divergence, difference = of_calibration
+            # Whether it is known that no divergence is infinite.
+            is_seen = is_near is None if self.calibration_link is self.link else not self.may_overflow
             if not is_seen and self.calibration_link._overflows:
                 divergence, difference = (torch.where(q > 0, of_link, 0) for of_link in (divergence, difference))
             share = self.calibration / self.temperature

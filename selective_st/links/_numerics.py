@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selective_st._autograd import KnownSlopes
+from selective_st._autograd import KnownSlopes, answers_at_once
 from selective_st._validation import finite_number, list_of
 
 
@@ -197,12 +197,15 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     Returns:
         The two.
     """
+    few = _FEW_FOR_SERIES.get(x.device.type, 0)
+    if not answers_at_once(x) and x.numel() <= few:
+        return _side_by_side(top, x, log_factor, rate)
     half = torch.add(_constants(log_factor / 2, x.dtype, x.device), top, alpha=rate / 2)
     half = half.clamp_(max=_LARGEST_HALF).exp_()
     distance = x.abs()
     below = distance.neg()
     decay = below.expm1()
-    if x.numel() <= _FEW_FOR_SERIES.get(x.device.type, 0):
+    if x.numel() <= few:
         gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
     else:
         near = exponential_less_linear_near_0(below).addcmul_(distance, decay)
@@ -212,6 +215,18 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     parts = gamma.copysign_(x).addcmul_(x.clamp(max=0), decay)
     divergence = torch.addcmul(_constants(0.0, x.dtype, x.device), parts.mul_(half), half, value=1 / abs(rate))
     return divergence, decay.mul_(half).mul_(half)
+
+
+def _side_by_side(top: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
+    """The same, difference and divergence in one tensor: few operators, where to start one is what costs."""
+    logs, orders = (log_factor / 2, (log_factor - math.log(abs(rate))) / 2), (1.0, 2.0)  # P(1, x) is 1 - e^-x
+    two_logs, two_orders = (_constants(two, x.dtype, x.device).view(2, *[1] * x.dim()) for two in (logs, orders))
+    half = torch.add(two_logs, top, alpha=rate / 2).clamp_(max=_LARGEST_HALF).exp_()
+    parts = torch.special.gammainc(two_orders, x.abs()).copysign_(x)
+    difference, divergence = parts
+    divergence.addcmul_(x.clamp(max=0), difference)
+    parts.mul_(half).mul_(half)
+    return divergence, difference
 
 
 def _softplus(x: Tensor) -> Tensor:
