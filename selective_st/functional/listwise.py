@@ -44,7 +44,7 @@ from selective_st.functional._common import (
     reduce_loss,
 )
 from selective_st.links import ConstantLink, Link
-from selective_st.links._numerics import SERIES_END, _to_working_precision, exponential_less_linear_near_0
+from selective_st.links._numerics import _to_working_precision, exponential_less_linear
 from selective_st.links.base import check_domain
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
@@ -410,8 +410,7 @@ class ListMatching(KnownGradient):
         if self.may_overflow and not (answers_at_once(x) and x.numel() and float(highest.amax()) < LARGEST_RISE):
             is_near = highest.amax(-1, keepdim=True) < LARGEST_RISE
         cut = x if is_near is None else x.clamp(max=LARGEST_RISE)
-        terms = torch.where(cut.abs() <= SERIES_END, exponential_less_linear_near_0(cut), torch.expm1(cut).sub_(cut))
-        total = terms.mul_(q).sum(-1, keepdim=True)
+        total = exponential_less_linear(cut).mul_(q).sum(-1, keepdim=True)
         if never is not None:
             total = total + y.clamp(max=LARGEST_RISE).exp().sum(-1, keepdim=True)
         kl = torch.log1p(total)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selective_st._autograd import KnownSlopes, answers_at_once
+from selective_st._autograd import KnownSlopes
 from selective_st._validation import finite_number, list_of
 
 
@@ -165,6 +165,8 @@ _SERIES = [1 / math.factorial(k) for k in range(7, 1, -1)]
 SERIES_END = 0.02
 # One slow operation takes less time than many fast ones on so many numbers.
 _FEW_FOR_SERIES = {"cpu": 256, "cuda": 2**16}
+# Where to start an operation is what costs, two things are computed by one.
+_FEW_SIDE_BY_SIDE = {"cuda": 2**16}
 
 
 def exponential_less_linear_near_0(x: Tensor) -> Tensor:
@@ -182,6 +184,22 @@ def exponential_less_linear_near_0(x: Tensor) -> Tensor:
     return total.mul_(x).mul_(x)
 
 
+def exponential_less_linear(x: Tensor) -> Tensor:
+    """`e^x - 1 - x`, without cancellation.
+
+    Args:
+        x: Numbers.
+
+    Returns:
+        The values, >= 0.
+    """
+    if x.numel() <= _FEW_FOR_SERIES.get(x.device.type, 0):
+        # With the incomplete gamma function P(2, |x|) it is e^x P for x > 0, and |x| (1 - e^x) - P for x < 0.
+        gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), x.abs())
+        return torch.addcmul(gamma, x.expm1(), torch.maximum(gamma, x.neg())).abs_()
+    return torch.where(x.abs() <= SERIES_END, exponential_less_linear_near_0(x), torch.expm1(x).sub_(x))
+
+
 def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
     """`F (e^u - e^v - x e^v) / |a|` and `F (e^u - e^v)` for `x = u - v`, without cancellation, or overflow of a part.
 
@@ -197,15 +215,14 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     Returns:
         The two.
     """
-    few = _FEW_FOR_SERIES.get(x.device.type, 0)
-    if not answers_at_once(x) and x.numel() <= few:
+    if x.numel() <= _FEW_SIDE_BY_SIDE.get(x.device.type, 0):
         return _side_by_side(top, x, log_factor, rate)
     half = torch.add(_constants(log_factor / 2, x.dtype, x.device), top, alpha=rate / 2)
     half = half.clamp_(max=_LARGEST_HALF).exp_()
     distance = x.abs()
     below = distance.neg()
     decay = below.expm1()
-    if x.numel() <= few:
+    if x.numel() <= _FEW_FOR_SERIES.get(x.device.type, 0):
         gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
     else:
         near = exponential_less_linear_near_0(below).addcmul_(distance, decay)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from typing_extensions import override
 
-from selective_st._autograd import KnownSlopes, answers_at_once, in_transform, pull_through
+from selective_st._autograd import KnownSlopes, in_transform, pull_through
 from selective_st.functional._common import without_autocast
 from selective_st.losses._common import (
     Part,
@@ -32,6 +32,7 @@ from selective_st.losses._common import (
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 _SMALLEST_NORM_OF_ONE = 1e-8  # as torch.cosine_similarity
+_ONE_BY_ONE = {"cpu"}  # devices where documents are compared one after the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +175,9 @@ class _DotProducts(KnownSlopes):
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        if _go_together(tensors):
+        # In one tensor, which takes few operators; a CPU's cache prefers one document after the other.
+        self._together = len(tensors) > 2 and tensors[0].device.type not in _ONE_BY_ONE
+        if self._together:
             return self._of_all(torch.stack(tensors))
         anchors, *documents = tensors
         products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
@@ -197,35 +200,37 @@ class _DotProducts(KnownSlopes):
 
     def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
         factors = gradient.movedim(-1, 0).unsqueeze(-1)
-        if _go_together((anchors, *documents)):
+        if self._together:
             return [torch.stack(documents).mul_(factors).sum(0), *(factors * anchors)]
-        to_anchors = factors[0] * documents[0]
-        for factor, document in zip(factors[1:], documents[1:], strict=True):
+        of_each = factors.unbind()
+        to_anchors = of_each[0] * documents[0]
+        for factor, document in zip(of_each[1:], documents[1:], strict=True):
             to_anchors.addcmul_(factor, document)
-        return [to_anchors, *[factor * anchors for factor in factors]]
+        return [to_anchors, *[factor * anchors for factor in of_each]]
 
 
 class _Cosines(_DotProducts):
     """As `_DotProducts`, for cosines."""
 
+    _norms: Tensor | None = None
+
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        if not _go_together(tensors):
-            self._keep(torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1))
-        self._cosines = super().value(*tensors).mul_(self._of_both)
-        return self._cosines
-
-    @override
-    def _of_all(self, columns: Tensor) -> Tensor:
-        self._keep(torch.linalg.vector_norm(columns, dim=-1).movedim(0, -1))
-        return super()._of_all(columns)
-
-    def _keep(self, norms: Tensor) -> None:
-        """What the lengths of the columns' embeddings are for."""
+        products = super().value(*tensors)
+        norms = self._norms
+        if norms is None:
+            norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1)
         inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal_()
         self._of_both = inverse[..., :1] * inverse[..., 1:]
         # A length that is not divided by, for being too short, does not turn what it is the length of.
         self._squares = torch.threshold(norms, _SMALLEST_NORM, math.inf).square_()
+        self._cosines = products.mul_(self._of_both)
+        return self._cosines
+
+    @override
+    def _of_all(self, columns: Tensor) -> Tensor:
+        self._norms = torch.linalg.vector_norm(columns, dim=-1).movedim(0, -1)
+        return super()._of_all(columns)
 
     @override
     def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:
@@ -239,11 +244,6 @@ class _Cosines(_DotProducts):
         factors = torch.cat([along.sum(-1, keepdim=True), along], -1).div_(self._squares).unsqueeze(-1).unbind(-2)
         trios = zip(to_units, factors, [anchors, *documents], strict=True)
         return [to_one.addcmul_(factor, one, value=-1) for to_one, factor, one in trios]
-
-
-def _go_together(columns: Sequence[Tensor]) -> bool:
-    """Whether columns are computed with in one tensor: few operators, where a CPU's cache prefers one after another."""
-    return len(columns) > 2 and not answers_at_once(columns[0])
 
 
 def _unit(embeddings: Tensor) -> Tensor:
