@@ -26,7 +26,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ from selective_st.functional._common import (
     check_nonnegative,
     check_scores,
     check_smoothing,
+    one_of,
     reduce_loss,
     single_or_double,
 )
@@ -284,10 +285,7 @@ def vocabulary_log_probabilities(
 
 def check_center(owner: str, center: object) -> Center:
     """Return `center` if it is one of the two, or raise."""
-    for known in _CENTERS:
-        if center == known:
-            return known
-    raise ValueError(f"{owner}: center must be one of {', '.join(map(repr, _CENTERS))}, got {center!r}.")
+    return cast(Center, one_of(owner, "center", center, _CENTERS))
 
 
 def _softmax_of(
