@@ -67,7 +67,7 @@ def as_on_a_gpu() -> Iterator[None]:
     with ExitStack() as choices:
         for module in ASKING:
             choices.enter_context(patch(f"{PACKAGE}.{module}.answers_at_once", lambda tensor: False))
-        for few in ("_FEW_FOR_SERIES", "_FEW_SIDE_BY_SIDE"):
+        for few in ("_FEW_FOR_SERIES", "_FEW_FOR_LAUNCHES"):
             choices.enter_context(patch.dict(f"{PACKAGE}.links._numerics.{few}", cpu=2**16))
         choices.enter_context(patch(f"{PACKAGE}.losses._scorers._ONE_BY_ONE", set()))
         yield
@@ -88,7 +88,7 @@ def operators(loss: nn.Module, columns: int, labels: Tensor | None) -> Counter[s
     features = [{"sentence_embedding": column} for column in given]
     loss(features, labels)  # the first batch is looked at more closely
     with Operators() as counted:
-        loss(features, labels).backward()
+        torch.autograd.grad(loss(features, labels), given)
     return counted.found
 
 

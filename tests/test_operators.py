@@ -22,7 +22,7 @@ CASES = operators.cases()
 BOUNDS: dict[str, int | str] = {
     "pointwise": "CosineSimilarityLoss",
     "pairwise, margins, IdentityLink": 20,
-    "listwise": 115,
+    "listwise": 105,
     "listwise, ConstantLink": "DistillKLDivLoss",
     "order": "CoSENTLoss",
     "order, weighed": "CoSENTLoss",

@@ -16,7 +16,7 @@ from selective_st._ahead import on_cpu
 from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
 from selective_st._caller import wording
 from selective_st._validation import finite_number
-from selective_st.links import Link
+from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import _LARGEST_SCORE, _to_working_precision, check_tensor
 
 Reduction = Literal["none", "mean", "sum"]
@@ -242,6 +242,11 @@ def one_of(owner: str, name: str, value: Any, allowed: Iterable[Any]) -> Any:
     if value in allowed:
         return value
     raise ValueError(f"{owner}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+
+
+def calibration_weight(weight: float, link: Link) -> float:
+    """The weight of a calibration term: 0 for a link without sensitivity, whose divergence is 0."""
+    return 0.0 if isinstance(link, ConstantLink) else weight
 
 
 def check_smoothing(owner: str, label_smoothing: object) -> float:

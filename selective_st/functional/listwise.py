@@ -32,6 +32,7 @@ from selective_st._validation import finite_number
 from selective_st.functional._common import (
     KnownGradient,
     Reduction,
+    calibration_weight,
     check_link,
     check_mask,
     check_nonnegative,
@@ -43,7 +44,7 @@ from selective_st.functional._common import (
     precise,
     reduce_loss,
 )
-from selective_st.links import ConstantLink, Link
+from selective_st.links import Link
 from selective_st.links._numerics import _to_working_precision, exponential_less_linear
 from selective_st.links.base import check_domain
 
@@ -106,12 +107,14 @@ def listwise_matching_loss(
     owner = caller("listwise_matching_loss")
     link = check_link(owner, link)
     of_target = temperature if target_temperature is None else target_temperature
+    calibration_link = link if calibration_link is None else check_link(owner, calibration_link, "calibration_link")
+    calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
     rule = ListMatching(
         link=link,
-        calibration_link=link if calibration_link is None else check_link(owner, calibration_link, "calibration_link"),
+        calibration_link=calibration_link,
         temperature=finite_number(owner, "temperature", temperature, positive=True),
         target_temperature=finite_number(owner, "target_temperature", of_target, positive=True),
-        calibration=finite_number(owner, "calibration", calibration, nonnegative=True),
+        calibration=calibration_weight(calibration, calibration_link),
     )
     predicted = _check_lists(owner, predicted)
     target = check_scores(owner, "target", target, like=predicted)
@@ -130,7 +133,7 @@ def listwise_matching_loss(
         look(partial(_check_never, owner), never, mask)
         target = torch.where(never, predicted.detach().to(target.dtype), target)
     check_domain(owner, link, predicted, target)
-    if rule.calibrates:
+    if rule.calibration:
         check_domain(owner, rule.calibration_link, predicted, target)
     return reduce_loss(owner, rule(predicted, target, mask, never), rows, weight, reduction)
 
@@ -349,7 +352,7 @@ class ListMatching(KnownGradient):
         calibration_link: That of the calibration term.
         temperature: That of the prediction.
         target_temperature: That of the target.
-        calibration: The weight of the calibration term.
+        calibration: The weight of the calibration term, as `calibration_weight` gives it.
         mean: Whether the value is the mean over lists, rather than one number each.
         may_overflow: Whether scores may lie so far out that potentials or their exponentials overflow.
     """
@@ -361,11 +364,6 @@ class ListMatching(KnownGradient):
     calibration: float
     mean: bool = False
     may_overflow: bool = True
-
-    @property
-    def calibrates(self) -> bool:
-        """Whether there is a calibration term."""
-        return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
@@ -379,7 +377,7 @@ class ListMatching(KnownGradient):
         both = precise(given, target)
         p, s = both
         divergence, difference = of_calibration = self.link._matching(p, s)
-        if self.calibrates and self.calibration_link is not self.link:
+        if self.calibration and self.calibration_link is not self.link:
             of_calibration = self.calibration_link._matching(p, s)
         d = p - s
         both, slopes = self.link._logits(both, 1 / self.temperature)  # which may write to the scores' memory
@@ -423,7 +421,7 @@ class ListMatching(KnownGradient):
             kl = torch.where(is_near, kl, (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True))
             tilt = torch.where(is_near, tilt, log_r.exp() - log_q.exp())
         value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
-        if self.calibrates:
+        if self.calibration:
             divergence, difference = of_calibration
             # Whether it is known that no divergence is infinite.
             is_seen = is_near is None if self.calibration_link is self.link else not self.may_overflow
@@ -454,7 +452,7 @@ class ListMatching(KnownGradient):
         log_q, log_r = (torch.log_softmax(logits.clamp(*limits), -1) for logits in (of_target, of_predicted))
         q = log_q.exp()
         terms = log_q - log_r
-        if self.calibrates:
+        if self.calibration:
             terms = terms + (self.calibration / self.temperature) * self.calibration_link.divergence(p, s)
         value = (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
         return value.mean() if self.mean else value

@@ -36,6 +36,7 @@ from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     Reduction,
+    calibration_weight,
     check_link,
     check_mask,
     check_nonnegative,
@@ -186,8 +187,7 @@ def vocabulary_matching_loss(
     owner = caller("vocabulary_matching_loss")
     calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
     calibration_link = check_link(owner, link if calibration_link is None else calibration_link, "calibration_link")
-    if isinstance(calibration_link, ConstantLink):
-        calibration = 0.0
+    calibration = calibration_weight(calibration, calibration_link)
     softmax, of_teacher = (
         _softmax_of(owner, link, each, center, uses_scores=calibration > 0)
         for each in (temperature, temperature if target_temperature is None else target_temperature)

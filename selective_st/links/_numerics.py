@@ -165,8 +165,8 @@ _SERIES = [1 / math.factorial(k) for k in range(7, 1, -1)]
 SERIES_END = 0.02
 # One slow operation takes less time than many fast ones on so many numbers.
 _FEW_FOR_SERIES = {"cpu": 256, "cuda": 2**16}
-# Where to start an operation is what costs, two things are computed by one.
-_FEW_SIDE_BY_SIDE = {"cuda": 2**16}
+# Of so many numbers, what an operation costs is its launch.
+_FEW_FOR_LAUNCHES = {"cuda": 2**16}
 
 
 def exponential_less_linear_near_0(x: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ def exponential_less_linear(x: Tensor) -> Tensor:
     Returns:
         The values, >= 0.
     """
-    if x.numel() <= _FEW_FOR_SERIES.get(x.device.type, 0):
+    if x.numel() <= _FEW_FOR_LAUNCHES.get(x.device.type, 0):
         # With the incomplete gamma function P(2, |x|) it is e^x P for x > 0, and |x| (1 - e^x) - P for x < 0.
         gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), x.abs())
         return torch.addcmul(gamma, x.expm1(), torch.maximum(gamma, x.neg())).abs_()
@@ -215,7 +215,7 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     Returns:
         The two.
     """
-    if x.numel() <= _FEW_SIDE_BY_SIDE.get(x.device.type, 0):
+    if x.numel() <= _FEW_FOR_LAUNCHES.get(x.device.type, 0):
         return _side_by_side(top, x, log_factor, rate)
     half = torch.add(_constants(log_factor / 2, x.dtype, x.device), top, alpha=rate / 2)
     half = half.clamp_(max=_LARGEST_HALF).exp_()

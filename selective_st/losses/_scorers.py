@@ -206,7 +206,7 @@ class _DotProducts(KnownSlopes):
         to_anchors = of_each[0] * documents[0]
         for factor, document in zip(of_each[1:], documents[1:], strict=True):
             to_anchors.addcmul_(factor, document)
-        return [to_anchors, *[factor * anchors for factor in of_each]]
+        return [to_anchors, *map(anchors.mul, of_each)]
 
 
 class _Cosines(_DotProducts):
