@@ -204,6 +204,20 @@ MUTANTS = [
         "ends = torch.where(values <= self.range.low, -math.inf, math.inf).to(values)",
         "ends = torch.full_like(values, math.inf)",
     ),
+    # What is computed otherwise on a GPU
+    Mutant("links/_numerics.py", "divergence.addcmul_(x.clamp(max=0), difference)", "pass", ("test_operators",)),
+    Mutant(
+        "links/_numerics.py",
+        "return torch.addcmul(gamma, x.expm1(), torch.maximum(gamma, x.neg())).abs_()",
+        "return torch.addcmul(gamma, x.expm1(), gamma).abs_()",
+        ("test_operators",),
+    ),
+    Mutant(
+        "losses/_scorers.py",
+        "return [torch.stack(documents).mul_(factors).sum(0), *(factors * anchors)]",
+        "return [torch.stack(documents).sum(0), *(factors * anchors)]",
+        ("test_operators",),
+    ),
     # Pointwise and what all share
     Mutant(
         "functional/_common.py", "return weight > 0 if mask is None else mask & (weight > 0)", "return mask", POINTWISE

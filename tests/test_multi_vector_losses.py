@@ -38,10 +38,10 @@ from selective_st.multi_vector_encoder.losses import (
     SelectivePointwiseLoss,
 )
 from selective_st.multi_vector_encoder.losses._scoring import (
+    LateInteractionOfAll,
+    LateInteractionOfLists,
+    LateInteractionOfPairs,
     TokenEmbeddings,
-    all_scores,
-    list_scores,
-    pair_scores,
     stack,
 )
 from tests import random_inputs
@@ -84,6 +84,20 @@ def naive(query: Tensor, document: Tensor) -> float:
     return sum(max(float(a @ b) for b in document) for a in query)
 
 
+def scorer_of(kind: type[LateInteractionOfPairs], similarity_fct: Any) -> Any:
+    return kind(owner="loss", similarity_fct=similarity_fct, mini_batch_size=None)
+
+
+def pair_scores(columns: list[TokenEmbeddings], similarity_fct: Any) -> Tensor:
+    scores: Tensor = scorer_of(LateInteractionOfPairs, similarity_fct).scores(columns, None)
+    return scores
+
+
+def list_scores(columns: list[TokenEmbeddings], similarity_fct: Any) -> Tensor:
+    scores: Tensor = scorer_of(LateInteractionOfLists, similarity_fct).scores(columns, None)
+    return scores
+
+
 def text(column: TokenEmbeddings, row: int) -> Tensor:
     assert column.mask is not None
     return column.embeddings[row][column.mask[row]].detach()
@@ -107,7 +121,7 @@ def test_scores_are_maxsim(dtype: torch.dtype, mean: bool) -> None:
     of_pairs, of_lists, of_all = (
         pair_scores(columns, functions[0]),
         list_scores(columns, functions[1]),
-        all_scores(queries, stack(documents), functions[2]),
+        scorer_of(LateInteractionOfAll, functions[2]).of_some(queries, 0, 3, stack(documents)),
     )
     lengths = [len(text(queries, row)) if mean else 1 for row in range(3)]
     expected = torch.tensor(

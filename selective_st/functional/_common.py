@@ -16,7 +16,7 @@ from selective_st._ahead import on_cpu
 from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
 from selective_st._caller import wording
 from selective_st._validation import finite_number
-from selective_st.links import Link
+from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import _LARGEST_SCORE, _to_working_precision, check_tensor
 
 Reduction = Literal["none", "mean", "sum"]
@@ -70,12 +70,12 @@ class KnownGradient(KnownSlopes):
         return [of_each * self.gradient, *[None] * (len(needed) - 1)]
 
 
-def precise(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors of scores in double precision, cut where multiples of them would overflow."""
+def precise(predicted: Tensor, target: Tensor) -> Tensor:
+    """Two tensors of scores, one after the other, in double precision, cut where multiples would overflow."""
     if predicted.dtype == target.dtype == torch.float32 and predicted.device.type in ("cpu", "cuda"):
-        return predicted.double(), target.double()
-    predicted, target = _to_working_precision(predicted), _to_working_precision(target)
-    return predicted.clamp(-_LARGEST_SCORE, _LARGEST_SCORE), target.clamp(-_LARGEST_SCORE, _LARGEST_SCORE)
+        return torch.stack([predicted, target]).double()
+    both = torch.stack([_to_working_precision(predicted), _to_working_precision(target)])
+    return both.clamp_(-_LARGEST_SCORE, _LARGEST_SCORE)
 
 
 def without_autocast(device: str) -> AbstractContextManager[object]:
@@ -242,6 +242,11 @@ def one_of(owner: str, name: str, value: Any, allowed: Iterable[Any]) -> Any:
     if value in allowed:
         return value
     raise ValueError(f"{owner}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+
+
+def calibration_weight(weight: float, link: Link) -> float:
+    """The weight of a calibration term: 0 for a link without sensitivity, whose divergence is 0."""
+    return 0.0 if isinstance(link, ConstantLink) else weight
 
 
 def check_smoothing(owner: str, label_smoothing: object) -> float:

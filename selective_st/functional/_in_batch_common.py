@@ -14,8 +14,8 @@ from torch import Tensor
 from selective_st._autograd import look
 from selective_st._validation import finite_number
 from selective_st.functional._blockwise import PRECISIONS, Direction, Precision
-from selective_st.functional._common import check_link, check_nonnegative, check_smoothing, one_of
-from selective_st.links import ConstantLink, Link
+from selective_st.functional._common import calibration_weight, check_link, check_nonnegative, check_smoothing, one_of
+from selective_st.links import Link
 from selective_st.links._numerics import _to_working_precision
 from selective_st.links.base import check_domain
 
@@ -99,7 +99,7 @@ class InBatchSetting:
             directions_by_name={name: DIRECTIONS[name] for name in directions},
             groups=by_partition[self.partition_mode],
             hardens=self.hardness_mode is not None and strength > 0,
-            calibrates=calibration > 0 and not isinstance(calibration_link, ConstantLink),
+            calibrates=calibration_weight(calibration, calibration_link) > 0,
             asks_scores=link.domain != Link.domain or link._lowest_value < 0,
         )
 

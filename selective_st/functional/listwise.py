@@ -32,6 +32,7 @@ from selective_st._validation import finite_number
 from selective_st.functional._common import (
     KnownGradient,
     Reduction,
+    calibration_weight,
     check_link,
     check_mask,
     check_nonnegative,
@@ -43,8 +44,8 @@ from selective_st.functional._common import (
     precise,
     reduce_loss,
 )
-from selective_st.links import ConstantLink, Link
-from selective_st.links._numerics import SERIES_END, _to_working_precision, exponential_less_linear_near_0
+from selective_st.links import Link
+from selective_st.links._numerics import _to_working_precision, exponential_less_linear
 from selective_st.links.base import check_domain
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
@@ -106,12 +107,14 @@ def listwise_matching_loss(
     owner = caller("listwise_matching_loss")
     link = check_link(owner, link)
     of_target = temperature if target_temperature is None else target_temperature
+    calibration_link = link if calibration_link is None else check_link(owner, calibration_link, "calibration_link")
+    calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
     rule = ListMatching(
         link=link,
-        calibration_link=link if calibration_link is None else check_link(owner, calibration_link, "calibration_link"),
+        calibration_link=calibration_link,
         temperature=finite_number(owner, "temperature", temperature, positive=True),
         target_temperature=finite_number(owner, "target_temperature", of_target, positive=True),
-        calibration=finite_number(owner, "calibration", calibration, nonnegative=True),
+        calibration=calibration_weight(calibration, calibration_link),
     )
     predicted = _check_lists(owner, predicted)
     target = check_scores(owner, "target", target, like=predicted)
@@ -130,7 +133,7 @@ def listwise_matching_loss(
         look(partial(_check_never, owner), never, mask)
         target = torch.where(never, predicted.detach().to(target.dtype), target)
     check_domain(owner, link, predicted, target)
-    if rule.calibrates:
+    if rule.calibration:
         check_domain(owner, rule.calibration_link, predicted, target)
     return reduce_loss(owner, rule(predicted, target, mask, never), rows, weight, reduction)
 
@@ -349,7 +352,7 @@ class ListMatching(KnownGradient):
         calibration_link: That of the calibration term.
         temperature: That of the prediction.
         target_temperature: That of the target.
-        calibration: The weight of the calibration term.
+        calibration: The weight of the calibration term, as `calibration_weight` gives it.
         mean: Whether the value is the mean over lists, rather than one number each.
         may_overflow: Whether scores may lie so far out that potentials or their exponentials overflow.
     """
@@ -362,11 +365,6 @@ class ListMatching(KnownGradient):
     mean: bool = False
     may_overflow: bool = True
 
-    @property
-    def calibrates(self) -> bool:
-        """Whether there is a calibration term."""
-        return self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
-
     @override
     def value(self, *tensors: Tensor) -> Tensor:
         """Value and gradient without cancellation. Where a candidate is never right, its target is the predicted score.
@@ -376,16 +374,20 @@ class ListMatching(KnownGradient):
         mask: Tensor | None
         never: Tensor | None
         given, target, mask, never = tensors
-        p, s = precise(given, target)
-        divergence, difference = self.link._matching(p, s)
-        both, slopes = self.link._logits(torch.stack([s, p]), 1 / self.temperature)
+        both = precise(given, target)
+        p, s = both
+        divergence, difference = of_calibration = self.link._matching(p, s)
+        if self.calibration and self.calibration_link is not self.link:
+            of_calibration = self.calibration_link._matching(p, s)
+        d = p - s
+        both, slopes = self.link._logits(both, 1 / self.temperature)  # which may write to the scores' memory
         if self.may_overflow and self.link._overflows:
             ends = -_LARGEST_LOGIT, _LARGEST_LOGIT
             both, slopes = both.clamp_(*ends), slopes.clamp_(*ends) if isinstance(slopes, Tensor) else slopes
-        of_target, of_predicted = both
-        at_target, at_predicted = slopes if isinstance(slopes, Tensor) else (slopes, slopes)
+        of_predicted, of_target = both
+        at_predicted, at_target = slopes if isinstance(slopes, Tensor) else (slopes, slopes)
         # G(p) - G(s) is not subtracted, but added up from what is exact for p near s.
-        rise = (p - s).mul_(at_target).add_(divergence, alpha=1 / self.temperature)
+        rise = d.mul_(at_target).add_(divergence, alpha=1 / self.temperature)
         logits = of_target
         if self.target_temperature != self.temperature:
             rise += of_target * (1 - self.temperature / self.target_temperature)
@@ -406,8 +408,7 @@ class ListMatching(KnownGradient):
         if self.may_overflow and not (answers_at_once(x) and x.numel() and float(highest.amax()) < LARGEST_RISE):
             is_near = highest.amax(-1, keepdim=True) < LARGEST_RISE
         cut = x if is_near is None else x.clamp(max=LARGEST_RISE)
-        terms = torch.where(cut.abs() <= SERIES_END, exponential_less_linear_near_0(cut), torch.expm1(cut).sub_(cut))
-        total = terms.mul_(q).sum(-1, keepdim=True)
+        total = exponential_less_linear(cut).mul_(q).sum(-1, keepdim=True)
         if never is not None:
             total = total + y.clamp(max=LARGEST_RISE).exp().sum(-1, keepdim=True)
         kl = torch.log1p(total)
@@ -420,11 +421,10 @@ class ListMatching(KnownGradient):
             kl = torch.where(is_near, kl, (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True))
             tilt = torch.where(is_near, tilt, log_r.exp() - log_q.exp())
         value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
-        if self.calibrates:
-            is_seen = is_near is None  # that no divergence is infinite
-            if self.calibration_link is not self.link:
-                divergence, difference = self.calibration_link._matching(p, s)
-                is_seen = not self.may_overflow
+        if self.calibration:
+            divergence, difference = of_calibration
+            # Whether it is known that no divergence is infinite.
+            is_seen = is_near is None if self.calibration_link is self.link else not self.may_overflow
             if not is_seen and self.calibration_link._overflows:
                 divergence, difference = (torch.where(q > 0, of_link, 0) for of_link in (divergence, difference))
             share = self.calibration / self.temperature
@@ -452,7 +452,7 @@ class ListMatching(KnownGradient):
         log_q, log_r = (torch.log_softmax(logits.clamp(*limits), -1) for logits in (of_target, of_predicted))
         q = log_q.exp()
         terms = log_q - log_r
-        if self.calibrates:
+        if self.calibration:
             terms = terms + (self.calibration / self.temperature) * self.calibration_link.divergence(p, s)
         value = (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
         return value.mean() if self.mean else value

@@ -26,7 +26,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -36,11 +36,13 @@ from selective_st._caller import caller, wording
 from selective_st._validation import finite_number
 from selective_st.functional._common import (
     Reduction,
+    calibration_weight,
     check_link,
     check_mask,
     check_nonnegative,
     check_scores,
     check_smoothing,
+    one_of,
     reduce_loss,
     single_or_double,
 )
@@ -185,8 +187,7 @@ def vocabulary_matching_loss(
     owner = caller("vocabulary_matching_loss")
     calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
     calibration_link = check_link(owner, link if calibration_link is None else calibration_link, "calibration_link")
-    if isinstance(calibration_link, ConstantLink):
-        calibration = 0.0
+    calibration = calibration_weight(calibration, calibration_link)
     softmax, of_teacher = (
         _softmax_of(owner, link, each, center, uses_scores=calibration > 0)
         for each in (temperature, temperature if target_temperature is None else target_temperature)
@@ -284,10 +285,7 @@ def vocabulary_log_probabilities(
 
 def check_center(owner: str, center: object) -> Center:
     """Return `center` if it is one of the two, or raise."""
-    for known in _CENTERS:
-        if center == known:
-            return known
-    raise ValueError(f"{owner}: center must be one of {', '.join(map(repr, _CENTERS))}, got {center!r}.")
+    return cast(Center, one_of(owner, "center", center, _CENTERS))
 
 
 def _softmax_of(

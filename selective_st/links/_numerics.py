@@ -165,6 +165,8 @@ _SERIES = [1 / math.factorial(k) for k in range(7, 1, -1)]
 SERIES_END = 0.02
 # One slow operation takes less time than many fast ones on so many numbers.
 _FEW_FOR_SERIES = {"cpu": 256, "cuda": 2**16}
+# Of so many numbers, what an operation costs is its launch.
+_FEW_FOR_LAUNCHES = {"cuda": 2**16}
 
 
 def exponential_less_linear_near_0(x: Tensor) -> Tensor:
@@ -182,6 +184,22 @@ def exponential_less_linear_near_0(x: Tensor) -> Tensor:
     return total.mul_(x).mul_(x)
 
 
+def exponential_less_linear(x: Tensor) -> Tensor:
+    """`e^x - 1 - x`, without cancellation.
+
+    Args:
+        x: Numbers.
+
+    Returns:
+        The values, >= 0.
+    """
+    if x.numel() <= _FEW_FOR_LAUNCHES.get(x.device.type, 0):
+        # With the incomplete gamma function P(2, |x|) it is e^x P for x > 0, and |x| (1 - e^x) - P for x < 0.
+        gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), x.abs())
+        return torch.addcmul(gamma, x.expm1(), torch.maximum(gamma, x.neg())).abs_()
+    return torch.where(x.abs() <= SERIES_END, exponential_less_linear_near_0(x), torch.expm1(x).sub_(x))
+
+
 def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
     """`F (e^u - e^v - x e^v) / |a|` and `F (e^u - e^v)` for `x = u - v`, without cancellation, or overflow of a part.
 
@@ -197,6 +215,8 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     Returns:
         The two.
     """
+    if x.numel() <= _FEW_FOR_LAUNCHES.get(x.device.type, 0):
+        return _side_by_side(top, x, log_factor, rate)
     half = torch.add(_constants(log_factor / 2, x.dtype, x.device), top, alpha=rate / 2)
     half = half.clamp_(max=_LARGEST_HALF).exp_()
     distance = x.abs()
@@ -212,6 +232,18 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     parts = gamma.copysign_(x).addcmul_(x.clamp(max=0), decay)
     divergence = torch.addcmul(_constants(0.0, x.dtype, x.device), parts.mul_(half), half, value=1 / abs(rate))
     return divergence, decay.mul_(half).mul_(half)
+
+
+def _side_by_side(top: Tensor, x: Tensor, log_factor: float, rate: float) -> tuple[Tensor, Tensor]:
+    """The same, difference and divergence in one tensor: few operators, where to start one is what costs."""
+    logs, orders = (log_factor / 2, (log_factor - math.log(abs(rate))) / 2), (1.0, 2.0)  # P(1, x) is 1 - e^-x
+    two_logs, two_orders = (_constants(two, x.dtype, x.device).view(2, *[1] * x.dim()) for two in (logs, orders))
+    half = torch.add(two_logs, top, alpha=rate / 2).clamp_(max=_LARGEST_HALF).exp_()
+    parts = torch.special.gammainc(two_orders, x.abs()).copysign_(x)
+    difference, divergence = parts
+    divergence.addcmul_(x.clamp(max=0), difference)
+    parts.mul_(half).mul_(half)
+    return divergence, difference
 
 
 def _softplus(x: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from selective_st.functional import (
     matching_loss,
     pairwise_loss,
 )
+from selective_st.functional._common import calibration_weight
 from selective_st.functional.listwise import LARGEST_RISE, ListMatching
 from selective_st.functional.pointwise import MeanMatching
 from selective_st.links import ConstantLink, Interval, Link
@@ -253,8 +254,8 @@ class Calibrated(Objective):
     @property
     def is_plain(self) -> bool:
         """Whether it is a plain Softmax, which does not care where the scores lie."""
-        calibrates = self.calibration > 0 and not isinstance(self.calibration_link, ConstantLink)
-        return isinstance(self.link, ConstantLink) and not calibrates
+        link = self.calibration_link or self.link
+        return isinstance(self.link, ConstantLink) and not calibration_weight(self.calibration, link)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,11 +392,11 @@ class Listwise(Calibrated):
             calibration_link=self._straight if other == self.link else without_weight(other),
             temperature=self.student_temperature,
             target_temperature=self.teacher_temperature,
-            calibration=self.calibration,
+            calibration=calibration_weight(self.calibration, other),
             mean=True,
             may_overflow=self._may_overflow(),
         )
-        has_domain = rule.calibrates and other.domain != (-math.inf, math.inf)
+        has_domain = rule.calibration and other.domain != (-math.inf, math.inf)
         self._settle(_rule=rule, is_simple=self.is_simple and not has_domain)
 
     def _may_overflow(self) -> bool:

@@ -32,6 +32,7 @@ from selective_st.losses._common import (
 
 _SMALLEST_NORM = 1e-12  # as torch.nn.functional.normalize
 _SMALLEST_NORM_OF_ONE = 1e-8  # as torch.cosine_similarity
+_ONE_BY_ONE = {"cpu"}  # devices where documents are compared one after the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +144,10 @@ class _Cosine(Function):
 
     @staticmethod
     def forward(ctx: Any, *columns: Tensor) -> Tensor:
-        (anchors, documents), norm = columns, torch.linalg.vector_norm
-        norms = torch.stack([norm(anchors, dim=-1), norm(documents, dim=-1)])
+        anchors, documents = columns
+        norms = anchors.new_empty(2, *anchors.shape[:-1])
+        for column, place in zip(columns, norms, strict=True):
+            torch.linalg.vector_norm(column, dim=-1, out=place)
         inverse = norms.clamp_min(_SMALLEST_NORM_OF_ONE).reciprocal_()
         of_both = inverse.prod(0)
         cosines: Tensor = (anchors * documents).sum(-1).mul_(of_both)
@@ -172,11 +175,19 @@ class _DotProducts(KnownSlopes):
 
     @override
     def value(self, *tensors: Tensor) -> Tensor:
+        # In one tensor, which takes few operators; a CPU's cache prefers one document after the other.
+        self._together = len(tensors) > 2 and tensors[0].device.type not in _ONE_BY_ONE
+        if self._together:
+            return self._of_all(torch.stack(tensors))
         anchors, *documents = tensors
         products, scores = torch.empty_like(anchors), anchors.new_empty(*anchors.shape[:-1], len(documents))
         for document, place in zip(documents, scores.unbind(-1), strict=True):
             torch.sum(torch.mul(anchors, document, out=products), -1, out=place)
         return scores
+
+    def _of_all(self, columns: Tensor) -> Tensor:
+        """The value, of all columns in one tensor, whose memory may be written to."""
+        return columns[1:].mul_(columns[0]).sum(-1).movedim(0, -1)
 
     @override
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
@@ -188,25 +199,38 @@ class _DotProducts(KnownSlopes):
         return torch.stack([torch.linalg.vecdot(anchors, document) for document in documents], -1)
 
     def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
-        factors = gradient.unsqueeze(-1).unbind(-2)
-        to_anchors = factors[0] * documents[0]
-        for factor, document in zip(factors[1:], documents[1:], strict=True):
+        factors = gradient.movedim(-1, 0).unsqueeze(-1)
+        if self._together:
+            return [torch.stack(documents).mul_(factors).sum(0), *(factors * anchors)]
+        of_each = factors.unbind()
+        to_anchors = of_each[0] * documents[0]
+        for factor, document in zip(of_each[1:], documents[1:], strict=True):
             to_anchors.addcmul_(factor, document)
-        return [to_anchors, *[factor * anchors for factor in factors]]
+        return [to_anchors, *map(anchors.mul, of_each)]
 
 
 class _Cosines(_DotProducts):
     """As `_DotProducts`, for cosines."""
 
+    _norms: Tensor | None = None
+
     @override
     def value(self, *tensors: Tensor) -> Tensor:
-        norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1)
+        products = super().value(*tensors)
+        norms = self._norms
+        if norms is None:
+            norms = torch.stack([torch.linalg.vector_norm(column, dim=-1) for column in tensors], dim=-1)
         inverse = norms.clamp_min(_SMALLEST_NORM).reciprocal_()
         self._of_both = inverse[..., :1] * inverse[..., 1:]
         # A length that is not divided by, for being too short, does not turn what it is the length of.
         self._squares = torch.threshold(norms, _SMALLEST_NORM, math.inf).square_()
-        self._cosines = super().value(*tensors).mul_(self._of_both)
+        self._cosines = products.mul_(self._of_both)
         return self._cosines
+
+    @override
+    def _of_all(self, columns: Tensor) -> Tensor:
+        self._norms = torch.linalg.vector_norm(columns, dim=-1).movedim(0, -1)
+        return super()._of_all(columns)
 
     @override
     def _one_by_one(self, anchors: Tensor, *documents: Tensor) -> Tensor:

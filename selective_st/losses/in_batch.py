@@ -53,6 +53,7 @@ from selective_st.losses._objectives import Calibrated
 from selective_st.losses._scorers import AllSimilarities
 
 _NUMBERS = ("hardness_strength", "label_smoothing")
+_MINI_BATCHES = ("mini_batch_size", "mini_batch_num_tokens")
 _FUSED = (cos_sim, dot_score)
 _CACHED_BLOCK_SIZE = 128  # little memory even where mini-batches are small
 
@@ -146,14 +147,23 @@ class InBatchLoss(Loss):
         if mode is not None and not self.objective.hardness_strength:
             self.say(sentence("no_hardness", mode=repr(mode)))
 
-    def _read(
-        self, features: list[dict[str, Tensor]], *mini_batches: int | None
-    ) -> tuple[list[Tensor] | None, list[Tensor] | None]:
+    @override
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
+        features = list(sentence_features)
+        read = self._read(features)  # before the model, which writes into its features
+        loss: Tensor = cast(Any, self).compute_loss_from_embeddings(self.embed(features), labels, *read)
+        return loss
+
+    def _read(self, features: list[dict[str, Tensor]]) -> tuple[list[Tensor] | None, list[Tensor] | None]:
         """What else the texts give: which documents are the same, and the guide's embeddings."""
         # Those of the first batch are told apart in any case, to say whether some are the same.
         tells_apart = self.mask_same_text or "duplicates looked for" not in self._said
         ids = self._document_ids(features) if tells_apart else None
-        return ids, None if self._guide is None else self._guide.embed(features, *mini_batches)
+        if self._guide is None:
+            return ids, None
+        return ids, self._guide.embed(
+            features, *(self._composed[name] for name in _MINI_BATCHES if name in self._composed)
+        )
 
     def _others(
         self,
@@ -161,7 +171,7 @@ class InBatchLoss(Loss):
         labels: Any,
         document_ids: list[Tensor] | None,
         guided: list[Tensor] | None,
-        weight: Tensor | None,
+        weight: Tensor | None = None,
     ) -> Others:
         """What is known of a batch beside its embeddings, checked."""
         owner, guide = type(self).__name__, self._guide
@@ -376,12 +386,6 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
     ) -> None: ...
 
     @override
-    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
-        features = list(sentence_features)
-        read = self._read(features)  # before the model, which writes into its features
-        return self.compute_loss_from_embeddings(self.embed(features), labels, *read)
-
-    @override
     def compute_loss_from_embeddings(  # type: ignore[override]
         self,
         embeddings: list[Any],
@@ -523,7 +527,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(CachedLossMixin, SelectiveMult
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
         self.objective.check_batch(len(features), rows=1)  # which are counted when they have been embedded
-        self._of_batch = self._read(features, self.mini_batch_size, self.mini_batch_num_tokens)
+        self._of_batch = self._read(features)
         try:
             return self.forward_cached(features, labels)
         finally:

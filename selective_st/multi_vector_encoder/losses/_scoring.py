@@ -95,32 +95,6 @@ class TokenEmbeddings:
         return len(self.embeddings)
 
 
-def embed(
-    model: nn.Module, sentence_features: Iterable[dict[str, Any]], mini_batch_size: int | None
-) -> list[TokenEmbeddings]:
-    """Embed each column: the first as queries, the others as documents, in one forward pass where that is possible.
-
-    Args:
-        model: A MultiVectorEncoder.
-        sentence_features: Tokenized features, one dict for each column; their `task` says otherwise.
-        mini_batch_size: The most documents of a forward pass; None for no limit.
-
-    Returns:
-        The embeddings of each column.
-    """
-    features = [dict(column) for column in sentence_features]
-    if not features:
-        return []  # of which the check of the columns tells
-    queries, *documents = features
-    output = model(queries, task=queries.get("task", "query"))
-    # The model's MultiVectorMask has put the tokens that count into the mask.
-    columns = [TokenEmbeddings(output["token_embeddings"], output["attention_mask"].bool())]
-    if documents:
-        embedded = embed_columns_padded(model, documents, mini_batch_size, task_default="document")
-        columns += map(TokenEmbeddings, *embedded)
-    return columns
-
-
 def check_scoring(owner: str, similarity_fct: object, kind: ScoringKind) -> LateInteraction:
     """The late-interaction function to use: the one given, checked, or MaxSim.
 
@@ -198,60 +172,10 @@ def normalizes_tokens(model: nn.Module) -> bool:
     return False
 
 
-def pair_scores(
-    columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, mask: Tensor | None = None
-) -> Tensor:
-    """The score of the first column against each other column, in at least single precision.
-
-    Args:
-        columns: Queries, then one or more columns of documents.
-        similarity_fct: Compares each query with one document.
-        mask: Which documents of the last columns count; None for all.
-
-    Returns:
-        Scores of shape (batch_size, documents).
-    """
-    queries, *documents = _without_padding(columns, mask)
-    shape = queries.embeddings.shape[:1]
-    return torch.stack([_score(queries, column, similarity_fct, shape, PAIRS) for column in documents], dim=1)
-
-
-def list_scores(
-    columns: Sequence[TokenEmbeddings], similarity_fct: LateInteraction, mask: Tensor | None = None
-) -> Tensor:
-    """As `pair_scores`, by a function that compares each query with its own documents at once.
-
-    Args:
-        columns: Queries, then one or more columns of documents.
-        similarity_fct: Compares each query with its own documents.
-        mask: Which documents of the last columns count; None for all.
-
-    Returns:
-        Scores of shape (batch_size, documents).
-    """
-    queries, *documents = _without_padding(columns, mask)
-    return _score(queries, stack(documents), similarity_fct, (len(queries.embeddings), len(documents)), LISTS)
-
-
 def _without_padding(columns: Sequence[TokenEmbeddings], mask: Tensor | None) -> list[TokenEmbeddings]:
     queries, *documents = columns
     embeddings = without_padding([column.embeddings for column in documents], mask)
     return [queries, *(TokenEmbeddings(*pair) for pair in zip(embeddings, (d.mask for d in documents), strict=True))]
-
-
-def all_scores(queries: TokenEmbeddings, documents: TokenEmbeddings, similarity_fct: LateInteraction) -> Tensor:
-    """The scores of queries against the documents of all.
-
-    Args:
-        queries: Some of the queries.
-        documents: Of shape (queries, documents, tokens, dim), as `stack` gives them.
-        similarity_fct: Compares each query with the documents of all.
-
-    Returns:
-        Scores of shape (queries, queries * documents): those against the first query's documents come first.
-    """
-    groups, width = documents.embeddings.shape[:2]
-    return _score(queries, documents, similarity_fct, (len(queries.embeddings), groups * width), ALL)
 
 
 def stack(documents: Sequence[TokenEmbeddings]) -> TokenEmbeddings:
@@ -266,37 +190,6 @@ def with_mask(column: TokenEmbeddings) -> TokenEmbeddings:
         return column
     shape, device = column.embeddings.shape[:2], column.embeddings.device
     return TokenEmbeddings(column.embeddings, torch.ones(shape, dtype=torch.bool, device=device))
-
-
-def rows_of(embeddings: TokenEmbeddings, begin: int, end: int) -> TokenEmbeddings:
-    """Some rows."""
-    mask = embeddings.mask
-    return TokenEmbeddings(embeddings.embeddings[begin:end], None if mask is None else mask[begin:end])
-
-
-def _score(
-    queries: TokenEmbeddings,
-    documents: TokenEmbeddings,
-    similarity_fct: LateInteraction,
-    shape: Sequence[int],
-    kind: ScoringKind,
-) -> Tensor:
-    device = queries.embeddings.device.type
-    # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004, and a score adds up many.
-    with without_autocast(device):
-        scores = similarity_fct(
-            at_least_single(queries.embeddings),
-            at_least_single(documents.embeddings),
-            queries_mask=queries.mask,
-            documents_mask=documents.mask,
-        )
-    if scores.shape != tuple(shape):
-        raise ValueError(
-            f"similarity_fct must compare {kind.compares}, giving shape {tuple(shape)} here, but "
-            f"{similarity_fct_name(similarity_fct)} gave {tuple(scores.shape)}. Use a function such as "
-            f"{_MODULE}.{kind.maxsim.__name__}."
-        )
-    return scores
 
 
 _SUMMED = 2.0  # a median score beyond it is no mean of cosines
@@ -348,9 +241,28 @@ class LateInteractionOfPairs(Scorer):
         facts = {"typical": typical, "highest": highest, "mean": self.kind.mean.__name__}
         return [sentence("sums_of_means", name=similarity_fct_name(self.similarity_fct), **facts)]
 
-    def embed(self, model: nn.Module, features: Iterable[dict[str, Any]]) -> list[TokenEmbeddings]:
-        """The embeddings of each column's tokens, the first as queries, the others as documents."""
-        return embed(model, features, self.mini_batch_size)
+    def embed(self, model: nn.Module, sentence_features: Iterable[dict[str, Any]]) -> list[TokenEmbeddings]:
+        """The embeddings of each column's tokens, all documents in one forward pass where that is possible.
+
+        Args:
+            model: A MultiVectorEncoder.
+            sentence_features: Tokenized features, one dict for each column: the first of queries, the others of
+                documents, unless their `task` says otherwise.
+
+        Returns:
+            The embeddings of each column.
+        """
+        features = [dict(column) for column in sentence_features]
+        if not features:
+            return []  # of which the check of the columns tells
+        queries, *documents = features
+        output = model(queries, task=queries.get("task", "query"))
+        # The model's MultiVectorMask has put the tokens that count into the mask.
+        columns = [TokenEmbeddings(output["token_embeddings"], output["attention_mask"].bool())]
+        if documents:
+            embedded = embed_columns_padded(model, documents, self.mini_batch_size, task_default="document")
+            columns += map(TokenEmbeddings, *embedded)
+        return columns
 
     def scores(self, embeddings: Sequence[TokenEmbeddings], mask: Tensor | None) -> Tensor:
         """The scores of a batch.
@@ -362,8 +274,27 @@ class LateInteractionOfPairs(Scorer):
         Returns:
             Scores of shape (batch_size,) for one column of documents, (batch_size, documents) for more.
         """
-        scores = pair_scores(embeddings, self.similarity_fct, mask)
-        return scores.squeeze(1) if len(embeddings) == 2 else scores
+        queries, *documents = _without_padding(embeddings, mask)
+        scores = [self._score(queries, column, len(queries)) for column in documents]
+        return scores[0] if len(scores) == 1 else torch.stack(scores, dim=1)
+
+    def _score(self, queries: TokenEmbeddings, documents: TokenEmbeddings, *shape: int) -> Tensor:
+        """What the function gives, in at least single precision and of that shape."""
+        # A cosine of 0.95 in bfloat16 is 0.95 +- 0.004, and a score adds up many.
+        with without_autocast(queries.embeddings.device.type):
+            scores: Tensor = self.similarity_fct(
+                at_least_single(queries.embeddings),
+                at_least_single(documents.embeddings),
+                queries_mask=queries.mask,
+                documents_mask=documents.mask,
+            )
+        if scores.shape != shape:
+            raise ValueError(
+                f"similarity_fct must compare {self.kind.compares}, giving shape {shape} here, but "
+                f"{similarity_fct_name(self.similarity_fct)} gave {tuple(scores.shape)}. Use a function such as "
+                f"{_MODULE}.{self.kind.maxsim.__name__}."
+            )
+        return scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,7 +305,8 @@ class LateInteractionOfLists(LateInteractionOfPairs):
 
     @override
     def scores(self, embeddings: Sequence[TokenEmbeddings], mask: Tensor | None) -> Tensor:
-        return list_scores(embeddings, self.similarity_fct, mask)
+        queries, *documents = _without_padding(embeddings, mask)
+        return self._score(queries, stack(documents), len(queries), len(documents))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,6 +314,22 @@ class LateInteractionOfAll(LateInteractionOfPairs):
     """The late-interaction score of each query with the documents of all."""
 
     kind: ClassVar[ScoringKind] = ALL
+
+    def of_some(self, queries: TokenEmbeddings, begin: int, count: int, documents: TokenEmbeddings) -> Tensor:
+        """The scores of some queries against the documents of all.
+
+        Args:
+            queries: All queries.
+            begin: The first of those that are scored.
+            count: How many are, if there are as many.
+            documents: Of shape (queries, documents, tokens, dim), as `stack` gives them.
+
+        Returns:
+            Scores of shape (count, queries * documents): those against the first query's documents come first.
+        """
+        rows = slice(begin, begin + count)
+        some = TokenEmbeddings(queries.embeddings[rows], None if queries.mask is None else queries.mask[rows])
+        return self._score(some, documents, len(some), documents.embeddings.shape[:2].numel())
 
 
 check_size = optional(whole, ", or None for no limit")

@@ -25,10 +25,8 @@ from selective_st.multi_vector_encoder.losses._scoring import (
     LateInteraction,
     LateInteractionOfAll,
     TokenEmbeddings,
-    all_scores,
     check_size,
     list_link,
-    rows_of,
     stack,
     with_mask,
 )
@@ -139,12 +137,6 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         super()._compose(settings)
 
     @override
-    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
-        features = list(sentence_features)
-        read = self._read(features, self.mini_batch_size)
-        return self.compute_loss_from_embeddings(self.embed(features), labels, *read)
-
-    @override
     def compute_loss_from_embeddings(  # type: ignore[override]
         self,
         embeddings: list[TokenEmbeddings],
@@ -167,30 +159,27 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         Returns:
             The mean loss, a scalar.
         """
-        batch = self._batch(embeddings, labels, document_ids, guide_embeddings, weight)
-        rows = len(batch.queries.embeddings)
-        step = self.score_mini_batch_size or rows
-        scores = [self._scores(batch, begin, min(begin + step, rows)) for begin in range(0, rows, step)]
+        others = self._others(embeddings, labels, document_ids, guide_embeddings, weight)
+        batch = self._batch(embeddings, others)
+        scores = [self._scores(batch, begin) for begin in self._steps(batch)]
         return self._loss_of_some(batch, scores[0] if len(scores) == 1 else torch.cat(scores), 0)
 
-    def _batch(
-        self,
-        embeddings: list[TokenEmbeddings],
-        labels: Tensor | None,
-        document_ids: list[Tensor] | None,
-        guide_embeddings: list[Tensor] | None,
-        weight: Tensor | None = None,
-    ) -> _Batch:
+    def _batch(self, embeddings: list[TokenEmbeddings], others: Others) -> _Batch:
         """What is compared in a batch, with the documents of other devices where these are gathered."""
-        others = self._others(embeddings, labels, document_ids, guide_embeddings, weight)
         queries, *documents = embeddings
         if self._gathers():  # only documents: each device scores its own queries
             documents = [_gather_tokens(column) for column in documents]
         return _Batch(queries, stack(documents), others)
 
-    def _scores(self, batch: _Batch, begin: int, end: int) -> Tensor:
-        """The scores of some queries against all documents."""
-        return all_scores(rows_of(batch.queries, begin, end), batch.documents, self.similarity_fct)
+    def _steps(self, batch: _Batch) -> range:
+        """Where each part of the queries begins that is scored at once."""
+        rows = len(batch.queries)
+        return range(0, rows, self.score_mini_batch_size or rows)
+
+    def _scores(self, batch: _Batch, begin: int) -> Tensor:
+        """The scores of the queries of one step against all documents."""
+        scores: Tensor = self.scorer.of_some(batch.queries, begin, self._steps(batch).step, batch.documents)
+        return scores
 
     def _loss_of_some(self, batch: _Batch, scores: Tensor, begin: int) -> Tensor:
         """What the queries from `begin` on add to the mean loss, given their scores against all documents."""
@@ -202,7 +191,7 @@ class SelectiveMultipleNegativesRankingLoss(InBatchLoss):
         # hard negatives.
         by_column = scores.unflatten(1, (groups, columns)).transpose(1, 2).flatten(1)
         first = others.begin + begin
-        weight, rows = others.weight, len(batch.queries.embeddings)
+        weight, rows = others.weight, len(batch.queries)
         loss = in_batch_loss_of_scores(
             self.objective.setting,
             by_column,
@@ -307,7 +296,7 @@ class CachedSelectiveMultipleNegativesRankingLoss(
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> Tensor:
         features = list(sentence_features)
         self.objective.check_batch(len(features), 1)
-        self._of_batch = labels, *self._read(features, self.mini_batch_size, self.mini_batch_num_tokens)
+        self._of_batch = labels, *self._read(features)
         try:
             return CachedMultiVectorMultipleNegativesRankingLoss.forward(self, features)
         finally:
@@ -334,19 +323,16 @@ class CachedSelectiveMultipleNegativesRankingLoss(
             TokenEmbeddings(*cat_padded_token_embeddings(column, masks))
             for column, masks in zip(reps, masks_chunks, strict=True)
         ]
-        batch = self._batch(columns, *self._of_batch)
+        batch = self._batch(columns, self._others(columns, *self._of_batch))
         documents = batch.documents.embeddings
         if with_backward:
             # All steps share how the documents were joined and gathered: the way back through that is taken once, with
             # the sum of their gradients.
             leaf = documents.detach().requires_grad_()
             batch = batch._replace(documents=TokenEmbeddings(leaf, batch.documents.mask))
-        rows = len(batch.queries.embeddings)
-        step = self.score_mini_batch_size or rows
         losses_of_steps = []
-        for begin in range(0, rows, step):
-            scores = self._scores(batch, begin, min(begin + step, rows))
-            loss = self._loss_of_some(batch, scores, begin)
+        for begin in self._steps(batch):
+            loss = self._loss_of_some(batch, self._scores(batch, begin), begin)
             if with_backward:
                 # Outside autocast, where the trainer calls backward too.
                 with torch.autocast(loss.device.type, enabled=False):
