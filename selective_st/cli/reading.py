@@ -209,7 +209,8 @@ class Source:
 
     def is_for_train(self, found: Suggestions) -> bool:
         """Whether `train` takes them: two texts, and a number that grades them or says yes or no."""
-        return are_labelled_pairs(found) and self.format.kinds.get(str(self.format.label_column)) in ("integer", "float")
+        kind = self.format.kinds.get(str(self.format.label_column))
+        return are_labelled_pairs(found) and kind in ("integer", "float")
 
     def suggestions(self, focus: Any, model_type: ModelType) -> Suggestions:
         """The losses that suit the data as they are now.
