@@ -170,10 +170,10 @@ class SelectiveEmbedDistillLoss(Loss):
         model: SentenceTransformer,
         similarity_fct: SimilarityMatrix = cos_sim,
         *,
-        temperature: float = 0.1,
+        temperature: float = 0.3,
         teacher_temperature: float | None = None,
         link: Link | None = None,
-        calibration: float = 3.0,
+        calibration: float = 10.0,
         calibration_link: Link | None = None,
         block_size: int | None = None,
     ) -> None: ...
