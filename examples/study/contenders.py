@@ -302,8 +302,16 @@ def answers() -> list[Contender]:
     ]
 
 
-def of_teacher_embeddings(dimension: int) -> list[Contender]:
-    """For a teacher's embeddings: each text alone, or for the KL divergence mined lists with their scores."""
+def of_teacher_embeddings(dimension: int, *, sums: bool) -> list[Contender]:
+    """For a teacher's embeddings: each text alone, or for the KL divergence mined lists with their scores.
+
+    Args:
+        dimension: Of the teacher's embeddings.
+        sums: Whether sums of two losses are among them.
+
+    Returns:
+        The losses.
+    """
 
     def ours(temperature: float, calibration: float) -> Make:
         return lambda model: losses.SelectiveEmbedDistillLoss(model, temperature=temperature, calibration=calibration)
@@ -331,7 +339,7 @@ def of_teacher_embeddings(dimension: int) -> list[Contender]:
         ),
         *_many(
             "SelectiveEmbedDistillLoss and EmbedDistillLoss",
-            [(f"T 0.3, calibration 3; cosine, {w:g} times", both(w)) for w in (3, 10, 30)],
+            [(f"T 0.3, calibration 3; cosine, {w:g} times", both(w)) for w in (3, 10, 30) if sums],
             selective=True,
         ),
     ]

@@ -669,13 +669,13 @@ class TeacherEmbeddings(Task):
     tuning_seeds, seeds, batch_size, beyond = 1, 5, 128, 1
     near, of_nearest, candidates = 4, 32, 16
 
-    def __init__(self, data: Path, epochs: int, dimension: int = 64) -> None:
+    def __init__(self, data: Path, epochs: int, *, sums: bool = False, dimension: int = 64) -> None:
         self.name, self.epochs = f"embeddings-{epochs}", epochs
         self.title = f"A teacher's embeddings: all-MiniLM-L6-v2 into {dimension} static dimensions, {epochs} passes"
         splits = _sts(data)
         texts, self.splits = _numbered(*splits)
         self.teacher = _embeddings_of_encoder(tuple(texts))
-        self.contenders = of_teacher_embeddings(self.teacher.shape[1])
+        self.contenders = of_teacher_embeddings(self.teacher.shape[1], sums=sums)
         self.parts = [torch.cat(split[:2]).unique() for split in self.splits]
         of_train = [*splits[0].sentences1, *splits[0].sentences2]
         self.student = Student("scratch", texts, dimension, of_train)
@@ -757,5 +757,6 @@ def _best_threshold(gold: Tensor, scores: Tensor) -> float:
 # Of `make study-order`.
 ORDER_TASKS: tuple[Callable[[Path], Task], ...] = (
     HeadReranker,
-    *(partial(TeacherEmbeddings, epochs=epochs) for epochs in (5, 40)),
+    partial(TeacherEmbeddings, epochs=5, sums=True),
+    partial(TeacherEmbeddings, epochs=40),
 )
