@@ -302,14 +302,22 @@ def answers() -> list[Contender]:
     ]
 
 
-def of_teacher_embeddings(dimension: int) -> list[Contender]:
-    """For a teacher's embeddings: each text alone, or for the KL divergence mined lists with their scores."""
+def of_teacher_embeddings(dimension: int, *, sums: bool) -> list[Contender]:
+    """For a teacher's embeddings: each text alone, or for the KL divergence mined lists with their scores.
+
+    Args:
+        dimension: Of the teacher's embeddings.
+        sums: Whether sums of two losses are among them.
+
+    Returns:
+        The losses.
+    """
 
     def ours(temperature: float, calibration: float) -> Make:
         return lambda model: losses.SelectiveEmbedDistillLoss(model, temperature=temperature, calibration=calibration)
 
     def both(weight: float) -> Make:
-        return lambda model: Sum(embed("cosine")(model), ours(0.1, 3)(model), weight)
+        return lambda model: Sum(embed("cosine")(model), ours(0.3, 3)(model), weight)
 
     def embed(metric: Any) -> Make:
         return lambda model: builtin.EmbedDistillLoss(model, metric, projection_dim=dimension)
@@ -326,12 +334,12 @@ def of_teacher_embeddings(dimension: int) -> list[Contender]:
         ),
         *_many(
             "SelectiveEmbedDistillLoss",
-            [(f"T {t:g}, calibration {c:g}", ours(t, c)) for t, c in ((0.1, 0.1), (0.1, 1), (0.1, 3), (0.3, 3))],
+            [(f"T {t:g}, calibration {c:g}", ours(t, c)) for t, c in ((0.1, 3), (0.3, 3), (0.3, 10), (1, 10))],
             selective=True,
         ),
         *_many(
             "SelectiveEmbedDistillLoss and EmbedDistillLoss",
-            [(f"T 0.1, calibration 3; cosine, {w:g} times", both(w)) for w in (3, 10, 30)],
+            [(f"T 0.3, calibration 3; cosine, {w:g} times", both(w)) for w in (3, 10, 30) if sums],
             selective=True,
         ),
     ]

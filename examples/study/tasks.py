@@ -9,7 +9,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -665,19 +665,17 @@ class TeacherEmbeddings(Task):
 
     metrics = ("recall@10", "rmse_top10", "f1_at_teacher", "f1_at_own")
     tuned_for = ("recall@10", "f1_at_teacher")
-    rates = (0.1, 0.3)
-    tuning_seeds, seeds, batch_size, epochs, beyond = 1, 5, 128, 5, 1
+    rates = (0.03, 0.1, 0.3)
+    tuning_seeds, seeds, batch_size, beyond = 1, 5, 128, 1
     near, of_nearest, candidates = 4, 32, 16
 
-    def __init__(self, data: Path, dimension: int = 64) -> None:
-        self.name, self.title = (
-            "embeddings",
-            f"A teacher's embeddings: all-MiniLM-L6-v2 into {dimension} static dimensions",
-        )
+    def __init__(self, data: Path, epochs: int, *, sums: bool = False, dimension: int = 64) -> None:
+        self.name, self.epochs = f"embeddings-{epochs}", epochs
+        self.title = f"A teacher's embeddings: all-MiniLM-L6-v2 into {dimension} static dimensions, {epochs} passes"
         splits = _sts(data)
         texts, self.splits = _numbered(*splits)
         self.teacher = _embeddings_of_encoder(tuple(texts))
-        self.contenders = of_teacher_embeddings(self.teacher.shape[1])
+        self.contenders = of_teacher_embeddings(self.teacher.shape[1], sums=sums)
         self.parts = [torch.cat(split[:2]).unique() for split in self.splits]
         of_train = [*splits[0].sentences1, *splits[0].sentences2]
         self.student = Student("scratch", texts, dimension, of_train)
@@ -757,4 +755,8 @@ def _best_threshold(gold: Tensor, scores: Tensor) -> float:
 
 
 # Of `make study-order`.
-ORDER_TASKS: dict[str, Callable[[Path], Task]] = {"reranker-order": HeadReranker, "embeddings": TeacherEmbeddings}
+ORDER_TASKS: tuple[Callable[[Path], Task], ...] = (
+    HeadReranker,
+    partial(TeacherEmbeddings, epochs=5, sums=True),
+    partial(TeacherEmbeddings, epochs=40),
+)
