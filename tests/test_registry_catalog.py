@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import sentence_transformers
@@ -51,6 +51,7 @@ from selective_st.registry.catalog import (
     rows_of,
     unregister_loss,
 )
+from selective_st.registry.columns import ColumnKind, Looks
 
 from . import model_types
 from .host import HOST
@@ -99,6 +100,22 @@ def test_helpers_are_no_losses() -> None:
             helper = getattr(package, name)
             takes_model = "model" in inspect.signature(helper).parameters
             assert not takes_model, f"{name} takes a model"
+
+
+def test_names_in_code_are_where_the_catalog_says() -> None:
+    for name, module in catalog.MODULES.items():
+        assert hasattr(importlib.import_module(module), name), f"{module} has no {name}"
+
+
+def test_every_shape_label_and_kind_of_column_has_its_words() -> None:
+    told = catalog.SAID
+    assert [*told["texts"]] == [*told["texts without label"]] == [*SHAPES]
+    assert [*told["labels"]] == [*LABEL_KINDS]
+    assert {*told["kinds"]} == {*get_args(ColumnKind)}
+    assert {*told["looks"]} <= {*get_args(Looks)}
+    assert {*told["readings"]} <= {f"{row.shape}, {row.label}" for row in rows()}
+    for said in told["readings"].values():
+        assert "{" not in said.format("one", "two", "three", label="label")
 
 
 @pytest.mark.parametrize("entry", losses(), ids=lambda entry: f"{entry.model_type}-{entry.name}")

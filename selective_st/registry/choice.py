@@ -27,7 +27,7 @@ from selective_st.registry.columns import as_number
 from selective_st.registry.conversions import scale_of
 from selective_st.registry.detection import DataFormat, format_of
 from selective_st.registry.steps import Step
-from selective_st.registry.suggestion import Suggestion, Suggestions, in_layout, indented, suited_to
+from selective_st.registry.suggestion import Suggestion, Suggestions, in_layout, said, suited_to
 from selective_st.registry.table import Table, tables
 
 if TYPE_CHECKING:
@@ -136,25 +136,14 @@ def _created(model: Any, dataset: Any, found: Suggestions, name: str | None, foc
     suggestion = found.of(name)
     loss, row = suggestion.loss, suggestion.row
     if focus is not None and not suggestion.selective:
-        raise DataError(
-            f"create_loss: focus needs a selective loss, but {loss} has no link"
-            + (f" ({row.why_none})" if row.why_none else "")
-            + ". Leave focus out."
-        )
+        raise DataError(said("no_link", of=suggestion))
     outputs = getattr(model, "num_labels", None) if suggestion.model_type == "CrossEncoder" else None
     needed = found.format.classes if row.outputs == "num_classes" else 1
     if isinstance(outputs, int) and needed is not None and (outputs < needed or needed == 1 != outputs):
-        raise DataError(
-            f"create_loss: for these data {loss} needs a model with {needed} output "
-            f"label{'' if needed == 1 else 's'}, but this one has {outputs}. Load it so: CrossEncoder(name, "
-            f"num_labels={needed})."
-        )
+        raise DataError(said("other_outputs", of=suggestion, needed=needed, outputs=outputs))
     if suggestion.steps:
-        which = "" if found.format.name is None else f" {found.format.name!r}"
-        raise DataError(
-            f"create_loss: for {loss} the dataset{which} must be changed first. Do this, and call create_loss again:\n"
-            + indented("\n".join(lines_of_steps(suggestion.steps)))
-        )
+        code = "\n".join(lines_of_steps(suggestion.steps))
+        raise DataError(said("steps_first", of=suggestion, dataset=found.format.name, code=code))
     is_autoencoder = any(type(module).__name__ == "SparseAutoEncoder" for module in model.modules())
     if is_autoencoder and suggestion.expression.startswith("SpladeLoss("):
         inner = call_of(loss, dict(suggestion.arguments))

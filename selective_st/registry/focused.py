@@ -48,19 +48,13 @@ def chosen_focus(focus: Any) -> Chosen:
     code = f"link_for_thresholds({list(focus.thresholds)!r})" if focus.thresholds else link_code(focus.link)
     what, _ = preset_of(focus.link, 0.0, 1.0) or ("the scores at which your link is steep", "")
     weight = link_code(focus.weight_link) if focus.thresholds else code
-    if focus.value_link is None:
-        return Chosen(code, None, what, weight, focus.reads_scores)
-    raised = focus.value_link  # the link, raised by a constant if needed, and normalised
-    value_code = f'{in_brackets(code)}.normalized(0, 1, of="value")'
-    if not _same(value_code, raised):
-        value_code = f'({code} + {_constant_of(focus)!r} * ConstantLink()).normalized(0, 1, of="value")'
-    value_code = value_code if _same(value_code, raised) else link_code(raised)
+    value_code = None
+    if focus.value_link is not None:  # the link, raised by what it lacks where it is negative, and normalised
+        lowest = torch.tensor(max(-1.0, focus.link.domain.low), dtype=torch.float64)
+        bases = in_brackets(code), f"({code} + {-float(focus.link(lowest))!r} * ConstantLink())"
+        ways = (f'{base}.normalized(0, 1, of="value")' for base in bases)
+        value_code = next((way for way in ways if _same(way, focus.value_link)), None) or link_code(focus.value_link)
     return Chosen(code, value_code, what, weight, focus.reads_scores)
-
-
-def _constant_of(focus: Focus) -> float:
-    """By how much `Focus.value_link` raises a link that is negative somewhere."""
-    return -float(focus.link(torch.tensor(max(-1.0, focus.link.domain.low), dtype=torch.float64)))
 
 
 def link_code(link: Link) -> str:

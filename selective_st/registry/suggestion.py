@@ -253,7 +253,7 @@ class Suggestions(list[Suggestion]):
         """
         where = "" if self.format.name is None else f"Dataset {self.format.name!r}: "
         if self.format.certainty == "unclear" and loss is None:
-            raise DataError(where + _unclear(self))
+            raise DataError(where + said("unclear", found=self))
         known: tuple[Suggestion, ...] = (*self, *self.named)
         found = next((each for each in known if loss in (None, each.loss)), None)
         if found is None:
@@ -279,63 +279,24 @@ def _plain(of: object, names: Sequence[str]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _check_role(loss: Any, model_type: ModelType) -> None:
-    """Refuse what is no loss by itself."""
-    if not isinstance(loss, str):
-        raise TypeError(
-            f'loss must be the name of a loss, such as "CoSENTLoss", or None for the best; got {type(loss).__name__}. '
-            "If it is built already, use it as it is."
-        )
-    entry = loss_entry(loss, model_type)
-    if entry.role == "modifier":
-        inner = re.sub(r"\w+\(model\)", "create_loss(model, dataset)", entry.arguments[0][1])
-        options = ", ".join(["model", inner, *(f"{k}={v}" for k, v in entry.arguments[1:])])
-        raise DataError(f"{loss} wraps another loss. Build that one, and wrap it: {loss}({options}).")
-    if entry.role == "regularizer":
-        raise DataError(
-            f"{loss} is no loss by itself, but is added to one ({entry.why}). Build a loss with "
-            "create_loss(model, dataset)."
-        )
-
-
-def indented(code: str) -> str:
-    """Lines of code within a message."""
-    return "\n".join(f"    {line}" for line in code.splitlines())
-
-
-def _unclear(found: Suggestions) -> str:
-    """What is not clear, and what settles it."""
-    doubts = " ".join(f"{doubt}." for doubt in found.format.doubts) or "They fit no known format."
-    ways = [f"\nIf {each.words}:\n{indented(each.code())}" for each in found.format.readings]
-    if found.named:
-        name = literal(found.named[0].loss)
-        ways.append(f"\nOr name the loss, if you know that it suits: create_loss(model, dataset, loss={name}).")
-    return f"It is not clear what the data mean: {doubts}{''.join(ways)}{_ways_out(found)}"
-
-
-def _ways_out(found: Suggestions) -> str:
-    if found.conversions or found.format.readings:
-        return "".join(f" Or convert them ({each.why}):\n{indented(each.code)}" for each in found.conversions)
-    return (
-        " Choose the columns in the order that the loss shall see them, and call the label so: dataset = "
-        'dataset.select_columns(["anchor", "positive"]) or dataset.rename_column("...", "label").'
-    )
+def said(what: str, **facts: Any) -> str:
+    """Why no loss can be made, and what to do: a macro of `templates/suggested.txt`."""
+    return str(getattr(template("suggested.txt"), what)(**facts))
 
 
 def _unsuited(found: Suggestions, name: Any) -> str:
     """Why a loss does not suit, or none does, and what to do."""
-    read = f"read as {found.format.meaning or found.format.shape}, labels: {found.format.label}"
     if name is None:
-        return f"There is no {found.model_type} loss for the data as they are, {read}.{_ways_out(found)}"
-    _check_role(name, found.model_type)
-    wanted = "; ".join(f"{row.inputs}, labels: {row.labels}" for row in catalog.rows_of(name, found.model_type))
-    suited = ", ".join(each.loss for each in (*found, *found.named)) or "none"
-    text = f"{name} is for {wanted}. The data are {read}; losses that suit: {suited}."
-    for opened in found.conversions:
-        if name in opened.losses:
-            return f"{text} Convert them ({opened.why}):\n{indented(opened.code)}"
-    mend = f" Build one that suits: create_loss(model, dataset, loss={literal(found[0].loss)})." if found else ""
-    return text + mend
+        return said("no_loss", found=found)
+    if not isinstance(name, str):
+        raise TypeError(said("no_name", kind=type(name).__name__))
+    entry = loss_entry(name, found.model_type)
+    if entry.role != "loss":
+        inner = re.sub(r"\w+\(model\)", "create_loss(model, dataset)", entry.arguments[0][1]) if entry.arguments else ""
+        raise DataError(said(f"no_{entry.role}_alone", entry=entry, inner=inner))
+    opened = next((each for each in found.conversions if name in each.losses), None)
+    wanted = catalog.rows_of(name, found.model_type)
+    return said("unsuited", found=found, name=name, wanted=wanted, opened=opened)
 
 
 # --- From a format and a row of the catalog to a loss -----------------------------------------------------------------
