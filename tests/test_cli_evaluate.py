@@ -242,7 +242,10 @@ class TestEvaluate:
             (("--positive-from", "2"), "--positive-from must be above 0"),
             (("--threshold-metric", "f3", "--validation-data", "DATA"), "metric must be one of f1, f0.5, f2"),
             (("--against", "MODEL"), "is the model itself"),
-            (("--threshold", "0.85", "--focus", "high"), "--threshold 0.85 and --focus high both say which scores matter. Leave one"),
+            (
+                ("--threshold", "0.85", "--focus", "high"),
+                "--threshold 0.85 and --focus high both say which scores matter. Leave one",
+            ),
             (("--threshold", "-0.5"), "--threshold -0.5: a threshold lies between 0 and 1"),
         ],
     )

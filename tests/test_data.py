@@ -107,7 +107,7 @@ class TestColumns:
             ("a,b,score\nx,y,1\n", ["a", "b", "label"], "has no column 'label'; it has a, b, score"),
             ("a,b,score\nx,y,1\n", ["a", "score"], "takes two text columns and the label column, got 2"),
             ("a,b,score\nx,y,1\n", ["a", "a", "score"], "names a column twice"),
-            ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* Say .* --columns a,b,score"),
+            ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* Name .* --columns a,b,score"),
             ("a,b,rating\nx,y,1\n", None, "not clear which columns"),
             ("text,label,score\nx,y,1\n", None, "not clear which columns"),
             ("a,score\nx,1\n", None, r"has 2 column\(s\) \(a, score\)"),
