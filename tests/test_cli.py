@@ -143,7 +143,7 @@ class TestTrain:
             (["{train}", "--score-range", "0,5", "--threshold", "nan"], "--threshold nan: a threshold lies"),
             (
                 ["{train}", "--score-range", "0,5", "--threshold", "0.8", "--focus", "high"],
-                "--threshold 0.8 and --focus high. Leave one of them out",
+                "--threshold 0.8 and --focus high both say which scores matter. Leave one",
             ),
             (["{train}", "--score-range", "0,5", "--columns", "a,b,c"], "has no column 'a', 'b', 'c'"),
             (["{train}", "--score-range", "0,5", "--learning-rates", "fast"], "--learning-rates takes numbers"),

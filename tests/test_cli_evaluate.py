@@ -242,7 +242,10 @@ class TestEvaluate:
             (("--positive-from", "2"), "--positive-from must be above 0"),
             (("--threshold-metric", "f3", "--validation-data", "DATA"), "metric must be one of f1, f0.5, f2"),
             (("--against", "MODEL"), "is the model itself"),
-            (("--threshold", "0.85", "--focus", "high"), "--threshold 0.85 and --focus high. Leave one of them out"),
+            (
+                ("--threshold", "0.85", "--focus", "high"),
+                "--threshold 0.85 and --focus high both say which scores matter. Leave one",
+            ),
             (("--threshold", "-0.5"), "--threshold -0.5: a threshold lies between 0 and 1"),
         ],
     )
@@ -529,9 +532,9 @@ class TestPlot:
             (("--targets", "0.5,2"), "--targets takes comma-separated labels within --score-range"),
             (
                 ("--targets", "0.2,0.9", "--score-range", "1,5"),
-                "within --score-range, 1 to 5, with a comma between, such as",
+                "within --score-range, 1 to 5, such as",
             ),
-            (("--targets", "x"), "--targets takes scores"),
+            (("--targets", "x"), "--targets takes comma-separated labels"),
             (("--score-range", "1,0"), "LOW must be below HIGH"),
             (("--threshold", "1.5"), "--threshold 1.5: a threshold lies between 0 and 1"),
         ],
@@ -553,7 +556,7 @@ class TestPlot:
         (("evaluate", "pairs.csv", "model"), "It holds a model: the model comes before the data, or after --model."),
         (("score", "pairs.csv", "model", "--output", "o.csv"), "model is no file. The model comes before the file."),
         (("evaluate", "pairs.csv", "pairs.csv"), "pairs.csv is a file, but a model is a folder, or a name on the hub."),
-        (("score", "model", "pairs.csv", "--names", "a,b", "--output", "o.csv", "--threshold", "85"), "at most 1"),
+        (("score", "model", "pairs.csv", "--names", "s,m", "--output", "o.csv", "--threshold", "85"), "at most 1"),
         (("train", "pairs.csv", "--model", "classifier"), "--model classifier is a CrossEncoder, but this command"),
     ],
 )

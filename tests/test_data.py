@@ -48,7 +48,7 @@ class TestFormats:
         ("name", "text", "note"),
         [
             ("pairs.csv", "sentence1,sentence2,score\n" + CSV_BODY, "the first row is a header"),
-            ("pairs.csv", CSV_BODY, "no header row (its first row holds the number 3.5)"),
+            ("pairs.csv", CSV_BODY, "no header row (its first row contains the number 3.5)"),
             ("pairs.tsv", "a\tb\tlabel\n" + TSV_BODY, "the first row is a header"),
             ("pairs.tsv", TSV_BODY, "no header row"),
             ("pairs.jsonl", JSON_BODY, "texts 'text' and 'other', label 'label'"),
@@ -107,11 +107,11 @@ class TestColumns:
             ("a,b,score\nx,y,1\n", ["a", "b", "label"], "has no column 'label'; it has a, b, score"),
             ("a,b,score\nx,y,1\n", ["a", "score"], "takes two text columns and the label column, got 2"),
             ("a,b,score\nx,y,1\n", ["a", "a", "score"], "names a column twice"),
-            ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* Say .* --columns a,b,score"),
+            ("a,b,c,score\nx,y,z,1\n", None, r"not clear which columns .* Name .* --columns a,b,score"),
             ("a,b,rating\nx,y,1\n", None, "not clear which columns"),
             ("text,label,score\nx,y,1\n", None, "not clear which columns"),
             ("a,score\nx,1\n", None, r"has 2 column\(s\) \(a, score\)"),
-            ("a,a,score\nx,y,1\n", None, "names a column twice: a. If it is no header row, say --no-header"),
+            ("a,a,score\nx,y,1\n", None, "names a column twice: a. If it is no header, pass --no-header"),
         ],
     )
     def test_refused(self, tmp_path: Path, text: str, columns: Any, message: str) -> None:

@@ -302,8 +302,8 @@ class TestOnlyAnEarlierOutputOfTheSameCommand:
             ("data", "train", "was not written by this command"),
             ("up", "train", "is the folder you are in, or above it"),
             ("data/pairs.csv", "train", "exists and is no folder"),
-            ("data/pairs.csv/m", "train", "pairs.csv exists and is no folder"),
-            ("data/again/m", "train", "pairs.csv exists and is no folder"),
+            ("data/pairs.csv/m", "train", "pairs.csv, which exists and is no folder"),
+            ("data/again/m", "train", "pairs.csv, which exists and is no folder"),
         ],
     )
     @pytest.mark.parametrize("overwrite", [True, False])
