@@ -189,8 +189,11 @@ def _tokenizer_of(model: nn.Module) -> Any:
 
 def _tokenizers_of(model: nn.Module) -> dict[str | None, Any]:
     """The tokenizer of a model, and those of its routes by the task."""
-    routes = (module.sub_modules.items() for module in model.children() if isinstance(module, Router))
-    return {None: _tokenizer_of(model), **{task: modules[0].tokenizer for each in routes for task, modules in each}}
+    found = {None: _tokenizer_of(model)}
+    for router in model.children():
+        if isinstance(router, Router):
+            found.update({task: cast(Any, route)[0].tokenizer for task, route in router.sub_modules.items()})
+    return found
 
 
 def _vocabulary(tokenizer: Any) -> Any:
