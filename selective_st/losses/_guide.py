@@ -189,7 +189,7 @@ def _tokenizer_of(model: nn.Module) -> Any:
 
 def _tokenizers_of(model: nn.Module) -> dict[str | None, Any]:
     """The tokenizer of a model, and those of its routes by the task."""
-    found = {None: _tokenizer_of(model)}
+    found: dict[str | None, Any] = {None: _tokenizer_of(model)}
     for router in model.children():
         if isinstance(router, Router):
             found.update({task: cast(Any, route)[0].tokenizer for task, route in router.sub_modules.items()})
