@@ -189,8 +189,11 @@ def _tokenizer_of(model: nn.Module) -> Any:
 
 def _tokenizers_of(model: nn.Module) -> dict[str | None, Any]:
     """The tokenizer of a model, and those of its routes by the task."""
-    routes = (module.sub_modules.items() for module in model.children() if isinstance(module, Router))
-    return {None: _tokenizer_of(model), **{task: modules[0].tokenizer for each in routes for task, modules in each}}
+    found: dict[str | None, Any] = {None: _tokenizer_of(model)}
+    for router in model.children():
+        if isinstance(router, Router):
+            found.update({task: cast(Any, route)[0].tokenizer for task, route in router.sub_modules.items()})
+    return found
 
 
 def _vocabulary(tokenizer: Any) -> Any:
@@ -205,8 +208,9 @@ def _reads_alike(model: nn.Module, encoder: nn.Module) -> bool:
     if _vocabulary(tokenizers[0]) != _vocabulary(tokenizers[1]):
         return False
     # A late-interaction model has tokens of its own around those of a text; so may another first module, or each route.
-    first, own_first = cast(Any, encoder)[0], cast(Any, model)[0]
-    if isinstance(model, MultiVectorEncoder) or isinstance(first, Router) or not isinstance(first, type(own_first)):
+    if isinstance(model, MultiVectorEncoder) or isinstance(cast(Any, encoder)[0], Router):
+        return False
+    if not isinstance(cast(Any, encoder)[0], type(cast(Any, model)[0])):
         return False
     longest, own = (getattr(each, "max_seq_length", None) for each in (encoder, model))
     return longest is None or own is None or longest >= own
