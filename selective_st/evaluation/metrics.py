@@ -217,15 +217,13 @@ def _spread(gold: Floats, predicted: Floats) -> float:
     return float((highest - lowest) / (high - low)) if high > low else math.nan
 
 
-def _make_quantile(percent: float) -> Metric:
+@partial(_named, f"q{_NUMBER}")
+def _quantile(percent: float) -> Metric:
     def compute(gold: Floats, predicted: Floats) -> float:
         return float(np.quantile(predicted, percent / 100))
 
     meaning = f"{percent:g} % of the predicted scores lie below this."
     return Metric(f"q{percent:g}", f"{percent:g} % quantile", meaning, "", compute)
-
-
-_quantile = _named(f"q{_NUMBER}", _make_quantile)
 
 
 def losses_at(gold: Floats, predicted: Floats, threshold: Any) -> Floats:
@@ -239,6 +237,7 @@ def _rarer(kind: Bools) -> Bools:
     return kind if 2 * kind.sum() <= len(kind) else ~kind
 
 
+@partial(_named, f"loss_at_{_NUMBER}")
 def loss_at(threshold: float) -> Metric:
     """The metric `loss_at_T`: a point of the threshold curve."""
 
@@ -251,8 +250,6 @@ def loss_at(threshold: float) -> Metric:
     title, meaning = f"Loss at the threshold {threshold:g}", _words(losses_at).format(threshold)
     return Metric(f"loss_at_{threshold:g}", title, meaning, "lower", compute, rarer, finer=2)
 
-
-_named(f"loss_at_{_NUMBER}", loss_at)
 
 # --- Of the pairs that are sought -------------------------------------------------------------------------------------
 
@@ -347,14 +344,12 @@ def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]
 _DECISIONS = {"f1": f1, "precision": _precision, "recall": _recall_of_pairs}
 
 
+@partial(_named, rf"({'|'.join(_DECISIONS)})_at_{_NUMBER}")
 def _decided_at(kind: str, threshold: float) -> Metric:
     """A metric of deciding at a threshold, which gold scores are held to as well."""
     metric: Metric = _DECISIONS[kind](ScoreThreshold(threshold, threshold))
     what = metric.title.partition(", ")[0]
     return replace(metric, name=f"{kind}_at_{threshold:g}", title=f"{what} at the threshold {threshold:g}")
-
-
-_named(rf"({'|'.join(_DECISIONS)})_at_{_NUMBER}", _decided_at)
 
 
 def at_threshold(threshold: float) -> list[Metric]:
@@ -584,19 +579,17 @@ def _bias_of_top(label: Floats, score: Floats, k: float) -> float:
     return float(np.mean(_errors_of_top(label, score, k)))
 
 
-def _make_how_many(what: str) -> Metric:
+@partial(_named, "(questions|lists)")
+def _how_many(what: str) -> Metric:
     meanings = {"questions": "Texts with a positive and another candidate.", "lists": "How many lists there are."}
     return Metric(what, what.capitalize(), meanings[what], "", lambda label, score: math.nan, None)
 
 
-def _make_base(name: str) -> Metric:
+@partial(_named, r"base_(map|(?:mrr|ndcg)@\d+)")
+def _base(name: str) -> Metric:
     of = metric_meaning(name)
     meaning = f"{of.meaning} In the order that the candidates were given in."
     return Metric(f"base_{name}", f"{of.title} as given", meaning, "", of.compute)
-
-
-_named("(questions|lists)", _make_how_many)
-_named(r"base_(map|(?:mrr|ndcg)@\d+)", _make_base)
 
 
 def question_metrics(positive_from: float) -> list[Metric]:
