@@ -67,8 +67,7 @@ def as_on_a_gpu() -> Iterator[None]:
     with ExitStack() as choices:
         for module in ASKING:
             choices.enter_context(patch(f"{PACKAGE}.{module}.answers_at_once", lambda tensor: False))
-        for few in ("_FEW_FOR_SERIES", "_FEW_FOR_LAUNCHES"):
-            choices.enter_context(patch.dict(f"{PACKAGE}.links._numerics.{few}", cpu=2**16))
+        choices.enter_context(patch.dict(f"{PACKAGE}.links._numerics._FEW_FOR_LAUNCHES", cpu=2**16))
         choices.enter_context(patch(f"{PACKAGE}.losses._scorers._ONE_BY_ONE", set()))
         yield
 

@@ -163,7 +163,7 @@ MUTANTS = [
     _links("_LARGEST_HALF = 709.0", "_LARGEST_HALF = 354.0"),
     _links("SERIES_END = 0.02", "SERIES_END = 2.0"),
     _links(
-        '_FEW_FOR_SERIES = {"cpu": 256, "cuda": 2**16}',
+        '_FEW_FOR_SERIES = {"cpu": 256}',
         "_FEW_FOR_SERIES = {}",
         "both ways of computing it are exact; this is the choice of the faster",
     ),

@@ -400,15 +400,11 @@ def _check_teacher(owner: str, teacher: object, logits: Any) -> None:
                 f"{owner}: teacher must have hidden states of the student's {tuple(logits.shape[:-1])} places, got "
                 f"{tuple(teacher.shape[:-1])}."
             )
-    elif isinstance(logits, HiddenStates):
-        if isinstance(teacher, Tensor):
+    else:
+        if isinstance(teacher, Tensor) and teacher.shape[:-1] == logits.shape[:-1]:
             _check_vocabulary(owner, teacher.shape[-1], logits)
         like = torch.empty(logits.shape, device="meta")
         check_scores(owner, "teacher", teacher, like=like, name_of_like="logits")
-    else:
-        if isinstance(teacher, Tensor) and teacher.shape[:-1] == logits.shape[:-1] != ():
-            _check_vocabulary(owner, teacher.shape[-1], logits)
-        check_scores(owner, "teacher", teacher, like=logits, name_of_like="logits")
     parts: tuple[Any, ...] = teacher if isinstance(teacher, tuple) else (teacher,)
     if isinstance(teacher, HiddenStates):
         parts = (teacher.hidden,)  # of a teacher that is not trained the layer may still require one

@@ -164,7 +164,7 @@ _SMALL_WEIGHT = 2.0**-100
 _SERIES = [1 / math.factorial(k) for k in range(7, 1, -1)]
 SERIES_END = 0.02
 # One slow operation takes less time than many fast ones on so many numbers.
-_FEW_FOR_SERIES = {"cpu": 256, "cuda": 2**16}
+_FEW_FOR_SERIES = {"cpu": 256}
 # Of so many numbers, what an operation costs is its launch.
 _FEW_FOR_LAUNCHES = {"cuda": 2**16}
 

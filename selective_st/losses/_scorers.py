@@ -199,12 +199,12 @@ class _DotProducts(KnownSlopes):
         return torch.stack([torch.linalg.vecdot(anchors, document) for document in documents], -1)
 
     def _gradients(self, gradient: Tensor, anchors: Tensor, *documents: Tensor) -> list[Tensor]:
-        factors = gradient.movedim(-1, 0).unsqueeze(-1)
         if self._together:
+            factors = gradient.movedim(-1, 0).unsqueeze(-1)
             return [torch.stack(documents).mul_(factors).sum(0), *(factors * anchors)]
-        of_each = factors.unbind()
-        to_anchors = of_each[0] * documents[0]
-        for factor, document in zip(of_each[1:], documents[1:], strict=True):
+        first, *others = of_each = gradient.unsqueeze(-1).unbind(-2)
+        to_anchors = first * documents[0]
+        for factor, document in zip(others, documents[1:], strict=True):
             to_anchors.addcmul_(factor, document)
         return [to_anchors, *map(anchors.mul, of_each)]
 
