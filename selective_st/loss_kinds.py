@@ -146,14 +146,17 @@ class LossKind(Trainable):
         """Make the loss, with the temperature of the catalog unless another is given."""
         return self.suggestion(focus).build(model, **_given(self.takes, temperature))
 
-    def contenders(self, focus: Focus, temperature: float | None, *, compare: bool) -> list[Contender]:
+    def contenders(
+        self, focus: Focus, temperature: float | None, *, compare: bool, is_static: bool = False
+    ) -> list[Contender]:
         """The losses to train, the selective one first; a comparison tries several temperatures of each."""
+        own = 1 / self.static_scale if is_static and self.static_scale else self.temperature
         losses: list[tuple[str, str, Callable[..., nn.Module]]] = [
             (self.loss, self.takes, partial(self.build, focus=focus))
         ]
         if compare:
             losses += [(each.name, each.takes, each.build) for each in self.compared]
-        tried = self.temperatures if compare and temperature is None else (temperature or self.temperature,)
+        tried = self.temperatures if compare and temperature is None else (temperature or own,)
         found = []
         for name, takes, make in losses:
             for at in tried if takes else (None,):

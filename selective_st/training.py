@@ -143,7 +143,10 @@ class Task:
     @cached_property
     def contenders(self) -> list[Contender]:
         """The losses, each with each of its settings and of a teacher's weights; the selective one first."""
-        found = self.kind.contenders(self.focus, self.settings.temperature, compare=self.settings.compare)
+        settings = self.settings
+        found = self.kind.contenders(
+            self.focus, settings.temperature, compare=settings.compare, is_static=settings.model == STATIC
+        )
         return found if self.taught is None else [each for of in found for each in self.taught.contenders(of)]
 
     @property

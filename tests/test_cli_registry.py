@@ -125,7 +125,7 @@ class TestSuggest:
         for part in (
             'dataset = dataset.rename_column("3", "score")',
             "loss = SelectiveOrderLoss(",
-            "scale=5.0",
+            "scale=20.0",
             "weight_link=high_scores(5)",
             f"selective-st train {shlex.quote(str(folder / 'graded.csv'))} --loss auto --score-range 0,5",
         ):

@@ -336,8 +336,8 @@ RAMP = PiecewiseLink((0.7, 0.8, 0.9), (0.0, 1.0, 0.0))
     ("link", "scores", "mend"),
     [  # the labels from the lowest to the highest, and a part of what mends it; None where there is nothing to mend
         (SigmoidLink(20, 0.8), (1.0, 5.0), 'scale_labels(dataset, "score", 1, 5)'),
-        (SigmoidLink(200, 0.9), (0.0, 0.4), "scale=5.0, weight_link=SigmoidLink(50, 0.2)"),
-        (SigmoidLink(200, -5.0), (0.0, 1.0), "scale=5.0, weight_link=SigmoidLink(20, 0.5)"),
+        (SigmoidLink(200, 0.9), (0.0, 0.4), "scale=20.0, weight_link=SigmoidLink(50, 0.2)"),
+        (SigmoidLink(200, -5.0), (0.0, 1.0), "scale=20.0, weight_link=SigmoidLink(20, 0.5)"),
         (RAMP, (0.0, 0.5), "weight_link=SigmoidLink(40, 0.25)"),
         (RAMP, (0.0, 1.0), None),
         (SigmoidLink(4, 3), (1.0, 5.0), None),

@@ -670,7 +670,7 @@ class TestCreateLoss:
         ready = run("\n".join(lines), dataset=data)["dataset"]
         loss = create_loss(static_model, ready)
         assert type(loss).__name__ == "SelectiveOrderLoss"
-        assert (loss.scale, loss.weight_link) == (5.0, links.high_scores(5))
+        assert (loss.scale, loss.weight_link) == (20.0, links.high_scores(5))
         assert loss.link == links.ExponentialLink(2).normalized(0, 1, of="value")
 
     def test_a_loss_that_does_not_suit(self, static_model: SentenceTransformer) -> None:

@@ -324,6 +324,8 @@ def test_a_comparison_tries_as_many_settings_of_each_loss_that_has_one(
     assert kind.temperature is None or kind.temperature in kind.temperatures
     [alone] = kind.contenders(parse_focus("high"), None, compare=False)
     assert (alone.name, alone.temperature) == (kind.loss, kind.temperature)
+    [alone] = kind.contenders(parse_focus("high"), None, compare=False, is_static=True)
+    assert alone.temperature == (1 / kind.static_scale if kind.static_scale else kind.temperature)
 
 
 @pytest.mark.parametrize(

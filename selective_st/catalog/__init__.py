@@ -498,6 +498,7 @@ class Trainable:
         builtins: The built-in losses to compare it with.
         temperatures: Those that a comparison tries, with every loss that has one.
         scale: The default scale of its class, where the temperature of the scores is its inverse.
+        static_scale: The scale for static embeddings, where it is another one.
         batch_sizes: The default number of rows in a step, for static embeddings and for pretrained models.
         takes_static: Whether it trains static embeddings.
         of_labels: The loss that takes its place where every label is 0 or 1, by name; its own if it needs such labels.
@@ -512,6 +513,7 @@ class Trainable:
     builtins: Sequence[str]
     temperatures: Sequence[float]
     scale: float | None = None
+    static_scale: float | None = None
     batch_sizes: Sequence[int] = (64, 32)
     takes_static: bool = True
     of_labels: str = ""

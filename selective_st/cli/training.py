@@ -47,7 +47,11 @@ _WRITTEN = {
 }
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _LIST_SIZE = 16
-_TEMPERATURES = ", ".join(f"{known.name} {known.temperature:g}" for known in TRAINABLE if known.temperature)
+_TEMPERATURES = ", ".join(
+    f"{known.name} {known.temperature:g}" + (f" (static: {1 / known.static_scale:g})" if known.static_scale else "")
+    for known in TRAINABLE
+    if known.temperature
+)
 _STATIC = "static"
 DEVICES = ("cpu", "cuda", "mps")
 _FEW_LABELS = ("labels: more pairs, or a teacher's scores (--teacher MODEL --texts FILE),",)

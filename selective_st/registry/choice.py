@@ -75,7 +75,7 @@ def suggest_losses(
         <BLANKLINE>
         loss = SelectiveOrderLoss(
             model,
-            scale=5.0,
+            scale=20.0,
             weight_link=high_scores(5),
             link=ExponentialLink(2).normalized(0, 1, of="value"),
         )
