@@ -266,8 +266,10 @@ class TestTwoModels:
         assert found.sentence() == "there are too few pairs to tell right and wrong apart"
         same = compare_curves([0.0, 1.0] * 40, {"a": [0.5] * 80, "b": [0.5] * 80})
         assert same.better() == []
-        always = compare_curves([1.0] * 40, {"a": [0.2] * 40, "b": [0.4] * 40}, [0.5])
+        with np.errstate(invalid="raise"):
+            always = compare_curves([1.0] * 40, {"a": [0.25] * 40, "b": [0.375] * 40}, [0.5])
         assert always.better() == [("b", 0.5, 0.5, 1)]  # the difference is the same for each pair
+        assert always.low_of_all.tolist() == always.high_of_all.tolist() == [0.125]
 
     @pytest.mark.parametrize(
         ("arguments", "settings", "message"),

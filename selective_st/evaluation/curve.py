@@ -229,7 +229,8 @@ def compare_curves(
     bands = []
     for tail in (_TAIL, _tail_of_all(covariance / np.outer(scale, scale), seed)):
         width = np.full(len(at), np.nan)
-        width[told] = scipy.stats.t.isf(tail, cases[told] - 1) * error
+        far = scipy.stats.t.isf(tail, cases[told] - 1)  # infinite where nothing differs in error
+        width[told] = np.multiply(far, error, out=np.zeros_like(error), where=error > 0)
         bands += [difference - width, difference + width]
     first, second = predicted
     return CurveComparison((first, second), at, losses, difference, *bands)
