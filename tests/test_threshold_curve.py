@@ -266,8 +266,11 @@ class TestTwoModels:
         assert found.sentence() == "there are too few pairs to tell right and wrong apart"
         same = compare_curves([0.0, 1.0] * 40, {"a": [0.5] * 80, "b": [0.5] * 80})
         assert same.better() == []
-        always = compare_curves([1.0] * 40, {"a": [0.2] * 40, "b": [0.4] * 40}, [0.5])
-        assert always.better() == [("b", 0.5, 0.5, 1)]  # the difference is the same for each pair
+        # At 0.5 the difference is the same for each pair, and known; the bands at others hold together all the same.
+        gold, thresholds = np.repeat([0.625, 0.75, 0.875, 1.0], 16), [0.5, 0.6875, 0.8125]
+        always = compare_curves(gold, {"a": [0.25] * 64, "b": [0.375] * 64}, thresholds)
+        assert always.low_of_all[0] == always.high_of_all[0] == 0.125
+        assert (always.low_of_all[1:] < always.low[1:]).all()
 
     @pytest.mark.parametrize(
         ("arguments", "settings", "message"),
