@@ -267,9 +267,14 @@ class TestTwoModels:
         same = compare_curves([0.0, 1.0] * 40, {"a": [0.5] * 80, "b": [0.5] * 80})
         assert same.better() == []
         with np.errstate(invalid="raise"):
-            always = compare_curves([1.0] * 40, {"a": [0.25] * 40, "b": [0.375] * 40}, [0.5])
+            always = compare_curves([1.0] * 64, {"a": [0.25] * 64, "b": [0.375] * 64}, [0.5])
         assert always.better() == [("b", 0.5, 0.5, 1)]  # the difference is the same for each pair
         assert always.low_of_all.tolist() == always.high_of_all.tolist() == [0.125]
+        # At 0.5 the difference is the same for each pair, and known; the bands at others hold together all the same.
+        gold, thresholds = np.repeat([0.625, 0.75, 0.875, 1.0], 16), [0.5, 0.6875, 0.8125]
+        always = compare_curves(gold, {"a": [0.25] * 64, "b": [0.375] * 64}, thresholds)
+        assert always.low_of_all[0] == always.high_of_all[0] == 0.125
+        assert (always.low_of_all[1:] < always.low[1:]).all()
 
     @pytest.mark.parametrize(
         ("arguments", "settings", "message"),
