@@ -227,10 +227,10 @@ def compare_curves(
     error = np.sqrt(np.diag(covariance).clip(min=0))
     scale = np.where(error > 0, error, 1)  # where the models differ by the same everywhere, there is no error
     bands = []
-    for tail in (_TAIL, _tail_of_all(covariance / np.outer(scale, scale), seed)):
+    correlation = (covariance / np.outer(scale, scale)).clip(-1, 1)  # beyond it where errors are but rounding
+    for tail in (_TAIL, _tail_of_all(correlation, seed)):
         width = np.full(len(at), np.nan)
-        far = scipy.stats.t.isf(tail, cases[told] - 1)  # infinite where nothing differs in error
-        width[told] = np.multiply(far, error, out=np.zeros_like(error), where=error > 0)
+        width[told] = scipy.stats.t.isf(tail, cases[told] - 1) * error
         bands += [difference - width, difference + width]
     first, second = predicted
     return CurveComparison((first, second), at, losses, difference, *bands)
