@@ -98,8 +98,9 @@ coverage: $(INSTALLED)  ## Print how many losses the registry knows, and how man
 size: $(INSTALLED)  ## Print the size of the house: code lines, largest modules, circles.
 	$(BIN)/python benchmarks/size.py
 
-calls: $(INSTALLED)  ## Count the calls of our own functions for one batch through a loss.
+calls: $(INSTALLED)  ## Count the calls of our own functions, and a GPU's operators, for one batch through a loss.
 	$(BIN)/python benchmarks/calls.py
+	$(BIN)/python benchmarks/operators.py
 
 accuracy: $(INSTALLED)  ## Print the relative error of every link against 50 digits, 10,000 cases each; try 20,000 random links.
 	$(BIN)/python -m pytest tests/test_link_accuracy.py --accuracy-cases 10000 --quiet --capture=no -k relative_error
