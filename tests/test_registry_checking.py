@@ -179,6 +179,8 @@ TRAPS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
         {},
     ),
     ("label-float", "SoftmaxLoss", {"a": A, "b": B, "label": [float(i % 3) for i in range(N)]}, {}),
+    ("label-integer", "SoftmaxLoss", {"a": A, "b": B, "label": [[i % 2, 1 - i % 2] for i in range(N)]}, {}),
+    ("ignored-columns", "CoSENTLoss", {"a": A, "b": B, "c": C, "label": [[s, s] for s in SCORES]}, {}),
     ("label-boolean", "ContrastiveLoss", {"a": A, "b": B, "label": [i % 2 == 0 for i in range(N)]}, {}),
     ("label-range", "CosineSimilarityLoss", {"a": A, "b": B, "score": [5 * s for s in SCORES]}, {}),
     ("label-range", "BinaryCrossEntropyLoss", {"a": A, "b": B, "score": [100 * s for s in SCORES]}, {}),
@@ -336,8 +338,8 @@ RAMP = PiecewiseLink((0.7, 0.8, 0.9), (0.0, 1.0, 0.0))
     ("link", "scores", "mend"),
     [  # the labels from the lowest to the highest, and a part of what mends it; None where there is nothing to mend
         (SigmoidLink(20, 0.8), (1.0, 5.0), 'scale_labels(dataset, "score", 1, 5)'),
-        (SigmoidLink(200, 0.9), (0.0, 0.4), "scale=20.0, weight_link=SigmoidLink(50, 0.2)"),
-        (SigmoidLink(200, -5.0), (0.0, 1.0), "scale=20.0, weight_link=SigmoidLink(20, 0.5)"),
+        (SigmoidLink(200, 0.9), (0.0, 0.4), "scale=5.0, weight_link=SigmoidLink(50, 0.2)"),
+        (SigmoidLink(200, -5.0), (0.0, 1.0), "scale=5.0, weight_link=SigmoidLink(20, 0.5)"),
         (RAMP, (0.0, 0.5), "weight_link=SigmoidLink(40, 0.25)"),
         (RAMP, (0.0, 1.0), None),
         (SigmoidLink(4, 3), (1.0, 5.0), None),
@@ -466,6 +468,20 @@ def test_the_loss_may_be_an_object_a_name_or_one_for_each_dataset(static_model: 
         check_dataset(pairs, "CoSENTLoss", sampler="no_doubles")
     with pytest.raises(ValueError, match="batch_size"):
         check_dataset(pairs, "CoSENTLoss", batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("code", "label", "other"),
+    [
+        ("label-float", [[score] for score in SCORES], ""),
+        ("label-is-list", [[[score] * 2] * 2 for score in SCORES], "EmbedDistillLoss(model)"),
+    ],
+)
+def test_lists_that_are_no_class_probabilities(code: str, label: list[Any], other: str) -> None:
+    finding = only(check_dataset({"a": A, "b": B, "label": label}, "SoftmaxLoss"), code)
+    assert finding.severity == "error"
+    assert other in finding.mend
+    assert check_dataset({"a": A, "b": B, "label": [[i % 3] for i in range(N)]}, "SoftmaxLoss").ok
 
 
 def test_an_unknown_loss_is_checked_for_what_holds_of_every_loss() -> None:

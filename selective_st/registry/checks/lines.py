@@ -42,10 +42,14 @@ def other_loss(c: Context, shape: Shape, label: LabelKind | None) -> list[Part]:
     kind = c.entry.model_type
     fitting = fitting_rows(shape, label, kind, c.format.meaning or ANCHOR_POSITIVE)
     fitting = fitting or fitting_rows(shape, label, kind, ANCHOR_POSITIVE)
+    ours = {one.loss: one.arguments for row in reversed(fitting) for one in row.selective}
     names = [name for row in fitting for name in (*row.recommended, *row.losses, *(one.loss for one in row.selective))]
-    known = [loss_entry(name, c.entry.model_type) for name in names]
+    known = [loss_entry(name, kind) for name in names]
     chosen = next((entry for entry in known if _can_be_taken(c, entry)), None)
-    return [] if chosen is None or c.entry in known else [loss_line(c, chosen, why=f"for labels: {label}")]
+    if chosen is None or c.entry in known:
+        return []
+    given = [f"{name}={code}" for name, code in ours.get(chosen.name, ())]
+    return [loss_line(c, chosen, *given, why=f"for labels: {label}")]
 
 
 def _can_be_taken(c: Context, entry: LossEntry) -> bool:

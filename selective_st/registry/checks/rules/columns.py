@@ -210,7 +210,8 @@ def ignored_columns(c: Context) -> Bad | None:
     listed = {row.inputs for row in rows_of(c.entry.name, c.entry.model_type)}
     # Of the same text twice, one is enough.
     is_wrong = extra and c.entry.extra_columns == "ignored" and c.format.meaning not in listed
-    return bad(column=extra[0], extra=quoted(extra)) if is_wrong else None
+    severity: Severity | None = "error" if c.becomes_pairs else None  # its labels are lists, which no pair has
+    return bad(column=extra[0], extra=quoted(extra), severity=severity) if is_wrong else None
 
 
 @rule("unnamed-negatives", "data", "warning", Stage.ORDER)

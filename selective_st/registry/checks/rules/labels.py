@@ -240,12 +240,15 @@ def _one_of_list(c: Context, found: Found) -> Mend:
 
 
 @rule("label-is-list", "read label", "error", Stage.READ, _one_of_list)
-def label_is_list(c: Context) -> bool:
-    """{loss} takes one label for each row, but {label!r} holds lists."""
-    kind = c.labels.type
-    is_list = kind in ("list", "lists") and c.labels.written is None and c.label_kinds <= SCALARS
-    one_each = kind == "list" and c.labels.are_lists_of(1)
-    return is_list and not one_each and not c.becomes_pairs
+def label_is_list(c: Context) -> Bad | None:
+    """{loss} takes {wanted} for each row, but {label!r} holds {what}."""
+    kind, kinds = c.labels.type, c.label_kinds
+    is_list = kind == "list" and kinds <= SCALARS and not c.labels.are_lists_of(1)
+    is_nested = kind == "lists" and not kinds & {*EMBEDDINGS, "any"}
+    if c.labels.written is not None or c.becomes_pairs or not (is_list or is_nested):
+        return None
+    wanted = "one label" if kinds <= SCALARS else c.wanted
+    return bad(wanted=wanted, what="lists of lists" if is_nested and not kinds <= SCALARS else "lists")
 
 
 @rule("label-is-scalar", "read label", "error", Stage.CHANGE)
@@ -335,23 +338,27 @@ def label_integer(c: Context) -> Bad | None:
     is_integer = labels.type in ("integer", "boolean") or (labels.type == "list" and c.holds_integers)
     if not is_integer or labels.written is not None or label_classes(c):
         return None
+    stored = "integer" if labels.type == "list" else labels.type
+    if labels.type == "list" and "class probabilities" in kinds and not labels.are_lists_of(1):
+        return bad(type=stored, floats="class probabilities")
     if kinds <= {"binary"} or not kinds - {"none"} <= _FLOATS | {"binary"}:
         return None
     ours = c.entry.origin == OURS and c.targets not in ("link_values", "labels")
     binary = bool(len(labels.values)) and bool(np.isin(labels.values, (0, 1)).all())
     by_name = ours and binary and "binary" in kinds and c.loss is None
     is_fine = by_name or c.entry.in_batch_negatives if ours else binary or c.entry.order_only or bool(c.lists)
-    stored, floats = "integer" if labels.type == "list" else labels.type, " or ".join(sorted(kinds & _FLOATS))
+    floats = " or ".join(sorted(kinds & _FLOATS))
     return None if is_fine else bad(severity=None if ours else "warning", type=stored, floats=floats)
 
 
 @rule("label-float", "read label", "error", Stage.VALUES)
 def label_float(c: Context) -> Bad | None:
     """The labels in {label!r} are floats, where {loss} takes classes, which are integers{scores}."""
-    values = c.labels.values
-    if "class" not in c.label_kinds or c.entry.class_batches or c.labels.type != "float":
+    labels, values = c.labels, c.labels.values
+    of_one = labels.type == "list" and labels.are_lists_of(1) and not c.holds_integers
+    if "class" not in c.label_kinds or c.entry.class_batches or not (labels.type == "float" or of_one):
         return None
-    if len(values) and (values == np.round(values)).all():
+    if not of_one and len(values) and (values == np.round(values)).all():
         return bad(scores="", mend=Step("labels_to_int", (c.label,)))
     return bad(scores="; they look like scores", mend=other_loss(c, c.shape, "similarity"))
 
