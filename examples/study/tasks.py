@@ -25,6 +25,7 @@ from contenders import (
     in_batch_one_way,
     in_batch_with_hard_negatives,
     of_teacher_embeddings,
+    of_teacher_embeddings_by_layers,
     rerankers,
     rerankers_by_order,
 )
@@ -35,6 +36,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from selective_st.data import GradedPairs, read_pairs
+from selective_st.distillation.students import layered_student
 from selective_st.evaluation import ranking_metrics, region_metrics
 
 TOP = 10
@@ -713,7 +715,9 @@ class TeacherEmbeddings(Task):
 
     def measure(self, model: SentenceTransformer) -> dict[str, float]:
         """Recall of the teacher's nearest, the error of their scores, F1 at the teacher's threshold and at its own."""
-        return self._measured(self.student.embed_all(model))
+        held_out = torch.cat(self.parts[1:]).unique()
+        found = self.student.embed_all(model, held_out)
+        return self._measured(found.new_zeros(len(self.teacher), found.shape[1]).index_copy(0, held_out, found))
 
     def untrained(self) -> dict[str, dict[str, float]]:
         """The metrics of the student before training, and of the teacher."""
@@ -754,9 +758,38 @@ def _best_threshold(gold: Tensor, scores: Tensor) -> float:
     return float(thresholds[(2 * precision * recall / (precision + recall + 1e-12))[:-1].argmax()])
 
 
+class TeacherLayers(TeacherEmbeddings):
+    """The same for the teacher's first two layers: as they keep its dimensions, no loss needs a projection."""
+
+    rates, seeds, beyond = (1e-3, 3e-3), 3, 0
+    layers = 2
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data, epochs=1)
+        self.name, self.contenders = "embeddings-layers", of_teacher_embeddings_by_layers()
+        encoder, texts = load_encoder(), self.student.texts
+        dimension = self.teacher.shape[1]
+        into = f"its own first {self.layers} layers ({dimension} dimensions)"
+        self.title = f"A teacher's embeddings: all-MiniLM-L6-v2 into {into}, one pass"
+        self.student = Student("encoder", texts, encoder=layered_student(encoder, self.layers, dimension, texts))
+
+    def columns(self, rows: Tensor) -> tuple[list[Tensor], Any]:
+        """As there, but with lists of no more texts than the batch has rows: random others are of the batch's texts."""
+        if not self.in_lists:
+            return super().columns(rows)
+        (anchors, *lists), _ = super().columns(rows[: len(rows) // (1 + self.near)])
+        near = torch.stack(lists[: self.near], 1)
+        batch = torch.cat([anchors, near.flatten()])
+        steps = torch.randint(1, len(batch), (len(anchors), self.candidates - self.near))  # never to the anchor itself
+        others = batch[(torch.arange(len(anchors)).unsqueeze(1) + steps) % len(batch)]
+        found = torch.cat([near, others], 1)
+        return [anchors, *found.unbind(1)], _cosines(self.teacher, anchors, found)
+
+
 # Of `make study-order`.
 ORDER_TASKS: tuple[Callable[[Path], Task], ...] = (
     HeadReranker,
     partial(TeacherEmbeddings, epochs=5, sums=True),
     partial(TeacherEmbeddings, epochs=40),
+    TeacherLayers,
 )
