@@ -232,7 +232,7 @@ class TestSuggest:
             (("nowhere.csv",), "nowhere.csv does not exist"),
             (("mapped.csv", "--focus", "hihg"), "--focus must be high"),
             (("mapped.csv", "--threshold", "nan"), "--threshold nan: a threshold lies between 0 and 1"),
-            (("mapped.csv", "--threshold", "0.5", "--focus", "low"), "--threshold 0.5 and --focus low both say which scores matter. Leave one"),
+            (("mapped.csv", "--threshold", "0.5", "--focus", "low"), "--threshold 0.5 and --focus low both say which"),
             (("mapped.csv", "--model-type", "x"), "must be one of SentenceTransformer"),
         ],
     )
