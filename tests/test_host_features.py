@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,84 +86,60 @@ def lists() -> Dataset:
     return Dataset.from_dict({"a": [sentence(900 + row) for row in range(ROWS)], "b": documents, "label": grades})
 
 
+def of_lists(ours: Any, theirs: Make, factor: float = 1) -> Pair:
+    return Pair(partial(ours, link=ConstantLink()), theirs, factor, taught)
+
+
+def in_batch(ours: Any, theirs: Any, **settings: int) -> Pair:
+    return Pair(partial(ours, link=ConstantLink(), **settings), partial(theirs, **settings), 1, partial(texts, 3))
+
+
 PAIRS: dict[str, dict[str, Pair]] = {
     "SentenceTransformer": {
         "pointwise": Pair(
-            lambda m: losses.SelectivePointwiseLoss(m, IdentityLink()), builtin.CosineSimilarityLoss, 2, graded
+            partial(losses.SelectivePointwiseLoss, link=IdentityLink()), builtin.CosineSimilarityLoss, 2, graded
         ),
         "order": Pair(losses.SelectiveOrderLoss, builtin.CoSENTLoss, 20, graded),
-        "lists": Pair(
-            lambda m: losses.SelectiveListwiseLoss(m, link=ConstantLink()), builtin.DistillKLDivLoss, 1, taught
-        ),
-        "in-batch": Pair(
-            lambda m: losses.SelectiveMultipleNegativesRankingLoss(m, link=ConstantLink()),
-            builtin.MultipleNegativesRankingLoss,
-            1,
-            lambda: texts(3),
-        ),
-        "cached": Pair(
-            lambda m: losses.CachedSelectiveMultipleNegativesRankingLoss(m, link=ConstantLink(), mini_batch_size=2),
-            lambda m: builtin.CachedMultipleNegativesRankingLoss(m, mini_batch_size=2),
-            1,
-            lambda: texts(3),
+        "lists": of_lists(losses.SelectiveListwiseLoss, builtin.DistillKLDivLoss),
+        "in-batch": in_batch(losses.SelectiveMultipleNegativesRankingLoss, builtin.MultipleNegativesRankingLoss),
+        "cached": in_batch(
+            losses.CachedSelectiveMultipleNegativesRankingLoss,
+            builtin.CachedMultipleNegativesRankingLoss,
+            mini_batch_size=2,
         ),
     },
     "CrossEncoder": {
         "pointwise": Pair(
-            lambda m: cross.SelectivePointwiseLoss(m, nn.Identity(), link=IdentityLink()),
+            partial(cross.SelectivePointwiseLoss, activation_fn=nn.Identity(), link=IdentityLink()),
             builtin_cross.MSELoss,
             2,
             graded,
         ),
-        "in-batch": Pair(
-            lambda m: cross.SelectiveMultipleNegativesRankingLoss(m, link=ConstantLink()),
-            builtin_cross.MultipleNegativesRankingLoss,
-            1,
-            lambda: texts(3),
-        ),
-        "cached": Pair(
-            lambda m: cross.CachedSelectiveMultipleNegativesRankingLoss(m, link=ConstantLink(), mini_batch_size=3),
-            lambda m: builtin_cross.CachedMultipleNegativesRankingLoss(m, mini_batch_size=3),
-            1,
-            lambda: texts(3),
+        "in-batch": in_batch(cross.SelectiveMultipleNegativesRankingLoss, builtin_cross.MultipleNegativesRankingLoss),
+        "cached": in_batch(
+            cross.CachedSelectiveMultipleNegativesRankingLoss,
+            builtin_cross.CachedMultipleNegativesRankingLoss,
+            mini_batch_size=3,
         ),
         "order": Pair(cross.SelectiveOrderLoss, builtin_cross.RankNetLoss, math.log2(math.e), lists),
     },
     "SparseEncoder": {
         "order": Pair(sparse.SelectiveOrderLoss, builtin_sparse.SparseCoSENTLoss, 20, graded),
-        "lists": Pair(
-            lambda m: sparse.SelectiveListwiseLoss(m, link=ConstantLink()),
-            builtin_sparse.SparseDistillKLDivLoss,
-            4,
-            taught,
-        ),
-        "in-batch": Pair(
-            lambda m: sparse.SelectiveMultipleNegativesRankingLoss(m, link=ConstantLink()),
-            builtin_sparse.SparseMultipleNegativesRankingLoss,
-            1,
-            lambda: texts(3),
+        "lists": of_lists(sparse.SelectiveListwiseLoss, builtin_sparse.SparseDistillKLDivLoss, 4),
+        "in-batch": in_batch(
+            sparse.SelectiveMultipleNegativesRankingLoss, builtin_sparse.SparseMultipleNegativesRankingLoss
         ),
     },
     "MultiVectorEncoder": {
-        "lists": Pair(
-            lambda m: multi_vector.SelectiveListwiseLoss(m, link=ConstantLink()),
-            builtin_multi_vector.MultiVectorDistillKLDivLoss,
-            1,
-            taught,
-        ),
-        "in-batch": Pair(
-            lambda m: multi_vector.SelectiveMultipleNegativesRankingLoss(m, link=ConstantLink()),
+        "lists": of_lists(multi_vector.SelectiveListwiseLoss, builtin_multi_vector.MultiVectorDistillKLDivLoss),
+        "in-batch": in_batch(
+            multi_vector.SelectiveMultipleNegativesRankingLoss,
             builtin_multi_vector.MultiVectorMultipleNegativesRankingLoss,
-            1,
-            lambda: texts(3),
         ),
-        "cached": Pair(
-            lambda m: multi_vector.CachedSelectiveMultipleNegativesRankingLoss(
-                m, link=ConstantLink(), mini_batch_size=3
-            ),
-            lambda m: builtin_multi_vector.CachedMultiVectorMultipleNegativesRankingLoss(m, mini_batch_size=3),
-            1,
-            lambda: texts(3),
+        "cached": in_batch(
+            multi_vector.CachedSelectiveMultipleNegativesRankingLoss,
+            builtin_multi_vector.CachedMultiVectorMultipleNegativesRankingLoss,
+            mini_batch_size=3,
         ),
     },
 }

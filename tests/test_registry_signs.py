@@ -141,6 +141,7 @@ def test_a_choice_is_made_once_and_kept(monkeypatch: pytest.MonkeyPatch) -> None
 
     data = _pairs("label", 1, 0)
     found = _suggestions(data)
+    assert "score_region(0.7, 0.9)" in first_choice(found, data, "0.7:0.9")[0].expression  # another focus than theirs
     monkeypatch.setattr(choice, "tables", None)  # the rows are not looked at again
     chosen, why = first_choice(found, data)
     assert (chosen.loss, why) == (found[0].loss, f"{N} of {N} rows share their first text and differ in label")

@@ -21,6 +21,7 @@ from selective_st.layouts import GradedPairs
 from selective_st.registry import names
 from selective_st.registry.catalog import LabelKind, ModelType
 from selective_st.registry.choice import are_labelled_pairs, differing, first_choice, suggestions_for, with_choice
+from selective_st.registry.code import table_line
 from selective_st.registry.columns import are_class_names, as_number, scale_around
 from selective_st.registry.detection import DataFormat, format_of
 from selective_st.registry.steps import Step, code_of
@@ -92,7 +93,9 @@ class Source:
         Raises:
             DataError: If it is.
         """
-        for words, command in self.conversions(options).items():
+        conversions = self.conversions(options)
+        if conversions:
+            words, command = next(iter(conversions.items()))
             raise DataError(f"{self.unclear}. If {words}, convert the file first: {command}")
         if self.not_similarity:
             told = told_words(replace(options, score_range=None))
@@ -175,9 +178,7 @@ class Source:
     def conversions(self, options: DataOptions) -> dict[str, str]:
         """The readings that need the values changed, and the command that writes a file with them changed."""
         new = f"{self.table.name.partition('.')[0]}-converted.jsonl"
-        given = [f"header={options.header}"] if options.header is not None else []
-        given += [f"split={literal(options.split)}"] if options.split is not None else []
-        read = f"dataset = read_table({', '.join([literal(options.data), *given])})"
+        read = table_line(options.data, header=options.header, split=options.split)
         found = {}
         for reading in (reading for reading in self.format.readings if reading.shape is None):
             lines = code_of((*self.steps, *reading.steps)).splitlines()
@@ -186,12 +187,11 @@ class Source:
             found[reading.words] = f"{shlex.join(convert)} && {shlex.join(suggest)}"
         return found
 
-    def choice(self, found: Suggestions, focus: Any = None) -> tuple[Suggestion, str]:
+    def choice(self, found: Suggestions) -> tuple[Suggestion, str]:
         """The loss that comes first.
 
         Args:
-            found: The losses that suit the data.
-            focus: Which scores matter.
+            found: The losses that suit the data, as `suggestions` gives them.
 
         Returns:
             The loss, with the steps that lay the data out for it, and why it is chosen.
@@ -205,7 +205,7 @@ class Source:
                 for words, options in self.ways()
             )
             raise DataError(f"{self.unclear}.{ways} Or name the loss with --loss, if you know that it suits.")
-        return first_choice(found, self.dataset, focus)
+        return first_choice(found, self.dataset)
 
     def is_for_train(self, found: Suggestions) -> bool:
         """Whether `train` takes them: two texts, and a number that grades them or says yes or no."""

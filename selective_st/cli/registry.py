@@ -233,7 +233,7 @@ def _suggestion(
     from selective_st.registry.choice import suggestion_of
 
     if loss == AUTO:
-        return source.choice(found, focus)
+        return source.choice(found)
     return found.of(loss) if isinstance(loss, str) else suggestion_of(found, loss, focus), ""
 
 

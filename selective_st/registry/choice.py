@@ -169,7 +169,7 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
     Args:
         found: The losses that suit them.
         dataset: The data.
-        focus: Which scores matter.
+        focus: Which scores matter. Default: those that the losses were found for.
 
     Returns:
         The loss, with the steps that lay the data out for it, and why it is chosen.
@@ -183,7 +183,7 @@ def first_choice(found: Suggestions, dataset: Any, focus: str | Link | Focus | N
         >>> chosen.loss, [step.call for step in chosen.steps], why
         ('SelectiveListwiseLoss', ['pairs_to_lists'], '4 of 4 rows share their first text and differ in label')
     """
-    return found.choice or _decided(found, dataset, focus)
+    return found.choice if found.choice and focus is None else _decided(found, dataset, focus)
 
 
 def _decided(found: Suggestions, dataset: Any, focus: Any) -> tuple[Suggestion, str]:

@@ -139,6 +139,12 @@ def call_of(name: str, arguments: Mapping[str, str]) -> str:
     return f"{name}({', '.join(['model', *(f'{key}={code}' for key, code in arguments.items())])})"
 
 
+def table_line(data: str, **options: Any) -> str:
+    """The line that reads a file or a hub dataset, with those options that are given."""
+    given = (f"{name}={literal(value)}" for name, value in options.items() if value is not None)
+    return f"dataset = read_table({', '.join([literal(data), *given])})"
+
+
 def classes_in(label: object, *, are_lists: bool = False, dataset: str = "dataset") -> str:
     """The code that counts the classes of a label: they count from 0, or there is a number for each in a list."""
     column = f"{dataset}[{literal(label)}]"

@@ -117,7 +117,6 @@ class Suggestion:
         instance_of("script", "data", data, (str, type(None)), 'Write the path of the file: "train.csv".')
         instance_of("script", "model", model, str, f'Write its name or folder: "{catalog.DEFAULT_MODEL}".')
         kind = self.model_type
-        read = {"header": header, "split": split}
         imports = [
             *self._imports(),
             f"from sentence_transformers import {kind}, {kind}Trainer, {kind}TrainingArguments",
@@ -139,7 +138,7 @@ class Suggestion:
             of=self,
             title=codes.one_line(model),
             imports=sorted_imports(imports),
-            read=[literal(data or "train.csv"), *(f"{k}={literal(v)}" for k, v in read.items() if v is not None)],
+            read=codes.table_line(data or "train.csv", header=header, split=split),
             steps=step_lines(self.steps),
             model=literal(model) + outputs,
             made=[*self.setup, *self.as_code(self.expression).assigned("loss")],
