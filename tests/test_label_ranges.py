@@ -16,6 +16,7 @@ from torch import nn
 from selective_st.losses import (
     SelectiveListwiseLoss,
     SelectiveMultipleNegativesRankingLoss,
+    SelectiveOrderLoss,
     SelectivePairwiseLoss,
     SelectivePointwiseLoss,
 )
@@ -33,6 +34,8 @@ LOSSES: dict[str, tuple[Callable[[Any], nn.Module], dict[str, Any]]] = {
     "listwise over the batch": (lambda model: SelectiveListwiseLoss(model, pairwise_cos_sim, lists="batch"), PAIRS),
     "pairwise": (lambda model: SelectivePairwiseLoss(model, pairwise_cos_sim, targets="scores"), LISTS),
     "in-batch": (SelectiveMultipleNegativesRankingLoss, PAIRS),
+    "order and calibration": (lambda model: SelectiveOrderLoss(model, calibration=0.5), PAIRS),
+    "order and calibration on lists": (lambda model: SelectiveOrderLoss(model, calibration=0.5), LISTS),
 }
 
 
@@ -83,3 +86,23 @@ def test_rows_without_a_label_are_left_out_whatever_their_column_is_called(stati
     exec(str(error.value).partition("Leave such rows out: ")[2].removesuffix("."), names)
     assert len(names["dataset"]) == ROWS - 1
     assert value(loss, static_model, names["dataset"]) >= 0
+
+
+@pytest.mark.parametrize("columns", [PAIRS, LISTS], ids=["pairs", "lists"])
+def test_an_order_alone_takes_labels_of_any_scale(columns: dict[str, Any], static_model: SentenceTransformer) -> None:
+    loss, dataset = SelectiveOrderLoss(static_model), Dataset.from_dict(columns)
+    assert value(loss, static_model, dataset.select(range(6))) > 0
+    assert not check_dataset(dataset, loss).findings
+    assert not check_dataset(dataset, "SelectiveOrderLoss").findings
+
+
+@pytest.mark.parametrize(
+    ("label", "code"),
+    [([0.5, 0.2, 0.1], "list-lengths"), ([0.5], "list-lengths"), ([[0.5, 0.2]], "label-is-list")],
+    ids=["longer", "shorter", "nested"],
+)
+def test_lists_that_an_order_does_not_take(label: list[Any], code: str, static_model: SentenceTransformer) -> None:
+    dataset = Dataset.from_dict({**TEXTS, "label": [label, label[::-1]] * (ROWS // 2)})
+    assert code in {found.code for found in check_dataset(dataset, "SelectiveOrderLoss").errors}
+    with pytest.raises((ValueError, TypeError)):
+        value(SelectiveOrderLoss(static_model), static_model, dataset.select(range(4)))

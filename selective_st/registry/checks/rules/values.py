@@ -149,7 +149,11 @@ def _limits(c: Context) -> tuple[float, float, str] | None:
         if link is not None and c.is_cosine is False:
             return float(link.domain.low), float(link.domain.high), f"the domain of {link!r}"
         return cosine
-    if not ours or not c.is_cosine or not kinds & {"scores", "binary list"} or c.targets in ("labels", "margins"):
+    if not ours or not c.is_cosine or c.targets in ("labels", "margins"):
+        return None
+    if entry.order_only:  # but for a calibration term
+        return cosine if getattr(c.loss, "calibration", 0) else None
+    if not kinds & {"scores", "binary list"}:
         return None
     space, ends = getattr(c.loss, "teacher_space", None), getattr(c.loss, "label_range", None)
     if ends is not None:
