@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from selective_st._autograd import look
-from selective_st._validation import finite_number
 from selective_st.functional._blockwise import PRECISIONS, Direction, Precision
-from selective_st.functional._common import calibration_weight, check_link, check_nonnegative, check_smoothing, one_of
+from selective_st.functional._checks import check_calibration, check_nonnegative, checked, one_of
 from selective_st.links import Link
 from selective_st.links._numerics import _to_working_precision
 from selective_st.links.base import check_domain
@@ -33,7 +32,6 @@ DIRECTIONS: dict[Direction, tuple[bool, bool]] = {
     "doc_to_query": (True, False),
     "doc_to_doc": (True, True),
 }
-_HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 
 
 @dataclass(frozen=True)
@@ -78,29 +76,22 @@ class InBatchSetting:
 
     def __post_init__(self) -> None:
         owner = self.owner
-        one_of(owner, "partition_mode", self.partition_mode, ("joint", "per_direction"))
-        if self.hardness_mode is not None and self.hardness_mode not in _HARDNESS_MODES:
-            allowed = ", ".join(map(repr, _HARDNESS_MODES))
-            raise ValueError(f"{owner}: hardness_mode must be None or one of {allowed}, got {self.hardness_mode!r}.")
+        names = ("link", "scale", "calibration", "partition_mode", "hardness_mode", "hardness_strength")
+        names = (*names, "label_smoothing")
+        given = {name: getattr(self, name) for name in names}
+        self.__dict__.update(zip(given, checked(owner, **given), strict=True))
         one_of(owner, "precision", self.precision, PRECISIONS)
-        link, given = check_link(owner, self.link), self.calibration_link
-        calibration_link = link if given is None else check_link(owner, given, "calibration_link")
-        calibration = finite_number(owner, "calibration", self.calibration, nonnegative=True)
-        strength = finite_number(owner, "hardness_strength", self.hardness_strength, nonnegative=True)
+        weight, calibration_link = check_calibration(owner, self.link, self.calibration, self.calibration_link)
         directions = self._checked_directions()
         by_partition = {"joint": (directions,), "per_direction": tuple((name,) for name in directions)}
         self.__dict__.update(
-            scale=finite_number(owner, "scale", self.scale, positive=True),
-            calibration=calibration,
             calibration_link=calibration_link,
             directions=directions,
-            hardness_strength=strength,
-            label_smoothing=check_smoothing(owner, self.label_smoothing),
             directions_by_name={name: DIRECTIONS[name] for name in directions},
             groups=by_partition[self.partition_mode],
-            hardens=self.hardness_mode is not None and strength > 0,
-            calibrates=calibration_weight(calibration, calibration_link) > 0,
-            asks_scores=link.domain != Link.domain or link._lowest_value < 0,
+            hardens=self.hardness_mode is not None and self.hardness_strength > 0,
+            calibrates=weight > 0,
+            asks_scores=self.link.domain != Link.domain or self.link._lowest_value < 0,
         )
 
     def _checked_directions(self) -> tuple[Direction, ...]:

@@ -92,10 +92,6 @@ class HiddenStates:
         """How many logits there are."""
         return self.shape.numel()
 
-    def logits(self, tokens: Tensor) -> Tensor:
-        """The logits of some tokens, by their numbers, in the dtype of the hidden states."""
-        return _logits(self.hidden.flatten(0, -2)[tokens], self.weight, self.bias)
-
     def whole(self) -> Tensor:
         """The logits of all tokens, in the memory that they take."""
         return _logits(self.hidden, self.weight, self.bias)
@@ -134,25 +130,16 @@ def losses_in_blocks(states: HiddenStates, counts: Tensor, losses_of: Callable[.
     """
     places = counts.flatten().nonzero().squeeze(1)
     hidden = states.hidden.flatten(0, -2)
-    others = [_flat(other, counts.dim()) for other in of_tokens]
 
     def block(calls: Iterator[int], tokens: Tensor, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         on_way_back = next(calls) > 0
-        return losses_of(on_way_back, _logits(rows, weight, bias), *(_some(other, tokens) for other in others))
+        others = (logits_of(by_tokens(each, counts.dim()), tokens) for each in of_tokens)
+        return losses_of(on_way_back, _logits(rows, weight, bias), *others)
 
-    losses = [
-        checkpoint(
-            block,
-            count(),
-            tokens,
-            hidden[tokens],
-            states.weight,
-            states.bias,
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        for tokens in places.split(block_length(states))
-    ]
+    losses = []
+    for tokens in places.split(block_length(states)):
+        parts = count(), tokens, hidden[tokens], states.weight, states.bias
+        losses.append(checkpoint(block, *parts, use_reentrant=False, preserve_rng_state=False))
     found = torch.cat(losses)
     return found.new_zeros(counts.numel()).index_put((places,), found).view(counts.shape)
 
@@ -167,11 +154,14 @@ def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return linear(rows, weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype))
 
 
-def _flat(other: Any, dims: int) -> Any:
-    return other if isinstance(other, HiddenStates) or dims == 1 else other.flatten(0, dims - 1)
-
-
-def _some(other: Any, tokens: Tensor) -> Tensor:
-    """The part of some tokens: of hidden states their logits."""
-    found: Tensor = other.logits(tokens) if isinstance(other, HiddenStates) else other[tokens]
+def logits_of(flat: Any, tokens: Tensor) -> Tensor:
+    """The rows of some tokens, by their numbers: of hidden states their logits, in the dtype of these."""
+    if isinstance(flat, HiddenStates):
+        return _logits(flat.hidden.flatten(0, -2)[tokens], flat.weight, flat.bias)
+    found: Tensor = flat[tokens]
     return found
+
+
+def by_tokens(each: Any, dims: int) -> Any:
+    """With one dimension in the place of those of the tokens; hidden states as they are."""
+    return each if isinstance(each, HiddenStates) else each.flatten(0, dims - 1)

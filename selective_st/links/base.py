@@ -349,6 +349,11 @@ class Link:
             )
         _set(self, _validated=True)
 
+    @property
+    def _some_score(self) -> float:
+        """A score within the domain, for what does not count."""
+        return min(max(0.0, self.domain.low), self.domain.high)
+
     @cached_property
     def _lowest_value(self) -> float:
         """`range.low`, worked out once."""
