@@ -324,8 +324,8 @@ MUTANTS = [
     Mutant("functional/_in_batch_rows.py", "taken = excess.sigmoid()", "taken = (excess - losses).exp()", IN_BATCH),
     Mutant(
         "functional/_in_batch_rows.py",
-        "found.spread = torch.where(is_one, logits, 0).sum(1, keepdim=True), is_one.sum(1, keepdim=True).to(logits)",
-        "found.spread = logits.sum(1, keepdim=True), is_one.sum(1, keepdim=True).to(logits)",
+        "known, count = logits.masked_fill(left_out, 0), (~left_out).sum(1, keepdim=True).to(logits)",
+        "known = logits.masked_fill(left_out, 0)",
         IN_BATCH,
     ),
     # Vocabulary

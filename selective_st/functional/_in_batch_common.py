@@ -76,8 +76,15 @@ class InBatchSetting:
 
     def __post_init__(self) -> None:
         owner = self.owner
-        names = ("link", "scale", "calibration", "partition_mode", "hardness_mode", "hardness_strength")
-        names = (*names, "label_smoothing")
+        names = [
+            "link",
+            "scale",
+            "calibration",
+            "partition_mode",
+            "hardness_mode",
+            "hardness_strength",
+            "label_smoothing",
+        ]
         given = {name: getattr(self, name) for name in names}
         self.__dict__.update(zip(given, checked(owner, **given), strict=True))
         one_of(owner, "precision", self.precision, PRECISIONS)
@@ -95,14 +102,13 @@ class InBatchSetting:
         )
 
     def _checked_directions(self) -> tuple[Direction, ...]:
-        given, start = self.directions, f"{self.owner}: directions must"
-        if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-            raise ValueError(f'{start} be a tuple such as ("query_to_doc", "doc_to_query"), got {given!r}.')
-        for direction in given:
-            if direction not in DIRECTIONS:
-                raise ValueError(f"{start} be among {', '.join(map(repr, DIRECTIONS))}, got {direction!r}.")
-        if "query_to_doc" not in given:
-            raise ValueError(f'{start} include "query_to_doc", which holds the positives; got {given!r}.')
+        given = self.directions
+        is_sequence = isinstance(given, Sequence) and not isinstance(given, str)
+        if not is_sequence or "query_to_doc" not in given or not all(name in DIRECTIONS for name in given):
+            raise ValueError(
+                f'{self.owner}: directions must include "query_to_doc", which holds the positives, and may hold others '
+                f'of {", ".join(map(repr, DIRECTIONS))}, got {given!r}. Write directions=("query_to_doc",).'
+            )
         without_positive = [name for name in ("query_to_query", "doc_to_doc") if name in given]
         if self.partition_mode == "per_direction" and without_positive:
             raise ValueError(

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from selective_st.functional._blockwise import Direction, Products, Slopes
+from selective_st.functional._blockwise import Direction, Products, Slopes, differentiated
 from selective_st.functional._common import mean_under, potentials
 from selective_st.functional._in_batch_common import Batch, InBatchSetting, taught
 from selective_st.links import Link
@@ -78,7 +79,7 @@ class InBatchRows:
         """The losses of all anchors from whole matrices, for automatic differentiation to any order."""
         link, scale, batch = self.setting.link, self.setting.scale, self.batch
         groups = ({name: scores[name] for name in group} for group in self.groups)
-        found = [self._losses(group, batch.begin, batch.end, lambda z: scale * link.potential(z)) for group in groups]
+        found = [self._losses(batch.begin, batch.end, lambda z: scale * link.potential(z), group) for group in groups]
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
 
     def read_columns(self, scores: Tensor, begin: int, slab: Callable[..., Tensor] | None) -> None:
@@ -142,14 +143,8 @@ class InBatchRows:
         )
         share = share / len(self.groups)
         if len(scores) > 1 or not self._is_plain:
-            leaves = {name: matrix.detach().requires_grad_(wants_slopes) for name, matrix in scores.items()}
-            with torch.set_grad_enabled(wants_slopes):
-                losses = self._losses(leaves, begin, end, lambda z: potentials(setting.link, z, setting.scale))
-            if not wants_slopes:
-                return losses, {}
-            of_each = torch.ones_like(losses) * (share.squeeze(1) if isinstance(share, Tensor) else share)
-            found = torch.autograd.grad(losses, list(leaves.values()), of_each)
-            return losses.detach(), {name: (slopes, None) for name, slopes in zip(leaves, found, strict=True)}
+            of_each = share.squeeze(1) if isinstance(share, Tensor) else share
+            return differentiated(partial(self._losses, begin, end, self._potentials), scores, of_each, wants_slopes)
         ((name, matrix),) = scores.items()
         if setting.asks_scores:
             batch.note_scores(setting, matrix)
@@ -190,8 +185,11 @@ class InBatchRows:
         shares = self.batch.shares
         return losses.mean() if shares is None else (losses * shares.squeeze(1)).sum()
 
+    def _potentials(self, scores: Tensor) -> Tensor:
+        return potentials(self.setting.link, scores, self.setting.scale)
+
     def _losses(
-        self, scores: Mapping[Direction, Tensor], begin: int, end: int, logits_of: Callable[[Tensor], Tensor]
+        self, begin: int, end: int, logits_of: Callable[[Tensor], Tensor], scores: Mapping[Direction, Tensor]
     ) -> Tensor:
         """The losses of some anchors in one Softmax, for every option, by what can be differentiated."""
         parts = [self._candidates(name, matrix, begin, end, logits_of) for name, matrix in scores.items()]
@@ -256,8 +254,10 @@ class InBatchRows:
                 more = more + setting.calibration * setting.scale * divergence
             found.taught = mean_under(labels.label, of_label, keepdim=True), more
         if setting.label_smoothing:
-            is_one = torch.ones_like(logits, dtype=torch.bool) if left_out is None else ~left_out
-            found.spread = torch.where(is_one, logits, 0).sum(1, keepdim=True), is_one.sum(1, keepdim=True).to(logits)
+            known, count = logits, torch.full_like(logits[:, :1], logits.shape[1])
+            if left_out is not None:
+                known, count = logits.masked_fill(left_out, 0), (~left_out).sum(1, keepdim=True).to(logits)
+            found.spread = known.sum(1, keepdim=True), count
         return found
 
     def _penalty(self, scores: Tensor, own: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ _FEWEST_ROWS, _MOST_ROWS = 256, 1024
 _FEWEST_SCORES, _MOST_SCORES = 2**20, 2**23
 _BLOCK_SCORES_ON_GPU = 2**26
 _REQUIRES_GRAD = attrgetter("requires_grad")
-_SHARE_OF_FREE_MEMORY, _BYTES_OF_A_SCORE = 0.5, 32  # as much as a form takes that is not compiled
+_SHARE_OF_FREE_MEMORY, _BYTES_OF_A_SCORE = 0.5, 64  # as much as the options take
 
 
 def in_batch_loss(

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from selective_st._caller import caller, named
-from selective_st.functional._blockwise import Blockwise, Products, Slopes
+from selective_st.functional._blockwise import Blockwise, Products, Slopes, differentiated
 from selective_st.functional._checks import check_embeddings, check_link, checked
 from selective_st.functional._common import single_or_double, without_autocast
 from selective_st.functional.listwise import listwise_matching_loss
@@ -147,14 +147,9 @@ class _MatchedRows:
         self, scores: Mapping[str, Tensor], begin: int, end: int, slab: Callable[..., Tensor] | None, wants_slopes: bool
     ) -> tuple[Tensor, dict[str, Slopes]]:
         """The losses of some queries, and the slopes of their scores in the mean over all."""
-        ((name, matrix),) = scores.items()
-        with torch.enable_grad():
-            losses = self.loss_of(matrix.requires_grad_(wants_slopes), begin, end)
-            share = losses.sum() / self.end
-        if not wants_slopes:
-            return losses, {}
-        slopes = torch.autograd.grad(share, matrix)[0] if share.requires_grad else torch.zeros_like(matrix)
-        return losses.detach(), {name: (slopes.to(matrix.dtype), None)}
+        return differentiated(
+            lambda of: self.loss_of(of["query_to_doc"], begin, end), scores, 1 / self.end, wants_slopes
+        )
 
     @named("in_batch_matching_loss", predicted="the student's scores", target="the teacher's scores")
     def loss_of(self, scores: Tensor, begin: int, end: int) -> Tensor:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -320,13 +321,11 @@ class ListMatching(KnownGradient):
     may_overflow: bool = True
 
     @override
-    def value(self, *tensors: Tensor) -> Tensor:
+    def value(self, *tensors: Any) -> Tensor:
         """Value and gradient without cancellation. Where a candidate is never right, its target is the predicted score.
 
         Nothing is asked of a GPU, so that nothing waits for it.
         """
-        mask: Tensor | None
-        never: Tensor | None
         given, target, mask, never = tensors
         both = precise(given, target)
         p, s = both
@@ -391,9 +390,7 @@ class ListMatching(KnownGradient):
         return value.to(given)
 
     @override
-    def plain(self, *tensors: Tensor) -> Tensor:
-        mask: Tensor | None
-        never: Tensor | None
+    def plain(self, *tensors: Any) -> Tensor:
         given, s, mask, never = tensors
         p, s = _to_working_precision(given), _to_working_precision(s)
         of_target = self.link.potential(s) / self.target_temperature
@@ -433,8 +430,7 @@ class _Labels(KnownGradient):
     one_right: bool
 
     @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        mask: Tensor | None
+    def value(self, *tensors: Any) -> Tensor:
         given, y, mask = tensors
         scores = _to_working_precision(given)
         # The scores' memory may be written to.
@@ -460,8 +456,7 @@ class _Labels(KnownGradient):
         return value.squeeze(-1).to(given)
 
     @override
-    def plain(self, *tensors: Tensor) -> Tensor:
-        mask: Tensor | None
+    def plain(self, *tensors: Any) -> Tensor:
         p, y, mask = tensors
         logits = self.link.potential(_to_working_precision(p)) / self.temperature
         if mask is not None:

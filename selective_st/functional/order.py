@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -118,16 +118,15 @@ def order_loss(
     target = check_scores(owner, "target", target, like=predicted)
     form = form or ("log_sum_exp" if predicted.dim() < 2 else "logistic")
     one_of(owner, "form", form, ("log_sum_exp", "logistic"))
-    if predicted.dim() == 0 or (form == "log_sum_exp" and predicted.dim() > 1):
-        allowed = "(n,), the scores of a batch," if form == "log_sum_exp" else "(..., n), lists of scores,"
+    of_batch = form == "log_sum_exp"
+    if predicted.dim() == 0 or (of_batch and predicted.dim() > 1):
         raise ValueError(
-            f"{owner}: predicted must have the shape {allowed} for form={form!r}, got {tuple(predicted.shape)}. Use "
-            "predicted.flatten() and target.flatten() to compare all with all."
+            f"{owner}: predicted must have the shape {'(n,)' if of_batch else '(..., n)'} for form={form!r}, got "
+            f"{tuple(predicted.shape)}. Use predicted.flatten() and target.flatten() to compare all with all."
         )
-    if form == "log_sum_exp" and (discounts or k is not None):
+    if of_batch and (discounts or k is not None):
         raise ValueError(
-            f"{owner}: {'discounts' if discounts else 'k'} is for lists, in the logistic form, not for a batch in the "
-            'log-sum-exp form. Leave it out, or give form="logistic".'
+            f'{owner}: {"discounts" if discounts else "k"} is for lists. Leave it out, or give form="logistic".'
         )
     mask = check_mask(owner, mask, predicted)
     is_of_lists = isinstance(weight, Tensor) and weight.shape != predicted.shape
@@ -140,7 +139,7 @@ def order_loss(
         shares = shares.sqrt() if is_of_lists else shares  # that of a list counts once for each of its pairs
     check_domain(owner, link, scores)
     check_nonnegative(owner, link, scores)
-    if form == "log_sum_exp":
+    if of_batch:
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         return LogSumExp(link, scale, weight_link)(scores, target, shares)
     potentials = _potentials(link, scores.to(target.dtype), scale)
@@ -179,8 +178,7 @@ class LogSumExp(KnownGradient):
     one_by_one = True
 
     @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        shares: Tensor | None
+    def value(self, *tensors: Any) -> Tensor:
         given, targets, shares = tensors
         scores = _precise(given)
         # The scores' memory may be written to.
@@ -238,9 +236,8 @@ class LogSumExp(KnownGradient):
         return targets if self.weight_link is None else self.weight_link.h(targets)
 
     @override
-    def plain(self, *tensors: Tensor) -> Tensor:
+    def plain(self, *tensors: Any) -> Tensor:
         """The double sum."""
-        shares: Tensor | None
         given, targets, shares = tensors
         targets = _precise(targets)
         potentials = _potentials(self.link, _precise(given), self.scale)

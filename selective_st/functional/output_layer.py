@@ -28,6 +28,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
+from selective_st.links._numerics import check_tensor
+
 # How many logits a block holds, as many as keep the processor busy.
 _BLOCK, _BLOCK_ELSEWHERE = 2**23, 2**26
 
@@ -52,27 +54,17 @@ class HiddenStates:
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
-        for name in ("hidden", "weight", "bias"):
-            value = getattr(self, name)
-            if value is None and name == "bias":
-                continue
-            if not isinstance(value, Tensor) or not value.is_floating_point():
-                got = value.dtype if isinstance(value, Tensor) else type(value).__name__
-                raise TypeError(
-                    f"{owner}: {name} must be a tensor of floating-point numbers, got {got}. "
-                    "Write HiddenStates(hidden, layer.weight, layer.bias), with the model's last hidden states."
-                )
+        check_tensor(owner, "hidden", self.hidden, "floating-point")
+        check_tensor(owner, "weight", self.weight, "floating-point")
         dim = self.hidden.shape[-1] if self.hidden.dim() > 1 else None
         if self.weight.dim() != 2 or self.weight.shape[1] != dim:
             raise ValueError(
                 f"{owner}: hidden must have shape (..., tokens, dim) and weight (vocabulary, dim), got "
                 f"{tuple(self.hidden.shape)} and {tuple(self.weight.shape)}. Give layer.weight of the output layer."
             )
-        if self.bias is not None and tuple(self.bias.shape) != (len(self.weight),):
-            raise ValueError(
-                f"{owner}: bias must have shape ({len(self.weight)},), a number for each token of the vocabulary, got "
-                f"{tuple(self.bias.shape)}."
-            )
+        if self.bias is not None:
+            of = "of one number for each token of the vocabulary"
+            check_tensor(owner, "bias", self.bias, "floating-point", self.weight.shape[:1], of=of)
 
     @property
     def shape(self) -> torch.Size:

@@ -123,7 +123,8 @@ def fenchel_young_loss(
                 f"{float(y.min()):g} to {float(y.max()):g}. Leave pos_weight out, or give weight."
             )
         total = 1 + (factor - 1) * y
-        return total * link.fenchel_young(p, (factor * y / total).clamp(max=1))  # of a rounding error
+        loss: Tensor = total * link.fenchel_young(p, (factor * y / total).clamp(max=1))  # of a rounding error
+        return loss
 
     def of_score(score: Tensor) -> Tensor:
         return link(score).clamp(0, 1)
