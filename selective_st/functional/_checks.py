@@ -170,7 +170,7 @@ def check_calibration(owner: str, link: Link, weight: Any, calibration_link: Any
 
 
 _POSITIVE, _NONNEGATIVE = partial(finite_number, positive=True), partial(finite_number, nonnegative=True)
-_RULES: dict[str, Callable[[str, str, Any], Any]] = {
+RULES: dict[str, Callable[[str, str, Any], Any]] = {
     **dict.fromkeys(("temperature", "target_temperature", "scale", "pos_weight"), _POSITIVE),
     **dict.fromkeys(("calibration", "hardness_strength"), _NONNEGATIVE),
     **dict.fromkeys(("block_size", "k"), partial(whole_number, least=1)),
@@ -187,6 +187,6 @@ _MAY_BE_NONE = ("target_temperature", "block_size", "k")
 def checked(owner: str, **given: Any) -> list[Any]:
     """Arguments as the rules for their names have them, in the order given; an error where one breaks its rule."""
     return [
-        None if value is None and name in _MAY_BE_NONE else _RULES[name](owner, name, value)
+        None if value is None and name in _MAY_BE_NONE else RULES[name](owner, name, value)
         for name, value in given.items()
     ]

@@ -284,9 +284,9 @@ def check_center(owner: str, center: object) -> Center:
 
 def _softmax_of(
     owner: str,
-    link: object,
-    temperature: object,
-    center: object,
+    link: Any,
+    temperature: Any,
+    center: Any,
     *,
     uses_scores: bool = False,
     is_positive: bool = False,
