@@ -76,16 +76,7 @@ class InBatchSetting:
 
     def __post_init__(self) -> None:
         owner = self.owner
-        names = [
-            "link",
-            "scale",
-            "calibration",
-            "partition_mode",
-            "hardness_mode",
-            "hardness_strength",
-            "label_smoothing",
-        ]
-        given = {name: getattr(self, name) for name in names}
+        given = {name: value for name, value in vars(self).items() if name in RULES}
         self.__dict__.update(zip(given, checked(owner, **given), strict=True))
         one_of(owner, "precision", self.precision, PRECISIONS)
         weight, calibration_link = check_calibration(owner, self.link, self.calibration, self.calibration_link)
