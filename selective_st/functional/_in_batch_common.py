@@ -13,7 +13,7 @@ from torch import Tensor
 
 from selective_st._autograd import look
 from selective_st.functional._blockwise import PRECISIONS, Direction, Precision
-from selective_st.functional._checks import check_calibration, check_nonnegative, checked, one_of
+from selective_st.functional._checks import RULES, check_calibration, check_nonnegative, checked, one_of
 from selective_st.links import Link
 from selective_st.links._numerics import _to_working_precision
 from selective_st.links.base import check_domain
