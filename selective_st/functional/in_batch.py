@@ -224,20 +224,17 @@ def in_batch_loss_of_scores(setting: InBatchSetting, scores: Tensor, queries: in
     Raises:
         ValueError: If what is given does not fit together.
     """
-    owner = setting.owner
-    if setting.directions != ("query_to_doc",):
-        raise ValueError(f'{owner}: scores are of directions=("query_to_doc",), got {setting.directions!r}.')
-    columns = scores.shape[1] if scores.dim() == 2 else 0
-    if not queries or not columns or columns % queries:
+    begin, end = of_batch.get("rows") or (0, queries)
+    columns = scores.shape[1] if scores.dim() == 2 and queries else 0
+    is_one_way = setting.directions == ("query_to_doc",)
+    if not columns or columns % queries or len(scores) != end - begin or not is_one_way:
         raise ValueError(
-            f"{owner}: scores must have a row for each anchor and as many columns for each of the {queries} queries, "
-            f"got the shape {tuple(scores.shape)}."
+            f"{setting.owner}: scores must have a row for each of the {end - begin} anchors and as many columns for "
+            f'each of the {queries} queries, in directions=("query_to_doc",), got the shape {tuple(scores.shape)} in '
+            f"{setting.directions!r}."
         )
     batch = _batch(setting, scores, queries, columns, **of_batch)
-    anchors = batch.end - batch.begin
-    if len(scores) != anchors:
-        raise ValueError(f"{owner}: scores must have a row for each of the {anchors} anchors, got {len(scores)}.")
-    if not anchors:
+    if begin == end:
         batch.ask()
         return 0 * scores.sum()
     with without_autocast(scores.device.type):
