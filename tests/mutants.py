@@ -299,7 +299,7 @@ MUTANTS = [
         "losses = torch.logaddexp(rest + top, positive + top) - (positive + top)",
         IN_BATCH,
     ),
-    Mutant("functional/_in_batch_rows.py", "left_out &= ~labels.known", "pass", IN_BATCH),
+    Mutant("functional/_in_batch_rows.py", "left_out &= ~known", "pass", IN_BATCH),
     Mutant(
         "functional/_in_batch_rows.py", "whole = torch.where(positive < 0, whole, losses + positive)", "pass", IN_BATCH
     ),
@@ -324,8 +324,8 @@ MUTANTS = [
     Mutant("functional/_in_batch_rows.py", "taken = excess.sigmoid()", "taken = (excess - losses).exp()", IN_BATCH),
     Mutant(
         "functional/_in_batch_rows.py",
-        "known, count = logits.masked_fill(left_out, 0), (~left_out).sum(1, keepdim=True).to(logits)",
-        "known = logits.masked_fill(left_out, 0)",
+        "counted, count = logits.masked_fill(left_out, 0), (~left_out).sum(1, keepdim=True).to(logits)",
+        "counted = logits.masked_fill(left_out, 0)",
         IN_BATCH,
     ),
     # Vocabulary

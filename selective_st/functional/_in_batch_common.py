@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from selective_st._autograd import look
 from selective_st.functional._blockwise import PRECISIONS, Direction, Precision
 from selective_st.functional._checks import RULES, check_calibration, check_nonnegative, checked, one_of
 from selective_st.links import Link
-from selective_st.links._numerics import _to_working_precision
 from selective_st.links.base import check_domain
 
 PartitionMode = Literal["joint", "per_direction"]
@@ -262,32 +261,3 @@ def _check_known(owner: str, count: int, row: float) -> None:
         raise ValueError(
             f"{owner}: target_scores must have a number in each row, but row {row:.0f} has none. Leave such rows out."
         )
-
-
-class Taught(NamedTuple):
-    """A teacher's labels of some anchors' documents: of their own, or of all.
-
-    Attributes:
-        known: What the teacher has scored.
-        scores: Its scores, a harmless number where there is none.
-        label: Their Softmax.
-        negative_entropy: That of the label, of shape (anchors, 1): how much the loss is more than the cross entropy.
-    """
-
-    known: Tensor
-    scores: Tensor
-    label: Tensor
-    negative_entropy: Tensor
-
-
-def taught(batch: Batch, setting: InBatchSetting, begin: int, end: int, like: Tensor) -> Taught | None:
-    """The labels of the anchors from `begin` to `end` in the direction query_to_doc, in the dtype of `like`."""
-    if batch.target_scores is None:
-        return None
-    scores = batch.target_scores[begin:end]
-    known = scores > -math.inf  # not NaN, nor what is never right: both are candidates without a label
-    precise = _to_working_precision(torch.where(known, scores, 0))  # what fills counts for nothing
-    log_q = torch.log_softmax((setting.scale * setting.link._potential(precise)).masked_fill(~known, -math.inf), -1)
-    label = log_q.exp()
-    entropy = (label * torch.where(label > 0, log_q, 0)).sum(-1, keepdim=True)
-    return Taught(known, precise, label.to(like), entropy.to(like))

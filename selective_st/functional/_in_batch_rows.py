@@ -7,6 +7,7 @@ loss of a label depends on, `log(1 + e^excess)`, which keeps its digits however 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,9 @@ from torch.nn.functional import softplus
 
 from selective_st.functional._blockwise import Direction, Products, Slopes, differentiated
 from selective_st.functional._common import mean_under, potentials
-from selective_st.functional._in_batch_common import Batch, InBatchSetting, taught
+from selective_st.functional._in_batch_common import Batch, InBatchSetting
 from selective_st.links import Link
+from selective_st.links._numerics import _to_working_precision
 
 logger = logging.getLogger(__name__)
 _BOTH_WAYS = ("query_to_doc", "doc_to_query")
@@ -38,15 +40,14 @@ class _Candidates:
         place: Where the anchors' positives stand, of shape (anchors, 1).
         positive: The logit of each anchor's positive, of shape (anchors, 1); None if there is none.
         spread: The sum of the logits, and of how many, over which smoothing spreads the label.
-        taught: Of a teacher's labels the mean of the logits, and how much more the loss is than the cross entropy,
-            both of shape (anchors, 1); None without a teacher.
+        taught: A teacher's labels, their logarithms, the logits of what has them, and the terms of calibration.
     """
 
     logits: Tensor
     place: Tensor
     positive: Tensor | None
     spread: tuple[Tensor, Tensor] | None = None
-    taught: tuple[Tensor, Tensor] | None = None
+    taught: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
 
 class InBatchRows:
@@ -211,9 +212,9 @@ class InBatchRows:
             # The same, but its derivatives do not cancel where the positive is far below the highest.
             whole = torch.logsumexp(torch.cat([rest, positive], 1), 1, keepdim=True)
             whole = torch.where(positive < 0, whole, losses + positive)
-        if first.taught is not None:
-            expected, more = first.taught
-            losses = whole - (expected - top) + more
+        if first.taught is not None:  # as a list of `listwise_matching_loss`
+            label, log_label, of_label, more = first.taught
+            losses = mean_under(label, log_label - (of_label - top - whole) + more, keepdim=True)
         if first.spread is not None:
             totals, counts = zip(*(part.spread for part in parts if part.spread is not None), strict=True)
             losses = (1 - smoothing) * losses + smoothing * (whole - (sum(totals) / sum(counts) - top))
@@ -228,36 +229,40 @@ class InBatchRows:
         has_positive, is_labelled = from_documents != to_documents, name == "query_to_doc"
         batch.note_scores(setting, scores)
         own = self.own(begin, end, to_documents, scores.device)
-        labels = taught(batch, setting, begin, end, scores) if is_labelled else None
+        taught = batch.target_scores[begin:end] if is_labelled and batch.target_scores is not None else None
+        # Not NaN, nor what is never right: both are candidates without a label.
+        known = None if taught is None else taught > -math.inf
         left_out = batch.left_out(name, begin, end)
         if not has_positive:
             left_out = torch.zeros_like(scores, dtype=torch.bool) if left_out is None else left_out
             left_out.scatter_(1, own, True)
         elif left_out is not None:
             left_out.scatter_(1, own[:, :1], False)
-            if labels is not None and batch.teaches_all:
-                left_out &= ~labels.known
-            elif labels is not None:  # what the teacher has scored is a candidate
-                left_out.scatter_(1, own, left_out.gather(1, own) & ~labels.known)
+            if known is not None and batch.teaches_all:
+                left_out &= ~known
+            elif known is not None:  # what the teacher has scored is a candidate
+                left_out.scatter_(1, own, left_out.gather(1, own) & ~known)
         logits = logits_of(scores)
         if is_labelled and setting.hardens:
             logits = logits + self._penalty(scores.detach(), own)
         if left_out is not None:
             logits = logits.masked_fill(left_out, _LOWEST[logits.dtype])
         found = _Candidates(logits, own[:, :1], logits.gather(1, own[:, :1]) if has_positive else None)
-        if labels is not None:
+        if taught is not None and known is not None:
             of_label, p = (x if batch.teaches_all else x.gather(1, own) for x in (logits, scores))
-            more = labels.negative_entropy
+            target = _to_working_precision(torch.where(known, taught, 0))  # what fills counts for nothing
+            potential = setting.scale * setting.link._potential(target)
+            log_label = torch.log_softmax(potential.masked_fill(~known, -math.inf), -1)
+            more = torch.zeros_like(p)
             if setting.calibrates:
-                target = torch.where(labels.known, labels.scores.to(p), p.detach())
-                divergence = (labels.label * setting.calibration_link.divergence(p, target)).sum(1, keepdim=True)
-                more = more + setting.calibration * setting.scale * divergence
-            found.taught = mean_under(labels.label, of_label, keepdim=True), more
+                target = torch.where(known, target.to(p), p.detach())
+                more = setting.calibration * setting.scale * setting.calibration_link.divergence(p, target)
+            found.taught = log_label.exp().to(p), log_label.to(p), of_label, more
         if setting.label_smoothing:
-            known, count = logits, torch.full_like(logits[:, :1], logits.shape[1])
+            counted, count = logits, torch.full_like(logits[:, :1], logits.shape[1])
             if left_out is not None:
-                known, count = logits.masked_fill(left_out, 0), (~left_out).sum(1, keepdim=True).to(logits)
-            found.spread = known.sum(1, keepdim=True), count
+                counted, count = logits.masked_fill(left_out, 0), (~left_out).sum(1, keepdim=True).to(logits)
+            found.spread = counted.sum(1, keepdim=True), count
         return found
 
     def _penalty(self, scores: Tensor, own: Tensor) -> Tensor:
