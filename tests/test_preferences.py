@@ -397,7 +397,7 @@ def states(tokens: int, vocabulary: int = 3) -> HiddenStates:
         (
             lambda: vocabulary_loss(states(0), torch.ones(0).long(), LINKS[0]),
             ValueError,
-            "at least one token",
+            "at least one of each",
         ),
         (
             lambda: vocabulary_matching_loss(torch.ones(4, 3), states(4), LINKS[0]),

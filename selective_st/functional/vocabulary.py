@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple, cast
@@ -467,8 +468,12 @@ class _TokenLosses(KnownSlopes):
             logits: The logits, of which a gradient may be wanted.
             keep: Whether to compute it with the losses and keep it, rather than to compute it when it is wanted.
         """
-        self._losses_of = losses_of
+        self._losses_of, self._transforms = losses_of, in_transform()
         self._wants_gradient = keep and logits.requires_grad and torch.is_grad_enabled()
+
+    def _own_hooks(self) -> AbstractContextManager[object]:
+        """Hooks that do nothing: those of a checkpoint around would take what is saved here for its own."""
+        return nullcontext() if self._transforms else saved_tensors_hooks(lambda saved: saved, lambda saved: saved)
 
     def value(self, *tensors: Tensor) -> Tensor:
         # Kept by hand, for the way back to give away rather than to copy: it is the most memory.
@@ -496,8 +501,7 @@ class _TokenLosses(KnownSlopes):
         losses = flat.new_zeros(len(flat), dtype=torch.promote_types(logits.dtype, torch.float32))
         gradient = torch.zeros_like(flat) if wants_gradient else None
         for tokens in counts.reshape(-1).nonzero().squeeze(1).split(_block_length(flat)):
-            # With hooks that do nothing, for those of a checkpoint around it would take what is saved here for its own.
-            with torch.set_grad_enabled(wants_gradient), saved_tensors_hooks(lambda saved: saved, lambda saved: saved):
+            with torch.set_grad_enabled(wants_gradient), self._own_hooks():
                 rows = flat[tokens].to(losses.dtype).detach().requires_grad_(wants_gradient)
                 found = self._losses_of(rows, *(other[tokens] for other in others))
             losses[tokens] = found.detach()
