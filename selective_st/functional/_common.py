@@ -65,7 +65,8 @@ def potentials(link: Link, scores: Tensor, scale: float) -> Tensor:
     """`scale G(z)`, in the precision of the scores z."""
     if isinstance(link, ConstantLink):
         return scores if scale == 1 else scores * scale
-    return _Potential(link, scale)(scores)
+    # A transform of torch.func would have to differentiate within a derivative.
+    return scale * link.potential(scores) if in_transform() else _Potential(link, scale)(scores)
 
 
 def mean_under(q: Tensor, values: Tensor, *, keepdim: bool = False) -> Tensor:
