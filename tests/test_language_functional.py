@@ -167,18 +167,6 @@ def test_derivatives_of_labels(name: str, center: Any) -> None:
     assert torch.autograd.gradgradcheck(loss, z, fast_mode=True)
 
 
-def test_hessians_of_several_texts_at_once() -> None:
-    z, y, link = logits(2, 3, spread=1.0).detach(), labels(2, 3).clamp_min(0), POSITIVE["sigmoid + constant"]
-
-    def loss(z: Tensor, y: Tensor) -> Tensor:
-        return vocabulary_loss(z, y, link)
-
-    found = torch.vmap(torch.func.jacrev(torch.func.jacrev(loss)))(z, y)
-    for hessian, of_text, of_labels in zip(found, z, y, strict=True):
-        one_by_one = torch.autograd.functional.hessian(lambda z, y=of_labels: loss(z, y), of_text)
-        assert_close(hessian, one_by_one, exponent=reach(z, link))
-
-
 @pytest.mark.parametrize("name", POSITIVE)
 def test_centred_scores_do_not_change_with_the_level_of_the_logits(name: str) -> None:
     z, y, link = logits(8), labels(8), POSITIVE[name]
