@@ -295,7 +295,7 @@ class TestRangesAndConjugates:
             SigmoidLink().fenchel_young(tensor(0.5, 0.5), tensor(0, 5))
         with pytest.raises(ValueError, match=r"y must lie within the link's range \[0, inf\]"):
             ExponentialLink(1).inverse(tensor(-1))
-        with pytest.raises(ValueError, match="must hold finite numbers, got values from nan"):
+        with pytest.raises(ValueError, match=r"must lie within the link's range .* got values from nan .* finite"):
             SigmoidLink().fenchel_young(tensor(0.5), tensor(math.nan))
 
 
@@ -607,7 +607,7 @@ class TestConfigs:
             (
                 {"type": "PiecewiseLink", "knots": [0, [1]], "sensitivities": [1, 1]},
                 TypeError,
-                "got a list in it",
+                r"knots\[1\] must be a finite number",
             ),
             ({"type": "WeightedSumLink", "weights": [1], "links": [3]}, TypeError, "links must hold links, got 3"),
             (

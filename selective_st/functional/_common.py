@@ -20,7 +20,6 @@ from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import _LARGEST_SCORE, _to_working_precision
 
 Reduction = Literal["none", "mean", "sum"]
-_REDUCTIONS = ("none", "mean", "sum")
 
 
 class KnownGradient(KnownSlopes):
@@ -130,8 +129,7 @@ def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | 
     Raises:
         ValueError: If `reduction` is unknown.
     """
-    if reduction not in _REDUCTIONS:
-        one_of(owner, "reduction", reduction, _REDUCTIONS)
+    one_of(owner, "reduction", reduction, ("none", "mean", "sum"))
     if mask is not None:
         loss = torch.where(mask, loss, 0)
     total_weight: Tensor | float = loss.numel() if mask is None else mask.sum()

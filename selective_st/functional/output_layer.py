@@ -18,15 +18,12 @@ The logits of a block are made again on the way back, so that a step takes one m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
-from torch.utils.checkpoint import checkpoint
 
 from selective_st.links._numerics import check_tensor
 
@@ -86,7 +83,7 @@ class HiddenStates:
 
     def whole(self) -> Tensor:
         """The logits of all tokens, in the memory that they take."""
-        return _logits(self.hidden, self.weight, self.bias)
+        return linear_logits(self.hidden, self.weight, self.bias)
 
     def detach(self) -> HiddenStates:
         """The same, without a graph."""
@@ -98,7 +95,7 @@ def _no_logits(self: HiddenStates, *_: Any) -> Any:
     raise TypeError(
         "HiddenStates: there are no logits here, and the model (or what uses it) is about to change or read them. "
         "Models that do more to their logits than their output layer does are trained with them; text is generated "
-        "after the block `with without_logits(model):`."
+        "after the block `with withoutlinear_logits(model):`."
     )
 
 
@@ -107,41 +104,13 @@ for _operator in _OPERATORS:
     setattr(HiddenStates, f"__{_operator}__", _no_logits)
 
 
-def losses_in_blocks(states: HiddenStates, counts: Tensor, losses_of: Callable[..., Tensor], *of_tokens: Any) -> Tensor:
-    """The losses of tokens whose logits are made block by block.
-
-    Args:
-        states: What the logits are made of.
-        counts: Which tokens count, of shape (...,).
-        losses_of: Takes whether a gradient is about to be asked for, the logits of some tokens, of shape
-            (tokens, vocabulary), and their parts of `of_tokens`; gives their losses.
-        *of_tokens: Tensors that begin with the tokens, (..., x), or `HiddenStates` of another model, for logits.
-
-    Returns:
-        The losses in the shape of `counts`, at least float32; 0 where a token does not count.
-    """
-    places = counts.flatten().nonzero().squeeze(1)
-    hidden = states.hidden.flatten(0, -2)
-
-    def block(calls: Iterator[int], tokens: Tensor, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        on_way_back = next(calls) > 0
-        others = (logits_of(by_tokens(each, counts.dim()), tokens) for each in of_tokens)
-        return losses_of(on_way_back, _logits(rows, weight, bias), *others)
-
-    losses = []
-    for tokens in places.split(block_length(states)):
-        parts = count(), tokens, hidden[tokens], states.weight, states.bias
-        losses.append(checkpoint(block, *parts, use_reentrant=False, preserve_rng_state=False))
-    found = torch.cat(losses)
-    return found.new_zeros(counts.numel()).index_put((places,), found).view(counts.shape)
-
-
 def block_length(states: HiddenStates) -> int:
     """How many tokens make a block."""
     return max((_BLOCK if states.device.type == "cpu" else _BLOCK_ELSEWHERE) // len(states.weight), 1)
 
 
-def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def linear_logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The logits that an output layer makes of rows of hidden states."""
     # As autocast does: where hidden states are in half precision, and parameters are not.
     return linear(rows, weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype))
 
@@ -149,7 +118,7 @@ def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def logits_of(flat: Any, tokens: Tensor) -> Tensor:
     """The rows of some tokens, by their numbers: of hidden states their logits, in the dtype of these."""
     if isinstance(flat, HiddenStates):
-        return _logits(flat.hidden.flatten(0, -2)[tokens], flat.weight, flat.bias)
+        return linear_logits(flat.hidden.flatten(0, -2)[tokens], flat.weight, flat.bias)
     found: Tensor = flat[tokens]
     return found
 

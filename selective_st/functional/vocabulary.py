@@ -22,15 +22,17 @@ tensor(1.7513)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
 
 from selective_st._autograd import KnownSlopes, in_transform, look, may_hold, pull_through
 from selective_st._caller import caller, wording
@@ -44,7 +46,7 @@ from selective_st.functional._checks import (
     checked,
 )
 from selective_st.functional._common import Reduction, mean_under, potentials, reduce_loss, single_or_double
-from selective_st.functional.output_layer import HiddenStates, block_length, by_tokens, logits_of, losses_in_blocks
+from selective_st.functional.output_layer import HiddenStates, block_length, by_tokens, linear_logits, logits_of
 from selective_st.links import ConstantLink, Link
 from selective_st.links._numerics import check_tensor
 from selective_st.links.base import check_domain
@@ -451,10 +453,22 @@ def _losses_of(
     if not isinstance(logits, HiddenStates):
         return _TokenLosses(losses_of, logits)(logits, counts, *of_tokens)
 
-    def losses_of_block(keep: bool, some: Tensor, *parts: Tensor) -> Tensor:
-        return _TokenLosses(losses_of, some, keep)(some, torch.ones_like(some[..., 0], dtype=torch.bool), *parts)
+    states, hidden = logits, logits.hidden.flatten(0, -2)
+    places = counts.flatten().nonzero().squeeze(1)
+    flat = [by_tokens(each, counts.dim()) for each in of_tokens]
 
-    return losses_in_blocks(logits, counts, losses_of_block, *of_tokens)
+    def block(calls: Iterator[int], tokens: Tensor, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        some = linear_logits(rows, weight, bias)
+        others = (logits_of(each, tokens) for each in flat)
+        is_way_back = next(calls) > 0
+        return _TokenLosses(losses_of, some, is_way_back)(some, torch.ones_like(tokens, dtype=torch.bool), *others)
+
+    losses = []
+    for tokens in places.split(block_length(states)):
+        parts = count(), tokens, hidden[tokens], states.weight, states.bias
+        losses.append(checkpoint(block, *parts, use_reentrant=False, preserve_rng_state=False))
+    found = torch.cat(losses)
+    return found.new_zeros(counts.numel()).index_put((places,), found).view(counts.shape)
 
 
 class _TokenLosses(KnownSlopes):
