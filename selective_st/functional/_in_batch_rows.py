@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from selective_st._autograd import KnownSlopes, in_transform, pull_through
 from selective_st.functional._blockwise import Direction, Products, Slopes, differentiated
 from selective_st.functional._common import mean_under, potentials
 from selective_st.functional._in_batch_common import Batch, InBatchSetting
@@ -201,10 +202,9 @@ class InBatchRows:
         top = torch.where(first.positive < highest, highest, first.positive)
         others = []
         for part in parts:
-            logits = part.logits - top
-            if part.positive is not None:
-                logits = logits.scatter(1, part.place, _LOWEST[logits.dtype])
-            others.append(torch.logsumexp(logits, 1, keepdim=True))
+            rule, place = _LogOfOthers(), None if part.positive is None else part.place
+            # A transform of torch.func would have to differentiate within a derivative.
+            others.append((rule.plain if in_transform() else rule)(part.logits, top, place))
         positive, *positives = (part.positive - top for part in parts if part.positive is not None)
         rest = torch.logsumexp(torch.cat([*others, *positives], 1), 1, keepdim=True)
         losses = _log_of_one_and(rest - positive)
@@ -273,6 +273,26 @@ class InBatchRows:
         if mode == "hard_negatives":
             penalty.zero_()
         return penalty.scatter_(1, own, of_own)
+
+
+class _LogOfOthers(KnownSlopes):
+    """The logarithm of what a row's candidates sum up to, without its positive, and less a number of the row."""
+
+    def value(self, *tensors: Any) -> Tensor:
+        logits, top, place = tensors
+        highest, log, self._shares = _others(logits.clone(), place)
+        return (highest - top).sub_(log)
+
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Any) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled():
+            return pull_through(self.plain, gradient, needed, tensors)
+        return gradient * self._shares, -gradient, None
+
+    def plain(self, logits: Tensor, top: Tensor, place: Tensor | None) -> Tensor:
+        """The same, by what autograd can follow to any order."""
+        others = logits - top
+        others = others if place is None else others.scatter(1, place, _LOWEST[logits.dtype])
+        return torch.logsumexp(others, 1, keepdim=True)
 
 
 def _log_of_one_and(logarithm: Tensor) -> Tensor:
