@@ -365,7 +365,7 @@ def test_in_batch_options(make: Any, arguments: dict[str, Any], name: str) -> No
         ({"keep": torch.ones(3, 2, dtype=torch.bool)}, ValueError, r"keep must .* shape \(3, 3\), got \(3, 2\)"),
         ({"form": "fast"}, ValueError, "form"),
         ({"block_size": 0}, ValueError, "block_size"),
-        ({"block_size": 2.5}, ValueError, "block_size"),
+        ({"block_size": 2.5}, TypeError, "block_size"),
     ],
 )
 def test_in_batch_tensors(arguments: dict[str, Any], error: type[Exception], name: str) -> None:

@@ -70,6 +70,7 @@ def check_weight(
     shape: torch.Size,
     ask_ends: Callable[..., None] | None = None,
     name: str = "weight",
+    of: str = "",
 ) -> Tensor | None:
     """The weights of elements, of the elements' shape; an error where they fit neither them nor their rows.
 
@@ -79,6 +80,7 @@ def check_weight(
         shape: The elements' shape.
         ask_ends: What calls a check with the lowest and the highest number of a tensor. Default: at once.
         name: The argument's name.
+        of: What the shape is. Default: that of the predicted scores, or of their rows.
 
     Returns:
         The weights.
@@ -89,8 +91,8 @@ def check_weight(
     """
     if weight is None:
         return None
-    of = f"of {wording('predicted')}, or one number a row"
-    weight = check_tensor(owner, name, weight, "real", shape, shape[:1], of=of)
+    of = of or f"of {wording('predicted')}, or one number a row"
+    weight = check_tensor(owner, name, weight, "real", *dict.fromkeys((shape, shape[:1])), of=of)
     (ask_ends or _ask_ends)(partial(_check_weights, owner, name), weight)
     return weight.view(weight.shape + (1,) * (len(shape) - weight.dim())).expand(shape)
 

@@ -210,7 +210,9 @@ def listwise_label_loss(
     check_domain(owner, link, predicted)
     check_nonnegative(owner, link, predicted)
     rule = _Labels(link, temperature, one_right)
-    class_weight = check_weight(owner, class_weight, predicted.shape[-1:], name="class_weight")
+    class_weight = check_weight(
+        owner, class_weight, predicted.shape[-1:], name="class_weight", of="of one number for each class"
+    )
     if class_weight is None:
         return reduce_loss(owner, rule(predicted, probabilities, mask), rows, weight, reduction)
     classes = class_weight.to(probabilities)
