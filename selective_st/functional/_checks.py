@@ -60,7 +60,7 @@ def check_indices(owner: str, count: int, mend: str, labels: Tensor) -> None:
     low, high = (int(end) for end in labels.aminmax()) if labels.numel() else (0, 0)
     if low < 0 or high >= count:
         raise ValueError(
-            f"{owner}: labels must be from 0 to {count - 1}, one of {count}, got labels from {low} to {high}. {mend}"
+            f"{owner}: labels must be indices from 0 to {count - 1}, got labels from {low} to {high}. {mend}"
         )
 
 
