@@ -811,3 +811,18 @@ class TestDigits:
         scores = (2e38 * torch.tensor([[-1.0, 1.0], [0.2, 1.0]])).requires_grad_()
         loss = in_batch_loss_of_scores(InBatchSetting(CONSTANT.link, 1.0), scores, 2)
         assert torch.equal(torch.autograd.grad(loss, scores)[0], torch.tensor([[-0.5, 0.5], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("options", [{}, {"form": "plain"}, {"label_smoothing": 0.1}, {"directions": ALL_DIRECTIONS}])
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_second_derivatives_of_texts_that_are_made_of_one_another(options: Options, factor: float) -> None:
+    def loss(x: Tensor) -> Tensor:
+        return in_batch_loss(x, x if factor == 1 else factor * x, EXPONENTIAL.link, 2.0, **options)
+
+    x = torch.rand(4, 3, dtype=torch.float64, generator=random_inputs.generator(3)).requires_grad_()
+    value = loss(x)
+    first, with_graph = (
+        torch.autograd.grad(value, x, retain_graph=True, create_graph=each)[0] for each in (False, True)
+    )
+    assert_close(with_graph, first)
+    assert torch.autograd.gradgradcheck(loss, x, fast_mode=True)
