@@ -281,7 +281,8 @@ class _LogOfOthers(KnownSlopes):
     def value(self, *tensors: Any) -> Tensor:
         logits, top, place = tensors
         highest, log, self._shares = _others(logits.clone(), place)
-        return (highest - top).sub_(log)
+        value: Tensor = (highest - top).sub_(log)
+        return value
 
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Any) -> Sequence[Tensor | None]:
         if torch.is_grad_enabled():
