@@ -176,14 +176,14 @@ RULES: dict[str, Callable[[str, str, Any], Any]] = {
     **dict.fromkeys(("temperature", "target_temperature", "scale", "pos_weight"), _POSITIVE),
     **dict.fromkeys(("calibration", "hardness_strength"), _NONNEGATIVE),
     **dict.fromkeys(("block_size", "k"), partial(whole_number, least=1)),
-    "link": lambda owner, name, link: check_link(owner, link),
+    **dict.fromkeys(("link", "weight_link"), lambda owner, name, link: check_link(owner, link, name)),
     "label_smoothing": lambda owner, name, value: check_smoothing(owner, value),
     "form": partial(one_of, allowed=("fused", "plain")),
     "center": partial(one_of, allowed=("logsumexp", None)),
     "partition_mode": partial(one_of, allowed=("joint", "per_direction")),
     "hardness_mode": partial(one_of, allowed=(None, "in_batch_negatives", "hard_negatives", "all_negatives")),
 }
-_MAY_BE_NONE = ("target_temperature", "block_size", "k")
+_MAY_BE_NONE = ("target_temperature", "weight_link", "block_size", "k")
 
 
 def checked(owner: str, **given: Any) -> list[Any]:

@@ -27,22 +27,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._caller import caller
-from selective_st.functional._checks import (
-    check_link,
-    check_mask,
-    check_nonnegative,
-    check_scores,
-    check_weight,
-    checked,
-    one_of,
-)
-from selective_st.functional._common import (
-    KnownGradient,
-    fill_masked,
-    is_finite,
-    reduce_loss,
-    without_padding,
-)
+from selective_st.functional._checks import check_mask, check_nonnegative, check_scores, check_weight, checked, one_of
+from selective_st.functional._common import KnownGradient, fill_masked, is_finite, reduce_loss, without_padding
 from selective_st.functional.pairwise import SMALLEST_IDEAL, among_first, ranks_of
 from selective_st.links import ConstantLink, Link
 from selective_st.links.base import check_domain
@@ -108,8 +94,9 @@ def order_loss(
         tensor(0.0673)
     """
     owner = caller("order_loss")
-    link, scale, k = checked(owner, link=ConstantLink() if link is None else link, scale=scale, k=k)
-    if weight_link is not None and isinstance(check_link(owner, weight_link, "weight_link"), ConstantLink):
+    link = ConstantLink() if link is None else link
+    link, scale, k, weight_link = checked(owner, link=link, scale=scale, k=k, weight_link=weight_link)
+    if isinstance(weight_link, ConstantLink):
         raise ValueError(
             f"{owner}: weight_link must rise somewhere on the targets, but {weight_link!r} is flat: no pair would "
             "count. Use IdentityLink() for weights by the gap, or leave it out for the same weight for all."

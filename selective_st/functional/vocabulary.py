@@ -37,14 +37,7 @@ from torch.utils.checkpoint import checkpoint
 from selective_st._autograd import KnownSlopes, in_transform, look, may_hold, pull_through
 from selective_st._caller import caller, wording
 from selective_st._validation import instance_of
-from selective_st.functional._checks import (
-    check_calibration,
-    check_indices,
-    check_link,
-    check_mask,
-    check_nonnegative,
-    checked,
-)
+from selective_st.functional._checks import check_calibration, check_indices, check_mask, check_nonnegative, checked
 from selective_st.functional._common import Reduction, mean_under, potentials, reduce_loss, single_or_double
 from selective_st.functional.output_layer import HiddenStates, block_length, by_tokens, linear_logits, logits_of
 from selective_st.links import ConstantLink, Link
@@ -184,7 +177,7 @@ def vocabulary_matching_loss(
         tensor(0.8112)
     """
     owner = caller("vocabulary_matching_loss")
-    calibration, calibration_link = check_calibration(owner, check_link(owner, link), calibration, calibration_link)
+    calibration, calibration_link = check_calibration(owner, link, calibration, calibration_link)
     softmax, of_teacher = (
         _softmax_of(owner, link, each, center, uses_scores=calibration > 0)
         for each in (temperature, temperature if target_temperature is None else target_temperature)
