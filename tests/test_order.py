@@ -276,7 +276,7 @@ P, Y = torch.tensor([0.2, 0.7]), torch.tensor([0.0, 1.0])
         ),
         (
             {"predicted": P[None], "target": Y[None], "form": "log_sum_exp"},
-            r"predicted must have the shape \(n,\), .* got \(1, 2\). Use predicted.flatten\(\)",
+            r"predicted must have the shape \(n,\) for .* got \(1, 2\). Use predicted.flatten\(\)",
         ),
     ],
 )
