@@ -104,7 +104,8 @@ def pull_through(
 ) -> list[Tensor | None]:
     """`KnownSlopes.pull` by automatic differentiation of a form that autograd can follow."""
     places = [i for i, is_needed in enumerate(needed) if is_needed]
-    wanted = [cast(Tensor, tensors[i]) for i in places]
+    # Views, for one tensor may be made of another, and what it gives that one is not to be counted here.
+    wanted = [cast(Tensor, tensors[i]).view_as(cast(Tensor, tensors[i])) for i in places]
 
     def of_wanted(*some: Tensor) -> Tensor:
         every = list(tensors)

@@ -150,7 +150,7 @@ MUTANTS = [
         "domain = Interval(min(link.domain.low for link in links), max(link.domain.high for link in links))",
     ),
     Mutant(
-        "functional/_common.py",
+        "functional/_checks.py",
         "if float(link(lowest + _ROUNDING * lowest.abs().clamp(min=1))) < 0:",
         "if float(link(lowest)) < 0:",
         LOSSES,
@@ -162,11 +162,6 @@ MUTANTS = [
     _links("_PANELS = 32", "_PANELS = 2"),
     _links("_LARGEST_HALF = 709.0", "_LARGEST_HALF = 354.0"),
     _links("SERIES_END = 0.02", "SERIES_END = 2.0"),
-    _links(
-        '_FEW_FOR_SERIES = {"cpu": 256}',
-        "_FEW_FOR_SERIES = {}",
-        "both ways of computing it are exact; this is the choice of the faster",
-    ),
     _links("decay.copysign_(x)", "pass"),
     _links("parts = gamma.copysign_(x).addcmul_(x.clamp(max=0), decay)", "parts = gamma"),
     _links("decay = torch.expm1(-x.abs()).copysign(flip * x)", "decay = torch.expm1(-x.abs()).copysign(x)"),
@@ -230,7 +225,7 @@ MUTANTS = [
     ),
     Mutant(
         "functional/pointwise.py",
-        "target = torch.where(mask, target, target_of_score(some_score).to(target.dtype))",
+        "target = fill_masked(target, mask, float(target_of_score(torch.tensor(link._some_score))))",
         "pass",
         POINTWISE,
     ),
@@ -275,8 +270,8 @@ MUTANTS = [
     ),
     Mutant(
         "functional/listwise.py",
-        "return predicted, mask, mask.any(-1)",
-        "return predicted, mask, mask.all(-1)",
+        "return None if mask is None else mask.any(-1)",
+        "return None if mask is None else mask.all(-1)",
         LISTS,
     ),
     # In-batch
@@ -300,12 +295,14 @@ MUTANTS = [
     ),
     Mutant(
         "functional/_in_batch_rows.py",
-        "losses = _log_of_one_and(rest - positives[0])",
-        "losses = torch.logaddexp(rest + top, positives[0] + top) - (positives[0] + top)",
+        "losses = _log_of_one_and(rest - positive)",
+        "losses = torch.logaddexp(rest + top, positive + top) - (positive + top)",
         IN_BATCH,
     ),
-    Mutant("functional/_in_batch_rows.py", "left_out &= ~labels.known", "pass", IN_BATCH),
-    Mutant("functional/_in_batch_rows.py", "weights.mul_(part.slope)", "pass", IN_BATCH),
+    Mutant("functional/_in_batch_rows.py", "left_out &= ~known", "pass", IN_BATCH),
+    Mutant(
+        "functional/_in_batch_rows.py", "whole = torch.where(positive < 0, whole, losses + positive)", "pass", IN_BATCH
+    ),
     Mutant(
         "functional/_in_batch_rows.py",
         "log = shares.amax(1, keepdim=True).log_()",
@@ -320,35 +317,37 @@ MUTANTS = [
     ),
     Mutant(
         "functional/_in_batch_rows.py",
-        "low = smoothing - sum(of_others)",
-        "low = smoothing - (1 - of_positive)",
+        "top = torch.where(first.positive < highest, highest, first.positive)",
+        "top = highest",
         IN_BATCH,
     ),
     Mutant("functional/_in_batch_rows.py", "taken = excess.sigmoid()", "taken = (excess - losses).exp()", IN_BATCH),
     Mutant(
         "functional/_in_batch_rows.py",
-        "weights.sub_(even if part.left_out is None else even * ~part.left_out)",
-        "weights.sub_(even)",
+        "counted, count = logits.masked_fill(left_out, 0), (~left_out).sum(1, keepdim=True).to(logits)",
+        "counted = logits.masked_fill(left_out, 0)",
         IN_BATCH,
     ),
     # Vocabulary
-    Mutant("functional/vocabulary.py", "logits = logits.masked_fill_(forbidden, -math.inf)", "pass", VOCABULARY),
+    Mutant(
+        "functional/vocabulary.py", "scores = torch.where(forbidden, self.link._some_score, scores)", "pass", VOCABULARY
+    ),
     Mutant(
         "functional/vocabulary.py",
-        "gradient.addcmul_(plain, gradient.sum(-1, keepdim=True), value=-1)",
+        "scores = torch.log_softmax(z, -1) if self.centers else z",
+        "scores = z - z.logsumexp(-1, keepdim=True).detach() if self.centers else z",
+        VOCABULARY,
+    ),
+    Mutant(
+        "functional/vocabulary.py",
+        "p, s = (torch.where(q > 0, scores, softmax.link._some_score) for scores in (p, s))",
         "pass",
         VOCABULARY,
     ),
     Mutant(
         "functional/vocabulary.py",
-        "losses += (factor * divergence.to(q)).masked_fill_(q == 0, 0).sum(-1)",
-        "losses += (factor * divergence.to(q)).sum(-1)",
-        VOCABULARY,
-    ),
-    Mutant(
-        "functional/vocabulary.py",
-        "total = torch.logaddexp(torch.logsumexp(logits, -1), rest)",
-        "total = torch.logsumexp(logits, -1)",
+        "log_q = torch.log_softmax(logits if rest is None else _joined(logits, rest.to(z)), -1)",
+        "log_q = torch.log_softmax(logits if rest is None else _joined(logits, rest.to(z) - 99), -1)",
         VOCABULARY,
     ),
     # Losses

@@ -105,10 +105,14 @@ def test_half_precision(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("place", "given", "message"),
     [
-        (0, torch.ones(3), r"queries must be a floating-point tensor of shape \(texts, dim\), got torch.float32 of"),
-        (3, [1.0], "teacher_documents must be a floating-point tensor .* got list"),
+        (0, torch.ones(3), r"queries must hold a row for each text, shape \(texts, dim\), got \(3,\)"),
+        (3, [1.0], "teacher_documents must be a torch.Tensor, got list"),
         (1, torch.ones(3, 2), "queries and documents must have the same dimension, got 3 and 2"),
-        (2, torch.ones(2, 5), "teacher_queries must hold one embedding for each of the 4 queries, got 2"),
+        (
+            2,
+            torch.ones(2, 5),
+            "teacher_queries and queries must have one embedding for each of the same texts.* got 2 and 4",
+        ),
     ],
 )
 def test_wrong_arguments(place: int, given: Any, message: str) -> None:

@@ -345,7 +345,7 @@ def test_block_size_by_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu, gigabyte = torch.device("cuda"), 2**30
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
-    for free, rows in ((80 * gigabyte, 2048), (2 * gigabyte, 1024), (2**20, 1)):
+    for free, rows in ((80 * gigabyte, 2048), (2 * gigabyte, 512), (2**20, 1)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, free))
         assert module._default_block_size(gpu, 32768, ConstantLink()) == rows
 

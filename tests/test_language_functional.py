@@ -439,9 +439,9 @@ Z, Y = torch.zeros(3, VOCABULARY), torch.tensor([1, 2, IGNORED])
 ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (TypeError, "link must be a Link, got 'high'", lambda: vocabulary_loss(Z, Y, "high")),  # type: ignore[arg-type]
     (TypeError, "logits must be a torch.Tensor", lambda: vocabulary_loss([0.0], Y, ConstantLink())),  # type: ignore[arg-type]
-    (TypeError, "logits must be floating-point", lambda: vocabulary_loss(Z.long(), Y, ConstantLink())),
-    (TypeError, "labels must be a tensor of integers", lambda: vocabulary_loss(Z, Y.float(), ConstantLink())),
-    (TypeError, "labels must be a tensor of integers", lambda: vocabulary_loss(Z, [1], ConstantLink())),  # type: ignore[arg-type]
+    (TypeError, "logits must hold floating-point", lambda: vocabulary_loss(Z.long(), Y, ConstantLink())),
+    (TypeError, "labels must hold whole numbers", lambda: vocabulary_loss(Z, Y.float(), ConstantLink())),
+    (TypeError, "labels must be a torch.Tensor", lambda: vocabulary_loss(Z, [1], ConstantLink())),  # type: ignore[arg-type]
     (TypeError, "ignore_index must be", lambda: vocabulary_loss(Z, Y, ConstantLink(), ignore_index=0.5)),  # type: ignore[arg-type]
     (TypeError, "must not require a gradient", lambda: vocabulary_matching_loss(Z, logits(3), ConstantLink())),
     (TypeError, "mask must be a boolean", lambda: vocabulary_matching_loss(Z, Z, ConstantLink(), mask=Y)),
@@ -466,7 +466,7 @@ ERRORS: list[tuple[type[Exception], str, Callable[[], object]]] = [
     (ValueError, "teacher must have the shape", lambda: vocabulary_matching_loss(Z, Z[1:], ConstantLink())),
     (
         ValueError,
-        "top tokens of each",
+        "teacher must have the shape.*top_tokens",
         lambda: vocabulary_matching_loss(Z, top_tokens(Z[1:], 2, ConstantLink()), ConstantLink()),
     ),
     (

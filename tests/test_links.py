@@ -295,7 +295,7 @@ class TestRangesAndConjugates:
             SigmoidLink().fenchel_young(tensor(0.5, 0.5), tensor(0, 5))
         with pytest.raises(ValueError, match=r"y must lie within the link's range \[0, inf\]"):
             ExponentialLink(1).inverse(tensor(-1))
-        with pytest.raises(ValueError, match="must hold finite numbers, got values from nan"):
+        with pytest.raises(ValueError, match=r"must lie within the link's range .* got values from nan .* finite"):
             SigmoidLink().fenchel_young(tensor(0.5), tensor(math.nan))
 
 
@@ -387,8 +387,8 @@ class TestParameters:
         ("knots", "sensitivities", "message"),
         [
             ([0, 1], [1], "2 knots and 1 sensitivities"),
-            ([], [], "knots must not be empty"),
-            ([1, 0], [1, 1], r"knots must increase strictly, got knots\[0\]=1 and knots\[1\]=0"),
+            ([], [], "got 0 knots and 0 sensitivities"),
+            ([1, 0], [1, 1], "knots must increase strictly, got 1, 0"),
             ([0, 0], [1, 1], "knots must increase strictly"),
             ([0, 1], [1, -1], r"sensitivities\[1\] must be a finite number >= 0, got -1"),
             ([0, 1], [0, 0], "must not all be 0"),
@@ -607,7 +607,7 @@ class TestConfigs:
             (
                 {"type": "PiecewiseLink", "knots": [0, [1]], "sensitivities": [1, 1]},
                 TypeError,
-                "got a list in it",
+                r"knots\[1\] must be a finite number",
             ),
             ({"type": "WeightedSumLink", "weights": [1], "links": [3]}, TypeError, "links must hold links, got 3"),
             (

@@ -131,7 +131,7 @@ class TestAssigning:
             ("similarity_fct", "cosine", "similarity_fct must be a function of two tensors, got 'cosine'"),
             ("directions", ("doc_to_query",), 'directions must include "query_to_doc"'),
             ("partition_mode", "each", "partition_mode must be one of"),
-            ("hardness_mode", "some", "hardness_mode must be None or one of"),
+            ("hardness_mode", "some", "hardness_mode must be one of None, 'in_batch"),
             ("hardness_strength", -1.0, "hardness_strength must be a finite number >= 0, got -1"),
             ("scale", 0, "scale must be a finite number > 0"),
             ("label_smoothing", 2, "label_smoothing must be a number from 0 to 1"),

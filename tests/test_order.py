@@ -266,7 +266,7 @@ P, Y = torch.tensor([0.2, 0.7]), torch.tensor([0.0, 1.0])
         ({"target": Y[:1]}, r"order_loss: target must have the shape of predicted, \(2,\), got \(1,\)"),
         ({"weight_link": ConstantLink()}, r"weight_link must rise .* Use IdentityLink\(\)"),
         ({"link": IdentityLink(), "predicted": -P}, "link must not be negative on the scores"),
-        ({"form": "hinge"}, "form must be 'log_sum_exp' or 'logistic', got 'hinge'"),
+        ({"form": "hinge"}, "form must be one of 'log_sum_exp', 'logistic', got 'hinge'"),
         ({"discounts": True}, "discounts is for lists"),
         ({"k": 1}, "k is for lists"),
         ({"k": 0, "form": "logistic"}, "k must be a whole number of at least 1, got 0"),
@@ -276,7 +276,7 @@ P, Y = torch.tensor([0.2, 0.7]), torch.tensor([0.0, 1.0])
         ),
         (
             {"predicted": P[None], "target": Y[None], "form": "log_sum_exp"},
-            r"predicted must have the shape \(n,\), .* got \(1, 2\). Use predicted.flatten\(\)",
+            r"predicted must have the shape \(n,\) for .* got \(1, 2\). Use predicted.flatten\(\)",
         ),
     ],
 )

@@ -379,8 +379,8 @@ def states(tokens: int, vocabulary: int = 3) -> HiddenStates:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: HiddenStates([1.0], torch.ones(3, 2)), TypeError, "hidden must be a tensor of floating.* got list"),  # type: ignore[arg-type]
-        (lambda: HiddenStates(torch.ones(4, 2).long(), torch.ones(3, 2)), TypeError, "hidden .* got torch.int64"),
+        (lambda: HiddenStates([1.0], torch.ones(3, 2)), TypeError, "hidden must be a torch.Tensor, got list"),  # type: ignore[arg-type]
+        (lambda: HiddenStates(torch.ones(4, 2).long(), torch.ones(3, 2)), TypeError, "hidden .* got dtype torch.int64"),
         (lambda: HiddenStates(torch.ones(4, 2), torch.ones(2, 3)), ValueError, r"got \(4, 2\) and \(2, 3\)"),
         (lambda: HiddenStates(torch.ones(2), torch.ones(3, 2)), ValueError, r"got \(2,\) and \(3, 2\)"),
         (lambda: HiddenStates(torch.ones(4, 2), torch.ones(3, 2), torch.ones(2)), ValueError, r"bias .* got \(2,\)"),
@@ -397,7 +397,7 @@ def states(tokens: int, vocabulary: int = 3) -> HiddenStates:
         (
             lambda: vocabulary_loss(states(0), torch.ones(0).long(), LINKS[0]),
             ValueError,
-            "at least one token",
+            "at least one of each",
         ),
         (
             lambda: vocabulary_matching_loss(torch.ones(4, 3), states(4), LINKS[0]),

@@ -5,8 +5,9 @@ The products are in the precision that was asked for: operands rounded to it, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -105,21 +106,41 @@ class Products:
 @contextmanager
 def _matmul_precision(old: str, new: str) -> Iterator[None]:
     """A context in which CUDA multiplies float32 in a precision, by its old and its new name."""
+    change: Callable[[str], None] = torch.set_float32_matmul_precision
+    wanted = old
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # which was set by its new name, after which the old one is refused
         backend = torch.backends.cuda.matmul
-        before, backend.fp32_precision = backend.fp32_precision, new
-        try:
-            yield
-        finally:
-            backend.fp32_precision = before
-        return
-    torch.set_float32_matmul_precision(old)
+        change, before, wanted = partial(setattr, backend, "fp32_precision"), backend.fp32_precision, new
+    change(wanted)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        change(before)
+
+
+def differentiated(
+    losses_of: Callable[[Mapping[Any, Tensor]], Tensor], scores: Mapping[Any, Tensor], share: Any, wants_slopes: bool
+) -> tuple[Tensor, dict[Any, Slopes]]:
+    """Losses of scores, and the slopes of these by automatic differentiation.
+
+    Args:
+        losses_of: Gives the losses of anchors by the scores of each direction.
+        scores: The scores, a row for each anchor.
+        share: The share of each loss in the mean.
+        wants_slopes: Whether slopes are wanted.
+
+    Returns:
+        The losses, and the slopes of each direction; none if they are not wanted.
+    """
+    leaves = {name: matrix.detach().requires_grad_(wants_slopes) for name, matrix in scores.items()}
+    with torch.set_grad_enabled(wants_slopes):
+        losses = losses_of(leaves)
+    if not wants_slopes:
+        return losses, {}
+    slopes = torch.autograd.grad(losses, list(leaves.values()), torch.ones_like(losses) * share)
+    return losses.detach(), {name: (slope, None) for name, slope in zip(leaves, slopes, strict=True)}
 
 
 class Blockwise(KnownSlopes):

@@ -1,52 +1,25 @@
-"""What every loss on tensors shares: checks of its arguments, and the reduction."""
+"""What the losses on tensors share: known gradients, potentials, masks, precision, the reduction."""
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from selective_st._ahead import on_cpu
-from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
-from selective_st._caller import wording
-from selective_st._validation import finite_number
+from selective_st._autograd import KnownSlopes, in_transform, may_hold, pull_through
+from selective_st.functional._checks import one_of
 from selective_st.links import ConstantLink, Link
-from selective_st.links._numerics import _LARGEST_SCORE, _to_working_precision, check_tensor
+from selective_st.links._numerics import _LARGEST_SCORE, _to_working_precision
 
 Reduction = Literal["none", "mean", "sum"]
-_REDUCTIONS = ("none", "mean", "sum")
-_ROUNDING = 1e-4
-
-
-def check_link(owner: str, link: object, name: str = "link") -> Link:
-    """Return `link` if it is one, or raise a TypeError that says how to get one."""
-    if isinstance(link, Link):
-        return link
-    advice = "Use a preset such as high_scores() from selective_st.links, or a link such as SigmoidLink(20, 0.8)"
-    if isinstance(link, dict):
-        advice = "Use link_from_config(config)"
-    if isinstance(link, type) and issubclass(link, Link):
-        advice = f"Make one: {link.__name__}(...)"
-    raise TypeError(f"{owner}: {name} must be a Link, got {link!r}. {advice}.")
-
-
-def check_scores(
-    owner: str, name: str, value: object, like: Tensor | None = None, name_of_like: str = "predicted"
-) -> Tensor:
-    """Return `value` if it is a real floating-point or integer tensor (of the shape of `like`), or raise."""
-    if like is None:
-        return check_tensor(owner, name, value)
-    of = (
-        f"of {name_of_like}. Shapes that merely broadcast would pair scores wrongly; use "
-        f"{name}.view_as({name_of_like}) if the values correspond."
-    )
-    return check_tensor(owner, name, value, "real", like.shape, of=of)
 
 
 class KnownGradient(KnownSlopes):
@@ -68,6 +41,36 @@ class KnownGradient(KnownSlopes):
                 return pull_through(self.plain, gradient, needed, tensors)
         of_each = gradient.view(gradient.shape + (1,) * (self.gradient.dim() - gradient.dim()))
         return [of_each * self.gradient, *[None] * (len(needed) - 1)]
+
+
+@dataclass
+class _Potential(KnownGradient):
+    link: Link
+    scale: float
+
+    @override
+    def value(self, *tensors: Tensor) -> Tensor:
+        (scores,) = tensors
+        logits, slope = self.link._logits(scores.clone(), self.scale)  # which may write to the scores' memory
+        self.gradient = slope if isinstance(slope, Tensor) else scores.new_tensor(slope)
+        return logits
+
+    @override
+    def plain(self, *tensors: Tensor) -> Tensor:
+        return self.scale * self.link.potential(*tensors)
+
+
+def potentials(link: Link, scores: Tensor, scale: float) -> Tensor:
+    """`scale G(z)`, in the precision of the scores z."""
+    if isinstance(link, ConstantLink):
+        return scores if scale == 1 else scores * scale
+    # A transform of torch.func would have to differentiate within a derivative.
+    return scale * link.potential(scores) if in_transform() else _Potential(link, scale)(scores)
+
+
+def mean_under(q: Tensor, values: Tensor, *, keepdim: bool = False) -> Tensor:
+    """The sums of values weighed by q, over the last dimension: what has the weight 0 counts for nothing."""
+    return (q * torch.where(q > 0, values, 0)).sum(-1, keepdim=keepdim)
 
 
 def precise(predicted: Tensor, target: Tensor) -> Tensor:
@@ -126,8 +129,7 @@ def reduce_loss(owner: str, loss: Tensor, mask: Tensor | None, weight: Tensor | 
     Raises:
         ValueError: If `reduction` is unknown.
     """
-    if reduction not in _REDUCTIONS:
-        one_of(owner, "reduction", reduction, _REDUCTIONS)
+    one_of(owner, "reduction", reduction, ("none", "mean", "sum"))
     if mask is not None:
         loss = torch.where(mask, loss, 0)
     total_weight: Tensor | float = loss.numel() if mask is None else mask.sum()
@@ -154,44 +156,17 @@ def counting(mask: Tensor | None, weight: Tensor | None) -> Tensor | None:
     return weight > 0 if mask is None else mask & (weight > 0)
 
 
-def check_mask(owner: str, mask: object, like: Tensor, name_of_like: str = "predicted") -> Tensor | None:
-    """Return `mask` if it is None or a boolean tensor of the shape of `like`, or raise."""
-    if mask is None:
-        return None
-    return check_tensor(owner, "mask", mask, "boolean", like.shape, of=f"of {name_of_like}")
+def without_padding(mask: Tensor | None, target: Tensor) -> Tensor | None:
+    """The mask without what is padded, which NaN among the targets marks."""
+    padded = target.isnan()
+    if not may_hold(padded):
+        return mask
+    return ~padded if mask is None else mask & ~padded
 
 
-def check_nonnegative(owner: str, link: Link, scores: Tensor | float) -> None:
-    """Raise if the link is negative at the lowest of the scores: there its potential falls as the score rises.
-
-    Args:
-        owner: The calling function or loss, for the message.
-        link: The link.
-        scores: Scores, or the lowest that there can be.
-
-    Raises:
-        ValueError: If it is negative; with a link that is not.
-    """
-    if link._lowest_value >= 0:
-        return
-    if not isinstance(scores, Tensor):
-        scores = torch.tensor(max(scores, link.domain.low), dtype=torch.float64)
-    look(partial(_check_nonnegative, owner, link), scores.detach())
-
-
-def _check_nonnegative(owner: str, link: Link, scores: Tensor) -> None:
-    if not scores.numel():
-        return
-    lowest = scores.amin().double()
-    # A cosine of -1.0000001 is a rounding error, not a score where the link is negative.
-    if float(link(lowest + _ROUNDING * lowest.abs().clamp(min=1))) < 0:
-        value = float(link(lowest))
-        raise ValueError(
-            f"{owner}: link must not be negative on the scores, but {link!r} is {value:.4g} at the score "
-            f"{float(lowest):.4g}: there the loss would push the positive down. Use a link that is positive, such as "
-            'ExponentialLink(1.0).normalized(0, 1, of="value") or SigmoidLink(scale, shift), or add a constant: '
-            f"link + {math.ceil(-value):g} * ConstantLink()."
-        )
+def fill_masked(scores: Tensor, mask: Tensor | None, filling: float) -> Tensor:
+    """Harmless scores where the mask says so: a NaN there must reach neither the loss nor, by 0 * NaN, the gradient."""
+    return scores if mask is None else torch.where(mask, scores, filling)
 
 
 def is_finite(scores: Tensor) -> bool:
@@ -199,59 +174,6 @@ def is_finite(scores: Tensor) -> bool:
     return not in_transform() and math.isfinite(float(on_cpu(scores).detach().sum()))
 
 
-def check_weight(
-    owner: str, weight: object, shape: torch.Size, ask_ends: Callable[..., None] | None = None
-) -> Tensor | None:
-    """The weights of elements, of the elements' shape; an error where they fit neither them nor their rows.
-
-    Args:
-        owner: The calling function, for messages.
-        weight: A weight for each element, or for each row (the first dimension); None for none.
-        shape: The elements' shape.
-        ask_ends: What calls a check with the lowest and the highest number of a tensor. Default: at once.
-
-    Returns:
-        The weights.
-
-    Raises:
-        TypeError: If it is no tensor.
-        ValueError: If the weights have another shape, or one is negative or not finite.
-    """
-    if weight is None:
-        return None
-    of = f"of {wording('predicted')}, or one number a row"
-    weight = check_tensor(owner, "weight", weight, "real", shape, shape[:1], of=of)
-    (ask_ends or _ask_ends)(partial(_check_weights, owner), weight)
-    return weight.view(weight.shape + (1,) * (len(shape) - weight.dim())).expand(shape)
-
-
-def _ask_ends(check: Callable[[float, float], None], tensor: Tensor) -> None:
-    """Call a check with the lowest and the highest number of a tensor."""
-    if tensor.numel():
-        look(lambda tensor: check(*(float(end) for end in tensor.aminmax())), tensor)
-
-
-def _check_weights(owner: str, low: float, high: float) -> None:
-    if not (low >= 0 and high < math.inf):
-        bad = high if low >= 0 else low
-        raise ValueError(f"{owner}: weight must hold finite numbers >= 0, got {bad:g}. Use weight.clamp(min=0).")
-
-
-def one_of(owner: str, name: str, value: Any, allowed: Iterable[Any]) -> Any:
-    """Return `value` if it is among what is allowed, or raise."""
-    if value in allowed:
-        return value
-    raise ValueError(f"{owner}: {name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
-
-
 def calibration_weight(weight: float, link: Link) -> float:
     """The weight of a calibration term: 0 for a link without sensitivity, whose divergence is 0."""
     return 0.0 if isinstance(link, ConstantLink) else weight
-
-
-def check_smoothing(owner: str, label_smoothing: object) -> float:
-    """Return `label_smoothing` if it is a number from 0 to 1, or raise."""
-    smoothing = finite_number(owner, "label_smoothing", label_smoothing, nonnegative=True)
-    if smoothing > 1:
-        raise ValueError(f"{owner}: label_smoothing must be a number from 0 to 1, got {smoothing:g}.")
-    return smoothing

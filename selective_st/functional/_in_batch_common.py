@@ -6,17 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from selective_st._autograd import look
-from selective_st._validation import finite_number
 from selective_st.functional._blockwise import PRECISIONS, Direction, Precision
-from selective_st.functional._common import calibration_weight, check_link, check_nonnegative, check_smoothing, one_of
+from selective_st.functional._checks import RULES, check_calibration, check_nonnegative, checked, one_of
 from selective_st.links import Link
-from selective_st.links._numerics import _to_working_precision
 from selective_st.links.base import check_domain
 
 PartitionMode = Literal["joint", "per_direction"]
@@ -33,7 +31,6 @@ DIRECTIONS: dict[Direction, tuple[bool, bool]] = {
     "doc_to_query": (True, False),
     "doc_to_doc": (True, True),
 }
-_HARDNESS_MODES = ("in_batch_negatives", "hard_negatives", "all_negatives")
 
 
 @dataclass(frozen=True)
@@ -78,40 +75,30 @@ class InBatchSetting:
 
     def __post_init__(self) -> None:
         owner = self.owner
-        one_of(owner, "partition_mode", self.partition_mode, ("joint", "per_direction"))
-        if self.hardness_mode is not None and self.hardness_mode not in _HARDNESS_MODES:
-            allowed = ", ".join(map(repr, _HARDNESS_MODES))
-            raise ValueError(f"{owner}: hardness_mode must be None or one of {allowed}, got {self.hardness_mode!r}.")
+        given = {name: value for name, value in vars(self).items() if name in RULES}
+        self.__dict__.update(zip(given, checked(owner, **given), strict=True))
         one_of(owner, "precision", self.precision, PRECISIONS)
-        link, given = check_link(owner, self.link), self.calibration_link
-        calibration_link = link if given is None else check_link(owner, given, "calibration_link")
-        calibration = finite_number(owner, "calibration", self.calibration, nonnegative=True)
-        strength = finite_number(owner, "hardness_strength", self.hardness_strength, nonnegative=True)
+        weight, calibration_link = check_calibration(owner, self.link, self.calibration, self.calibration_link)
         directions = self._checked_directions()
         by_partition = {"joint": (directions,), "per_direction": tuple((name,) for name in directions)}
         self.__dict__.update(
-            scale=finite_number(owner, "scale", self.scale, positive=True),
-            calibration=calibration,
             calibration_link=calibration_link,
             directions=directions,
-            hardness_strength=strength,
-            label_smoothing=check_smoothing(owner, self.label_smoothing),
             directions_by_name={name: DIRECTIONS[name] for name in directions},
             groups=by_partition[self.partition_mode],
-            hardens=self.hardness_mode is not None and strength > 0,
-            calibrates=calibration_weight(calibration, calibration_link) > 0,
-            asks_scores=link.domain != Link.domain or link._lowest_value < 0,
+            hardens=self.hardness_mode is not None and self.hardness_strength > 0,
+            calibrates=weight > 0,
+            asks_scores=self.link.domain != Link.domain or self.link._lowest_value < 0,
         )
 
     def _checked_directions(self) -> tuple[Direction, ...]:
-        given, start = self.directions, f"{self.owner}: directions must"
-        if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-            raise ValueError(f'{start} be a tuple such as ("query_to_doc", "doc_to_query"), got {given!r}.')
-        for direction in given:
-            if direction not in DIRECTIONS:
-                raise ValueError(f"{start} be among {', '.join(map(repr, DIRECTIONS))}, got {direction!r}.")
-        if "query_to_doc" not in given:
-            raise ValueError(f'{start} include "query_to_doc", which holds the positives; got {given!r}.')
+        given = self.directions
+        is_sequence = isinstance(given, Sequence) and not isinstance(given, str)
+        if not is_sequence or "query_to_doc" not in given or not all(name in DIRECTIONS for name in given):
+            raise ValueError(
+                f'{self.owner}: directions must include "query_to_doc", which holds the positives, and may hold others '
+                f'of {", ".join(map(repr, DIRECTIONS))}, got {given!r}. Write directions=("query_to_doc",).'
+            )
         without_positive = [name for name in ("query_to_query", "doc_to_doc") if name in given]
         if self.partition_mode == "per_direction" and without_positive:
             raise ValueError(
@@ -274,32 +261,3 @@ def _check_known(owner: str, count: int, row: float) -> None:
         raise ValueError(
             f"{owner}: target_scores must have a number in each row, but row {row:.0f} has none. Leave such rows out."
         )
-
-
-class Taught(NamedTuple):
-    """A teacher's labels of some anchors' documents: of their own, or of all.
-
-    Attributes:
-        known: What the teacher has scored.
-        scores: Its scores, a harmless number where there is none.
-        label: Their Softmax.
-        negative_entropy: That of the label, of shape (anchors, 1): how much the loss is more than the cross entropy.
-    """
-
-    known: Tensor
-    scores: Tensor
-    label: Tensor
-    negative_entropy: Tensor
-
-
-def taught(batch: Batch, setting: InBatchSetting, begin: int, end: int, like: Tensor) -> Taught | None:
-    """The labels of the anchors from `begin` to `end` in the direction query_to_doc, in the dtype of `like`."""
-    if batch.target_scores is None:
-        return None
-    scores = batch.target_scores[begin:end]
-    known = scores > -math.inf  # not NaN, nor what is never right: both are candidates without a label
-    precise = _to_working_precision(torch.where(known, scores, 0))  # what fills counts for nothing
-    log_q = torch.log_softmax((setting.scale * setting.link._potential(precise)).masked_fill(~known, -math.inf), -1)
-    label = log_q.exp()
-    entropy = (label * torch.where(label > 0, log_q, 0)).sum(-1, keepdim=True)
-    return Taught(known, precise, label.to(like), entropy.to(like))

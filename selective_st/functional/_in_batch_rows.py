@@ -7,17 +7,22 @@ loss of a label depends on, `log(1 + e^excess)`, which keeps its digits however 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from selective_st.functional._blockwise import Direction, Products, Slopes
-from selective_st.functional._in_batch_common import Batch, InBatchSetting, Taught, taught
+from selective_st._autograd import KnownSlopes, in_transform, pull_through
+from selective_st.functional._blockwise import Direction, Products, Slopes, differentiated
+from selective_st.functional._common import mean_under, potentials
+from selective_st.functional._in_batch_common import Batch, InBatchSetting
 from selective_st.links import Link
+from selective_st.links._numerics import _to_working_precision
 
 logger = logging.getLogger(__name__)
 _BOTH_WAYS = ("query_to_doc", "doc_to_query")
@@ -33,30 +38,17 @@ class _Candidates:
 
     Attributes:
         logits: Their logits; of what is none, a number that is nothing beside them.
-        slope: The logits' slopes.
-        own: Where the anchors' own stand, of shape (anchors, columns).
-        left_out: What is none; None if all are.
+        place: Where the anchors' positives stand, of shape (anchors, 1).
         positive: The logit of each anchor's positive, of shape (anchors, 1); None if there is none.
         spread: The sum of the logits, and of how many, over which smoothing spreads the label.
-        taught: A teacher's labels.
-        scores: The scores of what these label.
-        expected: The mean of its logits, by these.
+        taught: A teacher's labels, their logarithms, the logits of what has them, and the terms of calibration.
     """
 
     logits: Tensor
-    slope: Tensor | float
-    own: Tensor
-    left_out: Tensor | None
+    place: Tensor
     positive: Tensor | None
     spread: tuple[Tensor, Tensor] | None = None
-    taught: Taught | None = None
-    scores: Tensor | None = None
-    expected: Tensor | None = None
-
-    @property
-    def place(self) -> Tensor:
-        """Where the positives stand."""
-        return self.own[:, :1]
+    taught: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
 
 class InBatchRows:
@@ -88,24 +80,8 @@ class InBatchRows:
     def losses(self, scores: Mapping[Direction, Tensor]) -> Tensor:
         """The losses of all anchors from whole matrices, for automatic differentiation to any order."""
         link, scale, batch = self.setting.link, self.setting.scale, self.batch
-
-        def logits_of(scores: Tensor) -> tuple[Tensor, float]:
-            return scale * link.potential(scores), 1.0
-
-        found = []
-        for group in self.groups:
-            parts = [self._candidates(name, scores[name], batch.begin, batch.end, logits_of) for name in group]
-            positive, others = parts[0].positive, []
-            assert positive is not None
-            highest = _highest([part.logits.detach().amax(1, keepdim=True) for part in parts])
-            # With its graph, so that what cancels in the logits does in their gradients.
-            top = torch.where(positive < highest, highest, positive)
-            for part in parts:
-                logits = part.logits - top
-                if part.positive is not None:
-                    logits = logits.scatter(1, part.place, _LOWEST[logits.dtype])
-                others.append(torch.logsumexp(logits, 1, keepdim=True))
-            found.append(self._losses(parts, top, others, self._calibration(parts[0]))[0])
+        groups = ({name: scores[name] for name in group} for group in self.groups)
+        found = [self._losses(batch.begin, batch.end, lambda z: scale * link.potential(z), group) for group in groups]
         return found[0] if len(found) == 1 else torch.stack(found).mean(0)
 
     def read_columns(self, scores: Tensor, begin: int, slab: Callable[..., Tensor] | None) -> None:
@@ -169,7 +145,8 @@ class InBatchRows:
         )
         share = share / len(self.groups)
         if len(scores) > 1 or not self._is_plain:
-            return self._together(scores, begin, end, share, wants_slopes)
+            of_each = share.squeeze(1) if isinstance(share, Tensor) else share
+            return differentiated(partial(self._losses, begin, end, self._potentials), scores, of_each, wants_slopes)
         ((name, matrix),) = scores.items()
         if setting.asks_scores:
             batch.note_scores(setting, matrix)
@@ -196,55 +173,6 @@ class InBatchRows:
             losses = of_back if self._is_joint else (losses + of_back) / 2
         return losses, {name: (slopes[0], slopes[1])} if slopes else {}
 
-    def _together(
-        self, scores: Mapping[Direction, Tensor], begin: int, end: int, share: Tensor | float, wants_slopes: bool
-    ) -> tuple[Tensor, dict[Direction, Slopes]]:
-        """A Softmax of several directions, or of other labels."""
-        link, scale, smoothing = self.setting.link, self.setting.scale, self.setting.label_smoothing
-        parts = [
-            self._candidates(name, matrix, begin, end, lambda scores: link._logits(scores, scale))
-            for name, matrix in scores.items()
-        ]
-        first, calibration, pull = parts[0], None, None
-        tops, logs, shares = zip(
-            *(_others(part.logits, None if part.positive is None else part.place) for part in parts), strict=True
-        )
-        top = _highest([*tops, *(part.positive for part in parts if part.positive is not None)])
-        others = [(highest - top).sub_(log) for highest, log in zip(tops, logs, strict=True)]
-        if first.scores is not None:
-            with torch.set_grad_enabled(wants_slopes):
-                first.scores.requires_grad_(wants_slopes)
-                calibration = self._calibration(first)
-                if wants_slopes and calibration is not None:
-                    (pull,) = torch.autograd.grad(calibration.sum(), first.scores)
-        losses, terms = self._losses(parts, top, others, calibration)
-        if not wants_slopes:
-            return losses.detach(), {}
-        taken = torch.softmax(terms, 1)  # of each part's others, the other parts' positives, and the positive
-        *of_others, of_positive = taken.split(1, 1)
-        positives = iter(of_others[len(parts) :])
-        slopes: dict[Direction, Slopes] = {}
-        for name, part, weights, of_part in zip(scores, parts, shares, of_others, strict=False):
-            weights.mul_(of_part)
-            if part is first:
-                # What the positive takes less its label: the difference of the smaller numbers.
-                low = smoothing - sum(of_others)
-                weights.scatter_(1, part.place, low if smoothing <= 0.5 else of_positive - (1 - smoothing))
-            elif part.positive is not None:
-                weights.scatter_(1, part.place, next(positives))
-            if part.spread is not None:
-                even = smoothing / sum(one.spread[1] for one in parts if one.spread is not None)
-                weights.sub_(even if part.left_out is None else even * ~part.left_out)
-            if part.taught is not None:
-                at = part.place if self.batch.teaches_all else torch.zeros_like(part.place)
-                rest_of_label = -part.taught.label.scatter_add(1, at, -torch.ones_like(of_positive))
-                _add_own(weights, rest_of_label, part.own)
-            weights.mul_(part.slope)
-            if part is first and pull is not None:
-                _add_own(weights, pull.to(weights), part.own)
-            slopes[name] = weights.mul_(share), None
-        return losses.detach(), slopes
-
     def own(self, begin: int, end: int, to_documents: bool, device: torch.device) -> Tensor:
         """Where the anchors' own documents (or queries) stand among the candidates, of shape (anchors, columns)."""
         own = torch.arange(begin, end, device=device).unsqueeze(1)
@@ -259,43 +187,82 @@ class InBatchRows:
         shares = self.batch.shares
         return losses.mean() if shares is None else (losses * shares.squeeze(1)).sum()
 
+    def _potentials(self, scores: Tensor) -> Tensor:
+        return potentials(self.setting.link, scores, self.setting.scale)
+
+    def _losses(
+        self, begin: int, end: int, logits_of: Callable[[Tensor], Tensor], scores: Mapping[Direction, Tensor]
+    ) -> Tensor:
+        """The losses of some anchors in one Softmax, for every option, by what can be differentiated."""
+        parts = [self._candidates(name, matrix, begin, end, logits_of) for name, matrix in scores.items()]
+        first, smoothing = parts[0], self.setting.label_smoothing
+        assert first.positive is not None
+        highest = torch.cat([part.logits.detach().amax(1, keepdim=True) for part in parts], 1).amax(1, keepdim=True)
+        # Large numbers are subtracted first; with a graph, so that what cancels in the logits does in their gradients.
+        top = torch.where(first.positive < highest, highest, first.positive)
+        others = []
+        for part in parts:
+            rule, place = _LogOfOthers(), None if part.positive is None else part.place
+            # A transform of torch.func would have to differentiate within a derivative.
+            others.append((rule.plain if in_transform() else rule)(part.logits, top, place))
+        positive, *positives = (part.positive - top for part in parts if part.positive is not None)
+        rest = torch.logsumexp(torch.cat([*others, *positives], 1), 1, keepdim=True)
+        losses = _log_of_one_and(rest - positive)
+        if first.taught is not None or first.spread is not None:
+            # The same, but its derivatives do not cancel where the positive is far below the highest.
+            whole = torch.logsumexp(torch.cat([rest, positive], 1), 1, keepdim=True)
+            whole = torch.where(positive < 0, whole, losses + positive)
+        if first.taught is not None:  # as a list of `listwise_matching_loss`
+            label, log_label, of_label, more = first.taught
+            losses = mean_under(label, log_label - (of_label - top - whole) + more, keepdim=True)
+        if first.spread is not None:
+            totals, counts = zip(*(part.spread for part in parts if part.spread is not None), strict=True)
+            losses = (1 - smoothing) * losses + smoothing * (whole - (sum(totals) / sum(counts) - top))
+        return losses.squeeze(1)
+
     def _candidates(
-        self, name: Direction, scores: Tensor, begin: int, end: int, logits_of: Callable[[Tensor], Any]
+        self, name: Direction, scores: Tensor, begin: int, end: int, logits_of: Callable[[Tensor], Tensor]
     ) -> _Candidates:
-        """The candidates of one direction, given their scores, which `logits_of` may overwrite."""
+        """The candidates of one direction, given their scores."""
         batch, setting = self.batch, self.setting
         from_documents, to_documents = self.directions[name]
         has_positive, is_labelled = from_documents != to_documents, name == "query_to_doc"
         batch.note_scores(setting, scores)
         own = self.own(begin, end, to_documents, scores.device)
-        labels = taught(batch, setting, begin, end, scores) if is_labelled else None
+        taught = batch.target_scores[begin:end] if is_labelled and batch.target_scores is not None else None
+        # Not NaN, nor what is never right: both are candidates without a label.
+        known = None if taught is None else taught > -math.inf
         left_out = batch.left_out(name, begin, end)
         if not has_positive:
             left_out = torch.zeros_like(scores, dtype=torch.bool) if left_out is None else left_out
             left_out.scatter_(1, own, True)
         elif left_out is not None:
             left_out.scatter_(1, own[:, :1], False)
-            if labels is not None and batch.teaches_all:
-                left_out &= ~labels.known
-            elif labels is not None:  # what the teacher has scored is a candidate
-                left_out.scatter_(1, own, left_out.gather(1, own) & ~labels.known)
-        of_taught = None
-        if labels is not None and setting.calibrates:
-            of_taught = scores.clone() if batch.teaches_all else scores.gather(1, own)
-        penalty = self._penalty(scores.detach(), own) if is_labelled and setting.hardens else 0.0
-        logits, slope = logits_of(scores)
-        if isinstance(penalty, Tensor):
-            logits = logits + penalty
+            if known is not None and batch.teaches_all:
+                left_out &= ~known
+            elif known is not None:  # what the teacher has scored is a candidate
+                left_out.scatter_(1, own, left_out.gather(1, own) & ~known)
+        logits = logits_of(scores)
+        if is_labelled and setting.hardens:
+            logits = logits + self._penalty(scores.detach(), own)
         if left_out is not None:
             logits = logits.masked_fill(left_out, _LOWEST[logits.dtype])
-        found = _Candidates(logits, slope, own, left_out, logits.gather(1, own[:, :1]) if has_positive else None)
-        if labels is not None:
-            label, of_label = labels.label, logits if batch.teaches_all else logits.gather(1, own)
-            found.taught, found.scores = labels, of_taught
-            found.expected = (label * torch.where(label > 0, of_label, 0)).sum(1, keepdim=True)
+        found = _Candidates(logits, own[:, :1], logits.gather(1, own[:, :1]) if has_positive else None)
+        if taught is not None and known is not None:
+            of_label, p = (x if batch.teaches_all else x.gather(1, own) for x in (logits, scores))
+            target = _to_working_precision(torch.where(known, taught, 0))  # what fills counts for nothing
+            potential = setting.scale * setting.link._potential(target)
+            log_label = torch.log_softmax(potential.masked_fill(~known, -math.inf), -1)
+            more = torch.zeros_like(p)
+            if setting.calibrates:
+                target = torch.where(known, target.to(p), p.detach())
+                more = setting.calibration * setting.scale * setting.calibration_link.divergence(p, target)
+            found.taught = log_label.exp().to(p), log_label.to(p), of_label, more
         if setting.label_smoothing:
-            is_one = torch.ones_like(logits, dtype=torch.bool) if left_out is None else ~left_out
-            found.spread = torch.where(is_one, logits, 0).sum(1, keepdim=True), is_one.sum(1, keepdim=True).to(logits)
+            counted, count = logits, torch.full_like(logits[:, :1], logits.shape[1])
+            if left_out is not None:
+                counted, count = logits.masked_fill(left_out, 0), (~left_out).sum(1, keepdim=True).to(logits)
+            found.spread = counted.sum(1, keepdim=True), count
         return found
 
     def _penalty(self, scores: Tensor, own: Tensor) -> Tensor:
@@ -307,63 +274,31 @@ class InBatchRows:
             penalty.zero_()
         return penalty.scatter_(1, own, of_own)
 
-    def _calibration(self, part: _Candidates) -> Tensor | None:
-        """The calibration term of each anchor, of shape (anchors, 1)."""
-        if part.taught is None or part.scores is None:
-            return None
-        target = torch.where(part.taught.known, part.taught.scores.to(part.scores), part.scores.detach())
-        divergence: Tensor = self.setting.calibration_link.divergence(part.scores, target)
-        factor = self.setting.calibration * self.setting.scale
-        return factor * (part.taught.label * divergence).sum(1, keepdim=True)
 
-    def _losses(
-        self, parts: list[_Candidates], top: Tensor, others: list[Tensor], calibration: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The losses of a Softmax, and the logarithms that it has of its parts.
+class _LogOfOthers(KnownSlopes):
+    """The logarithm of what a row's candidates sum up to, without its positive, and less a number of the row."""
 
-        Args:
-            parts: The candidates of each direction.
-            top: The highest logit of all, from which logarithms are counted: large numbers are subtracted first.
-            others: For each part the logarithm of what its candidates but the positive sum up to.
-            calibration: The calibration term.
+    def value(self, *tensors: Any) -> Tensor:
+        logits, top, place = tensors
+        highest, log, self._shares = _others(logits.clone(), place)
+        value: Tensor = (highest - top).sub_(log)
+        return value
 
-        Returns:
-            The losses; and the logarithms of each part's others, of the other parts' positives, and of the positive.
-        """
-        first, smoothing = parts[0], self.setting.label_smoothing
-        positives = [part.positive - top for part in parts if part.positive is not None]
-        terms = torch.cat([*others, *positives[1:], positives[0]], 1)
-        rest = terms[:, :1] if terms.shape[1] == 2 else torch.logsumexp(terms[:, :-1], 1, keepdim=True)
-        losses = _log_of_one_and(rest - positives[0])
-        whole = losses + positives[0]
-        if whole.requires_grad and (first.taught is not None or first.spread is not None):
-            # Of the same derivatives, but these do not cancel where the positive is far below the highest.
-            whole = torch.where(positives[0] < 0, torch.logsumexp(terms, 1, keepdim=True), losses)
-        if first.taught is not None and first.expected is not None:
-            losses = whole - (first.expected - top) + first.taught.negative_entropy
-        if calibration is not None:
-            losses = losses + calibration
-        if first.spread is not None:
-            totals, counts = zip(*(part.spread for part in parts if part.spread is not None), strict=True)
-            losses = (1 - smoothing) * losses + smoothing * (whole - (sum(totals) / sum(counts) - top))
-        return losses.squeeze(1), terms
+    def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Any) -> Sequence[Tensor | None]:
+        if torch.is_grad_enabled():
+            return pull_through(self.plain, gradient, needed, tensors)
+        return gradient * self._shares, -gradient, None
 
-
-def _highest(parts: list[Tensor]) -> Tensor:
-    """The highest number of each row."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts, 1).amax(1, keepdim=True)
+    def plain(self, logits: Tensor, top: Tensor, place: Tensor | None) -> Tensor:
+        """The same, by what autograd can follow to any order."""
+        others = logits - top
+        others = others if place is None else others.scatter(1, place, _LOWEST[logits.dtype])
+        return torch.logsumexp(others, 1, keepdim=True)
 
 
 def _log_of_one_and(logarithm: Tensor) -> Tensor:
-    """`log(1 + e^x)`; where it may be differentiated, so that its second derivative keeps its digits, too."""
-    if not logarithm.requires_grad:
-        return softplus(logarithm, threshold=_LARGEST[logarithm.dtype])
+    """`log(1 + e^x)`, so that its second derivative keeps its digits, too."""
     return torch.where(logarithm > 0, logarithm + softplus(-logarithm), softplus(logarithm))
-
-
-def _add_own(matrix: Tensor, more: Tensor, own: Tensor) -> None:
-    """Add what belongs to all candidates, or to the anchor's own."""
-    matrix.add_(more) if more.shape == matrix.shape else matrix.scatter_add_(1, own, more)
 
 
 def _others(logits: Tensor, place: Tensor | None, at_place: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:

@@ -33,7 +33,8 @@ from torch import Tensor
 from selective_st._autograd import in_transform
 from selective_st._caller import caller
 from selective_st.functional._blockwise import Blockwise, Direction, Precision, Products
-from selective_st.functional._common import check_weight, one_of, single_or_double, without_autocast
+from selective_st.functional._checks import check_embeddings, check_weight, checked
+from selective_st.functional._common import single_or_double, without_autocast
 from selective_st.functional._in_batch_common import (
     Batch,
     HardnessMode,
@@ -52,7 +53,7 @@ _FEWEST_ROWS, _MOST_ROWS = 256, 1024
 _FEWEST_SCORES, _MOST_SCORES = 2**20, 2**23
 _BLOCK_SCORES_ON_GPU = 2**26
 _REQUIRES_GRAD = attrgetter("requires_grad")
-_SHARE_OF_FREE_MEMORY, _BYTES_OF_A_SCORE = 0.5, 32  # as much as a form takes that is not compiled
+_SHARE_OF_FREE_MEMORY, _BYTES_OF_A_SCORE = 0.5, 64  # as much as the options take
 
 
 def in_batch_loss(
@@ -137,22 +138,9 @@ def in_batch_loss(
         tensor(2.4849)
     """
     owner = caller("in_batch_loss")
-    setting = InBatchSetting(
-        link,
-        scale,
-        calibration,
-        calibration_link,
-        directions,
-        partition_mode,
-        hardness_mode,
-        hardness_strength,
-        label_smoothing,
-        precision,
-        owner,
-    )
-    one_of(owner, "form", form, ("fused", "plain"))
-    if block_size is not None and (isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1):
-        raise ValueError(f"{owner}: block_size must be a whole number > 0, got {block_size!r}.")
+    options = directions, partition_mode, hardness_mode, hardness_strength, label_smoothing, precision
+    setting = InBatchSetting(link, scale, calibration, calibration_link, *options, owner)
+    checked(owner, form=form, block_size=block_size)
     return in_batch_loss_of_setting(
         setting,
         queries,
@@ -214,17 +202,10 @@ def in_batch_loss_of_setting(
 
     with without_autocast(queries.device.type):
         if similarity_fct is not None:
-            loss = plain(*embeddings)
-        else:
-            loss = Blockwise(
-                rows,
-                plain,
-                products,
-                block_size,
-                normalize=normalize,
-                wants_gradients=torch.is_grad_enabled() and any(map(_REQUIRES_GRAD, embeddings)),
-            )(*embeddings)
-    return loss
+            return plain(*embeddings)
+        wants_gradients = torch.is_grad_enabled() and any(map(_REQUIRES_GRAD, embeddings))
+        fused = Blockwise(rows, plain, products, block_size, normalize=normalize, wants_gradients=wants_gradients)
+        return fused(*embeddings)
 
 
 def in_batch_loss_of_scores(setting: InBatchSetting, scores: Tensor, queries: int, **of_batch: Any) -> Tensor:
@@ -243,19 +224,17 @@ def in_batch_loss_of_scores(setting: InBatchSetting, scores: Tensor, queries: in
     Raises:
         ValueError: If what is given does not fit together.
     """
-    owner = setting.owner
-    if setting.directions != ("query_to_doc",):
-        raise ValueError(f'{owner}: scores are of directions=("query_to_doc",), got {setting.directions!r}.')
-    if scores.dim() != 2 or not queries or not scores.shape[1] or scores.shape[1] % queries:
+    begin, end = of_batch.get("rows") or (0, queries)
+    columns = scores.shape[1] if scores.dim() == 2 and queries else 0
+    is_one_way = setting.directions == ("query_to_doc",)
+    if not columns or columns % queries or len(scores) != end - begin or not is_one_way:
         raise ValueError(
-            f"{owner}: scores must have a row for each anchor and as many columns for each of the {queries} queries, "
-            f"got the shape {tuple(scores.shape)}."
+            f"{setting.owner}: scores must have a row for each of the {end - begin} anchors and as many columns for "
+            f'each of the {queries} queries, in directions=("query_to_doc",), got the shape {tuple(scores.shape)} in '
+            f"{setting.directions!r}."
         )
-    batch = _batch(setting, scores, queries, scores.shape[1], **of_batch)
-    anchors = batch.end - batch.begin
-    if len(scores) != anchors:
-        raise ValueError(f"{owner}: scores must have a row for each of the {anchors} anchors, got {len(scores)}.")
-    if not anchors:
+    batch = _batch(setting, scores, queries, columns, **of_batch)
+    if begin == end:
         batch.ask()
         return 0 * scores.sum()
     with without_autocast(scores.device.type):
@@ -284,29 +263,19 @@ def _dot(left: Tensor, right: Tensor) -> Tensor:
 
 def _documents(owner: str, queries: Any, columns: list[Any]) -> tuple[int, bool]:
     """How many documents there are, and whether all is dense, of one dtype; an error where it does not fit together."""
-    are_alike = True
+    are_alike, wrong = True, ""
     for place, value in enumerate((queries, *columns)):
-        name = "documents" if place else "queries"
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            got = value.dtype if isinstance(value, Tensor) else type(value).__name__
-            raise TypeError(f"{owner}: {name} must be a floating-point tensor of embeddings, got {got}.")
-        if value.dim() != 2:
-            raise ValueError(f"{owner}: {name} must have the shape (rows, dim), got {tuple(value.shape)}.")
+        value = check_embeddings(owner, "documents" if place else "queries", value)
         are_alike &= value.dtype == queries.dtype and value.dtype.itemsize >= 4 and value.layout == torch.strided
-    (count, dimension), total = queries.shape, 0
-    for column in columns:
-        total += len(column)
-        if column.shape[1] != dimension:
-            raise ValueError(f"{owner}: documents must have the dim of queries, {dimension}, got {column.shape[1]}.")
-        if len(columns) > 1 and len(column) != count:
-            raise ValueError(
-                f"{owner}: documents must have a row for each of the {count} queries in each column, got {len(column)}."
-            )
-    if total < count or not columns or (count and total % count):
-        raise ValueError(
-            f"{owner}: documents must hold one positive for each of the {count} queries, then as many hard negatives "
-            f"for each, got {total} documents."
-        )
+    (count, dimension), total = queries.shape, sum(map(len, columns))
+    if any(column.shape[1] != dimension for column in columns):
+        wrong = f"have the dim of queries, {dimension}"
+    elif len(columns) > 1 and any(len(column) != count for column in columns):
+        wrong = f"have a row for each of the {count} queries in each column"
+    elif total < count or not columns or (count and total % count):
+        wrong = f"hold one positive for each of the {count} queries, then as many hard negatives for each"
+    if wrong:
+        raise ValueError(f"{owner}: documents must {wrong}, got {[tuple(column.shape) for column in columns]}.")
     return total, are_alike
 
 
@@ -345,13 +314,8 @@ def _batch(
     owner, device = setting.owner, like.device
     columns, begin, end, shares = documents // count if count else 1, 0, count, None
     if rows is not None:
-        is_pair = isinstance(rows, Sequence) and len(rows) == 2
-        if (
-            not is_pair
-            or not isinstance(rows[0], int)
-            or not isinstance(rows[1], int)
-            or not 0 <= rows[0] <= rows[1] <= count
-        ):
+        is_pair = isinstance(rows, Sequence) and len(rows) == 2 and all(isinstance(end, int) for end in rows)
+        if not is_pair or not 0 <= rows[0] <= rows[1] <= count:
             raise ValueError(f"{owner}: rows must be (begin, end) within the {count} queries, got {rows!r}.")
         begin, end = rows
     if document_ids is not None:
@@ -361,7 +325,12 @@ def _batch(
         if device.type == "cpu" and len(document_ids.unique()) == len(document_ids):
             document_ids = None
     if keep is not None and not callable(keep):
-        keep = _keep_of_mask(owner, keep, begin, (end - begin, documents), device)
+        of = "of a row for each anchor and a column for each document"
+        mask = check_tensor(owner, "keep", keep, "boolean", (end - begin, documents), of=of).to(device)
+
+        def keep(direction: Direction, first: int, last: int) -> Tensor | None:
+            return mask[first - begin : last - begin] if direction == "query_to_doc" else None
+
     if target_scores is not None:
         of = "of the scores of each query's own documents, or of all"
         shapes = ((count, columns), (count, documents))
@@ -382,20 +351,6 @@ def _batch(
     if target_scores is not None:
         batch.note_targets(setting)
     return batch
-
-
-def _keep_of_mask(owner: str, mask: object, first: int, shape: tuple[int, int], device: torch.device) -> Keep:
-    """What a mask of the anchors from `first` on says of a block of them."""
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"{owner}: keep must be a tensor of booleans, got {got}. Write keep=mask.bool().")
-    if tuple(mask.shape) != shape:
-        raise ValueError(
-            f"{owner}: keep must have a row for each anchor and a column for each document, shape {shape}, got "
-            f"{tuple(mask.shape)}."
-        )
-    mask = mask.to(device)
-    return lambda direction, begin, end: mask[begin - first : end - first] if direction == "query_to_doc" else None
 
 
 def _plain(rows: InBatchRows, embeddings: Sequence[Tensor], normalize: bool, similarity: SimilarityMatrix) -> Tensor:

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from selective_st._caller import caller, named
-from selective_st._validation import whole_number
-from selective_st.functional._blockwise import Blockwise, Products, Slopes
-from selective_st.functional._common import check_link, single_or_double, without_autocast
+from selective_st.functional._blockwise import Blockwise, Products, Slopes, differentiated
+from selective_st.functional._checks import check_embeddings, check_link, checked
+from selective_st.functional._common import single_or_double, without_autocast
 from selective_st.functional.listwise import listwise_matching_loss
 from selective_st.links import Link
 
@@ -84,40 +84,26 @@ def in_batch_matching_loss(
     """
     owner = caller("in_batch_matching_loss")
     link = check_link(owner, link)
-    named_embeddings = {
+    given = {
         "queries": queries,
         "documents": documents,
         "teacher_queries": teacher_queries,
         "teacher_documents": teacher_documents,
     }
-    for name, embeddings in named_embeddings.items():
-        if not isinstance(embeddings, Tensor) or embeddings.dim() != 2 or not embeddings.is_floating_point():
-            got = f"{embeddings.dtype} of shape {tuple(embeddings.shape)}" if isinstance(embeddings, Tensor) else None
-            raise TypeError(
-                f"{owner}: {name} must be a floating-point tensor of shape (texts, dim), got "
-                f"{got or type(embeddings).__name__}."
-            )
-    for own, other in (("queries", "documents"), ("teacher_queries", "teacher_documents")):
-        if named_embeddings[own].shape[1] != named_embeddings[other].shape[1]:
+    shapes = {name: check_embeddings(owner, name, embeddings).shape for name, embeddings in given.items()}
+    pairs = [(1, "queries", "documents"), (1, "teacher_queries", "teacher_documents")]
+    pairs += [(0, f"teacher_{name}", name) for name in ("queries", "documents")]
+    pairs += [(0, "queries", "documents")] if without_self else []
+    for dim, one, other in pairs:
+        if shapes[one][dim] != shapes[other][dim]:
+            what = "the same dimension" if dim else "one embedding for each of the same texts, in the same order"
+            why = "" if one != "queries" or dim else ", with without_self"
             raise ValueError(
-                f"{owner}: {own} and {other} must have the same dimension, got {named_embeddings[own].shape[1]} and "
-                f"{named_embeddings[other].shape[1]}."
+                f"{owner}: {one} and {other} must have {what}{why}, got {shapes[one][dim]} and {shapes[other][dim]}."
             )
-    for own, other in (("teacher_queries", "queries"), ("teacher_documents", "documents")):
-        if len(named_embeddings[own]) != len(named_embeddings[other]):
-            raise ValueError(
-                f"{owner}: {own} must hold one embedding for each of the {len(named_embeddings[other])} {other}, got "
-                f"{len(named_embeddings[own])}: embed the same texts with the teacher, in the same order."
-            )
-    if without_self and len(queries) != len(documents):
-        raise ValueError(
-            f"{owner}: without_self needs as many documents as queries, the same texts, got {len(queries)} and "
-            f"{len(documents)}. Leave it out."
-        )
     if len(queries) and not len(documents):
         raise ValueError(f"{owner}: documents must hold at least one embedding, got none for {len(queries)} queries.")
-    if block_size is not None:
-        whole_number(owner, "block_size", block_size, least=1)
+    checked(owner, block_size=block_size)
     settings = {
         "link": link,
         "temperature": temperature,
@@ -161,14 +147,9 @@ class _MatchedRows:
         self, scores: Mapping[str, Tensor], begin: int, end: int, slab: Callable[..., Tensor] | None, wants_slopes: bool
     ) -> tuple[Tensor, dict[str, Slopes]]:
         """The losses of some queries, and the slopes of their scores in the mean over all."""
-        ((name, matrix),) = scores.items()
-        with torch.enable_grad():
-            losses = self.loss_of(matrix.requires_grad_(wants_slopes), begin, end)
-            share = losses.sum() / self.end
-        if not wants_slopes:
-            return losses, {}
-        slopes = torch.autograd.grad(share, matrix)[0] if share.requires_grad else torch.zeros_like(matrix)
-        return losses.detach(), {name: (slopes.to(matrix.dtype), None)}
+        return differentiated(
+            lambda of: self.loss_of(of["query_to_doc"], begin, end), scores, 1 / self.end, wants_slopes
+        )
 
     @named("in_batch_matching_loss", predicted="the student's scores", target="the teacher's scores")
     def loss_of(self, scores: Tensor, begin: int, end: int) -> Tensor:

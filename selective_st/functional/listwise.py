@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,24 +29,28 @@ from typing_extensions import override
 
 from selective_st._autograd import answers_at_once, in_transform, look, may_hold
 from selective_st._caller import caller, wording
-from selective_st._validation import finite_number
-from selective_st.functional._common import (
-    KnownGradient,
-    Reduction,
-    calibration_weight,
-    check_link,
+from selective_st.functional._checks import (
+    check_calibration,
+    check_indices,
     check_mask,
     check_nonnegative,
     check_scores,
-    check_smoothing,
     check_weight,
+    checked,
+)
+from selective_st.functional._common import (
+    KnownGradient,
+    Reduction,
     counting,
+    fill_masked,
     is_finite,
+    mean_under,
     precise,
     reduce_loss,
+    without_padding,
 )
 from selective_st.links import Link
-from selective_st.links._numerics import _to_working_precision, exponential_less_linear
+from selective_st.links._numerics import _to_working_precision, check_tensor, exponential_less_linear
 from selective_st.links.base import check_domain
 
 _PROBABILITY_TOLERANCE = 1e-3  # of the sum of a row, which may have been rounded to half precision
@@ -105,27 +110,17 @@ def listwise_matching_loss(
         tensor(0.4589)
     """
     owner = caller("listwise_matching_loss")
-    link = check_link(owner, link)
-    of_target = temperature if target_temperature is None else target_temperature
-    calibration_link = link if calibration_link is None else check_link(owner, calibration_link, "calibration_link")
-    calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-    rule = ListMatching(
-        link=link,
-        calibration_link=calibration_link,
-        temperature=finite_number(owner, "temperature", temperature, positive=True),
-        target_temperature=finite_number(owner, "target_temperature", of_target, positive=True),
-        calibration=calibration_weight(calibration, calibration_link),
+    link, temperature, of_target = checked(
+        owner, link=link, temperature=temperature, target_temperature=target_temperature
     )
-    predicted = _check_lists(owner, predicted)
-    target = check_scores(owner, "target", target, like=predicted)
-    weight = check_weight(owner, weight, predicted.shape[:-1])
-    mask, never = _lists_that_count(check_mask(owner, mask, predicted), weight), None
-    if target.is_floating_point() and not is_finite(target):
-        padded, never = target.isnan(), target == -math.inf
-        if may_hold(padded):
-            mask = ~padded if mask is None else mask & ~padded
+    calibration, calibration_link = check_calibration(owner, link, calibration, calibration_link)
+    rule = ListMatching(link, calibration_link, temperature, of_target or temperature, calibration)
+    predicted, mask, weight = _check_lists(owner, predicted, mask, weight)
+    target, never = check_scores(owner, "target", target, like=predicted), None
+    if not is_finite(target):
+        mask, never = without_padding(mask, target), target == -math.inf
         never = never if may_hold(never) else None
-    predicted, mask, rows = fill_masked(predicted, mask, link)
+    predicted = fill_masked(predicted, mask, link._some_score)
     if mask is not None:
         target = torch.where(mask, target, predicted.detach().to(target.dtype))
     if never is not None:
@@ -135,7 +130,7 @@ def listwise_matching_loss(
     check_domain(owner, link, predicted, target)
     if rule.calibration:
         check_domain(owner, rule.calibration_link, predicted, target)
-    return reduce_loss(owner, rule(predicted, target, mask, never), rows, weight, reduction)
+    return reduce_loss(owner, rule(predicted, target, mask, never), _rows(mask), weight, reduction)
 
 
 def _check_never(owner: str, never: Tensor, mask: Tensor | None) -> None:
@@ -146,11 +141,6 @@ def _check_never(owner: str, never: Tensor, mask: Tensor | None) -> None:
             f"{owner}: target must have a finite score in each list, but those of list {row} are minus infinity. Leave "
             "such lists out."
         )
-
-
-def _lists_that_count(mask: Tensor | None, weight: Tensor | None) -> Tensor | None:
-    """Which candidates count, none of a list of weight 0; None for all."""
-    return mask if weight is None else counting(mask, weight.unsqueeze(-1))
 
 
 def listwise_label_loss(
@@ -206,28 +196,26 @@ def listwise_label_loss(
         tensor(1.0120)
     """
     owner = caller("listwise_label_loss")
-    link = check_link(owner, link)
-    temperature = finite_number(owner, "temperature", temperature, positive=True)
-    smoothing = check_smoothing(owner, label_smoothing)
-    predicted = _check_lists(owner, predicted)
-    weight = check_weight(owner, weight, predicted.shape[:-1])
-    mask = _lists_that_count(check_mask(owner, mask, predicted), weight)
+    link, temperature, smoothing = checked(owner, link=link, temperature=temperature, label_smoothing=label_smoothing)
+    predicted, mask, weight = _check_lists(owner, predicted, mask, weight)
     probabilities, one_right = _check_labels(owner, labels, predicted, mask)
-    predicted, mask, rows = fill_masked(predicted, mask, link)
+    predicted, rows = fill_masked(predicted, mask, link._some_score), _rows(mask)
     if smoothing:
         one_right = False
         count: Tensor | int = predicted.shape[-1]
         if mask is not None:  # of lists alone, where weights left some out
             count = mask.expand_as(predicted).sum(-1, keepdim=True, dtype=probabilities.dtype)
         probabilities = (1 - smoothing) * probabilities + smoothing / count
-    if mask is not None:
-        probabilities = torch.where(mask, probabilities, 0)
+    probabilities = fill_masked(probabilities, mask, 0)
     check_domain(owner, link, predicted)
     check_nonnegative(owner, link, predicted)
     rule = _Labels(link, temperature, one_right)
+    class_weight = check_weight(
+        owner, class_weight, predicted.shape[-1:], name="class_weight", of="of one number for each class"
+    )
     if class_weight is None:
         return reduce_loss(owner, rule(predicted, probabilities, mask), rows, weight, reduction)
-    classes = _check_class_weight(owner, class_weight, predicted).to(probabilities)
+    classes = class_weight.to(probabilities)
     weighed = classes * probabilities
     total = weighed.sum(-1, keepdim=True)
     probabilities = torch.where(total > 0, weighed / torch.where(total > 0, total, 1), probabilities)
@@ -240,52 +228,30 @@ def listwise_label_loss(
     return reduce_loss(owner, loss, rows, weight, "sum") / torch.where(whole > 0, whole, 1)
 
 
-def _check_class_weight(owner: str, weight: object, predicted: Tensor) -> Tensor:
-    classes = predicted.shape[-1]
-    if not isinstance(weight, Tensor):
-        raise TypeError(f"{owner}: class_weight must be a torch.Tensor, got {type(weight).__name__}. Use torch.tensor.")
-    if tuple(weight.shape) != (classes,):
-        raise ValueError(
-            f"{owner}: class_weight must have a number for each class, shape ({classes},), got {tuple(weight.shape)}."
-        )
-    if not bool(((weight >= 0) & weight.isfinite()).all()):
-        raise ValueError(f"{owner}: class_weight must hold finite numbers >= 0, got {weight.tolist()}.")
-    return weight.to(predicted.device)
-
-
-def _check_lists(owner: str, predicted: object) -> Tensor:
+def _check_lists(
+    owner: str, predicted: object, mask: object, weight: object
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The scores in at least single precision, which candidates count, none of a list of weight 0, and the weights."""
     scores = check_scores(owner, "predicted", predicted)
     if scores.dim() == 0 or scores.shape[-1] == 0:
         raise ValueError(
             f"{owner}: predicted must hold lists of candidates, of shape (lists, candidates), got shape "
             f"{tuple(scores.shape)}. Use predicted.unsqueeze(0) for a single list."
         )
-    return scores.float() if scores.dtype.itemsize < 4 or not scores.is_floating_point() else scores
+    scores = scores.float() if scores.dtype.itemsize < 4 or not scores.is_floating_point() else scores
+    weights = check_weight(owner, weight, scores.shape[:-1])
+    counts = counting(check_mask(owner, mask, scores), None if weights is None else weights.unsqueeze(-1))
+    return scores, counts, weights
 
 
-def fill_masked(predicted: Tensor, mask: Tensor | None, link: Link) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Harmless scores where the mask says so: a masked NaN must reach neither the loss nor the gradient.
-
-    Args:
-        predicted: Scores.
-        mask: Which candidates count.
-        link: The link, for a score in its domain.
-
-    Returns:
-        The scores, the mask, and which lists count: those of which a candidate does.
-    """
-    if mask is None:
-        return predicted, None, None
-    predicted = torch.where(mask, predicted, min(max(0.0, link.domain.low), link.domain.high))
-    return predicted, mask, mask.any(-1)
+def _rows(mask: Tensor | None) -> Tensor | None:
+    """Which lists count: those of which a candidate does."""
+    return None if mask is None else mask.any(-1)
 
 
 def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | None) -> tuple[Tensor, bool]:
     """The labels as probabilities in working precision, and whether each list is known to have one right candidate."""
-    if not isinstance(labels, Tensor):
-        raise TypeError(
-            f"{owner}: labels must be a torch.Tensor, got {type(labels).__name__}. Use torch.tensor(labels)."
-        )
+    labels = check_tensor(owner, "labels", labels, "any")
     lists, candidates = tuple(predicted.shape[:-1]), predicted.shape[-1]
     forms = (
         f"the index of each list's positive, integers of shape {lists}, or probabilities or 0/1 of shape "
@@ -293,7 +259,7 @@ def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | 
     )
     is_index = not labels.is_floating_point() and labels.dtype != torch.bool
     if labels.shape == lists and is_index:
-        look(partial(_check_indices, owner, candidates), labels)
+        look(partial(check_indices, owner, candidates, f"Labels must be {forms}."), labels)
         labels = labels.detach().unsqueeze(-1) == torch.arange(candidates, device=labels.device)
         if mask is None:
             return _to_working_precision(labels), True
@@ -302,7 +268,7 @@ def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | 
     values = _to_working_precision(labels.detach())
     if mask is not None:
         look(partial(_check_masked_labels, owner), values, mask)
-        values = torch.where(mask, values, 0)
+        values = fill_masked(values, mask, 0)
     total = values.sum(-1, keepdim=True)
     is_choice = ((values == 0) | (values == 1)).all(-1, keepdim=True)
     if not in_transform() and bool((is_choice & (total == 1)).all()):
@@ -311,15 +277,6 @@ def _check_labels(owner: str, labels: object, predicted: Tensor, mask: Tensor | 
     is_probability = (values >= 0).all(-1, keepdim=True) & ((total - 1).abs() <= _PROBABILITY_TOLERANCE)
     look(partial(_check_rows, owner, forms), values, ~counts | (is_choice & (total >= 1)) | is_probability)
     return values / torch.where(total > 0, total, 1), False
-
-
-def _check_indices(owner: str, candidates: int, labels: Tensor) -> None:
-    low, high = (int(end) for end in labels.aminmax()) if labels.numel() else (0, 0)
-    if low < 0 or high >= candidates:
-        raise ValueError(
-            f"{owner}: labels must be indices from 0 to {candidates - 1} for {candidates} candidates, got indices "
-            f"from {low} to {high}."
-        )
 
 
 def _check_masked_labels(owner: str, labels: Tensor, mask: Tensor) -> None:
@@ -366,13 +323,11 @@ class ListMatching(KnownGradient):
     may_overflow: bool = True
 
     @override
-    def value(self, *tensors: Tensor) -> Tensor:
+    def value(self, *tensors: Any) -> Tensor:
         """Value and gradient without cancellation. Where a candidate is never right, its target is the predicted score.
 
         Nothing is asked of a GPU, so that nothing waits for it.
         """
-        mask: Tensor | None
-        never: Tensor | None
         given, target, mask, never = tensors
         both = precise(given, target)
         p, s = both
@@ -418,7 +373,7 @@ class ListMatching(KnownGradient):
         if is_near is not None:  # far out, digits are lost that the probabilities themselves have
             log_q = torch.log_softmax(logits, -1)
             log_r = torch.log_softmax(of_predicted if mask is None else of_predicted.masked_fill(~mask, -math.inf), -1)
-            kl = torch.where(is_near, kl, (q * torch.where(q > 0, log_q - log_r, 0)).sum(-1, keepdim=True))
+            kl = torch.where(is_near, kl, mean_under(q, log_q - log_r, keepdim=True))
             tilt = torch.where(is_near, tilt, log_r.exp() - log_q.exp())
         value, gradient = kl.squeeze(-1), tilt.mul_(at_predicted)
         if self.calibration:
@@ -437,9 +392,7 @@ class ListMatching(KnownGradient):
         return value.to(given)
 
     @override
-    def plain(self, *tensors: Tensor) -> Tensor:
-        mask: Tensor | None
-        never: Tensor | None
+    def plain(self, *tensors: Any) -> Tensor:
         given, s, mask, never = tensors
         p, s = _to_working_precision(given), _to_working_precision(s)
         of_target = self.link.potential(s) / self.target_temperature
@@ -454,7 +407,7 @@ class ListMatching(KnownGradient):
         terms = log_q - log_r
         if self.calibration:
             terms = terms + (self.calibration / self.temperature) * self.calibration_link.divergence(p, s)
-        value = (q * torch.where(q > 0, terms, 0)).sum(-1).to(given)
+        value = mean_under(q, terms).to(given)
         return value.mean() if self.mean else value
 
 
@@ -479,8 +432,7 @@ class _Labels(KnownGradient):
     one_right: bool
 
     @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        mask: Tensor | None
+    def value(self, *tensors: Any) -> Tensor:
         given, y, mask = tensors
         scores = _to_working_precision(given)
         # The scores' memory may be written to.
@@ -506,10 +458,9 @@ class _Labels(KnownGradient):
         return value.squeeze(-1).to(given)
 
     @override
-    def plain(self, *tensors: Tensor) -> Tensor:
-        mask: Tensor | None
+    def plain(self, *tensors: Any) -> Tensor:
         p, y, mask = tensors
         logits = self.link.potential(_to_working_precision(p)) / self.temperature
         if mask is not None:
             logits = logits.masked_fill(~mask, -1e300)
-        return -(y * torch.where(y > 0, torch.log_softmax(logits, -1), 0)).sum(-1).to(p)
+        return -mean_under(y, torch.log_softmax(logits, -1)).to(p)

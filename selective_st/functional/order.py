@@ -19,28 +19,16 @@ tensor(0.0061)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from selective_st._autograd import answers_at_once
 from selective_st._caller import caller
-from selective_st._validation import finite_number, whole_number
-from selective_st.functional._common import (
-    KnownGradient,
-    check_link,
-    check_mask,
-    check_nonnegative,
-    check_scores,
-    check_weight,
-    is_finite,
-    reduce_loss,
-)
-from selective_st.functional.listwise import fill_masked
+from selective_st.functional._checks import check_mask, check_nonnegative, check_scores, check_weight, checked, one_of
+from selective_st.functional._common import KnownGradient, fill_masked, is_finite, reduce_loss, without_padding
 from selective_st.functional.pairwise import SMALLEST_IDEAL, among_first, ranks_of
 from selective_st.links import ConstantLink, Link
 from selective_st.links.base import check_domain
@@ -50,7 +38,6 @@ _FEW_PAIRS = 128  # up to here all pairs take less time than to sort them
 # Of the logarithm of the largest number: the sum of as many exponentials does not overflow, nor where the rounding of
 # huge numbers makes up to 512 of it (64 in single precision).
 _HIGHEST_EXPONENT = 0.7
-_WIDEST = 300.0  # of potentials: beyond, products of their exponentials may overflow, or lose digits
 
 
 def order_loss(
@@ -107,9 +94,9 @@ def order_loss(
         tensor(0.0673)
     """
     owner = caller("order_loss")
-    scale = finite_number(owner, "scale", scale, positive=True)
-    link = ConstantLink() if link is None else check_link(owner, link)
-    if weight_link is not None and isinstance(check_link(owner, weight_link, "weight_link"), ConstantLink):
+    link = ConstantLink() if link is None else link
+    link, scale, k, weight_link = checked(owner, link=link, scale=scale, k=k, weight_link=weight_link)
+    if isinstance(weight_link, ConstantLink):
         raise ValueError(
             f"{owner}: weight_link must rise somewhere on the targets, but {weight_link!r} is flat: no pair would "
             "count. Use IdentityLink() for weights by the gap, or leave it out for the same weight for all."
@@ -117,33 +104,29 @@ def order_loss(
     predicted = check_scores(owner, "predicted", predicted)
     target = check_scores(owner, "target", target, like=predicted)
     form = form or ("log_sum_exp" if predicted.dim() < 2 else "logistic")
-    if form not in ("log_sum_exp", "logistic"):
-        raise ValueError(f"{owner}: form must be 'log_sum_exp' or 'logistic', got {form!r}.")
-    if predicted.dim() == 0 or (form == "log_sum_exp" and predicted.dim() > 1):
-        allowed = "(n,), the scores of a batch," if form == "log_sum_exp" else "(..., n), lists of scores,"
+    one_of(owner, "form", form, ("log_sum_exp", "logistic"))
+    of_batch = form == "log_sum_exp"
+    if predicted.dim() == 0 or (of_batch and predicted.dim() > 1):
         raise ValueError(
-            f"{owner}: predicted must have the shape {allowed} for form={form!r}, got {tuple(predicted.shape)}. Use "
-            "predicted.flatten() and target.flatten() to compare all with all."
+            f"{owner}: predicted must have the shape {'(n,)' if of_batch else '(..., n)'} for form={form!r}, got "
+            f"{tuple(predicted.shape)}. Use predicted.flatten() and target.flatten() to compare all with all."
         )
-    if k is not None:
-        whole_number(owner, "k", k, least=1)
-    if form == "log_sum_exp" and (discounts or k is not None):
+    if of_batch and (discounts or k is not None):
         raise ValueError(
-            f"{owner}: {'discounts' if discounts else 'k'} is for lists, in the logistic form, not for a batch in the "
-            'log-sum-exp form. Leave it out, or give form="logistic".'
+            f'{owner}: {"discounts" if discounts else "k"} is for lists. Leave it out, or give form="logistic".'
         )
     mask = check_mask(owner, mask, predicted)
     is_of_lists = isinstance(weight, Tensor) and weight.shape != predicted.shape
     weight = check_weight(owner, weight, predicted.shape)
-    counts, target = _that_count(target, mask)
-    scores, counts, _ = fill_masked(predicted, counts, link)
+    counts = mask if is_finite(target) else without_padding(mask, target)
+    scores, target = fill_masked(predicted, counts, link._some_score), fill_masked(_precise(target.detach()), counts, 0)
     shares = None if counts is None else counts.to(target.dtype)
     if weight is not None:
-        shares = (weight.detach() if counts is None else torch.where(counts, weight.detach(), 0)).to(target.dtype)
+        shares = fill_masked(weight.detach(), counts, 0).to(target.dtype)
         shares = shares.sqrt() if is_of_lists else shares  # that of a list counts once for each of its pairs
     check_domain(owner, link, scores)
     check_nonnegative(owner, link, scores)
-    if form == "log_sum_exp":
+    if of_batch:
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         return LogSumExp(link, scale, weight_link)(scores, target, shares)
     potentials = _potentials(link, scores.to(target.dtype), scale)
@@ -154,15 +137,6 @@ def order_loss(
 
 def _potentials(link: Link, scores: Tensor, scale: float) -> Tensor:
     return scale * (scores if isinstance(link, ConstantLink) else link.potential(scores))
-
-
-def _that_count(target: Tensor, mask: Tensor | None) -> tuple[Tensor | None, Tensor]:
-    """Which scores count (None for all), and the targets, in double precision where there is one."""
-    precise = _precise(target.detach())
-    if target.is_floating_point() and not is_finite(target):
-        known = ~target.isnan()
-        mask = known if mask is None else mask & known
-    return mask, precise if mask is None else torch.where(mask, precise, 0)
 
 
 def _precise(tensor: Tensor) -> Tensor:
@@ -191,8 +165,7 @@ class LogSumExp(KnownGradient):
     one_by_one = True
 
     @override
-    def value(self, *tensors: Tensor) -> Tensor:
-        shares: Tensor | None
+    def value(self, *tensors: Any) -> Tensor:
         given, targets, shares = tensors
         scores = _precise(given)
         # The scores' memory may be written to.
@@ -224,43 +197,23 @@ class LogSumExp(KnownGradient):
         """The same by sums over places in the order of the targets.
 
         Of two rows the first goes up that order, past the worse ones, the second goes down it, past the better ones.
-        Where exponentials may overflow, products and sums are those of their logarithms.
+        Products and sums are those of logarithms, for exponentials may overflow.
         """
         targets, order = targets.sort()
         heights = _up_and_down(self._heights(targets))
-        rises = heights.diff(dim=1, prepend=heights[:, :1]).clamp_min_(0)
-        ordered = potentials[order]
-        sums: Callable[..., Tensor]
-        times: Callable[..., Tensor]
-        is_wide, middle = True, 0.0
-        if answers_at_once(potentials) and len(order):
-            low, high, rise = map(float, (*potentials.aminmax(), heights[0, -1] - heights[0, 0]))
-            share = 1.0 if shares is None else float(shares.amax())
-            spread = high - low + math.log1p(max(rise, 0)) + 2 * math.log1p(share)
-            is_wide, middle = not spread < _WIDEST, (low + high) / 2
-        if is_wide:
-            sums, times, nothing = torch.logcumsumexp, torch.add, -math.inf
-            rises, sides = rises.log_(), _up_and_down(ordered)
-        else:
-            sums, times, nothing = torch.cumsum, torch.mul, 0.0
-            sides = _up_and_down(ordered.sub_(middle)).exp_()
+        rises = heights.diff(dim=1, prepend=heights[:, :1]).clamp_min_(0).log_()
+        sides = _up_and_down(potentials[order])
         if shares is not None:
-            shares = torch.stack([shares[order], shares[order].flip(0)])
-            sides = times(sides, shares.log_() if is_wide else shares)
-        passed = torch.cat([sides.new_full((2, 1), nothing), sums(sides, 1)], 1)[:, :-1]
+            sides = sides + torch.stack([shares[order], shares[order].flip(0)]).log_()
+        passed = torch.cat([sides.new_full((2, 1), -math.inf), sides.logcumsumexp(1)], 1)[:, :-1]
         if self.weight_link is None:  # those that are equal have passed the same ones
-            weighed = torch.where(rises > nothing, passed, nothing).cummax(1).values
+            weighed = torch.where(rises > -math.inf, passed, -math.inf).cummax(1).values
         else:
-            weighed = sums(times(passed, rises), 1)
-        of_better, of_worse = terms = times(weighed, sides.flip(0, 1))
-        if is_wide:
-            total = of_better.logsumexp(0)
-            value = torch.logaddexp(total, torch.zeros_like(total))
-            of_better, of_worse = (terms - value).exp_()
-        else:
-            total = of_better.sum()
-            value = torch.log1p(total)
-            of_better, of_worse = terms.div_(1 + total)
+            weighed = (passed + rises).logcumsumexp(1)
+        of_better, of_worse = terms = weighed + sides.flip(0, 1)
+        total = of_better.logsumexp(0)
+        value = torch.logaddexp(total, torch.zeros_like(total))
+        of_better, of_worse = (terms - value).exp_()
         slopes = of_worse.flip(0).sub_(of_better)
         return value, torch.empty_like(slopes).index_copy_(0, order, slopes)
 
@@ -270,9 +223,8 @@ class LogSumExp(KnownGradient):
         return targets if self.weight_link is None else self.weight_link.h(targets)
 
     @override
-    def plain(self, *tensors: Tensor) -> Tensor:
+    def plain(self, *tensors: Any) -> Tensor:
         """The double sum."""
-        shares: Tensor | None
         given, targets, shares = tensors
         targets = _precise(targets)
         potentials = _potentials(self.link, _precise(given), self.scale)

@@ -18,15 +18,14 @@ The logits of a block are made again on the way back, so that a step takes one m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
-from torch.utils.checkpoint import checkpoint
+
+from selective_st.links._numerics import check_tensor
 
 # How many logits a block holds, as many as keep the processor busy.
 _BLOCK, _BLOCK_ELSEWHERE = 2**23, 2**26
@@ -52,27 +51,17 @@ class HiddenStates:
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
-        for name in ("hidden", "weight", "bias"):
-            value = getattr(self, name)
-            if value is None and name == "bias":
-                continue
-            if not isinstance(value, Tensor) or not value.is_floating_point():
-                got = value.dtype if isinstance(value, Tensor) else type(value).__name__
-                raise TypeError(
-                    f"{owner}: {name} must be a tensor of floating-point numbers, got {got}. "
-                    "Write HiddenStates(hidden, layer.weight, layer.bias), with the model's last hidden states."
-                )
+        check_tensor(owner, "hidden", self.hidden, "floating-point")
+        check_tensor(owner, "weight", self.weight, "floating-point")
         dim = self.hidden.shape[-1] if self.hidden.dim() > 1 else None
         if self.weight.dim() != 2 or self.weight.shape[1] != dim:
             raise ValueError(
                 f"{owner}: hidden must have shape (..., tokens, dim) and weight (vocabulary, dim), got "
                 f"{tuple(self.hidden.shape)} and {tuple(self.weight.shape)}. Give layer.weight of the output layer."
             )
-        if self.bias is not None and tuple(self.bias.shape) != (len(self.weight),):
-            raise ValueError(
-                f"{owner}: bias must have shape ({len(self.weight)},), a number for each token of the vocabulary, got "
-                f"{tuple(self.bias.shape)}."
-            )
+        if self.bias is not None:
+            of = "of one number for each token of the vocabulary"
+            check_tensor(owner, "bias", self.bias, "floating-point", self.weight.shape[:1], of=of)
 
     @property
     def shape(self) -> torch.Size:
@@ -92,13 +81,9 @@ class HiddenStates:
         """How many logits there are."""
         return self.shape.numel()
 
-    def logits(self, tokens: Tensor) -> Tensor:
-        """The logits of some tokens, by their numbers, in the dtype of the hidden states."""
-        return _logits(self.hidden.flatten(0, -2)[tokens], self.weight, self.bias)
-
     def whole(self) -> Tensor:
         """The logits of all tokens, in the memory that they take."""
-        return _logits(self.hidden, self.weight, self.bias)
+        return linear_logits(self.hidden, self.weight, self.bias)
 
     def detach(self) -> HiddenStates:
         """The same, without a graph."""
@@ -110,7 +95,7 @@ def _no_logits(self: HiddenStates, *_: Any) -> Any:
     raise TypeError(
         "HiddenStates: there are no logits here, and the model (or what uses it) is about to change or read them. "
         "Models that do more to their logits than their output layer does are trained with them; text is generated "
-        "after the block `with without_logits(model):`."
+        "after the block `with withoutlinear_logits(model):`."
     )
 
 
@@ -119,59 +104,25 @@ for _operator in _OPERATORS:
     setattr(HiddenStates, f"__{_operator}__", _no_logits)
 
 
-def losses_in_blocks(states: HiddenStates, counts: Tensor, losses_of: Callable[..., Tensor], *of_tokens: Any) -> Tensor:
-    """The losses of tokens whose logits are made block by block.
-
-    Args:
-        states: What the logits are made of.
-        counts: Which tokens count, of shape (...,).
-        losses_of: Takes whether a gradient is about to be asked for, the logits of some tokens, of shape
-            (tokens, vocabulary), and their parts of `of_tokens`; gives their losses.
-        *of_tokens: Tensors that begin with the tokens, (..., x), or `HiddenStates` of another model, for logits.
-
-    Returns:
-        The losses in the shape of `counts`, at least float32; 0 where a token does not count.
-    """
-    places = counts.flatten().nonzero().squeeze(1)
-    hidden = states.hidden.flatten(0, -2)
-    others = [_flat(other, counts.dim()) for other in of_tokens]
-
-    def block(calls: Iterator[int], tokens: Tensor, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        on_way_back = next(calls) > 0
-        return losses_of(on_way_back, _logits(rows, weight, bias), *(_some(other, tokens) for other in others))
-
-    losses = [
-        checkpoint(
-            block,
-            count(),
-            tokens,
-            hidden[tokens],
-            states.weight,
-            states.bias,
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        for tokens in places.split(block_length(states))
-    ]
-    found = torch.cat(losses)
-    return found.new_zeros(counts.numel()).index_put((places,), found).view(counts.shape)
-
-
 def block_length(states: HiddenStates) -> int:
     """How many tokens make a block."""
     return max((_BLOCK if states.device.type == "cpu" else _BLOCK_ELSEWHERE) // len(states.weight), 1)
 
 
-def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def linear_logits(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The logits that an output layer makes of rows of hidden states."""
     # As autocast does: where hidden states are in half precision, and parameters are not.
     return linear(rows, weight.to(rows.dtype), None if bias is None else bias.to(rows.dtype))
 
 
-def _flat(other: Any, dims: int) -> Any:
-    return other if isinstance(other, HiddenStates) or dims == 1 else other.flatten(0, dims - 1)
-
-
-def _some(other: Any, tokens: Tensor) -> Tensor:
-    """The part of some tokens: of hidden states their logits."""
-    found: Tensor = other.logits(tokens) if isinstance(other, HiddenStates) else other[tokens]
+def logits_of(flat: Any, tokens: Tensor) -> Tensor:
+    """The rows of some tokens, by their numbers: of hidden states their logits, in the dtype of these."""
+    if isinstance(flat, HiddenStates):
+        return linear_logits(flat.hidden.flatten(0, -2)[tokens], flat.weight, flat.bias)
+    found: Tensor = flat[tokens]
     return found
+
+
+def by_tokens(each: Any, dims: int) -> Any:
+    """With one dimension in the place of those of the tokens; hidden states as they are."""
+    return each if isinstance(each, HiddenStates) else each.flatten(0, dims - 1)

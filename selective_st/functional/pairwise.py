@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from selective_st._caller import caller, named
-from selective_st.functional._common import Reduction, check_link, check_mask, check_scores
+from selective_st.functional._checks import check_link, check_mask, check_scores
+from selective_st.functional._common import Reduction
 from selective_st.functional.listwise import listwise_label_loss
 from selective_st.functional.pointwise import matching_loss
 from selective_st.links import Link

@@ -20,18 +20,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._caller import caller
-from selective_st._validation import finite_number
-from selective_st.functional._common import (
-    KnownGradient,
-    Reduction,
-    check_link,
-    check_mask,
-    check_scores,
-    check_weight,
-    counting,
-    precise,
-    reduce_loss,
-)
+from selective_st.functional._checks import check_link, check_mask, check_scores, check_weight, checked
+from selective_st.functional._common import KnownGradient, Reduction, counting, fill_masked, precise, reduce_loss
 from selective_st.links import Link
 
 
@@ -121,9 +111,8 @@ def fenchel_young_loss(
         tensor(0.0088)
     """
     owner = caller("fenchel_young_loss")
-    link = check_link(owner, link)
+    link, factor = checked(owner, link=link, pos_weight=pos_weight)
     targets = ("link_values", link_values)
-    factor = finite_number(owner, "pos_weight", pos_weight, positive=True)
     if factor == 1:
         return _pointwise(owner, predicted, targets, link, link.fenchel_young, link, mask, weight, reduction)
 
@@ -134,7 +123,8 @@ def fenchel_young_loss(
                 f"{float(y.min()):g} to {float(y.max()):g}. Leave pos_weight out, or give weight."
             )
         total = 1 + (factor - 1) * y
-        return total * link.fenchel_young(p, (factor * y / total).clamp(max=1))  # of a rounding error
+        loss: Tensor = total * link.fenchel_young(p, (factor * y / total).clamp(max=1))  # of a rounding error
+        return loss
 
     def of_score(score: Tensor) -> Tensor:
         return link(score).clamp(0, 1)
@@ -159,11 +149,8 @@ def _pointwise(
     target = check_scores(owner, name, target, like=predicted)
     weight = check_weight(owner, weight, predicted.shape)
     mask = counting(check_mask(owner, mask, predicted), weight)
-    if mask is not None:
-        # A masked NaN must reach neither the loss nor, through 0 * NaN, the gradient.
-        some_score = torch.zeros((), device=predicted.device).clamp(*link.domain)
-        predicted = torch.where(mask, predicted, some_score.to(predicted.dtype))
-        target = torch.where(mask, target, target_of_score(some_score).to(target.dtype))
+    predicted = fill_masked(predicted, mask, link._some_score)
+    target = fill_masked(target, mask, float(target_of_score(torch.tensor(link._some_score))))
     return reduce_loss(owner, loss_of(predicted, target), mask, weight, reduction)
 
 

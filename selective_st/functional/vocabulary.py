@@ -22,37 +22,29 @@ tensor(1.7513)
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
 
-from selective_st._autograd import KnownSlopes, in_transform, look, pull_through
+from selective_st._autograd import KnownSlopes, in_transform, look, may_hold, pull_through
 from selective_st._caller import caller, wording
-from selective_st._validation import finite_number
-from selective_st.functional._common import (
-    Reduction,
-    calibration_weight,
-    check_link,
-    check_mask,
-    check_nonnegative,
-    check_scores,
-    check_smoothing,
-    one_of,
-    reduce_loss,
-    single_or_double,
-)
-from selective_st.functional.output_layer import HiddenStates, block_length, losses_in_blocks
-from selective_st.links import ConstantLink, Interval, Link
-from selective_st.links._numerics import _to_working_precision
+from selective_st._validation import instance_of
+from selective_st.functional._checks import check_calibration, check_indices, check_mask, check_nonnegative, checked
+from selective_st.functional._common import Reduction, mean_under, potentials, reduce_loss, single_or_double
+from selective_st.functional.output_layer import HiddenStates, block_length, by_tokens, linear_logits, logits_of
+from selective_st.links import ConstantLink, Link
+from selective_st.links._numerics import check_tensor
 from selective_st.links.base import check_domain
 
 Center = Literal["logsumexp"] | None
-_CENTERS: tuple[Center, ...] = ("logsumexp", None)
 # How many scores a block holds: what fits into a processor's cache, and what keeps a GPU busy.
 _BLOCK, _BLOCK_ELSEWHERE = 2**18, 2**26
 
@@ -121,11 +113,11 @@ def vocabulary_loss(
         tensor(2.1290)
     """
     owner = caller("vocabulary_loss")
-    softmax = _softmax_of(owner, link, temperature, center)
-    smoothing = check_smoothing(owner, label_smoothing)
-    logits = _check_logits(owner, "logits", logits)
+    softmax = _softmax_of(owner, link, temperature, center, is_positive=True)
+    (smoothing,) = checked(owner, label_smoothing=label_smoothing)
+    _check_logits(owner, "logits", logits)
     counts, labels = _check_labels(owner, labels, logits, ignore_index)
-    losses = _losses_of(logits, counts, partial(_Labels, softmax, smoothing), labels)
+    losses = _losses_of(logits, counts, partial(_label_losses, softmax, smoothing), labels)
     return reduce_loss(owner, losses, counts, None, reduction)
 
 
@@ -185,20 +177,18 @@ def vocabulary_matching_loss(
         tensor(0.8112)
     """
     owner = caller("vocabulary_matching_loss")
-    calibration = finite_number(owner, "calibration", calibration, nonnegative=True)
-    calibration_link = check_link(owner, link if calibration_link is None else calibration_link, "calibration_link")
-    calibration = calibration_weight(calibration, calibration_link)
+    calibration, calibration_link = check_calibration(owner, link, calibration, calibration_link)
     softmax, of_teacher = (
         _softmax_of(owner, link, each, center, uses_scores=calibration > 0)
         for each in (temperature, temperature if target_temperature is None else target_temperature)
     )
-    logits = _check_logits(owner, "logits", logits)
+    _check_logits(owner, "logits", logits)
     _check_teacher(owner, teacher, logits)
     mask = check_mask(owner, mask, torch.empty(logits.shape[:-1], device="meta"), "logits without its last dimension")
     counts = torch.ones(logits.shape[:-1], dtype=torch.bool, device=logits.device) if mask is None else mask
-    of_teacher_parts = teacher[:3] if isinstance(teacher, TopTokens) else (teacher,)
-    make = partial(_Matching, softmax, of_teacher, calibration, calibration_link)
-    losses = _losses_of(logits, counts, make, *of_teacher_parts)
+    losses_of = partial(_teacher_losses, softmax, of_teacher, calibration, calibration_link)
+    of_tokens = teacher[:3] if isinstance(teacher, TopTokens) else (teacher,)
+    losses = _losses_of(logits, counts, losses_of, *of_tokens)
     return reduce_loss(owner, losses, counts, None, reduction)
 
 
@@ -230,23 +220,22 @@ def top_tokens(
     """
     owner = caller("top_tokens")
     softmax = _softmax_of(owner, link, temperature, center, uses_scores=True)
-    teacher = _check_logits(owner, "teacher", teacher)
-    vocabulary = teacher.shape[-1]
-    if isinstance(k, bool) or not isinstance(k, int) or not 0 < k < vocabulary:
+    _check_logits(owner, "teacher", teacher)
+    vocabulary, shape = teacher.shape[-1], teacher.shape[:-1]
+    if not isinstance(k, int) or not 0 < k < vocabulary:
         raise ValueError(
             f"{owner}: k must be an integer from 1 to {vocabulary - 1}, one less than the vocabulary, got {k!r}."
         )
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     with torch.no_grad():
-        for rows in _rows_in_blocks(teacher.detach()):
-            scores, _ = softmax.scores(_working_copy(rows))
+        flat = by_tokens(teacher, len(shape))
+        for tokens in torch.arange(shape.numel(), device=teacher.device).split(_block_length(teacher)):
+            scores = softmax.scores(*single_or_double(logits_of(flat, tokens)))
             top = scores.topk(k)
-            logits, _ = softmax.logits(scores)
-            rest = torch.logsumexp(logits.scatter_(-1, top.indices, -math.inf), -1)
+            rest = torch.logsumexp(softmax.logits(scores).scatter(-1, top.indices, -math.inf), -1)
             parts.append((top.values, top.indices, rest))
-    shape = teacher.shape[:-1]
-    values, tokens, rests = (torch.cat(part) for part in zip(*parts, strict=True))
-    return TopTokens(values.view(*shape, k), tokens.view(*shape, k), rests.view(shape), vocabulary)
+    values, places, rests = (torch.cat(part) for part in zip(*parts, strict=True))
+    return TopTokens(values.view(*shape, k), places.view(*shape, k), rests.view(shape), vocabulary)
 
 
 def vocabulary_log_probabilities(
@@ -277,7 +266,8 @@ def vocabulary_log_probabilities(
     """
     owner = caller("vocabulary_log_probabilities")
     softmax = _softmax_of(owner, link, temperature, center)
-    return softmax.plain(*single_or_double(_check_logits(owner, "logits", logits)))
+    _check_logits(owner, "logits", logits)
+    return softmax.log_probabilities(softmax.scores(*single_or_double(logits)))
 
 
 # --- Checks ---------------------------------------------------------------------------------------------------------
@@ -285,158 +275,80 @@ def vocabulary_log_probabilities(
 
 def check_center(owner: str, center: object) -> Center:
     """Return `center` if it is one of the two, or raise."""
-    return cast(Center, one_of(owner, "center", center, _CENTERS))
+    return cast(Center, checked(owner, center=center)[0])
 
 
 def _softmax_of(
-    owner: str, link: object, temperature: object, center: object, *, uses_scores: bool = False
+    owner: str,
+    link: Any,
+    temperature: Any,
+    center: Any,
+    *,
+    uses_scores: bool = False,
+    is_positive: bool = False,
 ) -> _Softmax:
-    link = check_link(owner, link)
-    temperature = finite_number(owner, "temperature", temperature, positive=True)
-    center = check_center(owner, center)
+    link, temperature, center = checked(owner, link=link, temperature=temperature, center=center)
     # The plain Softmax is the same whatever is added to the logits; what else uses the scores is not.
     matters = uses_scores or not isinstance(link, ConstantLink)
-    return _Softmax(owner, link, temperature, center is not None and matters)
+    return _Softmax(owner, link, temperature, center is not None and matters, is_positive)
 
 
-def _losses_of(
-    logits: Tensor | HiddenStates, counts: Tensor, make: Callable[..., _Objective], *of_tokens: Any
-) -> Tensor:
-    """The losses of tokens, 0 where one does not count."""
-    if isinstance(logits, HiddenStates) and in_transform():  # where nothing can be made again on the way back
-        logits = logits.whole()
-        of_tokens = tuple(each.whole() if isinstance(each, HiddenStates) else each for each in of_tokens)
-    if isinstance(logits, HiddenStates):
-
-        def losses_of(keep: bool, some: Tensor, *parts: Tensor) -> Tensor:
-            return _TokenLosses(make, some, keep)(some, torch.ones_like(some[..., 0], dtype=torch.bool), *parts)
-
-        return losses_in_blocks(logits, counts, losses_of, *of_tokens)
-    return _TokenLosses(make, logits)(logits, counts, *of_tokens)
-
-
-def _check_logits(owner: str, name: str, logits: Any) -> Any:
-    if isinstance(logits, HiddenStates):
-        if not logits.numel():
-            raise ValueError(f"{owner}: {name} must be of at least one token, got {tuple(logits.shape)}.")
-        return logits
-    scores = check_scores(owner, name, logits)
-    if not scores.is_floating_point():
-        raise TypeError(f"{owner}: {name} must be floating-point numbers, got {scores.dtype}. Use {name}.float().")
-    if scores.dim() < 2 or not scores.numel():
+def _check_logits(owner: str, name: str, logits: Any) -> None:
+    if not isinstance(logits, HiddenStates):
+        check_tensor(owner, name, logits, "floating-point")
+    if logits.dim() < 2 or not logits.numel():
         raise ValueError(
             f"{owner}: {name} must have shape (..., tokens, vocabulary) with at least one of each, got "
-            f"{tuple(scores.shape)}."
+            f"{tuple(logits.shape)}."
         )
-    return scores
 
 
-def _check_labels(owner: str, labels: object, logits: Any, ignore_index: object) -> tuple[Tensor, Tensor]:
+def _check_labels(owner: str, labels: Any, logits: Any, ignore_index: Any) -> tuple[Tensor, Tensor]:
     """Which labels count, and the labels, 0 for the others."""
-    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
-        raise TypeError(f"{owner}: ignore_index must be an integer, got {ignore_index!r}.")
-    if (
-        not isinstance(labels, Tensor)
-        or labels.is_floating_point()
-        or labels.is_complex()
-        or labels.dtype == torch.bool
-    ):
-        got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(
-            f"{owner}: labels must be a tensor of integers, the number of a token in the vocabulary, got {got}. "
-            f"For a teacher's scores use {wording('vocabulary_matching_loss')}."
-        )
-    if labels.shape != logits.shape[:-1]:
-        raise ValueError(
-            f"{owner}: labels must have the shape of logits without the vocabulary, {tuple(logits.shape[:-1])}, got "
-            f"{tuple(labels.shape)}."
-        )
+    instance_of(owner, "ignore_index", ignore_index, int, "Write ignore_index=-100.")
+    check_tensor(owner, "labels", labels, "whole", logits.shape[:-1], of="of logits without the vocabulary")
     counts = labels != ignore_index
     labels = torch.where(counts, labels, 0).long()
-    look(partial(_check_tokens, owner, logits.shape[-1], ignore_index), labels)
+    mend = f"Give labels that do not count {ignore_index}: labels.masked_fill(labels == pad_token_id, {ignore_index})."
+    look(partial(check_indices, owner, logits.shape[-1], mend), labels)
     return counts, labels
 
 
-def _check_tokens(owner: str, vocabulary: int, ignore_index: int, labels: Tensor) -> None:
-    low, high = (int(end) for end in labels.aminmax())
-    if low < 0 or high >= vocabulary:
-        raise ValueError(
-            f"{owner}: labels must be from 0 to {vocabulary - 1} for a vocabulary of {vocabulary}, or "
-            f"ignore_index={ignore_index}, got labels from {low} to {high}. Give labels that do not count the label "
-            f"{ignore_index}: labels.masked_fill(labels == pad_token_id, {ignore_index})."
-        )
-
-
-def _check_vocabulary(owner: str, theirs: int, logits: Any) -> None:
-    ours = logits.shape[-1]
-    if theirs != ours:
-        raise ValueError(
-            f"{owner}: teacher and student need one vocabulary, but the teacher gives {theirs} logits and the "
-            f"student {ours}. If they only differ in unused tokens at the end, cut both: "
-            f"logits[..., :{min(theirs, ours)}]."
-        )
-
-
-def _check_teacher(owner: str, teacher: object, logits: Any) -> None:
+def _check_teacher(owner: str, teacher: Any, logits: Any) -> None:
+    ours, places = logits.shape[-1], logits.shape[:-1]
+    parts: tuple[Tensor, ...]
     if isinstance(teacher, TopTokens):
-        shapes = tuple(tuple(part.shape) for part in teacher[:3])
-        places, k = tuple(logits.shape[:-1]), teacher.scores.shape[-1]
-        if shapes != ((*places, k), (*places, k), places):
-            raise ValueError(
-                f"{owner}: teacher must hold the top tokens of each of the student's {places} places, got shapes "
-                f"{', '.join(map(str, shapes))}. Make it of the teacher's logits of the same texts by "
-                f"{wording('top_tokens')}."
-            )
-        _check_vocabulary(owner, teacher.vocabulary, logits)
+        parts, shapes = teacher[:3], [teacher.rest.shape, *(part.shape[:-1] for part in teacher[:2])]
     elif isinstance(teacher, HiddenStates):
         if not isinstance(logits, HiddenStates):
             raise TypeError(
                 f"{owner}: teacher must be logits where the student's are, got HiddenStates. Give "
                 "HiddenStates(hidden, weight) for both."
             )
-        _check_vocabulary(owner, teacher.shape[-1], logits)
-        if teacher.shape[:-1] != logits.shape[:-1]:
-            raise ValueError(
-                f"{owner}: teacher must have hidden states of the student's {tuple(logits.shape[:-1])} places, got "
-                f"{tuple(teacher.shape[:-1])}."
-            )
+        # Of a teacher that is not trained the layer may still require a gradient.
+        parts, shapes = (teacher.hidden,), [teacher.shape[:-1]]
     else:
-        if isinstance(teacher, Tensor) and teacher.shape[:-1] == logits.shape[:-1]:
-            _check_vocabulary(owner, teacher.shape[-1], logits)
-        like = torch.empty(logits.shape, device="meta")
-        check_scores(owner, "teacher", teacher, like=like, name_of_like="logits")
-    parts: tuple[Any, ...] = teacher if isinstance(teacher, tuple) else (teacher,)
-    if isinstance(teacher, HiddenStates):
-        parts = (teacher.hidden,)  # of a teacher that is not trained the layer may still require one
-    if any(isinstance(part, Tensor) and part.requires_grad for part in parts):
+        parts, shapes = (check_tensor(owner, "teacher", teacher),), [teacher.shape[:-1]]
+    if wrong := [tuple(shape) for shape in shapes if shape != places]:
+        raise ValueError(
+            f"{owner}: teacher must have the shape of logits without the vocabulary, {tuple(places)}, got {wrong[0]}. "
+            f"Give the teacher's logits of the same texts, or what {wording('top_tokens')} makes of them."
+        )
+    theirs = teacher.vocabulary if isinstance(teacher, TopTokens) else teacher.shape[-1]
+    if theirs != ours:
+        raise ValueError(
+            f"{owner}: teacher and student need one vocabulary, but the teacher gives {theirs} logits and the "
+            f"student {ours}. If they only differ in unused tokens at the end, cut both: "
+            f"logits[..., :{min(theirs, ours)}]."
+        )
+    if any(part.requires_grad for part in parts):
         raise TypeError(
             f"{owner}: teacher must not require a gradient, which would not reach it. Run the teacher under "
             "torch.no_grad(), or use teacher.detach()."
         )
 
 
-# --- The mathematics, block by block ----------------------------------------------------------------------------------
-
-
-def _block_length(flat: Tensor) -> int:
-    """How many tokens make a block."""
-    scores = _BLOCK if flat.device.type == "cpu" else _BLOCK_ELSEWHERE
-    return max(scores // flat.shape[-1], 1)
-
-
-def _rows_in_blocks(logits: Tensor | HiddenStates) -> Iterator[Tensor]:
-    """The logits of all tokens, a block of them at a time."""
-    if isinstance(logits, HiddenStates):
-        tokens = torch.arange(logits.shape[:-1].numel(), device=logits.device)
-        yield from map(logits.logits, tokens.split(block_length(logits)))
-    else:
-        flat = logits.reshape(-1, logits.shape[-1])
-        yield from flat.split(_block_length(flat))
-
-
-def _working_copy(rows: Tensor) -> Tensor:
-    """A copy in at least single precision, which may be overwritten."""
-    return rows.to(torch.promote_types(rows.dtype, torch.float32), copy=True)
+# --- The mathematics, of some tokens, by what can be differentiated to any order --------------------------------------
 
 
 @dataclass(frozen=True)
@@ -447,228 +359,132 @@ class _Softmax:
     link: Link
     temperature: float
     centers: bool
+    is_positive: bool
 
-    @property
-    def some_score(self) -> float:
-        """A score within the link's domain."""
-        return min(max(0.0, self.link.domain.low), self.link.domain.high)
-
-    def scores(self, z: Tensor, *, positive: bool = False) -> tuple[Tensor, Tensor | None]:
-        """The scores of logits, which are overwritten, and the plain probabilities, which centring needs going back."""
-        if self.centers:
-            z = torch.log_softmax(z, -1)
-        self._check(z, positive)
-        return z, z.exp() if self.centers else None
-
-    def _check(self, scores: Tensor, positive: bool) -> None:
-        """Raise where scores leave the link's domain, or it must be positive on them and is not."""
-        if self.link.domain == Interval(-math.inf, math.inf) and (self.link._lowest_value >= 0 or not positive):
-            return
-        look(partial(self._check_allowed, positive), scores)
-
-    def _check_allowed(self, positive: bool, scores: Tensor) -> None:
-        allowed = scores[scores > -math.inf]
-        check_domain(self.owner, self.link, allowed)
-        if positive:
-            check_nonnegative(self.owner, self.link, allowed)
-
-    def logits(self, scores: Tensor) -> tuple[Tensor, Tensor | float]:
-        """`G(s) / T` and its slope `h(s) / T`; the scores are overwritten."""
-        forbidden = None
-        if self.link._potential_at_bottom != -math.inf and bool(scores.amin() == -math.inf):
-            forbidden = scores == -math.inf
-            scores = scores.masked_fill_(forbidden, self.some_score)
-        logits, slope = self.link._logits(scores, 1 / self.temperature)
-        if forbidden is not None:
-            logits = logits.masked_fill_(forbidden, -math.inf)
-            slope = slope.masked_fill_(forbidden, 0) if isinstance(slope, Tensor) else slope
-        return logits, slope
-
-    def backward(self, gradient: Tensor, slope: Tensor | float, plain: Tensor | None) -> Tensor:
-        """From the gradient with respect to `G(s) / T`, which is overwritten, to that with respect to the logits."""
-        if isinstance(slope, Tensor) or slope != 1:
-            gradient.mul_(slope)
-        if plain is not None:
-            gradient.addcmul_(plain, gradient.sum(-1, keepdim=True), value=-1)
-        return gradient
-
-    def plain_scores(self, z: Tensor) -> Tensor:
-        """`scores`, for automatic differentiation to any order."""
+    def scores(self, z: Tensor) -> Tensor:
+        """The scores of logits; an error where they leave the link's domain, or it is negative and must not be."""
         scores = torch.log_softmax(z, -1) if self.centers else z
-        self._check(scores, positive=False)
+        if self.link.domain != Link.domain or (self.is_positive and self.link._lowest_value < 0):
+            look(self._check, scores.detach())
         return scores
 
-    def plain_logits(self, scores: Tensor) -> Tensor:
-        """`logits`, likewise."""
-        forbidden = scores == -math.inf
-        logits = self.link.potential(torch.where(forbidden, self.some_score, scores)) / self.temperature
-        return torch.where(forbidden, -math.inf, logits)
+    def _check(self, scores: Tensor) -> None:
+        allowed = scores[scores > -math.inf]
+        check_domain(self.owner, self.link, allowed)
+        if self.is_positive:
+            check_nonnegative(self.owner, self.link, allowed)
 
-    def plain(self, z: Tensor) -> Tensor:
-        """`log softmax(G(s) / T)`, likewise."""
-        return torch.log_softmax(self.plain_logits(self.plain_scores(z)), -1)
+    def logits(self, scores: Tensor) -> Tensor:
+        """`G(s) / T`."""
+        scale = 1 / self.temperature
+        if self.link._potential_at_bottom == -math.inf or not may_hold(forbidden := scores == -math.inf):
+            return potentials(self.link, scores, scale)
+        scores = torch.where(forbidden, self.link._some_score, scores)
+        return potentials(self.link, scores, scale).masked_fill(forbidden, -math.inf)
 
-
-class _Objective(ABC):
-    """What is to be computed of each of some tokens, which are chosen among all."""
-
-    @abstractmethod
-    def block(self, z: Tensor, place: slice, wants_gradient: bool) -> tuple[Tensor, Tensor | None]:
-        """The losses of some tokens, and their gradients with respect to the logits z, which are overwritten."""
-
-    @abstractmethod
-    def plain(self, z: Tensor) -> Tensor:
-        """The losses of all tokens, for automatic differentiation to any order."""
+    def log_probabilities(self, scores: Tensor) -> Tensor:
+        """`log softmax(G(s) / T)`."""
+        return torch.log_softmax(self.logits(scores), -1)
 
 
-class _Labels(_Objective):
-    def __init__(self, softmax: _Softmax, smoothing: float, tokens: Tensor, labels: Tensor) -> None:
-        self.softmax, self.smoothing, self.labels = softmax, smoothing, labels.reshape(-1)[tokens]
-
-    def block(self, z: Tensor, place: slice, wants_gradient: bool) -> tuple[Tensor, Tensor | None]:
-        labels = self.labels[place].unsqueeze(-1)
-        scores, plain = self.softmax.scores(z, positive=True)
-        logits, slope = self.softmax.logits(scores)
-        log_r = torch.log_softmax(logits, -1)
-        losses = self._losses(log_r, labels)
-        if not wants_gradient:
-            return losses, None
-        gradient = torch.exp(log_r, out=logits)
-        if self.smoothing:
-            gradient.sub_(self.smoothing / gradient.shape[-1])
-        gradient.scatter_add_(-1, labels, gradient.new_full(labels.shape, self.smoothing - 1))
-        return losses, self.softmax.backward(gradient, slope, plain)
-
-    def plain(self, z: Tensor) -> Tensor:
-        return self._losses(self.softmax.plain(z), self.labels.unsqueeze(-1))
-
-    def _losses(self, log_r: Tensor, labels: Tensor) -> Tensor:
-        losses = log_r.gather(-1, labels).squeeze(-1) * (self.smoothing - 1)
-        return losses - self.smoothing * log_r.mean(-1) if self.smoothing else losses
+def _label_losses(softmax: _Softmax, smoothing: float, z: Tensor, labels: Tensor) -> Tensor:
+    """The losses of tokens by their logits and labels."""
+    log_r = softmax.log_probabilities(softmax.scores(z))
+    losses = log_r.gather(-1, labels.unsqueeze(-1)).squeeze(-1) * (smoothing - 1)
+    return losses - smoothing * log_r.mean(-1) if smoothing else losses
 
 
-class _Matching(_Objective):
-    def __init__(
-        self,
-        softmax: _Softmax,
-        of_teacher: _Softmax,
-        calibration: float,
-        calibration_link: Link,
-        tokens: Tensor,
-        *teacher: Tensor,
-    ) -> None:
-        self.softmax, self.of_teacher, self.tokens = softmax, of_teacher, tokens
-        self.calibration, self.calibration_link = calibration, calibration_link
-        # Scores of all tokens; or of the top ones, which these are, and the rest.
-        self.scores, self.chosen, self.rest = teacher if len(teacher) > 1 else (*teacher, None, None)
+def _teacher_losses(
+    softmax: _Softmax,
+    of_teacher: _Softmax,
+    calibration: float,
+    calibration_link: Link,
+    z: Tensor,
+    teacher: Tensor,
+    chosen: Tensor | None = None,
+    rest: Tensor | None = None,
+) -> Tensor:
+    """The losses of tokens by their logits and the teacher's; or by its scores of those that are chosen, and the rest.
 
-    def block(self, z: Tensor, place: slice, wants_gradient: bool) -> tuple[Tensor, Tensor | None]:
-        log_q, targets, chosen, log_q_rest = self._of_teacher(z, self.tokens[place])
-        scores, plain = self.softmax.scores(z)
-        of_chosen = scores.clone() if chosen is None and self.calibration else scores
-        of_chosen = of_chosen if chosen is None else of_chosen.gather(-1, chosen)
-        logits, slope = self.softmax.logits(scores)
-        log_r = torch.log_softmax(logits, -1)
+    As a list of `listwise_matching_loss`, of which all that are not chosen are one candidate.
+    """
+    p = softmax.scores(z)
+    logits = softmax.logits(p)
+    if chosen is not None:
+        # Not minus infinity: where all others are forbidden, too, that would have no gradient.
+        of_rest = logits.scatter(-1, chosen, torch.finfo(z.dtype).min).logsumexp(-1)
+        p, logits = p.gather(-1, chosen), _joined(logits.gather(-1, chosen), of_rest)
+    log_r = torch.log_softmax(logits, -1)
+    with torch.no_grad():
+        s = teacher.to(z) if rest is not None else of_teacher.scores(teacher.to(z))
+        logits = of_teacher.logits(s)
+        log_q = torch.log_softmax(logits if rest is None else _joined(logits, rest.to(z)), -1)
         q = log_q.exp()
-        losses = _divergence(q, log_q, log_r if chosen is None else log_r.gather(-1, chosen))
-        gradient = None
-        if chosen is not None and log_q_rest is not None:
-            of_rest = log_r.scatter(-1, chosen, -math.inf)
-            log_r_rest = torch.logsumexp(of_rest, -1)
-            losses += _divergence(log_q_rest.exp(), log_q_rest, log_r_rest, dim=None)
-            if wants_gradient:
-                # For the rest r_k - q_rest r_k / r_rest, of which the quotient may overflow, but not this.
-                lowest = torch.finfo(z.dtype).min
-                gradient = of_rest.sub_(log_r_rest.clamp(min=lowest).unsqueeze(-1)).exp_()
-                gradient.mul_((log_r_rest.exp() - log_q_rest.exp()).unsqueeze(-1))
-                gradient.scatter_(-1, chosen, log_r.gather(-1, chosen).exp_().sub_(q))
-        elif wants_gradient:
-            gradient = log_r.exp_().sub_(q)
-        if gradient is not None:
-            gradient = self.softmax.backward(gradient, slope, None)
-        if self.calibration:
-            check_domain(self.softmax.owner, self.calibration_link, of_chosen, targets)
-            divergence, difference = self.calibration_link._matching(
-                _to_working_precision(of_chosen), _to_working_precision(targets)
-            )
-            factor = q * (self.calibration / self.softmax.temperature)
-            losses += (factor * divergence.to(q)).masked_fill_(q == 0, 0).sum(-1)
-            if gradient is not None:
-                pull = (factor * difference.to(q)).masked_fill_(q == 0, 0)
-                gradient = gradient.add_(pull) if chosen is None else gradient.scatter_add_(-1, chosen, pull)
-        if gradient is not None:
-            gradient = self.softmax.backward(gradient, 1.0, plain)
-        return losses, gradient
-
-    def _rows(self, teacher: Tensor | None, rows: Tensor, dtype: torch.dtype | None = None) -> Tensor | None:
-        """Some rows of a part of the teacher's, of which each has one for every token."""
-        if teacher is None:
-            return None
-        places = teacher.dim() - (1 if teacher is self.rest else 2)
-        return teacher.flatten(0, places)[rows].to(dtype)
-
-    def _of_teacher(self, like: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Log-probabilities and scores of the chosen tokens, which those are (None for all), and those of the rest."""
-        scores, rest = (self._rows(part, rows, like.dtype) for part in (self.scores, self.rest))
-        assert scores is not None
-        if rest is not None:
-            logits, _ = self.of_teacher.logits(scores.clone())
-            total = torch.logaddexp(torch.logsumexp(logits, -1), rest)
-            return logits.sub_(total.unsqueeze(-1)), scores, self._rows(self.chosen, rows), rest - total
-        scores, _ = self.of_teacher.scores(scores)
-        logits, _ = self.of_teacher.logits(scores.clone() if self.calibration else scores)
-        return torch.log_softmax(logits, -1), scores, None, None
-
-    def plain(self, z: Tensor) -> Tensor:
-        scores, rest = (self._rows(part, self.tokens, z.dtype) for part in (self.scores, self.rest))
-        assert scores is not None
-        chosen, log_r = self._rows(self.chosen, self.tokens), self.softmax.plain(z)
-        with torch.no_grad():
-            targets = scores if chosen is not None else self.of_teacher.plain_scores(scores)
-            logits = self.of_teacher.plain_logits(targets)
-            total = torch.logsumexp(logits, -1) if rest is None else torch.logaddexp(torch.logsumexp(logits, -1), rest)
-            log_q = logits - total.unsqueeze(-1)
-        q = log_q.exp()
-        losses = _divergence(q, log_q, log_r if chosen is None else log_r.gather(-1, chosen))
-        if chosen is not None and rest is not None:
-            log_r_rest = torch.logsumexp(log_r.scatter(-1, chosen, -math.inf), -1)
-            losses = losses + _divergence((rest - total).exp(), rest - total, log_r_rest, dim=None)
-        if self.calibration:
-            of_student = self.softmax.plain_scores(z)
-            of_student = of_student if chosen is None else of_student.gather(-1, chosen)
-            matters = q > 0
-            divergence = self.calibration_link.divergence(
-                *(torch.where(matters, x, self.softmax.some_score) for x in (of_student, targets))
-            )
-            losses = losses + (self.calibration / self.softmax.temperature) * (q * divergence).sum(-1)
-        return losses
+    losses = mean_under(q, log_q - log_r)
+    if calibration:
+        q = q[..., : p.shape[-1]]
+        p, s = (torch.where(q > 0, scores, softmax.link._some_score) for scores in (p, s))
+        check_domain(softmax.owner, calibration_link, p, s)
+        losses = losses + calibration / softmax.temperature * mean_under(q, calibration_link.divergence(p, s))
+    return losses
 
 
-def _divergence(q: Tensor, log_q: Tensor, log_r: Tensor, dim: int | None = -1) -> Tensor:
-    """`q (log q - log r)`, summed over `dim`; 0 where q is, even if a logarithm is infinite."""
-    terms = (q * (log_q - log_r)).masked_fill(q == 0, 0)
-    return terms if dim is None else terms.sum(dim)
+def _joined(of_chosen: Tensor, of_rest: Tensor) -> Tensor:
+    return torch.cat([of_chosen, of_rest.unsqueeze(-1)], -1)
+
+
+# --- Block by block ---------------------------------------------------------------------------------------------------
+
+
+def _losses_of(
+    logits: Tensor | HiddenStates, counts: Tensor, losses_of: Callable[..., Tensor], *of_tokens: Any
+) -> Tensor:
+    """The losses of tokens, 0 where one does not count."""
+    if in_transform():  # where nothing can be made again on the way back
+        logits = logits.whole() if isinstance(logits, HiddenStates) else logits
+        of_tokens = tuple(each.whole() if isinstance(each, HiddenStates) else each for each in of_tokens)
+    if not isinstance(logits, HiddenStates):
+        return _TokenLosses(losses_of, logits)(logits, counts, *of_tokens)
+
+    states, hidden = logits, logits.hidden.flatten(0, -2)
+    places = counts.flatten().nonzero().squeeze(1)
+    flat = [by_tokens(each, counts.dim()) for each in of_tokens]
+
+    def block(calls: Iterator[int], tokens: Tensor, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        some = linear_logits(rows, weight, bias)
+        others = (logits_of(each, tokens) for each in flat)
+        is_way_back = next(calls) > 0
+        return _TokenLosses(losses_of, some, is_way_back)(some, torch.ones_like(tokens, dtype=torch.bool), *others)
+
+    losses = []
+    for tokens in places.split(block_length(states)):
+        parts = count(), tokens, hidden[tokens], states.weight, states.bias
+        losses.append(checkpoint(block, *parts, use_reentrant=False, preserve_rng_state=False))
+    found = torch.cat(losses)
+    return found.new_zeros(counts.numel()).index_put((places,), found).view(counts.shape)
 
 
 class _TokenLosses(KnownSlopes):
-    """The losses of tokens, 0 where one does not count: of logits, which count, and what the objective is made of."""
+    """The losses of tokens, 0 where one does not count: of logits, which count, and what else is known of them."""
 
-    def __init__(self, make: Callable[..., _Objective], logits: Tensor, keep: bool = True) -> None:
+    def __init__(self, losses_of: Callable[..., Tensor], logits: Tensor, keep: bool = True) -> None:
         """Say how to compute them.
 
         Args:
-            make: Takes the numbers of tokens and all tensors after the second, gives the objective of these tokens.
+            losses_of: Takes the rows of some tokens, of the logits and all tensors after the second; gives the losses.
             logits: The logits, of which a gradient may be wanted.
             keep: Whether to compute it with the losses and keep it, rather than to compute it when it is wanted.
         """
-        self._make = make
+        self._losses_of, self._transforms = losses_of, in_transform()
         self._wants_gradient = keep and logits.requires_grad and torch.is_grad_enabled()
-        self._gradient: Tensor | None = None
+
+    def _own_hooks(self) -> AbstractContextManager[object]:
+        """Hooks that do nothing: those of a checkpoint around would take what is saved here for its own."""
+        return nullcontext() if self._transforms else saved_tensors_hooks(lambda saved: saved, lambda saved: saved)
 
     def value(self, *tensors: Tensor) -> Tensor:
-        losses, gradient = self._run(*tensors, wants_gradient=self._wants_gradient)
         # Kept by hand, for the way back to give away rather than to copy: it is the most memory.
-        self._gradient = gradient
+        losses, self._gradient = self._run(self._wants_gradient, *tensors)
         return losses
 
     def pull(self, gradient: Tensor, needed: Sequence[bool], *tensors: Tensor) -> Sequence[Tensor | None]:
@@ -676,7 +492,7 @@ class _TokenLosses(KnownSlopes):
             return pull_through(self._plain, gradient, needed, tensors)
         own, self._gradient = self._gradient, None
         if own is None:  # given away by an earlier backward through the same graph
-            _, own = self._run(*tensors, wants_gradient=True)
+            _, own = self._run(True, *tensors)
         assert own is not None
         flat = own.view(-1, own.shape[-1])
         length = _block_length(flat)  # in blocks, for a product of two dtypes copies
@@ -685,26 +501,31 @@ class _TokenLosses(KnownSlopes):
         return own, *(None for _ in needed[1:])
 
     def _run(
-        self, logits: Tensor, counts: Tensor, *others: Tensor, wants_gradient: bool
+        self, wants_gradient: bool, logits: Tensor, counts: Tensor, *of_tokens: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """The losses, and the gradient with respect to all logits."""
-        flat, tokens = logits.reshape(-1, logits.shape[-1]), counts.reshape(-1).nonzero().flatten()
-        objective = self._make(tokens, *others)
+        flat, *others = (by_tokens(each, counts.dim()) for each in (logits, *of_tokens))
         losses = flat.new_zeros(len(flat), dtype=torch.promote_types(logits.dtype, torch.float32))
         gradient = torch.zeros_like(flat) if wants_gradient else None
-        for place in _blocks(tokens, _block_length(flat)):
-            rows = tokens[place]
-            losses[rows], of_rows = objective.block(flat[rows].to(losses.dtype), place, wants_gradient)
-            if gradient is not None and of_rows is not None:
-                gradient.index_copy_(0, rows, of_rows.to(gradient.dtype))
+        for tokens in counts.reshape(-1).nonzero().squeeze(1).split(_block_length(flat)):
+            with torch.set_grad_enabled(wants_gradient), self._own_hooks():
+                rows = flat[tokens].to(losses.dtype).detach().requires_grad_(wants_gradient)
+                found = self._losses_of(rows, *(other[tokens] for other in others))
+            losses[tokens] = found.detach()
+            if gradient is not None:
+                gradient[tokens] = torch.autograd.grad(found, rows, torch.ones_like(found))[0].to(gradient.dtype)
         return losses.view(counts.shape), None if gradient is None else gradient.view(logits.shape)
 
-    def _plain(self, logits: Tensor, counts: Tensor, *others: Tensor) -> Tensor:
+    def _plain(self, logits: Tensor, counts: Tensor, *of_tokens: Tensor) -> Tensor:
         """The same of all tokens, those that do not count with logits of 0, for automatic differentiation."""
-        flat = torch.where(counts.unsqueeze(-1), logits, 0).flatten(0, counts.dim() - 1)
-        losses = self._make(torch.arange(len(flat), device=flat.device), *others).plain(*single_or_double(flat))
-        return torch.where(counts, losses.view(counts.shape), 0)
+        logits, *others = (
+            by_tokens(each, counts.dim()) for each in (torch.where(counts.unsqueeze(-1), logits, 0), *of_tokens)
+        )
+        return torch.where(counts, self._losses_of(*single_or_double(logits), *others).view(counts.shape), 0)
 
 
-def _blocks(tokens: Tensor, length: int) -> Iterator[slice]:
-    return (slice(begin, begin + length) for begin in range(0, len(tokens), length))
+def _block_length(logits: Tensor | HiddenStates) -> int:
+    """How many tokens make a block."""
+    if isinstance(logits, HiddenStates):
+        return block_length(logits)
+    return max((_BLOCK if logits.device.type == "cpu" else _BLOCK_ELSEWHERE) // logits.shape[-1], 1)

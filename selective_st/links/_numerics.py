@@ -107,7 +107,7 @@ def check_tensor(owner: str, name: str, value: Any, kind: str = "real", *shapes:
         owner: Who is to be named.
         name: The argument's name.
         value: What was given.
-        kind: Which numbers it may hold: "real", "floating-point", "whole" or "boolean" ones.
+        kind: Which numbers it may hold: "real", "floating-point", "whole", "boolean" or "any" ones.
         *shapes: The shapes it may have; none for any.
         of: What the shapes are, for the message, and what mends them after a full stop.
 
@@ -123,7 +123,9 @@ def check_tensor(owner: str, name: str, value: Any, kind: str = "real", *shapes:
             f"{owner}: {name} must be a torch.Tensor, got {type(value).__name__}. Use torch.tensor({name})."
         )
     dtype = value.dtype
-    if dtype.is_floating_point:
+    if kind == "any":
+        fits = True
+    elif dtype.is_floating_point:
         fits = kind in ("real", "floating-point")
     else:
         fits = kind == "boolean" if dtype == torch.bool else not dtype.is_complex and kind in ("real", "whole")
@@ -163,10 +165,8 @@ _SMALL_WEIGHT = 2.0**-100
 # loses less than two digits.
 _SERIES = [1 / math.factorial(k) for k in range(7, 1, -1)]
 SERIES_END = 0.02
-# One slow operation takes less time than many fast ones on so many numbers.
-_FEW_FOR_SERIES = {"cpu": 256}
-# Of so many numbers, what an operation costs is its launch.
-_FEW_FOR_LAUNCHES = {"cuda": 2**16}
+# Of so many numbers, what an operation costs is its launch: a few slow ones take less time than many fast ones.
+_FEW_FOR_LAUNCHES = {"cpu": 256, "cuda": 2**16}
 
 
 def exponential_less_linear_near_0(x: Tensor) -> Tensor:
@@ -222,12 +222,9 @@ def _exponential_matching(top: Tensor, x: Tensor, log_factor: float, rate: float
     distance = x.abs()
     below = distance.neg()
     decay = below.expm1()
-    if x.numel() <= _FEW_FOR_SERIES.get(x.device.type, 0):
-        gamma = torch.special.gammainc(_constants(2.0, x.dtype, x.device), distance)
-    else:
-        near = exponential_less_linear_near_0(below).addcmul_(distance, decay)
-        far = torch.addcmul(decay, distance, 1 + decay)
-        gamma = torch.where(distance <= SERIES_END, near, far)  # with the other sign, but the right one comes next
+    near = exponential_less_linear_near_0(below).addcmul_(distance, decay)
+    far = torch.addcmul(decay, distance, 1 + decay)
+    gamma = torch.where(distance <= SERIES_END, near, far)  # with the other sign, but the right one comes next
     decay.copysign_(x)
     parts = gamma.copysign_(x).addcmul_(x.clamp(max=0), decay)
     divergence = torch.addcmul(_constants(0.0, x.dtype, x.device), parts.mul_(half), half, value=1 / abs(rate))

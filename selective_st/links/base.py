@@ -349,6 +349,11 @@ class Link:
             )
         _set(self, _validated=True)
 
+    @property
+    def _some_score(self) -> float:
+        """A score within the domain, for what does not count."""
+        return min(max(0.0, self.domain.low), self.domain.high)
+
     @cached_property
     def _lowest_value(self) -> float:
         """`range.low`, worked out once."""
@@ -575,18 +580,13 @@ class Link:
         low, high = y.detach().aminmax()
         # The end of a range, rounded to single precision, may lie a little beyond it.
         slack = 1e-6 * max([abs(end) for end in self.range if math.isfinite(end)], default=0.0)
-        mend = ""
-        if not bool(low.isfinite() & high.isfinite()):
-            mend = "hold finite numbers, got values from {:g} to {:g}. Leave such rows out, or mask them."
-        elif low < self.range.low - slack or high > self.range.high + slack:
-            mend = (
-                f"lie within the link's range {self.range}, got values from {{:g}} to {{:g}}. If they are scores "
-                'rather than link values, use divergence (in a loss: targets="scores"); if they are link values of '
-                "another scale, map them to the range first."
+        is_finite = bool(low.isfinite() & high.isfinite())
+        if not is_finite or low < self.range.low - slack or high > self.range.high + slack:
+            raise ValueError(
+                f"{caller(type(self).__name__)}: {wording(name)} must lie within the link's range {self.range}, got "
+                f"values from {low:g} to {high:g}. Give finite numbers. If these are scores rather than link values, "
+                'use divergence (in a loss: targets="scores"); if they are of another scale, map them to the range.'
             )
-        if mend:
-            owner = caller(type(self).__name__)
-            raise ValueError(f"{owner}: {wording(name)} must {mend.format(float(low), float(high))}")
         return y.clamp(*self.range)
 
 
@@ -728,8 +728,6 @@ def link_from_config(config: Mapping[str, Any]) -> Link:
 def _rebuilt(value: Any, depth: int) -> Any:
     owner = caller("link_from_config")
     if isinstance(value, (list, tuple)):
-        if any(isinstance(item, (list, tuple)) for item in value):
-            raise TypeError(f"{owner}: a list must hold numbers or links, got a list in it: {value!r:.80}.")
         return tuple(_rebuilt(item, depth) for item in value)
     if not isinstance(value, Mapping):
         return value

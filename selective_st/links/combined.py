@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -13,7 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from selective_st._autograd import answers_at_once
-from selective_st._validation import finite_number, score_interval
+from selective_st._validation import finite_number, list_of, score_interval
 from selective_st.links._numerics import _LARGEST_SCORE, Interval
 from selective_st.links.base import _DEEPEST_NESTING, Link, _set, register_link
 
@@ -48,19 +48,17 @@ class WeightedSumLink(Link):
 
     def __post_init__(self) -> None:
         owner = "WeightedSumLink"
-        for name in ("weights", "links"):
-            if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Sequence):
-                raise TypeError(f"{owner}: {name} must be a list, got {type(getattr(self, name)).__name__}.")
-        if len(self.weights) != len(self.links) or not self.links:
+        given = list_of(owner, "weights", self.weights, "numbers", "[0.3, 1.0]")
+        parts_of = list_of(owner, "links", self.links, "links", "[IdentityLink(), SigmoidLink(20, 0.8)]")
+        if len(given) != len(parts_of) or not given:
             raise ValueError(
-                f"{owner}: give one weight for each link, and at least one of each, got "
-                f"{len(self.weights)} weights and {len(self.links)} links."
+                f"{owner}: give one weight for each link, and at least one of each, got {len(given)} weights and "
+                f"{len(parts_of)} links."
             )
         flat: list[tuple[float, Link]] = []
-        for given, link in zip(self.weights, self.links, strict=True):
+        for weight, link in zip(map(_weight_of, given), parts_of, strict=True):
             if not isinstance(link, Link):
                 raise TypeError(f"{owner}: links must hold links, got {link!r} of type {type(link).__name__}.")
-            weight = _weight_of(given)
             link.validate()
             # A sum of sums is one sum.
             inner = link._given if isinstance(link, WeightedSumLink) else [(1.0, link)]
@@ -115,14 +113,9 @@ class WeightedSumLink(Link):
         if not others:
             return last._logits(z, scale * last_weight, out)
         logits, slope = last._logits(z.clone(), scale * last_weight, out)
-        for place, (weight, link) in enumerate(others, start=1):
-            more_logits, more_slope = link._logits(z if place == len(others) else z.clone(), scale * weight)
-            logits = logits.add_(more_logits)
-            # In place where there is a place: memory of this size costs more than the sum.
-            if isinstance(slope, Tensor):
-                slope = slope.add_(more_slope)
-            else:
-                slope = more_slope.add_(slope) if isinstance(more_slope, Tensor) else more_slope + slope
+        for weight, link in others:
+            more_logits, more_slope = link._logits(z.clone(), scale * weight)
+            logits, slope = logits.add_(more_logits), slope + more_slope
         return logits, slope
 
     def _matching(self, p: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:

@@ -261,6 +261,7 @@ class ExponentialLink(Link):
     """
 
     scale: float = 1.0
+    range = Interval(0.0, math.inf)
     _weight_in_exponent = True
 
     def __post_init__(self) -> None:
@@ -270,16 +271,7 @@ class ExponentialLink(Link):
                 "ExponentialLink: scale must not be 0, got 0.0. Use a positive scale where high scores matter, a "
                 "negative one where low scores do, or IdentityLink() where all matter alike."
             )
-        _set(self, scale=scale)
-
-    @property
-    @override
-    def range(self) -> Interval:
-        return Interval(0.0, math.inf) if self.scale > 0 else Interval(-math.inf, 0.0)
-
-    @property
-    def _sign(self) -> float:
-        return math.copysign(1.0, self.scale)
+        _set(self, scale=scale, range=Interval(0.0, math.inf) if scale > 0 else Interval(-math.inf, 0.0))
 
     def _exponential(self, z: Tensor, factor: float = 1.0) -> Tensor:
         """`factor e^(a z)`, the factor in the exponent, so that it overflows only where the right value does."""
@@ -287,7 +279,7 @@ class ExponentialLink(Link):
 
     @override
     def h(self, z: Tensor) -> Tensor:
-        return self._sign * self._exponential(z)
+        return math.copysign(1.0, self.scale) * self._exponential(z)
 
     def _potential(self, z: Tensor) -> Tensor:
         return self._exponential(z, 1 / abs(self.scale))
@@ -338,20 +330,15 @@ class PiecewiseLink(Link):
         owner = "PiecewiseLink"
         knots = numbers_of(owner, "knots", self.knots)
         slopes = numbers_of(owner, "sensitivities", self.sensitivities, nonnegative=True)
-        for name, numbers in (("knots", knots), ("sensitivities", slopes)):
-            if not numbers:
-                raise ValueError(f"{owner}: {name} must not be empty; give at least one number.")
-        if len(knots) != len(slopes):
-            raise ValueError(
-                f"{owner}: give one sensitivity for each knot, got {len(knots)} knots and {len(slopes)} sensitivities."
-            )
-        for i, (left, right) in enumerate(pairwise(knots)):
-            if not left < right:
-                raise ValueError(
-                    f"{owner}: knots must increase strictly, got knots[{i}]={left:g} and knots[{i + 1}]={right:g}."
-                )
-        if not any(slopes):
-            raise ValueError(f"{owner}: sensitivities must not all be 0: nothing would matter.")
+        wrong = ""
+        if not knots or len(knots) != len(slopes):
+            wrong = f"give a knot and one sensitivity for each, got {len(knots)} knots and {len(slopes)} sensitivities"
+        elif falls := [f"{left:g}, {right:g}" for left, right in pairwise(knots) if not left < right]:
+            wrong = f"knots must increase strictly, got {falls[0]}"
+        elif not any(slopes):
+            wrong = "sensitivities must not all be 0: nothing would matter"
+        if wrong:
+            raise ValueError(f"{owner}: {wrong}.")
         _set(self, knots=knots, sensitivities=slopes)
 
     @property

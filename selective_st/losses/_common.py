@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from selective_st._ahead import on_cpu
 from selective_st._templates import template
 from selective_st._validation import finite_number
-from selective_st.functional._common import check_link, check_nonnegative, check_smoothing
+from selective_st.functional._checks import check_link, check_nonnegative, check_smoothing
 from selective_st.links import ConstantLink, ExponentialLink, Interval, Link, SigmoidLink, high_scores
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]

@@ -12,7 +12,7 @@ from typing_extensions import override
 from selective_st._caller import named
 from selective_st._validation import finite_number
 from selective_st.functional import vocabulary_log_probabilities, vocabulary_loss
-from selective_st.functional._common import check_smoothing
+from selective_st.functional._checks import check_smoothing
 from selective_st.functional.vocabulary import Center, check_center
 from selective_st.links import Link
 from selective_st.transformers._common import LanguageModelLoss, probable_tokens
