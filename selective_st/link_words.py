@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from selective_st._templates import in_templates, say
-from selective_st._validation import instance_of, interval_of
+from selective_st._validation import instance_of, interval_of, one_of
 from selective_st.links import LinearOutsideLink, Link, extreme_scores, high_scores, low_scores, middle_scores
 
 Weighing = Literal["sensitivity", "value"]
@@ -62,8 +62,7 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         >>> print(describe_link(0.3 * IdentityLink() + SigmoidLink(scale=20, shift=0.8)))
         The loss cares most about scores from 0.71 to 0.89: errors at scores near 0.8 cost 18 times as much as near 0.2.
     """
-    if of not in ("sensitivity", "value"):
-        raise ValueError(f'describe_link: of must be "sensitivity" or "value", got {of!r}. Write of="value".')
+    one_of("describe_link", "of", of, ("sensitivity", "value"))
     words, weights = _on_grid("describe_link", link, score_range, of)
     low, high = words.low, words.high
     largest, smallest = float(weights.max()), float(weights.min())
