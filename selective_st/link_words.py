@@ -74,11 +74,7 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
             alike = "in a ranking, all candidates count the same"
         return f"The loss cares about every score alike: {alike}."
     regions = _runs(weights >= _REGION_SHARE * largest)
-    tops = [max(float(weights[place]) for place in region) for region in regions]
-    peaks = [
-        words.point([place for place in region if float(weights[place]) >= (1 - _ALIKE) * top])
-        for region, top in zip(regions, tops, strict=True)
-    ]
+    peaks = [words.point(run) for run in _runs(weights >= (1 - _ALIKE) * largest)]
     what, code = preset_of(link, low, high) or ("", "")
     if of == "value" and what != _HIGH:
         what = ""  # a preset is named for its sensitivity; its value may be large elsewhere
@@ -91,7 +87,6 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         of=of,
         peaks=peaks,
         least=words.point(max(_runs(weights <= (1 + _ALIKE) * smallest + 1e-6 * largest), key=len)),
-        up_to=min(tops) < (1 - _ALIKE) * largest,
         times=f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}" if ratio <= _LARGEST_RATIO else "more than 1000",
     )
 

@@ -206,7 +206,7 @@ def plot_threshold_curves(
         axes = figure.axes[0]
         pairs = "" if scores is None else f", {counted(len(scores), 'pair')}"
         axes.set(xlabel=f"threshold that one decides at{pairs}", ylabel="mean loss (lower is better)")
-        axes.set(xlim=(low, high), ylim=(0, (1.12 + 0.1 * len(thresholds)) * highest))
+        axes.set(xlim=(low, high), ylim=(0, 1.12 * highest))
         if link is not None:
             places, counts = weighed(link, (low, high))
             shaded = (counts * 0.4 * highest / max(float(counts.max()), 1e-30)).numpy()
@@ -217,22 +217,12 @@ def plot_threshold_curves(
         for of in better:
             bar = lines[of.model] | {"linewidth": 4, "marker": "|", "label": f"{of.model} clearly better"}
             axes.plot([of.low, of.high], [0.03 * highest] * 2, **bar)
-        for row, threshold in enumerate(thresholds):
-            _mark_threshold(axes, threshold, row, scores)
+        for threshold in thresholds:
+            reached = 0 if scores is None else int((scores >= threshold - checks.TIE).sum())
+            said = "" if scores is None else f": {reached:,} of {counted(len(scores), 'pair')} at or above"
+            axes.axvline(threshold, color="#333333", linewidth=1, label=f"{threshold:g}{said}")
         _legend_below(figure, 2)
     return Path(path)
-
-
-def _mark_threshold(axes: Axes, at: float, row: int, gold: Floats | None) -> None:
-    """A line at a threshold, with the pairs on its sides; the text of each stands in a row of its own."""
-    axes.axvline(at, color="#333333", linewidth=1)
-    said = f"{at:g}"
-    if gold is not None:
-        said += f": {int((gold >= at - checks.TIE).sum()):,} of {counted(len(gold), 'pair')} at or above"
-    side = -1 if at > np.mean(axes.get_xlim()) else 1  # where there is room for it
-    words: dict[str, Any] = {"fontsize": _SMALL, "ha": "left" if side > 0 else "right", "va": "top"}
-    words |= {"xytext": (4 * side, -4 - 13 * row), "textcoords": "offset points", "bbox": _BOX | {"alpha": 0.8}}
-    axes.annotate(said, (at, 1), xycoords=("data", "axes fraction"), **words)
 
 
 def plot_error_by_score_bin(

@@ -83,7 +83,6 @@ CASES: list[tuple[str, Call]] = [
     ("bins must be a whole number", lambda m, f: regions(bins=-1)),
     ("score_range must be a list of two numbers", lambda m, f: regions(bins=3, bin_range=5)),
     ("thresholds must be of type ScoreThreshold", lambda m, f: regions(thresholds=[0.5])),
-    ("thresholds must be a list of ScoreThreshold", lambda m, f: regions(thresholds=0.5)),
     ("labels must be a list of numbers", lambda m, f: ranking_metrics([[0, 1]], "ab", PREDICTED)),  # type: ignore[arg-type]
     ("groups must be a list of lists", lambda m, f: ranking_metrics(5, GOLD, PREDICTED)),  # type: ignore[arg-type]
     ("groups must hold.*numbers of its rows", lambda m, f: ranking_metrics([[0.5, 1]], GOLD, PREDICTED)),  # type: ignore[list-item]

@@ -417,7 +417,7 @@ class TestEvaluator:
             ScoreRegionEvaluator(*data, threshold=0.5, threshold_from=ScoreRegionEvaluator(*data))
         with pytest.raises(ValueError, match=r"for example threshold_gold=0.9"):
             ScoreRegionEvaluator(*data, at_least=(), threshold=0.5)
-        with pytest.raises(ValueError, match="threshold must be a finite number"):
+        with pytest.raises(ValueError, match="value must be a finite number"):
             ScoreRegionEvaluator(*data, threshold=math.nan)
         two: dict[str, Any] = {"similarity_fn_names": ["cosine", "dot"]}
         with pytest.raises(ValueError, match="with one similarity function"):

@@ -139,7 +139,7 @@ class TestThresholdCurves:
         plot_threshold_curves(curves, tmp_path / "curves.png", thresholds=[0.8], gold=GOLD)
         figure = figures[0]
         (legend,) = figure.legends
-        assert [text.get_text() for text in legend.get_texts()] == names
+        assert [text.get_text() for text in legend.get_texts()] == [*names, "0.8: 60 of 260 pairs at or above"]
         box = legend.get_window_extent()
         assert 0 <= box.x0 < box.x1 <= figure.bbox.width
         assert box.y1 <= figure.axes[0].get_window_extent().y0

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,23 +143,19 @@ class CurveComparison:
         Returns:
             The ranges of thresholds, in order.
         """
-        sides = np.where(self.high_of_all < 0, 0, np.where(self.low_of_all > 0, 1, -1))
+        sides = np.where(self.high_of_all < 0, 0, np.where(self.low_of_all > 0, 1, -1)).tolist()
         found = []
-        for side, run in groupby(range(len(sides)), key=lambda place: int(sides[place])):
-            places = list(run)
+        for side, run in groupby(zip(sides, self.thresholds.tolist(), strict=True), key=itemgetter(0)):
+            at = [threshold for _, threshold in run]
             if side >= 0:
-                low, high = self.thresholds[places[0]], self.thresholds[places[-1]]
-                found.append(BetterRange(self.models[side], float(low), float(high), len(places)))
+                found.append(BetterRange(self.models[side], at[0], at[-1], len(at)))
         return found
 
     def as_dict(self) -> dict[str, Any]:
         """The curves, and where a model is better, for JSON."""
         losses = dict(zip(self.models, self.losses.tolist(), strict=True))
-        return {
-            "thresholds": self.thresholds.tolist(),
-            "losses": losses,
-            "better": [of._asdict() for of in self.better()],
-        }
+        better = [of._asdict() for of in self.better()]
+        return {"thresholds": self.thresholds.tolist(), "losses": losses, "better": better}
 
     def sentence(self) -> str:
         """Where a model is better, in words, without a full stop."""

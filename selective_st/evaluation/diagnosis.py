@@ -238,13 +238,10 @@ def parts_by(gold: Any, predicted: Any, column: Sequence[Any]) -> dict[str, tupl
 
 
 def _thirds(values: Floats) -> npt.NDArray[np.object_]:
-    ends = np.quantile(values, np.arange(1, _RANGES) / _RANGES)
-    places = np.searchsorted(ends, values)
-    found = np.empty(len(values), dtype=object)
-    for place in np.unique(places):
-        these = values[places == place]
-        found[places == place] = f"{these.min():g} to {these.max():g}"
-    return found
+    places = np.searchsorted(np.quantile(values, np.arange(1, _RANGES) / _RANGES), values)
+    inside = {place: values[places == place] for place in np.unique(places).tolist()}
+    names = {place: f"{these.min():g} to {these.max():g}" for place, these in inside.items()}
+    return np.array([names[place] for place in places.tolist()], dtype=object)
 
 
 def threshold_consistency(

@@ -95,15 +95,12 @@ class Metric:
 
     def negative(self) -> Metric:
         """An error with the better end up."""
-        return replace(
-            self,
-            name=f"{NEGATIVE}{self.name}",
-            title=f"{self.title}, negative",
-            meaning=f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it.",
-            better="higher",
-            compute=lambda gold, predicted: -self.compute(gold, predicted),
-            over_lists=lambda values: -self.over_lists(-values),
-        )
+        meaning = f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it."
+        name, title = f"{NEGATIVE}{self.name}", f"{self.title}, negative"
+        return replace(self, name=name, title=title, meaning=meaning, better="higher", compute=self._less)
+
+    def _less(self, gold: Floats, predicted: Floats) -> float:
+        return -self.compute(gold, predicted)
 
 
 # --- Metrics by name --------------------------------------------------------------------------------------------------
@@ -436,7 +433,7 @@ def region_metrics(
     """
     owner = "region_metrics"
     metrics = pair_metrics(owner, at_least, at_most, regions)
-    for threshold in list_of(owner, "thresholds", thresholds, "ScoreThreshold", "[choose_threshold(...)]"):
+    for threshold in thresholds:
         instance_of(owner, "thresholds", threshold, ScoreThreshold, "Write thresholds=[choose_threshold(...)].")
         metrics += decisions(threshold)
     gold_scores, scores = checks.checked_pair(gold, predicted)
