@@ -69,10 +69,6 @@ class Measured:
     link: Link = field(default_factory=IdentityLink)
     thresholds: Sequence[float] = ()
 
-    def __post_init__(self) -> None:
-        for name in (self.main_metric, *self.metrics):
-            metric_meaning(name)  # refuses what is no metric
-
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
 

@@ -130,7 +130,7 @@ CASES: list[tuple[str, Call]] = [
     ("gold and clusters must have the same length", lambda m, f: compared(clusters=[1])),
     ("clusters must be a list", lambda m, f: compared(clusters=5)),
     ("thresholds has 'n', which is none of", lambda m, f: compared(thresholds={"n": ScoreThreshold(0.5, 0.9)})),
-    ("no metric named 'nope'", lambda m, f: measured(main="nope")),
+    ("must be one of the metrics compared, got 'nope'", lambda m, f: report.summary(compared(), measured(main="nope"))),
     ("main_metric must be one of", lambda m, f: report.summary(compared(resamples=2), measured(main="ap_ge_0.1"))),
     # Pictures.
     ("Format 'xyz' is not supported", lambda m, f: plotting.plot_links(LINKS, f / "a.xyz")),

@@ -99,7 +99,7 @@ class TestByHand:
             if fits:
                 assert choose_threshold(labels, scores, 1, "fpr", at_most=0.01).value == pytest.approx(0.5)
             else:
-                with pytest.raises(ValueError, match="At least 299 pairs not sought are needed"):
+                with pytest.raises(ValueError, match="At least 299 pairs not to be found are needed"):
                     choose_threshold(labels, scores, 1, "fpr", at_most=0.01)
         # Recall of 0.9 from 29 that are all found, not from 28.
         labels, scores = [1] * 29 + [0] * 5, [0.9] * 29 + [0.1] * 5

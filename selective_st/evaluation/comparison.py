@@ -20,10 +20,11 @@ import numpy as np
 
 import selective_st.evaluation._checks as checks
 import selective_st.evaluation.metrics as measures
+from selective_st._validation import list_of
 from selective_st.evaluation._checks import Bools, Floats
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
 from selective_st.evaluation.curve import CurveComparison, compare_curves, rows_by_cluster
-from selective_st.evaluation.metrics import Metric, metric_meaning
+from selective_st.evaluation.metrics import metric_meaning
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
 
@@ -236,9 +237,16 @@ def compare(
         models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
         reported.append({metric.name: metric for metric in (*of_cuts, *of_pairs)})
     support = support_of_pairs(itertools.chain(*(own.values() for own in reported)), gold_scores, clusters)
-    wanted = reported[0].keys() & reported[-1].keys() & set(reported[0] if metrics is None else metrics)
-    names = [name for name, metric in reported[0].items() if metric.better and name in wanted]
-    draws = _draw(gold_scores, models, reported, names, np.split(rows_of[0], rows_of[1][1:]), resamples, seed)
+    wanted = reported[0] if metrics is None else list_of(owner, "metrics", metrics, "names", '["spearman"]')
+    shared = reported[0].keys() & reported[-1].keys() & {*wanted}
+    names = [name for name, metric in reported[0].items() if metric.better and name in shared]
+    parts, generator, drawn = np.split(rows_of[0], rows_of[1][1:]), np.random.default_rng(seed), []
+    for _ in range(resamples):
+        rows = np.concatenate([parts[i] for i in generator.integers(len(parts), size=len(parts))])
+        pairs = [(gold_scores[rows], model.predicted[rows]) for model in models]
+        drawn.append([[of[name].compute(*pair) for of, pair in zip(reported, pairs, strict=True)] for name in names])
+    by_name = np.reshape(drawn, (resamples, len(names), len(models))).transpose(1, 0, 2)
+    draws = dict(zip(names, by_name, strict=True))
     if groups:
         questions = measures.questions_of(groups, gold_scores, positive_from)
         asked = measures.question_metrics(positive_from)
@@ -293,26 +301,6 @@ def _decided(sought: Bools, found: Bools) -> dict[str, int]:
     """How many pairs were left rightly, found wrongly, missed, and found rightly."""
     counts = np.bincount(2 * sought + found, minlength=4).tolist()
     return dict(zip(("left", "found_wrongly", "missed", "found"), counts, strict=True))
-
-
-def _draw(
-    gold: Floats,
-    models: list[ModelScores],
-    metrics: list[dict[str, Metric]],
-    names: list[str],
-    rows_of: list[Any],
-    resamples: int,
-    seed: int,
-) -> dict[str, Floats]:
-    """For each metric its values in every resample of the rows of clusters, a column for each model."""
-    generator = np.random.default_rng(seed)
-    found = {name: np.empty((resamples, len(models))) for name in names}
-    for draw in range(resamples):
-        rows = np.concatenate([rows_of[i] for i in generator.integers(len(rows_of), size=len(rows_of))])
-        for column, (model, of) in enumerate(zip(models, metrics, strict=True)):
-            for name in names:
-                found[name][draw, column] = of[name].compute(gold[rows], model.predicted[rows])
-    return found
 
 
 def _difference(name: str, models: list[ModelScores], values: Floats, support: Support) -> Difference:

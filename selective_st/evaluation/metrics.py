@@ -601,7 +601,7 @@ for _name in OF_AN_ORDER:
     _named(f"base_{_name}", partial(_base, _name))
 for _name, _words_of in (
     ("questions", "Texts with a positive and another candidate."),
-    ("lists", "How many there are."),
+    ("lists", "How many lists there are."),
 ):
     _named(_name, partial(Metric, _name, _name.capitalize(), _words_of, "", lambda label, score: math.nan, None))
 

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 # How much recall counts against precision.
 _BETAS = {"f1": 1.0, "f0.5": 0.5, "f2": 2.0}
 THRESHOLD_METRICS = tuple(_BETAS)
-# What can be promised: by which argument, and what the share is called.
+# What can be promised: by which argument, what the share is called, and what its pairs are.
 _PROMISES = {
-    "precision": ("at_least", "precision"),
-    "recall": ("at_least", "recall"),
-    "fpr": ("at_most", "false-positive rate"),
+    "precision": ("at_least", "precision", "found"),
+    "recall": ("at_least", "recall", "to be found"),
+    "fpr": ("at_most", "false-positive rate", "not to be found"),
 }
 _STARTS = 3  # how often a search for a precision may begin
 _CONFIG_FILE = "config_sentence_transformers.json"
@@ -117,7 +117,7 @@ class ScoreThreshold:
         """What it was chosen for, in words."""
         if self.promised is None or self.metric not in _PROMISES:
             return f"the highest {str(self.metric).upper()}"
-        argument, name = _PROMISES[self.metric]
+        argument, name, _ = _PROMISES[self.metric]
         certain = f" with {100 * self.confidence:g} % confidence" if self.confidence else ""
         return f"a {name} of {argument.replace('_', ' ')} {self.promised:g}{certain}"
 
@@ -336,10 +336,7 @@ def _safe_cut(
         last = max(last, reached - 1) if reached > begin else last
         level = 0.0 if fails.size else level  # what has not gone wrong is passed on
     if last < 0:
-        argument, name, of = (
-            *_PROMISES[metric],
-            {"precision": "found", "recall": "to be found"}.get(metric, "not sought"),
-        )
+        argument, name, of = _PROMISES[metric]
         raise ValueError(
             f"choose_threshold: no threshold promises a {name} of {argument.replace('_', ' ')} {bound:g} with "
             f"{100 * confidence:g} % confidence on these {int(right[-1] + wrong[-1]):,} pairs. At least "
