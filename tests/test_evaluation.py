@@ -359,7 +359,7 @@ class TestEvaluator:
     def test_bad_input(self) -> None:
         with pytest.raises(ValueError, match="must have the same length, got 1, 2 and 1"):
             ScoreRegionEvaluator(["a"], ["b", "c"], [1.0])
-        with pytest.raises(ValueError, match="sentences1 must hold texts, at least one"):
+        with pytest.raises(ValueError, match="scores must be a list of numbers, at least one"):
             ScoreRegionEvaluator([], [], [])
 
     def test_bins_quantiles_and_decisions(

@@ -66,7 +66,7 @@ def checked_regions(owner: str, regions: Any) -> tuple[tuple[float, float], ...]
 
 def checked_texts(owner: str, name: str, texts: Any) -> list[Any]:
     """Texts, or whatever else a model embeds; or raise if they are one text, no list, or hold None or numbers."""
-    found = list_of(owner, name, texts, "texts", '["a cat", "a dog"]', lambda text: True)
+    found = list_of(owner, name, texts, "texts", '["a cat", "a dog"]')
     for row, text in enumerate(found):
         if text is None or isinstance(text, (int, float)):
             mend = f"Leave the row out, or make it a text: str({text!r})."

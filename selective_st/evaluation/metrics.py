@@ -597,13 +597,14 @@ def _base(name: str, *cutoff: float) -> Metric:
     return Metric(f"base_{of.name}", f"{of.title} as given", meaning, "", of.compute)
 
 
+def _how_many(name: str, meaning: str) -> Metric:
+    return Metric(name, name.capitalize(), meaning, "", lambda label, score: math.nan, None)
+
+
+_named("questions", partial(_how_many, "questions", "Texts with a positive and another candidate."))
+_named("lists", partial(_how_many, "lists", "How many lists there are."))
 for _name in OF_AN_ORDER:
     _named(f"base_{_name}", partial(_base, _name))
-for _name, _words_of in (
-    ("questions", "Texts with a positive and another candidate."),
-    ("lists", "How many lists there are."),
-):
-    _named(_name, partial(Metric, _name, _name.capitalize(), _words_of, "", lambda label, score: math.nan, None))
 
 
 def question_metrics(positive_from: float) -> list[Metric]:
