@@ -202,7 +202,7 @@ def plot_threshold_curves(
     lines |= {} if baseline is None else {baseline: _BASELINE}
     low, high = min(at.min() for at, _ in points.values()), max(at.max() for at, _ in points.values())
     highest = max(float(losses.max()) for _, losses in points.values()) or 1.0
-    with _drawn(owner, path, 1, 1, 5.2, 3.8) as figure:
+    with _drawn(owner, path, 1, 1, 5.2, 4.4) as figure:
         axes = figure.axes[0]
         pairs = "" if scores is None else f", {counted(len(scores), 'pair')}"
         axes.set(xlabel=f"threshold that one decides at{pairs}", ylabel="mean loss (lower is better)")
