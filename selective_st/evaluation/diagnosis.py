@@ -119,7 +119,8 @@ def diagnose(
 
 def _gain(gold: Any, predicted: Mapping[str, Any], at: Sequence[float], clusters: Sequence[Any] | None) -> Gain:
     """By the ratio of the mean losses, whose spread is that of its linear part."""
-    squared, selective = (_losses(gold, predicted[name], at) for name in ("squared", "selective"))
+    pairs = (checked_pair(gold, predicted[name]) for name in ("squared", "selective"))
+    squared, selective = (np.mean([losses_at(*of, each) for each in at], axis=0) for of in pairs)
     whole, loss = float(squared.mean()), float(selective.mean())
     if not whole:
         return Gain(0.0, 0.0, 0.0, loss)
@@ -128,12 +129,6 @@ def _gain(gold: Any, predicted: Mapping[str, Any], at: Sequence[float], clusters
     residuals = np.add.reduceat((selective - ratio * squared)[order], starts)
     error = _NORMAL * float(np.sqrt((residuals**2).sum())) / len(squared) / whole
     return Gain(1 - ratio, 1 - ratio - error, 1 - ratio + error, loss)
-
-
-def _losses(gold: Any, predicted: Any, thresholds: Sequence[float]) -> Floats:
-    scores = checked_pair(gold, predicted)
-    found: Floats = np.mean([losses_at(*scores, each) for each in thresholds], axis=0)
-    return found
 
 
 # --- Whether one threshold serves all ---------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             `at_least`, or else of the lowest `at_most`, or else `spearman`. Of an error, `primary_metric` is the one
             with a minus, `negative_rmse`, as trainers take the largest value for the best. Where all or none of the
             gold scores reach the threshold it is the same for every model, and cannot choose; a warning in the log then
-            says so (of one named here, where a trainer evaluates).
+            says so where a trainer evaluates.
         batch_size: The batch size of encoding.
         name: A name for the data set, put before each metric's name.
         show_progress_bar: Whether encoding shows a progress bar.

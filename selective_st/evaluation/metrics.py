@@ -799,6 +799,7 @@ class ListMeasures:
         self.cutoffs = tuple(sorted({whole_number(owner, "at_k", k, least=1) for k in given}))
         self.positive_from = finite_number(owner, "positive_from", positive_from)
         self.gains: Gains = one_of(owner, "gains", gains, ("linear", "exponential"))
+        instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
         if top_error is None:
             top_error = any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
         self.top_error = top_error
