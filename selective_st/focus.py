@@ -139,18 +139,9 @@ class Focus:
         """
         from selective_st.evaluation import ScoreRegionEvaluator  # which needs Sentence Transformers
 
-        return ScoreRegionEvaluator(
-            pairs.sentences1,
-            pairs.sentences2,
-            pairs.scores,
-            at_least=self.at_least,
-            at_most=self.at_most,
-            regions=self.regions,
-            thresholds=self.thresholds,
-            main_metric=self.score_metric,
-            name=name,
-            **settings,
-        )
+        own: dict[str, Any] = {of: getattr(self, of) for of in ("at_least", "at_most", "regions", "thresholds")}
+        own |= {"main_metric": self.score_metric, "name": name, **settings}
+        return ScoreRegionEvaluator(pairs.sentences1, pairs.sentences2, pairs.scores, **own)
 
     def check_on(self, pairs: GradedPairs, perfect: Mapping[str, float], option: str = "") -> None:
         """Raise unless some of the pairs matter: a metric that is not defined for them can choose nothing.
@@ -258,34 +249,28 @@ def parse_focus(text: str) -> Focus:
         ['rmse_0.4_0.6', 'ap_ge_0.4', 'spearman']
     """
     text = text.strip()
+    if text == "middle":
+        return _region_focus(text, PRESETS[text](), 0.3, 0.7)
     if text in PRESETS:
-        link = PRESETS[text]()
-        if text == "middle":
-            return _region_focus(text, link, 0.3, 0.7)
-        at_least = (0.8, 0.95) if text in ("high", "extremes") else ()
-        at_most = (0.05, 0.2) if text in ("low", "extremes") else ()
-        regions = [region for region, thresholds in (((0.8, 1.0), at_least), ((0.0, 0.2), at_most)) if thresholds]
-        return Focus(text, link, tuple(regions), at_least, at_most, "ap_ge_0.95" if at_least else "ap_le_0.05")
+        high, low = text != "low", text != "high"
+        regions = tuple(region for region, matters in (((0.8, 1.0), high), ((0.0, 0.2), low)) if matters)
+        at_least, at_most = (0.8, 0.95) if high else (), (0.05, 0.2) if low else ()
+        return Focus(text, PRESETS[text](), regions, at_least, at_most, "ap_ge_0.95" if high else "ap_le_0.05")
     if text.startswith("{"):
         try:
-            config = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            link = named("--focus")(links.link_from_config)(json.loads(text))
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"--focus: this is not valid JSON: {error}. Got {text[:80]!r}.") from None
-        try:
-            link = named("--focus")(links.link_from_config)(config)
         except TypeError as error:
             raise ValueError(str(error)) from None
         return _region_focus(text, link, *_sensitive_region(link))
-    low, separator, high = text.partition(":")
     try:
-        ends = (float(low), float(high)) if separator else None
+        first, last = map(float, text.split(":"))
     except ValueError:
-        ends = None
-    if ends is None:
-        raise ValueError(say("no_focus", text=text, presets=PRESETS))
-    if not 0 <= ends[0] < ends[1] <= 1:
+        raise ValueError(say("no_focus", text=text, presets=PRESETS)) from None
+    if not 0 <= first < last <= 1:
         raise ValueError(say("region_outside", text=text))
-    return _region_focus(text, links.score_region(*ends), *ends)
+    return _region_focus(text, links.score_region(first, last), first, last)
 
 
 def _region_focus(name: str, link: Link, low: float, high: float) -> Focus:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from selective_st._templates import in_templates, say
-from selective_st._validation import instance_of, interval_of
+from selective_st._validation import instance_of, interval_of, one_of
 from selective_st.links import LinearOutsideLink, Link, extreme_scores, high_scores, low_scores, middle_scores
 
 Weighing = Literal["sensitivity", "value"]
@@ -62,8 +62,7 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         >>> print(describe_link(0.3 * IdentityLink() + SigmoidLink(scale=20, shift=0.8)))
         The loss cares most about scores from 0.71 to 0.89: errors at scores near 0.8 cost 18 times as much as near 0.2.
     """
-    if of not in ("sensitivity", "value"):
-        raise ValueError(f'describe_link: of must be "sensitivity" or "value", got {of!r}. Write of="value".')
+    one_of("describe_link", "of", of, ("sensitivity", "value"))
     words, weights = _on_grid("describe_link", link, score_range, of)
     low, high = words.low, words.high
     largest, smallest = float(weights.max()), float(weights.min())
@@ -75,11 +74,7 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
             alike = "in a ranking, all candidates count the same"
         return f"The loss cares about every score alike: {alike}."
     regions = _runs(weights >= _REGION_SHARE * largest)
-    tops = [max(float(weights[place]) for place in region) for region in regions]
-    peaks = [
-        words.point([place for place in region if float(weights[place]) >= (1 - _ALIKE) * top])
-        for region, top in zip(regions, tops, strict=True)
-    ]
+    peaks = [words.point(run) for run in _runs(weights >= (1 - _ALIKE) * largest)]
     what, code = preset_of(link, low, high) or ("", "")
     if of == "value" and what != _HIGH:
         what = ""  # a preset is named for its sensitivity; its value may be large elsewhere
@@ -92,7 +87,6 @@ def describe_link(link: Link, score_range: tuple[float, float] = (0.0, 1.0), of:
         of=of,
         peaks=peaks,
         least=words.point(max(_runs(weights <= (1 + _ALIKE) * smallest + 1e-6 * largest), key=len)),
-        up_to=min(tops) < (1 - _ALIKE) * largest,
         times=f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}" if ratio <= _LARGEST_RATIO else "more than 1000",
     )
 

@@ -6,9 +6,7 @@ colour, for grey print and for colour-blind readers.
 
 from __future__ import annotations
 
-import os
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +16,11 @@ import numpy as np
 import torch
 
 import selective_st.evaluation._checks as checks
-from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
+from selective_st._validation import finite_number, interval_of, list_of, whole_number
 from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import counted
 from selective_st.evaluation.curve import BetterRange, CurveComparison
+from selective_st.evaluation.metrics import QUANTILES, bins_of
 from selective_st.link_words import weighed
 from selective_st.links import Link
 from selective_st.output import picture_metadata
@@ -29,7 +28,6 @@ from selective_st.output import picture_metadata
 try:
     import matplotlib
     from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
 except ImportError as error:
     raise ImportError(
         f'Pictures need matplotlib, which could not be imported ({error}): pip install "selective-st[plot]"'
@@ -37,7 +35,6 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.text import Text
 
 __all__ = [
     "FrontierPoint",
@@ -59,8 +56,6 @@ _BOX: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  
 # Light, so that bands over it keep their shades in grey.
 _MATTERS: dict[str, Any] = {"facecolor": "#faf3d3", "edgecolor": "#8a7a2f", "linestyle": ":", "zorder": 0}
 _BASELINE: dict[str, Any] = {"color": "#777777", "linestyle": (0, (1, 1.2)), "linewidth": 1.4}
-_LABEL_WIDTH = 26  # letters in a line of a label
-_LABEL_DISTANCES = (3, 9, 18, 30, 44, 60, 80)  # points from the curve that a label may stand at
 
 _STYLE = matplotlib.rc_params_from_file(
     Path(__file__).with_name("templates") / "pictures.mplstyle", use_default_template=False
@@ -73,7 +68,6 @@ def _drawn(
     owner: str, path: str | Path, panels: int, columns: int, width: float, height: float, *, share: bool = False
 ) -> Iterator[Figure]:
     """A figure of panels of that size in inches, in rows of so many columns, which is written when all is drawn."""
-    target = _checked_path(owner, path)
     columns = min(panels, whole_number(owner, "columns", columns, least=1))
     rows = -(-panels // columns)
     with matplotlib.rc_context(_STYLE):
@@ -83,37 +77,16 @@ def _drawn(
             axes.remove()
         figure.set_label(owner)  # who drew it, which the file will say
         yield figure
-        _write(figure, target)
+        _write(figure, Path(path))
 
 
-def _check_named(owner: str, name: str, values: Any, what: str) -> None:
-    """Raise unless it is a dict of as many as can be told apart."""
-    mend = f'Write {name}={{"name": ...}}, with the name to show for each.'
-    instance_of(owner, name, values, Mapping, mend)
-    if not 0 < len(values) <= len(_COLOURS):
-        raise ValueError(f"{owner}: {name} must hold 1 to {len(_COLOURS)} {what}, got {len(values)}. {mend}")
-
-
-def _lines(names: Iterable[str], **more: Any) -> dict[str, dict[str, Any]]:
-    """How to draw the line of each name, told apart by colour and style."""
-    told_apart = zip(names, _COLOURS, _STYLES, strict=False)
-    return {name: {"color": colour, "linestyle": style, **more} for name, colour, style in told_apart}
-
-
-def _checked_path(owner: str, path: Any) -> Path:
-    """Where a picture can be written."""
-    found = Path(instance_of(owner, "path", path, (str, os.PathLike), 'Write path="picture.png".'))
-    kinds = Figure().canvas.get_supported_filetypes()
-    if found.suffix.lower().removeprefix(".") not in kinds or found.is_dir():
-        endings = ", ".join(f".{kind}" for kind in kinds)
-        raise ValueError(
-            f'{owner}: path must name a file that ends in one of {endings}, got {path!r}. Write path="picture.png".'
-        )
-    if not found.parent.is_dir():
-        raise ValueError(
-            f"{owner}: path {path!r} lies in a folder that does not exist. Make {str(found.parent)!r} first."
-        )
-    return found
+def _lines(owner: str, name: str, shown: Collection[str], **more: Any) -> dict[str, dict[str, Any]]:
+    """How to draw the line of each name, told apart by colour and style; or raise if they are too many for that."""
+    if not 0 < len(shown) <= len(_COLOURS):
+        mend = f'Write {name}={{"name": ...}}, with the name to show for each.'
+        raise ValueError(f"{owner}: {name} must hold 1 to {len(_COLOURS)} names, got {len(shown)}. {mend}")
+    told_apart = zip(shown, _COLOURS, _STYLES, strict=False)
+    return {each: {"color": colour, "linestyle": style, **more} for each, colour, style in told_apart}
 
 
 def plot_links(
@@ -143,31 +116,25 @@ def plot_links(
         ValueError: If there is no link, or more than can be told apart.
     """
     owner = "plot_links"
-    _check_named(owner, "links", links, "links")
-    for link in links.values():
-        instance_of(owner, "links", link, Link, 'Write links={"high": high_scores()}.')
+    lines = _lines(owner, "links", links, linewidth=1.8)
     low, high = interval_of(owner, "score_range", score_range)
-    targets = list_of(owner, "targets", targets, "scores", "[0.2, 0.9]", lambda _: True)
-    targets = [finite_number(owner, f"targets[{place}]", target) for place, target in enumerate(targets)]
     scores = torch.linspace(low, high, 401, dtype=torch.float64)
-    of_labels = (low, high) if label_range is None else interval_of(owner, "label_range", label_range)
+    first, last = (low, high) if label_range is None else interval_of(owner, "label_range", label_range)
 
     def label(score: Any) -> Any:
-        return of_labels[0] + (score - low) / (high - low) * (of_labels[1] - of_labels[0])
+        return first + (score - low) / (high - low) * (last - first)
 
-    shown = label(scores)
-    what = "score" if label_range in (None, (low, high)) else "score, on the labels' scale"
+    what = "score" if (first, last) == (low, high) else "score, on the labels' scale"
     with torch.no_grad(), _drawn(owner, path, 3, columns, 3.7, 3.4) as figure:
         value_axes, sensitivity_axes, loss_axes = figure.axes
         height = 0.0
-        for name, line in _lines(links, linewidth=1.8).items():
-            link = links[name]
-            value_axes.plot(shown, link(scores), label=name, **line)
-            sensitivity_axes.plot(shown, link.sensitivity(scores), **line)
+        for name, link in links.items():
+            value_axes.plot(label(scores), link(scores), label=name, **lines[name])
+            sensitivity_axes.plot(label(scores), link.sensitivity(scores), **lines[name])
             for target in targets:
                 losses = link.divergence(scores, torch.tensor(target, dtype=torch.float64))
                 height = max(height, float(losses.quantile(0.75)))
-                loss_axes.plot(shown, losses, **line)
+                loss_axes.plot(label(scores), losses, **lines[name])
         for target in targets:
             loss_axes.axvline(label(target), color="#bbbbbb", linewidth=0.8, zorder=0)
         value_axes.set(title="link h: the gradient's scale", xlabel=what)
@@ -221,114 +188,41 @@ def plot_threshold_curves(
     if isinstance(curves, CurveComparison):
         better = curves.better()
         curves = {name: (curves.thresholds, of) for name, of in zip(curves.models, curves.losses, strict=True)}
-    points = _checked_curves(owner, curves, baseline)
-    instance_of(owner, "link", link, (Link, type(None)), "Write link=high_scores().")
-    thresholds = sorted(checks.checked_thresholds(owner, "thresholds", thresholds))
-    scores = None if gold is None else checks.checked_scores("gold", gold)
-    low, high = min(at[0] for at, _ in points.values()), max(at[-1] for at, _ in points.values())
-    highest = max(float(losses.max()) for _, losses in points.values()) or 1.0
-    lines = _lines([name for name in points if name != baseline], linewidth=1.8)
-    lines |= {} if baseline is None else {baseline: _BASELINE}
-    with _drawn(owner, path, 1, 1, 5.2, 3.8) as figure:
-        axes = figure.axes[0]
-        pairs = "" if scores is None else f", {counted(len(scores), 'pair')}"
-        axes.set(xlabel=f"threshold that one decides at{pairs}", ylabel="mean loss (lower is better)")
-        axes.set(xlim=(low, high), ylim=(0, (1.12 + 0.1 * len(thresholds)) * highest))
-        if link is not None:
-            _shade_sensitivity(axes, link, 0.4 * highest)
-        for name, (at, losses) in points.items():
-            axes.plot(at, losses, **lines[name])
-        for of in better:
-            bar = lines[of.model] | {"linewidth": 4, "marker": "|", "label": f"{of.model} clearly better"}
-            axes.plot([of.low, of.high], [0.03 * highest] * 2, **bar)
-        said = [_mark_threshold(axes, at, row, scores) for row, at in enumerate(thresholds)]
-        _legend_below(figure, 2)
-        figure.draw_without_rendering()  # which lays it out
-        taken = [text.get_window_extent() for text in said]
-        paths = {name: axes.transData.transform(_dense(at, losses)) for name, (at, losses) in points.items()}
-        for name in points:
-            taken.append(_label_curve(axes, name, lines[name]["color"], paths, taken))
-    return Path(path)
-
-
-def _checked_curves(owner: str, curves: Any, baseline: str | None) -> dict[str, tuple[Floats, Floats]]:
-    """The curves, in order of their thresholds; or raise."""
-    mend = 'Write curves={"new": threshold_curve(predicted, gold)}.'
-    instance_of(owner, "curves", curves, Mapping, mend)
     if baseline is not None and baseline not in curves:
         raise ValueError(
             f"{owner}: baseline must be the name of a curve, {', '.join(curves) or 'none'}; got {baseline!r}. Leave "
             "it out where there is none."
         )
-    _check_named(
-        owner, "curves", {name: of for name, of in curves.items() if name != baseline or len(curves) == 1}, "models"
-    )
-    found = {}
-    for name, of in curves.items():
-        if not isinstance(of, (tuple, list)) or len(of) != 2:
-            raise ValueError(f"{owner}: curves[{name!r}] must be thresholds and losses, got {of!r:.60}. {mend}")
-        at, losses = checks.checked_pair(of[0], of[1], names=(f"thresholds of {name}", f"losses of {name}"))
-        order = np.argsort(at, kind="stable")
-        found[name] = at[order], losses[order]
-    return found
-
-
-def _shade_sensitivity(axes: Axes, link: Link, height: float) -> None:
-    """What counts, from the bottom to a height."""
-    scores, counts = weighed(link, axes.get_xlim())
-    shaded = (counts * height / max(float(counts.max()), 1e-30)).numpy()
-    label = "how much a threshold counts (the link)"
-    axes.fill_between(scores, 0, shaded, label=label, **_MATTERS)
-
-
-def _mark_threshold(axes: Axes, at: float, row: int, gold: Floats | None) -> Text:
-    """A line at a threshold, with the pairs on its sides; the text of each stands in a row of its own."""
-    axes.axvline(at, color="#333333", linewidth=1)
-    said = f"{at:g}"
-    if gold is not None:
-        said += f": {int((gold >= at - checks.TIE).sum()):,} of {counted(len(gold), 'pair')} at or above"
-    side = -1 if at > np.mean(axes.get_xlim()) else 1  # where there is room for it
-    words: dict[str, Any] = {"fontsize": _SMALL, "ha": "left" if side > 0 else "right", "va": "top"}
-    words |= {"xytext": (4 * side, -4 - 13 * row), "textcoords": "offset points", "bbox": _BOX | {"alpha": 0.8}}
-    return axes.annotate(said, (at, 1), xycoords=("data", "axes fraction"), **words)
-
-
-def _dense(at: Floats, losses: Floats) -> Floats:
-    """Points of a curve, near one another."""
-    places = np.linspace(at[0], at[-1], 400)
-    return np.column_stack([places, np.interp(places, at, losses)])
-
-
-def _label_curve(axes: Axes, name: str, colour: str, paths: Mapping[str, Floats], taken: Sequence[Bbox]) -> Bbox:
-    """Write a curve's name beside it, where it covers least: neither curves nor what is written already."""
-    words: dict[str, Any] = {"fontsize": _SMALL, "color": colour, "ha": "center", "va": "center"}
-    written = textwrap.fill(name, _LABEL_WIDTH)
-    measured = axes.text(0, 0, written, **words)
-    size, inside, point = measured.get_window_extent(), axes.get_window_extent(), axes.figure.dpi / 72
-    measured.remove()
-    half = np.array([size.width, size.height]) / 2 + 2 * point
-    others = np.concatenate([path for other, path in paths.items() if other != name] or [np.full((1, 2), np.inf)])
-
-    def cost(distance: float, centre: Floats) -> float:
-        box = Bbox([centre - half, centre + half])
-        outside = np.any(box.min < inside.min) or np.any(box.max > inside.max)
-        hidden = sum(box.overlaps(each) for each in taken)
-        covered = sum((np.abs(path - centre) < half).all(axis=1).sum() for path in (paths[name], others))
-        own, other = (np.hypot(*(path - centre).T).min() for path in (paths[name], others))
-        return float(1e6 * outside + 1e4 * hidden + 10 * covered + 40 * (other < own) + distance)
-
-    places = [
-        (distance, at, at + np.array([0, sign * (half[1] + distance * point)]))
-        for at in paths[name][12:-12:12]
-        for distance in _LABEL_DISTANCES
-        for sign in (1, -1)
-    ]
-    _, at, centre = min(places, key=lambda place: cost(place[0], place[2]))
-    ends = axes.transData.inverted().transform([at, centre])
-    line = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate(written, ends[0], ends[1], **words, arrowprops=line).set_in_layout(False)
-    axes.plot(*ends[0], marker="o", markersize=3, color=colour)
-    return Bbox([centre - half, centre + half])
+    points = {}
+    for name, (at, losses) in curves.items():
+        points[name] = checks.checked_pair(at, losses, names=(f"thresholds of {name}", f"losses of {name}"))
+    thresholds = sorted(checks.checked_thresholds(owner, "thresholds", thresholds))
+    scores = None if gold is None else checks.checked_scores("gold", gold)
+    lines = _lines(owner, "curves", [name for name in curves if name != baseline] or curves, linewidth=1.8)
+    lines |= {} if baseline is None else {baseline: _BASELINE}
+    low, high = min(at.min() for at, _ in points.values()), max(at.max() for at, _ in points.values())
+    highest = max(float(losses.max()) for _, losses in points.values()) or 1.0
+    with _drawn(owner, path, 1, 1, 5.2, 4.4) as figure:
+        axes = figure.axes[0]
+        pairs = "" if scores is None else f", {counted(len(scores), 'pair')}"
+        axes.set(xlabel=f"threshold that one decides at{pairs}", ylabel="mean loss (lower is better)")
+        axes.set(xlim=(low, high), ylim=(0, 1.12 * highest))
+        if link is not None:
+            places, counts = weighed(link, (low, high))
+            shaded = (counts * 0.4 * highest / max(float(counts.max()), 1e-30)).numpy()
+            axes.fill_between(places, 0, shaded, label="how much a threshold counts (the link)", **_MATTERS)
+        for name, (at, losses) in points.items():
+            order = np.argsort(at, kind="stable")
+            axes.plot(at[order], losses[order], label=name, **lines[name])
+        for of in better:
+            bar = lines[of.model] | {"linewidth": 4, "marker": "|", "label": f"{of.model} clearly better"}
+            axes.plot([of.low, of.high], [0.03 * highest] * 2, **bar)
+        for threshold in thresholds:
+            reached = 0 if scores is None else int((scores >= threshold - checks.TIE).sum())
+            said = "" if scores is None else f": {reached:,} of {counted(len(scores), 'pair')} at or above"
+            axes.axvline(threshold, color="#333333", linewidth=1, label=f"{threshold:g}{said}")
+        _legend_below(figure, 2)
+    return Path(path)
 
 
 def plot_error_by_score_bin(
@@ -355,20 +249,14 @@ def plot_error_by_score_bin(
         ValueError: If there is no model, or more than can be told apart, or a metric is not known.
     """
     owner = "plot_error_by_score_bin"
-    _check_named(owner, "errors", errors, "models")
+    lines = _lines(owner, "errors", errors, markersize=4)
     metrics = list_of(owner, "metrics", metrics, f"names of {', '.join(_ERRORS)}", '["rmse"]', [*_ERRORS].__contains__)
-    needed = {"low", "high", *metrics}
-    for name, rows in errors.items():
-        list_of(
-            owner, f"errors[{name!r}]", rows, "bins", "error_by_score_bin(gold, predicted)",
-            lambda row: isinstance(row, Mapping) and needed <= {*row},
-        )  # fmt: skip
     regions = checks.checked_regions(owner, regions)
     with _drawn(owner, path, len(metrics), columns, 5, 3.8) as figure:
         edges = [row[end] for rows in errors.values() for row in rows for end in ("low", "high")]
         for axes, metric in zip(figure.axes, metrics, strict=True):
             _shade(axes, regions)
-            for (name, line), marker in zip(_lines(errors, markersize=4).items(), _MARKERS, strict=False):
+            for (name, line), marker in zip(lines.items(), _MARKERS, strict=False):
                 centres = [(row["low"] + row["high"]) / 2 for row in errors[name]]
                 axes.plot(centres, [row[metric] for row in errors[name]], label=name, marker=marker, **line)
             if metric == "bias":
@@ -411,13 +299,16 @@ def plot_scores_against_gold(
         ValueError: If there is no model, or more than five, or the scores differ in length or are not finite.
     """
     owner = "plot_scores_against_gold"
-    _check_named(owner, "predicted", predicted, "models")
+    lines = _lines(owner, "predicted", predicted)
     panels = {name: checks.checked_pair(gold, scores) for name, scores in predicted.items()}
-    whole_number(owner, "bins", bins, least=1)
     score_range = interval_of(owner, "score_range", score_range)
     regions = checks.checked_regions(owner, regions)
+    if predicted_range is None:
+        every = np.concatenate([scores for _, scores in panels.values()])
+        predicted_range = min(float(every.min()), score_range[0]), max(float(every.max()), score_range[1])
+    low, high = interval_of(owner, "predicted_range", predicted_range)
     with _drawn(owner, path, len(panels), columns, 5 if len(panels) == 1 else 4, 4.2, share=True) as figure:
-        for axes, (name, (gold_scores, scores)), colour in zip(figure.axes, panels.items(), _COLOURS, strict=False):
+        for axes, (name, (gold_scores, scores)) in zip(figure.axes, panels.items(), strict=True):
             _shade(axes, regions)
             if len(scores) > _MANY:
                 shades: dict[str, Any] = {"cmap": "Greys", "bins": "log", "linewidths": 0, "alpha": 0.5, "mincnt": 1}
@@ -431,19 +322,13 @@ def plot_scores_against_gold(
             axes.axline((0, 0), slope=1, label="predicted = gold", **dashes)
             centres, quantiles = _binned_quantiles(gold_scores, scores, bins, score_range)
             if centres.size:
-                band: dict[str, Any] = {"color": colour, "linewidth": 0}
+                band: dict[str, Any] = {"color": lines[name]["color"], "linewidth": 0}
                 axes.fill_between(centres, quantiles[0], quantiles[4], alpha=0.18, label="middle 90 %", **band)
                 axes.fill_between(centres, quantiles[1], quantiles[3], alpha=0.35, label="middle 50 %", **band)
-                axes.plot(centres, quantiles[2], color=colour, linewidth=2, marker="o", markersize=4, label="median")
+                axes.plot(centres, quantiles[2], label="median", marker="o", markersize=4, **band | {"linewidth": 2})
             axes.set(title=name, xlabel="gold score", ylabel="predicted score")
             axes.label_outer()
         # The scores' range is what a reader compares, so that the panels share it.
-        if predicted_range is not None:
-            predicted_range = interval_of(owner, "predicted_range", predicted_range)
-        else:
-            every = np.concatenate([scores for _, scores in panels.values()])
-            predicted_range = min(float(every.min()), score_range[0]), max(float(every.max()), score_range[1])
-        low, high = predicted_range
         figure.axes[0].set(xlim=(score_range[0] - 0.02, score_range[1] + 0.02), ylim=(low - 0.02, high + 0.02))
         _legend_below(figure, 2 if len(panels) == 1 else 5)
     return Path(path)
@@ -453,16 +338,10 @@ def _binned_quantiles(
     gold: Floats, scores: Floats, bins: int, score_range: tuple[float, float]
 ) -> tuple[Floats, Floats]:
     """The centres of the bins that hold enough pairs, and the five quantiles of the scores in each."""
-    edges = np.linspace(*score_range, bins + 1)
-    place = np.searchsorted(edges, gold + checks.TIE, side="right") - 1
-    place[np.abs(gold - edges[-1]) <= checks.TIE] = bins - 1  # the last bin has its upper end
-    centres, quantiles = [], []
-    for number in range(bins):
-        inside = scores[place == number]
-        if len(inside) >= _FEWEST:
-            centres.append((edges[number] + edges[number + 1]) / 2)
-            quantiles.append(np.quantile(inside, (0.05, 0.25, 0.5, 0.75, 0.95)))
-    return np.array(centres), np.array(quantiles).reshape(len(centres), 5).T
+    edges, place = bins_of(gold, bins, score_range)
+    filled = [number for number in range(bins) if (place == number).sum() >= _FEWEST]
+    quantiles = [np.quantile(scores[place == number], QUANTILES) for number in filled]
+    return (edges[:-1] + edges[1:])[filled] / 2, np.array(quantiles).reshape(len(filled), len(QUANTILES)).T
 
 
 @dataclass(frozen=True)
@@ -486,11 +365,8 @@ class FrontierPoint:
     family: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("label", "family"):
-            instance_of("FrontierPoint", name, getattr(self, name), str, f'Write {name}="MSE", or "" for none.')
-        for name in ("ranking", "calibration"):
-            finite_number("FrontierPoint", name, getattr(self, name))
-            finite_number("FrontierPoint", f"{name}_interval", getattr(self, f"{name}_interval"), nonnegative=True)
+        for name in ("ranking", "calibration", "ranking_interval", "calibration_interval"):
+            finite_number("FrontierPoint", name, getattr(self, name), nonnegative=name.endswith("_interval"))
 
 
 def plot_frontier(
@@ -522,33 +398,23 @@ def plot_frontier(
         PosixPath('frontier.png')
     """
     owner, example = "plot_frontier", '[FrontierPoint("MSE", 0.52, 0.07)]'
-    points = list_of(owner, "points", points, "FrontierPoint", example)
+    points = list_of(owner, "points", points, "FrontierPoint", example, lambda of: isinstance(of, FrontierPoint))
+    families: dict[str, list[FrontierPoint]] = {}
     for point in points:
-        instance_of(owner, "points", point, FrontierPoint, f"Write points={example}.")
-    for name, text in (("ranking", ranking), ("calibration", calibration), ("title", title)):
-        instance_of(owner, name, text, str, f'Write {name}="...".')
-    families = list(dict.fromkeys(point.family for point in points))
-    if not points or len(families) > len(_MARKERS):
-        raise ValueError(
-            f"{owner}: points must hold at least one point, of 1 to {len(_MARKERS)} families; got {len(points)} of "
-            f"{len(families)}. Write points={example}."
-        )
+        families.setdefault(point.family, []).append(point)
+    if len(families) > len(_MARKERS):
+        raise ValueError(f"{owner}: points must be of at most {len(_MARKERS)} families, got {len(families)}.")
     with _drawn(owner, path, 1, 1, 6.4, 4.6) as figure:
         axes = figure.axes[0]
-        for number, family in enumerate(families):
-            members = [point for point in points if point.family == family]
-            style: Any = _STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none"
+        for number, (family, members) in enumerate(families.items()):
+            style = _STYLES[number % len(_STYLES)] if family and len(members) > 1 else "none"
             look: dict[str, Any] = {"marker": _MARKERS[number], "markersize": 6, "linewidth": 1.2, "elinewidth": 0.9}
-            axes.errorbar(
-                [point.calibration for point in members],
-                [point.ranking for point in members],
-                xerr=[point.calibration_interval for point in members],
-                yerr=[point.ranking_interval for point in members],
-                label=family,
-                color=_COLOURS[number % len(_COLOURS)],
-                linestyle=style,
-                **look,
+            look |= {"color": _COLOURS[number % len(_COLOURS)], "linestyle": style, "label": family}
+            x, y, x_error, y_error = zip(
+                *((of.calibration, of.ranking, of.calibration_interval, of.ranking_interval) for of in members),
+                strict=True,
             )
+            axes.errorbar(x, y, xerr=x_error, yerr=y_error, **look)
         axes.margins(x=0.16, y=0.12)
         axes.invert_xaxis()  # better is right, and up
         for point in points:
@@ -581,4 +447,5 @@ def _legend_below(figure: Figure, columns: int = 3) -> None:
 
 
 def _write(figure: Figure, path: Path) -> None:
-    figure.savefig(path, metadata=picture_metadata(path, str(figure.get_label())))
+    kind = path.suffix.lower().removeprefix(".")
+    figure.savefig(path, format=kind, metadata=picture_metadata(path, str(figure.get_label())))

@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from markupsafe import Markup, escape
 
 from selective_st._templates import in_templates, render, say
-from selective_st._validation import instance_of, list_of
 from selective_st.evaluation import RANKING_METRICS, ThresholdConsistency
 from selective_st.evaluation.claims import FEWEST, Support, row_of, sentence, table, verdict
 from selective_st.evaluation.comparison import Comparison, ModelScores, metric_meaning
@@ -29,7 +28,6 @@ from selective_st.links import IdentityLink, Link
 __all__ = ["Measured", "html_report", "summary", "table"]
 
 _WORST = 5  # pairs of each kind that are shown
-_LONGEST = 300  # letters of a text
 _LARGE_BIAS = 0.1  # of the range of gold scores, from where a bin is told of
 
 
@@ -71,24 +69,6 @@ class Measured:
     link: Link = field(default_factory=IdentityLink)
     thresholds: Sequence[float] = ()
 
-    def __post_init__(self) -> None:
-        metrics = list_of("Measured", "metrics", self.metrics, "names", '["spearman"]')
-        if not metrics:
-            raise ValueError('Measured: metrics must hold at least one name, got none. Write metrics=["spearman"].')
-        for name in (self.main_metric, *metrics):
-            metric_meaning(name)  # refuses what is no metric
-
-
-def _check(owner: str, comparison: Any, measured: Any) -> None:
-    instance_of(owner, "comparison", comparison, Comparison, "Give what compare(gold, predicted) gives.")
-    instance_of(owner, "measured", measured, Measured, "Write Measured(...).")
-    for model in comparison.models:
-        if measured.main_metric not in model.metrics:
-            raise ValueError(
-                f"{owner}: main_metric must be one of the metrics compared, got {measured.main_metric!r}. Choose one "
-                f"of {', '.join(model.metrics)}."
-            )
-
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
@@ -118,15 +98,12 @@ def _errs(model: ModelScores, *, binary: bool) -> str:
         rows = list(group)
         if sign:
             count, low, high = int(sum(row["count"] for row in rows)), rows[0]["low"], rows[-1]["high"]
-            where = f"gold {low:g} to {high:g}"
-            if binary and len(rows) == 1:
-                where = "the label 0" if high < 1 else "the label 1"
+            of_label = f"the label {0 if high < 1 else 1}" if binary and len(rows) == 1 else ""
             mean = sum(row["bias"] * row["count"] for row in rows) / count
+            where = of_label or f"gold {low:g} to {high:g}"
             spans.append({"where": where, "mean": mean, "support": Support(count, count)})
-    outside = pairs < len(model.predicted)
-    return say(
-        "errs", name=model.name, low=first, high=last, width=width, pairs=pairs, some_outside=outside, spans=spans
-    )
+    some_outside = pairs < len(model.predicted)
+    return say("errs", name=model.name, ends=(first, last), width=width, pairs=pairs, outside=some_outside, spans=spans)
 
 
 def _squeezes(comparison: Comparison) -> list[str]:
@@ -143,6 +120,11 @@ def _thresholds(comparison: Comparison, measured: Measured) -> list[str]:
 def _verdict(comparison: Comparison, measured: Measured) -> list[str]:
     """What the threshold curves say, and what the metric says that says most of what matters."""
     main = measured.main_metric
+    if any(main not in model.metrics for model in comparison.models):
+        raise ValueError(
+            f"main_metric must be one of the metrics compared, got {main!r}. Choose one of "
+            f"{', '.join(comparison.models[0].metrics)}."
+        )
     by_metric = say("main_metric", row=row_of(comparison, main), better=metric_meaning(main).better)
     return [_of_curves(comparison, measured.link), by_metric]
 
@@ -165,7 +147,7 @@ def _more(comparison: Comparison, measured: Measured) -> list[str]:
     """What the other metrics say, all together and each."""
     sentences = []
     if len(comparison.models) == 2:
-        sentences.append(sentence(verdict(comparison, tabled(comparison, measured)).headline()))
+        sentences.append(sentence(say("headline", v=verdict(comparison, tabled(comparison, measured)))))
     if measured.main_metric != "spearman":
         sentences.append(say("order", row=row_of(comparison, "spearman")))
     if "map" in _rankings(comparison):
@@ -183,7 +165,6 @@ def summary(comparison: Comparison, measured: Measured) -> list[str]:
     Returns:
         The sentences, the most important first.
     """
-    _check("summary", comparison, measured)
     sentences = [*_verdict(comparison, measured), *_more(comparison, measured)]
     errs = (_errs(model, binary=comparison.is_binary) for model in comparison.models)
     of_models = zip(_squeezes(comparison), errs, _thresholds(comparison, measured), strict=True)
@@ -199,7 +180,7 @@ class Worst(NamedTuple):
     first: str
     second: str
     gold: float
-    scores: tuple[float, ...]
+    scores: list[float]
 
 
 def worst_pairs(comparison: Comparison, measured: Measured) -> dict[str, list[Worst]]:
@@ -221,22 +202,17 @@ def worst_pairs(comparison: Comparison, measured: Measured) -> dict[str, list[Wo
         with torch.no_grad():
             of_link = measured.link.divergence(torch.from_numpy(scores), torch.from_numpy(gold))
         costs = of_link.nan_to_num(nan=0.0).numpy()
+
+    def pair(row: int) -> Worst:
+        first, second = map(str, measured.texts[row])
+        return Worst(first, second, gold[row], [float(model.predicted[row]) for model in comparison.models])
+
     found = {}
     for kind, sign in (("scored too high", 1), ("scored too low", -1)):
         cost = np.where((scores - gold) * sign > 0, costs, 0.0)
-        rows = [int(row) for row in np.argsort(-cost, kind="stable")[:_WORST] if cost[row] > 0]
-        found[kind] = [
-            Worst(first, second, gold[row], tuple(model.predicted[row] for model in comparison.models))
-            for row in rows
-            for first, second in [map(_cut, measured.texts[row])]
-        ]
+        worst = np.argsort(-cost, kind="stable")[:_WORST].tolist()
+        found[kind] = [pair(row) for row in worst if cost[row] > 0]
     return found
-
-
-def _cut(text: Any) -> str:
-    """A text that is not too long to be shown."""
-    written = str(text)
-    return written if len(written) <= _LONGEST else f"{written[:_LONGEST].rstrip()} ..."
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
@@ -261,12 +237,6 @@ def html_report(comparison: Comparison, measured: Measured, pictures: Mapping[st
     Returns:
         The HTML of one page that needs no other file.
     """
-    owner = "html_report"
-    _check(owner, comparison, measured)
-    mend = 'Write {"Loss at each threshold": Path("threshold_curves.png")}, or {} for none.'
-    for caption, path in instance_of(owner, "pictures", pictures, Mapping, mend).items():
-        if not instance_of(owner, f"pictures[{caption!r}]", path, Path, mend).is_file():
-            raise ValueError(f"{owner}: pictures[{caption!r}] must be a PNG file, but {path} does not exist. {mend}")
     errs = [_errs(model, binary=comparison.is_binary) for model in comparison.models]
     decided = _thresholds(comparison, measured)
     suffixes = [model.threshold.suffix for model in comparison.models if model.threshold is not None]

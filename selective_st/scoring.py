@@ -195,7 +195,7 @@ def _encoding(
         as_queries = cut.as_queries
     own, chosen = getattr(model, "similarity_fn_name", None), cut.similarity if cut else None
     functions = () if chosen in (None, own) or hasattr(model, "predict") else (str(chosen),)
-    encoding = Encoding(as_queries, similarity_fn_names=functions, owner="score_file")
+    encoding = Encoding(as_queries, similarity_fn_names=functions)
     notes = [encoding.note(model, first, ("--as-queries", "--no-as-queries"))]
     notes += [f"compared by {name}, as when the threshold was chosen; the model's own is {own}" for name in functions]
     return replace(encoding, as_queries=encoding.roles_of(model, first)), list(filter(None, notes))

@@ -70,53 +70,42 @@ Call = Callable[[Any, Path], Any]
 CASES: list[tuple[str, Call]] = [
     # Metrics.
     ("gold must be a list of numbers.*'abc'", lambda m, f: regions("abc", PREDICTED)),
-    ("gold must be a non-empty list", lambda m, f: regions([], [])),
-    ("gold must be a non-empty list.*shape", lambda m, f: regions([GOLD], [PREDICTED])),
+    ("gold must be a list of numbers, at least one", lambda m, f: regions([], [])),
+    ("gold must be a list of numbers, at least one", lambda m, f: regions([GOLD], [PREDICTED])),
     ("predicted must be a list of numbers", lambda m, f: regions(GOLD, ["x"] * 4)),
-    (r"at_least must be a list.*use \[0.8\]", lambda m, f: regions(at_least=0.8)),
+    ("at_least must be a list of thresholds, got 0.8", lambda m, f: regions(at_least=0.8)),
     (r"at_least\[0\] must be a finite number", lambda m, f: regions(at_least=["x"])),
     (r"at_least must be a list.*\[0.8, 0.95\]", lambda m, f: regions(at_least="0.8")),
-    (r"regions must be a list of pairs.*regions=\[\(0.8, 1.0\)\]", lambda m, f: regions(regions=(0.8, 1.0))),
+    (r"regions\[0\] must be a list of two numbers, got 0.8", lambda m, f: regions(regions=(0.8, 1.0))),
     ("regions must be a list of pairs", lambda m, f: regions(regions=5)),
     (r"regions\[0\] must be two numbers", lambda m, f: regions(regions=[(0, 0.5, 1)])),
     ("bins must be a whole number", lambda m, f: regions(bins=2.5)),
     ("bins must be a whole number", lambda m, f: regions(bins=-1)),
     ("score_range must be a list of two numbers", lambda m, f: regions(bins=3, bin_range=5)),
     ("thresholds must be of type ScoreThreshold", lambda m, f: regions(thresholds=[0.5])),
-    ("thresholds must be a list of ScoreThreshold", lambda m, f: regions(thresholds=0.5)),
     ("labels must be a list of numbers", lambda m, f: ranking_metrics([[0, 1]], "ab", PREDICTED)),  # type: ignore[arg-type]
-    ("groups must be a list of rows", lambda m, f: ranking_metrics([0, 1], GOLD, PREDICTED)),  # type: ignore[list-item]
     ("groups must be a list of lists", lambda m, f: ranking_metrics(5, GOLD, PREDICTED)),  # type: ignore[arg-type]
     ("groups must hold.*numbers of its rows", lambda m, f: ranking_metrics([[0.5, 1]], GOLD, PREDICTED)),  # type: ignore[list-item]
     ("groups must hold.*numbers of its rows", lambda m, f: ranking_metrics([["a"]], GOLD, PREDICTED)),  # type: ignore[list-item]
     ("groups must hold.*numbers of its rows", lambda m, f: ranking_metrics([[[0, 1]]], GOLD, PREDICTED)),  # type: ignore[list-item]
     ("labels must be a list", lambda m, f: list_metrics(5, 5)),  # type: ignore[arg-type]
-    ("must hold as many lists, at least one", lambda m, f: list_metrics([], [])),
     (r"labels\[0\] must be a list of numbers", lambda m, f: list_metrics(["ab"], ["ab"])),  # type: ignore[list-item]
     ("at_k must be a list of cutoffs", lambda m, f: list_metrics([[1, 0]], [[1, 0]], at_k=None)),  # type: ignore[arg-type]
-    ("top_error must be of type bool", lambda m, f: list_metrics([[1, 0]], [[1, 0]], top_error="x")),  # type: ignore[arg-type]
     ("gold must be a list of numbers", lambda m, f: error_by_score_bin("a", "b")),  # type: ignore[arg-type]
     ("bins must be a whole number", lambda m, f: error_by_score_bin(GOLD, PREDICTED, bins="x")),  # type: ignore[arg-type]
     ("bins must be a whole number", lambda m, f: error_by_score_bin(GOLD, PREDICTED, bins=True)),
     ("score_range must be two numbers", lambda m, f: error_by_score_bin(GOLD, PREDICTED, score_range=(0, 1, 2))),  # type: ignore[arg-type]
-    ("name must be of type str", lambda m, f: metric_meaning(5)),  # type: ignore[arg-type]
     ("no metric named ''", lambda m, f: metric_meaning("")),
     # Thresholds and models.
     ("gold must be a list of numbers", lambda m, f: choose_threshold("a", "b", 0.9)),  # type: ignore[arg-type]
     ("metric must be one of f1", lambda m, f: choose_threshold(GOLD, PREDICTED, 0.9, metric=["f1"])),  # type: ignore[arg-type]
-    ("chosen_on must be of type str", lambda m, f: choose_threshold(GOLD, PREDICTED, 0.9, chosen_on=5)),  # type: ignore[arg-type]
-    ("metric must be of type str", lambda m, f: ScoreThreshold(0.5, 0.9, metric=5)),  # type: ignore[arg-type]
-    ("model must be of type str or PathLike or Module", lambda m, f: load_threshold(5)),  # type: ignore[arg-type]
     ("model must be the folder of a model.*''", lambda m, f: load_threshold("")),
     ("model must be the folder of a model", lambda m, f: load_threshold(str(f / "nowhere"))),
-    ("model must be of type Module", lambda m, f: remember_threshold(5, None)),  # type: ignore[arg-type]
     ("threshold must be of type ScoreThreshold", lambda m, f: remember_threshold(m, 0.5)),  # type: ignore[arg-type]
-    ("validation must be of type ScoreRegionEvaluator", lambda m, f: store_threshold(m, 5)),  # type: ignore[arg-type]
     ("model must be a SentenceTransformer.*Load it", lambda m, f: store_threshold(5, evaluator())),  # type: ignore[arg-type]
     ("model must be a SentenceTransformer", lambda m, f: predict_scores("name", FIRST, SECOND)),
-    ("first and second must hold as many texts", lambda m, f: predict_scores(m, [], [])),
-    ("first and second must hold as many texts", lambda m, f: predict_scores(m, FIRST, SECOND[:2])),
-    ("first must be a list of texts, got one text", lambda m, f: predict_scores(m, "abcd", SECOND)),
+    ("first and second must have the same length", lambda m, f: predict_scores(m, FIRST, SECOND[:2])),
+    ("first must be a list of texts, got 'abcd'", lambda m, f: predict_scores(m, "abcd", SECOND)),
     ("first must hold texts, got 1 in row 0", lambda m, f: predict_scores(m, [1, 2, 3, 4], SECOND)),  # type: ignore[list-item]
     ("batch_size must be a whole number", lambda m, f: predict_scores(m, FIRST, SECOND, batch_size=0)),
     # Evaluators.
@@ -124,68 +113,35 @@ CASES: list[tuple[str, Call]] = [
     ("sentences1 must be a list of texts", lambda m, f: evaluator(5, 5, 5)),
     ("sentences1 must hold texts, got None in row 1", lambda m, f: evaluator(["a", None, "c", "d"], SECOND, GOLD)),
     ("at_least must be a list of thresholds", lambda m, f: evaluator(at_least=0.8)),
-    ("regions must be a list of pairs", lambda m, f: evaluator(regions=(0.8, 1.0))),
-    ("batch_size must be a whole number", lambda m, f: evaluator(batch_size=0)),
-    ("name must be of type str", lambda m, f: evaluator(name=5)),
-    ("groups must be a list of lists", lambda m, f: evaluator(groups=5)),
-    ("groups must be a list of rows", lambda m, f: evaluator(groups=[0, 1])),
-    ("positive_from must be a finite number", lambda m, f: evaluator(positive_from="x")),
-    ("threshold_from must be of type ScoreRegionEvaluator", lambda m, f: evaluator(threshold_from=5)),
+    (r"regions\[0\] must be a list of two numbers", lambda m, f: evaluator(regions=(0.8, 1.0))),
+    ("positive_from must be a finite number", lambda m, f: evaluator(positive_from="x", groups=[[0, 1]])),
     ("threshold_metric must be one of f1", lambda m, f: evaluator(threshold_metric="f9")),
     ("bins must be a whole number", lambda m, f: evaluator(bins="x")),
     ("predicted must be a list of numbers", lambda m, f: evaluator().metrics("x")),
     ("model must be a SentenceTransformer", lambda m, f: evaluator()(5)),  # type: ignore[arg-type]
-    ("samples must be a list of dicts", lambda m, f: ScoreListEvaluator(None)),  # type: ignore[arg-type]
-    ("sample 0 must be of type Mapping", lambda m, f: ScoreListEvaluator([5])),  # type: ignore[list-item]
     ("'query' of sample 0 must hold texts", lambda m, f: ScoreListEvaluator([{**SAMPLES[0], "query": 5}])),
-    ("'positive' of sample 0 must be a list", lambda m, f: ScoreListEvaluator([{**SAMPLES[0], "positive": 5}])),
-    ("at_k must hold whole numbers|at_k must be a list", lambda m, f: ScoreListEvaluator(SAMPLES, at_k=2.5)),  # type: ignore[arg-type]
-    ("name must be of type str", lambda m, f: ScoreListEvaluator(SAMPLES, name=5)),  # type: ignore[arg-type]
-    ("top_error must be of type bool", lambda m, f: ScoreListEvaluator(SAMPLES, top_error="x")),  # type: ignore[arg-type]
+    (
+        "'positive' of sample 0 must be a list",
+        lambda m, f: ScoreListEvaluator([{**SAMPLES[0], "positive": 5}]),
+    ),
+    ("at_k must be a list", lambda m, f: ScoreListEvaluator(SAMPLES, at_k=2.5)),  # type: ignore[arg-type]
     # Comparisons and reports.
-    ("predicted must be of type Mapping", lambda m, f: compared(PREDICTED)),
     ("predicted must hold one or two models", lambda m, f: compared({})),
-    ("resamples must be a whole number", lambda m, f: compared(resamples=0)),
     ("gold and clusters must have the same length", lambda m, f: compared(clusters=[1])),
     ("clusters must be a list", lambda m, f: compared(clusters=5)),
-    ("thresholds must be of type ScoreThreshold", lambda m, f: compared(thresholds={"m": 0.5})),
     ("thresholds has 'n', which is none of", lambda m, f: compared(thresholds={"n": ScoreThreshold(0.5, 0.9)})),
-    ("seed must be a whole number", lambda m, f: compared(seed="x")),
-    ("metrics must be a list of names", lambda m, f: report.Measured("d", "high", "x", "rmse", "rmse")),
-    ("metrics must hold at least one", lambda m, f: report.Measured("d", "high", "x", "rmse", [])),
-    ("no metric named 'nope'", lambda m, f: measured(main="nope")),
-    ("comparison must be of type Comparison", lambda m, f: report.summary(5, measured())),  # type: ignore[arg-type]
-    ("measured must be of type Measured", lambda m, f: report.html_report(compared(resamples=2), 5, {})),  # type: ignore[arg-type]
+    ("must be one of the metrics compared, got 'nope'", lambda m, f: report.summary(compared(), measured(main="nope"))),
     ("main_metric must be one of", lambda m, f: report.summary(compared(resamples=2), measured(main="ap_ge_0.1"))),
-    ("pictures must be of type Mapping", lambda m, f: report.html_report(compared(resamples=2), measured(), 5)),  # type: ignore[arg-type]
-    (
-        "pictures.*does not exist",
-        lambda m, f: report.html_report(compared(resamples=2), measured(), {"Scores": f / "nowhere.png"}),
-    ),
     # Pictures.
-    ("links must be of type Mapping", lambda m, f: plotting.plot_links(high_scores(), f / "a.png")),  # type: ignore[arg-type]
-    ("links must be of type Link", lambda m, f: plotting.plot_links({"x": 5}, f / "a.png")),  # type: ignore[dict-item]
-    ("path must be of type str or PathLike", lambda m, f: plotting.plot_links(LINKS, 5)),  # type: ignore[arg-type]
-    ("path must name a file that ends in", lambda m, f: plotting.plot_links(LINKS, f / "a.xyz")),
-    ("lies in a folder that does not exist", lambda m, f: plotting.plot_links(LINKS, f / "no" / "a.png")),
-    ("path must name a file", lambda m, f: plotting.plot_links(LINKS, f)),
+    ("Format 'xyz' is not supported", lambda m, f: plotting.plot_links(LINKS, f / "a.xyz")),
     ("score_range must be a list of two", lambda m, f: plotting.plot_links(LINKS, f / "a.png", score_range=5)),  # type: ignore[arg-type]
     ("must be below score_range", lambda m, f: plotting.plot_links(LINKS, f / "a.png", score_range=(1, 0))),
-    ("targets must be a list of scores", lambda m, f: plotting.plot_links(LINKS, f / "a.png", targets=0.5)),  # type: ignore[arg-type]
-    ("targets must hold scores, at least one", lambda m, f: plotting.plot_links(LINKS, f / "a.png", targets=[])),
     ("columns must be a whole number", lambda m, f: plotting.plot_links(LINKS, f / "a.png", columns=0)),
-    (r"errors\['m'\] must be a list of bins", lambda m, f: plotting.plot_error_by_score_bin({"m": 5}, f / "a.png")),  # type: ignore[dict-item]
-    (r"errors\['m'\] must hold bins", lambda m, f: plotting.plot_error_by_score_bin({"m": []}, f / "a.png")),
-    (r"errors\['m'\] must hold bins", lambda m, f: plotting.plot_error_by_score_bin({"m": [{}]}, f / "a.png")),
-    ("errors must be of type Mapping", lambda m, f: plotting.plot_error_by_score_bin([BIN], f / "a.png")),  # type: ignore[arg-type]
-    ("predicted must be of type Mapping", lambda m, f: plotting.plot_scores_against_gold(GOLD, GOLD, f / "a.png")),  # type: ignore[arg-type]
     ("bins must be a whole", lambda m, f: plotting.plot_scores_against_gold(GOLD, {"m": GOLD}, f / "a.png", bins=0)),
     ("ranking must be a finite number", lambda m, f: plotting.FrontierPoint("x", "a", 1.0)),  # type: ignore[arg-type]
     ("ranking_interval must be a finite number >= 0", lambda m, f: plotting.FrontierPoint("x", 1, 1, -1)),
-    ("label must be of type str", lambda m, f: plotting.FrontierPoint(5, 1, 1)),  # type: ignore[arg-type]
     ("points must be of type FrontierPoint", lambda m, f: plotting.plot_frontier([5], f / "a.png")),  # type: ignore[list-item]
     ("points must be a list", lambda m, f: plotting.plot_frontier(POINT, f / "a.png")),  # type: ignore[arg-type]
-    ("title must be of type str", lambda m, f: plotting.plot_frontier([POINT], f / "a.png", title=5)),  # type: ignore[arg-type]
     # Cards.
     ("link must be of type Link", lambda m, f: describe_link("high")),  # type: ignore[arg-type]
     ("score_range must be a list of two numbers", lambda m, f: describe_link(high_scores(), 5)),  # type: ignore[arg-type]

@@ -67,17 +67,10 @@ def test_no_loss_at_all_is_no_gain() -> None:
     assert (found.training.share, found.limit) == (0.0, "nothing")
 
 
-@pytest.mark.parametrize(
-    ("thresholds", "names", "message"),
-    [
-        ([], ("squared", "selective"), "at least one threshold"),
-        ([0.5], ("squared",), "training has no scores 'selective'"),
-    ],
-)
-def test_wrong(thresholds: Any, names: Any, message: str) -> None:
-    some = (GOLD, dict.fromkeys(names, GOLD))
-    with pytest.raises(ValueError, match=message):
-        diagnose(some, some, thresholds)
+def test_wrong() -> None:
+    some = (GOLD, dict.fromkeys(("squared", "selective"), GOLD))
+    with pytest.raises(ValueError, match="at least one threshold"):
+        diagnose(some, some, [])
 
 
 @pytest.mark.slow

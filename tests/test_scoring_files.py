@@ -434,7 +434,7 @@ def test_a_damaged_threshold_and_a_broken_model(
     result = run(tmp_path / "model", pairs_csv, "--output", tmp_path / "out.csv")
     assert result.exit_code == 1
     assert "score_threshold.json of" in text(result)
-    assert "is damaged" in text(result)
+    assert "cannot be read" in text(result)
     broken = Counting(model)
     broken.encode = lambda texts, **options: model.encode(texts, **options) * float("nan")  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="no finite number"):

@@ -173,14 +173,14 @@ def test_takes_what_holds_numbers() -> None:
         (([0.1, math.nan], [0, 1]), "predicted must hold finite numbers, got nan in row 1"),
         (([0.1, 0.2], [0, math.inf]), "target must hold finite numbers, got inf in row 1"),
         (([0.1], [0, 1]), "predicted and target must have the same length, got 1 and 2"),
-        (([], []), "predicted must be a non-empty list"),
+        (([], []), "predicted must be a list of numbers, at least one"),
         ((["a"], [1]), "predicted must be a list of numbers"),
         (([0.1], [1], [math.nan]), "thresholds must hold finite numbers, got nan"),
-        (([0.1], [1], []), "thresholds must be a non-empty list"),
-        (([0.1], [1], 0.5), r"thresholds must be a list of thresholds, got 0.5; use \[0.5\]"),
-        (([0.1], [1], None, [1, 2]), "weight must have one number for each pair, got 2 for 1 pairs"),
-        (([0.1, 0.2], [1, 0], None, [1, -2]), "weight must hold numbers >= 0, not all of them 0, got -2 in row 1"),
-        (([0.1, 0.2], [1, 0], None, [0, 0]), "weight must hold numbers >= 0, not all of them 0, got only 0"),
+        (([0.1], [1], []), "thresholds must be a list of numbers, at least one"),
+        (([0.1], [1], 0.5), "thresholds must be a list of numbers, at least one, got 0.5"),
+        (([0.1], [1], None, [1, 2]), r"weight must hold a number >= 0 for each of 1 pairs, not all 0, got \[1, 2\]"),
+        (([0.1, 0.2], [1, 0], None, [1, -2]), r"weight must hold a number >= 0 .*, got \[1, -2\]"),
+        (([0.1, 0.2], [1, 0], None, [0, 0]), r"weight must hold a number >= 0 .*, got \[0, 0\]"),
         (([0.1], [1], None, [math.nan]), "weight must hold finite numbers"),
     ],
 )
@@ -279,16 +279,15 @@ class TestTwoModels:
         ("arguments", "settings", "message"),
         [
             (([0, 1], {"a": [0, 1]}), {}, "predicted must hold two models, got 1"),
-            (([0, 1], [0, 1]), {}, "predicted must be of type Mapping"),
             (([0, 1], {"a": [0, 1], "b": [1]}), {}, "must have the same length, got 2 and 1"),
             (([0, 1], {"a": [0, 1], "b": [1, math.nan]}), {}, "predicted must hold finite numbers"),
             (([0, 1], {"a": [0, 1], "b": [1, 0]}), {"clusters": ["x"]}, "gold and clusters must have the same length"),
             (
                 ([0, 1], {"a": [0, 1], "b": [1, 0]}),
                 {"weight": [1, -1]},
-                "compare_curves: weight must hold numbers >= 0",
+                "compare_curves: weight must hold a number >= 0",
             ),
-            (([0, 1], {"a": [0, 1], "b": [1, 0]}), {"thresholds": 0.5}, r"use \[0.5\]"),
+            (([0, 1], {"a": [0, 1], "b": [1, 0]}), {"thresholds": 0.5}, "thresholds must be a list of numbers"),
         ],
     )
     def test_bad_input(self, arguments: Any, settings: Any, message: str) -> None:
@@ -317,7 +316,7 @@ class TestEvaluator:
         assert (at[0], at[-1], len(at)) == (0.0025, 0.9975, 200)
         expected = threshold_curve(predicted, self.TEXTS[2], at)[1]
         assert np.array(rows[0][2:], dtype=float) == pytest.approx(expected, abs=1e-6)
-        with pytest.raises(TypeError, match=r"thresholds must be a list of thresholds, got 0.85; use \[0.85\]"):
+        with pytest.raises(TypeError, match="thresholds must be a list of thresholds, got"):
             ScoreRegionEvaluator(*self.TEXTS, thresholds=0.85)  # type: ignore[arg-type]
 
     def test_a_curve_for_each_similarity(self, static_model: SentenceTransformer, tmp_path: Path) -> None:

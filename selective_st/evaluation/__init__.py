@@ -19,13 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from selective_st.evaluation.curve import compare_curves, threshold_curve
-from selective_st.evaluation.diagnosis import (
-    Diagnosis,
-    ThresholdConsistency,
-    diagnose,
-    parts_by,
-    threshold_consistency,
-)
+from selective_st.evaluation.diagnosis import Diagnosis, ThresholdConsistency, diagnose, parts_by, threshold_consistency
 from selective_st.evaluation.metrics import (
     RANKING_METRICS,
     error_by_score_bin,

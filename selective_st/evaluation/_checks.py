@@ -16,20 +16,17 @@ Bools = npt.NDArray[np.bool_]
 TIE = 1e-6
 
 
-def checked_scores(name: str, values: Any, each: str = "pair") -> Floats:
+def checked_scores(name: str, values: Any) -> Floats:
     """The values as an array, or raise unless they are a non-empty list of finite numbers."""
     if hasattr(values, "detach"):  # a tensor, be it on another device or with a gradient
         values = values.detach().cpu()
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"{name} must be a list of numbers, one for each {each}, got {values!r:.60}. Write for example [0.2, 0.9]."
-        ) from None
+        array = np.empty(0)
     if array.ndim != 1 or not array.size:
         raise ValueError(
-            f"{name} must be a non-empty list of numbers, got shape {array.shape}. Give one number for each {each}, "
-            "such as [0.2, 0.9]."
+            f"{name} must be a list of numbers, at least one, got {values!r:.60}. Write for example [0.2, 0.9]."
         )
     if not np.isfinite(array).all():
         row = int(np.argmin(np.isfinite(array)))
@@ -39,35 +36,24 @@ def checked_scores(name: str, values: Any, each: str = "pair") -> Floats:
 
 def checked_pair(gold: Any, predicted: Any, names: tuple[str, str] = ("gold", "predicted")) -> tuple[Floats, Floats]:
     """Gold and predicted scores as arrays, or raise unless they are as many finite numbers."""
-    found = {name: checked_scores(name, values) for name, values in zip(names, (gold, predicted), strict=True)}
-    same_length("scores", "Give both for each pair.", **found)
-    first, second = found.values()
+    first, second = map(checked_scores, names, (gold, predicted))
+    same_length("scores", "Give both for each pair.", **dict(zip(names, (first, second), strict=True)))
     return first, second
 
 
 def checked_weights(owner: str, weight: Any, pairs: int) -> Floats:
     """The weights of pairs, all 1 where none are given; or raise unless they are as many numbers >= 0, not all 0."""
-    if weight is None:
-        return np.ones(pairs)
-    weights = checked_scores("weight", weight)
-    if len(weights) != pairs:
+    weights = np.ones(pairs) if weight is None else checked_scores("weight", weight)
+    if len(weights) != pairs or weights.min() < 0 or not weights.any():
         raise ValueError(
-            f"{owner}: weight must have one number for each pair, got {len(weights)} for {pairs} pairs. Leave it out "
-            "where all pairs count alike."
-        )
-    if weights.min() < 0 or not weights.any():
-        wrong = f"{weights.min():g} in row {int(weights.argmin())}" if weights.min() < 0 else "only 0"
-        raise ValueError(
-            f"{owner}: weight must hold numbers >= 0, not all of them 0, got {wrong}. A pair with the weight 0 is left "
-            "out."
+            f"{owner}: weight must hold a number >= 0 for each of {pairs} pairs, not all 0, got {weight!r:.60}. "
+            "Leave it out where all pairs count alike."
         )
     return weights
 
 
 def checked_thresholds(owner: str, name: str, values: Any) -> tuple[float, ...]:
     """Thresholds on gold scores, or raise unless they are a list of numbers."""
-    if isinstance(values, (int, float)):
-        raise TypeError(f"{owner}: {name} must be a list of thresholds, got {values!r}; use [{values!r}].")
     found = list_of(owner, name, values, "thresholds", "[0.8, 0.95]")
     return tuple(finite_number(owner, f"{name}[{place}]", value) for place, value in enumerate(found))
 
@@ -75,27 +61,16 @@ def checked_thresholds(owner: str, name: str, values: Any) -> tuple[float, ...]:
 def checked_regions(owner: str, regions: Any) -> tuple[tuple[float, float], ...]:
     """The low and the high end of score regions, or raise unless they are a list of pairs of numbers."""
     found = list_of(owner, "regions", regions, "pairs of scores", "[(0.8, 1.0)]")
-    if len(found) == 2 and all(isinstance(end, (int, float)) for end in found):
-        raise TypeError(
-            f"{owner}: regions must be a list of pairs of scores, got one pair: {regions!r}. Write "
-            f"regions=[{regions!r}]."
-        )
     return tuple(interval_of(owner, f"regions[{place}]", region) for place, region in enumerate(found))
 
 
 def checked_texts(owner: str, name: str, texts: Any) -> list[Any]:
     """Texts, or whatever else a model embeds; or raise if they are one text, no list, or hold None or numbers."""
-    if isinstance(texts, str):
-        raise TypeError(
-            f"{owner}: {name} must be a list of texts, got one text: {texts!r:.60}. Write {name}=[{texts!r:.60}]."
-        )
     found = list_of(owner, name, texts, "texts", '["a cat", "a dog"]')
     for row, text in enumerate(found):
         if text is None or isinstance(text, (int, float)):
-            raise TypeError(
-                f"{owner}: {name} must hold texts, got {text!r} in row {row}. Leave the row out, or make it a text: "
-                f"str({text!r})."
-            )
+            mend = f"Leave the row out, or make it a text: str({text!r})."
+            raise TypeError(f"{owner}: {name} must hold texts, got {text!r} in row {row}. {mend}")
     return found
 
 

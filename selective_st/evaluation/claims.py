@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy  # whose parts come when they are used
@@ -256,30 +256,27 @@ def row_of(comparison: Comparison, name: str) -> MetricRow:
     """The row of one metric."""
     metric, support, found = metric_meaning(name), comparison.support.get(name), comparison.differences.get(name)
     better = f" {metric.better.capitalize()} is better." if metric.better else ""
-    values = []
-    for number, model in enumerate(comparison.models):
-        text = figure(model.metrics[name], support) if name in model.metrics else ""
-        best = found is not None and found.better == number
-        values.append(Value(text, figures(model.intervals.get(name), support), best))
-    plain = MetricRow(metric.title, metric.meaning + better, str(support or ""), tuple(values))
-    if found is None:
-        return plain
-    winner = "" if found.better is None else comparison.models[found.better].name
-    return plain._replace(
-        difference=figure(found.value, support, signed=True),
-        interval=figures((found.low, found.high), support, signed=True),
-        verdict=TOO_FEW if support is not None and support.too_few else winner or NO_DIFFERENCE,
-        winner=winner,
+    values = tuple(
+        Value(
+            figure(model.metrics[name], support) if name in model.metrics else "",
+            figures(model.intervals.get(name), support),
+            found is not None and found.better == number,
+        )
+        for number, model in enumerate(comparison.models)
     )
+    told = (metric.title, metric.meaning + better, str(support or ""), values)
+    if found is None:
+        return MetricRow(*told)
+    ends = figures((found.low, found.high), support, signed=True)
+    winner = "" if found.better is None else comparison.models[found.better].name
+    verdict = TOO_FEW if support is not None and support.too_few else winner or NO_DIFFERENCE
+    return MetricRow(*told, figure(found.value, support, signed=True), ends, verdict, winner)
 
 
 # --- Which is better --------------------------------------------------------------------------------------------------
 
-Kind = Literal["one way", "both ways", "none", "equal", "too few"]
 
-
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a table of metrics says of two models.
 
     Attributes:
@@ -287,36 +284,14 @@ class Verdict:
         better: For each the titles of the metrics in which it is clearly better.
         undecided: The titles of those without a clear difference.
         too_few: The titles of those that rest on too few cases to decide.
-        equal: Whether the models give the same scores.
+        kind: In short: `equal`, `both ways`, `one way`, `none` or `too few`.
     """
 
     models: tuple[str, str]
-    better: tuple[tuple[str, ...], ...]
-    undecided: tuple[str, ...]
-    too_few: tuple[str, ...]
-    equal: bool = False
-
-    @property
-    def kind(self) -> Kind:
-        """In short."""
-        if self.equal:
-            return "equal"
-        if all(self.better):
-            return "both ways"
-        if any(self.better):
-            return "one way"
-        return "none" if self.undecided else "too few"
-
-    @property
-    def winner(self) -> str | None:
-        """The model that is better in some metric, where the other is in none."""
-        if self.kind != "one way":
-            return None
-        return self.models[0] if self.better[0] else self.models[1]
-
-    def headline(self) -> str:
-        """The verdict in one sentence, without a full stop."""
-        return say("headline", v=self)
+    better: list[list[str]]
+    undecided: list[str]
+    too_few: list[str]
+    kind: str
 
 
 @in_templates
@@ -337,10 +312,11 @@ def verdict(comparison: Comparison, names: Iterable[str]) -> Verdict:
     """
     rows = table(comparison, names)
     first, second = comparison.models
-    better = tuple(tuple(each.title for each in rows if each.winner == of.name) for of in comparison.models)
-    undecided, too_few = (tuple(of.title for of in rows if of.verdict == what) for what in (NO_DIFFERENCE, TOO_FEW))
-    equal = bool(np.abs(first.predicted - second.predicted).max() < _SAME)
-    return Verdict((first.name, second.name), better, undecided, too_few, equal)
+    better = [[row.title for row in rows if row.winner == of.name] for of in comparison.models]
+    undecided, too_few = ([row.title for row in rows if row.verdict == what] for what in (NO_DIFFERENCE, TOO_FEW))
+    kind = "both ways" if all(better) else "one way" if any(better) else "none" if undecided else "too few"
+    kind = "equal" if np.abs(first.predicted - second.predicted).max() < _SAME else kind
+    return Verdict((first.name, second.name), better, undecided, too_few, kind)
 
 
 def against_untrained(comparison: Comparison, names: Sequence[str]) -> dict[str, Any]:
@@ -354,31 +330,20 @@ def against_untrained(comparison: Comparison, names: Sequence[str]) -> dict[str,
         `verdict` (`better`, `worse`, `mixed`, `equal`, `no clear difference`, `too few`), `sentence`, and the titles of
         the metrics that are clearly `better` and `worse`, `worse_by_value_alone`, `undecided` and `too_few`.
     """
-    found = verdict(comparison, names)
-    worse = [title for name in names if (title := _worse_in(comparison, name))]
-    kinds = {"equal": "equal", "both ways": "mixed", "none": NO_DIFFERENCE, "too few": TOO_FEW}
+    found, rows, worse = verdict(comparison, names), table(comparison, names), []
+    for metric in map(metric_meaning, names):
+        first, second = (metric.badness(comparison.said(metric.name, model)) for model in comparison.models)
+        if metric.can_choose and first - second > _SAME / 10**metric.finer:
+            worse.append(metric.title)
+    defined = [row for row in rows if row.is_defined]
+    shown = "; ".join(f"{listed([row.title])}: {' against '.join(of.text for of in row.values)}" for row in defined)
+    kinds = {"both ways": "mixed", "none": NO_DIFFERENCE, "one way": "better" if found.better[0] else "worse"}
     return {
-        "verdict": kinds.get(found.kind) or ("better" if found.better[0] else "worse"),
-        "sentence": say("against_untrained", v=found, values=_values(comparison, names), worse=worse),
-        "better": list(found.better[0]),
-        "worse": list(found.better[1]),
+        "verdict": kinds.get(found.kind, found.kind),
+        "sentence": say("against_untrained", v=found, values=shown or "nothing that is shown is defined", worse=worse),
+        "better": found.better[0],
+        "worse": found.better[1],
         "worse_by_value_alone": [title for title in worse if title not in found.better[1]],
-        "undecided": list(found.undecided),
-        "too_few": list(found.too_few),
+        "undecided": found.undecided,
+        "too_few": found.too_few,
     }
-
-
-def _values(comparison: Comparison, names: Sequence[str]) -> str:
-    """The values of the metrics, of both models."""
-    defined = [each for each in table(comparison, names) if each.is_defined]
-    said = (f"{listed([each.title])}: {' against '.join(of.text for of in each.values)}" for each in defined)
-    return "; ".join(said) or "nothing that is shown is defined there"
-
-
-def _worse_in(comparison: Comparison, name: str) -> str:
-    """The title of a metric in which the first model's value is worse, clearly or not; empty where it is not."""
-    first, second = (comparison.said(name, model.metrics.get(name, math.nan)) for model in comparison.models)
-    metric = metric_meaning(name)
-    same = _SAME / 10**metric.finer
-    worse = {"higher": first < second - same, "lower": first > second + same}.get(metric.better, False)
-    return metric.title if worse else ""

@@ -20,11 +20,11 @@ import numpy as np
 
 import selective_st.evaluation._checks as checks
 import selective_st.evaluation.metrics as measures
-from selective_st._validation import finite_number, instance_of, list_of, whole_number
+from selective_st._validation import list_of
 from selective_st.evaluation._checks import Bools, Floats
 from selective_st.evaluation.claims import FEWEST, Support, interval, support_of_pairs
 from selective_st.evaluation.curve import CurveComparison, compare_curves, rows_by_cluster
-from selective_st.evaluation.metrics import Better, Metric, metric_meaning
+from selective_st.evaluation.metrics import metric_meaning
 from selective_st.evaluation.thresholds import ScoreThreshold
 from selective_st.output import without_nan
 
@@ -138,19 +138,18 @@ class Comparison:
         models = [
             {
                 "name": model.name,
-                "metrics": {name: self.said(name, value) for name, value in model.metrics.items()},
+                "metrics": {name: self.said(name, model) for name in model.metrics},
                 "intervals": {name: list(ends) for name, ends in model.intervals.items()},
                 "squeezed": model.squeeze,
-                "threshold": model.threshold.as_dict() if model.threshold else None,
+                "threshold": model.threshold and model.threshold.as_dict(),
                 "decisions": model.decisions,
                 "bins": model.bins,
             }
             for model in self.models
         ]
-        differences = {
-            name: asdict(of) | {"better": None if of.better is None else self.models[of.better].name}
-            for name, of in self.differences.items()
-        }
+        differences = {name: asdict(of) for name, of in self.differences.items()}
+        for of in differences.values():
+            of["better"] = None if of["better"] is None else self.models[of["better"]].name
         found = {
             "pairs": len(self.gold),
             "gold_quantiles": self.gold_quantiles,
@@ -162,10 +161,10 @@ class Comparison:
         }
         return dict(without_nan(found))
 
-    def said(self, name: str, value: float) -> float:
-        """A metric's value; NaN where it is the same for every model."""
+    def said(self, name: str, model: ModelScores) -> float:
+        """A metric's value; NaN where there is none, or it is the same for every model."""
         support = self.support.get(name.removeprefix(measures.NEGATIVE))
-        return math.nan if support is not None and not support.cases else value
+        return math.nan if support is not None and not support.cases else model.metrics.get(name, math.nan)
 
 
 def compare(
@@ -217,26 +216,17 @@ def compare(
     Raises:
         ValueError: If there are no models or more than two, or the scores differ in length or are not finite.
     """
-    owner, mend = "compare", 'Give the scores by the name of the model: {"base": scores}.'
-    instance_of(owner, "predicted", predicted, Mapping, mend)
+    owner, thresholds = "compare", thresholds or {}
     if not 1 <= len(predicted) <= 2:
+        mend = 'Give the scores by the name of the model: {"base": scores}.'
         raise ValueError(f"{owner}: predicted must hold one or two models, got {len(predicted)}. {mend}")
-    mend = 'Give them by the name of the model: {"base": choose_threshold(...)}.'
-    thresholds = instance_of(owner, "thresholds", thresholds or {}, Mapping, mend)
-    for name, threshold in thresholds.items():
-        instance_of(owner, "thresholds", threshold, ScoreThreshold, mend)
-        if name not in predicted:
-            raise ValueError(f"{owner}: thresholds has {name!r}, which is none of the models {', '.join(predicted)}.")
-    whole_number(owner, "resamples", resamples, least=1)
-    whole_number(owner, "seed", seed)
-    finite_number(owner, "positive_from", positive_from)
+    for name in thresholds.keys() - predicted.keys():
+        raise ValueError(f"{owner}: thresholds has {name!r}, which is none of the models {', '.join(predicted)}.")
     gold_scores = checks.checked_scores("gold", gold)
     rows_of = rows_by_cluster(owner, clusters, gold_scores)
     covered = checks.range_of_gold(gold_scores) if bin_range is None else bin_range
     of_regions = measures.pair_metrics(owner, at_least, at_most, regions)
-    of_cuts = [
-        metric for cut in checks.checked_thresholds(owner, "cuts", cuts) for metric in measures.at_threshold(cut)
-    ]
+    of_cuts = [of for cut in checks.checked_thresholds(owner, "cuts", cuts) for of in measures.at_threshold(cut)]
     models, reported = [], []
     for name, scores in predicted.items():
         own, of = checks.checked_pair(gold, scores)[1], thresholds.get(name)
@@ -245,23 +235,31 @@ def compare(
         by_bin = measures.error_by_score_bin(gold, scores, bins=bins, score_range=covered)
         decided = None if of is None else _decided(of.is_sought(gold_scores), of.is_found(own))
         models.append(ModelScores(name, own, values, by_bin, threshold=of, decisions=decided))
-        reported.append([*of_cuts, *of_pairs])
-    support = support_of_pairs(itertools.chain(*reported), gold_scores, clusters)
-    wanted = None if metrics is None else set(list_of(owner, "metrics", metrics, "names", '["spearman"]'))
-    drawn = [[m for m in own if m.better and (wanted is None or m.name in wanted)] for own in reported]
-    draws = _draw(gold_scores, models, drawn, np.split(rows_of[0], rows_of[1][1:]), resamples, seed)
+        reported.append({metric.name: metric for metric in (*of_cuts, *of_pairs)})
+    support = support_of_pairs(itertools.chain(*(own.values() for own in reported)), gold_scores, clusters)
+    wanted = reported[0] if metrics is None else list_of(owner, "metrics", metrics, "names", '["spearman"]')
+    shared = reported[0].keys() & reported[-1].keys() & {*wanted}
+    names = [name for name, metric in reported[0].items() if metric.better and name in shared]
+    parts, generator, drawn = np.split(rows_of[0], rows_of[1][1:]), np.random.default_rng(seed), []
+    for _ in range(resamples):
+        rows = np.concatenate([parts[i] for i in generator.integers(len(parts), size=len(parts))])
+        pairs = [(gold_scores[rows], model.predicted[rows]) for model in models]
+        drawn.append([[of[name].compute(*pair) for of, pair in zip(reported, pairs, strict=True)] for name in names])
+    by_name = np.reshape(drawn, (resamples, len(names), len(models))).transpose(1, 0, 2)
+    draws = dict(zip(names, by_name, strict=True))
     if groups:
         questions = measures.questions_of(groups, gold_scores, positive_from)
-        lists = [[(gold_scores[rows], model.predicted[rows]) for rows in questions] for model in models]
         asked = measures.question_metrics(positive_from)
-        of_questions = [measures.list_values(asked, of_model) for of_model in lists]
-        for model, of in zip(models, of_questions, strict=True):
-            model.metrics |= {**measures.over_lists(asked, of), "questions": len(questions)}
-        support |= {name: Support(len(of), len(questions), "questions") for name, of in of_questions[0].items()}
+        of_questions = []
+        for model in models:
+            ranked = measures.list_values(asked, [(gold_scores[rows], model.predicted[rows]) for rows in questions])
+            model.metrics |= {**measures.over_lists(asked, ranked), "questions": len(questions)}
+            of_questions.append(ranked)
         for name, of_first in of_questions[0].items():
+            support[name] = Support(len(of_first), len(questions), "questions")
             if len(of_first):
                 rows = np.random.default_rng(seed).integers(len(of_first), size=(resamples, len(of_first)))
-                draws[name] = np.stack([of_model[name][rows].mean(axis=1) for of_model in of_questions], axis=1)
+                draws[name] = np.stack([ranked[name][rows].mean(axis=1) for ranked in of_questions], axis=1)
     for name, columns in draws.items():
         for model, column in zip(models, columns.T, strict=True):
             ends = interval(column, support[name])
@@ -305,37 +303,11 @@ def _decided(sought: Bools, found: Bools) -> dict[str, int]:
     return dict(zip(("left", "found_wrongly", "missed", "found"), counts, strict=True))
 
 
-def _draw(
-    gold: Floats, models: list[ModelScores], reported: list[list[Metric]], rows_of: list[Any], resamples: int, seed: int
-) -> dict[str, Floats]:
-    """For each metric its values in every resample of the rows of clusters, a column for each model."""
-    generator = np.random.default_rng(seed)
-    by_name = [{metric.name: metric for metric in own} for own in reported]
-    shared = [name for name in by_name[0] if name in by_name[-1]]
-    found = {name: np.empty((resamples, len(models))) for name in shared}
-    for draw in range(resamples):
-        rows = np.concatenate([rows_of[i] for i in generator.integers(len(rows_of), size=len(rows_of))])
-        for column, (model, metrics) in enumerate(zip(models, by_name, strict=True)):
-            pairs = gold[rows], model.predicted[rows]
-            for name in shared:
-                found[name][draw, column] = metrics[name].compute(*pairs)
-    return found
-
-
 def _difference(name: str, models: list[ModelScores], values: Floats, support: Support) -> Difference:
     """The difference in a metric, and which model is better: by the distance from the best value."""
     first, second = (model.metrics[name] for model in models)
     low, high = interval(values[:, 0] - values[:, 1], support) or (math.nan, math.nan)
-    sides = [_badness(metric_meaning(name).better, values[:, column]) for column in (0, 1)]
-    worse = interval(sides[0] - sides[1], support)
+    badness = metric_meaning(name).badness(values)
+    worse = interval(badness[:, 0] - badness[:, 1], support)
     better = None if worse is None else 0 if worse[1] < 0 else 1 if worse[0] > 0 else None
     return Difference(first - second, low, high, better)
-
-
-def _badness(better: Better, values: Floats) -> Floats:
-    """How far values are from the best one."""
-    if better == "nearer 0":
-        return np.abs(values)
-    if better == "nearer 1":
-        return np.abs(np.log(np.maximum(values, 1e-9)))  # half is as far off as twice
-    return values if better == "lower" else -values

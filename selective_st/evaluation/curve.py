@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from numbers import Number
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # whose parts come when they are used
 
 from selective_st._templates import say
-from selective_st._validation import instance_of, list_of, same_length
+from selective_st._validation import list_of, same_length
 from selective_st.evaluation._checks import Floats, checked_pair, checked_scores, checked_weights, range_of_gold
 from selective_st.evaluation.claims import FEWEST
 from selective_st.evaluation.metrics import losses_at
@@ -60,7 +60,7 @@ def threshold_curve(predicted: Any, target: Any, thresholds: Any = None, weight:
     """
     p, s = checked_pair(predicted, target, names=("predicted", "target"))
     w = checked_weights("threshold_curve", weight, len(p))
-    at = np.unique(np.concatenate([p, s])) if thresholds is None else _checked_places("threshold_curve", thresholds)
+    at = np.unique(np.concatenate([p, s])) if thresholds is None else checked_scores("thresholds", thresholds)
     differs = p != s
     p, s, share = p[differs], s[differs], w[differs] / w.sum()
     centre = (at.min() + at.max()) / 2  # sums of scores around 0 lose fewest digits
@@ -77,13 +77,6 @@ def _sums_below(ends: Floats, at: Floats, side: Any, terms: tuple[Floats, ...]) 
     order = np.argsort(ends)
     count = np.searchsorted(ends[order], at, side)
     return [count, *(np.append(0.0, np.cumsum(term[order]))[count] for term in terms)]
-
-
-def _checked_places(owner: str, thresholds: Any) -> Floats:
-    """Thresholds as an array, or raise unless they are a non-empty list of finite numbers."""
-    if isinstance(thresholds, (int, float)):
-        raise TypeError(f"{owner}: thresholds must be a list of thresholds, got {thresholds!r}; use [{thresholds!r}].")
-    return checked_scores("thresholds", thresholds, each="threshold")
 
 
 def even_thresholds(gold: Floats) -> Floats:
@@ -150,23 +143,19 @@ class CurveComparison:
         Returns:
             The ranges of thresholds, in order.
         """
-        sides = np.where(self.high_of_all < 0, 0, np.where(self.low_of_all > 0, 1, -1))
+        sides = np.where(self.high_of_all < 0, 0, np.where(self.low_of_all > 0, 1, -1)).tolist()
         found = []
-        for side, run in groupby(range(len(sides)), key=lambda place: int(sides[place])):
-            places = list(run)
+        for side, run in groupby(zip(sides, self.thresholds.tolist(), strict=True), key=itemgetter(0)):
+            at = [threshold for _, threshold in run]
             if side >= 0:
-                low, high = self.thresholds[places[0]], self.thresholds[places[-1]]
-                found.append(BetterRange(self.models[side], float(low), float(high), len(places)))
+                found.append(BetterRange(self.models[side], at[0], at[-1], len(at)))
         return found
 
     def as_dict(self) -> dict[str, Any]:
         """The curves, and where a model is better, for JSON."""
         losses = dict(zip(self.models, self.losses.tolist(), strict=True))
-        return {
-            "thresholds": self.thresholds.tolist(),
-            "losses": losses,
-            "better": [of._asdict() for of in self.better()],
-        }
+        better = [of._asdict() for of in self.better()]
+        return {"thresholds": self.thresholds.tolist(), "losses": losses, "better": better}
 
     def sentence(self) -> str:
         """Where a model is better, in words, without a full stop."""
@@ -201,7 +190,6 @@ def compare_curves(
         The comparison; `sentence()` says it.
 
     Raises:
-        TypeError: If `predicted` is no mapping.
         ValueError: If there are not two models, lists differ in length, or a number is not finite.
 
     Example:
@@ -211,12 +199,12 @@ def compare_curves(
         >>> print(found.sentence())
         new is better at all 3 thresholds from 0.3 to 0.7 (95 % confidence for all of it together)
     """
-    owner, mend = "compare_curves", 'Give the scores of two models by name: {"new": scores, "old": scores}.'
-    instance_of(owner, "predicted", predicted, Mapping, mend)
+    owner = "compare_curves"
     if len(predicted) != 2:
+        mend = 'Give the scores of two models by name: {"new": scores, "old": scores}.'
         raise ValueError(f"{owner}: predicted must hold two models, got {len(predicted)}. {mend}")
     target, scores = checked_scores("gold", gold), [checked_pair(gold, of)[1] for of in predicted.values()]
-    at = even_thresholds(target) if thresholds is None else np.unique(_checked_places(owner, thresholds))
+    at = even_thresholds(target) if thresholds is None else np.unique(checked_scores("thresholds", thresholds))
     weights = checked_weights(owner, weight, len(target))
     losses = np.stack([threshold_curve(of, target, at, weights)[1] for of in scores])
     difference = losses[0] - losses[1]
@@ -256,9 +244,7 @@ def rows_by_cluster(owner: str, clusters: Sequence[Any] | None, gold: Floats) ->
         return np.arange(len(gold)), np.arange(len(gold))
     names = list_of(owner, "clusters", clusters, "names, one for each pair", '["question 1", "question 1"]')
     same_length(owner, "Give the cluster of each pair, such as its first text.", gold=gold, clusters=names)
-    # Names of several types have no order among each other, some have none at all.
-    keys = {name: name if isinstance(name, (str, Number)) else repr(name) for name in names}
-    codes = {name: code for code, name in enumerate(sorted(keys, key=lambda name: (type(name).__name__, keys[name])))}
+    codes = {name: code for code, name in enumerate(sorted(dict.fromkeys(names), key=str))}
     of_row = np.array([codes[name] for name in names])
     order = np.argsort(of_row, kind="stable")
     return order, np.flatnonzero(np.diff(of_row[order], prepend=-1))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from selective_st._templates import in_templates, say
-from selective_st._validation import finite_number, instance_of, list_of, same_length
+from selective_st._validation import same_length
 from selective_st.evaluation._checks import Floats, checked_pair, checked_thresholds
 from selective_st.evaluation.claims import FEWEST
 from selective_st.evaluation.curve import rows_by_cluster
@@ -114,19 +114,13 @@ def diagnose(
     if not at:
         raise ValueError("diagnose: give at least one threshold, for example [0.8].")
     of_training, of_validation = clusters or (None, None)
-    return Diagnosis(
-        at, _gain("training", *training, at, of_training), _gain("validation", *validation, at, of_validation)
-    )
+    return Diagnosis(at, _gain(*training, at, of_training), _gain(*validation, at, of_validation))
 
 
-def _gain(
-    split: str, gold: Any, predicted: Mapping[str, Any], thresholds: Sequence[float], clusters: Sequence[Any] | None
-) -> Gain:
+def _gain(gold: Any, predicted: Mapping[str, Any], at: Sequence[float], clusters: Sequence[Any] | None) -> Gain:
     """By the ratio of the mean losses, whose spread is that of its linear part."""
-    missing = [name for name in ("squared", "selective") if name not in predicted]
-    if missing:
-        raise ValueError(f"diagnose: {split} has no scores {missing[0]!r}. Give both: {{'squared': scores, ...}}.")
-    squared, selective = (_losses(gold, predicted[name], thresholds) for name in ("squared", "selective"))
+    pairs = (checked_pair(gold, predicted[name]) for name in ("squared", "selective"))
+    squared, selective = (np.mean([losses_at(*of, each) for each in at], axis=0) for of in pairs)
     whole, loss = float(squared.mean()), float(selective.mean())
     if not whole:
         return Gain(0.0, 0.0, 0.0, loss)
@@ -135,12 +129,6 @@ def _gain(
     residuals = np.add.reduceat((selective - ratio * squared)[order], starts)
     error = _NORMAL * float(np.sqrt((residuals**2).sum())) / len(squared) / whole
     return Gain(1 - ratio, 1 - ratio - error, 1 - ratio + error, loss)
-
-
-def _losses(gold: Any, predicted: Any, thresholds: Sequence[float]) -> Floats:
-    scores = checked_pair(gold, predicted)
-    found: Floats = np.mean([losses_at(*scores, each) for each in thresholds], axis=0)
-    return found
 
 
 # --- Whether one threshold serves all ---------------------------------------------------------------------------------
@@ -245,13 +233,10 @@ def parts_by(gold: Any, predicted: Any, column: Sequence[Any]) -> dict[str, tupl
 
 
 def _thirds(values: Floats) -> npt.NDArray[np.object_]:
-    ends = np.quantile(values, np.arange(1, _RANGES) / _RANGES)
-    places = np.searchsorted(ends, values)
-    found = np.empty(len(values), dtype=object)
-    for place in np.unique(places):
-        these = values[places == place]
-        found[places == place] = f"{these.min():g} to {these.max():g}"
-    return found
+    places = np.searchsorted(np.quantile(values, np.arange(1, _RANGES) / _RANGES), values)
+    inside = {place: values[places == place] for place in np.unique(places).tolist()}
+    names = {place: f"{these.min():g} to {these.max():g}" for place, these in inside.items()}
+    return np.array([names[place] for place in places.tolist()], dtype=object)
 
 
 def threshold_consistency(
@@ -274,7 +259,6 @@ def threshold_consistency(
         The consistency; `sentence()` says it.
 
     Raises:
-        TypeError: If `parts` is no mapping.
         ValueError: If fewer than two parts have 10 pairs to be found and 10 others, or scores are not finite.
 
     Example:
@@ -284,16 +268,13 @@ def threshold_consistency(
         >>> round(found.apart, 1), found.serves_all
         (0.3, False)
     """
-    owner, mend = "threshold_consistency", 'Give the scores of parts by name: {"news": (gold, predicted), ...}.'
-    instance_of(owner, "parts", parts, Mapping, mend)
-    gold_at_least = finite_number(owner, "gold_at_least", gold_at_least)
     scores = {name: checked_pair(*of) for name, of in parts.items()}
     sought = {name: ScoreThreshold(0.0, gold_at_least).is_sought(gold) for name, (gold, _) in scores.items()}
     enough = [name for name, of in sought.items() if min(of.sum(), (~of).sum()) >= FEWEST]
     if len(enough) < 2:
         raise ValueError(
-            f"{owner}: {'one part has' if enough else 'no part has'} {FEWEST} pairs with gold >= {gold_at_least:g} and "
-            f"{FEWEST} others, of {len(parts)}; two must have. Give more pairs, or fewer parts."
+            f"threshold_consistency: two parts must have {FEWEST} pairs with gold >= {gold_at_least:g} and {FEWEST} "
+            f"others, {len(enough)} of {len(parts)} has. Give more pairs, or fewer parts."
         )
     halves = {name: _halves(sought[name], seed) for name in enough}
 
@@ -381,20 +362,11 @@ def overlap(these: tuple[Sequence[str], Sequence[str]], others: tuple[Sequence[s
         >>> overlap((["a cat", "a dog"], ["a car", "b"]), (["A car", "c"], ["a  cat", "a dog"]))
         Overlap(rows=2, pairs=1, texts=2)
     """
-    found, known = _pairs("these", these), _pairs("others", others)
+    found, known = (
+        [tuple(sorted(map(_plain, pair))) for pair in zip(*sides, strict=True)] for sides in (these, others)
+    )
     seen, texts = set(known), {text for pair in known for text in pair}
     return Overlap(len(found), sum(pair in seen for pair in found), sum(not texts.isdisjoint(pair) for pair in found))
-
-
-def _pairs(name: str, sides: tuple[Sequence[str], Sequence[str]]) -> list[tuple[str, ...]]:
-    """The pairs as they are compared."""
-    first, second = list_of("overlap", name, sides, "two lists", '(["a cat"], ["a dog"])')
-    if len(first) != len(second) or not len(first):
-        raise ValueError(
-            f"overlap: {name} must hold as many first texts as second ones, got {len(first)} and {len(second)}. Write "
-            '(["a cat"], ["a dog"]).'
-        )
-    return [tuple(sorted(map(_plain, pair))) for pair in zip(first, second, strict=True)]
 
 
 def _plain(text: str) -> str:

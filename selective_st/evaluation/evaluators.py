@@ -10,6 +10,7 @@ import itertools
 import logging
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,11 +21,11 @@ from sentence_transformers.util import get_rank
 
 import selective_st.evaluation._checks as checks
 import selective_st.evaluation.metrics as measures
-from selective_st._validation import finite_number, instance_of, list_of, one_of, same_length, whole_number
+from selective_st._validation import instance_of, one_of, same_length
 from selective_st.evaluation._checks import Floats
 from selective_st.evaluation.claims import Support, rounded, support_of_pairs
 from selective_st.evaluation.curve import even_curve
-from selective_st.evaluation.metrics import NEGATIVE, Gains, Metric, metric_meaning
+from selective_st.evaluation.metrics import NEGATIVE, OF_AN_ORDER, Gains, Metric, metric_kind, metric_meaning
 from selective_st.evaluation.scoring import Encoding, Precision
 from selective_st.evaluation.thresholds import (
     THRESHOLD_METRICS,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_OF_AN_ORDER = ("map", "mrr", "ndcg")  # the metrics that are told of the order that candidates come in, too
+_FAR = 1e6  # beyond all gold scores
 
 
 def _append_row(folder: str, file_name: str, row: Mapping[str, Any]) -> None:
@@ -80,18 +81,12 @@ class ScoreEvaluator(BaseEvaluator):
         encoding: How texts are embedded and compared.
     """
 
-    _other_data: str  # on which its metrics could choose
-
     def __init__(
         self, kind: str, name: str, batch_size: int, show_progress_bar: bool, write_csv: bool, encoding: Encoding
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # upstream leaves it so
-        instance_of(encoding.owner, "name", name, str, 'Write the name of the data: name="dev".')
-        whole_number(encoding.owner, "batch_size", batch_size, least=1)
-        self.name = name
-        self.batch_size, self.show_progress_bar = batch_size, show_progress_bar
-        self.write_csv = write_csv
-        self.encoding = encoding
+        self.name, self.batch_size, self.show_progress_bar = name, batch_size, show_progress_bar
+        self.write_csv, self.encoding = write_csv, encoding
         self.csv_file = f"{kind}_evaluation{'_' + name if name else ''}_results.csv"
 
     def metrics(self, predicted: Any) -> dict[str, float]:
@@ -115,13 +110,11 @@ class ScoreEvaluator(BaseEvaluator):
 
     def _set_main_metric(self, main_metric: str | None, default: str, gold: Any) -> None:
         """Set the metric that selects the best checkpoint, once `metrics` has what it needs."""
+        owner = type(self).__name__
         # What the metrics will be called, without a model: compare the gold scores with themselves.
         perfect = self.metrics(gold)
         allowed = [name for name in perfect if "_bin_" not in name and metric_meaning(name).can_choose]
-        chosen = default if main_metric is None else main_metric
-        if chosen not in allowed:
-            named = ", ".join(name for name in allowed if not name.startswith(NEGATIVE))
-            raise ValueError(f"{type(self).__name__}: main_metric must be one of {named}, got {chosen!r}.")
+        chosen = one_of(owner, "main_metric", default if main_metric is None else main_metric, allowed)
         # A trainer takes the largest value for the best one.
         self._main = chosen if metric_meaning(chosen).better == "higher" else f"{NEGATIVE}{chosen}"
         ends = [_end(function) for function in self.encoding.similarity_fn_names or ("",)]
@@ -129,27 +122,18 @@ class ScoreEvaluator(BaseEvaluator):
         primary = f"{self._main}{ends[0] if len(ends) == 1 else '_max'}"
         self.metric_names += [primary] if len(ends) > 1 else []
         self.primary_metric = f"{self.name}_{primary}" if self.name else primary
+        # What far higher and far lower scores, in the opposite order, change nothing of is the same for every model.
+        others = [self.metrics([offset - of for of in gold]) for offset in (-_FAR, _FAR)]
+        told = [name for name in allowed if any(of[name] != perfect[name] == perfect[name] for of in others)]
         self._warning = ""
-        reason = self._why_it_cannot_choose(chosen, perfect[chosen])
-        if reason:
-            other = next((name for name in allowed if not self._why_it_cannot_choose(name, perfect[name])), None)
-            mend = f'name another: main_metric="{other}"; or {self._other_data}' if other else self._other_data
+        if chosen not in told:
+            alike = "not defined" if math.isnan(perfect[chosen]) else f"{perfect[chosen]:g} for every model"
+            labels = np.hstack(gold)
             self._warning = (
-                f"{type(self).__name__}: main_metric {chosen} {reason}, so it cannot choose a checkpoint. "
-                f"{mend[0].upper()}{mend[1:]}."
+                f"{owner}: main_metric {chosen} is {alike} with these labels (they go from {labels.min():g} to "
+                f"{labels.max():g}), so it cannot choose a checkpoint. Give labels on the scale of the scores, some of "
+                f"each kind{f', or name another: main_metric={told[0]!r}' if told else ''}."
             )
-        if main_metric is None:
-            self._warn_once()
-
-    def _warn_once(self) -> None:
-        """Warn of a main metric that cannot choose: a trainer would keep any checkpoint, in silence."""
-        if self._warning and get_rank() == 0:  # the first process says it for all
-            logger.warning(self._warning)
-        self._warning = ""
-
-    def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
-        """Why a metric is the same for every model; empty where it is not. Given is that of the gold scores."""
-        raise NotImplementedError
 
     def _by_function(self, predicted: Mapping[str, Any]) -> dict[str, float]:
         """The metrics of scores by each similarity function, and of several the best of the main one."""
@@ -174,19 +158,21 @@ class ScoreEvaluator(BaseEvaluator):
         Returns:
             The metrics, each name preceded by `name`.
         """
-        if steps >= 0:  # a trainer asks, which may choose; a metric named for another purpose is nobody's concern
-            self._warn_once()
-        return self._report(model, self.predict_by_function(model), output_path, epoch, steps)
-
-    def _report(
-        self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
-    ) -> dict[str, float]:
+        if steps >= 0 and self._warning and get_rank() == 0:  # a trainer asks, which would keep any checkpoint
+            logger.warning(self._warning)
+            self._warning = ""
+        predicted = self.predict_by_function(model)
         metrics = self._by_function(predicted)
         if output_path is not None and self.write_csv:
-            _append_row(output_path, self.csv_file, {"epoch": epoch, "steps": steps, **metrics})
+            for file_name, row in self._files(metrics, predicted).items():
+                _append_row(output_path, file_name, {"epoch": epoch, "steps": steps, **row})
         self.tell_card(model, metrics, epoch, steps)
         named: dict[str, float] = self.prefix_name_to_metrics(metrics, self.name)
         return named
+
+    def _files(self, metrics: dict[str, float], predicted: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+        """The CSV files to append to, and the row for each."""
+        return {self.csv_file: metrics}
 
     def tell_card(self, model: PairModel, metrics: Mapping[str, float], epoch: int = -1, steps: int = -1) -> None:
         """Have metrics, as `metrics` gives them, shown in the model's card."""
@@ -199,21 +185,25 @@ class ScoreEvaluator(BaseEvaluator):
         A line for each bin, count or quantile, or for each error with a minus, would hide the rest.
         """
         primary = str(self.primary_metric).removeprefix(f"{self.name}_" if self.name else "")
-        ends = [*map(_end, self.encoding.similarity_fn_names), "_max"]
+        ends = "|".join(["max", *self.encoding.similarity_fn_names])
         support, shown = self.support(), {}
         for name, value in metrics.items():
-            plain = next((name.removesuffix(end) for end in ends if name.endswith(end)), name)
-            hidden = "_bin_" in name or name.startswith(NEGATIVE) or not metric_meaning(plain).better
+            plain = re.sub(f"_({ends})$", "", name)
             on = support.get(plain.removeprefix(NEGATIVE))
+            hidden = "_bin_" in name or name.startswith(NEGATIVE) or not metric_meaning(plain).better
             if (name == primary or not hidden) and (on is None or on.cases):
                 shown[name] = rounded(value, on)
         return shown
 
+    @property
+    def description(self) -> str:
+        """What the model card calls this evaluation."""
+        return f"{super().description}s"
+
     def _config(self, **own: Any) -> dict[str, Any]:
         """The settings of the evaluator and of its encoding, as far as they are given."""
-        names = list(self.encoding.similarity_fn_names) or None
-        given = own | vars(self.encoding) | {"similarity_fn_names": names, "owner": None}
-        return {name: value for name, value in given.items() if value is not None}
+        given = own | {name: value for name, value in self.encoding.given().items() if name != "as_queries"}
+        return {name: list(of) if isinstance(of, tuple) else of for name, of in given.items() if of is not None}
 
 
 class ScoreRegionEvaluator(ScoreEvaluator):
@@ -233,7 +223,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             `at_least`, or else of the lowest `at_most`, or else `spearman`. Of an error, `primary_metric` is the one
             with a minus, `negative_rmse`, as trainers take the largest value for the best. Where all or none of the
             gold scores reach the threshold it is the same for every model, and cannot choose; a warning in the log then
-            says so (of one named here, where a trainer evaluates).
+            says so where a trainer evaluates.
         batch_size: The batch size of encoding.
         name: A name for the data set, put before each metric's name.
         show_progress_bar: Whether encoding shows a progress bar.
@@ -303,69 +293,53 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         thresholds: Sequence[float] = (),
     ) -> None:
         owner = "ScoreRegionEvaluator"
+        encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, similarity_fn_names or ())
+        super().__init__("score_region", name, batch_size, show_progress_bar, write_csv, encoding)
         self.sentences1 = checks.checked_texts(owner, "sentences1", sentences1)
         self.sentences2 = checks.checked_texts(owner, "sentences2", sentences2)
         self.scores = checks.checked_scores("scores", scores)
-        names: Any = similarity_fn_names or ()
-        encoding = Encoding(as_queries, prompt_name, truncate_dim, precision, names, owner)
-        super().__init__("score_region", name, batch_size, show_progress_bar, write_csv, encoding)
-        self._roles_noted = False
         mend = "Give both texts and the gold score of each pair."
         same_length(owner, mend, sentences1=self.sentences1, sentences2=self.sentences2, scores=self.scores)
         self.at_least = checks.checked_thresholds(owner, "at_least", at_least)
         self.at_most = checks.checked_thresholds(owner, "at_most", at_most)
         self.regions = checks.checked_regions(owner, regions)
         self.thresholds = checks.checked_thresholds(owner, "thresholds", thresholds)
-        example = "[[0, 1], [2, 3]]"
-        found = list_of(owner, "groups", groups, "lists of rows", example)
-        self.groups = [list_of(owner, "groups", rows, "rows, one for each question", example) for rows in found]
-        self.positive_from = finite_number(owner, "positive_from", positive_from)
+        self.groups, self.positive_from = list(groups), positive_from
         self.bins, self.bin_range = bins, bin_range
-        if threshold is not None and threshold_from is not None:
-            raise ValueError(f"{owner}: give either threshold or threshold_from, not both.")
-        mend = "Write threshold_from=ScoreRegionEvaluator(...), of a validation split."
-        instance_of(owner, "threshold_from", threshold_from, (ScoreRegionEvaluator, type(None)), mend)
-        one_of(owner, "threshold_metric", threshold_metric, THRESHOLD_METRICS)
-        if threshold_from is not None and len(encoding.similarity_fn_names) > 1:
-            raise ValueError(f"{owner}: threshold_from goes with one similarity function, got {', '.join(names)}.")
         self.threshold_from, self.threshold_metric = threshold_from, threshold_metric
-        self.curve: tuple[Floats, Floats] | None = None  # the threshold curve of the scores that were reported last
+        one_of(owner, "threshold_metric", threshold_metric, THRESHOLD_METRICS)
+        if threshold_from is not None and (threshold is not None or len(encoding.similarity_fn_names) > 1):
+            raise ValueError(f"{owner}: threshold_from goes with no threshold, and with one similarity function.")
+        self._predicted: Floats | None = None
+        self._roles_noted = False
         self.threshold = threshold if isinstance(threshold, ScoreThreshold) else None
-        self._to_choose: ScoreThreshold | None = None  # what a threshold that is yet to be chosen decides for
         if self.threshold is None and (threshold is not None or threshold_from is not None):
-            sought = self._decision(threshold_gold)
-            if sought is None:
-                raise ValueError(
-                    f"{owner}: say which gold score the threshold decides for, for example threshold_gold=0.9."
-                )
-            if threshold is None:
-                self._to_choose = sought
-            else:
-                self.threshold = replace(sought, value=finite_number(owner, "threshold", threshold))
-        self._other_data = "give thresholds and regions that hold some of the gold scores, but not all"
-        if np.abs(self.scores).max() > 1:
-            self._other_data = "map the gold scores to the scale of the similarity"
-        decided = self._decision(None)
-        self._set_main_metric(main_metric, "spearman" if decided is None else f"ap_{decided.suffix}", self.scores)
+            sought = self._decision(threshold_gold, "threshold_gold")
+            self.threshold = sought if threshold is None else replace(sought, value=threshold)  # type: ignore[arg-type]
+        self._decides = self.threshold  # for this, also where the threshold itself is yet to be chosen
+        self._set_main_metric(main_metric, f"ap_{self._default.suffix}" if self._default else "spearman", self.scores)
+        if threshold_from is not None:
+            self.threshold = None
 
-    def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
-        seen = f"(they go from {self.scores.min():g} to {self.scores.max():g})"
-        if math.isnan(perfect):
-            of = self._to_choose
-            if of is not None and name.endswith(of.suffix) and of.is_sought(self.scores).any():
-                return ""  # a decision of a threshold that is yet to be chosen
-            return f"is not defined for these gold scores {seen}"
-        of = next((of for of in measures.sought_by(self.at_least, self.at_most) if name == f"ap_{of.suffix}"), None)
-        if of is None or not of.is_sought(self.scores).all():
-            return ""
-        return f"is 1 for every model, as every gold score is {of.side.replace('_', ' ')} {of.gold:g} {seen}"
+    @property
+    def _default(self) -> ScoreThreshold | None:
+        """What a threshold decides for if nobody says it."""
+        return next(iter(measures.sought_by(sorted(self.at_least)[-1:], sorted(self.at_most)[:1])), None)
 
-    def _decision(self, gold: float | None) -> ScoreThreshold | None:
-        """Which gold scores a threshold decides for, as a threshold whose value says nothing."""
+    def _decision(self, gold: float | None, argument: str) -> ScoreThreshold:
+        """What a threshold decides for, as a threshold whose value says nothing."""
+        found = self._default
         if gold is not None:
             side: Side = "at_most" if gold in self.at_most and gold not in self.at_least else "at_least"
-            return ScoreThreshold(0.0, gold, side)
-        return next(iter(measures.sought_by(sorted(self.at_least)[-1:], sorted(self.at_most)[:1])), None)
+            found = ScoreThreshold(gold, gold, side)
+        if found is None:
+            raise ValueError(f"ScoreRegionEvaluator: say which gold score to decide for, for example {argument}=0.9.")
+        return found
+
+    @property
+    def curve(self) -> tuple[Floats, Floats] | None:
+        """The threshold curve of the scores that were reported last; None before."""
+        return None if self._predicted is None else even_curve(self._predicted, self.scores)
 
     def metrics(self, predicted: Any) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -378,24 +352,21 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             decisions are those of the threshold chosen last, NaN before.
         """
         scores = checks.checked_pair(self.scores, predicted)[1]
-        of_pairs, of_cuts = self._asked()
-        found = measures.measured(measures.with_negatives(of_pairs), self.scores, scores)
+        found = measures.measured(measures.with_negatives(self._asked()), self.scores, scores)
         found |= measures.by_bin(self.scores, scores, self.bins, self.bin_range)
-        found |= measures.measured([*self._decisions(), *measures.with_negatives(of_cuts)], self.scores, scores)
+        if self.threshold is None and self._decides is not None:
+            found |= dict.fromkeys((metric.name for metric in measures.decisions(self._decides)), math.nan)
         if self.groups:
             gold: Any = self.scores  # an array serves as a sequence
             found |= measures.ranking_metrics(self.groups, gold, predicted, positive_from=self.positive_from)
         return found
 
-    def _asked(self) -> tuple[list[Metric], list[Metric]]:
-        """The metrics of pairs, and those of deciding at thresholds; made anew: they are functions, and no pickle."""
-        of_pairs = measures.pair_metrics("ScoreRegionEvaluator", self.at_least, self.at_most, self.regions)
-        return of_pairs, [metric for cut in self.thresholds for metric in measures.at_threshold(cut)]
-
-    def _decisions(self) -> list[Metric]:
-        """The metrics of the threshold's decisions, if there is one or is to be."""
-        of = self.threshold or self._to_choose
-        return measures.decisions(of, chosen=self.threshold is not None) if of else []
+    def _asked(self) -> list[Metric]:
+        """The metrics of pairs, and those of deciding; made anew: they are functions, and no pickle."""
+        found = measures.pair_metrics("ScoreRegionEvaluator", self.at_least, self.at_most, self.regions)
+        decided = self.threshold or self._decides
+        found += measures.decisions(decided) if decided else []
+        return [*found, *(metric for cut in self.thresholds for metric in measures.at_threshold(cut))]
 
     def support(self) -> dict[str, Support]:
         """What each metric rests on.
@@ -404,8 +375,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
             The support by the metric's name; none for counts and thresholds, which are exact.
         """
         texts = self.sentences1 if all(isinstance(text, str) for text in self.sentences1) else None
-        of_pairs, of_cuts = self._asked()
-        found = support_of_pairs([*of_pairs, *self._decisions(), *of_cuts], self.scores, texts)
+        found = support_of_pairs(self._asked(), self.scores, texts)
         if self.groups:
             questions = len(measures.questions_of(self.groups, self.scores, self.positive_from))
             found |= dict.fromkeys(measures.RANKING_METRICS, Support(questions, questions, "questions"))
@@ -420,12 +390,14 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         Returns:
             One score for each pair, by each similarity function; by the model's own under an empty name.
         """
-        note = self.encoding.note(model, self.sentences1)
-        if note and not self._roles_noted and get_rank() == 0:
+        note = "" if self._roles_noted else self.encoding.note(model, self.sentences1)
+        if note and get_rank() == 0:
             told = self.encoding.roles_of(model, self.sentences1)
             logger.log(logging.INFO if told else logging.WARNING, f"ScoreRegionEvaluator: {note}.")
         self._roles_noted = True
-        return self._scores_of(model, self.sentences1, self.sentences2, self.encoding)
+        found = self._scores_of(model, self.sentences1, self.sentences2, self.encoding)
+        self._predicted = next(iter(found.values()))
+        return found
 
     def choose_threshold(
         self, model: PairModel, gold: float | None = None, metric: str = "f1", **promise: Any
@@ -444,10 +416,7 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         Raises:
             ValueError: If there is no gold score to decide for, or all or none of the pairs are to be found.
         """
-        sought = self._decision(gold)
-        if sought is None:
-            raise ValueError("ScoreRegionEvaluator: say which gold score to decide for, for example gold=0.9.")
-        return self._choose(model, sought, metric, self.encoding, **promise)
+        return self._choose(model, self._decision(gold, "gold"), metric, self.encoding, **promise)
 
     def _choose(
         self, model: PairModel, sought: ScoreThreshold, metric: str, encoding: Encoding, **promise: Any
@@ -459,38 +428,36 @@ class ScoreRegionEvaluator(ScoreEvaluator):
         similarity = name or getattr(model, "similarity_fn_name", None)
         return replace(chosen, similarity=similarity, as_queries=encoding.roles_of(model, self.sentences1))
 
-    def _report(
-        self, model: PairModel, predicted: Mapping[str, Any], output_path: str | None, epoch: int, steps: int
+    def __call__(  # type: ignore[override]
+        self, model: PairModel, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        if self.threshold_from is not None and self._to_choose is not None:
+        """Evaluate the model, as every evaluator; with `threshold_from` by a threshold that is chosen for it now."""
+        if self.threshold_from is not None and self._decides is not None:
             of = self.threshold_from.encoding
             if of.as_queries is None:  # a threshold holds for scores that came about alike
                 of = replace(of, as_queries=self.encoding.roles_of(model, self.sentences1))
-            self.threshold = self.threshold_from._choose(model, self._to_choose, self.threshold_metric, of)
-        curves = {function: even_curve(scores, self.scores) for function, scores in predicted.items()}
-        self.curve = next(iter(curves.values()))
-        if self.thresholds and output_path is not None and self.write_csv:
-            for function, (at, losses) in curves.items():
-                points = {f"{threshold:g}": loss for threshold, loss in zip(at, losses.tolist(), strict=True)}
-                file_name = f"{self.csv_file.removesuffix('_results.csv')}_threshold_curve{_end(function)}.csv"
-                _append_row(output_path, file_name, {"epoch": epoch, "steps": steps, **points})
-        return super()._report(model, predicted, output_path, epoch, steps)
+            self.threshold = self.threshold_from._choose(model, self._decides, self.threshold_metric, of)
+        return super().__call__(model, output_path, epoch, steps)
 
-    @property
-    def description(self) -> str:
-        """What the model card calls this evaluation."""
-        return "Score Regions"
+    def _files(self, metrics: dict[str, float], predicted: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
+        found = super()._files(metrics, predicted)
+        for function, scores in predicted.items() if self.thresholds else ():
+            at, losses = even_curve(scores, self.scores)
+            file_name = f"{self.csv_file.removesuffix('_results.csv')}_threshold_curve{_end(function)}.csv"
+            found[file_name] = dict(zip(map("{:g}".format, at), losses.tolist(), strict=True))
+        return found
 
     def get_config_dict(self) -> dict[str, Any]:
         """The settings that the model card shows."""
         return self._config(
-            at_least=list(self.at_least),
-            at_most=list(self.at_most),
+            at_least=self.at_least,
+            at_most=self.at_most,
             regions=[list(region) for region in self.regions],
-            thresholds=list(self.thresholds) or None,
+            thresholds=self.thresholds or None,
             positive_from=self.positive_from if self.groups else None,
             threshold=self.threshold and self.threshold.value,
             threshold_decides=self.threshold and str(self.threshold),
+            as_queries=self.encoding.as_queries,
         )
 
 
@@ -519,8 +486,6 @@ def store_threshold(
         >>> load_threshold("model") == threshold                                                  # doctest: +SKIP
         True
     """
-    mend = "Write ScoreRegionEvaluator(sentences1, sentences2, scores)."
-    instance_of("store_threshold", "validation", validation, ScoreRegionEvaluator, mend)
     threshold = validation.choose_threshold(model, gold, metric, **promise)
     remember_threshold(model, threshold)
     return threshold
@@ -571,8 +536,6 @@ class ScoreListEvaluator(ScoreEvaluator):
         >>> results = evaluator(model)                                                            # doctest: +SKIP
     """
 
-    _other_data = "give lists with a positive and more candidates"
-
     def __init__(
         self,
         samples: Sequence[Mapping[str, Any]] | Mapping[Any, Mapping[str, Any]],
@@ -593,25 +556,19 @@ class ScoreListEvaluator(ScoreEvaluator):
         similarity_fn_names: Sequence[str] = (),
     ) -> None:
         owner = "ScoreListEvaluator"
-        names: Any = similarity_fn_names or ()
-        encoding = Encoding(True, prompt_name, truncate_dim, precision, names, owner)
+        encoding = Encoding(True, prompt_name, truncate_dim, precision, similarity_fn_names or ())
         super().__init__("score_list", name, batch_size, show_progress_bar, write_csv, encoding)
-        example = '[{"query": "a pet", "positive": "a cat", "negative": ["a car"]}]'
-        values = samples.values() if isinstance(samples, Mapping) else samples
-        samples = list_of(owner, "samples", values, "dicts", example)
-        mend = "Write always_rerank_positives=False, or leave it out."
-        instance_of(owner, "always_rerank_positives", always_rerank_positives, bool, mend)
+        instance_of(owner, "always_rerank_positives", always_rerank_positives, bool, "Write True or False.")
         self.always_rerank_positives = always_rerank_positives
-        if not len(samples):
-            raise ValueError(f"{owner}: samples must hold at least one query, got none.")
-        read = [_read_sample(row, sample, always_rerank_positives) for row, sample in enumerate(samples)]
+        given = samples.values() if isinstance(samples, Mapping) else samples
+        read = [_read_sample(row, sample, always_rerank_positives) for row, sample in enumerate(given)]
         # Where nothing was found, nothing can be ranked.
-        self.missed = sum(not sample.documents for sample in read)
         ranked = [sample for sample in read if sample.documents]
+        self.missed = len(read) - len(ranked)
         if not ranked:
             raise ValueError(
-                f"{owner}: samples must hold at least one query with a positive among its documents, got none. Leave "
-                "always_rerank_positives=False out, which adds the positives."
+                f"{owner}: samples must hold at least one query, with a positive among its documents if "
+                "always_rerank_positives=False; got none. Leave that out, which adds the positives."
             )
         self.queries = [sample.query for sample in ranked]
         self.documents = [sample.documents for sample in ranked]
@@ -621,14 +578,6 @@ class ScoreListEvaluator(ScoreEvaluator):
         self._asked = of = measures.ListMeasures(owner, self.labels, cutoffs, positive_from, top_error, gains)
         self.at_k, self.positive_from, self.gains, self.top_error = of.cutoffs, of.positive_from, gains, of.top_error
         self._set_main_metric(main_metric, f"ndcg@{self.at_k[-1]}", self.labels)
-
-    def _why_it_cannot_choose(self, name: str, perfect: float) -> str:
-        if math.isnan(perfect) or not self.support().get(name, Support(1, 1)).cases:
-            return "is not defined for these labels, as every order of each list is as good"
-        cutoff = name.partition("recall@")[2]
-        if cutoff and max(map(len, self.labels)) <= int(cutoff):
-            return f"is 1 for every model, as no list has more than {cutoff} candidates"
-        return ""
 
     def metrics(self, predicted: Sequence[Any]) -> dict[str, float]:
         """The metrics of scores that someone predicted.
@@ -645,7 +594,7 @@ class ScoreListEvaluator(ScoreEvaluator):
         if self._as_given:
             ordered = [(label, -np.arange(len(label), dtype=np.float64)) for label in self._as_given if label.any()]
             given = self._asked.of(ordered, len(self._as_given) - len(ordered))
-            found |= {f"base_{name}": given[name] for name in given if name.split("@")[0] in _OF_AN_ORDER}
+            found |= {f"base_{name}": given[name] for name in given if metric_kind(name) in OF_AN_ORDER}
         return found
 
     def support(self) -> dict[str, Support]:
@@ -660,7 +609,7 @@ class ScoreListEvaluator(ScoreEvaluator):
         cases = {name: len(of) + self.missed for name, of in values.items()}
         cases |= {error.name: len(pairs) for error in self._asked.errors}
         if self._as_given:
-            cases |= {f"base_{name}": len(self._as_given) for name in values if name.split("@")[0] in _OF_AN_ORDER}
+            cases |= {f"base_{name}": len(self._as_given) for name in values if metric_kind(name) in OF_AN_ORDER}
         return {name: Support(count, lists, "lists") for name, count in cases.items()}
 
     def predict_by_function(self, model: PairModel) -> dict[str, list[Floats]]:
@@ -678,20 +627,14 @@ class ScoreListEvaluator(ScoreEvaluator):
         found = self._scores_of(model, queries, list(itertools.chain(*self.documents)), self.encoding)
         return {name: np.split(scores, np.cumsum(sizes)[:-1]) for name, scores in found.items()}
 
-    @property
-    def description(self) -> str:
-        """What the model card calls this evaluation."""
-        return "Score Lists"
-
     def get_config_dict(self) -> dict[str, Any]:
         """The settings that the model card shows."""
-        given = {
-            "at_k": list(self.at_k),
-            "positive_from": self.positive_from,
-            "always_rerank_positives": self.always_rerank_positives if self._as_given else None,
-            "gains": None if self.gains == "linear" else self.gains,
-        }
-        return {name: value for name, value in self._config(**given).items() if name != "as_queries"}
+        return self._config(
+            at_k=self.at_k,
+            positive_from=self.positive_from,
+            always_rerank_positives=self.always_rerank_positives if self._as_given else None,
+            gains=None if self.gains == "linear" else self.gains,
+        )
 
 
 class _Sample(NamedTuple):
@@ -703,58 +646,39 @@ class _Sample(NamedTuple):
     as_given: Floats | None = None
 
 
-_SAMPLES = (("positive", "negative"), ("positive", "documents"), ("documents", "labels"))
+_SAMPLES = (("query", "positive", "negative"), ("query", "positive", "documents"), ("query", "documents", "labels"))
 
 
 def _read_sample(row: int, sample: Mapping[str, Any], always_rerank_positives: bool) -> _Sample:
     owner = "ScoreListEvaluator"
-    mend = 'Write {"query": "a pet", "positive": "a cat", "negative": ["a car"]}.'
-    instance_of(owner, f"sample {row}", sample, Mapping, mend)
-    keys = {key for key, value in sample.items() if value is not None}
-    candidates = tuple(key for key in ("positive", "negative", "documents", "labels") if key in keys)
-    if "labels" in keys and "documents" not in keys:
+    given = {key: value for key, value in sample.items() if value is not None}
+    keys = tuple(key for key in ("query", "positive", "negative", "documents", "labels") if key in given)
+    if keys not in _SAMPLES:
         raise ValueError(
-            f"{owner}: sample {row} has 'labels' but no 'documents' that they belong to. Give the candidates as "
-            "'documents', or leave 'labels' out."
+            f"{owner}: sample {row} must have the keys {', or '.join(map(str, _SAMPLES))}, and no more of these; it "
+            f'has {keys}. Write {{"query": "a pet", "positive": "a cat", "negative": ["a car"]}}.'
         )
-    if "query" not in keys or candidates not in _SAMPLES:
-        ways = ", ".join(f"{first!r} and {second!r}" for first, second in _SAMPLES[:-1])
-        possible = sorted((way for way in _SAMPLES if {"query", *way} <= keys), key=lambda way: "labels" not in way)
-        more = " and ".join(repr(key) for key in candidates if key not in possible[0]) if possible else ""
-        extra = f" Leave {more} out." if more else ""
-        raise ValueError(
-            f"{owner}: a sample needs the key 'query' and either {ways}, or 'documents' and 'labels', and no more of "
-            f"these; sample {row} has {', '.join(map(repr, sample))}.{extra}"
-        )
-    checks.checked_texts(owner, f"'query' of sample {row}", [sample["query"]])
-    first, second = (_texts(row, key, sample[key]) if key != "labels" else [] for key in candidates)
-    if "labels" in keys:
-        labels = checks.checked_scores(f"{owner}: 'labels' of sample {row}", sample["labels"])
-        if len(labels) != len(first):
-            raise ValueError(
-                f"{owner}: sample {row} has {len(first)} documents and {len(labels)} labels; give one label for each "
-                "document."
-            )
-        return _Sample(sample["query"], first, labels)
-    if not first and not second:
-        raise ValueError(f"{owner}: sample {row} has no candidate; leave it out.")
-    if "negative" in keys:
-        return _Sample(sample["query"], first + second, _labels(len(first), len(second)))
+
+    def texts(key: str) -> list[str]:
+        value = given[key]
+        return checks.checked_texts(owner, f"{key!r} of sample {row}", [value] if isinstance(value, str) else value)
+
+    query, *_ = checks.checked_texts(owner, f"'query' of sample {row}", [given["query"]])
+    first = texts(keys[1])
+    if "labels" in given:
+        labels = checks.checked_scores(f"{owner}: 'labels' of sample {row}", given["labels"])
+        same_length(owner, f"Give one label for each document of sample {row}.", documents=first, labels=labels)
+        return _Sample(query, first, labels)
+    second = texts(keys[2])
+    if "negative" in given:
+        return _Sample(query, first + second, _labels(len(first), len(second)))
     found = np.array([float(text in first) for text in second])
     others = [text for text in second if text not in first]
     as_given = np.append(found, np.ones(len(first) - int(found.sum()))) if found.any() else np.zeros(len(second))
     if always_rerank_positives:
-        return _Sample(sample["query"], first + others, _labels(len(first), len(others)), as_given)
-    return _Sample(sample["query"], second if found.any() else [], found, as_given)
+        return _Sample(query, first + others, _labels(len(first), len(others)), as_given)
+    return _Sample(query, second if found.any() else [], found, as_given)
 
 
 def _labels(positives: int, others: int) -> Floats:
     return np.repeat([1.0, 0.0], [positives, others])
-
-
-def _texts(row: int, key: str, value: Any) -> list[str]:
-    where = f"{key!r} of sample {row}"
-    texts = [value] if isinstance(value, str) else list_of("ScoreListEvaluator", where, value, "texts", '["a cat"]')
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"ScoreListEvaluator: {where} must hold texts, got {texts!r:.80}.")
-    return texts

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import scipy  # whose parts come when they are used
 
 import selective_st.evaluation._checks as checks
-from selective_st._validation import finite_number, instance_of, interval_of, list_of, whole_number
+from selective_st._validation import finite_number, instance_of, interval_of, list_of, one_of, same_length, whole_number
 from selective_st.evaluation._checks import TIE, Bools, Floats
 from selective_st.evaluation.thresholds import ScoreThreshold, Side
 
@@ -29,6 +29,7 @@ Ranks = npt.NDArray[np.intp]
 Of2 = Callable[[Floats, Floats], float]
 Make = Callable[..., "Metric"]
 
+OF_AN_ORDER = ("map", "mrr@#", "ndcg@#")  # the metrics that are told of the order that candidates come in, too
 RANKING_METRICS = ("map", "mrr@10", "ndcg@10")
 NEGATIVE = "negative_"  # before the name of an error: the same with the better end up, as upstream's `negative_mse`
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -84,23 +85,28 @@ class Metric:
         arrow = {"higher": "↑", "lower": "↓"}.get(self.better, "")
         return " ".join(filter(None, (short.replace("the threshold ", ""), where.replace(" to ", "-"), arrow)))
 
+    def badness(self, values: Any) -> Any:
+        """How far values are from the best one."""
+        if self.better == "nearer 0":
+            return np.abs(values)
+        if self.better == "nearer 1":
+            return np.abs(np.log(np.maximum(values, 1e-9)))  # half is as far off as twice
+        return values if self.better == "lower" else -values
+
     def negative(self) -> Metric:
         """An error with the better end up."""
-        return replace(
-            self,
-            name=f"{NEGATIVE}{self.name}",
-            title=f"{self.title}, negative",
-            meaning=f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it.",
-            better="higher",
-            compute=lambda gold, predicted: -self.compute(gold, predicted),
-            over_lists=lambda values: -self.over_lists(-values),
-        )
+        meaning = f"{self.meaning} With a minus before it, so that a trainer can choose the best checkpoint by it."
+        name, title = f"{NEGATIVE}{self.name}", f"{self.title}, negative"
+        return replace(self, name=name, title=title, meaning=meaning, better="higher", compute=self._less)
+
+    def _less(self, gold: Floats, predicted: Floats) -> float:
+        return -self.compute(gold, predicted)
 
 
 # --- Metrics by name --------------------------------------------------------------------------------------------------
 
-_NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
-_KINDS: list[tuple[re.Pattern[str], Make]] = []
+_NUMBER = re.compile(r"(?<=[_@q])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_MAKERS: dict[str, Make] = {}  # by the metric's name with # for each number: what makes it of these
 
 
 def metric_meaning(name: str) -> Metric:
@@ -121,23 +127,22 @@ def metric_meaning(name: str) -> Metric:
         >>> metric_meaning("ap_ge_0.95").better
         'higher'
     """
-    instance_of("metric_meaning", "name", name, str, 'Write for example "spearman".')
-    plain = name.removeprefix(NEGATIVE)
-    for pattern, make in _KINDS:
-        found = pattern.fullmatch(plain)
-        if found is not None:
-            metric = make(*(_number_or_text(text) for text in found.groups() if text is not None))
-            return metric if plain == name else metric.negative()
-    raise ValueError(f"metric_meaning: there is no metric named {name!r}.")
+    plain = name.removeprefix(NEGATIVE).replace("_bin_", "_")
+    make = _MAKERS.get(metric_kind(plain))
+    if make is None:
+        raise ValueError(f"metric_meaning: there is no metric named {name!r}.")
+    metric = make(*map(float, _NUMBER.findall(plain)))
+    return metric.negative() if name.startswith(NEGATIVE) else metric
 
 
-def _number_or_text(text: str) -> float | str:
-    return float(text) if re.fullmatch(_NUMBER, text) else text
+def metric_kind(name: str) -> str:
+    """The name of a metric with # for each number."""
+    return _NUMBER.sub("#", name)
 
 
-def _named(pattern: str, make: Make) -> Make:
-    """Have metrics found by name: the pattern's groups are the arguments of what makes them."""
-    _KINDS.append((re.compile(pattern), make))
+def _named(name: str, make: Make) -> Make:
+    """Have metrics found by their name, in which # stands for each number that they are made of."""
+    _MAKERS[name] = make
     return make
 
 
@@ -168,7 +173,7 @@ def _of_region(name: str, title: str, better: Better, compute: Of2) -> Make:
         meaning, rests_on = _words(compute).format(words), None if name == "count" else holds
         return Metric(name + ends, title + where, meaning, better, of_region, rests_on)
 
-    return _named(rf"{name}(?:_(?:bin_)?{_NUMBER}_{_NUMBER})?", make)
+    return _named(f"{name}_#_#", _named(name, make))
 
 
 def _correlation(gold: Floats, predicted: Floats) -> float:
@@ -217,7 +222,7 @@ def _spread(gold: Floats, predicted: Floats) -> float:
     return float((highest - lowest) / (high - low)) if high > low else math.nan
 
 
-@partial(_named, f"q{_NUMBER}")
+@partial(_named, "q#")
 def _quantile(percent: float) -> Metric:
     def compute(gold: Floats, predicted: Floats) -> float:
         return float(np.quantile(predicted, percent / 100))
@@ -237,7 +242,7 @@ def _rarer(kind: Bools) -> Bools:
     return kind if 2 * kind.sum() <= len(kind) else ~kind
 
 
-@partial(_named, f"loss_at_{_NUMBER}")
+@partial(_named, "loss_at_#")
 def loss_at(threshold: float) -> Metric:
     """The metric `loss_at_T`: a point of the threshold curve."""
 
@@ -257,31 +262,28 @@ OfSought = Callable[[Bools, Floats, ScoreThreshold], float]
 
 
 def _of_sought(name: str, title: str, better: Better, compute: OfSought, *, decides: bool = True) -> Make:
-    """Make a function of the pairs whose gold score reaches a threshold a metric; NaN where a decision is yet to come.
+    """Make a function of the pairs whose gold score reaches a threshold a metric.
 
     The function gets which pairs are sought, the predicted scores and the threshold. Metrics that decide nothing ask
     only what it looks for.
     """
 
-    def make(of: ScoreThreshold, chosen: bool = True) -> Metric:
+    def make(of: ScoreThreshold) -> Metric:
         sign, highest = ("≥", "highest") if of.side == "at_least" else ("≤", "lowest")
         words = f"gold {sign} {of.gold:g}"
 
         def of_pairs(gold: Floats, predicted: Floats) -> float:
-            return compute(of.is_sought(gold), predicted, of) if chosen or not decides else math.nan
+            return compute(of.is_sought(gold), predicted, of)
 
-        def rarer(gold: Floats) -> Bools:
-            sought = of.is_sought(gold)
-            return sought if decides else _rarer(sought)
+        def rests_on(gold: Floats) -> Bools:
+            return of.is_sought(gold) if decides else _rarer(of.is_sought(gold))
 
         meaning = _words(compute).format(of=words, top=highest)
-        rests_on = rarer if better else None
-        return Metric(f"{name}_{of.suffix}", f"{title}, {words}", meaning, better, of_pairs, rests_on)
+        on = rests_on if better else None
+        return Metric(f"{name}_{of.suffix}", f"{title}, {words}", meaning, better, of_pairs, on)
 
-    def of_name(end: str, gold: float) -> Metric:
-        return make(ScoreThreshold(0.0, gold, "at_least" if end == "ge" else "at_most"), chosen=False)
-
-    _named(rf"{name}_(ge|le)_{_NUMBER}", of_name)
+    _named(f"{name}_ge_#", lambda gold: make(ScoreThreshold(0.0, gold)))
+    _named(f"{name}_le_#", lambda gold: make(ScoreThreshold(0.0, gold, "at_most")))
     return make
 
 
@@ -333,23 +335,27 @@ def f1(sought: Bools, predicted: Floats, of: ScoreThreshold) -> float:
     return _share("f1", sought, predicted, of)
 
 
-def decisions(threshold: ScoreThreshold, *, chosen: bool = True) -> list[Metric]:
-    """The metrics of a threshold's decisions; NaN where it is yet to be chosen, and says only what it looks for.
+def decisions(threshold: ScoreThreshold) -> list[Metric]:
+    """The metrics of a threshold's decisions.
 
     They are `threshold_S`, `precision_S`, `recall_S` and `f1_S`; precision is 0 where nothing is found.
     """
-    return [make(threshold, chosen) for make in (_threshold, _precision, _recall_of_pairs, f1)]
+    return [make(threshold) for make in (_threshold, _precision, _recall_of_pairs, f1)]
 
 
-_DECISIONS = {"f1": f1, "precision": _precision, "recall": _recall_of_pairs}
-
-
-@partial(_named, rf"({'|'.join(_DECISIONS)})_at_{_NUMBER}")
-def _decided_at(kind: str, threshold: float) -> Metric:
+def _decided_at(kind: Make, threshold: float) -> Metric:
     """A metric of deciding at a threshold, which gold scores are held to as well."""
-    metric: Metric = _DECISIONS[kind](ScoreThreshold(threshold, threshold))
-    what = metric.title.partition(", ")[0]
-    return replace(metric, name=f"{kind}_at_{threshold:g}", title=f"{what} at the threshold {threshold:g}")
+    metric: Metric = kind(ScoreThreshold(threshold, threshold))
+    title, name = metric.title.partition(",")[0], metric.name.partition("_")[0]
+    return replace(metric, name=f"{name}_at_{threshold:g}", title=f"{title} at the threshold {threshold:g}")
+
+
+_AT_THRESHOLD = [
+    loss_at,
+    _named("f1_at_#", partial(_decided_at, f1)),
+    _named("precision_at_#", partial(_decided_at, _precision)),
+    _named("recall_at_#", partial(_decided_at, _recall_of_pairs)),
+]
 
 
 def at_threshold(threshold: float) -> list[Metric]:
@@ -357,13 +363,13 @@ def at_threshold(threshold: float) -> list[Metric]:
 
     A pair is found where its predicted score is at least T, and sought where its gold score is.
     """
-    return [loss_at(threshold), *(_decided_at(kind, threshold) for kind in _DECISIONS)]
+    return [make(threshold) for make in _AT_THRESHOLD]
 
 
 def sought_by(at_least: Sequence[float], at_most: Sequence[float]) -> list[ScoreThreshold]:
     """What is sought by thresholds on gold scores, as thresholds whose value says nothing."""
     sides: tuple[tuple[Side, Sequence[float]], ...] = (("at_least", at_least), ("at_most", at_most))
-    return [ScoreThreshold(0.0, limit, side) for side, limits in sides for limit in limits]
+    return [ScoreThreshold(limit, limit, side) for side, limits in sides for limit in limits]
 
 
 def pair_metrics(owner: str, at_least: Any, at_most: Any, regions: Any) -> list[Metric]:
@@ -427,7 +433,7 @@ def region_metrics(
     """
     owner = "region_metrics"
     metrics = pair_metrics(owner, at_least, at_most, regions)
-    for threshold in list_of(owner, "thresholds", thresholds, "ScoreThreshold", "[choose_threshold(...)]"):
+    for threshold in thresholds:
         instance_of(owner, "thresholds", threshold, ScoreThreshold, "Write thresholds=[choose_threshold(...)].")
         metrics += decisions(threshold)
     gold_scores, scores = checks.checked_pair(gold, predicted)
@@ -460,15 +466,21 @@ def error_by_score_bin(
         ValueError: If the lists are empty, differ in length, or hold NaN or infinity, or `bins` < 1.
     """
     gold_scores, scores = checks.checked_pair(gold, predicted)
+    edges, place = bins_of(gold_scores, bins, score_range)
+    rows = []
+    for number, (low, high) in enumerate(itertools.pairwise(edges.tolist())):
+        inside = place == number
+        values = measured((_rmse(), _bias()), gold_scores[inside], scores[inside])
+        rows.append({"low": low, "high": high, "count": int(inside.sum()), **values})
+    return rows
+
+
+def bins_of(gold: Floats, bins: int, score_range: tuple[float, float]) -> tuple[Floats, Ranks]:
+    """The edges of equal bins, and in which bin each gold score lies; the last one has its upper end."""
     whole_number("error_by_score_bin", "bins", bins, least=1)
     edges = np.linspace(*interval_of("error_by_score_bin", "score_range", score_range), bins + 1)
-    rows = []
-    for i, (low, high) in enumerate(itertools.pairwise(edges)):
-        below = gold_scores <= high + TIE if i == bins - 1 else gold_scores < high - TIE
-        inside = (gold_scores >= low - TIE) & below
-        values = measured((_rmse(), _bias()), gold_scores[inside], scores[inside])
-        rows.append({"low": float(low), "high": float(high), "count": int(inside.sum()), **values})
-    return rows
+    place = np.searchsorted(edges, gold + TIE, side="right") - 1
+    return edges, np.where(np.abs(gold - edges[-1]) <= TIE, bins - 1, place)
 
 
 # --- Rankings ---------------------------------------------------------------------------------------------------------
@@ -522,7 +534,7 @@ def _of_list(name: str, title: str, better: Better, compute: Callable[..., float
         named, titled, meaning = (text.format(f"{k:g}", best=best) for text in (name, title, _words(compute)))
         return Metric(named, titled, meaning, better, partial(compute, k=k, **how), over_lists=over_lists)
 
-    return _named(name.format(_NUMBER), make)
+    return _named(name.format("#"), make)
 
 
 def _of_ranks(of: Callable[[Ranks], float], label: Floats, score: Floats, positive_from: float) -> float:
@@ -579,17 +591,20 @@ def _bias_of_top(label: Floats, score: Floats, k: float) -> float:
     return float(np.mean(_errors_of_top(label, score, k)))
 
 
-@partial(_named, "(questions|lists)")
-def _how_many(what: str) -> Metric:
-    meanings = {"questions": "Texts with a positive and another candidate.", "lists": "How many lists there are."}
-    return Metric(what, what.capitalize(), meanings[what], "", lambda label, score: math.nan, None)
-
-
-@partial(_named, r"base_(map|(?:mrr|ndcg)@\d+)")
-def _base(name: str) -> Metric:
-    of = metric_meaning(name)
+def _base(name: str, *cutoff: float) -> Metric:
+    of: Metric = _MAKERS[name](*cutoff)
     meaning = f"{of.meaning} In the order that the candidates were given in."
-    return Metric(f"base_{name}", f"{of.title} as given", meaning, "", of.compute)
+    return Metric(f"base_{of.name}", f"{of.title} as given", meaning, "", of.compute)
+
+
+def _how_many(name: str, meaning: str) -> Metric:
+    return Metric(name, name.capitalize(), meaning, "", lambda label, score: math.nan, None)
+
+
+_named("questions", partial(_how_many, "questions", "Texts with a positive and another candidate."))
+_named("lists", partial(_how_many, "lists", "How many lists there are."))
+for _name in OF_AN_ORDER:
+    _named(f"base_{_name}", partial(_base, _name))
 
 
 def question_metrics(positive_from: float) -> list[Metric]:
@@ -653,15 +668,12 @@ def questions_of(groups: Sequence[Sequence[int]], gold: Floats, positive_from: f
     """
     questions = []
     for group in list_of("ranking_metrics", "groups", groups, "lists of rows", "[[0, 1], [2, 3]]"):
-        rows = np.asarray(list_of("ranking_metrics", "groups", group, "rows, one for each question", "[[0, 1]]"))
-        if rows.size and (rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer)):
+        rows = np.asarray(group if len(group) else np.empty(0, dtype=np.intp))
+        if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer) or not np.isin(rows, np.arange(len(gold))).all():
             raise ValueError(
-                f"groups must hold for each question the numbers of its rows, got {group!r:.60}. Write for example "
-                "groups=[[0, 1], [2, 3]]."
+                f"groups must hold for each question the numbers of its rows, from 0 to {len(gold) - 1}, got "
+                f"{group!r:.60}. Write for example groups=[[0, 1], [2, 3]]."
             )
-        rows = rows.astype(np.intp)
-        if rows.size and not (rows.min() >= 0 and rows.max() < len(gold)):
-            raise ValueError(f"groups must hold rows from 0 to {len(gold) - 1}, got {rows.min()} to {rows.max()}.")
         relevant = gold[rows] >= positive_from - TIE
         if relevant.any() and not relevant.all():
             questions.append(rows)
@@ -754,19 +766,11 @@ def checked_lists(owner: str, labels: Any, scores: Any) -> list[tuple[Floats, Fl
     Raises:
         ValueError: If there is no list, or labels and scores do not fit.
     """
-    labels = list_of(owner, "labels", labels, "lists of labels", "[[1, 0]]")
+    labels = list_of(owner, "labels", labels, "lists of labels", "[[1, 0]]", lambda _: True)
     scores = list_of(owner, "scores", scores, "lists of scores", "[[0.7, 0.2]]")
-    if len(labels) != len(scores) or not len(labels):
-        raise ValueError(
-            f"{owner}: labels and scores must hold as many lists, at least one; got {len(labels)} and {len(scores)}."
-        )
-    pairs = []
-    for row, (of_gold, of_predicted) in enumerate(zip(labels, scores, strict=True)):
-        pair = checks.checked_scores(f"labels[{row}]", of_gold), checks.checked_scores(f"scores[{row}]", of_predicted)
-        if pair[0].shape != pair[1].shape:
-            raise ValueError(f"{owner}: list {row} has {len(pair[0])} labels and {len(pair[1])} scores.")
-        pairs.append(pair)
-    return pairs
+    same_length(owner, "Give both of each list.", labels=labels, scores=scores)
+    both = enumerate(zip(labels, scores, strict=True))
+    return [checks.checked_pair(*pair, names=(f"labels[{row}]", f"scores[{row}]")) for row, pair in both]
 
 
 class ListMeasures:
@@ -791,17 +795,14 @@ class ListMeasures:
     def __init__(
         self, owner: str, labels: Iterable[Any], at_k: Any, positive_from: float, top_error: bool | None, gains: Gains
     ) -> None:
-        cutoffs = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]")
-        wrong = [k for k in cutoffs if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1]
-        if wrong or not cutoffs:
-            raise ValueError(f"{owner}: at_k must hold whole numbers from 1, for example [10], got {at_k!r}.")
+        given = [at_k] if isinstance(at_k, int) else list_of(owner, "at_k", at_k, "cutoffs", "[10]", lambda _: True)
+        self.cutoffs = tuple(sorted({whole_number(owner, "at_k", k, least=1) for k in given}))
         self.positive_from = finite_number(owner, "positive_from", positive_from)
-        if gains not in ("linear", "exponential"):
-            raise ValueError(f'{owner}: gains must be "linear" or "exponential", got {gains!r}. Write gains="linear".')
+        self.gains: Gains = one_of(owner, "gains", gains, ("linear", "exponential"))
         instance_of(owner, "top_error", top_error, (bool, type(None)), "Write top_error=True, or leave it out.")
         if top_error is None:
             top_error = any(not np.isin(label, (0.0, 1.0)).all() for label in labels)
-        self.cutoffs, self.gains, self.top_error = tuple(sorted({int(k) for k in cutoffs})), gains, top_error
+        self.top_error = top_error
 
     @property
     def rankings(self) -> list[Metric]:

@@ -6,7 +6,7 @@ import inspect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,12 +15,12 @@ from sentence_transformers.base.modules import Router
 from sentence_transformers.util import quantize_embeddings
 
 from selective_st._templates import say
-from selective_st._validation import instance_of, list_of, one_of, whole_number
+from selective_st._validation import instance_of, list_of, same_length, whole_number
 from selective_st.evaluation._checks import Floats, checked_texts
 
 Precision = Literal["float32", "int8", "uint8", "binary", "ubinary"]
-PRECISIONS = get_args(Precision)
 _PAIRS_AT_ONCE = 4096  # so that the embeddings of long lists are not all repeated at once
+_OWNER = "predict_scores"
 _ROLES = ("query", "document", "passage", "corpus")
 _TOLD_BY = ("as_queries=True", "as_queries=False")
 _MOSTLY = 0.5  # of the pairs that share their first text with another make it a query with its candidates
@@ -69,46 +69,34 @@ class Encoding:
         truncate_dim: To how many dimensions to cut embeddings.
         precision: To what precision to bring embeddings.
         similarity_fn_names: What compares embeddings; none for the model's own.
-        owner: The class or function whose arguments these are, for messages.
     """
 
     as_queries: bool | None = None
     prompt_name: str | None = None
     truncate_dim: int | None = None
-    precision: str | None = None
-    similarity_fn_names: tuple[str, ...] = ()
-    owner: str = "predict_scores"
+    precision: Precision | None = None
+    similarity_fn_names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        owner = self.owner
-        instance_of(owner, "as_queries", self.as_queries, (bool, type(None)), "Write as_queries=True, or leave it out.")
-        mend = 'Write prompt_name="query", or leave it out.'
-        instance_of(owner, "prompt_name", self.prompt_name, (str, type(None)), mend)
+        mend = "Write as_queries=True, or leave it out."
+        instance_of(_OWNER, "as_queries", self.as_queries, (bool, type(None)), mend)
         if self.truncate_dim is not None:
-            whole_number(owner, "truncate_dim", self.truncate_dim, least=1)
-        if self.precision is not None:
-            one_of(owner, "precision", self.precision, PRECISIONS, 'Write precision="int8", or leave it out.')
-        names = list_of(owner, "similarity_fn_names", self.similarity_fn_names, "names", '["cosine", "dot"]')
+            whole_number(_OWNER, "truncate_dim", self.truncate_dim, least=1)
+        names = list_of(_OWNER, "similarity_fn_names", self.similarity_fn_names, "names", '["cosine", "dot"]')
         object.__setattr__(self, "similarity_fn_names", tuple(dict.fromkeys(names)))
+
+    def given(self) -> dict[str, Any]:
+        """What is set."""
+        return {name: value for name, value in vars(self).items() if value not in (None, ())}
 
     def options(self, model: Any) -> dict[str, Any]:
         """What to give `encode` or `predict`, or raise if the model does not take it."""
-        names = ("prompt_name", "truncate_dim", "precision")
-        found = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        kind, scores_itself = type(model).__name__, hasattr(model, "predict")
-        takes = inspect.signature(model.predict if scores_itself else model.encode).parameters
-        refused = {name: value for name, value in found.items() if name not in takes}
-        if scores_itself and self.similarity_fn_names:
-            refused["similarity_fn_names"] = list(self.similarity_fn_names)
-        for name, value in refused.items():
-            raise ValueError(f"{self.owner}: a {kind} takes no {name}, got {value!r}. Leave it out.")
-        prompts = getattr(model, "prompts", None) or {}
-        if self.prompt_name is not None and self.prompt_name not in prompts:
-            raise ValueError(
-                f"{self.owner}: prompt_name must be a prompt of the model, which has "
-                f"{', '.join(map(repr, prompts)) or 'none'}, got {self.prompt_name!r}. Leave it out, or set the "
-                f'prompt: model.prompts[{self.prompt_name!r}] = "...".'
-            )
+        scores_itself = hasattr(model, "predict")
+        takes = set(inspect.signature(model.predict if scores_itself else model.encode).parameters)
+        ours = {"as_queries"} if scores_itself else {"as_queries", "similarity_fn_names"}
+        found = {name: value for name, value in self.given().items() if name not in ours}
+        for name in found.keys() - takes:
+            raise ValueError(f"{_OWNER}: a {type(model).__name__} takes no {name}, got {found[name]!r}. Leave it out.")
         return found
 
     def roles_of(self, model: Any, first: Sequence[Any]) -> bool:
@@ -154,19 +142,14 @@ class Encoding:
             TypeError: As there.
             ValueError: As there.
         """
-        owner = self.owner
         if isinstance(model, (str, bytes)) or not any(hasattr(model, name) for name in ("predict", "encode")):
             raise TypeError(
-                f"{owner}: model must be a SentenceTransformer, SparseEncoder, MultiVectorEncoder or CrossEncoder, got "
-                f'{model!r:.60} of type {type(model).__name__}. Load it: SentenceTransformer("...").'
+                f"{_OWNER}: model must be a SentenceTransformer, SparseEncoder, MultiVectorEncoder or CrossEncoder, "
+                f'got {model!r:.60} of type {type(model).__name__}. Load it: SentenceTransformer("...").'
             )
-        first, second = checked_texts(owner, "first", first), checked_texts(owner, "second", second)
-        if len(first) != len(second) or not first:
-            raise ValueError(
-                f"{owner}: first and second must hold as many texts, at least one, got {len(first)} and {len(second)}. "
-                "Give both texts of each pair."
-            )
-        whole_number(owner, "batch_size", batch_size, least=1)
+        first, second = checked_texts(_OWNER, "first", first), checked_texts(_OWNER, "second", second)
+        same_length(_OWNER, "Give both texts of each pair.", first=first, second=second)
+        whole_number(_OWNER, "batch_size", batch_size, least=1)
         settings = {"batch_size": batch_size, "show_progress_bar": show_progress_bar, **self.options(model)}
         settings |= {} if pool is None else {"pool": pool}
         if not hasattr(model, "predict"):
@@ -175,8 +158,7 @@ class Encoding:
         scores = np.asarray(model.predict(list(zip(first, second, strict=True)), **settings), dtype=np.float64)
         if scores.ndim != 1:
             raise ValueError(
-                f"The cross encoder gives {scores.shape[-1]} scores for a pair; make it with num_labels=1, so that it "
-                "gives one."
+                f"The cross encoder gives {scores.shape[-1]} scores for a pair; make it with num_labels=1."
             )
         return {"": scores}
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import scipy  # whose parts come when they are used
 from torch import nn
 
-from selective_st._validation import finite_number, instance_of, list_of, one_of
+from selective_st._validation import finite_number, instance_of, one_of
 from selective_st.catalog import MODEL_TYPES
 from selective_st.evaluation._checks import TIE, Bools, Floats, checked_pair, checked_scores
 
@@ -32,14 +32,13 @@ if TYPE_CHECKING:
 # How much recall counts against precision.
 _BETAS = {"f1": 1.0, "f0.5": 0.5, "f2": 2.0}
 THRESHOLD_METRICS = tuple(_BETAS)
-# What can be promised: by which argument, and what the share is called.
+# What can be promised: by which argument, what the share is called, and what its pairs are.
 _PROMISES = {
-    "precision": ("at_least", "precision"),
-    "recall": ("at_least", "recall"),
-    "fpr": ("at_most", "false-positive rate"),
+    "precision": ("at_least", "precision", "found"),
+    "recall": ("at_least", "recall", "to be found"),
+    "fpr": ("at_most", "false-positive rate", "not to be found"),
 }
 _STARTS = 3  # how often a search for a precision may begin
-_FEWEST = 10  # trials, below which a share of failures says nothing
 _CONFIG_FILE = "config_sentence_transformers.json"
 _CONFIG_KEY = "score_threshold"
 THRESHOLD_FILE = "score_threshold.json"
@@ -94,10 +93,7 @@ class ScoreThreshold:
         for name in ("value", "gold"):
             object.__setattr__(self, name, finite_number("ScoreThreshold", name, getattr(self, name)))
         one_of("ScoreThreshold", "side", self.side, ("at_least", "at_most"))
-        instance_of("ScoreThreshold", "metric", self.metric, (str, type(None)), 'Write metric="f1", or leave it out.')
-        instance_of("ScoreThreshold", "chosen_on", self.chosen_on, str, 'Write the split\'s name: chosen_on="dev".')
-        values = list_of("ScoreThreshold", "quantiles", self.quantiles, "numbers", "[0.1, 0.5, 0.9]")
-        quantiles = tuple(finite_number("ScoreThreshold", "quantiles", value) for value in values)
+        quantiles = tuple(finite_number("ScoreThreshold", "quantiles", value) for value in self.quantiles)
         if list(quantiles) != sorted(quantiles):
             raise ValueError(f"ScoreThreshold: quantiles must rise, got {quantiles!r:.60}. Write [0.1, 0.5, 0.9].")
         object.__setattr__(self, "quantiles", quantiles)
@@ -110,21 +106,25 @@ class ScoreThreshold:
         text = f"predicted {sign} {self.value:.3f} for gold {sign} {self.gold:g}"
         if self.metric is None:
             return f"{text}: as given"
-        text += f": {self.aim} on {self.chosen_on or 'a validation split'}"
-        if self.metric_value is not None:
-            text += f", {self.metric_value:.3f}"
-        counts = [] if self.pairs is None else [f"{self.pairs:,} pairs"]
-        counts += [] if self.positives is None else [f"{self.positives:,} to be found"]
-        return f"{text} ({', '.join(counts)})" if counts else text
+        known = {"pairs": self.pairs, "to be found": self.positives}
+        counts = ", ".join(f"{count:,} {what}" for what, count in known.items() if count is not None)
+        reached = "" if self.metric_value is None else f", {self.metric_value:.3f}"
+        text += f": {self.aim} on {self.chosen_on or 'a validation split'}{reached}"
+        return f"{text} ({counts})" if counts else text
 
     @property
     def aim(self) -> str:
         """What it was chosen for, in words."""
         if self.promised is None or self.metric not in _PROMISES:
             return f"the highest {str(self.metric).upper()}"
-        argument, name = _PROMISES[self.metric]
-        certain = "" if self.confidence is None else f" with {100 * self.confidence:g} % confidence"
+        argument, name, _ = _PROMISES[self.metric]
+        certain = f" with {100 * self.confidence:g} % confidence" if self.confidence else ""
         return f"a {name} of {argument.replace('_', ' ')} {self.promised:g}{certain}"
+
+    @property
+    def sign(self) -> int:
+        """What scores are multiplied by, so that the greater are found."""
+        return 1 if self.side == "at_least" else -1
 
     @property
     def suffix(self) -> str:
@@ -140,7 +140,8 @@ class ScoreThreshold:
         Returns:
             True for each that is.
         """
-        return self._beyond(gold, self.gold, TIE)
+        found: Bools = self.sign * np.asarray(gold, dtype=np.float64) >= self.sign * self.gold - TIE
+        return found
 
     def is_found(self, predicted: Any) -> Bools:
         """Which predicted scores are on the side of those found.
@@ -151,11 +152,7 @@ class ScoreThreshold:
         Returns:
             True for each that is.
         """
-        return self._beyond(predicted, self.value)
-
-    def _beyond(self, scores: Any, limit: float, tie: float = 0.0) -> Bools:
-        array = np.asarray(scores, dtype=np.float64)
-        found: Bools = array >= limit - tie if self.side == "at_least" else array <= limit + tie
+        found: Bools = self.sign * np.asarray(predicted, dtype=np.float64) >= self.sign * self.value
         return found
 
     def decide(self, scores: Any) -> Bools:
@@ -246,7 +243,7 @@ def choose_threshold(
 
     Raises:
         ValueError: If not exactly one t is given, the metric is not known or goes with another bound, all or none of
-            the pairs are to be found, or no threshold keeps the promise: then the message says how many pairs would do.
+            the pairs are to be found, or no threshold keeps the promise: then the message says how many pairs it needs.
 
     Example:
         >>> choose_threshold([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1], gold_at_least=1).value  # the tied go together
@@ -257,86 +254,79 @@ def choose_threshold(
         >>> choose_threshold(gold, predicted, 1, "precision", at_least=0.95).aim
         'a precision of at least 0.95 with 95 % confidence'
     """
-    if (gold_at_least is None) == (gold_at_most is None):
+    owner = "choose_threshold"
+    limits: dict[Side, Any] = {"at_least": gold_at_least, "at_most": gold_at_most}
+    sought = [ScoreThreshold(0.0, limit, side) for side, limit in limits.items() if limit is not None]
+    if len(sought) != 1:
         raise ValueError(
-            "choose_threshold: give either gold_at_least or gold_at_most, for example gold_at_least=0.95; got "
-            f"{gold_at_least!r} and {gold_at_most!r}."
+            f"{owner}: give either gold_at_least or gold_at_most, for example gold_at_least=0.95; got {limits}."
         )
-    one_of("choose_threshold", "metric", metric, (*THRESHOLD_METRICS, *_PROMISES))
-    bound = _checked_bound(metric, at_least, at_most, confidence)
-    side: Side = "at_most" if gold_at_least is None else "at_least"
-    limit = gold_at_most if gold_at_least is None else gold_at_least
-    sought = ScoreThreshold(0.0, limit, side)  # type: ignore[arg-type]  # it refuses what is no number
+    one_of(owner, "metric", metric, (*THRESHOLD_METRICS, *_PROMISES))
+    wanted = [_PROMISES[metric][0]] if metric in _PROMISES else []
+    bounds = {name: value for name, value in (("at_least", at_least), ("at_most", at_most)) if value is not None}
+    if list(bounds) != wanted:
+        mend = 'Write metric="precision", at_least=0.95; or metric="fpr", at_most=0.05; or metric="f1".'
+        raise ValueError(f"{owner}: metric={metric!r} goes with {' '.join(wanted) or 'no bound'}, got {bounds}. {mend}")
+    for name, value in {**bounds, "confidence": confidence}.items():
+        if not 0 < finite_number(owner, name, value) < 1:
+            raise ValueError(f"{owner}: {name} must be above 0 and below 1, got {value:g}. Write {name}=0.95.")
     gold_scores, scores = checked_pair(gold, predicted)
-    relevant = sought.is_sought(gold_scores)
-    sign = 1.0 if side == "at_least" else -1.0
+    relevant = sought[0].is_sought(gold_scores)
     if relevant.all() or not relevant.any():
-        which = "every pair" if relevant.any() else "no pair"
         raise ValueError(
-            f"choose_threshold: {which} of {chosen_on or 'the validation split'} has gold {side.replace('_', ' ')} "
-            f"{sought.gold:g} (its gold scores go from {gold_scores.min():g} to {gold_scores.max():g}), so there is "
-            "nothing to choose. Give a split with both kinds of pairs, or another threshold on gold scores."
+            f"{owner}: {'every' if relevant.any() else 'no'} pair of {chosen_on or 'the validation split'} has gold "
+            f"{sought[0].side.replace('_', ' ')} {sought[0].gold:g} (its gold scores go from {gold_scores.min():g} to "
+            f"{gold_scores.max():g}), so there is nothing to choose. Give a split with both kinds of pairs, or another "
+            "threshold on gold scores."
         )
-    order = sign * scores
-    if bound is None:
-        cut, value = _best_cut(relevant, order, metric)
-    else:
-        cut, value = _safe_cut(relevant, order, metric, bound, confidence)
+    order = sought[0].sign * scores
+    counts = _counts(relevant, order)
+    bound = next(iter(bounds.values()), None)
+    choice = _best_cut(*counts, metric) if bound is None else _safe_cut(*counts, metric, bound, confidence)
     # Half way to the next lower score; there is none below the lowest.
-    below = order[order < cut]
+    cut, below = choice[0], order[order < choice[0]]
     return replace(
-        sought,
-        value=sign * (float((cut + below.max()) / 2) if below.size else cut),
+        sought[0],
+        value=sought[0].sign * (float((cut + below.max()) / 2) if below.size else cut),
         metric=metric,
-        metric_value=value,
+        metric_value=choice[1],
         chosen_on=chosen_on,
         pairs=len(scores),
         positives=int(relevant.sum()),
         quantiles=tuple(np.quantile(scores, np.linspace(0, 1, _QUANTILES)).tolist()),
         promised=bound,
-        confidence=None if bound is None else float(confidence),
+        confidence=confidence if bounds else None,
     )
 
 
-def _best_cut(relevant: Bools, order: Floats, metric: str) -> tuple[float, float]:
-    """The score from which to find, for the highest value of the metric, and that value."""
-    from sklearn.metrics import precision_recall_curve  # late: it imports pandas
+def _counts(relevant: Bools, order: Floats) -> tuple[Floats, Ints, Ints]:
+    """The different scores from the highest down; how many are found from each on, rightly and wrongly."""
+    cuts, place = np.unique(order, return_inverse=True)
+    right, wrong = (np.bincount(place, of, len(cuts))[::-1].cumsum() for of in (relevant, ~relevant))
+    return cuts[::-1], right, wrong
 
-    precision, recall, thresholds = precision_recall_curve(relevant, order)
-    precision, recall = precision[:-1], recall[:-1]  # the last point belongs to no threshold
+
+def _best_cut(cuts: Floats, right: Ints, wrong: Ints, metric: str) -> tuple[float, float]:
+    """The highest score from which to find, for the highest value of the metric, and that value."""
     square = _BETAS[metric] ** 2
-    weighted = square * precision + recall
-    values = np.divide((1 + square) * precision * recall, weighted, out=np.zeros_like(weighted), where=weighted > 0)
-    best = int(np.flatnonzero(values >= values.max() - TIE)[-1])
-    return float(thresholds[best]), float(values[best])
-
-
-def _checked_bound(metric: str, at_least: float | None, at_most: float | None, confidence: float) -> float | None:
-    """The bound that is to be promised; None where the metric is to be maximised."""
-    given = {name: value for name, value in (("at_least", at_least), ("at_most", at_most)) if value is not None}
-    wanted = _PROMISES[metric][0] if metric in _PROMISES else ""
-    if [*given] != [wanted] and (wanted or given):
-        got = " and ".join(f"{name}={value!r}" for name, value in given.items()) or "none"
-        allowed = "no bound, as it is maximised" if not wanted else f"the bound {wanted}"
-        example = 0.05 if wanted == "at_most" else 0.95
-        mend = f'metric="{metric}", {wanted}={example}' if wanted else 'metric="precision", at_least=0.95'
-        raise ValueError(f"choose_threshold: metric={metric!r} goes with {allowed}, got {got}. Write {mend}.")
-    for name, value in (*given.items(), ("confidence", confidence)):
-        if not 0 < finite_number("choose_threshold", name, value) < 1:
-            raise ValueError(f"choose_threshold: {name} must be above 0 and below 1, got {value:g}. Write {name}=0.95.")
-    return float(given[wanted]) if wanted else None
+    values = (1 + square) * right / (square * right[-1] + right + wrong)
+    best = int(np.argmax(values >= values.max() - TIE))
+    return float(cuts[best]), float(values[best])
 
 
 # --- Promises ---------------------------------------------------------------------------------------------------------
 
 
-def _safe_cut(relevant: Bools, order: Floats, metric: str, bound: float, confidence: float) -> tuple[float, float]:
+def _safe_cut(
+    cuts: Floats, right: Ints, wrong: Ints, metric: str, bound: float, confidence: float
+) -> tuple[float, float]:
     """The last score to find from, in a fixed order, that keeps a promise, and the value of the metric there."""
-    share = bound if metric == "fpr" else 1 - bound  # of failures, at most
-    cuts, failures, trials = _failures(relevant, order, metric)
+    risk, share = 1 - confidence, bound if metric == "fpr" else 1 - bound  # of failures, at most
+    failures, trials = wrong, right + wrong if metric == "precision" else np.full(len(cuts), wrong[-1])
+    if metric == "recall":  # from the lowest up
+        cuts, failures, trials = cuts[::-1], (right[-1] - right)[::-1], np.full(len(cuts), right[-1])
     # Of so few failures, if the promise were not kept.
     chances = np.asarray(scipy.stats.binom.cdf(failures, trials, share))
-    risk = 1 - confidence
     starts = _starts(trials, share, risk) if metric == "precision" else [0]
     last, level = -1, 0.0
     for begin, end in pairwise([*starts, len(cuts)]):
@@ -346,19 +336,14 @@ def _safe_cut(relevant: Bools, order: Floats, metric: str, bound: float, confide
         last = max(last, reached - 1) if reached > begin else last
         level = 0.0 if fails.size else level  # what has not gone wrong is passed on
     if last < 0:
-        raise ValueError(_why_no_promise(metric, bound, share, risk, failures, trials, len(order)))
+        argument, name, of = _PROMISES[metric]
+        raise ValueError(
+            f"choose_threshold: no threshold promises a {name} of {argument.replace('_', ' ')} {bound:g} with "
+            f"{100 * confidence:g} % confidence on these {int(right[-1] + wrong[-1]):,} pairs. At least "
+            f"{_fewest(share, risk):,} pairs {of} are needed for it, without a failure: give more, or promise less."
+        )
     rate = failures[last] / trials[last]
     return float(cuts[last]), float(rate if metric == "fpr" else 1 - rate)
-
-
-def _failures(relevant: Bools, order: Floats, metric: str) -> tuple[Floats, Ints, Ints]:
-    """The different scores in the order of the tests; for each the failures of finding from it, and out of how many."""
-    cuts, place = np.unique(order, return_inverse=True)
-    found, right = (np.bincount(place, values, len(cuts))[::-1].cumsum() for values in (np.ones(len(order)), relevant))
-    if metric == "recall":
-        missed = (relevant.sum() - right)[::-1]
-        return cuts, missed, np.full(len(cuts), relevant.sum())
-    return cuts[::-1], found - right, found if metric == "precision" else np.full(len(cuts), (~relevant).sum())
 
 
 def _fewest(share: float, risk: float) -> int:
@@ -371,26 +356,6 @@ def _starts(trials: Ints, share: float, risk: float) -> list[int]:
     searches = [_fewest(share, risk / count) * 2 ** np.arange(count) for count in range(_STARTS, 0, -1)]
     least = next((found for found in searches if found[-1] <= trials[-1]), searches[-1])
     return sorted({min(int(place), len(trials) - 1) for place in np.searchsorted(trials, least)})
-
-
-def _why_no_promise(
-    metric: str, bound: float, share: float, risk: float, failures: Ints, trials: Ints, pairs: int
-) -> str:
-    """That no threshold keeps a promise, and how many pairs would be needed where one seems to."""
-    argument, name = _PROMISES[metric]
-    what = f"no threshold promises a {name} of {argument.replace('_', ' ')} {bound:g}"
-    certain = f"with {100 * (1 - risk):g} % confidence on these {pairs:,} pairs"
-    of = {"precision": "found", "recall": "to be found", "fpr": "not to be found"}[metric]
-    least = f"At least {_fewest(share, risk):,} pairs {of} are needed for it, without a failure"
-    hopeful = (failures < share * trials) & (trials >= min(_FEWEST, trials.max()))
-    for factor in np.geomspace(1, 1e4, 100) if hopeful.any() else ():
-        grown = scipy.stats.binom.cdf(np.ceil(factor * failures[hopeful]), np.floor(factor * trials[hopeful]), share)
-        if (grown <= risk / _STARTS).any():
-            mend = f"{least}; with scores like these, about {math.ceil(factor * pairs):,} pairs in all."
-            break
-    else:
-        mend = f"{least}, and with scores like these more pairs would not do: promise less, or train on."
-    return f"choose_threshold: {what} {certain}. {mend}"
 
 
 def remember_threshold(model: BaseModel, threshold: ScoreThreshold | None) -> None:
@@ -407,10 +372,8 @@ def remember_threshold(model: BaseModel, threshold: ScoreThreshold | None) -> No
     Raises:
         TypeError: If the model or the threshold is of another kind.
     """
-    owner = "remember_threshold"
-    instance_of(owner, "model", model, nn.Module, 'Load the model: SentenceTransformer("...").')
     mend = "Write choose_threshold(...), or ScoreThreshold(value, gold)."
-    instance_of(owner, "threshold", threshold, (ScoreThreshold, type(None)), mend)
+    instance_of("remember_threshold", "threshold", threshold, (ScoreThreshold, type(None)), mend)
     settings: Any = model
     settings.__dict__.pop("_get_model_config", None)
     settings.__dict__.pop(_CONFIG_KEY, None)
@@ -444,12 +407,10 @@ def save_threshold(model_path: str | os.PathLike[str], threshold: ScoreThreshold
         ...     print(load_threshold(folder))
         predicted >= 0.700 for gold >= 1: the highest F1 on dev, 1.000 (2 pairs, 1 to be found)
     """
-    owner, mend = "save_threshold", 'Save the model first: model.save_pretrained("model").'
-    instance_of(owner, "model_path", model_path, (str, os.PathLike), 'Write save_threshold("model", threshold).')
-    instance_of(owner, "threshold", threshold, ScoreThreshold, "Write choose_threshold(...).")
     folder = Path(model_path)
     if not any((folder / name).is_file() for name in _MODEL_FILES):
-        raise ValueError(f"{owner}: model_path must be the folder of a saved model, got {str(folder)!r}. {mend}")
+        mend = 'Save the model first: model.save_pretrained("model").'
+        raise ValueError(f"save_threshold: model_path must be the folder of a saved model, got {folder}. {mend}")
     _write_json(folder / THRESHOLD_FILE, {"version": _VERSION} | threshold.as_dict())
     config = dict(model_config(str(folder)))
     if config.pop(_CONFIG_KEY, None) is not None:  # remembered before
@@ -485,29 +446,28 @@ def load_threshold(model: BaseModel | str | os.PathLike[str]) -> ScoreThreshold 
         ...     load_threshold(folder).value
         0.8
     """
-    mend = 'Write load_threshold("model"), with its folder or name.'
-    instance_of("load_threshold", "model", model, (str, os.PathLike, nn.Module), mend)
-    if not isinstance(model, (str, os.PathLike)):
+    if isinstance(model, nn.Module):
         found: ScoreThreshold | None = getattr(model, _CONFIG_KEY, None)
         return found
     name = os.fspath(model)
     if not name.strip() or (name.startswith((".", "/", "~")) and not os.path.exists(os.path.expanduser(name))):
+        mend = 'Write load_threshold("model").'
         raise ValueError(f"load_threshold: model must be the folder of a model, or its name, got {name!r}. {mend}")
     config = model_config(name).get(_CONFIG_KEY)  # of a model that was saved over an earlier one, if both are there
     if config is not None:
         return ScoreThreshold.from_dict(config)
-    mend = f"Choose it anew, save_threshold({name!r}, choose_threshold(...)), or remove that file."
     try:
         stored = _json_of(name, THRESHOLD_FILE)
         if stored is None:
             return None
-        version = finite_number(THRESHOLD_FILE, "version", dict(stored).pop("version", None))
-        if version <= _VERSION:
-            return ScoreThreshold.from_dict({key: value for key, value in stored.items() if key != "version"})
-        wrong = "was written by a newer version of this library. Install that: pip install -U selective-st."
-    except (TypeError, ValueError) as error:
-        wrong = f"is damaged: {error}."
-    raise ValueError(f"load_threshold: {THRESHOLD_FILE} of {name} {wrong} {mend}")
+        if finite_number(THRESHOLD_FILE, "version", stored.pop("version", None)) > _VERSION:
+            raise ValueError("a newer version of this library wrote it: pip install -U selective-st")
+        return ScoreThreshold.from_dict(stored)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"load_threshold: {THRESHOLD_FILE} of {name} cannot be read ({error}). Choose it anew, "
+            f"save_threshold({name!r}, choose_threshold(...)), or remove that file."
+        ) from error
 
 
 def model_config(name: str, file_name: str = _CONFIG_FILE) -> Mapping[str, Any]:
