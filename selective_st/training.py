@@ -621,7 +621,7 @@ def train_and_compare(
         return _measured(task, model, contender, rate, seed), model
 
     rates, seeds = settings.learning_rates, range(settings.seeds)
-    found = do_runs(contenders, rates, seeds, kept, do, goodness, working_folder)
+    found = do_runs(contenders, rates, seeds, kept, do, goodness)
     best = {loss: best_of(of, goodness) for loss, of in found.items()}
     saved = max(best[kind.loss], key=goodness)
     if math.isnan(saved.eval[task.focus.main_metric]):

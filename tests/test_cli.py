@@ -118,7 +118,7 @@ class TestTrain:
         before = {path: path.stat().st_mtime_ns for path in trained[1].iterdir()}
         result = run("train", data["train"], *QUICK, "--output", trained[1])
         assert result.exit_code == 1
-        assert "exists and is not empty" in text(result)
+        assert "exists already" in text(result)
         assert "add --overwrite" in text(result)
         assert {path: path.stat().st_mtime_ns for path in trained[1].iterdir()} == before
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from selective_st.cli import common
 from selective_st.cli.options import DATA_HELP, TextOptions, argument, command, option, positive_numbers
-from selective_st.output import METRICS_FILE, Output, size_of
+from selective_st.output import METRICS_FILE, Output
 
 _TEMPLATE = "distillation.txt"
 
@@ -62,8 +62,7 @@ def distill(job: DistillOptions) -> None:
     """
     reads = {"TEACHER": job.teacher, "--student": None if job.student == "static" else job.student}
     reads |= {f"text file {number}": source for number, source in enumerate(job.texts, start=1)}
-    room = size_of(job.teacher if job.layers else None)
-    with Output(job.output, "distill", reads, overwrite=job.overwrite, room=room) as output:
+    with Output(job.output, "distill", reads, overwrite=job.overwrite) as output:
         console = common.make_console()
         common.be_quiet()
         with console.status("Loading libraries ..."):

@@ -29,7 +29,7 @@ from selective_st.cli.options import (
 )
 from selective_st.cli.registry import AUTO, print_code, print_report
 from selective_st.demo import write_demo_data
-from selective_st.output import METRICS_FILE, Output, size_of, write_metrics
+from selective_st.output import METRICS_FILE, Output, write_metrics
 
 if TYPE_CHECKING:
     from selective_st.cli.reading import Source
@@ -202,7 +202,7 @@ def _train(job: TrainOptions) -> None:
     reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--model": model}
     reads |= {"--teacher": job.teacher}
     reads |= {f"--texts ({number})": source for number, source in enumerate(job.texts or (), start=1)}
-    with Output(job.output, "train", reads, overwrite=job.overwrite, room=size_of(model)) as output:
+    with Output(job.output, "train", reads, overwrite=job.overwrite) as output:
         _train_into(output, job)
 
 
