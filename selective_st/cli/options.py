@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 
 FOCUS_HELP = "Which scores matter: high, low, extremes, middle, a region LOW:HIGH, or a link as JSON."
-THRESHOLD_HELP = (
-    "Instead of --focus: the score at which you will decide, between 0 and 1. Repeat the option for several thresholds."
-)
 DATA_HELP = "a .csv, .tsv, .jsonl or .parquet file, or the name of a dataset on the Hugging Face hub."
 HEADER_HELP = "Whether a CSV file has a header row. Default: detected, and reported."
 
@@ -204,18 +201,37 @@ class DataOptions:
     split: str | None = option(None, "The split of a hub dataset to use. Default: train.")
 
 
-def told_words(options: DataOptions, **guessed: Any) -> list[str]:
-    """The words of a command that say how the data are read; `guessed` is what was not told, and is to be."""
+def told_words(options: DataOptions, *more: str, **guessed: Any) -> list[str]:
+    """The words of a command that say how the data are read, and more; `guessed` is what was not told, and is to be."""
     options = replace(options, **{name: of for name, of in guessed.items() if getattr(options, name) is None})
-    return words_of(options, *(each.name for each in fields(DataOptions) if each.name != "data"))
+    return words_of(options, *more, *(each.name for each in fields(DataOptions) if each.name != "data"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOptions(DataOptions):
+class FocusOptions:
+    """Which scores matter."""
+
+    focus: str | None = option(None, FOCUS_HELP)
+    threshold: list[float] | None = option(
+        None,
+        "Instead of --focus: the score at which you will decide, between 0 and 1. Repeat the option for several "
+        "thresholds.",
+    )
+
+    def told_focus(self) -> Focus | None:
+        """What matters, as --focus or --threshold says."""
+        if self.focus is None and not self.threshold:
+            return None
+        from selective_st.focus import read_focus  # late: it imports torch
+
+        return read_focus(self.focus, self.threshold)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions(FocusOptions, DataOptions):
     """How labelled pairs are taken by the commands that learn from them or measure on them."""
 
     focus: str | None = option(None, f"{FOCUS_HELP} Default: high.")
-    threshold: list[float] | None = option(None, THRESHOLD_HELP)
     positive_from: float = option(
         0.8, "The lowest label, after --score-range, with which a candidate counts as positive."
     )
@@ -228,10 +244,10 @@ class PairOptions(DataOptions):
     overwrite: bool = option(False, "Replace an earlier output of this command.", "--overwrite")
 
     def read_focus(self) -> Focus:
-        """What matters, as --focus or --threshold says."""
-        from selective_st.focus import parse_focus, read_focus
+        """What matters, as --focus or --threshold says; by default, high scores."""
+        from selective_st.focus import parse_focus
 
-        return read_focus(self.focus, self.threshold) or parse_focus("high")
+        return self.told_focus() or parse_focus("high")
 
     def __post_init__(self) -> None:
         if not 0 < self.positive_from <= 1:
