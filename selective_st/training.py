@@ -13,7 +13,6 @@ import copy
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -72,7 +71,6 @@ _STATIC_DIMENSION = 256
 _STATIC_VOCABULARY = 10_000
 _FEW_QUESTIONS = 20
 _CHOOSE_RUNS = ("learning_rates", "seeds", "compare")  # settings that say which runs are done, not how
-_LARGE_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -233,14 +231,11 @@ def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> C
         raise ValueError(
             f"--device {settings.device}: torch {torch.__version__} finds none. Leave --device out, or use cpu."
         )
-    on_gpu = torch.cuda.is_available() and settings.device != "cpu"
-    if settings.bf16 and on_gpu and not torch.cuda.is_bf16_supported():
-        raise ValueError("--bf16: this GPU cannot compute in bfloat16. Leave --bf16 out.")
     if settings.max_length is None and settings.device is None:
         return make
     reads: Any = getattr(make(0)[0], "config", None)
-    most = getattr(reads, "max_position_embeddings", None)
-    if settings.max_length is not None and most is not None and settings.max_length > most:
+    most = getattr(reads, "max_position_embeddings", None) or math.inf
+    if settings.max_length is not None and settings.max_length > most:
         raise ValueError(
             f"--max-length {settings.max_length}: {settings.model} reads {most} tokens at most; say {most} or less."
         )
@@ -310,27 +305,19 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
         focus.check_on(pairs, perfect[name], f"--{name}-data")
     found, sentences = outcome.overlaps({"train": train, **held_out})
     claims = [*sentences, *outcome.notes_on_splits(evaluators, focus)]
-    largest = _largest_batch(examples)
-    fitting = []
-    if settings.batch_size > largest:
-        settings = replace(settings, batch_size=int(largest))
-        fitting = [
-            f"batch size {largest}: a column has only {examples.fewest_texts:,} different texts, and no text may stand "
-            "twice in a batch"
-        ]
     of_pairs = [note for pairs in (train, *held_out.values()) for note in pairs.notes]
-    notes = [*of_pairs, *examples.notes, *notes, *claims, *fitting]
+    notes = [*of_pairs, *examples.notes, *notes, *claims]
+    different = examples.fewest_texts
+    if different is not None and settings.batch_size > (most := max(2, min(different // 2, len(examples)))):
+        settings = replace(settings, batch_size=most)  # then each batch is another choice
+        notes.append(
+            f"batch size {most}: a column has only {different:,} different texts, and no text may stand twice in a "
+            "batch"
+        )
     if taught is not None:
         taught = taught.laid_out(examples, kind.name, as_queries=as_queries)
         notes.append(taught.note)
     return Task(kind, settings, examples, evaluators, focus, make_model, as_queries, notes, found, claims, taught)
-
-
-def _largest_batch(examples: Examples) -> float:
-    """The most rows for which there are enough different texts, so that each batch is another choice."""
-    if examples.fewest_texts is None:
-        return math.inf
-    return max(2, min(examples.fewest_texts // 2, len(examples)))
 
 
 def key_of_runs(task: Task) -> str:
@@ -358,14 +345,6 @@ def key_of_runs(task: Task) -> str:
 
 
 # --- One run ----------------------------------------------------------------------------------------------------------
-
-
-class _StepCallback(TrainerCallback):
-    def __init__(self, on_step: Callable[[], None]) -> None:
-        self._on_step = on_step
-
-    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        self._on_step()
 
 
 def train_once(
@@ -398,12 +377,6 @@ def train_once(
         ValueError: If there are too few different texts to fill a batch.
     """
     no_duplicates = examples.fewest_texts is not None
-    no_step = ValueError(
-        f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
-        "twice: too many share a text. Lower --batch-size, or choose another --loss."
-    )
-    if examples.fewest_texts is not None and examples.fewest_texts < settings.batch_size:
-        raise no_step
     columns = [name for name in examples.dataset.column_names if name not in TRAINER_LABELS]
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(working_folder),
@@ -427,13 +400,18 @@ def train_once(
     if taught is not None:
         labelled = concatenate_datasets([examples.dataset] * _times(examples, taught))
         data = {"labels": labelled, "teacher": taught}, {"labels": loss, "teacher": taught_loss}
+    counting: Any = TrainerCallback()
+    counting.on_step_end = lambda *_, **__: on_step()
     trainer = SentenceTransformerTrainer(
-        model=model, args=arguments, train_dataset=data[0], loss=data[1], callbacks=[_StepCallback(on_step)]
+        model=model, args=arguments, train_dataset=data[0], loss=data[1], callbacks=[counting]
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     if not trainer.state.global_step:
-        raise no_step
+        raise ValueError(
+            f"Not one step could be made with batches of {settings.batch_size} {examples.noun} in which no text stands "
+            "twice: too many share a text. Lower --batch-size, or choose another --loss."
+        )
 
 
 def _times(examples: Examples, taught: Dataset | None) -> int:
@@ -512,12 +490,6 @@ class Report:
         return found
 
     @property
-    def error_by_bin(self) -> dict[str, list[dict[str, float]]]:
-        """For each loss the error in bins of the gold score."""
-        covered = range_of_gold(self.task.evaluators["test"].scores)
-        return {loss: error_by_score_bin(*of, score_range=covered) for loss, of in self.of_all_seeds.items()}
-
-    @property
     def curves(self) -> dict[str, tuple[Any, Any]]:
         """The threshold curves on the test split: of the untrained model, and of each loss."""
         untrained = even_curve(self.untrained_scores, self.task.evaluators["test"].scores)
@@ -538,8 +510,8 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON-serialisable data; NaN becomes None."""
-        metrics, entry = list(self.runs[0].test), self._entry
-        saved = asdict(self.saved)
+        metrics, entry, saved = list(self.runs[0].test), self._entry, asdict(self.saved)
+        covered = range_of_gold(self.task.evaluators["test"].scores)
         report = {
             "saved": {name: saved[name] for name in ("loss", "setting", "learning_rate", "seed")},
             "chosen_settings": {loss: runs[0].setting for loss, runs in self.best.items()},
@@ -553,7 +525,9 @@ class Report:
             "paired_difference_to": {
                 loss: {m: entry(m, *self.difference(loss, m)) for m in metrics} for loss in self.others
             },
-            "error_by_score_bin": self.error_by_bin,
+            "error_by_score_bin": {
+                loss: error_by_score_bin(*of, score_range=covered) for loss, of in self.of_all_seeds.items()
+            },
             "runs": [{key: value for key, value in asdict(run).items() if key != "test_scores"} for run in self.runs],
         }
         return dict(without_nan(report))
@@ -631,7 +605,7 @@ def train_and_compare(
             f"{', '.join(f'{rate:g}' for rate in settings.learning_rates)}): its scores are no numbers any more. "
             "Lower --learning-rates, or the steepness of the link."
         )
-    shutil.copytree(kept.model(saved), folder, copy_function=_link_or_copy, dirs_exist_ok=True)
+    shutil.copytree(kept.model(saved), folder, dirs_exist_ok=True)
     shutil.rmtree(working_folder, ignore_errors=True)  # none where every run was done before
     _store_threshold(task, folder)
     runs = [run for of in found.values() for run in of]
@@ -711,14 +685,3 @@ def _goodness(focus: Focus, *runs: Run) -> float:
     """What orders runs, the better the larger: those that have diverged come last."""
     mean = float(np.mean([run.eval[focus.main_metric] for run in runs]))
     return -math.inf if math.isnan(mean) else mean if focus.greater_is_better else -mean
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    """Have a file in two places, a large one without taking up room twice."""
-    if os.path.getsize(source) > _LARGE_FILE:
-        try:
-            return os.link(source, target)
-        except OSError:  # a disk without links
-            pass
-    shutil.copy2(source, target)
-    return None

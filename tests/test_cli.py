@@ -241,13 +241,13 @@ class TestTrain:
     def test_a_path_that_cannot_be(self, data: dict[str, Path]) -> None:
         result = run("train", data["train"], *QUICK, "--output", data["eval"] / "below")
         assert result.exit_code == 1
-        assert "exists and is no folder" in text(result)
+        assert "Not a directory" in text(result)
 
     def test_usage_errors(self, data: dict[str, Path]) -> None:
-        result = run("train", data["train"], "--seeds", 0)
-        assert (result.exit_code, result.output.strip()) == (2, "Error: --seeds must be from 1 to 100, got 0.")
-        result = run("train", data["train"], "--epochs", 0)
-        assert (result.exit_code, result.output.strip()) == (2, "Error: --epochs must be at least 1, got 0.")
+        for name in ("--seeds", "--epochs"):
+            result = run("train", data["train"], name, 0)
+            assert result.exit_code == 2
+            assert f"Invalid value for '{name}'" in result.output
         assert run("train", data["train"], "--no-such-option").exit_code == 2
 
     def test_a_bug_shows_where_it_is(

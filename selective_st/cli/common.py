@@ -21,7 +21,6 @@ from selective_st.errors import loading
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-_ERROR = "[bold red]Error:[/]"
 CLASS_LABELS = ("class", "class probabilities")
 NO_PICTURES = r'[yellow]Note:[/] no pictures, as matplotlib is missing: pip install "selective-st\[plot]"'
 
@@ -45,20 +44,15 @@ def mistakes_in_words() -> Iterator[None]:
     except OSError as error:
         if error.filename is None:
             raise
-        text = f"{_ERROR} {escape(str(error))}. Check the path and your rights there."
+        text = f"[bold red]Error:[/] {escape(str(error))}. Check the path and your rights there."
     except (ValueError, TypeError) as error:
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         if not frame.f_globals.get("__name__", "").startswith("selective_st"):
             raise  # not said by this library for the user to read: a bug, which shows where it arose
-        text = f"{_ERROR} {escape(str(error))}"
+        text = f"[bold red]Error:[/] {escape(str(error))}"
     if text:
         Console(stderr=True, soft_wrap=True).print(text)
         raise typer.Exit(status)
-
-
-def print_error(text: str) -> None:
-    """Print a mistake of the user's, in a line."""
-    Console(stderr=True, soft_wrap=True).print(f"{_ERROR} {escape(text)}")
 
 
 def make_console() -> Console:
@@ -73,7 +67,8 @@ def progress_bar(console: Console, description: str, noun: str) -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), noun, TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(description, *columns, console=console, disable=not console.is_terminal)
+    off = not console.is_terminal
+    return Progress(description, *columns, console=console, speed_estimate_period=600, disable=off)
 
 
 def be_quiet() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, get_type_hints
@@ -12,7 +11,7 @@ import typer
 from typer.models import ArgumentInfo
 
 from selective_st._validation import finite_number, score_interval
-from selective_st.cli.common import mistakes_in_words, print_error
+from selective_st.cli.common import mistakes_in_words
 
 if TYPE_CHECKING:
     from selective_st.focus import Focus
@@ -29,15 +28,7 @@ def argument(help: str) -> Any:
     return field(metadata={"typer": typer.Argument(help=help)})
 
 
-def option(
-    default: Any,
-    help: str,
-    *names: str,
-    parse: Callable[[str, str], Any] | None = None,
-    min: float = -math.inf,
-    max: float = math.inf,
-    **more: Any,
-) -> Any:
+def option(default: Any, help: str, *names: str, parse: Callable[[str, str], Any] | None = None, **more: Any) -> Any:
     """A field that is an option of the command.
 
     Args:
@@ -45,15 +36,14 @@ def option(
         help: What it is for.
         *names: Its names, if they are not that of the field.
         parse: What makes its value of its name and its text; then `typer` sees a text.
-        min: The least number that it may be.
-        max: The largest.
         **more: Further arguments of `typer.Option`.
 
     Returns:
         The field.
     """
-    metadata = {"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names, "range": (min, max)}
-    return field(default=default, metadata=metadata)
+    return field(
+        default=default, metadata={"typer": typer.Option(*names, help=help, **more), "parse": parse, "names": names}
+    )
 
 
 def command(options: type[Options], *first: str) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
@@ -73,16 +63,17 @@ def command(options: type[Options], *first: str) -> Callable[[Callable[[Options]
 
     def decorate(run: Callable[[Options], None]) -> Callable[..., None]:
         def called(**given: Any) -> None:
-            for each in ordered:
-                _refuse_out_of_range(each, given[each.name])
             with mistakes_in_words():
-                run(options(**{each.name: _value(each, given[each.name]) for each in ordered}))
+                for each in ordered:
+                    parse, value = each.metadata.get("parse"), given[each.name]
+                    given[each.name] = parse(_name(each), value) if parse and value is not None else value
+                run(options(**given))
 
         hints = get_type_hints(options)
-        parameters = [_parameter(each, hints[each.name]) for each in ordered]
         paragraphs = inspect.cleandoc(run.__doc__ or "").split("\n\n")
         called.__name__, called.__module__ = run.__name__, run.__module__
         called.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)  # typer keeps line ends
+        parameters = [_parameter(each, hints[each.name]) for each in ordered]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return called
 
@@ -97,19 +88,6 @@ def _parameter(of: Field[Any], hint: Any) -> inspect.Parameter:
     return inspect.Parameter(
         of.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, of.metadata["typer"]]
     )
-
-
-def _value(of: Field[Any], given: Any) -> Any:
-    parse = of.metadata.get("parse")
-    return parse(_name(of), given) if parse and given is not None else given
-
-
-def _refuse_out_of_range(of: Field[Any], given: Any) -> None:
-    least, most = of.metadata.get("range", (-math.inf, math.inf))
-    if isinstance(given, int) and not least <= given <= most:
-        allowed = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-        print_error(f"{_name(of)} must be {allowed}, got {given}.")
-        raise typer.Exit(2)
 
 
 def _name(of: Field[Any]) -> str:

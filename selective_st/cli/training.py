@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,16 +35,11 @@ if TYPE_CHECKING:
     from selective_st.cli.reading import Source
     from selective_st.distillation import Taught
     from selective_st.focus import Focus
-    from selective_st.layouts import GradedPairs
     from selective_st.loss_kinds import LossKind
     from selective_st.training import Report, Settings, Splits, Task
 
-_WRITTEN = {
-    "card": "README.md",
-    "metrics": METRICS_FILE,
-    "threshold": "score_threshold.json",
-    "picture": "threshold_curves.png",
-}
+_WRITTEN = {"card": "README.md", "metrics": METRICS_FILE}
+_WRITTEN |= {"threshold": "score_threshold.json", "picture": "threshold_curves.png"}
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
 _LIST_SIZE = 16
 _TEMPERATURES = ", ".join(
@@ -198,9 +193,8 @@ def demo(options: DemoOptions) -> None:
 
 
 def _train(job: TrainOptions) -> None:
-    model = None if job.model == _STATIC else job.model
-    reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--model": model}
-    reads |= {"--teacher": job.teacher}
+    reads = {"the data": job.data, "--eval-data": job.eval_data, "--test-data": job.test_data, "--teacher": job.teacher}
+    reads |= {"--model": None if job.model == _STATIC else job.model}
     reads |= {f"--texts ({number})": source for number, source in enumerate(job.texts or (), start=1)}
     with Output(job.output, "train", reads, overwrite=job.overwrite) as output:
         _train_into(output, job)
@@ -214,9 +208,7 @@ def _train_into(output: Output, job: TrainOptions) -> None:
         from selective_st import training
         from selective_st.kept_runs import KeptRuns
     focus = job.read_focus()
-    splits = _read_splits(job, _named_kind(job), focus)
-    if job.loss == AUTO:
-        _check_options(job, splits.kind)
+    splits = _read_splits(job, focus)
     taught = _taught(console, output, job, splits, focus) if job.teacher else None
     task = training.prepare(splits, focus, _settings(job, splits.kind), taught)
     common.print_notes(console, task.notes)
@@ -270,20 +262,6 @@ def _print_use(console: Console, folder: Path) -> None:
         print_code(console, deciding("SentenceTransformer", str(folder), threshold))
 
 
-def _named_kind(job: TrainOptions) -> LossKind | None:
-    """The loss that `--loss` names, if it names one, and the other options suit it."""
-    from selective_st.loss_kinds import loss_kind
-    from selective_st.training import no_static_message
-
-    if job.loss == AUTO:
-        return None
-    kind = loss_kind(job.loss)
-    _check_options(job, kind)
-    if job.model == _STATIC and not kind.takes_static:
-        raise ValueError(no_static_message(kind, job.model))
-    return kind
-
-
 def _settings(job: TrainOptions, kind: LossKind) -> Settings:
     """What is the same for every run, with defaults for what was not told."""
     from selective_st.training import EPOCHS, LEARNING_RATES, Settings
@@ -320,6 +298,8 @@ def _check_examples(console: Console, task: Task) -> None:
 
 def _check_options(job: TrainOptions, kind: LossKind) -> None:
     """Refuse options that are out of range, or mean nothing for the loss."""
+    from selective_st.training import no_static_message
+
     if job.temperature is not None:
         if kind.temperature is None:
             raise ValueError(
@@ -328,52 +308,53 @@ def _check_options(job: TrainOptions, kind: LossKind) -> None:
         finite_number("train", "--temperature", job.temperature, positive=True)
     if job.list_size is not None and not kind.takes_list_size:
         raise ValueError(f"--list-size does not apply to --loss {kind.name}; leave it out, or choose listwise.")
+    if job.model == _STATIC and not kind.takes_static:
+        raise ValueError(no_static_message(kind, job.model))
 
 
-def _read_splits(job: TrainOptions, kind: LossKind | None, focus: Focus) -> Splits:
+def _read_splits(job: TrainOptions, focus: Focus) -> Splits:
     """The splits as given, or of the hub dataset, or set aside from the data."""
     from selective_st.cli.reading import checked_split, read_source
     from selective_st.data import hub_splits
-    from selective_st.loss_kinds import kind_of_labels, suited_kind
+    from selective_st.loss_kinds import kind_of_labels, loss_kind, suited_kind
     from selective_st.training import Splits
+
+    if job.loss != AUTO:
+        _check_options(job, loss_kind(job.loss))
+
+    def read(data: str, split: str | None) -> Source:
+        return read_source(replace(job, data=data, split=split, score_range=None))
 
     available = hub_splits(job.data)
     checked_split(job.data, available, [job.split or "train"])
-    source = read_source(replace(job, score_range=None))
+    source = read(job.data, job.split)
     if job.check:
         _judge(job, source)
-    train_split = source.graded_pairs(job, "train")
-    if kind is None:
-        kind, why = suited_kind(train_split, focus)
-        train_split.notes.append(f"--loss auto: {kind.name}, as {why}")
+    train = source.graded_pairs(job, "train")
+    if job.loss == AUTO:
+        kind, why = suited_kind(train, focus)
+        _check_options(job, kind)
+        train.notes.append(f"--loss auto: {kind.name}, as {why}")
     else:
-        asked, kind = kind, kind_of_labels(kind, train_split)
+        asked = loss_kind(job.loss)
+        kind = kind_of_labels(asked, train)
         if kind is not asked:
-            train_split.notes.append(f"every label is 0 or 1: --loss {kind.name}")
-    by = train_split.grouping()
+            train.notes.append(f"every label is 0 or 1: --loss {kind.name}")
+    by = train.grouping()
     if by == "either" and not kind.groups:
         by = None  # a few texts that occur again do not make graded pairs a set of questions
-    chosen: list[GradedPairs] = []
-    for seed, (name, given, split_names) in enumerate(
+    others = []
+    for seed, (name, given, names) in enumerate(
         (("test", job.test_data, ("test",)), ("eval", job.eval_data, ("validation", "dev", "eval")))
     ):
-        own = next((split for split in split_names if split in available), None)
-        if given is not None:
-            chosen.append(_read_split(job, given))
-        elif own is not None:
-            chosen.append(_read_split(job, job.data, own))
+        own = next((split for split in names if split in available), None)
+        if given is None and own is None:
+            train, part = train.split(name, _HELD_OUT, seed)
         else:
-            train_split, part = train_split.split(name, _HELD_OUT, seed)
-            chosen.append(part)
-    return Splits(kind, train_split, chosen[1], chosen[0], by)
-
-
-def _read_split(job: TrainOptions, data: str, split: str | None = None) -> GradedPairs:
-    """Pairs of another file or split, labelled as those to train on."""
-    from selective_st.cli.reading import read_source
-
-    job = replace(job, data=data, split=split)
-    return read_source(replace(job, score_range=None)).graded_pairs(job, "train")
+            data, split = (job.data, own) if given is None else (given, None)
+            part = read(data, split).graded_pairs(replace(job, data=data, split=split), "train")
+        others.append(part)
+    return Splits(kind, train, others[1], others[0], by)
 
 
 def _judge(job: TrainOptions, source: Source) -> None:
@@ -399,43 +380,27 @@ class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere, with the time left."""
 
     def __init__(self, console: Console, steps: Sequence[int], done: int) -> None:
-        self._runs, self._started, self._steps = done + len(steps), done, min(steps, default=0)
-        self._todo, self._done = sum(steps), 0
-        self._since, self._line = 0.0, ""
+        self._runs, self._started, self._steps, self._line = done + len(steps), done, 0, ""
+        self._tell_after = min([_STEPS_TO_TELL, *steps])
         self.bar = common.progress_bar(console, "{task.description}", "steps")
-        self._task = self.bar.add_task("", total=self._todo)
+        self._task = self.bar.add_task("", total=sum(steps))
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
         """Show which run begins; the first one when its first steps have shown how long all of it takes."""
-        if self._line:  # of a run of few steps
-            self._say()
         self._started += 1
         self._line = f"run {self._started}/{self._runs}{{}}: {loss}, learning rate {learning_rate:g}, seed {seed}"
         self.bar.update(self._task, description=self._line.format(""))
-        if self._done:
-            self._say()
 
     def on_step(self) -> None:
         """Advance by one step."""
         self.bar.advance(self._task)
-        self._since = self._since or time.monotonic()  # the first step is slower than the others
-        self._done += 1
-        if self._line and self._done > min(_STEPS_TO_TELL, self._steps - 1):
-            self._say()
-
-    def _say(self) -> None:
-        passed = (time.monotonic() - self._since) / max(1, self._done - 1)
-        left = f", {_duration(passed * (self._todo - self._done))} left" if self._done > 1 else ""
-        if not self.bar.console.is_terminal:
-            self.bar.console.print(self._line.format(left), highlight=False, soft_wrap=True)
-        self._line = ""
-
-
-def _duration(seconds: float) -> str:
-    """A time in words."""
-    if seconds < 90:
-        return f"about {max(1, round(seconds))} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+        self._steps += 1
+        if self._line and self._steps >= self._tell_after:
+            seconds = self.bar.tasks[0].time_remaining
+            left = f", about {timedelta(seconds=seconds)} left" if seconds else ""
+            if not self.bar.console.is_terminal:
+                self.bar.console.print(self._line.format(left), highlight=False, soft_wrap=True)
+            self._line = ""
 
 
 def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
