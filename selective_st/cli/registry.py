@@ -48,39 +48,52 @@ _CODE_WIDTH = 76
 
 @dataclass(frozen=True, kw_only=True)
 class FormatsOptions:
-    """What `formats` was asked to do, and what `suggest` and `check` are asked too."""
+    """What `formats` was asked to do, and what `suggest` and `check` are asked too.
+
+    Attributes:
+        as_json: Print JSON, for other programs.
+    """
 
     model_type: ModelType = option(
-        "SentenceTransformer", f"The type of model: {', '.join(MODEL_TYPES)}.", parse=check_model_type
+        "SentenceTransformer", help=f"The type of model: {', '.join(MODEL_TYPES)}.", parse=check_model_type
     )
-    as_json: bool = option(False, "Print JSON, for other programs.", "--json")
+    as_json: bool = option(False, "--json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuggestOptions(FocusOptions, FormatsOptions, DataOptions):
-    """What `suggest` was asked to do."""
+    """What `suggest` was asked to do.
 
-    every: bool = option(False, "Also show all other suitable losses, and how the data were read.", "--all")
-    script: bool = option(False, "Print a complete training script instead.", "--script")
-    model: str = option(DEFAULT_MODEL, "The model that --script trains: a path or a hub name.")
+    Attributes:
+        every: Also show all other suitable losses, and how the data were read.
+        script: Print a complete training script instead.
+        model: The model that --script trains: a path or a hub name.
+    """
+
+    every: bool = option(False, "--all")
+    script: bool = option(False, "--script")
+    model: str = option(DEFAULT_MODEL)
     loss: str = option(
-        AUTO, f"The loss that --script trains: the name of its class, or a name of `train` ({LOSS_NAMES}, {AUTO})."
+        AUTO, help=f"The loss that --script trains: the name of its class, or a name of `train` ({LOSS_NAMES}, {AUTO})."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions(FormatsOptions, DataOptions):
-    """What `check` was asked to do."""
+    """What `check` was asked to do.
+
+    Attributes:
+        model: The model to train, for checks that need one: a path or a hub name.
+        batch_size: Rows per step, to estimate the rate of false negatives in a random batch. Default: 32.
+    """
 
     loss: str = option(
         MISSING,
-        "The loss: the name of its class, to check the data as they are; or a name of `train` "
+        help="The loss: the name of its class, to check the data as they are; or a name of `train` "
         f"({LOSS_NAMES}, {AUTO}), to check them as `train` prepares them.",
     )
-    model: str | None = option(None, "The model to train, for checks that need one: a path or a hub name.")
-    batch_size: int | None = option(
-        None, "Rows per step, to estimate the rate of false negatives in a random batch. Default: 32.", min=1
-    )
+    model: str | None = option(None)
+    batch_size: int | None = option(None, min=1)
 
 
 @command(FormatsOptions)

@@ -17,7 +17,6 @@ from selective_st._validation import finite_number
 from selective_st.catalog import TRAINABLE
 from selective_st.cli import common
 from selective_st.cli.options import (
-    DATA_HELP,
     PairOptions,
     TextOptions,
     argument,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 _WRITTEN = {"card": "README.md", "metrics": METRICS_FILE}
 _WRITTEN |= {"threshold": "score_threshold.json", "picture": "threshold_curves.png"}
 _HELD_OUT = 0.1  # of the rows, for an eval or test split that was not given
-_LIST_SIZE = 16
 _TEMPERATURES = ", ".join(
     f"{known.name} {known.temperature:g}" + (f" (static: {1 / known.static_scale:g})" if known.static_scale else "")
     for known in TRAINABLE
@@ -55,76 +53,67 @@ _STEPS_TO_TELL = 10  # how long a training takes
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(PairOptions, TextOptions):
-    """What `train` was asked to do."""
+    """What `train` was asked to do.
 
-    data: str = argument(f"Sentence pairs with a label (graded, or 0/1): {DATA_HELP}")
-    model: str = option(
-        _STATIC, "The SentenceTransformer to train: a path, a hub name, or 'static' (embeddings trained from scratch)."
-    )
+    Attributes:
+        data: Sentence pairs with a label (graded, or 0/1): a .csv, .tsv, .jsonl or .parquet file, or the name of a
+            dataset on the Hugging Face hub.
+        model: The SentenceTransformer to train: a path, a hub name, or 'static' (embeddings trained from scratch).
+        output: The folder to write: the model, its card, metrics and a picture.
+        eval_data: Pairs to choose learning rates and seeds on. Default: 10 % of DATA, sharing no texts with the rest.
+        test_data: Pairs to report on. Default: 10 % of DATA, sharing no texts with the rest if possible.
+        compare: Also train the built-in losses for the same data under equal conditions; losses with a scale or
+            temperature are tried with several, unless --temperature is given.
+        seeds: How many runs with each setting.
+        epochs: Passes over the training pairs. Default: 5 for static, else 1.
+        batch_size: Rows per step. Default: 64 for static, else 32; lists 16 and 8; cached-in-batch 128.
+        learning_rates: Learning rates to choose from, the same for every loss. Default: 0.003,0.01,0.03,0.1 for static,
+            else 1e-5,2e-5,5e-5.
+        warmup: The share of steps over which the learning rate rises to its value.
+        max_length: Truncate texts to this many tokens. Default: the model's maximum.
+        device: cpu, cuda, mps. Default: the fastest one available.
+        bf16: Use bfloat16 where it is precise enough: faster on recent GPUs.
+        list_size: The maximum number of candidates per list (listwise) or triplets per text (pairwise). Default: 16.
+        teacher: A SentenceTransformer or CrossEncoder (a path or hub name) that scores pairs of --texts, to learn from
+            these too; the eval split chooses their weight.
+        texts: Texts without labels, for --teacher: .txt files with one text per line, or a .csv, .tsv, .jsonl or
+            .parquet file, or the name of a dataset on the Hugging Face hub.
+        teacher_pairs: How many pairs of --texts to draw.
+        diagnose: First find out with two short runs what limits the decisions at the thresholds of the focus: the
+            model, or the labels.
+        check: Check the data before training; --no-check trains regardless, and treats classes as grades.
+    """
+
+    data: str = argument()
+    model: str = option(_STATIC)
     loss: str = option(
         "pointwise",
-        f"{'; '.join(f'{known.name}: {known.what}' for known in TRAINABLE)}; {AUTO}: what suits the data. Or the class "
-        "of one of these losses.",
+        help=f"{'; '.join(f'{known.name}: {known.what}' for known in TRAINABLE)}; {AUTO}: what suits the data. Or the "
+        "class of one of these losses.",
     )
-    output: Path = option(Path("selective-model"), "The folder to write: the model, its card, metrics and a picture.")
-    eval_data: str | None = option(
-        None, "Pairs to choose learning rates and seeds on. Default: 10 % of DATA, sharing no texts with the rest."
-    )
-    test_data: str | None = option(
-        None, "Pairs to report on. Default: 10 % of DATA, sharing no texts with the rest if possible."
-    )
-    compare: bool = option(
-        False,
-        "Also train the built-in losses for the same data under equal conditions; losses with a scale or temperature "
-        "are tried with several, unless --temperature is given.",
-        "--compare",
-    )
-    seeds: int = option(1, "How many runs with each setting.", min=1, max=100)
-    epochs: int | None = option(None, "Passes over the training pairs. Default: 5 for static, else 1.", min=1)
-    batch_size: int | None = option(
-        None, "Rows per step. Default: 64 for static, else 32; lists 16 and 8; cached-in-batch 128.", min=2
-    )
-    learning_rates: tuple[float, ...] | None = option(
-        None,
-        "Learning rates to choose from, the same for every loss. Default: 0.003,0.01,0.03,0.1 for static, else "
-        "1e-5,2e-5,5e-5.",
-        parse=positive_numbers,
-        metavar="LR,...",
-    )
-    warmup: float = option(0.1, "The share of steps over which the learning rate rises to its value.")
-    max_length: int | None = option(None, "Truncate texts to this many tokens. Default: the model's maximum.")
-    device: str | None = option(None, f"{', '.join(DEVICES)}. Default: the fastest one available.")
-    bf16: bool = option(False, "Use bfloat16 where it is precise enough: faster on recent GPUs.", "--bf16")
+    output: Path = option(Path("selective-model"))
+    eval_data: str | None = option(None)
+    test_data: str | None = option(None)
+    compare: bool = option(False, "--compare")
+    seeds: int = option(1, min=1, max=100)
+    epochs: int | None = option(None, min=1)
+    batch_size: int | None = option(None, min=2)
+    learning_rates: tuple[float, ...] | None = option(None, parse=positive_numbers, metavar="LR,...")
+    warmup: float = option(0.1)
+    max_length: int | None = option(None)
+    device: str | None = option(None)
+    bf16: bool = option(False, "--bf16")
     temperature: float | None = option(
         None,
-        "What score differences are divided by; the smaller, the more only the top counts. Not for pointwise. Default: "
-        f"{_TEMPERATURES}; built-in losses use their own.",
+        help="What score differences are divided by; the smaller, the more only the top counts. Not for pointwise. "
+        f"Default: {_TEMPERATURES}; built-in losses use their own.",
     )
-    list_size: int | None = option(
-        None,
-        f"The maximum number of candidates per list (listwise) or triplets per text (pairwise). Default: {_LIST_SIZE}.",
-        min=2,
-    )
-    teacher: str | None = option(
-        None,
-        "A SentenceTransformer or CrossEncoder (a path or hub name) that scores pairs of --texts, to learn from these "
-        "too; the eval split chooses their weight.",
-    )
-    texts: list[str] | None = option(
-        None, f"Texts without labels, for --teacher: .txt files with one text per line, or {DATA_HELP}"
-    )
-    teacher_pairs: int = option(20_000, "How many pairs of --texts to draw.", min=100)
-    diagnose: bool = option(
-        False,
-        "First find out with two short runs what limits the decisions at the thresholds of the focus: the model, or "
-        "the labels.",
-        "--diagnose",
-    )
-    check: bool = option(
-        True,
-        "Check the data before training; --no-check trains regardless, and treats classes as grades.",
-        "--check/--no-check",
-    )
+    list_size: int | None = option(None, min=2)
+    teacher: str | None = option(None)
+    texts: list[str] | None = option(None)
+    teacher_pairs: int = option(20_000, min=100)
+    diagnose: bool = option(False, "--diagnose")
+    check: bool = option(True, "--check/--no-check")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,10 +135,15 @@ class TrainOptions(PairOptions, TextOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """What `demo` was asked to do."""
+    """What `demo` was asked to do.
 
-    output: Path = option(Path("demo"), "The folder to write: the data, and the model in its subfolder 'model'.")
-    overwrite: bool = option(False, "Replace an earlier demo in that folder.", "--overwrite")
+    Attributes:
+        output: The folder to write: the data, and the model in its subfolder 'model'.
+        overwrite: Replace an earlier demo in that folder.
+    """
+
+    output: Path = option(Path("demo"))
+    overwrite: bool = option(False, "--overwrite")
 
 
 @command(TrainOptions, "model", "loss", "focus", "threshold", "score_range", "columns", "output")
@@ -267,14 +261,13 @@ def _settings(job: TrainOptions, kind: LossKind) -> Settings:
     from selective_st.training import EPOCHS, LEARNING_RATES, Settings
 
     model = _STATIC if job.model == _STATIC else "pretrained"
-    told = {field.name: getattr(job, field.name) for field in fields(Settings)}
+    told = {field.name: value for field in fields(Settings) if (value := getattr(job, field.name)) is not None}
     defaults = {
         "epochs": EPOCHS[model],
         "batch_size": kind.batch_sizes[model != _STATIC],
         "learning_rates": LEARNING_RATES[model],
-        "list_size": _LIST_SIZE,
     }
-    return Settings(**{**told, "loss": kind.name, **{name: told[name] or own for name, own in defaults.items()}})
+    return Settings(**{**defaults, **told, "loss": kind.name})
 
 
 def _check_examples(console: Console, task: Task) -> None:
