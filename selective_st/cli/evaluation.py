@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,50 +108,44 @@ def plot(options: PlotOptions) -> None:
             f"{','.join(f'{label:g}' for label in usual)}; got {targets!r}."
         )
     scores = [(target - low) / (high - low) for target in around]
-    if options.interactive is None:
-        _draw_links(options, options.output or Path("links.png"), scores)
-    else:
-        _write_designer(options, options.interactive, scores)
+    path = options.interactive or options.output or Path("links.png")
+    named, what, endings, maker, write = _PICTURE if options.interactive is None else _PAGE
+    if path.suffix.lower() not in endings:
+        raise ValueError(f"{named} {path}: the name must end in {', '.join(endings)}, such as links{endings[0]}.")
+    recognise = partial(is_picture_of, maker=maker)
+    with Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=named) as place:
+        write(options, place.new, scores)
+        place.publish()
+    common.print_written(common.make_console(), what, place.given)
 
 
-def _draw_links(options: PlotOptions, path: Path, targets: list[float]) -> None:
-    with _written(options, "--output", path, _PICTURES, "picture", "plot_links") as new:
-        try:
-            from selective_st.plotting import plot_links
-        except ImportError as error:
-            raise ValueError(str(error)) from None
-        from selective_st.focus import parse_focus, threshold_focus
+def _draw_links(options: PlotOptions, new: Path, targets: list[float]) -> None:
+    try:
+        from selective_st.plotting import plot_links
+    except ImportError as error:
+        raise ValueError(str(error)) from None
+    from selective_st.focus import parse_focus, threshold_focus
 
-        links = {text: parse_focus(text).link for text in options.focus or ([] if options.threshold else ["high"])}
-        named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
-        if options.threshold:
-            at_thresholds = threshold_focus(options.threshold)
-            named[at_thresholds.meaning] = at_thresholds.link
-        plot_links(named, new, targets=targets, label_range=options.score_range)
+    links = {text: parse_focus(text).link for text in options.focus or ([] if options.threshold else ["high"])}
+    named = {repr(link) if text.lstrip().startswith("{") else text.strip(): link for text, link in links.items()}
+    if options.threshold:
+        at_thresholds = threshold_focus(options.threshold)
+        named[at_thresholds.meaning] = at_thresholds.link
+    plot_links(named, new, targets=targets, label_range=options.score_range)
 
 
-def _write_designer(options: PlotOptions, path: Path, targets: list[float]) -> None:
+def _write_designer(options: PlotOptions, new: Path, targets: list[float]) -> None:
+    from selective_st.focus import parse_focus
+    from selective_st.link_designer import link_designer
+
     if options.output is not None:
         raise ValueError("--interactive writes a page, --output a picture: leave one of them out.")
     if options.focus and len(options.focus) > 1:
         raise ValueError(f"--interactive: the page starts with one link, got {len(options.focus)} --focus. Give one.")
-    with _written(options, "--interactive", path, (".html",), "page", "link_designer") as new:
-        from selective_st.focus import parse_focus
-        from selective_st.link_designer import link_designer
-
-        focus = parse_focus(options.focus[0]) if options.focus else None
-        new.write_text(link_designer(focus, targets, options.score_range), encoding="utf-8")
+    focus = parse_focus(options.focus[0]) if options.focus else None
+    new.write_text(link_designer(focus, targets, options.score_range), encoding="utf-8")
 
 
-@contextmanager
-def _written(
-    options: PlotOptions, option: str, path: Path, endings: tuple[str, ...], what: str, maker: str
-) -> Iterator[Path]:
-    """Where to write what a function draws, if that may be; and say it."""
-    if path.suffix.lower() not in endings:
-        raise ValueError(f"{option} {path}: the name must end in {', '.join(endings)}, such as links{endings[0]}.")
-    recognise = partial(is_picture_of, maker=maker)
-    with Output(path, "plot", overwrite=options.overwrite, recognise=recognise, option=option) as place:
-        yield place.new
-        place.publish()
-    common.print_written(common.make_console(), what, place.given)
+# How the user names it, what it is, how its name may end, what makes it, and what writes it.
+_PICTURE = "--output", "picture", _PICTURES, "plot_links", _draw_links
+_PAGE = "--interactive", "page", (".html",), "link_designer", _write_designer

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from selective_st import catalog
@@ -303,12 +302,9 @@ def _print_row(console: Console, row: Row) -> None:
     old = [name for name in row.losses if catalog.loss_entry(name, row.model_type).deprecated]
     losses = [name + " ★" * (name in row.recommended) + " †" * (name in old) for name in row.losses]
     ours = ", ".join(selective.loss for selective in row.selective)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column()
-    grid.add_row("built-in", ", ".join(losses) or "none")
-    grid.add_row("selective", f"[bold]{ours}[/]" if ours else f"none: {escape(row.why_none)}")
-    console.print(Padding(grid, (0, 0, 1, 2)))
+    found = f"[bold]{ours}[/]" if ours else f"none: {escape(row.why_none)}"
+    text = f"[dim]built-in[/]   {', '.join(losses) or 'none'}\n[dim]selective[/]  {found}"
+    console.print(Padding(text, (0, 0, 1, 2)), highlight=False)
 
 
 def _next_command(options: SuggestOptions, source: Source, found: Suggestions) -> str:
