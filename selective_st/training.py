@@ -69,7 +69,6 @@ LEARNING_RATES = {STATIC: (0.003, 0.01, 0.03, 0.1), "pretrained": (1e-5, 2e-5, 5
 EPOCHS = {STATIC: 5, "pretrained": 1}
 _STATIC_DIMENSION = 256
 _STATIC_VOCABULARY = 10_000
-_FEW_QUESTIONS = 20
 _CHOOSE_RUNS = ("learning_rates", "seeds", "compare")  # settings that say which runs are done, not how
 
 
@@ -188,65 +187,60 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int = _STATIC_VOCABULARY) 
     return tokenizer
 
 
-def model_maker(spec: str, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
+def model_maker(settings: Settings, train: GradedPairs) -> Callable[[int], SentenceTransformer]:
     """How to make the untrained model, anew for each run, of a seed; a pretrained one is the same for every seed."""
-    if spec == STATIC:
-        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
-
-        def make_static(seed: int) -> SentenceTransformer:
-            torch.manual_seed(seed)
-            module = StaticEmbedding(Tokenizer.from_str(tokenizer), embedding_dim=_STATIC_DIMENSION)
-            name = f"Static embeddings trained on {train.name}"
-            card = SentenceTransformerModelCardData(model_name=name, local_files_only=True)
-            return SentenceTransformer(modules=[module], model_card_data=card)
-
-        return make_static
-    mend = f"the folder of a SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
-    with loading(f"--model {spec} could not be loaded", mend):
-        if not spec.strip():
-            raise FileNotFoundError("an empty name")
-        pretrained = SentenceTransformer(spec)
-    kind = named_model_type(spec)
-    if kind not in (None, "SentenceTransformer"):
-        raise ValueError(f"--model {spec} is a {kind}, but this command trains a SentenceTransformer.")
-    if pretrained.similarity_fn_name != "cosine":
-        raise ValueError(
-            f"--model {spec} compares embeddings by {pretrained.similarity_fn_name!r}, but this command trains cosine "
-            'similarities. If that is what you want, set model.similarity_fn_name = "cosine", save the model, and give '
-            "the folder."
-        )
-    pretrained.to("cpu")
-
-    def make_copy(seed: int) -> SentenceTransformer:
-        torch.manual_seed(seed)
-        return copy.deepcopy(pretrained)
-
-    return make_copy
-
-
-def _as_set(make: Callable[[int], SentenceTransformer], settings: Settings) -> Callable[[int], SentenceTransformer]:
-    """Models on the device and of the length that are asked for."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(settings.device or "", True):
         raise ValueError(
             f"--device {settings.device}: torch {torch.__version__} finds none. Leave --device out, or use cpu."
         )
-    if settings.max_length is None and settings.device is None:
-        return make
-    reads: Any = getattr(make(0)[0], "config", None)
-    most = getattr(reads, "max_position_embeddings", None) or math.inf
-    if settings.max_length is not None and settings.max_length > most:
-        raise ValueError(
-            f"--max-length {settings.max_length}: {settings.model} reads {most} tokens at most; say {most} or less."
-        )
+    if settings.model == STATIC:
+        tokenizer = train_tokenizer([*train.sentences1, *train.sentences2]).to_str()
+    else:
+        pretrained = _pretrained(settings)
 
-    def made(seed: int) -> SentenceTransformer:
-        model: SentenceTransformer = make(seed).to(settings.device)
-        if settings.max_length is not None:
-            model.max_seq_length = settings.max_length
+    def make(seed: int) -> SentenceTransformer:
+        torch.manual_seed(seed)
+        if settings.model == STATIC:
+            module = StaticEmbedding(Tokenizer.from_str(tokenizer), embedding_dim=_STATIC_DIMENSION)
+            name = f"Static embeddings trained on {train.name}"
+            card = SentenceTransformerModelCardData(model_name=name, local_files_only=True)
+            model = SentenceTransformer(modules=[module], model_card_data=card)
+        else:
+            model = copy.deepcopy(pretrained)
+        if settings.device is not None:
+            model.to(settings.device)
         return model
 
-    return made
+    return make
+
+
+def _pretrained(settings: Settings) -> SentenceTransformer:
+    """The model that is trained, reading texts as far as is asked for, or raise if it cannot be had or is of no use."""
+    spec = settings.model
+    mend = f"the folder of a SentenceTransformer, a name on the hub (with a connection), or {STATIC}."
+    with loading(f"--model {spec} could not be loaded", mend):
+        if not spec.strip():
+            raise FileNotFoundError("an empty name")
+        model = SentenceTransformer(spec, device="cpu")
+    kind = named_model_type(spec)
+    if kind not in (None, "SentenceTransformer"):
+        raise ValueError(f"--model {spec} is a {kind}, but this command trains a SentenceTransformer.")
+    if model.similarity_fn_name != "cosine":
+        raise ValueError(
+            f"--model {spec} compares embeddings by {model.similarity_fn_name!r}, but this command trains cosine "
+            'similarities. If that is what you want, set model.similarity_fn_name = "cosine", save the model, and give '
+            "the folder."
+        )
+    if settings.max_length is not None:
+        reads: Any = getattr(model[0], "config", None)
+        most = getattr(reads, "max_position_embeddings", None) or math.inf
+        if settings.max_length > most:
+            raise ValueError(
+                f"--max-length {settings.max_length}: {spec} reads {most} tokens at most; say that or less."
+            )
+        model.max_seq_length = settings.max_length
+    return model
 
 
 def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | None = None) -> Task:
@@ -268,7 +262,7 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     kind, train, by = splits.kind, splits.train, splits.by
     focus = focus.by_order() if kind.chosen_by == "order" else focus
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
-    make_model = _as_set(model_maker(settings.model, train), settings)
+    make_model = model_maker(settings, train)
     as_queries, notes = False, list[str]()
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
@@ -290,11 +284,9 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
     if all(questions.values()):
         focus = focus.with_ranking(chooses=ranked)
         counts = " and ".join(f"{number:,} in {held_out[name].name}" for name, number in questions.items())
-        few = "; few to choose a learning rate by, a larger file with --eval-data would serve better"
         notes.append(
             f"ranked as questions: {'first texts' if by == 'first' else 'texts on either side'} with a positive (label "
             f"at least {settings.positive_from:g}) and another candidate, {counts}"
-            + (few if questions["eval"] < _FEW_QUESTIONS and ranked else "")
         )
     elif ranked:
         notes.append(

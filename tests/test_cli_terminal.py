@@ -18,7 +18,7 @@ from selective_st.cli.common import print_table
 from selective_st.cli.training import TrainOptions, _Progress, _settings
 from selective_st.demo import graded_pairs
 from selective_st.loss_kinds import loss_kind
-from selective_st.training import _as_set, model_maker
+from selective_st.training import model_maker
 
 HEADS = ["loss (learning rate)", "AP gold ≥ 0.95 ↑", "AP gold ≥ 0.8 ↑", "RMSE gold 0.8-1 ↓", "Spearman ↑"]
 LOSSES = [
@@ -116,11 +116,11 @@ def test_how_it_computes_reaches_the_training(data: Path, transformer_folder: Pa
     settings = _settings(job, loss_kind("pointwise"))
     assert (settings.device, settings.bf16, settings.max_length, settings.warmup) == ("cpu", True, 16, 0.25)
     pairs: Any = None  # a pretrained model needs none
-    made = _as_set(model_maker(model, pairs), settings)(0)
+    made = model_maker(settings, pairs)(0)
     assert (made.device, made.max_seq_length) == (torch.device("cpu"), 16)
     job = TrainOptions(data="", model=model, max_length=4096)
-    with pytest.raises(ValueError, match=r"--max-length 4096: .* reads \d+ tokens at most; say \d+ or less"):
-        _as_set(model_maker(model, pairs), _settings(job, loss_kind("pointwise")))
+    with pytest.raises(ValueError, match=r"--max-length 4096: .* reads \d+ tokens at most; say that or less"):
+        model_maker(_settings(job, loss_kind("pointwise")), pairs)
 
 
 @pytest.mark.slow
