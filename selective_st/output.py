@@ -89,7 +89,7 @@ class Output:
         self.given = Path(self.path).expanduser()
         self.path = Path(os.path.realpath(self.given))
         self.published = False
-        self._reads = {name: source for name, source in (self.reads or {}).items() if source}
+        self._reads = {name: str(source) for name, source in (self.reads or {}).items() if source}
         self._states: list[State] = []
         self._beside = _beside(self.path)
         self._earlier, self._new = self._beside / "earlier", self._beside / "new"
@@ -162,7 +162,7 @@ class Output:
         try:
             self._check()  # hours may have passed
             if not self.recognise:
-                facts = {"command": self.command, "version": __version__, "reads": self._recorded()}
+                facts = {"command": self.command, "version": __version__, "reads": self._reads}
                 facts["files"] = _digests(self._new)
                 (self._new / _MARKER).write_text(json.dumps(facts, indent=1), encoding="utf-8")
                 if self.path.exists():
@@ -211,14 +211,6 @@ class Output:
         """Another path as the user spells paths: from the root, or from where one is."""
         return str(path) if self.given.is_absolute() else os.path.relpath(path)
 
-    def _recorded(self) -> dict[str, str]:
-        """What is read, as a marker has it: a path from the output, so that both may move together."""
-        found = {name: str(source) for name, source in self._reads.items()}
-        for name, path in ((name, Path(source).expanduser()) for name, source in found.items()):
-            if path.exists() and path.resolve().anchor == self.path.anchor:  # no name on a hub, and no other drive
-                found[name] = Path(os.path.relpath(path.resolve(), self.path)).as_posix()
-        return found
-
     def _check(self) -> None:
         """Raise unless the place is allowed, and free or held by what may be replaced."""
         reason, or_else = self._against_place(self.path), ""
@@ -256,7 +248,7 @@ class Output:
             return f"{not_mine} (it has no readable {_MARKER})"
         if command != self.command:
             return f"was written by selective-st {command}, not by selective-st {self.command}"
-        if self.same_reads and reads != self._recorded():
+        if self.same_reads and reads != self._reads:
             return f"was written by selective-st {command}, from other data than now"
         others = [name for name, digest in _digests(self.path).items() if files.get(name) != digest]
         if others:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,6 @@ _TEMPERATURES = ", ".join(
 _STATIC = "static"
 DEVICES = ("cpu", "cuda", "mps")
 _FEW_LABELS = ("labels: more pairs, or a teacher's scores (--teacher MODEL --texts FILE),",)
-_STEPS_TO_TELL = 10  # how long a training takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,27 +373,20 @@ class _Progress:
     """A progress bar over all steps of all runs, in a terminal; one line a run elsewhere, with the time left."""
 
     def __init__(self, console: Console, steps: Sequence[int], done: int) -> None:
-        self._runs, self._started, self._steps, self._line = done + len(steps), done, 0, ""
-        self._tell_after = min([_STEPS_TO_TELL, *steps])
+        self._runs, self._started = done + len(steps), done
         self.bar = common.progress_bar(console, "{task.description}", "steps")
         self._task = self.bar.add_task("", total=sum(steps))
+        self.on_step = partial(self.bar.advance, self._task)
 
     def on_run(self, loss: str, learning_rate: float, seed: int) -> None:
-        """Show which run begins; the first one when its first steps have shown how long all of it takes."""
+        """Show which run begins, and how long it all takes as far as earlier ones tell."""
         self._started += 1
-        self._line = f"run {self._started}/{self._runs}{{}}: {loss}, learning rate {learning_rate:g}, seed {seed}"
-        self.bar.update(self._task, description=self._line.format(""))
-
-    def on_step(self) -> None:
-        """Advance by one step."""
-        self.bar.advance(self._task)
-        self._steps += 1
-        if self._line and self._steps >= self._tell_after:
-            seconds = self.bar.tasks[0].time_remaining
-            left = f", about {timedelta(seconds=seconds)} left" if seconds else ""
-            if not self.bar.console.is_terminal:
-                self.bar.console.print(self._line.format(left), highlight=False, soft_wrap=True)
-            self._line = ""
+        text = f"run {self._started}/{self._runs}: {loss}, learning rate {learning_rate:g}, seed {seed}"
+        self.bar.update(self._task, description=text)
+        seconds = self.bar.tasks[0].time_remaining
+        if not self.bar.console.is_terminal:
+            left = f" (about {timedelta(seconds=seconds)} left)" if seconds else ""
+            self.bar.console.print(text + left, highlight=False, soft_wrap=True)
 
 
 def _write_results(folder: Path, report: Report, job: TrainOptions) -> None:
