@@ -100,11 +100,6 @@ class Output:
         """What to write to: a folder that is there, or the name of the file."""
         return self._new / self.path.name if self.recognise else self._new
 
-    @property
-    def has_state(self) -> bool:
-        """Whether an interrupted command has left something to go on from."""
-        return any(self._beside.glob(f"{self.command}-*"))
-
     def state(self, key: str) -> State:
         """A folder that outlives an interruption, so that the same command can go on from there.
 

@@ -498,8 +498,11 @@ def test_demo_says_what_it_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     result = run("demo", "--output", tmp_path / "demo")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "demo" / "data" / "train.csv").is_file()
-    # An earlier output, or the user's own data, is never overwritten unasked.
-    assert run("demo", "--output", tmp_path / "demo").exit_code == 1
+    # The user's own data are never overwritten.
+    (tmp_path / "own" / "data").mkdir(parents=True)
+    (tmp_path / "own" / "data" / "train.csv").write_text("mine")
+    assert run("demo", "--output", tmp_path / "own", "--overwrite").exit_code == 1
+    assert (tmp_path / "own" / "data" / "train.csv").read_text() == "mine"
     # What it says is the same as what it does.
     shown = next(line for line in result.output.splitlines() if line.strip().startswith("selective-st train"))
     run(*shlex.split(shown)[1:])

@@ -669,7 +669,6 @@ class TestState:
         write(target, "evaluate", {"x": "x"})  # and another command
         shutil.rmtree(target)
         with Output(target, "train") as output:
-            assert output.has_state
             state = output.state("a")
             assert [path.name for path in state.folder.iterdir()] == ["a.json"]
             assert [path.name for path in state.others] == ["train-b"]

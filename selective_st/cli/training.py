@@ -164,9 +164,10 @@ def demo(options: DemoOptions) -> None:
     rows = {"train": 1200, "eval": 400, "test": 800}
     train, evaluation, test = (options.output / "data" / f"{name}.csv" for name in rows)
     reads = {"the data": train, "--eval-data": evaluation, "--test-data": test}
-    # The model is written as `train` writes it, but no model trained on other data is replaced.
-    model = Output(options.output / "model", "train", reads, overwrite=options.overwrite, same_reads=True)
-    with Output(options.output / "data", "demo", overwrite=options.overwrite or model.has_state) as data:
+    # The model is written as `train` writes it, but no model trained on other data is replaced; the data are the same
+    # each time, so that an interrupted demo goes on.
+    Output(options.output / "model", "train", reads, overwrite=options.overwrite, same_reads=True)
+    with Output(options.output / "data", "demo", overwrite=True) as data:
         write_demo_data(data.new, rows)
         data.publish()
     job = TrainOptions(
