@@ -25,6 +25,7 @@ from selective_st.cli.common import (
     make_console,
     print_notes,
     print_template,
+    text_of,
 )
 from selective_st.cli.options import DataOptions, FocusOptions, command, option, told_words
 
@@ -42,6 +43,7 @@ _TEMPLATE = "suggestions.txt"
 LOSS_NAMES = ", ".join(known.name for known in TRAINABLE)
 _SHOWN = 3  # names of other losses
 _SHOWN_NOTES = 2
+_SCREEN = 15  # lines of an answer
 _CODE_WIDTH = 76
 
 
@@ -147,11 +149,12 @@ def suggest(options: SuggestOptions) -> None:
         script = _packed(found[0].code) if found else ""
         no_link = found[0].row.why_none if focus and found and not any(each.selective for each in found) else None
         facts = {"losses": [*found], "script": script, "no_link": no_link, "ways": ways, "following": following}
-        print_template(console, _TEMPLATE, "answer", data=source.table.name, form=found.format, **facts)
+        text = text_of(_TEMPLATE, "answer", data=source.table.name, form=found.format, **facts)
+        console.print(text, soft_wrap=True, highlight=False)
         if options.every:
             _print_all(console, found, notes)
         else:
-            _print_rest(console, found, notes, explains=focus is not None)
+            _print_rest(console, found, notes, _SCREEN - len(text.splitlines()) - 1, explains=focus is not None)
     if found.format.certainty == "unclear" and not found:
         raise typer.Exit(1)
 
@@ -359,8 +362,8 @@ def _packed(code: str) -> str:
     return "\n".join(lines)
 
 
-def _print_rest(console: Console, found: Suggestions, notes: list[str], *, explains: bool) -> None:
-    """The most that is to be known of the rest; first the note that explains a focus."""
+def _print_rest(console: Console, found: Suggestions, notes: list[str], left: int, *, explains: bool) -> None:
+    """What else there is to say, as far as there are lines left; first the note that explains a focus."""
     caveats = found[0].caveats if found else ()
     told = [*notes[:explains], *caveats, *found.format.doubts[::-1], *notes[explains:]]
     every = [f"· {note}" for note in told[:_SHOWN_NOTES]]
@@ -369,7 +372,7 @@ def _print_rest(console: Console, found: Suggestions, notes: list[str], *, expla
     for words, names in {"Others": suited[1:], "After a conversion": [*opened]}.items():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         every += [f"{words}: {', '.join(names[:_SHOWN])}{more}"] if names else []
-    for text in (*every, "--all shows all suitable losses, and how the data were read"):
+    for text in (*every[: max(left, 0)], "--all shows all suitable losses, and how the data were read"):
         console.print(escape(text), style="dim", soft_wrap=True, highlight=False)
 
 
