@@ -257,12 +257,19 @@ def prepare(splits: Splits, focus: Focus, settings: Settings, taught: Taught | N
         The task.
 
     Raises:
-        ValueError: If the layout or the model cannot be had, or the metric that chooses is not defined on a split.
+        ValueError: If the layout or the model cannot be had, the model does not suit the loss, or the metric that
+            chooses is not defined on a split.
     """
     kind, train, by = splits.kind, splits.train, splits.by
     focus = focus.by_order() if kind.chosen_by == "order" else focus
     examples = kind.layout(train, by, settings.list_size, settings.positive_from)
     make_model = model_maker(settings, train)
+    if not kind.takes_static and has_static_embedding_input(make_model(0)):
+        raise ValueError(
+            f"--loss {kind.name} embeds a batch in parts, which static embeddings (--model {settings.model}) do not "
+            "allow. Give a transformer with --model, the path or hub name of a SentenceTransformer, or use --loss "
+            "in-batch, which computes the same."
+        )
     as_queries, notes = False, list[str]()
     if settings.model != STATIC:
         as_queries, notes = outcome.roles(make_model(0), train, settings.as_queries)
@@ -566,16 +573,11 @@ def train_and_compare(
         The report.
 
     Raises:
-        ValueError: If the model does not suit the loss, or every run has diverged.
+        ValueError: If every run has diverged.
     """
-    kind, settings, evaluator = task.kind, task.settings, task.evaluators["test"]
-    contenders = task.contenders
-    model = task.make_model(0)
-    if not kind.takes_static and has_static_embedding_input(model):
-        raise ValueError(no_static_message(kind, settings.model))
+    kind, settings, evaluator, model = task.kind, task.settings, task.evaluators["test"], task.make_model(0)
     untrained_scores = evaluator.predict(model)
     untrained = _metrics(evaluator, untrained_scores)
-
     working_folder, goodness = folder / "working", partial(_goodness, task.focus)
 
     def do(contender: Contender, rate: float, seed: int) -> tuple[Run, SentenceTransformer]:
@@ -587,7 +589,7 @@ def train_and_compare(
         return _measured(task, model, contender, rate, seed), model
 
     rates, seeds = settings.learning_rates, range(settings.seeds)
-    found = do_runs(contenders, rates, seeds, kept, do, goodness)
+    found = do_runs(task.contenders, rates, seeds, kept, do, goodness)
     best = {loss: best_of(of, goodness) for loss, of in found.items()}
     saved = max(best[kind.loss], key=goodness)
     if math.isnan(saved.eval[task.focus.main_metric]):
@@ -640,15 +642,6 @@ def diagnosed(task: Task, splits: Splits, folder: Path) -> Diagnosis:
             scores[name] = evaluator.predict(model)
     both = (splits.train.scores, found[0]), (splits.eval.scores, found[1])
     return diagnose(*both, focus.edges, clusters=(splits.train.sentences1, splits.eval.sentences1))
-
-
-def no_static_message(kind: LossKind, model: str) -> str:
-    """Why a loss does not train static embeddings, and what to do."""
-    return (
-        f"--loss {kind.name} embeds a batch in parts, which static embeddings (--model {model}) do not allow. Give a "
-        "transformer with --model, the path or hub name of a SentenceTransformer, or use --loss in-batch, which "
-        "computes the same."
-    )
 
 
 def _made(contender: Contender, model: SentenceTransformer) -> tuple[nn.Module, nn.Module | None]:

@@ -292,8 +292,6 @@ def _check_examples(console: Console, task: Task) -> None:
 
 def _check_options(job: TrainOptions, kind: LossKind) -> None:
     """Refuse options that are out of range, or mean nothing for the loss."""
-    from selective_st.training import no_static_message
-
     if job.temperature is not None:
         if kind.temperature is None:
             raise ValueError(
@@ -302,8 +300,6 @@ def _check_options(job: TrainOptions, kind: LossKind) -> None:
         finite_number("train", "--temperature", job.temperature, positive=True)
     if job.list_size is not None and not kind.takes_list_size:
         raise ValueError(f"--list-size does not apply to --loss {kind.name}; leave it out, or choose listwise.")
-    if job.model == _STATIC and not kind.takes_static:
-        raise ValueError(no_static_message(kind, job.model))
 
 
 def _read_splits(job: TrainOptions, focus: Focus) -> Splits:
