@@ -9,6 +9,7 @@ behind: it gives the earlier output its name again, and removes the rest.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -265,12 +266,15 @@ def _beside(path: Path) -> Path:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Every file below a folder with its digest, and every link that leads to none with an empty one."""
+    """Every file below a folder with its digest, and every link that leads to none with that of nothing."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.name not in _OF_NOBODY and (path.is_symlink() or not path.is_dir()):
-            content = path.read_bytes() if path.is_file() else b""
-            found[path.relative_to(folder).as_posix()] = hashlib.blake2b(content, digest_size=16).hexdigest()
+            digest = hashlib.blake2b(digest_size=16)
+            with path.open("rb") if path.is_file() else io.BytesIO() as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            found[path.relative_to(folder).as_posix()] = digest.hexdigest()
     return found
 
 

@@ -15,7 +15,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import product
@@ -439,7 +439,6 @@ class Report:
         best: For each loss the runs, by seed, of the setting and the learning rate that are best on the eval split.
         saved: The run whose model was saved.
         link: The config of the selective loss's link.
-        support: What each metric of the test split rests on.
     """
 
     task: Task
@@ -449,10 +448,11 @@ class Report:
     best: dict[str, list[Run]]
     saved: Run
     link: dict[str, Any]
-    support: dict[str, Support] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.support = self.task.evaluators["test"].support()
+    @cached_property
+    def support(self) -> dict[str, Support]:
+        """What each metric of the test split rests on."""
+        return self.task.evaluators["test"].support()
 
     @property
     def others(self) -> list[str]:
